@@ -6,19 +6,68 @@ package stream
 // ChunkSize is the size of a chunk in bytes.
 const ChunkSize = 4096
 
-// A chunk is a piece of a buffer, aligned to ChunkSize in its stream.
-type chunk struct {
-	data [ChunkSize]byte
-	next *chunk // in the free list
-}
+// What a Pool keeps for reuse at most: 4 MiB of chunks, and 1 MiB of the lists
+// that hold chunks while a buffer is not empty.
+const (
+	maxFreeChunks = 1024
+	maxFreeLists  = 64
+	maxFreeSlots  = 1024 // capacity of a list that is worth keeping
+)
+
+// minSlots is the capacity of a new list.
+const minSlots = 4
+
+// A chunk is a piece of a buffer, aligned to ChunkSize in its stream. It holds
+// no pointer, and exactly fills a size class of the allocator.
+type chunk [ChunkSize]byte
 
 // A Pool is a free list of chunks, which belongs to one goroutine. The zero Pool is ready.
-// It keeps at most maxFree chunks; more go to the garbage collector.
+// It keeps at most maxFreeChunks; more go to the garbage collector.
 type Pool struct {
-	free  *chunk
-	nfree int
+	free  []*chunk
+	lists [][]slot
 	used  int64
 }
 
 // Used returns how many bytes of chunks are lent out.
 func (p *Pool) Used() int64 { return p.used }
+
+// get lends a chunk, with whatever bytes its last user left in it.
+func (p *Pool) get() *chunk {
+	p.used += ChunkSize
+	n := len(p.free) - 1
+	if n < 0 {
+		return new(chunk)
+	}
+	c := p.free[n]
+	p.free[n] = nil
+	p.free = p.free[:n]
+	return c
+}
+
+// put takes a chunk back.
+func (p *Pool) put(c *chunk) {
+	p.used -= ChunkSize
+	if len(p.free) < maxFreeChunks {
+		p.free = append(p.free, c)
+	}
+}
+
+// getList lends an empty list of slots.
+func (p *Pool) getList() []slot {
+	n := len(p.lists) - 1
+	if n < 0 {
+		return make([]slot, 0, minSlots)
+	}
+	l := p.lists[n]
+	p.lists[n] = nil
+	p.lists = p.lists[:n]
+	return l
+}
+
+// putList takes back a list whose slots are all zero.
+func (p *Pool) putList(l []slot) {
+	if cap(l) <= maxFreeSlots && len(p.lists) < maxFreeLists {
+		p.lists = append(p.lists, l[:0])
+	}
+}

@@ -1,50 +1,131 @@
 package stream
 
+import "github.com/lazoquic/lazo/internal/rangeset"
+
 // A SendBuffer holds the bytes of one direction of a stream from when they are
 // written until they are acknowledged. The zero SendBuffer is empty, at offset 0.
 // It holds no chunk while it holds no byte.
 //
-// Bytes are unsent, in flight, lost or acknowledged.
-type SendBuffer struct{}
+// Bytes are unsent, in flight, lost or acknowledged: below base all are acknowledged,
+// from sent on all are unsent; between, those in acked are acknowledged,
+// those in lost are lost, and the others are in flight.
+type SendBuffer struct {
+	base   uint64 // base <= sent <= end
+	sent   uint64
+	end    uint64
+	acked  rangeset.Set // above base, below sent
+	lost   rangeset.Set // from base on, below sent; nothing in common with acked
+	chunks chunkList    // from base to end
+}
 
 // Append copies b behind what was written.
-func (s *SendBuffer) Append(p *Pool, b []byte) { panic("sketch") }
+func (s *SendBuffer) Append(p *Pool, b []byte) {
+	s.chunks.write(p, s.end, b)
+	s.end += uint64(len(b))
+}
 
 // End returns the offset behind the last byte written.
-func (s *SendBuffer) End() uint64 { panic("sketch") }
+func (s *SendBuffer) End() uint64 { return s.end }
 
 // Sent returns the offset of the first byte that was never sent.
-func (s *SendBuffer) Sent() uint64 { panic("sketch") }
+func (s *SendBuffer) Sent() uint64 { return s.sent }
 
 // Unsent returns how many bytes were never sent: End - Sent.
-func (s *SendBuffer) Unsent() int { panic("sketch") }
+func (s *SendBuffer) Unsent() int { return int(s.end - s.sent) }
 
 // Held returns the bytes of memory that the buffer holds in chunks.
-func (s *SendBuffer) Held() int { panic("sketch") }
+func (s *SendBuffer) Held() int { return s.chunks.len() * ChunkSize }
 
 // NextLost returns the first range of bytes that is lost; n is 0 if none is.
-func (s *SendBuffer) NextLost() (off uint64, n int) { panic("sketch") }
+func (s *SendBuffer) NextLost() (off uint64, n int) {
+	if s.lost.Len() == 0 {
+		return 0, 0
+	}
+	r := s.lost.At(0)
+	return r.Start, int(r.End - r.Start)
+}
 
 // CopyTo copies bytes from offset off on to b, which must hold written and not yet
 // acknowledged bytes only: off >= the lowest unacknowledged offset, off+len(b) <= End.
-func (s *SendBuffer) CopyTo(b []byte, off uint64) { panic("sketch") }
+func (s *SendBuffer) CopyTo(b []byte, off uint64) { s.chunks.read(b, off) }
 
 // MarkSent notes that the bytes of [off, off+n) are in flight: the next unsent
-// ones, or lost ones.
-func (s *SendBuffer) MarkSent(off uint64, n int) { panic("sketch") }
+// ones, or lost ones. It panics if bytes would be left out or were never written.
+func (s *SendBuffer) MarkSent(off uint64, n int) {
+	end := off + uint64(n)
+	if s.lost.Len() > 0 {
+		s.lost.Remove(off, end)
+	}
+	if end <= s.sent {
+		return
+	}
+	if off > s.sent || end > s.end {
+		panic("stream: sending bytes out of order")
+	}
+	s.sent = end
+}
 
 // Ack notes that [off, off+n) arrived. Chunks that hold nothing else return to p.
-// Acknowledging bytes twice, also ones that count as lost, is fine. In-order acknowledgement is the fast path.
-func (s *SendBuffer) Ack(p *Pool, off uint64, n int) { panic("sketch") }
+// Acknowledging bytes twice, also ones that count as lost, is fine; ones that were never
+// sent, or not since Rewind, are left out.
+func (s *SendBuffer) Ack(p *Pool, off uint64, n int) {
+	end := min(off+uint64(n), s.sent)
+	if end <= s.base {
+		return
+	}
+	if s.lost.Len() > 0 {
+		s.lost.Remove(off, end)
+	}
+	if off > s.base {
+		s.acked.Add(off, end)
+		return
+	}
+	before := s.base / ChunkSize
+	s.base = end
+	if s.acked.Len() > 0 {
+		s.joinAcked()
+	}
+	switch {
+	case s.base == s.end:
+		s.chunks.dropAll(p)
+	case s.base/ChunkSize != before:
+		s.chunks.drop(p, s.base/ChunkSize)
+	}
+}
 
-// Lose notes that [off, off+n) is lost, but for what was acknowledged meanwhile.
-func (s *SendBuffer) Lose(off uint64, n int) { panic("sketch") }
+// joinAcked moves base, which was raised, over what was acknowledged behind it.
+func (s *SendBuffer) joinAcked() {
+	s.acked.Remove(0, s.base)
+	if s.acked.Len() > 0 && s.acked.Min() == s.base {
+		s.base = s.acked.At(0).End
+		s.acked.RemoveFirst(1)
+	}
+}
+
+// Lose notes that [off, off+n) is lost, but for what was acknowledged meanwhile
+// or is unsent since Rewind.
+func (s *SendBuffer) Lose(off uint64, n int) {
+	end := min(off+uint64(n), s.sent)
+	off = max(off, s.base)
+	for i := s.acked.Search(off); i < s.acked.Len() && off < end; i++ {
+		r := s.acked.At(i)
+		s.lost.Add(off, min(r.Start, end))
+		off = r.End
+	}
+	s.lost.Add(off, end)
+}
 
 // Acked reports whether all bytes below off are acknowledged.
-func (s *SendBuffer) Acked(off uint64) bool { panic("sketch") }
+func (s *SendBuffer) Acked(off uint64) bool { return s.base >= off }
 
 // Rewind makes every byte unsent again, as after Retry or a rejection of early data (nothing may be acknowledged).
-func (s *SendBuffer) Rewind() { panic("sketch") }
+func (s *SendBuffer) Rewind() {
+	s.sent = s.base
+	s.lost.Reset()
+}
 
 // Reset drops all bytes, returns all chunks to p and leaves the zero SendBuffer.
-func (s *SendBuffer) Reset(p *Pool) { panic("sketch") }
+func (s *SendBuffer) Reset(p *Pool) {
+	s.chunks.dropAll(p)
+	*s = SendBuffer{}
+}

@@ -1,0 +1,118 @@
+package stream
+
+import "slices"
+
+// A slot is a place in a chunkList: a chunk and which one of its stream it is.
+type slot struct {
+	index uint64 // stream offset divided by ChunkSize
+	chunk *chunk
+}
+
+// A chunkList is the chunks of a buffer in the order of the stream. Only those
+// exist that hold bytes, so a byte far ahead costs one chunk. As far as there
+// is no gap, a chunk is found by counting from the first one. The zero chunkList
+// is empty and holds no memory.
+type chunkList struct {
+	slots []slot // those before head are zero
+	head  int
+}
+
+// len returns the number of chunks.
+func (l *chunkList) len() int { return len(l.slots) - l.head }
+
+// first returns the first chunk; there must be one.
+func (l *chunkList) first() *chunk { return l.slots[l.head].chunk }
+
+// find returns the place of the chunk with the index in l.slots, or where it would be, and
+// whether it is there.
+func (l *chunkList) find(index uint64) (int, bool) {
+	live := l.slots[l.head:]
+	n := len(live)
+	if n == 0 || index > live[n-1].index {
+		return len(l.slots), false
+	}
+	if index < live[0].index {
+		return l.head, false
+	}
+	if i := index - live[0].index; i < uint64(n) && live[i].index == index {
+		return l.head + int(i), true
+	}
+	i, ok := slices.BinarySearchFunc(live, index, func(s slot, index uint64) int {
+		switch {
+		case s.index < index:
+			return -1
+		case s.index > index:
+			return 1
+		}
+		return 0
+	})
+	return l.head + i, ok
+}
+
+// get returns the chunk with the index, which must be there.
+func (l *chunkList) get(index uint64) *chunk {
+	i, _ := l.find(index)
+	return l.slots[i].chunk
+}
+
+// make returns the chunk with the index, a fresh one if it is not there yet.
+func (l *chunkList) make(p *Pool, index uint64) *chunk {
+	i, ok := l.find(index)
+	if ok {
+		return l.slots[i].chunk
+	}
+	s := slot{index, p.get()}
+	if l.slots == nil {
+		l.slots = p.getList()
+	}
+	if len(l.slots) == cap(l.slots) && l.head > len(l.slots)/2 {
+		i -= l.head
+		l.compact()
+	}
+	l.slots = slices.Insert(l.slots, i, s)
+	return s.chunk
+}
+
+// compact moves the chunks to the front, instead of growing while half of the list
+// is unused. It runs once for every cap/2 chunks dropped at least.
+func (l *chunkList) compact() {
+	n := copy(l.slots, l.slots[l.head:])
+	clear(l.slots[n:])
+	l.slots, l.head = l.slots[:n], 0
+}
+
+// drop returns the chunks below index to p; the list, too, if nothing is left.
+func (l *chunkList) drop(p *Pool, index uint64) {
+	for l.head < len(l.slots) && l.slots[l.head].index < index {
+		p.put(l.slots[l.head].chunk)
+		l.slots[l.head] = slot{}
+		l.head++
+	}
+	if l.head == len(l.slots) && l.slots != nil {
+		p.putList(l.slots)
+		*l = chunkList{}
+	}
+}
+
+// dropAll returns all chunks, and the list, to p.
+func (l *chunkList) dropAll(p *Pool) { l.drop(p, ^uint64(0)) }
+
+// write copies b to the offset, into chunks that exist or are made.
+func (l *chunkList) write(p *Pool, off uint64, b []byte) {
+	for len(b) > 0 {
+		c := l.make(p, off/ChunkSize)
+		n := copy(c[off%ChunkSize:], b)
+		off += uint64(n)
+		b = b[n:]
+	}
+}
+
+// read copies the bytes from the offset on to b. All must be there.
+func (l *chunkList) read(b []byte, off uint64) {
+	for len(b) > 0 {
+		c := l.get(off / ChunkSize)
+		n := copy(b, c[off%ChunkSize:])
+		off += uint64(n)
+		b = b[n:]
+	}
+}
