@@ -1,0 +1,75 @@
+package conn
+
+import "time"
+
+// newReno is the congestion controller of RFC 9002, Section 7 and Appendix B.
+type newReno struct {
+	lossWindow
+	acked    uint64 // bytes acknowledged towards the next increase in congestion avoidance
+	recovery recoveryPeriod
+	prior    lossWindow // before the last reduction
+}
+
+// NewReno returns the controller of RFC 9002, Section 7: slow start, congestion
+// avoidance by one packet a round trip, and half the window at congestion.
+func NewReno(p ControllerParams) Controller {
+	return &newReno{lossWindow: newLossWindow(p.MTU)}
+}
+
+// OnSent does nothing.
+func (r *newReno) OnSent(*Sent) {}
+
+// OnAck grows the window (RFC 9002, Section B.5).
+func (r *newReno) OnAck(a *Ack) {
+	if a.CE > 0 { // RFC 9002, Section B.7
+		if !r.recovery.covers(a.Largest) {
+			r.reduce(a.Now)
+		}
+		r.recovery.final = true
+	}
+	if r.recovery.covers(a.Largest) || !r.used(a) {
+		return
+	}
+	if r.slowStart() {
+		r.growSlowStart(a.Bytes)
+		return
+	}
+	r.acked += min(a.Bytes, r.cwnd)
+	if r.acked >= r.cwnd { // RFC 9002, Section 7.3.3
+		r.acked -= r.cwnd
+		r.set(r.cwnd + r.mtu)
+	}
+}
+
+// OnLoss halves the window once a round trip (RFC 9002, Section B.8).
+func (r *newReno) OnLoss(l *Loss) {
+	if !r.recovery.covers(l.Largest) {
+		r.reduce(l.Now)
+	}
+	r.recovery.lost(l)
+	if l.Persistent { // RFC 9002, Section 7.6.2
+		r.set(r.minimum())
+		r.acked = 0
+	}
+}
+
+// reduce begins a recovery period (RFC 9002, Section 7.3.2).
+func (r *newReno) reduce(now time.Time) {
+	r.prior = r.lossWindow
+	r.recovery.begin(now)
+	r.acked = 0
+	r.set(r.cwnd / 2)
+	r.ssthresh = r.cwnd
+}
+
+// OnSpurious undoes the last reduction once all that it was for has arrived.
+func (r *newReno) OnSpurious(l *Loss) {
+	if !r.recovery.spurious(l) {
+		return
+	}
+	r.set(max(r.cwnd, r.prior.cwnd))
+	r.ssthresh = r.prior.ssthresh
+}
+
+// OnMTU takes a new maximum datagram size.
+func (r *newReno) OnMTU(mtu int) { r.setMTU(mtu) }
