@@ -1,0 +1,35 @@
+package conn
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A TokenKind says which valid token an [Initial] carried. An invalid one counts as none.
+type TokenKind uint8
+
+const (
+	TokenNone     TokenKind = iota
+	TokenRetry              // of a Retry packet: the address is validated now
+	TokenNewToken           // of a NEW_TOKEN frame: it was validated earlier
+)
+
+// An Initial describes a client Initial packet that belongs to no connection.
+type Initial struct {
+	Time          time.Time // for limits by rate: the time given to Receive
+	Local, Remote netip.AddrPort
+	DCID          ConnID
+	Version       uint32
+	Token         TokenKind
+	Pending       int // incomplete handshakes right now
+}
+
+// Admission is what to do with an [Initial].
+type Admission uint8
+
+const (
+	Accept Admission = iota // create a connection
+	Retry                   // send Retry, keep no state; Accept if the Initial has a valid token
+	Refuse                  // send CONNECTION_CLOSE with CONNECTION_REFUSED
+	Ignore                  // drop
+)

@@ -1,0 +1,156 @@
+package conn
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+)
+
+// Defaults and bounds of a [Config].
+const (
+	minMTU           = 1200  // RFC 9000, Section 14: every path carries it
+	maxUDPPayload    = 65527 // RFC 9000, Section 18.2
+	maxStreamCount   = 1 << 60
+	maxAckDelay      = 25 * time.Millisecond
+	ackDelayExponent = 3
+	minAckDelay      = time.Millisecond // that we honour in ACK_FREQUENCY frames
+	activeConnIDs    = 4                // connection IDs of the peer that we hold
+)
+
+// withDefaults returns a copy of c with every default filled in, and every "none" as 0.
+func (c *Config) withDefaults() (*Config, error) {
+	if c == nil || c.TLS == nil {
+		return nil, errors.New("conn: Config.TLS is required")
+	}
+	if len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil {
+		return nil, errors.New("conn: Config.TLS.NextProtos is required (RFC 9001, Section 8.1)")
+	}
+	if c.TLS.MaxVersion != 0 && c.TLS.MaxVersion < tls.VersionTLS13 {
+		return nil, errors.New("conn: Config.TLS.MaxVersion is below TLS 1.3 (RFC 9001, Section 4.2)")
+	}
+	d := *c
+	if len(d.Versions) == 0 {
+		d.Versions = []uint32{Version1}
+	}
+	for _, v := range d.Versions {
+		if v != Version1 {
+			return nil, fmt.Errorf("conn: Config.Versions: version %#x is not supported", v)
+		}
+	}
+	setDuration(&d.MaxIdleTimeout, 30*time.Second)
+	setDuration(&d.HandshakeTimeout, 10*time.Second)
+	setDuration(&d.KeepAlive, 0)
+	setLimit(&d.InitialMaxData, 1<<20)
+	setCap(&d.MaxData, 48<<20)
+	setLimit(&d.InitialMaxStreamData, 256<<10)
+	setCap(&d.MaxStreamData, 32<<20)
+	setLimit(&d.InitialMaxStreamsBidi, 100)
+	setLimit(&d.InitialMaxStreamsUni, 100)
+	d.MaxData = max(d.MaxData, d.InitialMaxData)
+	d.MaxStreamData = max(d.MaxStreamData, d.InitialMaxStreamData)
+	if d.InitialMaxStreamsBidi > maxStreamCount || d.InitialMaxStreamsUni > maxStreamCount {
+		return nil, errors.New("conn: Config.InitialMaxStreams is above 1<<60")
+	}
+	setInt(&d.UnsentBytes, 256<<10)
+	setInt(&d.DatagramSendQueue, 128)
+	setInt(&d.DatagramReceiveQueue, 128)
+	if d.MaxDatagramFrameSize < 0 {
+		d.MaxDatagramFrameSize = 0
+	}
+	d.MaxDatagramFrameSize = min(d.MaxDatagramFrameSize, 65535)
+	if d.Congestion == nil {
+		d.Congestion = NewCubic
+	}
+	setInt(&d.MaxMTU, 1452)
+	setInt(&d.InitialMTU, minMTU)
+	if d.InitialMTU < minMTU || d.MaxMTU > maxUDPPayload || d.MaxMTU < minMTU {
+		return nil, fmt.Errorf("conn: Config.InitialMTU and MaxMTU must be from %d to %d", minMTU, maxUDPPayload)
+	}
+	d.MaxMTU = max(d.MaxMTU, d.InitialMTU)
+	return &d, nil
+}
+
+// setDuration fills in a default; a negative duration means none, which is 0 from here on.
+func setDuration(d *time.Duration, def time.Duration) {
+	if *d == 0 {
+		*d = def
+	}
+	*d = max(*d, 0)
+}
+
+// maxLimit stands for no limit: what a variable-length integer holds.
+const maxLimit = 1<<62 - 1
+
+func setLimit(v *int64, def int64) {
+	switch {
+	case *v == 0:
+		*v = def
+	case *v < 0:
+		*v = 0
+	}
+	*v = min(*v, maxLimit)
+}
+
+// setCap is setLimit for upper bounds: none means that there is no bound.
+func setCap(v *int64, def int64) {
+	if *v < 0 {
+		*v = maxLimit
+	}
+	setLimit(v, def)
+}
+
+func setInt(v *int, def int) {
+	switch {
+	case *v == 0:
+		*v = def
+	case *v < 0:
+		*v = 0
+	}
+}
+
+// withDefaults returns a copy of c with every default filled in.
+func (c *EndpointConfig) withDefaults() (EndpointConfig, error) {
+	if c == nil || c.Rand == nil {
+		return EndpointConfig{}, errors.New("conn: EndpointConfig.Rand is required")
+	}
+	d := *c
+	if d.Server != nil {
+		s, err := d.Server.withDefaults()
+		if err != nil {
+			return d, err
+		}
+		d.Server = s
+	}
+	setInt(&d.MaxHandshakes, 1024)
+	if c.MaxHandshakes < 0 {
+		d.MaxHandshakes = int(^uint(0)>>1) / 8
+	}
+	if d.MaxBuffered == 0 {
+		d.MaxBuffered = 256 << 20
+	} else if d.MaxBuffered < 0 {
+		d.MaxBuffered = maxLimit
+	}
+	if d.ResetKey == ([32]byte{}) {
+		if _, err := io.ReadFull(d.Rand, d.ResetKey[:]); err != nil {
+			return d, fmt.Errorf("conn: EndpointConfig.Rand: %w", err)
+		}
+	}
+	if len(d.TokenKeys) == 0 {
+		d.TokenKeys = make([][32]byte, 1)
+		if _, err := io.ReadFull(d.Rand, d.TokenKeys[0][:]); err != nil {
+			return d, fmt.Errorf("conn: EndpointConfig.Rand: %w", err)
+		}
+	}
+	return d, nil
+}
+
+// unmap takes IPv4 addresses mapped to IPv6 for IPv4.
+func unmap(a netip.AddrPort) netip.AddrPort {
+	if a.Addr().Is4In6() {
+		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	}
+	return a
+}

@@ -1,0 +1,171 @@
+package conn
+
+import (
+	"errors"
+
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// abort closes the connection because of an error, which is a *TransportError or an internal one.
+func (c *Conn) abort(err error) {
+	te, ok := errors.AsType[*TransportError](err)
+	if !ok {
+		te = &TransportError{Code: errInternal, Err: err}
+	}
+	c.closeWith(te)
+}
+
+// closeWith closes the connection with an error that the peer is told (RFC 9000, Section 10.2).
+func (c *Conn) closeWith(err error) {
+	if c.closed {
+		return
+	}
+	e := c.e
+	if _, ok := err.(*ApplicationError); ok {
+		e.stats.ClosedLocally++
+	} else {
+		e.stats.TransportErrors++
+	}
+	packet := c.closePacket(err)
+	c.endWith(err, packet)
+}
+
+// endWith ends the connection and leaves a closedConn in its place, which repeats packet; nil if it says nothing.
+func (c *Conn) endWith(err error, packet []byte) {
+	e := c.e
+	linger := 3 * (c.path.rtt.pto() + maxAckDelay)
+	remote, local := c.path.remote, c.path.local
+	ids := c.end(err)
+	if e.closed {
+		return
+	}
+	cc := &closedConn{e: e, ids: ids, remote: remote, local: local, packet: packet, until: e.now.add(linger)}
+	cc.timer.Value = cc
+	for _, id := range ids {
+		e.addRoute(id, remote, route{closed: cc})
+	}
+	e.timers.Set(&cc.timer, int64(cc.until))
+	if len(packet) > 0 {
+		cc.send()
+	}
+}
+
+// drain ends the connection because the peer closed it (RFC 9000, Section 10.2.2).
+func (c *Conn) drain(err error) {
+	c.e.stats.ClosedByPeer++
+	c.endWith(err, nil)
+}
+
+// statelessReset ends the connection because the peer does not know it any more (RFC 9000, Section 10.3.1).
+func (c *Conn) statelessReset(instant) {
+	c.e.stats.StatelessResets++
+	c.endWith(ErrStatelessReset, nil)
+}
+
+// timeoutHandshake ends a handshake that took too long. The peer is told, in case it is slow only.
+func (c *Conn) timeoutHandshake() {
+	packet := c.closePacket(&ApplicationError{})
+	c.endWith(ErrHandshakeTimeout, packet)
+}
+
+// forget ends the connection without a word.
+func (c *Conn) forget(err error) { c.end(err) }
+
+// end takes the connection out of the Endpoint, lets go of what it holds, and returns its connection IDs.
+func (c *Conn) end(err error) []ConnID {
+	e := c.e
+	c.closed, c.err = true, err
+	if c.state == stateHandshake {
+		e.stats.Handshakes--
+	}
+	e.stats.Conns--
+	e.stats.addConn(&c.stats)
+	e.extraCredit -= c.flow.extra
+	ids := c.forgetIDs()
+	c.tls.close()
+	e.timers.Remove(&c.timer)
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		e.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		e.last = c.prev
+	}
+	c.prev = nil // c.next stays: Conns may stand here
+	for i, sp := range c.spaces {
+		if sp != nil {
+			sp.cryptoIn.Reset(&e.chunks)
+			sp.cryptoOut.Reset(&e.chunks)
+			c.spaces[i] = nil
+		}
+	}
+	for _, s := range c.streams.all {
+		s.out.Reset(&e.chunks) // what came stays readable until EventClosed is taken
+		s.flags &^= flagInSend | flagBlocked | flagInControl
+	}
+	c.streams.ready, c.streams.mask = [8]streamList{}, 0
+	c.streams.blocked, c.streams.control = streamList{}, controlList{}
+	c.waiting, c.responses, c.candidate, c.oldPath = nil, nil, nil, nil
+	c.event(Event{Kind: EventClosed, Err: err})
+	return ids
+}
+
+// closePacket returns a datagram with CONNECTION_CLOSE in a packet of each space that the peer may have keys for (RFC
+// 9000, Section 10.2.3); nil if nothing may be sent.
+func (c *Conn) closePacket(err error) []byte {
+	limit := min(c.path.mtu.current, c.path.allowance())
+	if limit < minMTU {
+		return nil
+	}
+	b := make([]byte, 0, limit)
+	var ws [numSpaces]packetWriter
+	n, pad := 0, false
+	for id, sp := range c.spaces {
+		if !sp.ready() || id == int(spaceApp) && c.state == stateHandshake && !c.server {
+			continue
+		}
+		w := &ws[n]
+		w.begin(c, sp, b, limit)
+		appendClose(w, err, sp.id)
+		b = w.b[:len(w.b)+keys.Overhead]
+		pad = pad || sp.id == spaceInitial && !c.server
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	if pad {
+		ws[n-1].pad(minMTU)
+	}
+	for i := range n {
+		b = ws[i].finish(c.e.now, NotECT)
+	}
+	return b
+}
+
+// maxReason bounds the reason in CONNECTION_CLOSE in bytes, so that three of them fit into a datagram.
+const maxReason = 200
+
+// appendClose appends CONNECTION_CLOSE.
+func appendClose(w *packetWriter, err error, id spaceID) {
+	limit := min(w.room(), maxReason)
+	switch err := err.(type) {
+	case *TransportError:
+		reason := err.Reason
+		if reason == "" && err.Err != nil {
+			reason = err.Err.Error()
+		}
+		w.b = wire.AppendConnectionClose(w.b, limit, false, err.Code, err.Frame, reason)
+	case *ApplicationError:
+		if id != spaceApp {
+			// RFC 9000, Section 10.2.3: what the application says is not for Initial and Handshake packets.
+			w.b = wire.AppendConnectionClose(w.b, limit, false, errApplication, 0, "")
+			return
+		}
+		w.b = wire.AppendConnectionClose(w.b, limit, true, err.Code, 0, err.Reason)
+	}
+}

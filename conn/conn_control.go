@@ -1,0 +1,183 @@
+package conn
+
+import (
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A controlState says which frames of the connection are due. They say what is true when they are sent, so one that is lost is
+// not sent again as it was, but becomes due again (RFC 9000, Section 13.3).
+type controlState struct {
+	any            bool // one of the others may be set
+	handshakeDone  bool
+	maxData        bool
+	maxStreams     [2]bool
+	streamsBlocked [2]bool
+	newIDs         bool
+	retireIDs      bool
+	newToken       bool
+	token          []byte
+}
+
+// appendControl appends the frames of the connection that are due. What does not fit stays due.
+func (c *Conn) appendControl(w *packetWriter) {
+	k := &c.control
+	if !k.any {
+		return
+	}
+	k.any = false
+	if k.handshakeDone && w.fits(1) {
+		w.b = append(w.b, wire.FrameHandshakeDone)
+		w.record(record{kind: recHandshakeDone})
+		k.handshakeDone = false
+	}
+	if k.maxData && w.fits(9) {
+		w.b = wire.AppendOne(w.b, wire.FrameMaxData, c.flow.newRecvMax())
+		w.record(record{kind: recMaxData})
+		k.maxData = false
+	}
+	c.appendStreamLimits(w)
+	if k.newIDs {
+		c.appendNewIDs(w)
+	}
+	if k.retireIDs {
+		c.appendRetireIDs(w)
+	}
+	if k.newToken && w.fits(len(k.token)+3) {
+		w.b = wire.AppendNewToken(w.b, k.token)
+		w.record(record{kind: recNewToken})
+		k.newToken = false
+	}
+	if f := &c.ackFreq; f.due && w.fits(2+8+8+8+1) {
+		w.b = wire.AppendAckFrequency(w.b, f.nextSeq, uint64(f.asked-1), uint64(f.delay/time.Microsecond), 1)
+		w.record(record{kind: recAckFrequency, value: f.nextSeq})
+		f.nextSeq++
+		f.due, f.sent = false, true
+	}
+	k.any = k.handshakeDone || k.maxData || k.maxStreams[0] || k.maxStreams[1] || k.streamsBlocked[0] ||
+		k.streamsBlocked[1] || k.newIDs || k.retireIDs || k.newToken || c.ackFreq.due
+}
+
+// appendStreamLimits appends MAX_STREAMS and STREAMS_BLOCKED.
+func (c *Conn) appendStreamLimits(w *packetWriter) {
+	k, t := &c.control, &c.streams
+	for dir := range uint64(2) {
+		if k.maxStreams[dir] && w.fits(9) {
+			t.limit[dir] = min(t.closed[dir]+t.window[dir], maxStreamCount)
+			w.b = wire.AppendOne(w.b, byte(wire.FrameMaxStreamsBidi+dir), t.limit[dir])
+			w.record(record{kind: recMaxStreams, value: dir})
+			k.maxStreams[dir] = false
+		}
+		if k.streamsBlocked[dir] && w.fits(9) {
+			w.b = wire.AppendOne(w.b, byte(wire.FrameStreamsBlockedBidi+dir), t.peerLimit[dir])
+			w.record(record{kind: recStreamsBlocked, value: dir})
+			k.streamsBlocked[dir] = false
+			t.blockedAt[dir] = t.peerLimit[dir] + 1
+		}
+	}
+}
+
+func (c *Conn) appendNewIDs(w *packetWriter) {
+	k := &c.control
+	k.newIDs = false
+	for i := range c.local.ids {
+		l := &c.local.ids[i]
+		if !l.due {
+			continue
+		}
+		if !w.fits(1 + 8 + 1 + 1 + maxConnIDLen + resetTokenLen) {
+			k.newIDs = true
+			return
+		}
+		w.b = wire.AppendNewConnectionID(w.b, l.seq, 0, l.id.bytes(), c.e.resetToken(l.id))
+		w.record(record{kind: recNewConnID, value: l.seq})
+		l.due = false
+	}
+}
+
+func (c *Conn) appendRetireIDs(w *packetWriter) {
+	k := &c.control
+	k.retireIDs = false
+	for i := range c.remote.retired {
+		x := &c.remote.retired[i]
+		if !x.due {
+			continue
+		}
+		if !w.fits(9) {
+			k.retireIDs = true
+			return
+		}
+		w.b = wire.AppendOne(w.b, wire.FrameRetireConnectionID, x.seq)
+		w.record(record{kind: recRetireConnID, value: x.seq})
+		x.due = false
+	}
+}
+
+// appendStreamControl appends the control frames of streams.
+func (c *Conn) appendStreamControl(w *packetWriter) {
+	l := &c.streams.control
+	for s := l.head; s != nil && w.fits(1+8+8+8); s = l.head {
+		due := s.flags & dueAny
+		rec := record{stream: s, gen: s.gen}
+		switch {
+		case due&dueReset != 0:
+			w.b = wire.AppendResetStream(w.b, uint64(s.id), s.resetCode, s.resetSize)
+			rec.kind = recResetStream
+			s.flags &^= dueReset
+		case due&dueStop != 0:
+			s.flags &^= dueStop
+			if s.flags&flagRecvDone != 0 {
+				continue
+			}
+			w.b = wire.AppendStopSending(w.b, uint64(s.id), s.stopCode)
+			rec.kind = recStopSending
+		case due&dueMaxData != 0:
+			s.flags &^= dueMaxData
+			if s.flags&(flagSizeKnown|flagStopped) != 0 {
+				continue
+			}
+			s.recvMax = max(s.recvMax, min(s.in.Offset()+uint64(s.window.size), maxLimit))
+			w.b = wire.AppendTwo(w.b, wire.FrameMaxStreamData, uint64(s.id), s.recvMax)
+			rec.kind = recMaxStreamData
+		case due&dueBlocked != 0:
+			s.flags &^= dueBlocked
+			w.b = wire.AppendTwo(w.b, wire.FrameStreamDataBlocked, uint64(s.id), s.sendMax)
+			rec.kind = recStreamDataBlocked
+		default:
+			l.pop()
+			s.flags &^= flagInControl
+			s.finish()
+			continue
+		}
+		w.record(rec)
+	}
+}
+
+// adaptAckFrequency asks the peer for fewer acknowledgements while many packets are in flight (draft-ietf-quic-ack-frequency).
+func (c *Conn) adaptAckFrequency(now instant) {
+	f := &c.ackFreq
+	if c.peer.MinAckDelay == 0 || c.cfg.DisableAckFrequency || c.state != stateConfirmed || now < f.decideAt {
+		return
+	}
+	pa := c.path
+	f.decideAt = now.add(pa.rtt.smoothed)
+	packets := int(pa.cc.Window() / uint64(pa.mtu.current))
+	want := min(max(packets/ackShare, 2), maxAckThreshold)
+	delay := min(max(pa.rtt.smoothed/ackDelayShare, c.peer.MinAckDelay), max(c.peer.MaxAckDelay, c.peer.MinAckDelay))
+	if !f.sent && want == 2 {
+		return
+	}
+	if f.sent && want >= f.asked/2 && want <= 2*f.asked && delay >= f.delay/2 && delay <= 2*f.delay {
+		return // not worth a frame
+	}
+	f.asked, f.delay, f.due = want, delay, true
+	c.control.any = true
+	c.wake()
+}
+
+const (
+	ackShare        = 8   // acknowledgements a congestion window
+	ackDelayShare   = 4   // of a round trip that an acknowledgement may wait
+	maxAckThreshold = 128 // packets an acknowledgement
+)

@@ -1,0 +1,236 @@
+package conn
+
+import (
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// DatagramOptions are those of one datagram.
+type DatagramOptions struct {
+	MaxAge time.Duration // drop it if it waits longer to be sent; default none
+	Notify bool          // raise EventDatagramAcked or EventDatagramLost with its ID
+}
+
+// A datagram waits to be sent, or to be received.
+type datagram struct {
+	b      []byte // its memory is reused
+	id     uint64
+	expiry instant // 0 if none
+	notify bool
+}
+
+// A datagramQueue is a ring of datagrams.
+type datagramQueue struct {
+	buf        []datagram
+	head, size int
+}
+
+// push returns the slot behind the last datagram.
+func (q *datagramQueue) push() *datagram {
+	if q.size == len(q.buf) {
+		grown := make([]datagram, max(4, 2*len(q.buf)))
+		for i := range q.size {
+			grown[i] = q.buf[(q.head+i)%len(q.buf)]
+		}
+		q.buf, q.head = grown, 0
+	}
+	d := &q.buf[(q.head+q.size)%len(q.buf)]
+	q.size++
+	return d
+}
+
+func (q *datagramQueue) front() *datagram { return &q.buf[q.head] }
+
+func (q *datagramQueue) pop() {
+	q.head = (q.head + 1) % len(q.buf)
+	q.size--
+}
+
+// A datagramState is the datagrams of a connection (RFC 9221). It exists once there were some.
+type datagramState struct {
+	send, recv datagramQueue
+	nextID     uint64
+	wantWrite  bool // EventDatagramWritable is due
+	armed      bool // the next datagram raises EventDatagramReadable
+	timed      int  // datagrams in send with an expiry
+}
+
+func (c *Conn) datagramQueues() *datagramState {
+	if c.datagrams == nil {
+		c.datagrams = &datagramState{armed: true}
+	}
+	return c.datagrams
+}
+
+// SendDatagram queues b, which it copies, in a DATAGRAM frame (RFC 9221). It
+// returns [ErrTooLarge] if b is longer than MaxDatagramSize. If the queue is full,
+// [Config.DatagramPolicy] decides; by default SendDatagram returns [ErrWouldBlock],
+// and [EventDatagramWritable] follows when half of the queue is free. IDs count
+// the datagrams of the connection from 1.
+func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error) {
+	if c.closed {
+		return 0, c.closedErr()
+	}
+	if len(b) > c.MaxDatagramSize() {
+		return 0, ErrTooLarge
+	}
+	d := c.datagramQueues()
+	if d.send.size >= max(c.cfg.DatagramSendQueue, 1) {
+		switch c.cfg.DatagramPolicy {
+		case DatagramDropOldest:
+			c.dropDatagram(d, EventDatagramLost)
+		case DatagramDropNewest:
+			d.nextID++
+			c.stats.DatagramsExpired++
+			if opt.Notify {
+				c.event(Event{Kind: EventDatagramLost, ID: d.nextID})
+			}
+			return d.nextID, nil
+		default:
+			d.wantWrite = true
+			return 0, ErrWouldBlock
+		}
+	}
+	d.nextID++
+	q := d.send.push()
+	q.b = append(q.b[:0], b...)
+	q.id, q.notify, q.expiry = d.nextID, opt.Notify, 0
+	if opt.MaxAge > 0 {
+		q.expiry = c.e.now.add(opt.MaxAge)
+		d.timed++
+	}
+	c.wake()
+	return d.nextID, nil
+}
+
+// dropDatagram drops the oldest datagram that waits to be sent.
+func (c *Conn) dropDatagram(d *datagramState, kind EventKind) {
+	q := d.send.front()
+	c.stats.DatagramsExpired++
+	if q.notify {
+		c.event(Event{Kind: kind, ID: q.id})
+	}
+	c.popDatagram(d)
+}
+
+// popDatagram removes the oldest datagram that waits to be sent, and makes room known.
+func (c *Conn) popDatagram(d *datagramState) {
+	if d.send.front().expiry != 0 {
+		d.timed--
+	}
+	d.send.pop()
+	if d.wantWrite && d.send.size <= c.cfg.DatagramSendQueue/2 {
+		d.wantWrite = false
+		c.eventOnce(EventDatagramWritable)
+	}
+}
+
+// MaxDatagramSize returns the length of the longest datagram that can be sent now.
+// It follows the path MTU. It is 0 if the peer takes none, or is not known yet.
+func (c *Conn) MaxDatagramSize() int {
+	if !c.hasPeer || c.peer.MaxDatagramFrame == 0 {
+		return 0
+	}
+	// Short header with the longest packet number, tag, and the header of the frame.
+	room := c.path.mtu.current - 1 - int(c.remote.current().n) - 4 - 16
+	frame := int(min(uint64(room), c.peer.MaxDatagramFrame))
+	return max(frame-wire.DatagramHeaderLen(frame), 0)
+}
+
+// ReceiveDatagram removes and returns the oldest received datagram. The slice is
+// valid until the next ReceiveDatagram or Receive. Once it has reported false,
+// the next datagram raises an [EventDatagramReadable].
+func (c *Conn) ReceiveDatagram() (b []byte, ok bool) {
+	d := c.datagrams
+	if d == nil {
+		return nil, false
+	}
+	if d.recv.size == 0 {
+		d.armed = true
+		return nil, false
+	}
+	b = d.recv.front().b
+	d.recv.pop()
+	return b, true
+}
+
+// handleDatagram handles a DATAGRAM frame (RFC 9221, Section 4).
+func (c *Conn) handleDatagram(b []byte) (int, error) {
+	data, n := wire.ParseDatagram(b)
+	if n <= 0 {
+		return n, nil
+	}
+	if int64(n) > c.cfg.MaxDatagramFrameSize {
+		return 0, violation(errProtocolViolation, uint64(b[0]), "DATAGRAM frame of %d bytes", n)
+	}
+	d := c.datagramQueues()
+	c.stats.DatagramsReceived++
+	if d.recv.size >= max(c.cfg.DatagramReceiveQueue, 1) {
+		d.recv.pop() // newer ones are worth more
+		c.stats.DatagramsDropped++
+	}
+	q := d.recv.push()
+	q.b = append(q.b[:0], data...)
+	if d.armed {
+		d.armed = false
+		c.eventOnce(EventDatagramReadable)
+	}
+	return n, nil
+}
+
+// appendDatagrams appends DATAGRAM frames. They go before streams: they are worth nothing later.
+func (c *Conn) appendDatagrams(w *packetWriter, now instant) {
+	d := c.datagrams
+	for d.send.size > 0 {
+		q := d.send.front()
+		if q.expiry != 0 && q.expiry <= now {
+			c.dropDatagram(d, EventDatagramLost)
+			continue
+		}
+		if !w.fits(wire.DatagramHeaderLen(len(q.b)) + len(q.b)) {
+			if !w.eliciting && len(q.b) > c.MaxDatagramSize() {
+				c.dropDatagram(d, EventDatagramLost) // the path shrank
+				continue
+			}
+			return
+		}
+		w.b = wire.AppendDatagramHeader(w.b, len(q.b))
+		w.b = append(w.b, q.b...)
+		rec := record{kind: recDatagram, value: q.id}
+		if q.notify {
+			rec.n = 1
+		}
+		w.record(rec)
+		c.stats.DatagramsSent++
+		c.popDatagram(d)
+	}
+}
+
+// datagramFate notes that a datagram arrived or was lost.
+func (c *Conn) datagramFate(r *record, kind EventKind) {
+	if kind == EventDatagramAcked {
+		c.stats.DatagramsAcked++
+	} else {
+		c.stats.DatagramsLost++
+	}
+	if r.n != 0 {
+		c.event(Event{Kind: kind, ID: r.value})
+	}
+}
+
+// expiry returns when the oldest datagram is too old; 0 if none ages.
+func (d *datagramState) expiry() instant {
+	if d.timed == 0 || d.send.size == 0 {
+		return 0
+	}
+	return d.send.front().expiry
+}
+
+// expireDatagrams drops datagrams that are too old.
+func (c *Conn) expireDatagrams(now instant) {
+	d := c.datagrams
+	for d.send.size > 0 && d.send.front().expiry != 0 && d.send.front().expiry <= now {
+		c.dropDatagram(d, EventDatagramLost)
+	}
+}

@@ -1,0 +1,57 @@
+package conn
+
+import "github.com/lazoquic/lazo/internal/wire"
+
+// startECN begins to mark packets once the handshake is confirmed (RFC 9000, Section 13.4.2).
+func (c *Conn) startECN() {
+	if c.path.ecn.state == ecnOff {
+		c.path.ecn.state = ecnTesting
+	}
+}
+
+// checkECN validates the counts of an ACK frame, and returns how many packets were newly marked (RFC 9000, Section 13.4.2.1).
+func (c *Conn) checkECN(a *ackRun, f *wire.Ack) (ce uint64) {
+	s := &c.path.ecn
+	if s.state != ecnTesting && s.state != ecnCapable || a.sp.id != spaceApp {
+		return 0
+	}
+	if !f.ECN {
+		if a.marked > 0 {
+			s.state = ecnFailed // the peer does not report, or the path clears the marks
+		}
+		return 0
+	}
+	if !a.newLargest {
+		return 0 // out of order: counts may be older
+	}
+	last := &a.sp.ecnAcked
+	switch {
+	case f.ECT0 < last[0], f.ECT1 < last[1], f.CE < last[2],
+		f.ECT0-last[0]+f.CE-last[2] < a.marked,
+		f.ECT0+f.CE > a.sp.ecnSent,
+		f.ECT1 > 0: // never sent
+		s.state = ecnFailed
+		return 0
+	}
+	ce = f.CE - last[2]
+	*last = [3]uint64{f.ECT0, f.ECT1, f.CE}
+	if a.marked > 0 {
+		s.state = ecnCapable
+	}
+	c.stats.CEMarks += ce
+	return ce
+}
+
+// checkECNLoss stops marking if all the marked packets so far were lost: some paths drop them.
+func (c *Conn) checkECNLoss() {
+	if s := &c.path.ecn; s.state == ecnTesting && s.sent >= ecnTestPackets && s.lost >= s.sent {
+		s.state = ecnFailed
+	}
+}
+
+// suspectECN stops marking where nothing gets through while it is tested.
+func (c *Conn) suspectECN() {
+	if s := &c.path.ecn; s.state == ecnTesting && s.sent > 0 {
+		s.state = ecnFailed
+	}
+}

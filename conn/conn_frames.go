@@ -1,0 +1,296 @@
+package conn
+
+import (
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Frames by the packets that may carry them (RFC 9000, Section 12.4, Table 3). Bit t is set for frame type t.
+const (
+	// framesHandshake may be in Initial and Handshake packets too.
+	framesHandshake = 1<<wire.FramePadding | 1<<wire.FramePing | 1<<wire.FrameAck | 1<<wire.FrameAckECN |
+		1<<wire.FrameCrypto | 1<<wire.FrameConnectionClose
+	// framesProbing are those of probing packets (RFC 9000, Section 9.1).
+	framesProbing = 1<<wire.FramePadding | 1<<wire.FrameNewConnectionID | 1<<wire.FramePathChallenge | 1<<wire.FramePathResponse
+	// framesQuiet do not ask for an acknowledgement.
+	framesQuiet = 1<<wire.FramePadding | 1<<wire.FrameAck | 1<<wire.FrameAckECN |
+		1<<wire.FrameConnectionClose | 1<<wire.FrameApplicationClose
+)
+
+// handleFrames handles the frames of a packet.
+func (c *Conn) handleFrames(p *received) error {
+	for b := p.payload; len(b) > 0 && !c.closed; {
+		typ := uint64(b[0])
+		if typ >= 0x40 {
+			// RFC 9000, Section 12.4: the type must be encoded in as few bytes as possible.
+			v, n := wire.ParseVarint(b)
+			if n == 0 || n != wire.VarintLen(v) {
+				return violation(errProtocolViolation, v, "frame type is not in its shortest encoding")
+			}
+			typ = v
+		}
+		if p.space.id != spaceApp && (typ > 63 || framesHandshake>>typ&1 == 0) {
+			return violation(errProtocolViolation, typ, "frame is not allowed in Initial and Handshake packets")
+		}
+		if typ > 63 || framesQuiet>>typ&1 == 0 {
+			p.eliciting = true
+		}
+		if typ > 63 || framesProbing>>typ&1 == 0 {
+			p.nonProbe = true
+		}
+		n, err := c.handleFrame(p, typ, b)
+		if err != nil {
+			return err
+		}
+		if n <= 0 {
+			return violation(errFrameEncoding, typ, "malformed frame")
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// handleFrame handles the frame at the start of b and returns its length; not above 0 if it is malformed.
+func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
+	if typ >= wire.FrameStream && typ < wire.FrameStream+8 {
+		return c.handleStream(b)
+	}
+	switch typ {
+	case wire.FramePadding:
+		n := 1
+		for n < len(b) && b[n] == wire.FramePadding {
+			n++
+		}
+		return n, nil
+	case wire.FramePing:
+		return 1, nil
+	case wire.FrameAck, wire.FrameAckECN:
+		return c.handleAck(p, b)
+	case wire.FrameCrypto:
+		return c.handleCrypto(p, b)
+	case wire.FrameResetStream, wire.FrameStopSending, wire.FrameMaxStreamData, wire.FrameStreamDataBlocked:
+		return c.handleStreamControl(typ, b)
+	case wire.FrameMaxData, wire.FrameDataBlocked, wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni,
+		wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
+		return c.handleLimit(typ, b)
+	case wire.FrameNewConnectionID, wire.FrameRetireConnectionID, wire.FramePathChallenge, wire.FramePathResponse:
+		return c.handlePath(p, typ, b)
+	case wire.FrameNewToken:
+		return c.handleNewToken(b)
+	case wire.FrameConnectionClose, wire.FrameApplicationClose:
+		return c.handleClose(b)
+	case wire.FrameHandshakeDone:
+		if c.server {
+			return 0, violation(errProtocolViolation, typ, "HANDSHAKE_DONE from a client")
+		}
+		if c.state != stateHandshake {
+			c.confirm()
+		}
+		return 1, nil
+	case wire.FrameDatagram, wire.FrameDatagramLen:
+		return c.handleDatagram(b)
+	case wire.FrameAckFrequency, wire.FrameImmediateAck:
+		return c.handleAckFrequency(p, typ, b)
+	}
+	return 0, violation(errFrameEncoding, typ, "unknown frame")
+}
+
+// handleCrypto takes in CRYPTO data (RFC 9000, Section 19.6).
+func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
+	off, data, n := wire.ParseCrypto(b)
+	if n <= 0 {
+		return n, nil
+	}
+	r := &p.space.cryptoIn
+	switch {
+	case off+uint64(len(data)) > r.Offset()+maxCryptoBuffer, r.Gaps() > maxCryptoGaps:
+		return 0, violation(errCryptoBufferExceeded, wire.FrameCrypto, "CRYPTO data at %d", off)
+	case off+uint64(len(data)) <= r.Offset()+uint64(r.Ready()):
+		return n, nil // nothing new
+	case c.tls.q == nil:
+		// A server got it after the handshake (RFC 9001, Section 6 bars KeyUpdate, and nothing else may come).
+		return 0, violation(errCrypto+10, wire.FrameCrypto, "unexpected TLS message")
+	case spaceOf(c.tls.level) > p.space.id && c.tls.work == nil:
+		// RFC 9001, Section 4.1.3: new data at a level that TLS has left.
+		return 0, violation(errProtocolViolation, wire.FrameCrypto, "CRYPTO data at a past encryption level")
+	}
+	r.Write(&c.e.chunks, off, data)
+	c.stepTLS()
+	return n, nil
+}
+
+// handleStreamControl handles the frames of one stream without data (RFC 9000, Sections 19.4, 19.5, 19.10, 19.13).
+func (c *Conn) handleStreamControl(typ uint64, b []byte) (int, error) {
+	switch typ {
+	case wire.FrameResetStream:
+		id, code, size, n := wire.ParseResetStream(b)
+		if n <= 0 {
+			return n, nil
+		}
+		s, err := c.streams.receiving(c, StreamID(id), typ)
+		if s == nil || err != nil {
+			return n, err
+		}
+		return n, s.handleReset(code, size)
+	case wire.FrameStopSending:
+		id, code, n := wire.ParseStopSending(b)
+		if n <= 0 {
+			return n, nil
+		}
+		s, err := c.streams.sending(c, StreamID(id), typ)
+		if s != nil && err == nil {
+			s.handleStopSending(code)
+		}
+		return n, err
+	case wire.FrameMaxStreamData:
+		id, limit, n := wire.ParseTwo(b)
+		if n <= 0 {
+			return n, nil
+		}
+		s, err := c.streams.sending(c, StreamID(id), typ)
+		if s != nil && err == nil && limit > s.sendMax {
+			s.sendMax = limit
+			s.schedule()
+		}
+		return n, err
+	default: // STREAM_DATA_BLOCKED says nothing that we do not know
+		id, _, n := wire.ParseTwo(b)
+		if n <= 0 {
+			return n, nil
+		}
+		_, err := c.streams.receiving(c, StreamID(id), typ)
+		return n, err
+	}
+}
+
+// handleLimit handles the frames of connection limits (RFC 9000, Sections 19.9, 19.11, 19.12, 19.14).
+func (c *Conn) handleLimit(typ uint64, b []byte) (int, error) {
+	v, n := wire.ParseOne(b)
+	if n <= 0 {
+		return n, nil
+	}
+	switch typ {
+	case wire.FrameMaxData:
+		if v > c.flow.sendMax {
+			c.flow.sendMax = v
+			c.streams.unblock()
+		}
+	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni:
+		if v > maxStreamCount {
+			return 0, violation(errFrameEncoding, typ, "stream limit above 1<<60")
+		}
+		dir := Dir(typ - wire.FrameMaxStreamsBidi)
+		if v > c.streams.peerLimit[dir] {
+			c.streams.peerLimit[dir] = v
+			c.eventOnce(EventStreamsAvailable)
+		}
+	case wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
+		if v > maxStreamCount {
+			return 0, violation(errFrameEncoding, typ, "stream limit above 1<<60")
+		}
+	}
+	return n, nil
+}
+
+// handlePath handles the frames of connection IDs and paths (RFC 9000, Sections 19.15 to 19.18).
+func (c *Conn) handlePath(p *received, typ uint64, b []byte) (int, error) {
+	switch typ {
+	case wire.FrameNewConnectionID:
+		seq, prior, id, token, n := wire.ParseNewConnectionID(b)
+		if n <= 0 {
+			return n, nil
+		}
+		return n, c.newRemoteID(seq, prior, id, token)
+	case wire.FrameRetireConnectionID:
+		seq, n := wire.ParseOne(b)
+		if n <= 0 {
+			return n, nil
+		}
+		return n, c.retireLocal(seq, p.dcid)
+	}
+	data, n := wire.ParsePath(b)
+	if n <= 0 {
+		return n, nil
+	}
+	if typ == wire.FramePathChallenge {
+		c.challenged(p, data)
+	} else {
+		c.pathResponse(p, data)
+	}
+	return n, nil
+}
+
+// handleNewToken handles NEW_TOKEN (RFC 9000, Section 19.7).
+func (c *Conn) handleNewToken(b []byte) (int, error) {
+	tok, n := wire.ParseNewToken(b)
+	if n <= 0 {
+		return n, nil
+	}
+	if c.server {
+		return 0, violation(errProtocolViolation, wire.FrameNewToken, "NEW_TOKEN from a client")
+	}
+	if c.pendingEvents&(1<<(EventNewToken)) == 0 { // one at a time is kept
+		c.pendingEvents |= 1 << (EventNewToken & 15)
+		c.event(Event{Kind: EventNewToken, Data: append([]byte(nil), tok...)})
+	}
+	return n, nil
+}
+
+// handleClose handles CONNECTION_CLOSE (RFC 9000, Section 19.19).
+func (c *Conn) handleClose(b []byte) (int, error) {
+	app, code, frame, reason, n := wire.ParseConnectionClose(b)
+	if n <= 0 {
+		return n, nil
+	}
+	if app {
+		c.drain(&ApplicationError{Code: code, Reason: string(reason), Remote: true})
+	} else {
+		c.drain(&TransportError{Code: code, Frame: frame, Reason: string(reason), Remote: true})
+	}
+	return n, nil
+}
+
+// An ackFrequency is the state of draft-ietf-quic-ack-frequency.
+type ackFrequency struct {
+	// What the peer asked of us.
+	received   bool
+	seq        uint64
+	threshold  int // ack-eliciting packets that call for an ACK
+	maxDelay   time.Duration
+	reordering uint64
+
+	// What we asked of the peer.
+	sent     bool
+	nextSeq  uint64
+	asked    int // threshold
+	delay    time.Duration
+	due      bool
+	decideAt instant
+}
+
+// handleAckFrequency handles ACK_FREQUENCY and IMMEDIATE_ACK.
+func (c *Conn) handleAckFrequency(p *received, typ uint64, b []byte) (int, error) {
+	if c.cfg.DisableAckFrequency {
+		return 0, violation(errFrameEncoding, typ, "ack frequency was not negotiated")
+	}
+	if typ == wire.FrameImmediateAck {
+		p.space.recv.ackNow = true
+		return 1, nil
+	}
+	seq, threshold, delay, reordering, n := wire.ParseAckFrequency(b)
+	if n <= 0 {
+		return n, nil
+	}
+	d := time.Duration(min(delay, 1<<24)) * time.Microsecond
+	if d < minAckDelay {
+		return 0, violation(errProtocolViolation, typ, "delay below min_ack_delay")
+	}
+	f := &c.ackFreq
+	if !f.received || seq > f.seq {
+		f.received, f.seq = true, seq
+		f.threshold = int(min(threshold, 1<<16)) + 1
+		f.maxDelay, f.reordering = d, reordering
+	}
+	return n, nil
+}

@@ -1,0 +1,242 @@
+package conn
+
+import (
+	"github.com/lazoquic/lazo/internal/rangeset"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A localID is a connection ID that we issued (RFC 9000, Section 5.1.1).
+type localID struct {
+	id  ConnID
+	seq uint64
+	due bool // a NEW_CONNECTION_ID frame is to be sent
+}
+
+// localIDs are the connection IDs by which the peer reaches us.
+type localIDs struct {
+	ids     []localID
+	nextSeq uint64
+	initial ConnID // server: what the client chose for its first packets
+}
+
+// generateID draws a connection ID that is not in use.
+func (e *Endpoint) generateID() (id ConnID, ok bool) {
+	for range 16 {
+		n := e.idSource.Generate(&id.b)
+		if n < 0 || n > maxConnIDLen {
+			return ConnID{}, false
+		}
+		id.n = uint8(n)
+		clear(id.b[n:])
+		if n == 0 {
+			return id, true
+		}
+		if _, taken := e.routes[id]; !taken {
+			return id, true
+		}
+	}
+	return ConnID{}, false
+}
+
+// addFirstID puts in place the ID of the handshake, whose sequence number is 0.
+func (c *Conn) addFirstID(id ConnID) {
+	c.local.ids = append(make([]localID, 0, 2), localID{id: id})
+	c.local.nextSeq = 1
+	c.e.addRoute(id, c.path.remote, route{conn: c})
+}
+
+// offerIDs issues connection IDs up to what the peer holds, within our own bound.
+func (c *Conn) offerIDs() {
+	if c.state != stateConfirmed || c.local.ids[0].id.n == 0 {
+		return
+	}
+	want := int(min(c.peer.ActiveConnIDLimit, activeConnIDs))
+	for len(c.local.ids) < want {
+		id, ok := c.e.generateID()
+		if !ok || id.n == 0 {
+			return
+		}
+		c.local.ids = append(c.local.ids, localID{id: id, seq: c.local.nextSeq, due: true})
+		c.local.nextSeq++
+		c.e.addRoute(id, c.path.remote, route{conn: c})
+		c.control.newIDs, c.control.any = true, true
+	}
+}
+
+// retireLocal handles RETIRE_CONNECTION_ID (RFC 9000, Section 19.16). dcid is that of the packet.
+func (c *Conn) retireLocal(seq uint64, dcid []byte) error {
+	if seq >= c.local.nextSeq {
+		return violation(errProtocolViolation, wire.FrameRetireConnectionID, "connection ID %d was never issued", seq)
+	}
+	for i := range c.local.ids {
+		l := &c.local.ids[i]
+		if l.seq != seq {
+			continue
+		}
+		if l.id.equal(dcid) {
+			return violation(errProtocolViolation, wire.FrameRetireConnectionID, "connection ID %d is in use by the packet", seq)
+		}
+		c.e.removeRoute(l.id, c.path.remote)
+		c.local.ids = append(c.local.ids[:i], c.local.ids[i+1:]...)
+		c.offerIDs()
+		return nil
+	}
+	return nil // retired before
+}
+
+// A remoteID is a connection ID that the peer issued.
+type remoteID struct {
+	id       ConnID
+	seq      uint64
+	token    [16]byte
+	hasToken bool
+}
+
+// maxRetired bounds the RETIRE_CONNECTION_ID frames that wait for acknowledgement. A peer that makes us retire more is
+// hostile (RFC 9000, Section 5.1.2).
+const maxRetired = 3 * activeConnIDs
+
+// remoteIDs are the connection IDs by which we reach the peer. The first is in use.
+type remoteIDs struct {
+	ids         []remoteID
+	handshake   ConnID // the first ID that the peer chose
+	chosen      bool   // client: handshake is the server's, not our own choice
+	retireBelow uint64 // RetirePriorTo
+	retired     []retiredID
+	seen        rangeset.Set // sequence numbers from retireBelow on
+}
+
+// A retiredID is one whose RETIRE_CONNECTION_ID is not acknowledged.
+type retiredID struct {
+	seq uint64
+	due bool
+}
+
+func (r *remoteIDs) init(id ConnID) {
+	r.ids = append(make([]remoteID, 0, 2), remoteID{id: id})
+	r.handshake = id
+	r.seen.Add(0, 1)
+}
+
+// current returns the ID in use.
+func (r *remoteIDs) current() *ConnID { return &r.ids[0].id }
+
+// newRemoteID handles NEW_CONNECTION_ID (RFC 9000, Section 19.15).
+func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) error {
+	r := &c.remote
+	if r.handshake.n == 0 {
+		return violation(errProtocolViolation, wire.FrameNewConnectionID, "the peer's connection IDs are empty")
+	}
+	id, ok := ConnIDFromSlice(b)
+	if !ok {
+		return violation(errFrameEncoding, wire.FrameNewConnectionID, "connection ID of %d bytes", len(b))
+	}
+	for i := range r.ids {
+		x := &r.ids[i]
+		if x.seq == seq && (x.id != id || x.hasToken && x.token != token) || x.seq != seq && x.id == id {
+			return violation(errProtocolViolation, wire.FrameNewConnectionID, "connection ID %d conflicts with another", seq)
+		}
+		if x.seq == seq {
+			return nil // a retransmission
+		}
+	}
+	if retirePriorTo > r.retireBelow {
+		r.retireBelow = retirePriorTo
+		r.seen.Remove(0, retirePriorTo)
+	}
+	if seq < r.retireBelow {
+		return c.retireRemote(seq)
+	}
+	if !r.seen.Add(seq, seq+1) {
+		return nil // a retransmission of one that we retired
+	}
+	r.ids = append(r.ids, remoteID{id: id, seq: seq, token: token, hasToken: true})
+	for i := 0; i < len(r.ids); {
+		if r.ids[i].seq >= r.retireBelow {
+			i++
+			continue
+		}
+		if err := c.dropRemote(i); err != nil {
+			return err
+		}
+	}
+	if len(r.ids) > activeConnIDs {
+		return violation(errConnectionIDLimit, wire.FrameNewConnectionID, "more than %d connection IDs", activeConnIDs)
+	}
+	c.watchResets()
+	return nil
+}
+
+func (r *remoteIDs) isRetired(seq uint64) bool {
+	for _, x := range r.retired {
+		if x.seq == seq {
+			return true
+		}
+	}
+	return false
+}
+
+// dropRemote retires the ith ID.
+func (c *Conn) dropRemote(i int) error {
+	x := c.remote.ids[i]
+	if x.hasToken && c.e.resetTokens[x.token] == c {
+		delete(c.e.resetTokens, x.token)
+	}
+	c.remote.ids = append(c.remote.ids[:i], c.remote.ids[i+1:]...)
+	return c.retireRemote(x.seq)
+}
+
+// retireRemote queues RETIRE_CONNECTION_ID.
+func (c *Conn) retireRemote(seq uint64) error {
+	r := &c.remote
+	if r.isRetired(seq) {
+		return nil
+	}
+	if len(r.retired) >= maxRetired {
+		return violation(errConnectionIDLimit, wire.FrameNewConnectionID, "too many connection IDs to retire")
+	}
+	r.retired = append(r.retired, retiredID{seq: seq, due: true})
+	c.control.retireIDs, c.control.any = true, true
+	return nil
+}
+
+// switchID starts to use another ID of the peer and retires the one in use, as a new path asks for (RFC 9000, Section
+// 9.5). It reports false if there is none.
+func (c *Conn) switchID() bool {
+	if len(c.remote.ids) < 2 {
+		return c.remote.handshake.n == 0
+	}
+	if c.dropRemote(0) != nil {
+		return false
+	}
+	c.watchResets()
+	return true
+}
+
+// watchResets makes stateless resets with the token of the ID in use be recognised: only those of IDs that were used
+// count (RFC 9000, Section 10.3.1).
+func (c *Conn) watchResets() {
+	if x := &c.remote.ids[0]; x.hasToken {
+		c.e.resetTokens[x.token] = c
+	}
+}
+
+// forgetIDs removes what routes to the connection, and returns its own IDs.
+func (c *Conn) forgetIDs() []ConnID {
+	ids := make([]ConnID, 0, len(c.local.ids)+1)
+	for i := range c.local.ids {
+		ids = append(ids, c.local.ids[i].id)
+	}
+	if c.local.initial.n > 0 {
+		ids = append(ids, c.local.initial)
+	}
+	for i := range c.remote.ids {
+		if x := &c.remote.ids[i]; x.hasToken && c.e.resetTokens[x.token] == c {
+			delete(c.e.resetTokens, x.token)
+		}
+	}
+	for _, id := range ids {
+		c.e.removeRoute(id, c.path.remote)
+	}
+	return ids
+}

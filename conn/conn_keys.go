@@ -1,0 +1,141 @@
+package conn
+
+import (
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A keyPhase is the state of 1-RTT key updates (RFC 9001, Section 6). The keys in use are those of the application space.
+type keyPhase struct {
+	txPhase, rxPhase bool
+	old              *keys.Keys // of the phase before, for packets that come late
+	nextRx           *keys.Keys // derived when a packet of the next phase came
+	dropAt           instant    // when old is dropped
+	firstSent        uint64     // the first packet number sent in the phase
+	firstRecv        uint64     // the lowest packet number received in the phase
+	sealed           uint64     // packets with the keys in use
+	failed           uint64     // packets that did not open, with all keys (RFC 9001, Section 6.6)
+}
+
+// open opens a 1-RTT packet with the keys of its phase.
+func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
+	k, sp := &c.keys, c.spaces[spaceApp]
+	if wire.KeyPhase(pkt[0]) == k.rxPhase {
+		payload, ok := sp.rx.Open(pkt, hdrLen, pn)
+		if !ok {
+			c.openFailed(sp)
+			return nil, false
+		}
+		if pn < k.firstRecv {
+			k.firstRecv = pn
+		}
+		return payload, true
+	}
+	if k.old != nil && pn < k.firstRecv {
+		// RFC 9001, Section 6.5: a packet of the phase before, delayed.
+		payload, ok := k.old.Open(pkt, hdrLen, pn)
+		if !ok {
+			c.openFailed(sp)
+		}
+		return payload, ok
+	}
+	return c.openNext(now, pkt, hdrLen, pn)
+}
+
+// openNext opens a packet of the next phase, which updates the keys if it is authentic (RFC 9001, Section 6.2).
+func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
+	k, sp := &c.keys, c.spaces[spaceApp]
+	if k.nextRx == nil {
+		next, err := sp.rx.Next()
+		if err != nil {
+			return nil, false
+		}
+		k.nextRx = next
+	}
+	payload, ok := k.nextRx.Open(pkt, hdrLen, pn)
+	if !ok {
+		c.openFailed(sp)
+		return nil, false
+	}
+	if k.rxPhase != k.txPhase {
+		// The peer answers our update.
+	} else if c.state != stateConfirmed || !c.mayUpdateKeys() && k.sealed > 0 && k.old != nil {
+		// RFC 9001, Section 6.1: a second update before we had any packet of the first acknowledged.
+		c.abort(violation(errKeyUpdate, 0, "key update too early"))
+		return nil, false
+	}
+	c.turnRx(now, pn)
+	if k.txPhase != k.rxPhase {
+		if err := c.turnTx(); err != nil {
+			c.abort(err)
+			return nil, false
+		}
+	}
+	return payload, true
+}
+
+// turnRx puts the next keys for receiving in use.
+func (c *Conn) turnRx(now instant, pn uint64) {
+	k, sp := &c.keys, c.spaces[spaceApp]
+	k.old, sp.rx, k.nextRx = sp.rx, k.nextRx, nil
+	k.rxPhase = !k.rxPhase
+	k.firstRecv = pn
+	k.dropAt = now.add(3 * c.path.rtt.pto()) // RFC 9001, Section 6.5
+	c.stats.KeyUpdates++
+	if c.cfg.Trace != nil {
+		c.cfg.Trace(&TraceEvent{Kind: TraceKeyUpdated, Packet: Packet1RTT, Time: c.e.wall(now), Conn: c, Number: c.stats.KeyUpdates})
+	}
+}
+
+// turnTx puts the next keys for sending in use.
+func (c *Conn) turnTx() error {
+	k, sp := &c.keys, c.spaces[spaceApp]
+	next, err := sp.tx.Next()
+	if err != nil {
+		return err
+	}
+	sp.tx = next
+	k.txPhase = !k.txPhase
+	k.firstSent, k.sealed = sp.sent.next, 0
+	return nil
+}
+
+// mayUpdateKeys reports whether a packet sent with the keys in use was acknowledged, and the peer has followed the last update
+// (RFC 9001, Section 6.1).
+func (c *Conn) mayUpdateKeys() bool {
+	k, sp := &c.keys, c.spaces[spaceApp]
+	return k.txPhase == k.rxPhase && sp.largestAcked >= int64(k.firstSent)
+}
+
+// initiateKeyUpdate starts to send with the next keys.
+func (c *Conn) initiateKeyUpdate() error {
+	c.keys.old = nil
+	c.keys.dropAt = 0
+	return c.turnTx()
+}
+
+// openFailed counts forgeries (RFC 9001, Section 6.6).
+func (c *Conn) openFailed(sp *space) {
+	k := &c.keys
+	if k.failed++; k.failed >= sp.rx.IntegrityLimit() {
+		c.abort(violation(errAEADLimit, 0, "too many forged packets"))
+	}
+}
+
+// wearKeys updates the keys before they wear out (RFC 9001, Section 6.6). It reports false if they have.
+func (c *Conn) wearKeys() bool {
+	k, sp := &c.keys, c.spaces[spaceApp]
+	limit := sp.tx.ConfidentialityLimit()
+	if k.sealed < limit/2 {
+		return true
+	}
+	if c.state == stateConfirmed && c.mayUpdateKeys() {
+		c.initiateKeyUpdate()
+		return true
+	}
+	if k.sealed >= limit {
+		c.abort(violation(errAEADLimit, 0, "the keys are worn out"))
+		return false
+	}
+	return true
+}

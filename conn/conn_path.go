@@ -1,0 +1,285 @@
+package conn
+
+import (
+	"errors"
+	"net/netip"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Path validation (RFC 9000, Section 8.2) and migration (Section 9).
+const (
+	maxResponses   = 4 // PATH_RESPONSE frames that wait; they are not sent again if lost
+	challengeTries = 3
+)
+
+// A pathResponse answers a PATH_CHALLENGE on the path that it came by.
+type pathResponse struct {
+	data          [8]byte
+	remote, local netip.AddrPort
+	allowance     int // bytes that may be sent there, if the address is not validated
+}
+
+// challenged handles PATH_CHALLENGE (RFC 9000, Section 8.2.2). A flood of them costs nothing: the oldest answers are dropped.
+func (c *Conn) challenged(p *received, data [8]byte) {
+	if len(c.responses) == maxResponses {
+		copy(c.responses, c.responses[1:])
+		c.responses = c.responses[:maxResponses-1]
+	}
+	c.responses = append(c.responses, pathResponse{
+		data: data, remote: p.at.remote, local: p.at.local, allowance: amplification * len(p.at.data),
+	})
+}
+
+// pathResponse handles PATH_RESPONSE (RFC 9000, Section 8.2.3). It may come by any path.
+func (c *Conn) pathResponse(p *received, data [8]byte) {
+	switch pa := c.path; {
+	case pa.challenge.active && pa.challenge.data == data:
+		pa.challenge = challenge{}
+		if c.oldPath != nil {
+			c.oldPath = nil
+			c.pathChanged()
+		}
+		pa.validated = true
+	case c.candidate != nil && c.candidate.challenge.active && c.candidate.challenge.data == data:
+		cand := c.candidate
+		cand.challenge, cand.validated = challenge{}, true
+		if !cand.migrate {
+			c.event(Event{Kind: EventPathValidated, Local: cand.local, Remote: cand.remote})
+			return
+		}
+		c.candidate = nil
+		c.usePath(cand)
+		c.pathChanged()
+	}
+}
+
+// pathChanged reports that the connection has moved.
+func (c *Conn) pathChanged() {
+	c.stats.PathChanges++
+	c.event(Event{Kind: EventPathChanged, Local: c.path.local, Remote: c.path.remote})
+}
+
+// arrivedElsewhere handles a packet that came by another path than the one in use (RFC 9000, Section 9.3).
+func (c *Conn) arrivedElsewhere(p *received, newest bool) {
+	a := p.at
+	if c.path.local == (netip.AddrPort{}) && a.remote == c.path.remote {
+		c.path.local = a.local // now it is known
+		return
+	}
+	if a.remote == c.path.remote && (!c.server || a.local == (netip.AddrPort{})) {
+		return
+	}
+	// RFC 9000, Section 9: only a client migrates, after the handshake, with packets that do not only probe.
+	if !c.server || c.state != stateConfirmed || !p.nonProbe || !newest {
+		return
+	}
+	if c.oldPath != nil && c.oldPath.remote == a.remote && c.oldPath.local == a.local {
+		// It is back where it was.
+		c.usePath(c.oldPath)
+		c.oldPath = nil
+		return
+	}
+	c.follow(a)
+}
+
+// follow moves a server connection to where its client is now.
+func (c *Conn) follow(a *arrival) {
+	old := c.path
+	next := c.newPath(a.remote, a.local)
+	next.received = uint64(len(a.data))
+	next.ecn.state = old.ecn.state
+	if a.remote.Addr() == old.remote.Addr() {
+		// RFC 9000, Section 9.4: where only the port changed, a NAT is likely to be the cause.
+		next.rtt, next.mtu = old.rtt, old.mtu
+		next.mtu.inFlight = false
+		next.cc, next.rate = old.cc, old.rate
+		c.adopt(old, next)
+	}
+	if old.validated {
+		c.oldPath = old
+	}
+	c.usePath(next)
+	c.switchID()
+	c.startChallenge(next)
+}
+
+// adopt counts what is in flight on one path towards another.
+func (c *Conn) adopt(from, to *path) {
+	sp := c.spaces[spaceApp]
+	for pn := sp.sent.front; pn < sp.sent.next; pn++ {
+		if p := sp.sent.at(pn); p.path == from.n {
+			p.path = to.n
+		}
+	}
+	to.inFlight = from.inFlight
+	from.inFlight = 0
+}
+
+// usePath puts a path in use. What is in flight on the one before does not count any more.
+func (c *Conn) usePath(p *path) {
+	c.path = p
+	c.ptoCount = 0
+	c.paceAt = 0
+	p.pacing = c.pacingOf(p)
+	if c.hasPeer {
+		p.mtu.limitTo(int(min(c.peer.MaxUDPPayload, maxUDPPayload)))
+	}
+	c.wake()
+}
+
+// startChallenge begins to validate a path.
+func (c *Conn) startChallenge(p *path) {
+	ch := &p.challenge
+	*ch = challenge{active: true, pending: true}
+	c.e.random(ch.data[:])
+	// RFC 9000, Section 8.2.4: three times the larger PTO of the old and the new path.
+	wait := max(c.path.rtt.pto(), initialRTT*3) + c.peerMaxAckDelay()
+	ch.until = c.e.now.add(3 * wait)
+	c.wake()
+}
+
+// nextTry returns when to send another PATH_CHALLENGE; 0 if there were enough.
+func (ch *challenge) nextTry(p *path) instant {
+	if !ch.active || ch.pending || ch.tries >= challengeTries {
+		return 0
+	}
+	return ch.sentAt.add(p.rtt.pto() << ch.tries)
+}
+
+// pathTimeout runs what is due of path validation.
+func (c *Conn) pathTimeout(now instant) {
+	for _, p := range [...]*path{c.path, c.candidate} {
+		if p == nil || !p.challenge.active {
+			continue
+		}
+		ch := &p.challenge
+		if now >= ch.until {
+			*ch = challenge{}
+			c.pathFailed(p)
+			continue
+		}
+		if at := ch.nextTry(p); at != 0 && at <= now {
+			ch.pending = true
+		}
+	}
+}
+
+// pathFailed gives a path up (RFC 9000, Section 9.3.2).
+func (c *Conn) pathFailed(p *path) {
+	if p == c.candidate {
+		c.candidate = nil
+		c.event(Event{Kind: EventPathFailed, Local: p.local, Remote: p.remote})
+		return
+	}
+	if c.oldPath != nil {
+		c.usePath(c.oldPath)
+		c.oldPath = nil
+	}
+}
+
+// challengeDue reports whether a PATH_CHALLENGE is to be sent.
+func (c *Conn) challengeDue() bool {
+	return c.path.challenge.pending || c.candidate != nil && c.candidate.challenge.pending
+}
+
+// transmitPath writes a datagram that validates a path.
+func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
+	sp := c.spaces[spaceApp]
+	if sp == nil || sp.tx == nil {
+		c.responses = nil
+		return Burst{}, false
+	}
+	for len(c.responses) > 0 {
+		r := c.responses[0]
+		c.responses = append(c.responses[:0], c.responses[1:]...)
+		limit := minMTU
+		if r.remote != c.path.remote || !c.path.validated {
+			limit = min(limit, r.allowance)
+		}
+		if b, ok := c.pathDatagram(now, buf, wire.FramePathResponse, r.data, limit); ok {
+			b.Remote, b.Local = r.remote, r.local
+			return b, true
+		}
+	}
+	for _, p := range [...]*path{c.path, c.candidate} {
+		if p == nil || !p.challenge.pending {
+			continue
+		}
+		p.challenge.pending = false
+		p.challenge.sentAt = now
+		p.challenge.tries++
+		limit := min(minMTU, p.allowance())
+		if p == c.candidate {
+			limit = minMTU
+		}
+		if b, ok := c.pathDatagram(now, buf, wire.FramePathChallenge, p.challenge.data, limit); ok {
+			p.sent += uint64(b.N)
+			b.Remote, b.Local = p.remote, p.local
+			return b, true
+		}
+	}
+	return Burst{}, false
+}
+
+// pathDatagram writes a probing datagram. RFC 9000, Section 8.2.1: padded to the least MTU, so that it also shows that the path
+// carries that, unless the anti-amplification limit is in the way.
+func (c *Conn) pathDatagram(now instant, buf []byte, typ byte, data [8]byte, limit int) (Burst, bool) {
+	w := &c.e.writer
+	if limit < 64 {
+		return Burst{}, false
+	}
+	w.begin(c, c.spaces[spaceApp], buf[:0], limit)
+	w.b = wire.AppendPath(w.b, typ, data)
+	w.record(record{kind: recPing})
+	w.pad(limit)
+	w.flags = sentProbeMTU // its loss says nothing about congestion on the path in use
+	out := w.finish(now, NotECT)
+	c.stats.BytesSent += uint64(len(out))
+	return Burst{N: len(out), SegmentSize: len(out)}, true
+}
+
+// Probe validates the path from another local address (RFC 9000, Section 8.2)
+// without moving to it. [EventPathValidated] or [EventPathFailed] follows.
+func (c *Conn) Probe(local netip.AddrPort) error { return c.probePath(local, false) }
+
+// Migrate moves a client connection to another local address (RFC 9000, Section
+// 9), which it probes first if need be. [EventPathChanged] or [EventPathFailed]
+// follows; streams notice nothing. Bursts then have local as their Local. It fails before
+// the handshake is confirmed, and a server cannot migrate. Where the local
+// address of the same socket changed, pass the new address and the old port.
+func (c *Conn) Migrate(local netip.AddrPort) error { return c.probePath(local, true) }
+
+func (c *Conn) probePath(local netip.AddrPort, migrate bool) error {
+	switch {
+	case c.closed:
+		return c.closedErr()
+	case c.server:
+		return errors.New("conn: a server does not migrate")
+	case c.state != stateConfirmed:
+		return errors.New("conn: no migration before the handshake is confirmed")
+	case c.peer.DisableActiveMigration:
+		return errors.New("conn: the peer does not support migration")
+	case !local.IsValid():
+		return errors.New("conn: the local address is not valid")
+	}
+	local = unmap(local)
+	if p := c.candidate; p != nil && p.local == local {
+		p.migrate = p.migrate || migrate
+		if p.validated && migrate {
+			c.candidate = nil
+			c.usePath(p)
+			c.pathChanged()
+		}
+		return nil
+	}
+	if !c.switchID() {
+		return errors.New("conn: the peer has no connection ID left for another path")
+	}
+	p := c.newPath(c.path.remote, local)
+	p.migrate = migrate
+	c.candidate = p
+	c.startChallenge(p)
+	return nil
+}
+

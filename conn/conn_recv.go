@@ -1,0 +1,321 @@
+package conn
+
+import "github.com/lazoquic/lazo/internal/wire"
+
+// maxWaiting bounds the packets that wait for their keys (RFC 9001, Section 5.7).
+const maxWaiting = 16
+
+// A waitingPacket came before the keys to open it.
+type waitingPacket struct {
+	data []byte
+	at   arrival // without data
+}
+
+// receive takes in a datagram, which may hold several packets (RFC 9000, Section 12.2).
+func (c *Conn) receive(now instant, a *arrival) {
+	c.stats.BytesReceived += uint64(len(a.data))
+	if !c.path.validated && a.remote == c.path.remote {
+		c.path.received += uint64(len(a.data))
+	}
+	for b := a.data; len(b) > 0 && !c.closed; {
+		n := c.receivePacket(now, a, b)
+		if n <= 0 {
+			break
+		}
+		b = b[n:]
+	}
+	c.wake()
+}
+
+// receivePacket takes in the packet at the start of b, and returns its length; 0 if nothing behind it can be told apart.
+func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
+	if !wire.IsLong(b[0]) {
+		c.receiveShort(now, a, b)
+		return 0
+	}
+	version, _, _, ok := wire.ParseInvariant(b)
+	if ok && version == 0 {
+		c.receiveVersionNegotiation(b)
+		return 0
+	}
+	h, ok := wire.ParseLong(b)
+	if !ok || h.Version != c.version {
+		c.dropped(&c.e.stats.DroppedMalformed, b, "malformed header")
+		return 0
+	}
+	// RFC 9000, Section 12.2: packets of other connections in the datagram are not ours.
+	if !c.isLocalID(h.DCID) {
+		c.dropped(&c.e.stats.DroppedUnknownID, b[:h.End], "unknown connection ID")
+		return h.End
+	}
+	switch h.Type {
+	case wire.TypeRetry:
+		c.receiveRetry(now, b, h)
+		return 0
+	case wire.Type0RTT:
+		c.dropped(&c.e.stats.DroppedUndecryptable, b[:h.End], "0-RTT is not accepted")
+		return h.End
+	case wire.TypeInitial:
+		// RFC 9000, Section 14.1.
+		if c.server && len(a.data) < minMTU {
+			c.dropped(&c.e.stats.DroppedMalformed, b[:h.End], "Initial in a small datagram")
+			return h.End
+		}
+	}
+	c.receiveLong(now, a, b[:h.End], h)
+	return h.End
+}
+
+func (c *Conn) isLocalID(b []byte) bool {
+	if c.local.initial.n > 0 && c.local.initial.equal(b) {
+		return true
+	}
+	for i := range c.local.ids {
+		if c.local.ids[i].id.equal(b) {
+			return true
+		}
+	}
+	return false
+}
+
+// receiveLong takes in an Initial or Handshake packet.
+func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long) {
+	id := spaceInitial
+	if h.Type == wire.TypeHandshake {
+		id = spaceHandshake
+	}
+	sp := c.spaces[id]
+	if sp == nil {
+		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "keys discarded")
+		return
+	}
+	if sp.rx == nil {
+		c.wait(a, pkt)
+		return
+	}
+	pnLen, truncated, ok := sp.rx.Unprotect(pkt, h.PNOff)
+	if !ok {
+		c.dropped(&c.e.stats.DroppedMalformed, pkt, "too short")
+		return
+	}
+	pn := wire.DecodePacketNumber(sp.recv.largest, truncated, pnLen)
+	if sp.recv.duplicate(pn) {
+		c.dropped(&c.e.stats.DroppedDuplicate, pkt, "duplicate")
+		return
+	}
+	payload, ok := sp.rx.Open(pkt, h.PNOff+pnLen, pn)
+	if !ok {
+		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "authentication failed")
+		return
+	}
+	if c.server && h.Type == wire.TypeHandshake {
+		// RFC 9000, Section 8.1, and RFC 9001, Section 4.9.1.
+		c.path.validated = true
+		c.dropSpace(spaceInitial)
+	}
+	if !c.server && h.Type == wire.TypeInitial && !c.remote.chosen {
+		// RFC 9000, Section 7.2: the client uses the ID that the server chose.
+		id, _ := ConnIDFromSlice(h.SCID)
+		c.remote.ids[0].id, c.remote.handshake, c.remote.chosen = id, id, true
+	} else if h.Type == wire.TypeInitial && !c.remote.handshake.equal(h.SCID) {
+		c.dropped(&c.e.stats.DroppedMalformed, pkt, "source connection ID changed")
+		return
+	}
+	p := received{space: sp, now: now, pn: pn, pkt: pkt, payload: payload, dcid: h.DCID, at: a}
+	if wire.ReservedBits(pkt[0]) != 0 {
+		c.abort(violation(errProtocolViolation, 0, "reserved bits are set"))
+		return
+	}
+	c.process(&p)
+}
+
+// wait keeps a packet until its keys are there. Loss would cost a probe timeout, but memory is bounded.
+func (c *Conn) wait(a *arrival, pkt []byte) {
+	if len(c.waiting) >= maxWaiting || c.state == stateConfirmed {
+		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "no keys yet")
+		return
+	}
+	w := waitingPacket{data: append([]byte(nil), pkt...), at: *a}
+	w.at.data = nil
+	c.waiting = append(c.waiting, w)
+}
+
+// replayWaiting takes in what waited for keys that are there now.
+func (c *Conn) replayWaiting(now instant) {
+	if len(c.waiting) == 0 || c.tls.work != nil && c.spaces[spaceApp].rx == nil && c.handshakeRxMissing() {
+		return
+	}
+	waiting := c.waiting
+	c.waiting = nil
+	for i := range waiting {
+		if c.closed {
+			return
+		}
+		w := &waiting[i]
+		a := w.at
+		a.data = w.data
+		c.receivePacket(now, &a, w.data)
+	}
+}
+
+func (c *Conn) handshakeRxMissing() bool {
+	sp := c.spaces[spaceHandshake]
+	return sp != nil && sp.rx == nil
+}
+
+// receiveShort takes in a 1-RTT packet: the hot path.
+func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
+	sp := c.spaces[spaceApp]
+	// RFC 9001, Section 5.7: 1-RTT packets must not be processed before the handshake is complete.
+	if sp.rx == nil || c.state == stateHandshake {
+		if !c.isReset(now, pkt) {
+			c.wait(a, pkt)
+		}
+		return
+	}
+	n := c.localIDLen(pkt)
+	pnOff := 1 + n
+	if n < 0 || len(pkt) <= pnOff {
+		c.dropped(&c.e.stats.DroppedMalformed, pkt, "too short")
+		return
+	}
+	dcid := pkt[1:pnOff]
+	pnLen, truncated, ok := sp.rx.Unprotect(pkt, pnOff)
+	if !ok {
+		c.undecryptable(now, pkt)
+		return
+	}
+	pn := wire.DecodePacketNumber(sp.recv.largest, truncated, pnLen)
+	if sp.recv.duplicate(pn) {
+		c.dropped(&c.e.stats.DroppedDuplicate, pkt, "duplicate")
+		return
+	}
+	payload, ok := c.open(now, pkt, pnOff+pnLen, pn)
+	if !ok {
+		if !c.closed {
+			c.undecryptable(now, pkt)
+		}
+		return
+	}
+	if wire.ReservedBits(pkt[0]) != 0 {
+		c.abort(violation(errProtocolViolation, 0, "reserved bits are set"))
+		return
+	}
+	p := received{space: sp, now: now, pn: pn, pkt: pkt, payload: payload, dcid: dcid, at: a}
+	c.process(&p)
+}
+
+// localIDLen returns the length of the ID behind the first byte of a short header, which led here; -1 if it is none of ours.
+func (c *Conn) localIDLen(pkt []byte) int {
+	for i := range c.local.ids {
+		id := &c.local.ids[i].id
+		if len(pkt) > int(id.n) && id.equal(pkt[1:1+id.n]) {
+			return int(id.n)
+		}
+	}
+	return -1
+}
+
+// undecryptable handles a packet that does not open: it may be a stateless reset (RFC 9000, Section 10.3.1).
+func (c *Conn) undecryptable(now instant, pkt []byte) {
+	if !c.isReset(now, pkt) {
+		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "authentication failed")
+	}
+}
+
+// isReset ends the connection if the packet is a stateless reset of it.
+func (c *Conn) isReset(now instant, pkt []byte) bool {
+	if c.e.resetBy(pkt) != c {
+		return false
+	}
+	c.statelessReset(now)
+	return true
+}
+
+// dropped counts a packet that is not processed.
+func (c *Conn) dropped(counter *uint64, pkt []byte, reason string) {
+	*counter++
+	if c.cfg.Trace != nil {
+		c.cfg.Trace(&TraceEvent{Kind: TracePacketDropped, Time: c.e.wall(c.e.now), Conn: c, Size: len(pkt), Reason: reason})
+	}
+}
+
+// A received is a packet whose payload is open.
+type received struct {
+	space   *space
+	now     instant
+	pn      uint64
+	pkt     []byte
+	payload []byte
+	dcid    []byte
+	at      *arrival
+
+	eliciting bool // it asks for an acknowledgement
+	nonProbe  bool // it has frames that are not probing ones (RFC 9000, Section 9.1)
+}
+
+// process handles the frames of a packet, and notes it as received.
+func (c *Conn) process(p *received) {
+	c.stats.PacketsReceived++
+	if c.cfg.Trace != nil {
+		c.tracePacket(TracePacketReceived, p.space.id, p.pn, len(p.pkt), p.payload)
+	}
+	if len(p.payload) == 0 {
+		// RFC 9000, Section 12.4.
+		c.abort(violation(errProtocolViolation, 0, "packet without frames"))
+		return
+	}
+	if err := c.handleFrames(p); err != nil {
+		c.abort(err)
+		return
+	}
+	if c.closed {
+		return
+	}
+	c.lastActivity = p.now
+	c.sentSinceRecv = false
+	newest := int64(p.pn) > p.space.recv.largest
+	reordered := p.space.recv.add(p.now, p.pn, p.at.ecn)
+	if p.eliciting {
+		c.scheduleAck(p.space, p.now, reordered, p.at.ecn == CE)
+	}
+	if p.space.id == spaceApp && (p.at.remote != c.path.remote || p.at.local != c.path.local) {
+		c.arrivedElsewhere(p, newest)
+	}
+}
+
+// scheduleAck decides when to acknowledge an ack-eliciting packet (RFC 9000, Section 13.2.1, and
+// draft-ietf-quic-ack-frequency, Section 6).
+func (c *Conn) scheduleAck(sp *space, now instant, reordered, marked bool) {
+	r := &sp.recv
+	r.unacked++
+	threshold, delay, tolerate := 2, maxAckDelay, false
+	if sp.id == spaceApp {
+		if c.ackFreq.received {
+			threshold, delay = c.ackFreq.threshold, c.ackFreq.maxDelay
+			tolerate = c.ackFreq.reordering == 0
+		}
+	} else {
+		threshold = 1 // RFC 9000, Section 13.2.1: Initial and Handshake packets immediately
+	}
+	switch {
+	case r.unacked >= threshold, reordered && !tolerate, marked:
+		r.ackNow = true
+	case r.ackAt == 0:
+		r.ackAt = now.add(delay)
+	}
+}
+
+// batchDone is called when a batch of datagrams was received, and after work for TLS came back.
+func (c *Conn) batchDone(now instant) {
+	if c.closed {
+		return
+	}
+	c.stepTLS()
+	if !c.closed && len(c.waiting) > 0 {
+		c.replayWaiting(now)
+	}
+}
+
+// ready reports whether packets can be sent in the space.
+func (sp *space) ready() bool { return sp != nil && sp.tx != nil }

@@ -1,0 +1,69 @@
+package conn
+
+import (
+	"encoding/binary"
+
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// retryTagLen is the length of the integrity tag of a Retry packet.
+const retryTagLen = 16
+
+// receiveRetry handles a Retry packet (RFC 9000, Section 17.2.5.2).
+func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
+	// Only the first one counts, and only before any other packet.
+	if c.server || c.retried || c.remote.chosen || len(h.Token) == 0 || h.PNOff+retryTagLen != len(b) {
+		c.dropped(&c.e.stats.DroppedMalformed, b, "unexpected Retry")
+		return
+	}
+	odcid := c.remote.ids[0].id
+	if odcid.equal(h.SCID) {
+		c.dropped(&c.e.stats.DroppedMalformed, b, "Retry without a new connection ID")
+		return
+	}
+	if keys.RetryTag(c.version, odcid.bytes(), b[:h.PNOff]) != [retryTagLen]byte(b[h.PNOff:]) {
+		c.dropped(&c.e.stats.DroppedUndecryptable, b, "integrity of Retry")
+		return
+	}
+	c.retried = true
+	c.retrySCID, _ = ConnIDFromSlice(h.SCID)
+	c.token = append([]byte(nil), h.Token...)
+	c.remote.ids[0].id = c.retrySCID
+	c.initialKeys(c.retrySCID)
+	// RFC 9002, Section 6.3: what was sent is sent again, with packet numbers that go on.
+	sp := c.spaces[spaceInitial]
+	for pn := sp.sent.front; pn < sp.sent.next; pn++ {
+		p := sp.sent.at(pn)
+		if p.outstanding() {
+			p.flags |= sentLost
+			c.path.inFlight -= uint64(p.size)
+			if p.flags&sentEliciting != 0 {
+				sp.eliciting--
+			}
+		}
+	}
+	sp.cryptoOut.Rewind()
+	c.ptoCount = 0
+	c.lastActivity = now
+	c.wake()
+}
+
+// receiveVersionNegotiation handles a Version Negotiation packet (RFC 9000, Section 6.2).
+func (c *Conn) receiveVersionNegotiation(b []byte) {
+	versions, ok := wire.ParseVersionNegotiation(b)
+	_, dcid, scid, _ := wire.ParseInvariant(b)
+	// It must echo our IDs, and come before any other packet.
+	if c.server || c.remote.chosen || c.retried || !ok || !c.isLocalID(dcid) || !c.origin.equal(scid) {
+		c.dropped(&c.e.stats.DroppedMalformed, b, "unexpected Version Negotiation")
+		return
+	}
+	for v := versions; len(v) >= 4; v = v[4:] {
+		if binary.BigEndian.Uint32(v) == c.version {
+			c.dropped(&c.e.stats.DroppedMalformed, b, "Version Negotiation lists our version")
+			return
+		}
+	}
+	c.e.stats.TransportErrors++
+	c.endWith(ErrVersion, nil)
+}

@@ -1,0 +1,348 @@
+package conn
+
+import (
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A packetWriter builds one packet: frames are appended speculatively, and the packet is abandoned if none was.
+type packetWriter struct {
+	c     *Conn
+	sp    *space
+	b     []byte // the datagram up to here
+	start int    // where the packet begins
+	limit int    // where its payload must end: behind that comes the tag
+	body  int    // where its payload begins
+
+	lengthOff, pnOff, pnLen int
+	pn                      uint64
+	recStart                uint32
+	eliciting               bool
+	padded                  bool
+	flags                   uint8
+}
+
+// fits reports whether n more bytes of frames fit.
+func (w *packetWriter) fits(n int) bool { return len(w.b)+n <= w.limit }
+
+// room returns how many bytes of frames fit.
+func (w *packetWriter) room() int { return w.limit - len(w.b) }
+
+// record notes an ack-eliciting frame of the packet.
+func (w *packetWriter) record(r record) {
+	w.eliciting = true
+	w.sp.recs.push(r)
+}
+
+// empty reports whether the packet has no frames.
+func (w *packetWriter) empty() bool { return len(w.b) == w.body }
+
+// begin starts a packet behind b; the datagram may be limit bytes long.
+func (w *packetWriter) begin(c *Conn, sp *space, b []byte, limit int) {
+	*w = packetWriter{c: c, sp: sp, b: b, start: len(b), limit: limit - keys.Overhead, recStart: sp.recs.tail, pn: sp.sent.next}
+	w.pnLen = wire.PacketNumberLen(w.pn, sp.largestAcked)
+	dcid := c.remote.current().bytes()
+	switch sp.id {
+	case spaceApp:
+		w.pnOff = len(b) + 1 + len(dcid)
+		w.b = wire.AppendShort(b, dcid, false, c.keys.txPhase, w.pn, w.pnLen)
+	default:
+		typ, token := uint8(wire.TypeHandshake), []byte(nil)
+		if sp.id == spaceInitial {
+			typ, token = wire.TypeInitial, c.token
+		}
+		scid := c.local.ids[0].id.bytes()
+		w.b, w.lengthOff, w.pnOff = wire.AppendLong(b, typ, c.version, dcid, scid, token, w.pn, w.pnLen)
+	}
+	w.body = len(w.b)
+}
+
+// abandon takes the packet back.
+func (w *packetWriter) abandon() []byte {
+	w.sp.recs.tail = w.recStart
+	return w.b[:w.start]
+}
+
+// pad appends PADDING up to n bytes of datagram, tag included.
+func (w *packetWriter) pad(n int) {
+	n = min(n-keys.Overhead, w.limit) - len(w.b)
+	if n > 0 {
+		k := len(w.b)
+		w.b = w.b[:k+n]
+		clear(w.b[k:])
+		w.padded = true
+	}
+}
+
+// finish seals the packet and notes it as sent. It returns the datagram up to here.
+func (w *packetWriter) finish(now instant, mark ECN) []byte {
+	c := w.c
+	// RFC 9001, Section 5.4.2: there must be enough for a sample.
+	for len(w.b)-w.pnOff < 4 {
+		w.b = append(w.b, wire.FramePadding)
+	}
+	if w.sp.id != spaceApp {
+		wire.PutVarint2(w.b[w.lengthOff:], uint64(len(w.b)-w.pnOff+keys.Overhead))
+	}
+	if c.cfg.Trace != nil {
+		c.tracePacket(TracePacketSent, w.sp.id, w.pn, len(w.b)-w.start+keys.Overhead, w.b[w.body:])
+	}
+	pkt := w.sp.tx.Seal(w.b[w.start:], w.pnOff-w.start, w.pnLen, w.pn)
+	w.b = w.b[:w.start+len(pkt)]
+	c.packetSent(w, now, len(pkt), mark)
+	return w.b
+}
+
+// packetSent notes a packet as sent (RFC 9002, Section A.5).
+func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
+	sp, pa := w.sp, c.path
+	p := sp.sent.push()
+	p.time, p.size, p.path, p.ecn = now, uint16(size), pa.n, mark
+	p.recStart, p.recCount = w.recStart, uint16(sp.recs.tail-w.recStart)
+	p.flags = w.flags
+	c.stats.PacketsSent++
+	if mark == ECT0 {
+		sp.ecnSent++
+		pa.ecn.sent++
+	}
+	if sp.id == spaceApp {
+		c.keys.sealed++
+	}
+	if !w.eliciting && !w.padded {
+		sp.trim(now, c.lossMemory())
+		return
+	}
+	p.flags |= sentInFlight
+	if w.eliciting {
+		p.flags |= sentEliciting
+		sp.eliciting++
+		sp.lastEliciting = now
+		if !c.sentSinceRecv {
+			c.sentSinceRecv = true
+			c.lastActivity = now // RFC 9000, Section 10.1
+		}
+	}
+	pa.rate.onSent(p, pa.inFlight, now)
+	pa.inFlight += uint64(size)
+	p.inFlight = pa.inFlight
+	pa.pacer.sent(int64(now), size, pa.pacing)
+	s := &c.e.scratch.sent
+	*s = Sent{Now: c.e.wall(now), Bytes: uint64(size), InFlight: pa.inFlight, AppLimited: p.flags&sentAppLimited != 0}
+	pa.cc.OnSent(s)
+	p.state = s.State
+	if sp.id == spaceApp && sp.sent.next >= c.skipNext {
+		c.skipNumber(sp)
+	}
+}
+
+// skipNumber leaves a packet number out. Who acknowledges it lies about what it received (RFC 9000, Section 21.4).
+func (c *Conn) skipNumber(sp *space) {
+	sp.skipped[sp.nskipped%len(sp.skipped)] = sp.sent.next
+	sp.nskipped++
+	p := sp.sent.push()
+	p.recStart = sp.recs.tail
+	c.chooseSkip()
+}
+
+// chooseSkip draws the next number to leave out, ever more rarely.
+func (c *Conn) chooseSkip() {
+	next := uint64(64)
+	if sp := c.spaces[spaceApp]; sp != nil {
+		next = max(2*sp.sent.next, 64)
+		next = min(next, sp.sent.next+1<<17)
+	}
+	c.skipNext = next + c.rand()%next
+}
+
+// transmit writes the next burst.
+func (c *Conn) transmit(now instant, buf []byte, maxSegments int) (Burst, bool) {
+	if c.closed {
+		return Burst{}, false
+	}
+	if len(c.responses) > 0 || c.challengeDue() {
+		if b, ok := c.transmitPath(now, buf); ok {
+			return b, true
+		}
+	}
+	if c.spaces[spaceInitial] != nil || c.spaces[spaceHandshake] != nil {
+		if b, ok := c.transmitHandshake(now, buf); ok {
+			return b, true
+		}
+	}
+	if sp := c.spaces[spaceApp]; sp.tx == nil || !c.server && c.state == stateHandshake {
+		return Burst{}, false
+	}
+	if b, ok := c.transmitProbe(now, buf); ok {
+		return b, true
+	}
+	return c.transmitApp(now, buf, maxSegments)
+}
+
+// burst describes n bytes of datagrams on the path in use.
+func (c *Conn) burst(n, segment int, mark ECN) Burst {
+	pa := c.path
+	if !pa.validated {
+		pa.sent += uint64(n)
+	}
+	c.stats.BytesSent += uint64(n)
+	return Burst{N: n, SegmentSize: segment, Remote: pa.remote, Local: pa.local, ECN: mark}
+}
+
+// transmitApp writes a burst of 1-RTT packets: the hot path.
+func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, bool) {
+	pa, sp, w := c.path, c.spaces[spaceApp], &c.e.writer
+	mark := pa.ecn.mark()
+	size := min(pa.mtu.current, len(buf), pa.allowance())
+	if size < minMTU && pa.allowance() < minMTU {
+		return Burst{}, false
+	}
+	paced := pa.pacer.budget(int64(now), pa.pacing)
+	c.paceAt = 0
+	segment, n := 0, 0
+	for i := 0; i < maxSegments; i++ {
+		if segment > 0 {
+			size = segment
+			if n+size > len(buf) || n+size > pa.allowance() {
+				break
+			}
+		}
+		window := pa.window()
+		probe := sp.probes > 0
+		free := probe || window >= uint64(size) && paced >= uint64(size)
+		w.begin(c, sp, buf[n:n], size)
+		c.appendAppFrames(w, now, free)
+		if w.empty() {
+			w.abandon()
+			c.heldBack(now, free, window >= uint64(size))
+			break
+		}
+		if probe && w.eliciting {
+			sp.probes--
+		}
+		was := pa.inFlight
+		out := w.finish(now, mark)
+		paced -= min(paced, pa.inFlight-was)
+		if segment == 0 {
+			segment = len(out)
+		}
+		n += len(out)
+		if len(out) < size && !c.hasOutput() {
+			c.heldBack(now, free, true)
+			break
+		}
+		if len(out) < segment || mark != pa.ecn.mark() {
+			break
+		}
+	}
+	if n == 0 {
+		return Burst{}, false
+	}
+	return c.burst(n, segment, mark), true
+}
+
+// heldBack notes what a burst ended for: output waits for pacing, or there is none.
+func (c *Conn) heldBack(now instant, free, windowOpen bool) {
+	pa := c.path
+	switch {
+	case free: // the application is the limit
+		pa.rate.limitedTo = pa.rate.delivered + pa.inFlight + 1
+	case windowOpen && c.hasOutput():
+		at := instant(pa.pacer.next(int64(now), pa.pacing))
+		c.paceAt = max(at, now.add(minPace))
+	}
+}
+
+// hasOutput reports whether there is something to send that congestion control or pacing holds back.
+func (c *Conn) hasOutput() bool {
+	return c.control.any || c.streams.control.head != nil || c.streams.mask != 0 ||
+		c.spaces[spaceApp].cryptoOut.Unsent() > 0 || c.datagrams != nil && c.datagrams.send.size > 0
+}
+
+// appendAppFrames appends what a 1-RTT packet is to carry. free tells whether congestion control lets it carry
+// more than an acknowledgement.
+func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
+	sp := w.sp
+	r := &sp.recv
+	acked := false
+	if r.ackNow || r.unacked > 0 && free {
+		acked = c.appendAck(w, now)
+	}
+	mark := len(w.b)
+	if free {
+		c.appendControl(w)
+		c.appendStreamControl(w)
+		c.appendCrypto(w)
+		if c.datagrams != nil {
+			c.appendDatagrams(w, now)
+		}
+		c.appendStreams(w)
+		if sp.probes > 0 && !w.eliciting && w.fits(1) {
+			w.b = append(w.b, wire.FramePing)
+			w.record(record{kind: recPing})
+		}
+	}
+	if !acked {
+		return
+	}
+	if len(w.b) == mark && !r.ackNow {
+		// An acknowledgement alone may wait for its time.
+		w.b = w.b[:w.body]
+		w.sp.recs.tail = w.recStart
+		return
+	}
+	if !w.eliciting && r.seen.Len() > pingRanges && free && w.fits(1) {
+		// RFC 9000, Section 13.2.4: once in a while the peer is asked to acknowledge, so that ranges can be forgotten.
+		w.b = append(w.b, wire.FramePing)
+		w.record(record{kind: recPing})
+	}
+	r.unacked, r.ackAt, r.ackNow = 0, 0, false
+}
+
+// pingRanges is how many ranges of received packets make the receiver ask for an acknowledgement of its own.
+const pingRanges = 8
+
+// appendAck appends an ACK frame (RFC 9000, Section 19.3).
+func (c *Conn) appendAck(w *packetWriter, now instant) bool {
+	r := &w.sp.recv
+	n := r.seen.Len()
+	if n == 0 || !w.fits(32) {
+		return false
+	}
+	delay := uint64(0)
+	if w.sp.id == spaceApp {
+		delay = uint64(max(now.sub(r.largestAt), 0)/1000) >> ackDelayExponent
+	}
+	var ecn *[3]uint64
+	limit := w.room()
+	if r.anyECN {
+		if limit < 64 {
+			return false
+		}
+		ecn = &r.ecn
+	}
+	w.b, _ = wire.AppendAck(w.b, limit, n, r.rangeAt, delay, ecn)
+	w.sp.recs.push(record{kind: recAck, value: uint64(r.largest)})
+	return true
+}
+
+// appendCrypto appends CRYPTO frames: what was lost first.
+func (c *Conn) appendCrypto(w *packetWriter) {
+	out := &w.sp.cryptoOut
+	for {
+		off, n := out.NextLost()
+		if n == 0 {
+			off, n = out.Sent(), out.Unsent()
+		}
+		room := w.room() - wire.CryptoHeaderLen(off, min(n, maxBurst))
+		if n == 0 || room <= 0 {
+			return
+		}
+		n = min(n, room)
+		w.b = wire.AppendCryptoHeader(w.b, off, n)
+		k := len(w.b)
+		w.b = w.b[:k+n]
+		out.CopyTo(w.b[k:], off)
+		out.MarkSent(off, n)
+		w.record(record{kind: recCrypto, value: off, n: uint16(n)})
+	}
+}

@@ -1,0 +1,115 @@
+package conn
+
+import (
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// transmitHandshake writes a datagram with Initial and Handshake packets, and a 1-RTT packet behind them if there is room
+// (RFC 9000, Section 12.2).
+func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
+	pa := c.path
+	limit := min(pa.mtu.current, len(buf), pa.allowance())
+	if limit < minMTU {
+		return Burst{}, false // RFC 9000, Section 8.1: too little is left of what the server may send
+	}
+	var ws [numSpaces]packetWriter
+	b, n, pad := buf[:0], 0, false
+	for id := spaceInitial; id < numSpaces; id++ {
+		sp := c.spaces[id]
+		if !sp.ready() || id == spaceApp && (n == 0 || c.state == stateHandshake && !c.server) {
+			continue
+		}
+		if limit-len(b) < minCoalesced {
+			break
+		}
+		w := &ws[n]
+		w.begin(c, sp, b, limit)
+		c.appendHandshakeFrames(w, now)
+		if w.empty() {
+			w.abandon()
+			continue
+		}
+		if sp.probes > 0 && w.eliciting {
+			sp.probes--
+		}
+		// RFC 9000, Section 14.1: a client pads all datagrams with Initials, a server those that are ack-eliciting.
+		if id == spaceInitial && (!c.server || w.eliciting) {
+			pad = true
+		}
+		// The tag comes when all packets are complete.
+		b = w.b[:len(w.b)+keys.Overhead]
+		n++
+		if id == spaceHandshake && !c.server {
+			// RFC 9001, Section 4.9.1: a client drops Initial keys when it first sends a Handshake packet.
+			defer c.dropSpace(spaceInitial)
+		}
+	}
+	if n == 0 {
+		return Burst{}, false
+	}
+	if pad {
+		ws[n-1].pad(minMTU)
+	}
+	for i := range n {
+		b = ws[i].finish(now, NotECT)
+	}
+	return c.burst(len(b), len(b), NotECT), true
+}
+
+// minCoalesced is the room that a further packet in a datagram is worth, in bytes.
+const minCoalesced = 128
+
+// appendHandshakeFrames appends the frames of a packet in a handshake datagram.
+func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
+	sp := w.sp
+	free := sp.probes > 0 || c.path.window() >= minMTU
+	if sp.id == spaceApp {
+		c.appendAppFrames(w, now, free)
+		return
+	}
+	acked := false
+	if sp.recv.ackNow || sp.recv.unacked > 0 {
+		acked = c.appendAck(w, now)
+	}
+	if free {
+		c.appendCrypto(w)
+		if sp.probes > 0 && !w.eliciting && w.fits(1) {
+			w.b = append(w.b, wire.FramePing)
+			w.record(record{kind: recPing})
+		}
+	}
+	if acked {
+		sp.recv.unacked, sp.recv.ackAt, sp.recv.ackNow = 0, 0, false
+	}
+}
+
+// transmitProbe writes a datagram that probes for a larger MTU (RFC 8899).
+func (c *Conn) transmitProbe(now instant, buf []byte) (Burst, bool) {
+	pa := c.path
+	if c.state != stateConfirmed || !pa.validated {
+		return Burst{}, false
+	}
+	size := pa.mtu.wants(now)
+	if size == 0 || size > len(buf) || pa.window() < uint64(size) || pa.rtt.sampled == false {
+		return Burst{}, false
+	}
+	w := &c.e.writer
+	w.begin(c, c.spaces[spaceApp], buf[:0], size)
+	w.b = append(w.b, wire.FramePing)
+	w.record(record{kind: recPing})
+	w.pad(size)
+	w.flags = sentProbeMTU
+	pa.mtu.probe, pa.mtu.inFlight = size, true
+	out := w.finish(now, NotECT)
+	return c.burst(len(out), len(out), NotECT), true
+}
+
+// mtuAcked notes that a datagram of size bytes passed.
+func (c *Conn) mtuAcked(size int) {
+	if c.path.mtu.acked(size) {
+		c.path.cc.OnMTU(c.path.mtu.current)
+		c.path.pacing = c.pacingOf(c.path)
+	}
+	c.wake()
+}

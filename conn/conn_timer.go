@@ -1,0 +1,136 @@
+package conn
+
+import "time"
+
+// minPace is the shortest wait that pacing asks for: timers are not finer, and bursts should stay long.
+const minPace = 50 * time.Microsecond
+
+// deadline returns when HandleTimeout is due next; 0 if never.
+func (c *Conn) deadline(now instant) instant {
+	at := c.lossDeadline(now)
+	at = earlier(at, c.userTimer)
+	at = earlier(at, c.paceAt)
+	at = earlier(at, c.handshakeBy)
+	at = earlier(at, c.idleDeadline())
+	at = earlier(at, c.keepAliveDeadline())
+	at = earlier(at, c.keys.dropAt)
+	for _, sp := range c.spaces {
+		if sp != nil {
+			at = earlier(at, sp.recv.ackAt)
+		}
+	}
+	if ch := &c.path.challenge; ch.active {
+		at = earlier(at, earlier(ch.until, ch.nextTry(c.path)))
+	}
+	if p := c.candidate; p != nil {
+		at = earlier(at, earlier(p.challenge.until, p.challenge.nextTry(p)))
+	}
+	if d := c.datagrams; d != nil {
+		at = earlier(at, d.expiry())
+	}
+	return at
+}
+
+// lossDeadline returns when loss detection is due: to declare packets lost, or to probe.
+func (c *Conn) lossDeadline(now instant) instant {
+	at := instant(0)
+	for _, sp := range c.spaces {
+		if sp != nil {
+			at = earlier(at, sp.lossTime)
+		}
+	}
+	if at != 0 {
+		return at
+	}
+	at, _ = c.ptoDeadline(now)
+	return at
+}
+
+// idleDeadline is RFC 9000, Section 10.1.
+func (c *Conn) idleDeadline() instant {
+	if c.idle == 0 {
+		return 0
+	}
+	// RFC 9000, Section 10.1: at least three times the probe timeout.
+	return c.lastActivity.add(max(c.idle, 3*(c.path.rtt.pto()+maxAckDelay)))
+}
+
+// keepAliveDeadline returns when to send a PING so that the idle timeout does not pass (RFC 9000, Section 10.1.2).
+func (c *Conn) keepAliveDeadline() instant {
+	if c.cfg.KeepAlive == 0 || c.state == stateHandshake || c.spaces[spaceApp].eliciting > 0 {
+		return 0
+	}
+	every := c.cfg.KeepAlive
+	if c.idle > 0 {
+		every = min(every, c.idle/2)
+	}
+	return c.lastActivity.add(every)
+}
+
+// onTimeout runs what is due.
+func (c *Conn) onTimeout(now instant) {
+	due := func(t instant) bool { return t != 0 && t <= now }
+	switch {
+	case due(c.idleDeadline()):
+		c.e.stats.IdleTimeouts++
+		c.forget(ErrIdleTimeout)
+		return
+	case due(c.handshakeBy):
+		c.e.stats.HandshakeTimeouts++
+		c.timeoutHandshake()
+		return
+	}
+	if due(c.userTimer) {
+		c.userTimer = 0
+		c.event(Event{Kind: EventTimer})
+	}
+	if due(c.lossDeadline(now)) {
+		c.lossTimeout(now)
+	}
+	if due(c.keepAliveDeadline()) {
+		c.spaces[spaceApp].probes = max(c.spaces[spaceApp].probes, 1)
+	}
+	if due(c.keys.dropAt) {
+		c.keys.old, c.keys.dropAt = nil, 0
+	}
+	for _, sp := range c.spaces {
+		if sp != nil && due(sp.recv.ackAt) {
+			sp.recv.ackNow, sp.recv.ackAt = true, 0
+		}
+	}
+	c.pathTimeout(now)
+	c.paceAt = 0
+	if c.datagrams != nil {
+		c.expireDatagrams(now)
+	}
+	c.wake()
+}
+
+// lossTimeout is RFC 9002, Section A.9.
+func (c *Conn) lossTimeout(now instant) {
+	for _, sp := range c.spaces {
+		if sp != nil && sp.lossTime != 0 {
+			if sp.lossTime <= now {
+				c.detectLost(sp, now)
+				sp.trim(now, c.lossMemory())
+			}
+			return
+		}
+	}
+	if at, id := c.ptoDeadline(now); at != 0 && at <= now {
+		c.probe(id, now)
+	}
+}
+
+// rest is called when the connection has no more output: it sets the timer.
+func (c *Conn) rest(now instant) {
+	if c.closed {
+		return
+	}
+	at := c.deadline(now)
+	if at == 0 {
+		c.e.timers.Remove(&c.timer)
+		return
+	}
+	c.e.timers.Set(&c.timer, int64(at))
+}

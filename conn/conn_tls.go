@@ -1,0 +1,231 @@
+package conn
+
+import (
+	"crypto/tls"
+	"errors"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// spaceOf returns the packet number space that carries the CRYPTO data of a level.
+func spaceOf(level tls.QUICEncryptionLevel) spaceID {
+	switch level {
+	case tls.QUICEncryptionLevelInitial:
+		return spaceInitial
+	case tls.QUICEncryptionLevelHandshake:
+		return spaceHandshake
+	}
+	return spaceApp
+}
+
+// stepTLS gives TLS what CRYPTO data is ready, unless it is at work. It is the one place that drives crypto/tls.
+func (c *Conn) stepTLS() {
+	for !c.closed && c.tls.work == nil && c.tls.q != nil {
+		w := c.nextTLSWork()
+		if w == nil {
+			return
+		}
+		c.tls.work = w
+		c.tls.begun = true
+		if c.e.cfg.Offload != nil && (c.server || !w.start) {
+			c.e.cfg.Offload(w)
+			return
+		}
+		w.Run()
+		c.completeTLS(w)
+	}
+}
+
+// nextTLSWork returns the next step, nil if there is nothing to do.
+func (c *Conn) nextTLSWork() *TLSWork {
+	w := &TLSWork{conn: c, q: c.tls.q, ctx: c.tls.ctx, server: c.server, start: !c.tls.begun}
+	if s := c.spaces[spaceOf(c.tls.level)]; s != nil && s.cryptoIn.Ready() > 0 {
+		b := make([]byte, s.cryptoIn.Ready())
+		s.cryptoIn.Read(&c.e.chunks, b)
+		w.data = append(w.data, cryptoData{level: c.tls.level, b: b})
+	}
+	// A server has nothing to do before the ClientHello.
+	if len(w.data) == 0 && (!w.start || c.server) {
+		return nil
+	}
+	w.done = make(chan struct{})
+	c.tls.now = c.e.wall(c.e.now)
+	return w
+}
+
+// Complete takes back work of [EndpointConfig.Offload] after Run, in any order. It
+// ignores the work of connections that have closed.
+func (e *Endpoint) Complete(now time.Time, w *TLSWork) {
+	t := e.clock(now)
+	c := w.conn
+	if c.closed || c.tls.work != w {
+		w.q.Close()
+		return
+	}
+	c.completeTLS(w)
+	if c.closed {
+		return
+	}
+	c.stepTLS()
+	c.replayWaiting(t)
+	c.batchDone(t)
+	c.wake()
+}
+
+// completeTLS takes in what came of a step.
+func (c *Conn) completeTLS(w *TLSWork) {
+	c.tls.work = nil
+	for i := range w.events {
+		if err := c.tlsEvent(&w.events[i]); err != nil {
+			c.abort(err)
+			return
+		}
+	}
+	if w.err != nil {
+		c.abort(tlsError(w.err))
+		return
+	}
+	c.noteTLSState()
+	c.wake()
+}
+
+// noteTLSState remembers the state of the handshake once it says something, and lets go of crypto/tls when it is not needed any more.
+func (c *Conn) noteTLSState() {
+	t := &c.tls
+	if t.q == nil {
+		return
+	}
+	if c.server && t.state == nil || c.state != stateHandshake {
+		s := t.q.ConnectionState()
+		if t.state == nil && s.NegotiatedProtocol != "" && c.server {
+			t.state = &s
+			c.event(Event{Kind: EventAccepted})
+		}
+		t.state = &s
+	}
+	if c.server && c.state != stateHandshake {
+		// Nothing comes from a client after the handshake (RFC 9001, Section 4.4 and 6).
+		t.close()
+	}
+}
+
+// tlsEvent handles one event of crypto/tls.
+func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
+	switch ev.Kind {
+	case tls.QUICSetReadSecret:
+		if ev.Level == tls.QUICEncryptionLevelEarly {
+			return nil
+		}
+		k, err := keys.New(c.version, ev.Suite, ev.Data)
+		if err != nil {
+			return err
+		}
+		c.spaces[spaceOf(ev.Level)].rx = k
+		c.tls.level = ev.Level
+	case tls.QUICSetWriteSecret:
+		if ev.Level == tls.QUICEncryptionLevelEarly {
+			return nil
+		}
+		k, err := keys.New(c.version, ev.Suite, ev.Data)
+		if err != nil {
+			return err
+		}
+		c.spaces[spaceOf(ev.Level)].tx = k
+	case tls.QUICWriteData:
+		if sp := c.spaces[spaceOf(ev.Level)]; sp != nil {
+			sp.cryptoOut.Append(&c.e.chunks, ev.Data)
+		}
+	case tls.QUICTransportParameters:
+		return c.peerParams(ev.Data)
+	case tls.QUICHandshakeDone:
+		return c.handshakeComplete()
+	}
+	return nil
+}
+
+// handshakeComplete is RFC 9001, Section 4.1.1.
+func (c *Conn) handshakeComplete() error {
+	if !c.hasPeer {
+		return violation(errCrypto+109, 0, "no transport parameters") // missing_extension: RFC 9001, Section 8.2
+	}
+	state := c.tls.q.ConnectionState()
+	if state.NegotiatedProtocol == "" {
+		return violation(errCrypto+120, 0, "no application protocol") // no_application_protocol: RFC 9001, Section 8.1
+	}
+	c.state = stateComplete
+	c.handshakeBy = 0
+	c.e.stats.Handshakes--
+	c.e.stats.Connected++
+	c.path.validated = true // a client always, a server by the Finished of its client
+	if c.server {
+		// RFC 9001, Section 4.1.2: for a server complete is confirmed.
+		c.control.handshakeDone = true
+		c.control.any = true
+		c.confirm()
+		c.sendNewToken()
+	}
+	c.event(Event{Kind: EventConnected})
+	if !c.server {
+		c.eventOnce(EventStreamsAvailable)
+	}
+	return nil
+}
+
+// confirm is RFC 9001, Sections 4.1.2 and 4.9.2.
+func (c *Conn) confirm() {
+	if c.state == stateConfirmed {
+		return
+	}
+	c.state = stateConfirmed
+	c.dropSpace(spaceInitial)
+	c.dropSpace(spaceHandshake)
+	c.waiting = nil
+	c.offerIDs()
+	c.startECN()
+}
+
+// dropSpace discards the keys of a space and all that was in flight there (RFC 9001, Section 4.9; RFC 9002, Section 6.4).
+func (c *Conn) dropSpace(id spaceID) {
+	sp := c.spaces[id]
+	if sp == nil {
+		return
+	}
+	c.spaces[id] = nil
+	for pn := sp.sent.front; pn < sp.sent.next; pn++ {
+		if p := sp.sent.at(pn); p.outstanding() {
+			c.path.inFlight -= min(c.path.inFlight, uint64(p.size))
+		}
+	}
+	sp.cryptoIn.Reset(&c.e.chunks)
+	sp.cryptoOut.Reset(&c.e.chunks)
+	c.ptoCount = 0
+	if id == spaceInitial {
+		c.token = nil
+		if c.local.initial.n > 0 {
+			c.e.removeRoute(c.local.initial, c.path.remote)
+			c.local.initial = ConnID{}
+		}
+	}
+}
+
+// tlsError makes a connection error of one of crypto/tls (RFC 9001, Section 4.8).
+func tlsError(err error) error {
+	code := uint64(errInternal)
+	if alert, ok := errors.AsType[tls.AlertError](err); ok {
+		code = errCrypto + uint64(alert)
+	}
+	return &TransportError{Code: code, Frame: wire.FrameCrypto, Err: err}
+}
+
+// initialKeys sets the keys of Initial packets (RFC 9001, Section 5.2).
+func (c *Conn) initialKeys(dcid ConnID) {
+	sp := c.spaces[spaceInitial]
+	client, server := keys.Initial(c.version, dcid.bytes())
+	if c.server {
+		sp.rx, sp.tx = client, server
+	} else {
+		sp.rx, sp.tx = server, client
+	}
+}

@@ -1,0 +1,103 @@
+package conn
+
+import (
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// minClientDCID is the length of the shortest ID that a client may choose for a server (RFC 9000, Section 7.2).
+const minClientDCID = 8
+
+// admit decides about an Initial that belongs to no connection (RFC 9000, Sections 5.2.2 and 8.1).
+func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
+	if e.cfg.Server == nil {
+		e.stats.DroppedUnknownID++
+		return nil
+	}
+	// RFC 9000, Section 14.1: a server must discard Initials in smaller datagrams.
+	if len(a.data) < minMTU || len(h.DCID) < minClientDCID {
+		if len(h.Token) == 0 || len(a.data) < minMTU {
+			e.stats.DroppedMalformed++
+			return nil
+		}
+	}
+	dcid, _ := ConnIDFromSlice(h.DCID)
+	in := Initial{
+		Time: e.wall(now), Local: a.local, Remote: a.remote,
+		DCID: dcid, Version: h.Version, Pending: e.stats.Handshakes,
+	}
+	tok := e.tokens.open(h.Token, e.wall(now), a.remote)
+	in.Token = tok.kind
+	if tok.retryInvalid {
+		// RFC 9000, Section 8.1.2: a Retry token that is not valid, which the client can do nothing about.
+		return e.refuse(a, h, errInvalidToken, "invalid token")
+	}
+	if tok.kind == TokenRetry && !tok.retrySCID.equal(h.DCID) {
+		return e.refuse(a, h, errInvalidToken, "invalid token")
+	}
+	switch e.admission(in) {
+	case Accept:
+	case Retry:
+		if in.Token != TokenRetry {
+			return e.answerRetry(now, a, h)
+		}
+	case Refuse:
+		return e.refuse(a, h, errConnectionRefused, "")
+	default:
+		e.stats.Ignored++
+		return nil
+	}
+	return e.accept(now, a, h, dcid, tok)
+}
+
+// admission asks the application, or applies the default.
+func (e *Endpoint) admission(in Initial) Admission {
+	switch {
+	case e.stopped:
+		return Refuse
+	case e.cfg.Admit != nil:
+		return e.cfg.Admit(in)
+	}
+	full := e.chunks.Used() >= e.cfg.MaxBuffered
+	switch {
+	case in.Pending >= 4*e.cfg.MaxHandshakes:
+		return Ignore
+	case full && in.Token == TokenRetry:
+		return Ignore
+	case full, in.Pending >= e.cfg.MaxHandshakes && in.Token == TokenNone:
+		return Retry
+	}
+	return Accept
+}
+
+// accept creates a server connection, unless its first packet does not authenticate.
+func (e *Endpoint) accept(now instant, a *arrival, h wire.Long, dcid ConnID, tok token) *Conn {
+	rx, tx := keys.Initial(h.Version, h.DCID)
+	// A packet that was not made for this ID creates no state. The packet is opened on a copy of its
+	// header, as the connection will open it again.
+	if !e.authentic(rx, a.data[:h.End], h.PNOff) {
+		e.stats.DroppedUndecryptable++
+		return nil
+	}
+	c := e.newServer(now, a, h, dcid, tok)
+	if c == nil {
+		return nil
+	}
+	c.spaces[spaceInitial].rx, c.spaces[spaceInitial].tx = rx, tx
+	e.stats.Accepted++
+	c.receive(now, a)
+	return c
+}
+
+// authentic reports whether the first packet of a connection opens. It leaves the packet as it was.
+func (e *Endpoint) authentic(rx *keys.Keys, pkt []byte, pnOff int) bool {
+	buf := e.buffers.get(len(pkt))
+	defer e.buffers.put(buf)
+	b := append(buf[:0], pkt...)
+	pnLen, truncated, ok := rx.Unprotect(b, pnOff)
+	if !ok {
+		return false
+	}
+	_, ok = rx.Open(b, pnOff+pnLen, wire.DecodePacketNumber(-1, truncated, pnLen))
+	return ok
+}

@@ -1,0 +1,51 @@
+package conn
+
+import "io"
+
+// EndpointConfig configures an [Endpoint]. With Rand alone it is a client-only endpoint.
+type EndpointConfig struct {
+	// Rand is required. It is the only source of randomness of the state machine;
+	// crypto/tls draws from its own: see conntest.Seed.
+	Rand io.Reader
+
+	// Server, if not nil, makes the endpoint accept connections.
+	Server *Config
+
+	// Admit decides the fate of each Initial that would create a connection. If
+	// nil, it is Accept while fewer than MaxHandshakes are in progress, Retry from
+	// then on, and Ignore from four times as many on. A run replays only if Admit
+	// depends on nothing but its arguments, this and earlier ones. Endpoints that
+	// share the configuration call it concurrently.
+	Admit         func(Initial) Admission
+	MaxHandshakes int // incomplete server handshakes; default 1024; for a nil Admit
+
+	// MaxBuffered limits the bytes that all connections hold together: received but
+	// not read, written but not acknowledged. Windows grow beyond their initial size
+	// only under it. Default 256 MiB.
+	MaxBuffered int64
+
+	// Offload, if not nil, is given each step of a TLS handshake. It must arrange
+	// for Run on another goroutine, and for Complete with the same value on the
+	// Endpoint's, and return at once. If nil, steps run inside Receive, Dial and
+	// HandleTimeout, and callbacks of [Config.TLS] that block stop the Endpoint.
+	// Meanwhile the connection buffers CRYPTO data, within a limit, acknowledges it
+	// and keeps its probe timeout.
+	Offload func(*TLSWork)
+
+	// ConnIDs issues connection IDs. If nil, they are 8 bytes from Rand.
+	// Endpoints do not share it.
+	ConnIDs ConnIDSource
+
+	// ResetKey keys stateless reset tokens (RFC 9000, Section 10.3). Set the same
+	// key on every instance that may get the packet: after a change, peers do not
+	// recognise a reset and wait for their idle timeout. A zero key is replaced
+	// with bytes from Rand.
+	ResetKey [32]byte
+
+	// TokenKeys key the tokens of Retry and NEW_TOKEN (RFC 9000, Section 8.1), and
+	// TLS session tickets unless TLS has keys of its own. The first seals, all of
+	// them open, as in tls.Config.SetSessionTicketKeys. Set the same keys on every
+	// instance, and rotate them: see SetTokenKeys. None means one from Rand;
+	// package loop draws one for all Loops of a Group.
+	TokenKeys [][32]byte
+}

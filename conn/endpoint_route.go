@@ -1,0 +1,188 @@
+package conn
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A route is where a connection ID leads to: a connection, or what remains of a closed one.
+type route struct {
+	conn   *Conn
+	closed *closedConn
+}
+
+func (r route) ok() bool { return r.conn != nil || r.closed != nil }
+
+// An arrival is one received datagram.
+type arrival struct {
+	data          []byte
+	remote, local netip.AddrPort
+	ecn           ECN
+}
+
+// Receive feeds d. It neither retains d.Data nor fails: what cannot be
+// processed is counted in [EndpointStats] and dropped, as RFC 9000 requires.
+// IPv4 addresses mapped to IPv6 are taken for IPv4.
+func (e *Endpoint) Receive(now time.Time, d Datagram) {
+	t := e.clock(now)
+	if e.closed || len(d.Data) == 0 {
+		return
+	}
+	a := arrival{remote: unmap(d.Remote), local: unmap(d.Local), ecn: d.ECN}
+	size := d.SegmentSize
+	if size <= 0 || size > len(d.Data) {
+		size = len(d.Data)
+	}
+	var touched *Conn
+	for rest := d.Data; len(rest) > 0; {
+		n := min(size, len(rest))
+		a.data, rest = rest[:n:n], rest[n:]
+		c := e.receive(t, &a)
+		if touched != nil && touched != c {
+			touched.batchDone(t)
+		}
+		touched = c
+	}
+	if touched != nil {
+		touched.batchDone(t)
+	}
+}
+
+// receive takes in one datagram and returns the connection that it was for, if any.
+func (e *Endpoint) receive(now instant, a *arrival) *Conn {
+	b := a.data
+	if !wire.IsLong(b[0]) {
+		r, ok := e.routeShort(a)
+		if !ok {
+			return e.unroutedShort(now, a)
+		}
+		return r.receive(now, a)
+	}
+	version, dcid, scid, ok := wire.ParseInvariant(b)
+	if !ok || len(dcid) > maxConnIDLen && knownVersion(version) {
+		e.stats.DroppedMalformed++
+		return nil
+	}
+	if r, ok := e.routeLong(dcid, a); ok {
+		return r.receive(now, a)
+	}
+	return e.unroutedLong(now, a, version, dcid, scid)
+}
+
+func knownVersion(v uint32) bool { return v == Version1 }
+
+// routeShort finds the connection of a packet with a short header.
+func (e *Endpoint) routeShort(a *arrival) (route, bool) {
+	n := e.idSource.Len(a.data[1:])
+	if n < 0 || n > maxConnIDLen || len(a.data) < 1+n {
+		return route{}, false
+	}
+	return e.route(a.data[1:1+n], a.remote)
+}
+
+func (e *Endpoint) routeLong(dcid []byte, a *arrival) (route, bool) {
+	return e.route(dcid, a.remote)
+}
+
+func (e *Endpoint) route(id []byte, remote netip.AddrPort) (route, bool) {
+	if len(id) == 0 {
+		r, ok := e.addrs[remote]
+		return r, ok
+	}
+	if e.lastRoute.conn != nil && e.lastID.equal(id) {
+		return e.lastRoute, true
+	}
+	key, ok := ConnIDFromSlice(id)
+	if !ok {
+		return route{}, false
+	}
+	r, ok := e.routes[key]
+	if ok && r.conn != nil {
+		e.lastID, e.lastRoute = key, r
+	}
+	return r, ok
+}
+
+func (e *Endpoint) addRoute(id ConnID, remote netip.AddrPort, r route) {
+	if id.n == 0 {
+		if e.addrs == nil {
+			e.addrs = make(map[netip.AddrPort]route)
+		}
+		e.addrs[remote] = r
+		return
+	}
+	e.routes[id] = r
+	e.lastRoute = route{}
+}
+
+func (e *Endpoint) removeRoute(id ConnID, remote netip.AddrPort) {
+	if id.n == 0 {
+		delete(e.addrs, remote)
+		return
+	}
+	delete(e.routes, id)
+	e.lastRoute = route{}
+}
+
+func (r route) receive(now instant, a *arrival) *Conn {
+	if r.closed != nil {
+		r.closed.receive(now, a)
+		return nil
+	}
+	r.conn.receive(now, a)
+	return r.conn
+}
+
+// unroutedShort handles a packet with a short header whose ID leads nowhere: a stateless reset of one of our
+// connections, or one that we answer with a stateless reset.
+func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
+	if c := e.resetBy(a.data); c != nil {
+		c.statelessReset(now)
+		return nil
+	}
+	e.stats.DroppedUnknownID++
+	e.answerReset(now, a)
+	return nil
+}
+
+// unroutedLong handles a packet with a long header whose ID leads nowhere.
+func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, scid []byte) *Conn {
+	switch {
+	case version == 0:
+		e.stats.DroppedUnknownID++
+	case !knownVersion(version) || !e.speaks(version):
+		e.answerVersion(a, version, dcid, scid)
+	default:
+		h, ok := wire.ParseLong(a.data)
+		if !ok {
+			e.stats.DroppedMalformed++
+			return nil
+		}
+		if h.Type != wire.TypeInitial {
+			// Nothing is kept for packets that come before their Initial: they are sent again.
+			if c := e.resetBy(a.data); c != nil {
+				c.statelessReset(now)
+				return nil
+			}
+			e.stats.DroppedUnknownID++
+			return nil
+		}
+		return e.admit(now, a, h)
+	}
+	return nil
+}
+
+// speaks reports whether a server speaks the version; a client answers no one.
+func (e *Endpoint) speaks(version uint32) bool {
+	if e.cfg.Server == nil {
+		return true
+	}
+	for _, v := range e.cfg.Server.Versions {
+		if v == version {
+			return true
+		}
+	}
+	return false
+}

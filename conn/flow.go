@@ -1,0 +1,70 @@
+package conn
+
+import "time"
+
+// A recvWindow is a flow control window that grows with the bandwidth-delay product.
+type recvWindow struct {
+	size      int64   // bytes
+	most      int64   // up to where it grows
+	updatedAt instant // when credit was last given
+}
+
+// grow doubles the window if half of it was consumed in less than two round trips: it holds the sender up, or soon will.
+// It returns by how much it grew, at most room.
+func (w *recvWindow) grow(now instant, rtt time.Duration, room int64) int64 {
+	fast := w.updatedAt != 0 && now.sub(w.updatedAt) < 2*rtt
+	w.updatedAt = now
+	if !fast || w.size >= w.most {
+		return 0
+	}
+	n := max(min(w.size, w.most-w.size, room), 0)
+	w.size += n
+	return n
+}
+
+// A connFlow is the flow control of a connection (RFC 9000, Section 4.1).
+type connFlow struct {
+	recvWindow
+	recvMax  uint64 // what we allow
+	received uint64 // sum of the highest offsets of all streams
+	consumed uint64 // what was read or thrown away
+	extra    int64  // bytes of the window beyond its initial size
+
+	sendMax   uint64 // what the peer allows
+	sent      uint64 // bytes of streams sent for the first time
+	blockedAt uint64 // the limit that DATA_BLOCKED was sent for
+}
+
+func (f *connFlow) init(cfg *Config) {
+	f.recvWindow = recvWindow{size: cfg.InitialMaxData, most: cfg.MaxData}
+	f.recvMax = uint64(cfg.InitialMaxData)
+}
+
+// consume notes that n bytes of streams left our memory, and gives credit when half of the window is used.
+func (c *Conn) consume(n uint64) {
+	f := &c.flow
+	f.consumed += n
+	if f.recvMax-f.consumed > uint64(f.size)/2 || c.closed {
+		return
+	}
+	c.growConnWindow()
+	c.control.maxData, c.control.any = true, true
+	c.wake()
+}
+
+// growConnWindow grows the window of the connection under EndpointConfig.MaxBuffered.
+func (c *Conn) growConnWindow() {
+	e := c.e
+	n := c.flow.grow(e.now, c.path.rtt.smoothed, e.cfg.MaxBuffered-e.extraCredit)
+	c.flow.extra += n
+	e.extraCredit += n
+}
+
+// newRecvMax returns the limit to send in MAX_DATA.
+func (f *connFlow) newRecvMax() uint64 {
+	f.recvMax = max(f.recvMax, min(f.consumed+uint64(f.size), maxLimit))
+	return f.recvMax
+}
+
+// sendCredit returns how many more bytes the peer allows.
+func (f *connFlow) sendCredit() uint64 { return f.sendMax - min(f.sent, f.sendMax) }

@@ -1,0 +1,96 @@
+package conn
+
+import "time"
+
+// Path MTU discovery (RFC 8899; RFC 9000, Section 14.3). Probes are packets of their own, whose loss does not
+// concern congestion control.
+const (
+	mtuProbeTries  = 3                 // MAX_PROBES
+	mtuRaiseAfter  = 600 * time.Second // PMTU_RAISE_TIMER
+	mtuGranularity = 16                // bytes: closer is not searched
+)
+
+// An mtuState searches for the largest datagram that a path carries, in bytes of UDP payload.
+type mtuState struct {
+	current, ceiling int // known to pass; not known not to pass
+	limit            int // of us, and of the peer
+	probe            int // size of the probe in flight or to be sent; 0 if none
+	inFlight         bool
+	tries            int
+	next             instant // when to search again; 0 if not set
+}
+
+func (m *mtuState) init(cfg *Config) {
+	m.current = cfg.InitialMTU
+	m.limit = cfg.MaxMTU
+	m.ceiling = m.limit
+}
+
+// limitTo takes in max_udp_payload_size of the peer.
+func (m *mtuState) limitTo(n int) {
+	m.limit = max(min(m.limit, n), minMTU)
+	m.ceiling = min(m.ceiling, m.limit)
+	m.current = min(m.current, m.limit)
+}
+
+// wants returns the size of the probe to send now, 0 if none.
+func (m *mtuState) wants(now instant) int {
+	if m.inFlight || m.next != 0 && now < m.next {
+		return 0
+	}
+	if m.next != 0 {
+		m.next, m.ceiling = 0, m.limit
+	}
+	if m.probe == 0 {
+		switch {
+		case m.ceiling <= m.current:
+			return 0
+		case m.ceiling == m.limit && m.tries == 0:
+			m.probe = m.ceiling // most paths carry it: try that first
+		case m.ceiling-m.current < mtuGranularity:
+			m.next = now.add(mtuRaiseAfter)
+			return 0
+		default:
+			m.probe = (m.current + m.ceiling + 1) / 2
+		}
+	}
+	return m.probe
+}
+
+// acked notes that a datagram of size bytes arrived, and reports whether the MTU grew.
+func (m *mtuState) acked(size int) bool {
+	if m.inFlight && size >= m.probe {
+		m.inFlight, m.probe, m.tries = false, 0, 0
+	}
+	if size <= m.current {
+		return false
+	}
+	m.current = size
+	m.ceiling = max(m.ceiling, size)
+	return true
+}
+
+// lost notes that the probe was lost.
+func (m *mtuState) lost(now instant) {
+	m.inFlight = false
+	if m.tries++; m.tries < mtuProbeTries {
+		return
+	}
+	m.ceiling = m.probe - 1
+	m.probe, m.tries = 0, 0
+	if m.ceiling-m.current < mtuGranularity {
+		m.next = now.add(mtuRaiseAfter)
+	}
+}
+
+// blackHole goes back to what every path carries, and searches again later (RFC 8899, Section 4.3).
+func (m *mtuState) blackHole(now instant) bool {
+	if m.current <= minMTU {
+		return false
+	}
+	m.ceiling = m.current - 1
+	m.current = minMTU
+	m.inFlight, m.probe, m.tries = false, 0, 1
+	m.next = 0
+	return true
+}

@@ -1,0 +1,260 @@
+package conn
+
+import (
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Flags of a Stream.
+const (
+	// Receiving (RFC 9000, Section 3.2).
+	flagRecv      = 1 << iota // there is a receiving direction
+	flagSizeKnown             // finalSize is known
+	flagRecvReset             // the peer reset it
+	flagStopped               // StopSending was called
+	flagRecvDone              // the end was read, or will not be
+	flagArmed                 // the next data raises EventStreamReadable
+	flagReadableQueued
+
+	// Sending (RFC 9000, Section 3.1).
+	flagSend      // there is a sending direction
+	flagFin       // CloseWrite was called
+	flagFinSent   // the FIN is in flight, or arrived
+	flagFinAcked  // the FIN arrived
+	flagReset     // Reset was called, or the peer asked to stop
+	flagPeerStop  // the peer asked to stop
+	flagSendDone  // everything that was to arrive has arrived
+	flagWantWrite // Write came up short: EventStreamWritable is due
+	flagWritableQueued
+
+	flagReleased
+	flagInSend    // in the send queue
+	flagBlocked   // in the list of streams that wait for MAX_DATA
+	flagInControl // in the list of streams with control frames
+	flagEarly
+
+	// Control frames that are due.
+	dueMaxData
+	dueReset
+	dueStop
+	dueBlocked
+	dueAny = dueMaxData | dueReset | dueStop | dueBlocked
+)
+
+// receive takes in a STREAM frame (RFC 9000, Section 19.8).
+func (s *Stream) receive(off uint64, data []byte, fin bool) error {
+	c := s.c
+	end := off + uint64(len(data))
+	known := s.flags&flagSizeKnown != 0
+	if known && (end > s.finalSize || fin && end != s.finalSize) || fin && end < s.highest {
+		return violation(errFinalSize, wire.FrameStream, "stream %d", s.id)
+	}
+	if end > s.highest {
+		if err := s.advance(end, wire.FrameStream); err != nil {
+			return err
+		}
+	}
+	if fin && !known {
+		s.flags |= flagSizeKnown
+		s.finalSize = end
+	}
+	if s.flags&(flagStopped|flagRecvReset) != 0 {
+		s.discardRest()
+		return nil
+	}
+	before := s.in.Ready()
+	if len(data) > 0 && end > s.in.Offset() {
+		s.in.Write(&c.e.chunks, off, data)
+		if g := s.in.Gaps(); g > maxGaps && g > int(s.window.size>>10)+maxGaps {
+			return violation(errInternal, wire.FrameStream, "stream %d has too many gaps", s.id)
+		}
+	}
+	if s.in.Ready() > before || s.atEnd() {
+		s.readable()
+	}
+	return nil
+}
+
+// maxGaps bounds the bookkeeping of data that comes out of order; large windows may have more.
+const maxGaps = 1000
+
+// advance raises the highest offset received, within flow control (RFC 9000, Section 4.1).
+func (s *Stream) advance(end, frame uint64) error {
+	f := &s.c.flow
+	n := end - s.highest
+	if end > s.recvMax || n > f.recvMax-f.received {
+		return violation(errFlowControl, frame, "stream %d at %d", s.id, end)
+	}
+	f.received += n
+	s.highest = end
+	return nil
+}
+
+// atEnd reports whether everything was read or lies ready, to the end.
+func (s *Stream) atEnd() bool {
+	return s.flags&flagSizeKnown != 0 && s.in.Offset()+uint64(s.in.Ready()) == s.finalSize
+}
+
+// readable raises EventStreamReadable if the stream is armed.
+func (s *Stream) readable() {
+	if s.flags&(flagArmed|flagReadableQueued|flagReleased) != flagArmed {
+		return
+	}
+	s.flags = s.flags&^flagArmed | flagReadableQueued
+	s.event(EventStreamReadable, 0)
+}
+
+func (s *Stream) event(kind EventKind, code uint64) {
+	s.c.event(Event{Kind: kind, Stream: s, Code: code, gen: s.gen})
+}
+
+// consumed gives credit for n bytes that were read.
+func (s *Stream) consumed(n int) {
+	if n == 0 || s.c.closed {
+		return
+	}
+	s.c.consume(uint64(n))
+	w := &s.window
+	if s.flags&flagSizeKnown != 0 || s.recvMax-s.in.Offset() > uint64(w.size)/2 {
+		return
+	}
+	e := s.c.e
+	w.grow(e.now, s.c.path.rtt.smoothed, max(s.c.flow.size, w.size)) // the window of the connection bounds the memory
+	s.controlDue(dueMaxData)
+}
+
+// discardRest throws away what came and will not be read, and ends the receiving direction if its size is known.
+func (s *Stream) discardRest() {
+	unread := s.highest - s.discarded
+	s.discarded = s.highest
+	s.in.Reset(&s.c.e.chunks)
+	s.c.consume(unread)
+	if s.flags&flagSizeKnown != 0 {
+		s.recvDone()
+	}
+}
+
+// recvDone ends the receiving direction.
+func (s *Stream) recvDone() {
+	s.flags |= flagRecvDone
+	s.finish()
+}
+
+// handleReset handles RESET_STREAM (RFC 9000, Section 19.4).
+func (s *Stream) handleReset(code, size uint64) error {
+	known := s.flags&flagSizeKnown != 0
+	if known && size != s.finalSize || size < s.highest {
+		return violation(errFinalSize, wire.FrameResetStream, "stream %d", s.id)
+	}
+	if size > s.highest {
+		if err := s.advance(size, wire.FrameResetStream); err != nil {
+			return err
+		}
+	}
+	if s.flags&(flagRecvDone|flagRecvReset) != 0 {
+		return nil
+	}
+	if known && s.atEnd() {
+		return nil // RFC 9000, Section 3.2: all data came before; it may still be read
+	}
+	s.flags |= flagSizeKnown | flagRecvReset
+	s.finalSize, s.recvCode = size, code
+	if s.flags&flagStopped == 0 {
+		s.discarded = s.in.Offset()
+		s.event(EventStreamReset, code)
+	}
+	s.discardRest()
+	return nil
+}
+
+// handleStopSending handles STOP_SENDING (RFC 9000, Section 19.5): the reset goes out without the application.
+func (s *Stream) handleStopSending(code uint64) {
+	if s.flags&(flagPeerStop|flagReset|flagSendDone) != 0 {
+		return
+	}
+	s.flags |= flagPeerStop
+	s.abandon(code)
+	s.event(EventStreamStopped, code)
+}
+
+// abandon resets the sending direction.
+func (s *Stream) abandon(code uint64) {
+	s.flags |= flagReset
+	s.flags &^= flagWantWrite
+	s.resetCode, s.resetSize = code, s.out.Sent()
+	s.out.Reset(&s.c.e.chunks)
+	s.c.streams.unschedule(s)
+	s.controlDue(dueReset)
+}
+
+// acked notes that data of the stream arrived.
+func (s *Stream) acked(off uint64, n int, fin bool) {
+	if s.flags&(flagReset|flagSendDone) != 0 {
+		return
+	}
+	if n > 0 {
+		s.out.Ack(&s.c.e.chunks, off, n)
+	}
+	if fin {
+		s.flags |= flagFinAcked
+	}
+	if s.flags&flagFinAcked != 0 && s.out.Acked(s.out.End()) {
+		s.flags |= flagSendDone
+		s.c.streams.unschedule(s)
+		s.event(EventStreamAcked, 0)
+		s.finish()
+	}
+}
+
+// lost notes that data of the stream was lost.
+func (s *Stream) lost(off uint64, n int, fin bool) {
+	if s.flags&(flagReset|flagSendDone) != 0 {
+		return
+	}
+	if n > 0 {
+		s.out.Lose(off, n)
+	}
+	if fin && s.flags&flagFinAcked == 0 {
+		s.flags &^= flagFinSent
+	}
+	s.schedule()
+}
+
+// resetAcked notes that RESET_STREAM arrived.
+func (s *Stream) resetAcked() {
+	if s.flags&flagReset != 0 && s.flags&flagSendDone == 0 {
+		s.flags |= flagSendDone
+		s.finish()
+	}
+}
+
+// controlLost sends a control frame again if it still matters (RFC 9000, Section 13.3).
+func (s *Stream) controlLost(kind recordKind) {
+	switch {
+	case kind == recMaxStreamData && s.flags&(flagSizeKnown|flagStopped) == 0:
+		s.controlDue(dueMaxData)
+	case kind == recResetStream && s.flags&flagSendDone == 0:
+		s.controlDue(dueReset)
+	case kind == recStopSending && s.flags&(flagSizeKnown|flagRecvDone) == 0:
+		s.controlDue(dueStop)
+	case kind == recStreamDataBlocked:
+		s.blockedAt = 0
+	}
+}
+
+// controlDue queues control frames of the stream.
+func (s *Stream) controlDue(due uint32) {
+	s.flags |= due
+	if s.flags&flagInControl == 0 {
+		s.flags |= flagInControl
+		s.c.streams.control.push(s)
+	}
+	s.c.wake()
+}
+
+// finish ends the stream once both directions are done and the application has released it.
+func (s *Stream) finish() {
+	const done = flagReleased | flagRecvDone | flagSendDone
+	if s.flags&done == done && s.flags&flagInControl == 0 {
+		s.c.streams.remove(s)
+	}
+}

@@ -1,0 +1,344 @@
+package conn
+
+import (
+	"math/bits"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A streamSet is the streams of a connection.
+type streamSet struct {
+	all    map[StreamID]*Stream
+	last   *Stream // looked up last
+	server bool
+
+	next      [2]uint64 // how many we opened, by Dir
+	peerLimit [2]uint64 // how many the peer allows
+	blockedAt [2]uint64 // the limit that STREAMS_BLOCKED was sent for
+	opened    [2]uint64 // how many the peer opened
+	closed    [2]uint64 // how many of these have ended
+	limit     [2]uint64 // how many we allow
+	window    [2]uint64 // how many at a time
+
+	ready   [8]streamList // streams with something to send, by urgency
+	mask    uint8         // bit u is set if ready[u] is not empty
+	blocked streamList    // streams with new data, which wait for MAX_DATA
+	control controlList
+}
+
+func (t *streamSet) init(cfg *Config, server bool) {
+	t.server = server
+	t.window = [2]uint64{uint64(cfg.InitialMaxStreamsBidi), uint64(cfg.InitialMaxStreamsUni)}
+	t.limit = t.window
+}
+
+// A streamPool is a free list of streams.
+type streamPool struct {
+	free []*Stream
+}
+
+// maxFreeStreams bounds a streamPool.
+const maxFreeStreams = 1024
+
+// newStream makes a stream. The limits of the peer hold for what it calls local and remote.
+func (t *streamSet) newStream(c *Conn, id StreamID) *Stream {
+	var s *Stream
+	if p := &c.e.streams; len(p.free) > 0 {
+		s = p.free[len(p.free)-1]
+		p.free = p.free[:len(p.free)-1]
+	} else {
+		s = new(Stream)
+	}
+	gen := s.gen
+	*s = Stream{c: c, id: id, gen: gen}
+	ours := id.ByServer() == t.server
+	if id.Dir() == Bidi || !ours {
+		s.flags |= flagRecv | flagArmed
+		s.window = recvWindow{size: c.cfg.InitialMaxStreamData, most: c.cfg.MaxStreamData}
+		s.recvMax = uint64(s.window.size)
+	} else {
+		s.flags |= flagRecvDone
+	}
+	if id.Dir() == Bidi || ours {
+		s.flags |= flagSend
+		switch {
+		case id.Dir() == Uni:
+			s.sendMax = c.peer.MaxStreamDataUni
+		case ours:
+			s.sendMax = c.peer.MaxStreamDataBidiRemote
+		default:
+			s.sendMax = c.peer.MaxStreamDataBidiLocal
+		}
+	} else {
+		s.flags |= flagSendDone
+	}
+	if t.all == nil {
+		t.all = make(map[StreamID]*Stream)
+	}
+	t.all[id] = s
+	t.last = s
+	return s
+}
+
+// remove forgets a stream that has ended, and lets the peer open another.
+func (t *streamSet) remove(s *Stream) {
+	c := s.c
+	delete(t.all, s.id)
+	if t.last == s {
+		t.last = nil
+	}
+	t.unschedule(s)
+	if s.id.ByServer() != t.server {
+		dir := s.id.Dir()
+		t.closed[dir]++
+		// Credit goes out in batches, and before the peer runs out of it.
+		if left := t.limit[dir] - t.opened[dir]; left <= t.window[dir]/2 {
+			c.control.maxStreams[dir], c.control.any = true, true
+			c.wake()
+		}
+	}
+	s.recycle()
+}
+
+// recycle gives the memory of a stream back.
+func (s *Stream) recycle() {
+	e := s.c.e
+	s.in.Reset(&e.chunks)
+	s.out.Reset(&e.chunks)
+	s.gen++
+	s.flags = flagReleased
+	s.UserData, s.prevQ, s.nextQ, s.nextControl = nil, nil, nil, nil
+	if len(e.streams.free) < maxFreeStreams {
+		e.streams.free = append(e.streams.free, s)
+	}
+}
+
+// OpenStream opens a stream. It returns [ErrStreamLimit] until the peer
+// raises the limit, which [EventStreamsAvailable] reports.
+func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
+	if c.closed {
+		return nil, c.closedErr()
+	}
+	t := &c.streams
+	if !c.hasPeer || c.spaces[spaceApp].tx == nil || t.next[dir] >= t.peerLimit[dir] {
+		if c.hasPeer && t.blockedAt[dir] != t.peerLimit[dir]+1 {
+			c.control.streamsBlocked[dir], c.control.any = true, true
+			c.wake()
+		}
+		return nil, ErrStreamLimit
+	}
+	id := StreamID(t.next[dir]<<2 | uint64(dir)<<1)
+	if t.server {
+		id |= 1
+	}
+	t.next[dir]++
+	return t.newStream(c, id), nil
+}
+
+// find returns the stream of an ID in a frame, nil if it has ended. recv tells which direction the frame concerns.
+func (t *streamSet) find(c *Conn, id StreamID, recv bool, frame uint64) (*Stream, error) {
+	if s := t.last; s != nil && s.id == id {
+		if recv && s.flags&flagRecv == 0 || !recv && s.flags&flagSend == 0 {
+			return nil, violation(errStreamState, frame, "stream %d has no such direction", id)
+		}
+		return s, nil
+	}
+	dir, n := id.Dir(), uint64(id>>2)
+	if id.ByServer() == t.server { // ours
+		if dir == Uni && recv || n >= t.next[dir] {
+			return nil, violation(errStreamState, frame, "stream %d was not opened", id)
+		}
+	} else {
+		if dir == Uni && !recv {
+			return nil, violation(errStreamState, frame, "stream %d is not for sending", id)
+		}
+		if n >= t.limit[dir] {
+			return nil, violation(errStreamLimit, frame, "stream %d", id)
+		}
+		if n >= t.opened[dir] {
+			t.open(c, id)
+		}
+	}
+	s := t.all[id]
+	if s != nil {
+		t.last = s
+	}
+	return s, nil
+}
+
+// open opens the streams of the peer up to id (RFC 9000, Section 2.1: and all lower ones of its type).
+func (t *streamSet) open(c *Conn, id StreamID) {
+	dir := id.Dir()
+	for ; t.opened[dir] <= uint64(id>>2); t.opened[dir]++ {
+		s := t.newStream(c, StreamID(t.opened[dir]<<2)|id&3)
+		s.event(EventStreamOpened, 0)
+	}
+}
+
+// receiving returns the stream of a frame that concerns what the peer sends.
+func (t *streamSet) receiving(c *Conn, id StreamID, frame uint64) (*Stream, error) {
+	return t.find(c, id, true, frame)
+}
+
+// sending returns the stream of a frame that concerns what we send.
+func (t *streamSet) sending(c *Conn, id StreamID, frame uint64) (*Stream, error) {
+	return t.find(c, id, false, frame)
+}
+
+// handleStream handles a STREAM frame.
+func (c *Conn) handleStream(b []byte) (int, error) {
+	f, n := wire.ParseStream(b)
+	if n <= 0 {
+		return n, nil
+	}
+	s, err := c.streams.receiving(c, StreamID(f.ID), wire.FrameStream)
+	if s == nil || err != nil {
+		return n, err
+	}
+	return n, s.receive(f.Offset, f.Data, f.Fin)
+}
+
+// A streamList is a doubly linked list of streams.
+type streamList struct{ head, tail *Stream }
+
+func (l *streamList) push(s *Stream) {
+	s.nextQ, s.prevQ = nil, l.tail
+	if l.tail == nil {
+		l.head = s
+	} else {
+		l.tail.nextQ = s
+	}
+	l.tail = s
+}
+
+func (l *streamList) remove(s *Stream) {
+	if s.prevQ == nil {
+		l.head = s.nextQ
+	} else {
+		s.prevQ.nextQ = s.nextQ
+	}
+	if s.nextQ == nil {
+		l.tail = s.prevQ
+	} else {
+		s.nextQ.prevQ = s.prevQ
+	}
+	s.prevQ, s.nextQ = nil, nil
+}
+
+// A controlList is the streams that have control frames to send.
+type controlList struct{ head, tail *Stream }
+
+func (l *controlList) push(s *Stream) {
+	s.nextControl = nil
+	if l.tail == nil {
+		l.head = s
+	} else {
+		l.tail.nextControl = s
+	}
+	l.tail = s
+}
+
+func (l *controlList) pop() {
+	s := l.head
+	if l.head = s.nextControl; l.head == nil {
+		l.tail = nil
+	}
+	s.nextControl = nil
+}
+
+// urgency returns the index of the list for the stream (RFC 9218, Section 4.1).
+func (s *Stream) urgency() int { return min(max(3+int(s.priority.Urgency), 0), 7) }
+
+// sendable reports whether the stream has something to send that its own limits allow.
+func (s *Stream) sendable() bool {
+	if s.flags&(flagReset|flagSendDone) != 0 {
+		return false
+	}
+	if _, n := s.out.NextLost(); n > 0 {
+		return true
+	}
+	sent := s.out.Sent()
+	if sent < s.out.End() {
+		return sent < s.sendMax
+	}
+	return s.flags&(flagFin|flagFinSent) == flagFin
+}
+
+// schedule puts the stream into the send queue if it has something to send.
+func (s *Stream) schedule() {
+	t := &s.c.streams
+	if s.flags&flagInSend != 0 || s.c.closed {
+		s.c.wake()
+		return
+	}
+	if !s.sendable() {
+		s.noteBlocked()
+		return
+	}
+	if s.flags&flagBlocked != 0 {
+		t.blocked.remove(s)
+		s.flags &^= flagBlocked
+	}
+	s.flags |= flagInSend
+	u := s.urgency()
+	t.ready[u].push(s)
+	t.mask |= 1 << u
+	s.c.wake()
+}
+
+// noteBlocked sends STREAM_DATA_BLOCKED, once for each limit (RFC 9000, Section 4.1).
+func (s *Stream) noteBlocked() {
+	if s.out.Unsent() > 0 && s.out.Sent() >= s.sendMax && s.blockedAt != s.sendMax+1 && s.flags&flagReset == 0 {
+		s.blockedAt = s.sendMax + 1
+		s.controlDue(dueBlocked)
+	}
+}
+
+// unschedule takes the stream out of the queues.
+func (t *streamSet) unschedule(s *Stream) {
+	switch {
+	case s.flags&flagInSend != 0:
+		u := s.urgency()
+		t.ready[u].remove(s)
+		if t.ready[u].head == nil {
+			t.mask &^= 1 << u
+		}
+	case s.flags&flagBlocked != 0:
+		t.blocked.remove(s)
+	}
+	s.flags &^= flagInSend | flagBlocked
+}
+
+// first returns the stream that is to send next, nil if none is.
+func (t *streamSet) first() *Stream {
+	if t.mask == 0 {
+		return nil
+	}
+	return t.ready[bits.TrailingZeros8(t.mask)].head
+}
+
+// block moves a stream to those that wait for credit of the connection.
+func (t *streamSet) block(s *Stream) {
+	t.unschedule(s)
+	s.flags |= flagBlocked
+	t.blocked.push(s)
+}
+
+// unblock lets all of them try again.
+func (t *streamSet) unblock() {
+	for s := t.blocked.head; s != nil; s = t.blocked.head {
+		t.blocked.remove(s)
+		s.flags &^= flagBlocked
+		s.schedule()
+	}
+}
+
+// freeStreams gives back what a closed connection holds for its streams.
+func (c *Conn) freeStreams() {
+	for _, s := range c.streams.all {
+		s.in.Reset(&c.e.chunks)
+		s.out.Reset(&c.e.chunks)
+		s.gen++
+	}
+	c.streams = streamSet{server: c.server}
+}

@@ -1,0 +1,47 @@
+package conn
+
+import (
+	"math"
+	"time"
+)
+
+// An instant is a time in nanoseconds since the epoch of an Endpoint, which lies one hour before
+// the first time that it was given. The zero instant means unset.
+type instant int64
+
+// never is later than any time.
+const never instant = math.MaxInt64
+
+// epochOffset keeps every time that is really given above zero.
+const epochOffset = time.Hour
+
+func (t instant) add(d time.Duration) instant {
+	if t == never || d > time.Duration(never-t) {
+		return never
+	}
+	return t + instant(d)
+}
+
+func (t instant) sub(u instant) time.Duration { return time.Duration(t - u) }
+
+// earlier returns the earlier of two deadlines, of which unset ones do not count.
+func earlier(t, u instant) instant {
+	if t == 0 || u != 0 && u < t {
+		return u
+	}
+	return t
+}
+
+// clock takes in the time of a verb. Time never goes back.
+func (e *Endpoint) clock(now time.Time) instant {
+	if e.epoch.IsZero() {
+		e.epoch = now.Add(-epochOffset)
+	}
+	if t := instant(now.Sub(e.epoch)); t > e.now {
+		e.now = t
+	}
+	return e.now
+}
+
+// wall returns t as the caller knows it.
+func (e *Endpoint) wall(t instant) time.Time { return e.epoch.Add(time.Duration(t)) }

@@ -1,0 +1,70 @@
+package conn
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"time"
+)
+
+// A serverTLS holds the TLS configuration of a server. crypto/tls wants MinVersion 1.3 of it, resumes sessions only
+// where the ticket keys last longer than a connection, and must see what the user changes: so it has the keys, and takes a
+// fresh copy of the user's configuration for each connection.
+type serverTLS struct {
+	user  *tls.Config
+	outer *tls.Config
+}
+
+func newServerTLS(user *tls.Config) *serverTLS {
+	return &serverTLS{user: user, outer: &tls.Config{MinVersion: tls.VersionTLS13}}
+}
+
+// setKeys derives the keys of session tickets, which hold unless the user's configuration has some.
+func (s *serverTLS) setKeys(keys [][32]byte) {
+	derived := make([][32]byte, len(keys))
+	for i, k := range keys {
+		derived[i] = sha256.Sum256(append([]byte("lazo session ticket"), k[:]...))
+	}
+	s.outer.SetSessionTicketKeys(derived)
+}
+
+// config returns the configuration for a connection.
+func (s *serverTLS) config(c *Conn) *tls.Config {
+	now := func() time.Time { return c.tls.now }
+	cfg := s.outer.Clone()
+	cfg.Time = now
+	cfg.KeyLogWriter = s.user.KeyLogWriter
+	cfg.GetConfigForClient = func(chi *tls.ClientHelloInfo) (*tls.Config, error) {
+		user := s.user
+		if user.GetConfigForClient != nil {
+			other, err := user.GetConfigForClient(chi)
+			if err != nil {
+				return nil, err
+			}
+			if other != nil {
+				user = other
+			}
+		}
+		return atLeast13(user, now), nil
+	}
+	return cfg
+}
+
+// atLeast13 returns a copy of cfg for QUIC (RFC 9001, Section 4.2).
+func atLeast13(cfg *tls.Config, now func() time.Time) *tls.Config {
+	cfg = cfg.Clone()
+	cfg.MinVersion = tls.VersionTLS13
+	cfg.MaxVersion = 0
+	if cfg.Time == nil {
+		cfg.Time = now
+	}
+	return cfg
+}
+
+// clientTLS returns the configuration for a client connection.
+func clientTLS(user *tls.Config, serverName string, c *Conn) *tls.Config {
+	cfg := atLeast13(user, func() time.Time { return c.tls.now })
+	if serverName != "" {
+		cfg.ServerName = serverName
+	}
+	return cfg
+}

@@ -1,0 +1,133 @@
+package conn
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"time"
+)
+
+// A TLSWork is one step of a TLS handshake: see [EndpointConfig.Offload].
+type TLSWork struct {
+	conn   *Conn
+	q      *tls.QUICConn
+	ctx    context.Context
+	start  bool
+	server bool
+	data   []cryptoData
+	events []tls.QUICEvent // what came of it, with data of their own
+	err    error
+	done   chan struct{} // closed at the end of Run
+}
+
+// cryptoData is what goes to TLS at one level.
+type cryptoData struct {
+	level tls.QUICEncryptionLevel
+	b     []byte
+}
+
+// Run does the work, and blocks as long as callbacks of [Config.TLS] do. Call it
+// once, on any goroutine, even if the Endpoint was closed meanwhile: it then
+// only cleans up.
+func (w *TLSWork) Run() {
+	w.run()
+	close(w.done)
+	// The connection may have closed meanwhile, and nobody may come to take the work back. Closing twice does no harm.
+	if w.ctx.Err() != nil {
+		w.q.Close()
+	}
+}
+
+func (w *TLSWork) run() {
+	if w.ctx.Err() != nil {
+		return
+	}
+	if w.start {
+		if w.err = w.q.Start(w.ctx); w.err != nil {
+			return
+		}
+		w.collect()
+	}
+	for _, d := range w.data {
+		if w.err != nil {
+			return
+		}
+		w.err = w.q.HandleData(d.level, d.b)
+		w.collect()
+	}
+}
+
+// collect takes the events that are ready, with copies of their data, which is valid until the next one only.
+func (w *TLSWork) collect() {
+	for {
+		ev := w.q.NextEvent()
+		switch ev.Kind {
+		case tls.QUICNoEvent:
+			return
+		case tls.QUICErrorEvent:
+			if w.err == nil {
+				w.err = ev.Err
+			}
+			return
+		}
+		ev.Data = bytes.Clone(ev.Data)
+		w.events = append(w.events, ev)
+		if ev.Kind == tls.QUICHandshakeDone && w.server {
+			// The tickets leave together with the end of the handshake.
+			if err := w.q.SendSessionTicket(tls.QUICSessionTicketOptions{}); err != nil && w.err == nil {
+				w.err = err
+				return
+			}
+		}
+	}
+}
+
+// A tlsState is the TLS side of a connection. crypto/tls does the handshake on a goroutine of its own, in lock step, so it
+// must be closed however the connection ends.
+type tlsState struct {
+	q      *tls.QUICConn // nil once it is not needed any more
+	cancel context.CancelFunc
+	ctx    context.Context
+	work   *TLSWork // that is out
+	now    time.Time
+	begun  bool
+	level  tls.QUICEncryptionLevel // of the data that TLS takes now
+	state  *tls.ConnectionState    // once known
+}
+
+func (t *tlsState) init(c *Conn, cfg *tls.Config, params []byte) {
+	qc := &tls.QUICConfig{TLSConfig: cfg}
+	if c.server {
+		t.q = tls.QUICServer(qc)
+	} else {
+		t.q = tls.QUICClient(qc)
+	}
+	t.q.SetTransportParameters(params)
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+}
+
+// close ends the goroutine of crypto/tls. If work is out, that does it in the end.
+func (t *tlsState) close() {
+	if t.q == nil {
+		return
+	}
+	t.cancel()
+	if w := t.work; w != nil {
+		select {
+		case <-w.done:
+			t.q.Close()
+		default:
+		}
+	} else if t.begun {
+		t.q.Close()
+	}
+	t.q, t.work = nil, nil
+}
+
+// connectionState returns a copy of what is known.
+func (t *tlsState) connectionState() tls.ConnectionState {
+	if t.state == nil {
+		return tls.ConnectionState{Version: tls.VersionTLS13}
+	}
+	return *t.state
+}
