@@ -26,10 +26,11 @@ const (
 	paramInitialSCID             = 0x0f
 	paramRetrySCID               = 0x10
 	paramVersionInformation      = 0x11             // RFC 9368, Section 3
+	paramResetStreamAt           = 0x1d             // draft-ietf-quic-reliable-stream-reset, Section 3
 	paramMaxDatagramFrame        = 0x20             // RFC 9221, Section 3
 	paramGreaseQUICBit           = 0x2ab2           // RFC 9287, Section 3
 	paramMinAckDelay             = 0xff04de1b       // draft-ietf-quic-ack-frequency, Section 3
-	paramResetStreamAt           = 0x17f7586d2cb571 // draft-ietf-quic-reliable-stream-reset, Section 3
+	paramResetStreamAtOld        = 0x17f7586d2cb571 // draft-ietf-quic-reliable-stream-reset-07
 )
 
 // What absent parameters mean (RFC 9000, Section 18.2).
@@ -59,7 +60,7 @@ type Params struct {
 	MaxDatagramFrame                                                           uint64            // RFC 9221; 0: none
 	GreaseQUICBit                                                              bool              // RFC 9287
 	MinAckDelay                                                                time.Duration     // draft-ietf-quic-ack-frequency (0xff04de1b, microseconds); 0: absent
-	ResetStreamAt                                                              bool              // draft-ietf-quic-reliable-stream-reset (0x17f7586d2cb571)
+	ResetStreamAt                                                              bool              // draft-ietf-quic-reliable-stream-reset (0x1d, or 0x17f7586d2cb571 of earlier drafts)
 	ChosenVersion                                                              uint32            // version_information (RFC 9368, 0x11); 0: absent
 	AvailableVersions                                                          []uint32
 }
@@ -115,6 +116,7 @@ func AppendParams(b []byte, p *Params, grease uint64) []byte {
 		b = AppendVarint(b, v)
 	}
 	b = appendParamFlag(b, paramResetStreamAt, p.ResetStreamAt)
+	b = appendParamFlag(b, paramResetStreamAtOld, p.ResetStreamAt) // peers know one or the other
 	if p.ChosenVersion != 0 {
 		b = appendParamHeader(b, paramVersionInformation, 4+4*len(p.AvailableVersions))
 		b = binary.BigEndian.AppendUint32(b, p.ChosenVersion)

@@ -95,7 +95,7 @@ func (p *paramsParser) parse(id uint64, v []byte) (err error) {
 		p.DisableActiveMigration, err = paramFlag(v)
 	case paramGreaseQUICBit:
 		p.GreaseQUICBit, err = paramFlag(v)
-	case paramResetStreamAt:
+	case paramResetStreamAt, paramResetStreamAtOld:
 		p.ResetStreamAt, err = paramFlag(v)
 	case paramPreferredAddress:
 		p.Preferred, err = parsePreferredAddress(v)
