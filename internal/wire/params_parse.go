@@ -154,7 +154,7 @@ func (p *paramsParser) setInt(id, v uint64) error {
 // finish checks what depends on more than one parameter.
 func (p *paramsParser) finish(fromServer bool) (Params, error) {
 	if p.MinAckDelay != 0 && p.minAckDelay > uint64(p.MaxAckDelay/time.Microsecond) {
-		return Params{}, fmt.Errorf("wire: transport parameter %#x: above max_ack_delay", paramMinAckDelay)
+		return Params{}, fmt.Errorf("wire: transport parameter %#x: above max_ack_delay", uint64(paramMinAckDelay))
 	}
 	// RFC 9368, Section 3: a client's Chosen Version is one of its Available Versions.
 	if !fromServer && p.ChosenVersion != 0 && !slices.Contains(p.AvailableVersions, p.ChosenVersion) {
