@@ -1,8 +1,17 @@
 // Package keys protects packets (RFC 9001): packet protection with an AEAD, and
-// header protection, in place.
+// header protection, in place. It is pure, and draws no randomness.
+//
+// It uses the ciphers as RFC 9001 composes them, which GODEBUG=fips140=only forbids:
+// that setting makes deriving keys fail.
 package keys
 
-import "errors"
+import (
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"slices"
+)
 
 // ErrSuite is the error of a cipher suite that TLS 1.3 for QUIC does not have.
 var ErrSuite = errors.New("keys: unknown cipher suite")
@@ -11,41 +20,96 @@ var ErrSuite = errors.New("keys: unknown cipher suite")
 const Overhead = 16
 
 // Keys protect the packets of one direction and one encryption level (RFC 9001,
-// Section 5). They belong to one goroutine.
-type Keys struct{}
+// Section 5). They belong to one goroutine, together with those that Next derives
+// from them.
+type Keys struct {
+	aead   cipher.AEAD
+	header headerProtection
+	iv     [ivLen]byte
+	// nonce is the argument of the AEAD's last call. On the stack it would escape
+	// through the interface, and cost an allocation a packet.
+	nonce [ivLen]byte
+
+	suite   suite
+	version uint32
+	secret  []byte // for Next
+}
 
 // New derives the keys of a TLS secret, which is copied. suite is one of
-// tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256.
-func New(version uint32, suite uint16, secret []byte) (*Keys, error) { panic("sketch") }
-
-// Initial derives the keys of Initial packets from the destination connection ID of the
-// client's first one (RFC 9001, Section 5.2).
-func Initial(version uint32, dcid []byte) (client, server *Keys) { panic("sketch") }
+// tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256;
+// others give ErrSuite. version decides about the labels (RFC 9369, Section 3.3.2).
+func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
+	s := suite(suiteID)
+	if !s.known() {
+		return nil, ErrSuite
+	}
+	k, err := derive(version, s, slices.Clone(secret))
+	if err != nil {
+		return nil, err
+	}
+	hp, err := expandLabel(s, secret, label(version, "hp"), s.keyLen())
+	if err != nil {
+		return nil, err
+	}
+	if k.header, err = s.newHeader(hp); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
 
 // Next derives the keys of the next key phase, which share the header protection
-// (RFC 9001, Section 6).
-func (k *Keys) Next() (*Keys, error) { panic("sketch") }
+// (RFC 9001, Section 6). Every call derives them anew.
+func (k *Keys) Next() (*Keys, error) {
+	secret, err := expandLabel(k.suite, k.secret, label(k.version, "ku"), len(k.secret))
+	if err != nil {
+		return nil, err
+	}
+	next, err := derive(k.version, k.suite, secret)
+	if err != nil {
+		return nil, err
+	}
+	next.header = k.header
+	return next, nil
+}
 
-// Seal protects a packet in place. b is the header, which ends with the packet number
-// of pnLen bytes at pnOff, and the payload; its capacity has room for Overhead more bytes, to which it
-// is extended. The payload and packet number must be at least 4 bytes together.
-// Seal returns the protected packet; it does not allocate.
-func (k *Keys) Seal(b []byte, pnOff, pnLen int, pn uint64) []byte { panic("sketch") }
+// derive derives everything but the header protection from secret, which it keeps.
+func derive(version uint32, s suite, secret []byte) (*Keys, error) {
+	key, err := expandLabel(s, secret, label(version, "key"), s.keyLen())
+	if err != nil {
+		return nil, err
+	}
+	iv, err := expandLabel(s, secret, label(version, "iv"), ivLen)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := s.newAEAD(key)
+	if err != nil {
+		return nil, err
+	}
+	return &Keys{aead: aead, iv: [ivLen]byte(iv), suite: s, version: version, secret: secret}, nil
+}
 
-// Unprotect removes header protection in place (RFC 9001, Section 5.4). b is the whole packet, which
-// ends where the packet does. It returns the length of the packet number at pnOff and its truncated
-// value; ok is false if the packet is too short for a sample.
-func (k *Keys) Unprotect(b []byte, pnOff int) (pnLen int, truncated uint64, ok bool) { panic("sketch") }
+// Initial derives the keys of Initial packets from the destination connection ID of the
+// client's first one (RFC 9001, Section 5.2). Versions but 2 are taken for version 1.
+func Initial(version uint32, dcid []byte) (client, server *Keys) {
+	secret, err := hkdf.Extract(sha256.New, dcid, initialSalt(version))
+	if err == nil {
+		client, err = newInitial(version, secret, "client in")
+	}
+	if err == nil {
+		server, err = newInitial(version, secret, "server in")
+	}
+	if err != nil {
+		panic("keys: initial secret: " + err.Error()) // fips140=only, never the arguments
+	}
+	return client, server
+}
 
-// Open opens an unprotected packet in place. hdrLen is the length of the header with its packet number.
-// It returns the payload, which aliases b; ok is false if authentication failed: the payload of b is then undefined.
-func (k *Keys) Open(b []byte, hdrLen int, pn uint64) (payload []byte, ok bool) { panic("sketch") }
-
-// ConfidentialityLimit and IntegrityLimit are how many packets may be sealed, and
-// how many may fail to open, with one key (RFC 9001, Section 6.6).
-func (k *Keys) ConfidentialityLimit() uint64 { panic("sketch") }
-func (k *Keys) IntegrityLimit() uint64       { panic("sketch") }
-
-// RetryTag computes the integrity tag of a Retry packet (RFC 9001, Section 5.8).
-// retry is the packet without the tag; odcid is the destination connection ID that the client chose.
-func RetryTag(version uint32, odcid, retry []byte) (tag [16]byte) { panic("sketch") }
+// newInitial derives one direction's keys from the initial secret.
+func newInitial(version uint32, initialSecret []byte, label string) (*Keys, error) {
+	secret, err := expandLabel(initialSuite, initialSecret, label, sha256.Size)
+	if err != nil {
+		return nil, err
+	}
+	return New(version, uint16(initialSuite), secret)
+}

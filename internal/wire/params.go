@@ -1,11 +1,48 @@
 package wire
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"time"
 )
 
+// Identifiers of transport parameters (RFC 9000, Section 18.2, where nothing else is said).
+const (
+	paramOriginalDCID            = 0x00
+	paramMaxIdleTimeout          = 0x01
+	paramResetToken              = 0x02
+	paramMaxUDPPayload           = 0x03
+	paramMaxData                 = 0x04
+	paramMaxStreamDataBidiLocal  = 0x05
+	paramMaxStreamDataBidiRemote = 0x06
+	paramMaxStreamDataUni        = 0x07
+	paramMaxStreamsBidi          = 0x08
+	paramMaxStreamsUni           = 0x09
+	paramAckDelayExponent        = 0x0a
+	paramMaxAckDelay             = 0x0b
+	paramDisableActiveMigration  = 0x0c
+	paramPreferredAddress        = 0x0d
+	paramActiveConnIDLimit       = 0x0e
+	paramInitialSCID             = 0x0f
+	paramRetrySCID               = 0x10
+	paramVersionInformation      = 0x11             // RFC 9368, Section 3
+	paramResetStreamAt           = 0x1d             // draft-ietf-quic-reliable-stream-reset, Section 3
+	paramMaxDatagramFrame        = 0x20             // RFC 9221, Section 3
+	paramGreaseQUICBit           = 0x2ab2           // RFC 9287, Section 3
+	paramMinAckDelay             = 0xff04de1b       // draft-ietf-quic-ack-frequency, Section 3
+	paramResetStreamAtOld        = 0x17f7586d2cb571 // draft-ietf-quic-reliable-stream-reset-07
+)
+
+// What absent parameters mean (RFC 9000, Section 18.2).
+const (
+	defaultMaxUDPPayload     = 65527
+	defaultAckDelayExponent  = 3
+	defaultMaxAckDelay       = 25 * time.Millisecond
+	defaultActiveConnIDLimit = 2
+)
+
 // Params are transport parameters (RFC 9000, Section 18.2; RFC 9221; RFC 9287; RFC 9368; draft-ietf-quic-ack-frequency; draft-ietf-quic-reliable-stream-reset).
+// Start from DefaultParams: zero is a value like others for some.
 type Params struct {
 	OriginalDCID                                                               []byte // server only; nil if absent
 	InitialSCID                                                                []byte // nil if absent; empty but not nil if zero-length
@@ -18,31 +55,146 @@ type Params struct {
 	AckDelayExponent                                                           uint8         // default 3
 	MaxAckDelay                                                                time.Duration // default 25ms
 	DisableActiveMigration                                                     bool
-	Preferred                                                                  *PreferredAddress
-	ActiveConnIDLimit                                                          uint64        // default 2
-	MaxDatagramFrame                                                           uint64        // RFC 9221; 0: none
-	GreaseQUICBit                                                              bool          // RFC 9287
-	MinAckDelay                                                                time.Duration // draft-ietf-quic-ack-frequency (0xff04de1b, microseconds); 0: absent
-	ResetStreamAt                                                              bool          // draft-ietf-quic-reliable-stream-reset (0x17f7586d2cb571)
-	ChosenVersion                                                              uint32        // version_information (RFC 9368, 0x11); 0: absent
+	Preferred                                                                  *PreferredAddress // server only
+	ActiveConnIDLimit                                                          uint64            // default 2
+	MaxDatagramFrame                                                           uint64            // RFC 9221; 0: none
+	GreaseQUICBit                                                              bool              // RFC 9287
+	MinAckDelay                                                                time.Duration     // draft-ietf-quic-ack-frequency (0xff04de1b, microseconds); 0: absent
+	ResetStreamAt                                                              bool              // draft-ietf-quic-reliable-stream-reset (0x1d, or 0x17f7586d2cb571 of earlier drafts)
+	ChosenVersion                                                              uint32            // version_information (RFC 9368, 0x11); 0: absent
 	AvailableVersions                                                          []uint32
 }
 
 // A PreferredAddress is the parameter of that name (RFC 9000, Section 18.2).
+// An address family that the server leaves out is the zero AddrPort.
 type PreferredAddress struct {
 	V4, V6     netip.AddrPort
-	ID         []byte
+	ID         []byte // 1 to 20 bytes
 	ResetToken [16]byte
 }
 
 // DefaultParams returns Params with the defaults that RFC 9000 gives to absent ones.
-func DefaultParams() Params { panic("sketch") }
+func DefaultParams() Params {
+	return Params{
+		MaxUDPPayload:     defaultMaxUDPPayload,
+		AckDelayExponent:  defaultAckDelayExponent,
+		MaxAckDelay:       defaultMaxAckDelay,
+		ActiveConnIDLimit: defaultActiveConnIDLimit,
+	}
+}
 
-// AppendParams appends the encoding. grease is a reserved parameter (31*N+27) with random content to add, from the two random numbers.
-func AppendParams(b []byte, p *Params, grease uint64) []byte { panic("sketch") }
+// AppendParams appends the encoding of p, without what has its default value. Times are rounded up to the milliseconds of
+// the wire, MinAckDelay down to microseconds. grease is a random number, from which a reserved parameter (31*N+27) with
+// random content is made, so that peers stay used to unknown ones (RFC 9000, Section 18.1); 0 adds none.
+func AppendParams(b []byte, p *Params, grease uint64) []byte {
+	b = appendParamBytes(b, paramOriginalDCID, p.OriginalDCID)
+	b = appendParamBytes(b, paramInitialSCID, p.InitialSCID)
+	b = appendParamBytes(b, paramRetrySCID, p.RetrySCID)
+	if p.ResetToken != nil {
+		b = appendParamBytes(b, paramResetToken, p.ResetToken[:])
+	}
+	b = appendParamInt(b, paramMaxIdleTimeout, milliseconds(p.MaxIdleTimeout), 0)
+	b = appendParamInt(b, paramMaxUDPPayload, p.MaxUDPPayload, defaultMaxUDPPayload)
+	b = appendParamInt(b, paramMaxData, p.MaxData, 0)
+	b = appendParamInt(b, paramMaxStreamDataBidiLocal, p.MaxStreamDataBidiLocal, 0)
+	b = appendParamInt(b, paramMaxStreamDataBidiRemote, p.MaxStreamDataBidiRemote, 0)
+	b = appendParamInt(b, paramMaxStreamDataUni, p.MaxStreamDataUni, 0)
+	b = appendParamInt(b, paramMaxStreamsBidi, p.MaxStreamsBidi, 0)
+	b = appendParamInt(b, paramMaxStreamsUni, p.MaxStreamsUni, 0)
+	b = appendParamInt(b, paramAckDelayExponent, uint64(p.AckDelayExponent), defaultAckDelayExponent)
+	b = appendParamInt(b, paramMaxAckDelay, milliseconds(p.MaxAckDelay), milliseconds(defaultMaxAckDelay))
+	b = appendParamFlag(b, paramDisableActiveMigration, p.DisableActiveMigration)
+	if p.Preferred != nil {
+		b = appendPreferredAddress(b, p.Preferred)
+	}
+	b = appendParamInt(b, paramActiveConnIDLimit, p.ActiveConnIDLimit, defaultActiveConnIDLimit)
+	b = appendParamInt(b, paramMaxDatagramFrame, p.MaxDatagramFrame, 0)
+	b = appendParamFlag(b, paramGreaseQUICBit, p.GreaseQUICBit)
+	if p.MinAckDelay != 0 {
+		v := uint64(p.MinAckDelay / time.Microsecond)
+		b = appendParamHeader(b, paramMinAckDelay, VarintLen(v))
+		b = AppendVarint(b, v)
+	}
+	b = appendParamFlag(b, paramResetStreamAt, p.ResetStreamAt)
+	b = appendParamFlag(b, paramResetStreamAtOld, p.ResetStreamAt) // peers know one or the other
+	if p.ChosenVersion != 0 {
+		b = appendParamHeader(b, paramVersionInformation, 4+4*len(p.AvailableVersions))
+		b = binary.BigEndian.AppendUint32(b, p.ChosenVersion)
+		for _, v := range p.AvailableVersions {
+			b = binary.BigEndian.AppendUint32(b, v)
+		}
+	}
+	if grease != 0 {
+		b = appendGrease(b, grease)
+	}
+	return b
+}
 
-// ParseParams parses the parameters of a peer, which is a server if fromServer. The error says which parameter is wrong:
-// duplicate (any, also unknown), malformed, out of range (ack_delay_exponent > 20, max_ack_delay >= 2^14, max_udp_payload_size < 1200,
-// active_connection_id_limit < 2, initial_max_streams > 2^60, min_ack_delay > max_ack_delay), or sent by a client that must not
-// (original_destination_connection_id, preferred_address, retry_source_connection_id, stateless_reset_token). Slices are copied.
-func ParseParams(b []byte, fromServer bool) (Params, error) { panic("sketch") }
+// milliseconds returns d in milliseconds, rounded up: a timeout of less than one must not become none.
+func milliseconds(d time.Duration) uint64 {
+	ms := d / time.Millisecond
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return uint64(ms)
+}
+
+func appendParamHeader(b []byte, id uint64, length int) []byte {
+	b = AppendVarint(b, id)
+	return AppendVarint(b, uint64(length))
+}
+
+// appendParamBytes appends a parameter unless it is nil.
+func appendParamBytes(b []byte, id uint64, v []byte) []byte {
+	if v == nil {
+		return b
+	}
+	b = appendParamHeader(b, id, len(v))
+	return append(b, v...)
+}
+
+// appendParamInt appends a parameter unless it has its default value.
+func appendParamInt(b []byte, id uint64, v, absent uint64) []byte {
+	if v == absent {
+		return b
+	}
+	b = appendParamHeader(b, id, VarintLen(v))
+	return AppendVarint(b, v)
+}
+
+// appendParamFlag appends a parameter without content if v is set.
+func appendParamFlag(b []byte, id uint64, v bool) []byte {
+	if !v {
+		return b
+	}
+	return appendParamHeader(b, id, 0)
+}
+
+func appendPreferredAddress(b []byte, p *PreferredAddress) []byte {
+	b = appendParamHeader(b, paramPreferredAddress, 4+2+16+2+1+len(p.ID)+len(p.ResetToken))
+	v4, v6 := netip.IPv4Unspecified().As4(), netip.IPv6Unspecified().As16()
+	if p.V4.IsValid() {
+		v4 = p.V4.Addr().As4()
+	}
+	if p.V6.IsValid() {
+		v6 = p.V6.Addr().As16()
+	}
+	b = append(b, v4[:]...)
+	b = binary.BigEndian.AppendUint16(b, p.V4.Port())
+	b = append(b, v6[:]...)
+	b = binary.BigEndian.AppendUint16(b, p.V6.Port())
+	b = append(b, byte(len(p.ID)))
+	b = append(b, p.ID...)
+	return append(b, p.ResetToken[:]...)
+}
+
+// appendGrease appends a reserved parameter of 0 to 7 bytes: the low three bits of
+// grease tell their number, the rest the identifier and the content.
+func appendGrease(b []byte, grease uint64) []byte {
+	const maxN = (MaxVarint - 27) / 31
+	n := int(grease & 7)
+	b = appendParamHeader(b, 31*(grease>>3%maxN)+27, n)
+	var content [8]byte
+	binary.BigEndian.PutUint64(content[:], grease)
+	return append(b, content[:n]...)
+}

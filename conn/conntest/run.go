@@ -1,0 +1,91 @@
+package conntest
+
+import "time"
+
+// stillLimit is how much may be done in one instant. A transfer over a perfect
+// link takes no time at all, so there must be room for large ones.
+const stillLimit = 1 << 22
+
+// Step delivers the next datagram, or runs the next timer, whichever is first; of
+// two things at the same time, what was sent first arrives first, and arrivals
+// come before timers. It reports false if the network is idle.
+func (n *Network) Step() bool {
+	n.t.Helper()
+	at, a, ok := n.next()
+	if ok {
+		n.step(at, a)
+	}
+	return ok
+}
+
+// RunFor steps until d has passed.
+func (n *Network) RunFor(d time.Duration) {
+	n.t.Helper()
+	end := n.now + d
+	for {
+		at, a, ok := n.next()
+		if !ok || at > end {
+			break
+		}
+		n.step(at, a)
+	}
+	n.moveTo(end)
+}
+
+// RunUntil steps until cond holds. It fails the test after limit of simulated
+// time, or when nothing can happen any more.
+func (n *Network) RunUntil(limit time.Duration, cond func() bool) {
+	n.t.Helper()
+	end := n.now + limit
+	for !cond() {
+		at, a, ok := n.next()
+		if !ok {
+			n.fail("the condition does not hold, and the network is idle")
+		}
+		if at > end {
+			n.moveTo(end)
+			n.fail("the condition does not hold after %v", limit)
+		}
+		n.step(at, a)
+	}
+}
+
+// next returns when something happens next: a timer of a, or if a is nil an
+// arrival. It asks every node anew, because a test may have called any of them.
+func (n *Network) next() (at time.Duration, a *Node, ok bool) {
+	at, ok = n.fabric.queue.next()
+	for _, b := range n.nodes {
+		due, set := b.timeout()
+		if due = max(due, n.now); set && (!ok || due < at) {
+			at, a, ok = due, b, true
+		}
+	}
+	return at, a, ok
+}
+
+// step does what next found.
+func (n *Network) step(at time.Duration, a *Node) {
+	n.t.Helper()
+	n.moveTo(at)
+	n.tick()
+	if a == nil {
+		a = n.deliver()
+	}
+	if a != nil {
+		n.drain(a)
+	}
+}
+
+// tick counts what is done in one instant, and fails if there is no end to it.
+func (n *Network) tick() {
+	n.t.Helper()
+	if n.still++; n.still > stillLimit {
+		n.fail("time stands still: %d steps in one instant", stillLimit)
+	}
+}
+
+func (n *Network) moveTo(at time.Duration) {
+	if at > n.now {
+		n.now, n.still = at, 0
+	}
+}

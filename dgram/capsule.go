@@ -1,0 +1,34 @@
+package dgram
+
+import "github.com/lazoquic/lazo/internal/wire"
+
+// CapsuleDatagram is the type of the capsule that carries an HTTP Datagram on the
+// stream itself (RFC 9297, Section 3.5).
+const CapsuleDatagram = 0x00
+
+// MaxCapsuleHeader is the length of the longest capsule header: what to Peek.
+const MaxCapsuleHeader = 16
+
+// AppendCapsule appends a capsule (RFC 9297, Section 3.2) to b. The type must be
+// below 1<<62.
+func AppendCapsule(b []byte, typ uint64, value []byte) []byte {
+	b = wire.AppendVarint(b, typ)
+	b = wire.AppendVarint(b, uint64(len(value)))
+	return append(b, value...)
+}
+
+// ParseCapsule parses the header of the capsule at the start of b, which length
+// bytes of value follow. It returns n == 0 if b is too short. The caller decides
+// whether to buffer, stream or skip a value: its length is the peer's word.
+// Capsules of unknown types are skipped without an error (RFC 9297, Section 3.2).
+func ParseCapsule(b []byte) (typ, length uint64, n int) {
+	typ, n1 := wire.ParseVarint(b)
+	if n1 == 0 {
+		return 0, 0, 0
+	}
+	length, n2 := wire.ParseVarint(b[n1:])
+	if n2 == 0 {
+		return 0, 0, 0
+	}
+	return typ, length, n1 + n2
+}

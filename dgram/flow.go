@@ -1,0 +1,134 @@
+package dgram
+
+import (
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A Flow is the datagrams of one request stream. Close it when the stream ends.
+type Flow struct {
+	UserData any // for the caller
+
+	m       *Mux
+	id      conn.StreamID
+	ring    [][]byte // received, from head on
+	head, n int
+	lent    []byte // what Receive returned last
+	armed   bool   // the next datagram makes the flow readable
+	closed  bool
+
+	sent, received, dropped uint64
+}
+
+// ID returns the ID of the request stream.
+func (f *Flow) ID() conn.StreamID { return f.id }
+
+// Send sends b with the flow's prefix, as [conn.Conn.SendDatagram] does: the
+// errors are its own, ErrTooLarge if b is longer than MaxSize. A datagram is never
+// split. After Close the error is conn.ErrClosed.
+func (f *Flow) Send(b []byte, opt conn.DatagramOptions) (id uint64, err error) {
+	switch {
+	case f.closed:
+		return 0, conn.ErrClosed
+	case f.m.held:
+		return 0, conn.ErrTooLarge
+	}
+	m := f.m
+	m.scratch = wire.AppendVarint(m.scratch[:0], uint64(f.id)/4)
+	m.scratch = append(m.scratch, b...)
+	id, err = m.c.SendDatagram(m.scratch, opt)
+	if err == nil {
+		f.sent++
+	}
+	return id, err
+}
+
+// MaxSize returns the length of the longest datagram that Send takes now. It
+// follows the path MTU, and is 0 while none may be sent.
+func (f *Flow) MaxSize() int {
+	if f.m.held || f.closed {
+		return 0
+	}
+	return max(0, f.m.c.MaxDatagramSize()-wire.VarintLen(uint64(f.id)/4))
+}
+
+// queue takes b, and drops the oldest datagram if there are too many.
+func (f *Flow) queue(b []byte) {
+	f.received++
+	if f.n == f.m.perFlow {
+		f.m.recycle(f.take())
+		f.dropped++
+	}
+	if f.n == len(f.ring) {
+		f.grow()
+	}
+	i := f.head + f.n
+	if i >= len(f.ring) {
+		i -= len(f.ring)
+	}
+	f.ring[i] = b
+	f.n++
+}
+
+// grow makes the ring longer, at most as long as the flow may be.
+func (f *Flow) grow() {
+	ring := make([][]byte, min(max(4, 2*len(f.ring)), f.m.perFlow))
+	k := copy(ring, f.ring[f.head:])
+	copy(ring[k:], f.ring[:f.head])
+	f.ring, f.head = ring, 0
+}
+
+// take removes the oldest datagram.
+func (f *Flow) take() []byte {
+	b := f.ring[f.head]
+	f.ring[f.head] = nil
+	if f.head++; f.head == len(f.ring) {
+		f.head = 0
+	}
+	f.n--
+	return b
+}
+
+// Receive removes and returns the oldest datagram. The slice is valid until the
+// next Receive of the flow or HandleEvent of the Mux. Once it has reported false,
+// the next datagram makes the flow readable again.
+func (f *Flow) Receive() (b []byte, ok bool) {
+	f.m.recycle(f.lent)
+	f.lent = nil
+	if f.n == 0 {
+		f.armed = true
+		return nil, false
+	}
+	f.lent = f.take()
+	return f.lent, true
+}
+
+// Len returns how many datagrams Receive has.
+func (f *Flow) Len() int { return f.n }
+
+// Dropped returns how many received datagrams were dropped.
+func (f *Flow) Dropped() uint64 { return f.dropped }
+
+// Counts returns how many datagrams the flow sent, and how many it received,
+// dropped ones included.
+func (f *Flow) Counts() (sent, received uint64) { return f.sent, f.received }
+
+// Close forgets the flow; datagrams for it are dropped.
+func (f *Flow) Close() {
+	if f.closed {
+		return
+	}
+	f.closed = true
+	m := f.m
+	f.m.recycle(f.lent)
+	f.lent = nil
+	for f.n > 0 {
+		m.recycle(f.take())
+	}
+	delete(m.flows, f.id)
+	if m.last == f {
+		m.last = nil
+	}
+	m.closed[m.nClosed%closedKept] = f.id
+	m.nClosed++
+}

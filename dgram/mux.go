@@ -1,0 +1,149 @@
+package dgram
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// maxQuarterID is the largest quarter stream ID (RFC 9297, Section 2.1).
+const maxQuarterID = 1<<60 - 1
+
+// closedKept is how many closed flows are remembered, whose stragglers are
+// dropped rather than taken for datagrams that overtook their request.
+const closedKept = 16
+
+// A Mux splits the datagrams of one connection by quarter stream ID. Package h3
+// has one of its own: see h3.Stream.Datagrams. It belongs to the goroutine that
+// drives the connection.
+type Mux struct {
+	c       *conn.Conn
+	perFlow int
+	flows   map[conn.StreamID]*Flow
+	last    *Flow // that of the last datagram: they come in runs
+	held    bool
+
+	waiting   []waiting // datagrams without a flow, the oldest first
+	closed    [closedKept]conn.StreamID
+	nClosed   int
+	ready     []*Flow
+	free      [][]byte // buffers
+	scratch   []byte   // for Flow.Send
+	dropped   uint64
+	malformed uint64
+}
+
+// A waiting is a datagram whose flow is not there yet.
+type waiting struct {
+	id conn.StreamID
+	b  []byte
+}
+
+// NewMux returns a Mux over c that holds at most perFlow received datagrams for
+// each flow and drops the oldest when full; perFlow must be positive. Datagrams
+// that overtake the request of their flow wait, perFlow of them in all.
+func NewMux(c *conn.Conn, perFlow int) *Mux {
+	return &Mux{c: c, perFlow: max(perFlow, 1), flows: make(map[conn.StreamID]*Flow)}
+}
+
+// Hold keeps all flows from sending, or lets them: until HTTP/3's settings allow
+// datagrams (RFC 9297, Section 2.1.1), MaxSize is 0. A new Mux lets them.
+func (m *Mux) Hold(hold bool) { m.held = hold }
+
+// HandleEvent takes in the datagrams that an EventDatagramReadable announces,
+// and returns the flows that became readable: those that [Flow.Receive] had left
+// empty, and that are not now. The slice is reused. It ignores other events. While
+// a Mux is in use, call no ReceiveDatagram on the Conn.
+func (m *Mux) HandleEvent(now time.Time, ev conn.Event) []*Flow {
+	m.ready = m.ready[:0]
+	if ev.Kind != conn.EventDatagramReadable {
+		return nil
+	}
+	for b, ok := m.c.ReceiveDatagram(); ok; b, ok = m.c.ReceiveDatagram() {
+		m.deliver(b)
+	}
+	return m.ready
+}
+
+// deliver queues one datagram, whose bytes it copies.
+func (m *Mux) deliver(b []byte) {
+	quarter, n := wire.ParseVarint(b)
+	if n == 0 || quarter > maxQuarterID {
+		m.malformed++
+		return
+	}
+	id, b := conn.StreamID(quarter*4), b[n:]
+	f := m.last
+	if f == nil || f.id != id {
+		f = m.flows[id]
+	}
+	if f == nil {
+		m.wait(id, b)
+		return
+	}
+	m.last = f
+	f.queue(append(m.buffer(), b...))
+	if f.armed {
+		f.armed = false
+		m.ready = append(m.ready, f)
+	}
+}
+
+// wait keeps a datagram until its flow is there, and drops the oldest of those
+// that wait if there are too many.
+func (m *Mux) wait(id conn.StreamID, b []byte) {
+	if slices.Contains(m.closed[:min(m.nClosed, closedKept)], id) {
+		m.dropped++
+		return
+	}
+	if len(m.waiting) >= m.perFlow {
+		m.recycle(m.waiting[0].b)
+		m.waiting = slices.Delete(m.waiting, 0, 1)
+		m.dropped++
+	}
+	m.waiting = append(m.waiting, waiting{id, append(m.buffer(), b...)})
+}
+
+// Flow returns the flow of a request stream, and creates it if need be. A new
+// one has what waited for it: see [Flow.Len].
+func (m *Mux) Flow(id conn.StreamID) *Flow {
+	if f := m.flows[id]; f != nil {
+		return f
+	}
+	f := &Flow{m: m, id: id, armed: true}
+	m.flows[id] = f
+	m.waiting = slices.DeleteFunc(m.waiting, func(w waiting) bool {
+		if w.id != id {
+			return false
+		}
+		f.queue(w.b)
+		return true
+	})
+	return f
+}
+
+// Malformed returns how many datagrams had no valid quarter stream ID. To HTTP/3
+// one is a connection error of type H3_DATAGRAM_ERROR (RFC 9297, Section 2.1).
+func (m *Mux) Malformed() uint64 { return m.malformed }
+
+// Dropped returns how many datagrams were dropped because they belonged to no flow.
+func (m *Mux) Dropped() uint64 { return m.dropped }
+
+// buffer returns an empty buffer.
+func (m *Mux) buffer() []byte {
+	if n := len(m.free); n > 0 {
+		b := m.free[n-1]
+		m.free = m.free[:n-1]
+		return b[:0]
+	}
+	return nil
+}
+
+// recycle takes a buffer back.
+func (m *Mux) recycle(b []byte) {
+	if b != nil && len(m.free) < 2*m.perFlow {
+		m.free = append(m.free, b)
+	}
+}

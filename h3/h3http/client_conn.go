@@ -1,0 +1,358 @@
+package h3http
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// A clientConn is a connection of a Transport.
+type clientConn struct {
+	connection
+	t    *Transport
+	addr string
+
+	// Guarded by mu, which connection has.
+	requests int  // that were begun and have not ended
+	leaving  bool // takes no new requests, and closes after those that it has
+
+	tlsMu sync.Mutex
+	tls   *tls.ConnectionState // after the handshake
+
+	// The rest is the loop's.
+	waiting   []*exchange // for a stream, the oldest first
+	opening   bool        // some of them may get one
+	connected bool        // the handshake is complete
+	closing   bool        // Close was called
+}
+
+// outgoing is what an exchange is to send first.
+type outgoing struct {
+	fields   []h3.Field
+	end      bool // no body follows
+	safe     bool // may be sent as early data
+	extended bool // extended CONNECT, which the peer must have allowed
+
+	state outgoingState // the loop's
+
+	// The lock of the exchange guards these.
+	opened bool // it was sent
+	early  bool // before the handshake was complete
+}
+
+// An outgoingState is how far a request has come.
+type outgoingState uint8
+
+const (
+	outgoingNew outgoingState = iota
+	outgoingWaiting
+	outgoingOpen
+	outgoingOver
+)
+
+// newClientConn takes over lc, a connection to addr that was just dialed.
+func newClientConn(ctx context.Context, t *Transport, addr string, lc *loop.Conn, cfg *conn.Config) (*clientConn, error) {
+	c := &clientConn{t: t, addr: addr}
+	var err error
+	doErr := lc.Do(ctx, func(now time.Time, q *conn.Conn) {
+		l := lc.Loop()
+		c.init(c, l, q, &t.chunks)
+		c.handle = lc
+		c.stopCode = h3.RequestCancelled
+		c.datagramPolicy = cfg.DatagramPolicy
+		if c.h3, err = h3.NewConn(q, t.h3Config()); err == nil {
+			l.SetHandler(q, c)
+		}
+	})
+	if err = errors.Join(doErr, err); err != nil {
+		lc.Close(uint64(h3.InternalError), "")
+		return nil, err
+	}
+	return c, nil
+}
+
+// begin counts a request, and reports false if c takes no more.
+func (c *clientConn) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || c.leaving {
+		return false
+	}
+	c.requests++
+	return true
+}
+
+// tlsState returns the state of the handshake.
+func (c *clientConn) tlsState() *tls.ConnectionState {
+	c.tlsMu.Lock()
+	defer c.tlsMu.Unlock()
+	if c.tls != nil {
+		return c.tls
+	}
+	state := c.handle.TLS()
+	if state.HandshakeComplete {
+		c.tls = &state
+	}
+	return &state
+}
+
+func (c *clientConn) alive() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err == nil
+}
+
+// leave makes c take no new requests, and reports whether it carries none.
+func (c *clientConn) leave() (idle bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving = true
+	return c.requests == 0
+}
+
+func (c *clientConn) closeIfIdle() {
+	c.mu.Lock()
+	idle := c.requests == 0
+	if idle {
+		c.leaving = true
+	}
+	c.mu.Unlock()
+	if idle {
+		c.closeNow()
+	}
+}
+
+// closeNow closes the connection. Any goroutine may call it.
+func (c *clientConn) closeNow() {
+	c.leave()
+	c.post(func(time.Time) { c.quic.Close(uint64(h3.NoError), "") })
+}
+
+// HandleEvent is part of [loop.Handler].
+func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
+	if ev.Kind == conn.EventConnected {
+		c.connected, c.opening = true, true
+	}
+	c.handleEvent(now, ev)
+	for e, ok := c.h3.NextEvent(); ok; e, ok = c.h3.NextEvent() {
+		c.handleHTTP(now, e)
+	}
+	if ev.Kind == conn.EventClosed {
+		c.t.forget(c, true)
+		c.failWaiting(&connectionError{ev.Err})
+		c.closed(&connectionError{ev.Err})
+		return
+	}
+	c.settle(now)
+}
+
+// Flush is part of [loop.Handler].
+func (c *clientConn) Flush(time.Time, *conn.Conn) {}
+
+func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
+	switch e.Kind {
+	case h3.EventSettings, h3.EventRequestsAvailable:
+		c.opening = true
+	case h3.EventGoAway:
+		c.goAway(e.ID)
+	}
+	if e.Stream == nil {
+		return
+	}
+	x, ok := e.Stream.UserData.(*exchange)
+	if !ok {
+		return
+	}
+	x.mu.Lock()
+	switch e.Kind {
+	case h3.EventFields:
+		c.gotFields(x, e)
+	case h3.EventCanceled:
+		x.peerCanceled()
+	}
+	x.mu.Unlock()
+	c.service(now, x)
+}
+
+// gotFields takes a field section of a response. x is locked.
+func (c *clientConn) gotFields(x *exchange, e h3.Event) {
+	in := &x.in
+	switch {
+	case in.head != nil:
+		x.gotTrailer(e.Fields)
+	case informational(e.Fields) && !e.End:
+		in.infoSize += sectionSize(e.Fields)
+		if in.infoSize > c.t.maxResponseHeaderBytes() {
+			x.cancelLocked(h3.ExcessiveLoad, errors.New("h3http: too many informational responses"))
+			return
+		}
+		in.info = append(in.info, slices.Clone(e.Fields))
+	default:
+		in.head = slices.Clone(e.Fields)
+	}
+	if e.End {
+		x.endIn(io.EOF)
+	}
+	in.cond.Broadcast()
+}
+
+// informational reports whether fields are those of a 1xx response.
+func informational(fields []h3.Field) bool {
+	for _, f := range fields {
+		if f.Name == ":status" {
+			return len(f.Value) == 3 && f.Value[0] == '1'
+		}
+	}
+	return false
+}
+
+// goAway takes a GOAWAY (RFC 9114, Section 5.2): the peer does not process requests
+// from id on.
+func (c *clientConn) goAway(id conn.StreamID) {
+	c.leave()
+	c.t.forget(c, false)
+	c.failWaiting(&unprocessedError{errGoAway})
+	for _, x := range c.active {
+		if x.id >= id {
+			x.mu.Lock()
+			c.over(x)
+			x.mu.Unlock()
+			x.fail(&unprocessedError{errGoAway})
+		}
+	}
+}
+
+// over notes that x is over, and gives its stream back if it has one. x is locked.
+func (c *clientConn) over(x *exchange) {
+	if x.stream != nil {
+		c.release(x)
+	}
+	x.req.state = outgoingOver
+	x.unwatchLocked()
+	c.mu.Lock()
+	c.requests--
+	c.mu.Unlock()
+}
+
+// service is part of owner.
+func (c *clientConn) service(now time.Time, x *exchange) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch failed := x.failure != nil; x.req.state {
+	case outgoingNew:
+		if failed {
+			c.over(x)
+			return
+		}
+		x.req.state = outgoingWaiting
+		c.waiting = append(c.waiting, x)
+		c.opening = true
+	case outgoingWaiting:
+		if i := slices.Index(c.waiting, x); failed && i >= 0 {
+			c.waiting = slices.Delete(c.waiting, i, i+1)
+			c.over(x)
+		}
+	case outgoingOpen:
+		if x.advance(now) && (x.dg == nil || x.done || x.canceled) {
+			c.over(x)
+		}
+	}
+}
+
+// settle is part of owner.
+func (c *clientConn) settle(time.Time) {
+	if c.opening {
+		c.opening = false
+		c.openWaiting()
+	}
+	c.mu.Lock()
+	leave := c.leaving && c.requests == 0
+	c.mu.Unlock()
+	if leave && !c.closing {
+		c.closing = true
+		c.quic.Close(uint64(h3.NoError), "")
+	}
+}
+
+// openWaiting gives streams to requests that wait for one, the oldest first, as many
+// as the peer allows.
+func (c *clientConn) openWaiting() {
+	var notReady []*exchange
+	for len(c.waiting) > 0 {
+		x := c.waiting[0]
+		switch c.open(x) {
+		case errNotReady:
+			notReady = append(notReady, x)
+		case conn.ErrStreamLimit:
+			c.waiting = append(notReady, c.waiting...)
+			return
+		}
+		c.waiting[0] = nil
+		c.waiting = c.waiting[1:]
+	}
+	c.waiting = notReady
+}
+
+// errNotReady says that a request waits for something else than a stream.
+var errNotReady = errors.New("h3http: not ready")
+
+// open sends the header of x. The error is errNotReady or [conn.ErrStreamLimit] if it
+// has to wait; otherwise x is open or has failed.
+func (c *clientConn) open(x *exchange) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.failure != nil {
+		c.over(x)
+		return nil
+	}
+	req := x.req
+	if !c.connected && !req.safe {
+		return errNotReady
+	}
+	if req.extended {
+		settings := c.h3.PeerSettings()
+		if settings == nil {
+			return errNotReady
+		}
+		if settings[h3.SettingExtendedConnect] != 1 {
+			return c.refuse(x, errNoExtendedConnect)
+		}
+	}
+	s, err := c.h3.OpenRequest(req.fields, req.end)
+	if errors.Is(err, conn.ErrStreamLimit) {
+		return conn.ErrStreamLimit
+	}
+	if err != nil {
+		return c.refuse(x, err)
+	}
+	req.opened, req.early, req.state = true, !c.connected, outgoingOpen
+	x.out.open, x.out.fin, x.out.ended = true, req.end, req.end
+	c.bind(x, s)
+	x.broadcast()
+	return nil
+}
+
+// refuse ends x with err. x is locked.
+func (c *clientConn) refuse(x *exchange, err error) error {
+	c.over(x)
+	x.failLocked(err)
+	return nil
+}
+
+// failWaiting fails the requests that have no stream.
+func (c *clientConn) failWaiting(err error) {
+	for _, x := range c.waiting {
+		x.mu.Lock()
+		c.refuse(x, err)
+		x.mu.Unlock()
+	}
+	c.waiting = nil
+}

@@ -1,0 +1,198 @@
+package h3http
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// datagramQueue is how many datagrams wait each way between a Stream and the loop, next
+// to the queues of the connection.
+const datagramQueue = 64
+
+// datagrams are those of a stream that was taken over (RFC 9297). The lock of the
+// exchange guards them.
+type datagrams struct {
+	policy   conn.DatagramPolicy
+	in, out  datagramRing
+	readable sync.Cond
+	writable sync.Cond
+	maxSize  atomic.Int64 // of the flow, when the loop looked last
+}
+
+// takeDatagrams makes the loop move datagrams between the flow of x and its queues.
+// x is locked.
+func (x *exchange) takeDatagrams() {
+	x.dg = &datagrams{policy: x.c.datagramPolicy}
+	x.dg.readable.L = &x.mu
+	x.dg.writable.L = &x.mu
+}
+
+// pumpDatagrams moves datagrams both ways, on the loop. x is locked.
+func (x *exchange) pumpDatagrams(now time.Time) {
+	d := x.dg
+	flow := x.stream.Datagrams()
+	if flow == nil {
+		return
+	}
+	d.maxSize.Store(int64(flow.MaxSize()))
+	for b, ok := flow.Receive(); ok; b, ok = flow.Receive() {
+		d.in.push(b, time.Time{}) // drops the oldest when full, as the flow does
+		d.readable.Broadcast()
+	}
+	for d.out.n > 0 {
+		b, until := d.out.front()
+		var opt conn.DatagramOptions
+		if !until.IsZero() {
+			if opt.MaxAge = until.Sub(now); opt.MaxAge <= 0 {
+				d.out.pop()
+				continue
+			}
+		}
+		_, err := flow.Send(b, opt)
+		if errors.Is(err, conn.ErrWouldBlock) {
+			return // an EventDatagramWritable follows
+		}
+		// Any other error is the loss of a datagram: the path may have become
+		// narrower since it was queued.
+		d.out.pop()
+		d.writable.Broadcast()
+	}
+}
+
+// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to
+// be sent; 0 for never. If the queue is full, [conn.Config.DatagramPolicy] decides;
+// SendDatagram waits, until ctx is done, only if that is to wait. The error is
+// [conn.ErrTooLarge] if b is longer than MaxDatagramSize.
+func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
+	x, d := s.x, s.x.dg
+	if int64(len(b)) > d.maxSize.Load() && len(b) > s.MaxDatagramSize() {
+		return conn.ErrTooLarge
+	}
+	var until time.Time
+	if maxAge > 0 {
+		until = time.Now().Add(maxAge)
+	}
+	var stop func() bool
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for {
+		switch {
+		case x.done:
+			return net.ErrClosed
+		case x.failure != nil:
+			return x.failure
+		case d.out.n < datagramQueue || d.policy == conn.DatagramDropOldest:
+			d.out.push(b, until)
+			x.c.wake(x)
+			return nil
+		case d.policy == conn.DatagramDropNewest:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		}
+		if stop == nil {
+			stop = wakeWhenDone(ctx, &d.writable)
+			defer stop()
+		}
+		d.writable.Wait()
+	}
+}
+
+// ReceiveDatagram copies the oldest received datagram to b. If b is too short, the
+// rest is lost, and the error is io.ErrShortBuffer.
+func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
+	x, d := s.x, s.x.dg
+	var stop func() bool
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for {
+		switch {
+		case d.in.n > 0:
+			from, _ := d.in.front()
+			n := copy(b, from)
+			short := n < len(from)
+			d.in.pop()
+			if short {
+				return n, io.ErrShortBuffer
+			}
+			return n, nil
+		case x.done:
+			return 0, net.ErrClosed
+		case x.failure != nil:
+			return 0, x.failure
+		case x.in.ended && x.out.ended:
+			return 0, io.EOF
+		case ctx.Err() != nil:
+			return 0, context.Cause(ctx)
+		}
+		if stop == nil {
+			stop = wakeWhenDone(ctx, &d.readable)
+			defer stop()
+		}
+		d.readable.Wait()
+	}
+}
+
+// wakeWhenDone wakes those who wait for cond when ctx is done.
+func wakeWhenDone(ctx context.Context, cond *sync.Cond) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		cond.L.Lock()
+		defer cond.L.Unlock()
+		cond.Broadcast()
+	})
+}
+
+// MaxDatagramSize returns the length of the longest datagram that can be sent now, or 0
+// if the peer takes none. It follows the path MTU.
+func (s *Stream) MaxDatagramSize() int {
+	x := s.x
+	x.c.handle.Do(context.Background(), func(now time.Time, _ *conn.Conn) {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.stream == nil {
+			x.dg.maxSize.Store(0)
+		} else {
+			x.pumpDatagrams(now)
+		}
+	})
+	return int(x.dg.maxSize.Load())
+}
+
+// A datagramRing is a queue of datagrams that reuses their memory.
+type datagramRing struct {
+	slots   [datagramQueue]datagram
+	head, n int
+}
+
+type datagram struct {
+	b     []byte
+	until time.Time // when it is too old to be sent; zero for never
+}
+
+// push appends a copy of b. If the ring is full, the oldest is dropped.
+func (r *datagramRing) push(b []byte, until time.Time) {
+	if r.n == len(r.slots) {
+		r.pop()
+	}
+	d := &r.slots[(r.head+r.n)%len(r.slots)]
+	d.b, d.until = append(d.b[:0], b...), until
+	r.n++
+}
+
+// front returns the oldest datagram, which must exist. It is valid until the next push.
+func (r *datagramRing) front() (b []byte, until time.Time) {
+	d := &r.slots[r.head]
+	return d.b, d.until
+}
+
+func (r *datagramRing) pop() {
+	r.head = (r.head + 1) % len(r.slots)
+	r.n--
+}

@@ -1,0 +1,46 @@
+package h3http
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
+)
+
+// A connectionError is the end of a connection as its exchanges see it. Whether a
+// request was processed before is not known.
+type connectionError struct{ err error }
+
+func (e *connectionError) Error() string { return "h3http: connection ended: " + e.err.Error() }
+func (e *connectionError) Unwrap() error { return e.err }
+
+// An unprocessedError is the failure of a request that the server did not process,
+// nor will, so that it can be sent again whatever its method.
+type unprocessedError struct{ err error }
+
+func (e *unprocessedError) Error() string { return e.err.Error() }
+func (e *unprocessedError) Unwrap() error { return e.err }
+
+// streamError returns err, and what it means in HTTP/3 if it is the error of a stream.
+func streamError(err error) error {
+	if errors.Is(err, conn.ErrEarlyDataRejected) {
+		return &unprocessedError{err}
+	}
+	se, ok := errors.AsType[*conn.StreamError](err)
+	if !ok {
+		return err
+	}
+	code := h3.ErrorCode(se.Code)
+	err = fmt.Errorf("h3http: stream ended with %v: %w", code, err)
+	if se.Remote && code == h3.RequestRejected { // RFC 9114, Section 4.1.1
+		return &unprocessedError{err}
+	}
+	return err
+}
+
+var (
+	errGoAway            = errors.New("h3http: server is going away")
+	errNoExtendedConnect = errors.New("h3http: server does not support extended CONNECT")
+	errNoBody            = errors.New("h3http: content in a response that cannot have any")
+)

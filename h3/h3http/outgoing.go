@@ -1,0 +1,181 @@
+package h3http
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+const userAgent = "lazo-h3http/1"
+
+// prepare checks the request and makes its header section.
+func (c *call) prepare() error {
+	r := c.r
+	switch {
+	case r.URL == nil:
+		return errors.New("h3http: nil Request.URL")
+	case r.Header == nil:
+		return errors.New("h3http: nil Request.Header")
+	case r.URL.Scheme != "https":
+		return fmt.Errorf("h3http: unsupported protocol scheme %q: HTTP/3 is for https", r.URL.Scheme)
+	case r.URL.Host == "":
+		return errors.New("h3http: no Host in request URL")
+	case r.Method != "" && !validMethod(r.Method):
+		return fmt.Errorf("h3http: invalid method %q", r.Method)
+	}
+	if err := checkHeader(r.Header); err != nil {
+		return err
+	}
+	addr, err := dialAddr(r.URL)
+	if err != nil {
+		return err
+	}
+	c.addr = addr
+	c.length = -1
+	if c.body == nil {
+		c.length = 0
+	} else if r.ContentLength > 0 {
+		c.length = r.ContentLength
+	}
+	c.expect = c.body != nil && httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")
+	c.fields, err = c.requestFields()
+	return err
+}
+
+// checkHeader finds what cannot be sent. Fields of HTTP/1.1 that say nothing which
+// HTTP/3 does not do anyway are left out later.
+func checkHeader(h http.Header) error {
+	for key, values := range h {
+		if key == ":protocol" {
+			continue
+		}
+		if !httpguts.ValidHeaderFieldName(key) {
+			return fmt.Errorf("h3http: invalid header field name %q", key)
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return fmt.Errorf("h3http: invalid header field value for %q", key) // which may be a secret
+			}
+		}
+	}
+	if v := h.Get("Upgrade"); v != "" {
+		return fmt.Errorf("h3http: Upgrade %q does not exist in HTTP/3: use extended CONNECT", v)
+	}
+	if v := h["Transfer-Encoding"]; len(v) > 0 && (len(v) > 1 || v[0] != "" && v[0] != "chunked") {
+		return fmt.Errorf("h3http: Transfer-Encoding %q does not exist in HTTP/3", v)
+	}
+	return nil
+}
+
+// dialAddr returns host:port of u, in lower case and ASCII.
+func dialAddr(u *url.URL) (string, error) {
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	host, err := httpguts.PunycodeHostPort(u.Hostname())
+	if err != nil {
+		return "", fmt.Errorf("h3http: host %q: %w", u.Hostname(), err)
+	}
+	return net.JoinHostPort(strings.ToLower(host), port), nil
+}
+
+// requestFields returns the header section of the request (RFC 9114, Section 4.3.1).
+func (c *call) requestFields() ([]h3.Field, error) {
+	r := c.r
+	host := r.Host
+	if host == "" {
+		host = r.URL.Host
+	}
+	host, err := httpguts.PunycodeHostPort(host)
+	if err != nil {
+		return nil, fmt.Errorf("h3http: host %q: %w", host, err)
+	}
+	if !httpguts.ValidHostHeader(host) {
+		return nil, fmt.Errorf("h3http: invalid host %q", host)
+	}
+	fields := make([]h3.Field, 0, 8+len(r.Header))
+	fields, err = appendPseudo(fields, r, host)
+	if err != nil {
+		return nil, err
+	}
+	skip := func(key string) bool {
+		return key == "Host" || key == "Content-Length" || key == "Trailer" ||
+			key == "User-Agent" && r.Header.Get(key) == ""
+	}
+	fields = appendHeader(fields, r.Header, skip)
+	if _, has := r.Header["User-Agent"]; !has {
+		fields = append(fields, h3.Field{Name: "user-agent", Value: userAgent})
+	}
+	if c.wantsGzip() {
+		c.gzip = true
+		fields = append(fields, h3.Field{Name: "accept-encoding", Value: "gzip"})
+	}
+	if c.length > 0 || c.length == 0 && (r.Method == "POST" || r.Method == "PUT" || r.Method == "PATCH") {
+		fields = append(fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(c.length, 10)})
+	}
+	return appendTrailerNames(fields, r.Trailer)
+}
+
+func appendPseudo(fields []h3.Field, r *http.Request, host string) ([]h3.Field, error) {
+	method := r.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	fields = append(fields, h3.Field{Name: ":method", Value: method})
+	protocol := r.Header[":protocol"]
+	if method == http.MethodConnect && len(protocol) == 0 {
+		return append(fields, h3.Field{Name: ":authority", Value: host}), nil
+	}
+	path := r.URL.RequestURI()
+	if !strings.HasPrefix(path, "/") && path != "*" {
+		// An opaque URL, for one https:host/path, may name the host.
+		path = strings.TrimPrefix(path, r.URL.Scheme+"://"+host)
+		if !strings.HasPrefix(path, "/") {
+			return nil, fmt.Errorf("h3http: invalid request path %q", path)
+		}
+	}
+	fields = append(fields,
+		h3.Field{Name: ":scheme", Value: "https"},
+		h3.Field{Name: ":authority", Value: host},
+		h3.Field{Name: ":path", Value: path})
+	switch {
+	case len(protocol) > 1 || len(protocol) == 1 && method != http.MethodConnect:
+		return nil, errors.New("h3http: :protocol is for one protocol and for CONNECT")
+	case len(protocol) == 1:
+		fields = append(fields, h3.Field{Name: ":protocol", Value: protocol[0]})
+	}
+	return fields, nil
+}
+
+// appendTrailerNames announces the trailer section.
+func appendTrailerNames(fields []h3.Field, trailer http.Header) ([]h3.Field, error) {
+	if len(trailer) == 0 {
+		return fields, nil
+	}
+	names := make([]string, 0, len(trailer))
+	for key := range trailer {
+		if !httpguts.ValidHeaderFieldName(key) || !httpguts.ValidTrailerHeader(key) {
+			return nil, fmt.Errorf("h3http: invalid trailer field name %q", key)
+		}
+		names = append(names, lowerName(key))
+	}
+	slices.Sort(names)
+	return append(fields, h3.Field{Name: "trailer", Value: strings.Join(names, ",")}), nil
+}
+
+// wantsGzip reports whether to ask for gzip and undo it, as [http.Transport] does.
+func (c *call) wantsGzip() bool {
+	h := c.r.Header
+	return !c.t.DisableCompression && !c.connect && h.Get("Accept-Encoding") == "" && h.Get("Range") == "" &&
+		c.r.Method != http.MethodHead && c.r.Method != http.MethodConnect
+}

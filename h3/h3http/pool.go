@@ -1,0 +1,194 @@
+package h3http
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http/httptrace"
+	"time"
+
+	"github.com/lazoquic/lazo/loop"
+)
+
+// A host is what a Transport knows of one host and port.
+type host struct {
+	conn *clientConn // takes new requests; nil if there is none
+	dial *dial       // in progress; nil if there is none
+}
+
+// A dial is a connection in the making. All requests that want it share it.
+type dial struct {
+	done chan struct{} // closed in the end
+	err  error         // valid then
+}
+
+// get returns a connection to addr that takes new requests, and counts one for the
+// caller, who must call end of it. reused says whether it has carried others. The
+// first caller starts the dial, which goes on if the caller gives up.
+func (t *Transport) get(ctx context.Context, addr string) (c *clientConn, reused bool, err error) {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.GetConn != nil {
+		trace.GetConn(addr)
+	}
+	for attempt := 0; ; attempt++ {
+		t.mu.Lock()
+		t.init()
+		if t.closed {
+			t.mu.Unlock()
+			return nil, false, errTransportClosed
+		}
+		h := t.hosts[addr]
+		if h == nil {
+			h = new(host)
+			t.hosts[addr] = h
+		}
+		if h.conn != nil && h.conn.begin() {
+			c := h.conn
+			t.mu.Unlock()
+			gotConn(trace, c, attempt == 0)
+			return c, attempt == 0, nil
+		}
+		if attempt > maxAttempts {
+			t.mu.Unlock()
+			return nil, false, errShortLived
+		}
+		if h.dial == nil {
+			h.dial = &dial{done: make(chan struct{})}
+			t.dials.Add(1)
+			go t.dialHost(context.WithoutCancel(ctx), addr, h, h.dial)
+		}
+		d := h.dial
+		t.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return nil, false, context.Cause(ctx)
+		case <-d.done:
+		}
+		if d.err != nil {
+			return nil, false, d.err
+		}
+	}
+}
+
+// dialHost runs d. Values of ctx may be of use to a Dial function; it ends with t.
+func (t *Transport) dialHost(ctx context.Context, addr string, h *host, d *dial) {
+	defer t.dials.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stop := context.AfterFunc(t.ctx, cancel)
+	defer stop()
+
+	c, err := t.connect(ctx, addr)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err != nil && t.closed {
+		err = errTransportClosed
+	}
+	h.dial = nil
+	if err == nil && c.alive() { // else it has called forget already
+		h.conn = c
+		t.conns[c] = struct{}{}
+		if t.closed {
+			c.closeNow()
+		}
+	}
+	t.prune(addr, h)
+	d.err = err
+	close(d.done)
+}
+
+var errShortLived = errors.New("h3http: connections end as soon as they are made")
+
+// connect makes a connection to addr.
+func (t *Transport) connect(ctx context.Context, addr string) (*clientConn, error) {
+	name, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	cfg, err := t.quicConfig(name)
+	if err != nil {
+		return nil, err
+	}
+	dial := t.Dial
+	if dial == nil {
+		g, err := t.defaultGroup()
+		if err != nil {
+			return nil, err
+		}
+		dial = g.Dial
+	}
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	lc, err := dial(ctx, addr, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		trace.TLSHandshakeDone(lc.TLS(), nil)
+	}
+	return newClientConn(ctx, t, addr, lc, cfg)
+}
+
+// defaultGroup returns the socket of a Transport without a Dial function.
+func (t *Transport) defaultGroup() (*loop.Group, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, errTransportClosed
+	}
+	if t.group == nil {
+		g, err := loop.Listen("udp", ":0", 1, &loop.Config{Logger: t.Logger})
+		if err != nil {
+			return nil, err
+		}
+		t.group = g
+	}
+	return t.group, nil
+}
+
+// forget is called when c takes no new requests any more, and again, with ended, when
+// it has ended.
+func (t *Transport) forget(c *clientConn, ended bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if ended {
+		delete(t.conns, c)
+	}
+	if h := t.hosts[c.addr]; h != nil && h.conn == c {
+		h.conn = nil
+		t.prune(c.addr, h)
+	}
+}
+
+// prune forgets a host that has nothing. t is locked.
+func (t *Transport) prune(addr string, h *host) {
+	if h.conn == nil && h.dial == nil && t.hosts[addr] == h {
+		delete(t.hosts, addr)
+	}
+}
+
+// gotConn tells trace which connection a request got.
+func gotConn(trace *httptrace.ClientTrace, c *clientConn, reused bool) {
+	if trace == nil || trace.GotConn == nil {
+		return
+	}
+	trace.GotConn(httptrace.GotConnInfo{Conn: addressedConn{c.handle}, Reused: reused})
+}
+
+// An addressedConn stands for a connection of QUIC where a [net.Conn] is expected: for
+// its addresses. It carries no data.
+type addressedConn struct{ handle *loop.Conn }
+
+var errNoStream = errors.New("h3http: a QUIC connection is not a byte stream")
+
+func (c addressedConn) LocalAddr() net.Addr  { return net.UDPAddrFromAddrPort(c.handle.LocalAddr()) }
+func (c addressedConn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.handle.RemoteAddr()) }
+
+func (addressedConn) Read([]byte) (int, error)         { return 0, errNoStream }
+func (addressedConn) Write([]byte) (int, error)        { return 0, errNoStream }
+func (addressedConn) Close() error                     { return errNoStream }
+func (addressedConn) SetDeadline(time.Time) error      { return errNoStream }
+func (addressedConn) SetReadDeadline(time.Time) error  { return errNoStream }
+func (addressedConn) SetWriteDeadline(time.Time) error { return errNoStream }

@@ -1,0 +1,247 @@
+package h3http
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+// holdBuffer is how many bytes of a response are held back: a response that is not
+// longer gets a Content-Length and leaves in one piece, and of a longer one what
+// small writes leave behind is collected. Flush sends what there is.
+const holdBuffer = 4 << 10
+
+// A response is the [http.ResponseWriter] of an exchange. Like those of net/http, one
+// goroutine uses it at a time.
+//
+// It goes through three states: first the handler may change the header, after
+// WriteHeader the header is fixed (wroteHeader), and then it is sent (committed).
+type response struct {
+	x      *exchange
+	req    *http.Request
+	logger *slog.Logger
+	drain  func() // begins a graceful end of the connection
+
+	header      http.Header // the handler's
+	fixed       http.Header // as of WriteHeader
+	status      int
+	wroteHeader bool
+	committed   bool
+	handlerDone bool
+	taken       bool // by TakeStream
+
+	length   int64    // declared Content-Length, or -1
+	written  int64    // bytes of the body, also of one that is not sent
+	trailers []string // declared keys
+}
+
+var _ interface {
+	http.ResponseWriter
+	http.Flusher
+	io.StringWriter
+} = (*response)(nil)
+
+func (w *response) Header() http.Header { return w.header }
+
+// WriteHeader fixes the header, or sends an informational response at once.
+func (w *response) WriteHeader(code int) {
+	switch {
+	case code < 100 || code > 999:
+		panic(fmt.Sprintf("h3http: invalid WriteHeader code %d", code))
+	case w.handlerDone || w.taken:
+		w.logger.Error("h3http: WriteHeader after the handler gave up the response", "code", code)
+	case w.wroteHeader:
+		w.logger.Error("h3http: superfluous WriteHeader call", "code", code)
+	case code == http.StatusSwitchingProtocols: // RFC 9114, Section 4.5
+		w.logger.Error("h3http: status 101 does not exist in HTTP/3")
+	case code < 200:
+		skip := func(key string) bool { return key == "Content-Length" }
+		w.x.sendFields(appendHeader(statusField(code), w.header, skip), false, true)
+	default:
+		w.fix(code)
+	}
+}
+
+func statusField(code int) []h3.Field {
+	return append(make([]h3.Field, 0, 8), h3.Field{Name: ":status", Value: strconv.Itoa(code)})
+}
+
+// fix takes a copy of the header, which the handler may go on to change.
+func (w *response) fix(code int) {
+	w.wroteHeader = true
+	w.status = code
+	w.fixed = w.header.Clone()
+	w.length = -1
+	if value := w.fixed.Get("Content-Length"); value != "" {
+		n, err := strconv.ParseUint(value, 10, 63)
+		if err == nil {
+			w.length = int64(n)
+		} else {
+			w.logger.Error("h3http: invalid Content-Length", "value", value)
+			w.fixed.Del("Content-Length")
+		}
+	}
+	for key := range declaredTrailer(http.Header{"Trailer": w.fixed["Trailer"]}) {
+		w.trailers = append(w.trailers, key)
+	}
+	slices.Sort(w.trailers)
+	if httpguts.HeaderValuesContainsToken(w.fixed["Connection"], "close") {
+		w.drain()
+	}
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	if err := w.beforeWrite(len(p)); err != nil {
+		return 0, err
+	}
+	if w.req.Method == http.MethodHead {
+		return len(p), nil
+	}
+	if !w.committed {
+		if w.x.hold(p, holdBuffer) {
+			return len(p), nil
+		}
+		w.commit(p, false)
+	}
+	return w.x.write(p, holdBuffer)
+}
+
+func (w *response) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+
+// beforeWrite checks whether n bytes may be written, and counts them.
+func (w *response) beforeWrite(n int) error {
+	if w.taken || w.handlerDone {
+		return http.ErrHijacked
+	}
+	if !w.wroteHeader {
+		w.WriteHeader(http.StatusOK)
+	}
+	if !bodyAllowed(w.status) {
+		return http.ErrBodyNotAllowed
+	}
+	if w.length >= 0 && w.written+int64(n) > w.length {
+		return http.ErrContentLength
+	}
+	w.written += int64(n)
+	return nil
+}
+
+// bodyAllowed reports whether a response may have content (RFC 9110, Section 6.4.1).
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// commit sends the header. The body starts with what is held, or else with p, and
+// end says that nothing follows what is held.
+func (w *response) commit(p []byte, end bool) {
+	w.committed = true
+	held, first := w.x.held()
+	if held == 0 {
+		first = p
+	}
+	fields := statusField(w.status)
+	if bodyAllowed(w.status) {
+		if end && w.length < 0 && (w.written > 0 || w.req.Method != http.MethodHead) && len(w.trailerFields()) == 0 {
+			fields = append(fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(w.written, 10)})
+		}
+		if _, has := w.fixed["Content-Type"]; !has && len(first) > 0 && w.fixed.Get("Content-Encoding") == "" {
+			fields = append(fields, h3.Field{Name: "content-type", Value: http.DetectContentType(first)})
+		}
+	}
+	if _, has := w.fixed["Date"]; !has {
+		fields = append(fields, h3.Field{Name: "date", Value: time.Now().UTC().Format(http.TimeFormat)})
+	}
+	skip := func(key string) bool {
+		return strings.HasPrefix(key, http.TrailerPrefix) || slices.Contains(w.trailers, key)
+	}
+	w.x.sendFields(appendHeader(fields, w.fixed, skip), true, false)
+}
+
+// trailerFields returns the trailer section: what was declared by the Trailer field,
+// and what has the prefix that makes it a trailer.
+func (w *response) trailerFields() []h3.Field {
+	trailer := make(http.Header)
+	for _, key := range w.trailers {
+		trailer[key] = w.header[key]
+	}
+	for key, values := range w.header {
+		if name, ok := strings.CutPrefix(key, http.TrailerPrefix); ok {
+			trailer[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	return appendHeader(nil, trailer, func(key string) bool { return !httpguts.ValidTrailerHeader(key) })
+}
+
+// Flush is FlushError for those who do not care.
+func (w *response) Flush() { w.FlushError() }
+
+// FlushError sends what is held, the header first. It does not wait until it has left.
+func (w *response) FlushError() error {
+	if w.taken || w.handlerDone {
+		return http.ErrHijacked
+	}
+	if !w.wroteHeader {
+		w.WriteHeader(http.StatusOK)
+	}
+	if !w.committed {
+		w.commit(nil, false)
+	}
+	return w.x.push()
+}
+
+// SetReadDeadline, SetWriteDeadline and EnableFullDuplex serve [http.ResponseController].
+func (w *response) SetReadDeadline(t time.Time) error {
+	w.x.setReadDeadline(t)
+	return nil
+}
+
+// SetWriteDeadline also bounds the time after the handler has returned: if the client
+// has not taken the response by then, the stream is reset.
+func (w *response) SetWriteDeadline(t time.Time) error {
+	w.x.setWriteDeadline(t, true)
+	return nil
+}
+
+// EnableFullDuplex does nothing: streams of HTTP/3 are full duplex.
+func (w *response) EnableFullDuplex() error { return nil }
+
+// finish completes the response after the handler has returned.
+func (w *response) finish() {
+	if w.taken {
+		return
+	}
+	if !w.wroteHeader {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.length >= 0 && w.written < w.length && bodyAllowed(w.status) && w.req.Method != http.MethodHead {
+		// An end here would make the message malformed (RFC 9114, Section 4.1.2).
+		w.logger.Error("h3http: response is shorter than its Content-Length", "written", w.written, "length", w.length)
+		w.abort()
+		return
+	}
+	if !w.committed {
+		w.commit(nil, true)
+	}
+	w.handlerDone = true
+	w.x.closeWrite(w.trailerFields())
+	w.x.finish()
+}
+
+// abort ends the exchange with an error of the stream.
+func (w *response) abort() {
+	if w.taken {
+		return
+	}
+	w.handlerDone = true
+	w.x.cancel(h3.InternalError, http.ErrAbortHandler)
+	w.x.finish()
+}

@@ -1,0 +1,252 @@
+package h3http
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+// maxAttempts is how often a request is sent at most.
+const maxAttempts = 5
+
+// A call is one RoundTrip or Connect, which may take several attempts.
+type call struct {
+	t       *Transport
+	r       *http.Request
+	trace   *httptrace.ClientTrace
+	connect bool    // take the stream over
+	stream  *Stream // then
+
+	addr     string // host:port
+	fields   []h3.Field
+	body     io.ReadCloser // nil if there is none
+	length   int64         // of body; -1 if it is not known
+	gzip     bool          // asked for by the Transport
+	expect   bool          // Expect: 100-continue
+	started  bool          // body has been read from
+	late     bool          // not as early data
+	attempts int
+}
+
+func newCall(t *Transport, r *http.Request) *call {
+	c := &call{t: t, r: r, trace: httptrace.ContextClientTrace(r.Context())}
+	if r.Body != nil && r.Body != http.NoBody {
+		c.body = r.Body
+	}
+	return c
+}
+
+func (c *call) closeBody() {
+	if c.r.Body != nil {
+		c.r.Body.Close()
+	}
+}
+
+// do sends the request until there is a response, or an error that another attempt
+// would not mend.
+func (c *call) do() (*http.Response, error) {
+	for {
+		c.attempts++
+		cc, reused, err := c.t.get(c.r.Context(), c.addr)
+		if err != nil {
+			c.closeBody()
+			return nil, err
+		}
+		x := c.send(cc)
+		resp, err := c.receive(cc, x)
+		switch {
+		case err == nil && resp.StatusCode == http.StatusTooEarly && c.wasEarly(x) && c.rewind():
+			// RFC 8470, Section 5.2
+			c.late = true
+			resp.Body.Close()
+		case err == nil:
+			return resp, nil
+		case !c.repeatable(err, x, reused) || !c.rewind():
+			c.closeBody()
+			return nil, err
+		}
+	}
+}
+
+// send hands the request to cc. Its body follows once it has a stream.
+func (c *call) send(cc *clientConn) *exchange {
+	x := newExchange(&cc.connection)
+	x.req = &outgoing{
+		fields:   c.fields,
+		end:      c.body == nil && c.r.Method != http.MethodConnect,
+		safe:     !c.late && safeMethod(c.r.Method) && c.body == nil,
+		extended: c.r.Header[":protocol"] != nil,
+	}
+	if c.r.Method == http.MethodHead {
+		x.in.none = true
+	}
+	x.watch(c.r.Context())
+	if !cc.wake(x) {
+		x.fail(errGoAway)
+	}
+	return x
+}
+
+// safeMethod reports whether requests may go as early data, which can be replayed
+// (RFC 8470, Section 2.1).
+func safeMethod(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+func (c *call) wasEarly(x *exchange) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.req.early
+}
+
+// repeatable reports whether the request may be sent again after err.
+func (c *call) repeatable(err error, x *exchange, reused bool) bool {
+	if c.attempts >= maxAttempts || c.r.Context().Err() != nil {
+		return false
+	}
+	if _, ok := errors.AsType[*unprocessedError](err); ok {
+		return true
+	}
+	// The server may have processed it. A connection that was in use before may have
+	// been dead already, and then nobody saw the request.
+	_, ended := errors.AsType[*connectionError](err)
+	return ended && reused && c.idempotent()
+}
+
+func (c *call) idempotent() bool {
+	switch c.r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return c.r.Header["Idempotency-Key"] != nil || c.r.Header["X-Idempotency-Key"] != nil
+}
+
+// rewind makes the body ready to be sent again, and reports whether it can.
+func (c *call) rewind() bool {
+	if c.body == nil || !c.started {
+		return true
+	}
+	if c.r.GetBody == nil {
+		return false
+	}
+	body, err := c.r.GetBody()
+	if err != nil {
+		return false
+	}
+	c.body, c.started = body, false
+	return true
+}
+
+// receive waits for the response to x, sending the body meanwhile.
+func (c *call) receive(cc *clientConn, x *exchange) (*http.Response, error) {
+	if err := x.waitOpen(); err != nil {
+		return nil, err
+	}
+	u := c.startBody(x)
+	head, err := c.waitHead(x, u)
+	if err != nil {
+		return nil, err
+	}
+	if c.trace != nil && c.trace.GotFirstResponseByte != nil {
+		c.trace.GotFirstResponseByte()
+	}
+	resp, err := newResponse(c.r, head)
+	if err == nil {
+		resp.Request = c.r.WithContext(context.WithValue(c.r.Context(), connKey{}, cc.handle))
+		resp.TLS = cc.tlsState()
+		if c.connect && resp.StatusCode/100 == 2 {
+			x.unwatch()
+			c.stream = newStream(x)
+			return resp, nil
+		}
+		err = c.setBody(resp, x, u)
+	}
+	if err != nil {
+		x.cancel(h3.MessageError, err)
+		return nil, err
+	}
+	return resp, nil
+}
+
+// waitOpen waits until the request has a stream.
+func (x *exchange) waitOpen() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for !x.req.opened {
+		if x.failure != nil {
+			return x.failure
+		}
+		x.in.cond.Wait()
+	}
+	return nil
+}
+
+// waitHead waits for the header section of the final response, and reports those
+// before it.
+func (c *call) waitHead(x *exchange, u *upload) ([]h3.Field, error) {
+	for {
+		head, info, err := x.nextHead()
+		for _, fields := range info {
+			if err := c.gotInfo(fields, u); err != nil {
+				x.cancel(h3.MessageError, err)
+				return nil, err
+			}
+		}
+		if head != nil || err != nil {
+			u.proceed(false)
+			return head, err
+		}
+	}
+}
+
+// nextHead returns the header section of the response once it is there, or before
+// that those of informational responses.
+func (x *exchange) nextHead() (head []h3.Field, info [][]h3.Field, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	in := &x.in
+	for {
+		info, in.info = in.info, nil
+		switch {
+		case in.head != nil:
+			return in.head, info, nil
+		case in.err == io.EOF:
+			return nil, info, messageError("no response before the end of the stream")
+		case in.err != nil:
+			return nil, info, in.err
+		case info != nil:
+			return nil, info, nil
+		}
+		in.cond.Wait()
+	}
+}
+
+// gotInfo reports an informational response.
+func (c *call) gotInfo(fields []h3.Field, u *upload) error {
+	s, err := parseSection(fields, inResponse)
+	if err != nil {
+		return err
+	}
+	code, err := statusCode(s)
+	if err != nil {
+		return err
+	}
+	if code == http.StatusSwitchingProtocols { // RFC 9114, Section 4.5
+		return messageError("status 101")
+	}
+	if code == http.StatusContinue {
+		if c.trace != nil && c.trace.Got100Continue != nil {
+			c.trace.Got100Continue()
+		}
+		u.proceed(true)
+	}
+	if c.trace != nil && c.trace.Got1xxResponse != nil {
+		return c.trace.Got1xxResponse(code, textproto.MIMEHeader(s.header))
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package h3http
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// This file is what the goroutine of a request does.
+
+// An arrival is a request as the loop hands it over.
+type arrival struct {
+	x      *exchange
+	fields []h3.Field
+	end    bool
+	tls    *tls.ConnectionState
+	remote string
+}
+
+// connKey is the key of the *loop.Conn in the context of a request.
+type connKey struct{}
+
+// ConnOf returns the connection of a request, for its statistics and addresses:
+// r is what a Handler gets, or the Request of a Response from a [Transport]. It
+// is nil for requests over TCP. Streams of the connection belong to this package.
+func ConnOf(r *http.Request) *loop.Conn {
+	c, _ := r.Context().Value(connKey{}).(*loop.Conn)
+	return c
+}
+
+// baseContext returns the context that the contexts of all requests derive from. It
+// is made here and not on the loop since ConnContext may block.
+func (c *serverConn) baseContext() context.Context {
+	c.baseOnce.Do(func() {
+		ctx := context.WithValue(c.ctx, http.ServerContextKey, c.s.mirror())
+		ctx = context.WithValue(ctx, http.LocalAddrContextKey, net.Addr(net.UDPAddrFromAddrPort(c.local)))
+		ctx = context.WithValue(ctx, connKey{}, c.handle)
+		if f := c.s.ConnContext; f != nil {
+			if ctx = f(ctx, c.handle); ctx == nil {
+				panic("h3http: ConnContext returned nil")
+			}
+		}
+		c.base = ctx
+	})
+	return c.base
+}
+
+func (c *serverConn) serveRequest(a *arrival) {
+	x := a.x
+	r, err := newRequest(a.fields, a.end)
+	if err != nil {
+		x.cancel(h3.MessageError, err)
+		x.finish()
+		return
+	}
+	ctx, cancel := context.WithCancelCause(c.baseContext())
+	defer cancel(context.Canceled)
+	x.whenFailed(cancel)
+	w := &response{
+		x: x, req: r, logger: c.s.logger(), header: make(http.Header),
+		drain: func() { c.post(c.drain) },
+	}
+	if !a.end {
+		b := newBody(x, r.ContentLength, &r.Trailer)
+		if takeExpect(r.Header) {
+			b.expect = func() { x.sendFields(statusField(http.StatusContinue), false, true) }
+		}
+		r.Body = b
+	}
+	r.RemoteAddr = a.remote
+	r.TLS = a.tls
+	r = r.WithContext(ctx)
+	if sectionSize(a.fields) > int64(c.s.maxHeaderBytes()) {
+		http.Error(w, "request header section too large", http.StatusRequestHeaderFieldsTooLarge)
+		w.finish()
+		return
+	}
+	c.callHandler(w, r)
+}
+
+// callHandler calls the handler and completes the response. A panic costs the
+// stream, and not the connection.
+func (c *serverConn) callHandler(w *response, r *http.Request) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		// Nothing to recover means runtime.Goexit.
+		if v := recover(); v != nil && !aborted(v) {
+			w.logger.Error("h3http: panic in a handler", "remote", r.RemoteAddr, "panic", v, "stack", string(debug.Stack()))
+		}
+		w.abort()
+	}()
+	if r.RequestURI == "*" && r.Method == http.MethodOptions {
+		w.header.Set("Content-Length", "0")
+	} else {
+		c.s.handler().ServeHTTP(w, r)
+	}
+	returned = true
+	w.finish()
+}
+
+// aborted reports whether v is [http.ErrAbortHandler], which is not worth a log line.
+func aborted(v any) bool {
+	err, ok := v.(error)
+	return ok && errors.Is(err, http.ErrAbortHandler)
+}

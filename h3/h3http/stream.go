@@ -1,0 +1,110 @@
+package h3http
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
+)
+
+// A Stream is a request stream that was taken over. As a [net.Conn] it reads and
+// writes the content of DATA frames; Datagrams are those of RFC 9297. Errors are
+// those of package conn; after Close they match [net.ErrClosed], and those for
+// time match [os.ErrDeadlineExceeded] or are the context's.
+type Stream struct {
+	x *exchange
+}
+
+var _ net.Conn = (*Stream)(nil)
+
+// newStream takes x over.
+func newStream(x *exchange) *Stream {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.takeDatagrams()
+	x.c.wake(x)
+	return &Stream{x}
+}
+
+// TakeStream takes the stream from a handler. It sends the header, status 200
+// unless WriteHeader was called. r.Body and w must not be used any more, and the
+// handler may return; the stream lasts until Close. It unwraps w as
+// [http.NewResponseController] does. The error matches [http.ErrNotSupported] if w is
+// not of this package.
+func TakeStream(w http.ResponseWriter) (*Stream, error) {
+	for {
+		switch t := w.(type) {
+		case *response:
+			if err := t.FlushError(); err != nil {
+				return nil, err
+			}
+			t.taken = true
+			return newStream(t.x), nil
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return nil, errNotH3
+		}
+	}
+}
+
+var errNotH3 = errors.Join(errors.New("h3http: TakeStream of a ResponseWriter of another package"), http.ErrNotSupported)
+
+// ID returns the ID of the stream, which flows of datagrams go by.
+func (s *Stream) ID() conn.StreamID { return s.x.id }
+
+// Read reads from the content of DATA frames. It returns io.EOF after the end.
+func (s *Stream) Read(p []byte) (int, error) { return s.x.read(p) }
+
+// Write sends p in DATA frames. It waits for room in the send buffer, not for delivery.
+func (s *Stream) Write(p []byte) (int, error) { return s.x.write(p, 0) }
+
+// CloseWrite ends the sending direction after what was written, and does not wait.
+func (s *Stream) CloseWrite() error { return s.x.closeWrite(nil) }
+
+// Close ends both directions: CloseWrite, and what the peer still sends is stopped.
+// It does not wait. A Stream that is not closed is a leak.
+func (s *Stream) Close() error {
+	err := s.x.closeWrite(nil)
+	s.x.finish()
+	return err
+}
+
+// Cancel abandons both directions: the stream is reset and stopped with code. Like
+// Close it ends the use of s.
+func (s *Stream) Cancel(code h3.ErrorCode) {
+	s.x.cancel(code, net.ErrClosed)
+	s.x.finish()
+}
+
+// LocalAddr and RemoteAddr return the ends of the current path, each a *net.UDPAddr.
+func (s *Stream) LocalAddr() net.Addr {
+	return net.UDPAddrFromAddrPort(s.x.c.handle.LocalAddr())
+}
+
+// RemoteAddr returns the address of the peer.
+func (s *Stream) RemoteAddr() net.Addr {
+	return net.UDPAddrFromAddrPort(s.x.c.handle.RemoteAddr())
+}
+
+// SetDeadline sets the deadlines of Read and Write; the zero Time is none.
+func (s *Stream) SetDeadline(t time.Time) error {
+	s.x.setReadDeadline(t)
+	s.x.setWriteDeadline(t, false)
+	return nil
+}
+
+// SetReadDeadline sets the deadline of Read.
+func (s *Stream) SetReadDeadline(t time.Time) error {
+	s.x.setReadDeadline(t)
+	return nil
+}
+
+// SetWriteDeadline sets the deadline of Write.
+func (s *Stream) SetWriteDeadline(t time.Time) error {
+	s.x.setWriteDeadline(t, false)
+	return nil
+}

@@ -1,0 +1,148 @@
+package h3http
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"time"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+// expectTimeout is how long the body of a request with Expect: 100-continue waits for
+// the go-ahead; servers need not give it (RFC 9110, Section 10.1.1). It is the
+// ExpectContinueTimeout of http.DefaultTransport.
+const expectTimeout = time.Second
+
+// An upload is the body of a request on its way. A nil upload is none.
+type upload struct {
+	x       *exchange
+	r       *http.Request
+	body    io.ReadCloser
+	length  int64
+	trace   *httptrace.ClientTrace
+	answer  chan bool // buffered: whether to go ahead; nil without Expect
+	refused bool      // the body is not sent, so the stream will not end by itself
+	once    sync.Once // closes body
+}
+
+// startBody starts to send the body of the request, which has a stream now.
+func (c *call) startBody(x *exchange) *upload {
+	if c.trace != nil && c.trace.WroteHeaders != nil {
+		c.trace.WroteHeaders()
+	}
+	if c.body == nil {
+		wroteRequest(c.trace, nil)
+		return nil
+	}
+	c.started = true
+	u := &upload{x: x, r: c.r, body: c.body, length: c.length, trace: c.trace}
+	if c.expect {
+		u.answer = make(chan bool, 1)
+		if c.trace != nil && c.trace.Wait100Continue != nil {
+			c.trace.Wait100Continue()
+		}
+	}
+	// Nobody reads from a body that is closed; a Read in progress has to return.
+	x.whenFailed(func(error) {
+		go func() {
+			u.proceed(false)
+			u.close()
+		}()
+	})
+	go u.run()
+	return u
+}
+
+func wroteRequest(trace *httptrace.ClientTrace, err error) {
+	if trace != nil && trace.WroteRequest != nil {
+		trace.WroteRequest(httptrace.WroteRequestInfo{Err: err})
+	}
+}
+
+func (u *upload) close() { u.once.Do(func() { u.body.Close() }) }
+
+// proceed answers the question whether the server wants the body, if it is still open.
+func (u *upload) proceed(yes bool) {
+	if u == nil || u.answer == nil {
+		return
+	}
+	select {
+	case u.answer <- yes:
+	default:
+	}
+}
+
+// run sends the body and then the trailer section.
+func (u *upload) run() {
+	defer u.close()
+	if u.answer != nil {
+		late := time.NewTimer(expectTimeout)
+		defer late.Stop()
+		select {
+		case yes := <-u.answer:
+			if !yes {
+				u.x.mu.Lock()
+				u.refused = true
+				u.x.mu.Unlock()
+				return
+			}
+		case <-late.C:
+		}
+	}
+	err := u.copy()
+	if err == nil {
+		err = u.x.closeWrite(appendHeader(nil, u.r.Trailer, nil))
+	}
+	wroteRequest(u.trace, err)
+}
+
+// copy sends the content. If it cannot be had whole, the request is canceled.
+func (u *upload) copy() error {
+	buf := u.x.c.pool.get()
+	defer u.x.c.pool.put(buf)
+	sent := int64(0)
+	for {
+		n, err := u.body.Read(buf[:])
+		sent += int64(n)
+		if u.length >= 0 && (sent > u.length || err == io.EOF && sent < u.length) {
+			err = fmt.Errorf("h3http: request has ContentLength %d and a body of %d bytes or more: %w", u.length, sent, errLength)
+		} else if n > 0 {
+			if _, werr := u.x.write(buf[:n], 0); werr != nil {
+				return werr // the exchange knows; the response may come still
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			u.x.cancel(h3.RequestCancelled, err)
+			return err
+		}
+	}
+}
+
+// unfinished reports whether the request would go on after the end of the response.
+func (u *upload) unfinished() bool {
+	if u == nil {
+		return false
+	}
+	u.x.mu.Lock()
+	defer u.x.mu.Unlock()
+	return !u.x.out.fin && u.x.out.err == nil
+}
+
+// abandon cancels a request whose body the server did not ask for.
+func (u *upload) abandon() {
+	if u == nil {
+		return
+	}
+	u.x.mu.Lock()
+	defer u.x.mu.Unlock()
+	if u.refused && u.x.out.err == nil {
+		u.x.cancelLocked(h3.RequestCancelled, io.EOF)
+	}
+}

@@ -1,0 +1,117 @@
+package archtest
+
+import (
+	"strconv"
+	"strings"
+)
+
+// An importRule says what packages may import, but for the standard library and in test files.
+type importRule struct {
+	packages string   // a pattern; the first rule that matches counts
+	inside   []string // patterns of directories of this module
+	outside  []string // patterns of import paths of other modules
+}
+
+// Data walks udpio -> loop -> conn -> h3, dgram -> application; imports run the other way.
+var importRules = []importRule{
+	{packages: "."},
+	{packages: "conn", inside: []string{"internal/..."}, outside: []string{"golang.org/x/crypto/..."}},
+	{packages: "conn/conntest", inside: []string{"conn"}},
+	{packages: "conn/quiclb", inside: []string{"conn"}},
+	{packages: "dgram", inside: []string{"conn", "internal/wire"}},
+	{packages: "h3", inside: []string{"conn", "dgram", "internal/qpack", "internal/wire"}, outside: []string{"github.com/quic-go/qpack"}},
+	{packages: "h3/h3http", inside: []string{"h3", "dgram", "conn", "loop", "udpio"}, outside: []string{"golang.org/x/net/..."}},
+	{packages: "udpio", outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
+	{packages: "loop", inside: []string{"conn", "udpio", "internal/..."}, outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
+	{packages: "loop/looptest", inside: []string{"conn", "conn/conntest", "loop", "udpio"}},
+	{packages: "examples/...", inside: public, outside: []string{anything}},
+	{packages: "internal/qpack", outside: []string{"golang.org/x/net/http2/hpack"}},
+	{packages: "internal/...", inside: []string{"internal/..."}, outside: []string{"golang.org/x/crypto/..."}},
+}
+
+// public are the packages that a program outside the module may import.
+var public = []string{"conn/...", "dgram/...", "h3/...", "loop/...", "udpio"}
+
+// anything stands for all modules.
+const anything = "*"
+
+// unimportable are packages that nothing imports.
+var unimportable = []string{"internal/archtest", "examples/..."}
+
+func checkImports(m *module) {
+	leaf := m.leaves()
+	for _, f := range m.files {
+		if f.test {
+			continue
+		}
+		rule, ok := ruleFor(f.dir)
+		if !ok {
+			m.errorf(f.Package, "no import rule for package %s: add it to importRules in internal/archtest", f.dir)
+			continue
+		}
+		for _, spec := range f.Imports {
+			p, _ := strconv.Unquote(spec.Path.Value)
+			dir, inside := m.inModule(p)
+			switch {
+			case spec.Name != nil && spec.Name.Name == ".":
+				m.errorf(spec.Pos(), "dot import of %s hides where names come from", p)
+			case !inside && standard(p):
+			case !inside:
+				if !matches(p, rule.outside) && !matches(anything, rule.outside) {
+					m.errorf(spec.Pos(), "%s must not depend on %s", f.dir, p)
+				}
+			case !matches(dir, rule.inside) || matches(dir, unimportable):
+				m.errorf(spec.Pos(), "%s must not import %s: imports run against the way of data", f.dir, dir)
+			case isInternal(f.dir) && !leaf[dir]:
+				m.errorf(spec.Pos(), "%s must not import %s, which imports packages of the module itself", f.dir, dir)
+			}
+		}
+	}
+}
+
+// leaves returns the directories of packages that import nothing of the module.
+func (m *module) leaves() map[string]bool {
+	leaf := make(map[string]bool)
+	for _, f := range m.files {
+		if !f.test {
+			leaf[f.dir] = true
+		}
+	}
+	for dir := range leaf {
+		leaf[dir] = len(m.importsOf(dir)) == 0
+	}
+	return leaf
+}
+
+// importsOf returns the directories of the module that the package imports, test files aside.
+func (m *module) importsOf(dir string) (dirs []string) {
+	for _, f := range m.files {
+		if f.dir != dir || f.test {
+			continue
+		}
+		for _, spec := range f.Imports {
+			p, _ := strconv.Unquote(spec.Path.Value)
+			if d, ok := m.inModule(p); ok {
+				dirs = append(dirs, d)
+			}
+		}
+	}
+	return dirs
+}
+
+func ruleFor(dir string) (importRule, bool) {
+	for _, r := range importRules {
+		if matches(dir, []string{r.packages}) {
+			return r, true
+		}
+	}
+	return importRule{}, false
+}
+
+// standard reports whether the import path is of the standard library: no dot in the first element.
+func standard(importPath string) bool {
+	first, _, _ := strings.Cut(importPath, "/")
+	return !strings.Contains(first, ".")
+}
+
+func isInternal(dir string) bool { return strings.HasPrefix(dir, "internal/") }

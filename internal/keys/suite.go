@@ -1,0 +1,113 @@
+package keys
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/tls"
+	"encoding/binary"
+	"fmt"
+	"hash"
+
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// ivLen is the length of the IV and nonce of every AEAD (RFC 9001, Section 5.3).
+const ivLen = 12
+
+// A suite is the identifier of a TLS 1.3 cipher suite.
+type suite uint16
+
+// initialSuite protects Initial packets (RFC 9001, Section 5.2).
+const initialSuite = suite(tls.TLS_AES_128_GCM_SHA256)
+
+// known reports whether QUIC has the suite. TLS_AES_128_CCM_SHA256 is not in crypto/tls.
+func (s suite) known() bool {
+	switch uint16(s) {
+	case tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256:
+		return true
+	}
+	return false
+}
+
+// keyLen is the length of the packet protection key, and of the header protection key (RFC 9001, Section 5.4.1).
+func (s suite) keyLen() int {
+	if s == initialSuite {
+		return 16
+	}
+	return 32
+}
+
+// newHash returns the hash of the suite's key schedule.
+func (s suite) newHash() hash.Hash {
+	if uint16(s) == tls.TLS_AES_256_GCM_SHA384 {
+		return sha512.New384()
+	}
+	return sha256.New()
+}
+
+func (s suite) newAEAD(key []byte) (cipher.AEAD, error) {
+	if uint16(s) == tls.TLS_CHACHA20_POLY1305_SHA256 {
+		return chacha20poly1305.New(key)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func (s suite) newHeader(key []byte) (headerProtection, error) {
+	if uint16(s) == tls.TLS_CHACHA20_POLY1305_SHA256 {
+		return &chachaHeader{key: [32]byte(key)}, nil
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return &aesHeader{block: block}, nil
+}
+
+// ConfidentialityLimit is how many packets may be sealed with one key (RFC 9001, Section 6.6).
+// ChaCha20-Poly1305 has none but the number of packet numbers.
+func (k *Keys) ConfidentialityLimit() uint64 {
+	if uint16(k.suite) == tls.TLS_CHACHA20_POLY1305_SHA256 {
+		return 1 << 62
+	}
+	return 1 << 23
+}
+
+// IntegrityLimit is how many packets may fail to open in all phases of a connection
+// together (RFC 9001, Section 6.6).
+func (k *Keys) IntegrityLimit() uint64 {
+	if uint16(k.suite) == tls.TLS_CHACHA20_POLY1305_SHA256 {
+		return 1 << 36
+	}
+	return 1 << 52
+}
+
+// label returns the label which derives what in a version (RFC 9001, Section 5.1; RFC 9369, Section 3.3.2).
+func label(version uint32, what string) string {
+	if version == version2 {
+		return "quicv2 " + what
+	}
+	return "quic " + what
+}
+
+// expandLabel is HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, Section 7.1).
+func expandLabel(s suite, secret []byte, label string, length int) ([]byte, error) {
+	const prefix = "tls13 "
+	info := make([]byte, 0, 32)
+	info = binary.BigEndian.AppendUint16(info, uint16(length))
+	info = append(info, byte(len(prefix)+len(label)))
+	info = append(info, prefix...)
+	info = append(info, label...)
+	info = append(info, 0)
+	key, err := hkdf.Expand(s.newHash, secret, string(info), length)
+	if err != nil {
+		return nil, fmt.Errorf("keys: deriving %q: %w", label, err)
+	}
+	return key, nil
+}

@@ -1,0 +1,268 @@
+package qpack
+
+// A Decoder decodes the field sections of one connection.
+type Decoder struct {
+	table       table
+	maxCapacity uint64
+	maxBlocked  int
+	maxSection  int64 // negative for none
+
+	partial      []byte    // an instruction of the encoder stream that is not complete
+	out          []byte    // instructions to send
+	acknowledged uint64    // insertions that the peer knows to have arrived
+	blocked      []blocked // in the order in which they came
+
+	// The section at hand, kept for its memory.
+	fields []Field
+	spans  []span
+	text   appender
+}
+
+// A blocked is a stream whose section waits for insertions.
+type blocked struct {
+	stream   uint64
+	required uint64
+}
+
+// A span says where the literal parts of a field lie in Decoder.text.
+type span struct {
+	name, value, end    int
+	hasName, hasLiteral bool
+}
+
+// NewDecoder returns a Decoder. Its dynamic table takes at most maxCapacity
+// bytes, sections of at most maxBlocked streams wait for insertions, and a section
+// has at most maxSection bytes by [Field.Size]; negative means no limit.
+func NewDecoder(maxCapacity uint64, maxBlocked int, maxSection int64) *Decoder {
+	return &Decoder{maxCapacity: maxCapacity, maxBlocked: maxBlocked, maxSection: maxSection}
+}
+
+// Decode decodes the field section b of a stream. The slice that it returns is
+// reused by the next call; the strings are not. The error is [ErrTooLarge],
+// [ErrBlocked] or an *[Error]. After ErrBlocked call it again with the same
+// section once [Decoder.Unblocked] returns the stream.
+func (d *Decoder) Decode(stream uint64, b []byte) ([]Field, error) {
+	required, base, n, err := d.parsePrefix(b)
+	if err != nil {
+		return nil, err
+	}
+	if required > d.table.inserted {
+		return nil, d.block(stream, required)
+	}
+	d.reset()
+	if err := d.decodeLines(b[n:], required, base); err != nil {
+		return nil, err
+	}
+	d.fillStrings()
+	if required > 0 {
+		d.acknowledge(stream, required)
+	}
+	return d.fields, nil
+}
+
+// maxKept is how many bytes of text are kept for the next section.
+const maxKept = 16 << 10
+
+// reset makes ready for a section. What a large one needed is not kept.
+func (d *Decoder) reset() {
+	if cap(d.text) > maxKept || cap(d.fields) > maxKept/fieldOverhead {
+		d.fields, d.spans, d.text = nil, nil, nil
+	}
+	d.fields, d.spans, d.text = d.fields[:0], d.spans[:0], d.text[:0]
+}
+
+// parsePrefix parses the prefix of a section (RFC 9204, Section 4.5.1).
+func (d *Decoder) parsePrefix(b []byte) (required, base uint64, n int, err error) {
+	encoded, n1 := parseInt(b, 8)
+	if n1 <= 0 {
+		return 0, 0, 0, sectionError("malformed Required Insert Count")
+	}
+	delta, n2 := parseInt(b[n1:], 7)
+	if n2 <= 0 {
+		return 0, 0, 0, sectionError("malformed Base")
+	}
+	required, ok := d.requiredInsertCount(encoded)
+	if !ok {
+		return 0, 0, 0, sectionError("impossible Required Insert Count")
+	}
+	base = required + delta
+	if b[n1]&0x80 != 0 {
+		// RFC 9204, Section 4.5.1.2: a negative Base is invalid.
+		if delta >= required {
+			return 0, 0, 0, sectionError("negative Base")
+		}
+		base = required - delta - 1
+	}
+	return required, base, n1 + n2, nil
+}
+
+// requiredInsertCount undoes the encoding of a Required Insert Count, which is
+// that modulo twice the most entries the table can have (RFC 9204, Section 4.5.1.1).
+func (d *Decoder) requiredInsertCount(encoded uint64) (uint64, bool) {
+	if encoded == 0 {
+		return 0, true
+	}
+	maxEntries := d.maxCapacity / fieldOverhead
+	full := 2 * maxEntries
+	if encoded > full {
+		return 0, false
+	}
+	most := d.table.inserted + maxEntries
+	required := most/full*full + encoded - 1
+	if required > most {
+		if required <= full {
+			return 0, false
+		}
+		required -= full
+	}
+	return required, required != 0
+}
+
+// decodeLines decodes the field lines of a section (RFC 9204, Section 4.5).
+func (d *Decoder) decodeLines(b []byte, required, base uint64) error {
+	var size int64
+	for len(b) > 0 {
+		n, err := d.decodeLine(b, required, base, size)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+		size += d.lastSize()
+		if d.maxSection >= 0 && size > d.maxSection {
+			return ErrTooLarge
+		}
+	}
+	return nil
+}
+
+// lastSize returns the size of the line decoded last, whose strings are not made yet.
+func (d *Decoder) lastSize() int64 {
+	f, s := &d.fields[len(d.fields)-1], &d.spans[len(d.spans)-1]
+	return f.Size() + int64(s.end-s.name)
+}
+
+// decodeLine decodes the line at the start of b, and returns its length. The
+// lines before it have the given size.
+func (d *Decoder) decodeLine(b []byte, required, base uint64, size int64) (n int, err error) {
+	var f Field
+	switch c := b[0]; {
+	case c&0x80 != 0: // Indexed Field Line, Section 4.5.2
+		f, n, err = d.reference(b, 6, c&0x40 != 0, required, base, false)
+		if err != nil {
+			return 0, err
+		}
+		d.push(f, span{name: len(d.text), value: len(d.text), end: len(d.text)})
+		return n, nil
+	case c&0xf0 == 0x10: // Indexed Field Line with Post-Base Index, Section 4.5.3
+		f, n, err = d.reference(b, 4, false, required, base, true)
+		if err != nil {
+			return 0, err
+		}
+		d.push(f, span{name: len(d.text), value: len(d.text), end: len(d.text)})
+		return n, nil
+	case c&0xc0 == 0x40: // Literal Field Line with Name Reference, Section 4.5.4
+		f, n, err = d.reference(b, 4, c&0x10 != 0, required, base, false)
+		f.Sensitive = c&0x20 != 0
+	case c&0xf0 == 0x00: // Literal Field Line with Post-Base Name Reference, Section 4.5.5
+		f, n, err = d.reference(b, 3, false, required, base, true)
+		f.Sensitive = c&0x08 != 0
+	default: // Literal Field Line with Literal Name, Section 4.5.6
+		return d.literalLine(b, size)
+	}
+	if err != nil {
+		return 0, err
+	}
+	f.Value = ""
+	start := len(d.text)
+	k, err := d.addLiteral(b[n:], 7, size+f.Size())
+	if err != nil {
+		return 0, err
+	}
+	d.push(f, span{name: start, value: start, end: len(d.text), hasLiteral: true})
+	return n + k, nil
+}
+
+// literalLine decodes a line whose name is a literal, too.
+func (d *Decoder) literalLine(b []byte, size int64) (int, error) {
+	s := span{name: len(d.text), hasName: true, hasLiteral: true}
+	n, err := d.addLiteral(b, 3, size+fieldOverhead)
+	if err != nil {
+		return 0, err
+	}
+	s.value = len(d.text)
+	k, err := d.addLiteral(b[n:], 7, size+fieldOverhead+int64(s.value-s.name))
+	if err != nil {
+		return 0, err
+	}
+	s.end = len(d.text)
+	d.push(Field{Sensitive: b[0]&0x10 != 0}, s)
+	return n + k, nil
+}
+
+// addLiteral adds the string literal at the start of b to the text. What stands
+// before it in the section has the given size. The limit is checked first: a
+// string that cannot fit is not even decoded.
+func (d *Decoder) addLiteral(b []byte, prefix uint8, size int64) (int, error) {
+	l, n := parseLiteral(b, prefix)
+	if n <= 0 {
+		return 0, sectionError("malformed string literal")
+	}
+	if d.maxSection >= 0 && size+l.minLen() > d.maxSection {
+		return 0, ErrTooLarge
+	}
+	if !d.text.add(l) {
+		return 0, sectionError("invalid Huffman code")
+	}
+	return n, nil
+}
+
+func (d *Decoder) push(f Field, s span) {
+	d.fields = append(d.fields, f)
+	d.spans = append(d.spans, s)
+}
+
+// reference resolves the index at the start of b, and returns its length too
+// (RFC 9204, Sections 3.1 and 3.2.4 to 3.2.6).
+func (d *Decoder) reference(b []byte, prefix uint8, static bool, required, base uint64, postBase bool) (Field, int, error) {
+	i, n := parseInt(b, prefix)
+	if n <= 0 {
+		return Field{}, 0, sectionError("malformed index")
+	}
+	if static {
+		if i >= uint64(len(staticTable)) {
+			return Field{}, 0, sectionError("no such static entry")
+		}
+		return Field{Name: staticTable[i].name, Value: staticTable[i].value}, n, nil
+	}
+	abs := base + i
+	if !postBase {
+		if i >= base {
+			return Field{}, 0, sectionError("no such dynamic entry")
+		}
+		abs = base - i - 1
+	}
+	// RFC 9204, Section 2.2.3: evicted, or not below the Required Insert Count.
+	e, ok := d.table.at(abs)
+	if !ok || abs >= required {
+		return Field{}, 0, sectionError("no such dynamic entry")
+	}
+	return Field{Name: e.name, Value: e.value}, n, nil
+}
+
+// fillStrings makes the literal strings of a section: slices of one string, so
+// that a section costs one allocation.
+func (d *Decoder) fillStrings() {
+	if len(d.text) == 0 {
+		return
+	}
+	text := string(d.text)
+	for i := range d.spans {
+		s := &d.spans[i]
+		if s.hasName {
+			d.fields[i].Name = text[s.name:s.value]
+		}
+		if s.hasLiteral {
+			d.fields[i].Value = text[s.value:s.end]
+		}
+	}
+}

@@ -1,0 +1,243 @@
+package loop
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// maxDatagrams is how many datagrams of each direction wait between the application
+// and the connection, which has queues of its own. keepDatagrams is for how many of
+// them memory stays.
+const (
+	maxDatagrams  = 64
+	keepDatagrams = 8
+)
+
+// A datagram waits to be sent or to be received.
+type datagram struct {
+	b   []byte
+	age time.Duration // the most, to be sent
+}
+
+// A datagramQueue holds copies of datagrams, in memory that it uses again.
+type datagramQueue struct {
+	queue[datagram]
+	spare [][]byte
+}
+
+func (q *datagramQueue) add(b []byte, age time.Duration) {
+	var buf []byte
+	if n := len(q.spare); n > 0 {
+		buf, q.spare = q.spare[n-1], q.spare[:n-1]
+	}
+	q.push(datagram{append(buf[:0], b...), age})
+}
+
+func (q *datagramQueue) front() *datagram { return &q.items[q.head] }
+
+func (q *datagramQueue) drop() {
+	d, ok := q.pop()
+	if !ok {
+		return
+	}
+	if q.spare = append(q.spare, d.b); q.len() == 0 && len(q.spare) > keepDatagrams {
+		clear(q.spare[keepDatagrams:])
+		q.spare = q.spare[:keepDatagrams]
+	}
+}
+
+// datagrams are those of a Conn, guarded by its mutex.
+type datagrams struct {
+	out, in        datagramQueue
+	full           bool          // the connection takes no more: EventDatagramWritable follows
+	receiving      bool          // ReceiveDatagram was called
+	readable       bool          // the connection may have more
+	space, arrival chan struct{} // tokens for those who wait to send and to receive
+}
+
+func (d *datagrams) init() {
+	d.space = make(chan struct{}, 1)
+	d.arrival = make(chan struct{}, 1)
+}
+
+func (d *datagrams) wakeAll() {
+	notify(d.space)
+	notify(d.arrival)
+}
+
+// sendDatagrams moves what waits to the connection. It runs on the loop's
+// goroutine, with c.mu held.
+func (c *Conn) sendDatagrams() {
+	d := &c.datagrams
+	moved := false
+	for d.out.len() > 0 && !d.full && c.err == nil {
+		g := d.out.front()
+		_, err := c.c.SendDatagram(g.b, conn.DatagramOptions{MaxAge: g.age})
+		if errors.Is(err, conn.ErrWouldBlock) {
+			d.full = true
+			break
+		}
+		d.out.drop() // also if the path has become too narrow for it
+		moved = true
+	}
+	if moved {
+		notify(d.space)
+	}
+}
+
+// receiveDatagrams moves what the connection received to those who wait. It runs on
+// the loop's goroutine, with c.mu held.
+func (c *Conn) receiveDatagrams() {
+	d := &c.datagrams
+	if !d.receiving || !d.readable {
+		return
+	}
+	for d.in.len() < maxDatagrams {
+		b, ok := c.c.ReceiveDatagram()
+		if !ok {
+			d.readable = false
+			break
+		}
+		d.in.add(b, 0)
+	}
+	if d.in.len() > 0 {
+		notify(d.arrival)
+	}
+}
+
+// usable returns why c cannot be used for datagrams. The caller holds c.mu.
+func (c *Conn) usable() error {
+	if c.err == nil && c.handled {
+		return errHandled
+	}
+	return c.err
+}
+
+// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge
+// to be sent; 0 for never. If the queue is full, [conn.Config.DatagramPolicy]
+// decides; SendDatagram waits, until ctx is done, only if that is to wait.
+func (c *Conn) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
+	if err := c.fits(ctx, len(b)); err != nil {
+		return err
+	}
+	for waited := false; ; waited = true {
+		if done, err := c.queueDatagram(b, maxAge, waited); done {
+			return err
+		}
+		select {
+		case <-c.datagrams.space:
+		case <-ctx.Done():
+			if err := c.closed(); err != nil { // of which ctx may be a consequence
+				return err
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// queueDatagram reports false if there is no room and the policy is to wait. If the
+// caller has waited, it passes the token on to others who do.
+func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := &c.datagrams
+	if err := c.usable(); err != nil {
+		notify(d.space)
+		return true, err
+	}
+	if d.out.len() >= maxDatagrams {
+		switch c.policy {
+		case conn.DatagramDropOldest:
+			d.out.drop()
+		case conn.DatagramDropNewest:
+			return true, nil
+		default:
+			return false, nil
+		}
+	}
+	d.out.add(b, maxAge)
+	if waited && d.out.len() < maxDatagrams {
+		notify(d.space)
+	}
+	if !d.full {
+		c.mark()
+	}
+	return true, nil
+}
+
+// fits returns an error if a datagram of n bytes cannot be sent.
+func (c *Conn) fits(ctx context.Context, n int) error {
+	if int64(n) <= c.maxDatagram.Load() {
+		return nil
+	}
+	// The path may have grown since the loop looked.
+	if err := c.Do(ctx, func(time.Time, *conn.Conn) { c.flush() }); err != nil {
+		return err
+	}
+	if err := c.closed(); err != nil {
+		return err
+	}
+	if int64(n) > c.maxDatagram.Load() {
+		return conn.ErrTooLarge
+	}
+	return nil
+}
+
+// MaxDatagramSize is [conn.Conn.MaxDatagramSize].
+func (c *Conn) MaxDatagramSize() int { return int(c.maxDatagram.Load()) }
+
+// ReceiveDatagram copies the oldest received datagram to b. If b is too short,
+// the rest is lost, and the error is io.ErrShortBuffer.
+func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
+	d := &c.datagrams
+	for {
+		c.mu.Lock()
+		if !d.receiving && c.usable() == nil {
+			d.receiving = true
+			c.mark()
+		}
+		if d.in.len() > 0 {
+			n, err := c.takeDatagram(b)
+			c.mu.Unlock()
+			return n, err
+		}
+		err := c.usable()
+		if err != nil {
+			notify(d.arrival)
+		}
+		c.mu.Unlock()
+		if err != nil {
+			return 0, err
+		}
+		select {
+		case <-d.arrival:
+		case <-ctx.Done():
+			if err := c.closed(); err != nil { // of which ctx may be a consequence
+				return 0, err
+			}
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// takeDatagram removes the oldest datagram, and has the loop bring more once half of
+// the queue is free. The caller holds c.mu.
+func (c *Conn) takeDatagram(b []byte) (n int, err error) {
+	d := &c.datagrams
+	g := d.in.front()
+	if n = copy(b, g.b); n < len(g.b) {
+		err = io.ErrShortBuffer
+	}
+	d.in.drop()
+	if d.in.len() > 0 {
+		notify(d.arrival)
+	}
+	if d.readable && d.in.len() == maxDatagrams/2 {
+		c.mark()
+	}
+	return n, err
+}

@@ -1,0 +1,46 @@
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// Errors of calls that cannot succeed any more. Those after a Close match net.ErrClosed.
+var (
+	errStopped      = fmt.Errorf("loop: stopped: %w", net.ErrClosed)
+	errStreamClosed = fmt.Errorf("loop: use of closed stream: %w", net.ErrClosed)
+	errWriteClosed  = fmt.Errorf("loop: write after CloseWrite: %w", net.ErrClosed)
+	errHandled      = errors.New("loop: the connection has a Handler")
+	errSendOnly     = errors.New("loop: read from a stream that only sends")
+	errReceiveOnly  = errors.New("loop: write to a stream that only receives")
+)
+
+// A closedError is why a connection has closed. It matches what package conn
+// reported and conn.ErrClosed, and net.ErrClosed if this side closed it.
+type closedError struct {
+	err   error
+	local bool
+}
+
+// newClosedError wraps the error of [conn.EventClosed].
+func newClosedError(err error) *closedError {
+	if err == nil {
+		err = conn.ErrClosed
+	}
+	var app *conn.ApplicationError
+	local := errors.Is(err, conn.ErrClosed) || errors.As(err, &app) && !app.Remote
+	return &closedError{err: err, local: local}
+}
+
+func (e *closedError) Error() string { return "loop: connection closed: " + e.err.Error() }
+
+// Unwrap lets errors.Is and errors.As find the parts.
+func (e *closedError) Unwrap() []error {
+	if e.local {
+		return []error{e.err, conn.ErrClosed, net.ErrClosed}
+	}
+	return []error{e.err, conn.ErrClosed}
+}

@@ -1,0 +1,213 @@
+package loop
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// Config configures the Loops of a [Group].
+type Config struct {
+	// Endpoint configures the endpoint of each Loop; limits hold for each. Zero keys
+	// are drawn once for all. Rand defaults to crypto/rand.Reader, Offload to goroutines.
+	// With an Offload of one's own, Complete is for Loop.Post: see Shard.
+	Endpoint conn.EndpointConfig
+
+	// NewHandler returns the handler of a connection: an accepted one at
+	// EventAccepted, when its ALPN is known, or one that [conn.Endpoint.Dial]
+	// made. If it is or returns nil, the connection is for Accept. It does not
+	// concern connections that Dial of this package made: see [Loop.SetHandler].
+	NewHandler func(l *Loop, c *conn.Conn) Handler
+
+	// Shard, if not nil, is called for each Loop with its index and its copy of the
+	// Config, before the Loop runs. What Loops must not share is set here:
+	// Endpoint.ConnIDs if they have state, and a NewHandler's world.
+	Shard func(i int, cfg *Config)
+
+	Socket *udpio.Config // for Listen
+	Logger *slog.Logger  // default discards
+}
+
+// A Group is one Loop, or a set of them behind one address.
+type Group struct {
+	loops   []*Loop
+	accepts acceptQueue
+	work    offload
+	dials   atomic.Uint32  // which loop is next to dial
+	running sync.WaitGroup // loops
+
+	mu  sync.Mutex
+	err error // of the backend that stopped the loops
+}
+
+// New runs one Loop on each backend, and owns the backends: if it fails, it closes
+// them. They should have one address: what reaches the wrong Loop is passed on to
+// the right one. A nil cfg is for dialing.
+//
+// The n Loops tell packets apart by destination connection ID: ((last 4 bytes,
+// big-endian) * K >> 16) mod n, in 32 bits, is the index, with a secret odd K that
+// is drawn for the Group. Each Loop takes from Endpoint.ConnIDs only IDs that give
+// its index; with n > 1 they need 4 bytes or more.
+func New(cfg *Config, backends ...Backend) (*Group, error) {
+	base, err := complete(cfg)
+	if err != nil {
+		return nil, closeAll(backends, err)
+	}
+	k, err := drawSteer(base.Endpoint.Rand)
+	if err != nil {
+		return nil, closeAll(backends, err)
+	}
+	g, err := newGroup(base, k, backends)
+	if err != nil {
+		return nil, err
+	}
+	g.start()
+	return g, nil
+}
+
+// complete returns a copy of cfg with what all Loops share filled in.
+func complete(cfg *Config) (*Config, error) {
+	c := new(Config)
+	if cfg != nil {
+		*c = *cfg
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	e := &c.Endpoint
+	if e.Rand == nil {
+		e.Rand = rand.Reader
+	}
+	if e.ResetKey == [32]byte{} {
+		if _, err := io.ReadFull(e.Rand, e.ResetKey[:]); err != nil {
+			return nil, err
+		}
+	}
+	if len(e.TokenKeys) == 0 {
+		e.TokenKeys = make([][32]byte, 1)
+		if _, err := io.ReadFull(e.Rand, e.TokenKeys[0][:]); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// newGroup makes the Loops, which do not run yet.
+func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
+	if len(backends) == 0 {
+		return nil, errors.New("loop: a Group needs a Backend")
+	}
+	g := &Group{accepts: newAcceptQueue()}
+	for i, b := range backends {
+		cfg := *base
+		if cfg.Shard != nil {
+			cfg.Shard(i, &cfg)
+		}
+		l, err := newLoop(g, i, b, &cfg, sharding{k: k, n: len(backends), index: i})
+		if err != nil {
+			for _, l := range g.loops {
+				l.ep.Close()
+			}
+			return nil, closeAll(backends, err)
+		}
+		g.loops = append(g.loops, l)
+	}
+	return g, nil
+}
+
+func (g *Group) start() {
+	for _, l := range g.loops {
+		g.running.Add(1)
+		go l.run()
+	}
+}
+
+// closeAll closes backends and returns err.
+func closeAll(backends []Backend, err error) error {
+	for _, b := range backends {
+		b.Close()
+	}
+	return err
+}
+
+// Loops returns the Loops of the group, by index. The slice must not be changed.
+func (g *Group) Loops() []*Loop { return g.loops }
+
+// LocalAddr returns the address of the first Backend.
+func (g *Group) LocalAddr() netip.AddrPort { return g.loops[0].backend.LocalAddr() }
+
+// Accept returns the next connection that has no Handler, after its handshake, or
+// at its start if it brings early data: see [Stream.Early]. Once the Group is
+// shut down it returns an error that matches net.ErrClosed.
+//
+// A connection that finds 1,024 others waiting for Accept is closed with code 0.
+func (g *Group) Accept(ctx context.Context) (*Conn, error) { return g.accepts.wait(ctx) }
+
+// Shutdown refuses new connections and waits until all have ended, which the
+// application brings about; those that nobody has accepted are closed with code 0.
+// When ctx is done it closes the rest with code 0 and returns its error. Either way
+// the Loops have stopped when it returns.
+func (g *Group) Shutdown(ctx context.Context) error {
+	g.drain()
+	done := make(chan struct{})
+	go func() {
+		g.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		g.Close()
+		return ctx.Err()
+	}
+}
+
+// drain lets every loop stop when its last connection has ended.
+func (g *Group) drain() {
+	waiting := g.accepts.close()
+	for _, l := range g.loops {
+		l.Post(func(time.Time) { l.drain() })
+	}
+	for _, c := range waiting {
+		c.l.Post(func(time.Time) { c.c.Close(0, "") })
+	}
+}
+
+// Close closes all connections with code 0 and stops the Loops.
+func (g *Group) Close() error {
+	g.stop(nil)
+	g.running.Wait()
+	return nil
+}
+
+// stop tells all loops to stop, because of err if it is not nil.
+func (g *Group) stop(err error) {
+	g.mu.Lock()
+	if g.err == nil {
+		g.err = err
+	}
+	g.mu.Unlock()
+	g.accepts.close()
+	for _, l := range g.loops {
+		l.Post(func(time.Time) { l.stop() })
+	}
+}
+
+// Wait waits until the Loops have stopped, and returns the error of the backend
+// that stopped them, or nil after Shutdown or Close.
+func (g *Group) Wait() error {
+	g.running.Wait()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
+}

@@ -1,0 +1,125 @@
+package loop
+
+import (
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// A Handler is the application of one connection, which runs inside the loop. It
+// must not block: every connection of the Loop waits for it, and
+// [Stats] count it as a slow turn. A panic is the program's. All calls come from
+// the loop's goroutine, so handlers of one Loop share state without locks.
+type Handler interface {
+	// HandleEvent is called for each event of the connection, the last of which is EventClosed.
+	HandleEvent(now time.Time, ev conn.Event)
+
+	// Flush is called once per turn of the loop in which c had events or was the
+	// concern of Conn.Do. Datagrams are built after it. To be called at a certain
+	// time, use [conn.Conn.SetTimer].
+	Flush(now time.Time, c *conn.Conn)
+}
+
+// An attachment is what a loop knows of a connection, as its UserData.
+type attachment struct {
+	c       *conn.Conn
+	h       Handler // nil on the blocking tier
+	handle  *Conn   // nil until somebody needs it
+	touched bool    // in Loop.touched
+	closed  bool    // EventClosed has come
+	err     error   // what it brought
+}
+
+// attach returns the attachment of c, with a Handler or else a handle if it is new.
+func (l *Loop) attach(c *conn.Conn) *attachment {
+	if a, ok := c.UserData.(*attachment); ok {
+		return a
+	}
+	a := &attachment{c: c}
+	c.UserData = a
+	if l.newHandler != nil {
+		if h := l.newHandler(l, c); h != nil {
+			a.h = h
+		}
+	}
+	if a.h == nil && a.handle == nil {
+		a.handle = newConn(l, a, l.policy)
+		a.handle.accept = true
+	}
+	return a
+}
+
+// touch has the connection flushed in this turn.
+func (l *Loop) touch(a *attachment) {
+	if !a.touched {
+		a.touched = true
+		l.touched = append(l.touched, a)
+	}
+}
+
+// handle hands ev to the Handler of its connection, or to the blocking tier.
+func (l *Loop) handle(ev *conn.Event) {
+	a := l.attach(ev.Conn)
+	l.touch(a)
+	if ev.Kind == conn.EventClosed {
+		a.closed, a.err = true, ev.Err
+	}
+	if s := streamOf(ev); s != nil {
+		s.handle(ev)
+		return
+	}
+	if a.h != nil {
+		a.h.HandleEvent(l.now, *ev)
+	} else {
+		a.handle.handleData(ev)
+	}
+	if a.handle != nil {
+		a.handle.handleState(ev)
+	}
+}
+
+// SetHandler makes h the handler of c, in place of any other. If c is not new, h
+// first gets the events that describe it: EventConnected, EventStreamOpened and
+// EventStreamReadable. Call it on the loop's goroutine.
+//
+// Streams that somebody has from OpenStream or AcceptStream stay as they are, and
+// so do those that came after a first call of AcceptStream, which still returns
+// them; the others are the handler's. What an earlier Handler knew it must pass on.
+func (l *Loop) SetHandler(c *conn.Conn, h Handler) {
+	a, ok := c.UserData.(*attachment)
+	if !ok {
+		c.UserData = &attachment{c: c, h: h}
+		return
+	}
+	a.h = h
+	if a.closed {
+		h.HandleEvent(l.now, conn.Event{Kind: conn.EventClosed, Conn: c, Err: a.err})
+		return
+	}
+	l.touch(a)
+	if c.HandshakeComplete() {
+		h.HandleEvent(l.now, conn.Event{Kind: conn.EventConnected, Conn: c})
+	}
+	if a.handle == nil {
+		return
+	}
+	streams, datagrams := a.handle.yield()
+	for _, s := range streams {
+		h.HandleEvent(l.now, conn.Event{Kind: conn.EventStreamOpened, Conn: c, Stream: s})
+		h.HandleEvent(l.now, conn.Event{Kind: conn.EventStreamReadable, Conn: c, Stream: s})
+	}
+	if datagrams {
+		h.HandleEvent(l.now, conn.Event{Kind: conn.EventDatagramReadable, Conn: c})
+	}
+}
+
+// Conn returns a handle of c for other goroutines. If c has a Handler, its streams
+// and datagrams belong to that, and the handle's methods for them fail. Call it
+// on the loop's goroutine.
+func (l *Loop) Conn(c *conn.Conn) *Conn {
+	a := l.attach(c)
+	if a.handle == nil {
+		a.handle = newConn(l, a, l.policy)
+	}
+	return a.handle
+}

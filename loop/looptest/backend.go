@@ -1,0 +1,157 @@
+package looptest
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// maxSpins is how often a loop may look in vain at one instant.
+const maxSpins = 500
+
+// maxSegments is the GSO that the network simulates.
+const maxSegments = 16
+
+// A backend is a socket of the network. Its fields are guarded by Network.mu.
+type backend struct {
+	n        *Network
+	addr     netip.AddrPort
+	arrivals arrivals
+	woken    bool
+	closed   bool
+	changed  chan struct{} // a token if ReadBatch must look again
+
+	spins int       // calls of ReadBatch that brought nothing
+	since time.Time // the instant of these
+}
+
+var _ loop.Backend = (*backend)(nil)
+
+func (b *backend) notify() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// ReadBatch implements [loop.Backend]. It lends memory of its own.
+func (b *backend) ReadBatch(ms []udpio.Message, deadline time.Time) (int, error) {
+	for {
+		n, until, err := b.poll(ms, deadline)
+		if n >= 0 || err != nil {
+			return max(n, 0), err
+		}
+		b.wait(until)
+	}
+}
+
+// poll returns what ReadBatch is to return now, or n < 0 and until when to wait.
+func (b *backend) poll(ms []udpio.Message, deadline time.Time) (n int, until time.Time, err error) {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	now := time.Now()
+	if b.closed {
+		return 0, until, net.ErrClosed
+	}
+	for n < len(ms) && len(b.arrivals) > 0 && !b.arrivals[0].at.After(now) {
+		p := b.arrivals.next().packet
+		ms[n] = udpio.Message{Buf: p.Data, Remote: p.Src, Local: b.addr, ECN: uint8(p.ECN)}
+		n++
+	}
+	if n > 0 || b.woken {
+		b.woken, b.spins = false, 0
+		return n, until, nil
+	}
+	if !deadline.IsZero() && !deadline.After(now) {
+		return 0, until, b.spun(now)
+	}
+	until = deadline
+	if len(b.arrivals) > 0 && (until.IsZero() || b.arrivals[0].at.Before(until)) {
+		until = b.arrivals[0].at
+	}
+	return -1, until, nil
+}
+
+// spun counts calls that achieve nothing, and ends the loop that makes too many.
+func (b *backend) spun(now time.Time) error {
+	if !now.Equal(b.since) {
+		b.since, b.spins = now, 0
+	}
+	if b.spins++; b.spins < maxSpins {
+		return nil
+	}
+	b.n.t.Errorf("looptest: the loop at %v spins", b.addr)
+	b.closed = true
+	return net.ErrClosed
+}
+
+// wait returns when something has changed, or at the time until unless it is zero.
+func (b *backend) wait(until time.Time) {
+	if until.IsZero() {
+		<-b.changed
+		return
+	}
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-b.changed:
+	case <-timer.C:
+	}
+}
+
+// WriteBatch implements [loop.Backend].
+func (b *backend) WriteBatch(ms []udpio.Message) (int, error) {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	if b.closed {
+		return 0, net.ErrClosed
+	}
+	b.spins = 0
+	now := time.Now()
+	for i := range ms {
+		m := &ms[i]
+		size := m.SegmentSize
+		if size <= 0 {
+			size = len(m.Buf)
+		}
+		for data := m.Buf; len(data) > 0; {
+			k := min(size, len(data))
+			b.n.send(now, b.addr, conntest.Packet{Data: data[:k], Dst: m.Remote, ECN: conn.ECN(m.ECN)})
+			data = data[k:]
+		}
+	}
+	return len(ms), nil
+}
+
+// Wake implements [loop.Backend].
+func (b *backend) Wake() {
+	b.n.mu.Lock()
+	b.woken = true
+	b.n.mu.Unlock()
+	b.notify()
+}
+
+// Caps implements [loop.Backend].
+func (b *backend) Caps() udpio.Caps {
+	return udpio.Caps{MaxSegments: maxSegments, ECN: true, LocalAddr: true}
+}
+
+// LocalAddr implements [loop.Backend].
+func (b *backend) LocalAddr() netip.AddrPort { return b.addr }
+
+// Close implements [loop.Backend]. The address may be used again.
+func (b *backend) Close() error {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	if b.n.backends[b.addr] == b {
+		delete(b.n.backends, b.addr)
+	}
+	b.closed = true
+	b.notify()
+	return nil
+}

@@ -1,0 +1,140 @@
+package loop
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// Letters are what other goroutines want of a loop.
+type letters struct {
+	posts   []func(now time.Time)
+	works   []*conn.TLSWork // done, for Endpoint.Complete
+	conns   []*Conn         // with something to do, each at most once
+	streams []*Stream       // the same
+	handed  handover
+}
+
+func (l *letters) empty() bool {
+	return len(l.posts) == 0 && len(l.works) == 0 && len(l.conns) == 0 &&
+		len(l.streams) == 0 && len(l.handed.items) == 0
+}
+
+// clear empties l, keeps its memory, and forgets what it pointed to.
+func (l *letters) clear() {
+	clear(l.posts)
+	clear(l.works)
+	clear(l.conns)
+	clear(l.streams)
+	l.posts, l.works = l.posts[:0], l.works[:0]
+	l.conns, l.streams = l.conns[:0], l.streams[:0]
+	l.handed.clear()
+}
+
+// A mailbox carries work from any goroutine to that of a loop. However much
+// arrives, it wakes the loop once, and only if the loop sleeps.
+type mailbox struct {
+	wake     func()      // of the Backend
+	sleeping atomic.Bool // the loop waits in ReadBatch, or is about to
+	wakes    atomic.Uint64
+
+	mu     sync.Mutex
+	closed bool
+	in     letters
+}
+
+// open locks m for a letter to be added, unless it is closed.
+func (m *mailbox) open() bool {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// send unlocks m, and sees to it that the loop looks.
+func (m *mailbox) send() {
+	m.mu.Unlock()
+	if m.sleeping.Load() && m.sleeping.CompareAndSwap(true, false) {
+		m.wakes.Add(1)
+		m.wake()
+	}
+}
+
+// post reports false if the loop has stopped; if not, f runs.
+func (m *mailbox) post(f func(now time.Time)) bool {
+	if !m.open() {
+		return false
+	}
+	m.in.posts = append(m.in.posts, f)
+	m.send()
+	return true
+}
+
+func (m *mailbox) complete(w *conn.TLSWork) {
+	if m.open() {
+		m.in.works = append(m.in.works, w)
+		m.send()
+	}
+}
+
+func (m *mailbox) conn(c *Conn) {
+	if m.open() {
+		m.in.conns = append(m.in.conns, c)
+		m.send()
+	}
+}
+
+func (m *mailbox) stream(s *Stream) {
+	if m.open() {
+		m.in.streams = append(m.in.streams, s)
+		m.send()
+	}
+}
+
+// hand takes a copy of d, which reached the wrong loop. It reports false if there
+// is no room for it.
+func (m *mailbox) hand(d *conn.Datagram) bool {
+	if !m.open() {
+		return false
+	}
+	if !m.in.handed.add(d) {
+		m.mu.Unlock()
+		return false
+	}
+	m.send()
+	return true
+}
+
+// sleep is called by the loop before it waits. It reports false if there is a
+// letter; if not, the next one wakes the loop.
+func (m *mailbox) sleep() bool {
+	m.sleeping.Store(true)
+	m.mu.Lock()
+	empty := m.in.empty()
+	m.mu.Unlock()
+	if !empty {
+		m.sleeping.Store(false)
+	}
+	return empty
+}
+
+// awake is called by the loop after it waited.
+func (m *mailbox) awake() { m.sleeping.Store(false) }
+
+// take swaps the letters with out, which must be clear.
+func (m *mailbox) take(out *letters) {
+	m.mu.Lock()
+	m.in, *out = *out, m.in
+	m.mu.Unlock()
+}
+
+// close takes no letters from now on.
+func (m *mailbox) close() {
+	m.mu.Lock()
+	m.closed = true
+	m.mu.Unlock()
+}

@@ -1,0 +1,33 @@
+package loop
+
+// A queue is a first-in-first-out list. The zero queue is empty. It keeps its memory,
+// which grows to what it once held.
+type queue[T any] struct {
+	items []T
+	head  int
+}
+
+func (q *queue[T]) len() int { return len(q.items) - q.head }
+
+func (q *queue[T]) push(v T) {
+	if len(q.items) == cap(q.items) && 2*q.head >= len(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, v)
+}
+
+// pop removes and returns the oldest item.
+func (q *queue[T]) pop() (v T, ok bool) {
+	if q.len() == 0 {
+		return v, false
+	}
+	var zero T
+	v = q.items[q.head]
+	q.items[q.head] = zero
+	if q.head++; q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	return v, true
+}

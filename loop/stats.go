@@ -1,0 +1,112 @@
+package loop
+
+import (
+	"context"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// Stats are the sums over the Loops of a Group.
+type Stats struct {
+	conn.EndpointStats
+	Turns, Wakes uint64
+	SlowTurns    uint64      // longer than 5 ms: a Handler blocks, or does too much
+	HandedOver   uint64      // datagrams that reached the wrong Loop
+	HandoverLost uint64      // of such, those for which there was no room
+	WriteErrors  uint64      // messages that the Backend refused
+	Socket       udpio.Stats // of Listen's sockets
+}
+
+// loopStats are the counters of a Loop.
+type loopStats struct {
+	turns, slowTurns       uint64
+	handedOver, handedLost uint64
+	writeErrors            uint64
+}
+
+// Stats asks all Loops for their counters, and waits for them.
+func (g *Group) Stats() Stats {
+	var sum Stats
+	for _, l := range g.loops {
+		var s Stats
+		if l.Do(context.Background(), func(time.Time) { s = l.stats() }) != nil {
+			<-l.done
+			s = l.stats()
+		}
+		sum.add(&s)
+	}
+	return sum
+}
+
+// stats returns the counters of the loop. Call it on the loop's goroutine, or when
+// that has ended.
+func (l *Loop) stats() Stats {
+	s := Stats{
+		EndpointStats: l.ep.Stats(),
+		Turns:         l.turns,
+		Wakes:         l.mail.wakes.Load(),
+		SlowTurns:     l.slowTurns,
+		HandedOver:    l.handedOver,
+		HandoverLost:  l.handedLost,
+		WriteErrors:   l.writeErrors,
+	}
+	if b, ok := l.backend.(interface{ Stats() udpio.Stats }); ok {
+		s.Socket = b.Stats()
+	}
+	return s
+}
+
+// add adds o to s.
+func (s *Stats) add(o *Stats) {
+	addEndpoint(&s.EndpointStats, &o.EndpointStats)
+	s.Turns += o.Turns
+	s.Wakes += o.Wakes
+	s.SlowTurns += o.SlowTurns
+	s.HandedOver += o.HandedOver
+	s.HandoverLost += o.HandoverLost
+	s.WriteErrors += o.WriteErrors
+	s.Socket.QueueOverflows += o.Socket.QueueOverflows
+	s.Socket.GSOFallbacks += o.Socket.GSOFallbacks
+	s.Socket.ReadBuffer += o.Socket.ReadBuffer
+	s.Socket.WriteBuffer += o.Socket.WriteBuffer
+}
+
+// addEndpoint adds o to s.
+func addEndpoint(s, o *conn.EndpointStats) {
+	s.Conns += o.Conns
+	s.Handshakes += o.Handshakes
+	s.Buffered += o.Buffered
+	for _, c := range []struct {
+		sum *uint64
+		n   uint64
+	}{
+		{&s.Dialed, o.Dialed},
+		{&s.Accepted, o.Accepted},
+		{&s.Connected, o.Connected},
+		{&s.Retries, o.Retries},
+		{&s.Refusals, o.Refusals},
+		{&s.Ignored, o.Ignored},
+		{&s.VersionNegotiations, o.VersionNegotiations},
+		{&s.StatelessResetsSent, o.StatelessResetsSent},
+		{&s.ClosedLocally, o.ClosedLocally},
+		{&s.ClosedByPeer, o.ClosedByPeer},
+		{&s.TransportErrors, o.TransportErrors},
+		{&s.IdleTimeouts, o.IdleTimeouts},
+		{&s.HandshakeTimeouts, o.HandshakeTimeouts},
+		{&s.StatelessResets, o.StatelessResets},
+		{&s.PacketsSent, o.PacketsSent},
+		{&s.PacketsReceived, o.PacketsReceived},
+		{&s.PacketsLost, o.PacketsLost},
+		{&s.BytesSent, o.BytesSent},
+		{&s.BytesReceived, o.BytesReceived},
+		{&s.DroppedMalformed, o.DroppedMalformed},
+		{&s.DroppedUnknownID, o.DroppedUnknownID},
+		{&s.DroppedUndecryptable, o.DroppedUndecryptable},
+		{&s.DroppedDuplicate, o.DroppedDuplicate},
+		{&s.DroppedLimit, o.DroppedLimit},
+	} {
+		*c.sum += c.n
+	}
+}

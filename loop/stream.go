@@ -1,0 +1,303 @@
+package loop
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// A Stream is a [net.Conn], and one direction of one for [conn.Uni]. One goroutine
+// may read while another writes.
+//
+// Up to 256 KiB of each direction wait between the application and the connection,
+// beyond what that buffers itself; they cost memory only while they do.
+type Stream struct {
+	c     *Conn
+	id    conn.StreamID
+	local bool // opened by this side
+
+	mu      sync.Mutex
+	dirty   bool // in the mailbox
+	pull    bool // move what is received to in.buf; not yet if a Handler may take over
+	closed  bool // Close was called
+	early   bool
+	readers sync.Cond
+	writers sync.Cond
+	rd, wd  deadline
+	in      receiving
+	out     sending
+	prio    *conn.Priority // to be set
+
+	// The rest belongs to the loop's goroutine. s also needs mu to be changed.
+	s          *conn.Stream // nil once released
+	prev, next *Stream      // in Conn.streams
+	queued     bool         // in Loop.ready
+}
+
+// receiving is the receiving direction of a Stream.
+type receiving struct {
+	buf  buffer
+	err  error // what follows buf: io.EOF, or why there is no more
+	done bool  // the connection has nothing more for us
+	full bool  // buf had no room for all there was
+	stop bool  // StopSending is to be called
+	code uint64
+}
+
+// sending is the sending direction of a Stream.
+type sending struct {
+	buf   buffer
+	moved uint64 // bytes that the connection took
+	err   error  // of Write
+	full  bool   // the connection takes no more: EventStreamWritable follows
+	fin   bool   // CloseWrite was called
+	sent  bool   // FIN was handed to the connection
+	done  bool   // nothing more is to be done: acknowledged, reset, or no such direction
+	reset bool   // Reset is to be called
+	code  uint64
+	at    *resetAt // ResetAt is to be called
+}
+
+// A resetAt is a call of ResetAt that waits.
+type resetAt struct {
+	code, size uint64
+	done       chan error // with room for one
+}
+
+// newStream returns the Stream of cs.
+func newStream(c *Conn, cs *conn.Stream, local bool) *Stream {
+	s := &Stream{c: c, id: cs.ID(), local: local, early: cs.Early(), s: cs}
+	s.readers.L, s.writers.L = &s.mu, &s.mu
+	if s.id.Dir() == conn.Uni {
+		if local {
+			s.in.err, s.in.done = errSendOnly, true
+		} else {
+			s.out.err, s.out.done = errReceiveOnly, true
+		}
+	}
+	cs.UserData = s
+	if s.next = c.streams; s.next != nil {
+		s.next.prev = s
+	}
+	c.streams = s
+	return s
+}
+
+// forget cuts s from the connection. The caller holds s.mu, or nobody knows of s.
+func (s *Stream) forget() {
+	s.s.UserData = nil
+	s.s = nil
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		s.c.streams = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+}
+
+// streamOf returns the Stream that ev is about, nil if it is about none or about one
+// of a Handler.
+func streamOf(ev *conn.Event) *Stream {
+	if ev.Stream == nil {
+		return nil
+	}
+	s, _ := ev.Stream.UserData.(*Stream)
+	return s
+}
+
+// handle handles an event of the stream.
+func (s *Stream) handle(ev *conn.Event) {
+	s.mu.Lock()
+	switch ev.Kind {
+	case conn.EventStreamWritable:
+		s.out.full = false
+	case conn.EventStreamStopped:
+		s.failWrite(&conn.StreamError{ID: s.id, Code: ev.Code, Remote: true})
+	case conn.EventStreamAcked:
+		s.endWrite()
+	}
+	s.mu.Unlock()
+	s.c.l.enqueue(s)
+}
+
+// mark puts s in the mailbox. The caller holds s.mu.
+func (s *Stream) mark() {
+	if !s.dirty {
+		s.dirty = true
+		s.c.l.mail.stream(s)
+	}
+}
+
+// start has the loop bring data, of a stream that it left alone so far.
+func (s *Stream) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.pull {
+		s.pull = true
+		s.mark()
+	}
+}
+
+// ID returns the stream's ID.
+func (s *Stream) ID() conn.StreamID { return s.id }
+
+// Early is [conn.Stream.Early].
+func (s *Stream) Early() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.early
+}
+
+// Conn returns the connection of the stream.
+func (s *Stream) Conn() *Conn { return s.c }
+
+// LocalAddr returns the address of this side of the connection, a *net.UDPAddr.
+func (s *Stream) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(s.c.LocalAddr()) }
+
+// RemoteAddr returns the address of the peer, a *net.UDPAddr.
+func (s *Stream) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(s.c.RemoteAddr()) }
+
+// SetDeadline is SetReadDeadline and SetWriteDeadline.
+func (s *Stream) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+}
+
+// SetReadDeadline has Read return os.ErrDeadlineExceeded from t on, a Read that waits too.
+// The zero Time means never.
+func (s *Stream) SetReadDeadline(t time.Time) error { return s.setDeadline(&s.rd, t, &s.readers) }
+
+// SetWriteDeadline has Write return os.ErrDeadlineExceeded from t on, a Write that waits
+// too; what it has taken by then is sent. The zero Time means never.
+func (s *Stream) SetWriteDeadline(t time.Time) error { return s.setDeadline(&s.wd, t, &s.writers) }
+
+func (s *Stream) setDeadline(d *deadline, t time.Time, wake *sync.Cond) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errStreamClosed
+	}
+	d.set(&s.mu, t, wake)
+	return nil
+}
+
+// CloseWrite sends FIN after what was written, and does not wait.
+func (s *Stream) CloseWrite() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errStreamClosed
+	}
+	if s.out.fin {
+		return nil
+	}
+	if s.out.err != nil {
+		return s.out.err
+	}
+	s.finish()
+	return nil
+}
+
+// finish asks for FIN. The caller holds s.mu.
+func (s *Stream) finish() {
+	s.out.fin, s.out.err = true, errWriteClosed
+	s.c.ending.Add(1)
+	s.writers.Broadcast()
+	if !s.out.full {
+		s.mark()
+	}
+}
+
+// Close ends both directions: CloseWrite, and StopSending with code 0 if the
+// end has not been read. It does not wait. A stream that is not closed is a leak.
+func (s *Stream) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return errStreamClosed
+	}
+	s.closed = true
+	s.rd.stop()
+	s.wd.stop()
+	if !s.out.fin && s.out.err == nil {
+		s.finish()
+	}
+	s.stopSending(0)
+	s.in.err, s.out.err = errStreamClosed, errStreamClosed
+	s.readers.Broadcast()
+	s.writers.Broadcast()
+	s.mark()
+	return nil
+}
+
+// Reset abandons sending, as [conn.Stream.Reset] does. What was written and has not
+// arrived may be lost.
+func (s *Stream) Reset(code uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.out.done && !s.out.reset {
+		s.out.reset, s.out.code = true, code
+		s.failWrite(&conn.StreamError{ID: s.id, Code: code})
+		s.mark()
+	}
+}
+
+// ResetAt abandons sending, but the first size bytes still arrive: see
+// [conn.Stream.ResetAt]. It waits until the connection has taken these.
+func (s *Stream) ResetAt(code, size uint64) error {
+	s.mu.Lock()
+	o := &s.out
+	var err error
+	switch {
+	case o.done || s.closed:
+		err = o.err
+	case o.at != nil:
+		err = errors.New("loop: ResetAt is under way")
+	case size > o.moved+uint64(o.buf.n):
+		err = errors.New("loop: ResetAt beyond what was written")
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	at := &resetAt{code, size, make(chan error, 1)}
+	o.at = at
+	s.mark()
+	s.mu.Unlock()
+	return <-at.done
+}
+
+// StopSending abandons receiving, as [conn.Stream.StopSending] does. What was received
+// and not read is lost.
+func (s *Stream) StopSending(code uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopSending(code)
+}
+
+func (s *Stream) stopSending(code uint64) {
+	i := &s.in
+	if i.err == errSendOnly {
+		return
+	}
+	i.buf.reset(&s.c.l.chunks)
+	if !i.done && !i.stop {
+		i.stop, i.code = true, code
+		s.mark()
+	}
+	i.err = &conn.StreamError{ID: s.id, Code: code}
+	s.readers.Broadcast()
+}
+
+// SetPriority is [conn.Stream.SetPriority].
+func (s *Stream) SetPriority(p conn.Priority) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.prio = &p
+	s.mark()
+}

@@ -1,0 +1,222 @@
+package loop
+
+import (
+	"errors"
+	"os"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// Read reads what has arrived, and waits if that is nothing. After the last byte it
+// returns io.EOF. Of a stream that the peer resets, it returns what had been taken
+// from the connection by then, and then the [conn.StreamError].
+func (s *Stream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := &s.in
+	for {
+		switch {
+		case s.closed:
+			return 0, errStreamClosed
+		case s.rd.passed:
+			return 0, os.ErrDeadlineExceeded
+		case i.buf.n > 0:
+			n := i.buf.read(&s.c.l.chunks, p)
+			if i.full && i.buf.n <= bufferSize/2 {
+				i.full = false
+				s.mark()
+			}
+			return n, nil
+		case i.err != nil:
+			return 0, i.err
+		case len(p) == 0:
+			return 0, nil
+		}
+		s.readers.Wait()
+	}
+}
+
+// Write copies p, and waits while there is no room. If it fails, it returns how much
+// of p it has taken, which is sent unless the stream or the connection failed.
+func (s *Stream) Write(p []byte) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := &s.out
+	for {
+		switch {
+		case o.err != nil:
+			return n, o.err
+		case s.wd.passed:
+			return n, os.ErrDeadlineExceeded
+		}
+		if k := min(len(p)-n, bufferSize-o.buf.n); k > 0 {
+			o.buf.write(&s.c.l.chunks, p[n:n+k])
+			n += k
+			if !o.full {
+				s.mark()
+			}
+		}
+		if n == len(p) {
+			return n, nil
+		}
+		s.writers.Wait()
+	}
+}
+
+// serve moves bytes between the stream's buffers and the connection, and does what
+// the application asked for meanwhile. It runs on the loop's goroutine.
+func (s *Stream) serve() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirty = false
+	if s.s == nil {
+		return
+	}
+	s.command()
+	s.send()
+	s.receive()
+	if s.closed && s.in.done && s.out.done {
+		cs := s.s
+		s.forget()
+		cs.Release()
+	}
+}
+
+// command carries out calls that wait for the loop.
+func (s *Stream) command() {
+	if s.prio != nil {
+		s.s.SetPriority(*s.prio)
+		s.prio = nil
+	}
+	if s.out.reset {
+		s.out.reset = false
+		s.s.Reset(s.out.code)
+	}
+	if s.in.stop && !s.in.done {
+		s.s.StopSending(s.in.code)
+		s.in.done = true
+	}
+	s.early = s.s.Early()
+}
+
+// send moves what was written to the connection.
+func (s *Stream) send() {
+	o := &s.out
+	if o.done {
+		return
+	}
+	for o.buf.n > 0 && !o.full {
+		n, err := s.s.Write(o.buf.front())
+		o.buf.discard(&s.c.l.chunks, n)
+		o.moved += uint64(n)
+		if errors.Is(err, conn.ErrWouldBlock) {
+			o.full = true
+		} else if err != nil {
+			s.failWrite(err)
+			return
+		}
+	}
+	if at := o.at; at != nil && o.moved >= at.size {
+		o.at = nil
+		err := s.s.ResetAt(at.code, at.size)
+		at.done <- err
+		if err == nil {
+			s.failWrite(&conn.StreamError{ID: s.id, Code: at.code})
+			return
+		}
+	}
+	if o.fin && !o.sent && o.buf.n == 0 {
+		o.sent = true
+		if err := s.s.CloseWrite(); err != nil {
+			s.failWrite(err)
+		}
+	}
+	if o.buf.n <= bufferSize/2 {
+		s.writers.Broadcast()
+	}
+}
+
+// receive moves what the connection has received to the reader.
+func (s *Stream) receive() {
+	i := &s.in
+	if i.done || !s.pull {
+		return
+	}
+	for i.buf.n < bufferSize {
+		b, err := s.s.Peek(1)
+		if len(b) == 0 {
+			if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+				i.err, i.done = err, true
+			}
+			break
+		}
+		b = b[:min(len(b), bufferSize-i.buf.n)]
+		i.buf.write(&s.c.l.chunks, b)
+		s.s.Discard(len(b))
+	}
+	i.full = i.buf.n == bufferSize && !i.done
+	if i.buf.n > 0 || i.done {
+		s.readers.Broadcast()
+	}
+}
+
+// drain takes all that a connection which has closed still holds for the reader,
+// within the window that it granted.
+func (s *Stream) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pull = true
+	for !s.in.done {
+		b, err := s.s.Peek(1)
+		if len(b) == 0 {
+			if err != nil && !errors.Is(err, conn.ErrWouldBlock) && !errors.Is(err, conn.ErrClosed) {
+				s.in.err, s.in.done = err, true
+			}
+			break
+		}
+		s.in.buf.write(&s.c.l.chunks, b)
+		s.s.Discard(len(b))
+	}
+}
+
+// fail ends both directions with err, behind what was received.
+func (s *Stream) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failWrite(err)
+	if !s.in.done {
+		s.in.done = true
+		if s.in.err == nil {
+			s.in.err = err
+		}
+	}
+	s.readers.Broadcast()
+}
+
+// failWrite ends sending: Write returns err. The caller holds s.mu.
+func (s *Stream) failWrite(err error) {
+	o := &s.out
+	if o.err == nil {
+		o.err = err
+	}
+	o.buf.reset(&s.c.l.chunks)
+	s.endWrite()
+	s.writers.Broadcast()
+}
+
+// endWrite notes that sending is over, and that the connection need not wait for it.
+// The caller holds s.mu.
+func (s *Stream) endWrite() {
+	o := &s.out
+	if o.done {
+		return
+	}
+	o.done = true
+	if o.at != nil {
+		o.at.done <- o.err
+		o.at = nil
+	}
+	if o.fin && s.c.ending.Add(-1) == 0 {
+		notify(s.c.ended)
+	}
+}

@@ -1,0 +1,279 @@
+package loop
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+const (
+	// slowTurn is a turn that made other connections wait.
+	slowTurn = 5 * time.Millisecond
+
+	// retryWait is when a full Backend is tried again if it does not say that
+	// there is room. The endpoint's Timeout does not count then: it is due for as
+	// long as there is something to send.
+	retryWait = time.Millisecond
+
+	// maxIdle is how many turns in a row may be due and achieve nothing. It takes
+	// an endpoint that never makes progress to get there.
+	maxIdle = 1000
+)
+
+// Sizes of buffers to read to. A GRO read needs 64 KiB or it truncates.
+const (
+	groBuffers, groBufferSize = 4, 64 << 10
+	buffers, bufferLen        = 32, 2 << 10
+)
+
+// An inbox is what a turn reads.
+type inbox struct {
+	ms   []udpio.Message
+	bufs [][]byte // the loop's own; a Backend may put its own in ms instead
+}
+
+func (in *inbox) init(gro bool) {
+	n, size := buffers, bufferLen
+	if gro {
+		n, size = groBuffers, groBufferSize
+	}
+	in.ms = make([]udpio.Message, n)
+	in.bufs = make([][]byte, n)
+	for i := range in.bufs {
+		in.bufs[i] = make([]byte, size)
+		in.ms[i].Buf = in.bufs[i]
+	}
+}
+
+// turn runs once around. It reports whether the loop is over, or the error of its
+// Backend.
+func (l *Loop) turn() (over bool, err error) {
+	n, err := l.backend.ReadBatch(l.in.ms, l.deadline())
+	l.mail.awake()
+	if err != nil {
+		return true, err
+	}
+	l.turns++
+	start := time.Now()
+	l.now = start
+	l.mail.take(&l.letters)
+	progress := n > 0 || !l.letters.empty()
+
+	l.receive(n)
+	if l.due() {
+		l.ep.HandleTimeout(l.now)
+	}
+	progress = l.dispatch() || progress
+	l.runLetters()
+	l.flush()
+
+	l.now = time.Now() // or a long turn would distort samples of RTT and rate
+	if l.now.Sub(start) > slowTurn {
+		l.slowTurns++
+	}
+	sent, err := l.transmit()
+	if err != nil {
+		return true, err
+	}
+	l.watch(progress || sent > 0)
+	return l.over(sent), nil
+}
+
+// deadline returns until when the loop may wait for datagrams.
+func (l *Loop) deadline() time.Time {
+	if l.stopping || !l.mail.sleep() {
+		return l.now
+	}
+	switch {
+	case len(l.out.waiting) > 0, l.idle >= maxIdle:
+		return l.now.Add(retryWait)
+	default:
+		return l.ep.Timeout()
+	}
+}
+
+func (l *Loop) due() bool {
+	t := l.ep.Timeout()
+	return !t.IsZero() && !t.After(l.now)
+}
+
+// watch counts turns for nothing, so that a state machine that is due for ever
+// costs a log line and little time.
+func (l *Loop) watch(progress bool) {
+	if progress || len(l.out.waiting) > 0 || !l.due() {
+		l.idle = 0
+		return
+	}
+	if l.idle++; l.idle == maxIdle {
+		l.log.Error("loop makes no progress", "loop", l.index, "timeout", l.ep.Timeout())
+	}
+}
+
+// over reports whether the loop may stop: nothing is left, or to be waited for.
+func (l *Loop) over(sent int) bool {
+	if l.draining && !l.alive() {
+		l.stopping = true
+	}
+	return l.stopping && (sent == 0 || len(l.out.waiting) > 0)
+}
+
+// receive feeds the n messages that were read, what other loops handed over, and
+// finished TLS work to the endpoint.
+func (l *Loop) receive(n int) {
+	for i := range l.in.ms[:n] {
+		m := &l.in.ms[i]
+		d := conn.Datagram{
+			Data:        m.Buf,
+			SegmentSize: m.SegmentSize,
+			Remote:      m.Remote,
+			Local:       m.Local,
+			ECN:         conn.ECN(m.ECN),
+		}
+		if l.shards == nil {
+			l.ep.Receive(l.now, d)
+		} else {
+			l.route(l.now, &d)
+		}
+		m.Buf = l.in.bufs[i]
+	}
+	l.letters.handed.receive(l.now, l.ep)
+	for _, w := range l.letters.works {
+		l.ep.Complete(l.now, w)
+	}
+}
+
+// dispatch hands out events, and reports whether there were any.
+func (l *Loop) dispatch() (any bool) {
+	for ev, ok := l.ep.NextEvent(); ok; ev, ok = l.ep.NextEvent() {
+		l.handle(&ev)
+		any = true
+	}
+	return any
+}
+
+// runLetters does what other goroutines want.
+func (l *Loop) runLetters() {
+	for _, f := range l.letters.posts {
+		f(l.now)
+	}
+	for _, c := range l.letters.conns {
+		c.serve()
+	}
+	for _, s := range l.letters.streams {
+		l.enqueue(s)
+	}
+	l.letters.clear()
+}
+
+// enqueue has s served in this turn.
+func (l *Loop) enqueue(s *Stream) {
+	if !s.queued {
+		s.queued = true
+		l.ready = append(l.ready, s)
+	}
+}
+
+// flush serves streams that had events or letters, each once, and calls Flush for
+// connections that had events.
+func (l *Loop) flush() {
+	for _, s := range l.ready {
+		s.queued = false
+		s.serve()
+	}
+	clear(l.ready)
+	l.ready = l.ready[:0]
+
+	for i := 0; i < len(l.touched); i++ { // Flush may touch other connections
+		a := l.touched[i]
+		a.touched = false
+		if a.closed {
+			continue
+		}
+		if a.h != nil {
+			a.h.Flush(l.now, a.c)
+		}
+		if a.handle != nil {
+			a.handle.flush()
+		}
+	}
+	clear(l.touched)
+	l.touched = l.touched[:0]
+}
+
+// Bounds of what a turn sends. The ACKs that steer the sender wait in the receive
+// queue meanwhile; two full bursts cost no more a byte than four and keep the RTT low.
+const (
+	maxBurst    = 65507 // the most that a UDP datagram, and so GSO, can carry over IPv4
+	turnBytes   = 2 * maxBurst
+	maxMessages = 64
+)
+
+// An outbox holds the bursts of a turn, packed one behind another, so that one
+// WriteBatch takes many small ones.
+type outbox struct {
+	arena    []byte
+	ms       []udpio.Message
+	waiting  []udpio.Message // the end of ms that the Backend had no room for
+	segments int
+}
+
+func (o *outbox) init(segments int) {
+	o.arena = make([]byte, turnBytes+maxBurst)
+	o.ms = make([]udpio.Message, 0, maxMessages)
+	o.segments = max(segments, 1)
+}
+
+// transmit writes what waited, and then, if all of it went, what the endpoint has
+// to send, up to the bounds of a turn. It returns how many messages it has dealt
+// with. An error is the end of the Backend.
+func (l *Loop) transmit() (sent int, err error) {
+	o := &l.out
+	if len(o.waiting) > 0 {
+		sent, err = l.write()
+		if err != nil || len(o.waiting) > 0 {
+			return sent, err
+		}
+	}
+	o.ms = o.ms[:0]
+	for n := 0; n < turnBytes && len(o.ms) < maxMessages; {
+		buf := o.arena[n : n+maxBurst]
+		b, ok := l.ep.Transmit(l.now, buf, o.segments)
+		if !ok {
+			break
+		}
+		m := udpio.Message{Buf: buf[:b.N:b.N], Remote: b.Remote, Local: b.Local, ECN: uint8(b.ECN)}
+		if b.SegmentSize < b.N {
+			m.SegmentSize = b.SegmentSize
+		}
+		o.ms = append(o.ms, m)
+		n += b.N
+	}
+	o.waiting = o.ms
+	more, err := l.write()
+	return sent + more, err
+}
+
+// write writes o.waiting until the Backend is full. An error about one message drops
+// that one: such as EPERM, ENETUNREACH, or EMSGSIZE for a probe of the path MTU.
+func (l *Loop) write() (sent int, err error) {
+	o := &l.out
+	for len(o.waiting) > 0 {
+		n, err := l.backend.WriteBatch(o.waiting)
+		sent += n
+		o.waiting = o.waiting[n:]
+		switch {
+		case err == nil && len(o.waiting) > 0:
+			return sent, nil
+		case errors.Is(err, net.ErrClosed):
+			return sent, err
+		case err != nil && len(o.waiting) > 0:
+			l.writeErrors++
+			sent++
+			o.waiting = o.waiting[1:]
+		}
+	}
+	return sent, nil
+}
