@@ -13,6 +13,7 @@ import (
 const (
 	minMTU           = 1200  // RFC 9000, Section 14: every path carries it
 	maxUDPPayload    = 65527 // RFC 9000, Section 18.2
+	maxPacket        = 16383 // what two-byte Length fields hold
 	maxStreamCount   = 1 << 60
 	maxAckDelay      = 25 * time.Millisecond
 	ackDelayExponent = 3
@@ -66,8 +67,8 @@ func (c *Config) withDefaults() (*Config, error) {
 	}
 	setInt(&d.MaxMTU, 1452)
 	setInt(&d.InitialMTU, minMTU)
-	if d.InitialMTU < minMTU || d.MaxMTU > maxUDPPayload || d.MaxMTU < minMTU {
-		return nil, fmt.Errorf("conn: Config.InitialMTU and MaxMTU must be from %d to %d", minMTU, maxUDPPayload)
+	if d.InitialMTU < minMTU || d.MaxMTU > maxPacket || d.MaxMTU < minMTU {
+		return nil, fmt.Errorf("conn: Config.InitialMTU and MaxMTU must be from %d to %d", minMTU, maxPacket)
 	}
 	d.MaxMTU = max(d.MaxMTU, d.InitialMTU)
 	return &d, nil

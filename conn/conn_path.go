@@ -282,4 +282,3 @@ func (c *Conn) probePath(local netip.AddrPort, migrate bool) error {
 	c.startChallenge(p)
 	return nil
 }
-

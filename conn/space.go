@@ -32,12 +32,12 @@ type space struct {
 	recs          recordRing
 	recv          recvState
 	acked         rangeset.Set // numbers in ACK frames, from sent.front on
-	scan          uint64 // no packet below is outstanding
-	largestAcked  int64   // -1 if none
-	lossTime      instant // when the next packet counts as lost; 0 if none
-	lastEliciting instant // when the last ack-eliciting packet was sent
-	eliciting     int     // ack-eliciting packets in flight
-	probes        int     // packets to send whatever the congestion window says (RFC 9002, Section 6.2.4)
+	scan          uint64       // no packet below is outstanding
+	largestAcked  int64        // -1 if none
+	lossTime      instant      // when the next packet counts as lost; 0 if none
+	lastEliciting instant      // when the last ack-eliciting packet was sent
+	eliciting     int          // ack-eliciting packets in flight
+	probes        int          // packets to send whatever the congestion window says (RFC 9002, Section 6.2.4)
 
 	cryptoIn  stream.RecvBuffer
 	cryptoOut stream.SendBuffer
