@@ -68,6 +68,7 @@ func (s *Stats) add(o *Stats) {
 	s.HandoverLost += o.HandoverLost
 	s.WriteErrors += o.WriteErrors
 	s.Socket.QueueOverflows += o.Socket.QueueOverflows
+	s.Socket.Truncated += o.Socket.Truncated
 	s.Socket.GSOFallbacks += o.Socket.GSOFallbacks
 	s.Socket.ReadBuffer += o.Socket.ReadBuffer
 	s.Socket.WriteBuffer += o.Socket.WriteBuffer

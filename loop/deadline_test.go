@@ -1,0 +1,68 @@
+package loop
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// waitFor returns when d passes, and how long it took.
+func waitFor(mu *sync.Mutex, cond *sync.Cond, d *deadline) time.Duration {
+	start := time.Now()
+	mu.Lock()
+	defer mu.Unlock()
+	for !d.passed {
+		cond.Wait()
+	}
+	return time.Since(start)
+}
+
+func TestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		cond := sync.NewCond(&mu)
+		var d deadline
+		set := func(after time.Duration) {
+			mu.Lock()
+			defer mu.Unlock()
+			d.set(&mu, time.Now().Add(after), cond)
+		}
+
+		set(time.Second)
+		if got := waitFor(&mu, cond, &d); got != time.Second {
+			t.Errorf("passed after %v, want 1s", got)
+		}
+		set(time.Second)
+		set(3 * time.Second) // later: the first must not count
+		if got := waitFor(&mu, cond, &d); got != 3*time.Second {
+			t.Errorf("passed after %v, want 3s", got)
+		}
+		set(time.Hour)
+		set(time.Millisecond) // earlier
+		if got := waitFor(&mu, cond, &d); got != time.Millisecond {
+			t.Errorf("passed after %v, want 1ms", got)
+		}
+		set(-time.Second) // past
+		if got := waitFor(&mu, cond, &d); got != 0 {
+			t.Errorf("passed after %v, want at once", got)
+		}
+
+		set(time.Second)
+		mu.Lock()
+		d.set(&mu, time.Time{}, cond) // none
+		mu.Unlock()
+		time.Sleep(time.Hour)
+		if d.passed {
+			t.Error("a deadline that was taken back has passed")
+		}
+		set(time.Second)
+		mu.Lock()
+		d.stop()
+		mu.Unlock()
+		time.Sleep(time.Hour)
+		if d.passed {
+			t.Error("a deadline that was stopped has passed")
+		}
+	})
+}

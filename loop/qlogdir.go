@@ -1,0 +1,178 @@
+package loop
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// maxQLogBytes is how much waits for the disk.
+const maxQLogBytes = 4 << 20
+
+// QLogDir returns a function for [conn.Config.QLog] that writes each connection
+// to dir/ID_client.sqlog or dir/ID_server.sqlog. It makes dir if need be. A goroutine
+// does the writing, while there is something to write; what the disk cannot keep
+// up with, beyond 4 MiB, is dropped, and a record "loop:dropped" says how many records
+// are missing. A file that fails is given up.
+func QLogDir(dir string) func(id conn.ConnID, server bool) io.WriteCloser {
+	d := &qlogDir{dir: dir}
+	return d.open
+}
+
+// A qlogDir writes the files of a directory.
+type qlogDir struct {
+	dir string
+
+	mu      sync.Mutex
+	writing bool // there is a goroutine
+	in      qlogQueue
+}
+
+// A qlogQueue is what is to be written: pieces of data, in order.
+type qlogQueue struct {
+	pieces []qlogPiece
+	data   []byte
+}
+
+// A qlogPiece is the next n bytes of data, for one file, and perhaps its end.
+type qlogPiece struct {
+	f   *qlogFile
+	n   int
+	end bool
+}
+
+// A qlogFile is one file. What is not the goroutine's is guarded by dir.mu.
+type qlogFile struct {
+	dir     *qlogDir
+	path    string
+	closed  bool
+	dropped int // records since the last one that was taken
+
+	file   *os.File // the goroutine's; nil until there is something to write
+	failed bool     // the goroutine's
+}
+
+func (d *qlogDir) open(id conn.ConnID, server bool) io.WriteCloser {
+	side := "client"
+	if server {
+		side = "server"
+	}
+	return &qlogFile{dir: d, path: filepath.Join(d.dir, id.String()+"_"+side+".sqlog")}
+}
+
+// Write takes a whole record. It does not block, and does not fail.
+func (f *qlogFile) Write(record []byte) (int, error) {
+	d := f.dir
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f.closed {
+		return 0, os.ErrClosed
+	}
+	if len(d.in.data)+len(record) > maxQLogBytes {
+		f.dropped++
+		return len(record), nil
+	}
+	if f.dropped > 0 {
+		d.add(f, f.mark(record))
+	}
+	d.add(f, record)
+	return len(record), nil
+}
+
+// Close ends the file, after what was written.
+func (f *qlogFile) Close() error {
+	d := f.dir
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f.closed {
+		return os.ErrClosed
+	}
+	f.closed = true
+	if f.dropped > 0 {
+		d.add(f, f.mark(nil))
+	}
+	d.in.pieces = append(d.in.pieces, qlogPiece{f: f, end: true})
+	d.start()
+	return nil
+}
+
+// mark returns a record about those that were dropped, with the time of next.
+func (f *qlogFile) mark(next []byte) []byte {
+	time := []byte("0")
+	if _, after, ok := bytes.Cut(next, []byte(`"time":`)); ok {
+		if i := bytes.IndexAny(after, ",}"); i >= 0 {
+			time = after[:i]
+		}
+	}
+	n := f.dropped
+	f.dropped = 0
+	return fmt.Appendf(nil, "\x1e{\"time\":%s,\"name\":\"loop:dropped\",\"data\":{\"records\":%d}}\n", time, n)
+}
+
+// add queues b. The caller holds d.mu.
+func (d *qlogDir) add(f *qlogFile, b []byte) {
+	q := &d.in
+	q.data = append(q.data, b...)
+	if last := len(q.pieces) - 1; last >= 0 && q.pieces[last].f == f {
+		q.pieces[last].n += len(b)
+	} else {
+		q.pieces = append(q.pieces, qlogPiece{f: f, n: len(b)})
+	}
+	d.start()
+}
+
+// start has a goroutine write the queue. The caller holds d.mu.
+func (d *qlogDir) start() {
+	if !d.writing {
+		d.writing = true
+		go d.write()
+	}
+}
+
+// write writes until the queue is empty.
+func (d *qlogDir) write() {
+	var out qlogQueue
+	for {
+		d.mu.Lock()
+		d.in, out = out, d.in
+		d.writing = len(out.pieces) > 0
+		d.mu.Unlock()
+		if len(out.pieces) == 0 {
+			return
+		}
+		b := out.data
+		for _, p := range out.pieces {
+			p.f.write(b[:p.n], p.end)
+			b = b[p.n:]
+		}
+		clear(out.pieces)
+		out.pieces, out.data = out.pieces[:0], out.data[:0]
+	}
+}
+
+// write writes b to the file, and closes it at the end.
+func (f *qlogFile) write(b []byte, end bool) {
+	if f.file == nil && !f.failed && len(b) > 0 {
+		os.MkdirAll(filepath.Dir(f.path), 0o755)
+		file, err := os.Create(f.path)
+		f.file, f.failed = file, err != nil
+	}
+	if f.failed {
+		return
+	}
+	if f.file != nil && len(b) > 0 {
+		if _, err := f.file.Write(b); err != nil {
+			f.failed = true
+			f.file.Close()
+			return
+		}
+	}
+	if end && f.file != nil {
+		f.file.Close()
+	}
+}

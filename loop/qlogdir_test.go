@@ -1,0 +1,122 @@
+package loop
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// settle waits until the goroutine of d has written everything and ended.
+func settle(d *qlogDir) {
+	for {
+		d.mu.Lock()
+		busy := d.writing
+		d.mu.Unlock()
+		if !busy {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+func testConnID(t *testing.T, b ...byte) conn.ConnID {
+	id, ok := conn.ConnIDFromSlice(b)
+	if !ok {
+		t.Fatal("not a connection ID")
+	}
+	return id
+}
+
+func TestQLogDir(t *testing.T) {
+	d := &qlogDir{dir: filepath.Join(t.TempDir(), "new", "dir")}
+	var wg sync.WaitGroup
+	want := make(map[string]string)
+	for i := range 4 {
+		for _, server := range []bool{true, false} {
+			id := testConnID(t, 0xab, byte(i))
+			w := d.open(id, server)
+			side := "client"
+			if server {
+				side = "server"
+			}
+			name := fmt.Sprintf("ab%02x_%s.sqlog", i, side)
+			for k := range 100 {
+				want[name] += fmt.Sprintf("%d of %s\n", k, name)
+			}
+			wg.Go(func() {
+				for k := range 100 {
+					fmt.Fprintf(w, "%d of %s\n", k, name)
+				}
+				w.Close()
+				if _, err := w.Write([]byte("more")); err == nil {
+					t.Error("a closed file took a record")
+				}
+			})
+		}
+	}
+	d.open(testConnID(t, 1), true).Close() // nothing was written: no file
+	wg.Wait()
+	settle(d)
+	files, err := os.ReadDir(d.dir)
+	if err != nil || len(files) != len(want) {
+		t.Fatalf("%d files, %v; want %d", len(files), err, len(want))
+	}
+	for name, content := range want {
+		got, err := os.ReadFile(filepath.Join(d.dir, name))
+		if err != nil || string(got) != content {
+			t.Errorf("%s: %v, %d bytes differ from the %d written", name, err, len(got), len(content))
+		}
+	}
+}
+
+func TestQLogDirDropsAndMarks(t *testing.T) {
+	d := &qlogDir{dir: t.TempDir()}
+	d.writing = true // as if the disk were busy
+	w := d.open(testConnID(t, 1), true)
+	record := append(bytes.Repeat([]byte("x"), 1<<20-1), '\n')
+	for range 7 {
+		if n, err := w.Write(record); n != len(record) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if got := len(d.in.data); got > maxQLogBytes {
+		t.Errorf("%d bytes wait, more than %d", got, maxQLogBytes)
+	}
+	d.write() // the disk has caught up
+	io.WriteString(w, "\x1e{\"time\":12.5,\"name\":\"next\"}\n")
+	settle(d)
+	got, err := os.ReadFile(filepath.Join(d.dir, "01_server.sqlog"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mark := "\x1e{\"time\":12.5,\"name\":\"loop:dropped\",\"data\":{\"records\":3}}\n\x1e{\"time\":12.5,\"name\":\"next\"}\n"; !strings.Contains(string(got), mark) {
+		t.Error("no record about what was dropped before the next one")
+	}
+}
+
+func TestQLogDirUnwritable(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := &qlogDir{dir: file} // not a directory
+	w := d.open(testConnID(t, 1), false)
+	for range 3 {
+		if _, err := io.WriteString(w, "record\n"); err != nil {
+			t.Error(err)
+		}
+		settle(d)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+	settle(d)
+}
