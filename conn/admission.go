@@ -8,8 +8,9 @@ import (
 // A TokenKind says which valid token an [Initial] carried. An invalid one counts as none.
 type TokenKind uint8
 
+// Kinds of tokens.
 const (
-	TokenNone     TokenKind = iota
+	TokenNone     TokenKind = iota // none, or an invalid one
 	TokenRetry              // of a Retry packet: the address is validated now
 	TokenNewToken           // of a NEW_TOKEN frame: it was validated earlier
 )
@@ -27,6 +28,7 @@ type Initial struct {
 // Admission is what to do with an [Initial].
 type Admission uint8
 
+// What to do with an Initial.
 const (
 	Accept Admission = iota // create a connection
 	Retry                   // send Retry, keep no state; Accept if the Initial has a valid token

@@ -40,15 +40,18 @@ func (c *Conn) stepTLS() {
 
 // nextTLSWork returns the next step, nil if there is nothing to do.
 func (c *Conn) nextTLSWork() *TLSWork {
-	w := &TLSWork{conn: c, q: c.tls.q, ctx: c.tls.ctx, server: c.server, start: !c.tls.begun}
-	if s := c.spaces[spaceOf(c.tls.level)]; s != nil && s.cryptoIn.Ready() > 0 {
+	start := !c.tls.begun
+	s := c.spaces[spaceOf(c.tls.level)]
+	ready := s != nil && s.cryptoIn.Ready() > 0
+	// A server has nothing to do before the ClientHello.
+	if !ready && (!start || c.server) {
+		return nil
+	}
+	w := &TLSWork{conn: c, q: c.tls.q, ctx: c.tls.ctx, server: c.server, start: start}
+	if ready {
 		b := make([]byte, s.cryptoIn.Ready())
 		s.cryptoIn.Read(&c.e.chunks, b)
 		w.data = append(w.data, cryptoData{level: c.tls.level, b: b})
-	}
-	// A server has nothing to do before the ClientHello.
-	if len(w.data) == 0 && (!w.start || c.server) {
-		return nil
 	}
 	w.done = make(chan struct{})
 	c.tls.now = c.e.wall(c.e.now)

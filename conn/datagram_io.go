@@ -26,6 +26,7 @@ type Burst struct {
 // ECN is an explicit congestion notification codepoint (RFC 3168, Section 5).
 type ECN uint8
 
+// The codepoints, as they stand in the IP header.
 const (
 	NotECT ECN = iota
 	ECT1

@@ -30,7 +30,8 @@ func (e *Endpoint) Receive(now time.Time, d Datagram) {
 	if e.closed || len(d.Data) == 0 {
 		return
 	}
-	a := arrival{remote: unmap(d.Remote), local: unmap(d.Local), ecn: d.ECN}
+	a := &e.arrival // not on the stack, from where it would escape
+	*a = arrival{remote: unmap(d.Remote), local: unmap(d.Local), ecn: d.ECN}
 	size := d.SegmentSize
 	if size <= 0 || size > len(d.Data) {
 		size = len(d.Data)
@@ -39,7 +40,7 @@ func (e *Endpoint) Receive(now time.Time, d Datagram) {
 	for rest := d.Data; len(rest) > 0; {
 		n := min(size, len(rest))
 		a.data, rest = rest[:n:n], rest[n:]
-		c := e.receive(t, &a)
+		c := e.receive(t, a)
 		if touched != nil && touched != c {
 			touched.batchDone(t)
 		}
