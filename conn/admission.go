@@ -11,8 +11,8 @@ type TokenKind uint8
 // Kinds of tokens.
 const (
 	TokenNone     TokenKind = iota // none, or an invalid one
-	TokenRetry              // of a Retry packet: the address is validated now
-	TokenNewToken           // of a NEW_TOKEN frame: it was validated earlier
+	TokenRetry                     // of a Retry packet: the address is validated now
+	TokenNewToken                  // of a NEW_TOKEN frame: it was validated earlier
 )
 
 // An Initial describes a client Initial packet that belongs to no connection.

@@ -40,6 +40,6 @@ func (cc *closedConn) send() {
 // onTimeout forgets the connection.
 func (cc *closedConn) onTimeout(instant) {
 	for _, id := range cc.ids {
-		cc.e.removeRoute(id, cc.remote)
+		cc.e.removeRoute(id, cc.remote, route{closed: cc})
 	}
 }

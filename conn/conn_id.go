@@ -47,7 +47,7 @@ func (c *Conn) addFirstID(id ConnID) {
 
 // offerIDs issues connection IDs up to what the peer holds, within our own bound.
 func (c *Conn) offerIDs() {
-	if c.state != stateConfirmed || c.local.ids[0].id.n == 0 {
+	if c.state != stateConfirmed || len(c.local.ids) == 0 || c.local.ids[0].id.n == 0 {
 		return
 	}
 	want := int(min(c.peer.ActiveConnIDLimit, activeConnIDs))
@@ -76,7 +76,7 @@ func (c *Conn) retireLocal(seq uint64, dcid []byte) error {
 		if l.id.equal(dcid) {
 			return violation(errProtocolViolation, wire.FrameRetireConnectionID, "connection ID %d is in use by the packet", seq)
 		}
-		c.e.removeRoute(l.id, c.path.remote)
+		c.e.removeRoute(l.id, c.path.remote, route{conn: c})
 		c.local.ids = append(c.local.ids[:i], c.local.ids[i+1:]...)
 		c.offerIDs()
 		return nil
@@ -236,7 +236,7 @@ func (c *Conn) forgetIDs() []ConnID {
 		}
 	}
 	for _, id := range ids {
-		c.e.removeRoute(id, c.path.remote)
+		c.e.removeRoute(id, c.path.remote, route{conn: c})
 	}
 	return ids
 }

@@ -57,11 +57,9 @@ func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte,
 		c.openFailed(sp)
 		return nil, false
 	}
-	if k.rxPhase != k.txPhase {
-		// The peer answers our update.
-	} else if c.state != stateConfirmed || !c.mayUpdateKeys() && k.sealed > 0 && k.old != nil {
-		// RFC 9001, Section 6.1: a second update before we had any packet of the first acknowledged.
-		c.abort(violation(errKeyUpdate, 0, "key update too early"))
+	if c.state != stateConfirmed {
+		// RFC 9001, Section 6.1.
+		c.abort(violation(errKeyUpdate, 0, "key update before the handshake is confirmed"))
 		return nil, false
 	}
 	c.turnRx(now, pn)
@@ -108,11 +106,7 @@ func (c *Conn) mayUpdateKeys() bool {
 }
 
 // initiateKeyUpdate starts to send with the next keys.
-func (c *Conn) initiateKeyUpdate() error {
-	c.keys.old = nil
-	c.keys.dropAt = 0
-	return c.turnTx()
-}
+func (c *Conn) initiateKeyUpdate() error { return c.turnTx() }
 
 // openFailed counts forgeries (RFC 9001, Section 6.6).
 func (c *Conn) openFailed(sp *space) {

@@ -233,7 +233,7 @@ func (c *Conn) pathDatagram(now instant, buf []byte, typ byte, data [8]byte, lim
 	w.b = wire.AppendPath(w.b, typ, data)
 	w.record(record{kind: recPing})
 	w.pad(limit)
-	w.flags = sentProbeMTU // its loss says nothing about congestion on the path in use
+	w.flags = sentProbePath
 	out := w.finish(now, NotECT)
 	c.stats.BytesSent += uint64(len(out))
 	return Burst{N: len(out), SegmentSize: len(out)}, true

@@ -190,6 +190,9 @@ func (c *Conn) burst(n, segment int, mark ECN) Burst {
 
 // transmitApp writes a burst of 1-RTT packets: the hot path.
 func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, bool) {
+	if !c.wearKeys() {
+		return Burst{}, false
+	}
 	pa, sp, w := c.path, c.spaces[spaceApp], &c.e.writer
 	mark := pa.ecn.mark()
 	size := min(pa.mtu.current, len(buf), pa.allowance())

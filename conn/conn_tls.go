@@ -205,11 +205,7 @@ func (c *Conn) dropSpace(id spaceID) {
 	sp.cryptoOut.Reset(&c.e.chunks)
 	c.ptoCount = 0
 	if id == spaceInitial {
-		c.token = nil
-		if c.local.initial.n > 0 {
-			c.e.removeRoute(c.local.initial, c.path.remote)
-			c.local.initial = ConnID{}
-		}
+		c.token = nil // the route of the client's first ID stays: a late Initial is not another connection
 	}
 }
 

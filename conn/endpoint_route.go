@@ -118,9 +118,12 @@ func (e *Endpoint) addRoute(id ConnID, remote netip.AddrPort, r route) {
 	e.lastRoute = route{}
 }
 
-func (e *Endpoint) removeRoute(id ConnID, remote netip.AddrPort) {
+// removeRoute removes a route unless it leads to another by now.
+func (e *Endpoint) removeRoute(id ConnID, remote netip.AddrPort, r route) {
 	if id.n == 0 {
-		delete(e.addrs, remote)
+		if e.addrs[remote] == r {
+			delete(e.addrs, remote)
+		}
 		return
 	}
 	delete(e.routes, id)

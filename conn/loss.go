@@ -58,11 +58,13 @@ func (c *Conn) packetLost(run *lossDetection, pn uint64, p *sentPacket) {
 		c.path.inFlight -= uint64(p.size)
 	}
 	run.packets++
-	if p.flags&sentProbeMTU != 0 {
+	switch {
+	case p.flags&sentProbePath != 0:
+	case p.flags&sentProbeMTU != 0:
 		if p.path == c.path.n && c.path.mtu.inFlight {
 			c.path.mtu.lost(run.now)
 		}
-	} else {
+	default:
 		c.stats.PacketsLost++
 		c.stats.BytesLost += uint64(p.size)
 		if p.path == c.path.n {
@@ -140,7 +142,7 @@ func (c *Conn) persistent(run *lossDetection) bool {
 
 // spuriousLoss handles the acknowledgement of a packet that was declared lost.
 func (c *Conn) spuriousLoss(pn uint64, p *sentPacket) {
-	if p.flags&sentProbeMTU != 0 {
+	if p.flags&(sentProbeMTU|sentProbePath) != 0 {
 		return
 	}
 	c.stats.SpuriousLosses++
@@ -214,7 +216,7 @@ func (c *Conn) probe(id spaceID, now instant) {
 	resend := 2
 	for pn := sp.sent.front; pn < sp.sent.next && resend > 0; pn++ {
 		p := sp.sent.at(pn)
-		if !p.outstanding() || p.flags&sentEliciting == 0 || p.flags&sentProbeMTU != 0 {
+		if !p.outstanding() || p.flags&sentEliciting == 0 || p.flags&(sentProbeMTU|sentProbePath) != 0 {
 			continue
 		}
 		for i := range uint32(p.recCount) {

@@ -7,6 +7,7 @@ const (
 	sentAcked                  // was acknowledged
 	sentLost                   // was declared lost
 	sentProbeMTU               // probes a larger MTU: its loss says nothing about congestion
+	sentProbePath              // validates a path: likewise
 	sentAppLimited             // the congestion window was not the limit
 )
 
