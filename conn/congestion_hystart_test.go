@@ -20,7 +20,7 @@ func TestHyStartBeforeLoss(t *testing.T) {
 		{100, 40 * time.Millisecond, 100},
 	} {
 		drops := map[string]int{}
-		for _, c := range controllers {
+		for _, c := range lossControllers {
 			s := newSimulation(newTestLink(tc.rate, tc.rtt, 14), 1)
 			f := s.add(0, c.make)
 			f.ackEvery = tc.ackEvery

@@ -7,14 +7,16 @@ import (
 	"time"
 )
 
-// controllers are the built-in ones.
-var controllers = []struct {
+type namedController struct {
 	name string
 	make func(ControllerParams) Controller
-}{
-	{"NewReno", NewReno},
-	{"Cubic", NewCubic},
 }
+
+// controllers are the built-in ones.
+var controllers = []namedController{{"NewReno", NewReno}, {"Cubic", NewCubic}, {"BBR", NewBBR}}
+
+// lossControllers are those that have a window which losses shrink.
+var lossControllers = controllers[:2]
 
 // A script drives a controller by hand: every packet has simMTU bytes, and the
 // window is in use unless said otherwise.
@@ -108,7 +110,7 @@ func TestNewRenoGrowth(t *testing.T) {
 
 // RFC 9002, Section 7.3.2: one reduction a round trip, and no growth meanwhile.
 func TestReductionOncePerRound(t *testing.T) {
-	for _, c := range controllers {
+	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScript(c.make)
 			for range 4 {
@@ -145,7 +147,7 @@ func TestReductionOncePerRound(t *testing.T) {
 
 // RFC 9002, Section B.7.
 func TestCongestionExperienced(t *testing.T) {
-	for _, c := range controllers {
+	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScript(c.make)
 			before := s.Window()
@@ -167,7 +169,7 @@ func TestCongestionExperienced(t *testing.T) {
 
 // RFC 9002, Section 7.6.2.
 func TestPersistentCongestion(t *testing.T) {
-	for _, c := range controllers {
+	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScript(c.make)
 			for range 3 {
@@ -191,7 +193,7 @@ func TestPersistentCongestion(t *testing.T) {
 }
 
 func TestMinimumWindow(t *testing.T) {
-	for _, c := range controllers {
+	for _, c := range lossControllers {
 		s := newScript(c.make)
 		for range 50 {
 			p := s.sent()
@@ -204,7 +206,7 @@ func TestMinimumWindow(t *testing.T) {
 
 // TestSpurious undoes a reduction, but only when all of its loss was spurious.
 func TestSpurious(t *testing.T) {
-	for _, c := range controllers {
+	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScript(c.make)
 			for range 4 {
@@ -239,7 +241,7 @@ func TestSpurious(t *testing.T) {
 
 // RFC 9002, Section 7.8.
 func TestApplicationLimited(t *testing.T) {
-	for _, c := range controllers {
+	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScript(c.make)
 			s.round(50*time.Millisecond, 4)
@@ -264,7 +266,7 @@ func TestApplicationLimited(t *testing.T) {
 }
 
 func TestMTUChange(t *testing.T) {
-	for _, c := range controllers {
+	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScript(c.make)
 			s.OnMTU(1452)
@@ -325,7 +327,7 @@ func TestWindowBounds(t *testing.T) {
 
 // TestHugeWindow keeps a window growing for as long as it will.
 func TestHugeWindow(t *testing.T) {
-	for _, c := range controllers {
+	for _, c := range lossControllers {
 		s := newScript(c.make)
 		for range 100 {
 			s.round(time.Millisecond, 1)

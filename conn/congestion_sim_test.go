@@ -350,7 +350,7 @@ func (f *simFlow) checkTimeout() {
 		f.lastAck = f.sim.now
 		f.sendPacket()
 	}
-	f.sim.at(f.lastAck+wait, f.checkTimeout)
+	f.sim.at(f.sim.now+wait, f.checkTimeout)
 }
 
 // goodput is the rate at which f delivered since delivered stood at from, t long,

@@ -10,17 +10,10 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// testRand returns a source of randomness and logs its seed.
-func testRand(t *testing.T) *rand.ChaCha8 {
-	seed := [32]byte{byte(rand.Uint32()), byte(rand.Uint32())}
-	t.Logf("seed %x", seed[:2])
-	return rand.NewChaCha8(seed)
-}
-
 // testShard returns the sharding and the source of loop index of n.
 func testShard(t *testing.T, k uint32, n, index int, src conn.ConnIDSource) (*sharding, conn.ConnIDSource) {
 	s := &sharding{k: k, n: n, index: index}
-	cfg := conn.EndpointConfig{Rand: testRand(t), ConnIDs: src}
+	cfg := conn.EndpointConfig{Rand: rand.NewChaCha8([32]byte{byte(index)}), ConnIDs: src}
 	if err := s.shard(&cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"slices"
 	"sync"
 	"time"
@@ -36,10 +35,9 @@ type clientConn struct {
 
 // outgoing is what an exchange is to send first.
 type outgoing struct {
-	fields   []h3.Field
-	end      bool // no body follows
-	safe     bool // may be sent as early data
-	extended bool // extended CONNECT, which the peer must have allowed
+	fields []h3.Field
+	end    bool // no body follows
+	safe   bool // may be sent as early data
 
 	state outgoingState // the loop's
 
@@ -66,7 +64,6 @@ func newClientConn(ctx context.Context, t *Transport, addr string, lc *loop.Conn
 		l := lc.Loop()
 		c.init(c, l, q, &t.chunks)
 		c.handle = lc
-		c.stopCode = h3.RequestCancelled
 		c.datagramPolicy = cfg.DatagramPolicy
 		if c.h3, err = h3.NewConn(q, t.h3Config()); err == nil {
 			l.SetHandler(q, c)
@@ -142,9 +139,6 @@ func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
 		c.connected, c.opening = true, true
 	}
 	c.handleEvent(now, ev)
-	for e, ok := c.h3.NextEvent(); ok; e, ok = c.h3.NextEvent() {
-		c.handleHTTP(now, e)
-	}
 	if ev.Kind == conn.EventClosed {
 		c.t.forget(c, true)
 		c.failWaiting(&connectionError{ev.Err})
@@ -157,76 +151,23 @@ func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
 // Flush is part of [loop.Handler].
 func (c *clientConn) Flush(time.Time, *conn.Conn) {}
 
+// handleHTTP is part of owner.
 func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
 	switch e.Kind {
 	case h3.EventSettings, h3.EventRequestsAvailable:
 		c.opening = true
 	case h3.EventGoAway:
-		c.goAway(e.ID)
+		// RFC 9114, Section 5.2. The streams of requests that are not processed are
+		// canceled one by one.
+		c.leave()
+		c.t.forget(c, false)
+		c.failWaiting(errGoAway)
 	}
 	if e.Stream == nil {
 		return
 	}
-	x, ok := e.Stream.UserData.(*exchange)
-	if !ok {
-		return
-	}
-	x.mu.Lock()
-	switch e.Kind {
-	case h3.EventFields:
-		c.gotFields(x, e)
-	case h3.EventCanceled:
-		x.peerCanceled()
-	}
-	x.mu.Unlock()
-	c.service(now, x)
-}
-
-// gotFields takes a field section of a response. x is locked.
-func (c *clientConn) gotFields(x *exchange, e h3.Event) {
-	in := &x.in
-	switch {
-	case in.head != nil:
-		x.gotTrailer(e.Fields)
-	case informational(e.Fields) && !e.End:
-		in.infoSize += sectionSize(e.Fields)
-		if in.infoSize > c.t.maxResponseHeaderBytes() {
-			x.cancelLocked(h3.ExcessiveLoad, errors.New("h3http: too many informational responses"))
-			return
-		}
-		in.info = append(in.info, slices.Clone(e.Fields))
-	default:
-		in.head = slices.Clone(e.Fields)
-	}
-	if e.End {
-		x.endIn(io.EOF)
-	}
-	in.cond.Broadcast()
-}
-
-// informational reports whether fields are those of a 1xx response.
-func informational(fields []h3.Field) bool {
-	for _, f := range fields {
-		if f.Name == ":status" {
-			return len(f.Value) == 3 && f.Value[0] == '1'
-		}
-	}
-	return false
-}
-
-// goAway takes a GOAWAY (RFC 9114, Section 5.2): the peer does not process requests
-// from id on.
-func (c *clientConn) goAway(id conn.StreamID) {
-	c.leave()
-	c.t.forget(c, false)
-	c.failWaiting(&unprocessedError{errGoAway})
-	for _, x := range c.active {
-		if x.id >= id {
-			x.mu.Lock()
-			c.over(x)
-			x.mu.Unlock()
-			x.fail(&unprocessedError{errGoAway})
-		}
+	if x, ok := e.Stream.UserData.(*exchange); ok {
+		c.handleStream(now, x, e)
 	}
 }
 
@@ -317,21 +258,15 @@ func (c *clientConn) open(x *exchange) error {
 	if !c.connected && !req.safe {
 		return errNotReady
 	}
-	if req.extended {
-		settings := c.h3.PeerSettings()
-		if settings == nil {
-			return errNotReady
-		}
-		if settings[h3.SettingExtendedConnect] != 1 {
-			return c.refuse(x, errNoExtendedConnect)
-		}
-	}
 	s, err := c.h3.OpenRequest(req.fields, req.end)
-	if errors.Is(err, conn.ErrStreamLimit) {
+	switch {
+	case errors.Is(err, conn.ErrStreamLimit):
 		return conn.ErrStreamLimit
-	}
-	if err != nil {
-		return c.refuse(x, err)
+	case errors.Is(err, h3.ErrNoExtendedConnect) && c.h3.PeerSettings() == nil:
+		return errNotReady
+	case err != nil:
+		c.refuse(x, err)
+		return nil
 	}
 	req.opened, req.early, req.state = true, !c.connected, outgoingOpen
 	x.out.open, x.out.fin, x.out.ended = true, req.end, req.end
@@ -341,10 +276,9 @@ func (c *clientConn) open(x *exchange) error {
 }
 
 // refuse ends x with err. x is locked.
-func (c *clientConn) refuse(x *exchange, err error) error {
+func (c *clientConn) refuse(x *exchange, err error) {
 	c.over(x)
 	x.failLocked(err)
-	return nil
 }
 
 // failWaiting fails the requests that have no stream.

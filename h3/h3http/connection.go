@@ -20,17 +20,17 @@ type connection struct {
 	pool   *chunkPool
 
 	datagramPolicy conn.DatagramPolicy
-	stopCode       h3.ErrorCode // what stops a body of the peer that nobody wants
 
 	// post is Post of the loop. A Post wakes the loop, so there is one under way for
 	// a connection at most, however many exchanges are waiting for it.
-	post func(func(now time.Time)) bool
+	post  func(func(now time.Time)) bool
+	serve func(now time.Time) // serveDirty
 
 	active map[conn.StreamID]*exchange // the loop's: those with a stream
 
 	mu     sync.Mutex
 	dirty  []*exchange // for the loop to look at
-	posted bool        // serve is under way
+	posted bool        // serve was posted, and has not begun
 	err    error       // why the connection has ended
 	spare  []*exchange // the loop's: memory for dirty
 }
@@ -38,6 +38,9 @@ type connection struct {
 // An owner is the connection of a Server or of a Transport. Its methods run on the
 // loop's goroutine.
 type owner interface {
+	// handleHTTP processes an event of HTTP/3.
+	handleHTTP(now time.Time, e h3.Event)
+
 	// service does what x needs: another goroutine has changed it, or an event came.
 	service(now time.Time, x *exchange)
 
@@ -48,6 +51,7 @@ type owner interface {
 func (c *connection) init(o owner, l *loop.Loop, q *conn.Conn, pool *chunkPool) {
 	c.owner, c.quic, c.pool = o, q, pool
 	c.post = l.Post
+	c.serve = c.serveDirty
 	c.handle = l.Conn(q)
 	c.active = make(map[conn.StreamID]*exchange)
 }
@@ -74,9 +78,13 @@ func (c *connection) wake(x *exchange) bool {
 	return true
 }
 
-// serve looks at the exchanges that wait for it.
-func (c *connection) serve(now time.Time) {
+// serveDirty looks at the exchanges that wait for it.
+func (c *connection) serveDirty(now time.Time) {
 	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return
+	}
 	dirty := c.dirty
 	c.dirty = c.spare[:0]
 	c.posted = false
@@ -89,10 +97,11 @@ func (c *connection) serve(now time.Time) {
 		dirty[i] = nil
 	}
 	c.spare = dirty
+	c.handOut(now)
 	c.owner.settle(now)
 }
 
-// bind gives x its stream. x is locked, or new.
+// bind gives x its stream. x is locked, or known to nobody else.
 func (c *connection) bind(x *exchange, s *h3.Stream) {
 	s.UserData = x
 	x.stream, x.id = s, s.ID()
@@ -107,21 +116,37 @@ func (c *connection) release(x *exchange) {
 	delete(c.active, x.id)
 }
 
-// handleEvent passes ev on to HTTP/3, after it has noted what concerns exchanges
-// and HTTP/3 does not report.
+// handleEvent passes ev on to HTTP/3, and then what that makes of it to the owner.
 func (c *connection) handleEvent(now time.Time, ev conn.Event) {
-	if ev.Kind == conn.EventStreamAcked {
-		if x := c.active[ev.Stream.ID()]; x != nil {
-			x.acked = true
-			defer c.owner.service(now, x)
-		}
-	}
 	c.h3.HandleEvent(now, ev)
 	if ev.Kind == conn.EventDatagramWritable {
 		for _, x := range c.active {
 			c.owner.service(now, x)
 		}
 	}
+	c.handOut(now)
+}
+
+// handOut hands out the events of HTTP/3. Reading streams brings them about, too.
+func (c *connection) handOut(now time.Time) {
+	for e, ok := c.h3.NextEvent(); ok; e, ok = c.h3.NextEvent() {
+		c.owner.handleHTTP(now, e)
+	}
+}
+
+// handleStream processes an event of the stream of x.
+func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
+	x.mu.Lock()
+	switch e.Kind {
+	case h3.EventFields:
+		x.gotFields(e)
+	case h3.EventCanceled:
+		x.peerCanceled(e)
+	case h3.EventAcked:
+		x.acked = true
+	}
+	x.mu.Unlock()
+	c.owner.service(now, x)
 }
 
 // closed fails what is left after the end of the connection.

@@ -27,13 +27,15 @@ func streamError(err error) error {
 	if errors.Is(err, conn.ErrEarlyDataRejected) {
 		return &unprocessedError{err}
 	}
-	se, ok := errors.AsType[*conn.StreamError](err)
-	if !ok {
-		return err
+	rejected := false // RFC 9114, Section 4.1.1
+	if broken, ok := errors.AsType[*h3.Error](err); ok {
+		rejected = broken.Code == h3.RequestRejected
+	} else if se, ok := errors.AsType[*conn.StreamError](err); ok {
+		code := h3.ErrorCode(se.Code)
+		rejected = se.Remote && code == h3.RequestRejected
+		err = fmt.Errorf("h3http: stream ended with %v: %w", code, err)
 	}
-	code := h3.ErrorCode(se.Code)
-	err = fmt.Errorf("h3http: stream ended with %v: %w", code, err)
-	if se.Remote && code == h3.RequestRejected { // RFC 9114, Section 4.1.1
+	if rejected {
 		return &unprocessedError{err}
 	}
 	return err
@@ -42,5 +44,4 @@ func streamError(err error) error {
 var (
 	errGoAway            = errors.New("h3http: server is going away")
 	errNoExtendedConnect = errors.New("h3http: server does not support extended CONNECT")
-	errNoBody            = errors.New("h3http: content in a response that cannot have any")
 )

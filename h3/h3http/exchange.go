@@ -56,10 +56,8 @@ type inbound struct {
 	trailer  []h3.Field // before err is io.EOF
 	deadline deadline
 
-	head     []h3.Field   // of a response
-	info     [][]h3.Field // 1xx responses that nobody has looked at yet
-	infoSize int64        // of all 1xx responses so far
-	none     bool         // the response cannot have a body
+	head []h3.Field   // of a response
+	info [][]h3.Field // 1xx responses that nobody has looked at yet
 }
 
 // outbound is what is sent to the peer.

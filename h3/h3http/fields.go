@@ -2,7 +2,6 @@ package h3http
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"net/textproto"
 	"slices"
@@ -14,53 +13,22 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// A messageError says why a message is malformed (RFC 9114, Section 4.1.2).
-type messageError string
-
-func (e messageError) Error() string { return "h3http: malformed message: " + string(e) }
-
-// A section is a field section in the terms of net/http.
+// A section is a header section in the terms of net/http.
 type section struct {
 	method, scheme, authority, path, protocol, status string
 
-	has    pseudo // those that are there
 	header http.Header
 }
 
-// pseudo is a set of pseudo-header fields (RFC 9114, Section 4.3).
-type pseudo uint8
-
-const (
-	pseudoMethod pseudo = 1 << iota
-	pseudoScheme
-	pseudoAuthority
-	pseudoPath
-	pseudoProtocol // RFC 9220
-	pseudoStatus
-
-	inRequest  = pseudoMethod | pseudoScheme | pseudoAuthority | pseudoPath | pseudoProtocol
-	inResponse = pseudoStatus
-	inTrailer  = pseudo(0)
-)
-
-// parseSection checks fields by RFC 9114, Section 4.2 and 4.3, and converts them.
-func parseSection(fields []h3.Field, allowed pseudo) (*section, error) {
+// parseSection converts fields, which package h3 has checked by RFC 9114, Sections 4.2
+// and 4.3.
+func parseSection(fields []h3.Field) *section {
 	s := &section{header: make(http.Header, len(fields))}
 	values := make([]string, 0, len(fields)) // backs the slices of header
-	regular := false
 	for _, f := range fields {
 		if strings.HasPrefix(f.Name, ":") {
-			if regular {
-				return nil, messageError("pseudo-header field after a regular one")
-			}
-			if err := s.setPseudo(f, allowed); err != nil {
-				return nil, err
-			}
+			s.setPseudo(f)
 			continue
-		}
-		regular = true
-		if err := checkField(f); err != nil {
-			return nil, err
 		}
 		key := textproto.CanonicalMIMEHeaderKey(f.Name)
 		switch old := s.header[key]; {
@@ -73,62 +41,24 @@ func parseSection(fields []h3.Field, allowed pseudo) (*section, error) {
 			s.header[key] = append(old, f.Value)
 		}
 	}
-	return s, nil
+	return s
 }
 
-func (s *section) setPseudo(f h3.Field, allowed pseudo) error {
-	var to *string
-	var bit pseudo
+func (s *section) setPseudo(f h3.Field) {
 	switch f.Name {
 	case ":method":
-		to, bit = &s.method, pseudoMethod
+		s.method = f.Value
 	case ":scheme":
-		to, bit = &s.scheme, pseudoScheme
+		s.scheme = f.Value
 	case ":authority":
-		to, bit = &s.authority, pseudoAuthority
+		s.authority = f.Value
 	case ":path":
-		to, bit = &s.path, pseudoPath
+		s.path = f.Value
 	case ":protocol":
-		to, bit = &s.protocol, pseudoProtocol
+		s.protocol = f.Value
 	case ":status":
-		to, bit = &s.status, pseudoStatus
+		s.status = f.Value
 	}
-	switch {
-	case bit&allowed == 0:
-		return messageError("unexpected " + strconv.Quote(f.Name))
-	case bit&s.has != 0:
-		return messageError("repeated " + strconv.Quote(f.Name))
-	case !httpguts.ValidHeaderFieldValue(f.Value):
-		return messageError("invalid value of " + strconv.Quote(f.Name))
-	}
-	*to = f.Value
-	s.has |= bit
-	return nil
-}
-
-// checkField checks a regular field.
-func checkField(f h3.Field) error {
-	if !validName(f.Name) {
-		return messageError("invalid field name " + strconv.Quote(f.Name))
-	}
-	if !httpguts.ValidHeaderFieldValue(f.Value) {
-		return messageError("invalid value of " + strconv.Quote(f.Name))
-	}
-	// RFC 9114, Section 4.2
-	if connectionSpecific(f.Name) || f.Name == "te" && f.Value != "trailers" {
-		return messageError("connection-specific field " + strconv.Quote(f.Name))
-	}
-	return nil
-}
-
-// validName reports whether name is a token without upper-case letters.
-func validName(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; 'A' <= c && c <= 'Z' || !httpguts.IsTokenRune(rune(c)) {
-			return false
-		}
-	}
-	return name != ""
 }
 
 // connectionSpecific reports whether a field has no place in HTTP/3.
@@ -138,15 +68,6 @@ func connectionSpecific(name string) bool {
 		return true
 	}
 	return false
-}
-
-// sectionSize returns the size of a field section as RFC 9114, Section 4.2.2 counts it.
-func sectionSize(fields []h3.Field) int64 {
-	n := int64(0)
-	for _, f := range fields {
-		n += int64(len(f.Name)) + int64(len(f.Value)) + 32
-	}
-	return n
 }
 
 // appendHeader appends the fields of h, sorted, without the connection-specific ones
@@ -182,17 +103,14 @@ func sensitive(name string) bool {
 
 // trailerHeader returns the fields of a trailer section. It leaves out those which
 // must not be in one (RFC 9110, Section 6.5.1).
-func trailerHeader(fields []h3.Field) (http.Header, error) {
-	s, err := parseSection(fields, inTrailer)
-	if err != nil {
-		return nil, err
-	}
-	for key := range s.header {
+func trailerHeader(fields []h3.Field) http.Header {
+	h := parseSection(fields).header
+	for key := range h {
 		if !httpguts.ValidTrailerHeader(key) {
-			delete(s.header, key)
+			delete(h, key)
 		}
 	}
-	return s.header, nil
+	return h
 }
 
 // declaredTrailer takes the Trailer field out of h and returns what it announces,
@@ -217,35 +135,21 @@ func declaredTrailer(h http.Header) http.Header {
 
 // contentLength returns the length that h declares, or -1. It removes repetitions of
 // it (RFC 9110, Section 8.6).
-func contentLength(h http.Header) (int64, error) {
+func contentLength(h http.Header) int64 {
 	values := h["Content-Length"]
 	if len(values) == 0 {
-		return -1, nil
-	}
-	for _, other := range values[1:] {
-		if other != values[0] {
-			return 0, messageError("content-length differs from content-length")
-		}
-	}
-	n, err := strconv.ParseUint(values[0], 10, 63)
-	if err != nil {
-		return 0, messageError("invalid content-length " + strconv.Quote(values[0]))
+		return -1
 	}
 	h["Content-Length"] = values[:1]
-	return int64(n), nil
+	n, err := strconv.ParseInt(values[0], 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
 }
 
 // errLength says that a body was not as long as its content-length.
 var errLength = errors.New("h3http: body does not have its content-length")
-
-// statusCode returns the status code of a response.
-func statusCode(s *section) (int, error) {
-	code, err := strconv.Atoi(s.status)
-	if err != nil || len(s.status) != 3 || code < 100 {
-		return 0, messageError(fmt.Sprintf("status %q", s.status))
-	}
-	return code, nil
-}
 
 // lowerName returns key in lower case, without allocating for the usual ones.
 func lowerName(key string) string {

@@ -26,16 +26,10 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 	if x.dg != nil {
 		x.pumpDatagrams(now)
 	}
-	if !x.out.ended && x.out.err == nil {
-		return false
+	if x.done {
+		x.skipIn()
 	}
-	if x.done && !x.in.ended {
-		if x.skipIn(); !x.in.ended {
-			x.stream.Cancel(x.c.stopCode)
-			x.in.ended = true
-		}
-	}
-	return x.in.ended
+	return (x.out.ended || x.out.err != nil) && (x.in.ended || x.done)
 }
 
 // pump moves bytes both ways between the buffers and the stream, as far as it goes.
@@ -59,10 +53,6 @@ func (x *exchange) pumpIn() {
 		}
 		n, err := x.stream.Read(in.buf.space(x.c.pool))
 		in.buf.commit(n)
-		if in.none && n > 0 {
-			x.cancelLocked(h3.MessageError, errNoBody)
-			return
-		}
 		if err == nil {
 			continue
 		}
@@ -88,29 +78,31 @@ func (x *exchange) inEnded(err error) {
 	x.endIn(err)
 }
 
-// skipIn reads what is there and drops it, so that a body that has arrived whole
-// need not be stopped. x is locked.
+// skipIn reads what is there and drops it: the end of a body that has arrived whole
+// counts as read, and the body need not be stopped. x is locked.
 func (x *exchange) skipIn() {
 	x.in.buf.reset(x.c.pool)
 	for !x.in.ended {
 		b, err := x.stream.Peek(1)
 		x.stream.Discard(len(b))
-		if err == nil || len(b) > 0 {
-			continue
-		}
-		if errors.Is(err, conn.ErrWouldBlock) {
+		switch {
+		case len(b) > 0:
+		case errors.Is(err, conn.ErrWouldBlock):
 			return
+		default:
+			x.endIn(err)
 		}
-		x.endIn(err)
 	}
 }
 
 // pumpOut writes to the stream what it takes. x is locked.
 func (x *exchange) pumpOut() {
 	out := &x.out
-	if err := x.pumpSections(); err != nil {
-		x.outFailed(err)
-		return
+	for len(out.sections) > 0 && out.err == nil {
+		if !x.sendSection(out.sections[0]) {
+			return
+		}
+		out.sections = out.sections[1:]
 	}
 	if !out.open || out.ended || out.err != nil {
 		return
@@ -118,49 +110,63 @@ func (x *exchange) pumpOut() {
 	for out.buf.n > 0 {
 		n, err := x.stream.Write(out.buf.peek())
 		out.buf.discard(x.c.pool, n)
-		if errors.Is(err, conn.ErrWouldBlock) {
-			break // an EventWritable follows
-		}
-		if err != nil {
-			x.outFailed(err)
-			return
+		if !x.sent(err) {
+			break
 		}
 	}
 	if out.buf.n <= sendBuffer/2 {
 		out.cond.Broadcast()
 	}
-	if out.buf.n > 0 || !out.fin {
+	if out.buf.n > 0 || !out.fin || out.err != nil {
 		return
 	}
-	var err error
 	if len(out.trailer) > 0 {
-		err = x.stream.SendFields(out.trailer, true)
-	} else {
-		err = x.stream.CloseWrite()
-	}
-	if err != nil {
-		x.outFailed(err)
-		return
-	}
-	x.outEnded()
-}
-
-// pumpSections sends the header sections, and with the last one the end if nothing
-// else is to come.
-func (x *exchange) pumpSections() error {
-	out := &x.out
-	for i, fields := range out.sections {
-		last := i == len(out.sections)-1
-		end := last && out.open && out.fin && out.buf.n == 0 && len(out.trailer) == 0
-		if err := x.stream.SendFields(fields, end); err != nil {
-			return err
-		}
-		if end {
+		if x.sent(x.stream.SendFields(out.trailer, true)) {
 			x.outEnded()
 		}
+	} else if x.sent(x.stream.CloseWrite()) {
+		x.outEnded()
 	}
-	out.sections = nil
-	return nil
+}
+
+// sendSection sends the next header section, and with it the end if nothing else is to
+// come. It reports whether the section was sent.
+func (x *exchange) sendSection(fields []h3.Field) bool {
+	out := &x.out
+	end := out.open && len(out.sections) == 1 && out.fin && out.buf.n == 0 && len(out.trailer) == 0
+	if !x.sent(x.stream.SendFields(fields, end)) {
+		return false
+	}
+	if end {
+		x.outEnded()
+	}
+	return true
+}
+
+// sent processes the error of sending, and reports whether there was none.
+func (x *exchange) sent(err error) bool {
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, conn.ErrWouldBlock):
+		// An EventWritable follows.
+	case stopped(err):
+		// Nothing more can be sent. What the peer sends may go on: it may have enough
+		// of the request and still answer.
+		err = streamError(err)
+		x.endOut(err)
+		x.failed(err)
+	default:
+		// These fields cannot be sent, so that the message will not be complete.
+		x.cancelLocked(h3.InternalError, err)
+	}
+	return false
+}
+
+// stopped reports whether err means that a stream takes no more.
+func stopped(err error) bool {
+	_, ok := errors.AsType[*conn.StreamError](err)
+	return ok || errors.Is(err, conn.ErrClosed)
 }
 
 // outEnded notes that the stream has all that there is to send.
@@ -169,30 +175,54 @@ func (x *exchange) outEnded() {
 	x.out.deadline.stop()
 }
 
-// outFailed notes that nothing more can be sent. What the peer sends may go on: it
-// may have enough of the request and still answer.
-func (x *exchange) outFailed(err error) {
-	err = streamError(err)
-	x.endOut(err)
-	x.failed(err)
+// gotFields takes a field section: the trailers, or of a Transport before that the
+// header sections. x is locked.
+func (x *exchange) gotFields(e h3.Event) {
+	in := &x.in
+	fields := slices.Clone(e.Fields)
+	switch {
+	case x.req == nil || in.head != nil:
+		in.trailer = fields
+	case informational(fields):
+		in.info = append(in.info, fields)
+	default:
+		in.head = fields
+	}
+	if e.End {
+		x.endIn(io.EOF)
+	}
+	x.broadcast()
 }
 
-// peerCanceled notes that the peer has reset its direction, stopped ours, or both:
-// asking the stream tells which. x is locked.
-func (x *exchange) peerCanceled() {
+// informational reports whether fields are those of a 1xx response.
+func informational(fields []h3.Field) bool {
+	for _, f := range fields {
+		if f.Name == ":status" {
+			return f.Value[0] == '1'
+		}
+	}
+	return false
+}
+
+// peerCanceled notes that the peer has reset its direction, stopped ours, or both, or
+// that it broke a rule of messages. x is locked.
+func (x *exchange) peerCanceled(e h3.Event) {
+	if e.Err != nil {
+		err := streamError(e.Err)
+		x.in.buf.reset(x.c.pool)
+		x.endIn(err)
+		x.endOut(err)
+		x.failed(err)
+		return
+	}
+	// Asking the stream tells which direction it is.
 	if !x.in.ended {
 		x.in.stalled = false
 		x.in.limit = max(x.in.limit, x.in.buf.n+chunkSize)
 		x.pumpIn()
 	}
 	if !x.out.ended && x.out.err == nil {
-		if _, err := x.stream.Write(nil); err != nil && !errors.Is(err, conn.ErrWouldBlock) {
-			x.outFailed(err)
-		}
+		_, err := x.stream.Write(nil)
+		x.sent(err)
 	}
-}
-
-// gotTrailer takes the trailer section of the peer, after which nothing follows.
-func (x *exchange) gotTrailer(fields []h3.Field) {
-	x.in.trailer = slices.Clone(fields)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"strconv"
 
 	"github.com/lazoquic/lazo/h3"
 )
@@ -77,13 +78,9 @@ func (c *call) do() (*http.Response, error) {
 func (c *call) send(cc *clientConn) *exchange {
 	x := newExchange(&cc.connection)
 	x.req = &outgoing{
-		fields:   c.fields,
-		end:      c.body == nil && c.r.Method != http.MethodConnect,
-		safe:     !c.late && safeMethod(c.r.Method) && c.body == nil,
-		extended: c.r.Header[":protocol"] != nil,
-	}
-	if c.r.Method == http.MethodHead {
-		x.in.none = true
+		fields: c.fields,
+		end:    c.body == nil && c.r.Method != http.MethodConnect,
+		safe:   !c.late && safeMethod(c.r.Method) && c.body == nil,
 	}
 	x.watch(c.r.Context())
 	if !cc.wake(x) {
@@ -155,21 +152,15 @@ func (c *call) receive(cc *clientConn, x *exchange) (*http.Response, error) {
 	if c.trace != nil && c.trace.GotFirstResponseByte != nil {
 		c.trace.GotFirstResponseByte()
 	}
-	resp, err := newResponse(c.r, head)
-	if err == nil {
-		resp.Request = c.r.WithContext(context.WithValue(c.r.Context(), connKey{}, cc.handle))
-		resp.TLS = cc.tlsState()
-		if c.connect && resp.StatusCode/100 == 2 {
-			x.unwatch()
-			c.stream = newStream(x)
-			return resp, nil
-		}
-		err = c.setBody(resp, x, u)
+	resp := newResponse(head)
+	resp.Request = c.r.WithContext(context.WithValue(c.r.Context(), connKey{}, cc.handle))
+	resp.TLS = cc.tlsState()
+	if c.connect && resp.StatusCode/100 == 2 {
+		x.unwatch()
+		c.stream = newStream(x)
+		return resp, nil
 	}
-	if err != nil {
-		x.cancel(h3.MessageError, err)
-		return nil, err
-	}
+	c.setBody(resp, x, u)
 	return resp, nil
 }
 
@@ -193,7 +184,7 @@ func (c *call) waitHead(x *exchange, u *upload) ([]h3.Field, error) {
 		head, info, err := x.nextHead()
 		for _, fields := range info {
 			if err := c.gotInfo(fields, u); err != nil {
-				x.cancel(h3.MessageError, err)
+				x.cancel(h3.RequestCancelled, err)
 				return nil, err
 			}
 		}
@@ -216,7 +207,7 @@ func (x *exchange) nextHead() (head []h3.Field, info [][]h3.Field, err error) {
 		case in.head != nil:
 			return in.head, info, nil
 		case in.err == io.EOF:
-			return nil, info, messageError("no response before the end of the stream")
+			return nil, info, io.ErrUnexpectedEOF
 		case in.err != nil:
 			return nil, info, in.err
 		case info != nil:
@@ -228,17 +219,8 @@ func (x *exchange) nextHead() (head []h3.Field, info [][]h3.Field, err error) {
 
 // gotInfo reports an informational response.
 func (c *call) gotInfo(fields []h3.Field, u *upload) error {
-	s, err := parseSection(fields, inResponse)
-	if err != nil {
-		return err
-	}
-	code, err := statusCode(s)
-	if err != nil {
-		return err
-	}
-	if code == http.StatusSwitchingProtocols { // RFC 9114, Section 4.5
-		return messageError("status 101")
-	}
+	s := parseSection(fields)
+	code, _ := strconv.Atoi(s.status) // three digits
 	if code == http.StatusContinue {
 		if c.trace != nil && c.trace.Got100Continue != nil {
 			c.trace.Got100Continue()

@@ -53,7 +53,7 @@ func (c *serverConn) baseContext() context.Context {
 
 func (c *serverConn) serveRequest(a *arrival) {
 	x := a.x
-	r, err := newRequest(a.fields, a.end)
+	r, err := newRequest(a.fields)
 	if err != nil {
 		x.cancel(h3.MessageError, err)
 		x.finish()
@@ -66,8 +66,10 @@ func (c *serverConn) serveRequest(a *arrival) {
 		x: x, req: r, logger: c.s.logger(), header: make(http.Header),
 		drain: func() { c.post(c.drain) },
 	}
-	if !a.end {
-		b := newBody(x, r.ContentLength, &r.Trailer)
+	if a.end {
+		r.ContentLength = 0
+	} else {
+		b := &body{x: x, trailer: &r.Trailer}
 		if takeExpect(r.Header) {
 			b.expect = func() { x.sendFields(statusField(http.StatusContinue), false, true) }
 		}
@@ -76,11 +78,6 @@ func (c *serverConn) serveRequest(a *arrival) {
 	r.RemoteAddr = a.remote
 	r.TLS = a.tls
 	r = r.WithContext(ctx)
-	if sectionSize(a.fields) > int64(c.s.maxHeaderBytes()) {
-		http.Error(w, "request header section too large", http.StatusRequestHeaderFieldsTooLarge)
-		w.finish()
-		return
-	}
 	c.callHandler(w, r)
 }
 

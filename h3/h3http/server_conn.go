@@ -20,7 +20,6 @@ type serverConn struct {
 	connection
 	s     *Server
 	local netip.AddrPort
-	timer connTimer
 
 	baseOnce sync.Once
 	base     context.Context // of all requests: see baseContext
@@ -31,7 +30,13 @@ type serverConn struct {
 	tls        *tls.ConnectionState // after the handshake
 	remote     netip.AddrPort
 	remoteText string // remote as a string
-	draining   bool
+	draining   bool   // GOAWAY was sent
+
+	// Times at which something is due; zero for never. See settle.
+	headerTimeout, idleTimeout time.Duration
+	idleAt                     time.Time // to end the connection since nobody uses it
+	lingerAt                   time.Time // to close it, after GOAWAY
+	timerAt                    time.Time // what the timer of the connection was set to last
 }
 
 func newServerConn(s *Server, l *loop.Loop, q *conn.Conn) (*serverConn, error) {
@@ -40,12 +45,12 @@ func newServerConn(s *Server, l *loop.Loop, q *conn.Conn) (*serverConn, error) {
 		c.local = l.Group().LocalAddr()
 	}
 	c.init(c, l, q, &s.chunks)
-	c.stopCode = h3.NoError // RFC 9114, Section 4.1
 	if s.QUICConfig != nil {
 		c.datagramPolicy = s.QUICConfig.DatagramPolicy
 	}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
-	c.timer.init(s)
+	c.headerTimeout = timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
+	c.idleTimeout = timeout(s.IdleTimeout, defaultIdleTimeout)
 	var err error
 	c.h3, err = h3.NewConn(q, s.h3Config())
 	return c, err
@@ -53,16 +58,7 @@ func newServerConn(s *Server, l *loop.Loop, q *conn.Conn) (*serverConn, error) {
 
 // HandleEvent is part of [loop.Handler].
 func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
-	if !c.draining { // what is opened after a GOAWAY is rejected
-		c.timer.observe(now, ev)
-	}
-	if ev.Kind == conn.EventTimer {
-		c.timeout(now)
-	}
 	c.handleEvent(now, ev)
-	for e, ok := c.h3.NextEvent(); ok; e, ok = c.h3.NextEvent() {
-		c.handleHTTP(now, e)
-	}
 	if ev.Kind == conn.EventClosed {
 		c.closed(&connectionError{ev.Err})
 		c.end(ev.Err)
@@ -75,36 +71,22 @@ func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
 // Flush is part of [loop.Handler].
 func (c *serverConn) Flush(time.Time, *conn.Conn) {}
 
+// handleHTTP is part of owner.
 func (c *serverConn) handleHTTP(now time.Time, e h3.Event) {
 	if e.Stream == nil {
 		return
 	}
-	x, ok := e.Stream.UserData.(*exchange)
-	if !ok {
-		if e.Kind == h3.EventFields {
-			c.start(e)
-		} else if e.Kind == h3.EventCanceled {
-			c.timer.gotHeader(e.Stream.ID())
-			e.Stream.Release()
-		}
-		return
+	if x, ok := e.Stream.UserData.(*exchange); ok {
+		c.handleStream(now, x, e)
+	} else if e.Kind == h3.EventFields {
+		c.start(e)
 	}
-	x.mu.Lock()
-	switch e.Kind {
-	case h3.EventFields:
-		x.gotTrailer(e.Fields)
-	case h3.EventCanceled:
-		x.peerCanceled()
-	}
-	x.mu.Unlock()
-	c.service(now, x)
 }
 
 // start starts the goroutine of a request.
 func (c *serverConn) start(e h3.Event) {
 	x := newExchange(&c.connection)
 	c.bind(x, e.Stream)
-	c.timer.gotHeader(x.id)
 	if e.End {
 		x.endIn(io.EOF)
 	}
@@ -152,29 +134,44 @@ func (c *serverConn) service(now time.Time, x *exchange) {
 	}
 }
 
-// settle is part of owner.
+// settle is part of owner. It does what is due, and sets the timer for what will be.
 func (c *serverConn) settle(now time.Time) {
-	c.timer.busy(now, len(c.active) > 0)
-	if c.draining && len(c.active) == 0 && c.timer.waiting() == 0 {
-		c.timer.linger(now, c.quic.Stats().SmoothedRTT)
+	var oldest time.Time // of the requests whose header section has not come
+	if c.headerTimeout > 0 {
+		oldest = c.h3.ExpireRequests(now.Add(-c.headerTimeout))
+		c.handOut(now)
 	}
-	if at := c.timer.arm(); !at.IsZero() {
-		c.quic.SetTimer(at)
+	busy := len(c.active) > 0 || !oldest.IsZero()
+	switch {
+	case busy:
+		c.idleAt, c.lingerAt = time.Time{}, time.Time{}
+	case c.draining && c.lingerAt.IsZero():
+		c.lingerAt = now.Add(lingerTime(c.quic.Stats().SmoothedRTT))
+	case c.idleAt.IsZero() && c.idleTimeout > 0 && !c.draining:
+		c.idleAt = now.Add(c.idleTimeout)
+	}
+	switch {
+	case due(c.lingerAt, now):
+		c.quic.Close(uint64(h3.NoError), "")
+	case due(c.idleAt, now):
+		c.drain(now)
+	default:
+		c.setTimer(now, oldest)
 	}
 }
 
-// timeout runs when the timer of the connection fires.
-func (c *serverConn) timeout(now time.Time) {
-	switch c.timer.expired(now) {
-	case expiredHeader:
-		// A client that does not complete its request for so long means no good,
-		// and a stream without a request can be given back to nobody.
-		c.quic.Close(uint64(h3.ExcessiveLoad), "header section took too long")
-	case expiredIdle:
-		c.drain(now)
-	case expiredLinger:
-		c.quic.Close(uint64(h3.NoError), "")
+// setTimer sets the timer of the connection to what is due first. What moved back is
+// left to fire early: then nothing is due, and settle comes back here.
+func (c *serverConn) setTimer(now, oldest time.Time) {
+	at := earlier(c.idleAt, c.lingerAt)
+	if !oldest.IsZero() {
+		at = earlier(at, oldest.Add(c.headerTimeout))
 	}
+	if at.IsZero() || c.timerAt.After(now) && !at.Before(c.timerAt) {
+		return
+	}
+	c.timerAt = at
+	c.quic.SetTimer(at)
 }
 
 // drain announces that no more requests are taken (RFC 9114, Section 5.2), and
@@ -183,9 +180,10 @@ func (c *serverConn) drain(now time.Time) {
 	if c.draining {
 		return
 	}
-	c.draining = true
+	c.draining, c.idleAt = true, time.Time{}
 	if err := c.h3.GoAway(); err != nil {
 		c.quic.Close(uint64(h3.NoError), "")
+		return
 	}
 	c.settle(now)
 }

@@ -31,9 +31,7 @@ type upload struct {
 
 // startBody starts to send the body of the request, which has a stream now.
 func (c *call) startBody(x *exchange) *upload {
-	if c.trace != nil && c.trace.WroteHeaders != nil {
-		c.trace.WroteHeaders()
-	}
+	c.wroteHeaders()
 	if c.body == nil {
 		wroteRequest(c.trace, nil)
 		return nil
@@ -55,6 +53,21 @@ func (c *call) startBody(x *exchange) *upload {
 	})
 	go u.run()
 	return u
+}
+
+// wroteHeaders tells the trace what was sent.
+func (c *call) wroteHeaders() {
+	if c.trace == nil {
+		return
+	}
+	if f := c.trace.WroteHeaderField; f != nil {
+		for _, field := range c.fields {
+			f(field.Name, []string{field.Value})
+		}
+	}
+	if f := c.trace.WroteHeaders; f != nil {
+		f()
+	}
 }
 
 func wroteRequest(trace *httptrace.ClientTrace, err error) {

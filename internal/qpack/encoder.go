@@ -38,3 +38,9 @@ func (e *Encoder) End(b []byte) []byte {
 	return append(b, e.lines...)
 }
 
+
+// SetLimits sets what the peer's settings allow.
+func (e *Encoder) SetLimits(capacity, blocked uint64) {}
+
+// Instructions returns what is to be sent on the encoder stream, and forgets it.
+func (e *Encoder) Instructions() []byte { return nil }

@@ -1,0 +1,234 @@
+package conn
+
+import "time"
+
+// bbrBounds is how congestion bounds the model. The long-term bound remembers
+// what was too much in the last probes; the short-term ones follow each round
+// with losses, until the next probe (draft-ietf-ccwg-bbr, Section 4.5.10).
+type bbrBounds struct {
+	inflightLong  uint64
+	bwShort       uint64
+	inflightShort uint64
+
+	// Maxima of this round trip, which is counted from the first loss on.
+	bwLatest           uint64
+	inflightLatest     uint64
+	lossRoundDelivered uint64
+	lossRoundStart     bool
+	lossInRound        bool
+	lossRuns           int // runs of loss detection in this round
+
+	lost       uint64 // bytes, in total; marks included
+	recovery   recoveryPeriod
+	recovering bool
+	priorCwnd  uint64 // before recovery or ProbeRTT
+	undo       bbrUndo
+}
+
+// bbrUndo is what a loss changed, should it turn out to be spurious.
+type bbrUndo struct {
+	state         bbrState // that the loss ended, if left
+	left          bool
+	bwShort       uint64
+	inflightShort uint64
+	inflightLong  uint64
+}
+
+// lostSince returns how much was lost since p was sent.
+func (b *bbr) lostSince(p *Sent) uint64 { return b.lost - min(p.State[0], b.lost) }
+
+// OnLoss notes a loss, and ends a probe for bandwidth that lost too much
+// (Section 4.5.10.2).
+func (b *bbr) OnLoss(l *Loss) {
+	if l.Largest == nil {
+		return
+	}
+	b.noteLoss(l.Now, l.Largest, l.Bytes)
+	b.recovery.lost(l)
+	b.checkInflight(l.Largest)
+	if l.Persistent { // RFC 9002, Section 7.6.2
+		b.saveCwnd()
+		b.cwnd = 2 * b.mtu
+	}
+}
+
+// onMarks treats the packets that a router marked as lost ones.
+func (b *bbr) onMarks(a *Ack) {
+	b.noteLoss(a.Now, a.Largest, min(a.CE, maxWindow/b.mtu)*b.mtu)
+	b.recovery.final = true
+	b.checkInflight(a.Largest)
+}
+
+// noteLoss counts bytes that were lost, p the last of them.
+func (b *bbr) noteLoss(now time.Time, p *Sent, bytes uint64) {
+	b.lost += min(bytes, maxWindow)
+	if !b.recovery.covers(p) {
+		b.saveCwnd()
+		b.recovery.begin(now)
+		b.recovering = true
+		b.undo = bbrUndo{bwShort: b.bwShort, inflightShort: b.inflightShort, inflightLong: b.inflightLong}
+	}
+	if !b.lossInRound {
+		b.lossRoundDelivered = b.delivered
+	}
+	b.lossInRound = true
+	b.lossRuns++
+}
+
+// checkInflight lowers the long-term bound if p, sent while probing, shows that
+// too much was in flight.
+func (b *bbr) checkInflight(p *Sent) {
+	if !b.probeSample {
+		return
+	}
+	s := &bbrSample{
+		now:        p.Now,
+		txInFlight: min(p.InFlight, maxWindow),
+		lost:       b.lostSince(p),
+		appLimited: p.AppLimited,
+	}
+	if !b.tooHigh(s) {
+		return
+	}
+	s.txInFlight = s.inflightAtLoss(p.Bytes)
+	b.inflightTooHigh(s)
+}
+
+// tooHigh reports whether the loss rate was above the threshold by more than two
+// standard deviations of the number of packets that the threshold stands for.
+// Without that allowance a few packets lost by chance end most probes of a path
+// whose random loss is near the threshold, each lowering the bound some more.
+func (b *bbr) tooHigh(s *bbrSample) bool {
+	expected := bbrLossThreshold * float64(s.txInFlight)
+	over := float64(s.lost) - expected
+	return over > 0 && over*over > 2*2*expected*float64(b.mtu)
+}
+
+// inflightAtLoss estimates at which amount in flight the losses crossed the
+// threshold, for the lost packet of the given size.
+func (s *bbrSample) inflightAtLoss(size uint64) uint64 {
+	before := float64(s.txInFlight - min(size, s.txInFlight))
+	lostBefore := float64(s.lost - min(size, s.lost))
+	prefix := (bbrLossThreshold*before - lostBefore) / (1 - bbrLossThreshold)
+	return uint64(max(before+prefix, 0))
+}
+
+// inflightTooHigh ends a probe, once.
+func (b *bbr) inflightTooHigh(s *bbrSample) {
+	b.prevProbeTooHigh = true
+	b.probeSample = false
+	if !s.appLimited {
+		b.inflightLong = max(s.txInFlight, b.targetInflight()*bbrBeta/100)
+	}
+	if b.state == bbrUp {
+		b.undo.state, b.undo.left = bbrUp, true
+		b.startDown(s.now)
+	}
+}
+
+// updateLatest takes the signals of this round.
+func (b *bbr) updateLatest(s *bbrSample) {
+	b.lossRoundStart = false
+	b.bwLatest = max(b.bwLatest, s.rate)
+	b.inflightLatest = max(b.inflightLatest, s.delivered)
+	if s.priorDelivered >= b.lossRoundDelivered {
+		b.lossRoundDelivered = b.delivered
+		b.lossRoundStart = true
+	}
+}
+
+// advanceLatest begins the next round's maxima.
+func (b *bbr) advanceLatest(s *bbrSample) {
+	if b.lossRoundStart {
+		b.bwLatest = s.rate
+		b.inflightLatest = s.delivered
+		b.lossInRound = false
+		b.lossRuns = 0
+	}
+}
+
+func (b *bbr) resetCongestionSignals() {
+	b.lossInRound = false
+	b.lossRuns = 0
+	b.bwLatest = 0
+	b.inflightLatest = 0
+}
+
+// adaptShortTerm follows the delivery process once a round with losses, unless
+// the flow is probing (Section 4.5.10.3).
+func (b *bbr) adaptShortTerm() {
+	if !b.lossRoundStart || !b.lossInRound || b.state.accelerates() {
+		return
+	}
+	if b.bwShort == bbrUnbounded {
+		b.bwShort = b.maxBW()
+	}
+	if b.inflightShort == bbrUnbounded {
+		b.inflightShort = b.cwnd
+	}
+	// What was not sent for the pacing margin was not lost either.
+	latest := mulDiv(b.bwLatest, 100, 100-bbrPacingMargin)
+	b.bwShort = max(latest, mulDiv(b.bwShort, bbrBeta, 100))
+	b.inflightShort = max(b.inflightLatest, mulDiv(b.inflightShort, bbrBeta, 100))
+}
+
+func (b *bbr) resetShortTerm() {
+	b.bwShort = bbrUnbounded
+	b.inflightShort = bbrUnbounded
+}
+
+// inflightWithHeadroom leaves room in the path for other flows.
+func (b *bbr) inflightWithHeadroom() uint64 {
+	if b.inflightLong == bbrUnbounded {
+		return bbrUnbounded
+	}
+	headroom := max(b.mtu, b.inflightLong*bbrHeadroom/100)
+	return max(b.inflightLong-min(headroom, b.inflightLong), b.minPipe())
+}
+
+// saveCwnd remembers the window before recovery or ProbeRTT lower it.
+func (b *bbr) saveCwnd() {
+	if !b.recovering && b.state != bbrProbeRTT {
+		b.priorCwnd = b.cwnd
+	} else {
+		b.priorCwnd = max(b.priorCwnd, b.cwnd)
+	}
+}
+
+func (b *bbr) restoreCwnd() { b.cwnd = max(b.cwnd, b.priorCwnd) }
+
+// leaveRecovery restores the window when a packet sent after the loss arrived.
+func (b *bbr) leaveRecovery(a *Ack) {
+	if b.recovering && !b.recovery.covers(a.Largest) {
+		b.recovering = false
+		b.restoreCwnd()
+	}
+}
+
+// OnSpurious undoes what the last losses changed, once all of them have arrived
+// (Section 4.5.11).
+func (b *bbr) OnSpurious(l *Loss) {
+	if !b.recovery.spurious(l) {
+		return
+	}
+	b.recovering = false
+	b.restoreCwnd()
+	b.lossInRound = false
+	b.resetFullBW(0)
+	b.bwShort = max(b.bwShort, b.undo.bwShort)
+	b.inflightShort = max(b.inflightShort, b.undo.inflightShort)
+	b.inflightLong = max(b.inflightLong, b.undo.inflightLong)
+	if !b.undo.left {
+		return
+	}
+	b.undo.left = false
+	switch {
+	case b.undo.state == bbrStartup && b.state != bbrStartup:
+		b.fullBWReached = false
+		if b.state != bbrProbeRTT {
+			b.state = bbrStartup
+		}
+	case b.undo.state == bbrUp && b.state.probesBW() && b.state != bbrUp:
+		b.startRefill()
+	}
+}

@@ -1,0 +1,127 @@
+// Command byhand is an echo server over QUIC whose loop is written by hand, on a
+// net.UDPConn and package conn alone. It shows what package loop does, without what
+// makes that fast: batches, segmentation offload, and sleeping in less than a
+// millisecond.
+//
+//	byhand -addr 127.0.0.1:4434 -alpn echo
+package main
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:4434", "UDP address to serve on")
+	alpn := flag.String("alpn", "echo", "application protocol (ALPN) to accept")
+	flag.Parse()
+	laddr, err := net.ResolveUDPAddr("udp", *addr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	sock, err := net.ListenUDP("udp", laddr)
+	if err != nil {
+		log.Fatal(err)
+	}
+	e, err := newEndpoint(*alpn)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("echo on %v, ALPN %q\n", sock.LocalAddr(), *alpn)
+	log.Fatal(serve(sock, e))
+}
+
+// newEndpoint makes the state machine. All it needs is a certificate and randomness.
+func newEndpoint(alpn string) (*conn.Endpoint, error) {
+	cert, err := selfSigned()
+	if err != nil {
+		return nil, err
+	}
+	return conn.NewEndpoint(&conn.EndpointConfig{
+		Rand: rand.Reader,
+		Server: &conn.Config{
+			TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{alpn}},
+		},
+	})
+}
+
+// serve is the loop: datagrams and the time go in, events and datagrams come out. One
+// goroutine does it all, so there is no lock anywhere. It ends with the socket.
+func serve(sock *net.UDPConn, e *conn.Endpoint) error {
+	defer e.Close()
+	in, out := make([]byte, 65536), make([]byte, 65536)
+	for {
+		// 1. Sleep until a datagram comes or a timer is due.
+		sock.SetReadDeadline(deadline(e.Timeout()))
+		n, from, err := sock.ReadFromUDPAddrPort(in)
+		now := time.Now() // read once a turn: time is a parameter like any other
+		switch {
+		case err == nil:
+			// 2. Feed it. What is not QUIC, or not for us, is counted and dropped.
+			e.Receive(now, conn.Datagram{Data: in[:n], Remote: from})
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		}
+		e.HandleTimeout(now)
+
+		// 3. React to what happened. Events are edge-triggered: see echo.
+		for ev, ok := e.NextEvent(); ok; ev, ok = e.NextEvent() {
+			switch ev.Kind {
+			case conn.EventStreamReadable, conn.EventStreamWritable:
+				echo(ev.Stream)
+			case conn.EventStreamReset, conn.EventStreamStopped:
+				ev.Stream.Release() // the peer gave up: so do we
+			case conn.EventClosed:
+				log.Printf("%v closed: %v", ev.Conn.ID(), ev.Err)
+			}
+		}
+
+		// 4. Send whatever all of this brought about. One segment at a time, because
+		// this socket does not use GSO.
+		for b, ok := e.Transmit(now, out, 1); ok; b, ok = e.Transmit(now, out, 1) {
+			if _, err := sock.WriteToUDPAddrPort(out[:b.N], b.Remote); err != nil {
+				log.Print(err) // a lost datagram is nothing that QUIC cannot cope with
+			}
+		}
+	}
+}
+
+// deadline returns until when to wait for a datagram, given the next timer; the zero
+// Time is for ever. A deadline in the past would not even look at the socket, so that a
+// busy sender would never see its acknowledgements.
+func deadline(timer time.Time) time.Time {
+	if soon := time.Now().Add(50 * time.Microsecond); !timer.IsZero() && timer.Before(soon) {
+		return soon
+	}
+	return timer
+}
+
+// echo writes what a stream brings back to it. It needs no buffer: what cannot be
+// written now is not consumed, stays in the stream, and takes up its flow control
+// window, which makes the peer wait.
+func echo(s *conn.Stream) {
+	for {
+		b, err := s.Peek(1)
+		if len(b) == 0 {
+			if !errors.Is(err, conn.ErrWouldBlock) { // io.EOF
+				s.CloseWrite()
+				s.Release() // what was written still arrives
+			}
+			return // EventStreamReadable follows if there is more to come
+		}
+		n, err := s.Write(b)
+		s.Discard(n)
+		if err != nil {
+			return // EventStreamWritable follows
+		}
+	}
+}

@@ -1,0 +1,147 @@
+// Command h3server is an HTTP/3 server to look at and to play with.
+//
+//	h3server [-addr HOST:PORT] [-cert FILE -key FILE] [-root DIR] [-retry] [-cc NAME] [-loops N]
+//
+// Without -cert and -key it makes itself a certificate, and prints command lines that
+// trust it. If the environment has SSLKEYLOGFILE, it logs the keys of its connections
+// there, for Wireshark.
+//
+//	GET /          a page about the connection that it came on
+//	GET /bytes/N   N bytes
+//	POST /echo     the body back, while it comes
+//	GET /headers   the header fields of the request, as JSON
+//
+// Other paths are files under the directory of -root.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "h3server:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	addr      string
+	cert, key string
+	root      string
+	retry     bool
+	cc        string
+	loops     int
+}
+
+func parseFlags(args []string, stderr io.Writer) (*options, error) {
+	var o options
+	fs := flag.NewFlagSet("h3server", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.StringVar(&o.addr, "addr", "127.0.0.1:4433", "UDP `address` to serve on")
+	fs.StringVar(&o.cert, "cert", "", "certificate chain, a PEM `file`; default is to make one")
+	fs.StringVar(&o.key, "key", "", "its private key, a PEM `file`")
+	fs.StringVar(&o.root, "root", "", "serve the files of a `directory`")
+	fs.BoolVar(&o.retry, "retry", false, "validate the address of each client by a Retry packet")
+	fs.StringVar(&o.cc, "cc", "cubic", "congestion controller: newreno, cubic or bbr")
+	fs.IntVar(&o.loops, "loops", runtime.GOMAXPROCS(0), "how many loops, each with a core and a socket")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case fs.NArg() > 0:
+		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	case (o.cert == "") != (o.key == ""):
+		return nil, errors.New("-cert and -key go together")
+	case o.loops < 1:
+		return nil, errors.New("-loops must be at least 1")
+	}
+	return &o, nil
+}
+
+// run serves until ctx is done, and then ends gracefully.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parseFlags(args, stderr)
+	if err != nil {
+		return err
+	}
+	cc, err := controller(o.cc)
+	if err != nil {
+		return err
+	}
+	cert, err := certificate(o)
+	if err != nil {
+		return err
+	}
+	tlsConfig := &tls.Config{Certificates: []tls.Certificate{cert}}
+	if name := os.Getenv("SSLKEYLOGFILE"); name != "" {
+		f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		tlsConfig.KeyLogWriter = f
+	}
+	srv := &h3http.Server{
+		Handler:    newHandler(o.root),
+		TLSConfig:  tlsConfig,
+		QUICConfig: &conn.Config{Congestion: cc},
+	}
+	cfg := srv.LoopConfig()
+	if o.retry {
+		cfg.Endpoint.Admit = func(conn.Initial) conn.Admission { return conn.Retry }
+	}
+	g, err := loop.Listen("udp", o.addr, o.loops, cfg)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	if err := printHints(stdout, g.LocalAddr(), cert, o.cert == ""); err != nil {
+		return err
+	}
+
+	failed := make(chan error, 1)
+	go func() { failed <- g.Wait() }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	fmt.Fprintln(stdout, "shutting down")
+	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return srv.Shutdown(grace)
+}
+
+// controller returns the congestion controller of a name.
+func controller(name string) (func(conn.ControllerParams) conn.Controller, error) {
+	switch name {
+	case "newreno":
+		return conn.NewReno, nil
+	case "cubic":
+		return conn.NewCubic, nil
+	case "bbr":
+		return conn.NewBBR, nil
+	}
+	return nil, fmt.Errorf("unknown congestion controller %q", name)
+}

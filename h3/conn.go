@@ -1,0 +1,294 @@
+package h3
+
+import (
+	"errors"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/dgram"
+	"github.com/lazoquic/lazo/internal/qpack"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A Conn is the HTTP/3 state of one connection, of either side. It belongs to the
+// goroutine that drives the connection.
+//
+// When the peer breaks a rule of the connection, the Conn closes it with the
+// [ErrorCode] that the RFC names; [EventClosed] follows.
+type Conn struct {
+	q      *conn.Conn
+	cfg    Config
+	server bool
+	err    *Error    // the rule that the peer broke: nothing is read any more
+	closed error     // of EventClosed
+	now    time.Time // of the last event
+
+	out     [outStreams]outStream
+	seen    [4]bool // the peer's critical streams, by type
+	control controlReader
+	dec     *qpack.Decoder
+	enc     *qpack.Encoder
+	mux     *dgram.Mux // nil without Config.Datagrams
+
+	peerSettings map[uint64]uint64
+	peer         peerLimits
+	maxPushID    uint64
+	goAway       uint64 // of the peer; noID before
+	sentGoAway   uint64
+	nextRequest  conn.StreamID // above all requests that have come
+	early        []earlyPriority
+
+	streams      map[conn.StreamID]*Stream
+	waiting      streamList // requests whose fields have not come
+	free         []*Stream
+	wantRequests bool // OpenRequest met the limit
+
+	queue   queue
+	pending uint32 // kinds of events in queue
+	stats   Stats
+
+	// Memory that is used again.
+	fields  []Field
+	frame   []byte
+	partial int     // bytes of field sections in all streams
+	empty   [2]byte // a DATA frame without data
+	scratch [1]byte
+}
+
+// maxFlowQueue is how many received datagrams wait for each request.
+const maxFlowQueue = 32
+
+// NewConn returns the HTTP/3 state of q. A server calls it at [conn.EventAccepted],
+// a client after Dial; it opens the control and QPACK streams as soon as they may
+// be. A nil cfg is the zero one. The error is one of cfg.
+func NewConn(q *conn.Conn, cfg *Config) (*Conn, error) {
+	checked, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{
+		q: q, cfg: checked, server: q.Server(),
+		control: controlReader{server: q.Server()},
+		dec: qpack.NewDecoder(uint64(checked.QPACKTableCapacity), int(checked.QPACKBlockedStreams),
+			checked.MaxFieldSectionSize),
+		enc:        qpack.NewEncoder(),
+		peer:       limits(nil),
+		goAway:     noID,
+		sentGoAway: noID,
+		streams:    make(map[conn.StreamID]*Stream),
+	}
+	if c.cfg.Datagrams {
+		c.mux = dgram.NewMux(q, maxFlowQueue)
+		c.mux.Hold(true)
+	}
+	c.prepareCritical()
+	c.openCritical()
+	return c, nil
+}
+
+// prepareCritical sets what the critical streams start with: their types, and
+// the settings. A reserved frame follows, which the peer must ignore (RFC 9114,
+// Section 7.2.8).
+func (c *Conn) prepareCritical() {
+	n := c.grease()
+	control := append(c.out[outControl].buf[:0], streamControl)
+	control = c.cfg.appendSettings(control, n)
+	control = appendFrameHeader(control, reserved(n>>4), n&3)
+	control = append(control, "lazo"[:n&3]...)
+	c.out = [outStreams]outStream{
+		outControl: {buf: control},
+		outEncoder: {buf: []byte{streamQPACKEncoder}},
+		outDecoder: {buf: []byte{streamQPACKDecoder}},
+	}
+}
+
+// grease returns a number that differs between connections, and not between runs
+// of a simulation: it comes from the connection ID.
+func (c *Conn) grease() uint64 {
+	n := uint64(0)
+	for _, b := range c.q.ID().Append(make([]byte, 0, 20)) {
+		n = n*31 + uint64(b)
+	}
+	return n % (1 << 20)
+}
+
+// HandleEvent processes an event of the QUIC connection, and reports whether it
+// was HTTP/3's alone. The others are the caller's, or the caller's too: the
+// handshake, stream limits, paths, [conn.EventTimer], datagrams without
+// Config.Datagrams, streams of OpenUni and of conn.Conn.OpenStream, and those of
+// [Config.StreamTypes] once [EventStream] has announced them.
+func (c *Conn) HandleEvent(now time.Time, ev conn.Event) bool {
+	c.now = now
+	switch ev.Kind {
+	case conn.EventStreamOpened:
+		if c.err == nil {
+			c.accept(ev.Stream)
+		}
+		return true
+	case conn.EventStreamReadable, conn.EventStreamWritable, conn.EventStreamReset,
+		conn.EventStreamStopped, conn.EventStreamAcked:
+		return c.handleStreamEvent(ev)
+	case conn.EventConnected, conn.EventStreamsAvailable:
+		c.openCritical()
+		if c.wantRequests {
+			c.wantRequests = false
+			c.push(entry{kind: EventRequestsAvailable})
+		}
+	case conn.EventEarlyDataRejected:
+		c.restart()
+	case conn.EventDatagramReadable:
+		return c.handleDatagrams(now, ev)
+	case conn.EventClosed:
+		c.closed = ev.Err
+		c.push(entry{kind: EventClosed})
+		return true
+	}
+	return false
+}
+
+// handleStreamEvent passes an event to the stream it is about, if that is HTTP/3's.
+func (c *Conn) handleStreamEvent(ev conn.Event) bool {
+	switch u := ev.Stream.UserData.(type) {
+	case *Stream:
+		if u.qs != ev.Stream {
+			return false // the caller's, who refers to a request with it
+		}
+		if c.err == nil {
+			u.handleEvent(ev)
+		}
+	case *peerStream:
+		if c.err == nil {
+			c.handlePeerEvent(u, ev)
+		}
+	case *outStream:
+		switch {
+		case c.err != nil:
+		case ev.Kind == conn.EventStreamWritable:
+			u.flush()
+		case ev.Kind == conn.EventStreamStopped:
+			c.fail(&Error{ClosedCriticalStream, "a critical stream was stopped"})
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// handleDatagrams hands received datagrams to their streams.
+func (c *Conn) handleDatagrams(now time.Time, ev conn.Event) bool {
+	if c.mux == nil {
+		return false
+	}
+	for _, f := range c.mux.HandleEvent(now, ev) {
+		f.UserData.(*Stream).push(EventDatagram)
+	}
+	if c.mux.Malformed() > 0 {
+		c.fail(&Error{DatagramError, "datagram without a quarter stream ID"})
+	}
+	return true
+}
+
+// fail closes the connection.
+func (c *Conn) fail(err *Error) {
+	if c.err == nil {
+		c.err = err
+		c.q.Close(uint64(err.Code), err.Reason)
+	}
+}
+
+// restart begins again after the server has rejected early data, and what was
+// remembered of its settings with it.
+func (c *Conn) restart() {
+	for i := range c.out {
+		if qs := c.out[i].qs; qs != nil {
+			qs.UserData = nil
+			qs.Release()
+		}
+	}
+	c.peer = limits(c.peerSettings)
+	c.cancelFrom(0, conn.ErrEarlyDataRejected)
+	c.prepareCritical()
+	c.openCritical()
+}
+
+// OpenRequest opens a request stream and sends its fields, :method and the like
+// first. If end, the request has no body. It returns [conn.ErrStreamLimit] until
+// [EventRequestsAvailable]; [ErrGoAway], [ErrFieldsTooLarge], [ErrNoExtendedConnect]
+// or an *[Error] for fields that are no request (RFC 9114, Section 4.3.1). Clients only.
+func (c *Conn) OpenRequest(fields []Field, end bool) (*Stream, error) {
+	m, herr := checkFields(sectionRequest, fields)
+	switch {
+	case herr != nil:
+		return nil, herr
+	case c.server:
+		return nil, errors.New("h3: a server opens no requests")
+	case c.goAway != noID:
+		return nil, ErrGoAway
+	case m.protocol && !c.peer.extendedConnect:
+		return nil, ErrNoExtendedConnect
+	case fieldsSize(fields) > c.peer.maxFieldSectionSize:
+		return nil, ErrFieldsTooLarge
+	}
+	c.openCritical()
+	qs, err := c.q.OpenStream(conn.Bidi)
+	if err != nil {
+		c.wantRequests = c.wantRequests || errors.Is(err, conn.ErrStreamLimit)
+		return nil, err
+	}
+	s := c.newStream(qs)
+	s.visible = true
+	s.head, s.connect = m.head, m.connect
+	if m.protocol {
+		s.Datagrams()
+	}
+	if err := s.sendSection(fields); err != nil {
+		s.Release()
+		return nil, err
+	}
+	s.sending = sendBody
+	if end {
+		s.CloseWrite()
+	}
+	c.stats.Requests++
+	return s, nil
+}
+
+// OpenUni opens a unidirectional stream and writes its type, which must be below
+// 1<<62. The caller serves it, and handles its events.
+func (c *Conn) OpenUni(typ uint64) (*conn.Stream, error) {
+	qs, err := c.q.OpenStream(conn.Uni)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := qs.Write(wire.AppendVarint(make([]byte, 0, 8), typ)); err != nil {
+		qs.Release()
+		return nil, err
+	}
+	return qs, nil
+}
+
+// PeerSettings returns the peer's settings by identifier, nil until
+// [EventSettings]. The map must not be changed.
+func (c *Conn) PeerSettings() map[uint64]uint64 { return c.peerSettings }
+
+// QUIC returns the connection below. Close that, with an [ErrorCode].
+func (c *Conn) QUIC() *conn.Conn { return c.q }
+
+// Stats are the counters of a [Conn].
+type Stats struct {
+	Requests       uint64 // opened, or whose fields came
+	Rejected       uint64 // after GoAway
+	Malformed      uint64 // messages
+	TooLarge       uint64 // field sections above Config.MaxFieldSectionSize
+	Canceled       uint64 // by the peer, in either direction
+	HeaderTimeouts uint64 // see ExpireRequests
+	Open           int    // now: requests
+	FieldBytes     int    // now: of field sections that have not come whole
+}
+
+// Stats returns a snapshot of the counters.
+func (c *Conn) Stats() Stats {
+	st := c.stats
+	st.Open, st.FieldBytes = len(c.streams), c.partial
+	return st
+}

@@ -1,0 +1,192 @@
+package h3
+
+import (
+	"errors"
+	"io"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A controlReader parses the peer's control stream (RFC 9114, Section 6.2.1)
+// piece by piece. It holds one frame that matters at a time, and of others nothing.
+type controlReader struct {
+	server   bool // this side
+	settings bool // SETTINGS has come
+	typ      uint64
+	left     uint64 // bytes of the payload that have not come
+	inFrame  bool
+	skip     bool
+	buf      []byte // the payload so far
+}
+
+// next parses what b starts with, which must be the bytes behind those of the
+// last call and a whole frame header if they go so far. It returns the number of
+// bytes consumed, and, with done, that a frame is complete: its type is r.typ and
+// its payload r.buf. If n is 0 and done is false, it needs more.
+func (r *controlReader) next(b []byte) (n int, done bool, err *Error) {
+	if !r.inFrame {
+		typ, length, n := parseFrameHeader(b)
+		if n == 0 {
+			return 0, false, nil
+		}
+		if r.skip, err = r.accept(typ, length); err != nil {
+			return n, false, err
+		}
+		r.typ, r.left, r.inFrame, r.buf = typ, length, true, r.buf[:0]
+		if length > 0 {
+			return n, false, nil
+		}
+		r.inFrame = false
+		return n, !r.skip, nil
+	}
+	n = int(min(uint64(len(b)), r.left))
+	r.left -= uint64(n)
+	r.inFrame = r.left > 0
+	if r.skip {
+		return n, false, nil
+	}
+	r.buf = append(r.buf, b[:n]...)
+	return n, !r.inFrame, nil
+}
+
+// accept decides about a frame by its header alone.
+func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
+	if !r.settings && typ != frameSettings {
+		return false, &Error{MissingSettings, "SETTINGS is not the first frame"}
+	}
+	switch typ {
+	case frameSettings:
+		if r.settings {
+			return false, &Error{FrameUnexpected, "SETTINGS twice"}
+		}
+		r.settings = true
+		if length > maxSettingsFrame {
+			return false, &Error{ExcessiveLoad, "SETTINGS too long"}
+		}
+		return false, nil
+	case frameData, frameHeaders, framePushPromise:
+		return false, &Error{FrameUnexpected, "frame of a request on the control stream"}
+	case frameGoAway, frameCancelPush, frameMaxPushID:
+		if typ == frameMaxPushID && !r.server {
+			return false, &Error{FrameUnexpected, "MAX_PUSH_ID from a server"}
+		}
+		if length == 0 || length > 8 {
+			return false, frameError("control frame of the wrong length")
+		}
+		return false, nil
+	case framePriorityUpdateRequest, framePriorityUpdatePush:
+		if !r.server {
+			return false, &Error{FrameUnexpected, "PRIORITY_UPDATE from a server"}
+		}
+		if length == 0 {
+			return false, frameError("control frame of the wrong length")
+		}
+		return length > 8+maxPriorityField, nil // a longer one is ignored
+	}
+	if isHTTP2Frame(typ) {
+		return false, &Error{FrameUnexpected, "frame of HTTP/2"}
+	}
+	return true, nil
+}
+
+// parseID parses a payload that is one integer (RFC 9114, Sections 7.2.3, 7.2.6 and 7.2.7).
+func parseID(b []byte) (uint64, *Error) {
+	id, n := wire.ParseVarint(b)
+	if n == 0 || n != len(b) {
+		return 0, frameError("control frame of the wrong length")
+	}
+	return id, nil
+}
+
+// readControl processes what the peer's control stream has.
+func (c *Conn) readControl(qs *conn.Stream) {
+	for c.err == nil {
+		b, err := qs.Peek(maxFrameHeader)
+		n, done, herr := c.control.next(b)
+		if herr != nil {
+			c.fail(herr)
+			return
+		}
+		if n > 0 {
+			qs.Discard(n)
+			if done {
+				c.controlFrame()
+			}
+			continue
+		}
+		if !errors.Is(err, conn.ErrWouldBlock) {
+			c.streamClosed(err)
+		}
+		return
+	}
+}
+
+// streamClosed handles the end of a stream that must not end (RFC 9114, Section 6.2.1).
+func (c *Conn) streamClosed(err error) {
+	var reset *conn.StreamError
+	if err == io.EOF || errors.As(err, &reset) {
+		c.fail(&Error{ClosedCriticalStream, "a critical stream was closed"})
+	}
+}
+
+// controlFrame processes the frame that c.control has read.
+func (c *Conn) controlFrame() {
+	var err *Error
+	switch p := c.control.buf; c.control.typ {
+	case frameSettings:
+		err = c.handleSettings(p)
+	case frameGoAway:
+		err = c.handleGoAway(p)
+	case frameCancelPush:
+		err = handleCancelPush(p)
+	case frameMaxPushID:
+		err = c.handleMaxPushID(p)
+	case framePriorityUpdateRequest:
+		err = c.handlePriorityUpdate(p)
+	case framePriorityUpdatePush:
+		// RFC 9218, Section 7.2: nothing was ever promised.
+		err = &Error{IDError, "PRIORITY_UPDATE for a push"}
+	}
+	if err != nil {
+		c.fail(err)
+	}
+}
+
+// handleCancelPush refuses CANCEL_PUSH, as there are no pushes that it could mean
+// (RFC 9114, Section 7.2.3).
+func handleCancelPush(p []byte) *Error {
+	if _, err := parseID(p); err != nil {
+		return err
+	}
+	return &Error{IDError, "CANCEL_PUSH for no push"}
+}
+
+// handleMaxPushID checks MAX_PUSH_ID (RFC 9114, Section 7.2.7). This package never pushes.
+func (c *Conn) handleMaxPushID(p []byte) *Error {
+	id, err := parseID(p)
+	if err != nil {
+		return err
+	}
+	if id < c.maxPushID {
+		return &Error{IDError, "MAX_PUSH_ID reduced"}
+	}
+	c.maxPushID = id
+	return nil
+}
+
+// handleSettings takes in the peer's settings.
+func (c *Conn) handleSettings(p []byte) *Error {
+	m, err := parseSettings(p)
+	if err != nil {
+		return err
+	}
+	c.peerSettings, c.peer = m, limits(m)
+	c.enc.SetLimits(m[SettingQPACKTableCapacity], m[SettingQPACKBlockedStreams])
+	if c.mux != nil {
+		// RFC 9297, Section 2.1.1: both sides must have sent the setting.
+		c.mux.Hold(!c.peer.datagrams)
+	}
+	c.push(entry{kind: EventSettings})
+	return nil
+}

@@ -1,0 +1,136 @@
+package h3
+
+import "github.com/lazoquic/lazo/internal/wire"
+
+// Types of frames (RFC 9114, Section 7.2; RFC 9218, Section 7.2).
+const (
+	frameData                  = 0x00
+	frameHeaders               = 0x01
+	frameCancelPush            = 0x03
+	frameSettings              = 0x04
+	framePushPromise           = 0x05
+	frameGoAway                = 0x07
+	frameMaxPushID             = 0x0d
+	framePriorityUpdateRequest = 0xf0700
+	framePriorityUpdatePush    = 0xf0701
+)
+
+// maxFrameHeader is the length of the longest frame header.
+const maxFrameHeader = 16
+
+// parseFrameHeader parses the type and the length at the start of b. It returns
+// n == 0 if b is too short.
+func parseFrameHeader(b []byte) (typ, length uint64, n int) {
+	typ, n1 := wire.ParseVarint(b)
+	if n1 == 0 {
+		return 0, 0, 0
+	}
+	length, n2 := wire.ParseVarint(b[n1:])
+	if n2 == 0 {
+		return 0, 0, 0
+	}
+	return typ, length, n1 + n2
+}
+
+// appendFrameHeader appends the header of a frame of length bytes.
+func appendFrameHeader(b []byte, typ, length uint64) []byte {
+	return wire.AppendVarint(wire.AppendVarint(b, typ), length)
+}
+
+// isHTTP2Frame reports whether typ is that of a frame that HTTP/2 has and HTTP/3
+// has not: PRIORITY, PING, WINDOW_UPDATE, CONTINUATION (RFC 9114, Section 7.2.8).
+func isHTTP2Frame(typ uint64) bool {
+	return typ == 0x02 || typ == 0x06 || typ == 0x08 || typ == 0x09
+}
+
+// reserved returns the nth of the types and identifiers that are reserved for
+// greasing (RFC 9114, Sections 6.2.3, 7.2.4.1 and 7.2.8).
+func reserved(n uint64) uint64 { return 0x1f*n + 0x21 }
+
+// A phase is how far the receiving side of a message is (RFC 9114, Section 4.1).
+type phase uint8
+
+const (
+	phaseHeader  phase = iota // the header section, of a response perhaps an interim one, is next
+	phaseBody                 // DATA or the trailer section
+	phaseTunnel               // after CONNECT: DATA alone (RFC 9114, Section 4.4)
+	phaseTrailer              // the trailer section was there: no known frame may follow
+)
+
+// What to do with a frame of a request stream.
+type frameAction uint8
+
+const (
+	actData frameAction = iota
+	actFields
+	actSkip
+)
+
+// next decides about a frame of type typ on a request stream.
+func (p phase) next(typ uint64, server bool) (frameAction, *Error) {
+	switch typ {
+	case frameData:
+		if p == phaseBody || p == phaseTunnel {
+			return actData, nil
+		}
+		return 0, &Error{FrameUnexpected, "DATA outside of a body"}
+	case frameHeaders:
+		if p == phaseHeader || p == phaseBody {
+			return actFields, nil
+		}
+		return 0, &Error{FrameUnexpected, "HEADERS after the end of the fields"}
+	case framePushPromise:
+		if server {
+			return 0, &Error{FrameUnexpected, "PUSH_PROMISE from a client"}
+		}
+		// RFC 9114, Section 7.2.5: no push ID was ever allowed.
+		return 0, &Error{IDError, "PUSH_PROMISE above the maximum"}
+	case frameCancelPush, frameSettings, frameGoAway, frameMaxPushID,
+		framePriorityUpdateRequest, framePriorityUpdatePush:
+		return 0, &Error{FrameUnexpected, "control frame on a request stream"}
+	}
+	if isHTTP2Frame(typ) {
+		return 0, &Error{FrameUnexpected, "frame of HTTP/2"}
+	}
+	return actSkip, nil // RFC 9114, Section 9
+}
+
+// dataRoom returns how many bytes of payload a DATA frame has that takes n bytes
+// of a stream, and the length of its length. The two fill n bytes exactly, because
+// a length may take more bytes than it needs. From 3 bytes on there is room.
+func dataRoom(n int) (payload, lengthSize int) {
+	switch {
+	case n < 3:
+		return 0, 0
+	case n <= 1+1+63:
+		return n - 2, 1
+	case n <= 1+2+1<<14-1:
+		return n - 3, 2
+	case n <= 1+4+1<<30-1:
+		return n - 5, 4
+	}
+	return 1<<30 - 1, 4
+}
+
+// appendDataHeader appends the header of a DATA frame, with a length of
+// lengthSize bytes.
+func appendDataHeader(b []byte, length, lengthSize int) []byte {
+	b = append(b, frameData)
+	switch lengthSize {
+	case 1:
+		return append(b, byte(length))
+	case 2:
+		return append(b, 0x40|byte(length>>8), byte(length))
+	}
+	return append(b, 0x80|byte(length>>24), byte(length>>16), byte(length>>8), byte(length))
+}
+
+// isKnownFrame reports whether this package knows frames of the type.
+func isKnownFrame(typ uint64) bool {
+	switch typ {
+	case frameData, frameHeaders, frameCancelPush, frameSettings, framePushPromise,
+		frameGoAway, frameMaxPushID, framePriorityUpdateRequest, framePriorityUpdatePush:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,68 @@
+package h3
+
+import (
+	"slices"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// noID is above all stream and push IDs.
+const noID = 1 << 62
+
+// GoAway announces that requests from the next one on are not processed: a
+// server rejects those, so that the client knows that it may send them
+// elsewhere, and serves on those that it has. A client's says that it takes no
+// pushes, which it never does; it should then open no more requests. To lose
+// nothing, close the connection after the last response was acknowledged, see
+// [EventAcked]. It may be called again. See RFC 9114, Section 5.2.
+func (c *Conn) GoAway() error {
+	var id uint64 // of a push, if this is a client
+	if c.server {
+		id = uint64(c.nextRequest)
+	}
+	if id >= c.sentGoAway {
+		return nil
+	}
+	c.sentGoAway = id
+	var buf [2 * 9]byte
+	b := appendFrameHeader(buf[:0], frameGoAway, uint64(wire.VarintLen(id)))
+	return c.out[outControl].write(wire.AppendVarint(b, id))
+}
+
+// handleGoAway takes in the peer's GOAWAY (RFC 9114, Sections 5.2 and 7.2.6).
+func (c *Conn) handleGoAway(p []byte) *Error {
+	id, err := parseID(p)
+	if err != nil {
+		return err
+	}
+	if !c.server && id%4 != 0 {
+		return &Error{IDError, "GOAWAY with the ID of no request"}
+	}
+	if id > c.goAway {
+		return &Error{IDError, "GOAWAY increased"}
+	}
+	c.goAway = id
+	c.push(entry{kind: EventGoAway})
+	if !c.server {
+		c.cancelFrom(conn.StreamID(id), &Error{RequestRejected, "not processed by the server"})
+	}
+	return nil
+}
+
+// cancelFrom cancels the requests that the server does not process, from an ID on.
+// They may be sent again.
+func (c *Conn) cancelFrom(first conn.StreamID, err error) {
+	var ids []conn.StreamID
+	for id := range c.streams {
+		if id >= first {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
+		s := c.streams[id]
+		s.endBoth(RequestCancelled)
+		s.report(RequestRejected, err)
+	}
+}

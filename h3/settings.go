@@ -1,0 +1,179 @@
+package h3
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Settings that [Conn.PeerSettings] may have (RFC 9114, Section 7.2.4.1; RFC 9204,
+// Section 5; RFC 9220, Section 3; RFC 9297, Section 2.1.1).
+const (
+	SettingQPACKTableCapacity  = 0x01
+	SettingMaxFieldSectionSize = 0x06
+	SettingQPACKBlockedStreams = 0x07
+	SettingExtendedConnect     = 0x08
+	SettingDatagrams           = 0x33
+)
+
+const (
+	defaultMaxFieldSectionSize = 64 << 10
+
+	// maxSettingsFrame and maxSettings bound what a peer's SETTINGS cost. Real ones
+	// have a dozen identifiers and 100 bytes.
+	maxSettingsFrame = 4096
+	maxSettings      = 256
+)
+
+// A Config configures a [Conn]. Zero fields take the documented defaults, and a
+// negative limit means none. It is not changed, and may be shared.
+type Config struct {
+	// MaxFieldSectionSize limits the fields of a message, and again its trailers, in
+	// bytes: names, values, and 32 a field (RFC 9114, Section 4.2.2). Default
+	// 64 KiB. A server answers requests beyond it with status 431 by itself;
+	// what else is beyond it ends in an [EventCanceled] with ExcessiveLoad.
+	MaxFieldSectionSize int64
+
+	// QPACKTableCapacity is how many bytes the decoder's dynamic table may have (RFC
+	// 9204, Section 3.2.3), and QPACKBlockedStreams how many requests may wait for
+	// it. Default 0 for both: field sections need nothing but themselves.
+	QPACKTableCapacity  int64
+	QPACKBlockedStreams int64
+
+	ExtendedConnect bool              // RFC 9220; servers
+	Datagrams       bool              // RFC 9297; conn.Config.MaxDatagramFrameSize must be set
+	Settings        map[uint64]uint64 // additional settings
+
+	// StreamTypes are types of streams that the caller takes, those of WebTransport
+	// for one: of unidirectional streams (RFC 9114, Section 6.2), or the first
+	// varint of bidirectional ones. See [EventStream]. Unknown unidirectional
+	// streams of other types are stopped.
+	StreamTypes []uint64
+}
+
+// withDefaults returns a copy of cfg, checked and with its defaults.
+func (cfg *Config) withDefaults() (Config, error) {
+	var c Config
+	if cfg != nil {
+		c = *cfg
+	}
+	c.Settings = maps.Clone(c.Settings)
+	c.StreamTypes = slices.Clone(c.StreamTypes)
+	if c.MaxFieldSectionSize == 0 {
+		c.MaxFieldSectionSize = defaultMaxFieldSectionSize
+	}
+	if c.QPACKTableCapacity < 0 || c.QPACKTableCapacity > 1<<30 ||
+		c.QPACKBlockedStreams < 0 || c.QPACKBlockedStreams > 1<<16 {
+		return c, errors.New("h3: QPACK limits out of range")
+	}
+	for id, v := range c.Settings {
+		if isHTTP2Setting(id) || isOwnSetting(id) || id > wire.MaxVarint || v > wire.MaxVarint {
+			return c, fmt.Errorf("h3: setting %#x cannot be set to %d", id, v)
+		}
+	}
+	for _, typ := range c.StreamTypes {
+		if typ <= streamQPACKDecoder || isKnownFrame(typ) || isHTTP2Frame(typ) {
+			return c, fmt.Errorf("h3: stream type %#x is taken", typ)
+		}
+	}
+	return c, nil
+}
+
+// isOwnSetting reports whether a field of Config stands for the setting.
+func isOwnSetting(id uint64) bool {
+	switch id {
+	case SettingQPACKTableCapacity, SettingMaxFieldSectionSize, SettingQPACKBlockedStreams,
+		SettingExtendedConnect, SettingDatagrams:
+		return true
+	}
+	return false
+}
+
+// isHTTP2Setting reports whether id is one of those that HTTP/2 has and HTTP/3
+// has not (RFC 9114, Sections 7.2.4.1 and 11.2.2).
+func isHTTP2Setting(id uint64) bool { return id == 0x00 || id >= 0x02 && id <= 0x05 }
+
+// appendSettings appends the SETTINGS frame of c, with a reserved setting that is
+// the nth, which the peer must ignore (RFC 9114, Section 7.2.4.1).
+func (cfg *Config) appendSettings(b []byte, n uint64) []byte {
+	var p []byte
+	add := func(id, v uint64) {
+		p = wire.AppendVarint(p, id)
+		p = wire.AppendVarint(p, v)
+	}
+	if cfg.QPACKTableCapacity > 0 {
+		add(SettingQPACKTableCapacity, uint64(cfg.QPACKTableCapacity))
+	}
+	if cfg.MaxFieldSectionSize > 0 {
+		add(SettingMaxFieldSectionSize, uint64(cfg.MaxFieldSectionSize))
+	}
+	if cfg.QPACKBlockedStreams > 0 {
+		add(SettingQPACKBlockedStreams, uint64(cfg.QPACKBlockedStreams))
+	}
+	if cfg.ExtendedConnect {
+		add(SettingExtendedConnect, 1)
+	}
+	if cfg.Datagrams {
+		add(SettingDatagrams, 1)
+	}
+	for _, id := range slices.Sorted(maps.Keys(cfg.Settings)) {
+		add(id, cfg.Settings[id])
+	}
+	if _, taken := cfg.Settings[reserved(n)]; !taken {
+		add(reserved(n), n)
+	}
+	b = appendFrameHeader(b, frameSettings, uint64(len(p)))
+	return append(b, p...)
+}
+
+// parseSettings parses the payload of a SETTINGS frame (RFC 9114, Section 7.2.4).
+func parseSettings(b []byte) (map[uint64]uint64, *Error) {
+	m := make(map[uint64]uint64)
+	for len(b) > 0 {
+		id, n1 := wire.ParseVarint(b)
+		v, n2 := wire.ParseVarint(b[n1:])
+		if n1 == 0 || n2 == 0 {
+			return nil, frameError("SETTINGS cut short")
+		}
+		b = b[n1+n2:]
+		if _, twice := m[id]; twice {
+			return nil, &Error{SettingsError, fmt.Sprintf("setting %#x twice", id)}
+		}
+		if isHTTP2Setting(id) {
+			return nil, &Error{SettingsError, fmt.Sprintf("setting %#x of HTTP/2", id)}
+		}
+		// RFC 9220, Section 3; RFC 9297, Section 2.1.1.
+		if (id == SettingExtendedConnect || id == SettingDatagrams) && v > 1 {
+			return nil, &Error{SettingsError, fmt.Sprintf("setting %#x is %d", id, v)}
+		}
+		if len(m) == maxSettings {
+			return nil, &Error{ExcessiveLoad, "too many settings"}
+		}
+		m[id] = v
+	}
+	return m, nil
+}
+
+// peerLimits are what the peer's settings say, with the defaults that hold until
+// they come.
+type peerLimits struct {
+	maxFieldSectionSize uint64
+	extendedConnect     bool
+	datagrams           bool
+}
+
+// limits returns what m says.
+func limits(m map[uint64]uint64) peerLimits {
+	l := peerLimits{
+		maxFieldSectionSize: wire.MaxVarint,
+		extendedConnect:     m[SettingExtendedConnect] == 1,
+		datagrams:           m[SettingDatagrams] == 1,
+	}
+	if v, ok := m[SettingMaxFieldSectionSize]; ok {
+		l.maxFieldSectionSize = v
+	}
+	return l
+}

@@ -1,0 +1,341 @@
+package h3
+
+import (
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/dgram"
+)
+
+// A Stream is a request stream. No method blocks; see [conn.Stream], whose
+// contracts these have for the bodies. Release it in the end.
+type Stream struct {
+	UserData any // for the caller
+
+	c   *Conn
+	qs  *conn.Stream
+	id  conn.StreamID
+	gen uint32 // how often the struct was used; see entry
+
+	pending  uint32 // kinds of events in the queue
+	visible  bool   // the caller knows the stream
+	released bool   // the caller is done with it; out is still to be sent
+	head     bool   // the request was HEAD
+	connect  bool   // it was CONNECT
+
+	// Receiving: see stream_read.go.
+	phase       phase
+	place       place
+	first       bool   // a frame has come
+	armed       bool   // the caller waits for EventReadable
+	left        uint64 // bytes of the frame that have not been read
+	contentLeft int64  // what content-length lets follow; negative for any
+	interims    int    // interim responses
+	section     []byte // what has come of a field section
+	joined      []byte // body bytes from more than one frame, for Peek
+	recvErr     error  // io.EOF or why there is no more
+
+	// Sending: see stream_write.go.
+	sending   sendState
+	closing   bool   // the end follows behind out
+	wantWrite bool   // the caller waits for EventWritable
+	out       []byte // what qs has not taken
+	sendErr   error
+
+	cancelCode ErrorCode
+	cancelErr  error
+	flow       *dgram.Flow
+
+	priority    conn.Priority
+	prioritized bool // the client has said it
+	updated     bool // with PRIORITY_UPDATE: a header field that comes later counts no more
+
+	// In Conn.waiting.
+	opened     time.Time
+	prev, next *Stream
+	listed     bool
+}
+
+// A streamList is a list of streams, oldest first.
+type streamList struct{ head, tail *Stream }
+
+func (l *streamList) add(s *Stream) {
+	s.listed, s.prev, s.next = true, l.tail, nil
+	if l.tail != nil {
+		l.tail.next = s
+	} else {
+		l.head = s
+	}
+	l.tail = s
+}
+
+func (l *streamList) remove(s *Stream) {
+	if !s.listed {
+		return
+	}
+	if s.prev != nil {
+		s.prev.next = s.next
+	} else {
+		l.head = s.next
+	}
+	if s.next != nil {
+		s.next.prev = s.prev
+	} else {
+		l.tail = s.prev
+	}
+	s.listed, s.prev, s.next = false, nil, nil
+}
+
+// maxFree is how many streams that ended are kept for new ones, and maxKeptBytes how
+// long a buffer may be that a stream keeps.
+const (
+	maxFree      = 64
+	maxKeptBytes = 4 << 10
+)
+
+// newStream returns a Stream over qs.
+func (c *Conn) newStream(qs *conn.Stream) *Stream {
+	s := &Stream{}
+	if n := len(c.free); n > 0 {
+		s = c.free[n-1]
+		c.free = c.free[:n-1]
+	}
+	*s = Stream{
+		c: c, qs: qs, id: qs.ID(), gen: s.gen,
+		armed: true, contentLeft: -1,
+		section: s.section, joined: s.joined, out: s.out,
+	}
+	qs.UserData = s
+	c.streams[s.id] = s
+	return s
+}
+
+// free gives the stream below back, and the Stream to the next.
+func (s *Stream) free() {
+	c := s.c
+	s.detach()
+	s.qs.UserData = nil
+	s.qs.Release()
+	s.qs = nil
+	s.section, s.joined, s.out = kept(s.section), kept(s.joined), kept(s.out)
+	if len(c.free) < maxFree {
+		c.free = append(c.free, s)
+	}
+}
+
+// detach makes the connection forget the stream and its events.
+func (s *Stream) detach() {
+	delete(s.c.streams, s.id)
+	s.c.waiting.remove(s)
+	s.c.partial -= len(s.section)
+	s.section = s.section[:0]
+	if s.flow != nil {
+		s.flow.Close()
+		s.flow = nil
+	}
+	s.gen++
+	s.pending = 0
+}
+
+// kept returns b emptied, or nothing if it is too long to keep.
+func kept(b []byte) []byte {
+	if cap(b) > maxKeptBytes {
+		return nil
+	}
+	return b[:0]
+}
+
+// acceptRequest takes a request stream that the client opened.
+func (c *Conn) acceptRequest(qs *conn.Stream) {
+	id := qs.ID()
+	if uint64(id) >= c.sentGoAway {
+		// RFC 9114, Section 5.2: the client may send it elsewhere.
+		c.stats.Rejected++
+		qs.StopSending(uint64(RequestRejected))
+		qs.Reset(uint64(RequestRejected))
+		qs.Release()
+		c.dec.Cancel(uint64(id))
+		c.flushDecoder()
+		return
+	}
+	c.nextRequest = max(c.nextRequest, id+4)
+	s := c.newStream(qs)
+	s.opened = c.now
+	c.waiting.add(s)
+	if p, ok := c.takeEarlyPriority(id); ok {
+		s.updated = true
+		s.prioritize(p)
+	}
+}
+
+// ExpireRequests cancels the requests that were opened at t or before and whose
+// header section has not come whole yet, so that slow clients do not hold streams
+// for nothing. It returns when the oldest of the others was opened, the zero Time
+// if there is none. A server calls it with the help of [conn.Conn.SetTimer].
+func (c *Conn) ExpireRequests(t time.Time) (oldest time.Time) {
+	for s := c.waiting.head; s != nil; s = c.waiting.head {
+		if s.opened.After(t) {
+			return s.opened
+		}
+		c.stats.HeaderTimeouts++
+		s.abort(RequestIncomplete, &Error{RequestIncomplete, "the request did not come in time"})
+	}
+	return time.Time{}
+}
+
+// ID returns the ID of the stream.
+func (s *Stream) ID() conn.StreamID { return s.id }
+
+// Early reports whether data of the stream may be a replay: see [conn.Stream.Early].
+func (s *Stream) Early() bool { return s.qs.Early() }
+
+// SetPriority sets the order in which this side sends: see [conn.Stream.SetPriority].
+// A server's streams have what the client asked for.
+func (s *Stream) SetPriority(p conn.Priority) { s.qs.SetPriority(p) }
+
+// Datagrams returns the flow of the stream's HTTP Datagrams. It is nil without
+// Config.Datagrams, and sends nothing until the peer's settings allow it.
+// EventDatagram follows for streams of extended CONNECT, and for others once
+// Datagrams was called. The UserData of the flow is this package's.
+func (s *Stream) Datagrams() *dgram.Flow {
+	if s.flow == nil && s.c.mux != nil {
+		s.flow = s.c.mux.Flow(s.id)
+		s.flow.UserData = s
+		if s.flow.Len() > 0 {
+			s.push(EventDatagram)
+		}
+	}
+	return s.flow
+}
+
+// handleEvent processes an event of the stream below.
+func (s *Stream) handleEvent(ev conn.Event) {
+	switch ev.Kind {
+	case conn.EventStreamReadable:
+		if !s.released {
+			s.push(eventWork)
+		}
+	case conn.EventStreamWritable:
+		s.writable()
+	case conn.EventStreamReset:
+		s.reset(ErrorCode(ev.Code))
+	case conn.EventStreamStopped:
+		s.stopped(ErrorCode(ev.Code))
+	case conn.EventStreamAcked:
+		if !s.released {
+			s.push(EventAcked)
+		}
+	}
+}
+
+// reset handles that the peer abandoned sending.
+func (s *Stream) reset(code ErrorCode) {
+	if s.released || s.recvErr != nil {
+		return
+	}
+	s.recvErr = &conn.StreamError{ID: s.id, Code: uint64(code), Remote: true}
+	s.c.cancelSections(s)
+	s.canceled(code)
+}
+
+// stopped handles that the peer does not want to receive. The stream below has
+// sent the reset.
+func (s *Stream) stopped(code ErrorCode) {
+	s.out = s.out[:0]
+	if s.sendErr == nil {
+		s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code), Remote: true}
+	}
+	switch {
+	case s.released:
+		s.free()
+	case code == NoError && !s.c.server:
+		// RFC 9114, Section 4.1: the response is valid nevertheless.
+		if s.wantWrite {
+			s.wantWrite = false
+			s.push(EventWritable)
+		}
+	default:
+		s.canceled(code)
+	}
+}
+
+// canceled reports what the peer canceled. A request that the caller does not
+// know ends without a word.
+func (s *Stream) canceled(code ErrorCode) {
+	s.c.stats.Canceled++
+	if !s.visible {
+		s.endBoth(RequestCancelled)
+	}
+	s.report(code, nil)
+}
+
+// abort ends both directions, with code, because of err.
+func (s *Stream) abort(code ErrorCode, err *Error) {
+	s.endBoth(code)
+	s.report(err.Code, err)
+}
+
+// report reports that the stream was canceled.
+func (s *Stream) report(code ErrorCode, err error) {
+	if !s.visible {
+		s.free()
+		return
+	}
+	s.cancelCode, s.cancelErr = code, err
+	s.push(EventCanceled)
+}
+
+// Cancel resets sending and stops receiving, whatever of them has not ended. Read
+// and Write return a [conn.StreamError] afterwards.
+func (s *Stream) Cancel(code ErrorCode) { s.endBoth(code) }
+
+// endBoth ends what of the two directions has not ended.
+func (s *Stream) endBoth(code ErrorCode) {
+	s.stopReceiving(code)
+	if s.sendErr == nil && (s.sending != sendEnded || len(s.out) > 0) {
+		s.qs.Reset(uint64(code))
+		s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code)}
+	}
+	s.out = s.out[:0]
+}
+
+// stopReceiving abandons receiving, unless it is over.
+func (s *Stream) stopReceiving(code ErrorCode) {
+	if s.recvErr == nil {
+		s.qs.StopSending(uint64(code))
+		s.recvErr = &conn.StreamError{ID: s.id, Code: uint64(code)}
+		s.c.cancelSections(s)
+	}
+}
+
+// cancelSections tells QPACK that no more sections of the stream will be read
+// (RFC 9204, Section 2.2.2.2).
+func (c *Conn) cancelSections(s *Stream) {
+	c.dec.Cancel(uint64(s.id))
+	c.flushDecoder()
+}
+
+// Release gives the stream back, with its Flow, and cancels what is open with
+// RequestCancelled; a server that has sent all of its response stops a request
+// with NoError (RFC 9114, Section 4.1). What was sent before CloseWrite still
+// arrives. No event follows, and s must not be used any more. See [conn.Stream.Release].
+func (s *Stream) Release() {
+	if s.released || s.qs == nil {
+		return
+	}
+	ended := s.sending == sendEnded && s.sendErr == nil
+	if ended && s.c.server {
+		s.stopReceiving(NoError)
+	} else {
+		s.stopReceiving(RequestCancelled)
+	}
+	if !ended {
+		s.endBoth(RequestCancelled)
+	}
+	if len(s.out) == 0 {
+		s.free()
+		return
+	}
+	s.detach()
+	s.released = true
+}

@@ -1,0 +1,366 @@
+package h3
+
+import (
+	"errors"
+	"io"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/qpack"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A place is where the reader of a stream stands.
+type place uint8
+
+const (
+	atHeader  place = iota // of a frame
+	inData                 // in the payload of DATA
+	inFields               // in that of HEADERS
+	inSkipped              // in one that is skipped
+)
+
+const (
+	// maxPeek is the most that conn.Stream.Peek joins, and so what Peek does.
+	maxPeek = 1024
+
+	// maxPartial limits the bytes of field sections that wait for the rest of them,
+	// of all requests together, beside one of the largest size.
+	maxPartial = 1 << 20
+
+	// maxInterims is how many interim responses may come for a request.
+	maxInterims = 64
+)
+
+// seek goes on to what matters next, over frames that do not. Without an error
+// the reader stands in DATA with bytes left, or in HEADERS.
+func (s *Stream) seek() error {
+	for {
+		switch {
+		case s.recvErr != nil:
+			return s.recvErr
+		case s.c.err != nil:
+			return conn.ErrClosed
+		}
+		switch s.place {
+		case inFields:
+			return nil
+		case inData:
+			if s.left > 0 {
+				return nil
+			}
+			s.place = atHeader
+		case inSkipped:
+			if err := s.skip(); err != nil {
+				return err
+			}
+		case atHeader:
+			if err := s.nextFrame(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// skip skips what has come of a frame that does not matter.
+func (s *Stream) skip() error {
+	for s.left > 0 {
+		b, err := s.qs.Peek(1)
+		if len(b) == 0 {
+			return s.cut(err)
+		}
+		n := min(uint64(len(b)), s.left)
+		s.qs.Discard(int(n))
+		s.left -= n
+	}
+	s.place = atHeader
+	return nil
+}
+
+// nextFrame reads the header of a frame.
+func (s *Stream) nextFrame() error {
+	b, err := s.qs.Peek(maxFrameHeader)
+	if typ, n := wire.ParseVarint(b); !s.first && n > 0 && s.c.server && s.c.takes(typ) {
+		s.handOver(typ, n)
+		return conn.ErrWouldBlock
+	}
+	typ, length, n := parseFrameHeader(b)
+	if n == 0 {
+		if err == io.EOF && len(b) == 0 {
+			return s.endOfStream()
+		}
+		return s.cut(err)
+	}
+	action, herr := s.phase.next(typ, s.c.server)
+	if herr != nil {
+		s.c.fail(herr)
+		return conn.ErrClosed
+	}
+	s.qs.Discard(n)
+	s.first, s.left = true, length
+	switch action {
+	case actData:
+		s.place = inData
+		return s.count(length)
+	case actFields:
+		s.place = inFields
+		if limit := s.c.cfg.MaxFieldSectionSize; limit >= 0 && length > uint64(limit) {
+			// Field lines are never longer than what the limit counts for them.
+			s.tooLarge()
+			return s.recvErr
+		}
+	default:
+		s.place = inSkipped
+	}
+	return nil
+}
+
+// handOver makes a stream whose first varint is one of Config.StreamTypes the caller's.
+func (s *Stream) handOver(typ uint64, n int) {
+	qs, c := s.qs, s.c
+	qs.Discard(n)
+	s.detach()
+	s.recvErr = conn.ErrWouldBlock // for whoever is reading it
+	u := &peerStream{qs: qs, typ: typ, typed: true}
+	qs.UserData = u
+	c.push(entry{kind: EventStream, peer: u})
+}
+
+// count counts a DATA frame against content-length (RFC 9114, Section 4.1.2).
+func (s *Stream) count(length uint64) error {
+	if s.contentLeft < 0 {
+		return nil
+	}
+	if length > uint64(s.contentLeft) {
+		return s.malformed(messageError("body longer than content-length"))
+	}
+	s.contentLeft -= int64(length)
+	return nil
+}
+
+// endOfStream handles the end behind a whole frame.
+func (s *Stream) endOfStream() error {
+	switch {
+	case s.phase == phaseHeader && s.c.server:
+		// RFC 9114, Section 4.1.
+		s.abort(RequestIncomplete, &Error{RequestIncomplete, "no header section"})
+	case s.phase == phaseHeader:
+		return s.malformed(messageError("no header section"))
+	case s.contentLeft > 0:
+		return s.malformed(messageError("body shorter than content-length"))
+	default:
+		s.recvErr = io.EOF
+		s.qs.Read(s.c.scratch[:]) // the end counts as read, not as abandoned
+	}
+	return s.recvErr
+}
+
+// cut returns the error for what Peek or Read could not give within a frame.
+func (s *Stream) cut(err error) error {
+	var reset *conn.StreamError
+	switch {
+	case err == nil || errors.Is(err, conn.ErrWouldBlock):
+		return conn.ErrWouldBlock
+	case err == io.EOF:
+		// RFC 9114, Section 7.1.
+		s.c.fail(frameError("frame cut short by the end of the stream"))
+		return conn.ErrClosed
+	case errors.As(err, &reset):
+		return err // EventStreamReset does the rest
+	}
+	return err
+}
+
+// malformed ends the stream because of a malformed message (RFC 9114, Section 4.1.2).
+func (s *Stream) malformed(err *Error) error {
+	s.c.stats.Malformed++
+	s.abort(err.Code, err)
+	return s.recvErr
+}
+
+// tooLarge ends the stream because of a field section above the limit. A server
+// answers a request with status 431 (RFC 6585, Section 5), as RFC 9114, Section
+// 4.2.2 has it.
+func (s *Stream) tooLarge() {
+	s.c.stats.TooLarge++
+	if s.visible {
+		s.abort(ExcessiveLoad, &Error{ExcessiveLoad, "field section too large"})
+		return
+	}
+	if err := s.sendSection([]Field{{Name: ":status", Value: "431"}}); err == nil {
+		s.sending = sendBody
+		s.CloseWrite()
+	}
+	s.Release()
+}
+
+// advance reads on, which leads to an event or does not.
+func (s *Stream) advance() (Event, bool) {
+	err := s.seek()
+	switch {
+	case err == nil && s.place == inFields:
+		return s.readFields()
+	case err == nil:
+		if b, _ := s.qs.Peek(1); len(b) == 0 {
+			return Event{}, false
+		}
+	case err != io.EOF:
+		return Event{}, false
+	}
+	if !s.armed {
+		return Event{}, false
+	}
+	s.armed = false
+	return Event{Kind: EventReadable, Stream: s}, true
+}
+
+// readFields reads a field section.
+func (s *Stream) readFields() (Event, bool) {
+	section, err := s.collect()
+	if err != nil {
+		return Event{}, false
+	}
+	fields, err := s.c.decodeFields(s.id, section)
+	switch {
+	case err == nil:
+	case errors.Is(err, qpack.ErrBlocked):
+		return Event{}, false // Conn.unblock comes back here
+	case errors.Is(err, qpack.ErrTooLarge):
+		s.tooLarge()
+		return Event{}, false
+	default:
+		s.c.fail(qpackError(err))
+		return Event{}, false
+	}
+	if s.left > 0 { // it lay in the stream below
+		s.qs.Discard(int(s.left))
+		s.left = 0
+	}
+	s.c.partial -= len(s.section)
+	s.section = kept(s.section)
+	s.place = atHeader
+	return s.takeFields(fields)
+}
+
+// collect returns the field section if it has come whole. A short one stays in
+// the stream below until it has, and s.left with it; a long one is copied as it comes.
+func (s *Stream) collect() ([]byte, error) {
+	if s.left > 0 && len(s.section) == 0 {
+		b, err := s.qs.Peek(int(min(s.left, maxPeek)))
+		if uint64(len(b)) >= s.left {
+			return b[:s.left], nil
+		}
+		if s.left <= maxPeek {
+			return nil, s.cut(err)
+		}
+	}
+	for s.left > 0 {
+		b, err := s.qs.Peek(1)
+		if len(b) == 0 {
+			return nil, s.cut(err)
+		}
+		b = b[:min(uint64(len(b)), s.left)]
+		if limit := s.c.cfg.MaxFieldSectionSize; limit >= 0 && int64(s.c.partial+len(b)) > maxPartial+limit {
+			s.abort(ExcessiveLoad, &Error{ExcessiveLoad, "too many field sections at once"})
+			return nil, s.recvErr
+		}
+		s.section = append(s.section, b...)
+		s.c.partial += len(b)
+		s.left -= uint64(len(b))
+		s.qs.Discard(len(b))
+	}
+	return s.section, nil
+}
+
+// takeFields checks a field section, and makes the event of it.
+func (s *Stream) takeFields(fields []Field) (Event, bool) {
+	var herr *Error
+	switch {
+	case s.phase != phaseHeader:
+		_, herr = checkFields(sectionTrailer, fields)
+		s.phase = phaseTrailer
+	case s.c.server:
+		herr = s.takeRequest(fields)
+	default:
+		herr = s.takeResponse(fields)
+	}
+	if herr == nil && s.atEnd() {
+		if s.phase == phaseHeader {
+			herr = messageError("no final response")
+		} else if s.endOfStream() != io.EOF {
+			return Event{}, false
+		}
+	}
+	if herr != nil {
+		s.malformed(herr)
+		return Event{}, false
+	}
+	if s.c.server && !s.visible {
+		s.announce()
+	}
+	if s.recvErr == nil || s.phase == phaseTrailer {
+		s.push(eventWork) // for the body, or for who waits for its end
+	}
+	return Event{Kind: EventFields, Stream: s, Fields: fields, End: s.recvErr == io.EOF}, true
+}
+
+// atEnd reports whether nothing follows.
+func (s *Stream) atEnd() bool {
+	b, err := s.qs.Peek(1)
+	return len(b) == 0 && err == io.EOF
+}
+
+// takeRequest takes the header section of a request.
+func (s *Stream) takeRequest(fields []Field) *Error {
+	m, err := checkFields(sectionRequest, fields)
+	if err != nil {
+		return err
+	}
+	if m.protocol && !s.c.cfg.ExtendedConnect {
+		return messageError("extended CONNECT was not offered")
+	}
+	s.phase, s.contentLeft = phaseBody, m.contentLength
+	s.head, s.connect = m.head, m.connect
+	if m.connect {
+		s.phase, s.contentLeft = phaseTunnel, -1
+	}
+	if m.hasPriority && !s.updated {
+		s.prioritize(m.priority)
+	}
+	if m.protocol {
+		s.Datagrams()
+	}
+	return nil
+}
+
+// announce makes a request known to the caller. What there is to say about it
+// follows its fields.
+func (s *Stream) announce() {
+	s.visible = true
+	s.c.stats.Requests++
+	s.c.waiting.remove(s)
+	if s.prioritized {
+		s.push(EventPriority)
+	}
+}
+
+// takeResponse takes the header section of a response, perhaps of an interim one.
+func (s *Stream) takeResponse(fields []Field) *Error {
+	m, err := checkFields(sectionResponse, fields)
+	if err != nil {
+		return err
+	}
+	if m.interim() {
+		if s.interims++; s.interims > maxInterims {
+			return &Error{ExcessiveLoad, "too many interim responses"}
+		}
+		return nil
+	}
+	s.phase, s.contentLeft = phaseBody, m.contentLength
+	switch {
+	case s.connect && m.status/100 == 2:
+		s.phase, s.contentLeft = phaseTunnel, -1
+	case s.head || m.status == 304:
+		s.contentLeft = 0 // content-length tells of what is not sent (RFC 9110, Section 8.6)
+	}
+	return nil
+}

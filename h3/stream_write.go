@@ -1,0 +1,209 @@
+package h3
+
+import (
+	"errors"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A sendState is how far the sending side of a message is.
+type sendState uint8
+
+const (
+	sendHeader  sendState = iota // the header section, or an interim one, is next
+	sendBody                     // data or trailers
+	sendTrailer                  // trailers were sent
+	sendEnded                    // CloseWrite was called
+)
+
+// maxQueued is how many bytes of fields wait in a stream before SendFields
+// returns ErrWouldBlock. One section is taken whatever its length.
+const maxQueued = 64 << 10
+
+// SendFields sends a header or trailer section, whole or not at all, and ends the
+// message with it if end. A server may send interim responses (status 1xx) first.
+//
+// It returns an *[Error] for fields that no such section may have,
+// [ErrFieldsTooLarge], [ErrMessageEnded], or the error that Write would return.
+// What the stream below does not take now is queued; with 64 KiB in the queue the
+// error is [conn.ErrWouldBlock].
+func (s *Stream) SendFields(fields []Field, end bool) error {
+	if err := s.sendable(); err != nil {
+		return err
+	}
+	kind := sectionTrailer
+	if s.sending == sendHeader {
+		kind = sectionResponse
+	}
+	m, herr := checkFields(kind, fields)
+	interim := kind == sectionResponse && m.interim()
+	switch {
+	case herr != nil:
+		return herr
+	case interim && end:
+		return messageError("an interim response is not the end")
+	case fieldsSize(fields) > s.c.peer.maxFieldSectionSize:
+		return ErrFieldsTooLarge
+	case len(s.out) >= maxQueued:
+		return s.block()
+	}
+	if err := s.sendSection(fields); err != nil {
+		return err
+	}
+	switch {
+	case kind == sectionTrailer:
+		s.sending = sendTrailer
+	case !interim:
+		s.sending = sendBody
+	}
+	if end {
+		return s.CloseWrite()
+	}
+	return nil
+}
+
+// sendable returns why nothing can be sent, if so.
+func (s *Stream) sendable() error {
+	switch {
+	case s.sendErr != nil:
+		return s.sendErr
+	case s.sending >= sendTrailer:
+		return ErrMessageEnded
+	}
+	return nil
+}
+
+// sendSection sends a HEADERS frame.
+func (s *Stream) sendSection(fields []Field) error {
+	return s.send(s.c.encodeFields(s.id, fields))
+}
+
+// send sends b, and queues what the stream below does not take.
+func (s *Stream) send(b []byte) error {
+	if len(s.out) == 0 {
+		n, err := s.qs.Write(b)
+		if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+			s.sendErr = err
+			return err
+		}
+		b = b[n:]
+	}
+	s.out = append(s.out, b...)
+	return nil
+}
+
+// flush writes what is queued, and reports whether that is all.
+func (s *Stream) flush() bool {
+	if len(s.out) == 0 {
+		return true
+	}
+	n, err := s.qs.Write(s.out)
+	s.out = s.out[:copy(s.out, s.out[n:])]
+	if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+		s.sendErr = err
+		s.out = s.out[:0]
+	}
+	return len(s.out) == 0
+}
+
+// writable handles that the stream below takes more.
+func (s *Stream) writable() {
+	if !s.flush() {
+		return
+	}
+	if s.closing {
+		s.closing = false
+		s.qs.CloseWrite()
+	}
+	switch {
+	case s.released:
+		s.free()
+	case s.wantWrite:
+		s.wantWrite = false
+		s.push(EventWritable)
+	}
+}
+
+// Write sends a prefix of p in a DATA frame and returns its length. If it is
+// shorter than p, the error is [conn.ErrWouldBlock], and [EventWritable] follows.
+// After Cancel, or when the peer asked to stop, the error is a [conn.StreamError].
+func (s *Stream) Write(p []byte) (int, error) {
+	if err := s.sendable(); err != nil {
+		return 0, err
+	}
+	if s.sending == sendHeader {
+		return 0, messageError("data before the header section")
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if !s.flush() {
+		return 0, s.block()
+	}
+	n, size := dataRoom(s.qs.Available())
+	if n == 0 {
+		return 0, s.block()
+	}
+	if len(p) <= n {
+		n = len(p)
+		size = wire.VarintLen(uint64(n))
+	}
+	s.c.frame = appendDataHeader(s.c.frame[:0], n, size)
+	if err := s.send(s.c.frame); err != nil {
+		return 0, err
+	}
+	if err := s.send(p[:n]); err != nil {
+		return 0, err
+	}
+	if n < len(p) {
+		return n, s.block()
+	}
+	return n, nil
+}
+
+// block makes sure that an event says when the stream takes more. The stream below
+// does so only after it has refused bytes. One that is full refuses an empty DATA
+// frame; one that has room for a byte or two, which are of no use, takes it.
+func (s *Stream) block() error {
+	s.wantWrite = true
+	if len(s.out) > 0 {
+		return conn.ErrWouldBlock // it has refused those
+	}
+	n, err := s.qs.Write(s.c.empty[:])
+	if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+		s.sendErr = err
+		return err
+	}
+	if n == 1 {
+		s.out = append(s.out, s.c.empty[1])
+	}
+	return conn.ErrWouldBlock
+}
+
+// Available returns how many bytes Write takes now.
+func (s *Stream) Available() int {
+	if s.sendErr != nil || s.sending != sendBody || len(s.out) > 0 {
+		return 0
+	}
+	n, _ := dataRoom(s.qs.Available())
+	return n
+}
+
+// CloseWrite ends the message. The end follows what was sent before.
+func (s *Stream) CloseWrite() error {
+	switch {
+	case s.sendErr != nil:
+		return s.sendErr
+	case s.sending == sendEnded:
+		return nil
+	case s.sending == sendHeader:
+		return messageError("the message has no header section")
+	}
+	s.sending = sendEnded
+	if len(s.out) > 0 {
+		s.closing = true
+		return nil
+	}
+	return s.qs.CloseWrite()
+}
