@@ -117,12 +117,16 @@ func (c *Conn) appendRetireIDs(w *packetWriter) {
 // appendStreamControl appends the control frames of streams.
 func (c *Conn) appendStreamControl(w *packetWriter) {
 	l := &c.streams.control
-	for s := l.head; s != nil && w.fits(1+8+8+8); s = l.head {
+	for s := l.head; s != nil && w.fits(1+8+8+8+8); s = l.head {
 		due := s.flags & dueAny
 		rec := record{stream: s, gen: s.gen}
 		switch {
 		case due&dueReset != 0:
-			w.b = wire.AppendResetStream(w.b, uint64(s.id), s.resetCode, s.resetSize)
+			if s.flags&flagResetAt != 0 {
+				w.b = wire.AppendResetStreamAt(w.b, uint64(s.id), s.resetCode, s.resetSize, s.reliable)
+			} else {
+				w.b = wire.AppendResetStream(w.b, uint64(s.id), s.resetCode, s.resetSize)
+			}
 			rec.kind = recResetStream
 			s.flags &^= dueReset
 		case due&dueStop != 0:

@@ -75,7 +75,7 @@ func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
 		return c.handleAck(p, b)
 	case wire.FrameCrypto:
 		return c.handleCrypto(p, b)
-	case wire.FrameResetStream, wire.FrameStopSending, wire.FrameMaxStreamData, wire.FrameStreamDataBlocked:
+	case wire.FrameResetStream, wire.FrameResetStreamAt, wire.FrameStopSending, wire.FrameMaxStreamData, wire.FrameStreamDataBlocked:
 		return c.handleStreamControl(typ, b)
 	case wire.FrameMaxData, wire.FrameDataBlocked, wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni,
 		wire.FrameStreamsBlockedBidi, wire.FrameStreamsBlockedUni:
@@ -139,6 +139,16 @@ func (c *Conn) handleStreamControl(typ uint64, b []byte) (int, error) {
 			return n, err
 		}
 		return n, s.handleReset(code, size)
+	case wire.FrameResetStreamAt:
+		id, code, size, upTo, n := wire.ParseResetStreamAt(b)
+		if n <= 0 {
+			return n, nil
+		}
+		s, err := c.streams.receiving(c, StreamID(id), typ)
+		if s == nil || err != nil {
+			return n, err
+		}
+		return n, s.handleResetAt(code, size, upTo)
 	case wire.FrameStopSending:
 		id, code, n := wire.ParseStopSending(b)
 		if n <= 0 {

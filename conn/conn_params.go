@@ -35,6 +35,8 @@ func (c *Conn) localParams() []byte {
 	p.DisableActiveMigration = cfg.DisableActiveMigration
 	p.ActiveConnIDLimit = activeConnIDs
 	p.MaxDatagramFrame = uint64(cfg.MaxDatagramFrameSize)
+	p.ResetStreamAt = true
+	p.GreaseQUICBit = true
 	if !cfg.DisableAckFrequency {
 		p.MinAckDelay = minAckDelay
 	}

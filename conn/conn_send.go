@@ -58,8 +58,14 @@ func (w *packetWriter) begin(c *Conn, sp *space, b []byte, limit int) {
 		scid := c.local.ids[0].id.bytes()
 		w.b, w.lengthOff, w.pnOff = wire.AppendLong(b, typ, c.version, dcid, scid, token, w.pn, w.pnLen)
 	}
+	if c.peer.GreaseQUICBit && c.hasPeer && sp.id == spaceApp && c.rand()&1 == 0 {
+		w.b[w.start] &^= fixedBit // RFC 9287, Section 3
+	}
 	w.body = len(w.b)
 }
+
+// fixedBit is set in packets of version 1, unless the peer is fine without (RFC 9000, Section 17.3.1).
+const fixedBit = 0x40
 
 // abandon takes the packet back.
 func (w *packetWriter) abandon() []byte {

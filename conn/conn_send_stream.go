@@ -21,7 +21,7 @@ func (c *Conn) appendStreams(w *packetWriter) {
 			return
 		case s.flags&flagInSend == 0: // it waits for credit of the connection
 		case s.sendable():
-			if s.out.Sent() < s.out.End() || !w.fits(minStreamData) {
+			if s.out.Sent() < s.end() || !w.fits(minStreamData) {
 				continue
 			}
 		default:
@@ -37,7 +37,7 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 	fresh := n == 0
 	if fresh {
 		off = s.out.Sent()
-		n = int(min(uint64(s.out.Unsent()), s.sendMax-min(off, s.sendMax)))
+		n = int(min(s.end()-min(off, s.end()), s.sendMax-min(off, s.sendMax)))
 		if credit := c.flow.sendCredit(); uint64(n) > credit {
 			if n = int(credit); n == 0 {
 				c.blockStream(w, s)
@@ -58,7 +58,7 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 		n = room
 	}
 	end := off + uint64(n)
-	fin := s.flags&flagFin != 0 && end == s.out.End() && (fresh || s.flags&flagFinSent == 0)
+	fin := s.flags&(flagFin|flagResetAt) == flagFin && end == s.out.End() && (fresh || s.flags&flagFinSent == 0)
 	if n == 0 && !fin {
 		return false
 	}

@@ -16,14 +16,17 @@ const (
 	flagReadableQueued
 
 	// Sending (RFC 9000, Section 3.1).
-	flagSend      // there is a sending direction
-	flagFin       // CloseWrite was called
-	flagFinSent   // the FIN is in flight, or arrived
-	flagFinAcked  // the FIN arrived
-	flagReset     // Reset was called, or the peer asked to stop
-	flagPeerStop  // the peer asked to stop
-	flagSendDone  // everything that was to arrive has arrived
-	flagWantWrite // Write came up short: EventStreamWritable is due
+	flagSend        // there is a sending direction
+	flagFin         // CloseWrite was called
+	flagFinSent     // the FIN is in flight, or arrived
+	flagFinAcked    // the FIN arrived
+	flagReset       // Reset was called, or the peer asked to stop
+	flagResetAt     // ResetAt was called
+	flagResetAcked  // its frame arrived
+	flagRecvResetAt // the peer reset it behind some bytes
+	flagPeerStop    // the peer asked to stop
+	flagSendDone    // everything that was to arrive has arrived
+	flagWantWrite   // Write came up short: EventStreamWritable is due
 	flagWritableQueued
 
 	flagReleased
@@ -92,7 +95,7 @@ func (s *Stream) advance(end, frame uint64) error {
 
 // atEnd reports whether everything was read or lies ready, to the end.
 func (s *Stream) atEnd() bool {
-	return s.flags&flagSizeKnown != 0 && s.in.Offset()+uint64(s.in.Ready()) == s.finalSize
+	return s.flags&(flagSizeKnown|flagRecvResetAt) == flagSizeKnown && s.in.Offset()+uint64(s.in.Ready()) == s.finalSize
 }
 
 // readable raises EventStreamReadable if the stream is armed.
@@ -114,6 +117,10 @@ func (s *Stream) consumed(n int) {
 		return
 	}
 	s.c.consume(uint64(n))
+	if s.flags&flagRecvResetAt != 0 && s.in.Offset() >= s.recvUpTo {
+		s.handleReset(s.recvCode, s.finalSize) // all that was promised is read
+		return
+	}
 	w := &s.window
 	if s.flags&flagSizeKnown != 0 || s.recvMax-s.in.Offset() > uint64(w.size)/2 {
 		return
@@ -167,9 +174,34 @@ func (s *Stream) handleReset(code, size uint64) error {
 	return nil
 }
 
+// handleResetAt handles RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset): what comes before size is still read.
+func (s *Stream) handleResetAt(code, size, upTo uint64) error {
+	if s.flags&(flagStopped|flagRecvReset|flagRecvDone) != 0 || upTo <= s.in.Offset() {
+		return s.handleReset(code, size)
+	}
+	known := s.flags&flagSizeKnown != 0
+	if known && size != s.finalSize || size < s.highest {
+		return violation(errFinalSize, wire.FrameResetStreamAt, "stream %d", s.id)
+	}
+	if size > s.highest {
+		if err := s.advance(size, wire.FrameResetStreamAt); err != nil {
+			return err
+		}
+	}
+	if known && s.flags&flagRecvResetAt == 0 && s.atEnd() {
+		return nil
+	}
+	if s.flags&flagRecvResetAt != 0 {
+		upTo = min(upTo, s.recvUpTo)
+	}
+	s.flags |= flagRecvResetAt | flagSizeKnown
+	s.finalSize, s.recvCode, s.recvUpTo = size, code, upTo
+	return nil
+}
+
 // handleStopSending handles STOP_SENDING (RFC 9000, Section 19.5): the reset goes out without the application.
 func (s *Stream) handleStopSending(code uint64) {
-	if s.flags&(flagPeerStop|flagReset|flagSendDone) != 0 {
+	if s.flags&(flagPeerStop|flagReset|flagResetAt|flagSendDone) != 0 {
 		return
 	}
 	s.flags |= flagPeerStop
@@ -187,6 +219,28 @@ func (s *Stream) abandon(code uint64) {
 	s.controlDue(dueReset)
 }
 
+// abandonAt resets the sending direction behind the first size bytes.
+func (s *Stream) abandonAt(code, size uint64) {
+	sent := s.out.Sent()
+	s.flags |= flagResetAt
+	s.flags &^= flagWantWrite
+	s.resetCode, s.reliable, s.resetSize = code, size, max(size, sent)
+	if sent > size {
+		s.out.Ack(&s.c.e.chunks, size, int(sent-size)) // nobody waits for that
+	}
+	s.c.streams.unschedule(s)
+	s.controlDue(dueReset)
+	s.schedule()
+}
+
+// end returns the offset up to which data is sent.
+func (s *Stream) end() uint64 {
+	if s.flags&flagResetAt != 0 {
+		return s.reliable
+	}
+	return s.out.End()
+}
+
 // acked notes that data of the stream arrived.
 func (s *Stream) acked(off uint64, n int, fin bool) {
 	if s.flags&(flagReset|flagSendDone) != 0 {
@@ -198,7 +252,9 @@ func (s *Stream) acked(off uint64, n int, fin bool) {
 	if fin {
 		s.flags |= flagFinAcked
 	}
-	if s.flags&flagFinAcked != 0 && s.out.Acked(s.out.End()) {
+	if s.flags&flagResetAt != 0 {
+		s.resetAtDone()
+	} else if s.flags&flagFinAcked != 0 && s.out.Acked(s.out.End()) {
 		s.flags |= flagSendDone
 		s.c.streams.unschedule(s)
 		s.event(EventStreamAcked, 0)
@@ -211,6 +267,9 @@ func (s *Stream) lost(off uint64, n int, fin bool) {
 	if s.flags&(flagReset|flagSendDone) != 0 {
 		return
 	}
+	if s.flags&flagResetAt != 0 {
+		n, fin = int(min(uint64(n), s.reliable-min(off, s.reliable))), false
+	}
 	if n > 0 {
 		s.out.Lose(off, n)
 	}
@@ -220,8 +279,23 @@ func (s *Stream) lost(off uint64, n int, fin bool) {
 	s.schedule()
 }
 
-// resetAcked notes that RESET_STREAM arrived.
+// resetAtDone ends the sending direction if the reset and all that it promised have arrived.
+func (s *Stream) resetAtDone() {
+	if s.flags&flagResetAcked != 0 && s.out.Acked(s.reliable) {
+		s.flags |= flagSendDone
+		s.c.streams.unschedule(s)
+		s.out.Reset(&s.c.e.chunks)
+		s.finish()
+	}
+}
+
+// resetAcked notes that RESET_STREAM or RESET_STREAM_AT arrived.
 func (s *Stream) resetAcked() {
+	if s.flags&(flagResetAt|flagReset|flagSendDone) == flagResetAt {
+		s.flags |= flagResetAcked
+		s.resetAtDone()
+		return
+	}
 	if s.flags&flagReset != 0 && s.flags&flagSendDone == 0 {
 		s.flags |= flagSendDone
 		s.finish()

@@ -283,10 +283,10 @@ func (s *Stream) sendable() bool {
 		return true
 	}
 	sent := s.out.Sent()
-	if sent < s.out.End() {
+	if sent < s.end() {
 		return sent < s.sendMax
 	}
-	return s.flags&(flagFin|flagFinSent) == flagFin
+	return s.flags&(flagFin|flagFinSent|flagResetAt) == flagFin
 }
 
 // schedule puts the stream into the send queue if it has something to send.
@@ -313,7 +313,7 @@ func (s *Stream) schedule() {
 
 // noteBlocked sends STREAM_DATA_BLOCKED, once for each limit (RFC 9000, Section 4.1).
 func (s *Stream) noteBlocked() {
-	if s.out.Unsent() > 0 && s.out.Sent() >= s.sendMax && s.blockedAt != s.sendMax+1 && s.flags&flagReset == 0 {
+	if s.out.Sent() < s.end() && s.out.Sent() >= s.sendMax && s.blockedAt != s.sendMax+1 && s.flags&flagReset == 0 {
 		s.blockedAt = s.sendMax + 1
 		s.controlDue(dueBlocked)
 	}
