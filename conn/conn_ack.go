@@ -93,6 +93,9 @@ func (c *Conn) packetAcked(a *ackRun, pn uint64, p *sentPacket) {
 			if p.flags&sentProbeMTU != 0 || int(p.size) > c.path.mtu.current {
 				c.mtuAcked(int(p.size))
 			}
+			if m := &c.path.mtu; p.size > minMTU && pn >= m.bigAcked {
+				m.bigAcked, m.bigLost = pn, 0
+			}
 		}
 	}
 	for i := range uint32(p.recCount) {

@@ -129,7 +129,7 @@ func (c *Conn) popDatagram(d *datagramState) {
 // MaxDatagramSize returns the length of the longest datagram that can be sent now.
 // It follows the path MTU. It is 0 if the peer takes none, or is not known yet.
 func (c *Conn) MaxDatagramSize() int {
-	if !c.hasPeer || c.peer.MaxDatagramFrame == 0 {
+	if !c.maySend() || c.peer.MaxDatagramFrame == 0 {
 		return 0
 	}
 	// Short header with the longest packet number, tag, and the header of the frame.

@@ -11,6 +11,9 @@ const (
 	// framesHandshake may be in Initial and Handshake packets too.
 	framesHandshake = 1<<wire.FramePadding | 1<<wire.FramePing | 1<<wire.FrameAck | 1<<wire.FrameAckECN |
 		1<<wire.FrameCrypto | 1<<wire.FrameConnectionClose
+	// framesNotEarly may not be in 0-RTT packets (RFC 9000, Section 12.5).
+	framesNotEarly = 1<<wire.FrameAck | 1<<wire.FrameAckECN | 1<<wire.FrameCrypto | 1<<wire.FrameHandshakeDone |
+		1<<wire.FrameNewToken | 1<<wire.FramePathResponse | 1<<wire.FrameRetireConnectionID
 	// framesProbing are those of probing packets (RFC 9000, Section 9.1).
 	framesProbing = 1<<wire.FramePadding | 1<<wire.FrameNewConnectionID | 1<<wire.FramePathChallenge | 1<<wire.FramePathResponse
 	// framesQuiet do not ask for an acknowledgement.
@@ -33,6 +36,9 @@ func (c *Conn) handleFrames(p *received) error {
 		if p.space.id != spaceApp && (typ > 63 || framesHandshake>>typ&1 == 0) {
 			return violation(errProtocolViolation, typ, "frame is not allowed in Initial and Handshake packets")
 		}
+		if p.early && typ <= 63 && framesNotEarly>>typ&1 != 0 {
+			return violation(errProtocolViolation, typ, "frame is not allowed in 0-RTT packets")
+		}
 		if typ > 63 || framesQuiet>>typ&1 == 0 {
 			p.eliciting = true
 		}
@@ -54,7 +60,7 @@ func (c *Conn) handleFrames(p *received) error {
 // handleFrame handles the frame at the start of b and returns its length; not above 0 if it is malformed.
 func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
 	if typ >= wire.FrameStream && typ < wire.FrameStream+8 {
-		return c.handleStream(b)
+		return c.handleStream(p, b)
 	}
 	switch typ {
 	case wire.FramePadding:

@@ -63,6 +63,7 @@ func (c *Conn) peerParams(b []byte) error {
 	c.flow.sendMax = p.MaxData
 	c.streams.peerLimit[Bidi] = p.MaxStreamsBidi
 	c.streams.peerLimit[Uni] = p.MaxStreamsUni
+	c.streams.raiseLimits(c)
 	return nil
 }
 

@@ -58,8 +58,11 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 		c.receiveRetry(now, b, h)
 		return 0
 	case wire.Type0RTT:
-		c.dropped(&c.e.stats.DroppedUndecryptable, b[:h.End], "0-RTT is not accepted")
-		return h.End
+		// Until TLS has seen the ClientHello, it is not known whether it is accepted.
+		if !c.server || c.early.rx == nil && (!c.cfg.Enable0RTT || c.tls.state != nil) {
+			c.dropped(&c.e.stats.DroppedUndecryptable, b[:h.End], "0-RTT is not accepted")
+			return h.End
+		}
 	case wire.TypeInitial:
 		// RFC 9000, Section 14.1.
 		if c.server && len(a.data) < minMTU {
@@ -86,19 +89,26 @@ func (c *Conn) isLocalID(b []byte) bool {
 // receiveLong takes in an Initial or Handshake packet.
 func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long) {
 	id := spaceInitial
-	if h.Type == wire.TypeHandshake {
+	switch h.Type {
+	case wire.TypeHandshake:
 		id = spaceHandshake
+	case wire.Type0RTT:
+		id = spaceApp
 	}
 	sp := c.spaces[id]
 	if sp == nil {
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "keys discarded")
 		return
 	}
-	if sp.rx == nil {
+	rx := sp.rx
+	if h.Type == wire.Type0RTT {
+		rx = c.early.rx
+	}
+	if rx == nil {
 		c.wait(a, pkt)
 		return
 	}
-	pnLen, truncated, ok := sp.rx.Unprotect(pkt, h.PNOff)
+	pnLen, truncated, ok := rx.Unprotect(pkt, h.PNOff)
 	if !ok {
 		c.dropped(&c.e.stats.DroppedMalformed, pkt, "too short")
 		return
@@ -108,7 +118,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long) {
 		c.dropped(&c.e.stats.DroppedDuplicate, pkt, "duplicate")
 		return
 	}
-	payload, ok := sp.rx.Open(pkt, h.PNOff+pnLen, pn)
+	payload, ok := rx.Open(pkt, h.PNOff+pnLen, pn)
 	if !ok {
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "authentication failed")
 		return
@@ -126,7 +136,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long) {
 		c.dropped(&c.e.stats.DroppedMalformed, pkt, "source connection ID changed")
 		return
 	}
-	p := received{space: sp, now: now, pn: pn, pkt: pkt, payload: payload, dcid: h.DCID, at: a}
+	p := received{space: sp, now: now, pn: pn, pkt: pkt, payload: payload, dcid: h.DCID, at: a, early: h.Type == wire.Type0RTT}
 	if wire.ReservedBits(pkt[0]) != 0 {
 		c.abort(violation(errProtocolViolation, 0, "reserved bits are set"))
 		return
@@ -255,6 +265,7 @@ type received struct {
 	dcid    []byte
 	at      *arrival
 
+	early     bool // a 0-RTT packet
 	eliciting bool // it asks for an acknowledgement
 	nonProbe  bool // it has frames that are not probing ones (RFC 9000, Section 9.1)
 }

@@ -44,6 +44,7 @@ func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 		}
 	}
 	sp.cryptoOut.Rewind()
+	c.dropEarlyPackets(c.recordLost)
 	c.ptoCount = 0
 	c.lastActivity = now
 	c.wake()

@@ -18,6 +18,7 @@ type packetWriter struct {
 	pn                      uint64
 	recStart                uint32
 	eliciting               bool
+	early                   bool // a 0-RTT packet
 	padded                  bool
 	flags                   uint8
 }
@@ -42,8 +43,11 @@ func (w *packetWriter) begin(c *Conn, sp *space, b []byte, limit int) {
 	*w = packetWriter{c: c, sp: sp, b: b, start: len(b), limit: limit - keys.Overhead, recStart: sp.recs.tail, pn: sp.sent.next}
 	w.pnLen = wire.PacketNumberLen(w.pn, sp.largestAcked)
 	dcid := c.remote.current().bytes()
-	switch sp.id {
-	case spaceApp:
+	switch {
+	case sp.id == spaceApp && sp.tx == nil:
+		w.early = true
+		w.b, w.lengthOff, w.pnOff = wire.AppendLong(b, wire.Type0RTT, c.version, dcid, c.local.ids[0].id.bytes(), nil, w.pn, w.pnLen)
+	case sp.id == spaceApp:
 		w.pnOff = len(b) + 1 + len(dcid)
 		w.b = wire.AppendShort(b, dcid, false, c.keys.txPhase, w.pn, w.pnLen)
 	default:
@@ -81,13 +85,17 @@ func (w *packetWriter) finish(now instant, mark ECN) []byte {
 	for len(w.b)-w.pnOff < 4 {
 		w.b = append(w.b, wire.FramePadding)
 	}
-	if w.sp.id != spaceApp {
+	if w.sp.id != spaceApp || w.early {
 		wire.PutVarint2(w.b[w.lengthOff:], uint64(len(w.b)-w.pnOff+keys.Overhead))
 	}
 	if c.cfg.Trace != nil {
 		c.tracePacket(TracePacketSent, w.sp.id, w.pn, len(w.b)-w.start+keys.Overhead, w.b[w.body:])
 	}
-	pkt := w.sp.tx.Seal(w.b[w.start:], w.pnOff-w.start, w.pnLen, w.pn)
+	tx := w.sp.tx
+	if w.early {
+		tx = c.early.tx
+	}
+	pkt := tx.Seal(w.b[w.start:], w.pnOff-w.start, w.pnLen, w.pn)
 	w.b = w.b[:w.start+len(pkt)]
 	c.packetSent(w, now, len(pkt), mark)
 	return w.b
@@ -169,7 +177,11 @@ func (c *Conn) transmit(now instant, buf []byte, maxSegments int) (Burst, bool) 
 			return b, true
 		}
 	}
-	if sp := c.spaces[spaceApp]; sp.tx == nil || !c.server && c.state == stateHandshake {
+	sp := c.spaces[spaceApp]
+	if sp.tx == nil && c.early.tx != nil {
+		return c.transmitEarly(now, buf)
+	}
+	if sp.tx == nil || !c.server && c.state == stateHandshake {
 		return Burst{}, false
 	}
 	if b, ok := c.transmitProbe(now, buf); ok {

@@ -17,7 +17,8 @@ func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 	b, n, pad := buf[:0], 0, false
 	for id := spaceInitial; id < numSpaces; id++ {
 		sp := c.spaces[id]
-		if !sp.ready() || id == spaceApp && (n == 0 || c.state == stateHandshake && !c.server) {
+		early := id == spaceApp && sp.tx == nil && c.early.tx != nil
+		if !sp.ready() && !early || id == spaceApp && (n == 0 || !early && c.state == stateHandshake && !c.server) {
 			continue
 		}
 		if limit-len(b) < minCoalesced {
@@ -65,7 +66,11 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 	sp := w.sp
 	free := sp.probes > 0 || c.path.window() >= minMTU
 	if sp.id == spaceApp {
-		c.appendAppFrames(w, now, free)
+		if w.early {
+			c.appendEarlyFrames(w, now)
+		} else {
+			c.appendAppFrames(w, now, free)
+		}
 		return
 	}
 	acked := false
@@ -82,6 +87,31 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 	if acked {
 		sp.recv.unacked, sp.recv.ackAt, sp.recv.ackNow = 0, 0, false
 	}
+}
+
+// appendEarlyFrames appends what a 0-RTT packet is to carry (RFC 9000, Section 12.5).
+func (c *Conn) appendEarlyFrames(w *packetWriter, now instant) {
+	if c.path.window() < minMTU {
+		return
+	}
+	c.appendStreamControl(w)
+	if c.datagrams != nil {
+		c.appendDatagrams(w, now)
+	}
+	c.appendStreams(w)
+}
+
+// transmitEarly writes a 0-RTT packet.
+func (c *Conn) transmitEarly(now instant, buf []byte) (Burst, bool) {
+	w := &c.e.writer
+	w.begin(c, c.spaces[spaceApp], buf[:0], min(c.path.mtu.current, len(buf)))
+	c.appendEarlyFrames(w, now)
+	if w.empty() {
+		w.abandon()
+		return Burst{}, false
+	}
+	out := w.finish(now, NotECT)
+	return c.burst(len(out), len(out), NotECT), true
 }
 
 // transmitProbe writes a datagram that probes for a larger MTU (RFC 8899).

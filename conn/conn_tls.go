@@ -44,13 +44,21 @@ func (c *Conn) nextTLSWork() *TLSWork {
 	s := c.spaces[spaceOf(c.tls.level)]
 	ready := s != nil && s.cryptoIn.Ready() > 0
 	// A server has nothing to do before the ClientHello.
-	if !ready && (!start || c.server) {
+	if !c.tls.paused && !ready && (!start || c.server) {
 		return nil
 	}
-	w := &TLSWork{conn: c, q: c.tls.q, ctx: c.tls.ctx, server: c.server, start: start}
+	w := &TLSWork{conn: c, q: c.tls.q, ctx: c.tls.ctx, start: start, resume: c.tls.paused}
+	if c.server && c.tls.level == tls.QUICEncryptionLevelHandshake {
+		opt := c.ticketOptions(c.tls.params)
+		w.ticket = &opt
+	}
+	c.tls.paused = false
 	if ready {
 		b := make([]byte, s.cryptoIn.Ready())
 		s.cryptoIn.Read(&c.e.chunks, b)
+		if c.server {
+			c.noteClientHello(b)
+		}
 		w.data = append(w.data, cryptoData{level: c.tls.level, b: b})
 	}
 	w.done = make(chan struct{})
@@ -90,6 +98,13 @@ func (c *Conn) completeTLS(w *TLSWork) {
 		c.abort(tlsError(w.err))
 		return
 	}
+	if c.tls.paused = w.paused; w.paused {
+		return
+	}
+	if err := c.checkEarlyLimits(); err != nil {
+		c.abort(err)
+		return
+	}
 	c.noteTLSState()
 	c.wake()
 }
@@ -118,30 +133,47 @@ func (c *Conn) noteTLSState() {
 func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 	switch ev.Kind {
 	case tls.QUICSetReadSecret:
-		if ev.Level == tls.QUICEncryptionLevelEarly {
-			return nil
-		}
 		k, err := keys.New(c.version, ev.Suite, ev.Data)
 		if err != nil {
 			return err
+		}
+		if ev.Level == tls.QUICEncryptionLevelEarly {
+			c.early.rx = k
+			c.logEarlySecret(ev.Data)
+			return nil
 		}
 		c.spaces[spaceOf(ev.Level)].rx = k
 		c.tls.level = ev.Level
 	case tls.QUICSetWriteSecret:
-		if ev.Level == tls.QUICEncryptionLevelEarly {
-			return nil
-		}
 		k, err := keys.New(c.version, ev.Suite, ev.Data)
 		if err != nil {
 			return err
 		}
+		if ev.Level == tls.QUICEncryptionLevelEarly {
+			c.early.tx = k
+			c.logEarlySecret(ev.Data)
+			c.eventOnce(EventStreamsAvailable)
+			return nil
+		}
+		if ev.Level == tls.QUICEncryptionLevelApplication {
+			c.early.tx = nil // RFC 9001, Section 4.9.3
+		}
 		c.spaces[spaceOf(ev.Level)].tx = k
 	case tls.QUICWriteData:
 		if sp := c.spaces[spaceOf(ev.Level)]; sp != nil {
+			if !c.server {
+				c.noteClientHello(ev.Data)
+			}
 			sp.cryptoOut.Append(&c.e.chunks, ev.Data)
 		}
 	case tls.QUICTransportParameters:
 		return c.peerParams(ev.Data)
+	case tls.QUICResumeSession:
+		c.resumeSession(ev.SessionState)
+	case tls.QUICRejectedEarlyData:
+		c.rejectEarly()
+	case tls.QUICStoreSession:
+		c.storeSession(ev.SessionState)
 	case tls.QUICHandshakeDone:
 		return c.handshakeComplete()
 	}
@@ -185,6 +217,7 @@ func (c *Conn) confirm() {
 	c.dropSpace(spaceInitial)
 	c.dropSpace(spaceHandshake)
 	c.waiting = nil
+	c.early.rx, c.early.tx, c.early.random = nil, nil, nil
 	c.offerIDs()
 	c.startECN()
 }

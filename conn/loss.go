@@ -12,7 +12,7 @@ func (c *Conn) detectLost(sp *space, now instant) {
 		return
 	}
 	delay := c.path.rtt.lossDelay()
-	run := lossDetection{sp: sp, now: now, oldMTU: c.path.mtu.current}
+	run := lossDetection{sp: sp, now: now}
 	sp.scan = max(sp.scan, sp.sent.front)
 	for pn := sp.scan; pn < uint64(sp.largestAcked); pn++ {
 		p := sp.sent.at(pn)
@@ -44,8 +44,6 @@ type lossDetection struct {
 	first, last uint64
 	largest     sentPacket
 	oldest      instant // when the first of a row of lost ack-eliciting packets was sent
-	oldMTU      int
-	big         int // lost packets larger than the least MTU
 }
 
 // packetLost declares one packet lost.
@@ -74,8 +72,8 @@ func (c *Conn) packetLost(run *lossDetection, pn uint64, p *sentPacket) {
 			run.counted++
 			run.bytes += uint64(p.size)
 			run.last, run.largest = pn, *p
-			if int(p.size) > minMTU {
-				run.big++
+			if m := &c.path.mtu; p.size > minMTU && pn > m.bigAcked {
+				m.bigLost++
 			}
 		}
 	}
@@ -111,14 +109,15 @@ func (c *Conn) finishLoss(run *lossDetection) {
 	if s.loss.Persistent {
 		pa.rtt.min = pa.rtt.latest // RFC 9002, Section 5.2
 	}
-	if run.big == run.counted && run.counted >= blackHoleRun && pa.mtu.blackHole(run.now) {
+	if pa.mtu.bigLost >= blackHoleRun && pa.mtu.blackHole(run.now) {
 		pa.cc.OnMTU(pa.mtu.current)
 	}
 	c.checkECNLoss()
 	pa.pacing = c.pacingOf(pa)
 }
 
-// blackHoleRun is how many packets, all larger than what every path carries, must be lost together to search the MTU anew.
+// blackHoleRun is how many packets larger than what every path carries must be lost in a row to search the MTU anew (RFC
+// 8899, Section 4.3).
 const blackHoleRun = 6
 
 // persistent reports persistent congestion: all that was sent over a long time is lost (RFC 9002, Section 7.6).

@@ -18,6 +18,8 @@ type mtuState struct {
 	inFlight         bool
 	tries            int
 	next             instant // when to search again; 0 if not set
+	bigAcked         uint64  // the newest packet that arrived and was larger than what every path carries
+	bigLost          int     // how many such packets were lost that were sent after it
 }
 
 func (m *mtuState) init(cfg *Config) {
@@ -90,7 +92,7 @@ func (m *mtuState) blackHole(now instant) bool {
 	}
 	m.ceiling = m.current - 1
 	m.current = minMTU
-	m.inFlight, m.probe, m.tries = false, 0, 1
+	m.inFlight, m.probe, m.tries, m.bigLost = false, 0, 1, 0
 	m.next = 0
 	return true
 }

@@ -31,6 +31,7 @@ const (
 	flagBlocked   // in the list of streams that wait for MAX_DATA
 	flagInControl // in the list of streams with control frames
 	flagEarly
+	flagVoid // it was early data that the server rejected
 
 	// Control frames that are due.
 	dueMaxData

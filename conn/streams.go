@@ -120,7 +120,7 @@ func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
 		return nil, c.closedErr()
 	}
 	t := &c.streams
-	if !c.hasPeer || c.spaces[spaceApp].tx == nil || t.next[dir] >= t.peerLimit[dir] {
+	if !c.maySend() || t.next[dir] >= t.peerLimit[dir] {
 		if c.hasPeer && t.blockedAt[dir] != t.peerLimit[dir]+1 {
 			c.control.streamsBlocked[dir], c.control.any = true, true
 			c.wake()
@@ -133,6 +133,28 @@ func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
 	}
 	t.next[dir]++
 	return t.newStream(c, id), nil
+}
+
+// raiseLimits gives streams that were opened with remembered limits what the server allows now.
+func (t *streamSet) raiseLimits(c *Conn) {
+	for dir := range uint64(2) {
+		limit := c.peer.MaxStreamDataBidiRemote
+		if Dir(dir) == Uni {
+			limit = c.peer.MaxStreamDataUni
+		}
+		for n := range t.next[dir] {
+			if s := t.all[StreamID(n<<2|dir<<1)]; s != nil && limit > s.sendMax {
+				s.sendMax = limit
+				s.schedule()
+			}
+		}
+	}
+	t.unblock()
+}
+
+// maySend reports whether there are keys for application data.
+func (c *Conn) maySend() bool {
+	return c.early.tx != nil || c.hasPeer && c.spaces[spaceApp].tx != nil
 }
 
 // find returns the stream of an ID in a frame, nil if it has ended. recv tells which direction the frame concerns.
@@ -186,7 +208,7 @@ func (t *streamSet) sending(c *Conn, id StreamID, frame uint64) (*Stream, error)
 }
 
 // handleStream handles a STREAM frame.
-func (c *Conn) handleStream(b []byte) (int, error) {
+func (c *Conn) handleStream(p *received, b []byte) (int, error) {
 	f, n := wire.ParseStream(b)
 	if n <= 0 {
 		return n, nil
@@ -194,6 +216,9 @@ func (c *Conn) handleStream(b []byte) (int, error) {
 	s, err := c.streams.receiving(c, StreamID(f.ID), wire.FrameStream)
 	if s == nil || err != nil {
 		return n, err
+	}
+	if p.early {
+		s.flags |= flagEarly
 	}
 	return n, s.receive(f.Offset, f.Data, f.Fin)
 }

@@ -13,7 +13,9 @@ type TLSWork struct {
 	q      *tls.QUICConn
 	ctx    context.Context
 	start  bool
-	server bool
+	resume bool                          // go on after a QUICResumeSession event
+	paused bool                          // at such an event: the Endpoint decides
+	ticket *tls.QUICSessionTicketOptions // server
 	data   []cryptoData
 	events []tls.QUICEvent // what came of it, with data of their own
 	err    error
@@ -46,6 +48,8 @@ func (w *TLSWork) run() {
 		if w.err = w.q.Start(w.ctx); w.err != nil {
 			return
 		}
+	}
+	if w.start || w.resume {
 		w.collect()
 	}
 	for _, d := range w.data {
@@ -72,9 +76,13 @@ func (w *TLSWork) collect() {
 		}
 		ev.Data = bytes.Clone(ev.Data)
 		w.events = append(w.events, ev)
-		if ev.Kind == tls.QUICHandshakeDone && w.server {
+		if ev.Kind == tls.QUICResumeSession {
+			w.paused = true
+			return
+		}
+		if ev.Kind == tls.QUICHandshakeDone && w.ticket != nil {
 			// The tickets leave together with the end of the handshake.
-			if err := w.q.SendSessionTicket(tls.QUICSessionTicketOptions{}); err != nil && w.err == nil {
+			if err := w.q.SendSessionTicket(*w.ticket); err != nil && w.err == nil {
 				w.err = err
 				return
 			}
@@ -89,6 +97,8 @@ type tlsState struct {
 	cancel context.CancelFunc
 	ctx    context.Context
 	work   *TLSWork // that is out
+	paused bool     // the work before stopped at a session to resume
+	params []byte   // our transport parameters
 	now    time.Time
 	begun  bool
 	level  tls.QUICEncryptionLevel // of the data that TLS takes now
@@ -96,7 +106,8 @@ type tlsState struct {
 }
 
 func (t *tlsState) init(c *Conn, cfg *tls.Config, params []byte) {
-	qc := &tls.QUICConfig{TLSConfig: cfg}
+	qc := &tls.QUICConfig{TLSConfig: cfg, EnableSessionEvents: true}
+	t.params = params
 	if c.server {
 		t.q = tls.QUICServer(qc)
 	} else {
@@ -121,7 +132,7 @@ func (t *tlsState) close() {
 	} else if t.begun {
 		t.q.Close()
 	}
-	t.q, t.work = nil, nil
+	t.q, t.work, t.params = nil, nil, nil
 }
 
 // connectionState returns a copy of what is known.

@@ -1,0 +1,281 @@
+package conn
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// 0-RTT (RFC 9000, Section 4.6; RFC 9001, Section 4.6): what both sides remember with a TLS session, and how it is judged.
+
+// sessionTag begins what this package stores with a session.
+const sessionTag = "lazo0rtt"
+
+const sessionNonceLen = 16
+
+// A sessionMemo is what is stored with a TLS session. A server's goes into the ticket, a client's into its cache.
+type sessionMemo struct {
+	nonce  [sessionNonceLen]byte // server: tells tickets apart
+	params []byte                // transport parameters of the server
+	data   []byte                // TicketData of the application
+}
+
+func (m *sessionMemo) encode() []byte {
+	b := append([]byte(sessionTag), m.nonce[:]...)
+	b = wire.AppendVarint(b, uint64(len(m.params)))
+	b = append(b, m.params...)
+	return append(b, m.data...)
+}
+
+// findMemo returns what this package stored with the session.
+func findMemo(s *tls.SessionState) (m sessionMemo, index int, ok bool) {
+	for i, b := range s.Extra {
+		b, found := bytes.CutPrefix(b, []byte(sessionTag))
+		if !found || len(b) < sessionNonceLen {
+			continue
+		}
+		m.nonce = [sessionNonceLen]byte(b)
+		b = b[sessionNonceLen:]
+		n, k := wire.ParseVarint(b)
+		if k == 0 || n > uint64(len(b)-k) {
+			continue
+		}
+		m.params, m.data = b[k:k+int(n)], b[k+int(n):]
+		return m, i, true
+	}
+	return sessionMemo{}, 0, false
+}
+
+// An earlyState is the 0-RTT side of a connection. It exists where one is possible.
+type earlyState struct {
+	rx, tx   *keys.Keys   // 0-RTT keys
+	memo     sessionMemo  // of the session that is resumed
+	resumed  bool         // a session with a memo is resumed
+	limits   *wire.Params // client: remembered, and in use until the server's arrive
+	accepted bool
+	sessions []*tls.SessionState // client: stored for later connections, newest last
+	data     []byte              // client: of SetTicketData
+	random   []byte              // of the ClientHello, for the key log
+}
+
+// maxSessions bounds the sessions that SetTicketData reaches.
+const maxSessions = 4
+
+// offersEarly reports whether 0-RTT is enabled on this side.
+func (c *Conn) offersEarly() bool { return c.cfg.Enable0RTT }
+
+// resumeSession decides whether the session that is resumed may carry early data.
+func (c *Conn) resumeSession(s *tls.SessionState) {
+	m, _, ok := findMemo(s)
+	if !ok || !s.EarlyData {
+		s.EarlyData = false
+		if ok {
+			c.early.memo, c.early.resumed = m, true
+		}
+		return
+	}
+	c.early.memo, c.early.resumed = m, true
+	if !c.offersEarly() {
+		s.EarlyData = false
+		return
+	}
+	p, err := wire.ParseParams(m.params, true)
+	switch {
+	case err != nil:
+		s.EarlyData = false
+	case !c.server:
+		c.early.limits = &p
+		c.useEarlyLimits(&p)
+	default:
+		s.EarlyData = c.takesEarly(&p, &m)
+	}
+}
+
+// takesEarly reports whether a server accepts early data: its limits are not below those that the client remembers
+// (RFC 9000, Section 7.4.1), the application agrees, and the ticket was not used here before.
+func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
+	cfg := c.cfg
+	if p.MaxData > uint64(cfg.InitialMaxData) || p.MaxStreamDataBidiRemote > uint64(cfg.InitialMaxStreamData) ||
+		p.MaxStreamDataBidiLocal > uint64(cfg.InitialMaxStreamData) || p.MaxStreamDataUni > uint64(cfg.InitialMaxStreamData) ||
+		p.MaxStreamsBidi > uint64(cfg.InitialMaxStreamsBidi) || p.MaxStreamsUni > uint64(cfg.InitialMaxStreamsUni) ||
+		p.MaxDatagramFrame > uint64(cfg.MaxDatagramFrameSize) || p.ActiveConnIDLimit > activeConnIDs {
+		return false
+	}
+	if cfg.AcceptEarlyData != nil && !cfg.AcceptEarlyData(m.data) {
+		return false
+	}
+	return c.e.tickets.first(m.nonce)
+}
+
+// useEarlyLimits puts remembered transport parameters in force. Those that must not be remembered keep their defaults
+// (RFC 9000, Section 7.4.1).
+func (c *Conn) useEarlyLimits(p *wire.Params) {
+	d := &c.peer
+	d.MaxData, d.MaxDatagramFrame, d.ActiveConnIDLimit = p.MaxData, p.MaxDatagramFrame, p.ActiveConnIDLimit
+	d.MaxStreamDataBidiLocal, d.MaxStreamDataBidiRemote = p.MaxStreamDataBidiLocal, p.MaxStreamDataBidiRemote
+	d.MaxStreamDataUni, d.MaxStreamsBidi, d.MaxStreamsUni = p.MaxStreamDataUni, p.MaxStreamsBidi, p.MaxStreamsUni
+	c.flow.sendMax = p.MaxData
+	c.streams.peerLimit = [2]uint64{p.MaxStreamsBidi, p.MaxStreamsUni}
+}
+
+// checkEarlyLimits makes sure that a server which took early data did not lower its limits (RFC 9000, Section 7.4.1).
+func (c *Conn) checkEarlyLimits() error {
+	old, p := c.early.limits, &c.peer
+	if old == nil || !c.hasPeer || c.early.accepted {
+		return nil
+	}
+	c.early.accepted = true
+	if p.MaxData < old.MaxData || p.MaxStreamDataBidiLocal < old.MaxStreamDataBidiLocal ||
+		p.MaxStreamDataBidiRemote < old.MaxStreamDataBidiRemote || p.MaxStreamDataUni < old.MaxStreamDataUni ||
+		p.MaxStreamsBidi < old.MaxStreamsBidi || p.MaxStreamsUni < old.MaxStreamsUni ||
+		p.MaxDatagramFrame < old.MaxDatagramFrame || p.ActiveConnIDLimit < old.ActiveConnIDLimit {
+		return violation(errProtocolViolation, 0, "limits are below those of the session that was resumed")
+	}
+	return nil
+}
+
+// rejectEarly voids what was sent as early data (RFC 9001, Section 4.6.2).
+func (c *Conn) rejectEarly() {
+	if c.early.tx == nil {
+		return
+	}
+	c.early.tx, c.early.limits = nil, nil
+	c.dropEarlyPackets(nil)
+	for _, s := range c.streams.all {
+		c.streams.unschedule(s)
+		s.in.Reset(&c.e.chunks)
+		s.out.Reset(&c.e.chunks)
+		s.gen++
+		s.flags |= flagVoid | flagReleased
+	}
+	t := &c.streams
+	limit, window, peer := t.limit, t.window, t.peerLimit
+	*t = streamSet{server: t.server, limit: limit, window: window, peerLimit: peer}
+	c.flow.sent, c.flow.blockedAt = 0, 0
+	c.event(Event{Kind: EventEarlyDataRejected})
+}
+
+// dropEarlyPackets takes 0-RTT packets out of flight; lost, if not nil, gets their records.
+func (c *Conn) dropEarlyPackets(lost func(*space, *record)) {
+	sp := c.spaces[spaceApp]
+	for pn := sp.sent.front; pn < sp.sent.next; pn++ {
+		p := sp.sent.at(pn)
+		if !p.outstanding() {
+			continue
+		}
+		p.flags |= sentLost
+		c.path.inFlight -= min(c.path.inFlight, uint64(p.size))
+		if p.flags&sentEliciting != 0 {
+			sp.eliciting--
+		}
+		if lost == nil {
+			continue
+		}
+		for i := range uint32(p.recCount) {
+			lost(sp, sp.recs.at(p.recStart+i))
+		}
+	}
+}
+
+// ticketOptions is what a server puts into its session tickets.
+func (c *Conn) ticketOptions(params []byte) tls.QUICSessionTicketOptions {
+	m := sessionMemo{params: params, data: c.cfg.TicketData}
+	c.e.random(m.nonce[:])
+	return tls.QUICSessionTicketOptions{EarlyData: c.cfg.Enable0RTT, Extra: [][]byte{m.encode()}}
+}
+
+// storeSession stores a session of the server's for later connections.
+func (c *Conn) storeSession(s *tls.SessionState) {
+	if len(c.early.sessions) == maxSessions {
+		c.early.sessions = append(c.early.sessions[:0], c.early.sessions[1:]...)
+	}
+	c.early.sessions = append(c.early.sessions, s)
+	c.writeSession(s)
+}
+
+// writeSession puts a session with its memo into the TLS session cache.
+func (c *Conn) writeSession(s *tls.SessionState) {
+	m := sessionMemo{params: wire.AppendParams(nil, sessionParams(&c.peer), 0), data: c.early.data}
+	if _, i, ok := findMemo(s); ok {
+		s.Extra[i] = m.encode()
+	} else {
+		s.Extra = append(s.Extra, m.encode())
+	}
+	c.tls.q.StoreSession(s) // fails only on servers
+}
+
+// sessionParams returns the transport parameters that are remembered (RFC 9000, Section 7.4.1).
+func sessionParams(p *wire.Params) *wire.Params {
+	d := wire.DefaultParams()
+	d.MaxData, d.MaxDatagramFrame, d.ActiveConnIDLimit = p.MaxData, p.MaxDatagramFrame, p.ActiveConnIDLimit
+	d.MaxStreamDataBidiLocal, d.MaxStreamDataBidiRemote = p.MaxStreamDataBidiLocal, p.MaxStreamDataBidiRemote
+	d.MaxStreamDataUni, d.MaxStreamsBidi, d.MaxStreamsUni = p.MaxStreamDataUni, p.MaxStreamsBidi, p.MaxStreamsUni
+	return &d
+}
+
+// TicketData returns, to a client, what SetTicketData stored with the session that
+// this connection resumes, for one the peer's settings; nil if it resumes none.
+// The slice must not be changed.
+func (c *Conn) TicketData() []byte {
+	if c.server || !c.early.resumed || len(c.early.memo.data) == 0 {
+		return nil
+	}
+	return c.early.memo.data
+}
+
+// SetTicketData stores a copy of b in the TLS session cache with the sessions
+// of this connection, earlier ones too. Clients only; servers have [Config.TicketData].
+func (c *Conn) SetTicketData(b []byte) {
+	if c.server || c.closed {
+		return
+	}
+	c.early.data = bytes.Clone(b)
+	for _, s := range c.early.sessions {
+		c.writeSession(s)
+	}
+}
+
+// logEarlySecret writes the secret of early data to the key log, which crypto/tls does not.
+func (c *Conn) logEarlySecret(secret []byte) {
+	w := c.cfg.TLS.KeyLogWriter
+	if w == nil || len(c.early.random) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "CLIENT_EARLY_TRAFFIC_SECRET %x %x\n", c.early.random, secret)
+}
+
+// noteClientHello remembers the random of a ClientHello (RFC 8446, Section 4.1.2).
+func (c *Conn) noteClientHello(b []byte) {
+	const off, n = 6, 32 // type, length, version
+	if c.early.random == nil && c.cfg.Enable0RTT && len(b) >= off+n {
+		c.early.random = bytes.Clone(b[off : off+n])
+	}
+}
+
+// A ticketFilter makes early data single-use (RFC 8446, Section 8.1), per Endpoint and as far as it remembers: it holds
+// the tickets of the last two generations. A ticket that another Endpoint took, or one before that, may be replayed once
+// more, which is why early data is for requests that may happen twice.
+type ticketFilter struct {
+	now, before map[[sessionNonceLen]byte]struct{}
+}
+
+// maxTickets is how many tickets a generation holds.
+const maxTickets = 1 << 14
+
+// first notes a ticket, and reports whether it is new.
+func (f *ticketFilter) first(nonce [sessionNonceLen]byte) bool {
+	if _, used := f.now[nonce]; used {
+		return false
+	}
+	if _, used := f.before[nonce]; used {
+		return false
+	}
+	if len(f.now) >= maxTickets || f.now == nil {
+		f.now, f.before = make(map[[sessionNonceLen]byte]struct{}), f.now
+	}
+	f.now[nonce] = struct{}{}
+	return true
+}
