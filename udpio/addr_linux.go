@@ -1,0 +1,115 @@
+package udpio
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A name holds a socket address of either family.
+type name = unix.RawSockaddrInet6
+
+// zones translates between indices of interfaces and their names, which are what
+// zones of link-local addresses are in package net. It remembers, as asking is
+// slow.
+type zones struct {
+	names   map[uint32]string
+	indices map[string]uint32
+}
+
+const maxZones = 256
+
+func newZones() zones {
+	return zones{make(map[uint32]string), make(map[string]uint32)}
+}
+
+func (z *zones) name(index uint32) string {
+	s, ok := z.names[index]
+	if !ok {
+		s = strconv.FormatUint(uint64(index), 10)
+		if ifi, err := net.InterfaceByIndex(int(index)); err == nil {
+			s = ifi.Name
+		}
+		if len(z.names) >= maxZones {
+			clear(z.names)
+		}
+		z.names[index] = s
+	}
+	return s
+}
+
+// index returns 0 if there is no such interface.
+func (z *zones) index(name string) uint32 {
+	i, ok := z.indices[name]
+	if !ok {
+		if ifi, err := net.InterfaceByName(name); err == nil {
+			i = uint32(ifi.Index)
+		} else if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+			i = uint32(n)
+		}
+		if len(z.indices) >= maxZones {
+			clear(z.indices)
+		}
+		z.indices[name] = i
+	}
+	return i
+}
+
+// addr16 makes an address of what the kernel gives, which is never a zone but for
+// link-local addresses.
+func (z *zones) addr16(a [16]byte, index uint32) netip.Addr {
+	addr := netip.AddrFrom16(a)
+	if addr.Is4In6() {
+		return addr.Unmap()
+	}
+	if index != 0 && (addr.IsLinkLocalUnicast() || addr.IsLinkLocalMulticast()) {
+		return addr.WithZone(z.name(index))
+	}
+	return addr
+}
+
+// decode returns the address in n, or the zero one if there is none.
+func (z *zones) decode(n *name) netip.AddrPort {
+	switch n.Family {
+	case unix.AF_INET:
+		n4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(n))
+		return netip.AddrPortFrom(netip.AddrFrom4(n4.Addr), ntohs(&n4.Port))
+	case unix.AF_INET6:
+		return netip.AddrPortFrom(z.addr16(n.Addr, n.Scope_id), ntohs(&n.Port))
+	}
+	return netip.AddrPort{}
+}
+
+// encode writes to n, for a socket of IPv6 or of IPv4, and returns the size in
+// bytes; 0 if the socket cannot send to a.
+func (z *zones) encode(n *name, a netip.AddrPort, v6 bool) uint32 {
+	if !a.IsValid() {
+		return 0
+	}
+	if !v6 {
+		addr := a.Addr().Unmap()
+		if !addr.Is4() {
+			return 0
+		}
+		n4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(n))
+		n4.Family, n4.Addr = unix.AF_INET, addr.As4()
+		htons(&n4.Port, a.Port())
+		return unix.SizeofSockaddrInet4
+	}
+	n.Family, n.Addr, n.Flowinfo, n.Scope_id = unix.AF_INET6, a.Addr().As16(), 0, 0
+	htons(&n.Port, a.Port())
+	if zone := a.Addr().Zone(); zone != "" {
+		n.Scope_id = z.index(zone)
+	}
+	return unix.SizeofSockaddrInet6
+}
+
+// A port in a socket address is in network byte order, whatever the machine's.
+func ntohs(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
+func htons(p *uint16, v uint16) {
+	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(p))[:], v)
+}

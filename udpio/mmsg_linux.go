@@ -1,0 +1,103 @@
+package udpio
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// batchSize is the number of messages a system call moves at most.
+const batchSize = 64
+
+// An mmsghdr is a struct mmsghdr. Go pads it as C does.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	n   uint32
+}
+
+// A vector is the memory of one recvmmsg or sendmmsg call: headers, and what they
+// point to. It is built once and must not move.
+type vector struct {
+	hdrs     [batchSize]mmsghdr
+	iovs     [batchSize]unix.Iovec
+	names    [batchSize]name
+	controls [batchSize]control
+}
+
+func newVector() *vector {
+	v := new(vector)
+	for i := range v.hdrs {
+		h := &v.hdrs[i].hdr
+		h.Iov = &v.iovs[i]
+		h.SetIovlen(1)
+	}
+	return v
+}
+
+// A syscallFunc is recvmmsg or sendmmsg of the first n messages of v.
+type syscallFunc func(fd uintptr, v *vector, n int) (int, syscall.Errno)
+
+// The calls never block, as MSG_DONTWAIT tells the kernel, whatever the mode of the
+// descriptor; so they need not tell Go's scheduler either.
+
+func recvmmsg(fd uintptr, v *vector, n int) (int, syscall.Errno) {
+	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+	return int(r), errno
+}
+
+func sendmmsg(fd uintptr, v *vector, n int) (int, syscall.Errno) {
+	r, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+	return int(r), errno
+}
+
+// setRead makes message i of v read to b, up to its capacity.
+func (v *vector) setRead(i int, b []byte) {
+	h := &v.hdrs[i].hdr
+	h.Name, h.Namelen = (*byte)(unsafe.Pointer(&v.names[i])), unix.SizeofSockaddrInet6
+	h.Control = (*byte)(unsafe.Pointer(&v.controls[i]))
+	h.SetControllen(controlSize)
+	v.iovs[i].Base = unsafe.SliceData(b[:cap(b)])
+	v.iovs[i].SetLen(cap(b))
+}
+
+// setWrite makes message i of v send b, part of m, in segments, or as one datagram
+// if segmentSize is 0. It reports false if p cannot send to that address.
+func (v *vector) setWrite(i int, p *port, m *Message, b []byte, segmentSize int, z *zones) bool {
+	h := &v.hdrs[i].hdr
+	if p.peer.IsValid() && m.Remote == p.peer {
+		h.Name, h.Namelen = nil, 0 // connected: the kernel need not look up the route
+	} else {
+		h.Name = (*byte)(unsafe.Pointer(&v.names[i]))
+		if h.Namelen = z.encode(&v.names[i], m.Remote, p.v6); h.Namelen == 0 {
+			return false
+		}
+	}
+	v.iovs[i].Base = unsafe.SliceData(b)
+	v.iovs[i].SetLen(len(b))
+
+	w := controlWriter{c: &v.controls[i]}
+	if segmentSize > 0 {
+		w.segment(segmentSize)
+	}
+	if m.ECN != 0 && p.caps.ECN {
+		w.ecn(m.ECN, m.Remote.Addr().Is4() || m.Remote.Addr().Is4In6())
+	}
+	if source := p.source(m); source.IsValid() && p.caps.LocalAddr {
+		w.source(source, z)
+	}
+	if w.n == 0 {
+		h.Control = nil
+	} else {
+		h.Control = (*byte)(unsafe.Pointer(w.c))
+	}
+	h.SetControllen(w.n)
+	return true
+}
+
+// release forgets the buffers of the first n messages.
+func (v *vector) release(n int) {
+	for i := range n {
+		v.iovs[i].Base = nil
+	}
+}

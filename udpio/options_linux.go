@@ -1,0 +1,28 @@
+package udpio
+
+import (
+	"errors"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// beforeBind sets what a new socket must have before it is bound.
+func beforeBind(_ string, rc syscall.RawConn, cfg *Config) error {
+	var optErr error
+	err := rc.Control(func(fd uintptr) {
+		setDontFragment(int(fd))
+		if cfg.ReusePort {
+			optErr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		}
+	})
+	return errors.Join(err, optErr)
+}
+
+// setDontFragment sets DF in all packets. PROBE also keeps the kernel from
+// believing ICMP messages about the path's MTU, which anyone can send. The option
+// of the other family fails, but for IP's on a socket of both.
+func setDontFragment(fd int) {
+	unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+	unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+}

@@ -1,0 +1,121 @@
+package udpio
+
+import (
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+)
+
+// A batchReader is the state of ReadBatch.
+type batchReader struct {
+	vector *vector
+	zones  zones
+	ms     []Message // of this call
+	n      int       // messages read
+	err    error
+	again  bool // only messages that had to be dropped were read
+	first  int  // index of the socket to begin with
+}
+
+// tryRead reads what is there from all sockets, as far as ms goes. It reports
+// whether ReadBatch should return, or look again.
+func (s *sockets) tryRead() bool {
+	r := &s.reader
+	ports := *s.ports.Load()
+	// Each call begins with another socket, so that none is starved.
+	if r.first++; r.first >= len(ports) {
+		r.first = 0
+	}
+	for i := range ports {
+		if r.n == len(r.ms) {
+			break
+		}
+		p := ports[(r.first+i)%len(ports)]
+		n, err := s.readPort(p, r.ms[r.n:])
+		r.n += n
+		if err != nil {
+			r.err = err
+			return true
+		}
+	}
+	if r.n > 0 || r.again {
+		return true
+	}
+	room := false
+	for _, p := range ports {
+		room = s.checkRoom(p) || room
+	}
+	return room
+}
+
+// maxPending bounds how often a call is repeated for errors that concern no message
+// here, such as one of an earlier send that an ICMP message brought.
+const maxPending = 8
+
+// readPort reads from p and returns the number of messages that it made of it.
+func (s *sockets) readPort(p *port, ms []Message) (n int, err error) {
+	v := s.reader.vector
+	p.want = min(len(ms), batchSize)
+	for i := range p.want {
+		v.setRead(i, ms[i].Buf)
+	}
+	defer v.release(p.want)
+	for range maxPending {
+		if p.rc.Control(p.recv) != nil {
+			return 0, p.closedError()
+		}
+		switch p.recvErrno {
+		case 0:
+			n := s.deliver(p, ms[:p.got])
+			s.reader.again = s.reader.again || n < p.got
+			return n, nil
+		case unix.EAGAIN:
+			return 0, nil
+		case unix.EBADF, unix.EFAULT, unix.EINVAL, unix.ENOTSOCK:
+			return 0, fmt.Errorf("udpio: read at %v: %w", p.local, p.recvErrno)
+		}
+	}
+	return 0, nil
+}
+
+// deliver completes the messages that the kernel wrote, leaves out those that
+// were cut off, and returns how many are left.
+func (s *sockets) deliver(p *port, ms []Message) (n int) {
+	v := s.reader.vector
+	for i := range ms {
+		h := &v.hdrs[i]
+		if h.hdr.Flags&unix.MSG_TRUNC != 0 {
+			s.truncated.Add(1)
+			continue
+		}
+		m := &ms[n]
+		if i != n {
+			m.Buf, ms[i].Buf = ms[i].Buf, m.Buf
+		}
+		n++
+		m.Buf = m.Buf[:h.n]
+		m.Remote = s.reader.zones.decode(&v.names[i])
+		if h.hdr.Namelen == 0 {
+			m.Remote = p.peer
+		}
+		m.Local, m.ECN, m.SegmentSize = p.fixed(), 0, 0
+		if h.hdr.Controllen == 0 {
+			continue
+		}
+		var r received
+		v.controls[i].parse(int(h.hdr.Controllen), &s.reader.zones, &r)
+		m.ECN = r.ecn
+		if r.segmentSize > 0 && r.segmentSize < len(m.Buf) {
+			m.SegmentSize = r.segmentSize
+		}
+		if p.wildcard && r.local.IsValid() {
+			m.Local = netip.AddrPortFrom(r.local, p.local.Port())
+		}
+		if r.overflows != 0 {
+			s.overflows.Add(uint64(r.overflows - p.overflows)) // modulo 2^32
+			p.overflows = r.overflows
+		}
+	}
+	return n
+}

@@ -1,0 +1,16 @@
+//go:build !linux
+
+package udpio
+
+import "net"
+
+// listen opens sockets that move one datagram a call: package net has no more.
+func listen(network, address string, cfg Config) (driver, error) {
+	d := newConns(cfg)
+	if _, err := d.addLocal(network, address); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func wrapUDP(c *net.UDPConn, cfg Config) (driver, error) { return wrapConn(c, cfg) }

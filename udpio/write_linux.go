@@ -1,0 +1,164 @@
+package udpio
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// A batchWriter is the state of WriteBatch.
+type batchWriter struct {
+	vector   *vector
+	sendmmsg syscallFunc // where tests put errors
+	zones    zones
+	gso      gsoState
+}
+
+func newBatchWriter() batchWriter {
+	return batchWriter{
+		vector:   newVector(),
+		sendmmsg: sendmmsg,
+		zones:    newZones(),
+		gso:      gsoState{refused: make(map[netip.AddrPort]struct{})},
+	}
+}
+
+func (s *sockets) writeBatch(ms []Message) (n int, err error) {
+	w := &s.writer
+	if len(ms) > 0 {
+		w.gso.forgetPartial(&ms[0])
+	}
+	for n < len(ms) {
+		if s.closed.Load() {
+			return n, net.ErrClosed
+		}
+		ports := *s.ports.Load()
+		p, m := route(ports, &ms[n]), &ms[n]
+		if p == nil {
+			n++ // its socket was removed
+			continue
+		}
+		var sent int
+		var errno syscall.Errno
+		if w.gso.mustSplit(p, m) {
+			sent, errno = 1, s.writeParts(p, m, 0)
+		} else if sent, errno = s.writeRun(p, ports, ms[n:]); isRefusal(errno) && m.SegmentSize > 0 && m.SegmentSize < len(m.Buf) {
+			sent, errno = 1, s.writeParts(p, m, errno)
+		}
+		switch errno {
+		case 0:
+			n += sent
+		case unix.EAGAIN:
+			return n, nil
+		case unix.EBADF:
+			if !p.removed.Load() {
+				return n, net.ErrClosed
+			}
+			// Look for its socket again.
+		default:
+			return n, fmt.Errorf("udpio: write to %v: %w", m.Remote, errno)
+		}
+	}
+	return n, nil
+}
+
+// route returns the socket that m names, or nil if there is none such.
+func route(ports []*port, m *Message) *port {
+	if m.Local.IsValid() {
+		for _, p := range ports {
+			if p.owns(m.Local) {
+				return p
+			}
+		}
+		return nil
+	}
+	for _, p := range ports {
+		if p.reaches(m.Remote.Addr()) {
+			return p
+		}
+	}
+	return ports[0] // whose error is the right one
+}
+
+// writeRun sends the messages at the start of ms that are all from p and need no
+// splitting, in one system call. It returns how many were sent, or why ms[0] was not.
+func (s *sockets) writeRun(p *port, ports []*port, ms []Message) (int, syscall.Errno) {
+	w := &s.writer
+	n := 0
+	for n < min(len(ms), batchSize) {
+		m := &ms[n]
+		if n > 0 && (route(ports, m) != p || w.gso.mustSplit(p, m)) {
+			break
+		}
+		segmentSize := m.SegmentSize
+		if segmentSize >= len(m.Buf) {
+			segmentSize = 0
+		}
+		if !w.vector.setWrite(n, p, m, m.Buf, segmentSize, &w.zones) {
+			break
+		}
+		n++
+	}
+	if n == 0 {
+		return 0, unix.EAFNOSUPPORT
+	}
+	return s.send(p, n)
+}
+
+// send sends the first n messages of the vector. It returns how many were sent, or
+// why the first was not: EAGAIN if p is full, and EBADF if it is closed.
+func (s *sockets) send(p *port, n int) (int, syscall.Errno) {
+	defer s.writer.vector.release(n)
+	p.offer = n
+	for {
+		if p.rc.Control(p.send) != nil {
+			return 0, unix.EBADF
+		}
+		switch p.sendErrno {
+		case 0:
+			if p.sent == n && p.full.Load() {
+				s.endRoom(p)
+			}
+			return p.sent, 0
+		case unix.EINTR:
+			continue
+		case unix.EAGAIN:
+			s.awaitRoom(p)
+		}
+		return 0, p.sendErrno
+	}
+}
+
+// awaitRoom makes ReadBatch return when p has room. EPOLLOUT is in the epoll set
+// only while it is waited for: a socket nearly always has room.
+func (s *sockets) awaitRoom(p *port) {
+	if !p.full.Swap(true) {
+		s.poller.set(p.rc, unix.EPOLLIN|unix.EPOLLOUT)
+	}
+}
+
+func (s *sockets) endRoom(p *port) {
+	p.full.Store(false)
+	s.poller.set(p.rc, unix.EPOLLIN)
+}
+
+// checkRoom reports whether p was full and has room again. If WriteBatch finds it
+// full at the same time, that is all right: the caller is told to try again.
+func (s *sockets) checkRoom(p *port) bool {
+	if !p.full.Load() {
+		return false
+	}
+	room := false
+	p.rc.Control(func(fd uintptr) {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(fds, 0)
+		room = n > 0 && err == nil
+	})
+	if room {
+		s.endRoom(p)
+	}
+	return room
+}
