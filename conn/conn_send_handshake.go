@@ -64,8 +64,8 @@ const minCoalesced = 128
 // appendHandshakeFrames appends the frames of a packet in a handshake datagram.
 func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 	sp := w.sp
-	free := sp.probes > 0 || c.path.window() >= minMTU
 	if sp.id == spaceApp {
+		free := sp.probes > 0 || c.path.window() >= minMTU
 		if w.early {
 			c.appendEarlyFrames(w, now)
 		} else {
@@ -77,12 +77,12 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 	if sp.recv.ackNow || sp.recv.unacked > 0 {
 		acked = c.appendAck(w, now)
 	}
-	if free {
-		c.appendCrypto(w)
-		if sp.probes > 0 && !w.eliciting && w.fits(1) {
-			w.b = append(w.b, wire.FramePing)
-			w.record(record{kind: recPing})
-		}
+	// The little that a handshake sends does not wait for the congestion window: data in flight, whose probes must wait for the
+	// handshake to be confirmed (RFC 9002, Section 6.2.1), could fill it for ever.
+	c.appendCrypto(w)
+	if sp.probes > 0 && !w.eliciting && w.fits(1) {
+		w.b = append(w.b, wire.FramePing)
+		w.record(record{kind: recPing})
 	}
 	if acked {
 		sp.recv.unacked, sp.recv.ackAt, sp.recv.ackNow = 0, 0, false
