@@ -12,6 +12,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/qpack"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -55,6 +56,22 @@ func (p *side) stream(s *conn.Stream) *rawStream {
 		p.streams[s.ID()] = r
 	}
 	return r
+}
+
+// fields decodes the field section at the start of the stream.
+func (r *rawStream) fields() (fields []Field) {
+	typ, length, n := parseFrameHeader(r.data)
+	if typ != frameHeaders || n == 0 {
+		return nil
+	}
+	got, err := qpack.NewDecoder(0, 0, -1).Decode(0, r.data[n:][:length])
+	if err != nil {
+		return nil
+	}
+	for _, f := range got {
+		fields = append(fields, Field(f))
+	}
+	return fields
 }
 
 func (p *side) handle(now time.Time, ev conn.Event) {

@@ -164,21 +164,21 @@ func (s *Stream) Write(p []byte) (int, error) {
 
 // block makes sure that an event says when the stream takes more. The stream below
 // does so only after it has refused bytes. One that is full refuses an empty DATA
-// frame; one that has room for a byte or two, which are of no use, takes it.
+// frame; one that has room for a byte or two, which are of no use, takes it first.
 func (s *Stream) block() error {
 	s.wantWrite = true
-	if len(s.out) > 0 {
-		return conn.ErrWouldBlock // it has refused those
+	for len(s.out) == 0 {
+		n, err := s.qs.Write(s.c.empty[:])
+		if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+			s.sendErr = err
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		s.out = append(s.out, s.c.empty[n:]...)
 	}
-	n, err := s.qs.Write(s.c.empty[:])
-	if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
-		s.sendErr = err
-		return err
-	}
-	if n == 1 {
-		s.out = append(s.out, s.c.empty[1])
-	}
-	return conn.ErrWouldBlock
+	return conn.ErrWouldBlock // those in out were refused
 }
 
 // Available returns how many bytes Write takes now.

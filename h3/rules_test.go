@@ -1,0 +1,449 @@
+package h3
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A rule is what a scripted peer sends and how the other side must take it.
+type rule struct {
+	name    string
+	control []byte   // its control stream; nil for one with empty SETTINGS
+	uni     [][]byte // more unidirectional streams
+	fin     int      // the index of one of them, from 1, that ends
+	request []byte   // a request, or its response
+	end     bool     // and its end
+
+	conn   ErrorCode // the connection is closed with it
+	stream ErrorCode // the request is canceled with it
+}
+
+// settings is a control stream that begins as it should, followed by frames.
+func settings(frames ...[]byte) []byte {
+	return concat(varint(streamControl), frame(frameSettings), concat(frames...))
+}
+
+func setting(id, v uint64) []byte { return append(varint(id), varint(v)...) }
+
+// send makes p send what the rule says, on the request stream s.
+func (r *rule) send(p *side, s *rawStream) {
+	control := r.control
+	if control == nil {
+		control = settings()
+	}
+	p.open(conn.Uni, control, false)
+	for i, b := range r.uni {
+		p.open(conn.Uni, b, r.fin == i+1)
+	}
+	if r.request != nil {
+		if s == nil {
+			s = p.open(conn.Bidi, nil, false)
+		}
+		p.write(s, r.request, r.end)
+	}
+	p.run()
+}
+
+// commonRules are those that hold for both sides.
+func commonRules() []rule {
+	long := make([]byte, maxSettingsFrame+1)
+	rules := []rule{
+		{name: "no SETTINGS first", conn: MissingSettings,
+			control: concat(varint(streamControl), frame(frameGoAway, 0))},
+		{name: "reserved frame before SETTINGS", conn: MissingSettings,
+			control: concat(varint(streamControl), frame(reserved(1)), frame(frameSettings))},
+		{name: "DATA before SETTINGS", conn: MissingSettings,
+			control: concat(varint(streamControl), frame(frameData))},
+		{name: "SETTINGS twice", conn: FrameUnexpected, control: settings(frame(frameSettings))},
+		{name: "DATA on the control stream", conn: FrameUnexpected, control: settings(frame(frameData, 1))},
+		{name: "HEADERS on the control stream", conn: FrameUnexpected, control: settings(headers(get...))},
+		{name: "PUSH_PROMISE on the control stream", conn: FrameUnexpected, control: settings(frame(framePushPromise, 0))},
+		{name: "setting twice", conn: SettingsError, control: concat(varint(streamControl),
+			frame(frameSettings, concat(setting(0x6, 1), setting(0x6, 1))...))},
+		{name: "ENABLE_CONNECT_PROTOCOL of 2", conn: SettingsError, control: concat(varint(streamControl),
+			frame(frameSettings, setting(SettingExtendedConnect, 2)...))},
+		{name: "H3_DATAGRAM of 2", conn: SettingsError, control: concat(varint(streamControl),
+			frame(frameSettings, setting(SettingDatagrams, 2)...))},
+		{name: "setting without a value", conn: FrameError, control: concat(varint(streamControl), frame(frameSettings, 6))},
+		{name: "setting cut short", conn: FrameError, control: concat(varint(streamControl), frame(frameSettings, 6, 0x40))},
+		{name: "SETTINGS too long", conn: ExcessiveLoad, control: concat(varint(streamControl), frame(frameSettings, long...))},
+		{name: "GOAWAY without an ID", conn: FrameError, control: settings(frame(frameGoAway))},
+		{name: "GOAWAY longer than its ID", conn: FrameError, control: settings(frame(frameGoAway, 0, 0))},
+		{name: "GOAWAY shorter than its ID", conn: FrameError, control: settings(frame(frameGoAway, 0x40))},
+		{name: "GOAWAY too long", conn: FrameError, control: settings(frame(frameGoAway, make([]byte, 9)...))},
+		{name: "GOAWAY increased", conn: IDError, control: settings(frame(frameGoAway, 4), frame(frameGoAway, 8))},
+		{name: "CANCEL_PUSH", conn: IDError, control: settings(frame(frameCancelPush, 0))},
+		{name: "CANCEL_PUSH without an ID", conn: FrameError, control: settings(frame(frameCancelPush))},
+		{name: "control stream ends", conn: ClosedCriticalStream, uni: [][]byte{}, fin: -1},
+		{name: "QPACK encoder stream ends", conn: ClosedCriticalStream, uni: [][]byte{varint(streamQPACKEncoder)}, fin: 1},
+		{name: "QPACK decoder stream ends", conn: ClosedCriticalStream, uni: [][]byte{varint(streamQPACKDecoder)}, fin: 1},
+		{name: "two control streams", conn: StreamCreationError, uni: [][]byte{settings()}},
+		{name: "two QPACK encoder streams", conn: StreamCreationError,
+			uni: [][]byte{varint(streamQPACKEncoder), varint(streamQPACKEncoder)}},
+		{name: "two QPACK decoder streams", conn: StreamCreationError,
+			uni: [][]byte{varint(streamQPACKDecoder), varint(streamQPACKDecoder)}},
+		{name: "insertion into a table without capacity", conn: QPACKEncoderStreamError,
+			uni: [][]byte{concat(varint(streamQPACKEncoder), []byte{0xc0, 1, 'a'})}},
+		{name: "capacity above the limit", conn: QPACKEncoderStreamError,
+			uni: [][]byte{concat(varint(streamQPACKEncoder), []byte{0x21})}},
+		{name: "increment of 0", conn: QPACKDecoderStreamError,
+			uni: [][]byte{concat(varint(streamQPACKDecoder), []byte{0})}},
+		{name: "increment beyond what was inserted", conn: QPACKDecoderStreamError,
+			uni: [][]byte{concat(varint(streamQPACKDecoder), []byte{1})}},
+		{name: "acknowledgment of no section", conn: QPACKDecoderStreamError,
+			uni: [][]byte{concat(varint(streamQPACKDecoder), []byte{0x80})}},
+
+		// On the request stream.
+		{name: "DATA before HEADERS", conn: FrameUnexpected, request: frame(frameData, 1)},
+		{name: "frame header cut short", conn: FrameError, request: []byte{frameHeaders}, end: true},
+		{name: "HEADERS cut short", conn: FrameError, request: []byte{frameHeaders, 5, 0}, end: true},
+		{name: "unknown frame cut short", conn: FrameError, request: []byte{0x21, 5, 0}, end: true},
+		{name: "section without a prefix", conn: QPACKDecompressionFailed, request: frame(frameHeaders)},
+		{name: "reference to the dynamic table", conn: QPACKDecompressionFailed, request: frame(frameHeaders, 2, 0, 0x80)},
+		{name: "static index 99", conn: QPACKDecompressionFailed, request: frame(frameHeaders, 0, 0, 0xff, 0x24)},
+	}
+	for _, typ := range []uint64{2, 6, 8, 9} {
+		rules = append(rules,
+			rule{name: fmt.Sprintf("frame %#x of HTTP/2 on the control stream", typ), conn: FrameUnexpected,
+				control: settings(frame(typ))},
+			rule{name: fmt.Sprintf("frame %#x of HTTP/2 on the request stream", typ), conn: FrameUnexpected,
+				request: frame(typ)})
+	}
+	for _, id := range []uint64{0, 2, 3, 4, 5} {
+		rules = append(rules, rule{name: fmt.Sprintf("setting %#x of HTTP/2", id), conn: SettingsError,
+			control: concat(varint(streamControl), frame(frameSettings, setting(id, 0)...))})
+	}
+	for _, typ := range []uint64{frameCancelPush, frameSettings, frameGoAway, frameMaxPushID,
+		framePriorityUpdateRequest, framePriorityUpdatePush} {
+		rules = append(rules, rule{name: fmt.Sprintf("frame %#x on the request stream", typ), conn: FrameUnexpected,
+			request: frame(typ, 0)})
+	}
+	return rules
+}
+
+// TestServerRules has a scripted client break the rules, h3spec's among them.
+func TestServerRules(t *testing.T) {
+	rules := append(commonRules(), []rule{
+		{name: "MAX_PUSH_ID reduced", conn: IDError, control: settings(frame(frameMaxPushID, 5), frame(frameMaxPushID, 4))},
+		{name: "MAX_PUSH_ID too long", conn: FrameError, control: settings(frame(frameMaxPushID, 5, 4))},
+		{name: "push stream", conn: StreamCreationError, uni: [][]byte{concat(varint(streamPush), varint(0))}},
+		{name: "PUSH_PROMISE", conn: FrameUnexpected, request: frame(framePushPromise, 0)},
+		{name: "PRIORITY_UPDATE for a push", conn: IDError, control: settings(frame(framePriorityUpdatePush, 0))},
+		{name: "PRIORITY_UPDATE for a stream that is no request", conn: IDError,
+			control: settings(frame(framePriorityUpdateRequest, 2))},
+		{name: "PRIORITY_UPDATE cut short", conn: FrameError, control: settings(frame(framePriorityUpdateRequest, 0x40))},
+		{name: "PRIORITY_UPDATE without an ID", conn: FrameError, control: settings(frame(framePriorityUpdateRequest))},
+
+		{name: "HEADERS after trailers", conn: FrameUnexpected,
+			request: concat(headers(post...), headers("x-a", "1"), headers("x-b", "1"))},
+		{name: "DATA after trailers", conn: FrameUnexpected,
+			request: concat(headers(post...), headers("x-a", "1"), frame(frameData, 1))},
+		{name: "HEADERS after CONNECT", conn: FrameUnexpected,
+			request: concat(headers(":method", "CONNECT", ":authority", "a:1"), headers("x-a", "1"))},
+
+		{name: "no request", stream: RequestIncomplete, request: []byte{}, end: true},
+		{name: "an unknown frame and no request", stream: RequestIncomplete, request: frame(reserved(7), 1, 2), end: true},
+		{name: "body shorter than content-length", stream: MessageError, end: true,
+			request: concat(headers(with(post, "content-length", "5")...), frame(frameData, 1, 2, 3, 4))},
+		{name: "body longer than content-length", stream: MessageError,
+			request: concat(headers(with(post, "content-length", "1")...), frame(frameData, 1), frame(frameData, 1))},
+		{name: "no body but a content-length", stream: MessageError, end: true,
+			request: headers(with(post, "content-length", "1")...)},
+		{name: "pseudo-header field in trailers", stream: MessageError,
+			request: concat(headers(post...), headers(":path", "/"))},
+		{name: "upper case in trailers", stream: MessageError,
+			request: concat(headers(post...), headers("X-A", "1"))},
+	}...)
+	for name, fields := range badRequests() {
+		rules = append(rules, rule{name: name, stream: MessageError, request: headers(fields...), end: true})
+	}
+	for _, r := range rules {
+		t.Run(r.name, func(t *testing.T) {
+			srv, cli := connect(t, &Config{}, nil)
+			srv.on = func(ev Event) {
+				if ev.Kind == EventReadable {
+					readAll(ev.Stream) // so that what follows the body is looked at
+				}
+				srv.events = append(srv.events, ev)
+			}
+			s := cli.open(conn.Bidi, nil, false)
+			endControl(&r, cli)
+			r.send(cli, s)
+			if r.conn != 0 {
+				cli.wantClosed(r.conn)
+				require.Equal(t, 1, countKind(srv.events, EventClosed))
+				return
+			}
+			require.NoError(t, cli.closed, "the connection lives")
+			require.True(t, s.reset == r.stream || s.stopped == r.stream, "reset %v, stopped %v", s.reset, s.stopped)
+			for _, ev := range srv.events {
+				if ev.Kind == EventCanceled {
+					require.Equal(t, r.stream, ev.Code)
+					require.Error(t, ev.Err)
+					_, err := ev.Stream.Read(make([]byte, 1))
+					require.Error(t, err)
+					ev.Stream.Release()
+				}
+			}
+			require.Zero(t, srv.h.Stats().Open)
+		})
+	}
+}
+
+// endControl makes the control stream of a rule with fin -1 end.
+func endControl(r *rule, p *side) {
+	if r.fin == -1 {
+		p.open(conn.Uni, settings(), true)
+		r.control = varint(reserved(3))
+	}
+}
+
+func countKind(events []Event, kind EventKind) (n int) {
+	for _, ev := range events {
+		if ev.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// badRequests are malformed header sections (RFC 9114, Sections 4.2 to 4.4), as
+// names and values.
+func badRequests() map[string][]string {
+	m := map[string][]string{
+		"empty section":             {},
+		"no :method":                {":scheme", "https", ":authority", "a", ":path", "/"},
+		"no :scheme":                {":method", "GET", ":authority", "a", ":path", "/"},
+		"no :path":                  {":method", "GET", ":scheme", "https", ":authority", "a"},
+		"no authority":              {":method", "GET", ":scheme", "https", ":path", "/"},
+		"empty :method":             {":method", "", ":scheme", "https", ":authority", "a", ":path", "/"},
+		"empty :scheme":             {":method", "GET", ":scheme", "", ":authority", "a", ":path", "/"},
+		"empty :authority":          {":method", "GET", ":scheme", "https", ":authority", "", ":path", "/"},
+		"empty :path":               {":method", "GET", ":scheme", "https", ":authority", "a", ":path", ""},
+		":path without a slash":     {":method", "GET", ":scheme", "https", ":authority", "a", ":path", "index.html"},
+		"* for GET":                 {":method", "GET", ":scheme", "https", ":authority", "a", ":path", "*"},
+		":path with a space":        {":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/a b"},
+		":method with a space":      {":method", "GET /", ":scheme", "https", ":authority", "a", ":path", "/"},
+		"user information":          {":method", "GET", ":scheme", "https", ":authority", "u@a", ":path", "/"},
+		":status in a request":      with(get, ":status", "200"),
+		"unknown pseudo-header":     with(get, ":foo", "1"),
+		":protocol without CONNECT": with(get, ":protocol", "websocket"),
+		":protocol not offered": {":method", "CONNECT", ":scheme", "https", ":authority", "a", ":path", "/",
+			":protocol", "websocket"},
+		":path twice":                with(get, ":path", "/"),
+		":method after a field":      {":scheme", "https", ":authority", "a", ":path", "/", "x", "1", ":method", "GET"},
+		"CONNECT without :authority": {":method", "CONNECT"},
+		"CONNECT with an empty one":  {":method", "CONNECT", ":authority", ""},
+		"CONNECT with :path":         {":method", "CONNECT", ":authority", "a:1", ":path", "/"},
+		"CONNECT with :scheme":       {":method", "CONNECT", ":authority", "a:1", ":scheme", "https"},
+		"host is not :authority":     with(get, "host", "evil.test"),
+		"empty host":                 with(get, "host", ""),
+		"two hosts":                  with(get, "host", "lazo.test", "host", "evil.test"),
+		"upper-case name":            with(get, "X-Upper", "1"),
+		"empty name":                 with(get, "", "1"),
+		"name with a space":          with(get, "x y", "1"),
+		"name with a colon":          with(get, "x:y", "1"),
+		"name with DEL":              with(get, "x\x7f", "1"),
+		"name beyond ASCII":          with(get, "x\xe4", "1"),
+		"te other than trailers":     with(get, "te", "gzip"),
+		"negative content-length":    with(get, "content-length", "-1"),
+		"signed content-length":      with(get, "content-length", "+1"),
+		"content-length of words":    with(get, "content-length", "ten"),
+		"empty content-length":       with(get, "content-length", ""),
+		"list of content-length":     with(get, "content-length", "1, 1"),
+		"content-length beyond 2^63": with(get, "content-length", "9223372036854775808"),
+		"two content-lengths":        with(get, "content-length", "1", "content-length", "2"),
+	}
+	for _, name := range []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"} {
+		m["connection-specific field "+name] = with(get, name, "close")
+	}
+	for _, c := range "\x00\r\n" {
+		m[fmt.Sprintf("value with %q", c)] = with(get, "x", "a"+string(c)+"b")
+		m[fmt.Sprintf(":path with %q", c)] = []string{":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/" + string(c)}
+		m[fmt.Sprintf("name with %q", c)] = with(get, "x"+string(c), "1")
+	}
+	return m
+}
+
+// TestClientRules has a scripted server break the rules.
+func TestClientRules(t *testing.T) {
+	ok := headers(":status", "200")
+	rules := append(commonRules(), []rule{
+		{name: "MAX_PUSH_ID", conn: FrameUnexpected, control: settings(frame(frameMaxPushID, 5))},
+		{name: "PRIORITY_UPDATE", conn: FrameUnexpected, control: settings(frame(framePriorityUpdateRequest, 0))},
+		{name: "push stream", conn: IDError, uni: [][]byte{concat(varint(streamPush), varint(0))}},
+		{name: "PUSH_PROMISE", conn: IDError, request: frame(framePushPromise, 0)},
+		{name: "GOAWAY with the ID of no request", conn: IDError, control: settings(frame(frameGoAway, 5))},
+		{name: "HEADERS after trailers", conn: FrameUnexpected, request: concat(ok, headers("x-a", "1"), headers("x-b", "1"))},
+		{name: "DATA after trailers", conn: FrameUnexpected, request: concat(ok, headers("x-a", "1"), frame(frameData, 1))},
+		{name: "DATA after an interim response", conn: FrameUnexpected, request: concat(headers(":status", "103"), frame(frameData, 1))},
+
+		{name: "no response", stream: MessageError, request: []byte{}, end: true},
+		{name: "an interim response alone", stream: MessageError, request: headers(":status", "100"), end: true},
+		{name: "no :status", stream: MessageError, request: headers("x", "1")},
+		{name: "empty section", stream: MessageError, request: headers()},
+		{name: ":status twice", stream: MessageError, request: headers(":status", "200", ":status", "200")},
+		{name: ":status of 4 digits", stream: MessageError, request: headers(":status", "2000")},
+		{name: ":status of words", stream: MessageError, request: headers(":status", "abc")},
+		{name: ":status 099", stream: MessageError, request: headers(":status", "099")},
+		{name: ":status 101", stream: MessageError, request: headers(":status", "101")},
+		{name: ":path in a response", stream: MessageError, request: headers(":status", "200", ":path", "/")},
+		{name: ":status after a field", stream: MessageError, request: headers("x", "1", ":status", "200")},
+		{name: "upper-case name", stream: MessageError, request: headers(":status", "200", "X", "1")},
+		{name: "connection-specific field", stream: MessageError, request: headers(":status", "200", "transfer-encoding", "chunked")},
+		{name: "value with LF", stream: MessageError, request: headers(":status", "200", "x", "a\nb: c")},
+		{name: "pseudo-header field in trailers", stream: MessageError, request: concat(ok, headers(":status", "200"))},
+		{name: "body shorter than content-length", stream: MessageError, end: true,
+			request: concat(headers(":status", "200", "content-length", "2"), frame(frameData, 1))},
+		{name: "body longer than content-length", stream: MessageError,
+			request: concat(headers(":status", "200", "content-length", "1"), frame(frameData, 1, 2))},
+		{name: "body of a 304", stream: MessageError, request: concat(headers(":status", "304"), frame(frameData, 1))},
+		{name: "65 interim responses", stream: ExcessiveLoad,
+			request: concat(bytes.Repeat(headers(":status", "103"), maxInterims+1), ok)},
+		{name: "fields too large", stream: ExcessiveLoad, request: headers(":status", "200", "x", strings.Repeat("x", 65510))},
+		{name: "trailers too large", stream: ExcessiveLoad,
+			request: concat(ok, headers("x", strings.Repeat("x", 65510)))},
+		{name: "HEADERS longer than the limit", stream: ExcessiveLoad,
+			request: concat(varint(frameHeaders), varint(1<<40))},
+	}...)
+	for _, r := range rules {
+		t.Run(r.name, func(t *testing.T) {
+			srv, cli := connect(t, nil, &Config{})
+			cli.on = func(ev Event) {
+				if ev.Kind == EventReadable {
+					readAll(ev.Stream)
+				}
+				cli.events = append(cli.events, ev)
+			}
+			s, err := cli.h.OpenRequest(getFields, true)
+			require.NoError(t, err)
+			cli.run()
+			endControl(&r, srv)
+			r.send(srv, srv.streams[0])
+			if r.conn != 0 {
+				srv.wantClosed(r.conn)
+				return
+			}
+			require.NoError(t, srv.closed, "the connection lives")
+			ev := cli.want(EventCanceled)
+			require.Equal(t, r.stream, ev.Code)
+			var herr *Error
+			require.ErrorAs(t, ev.Err, &herr)
+			require.Equal(t, r.stream, herr.Code)
+			_, err = s.Read(make([]byte, 1))
+			var serr *conn.StreamError
+			require.ErrorAs(t, err, &serr)
+			require.Equal(t, uint64(r.stream), serr.Code)
+			s.Release()
+			srv.run()
+			require.Equal(t, r.end, srv.streams[0].stopped == 0, "nothing to stop behind the end")
+			require.Zero(t, cli.h.Stats().Open)
+		})
+	}
+}
+
+// TestServerBidiStream: a client takes none unless an extension allows it.
+func TestServerBidiStream(t *testing.T) {
+	srv, _ := connect(t, nil, &Config{})
+	srv.open(conn.Bidi, varint(0x41), false)
+	srv.run()
+	srv.wantClosed(StreamCreationError)
+
+	srv, _ = connect(t, nil, &Config{StreamTypes: []uint64{0x41}})
+	srv.open(conn.Bidi, varint(0x42), false)
+	srv.run()
+	srv.wantClosed(StreamCreationError)
+}
+
+// TestCriticalStreamReset and TestCriticalStreamStopped close critical streams in other ways.
+func TestCriticalStreamReset(t *testing.T) {
+	for _, typ := range []uint64{streamControl, streamQPACKEncoder, streamQPACKDecoder} {
+		_, cli := connect(t, &Config{}, nil)
+		b := varint(typ)
+		if typ == streamControl {
+			b = settings()
+		}
+		s := cli.open(conn.Uni, b, false)
+		cli.run()
+		s.Reset(uint64(NoError))
+		cli.run()
+		cli.wantClosed(ClosedCriticalStream)
+	}
+}
+
+func TestCriticalStreamStopped(t *testing.T) {
+	for _, id := range []conn.StreamID{3, 7, 11} {
+		_, cli := connect(t, &Config{}, nil)
+		cli.streams[id].StopSending(uint64(NoError))
+		cli.run()
+		cli.wantClosed(ClosedCriticalStream)
+	}
+}
+
+func TestDatagramRules(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"empty":                     {},
+		"quarter stream ID cut":     {0x40},
+		"quarter stream ID of 2^60": wire.AppendVarint(nil, 1<<60),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, cli := connect(t, &Config{Datagrams: true}, nil)
+			_, err := cli.q.SendDatagram(b, conn.DatagramOptions{})
+			require.NoError(t, err)
+			cli.run()
+			cli.wantClosed(DatagramError)
+		})
+	}
+}
+
+// TestUnknownIsIgnored sends what extensions may bring.
+func TestUnknownIsIgnored(t *testing.T) {
+	srv, cli := connect(t, &Config{}, nil)
+	srv.echo()
+	r := rule{
+		control: settings(frame(reserved(9), 1, 2, 3), frame(frameMaxPushID, 7), frame(frameMaxPushID, 7),
+			frame(0xf0700, 0, 'u', '=', 'x'), frame(0xf0700, append([]byte{0}, bytes.Repeat([]byte{'a'}, 600)...)...)),
+		uni: [][]byte{
+			concat(varint(streamQPACKEncoder), []byte{0x20}),
+			concat(varint(streamQPACKDecoder), []byte{0x48}),
+			concat(varint(reserved(4)), []byte("whatever")),
+			{},
+		},
+		request: concat(frame(reserved(1)), headers(with(post, "te", "trailers", "host", "lazo.test", "content-length", "3")...),
+			frame(reserved(2), make([]byte, 3000)...), frame(frameData, 'a'), frame(frameData), frame(reserved(3)),
+			frame(frameData, 'b', 'c'), frame(reserved(4), 1), headers("x-t", "1"), frame(reserved(5), 1)),
+		end: true,
+	}
+	r.fin = 4 // a stream that ends before it says what it is
+	s := cli.open(conn.Bidi, nil, false)
+	r.send(cli, s)
+	require.NoError(t, cli.closed)
+	require.True(t, s.eof)
+	require.Equal(t, concat(frame(frameHeaders, 0, 0, 0xd9), frame(frameData, 'a'), frame(frameData, 'b', 'c'),
+		headers("x-t", "1")), s.data)
+	require.Equal(t, StreamCreationError, cli.streams[14].stopped, "RFC 9114, Section 6.2")
+}
+
+// TestHugeUnknownFrame skips a frame of 2^61 bytes as it comes.
+func TestHugeUnknownFrame(t *testing.T) {
+	srv, cli := connect(t, &Config{}, nil)
+	s := cli.open(conn.Bidi, concat(varint(reserved(1)), varint(1<<61)), false)
+	chunk := make([]byte, 100<<10)
+	for range 40 {
+		for left := chunk; len(left) > 0; {
+			n, _ := s.Write(left)
+			left = left[n:]
+			cli.net.RunFor(rtt)
+		}
+	}
+	require.NoError(t, cli.closed)
+	require.Zero(t, srv.h.Stats().FieldBytes)
+	require.Equal(t, 1, srv.h.Stats().Open)
+}
