@@ -34,10 +34,10 @@ func (c *Config) withDefaults() (*Config, error) {
 	}
 	d := *c
 	if len(d.Versions) == 0 {
-		d.Versions = []uint32{Version1}
+		d.Versions = []uint32{Version1, Version2}
 	}
 	for _, v := range d.Versions {
-		if v != Version1 {
+		if !knownVersion(v) {
 			return nil, fmt.Errorf("conn: Config.Versions: version %#x is not supported", v)
 		}
 	}

@@ -2,13 +2,14 @@ package conn
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
 // localParams returns the encoded transport parameters of this side (RFC 9000, Section 18).
-func (c *Conn) localParams() []byte {
+func (c *Conn) localParams(version uint32) []byte {
 	cfg := c.cfg
 	p := wire.DefaultParams()
 	p.InitialSCID = c.local.ids[0].id.bytes()
@@ -40,7 +41,23 @@ func (c *Conn) localParams() []byte {
 	if !cfg.DisableAckFrequency {
 		p.MinAckDelay = minAckDelay
 	}
+	if len(cfg.Versions) > 1 {
+		p.ChosenVersion, p.AvailableVersions = version, cfg.Versions
+	}
 	return wire.AppendParams(nil, &p, c.rand())
+}
+
+// paramsFor returns the transport parameters of a server for the version that it will choose. It reads nothing that changes,
+// as TLSWork.Run calls it.
+func (c *Conn) paramsFor(client []byte) []byte {
+	chosen := c.versions.original
+	if p, err := wire.ParseParams(client, false); err == nil {
+		chosen = chooseVersion(c.cfg.Versions, chosen, &p)
+	}
+	if i := slices.Index(c.cfg.Versions, chosen); i >= 0 {
+		return c.tls.params[i]
+	}
+	return c.tls.params[0]
 }
 
 // peerParams takes in the transport parameters of the peer.
@@ -51,6 +68,9 @@ func (c *Conn) peerParams(b []byte) error {
 	}
 	if err := c.checkIDs(&p); err != nil {
 		return &TransportError{Code: errTransportParameter, Reason: err.Error()}
+	}
+	if err := c.negotiateVersion(&p); err != nil {
+		return err
 	}
 	c.peer, c.hasPeer = p, true
 	if d := p.MaxIdleTimeout; d > 0 && (c.idle == 0 || d < c.idle) {

@@ -1,6 +1,9 @@
 package conn
 
-import "github.com/lazoquic/lazo/internal/wire"
+import (
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
 
 // maxWaiting bounds the packets that wait for their keys (RFC 9001, Section 5.7).
 const maxWaiting = 16
@@ -44,7 +47,13 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 		return 0
 	}
 	h, ok := wire.ParseLong(b)
-	if !ok || h.Version != c.version {
+	var otherRx *keys.Keys
+	if ok && h.Version != c.version {
+		if otherRx = c.initialRx(&h); otherRx == nil && (h.Type != wire.Type0RTT || h.Version != c.versions.original) {
+			ok = false
+		}
+	}
+	if !ok {
 		c.dropped(&c.e.stats.DroppedMalformed, b, "malformed header")
 		return 0
 	}
@@ -70,7 +79,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 			return h.End
 		}
 	}
-	c.receiveLong(now, a, b[:h.End], h)
+	c.receiveLong(now, a, b[:h.End], h, otherRx)
 	return h.End
 }
 
@@ -86,8 +95,8 @@ func (c *Conn) isLocalID(b []byte) bool {
 	return false
 }
 
-// receiveLong takes in an Initial or Handshake packet.
-func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long) {
+// receiveLong takes in an Initial, 0-RTT or Handshake packet. otherRx opens one of another version than the one in use.
+func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, otherRx *keys.Keys) {
 	id := spaceInitial
 	switch h.Type {
 	case wire.TypeHandshake:
@@ -103,6 +112,9 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long) {
 	rx := sp.rx
 	if h.Type == wire.Type0RTT {
 		rx = c.early.rx
+	}
+	if otherRx != nil {
+		rx = otherRx
 	}
 	if rx == nil {
 		c.wait(a, pkt)
@@ -123,6 +135,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long) {
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "authentication failed")
 		return
 	}
+	c.followVersion(h.Version)
 	if c.server && h.Type == wire.TypeHandshake {
 		// RFC 9000, Section 8.1, and RFC 9001, Section 4.9.1.
 		c.path.validated = true

@@ -46,7 +46,7 @@ func (w *packetWriter) begin(c *Conn, sp *space, b []byte, limit int) {
 	switch {
 	case sp.id == spaceApp && sp.tx == nil:
 		w.early = true
-		w.b, w.lengthOff, w.pnOff = wire.AppendLong(b, wire.Type0RTT, c.version, dcid, c.local.ids[0].id.bytes(), nil, w.pn, w.pnLen)
+		w.b, w.lengthOff, w.pnOff = wire.AppendLong(b, wire.Type0RTT, c.versions.original, dcid, c.local.ids[0].id.bytes(), nil, w.pn, w.pnLen)
 	case sp.id == spaceApp:
 		w.pnOff = len(b) + 1 + len(dcid)
 		w.b = wire.AppendShort(b, dcid, false, c.keys.txPhase, w.pn, w.pnLen)

@@ -47,9 +47,9 @@ func (c *Conn) nextTLSWork() *TLSWork {
 	if !c.tls.paused && !ready && (!start || c.server) {
 		return nil
 	}
-	w := &TLSWork{conn: c, q: c.tls.q, ctx: c.tls.ctx, start: start, resume: c.tls.paused}
+	w := &TLSWork{conn: c, q: c.tls.q, ctx: c.tls.ctx, start: start, resume: c.tls.paused, params: c.tls.chosen}
 	if c.server && c.tls.level == tls.QUICEncryptionLevelHandshake {
-		opt := c.ticketOptions(c.tls.params)
+		opt := c.ticketOptions(c.tls.params[0])
 		w.ticket = &opt
 	}
 	c.tls.paused = false
@@ -99,6 +99,7 @@ func (c *Conn) completeTLS(w *TLSWork) {
 		return
 	}
 	if c.tls.paused = w.paused; w.paused {
+		c.tls.chosen = w.params
 		return
 	}
 	if err := c.checkEarlyLimits(); err != nil {
@@ -133,7 +134,7 @@ func (c *Conn) noteTLSState() {
 func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 	switch ev.Kind {
 	case tls.QUICSetReadSecret:
-		k, err := keys.New(c.version, ev.Suite, ev.Data)
+		k, err := keys.New(c.secretVersion(ev.Level), ev.Suite, ev.Data)
 		if err != nil {
 			return err
 		}
@@ -145,7 +146,7 @@ func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 		c.spaces[spaceOf(ev.Level)].rx = k
 		c.tls.level = ev.Level
 	case tls.QUICSetWriteSecret:
-		k, err := keys.New(c.version, ev.Suite, ev.Data)
+		k, err := keys.New(c.secretVersion(ev.Level), ev.Suite, ev.Data)
 		if err != nil {
 			return err
 		}
@@ -178,6 +179,14 @@ func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 		return c.handshakeComplete()
 	}
 	return nil
+}
+
+// secretVersion returns the version whose labels derive keys at a level: 0-RTT packets keep the original one (RFC 9369, Section 4.1).
+func (c *Conn) secretVersion(level tls.QUICEncryptionLevel) uint32 {
+	if level == tls.QUICEncryptionLevelEarly {
+		return c.versions.original
+	}
+	return c.version
 }
 
 // handshakeComplete is RFC 9001, Section 4.1.1.
@@ -218,6 +227,7 @@ func (c *Conn) confirm() {
 	c.dropSpace(spaceHandshake)
 	c.waiting = nil
 	c.early.rx, c.early.tx, c.early.random = nil, nil, nil
+	c.versions.otherRx = nil
 	c.offerIDs()
 	c.startECN()
 }
@@ -253,6 +263,7 @@ func tlsError(err error) error {
 
 // initialKeys sets the keys of Initial packets (RFC 9001, Section 5.2).
 func (c *Conn) initialKeys(dcid ConnID) {
+	c.versions.secretID = dcid
 	sp := c.spaces[spaceInitial]
 	client, server := keys.Initial(c.version, dcid.bytes())
 	if c.server {

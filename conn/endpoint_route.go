@@ -72,8 +72,6 @@ func (e *Endpoint) receive(now instant, a *arrival) *Conn {
 	return e.unroutedLong(now, a, version, dcid, scid)
 }
 
-func knownVersion(v uint32) bool { return v == Version1 }
-
 // routeShort finds the connection of a packet with a short header.
 func (e *Endpoint) routeShort(a *arrival) (route, bool) {
 	n := e.idSource.Len(a.data[1:])

@@ -16,6 +16,7 @@ type TLSWork struct {
 	resume bool                          // go on after a QUICResumeSession event
 	paused bool                          // at such an event: the Endpoint decides
 	ticket *tls.QUICSessionTicketOptions // server
+	params []byte                        // server: of the version that is chosen
 	data   []cryptoData
 	events []tls.QUICEvent // what came of it, with data of their own
 	err    error
@@ -74,8 +75,15 @@ func (w *TLSWork) collect() {
 			}
 			return
 		}
+		if ev.Kind == tls.QUICTransportParametersRequired {
+			w.q.SetTransportParameters(w.params)
+			continue
+		}
 		ev.Data = bytes.Clone(ev.Data)
 		w.events = append(w.events, ev)
+		if ev.Kind == tls.QUICTransportParameters && w.conn.server {
+			w.params = w.conn.paramsFor(ev.Data)
+		}
 		if ev.Kind == tls.QUICResumeSession {
 			w.paused = true
 			return
@@ -98,22 +106,25 @@ type tlsState struct {
 	ctx    context.Context
 	work   *TLSWork // that is out
 	paused bool     // the work before stopped at a session to resume
-	params []byte   // our transport parameters
+	params [][]byte // our transport parameters, for each of Config.Versions that a server may choose
+	chosen []byte   // those of the version that was chosen, while paused
 	now    time.Time
 	begun  bool
 	level  tls.QUICEncryptionLevel // of the data that TLS takes now
 	state  *tls.ConnectionState    // once known
 }
 
-func (t *tlsState) init(c *Conn, cfg *tls.Config, params []byte) {
+func (t *tlsState) init(c *Conn, cfg *tls.Config) {
 	qc := &tls.QUICConfig{TLSConfig: cfg, EnableSessionEvents: true}
-	t.params = params
 	if c.server {
 		t.q = tls.QUICServer(qc)
+		for _, v := range c.cfg.Versions {
+			t.params = append(t.params, c.localParams(v))
+		}
 	} else {
 		t.q = tls.QUICClient(qc)
+		t.q.SetTransportParameters(c.localParams(c.version))
 	}
-	t.q.SetTransportParameters(params)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 }
 

@@ -1,0 +1,92 @@
+package conn
+
+import (
+	"slices"
+
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// errVersionNegotiation is the code of RFC 9368, Section 9.
+const errVersionNegotiation = 0x11
+
+// A versionState is compatible version negotiation (RFC 9368): the server may choose another version than the client's first
+// packet had, without a round trip.
+type versionState struct {
+	original uint32     // of the client's first packet
+	secretID ConnID     // Initial keys derive from it
+	otherRx  *keys.Keys // server: for Initial packets in the original version, once it chose another
+}
+
+func knownVersion(v uint32) bool { return v == Version1 || v == Version2 }
+
+// firstVersion returns the version that a client starts with: version 1 if it speaks it, which all servers know; a server that
+// prefers another one changes to it.
+func firstVersion(versions []uint32) uint32 {
+	if slices.Contains(versions, Version1) {
+		return Version1
+	}
+	return versions[0]
+}
+
+// chooseVersion returns the version that a server negotiates: its favourite among those that the client offers (RFC 9368,
+// Section 2.3). All that we know are compatible with each other (RFC 9369, Section 4).
+func chooseVersion(ours []uint32, original uint32, client *wire.Params) uint32 {
+	if client.ChosenVersion == 0 {
+		return original
+	}
+	for _, v := range ours {
+		if slices.Contains(client.AvailableVersions, v) {
+			return v
+		}
+	}
+	return original
+}
+
+// negotiateVersion takes in version_information of the peer.
+func (c *Conn) negotiateVersion(p *wire.Params) error {
+	v := &c.versions
+	if c.server {
+		if p.ChosenVersion != 0 && p.ChosenVersion != v.original {
+			return violation(errVersionNegotiation, 0, "version_information does not fit the first packet")
+		}
+		if chosen := chooseVersion(c.cfg.Versions, v.original, p); chosen != c.version {
+			v.otherRx = c.spaces[spaceInitial].rx
+			c.version = chosen
+			c.initialKeys(v.secretID)
+		}
+		return nil
+	}
+	// RFC 9368, Section 4: what the server chose must be what it says, or somebody downgraded us.
+	if p.ChosenVersion != 0 && p.ChosenVersion != c.version || p.ChosenVersion == 0 && c.version != v.original {
+		return violation(errVersionNegotiation, 0, "the server speaks version %#x and says %#x", c.version, p.ChosenVersion)
+	}
+	return nil
+}
+
+// initialRx returns the keys to open a long header packet of another version than the one in use, if that can be: of a server that
+// chose another version, or of a client that has not changed yet.
+func (c *Conn) initialRx(h *wire.Long) *keys.Keys {
+	v := &c.versions
+	switch {
+	case h.Type != wire.TypeInitial:
+		return nil
+	case c.server:
+		if h.Version == v.original {
+			return v.otherRx
+		}
+	case !c.hasPeer && slices.Contains(c.cfg.Versions, h.Version):
+		_, server := keys.Initial(h.Version, v.secretID.bytes())
+		return server
+	}
+	return nil
+}
+
+// followVersion makes a client go on in the version that the server chose.
+func (c *Conn) followVersion(version uint32) {
+	if c.server || version == c.version {
+		return
+	}
+	c.version = version
+	c.initialKeys(c.versions.secretID)
+}

@@ -1,0 +1,95 @@
+package conn_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+)
+
+// "Compatible version negotiation" RFC 9368, Section 2.3: the server picks its favourite without a round trip.
+func TestVersions(t *testing.T) {
+	v1, v2 := conn.Version1, conn.Version2
+	for _, tt := range []struct {
+		name           string
+		client, server []uint32
+		want           uint32
+		rounds         int // round trips of the handshake
+		early          bool
+	}{
+		{"default", nil, nil, v1, 1, false},
+		{"server prefers 2", nil, []uint32{v2, v1}, v2, 1, false},
+		{"server prefers 2, with early data", nil, []uint32{v2, v1}, v2, 1, true},
+		{"client speaks 2 only", []uint32{v2}, nil, v2, 1, false},
+		{"client prefers 2, server 1", []uint32{v2, v1}, []uint32{v1, v2}, v1, 1, false},
+		{"server speaks 1 only", []uint32{v2, v1}, []uint32{v1}, v1, 1, false},
+		{"client speaks 1 only", []uint32{v1}, []uint32{v2, v1}, v1, 1, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rnd := conntest.Seed(t, 1)
+			n := conntest.New(t, 1)
+			n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+			sc, cc := conntest.ServerConfig(), conntest.ClientConfig()
+			sc.Versions, cc.Versions = tt.server, tt.client
+			sc.Enable0RTT, cc.Enable0RTT = tt.early, tt.early
+			cc.TLS = cc.TLS.Clone()
+			cc.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+			server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd})
+			client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+			var got []byte
+			server.OnEvent = func(_ time.Time, ev conn.Event) {
+				if ev.Kind == conn.EventStreamReadable {
+					b, err := ev.Stream.Peek(1)
+					got = append(got, b...)
+					ev.Stream.Discard(len(b))
+					if err == io.EOF {
+						ev.Stream.Release()
+					}
+				}
+			}
+			for run := range 2 {
+				c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cc)
+				if err != nil {
+					t.Fatal(err)
+				}
+				say := func() {
+					s, err := c.OpenStream(conn.Uni)
+					if err != nil {
+						t.Fatal(err)
+					}
+					s.Write([]byte("hello"))
+					s.CloseWrite()
+				}
+				if tt.early && run == 1 {
+					say()
+				}
+				start := n.Now()
+				n.RunUntil(time.Second, c.HandshakeComplete)
+				if got := n.Now().Sub(start); got > time.Duration(tt.rounds)*20*time.Millisecond+time.Millisecond {
+					t.Errorf("the handshake took %v", got)
+				}
+				if c.Version() != tt.want {
+					t.Errorf("version %#x, want %#x", c.Version(), tt.want)
+				}
+				if !tt.early || run == 0 {
+					say()
+				}
+				n.RunFor(200 * time.Millisecond)
+				for sc := range server.Conns() {
+					if sc.Version() != tt.want {
+						t.Errorf("the server speaks %#x, want %#x", sc.Version(), tt.want)
+					}
+				}
+				c.Close(0, "")
+				n.RunFor(200 * time.Millisecond)
+			}
+			if !bytes.Equal(got, []byte("hellohello")) {
+				t.Errorf("the server read %q", got)
+			}
+		})
+	}
+}
