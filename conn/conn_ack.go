@@ -231,9 +231,13 @@ func (c *Conn) recordLost(sp *space, r *record) {
 	case recMaxStreams:
 		k.maxStreams[r.value&1], k.any = true, true
 	case recDataBlocked:
-		c.flow.blockedAt = 0
+		if c.streams.blocked.head != nil {
+			k.dataBlocked, k.any = true, true
+		}
 	case recStreamsBlocked:
-		c.streams.blockedAt[r.value&1] = 0
+		if t, dir := &c.streams, r.value&1; t.next[dir] >= t.peerLimit[dir] {
+			k.streamsBlocked[dir], k.any = true, true
+		}
 	case recNewConnID:
 		for i := range c.local.ids {
 			if l := &c.local.ids[i]; l.seq == r.value {

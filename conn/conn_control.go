@@ -12,6 +12,7 @@ type controlState struct {
 	any            bool // one of the others may be set
 	handshakeDone  bool
 	maxData        bool
+	dataBlocked    bool // DATA_BLOCKED was lost
 	maxStreams     [2]bool
 	streamsBlocked [2]bool
 	newIDs         bool
@@ -37,6 +38,13 @@ func (c *Conn) appendControl(w *packetWriter) {
 		w.record(record{kind: recMaxData})
 		k.maxData = false
 	}
+	if k.dataBlocked && w.fits(9) {
+		k.dataBlocked = false
+		if c.streams.blocked.head != nil {
+			w.b = wire.AppendOne(w.b, wire.FrameDataBlocked, c.flow.sendMax)
+			w.record(record{kind: recDataBlocked})
+		}
+	}
 	c.appendStreamLimits(w)
 	if k.newIDs {
 		c.appendNewIDs(w)
@@ -55,7 +63,7 @@ func (c *Conn) appendControl(w *packetWriter) {
 		f.nextSeq++
 		f.due, f.sent = false, true
 	}
-	k.any = k.handshakeDone || k.maxData || k.maxStreams[0] || k.maxStreams[1] || k.streamsBlocked[0] ||
+	k.any = k.handshakeDone || k.maxData || k.dataBlocked || k.maxStreams[0] || k.maxStreams[1] || k.streamsBlocked[0] ||
 		k.streamsBlocked[1] || k.newIDs || k.retireIDs || k.newToken || c.ackFreq.due
 }
 
@@ -68,6 +76,9 @@ func (c *Conn) appendStreamLimits(w *packetWriter) {
 			w.b = wire.AppendOne(w.b, byte(wire.FrameMaxStreamsBidi+dir), t.limit[dir])
 			w.record(record{kind: recMaxStreams, value: dir})
 			k.maxStreams[dir] = false
+		}
+		if t.next[dir] < t.peerLimit[dir] {
+			k.streamsBlocked[dir] = false // not any more
 		}
 		if k.streamsBlocked[dir] && w.fits(9) {
 			w.b = wire.AppendOne(w.b, byte(wire.FrameStreamsBlockedBidi+dir), t.peerLimit[dir])

@@ -26,22 +26,23 @@ func (c *Conn) challenged(p *received, data [8]byte) {
 		copy(c.responses, c.responses[1:])
 		c.responses = c.responses[:maxResponses-1]
 	}
-	c.responses = append(c.responses, pathResponse{
-		data: data, remote: p.at.remote, local: p.at.local, allowance: amplification * len(p.at.data),
-	})
+	// RFC 9000, Section 8.1: what one datagram entitles to is for all the answers to it.
+	allowance := min(minMTU, amplification*len(p.at.data)-p.reserved)
+	p.reserved += allowance
+	c.responses = append(c.responses, pathResponse{data: data, remote: p.at.remote, local: p.at.local, allowance: allowance})
 }
 
 // pathResponse handles PATH_RESPONSE (RFC 9000, Section 8.2.3). It may come by any path.
 func (c *Conn) pathResponse(p *received, data [8]byte) {
 	switch pa := c.path; {
-	case pa.challenge.active && pa.challenge.data == data:
+	case pa.challenge.answered(data):
 		pa.challenge = challenge{}
 		if c.oldPath != nil {
 			c.oldPath = nil
 			c.pathChanged()
 		}
 		pa.validated = true
-	case c.candidate != nil && c.candidate.challenge.active && c.candidate.challenge.data == data:
+	case c.candidate != nil && c.candidate.challenge.answered(data):
 		cand := c.candidate
 		cand.challenge, cand.validated = challenge{}, true
 		if !cand.migrate {
@@ -132,7 +133,9 @@ func (c *Conn) usePath(p *path) {
 func (c *Conn) startChallenge(p *path) {
 	ch := &p.challenge
 	*ch = challenge{active: true, pending: true}
-	c.e.random(ch.data[:])
+	for i := range ch.data {
+		c.e.random(ch.data[i][:])
+	}
 	// RFC 9000, Section 8.2.4: three times the larger PTO of the old and the new path.
 	wait := max(c.path.rtt.pto(), initialRTT*3) + c.peerMaxAckDelay()
 	ch.until = c.e.now.add(3 * wait)
@@ -193,11 +196,17 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 	for len(c.responses) > 0 {
 		r := c.responses[0]
 		c.responses = append(c.responses[:0], c.responses[1:]...)
-		limit := minMTU
-		if r.remote != c.path.remote || !c.path.validated {
-			limit = min(limit, r.allowance)
+		limit, here := minMTU, r.remote == c.path.remote
+		switch {
+		case !here:
+			limit = r.allowance
+		case !c.path.validated:
+			limit = min(r.allowance, c.path.allowance())
 		}
 		if b, ok := c.pathDatagram(now, buf, wire.FramePathResponse, r.data, limit); ok {
+			if here {
+				c.path.sent += uint64(b.N)
+			}
 			b.Remote, b.Local = r.remote, r.local
 			return b, true
 		}
@@ -206,14 +215,14 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 		if p == nil || !p.challenge.pending {
 			continue
 		}
-		p.challenge.pending = false
-		p.challenge.sentAt = now
-		p.challenge.tries++
+		ch := &p.challenge
 		limit := min(minMTU, p.allowance())
 		if p == c.candidate {
 			limit = minMTU
 		}
-		if b, ok := c.pathDatagram(now, buf, wire.FramePathChallenge, p.challenge.data, limit); ok {
+		if b, ok := c.pathDatagram(now, buf, wire.FramePathChallenge, ch.data[ch.tries], limit); ok {
+			ch.pending, ch.sentAt = false, now
+			ch.tries++
 			p.sent += uint64(b.N)
 			b.Remote, b.Local = p.remote, p.local
 			return b, true

@@ -281,6 +281,7 @@ type received struct {
 	early     bool // a 0-RTT packet
 	eliciting bool // it asks for an acknowledgement
 	nonProbe  bool // it has frames that are not probing ones (RFC 9000, Section 9.1)
+	reserved  int  // bytes for answers to PATH_CHALLENGE frames in it
 }
 
 // process handles the frames of a packet, and notes it as received.

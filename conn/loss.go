@@ -84,7 +84,9 @@ func (c *Conn) packetLost(run *lossDetection, pn uint64, p *sentPacket) {
 		})
 	}
 	for i := range uint32(p.recCount) {
-		c.recordLost(run.sp, run.sp.recs.at(p.recStart+i))
+		if r := run.sp.recs.at(p.recStart + i); p.flags&sentAgain == 0 || r.kind == recDatagram {
+			c.recordLost(run.sp, r)
+		}
 	}
 	if p.ecn == ECT0 {
 		c.path.ecn.lost++
@@ -223,6 +225,7 @@ func (c *Conn) probe(id spaceID, now instant) {
 				c.recordLost(sp, r)
 			}
 		}
+		p.flags |= sentAgain
 		resend--
 	}
 	if id == spaceInitial && !c.server {

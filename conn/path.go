@@ -29,12 +29,22 @@ type path struct {
 
 // A challenge is a path validation in progress (RFC 9000, Section 8.2).
 type challenge struct {
-	data    [8]byte
+	data    [challengeTries][8]byte // RFC 9000, Section 13.3: another each time
 	active  bool
 	pending bool    // a PATH_CHALLENGE is to be sent
 	sentAt  instant // when the last one was sent
 	until   instant // when validation has failed
 	tries   int
+}
+
+// answered reports whether data is that of a PATH_CHALLENGE which was sent.
+func (ch *challenge) answered(data [8]byte) bool {
+	for _, d := range ch.data[:ch.tries] {
+		if d == data {
+			return true
+		}
+	}
+	return false
 }
 
 // amplification is how many times the bytes received a server may send to an address that is not validated (RFC 9000, Section 8.1).

@@ -9,6 +9,7 @@ const (
 	sentProbeMTU               // probes a larger MTU: its loss says nothing about congestion
 	sentProbePath              // validates a path: likewise
 	sentAppLimited             // the congestion window was not the limit
+	sentAgain                  // a probe carries its frames too: they are not sent once more when it counts as lost
 )
 
 // A sentPacket is what is remembered of a packet until it is acknowledged or lost.

@@ -313,6 +313,7 @@ func (s *Stream) controlLost(kind recordKind) {
 		s.controlDue(dueStop)
 	case kind == recStreamDataBlocked:
 		s.blockedAt = 0
+		s.noteBlocked()
 	}
 }
 

@@ -339,3 +339,5 @@ var (
 )
 
 func with(fields []string, more ...string) []string { return slices.Concat(fields, more) }
+
+func newClientConfig() *conn.Config { return conntest.ClientConfig() }

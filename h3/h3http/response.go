@@ -204,8 +204,8 @@ func (w *response) SetReadDeadline(t time.Time) error {
 	return nil
 }
 
-// SetWriteDeadline also bounds the time after the handler has returned: if the client
-// has not taken the response by then, the stream is reset.
+// SetWriteDeadline also holds after the handler has returned: if there was no room
+// for all of the response in the send buffer of the stream by then, the stream is reset.
 func (w *response) SetWriteDeadline(t time.Time) error {
 	w.x.setWriteDeadline(t, true)
 	return nil

@@ -1,0 +1,498 @@
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// collect takes the events of the Endpoint and all that it wants to send.
+func (tc *testConn) collect() {
+	tc.t.Helper()
+	for ev, ok := tc.e.NextEvent(); ok; ev, ok = tc.e.NextEvent() {
+		if tc.c == nil || ev.Conn == tc.c {
+			tc.events = append(tc.events, ev)
+		}
+	}
+	tc.keepKeys()
+	for _, d := range drainEndpoint(tc.e, tc.now, tc.buf) {
+		if by := tc.others[d.burst.Remote]; by != nil {
+			by.inbox = append(by.inbox, d.data)
+			continue
+		}
+		tc.decode(&d)
+		tc.datagrams = append(tc.datagrams, d)
+		tc.queue = append(tc.queue, d.packets...)
+	}
+	if tc.c != nil {
+		checkConn(tc.t, tc.c)
+	}
+}
+
+// checkConn checks what always holds.
+func checkConn(t testing.TB, c *Conn) {
+	t.Helper()
+	if c.closed {
+		return
+	}
+	var outstanding uint64
+	for _, sp := range c.spaces {
+		if sp == nil {
+			continue
+		}
+		eliciting := 0
+		for pn := sp.sent.front; pn < sp.sent.next; pn++ {
+			p := sp.sent.at(pn)
+			if !p.outstanding() {
+				continue
+			}
+			if p.path == c.path.n {
+				outstanding += uint64(p.size)
+			}
+			if p.flags&sentEliciting != 0 {
+				eliciting++
+			}
+		}
+		if eliciting != sp.eliciting {
+			t.Fatalf("space %d counts %d ack-eliciting packets, but %d are in flight", sp.id, sp.eliciting, eliciting)
+		}
+	}
+	if c.path.inFlight != outstanding {
+		t.Fatalf("%d bytes count as in flight, but packets of %d bytes are", int64(c.path.inFlight), outstanding)
+	}
+	f := &c.flow
+	var highest uint64
+	for _, s := range c.streams.all {
+		highest += s.highest
+	}
+	if f.received > f.recvMax || f.consumed > f.received || highest > f.received {
+		t.Fatalf("flow control: received %d of %d allowed, consumed %d, streams have %d", f.received, f.recvMax, f.consumed, highest)
+	}
+	if f.sent > f.sendMax {
+		t.Fatalf("flow control: sent %d, the peer allows %d", f.sent, f.sendMax)
+	}
+}
+
+// decode opens the packets of a datagram.
+func (tc *testConn) decode(d *seenDatagram) {
+	for b := append([]byte(nil), d.data...); len(b) > 0; {
+		p, n := tc.decodePacket(b)
+		if p == nil {
+			tc.undecoded = append(tc.undecoded, b)
+			return
+		}
+		p.burst = d.burst
+		d.packets = append(d.packets, p)
+		b = b[n:]
+	}
+}
+
+func (tc *testConn) decodePacket(b []byte) (*seenPacket, int) {
+	p := &seenPacket{typ: Packet1RTT, space: spaceApp}
+	pnOff, end := 0, len(b)
+	if wire.IsLong(b[0]) {
+		if version, _, _, ok := wire.ParseInvariant(b); ok && version == 0 {
+			return &seenPacket{typ: PacketVersionNegotiation, size: len(b)}, len(b)
+		}
+		h, ok := wire.ParseLong(b)
+		if !ok {
+			return nil, 0
+		}
+		p.header, p.dcid, pnOff, end = h, h.DCID, h.PNOff, h.End
+		switch h.Type {
+		case wire.TypeRetry:
+			p.typ, p.size = PacketRetry, len(b)
+			return p, len(b)
+		case wire.TypeInitial:
+			p.typ, p.space = PacketInitial, spaceInitial
+		default:
+			p.typ, p.space = PacketHandshake, spaceHandshake
+		}
+	} else {
+		if tc.peer == nil {
+			return nil, 0
+		}
+		pnOff = 1 + int(tc.peer.local.ids[0].id.n)
+		if len(b) < pnOff {
+			return nil, 0
+		}
+		p.dcid = b[1:pnOff]
+	}
+	rx := tc.rx[p.space]
+	if rx == nil {
+		return nil, 0
+	}
+	pnLen, truncated, ok := rx.Unprotect(b[:end], pnOff)
+	if !ok {
+		return nil, 0
+	}
+	p.first, p.size = b[0], end
+	p.pn = wire.DecodePacketNumber(tc.largest[p.space], truncated, pnLen)
+	payload, ok := tc.openPayload(rx, b[:end], pnOff+pnLen, p)
+	if !ok {
+		return nil, 0
+	}
+	tc.largest[p.space] = max(tc.largest[p.space], int64(p.pn))
+	tc.got[p.space].Add(p.pn, p.pn+1)
+	for len(payload) > 0 {
+		f, n := parseFrame(payload)
+		if n <= 0 {
+			tc.t.Fatalf("the Conn sent a malformed frame: %x", payload)
+		}
+		p.frames = append(p.frames, f)
+		payload = payload[n:]
+	}
+	if len(p.frames) == 0 {
+		tc.t.Fatal("the Conn sent a packet without frames")
+	}
+	return p, end
+}
+
+// openPayload opens a packet with the keys of its phase.
+func (tc *testConn) openPayload(rx *keys.Keys, b []byte, hdrLen int, p *seenPacket) ([]byte, bool) {
+	if p.space != spaceApp || wire.KeyPhase(b[0]) == tc.rxPhase {
+		return rx.Open(b, hdrLen, p.pn)
+	}
+	next, err := rx.Next()
+	if err != nil {
+		return nil, false
+	}
+	payload, ok := next.Open(b, hdrLen, p.pn)
+	if ok {
+		tc.rx[spaceApp], tc.rxPhase = next, !tc.rxPhase
+	}
+	return payload, ok
+}
+
+// nextFrame returns the next frame that is not ignored, and its packet.
+func (tc *testConn) nextFrame() (frame, bool) {
+	for {
+		for len(tc.unread) > 0 {
+			f := tc.unread[0]
+			tc.unread = tc.unread[1:]
+			if !tc.ignored[f.typ] {
+				return f, true
+			}
+		}
+		if len(tc.queue) == 0 {
+			return frame{}, false
+		}
+		tc.current, tc.queue = tc.queue[0], tc.queue[1:]
+		tc.unread = tc.current.frames
+	}
+}
+
+// ignore makes the test not look at frames of these types.
+func (tc *testConn) ignore(types ...uint64) {
+	for _, typ := range types {
+		tc.ignored[typ] = true
+	}
+}
+
+// wantFrame wants the next frame to be f, and returns its packet.
+func (tc *testConn) wantFrame(why string, f frame) *seenPacket {
+	tc.t.Helper()
+	tc.collect()
+	got, ok := tc.nextFrame()
+	if !ok {
+		tc.t.Fatalf("%s:\nwant %v\ngot nothing", why, f)
+	}
+	if got != f {
+		tc.t.Fatalf("%s:\nwant %v\ngot  %v\nin %v", why, f, got, tc.current)
+	}
+	return tc.current
+}
+
+// wantType wants the next frame to be of a type.
+func (tc *testConn) wantType(why string, typ uint64) (frame, *seenPacket) {
+	tc.t.Helper()
+	tc.collect()
+	got, ok := tc.nextFrame()
+	if !ok {
+		tc.t.Fatalf("%s:\nwant %s\ngot nothing", why, frameName(typ))
+	}
+	if got.typ != typ {
+		tc.t.Fatalf("%s:\nwant %s\ngot  %v\nin %v", why, frameName(typ), got, tc.current)
+	}
+	return got, tc.current
+}
+
+// wantIdle wants no frame beyond those that the test has looked at.
+func (tc *testConn) wantIdle(why string) {
+	tc.t.Helper()
+	tc.collect()
+	if f, ok := tc.nextFrame(); ok {
+		tc.t.Fatalf("%s:\nwant no frame\ngot %v\nin %v", why, f, tc.current)
+	}
+	if len(tc.undecoded) > 0 {
+		tc.t.Fatalf("%s: the Conn sent what is no packet: %x", why, tc.undecoded[0])
+	}
+}
+
+// wantPacket wants the next packet, the one that was looked at left aside, to be in the space and to have exactly these
+// frames apart from ignored ones.
+func (tc *testConn) wantPacket(why string, space spaceID, frames ...frame) *seenPacket {
+	tc.t.Helper()
+	tc.collect()
+	tc.unread = nil
+	if len(tc.queue) == 0 {
+		tc.t.Fatalf("%s:\nwant packet with %v\ngot nothing", why, frames)
+	}
+	var got []frame
+	tc.current, tc.queue = tc.queue[0], tc.queue[1:]
+	for _, f := range tc.current.frames {
+		if !tc.ignored[f.typ] {
+			got = append(got, f)
+		}
+	}
+	if tc.current.space != space || fmt.Sprint(got) != fmt.Sprint(frames) {
+		tc.t.Fatalf("%s:\nwant packet with %v\ngot  %v", why, frames, tc.current)
+	}
+	return tc.current
+}
+
+// flush throws away what the Conn has sent so far.
+func (tc *testConn) flush() {
+	tc.t.Helper()
+	tc.collect()
+	tc.queue, tc.unread, tc.datagrams, tc.undecoded = nil, nil, nil, nil
+}
+
+// bytesOut returns how many bytes the Conn sent since the last flush, to an address.
+func (tc *testConn) bytesOut(to netip.AddrPort) (n int) {
+	tc.t.Helper()
+	tc.collect()
+	for _, d := range tc.datagrams {
+		if d.burst.Remote == to {
+			n += len(d.data)
+		}
+	}
+	return n
+}
+
+// String tells what is in the packet.
+func (p *seenPacket) String() string {
+	names := [...]string{"", "Initial", "0-RTT", "Handshake", "Retry", "Version Negotiation", "1-RTT"}
+	s := make([]string, len(p.frames))
+	for i, f := range p.frames {
+		s[i] = f.String()
+	}
+	return fmt.Sprintf("%s packet %d [%s]", names[p.typ], p.pn, strings.Join(s, "; "))
+}
+
+// wantEvent wants the next event to be of a kind.
+func (tc *testConn) wantEvent(why string, kind EventKind) Event {
+	tc.t.Helper()
+	tc.collect()
+	if len(tc.events) == 0 {
+		tc.t.Fatalf("%s: want event %d, got none", why, kind)
+	}
+	ev := tc.events[0]
+	tc.events = tc.events[1:]
+	if ev.Kind != kind {
+		tc.t.Fatalf("%s: want event %d, got %+v", why, kind, ev)
+	}
+	return ev
+}
+
+// wantNoEvent wants no event.
+func (tc *testConn) wantNoEvent(why string) {
+	tc.t.Helper()
+	tc.collect()
+	if len(tc.events) > 0 {
+		tc.t.Fatalf("%s: want no event, got %+v", why, tc.events[0])
+	}
+}
+
+// hasEvent reports whether there is an event of the kind among those that the test has not looked at.
+func (tc *testConn) hasEvent(kind EventKind) bool {
+	tc.collect()
+	for _, ev := range tc.events {
+		if ev.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// wantClosed wants the Conn to have closed with a transport error: the peer is told, and so is the application.
+func (tc *testConn) wantClosed(why string, code uint64) {
+	tc.t.Helper()
+	tc.collect()
+	err := tc.wantEnd(why)
+	te, ok := errors.AsType[*TransportError](err)
+	if !ok || te.Code != code || te.Remote {
+		tc.t.Fatalf("%s: want %s, the application was told: %v", why, codeName(code), err)
+	}
+	for {
+		f, ok := tc.nextFrame()
+		if !ok {
+			tc.t.Fatalf("%s: the peer was not told", why)
+		}
+		if f.typ == wire.FrameConnectionClose {
+			if f.v[0] != code {
+				tc.t.Fatalf("%s: want %s, the peer was told %s", why, codeName(code), codeName(f.v[0]))
+			}
+			return
+		}
+	}
+}
+
+// wantEnd wants the last event to be EventClosed, and returns its error.
+func (tc *testConn) wantEnd(why string) error {
+	tc.t.Helper()
+	tc.collect()
+	if tc.c == nil {
+		tc.t.Fatalf("%s: there is no Conn", why)
+	}
+	if !tc.c.closed {
+		tc.t.Fatalf("%s: the Conn is still there", why)
+	}
+	n := len(tc.events)
+	if n == 0 || tc.events[n-1].Kind != EventClosed {
+		tc.t.Fatalf("%s: EventClosed is not the last event: %+v", why, tc.events)
+	}
+	err := tc.events[n-1].Err
+	if err == nil || err != tc.c.Err() {
+		tc.t.Fatalf("%s: EventClosed says %v, Err says %v", why, err, tc.c.Err())
+	}
+	return err
+}
+
+// wantOpen wants the Conn not to have closed.
+func (tc *testConn) wantOpen(why string) {
+	tc.t.Helper()
+	tc.collect()
+	if tc.c.closed {
+		tc.t.Fatalf("%s: the Conn has closed: %v", why, tc.c.err)
+	}
+}
+
+// timer returns how long it is until the next timer.
+func (tc *testConn) timer() time.Duration {
+	tc.t.Helper()
+	tc.collect()
+	at := tc.e.Timeout()
+	if at.IsZero() {
+		tc.t.Fatal("no timer is set")
+	}
+	return at.Sub(tc.now)
+}
+
+// wantTimer wants the next timer to be due in d.
+func (tc *testConn) wantTimer(why string, d time.Duration) {
+	tc.t.Helper()
+	if got := tc.timer(); got != d {
+		tc.t.Fatalf("%s: the timer is due in %v, want %v", why, got, d)
+	}
+}
+
+// advanceToTimer lets time pass until the next timer, and runs it.
+func (tc *testConn) advanceToTimer() {
+	tc.t.Helper()
+	tc.now = tc.now.Add(max(tc.timer(), 0))
+	tc.e.HandleTimeout(tc.now)
+}
+
+// advance lets time pass, and runs what comes due.
+func (tc *testConn) advance(d time.Duration) {
+	tc.t.Helper()
+	tc.collect()
+	for end, idle := tc.now.Add(d), 0; ; idle++ {
+		at := tc.e.Timeout()
+		if at.IsZero() || at.After(end) {
+			tc.now = end
+			break
+		}
+		if at.After(tc.now) {
+			tc.now, idle = at, 0
+		} else if idle > 20 {
+			tc.t.Fatal("a timer is due again and again without time passing")
+		}
+		tc.e.HandleTimeout(tc.now)
+		tc.collect()
+	}
+	tc.e.HandleTimeout(tc.now)
+	tc.collect()
+}
+
+// ackAll acknowledges all packets of a space that came, those that the test lost left aside.
+func (tc *testConn) ackAll() { tc.t.Helper(); tc.ackAllIn(spaceApp) }
+
+func (tc *testConn) ackAllIn(space spaceID) {
+	tc.t.Helper()
+	tc.collect()
+	tc.writeIn(space, tc.ackOf(space))
+}
+
+// ackOf returns the ACK frame of all packets of a space that came.
+func (tc *testConn) ackOf(space spaceID) frame {
+	tc.t.Helper()
+	got := &tc.got[space]
+	if got.Len() == 0 {
+		tc.t.Fatal("nothing came that could be acknowledged")
+	}
+	var s []string
+	for i := got.Len() - 1; i >= 0; i-- {
+		s = append(s, rangeString(got.At(i).Start, got.At(i).End-1))
+	}
+	return ackFrame(strings.Join(s, " "))
+}
+
+// lose makes as if a packet of the Conn had never come.
+func (tc *testConn) lose(p *seenPacket) { tc.got[p.space].Remove(p.pn, p.pn+1) }
+
+// ping makes the Conn send a PING.
+func (tc *testConn) ping() {
+	tc.t.Helper()
+	sp := tc.c.spaces[spaceApp]
+	sp.probes = 1
+	tc.c.wake()
+	tc.collect()
+}
+
+// lostByGap loses a packet by acknowledging three later ones.
+func (tc *testConn) lostByGap(p *seenPacket) {
+	tc.t.Helper()
+	tc.lose(p)
+	tc.flush()
+	for range packetThreshold {
+		tc.ping()
+	}
+	tc.flush()
+	tc.ackAll()
+}
+
+// lostByPTO loses a packet, and all that was sent with it, by letting the probe timeout pass.
+func (tc *testConn) lostByPTO(p *seenPacket) {
+	tc.t.Helper()
+	tc.lose(p)
+	tc.flush()
+	before := tc.c.stats.PTOs
+	for range 5 {
+		tc.advanceToTimer()
+		if tc.c.stats.PTOs > before {
+			return
+		}
+		tc.flush()
+	}
+	tc.t.Fatal("the probe timeout does not come")
+}
+
+// losses runs a test that loses a packet in both ways.
+func losses(t *testing.T, f func(t *testing.T, lost func(*testConn, *seenPacket))) {
+	t.Helper()
+	t.Run("by ACK gap", func(t *testing.T) { f(t, (*testConn).lostByGap) })
+	t.Run("by PTO", func(t *testing.T) { f(t, (*testConn).lostByPTO) })
+}
+
+// elsewhere returns the nth address that the peer may turn up at.
+func elsewhere(n int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)}), 7000)
+}

@@ -1,0 +1,244 @@
+package h3
+
+import (
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+var connectFields = []Field{
+	{Name: ":method", Value: "CONNECT"}, {Name: ":protocol", Value: "webtransport"}, {Name: ":scheme", Value: "https"},
+	{Name: ":authority", Value: "lazo.test"}, {Name: ":path", Value: "/wt"},
+}
+
+// TestExtendedConnect opens a tunnel (RFC 9220) with datagrams both ways (RFC 9297).
+func TestExtendedConnect(t *testing.T) {
+	cfg := &Config{ExtendedConnect: true, Datagrams: true}
+	srv, cli := connect(t, cfg, &Config{Datagrams: true})
+	srv.on = func(ev Event) {
+		switch s := ev.Stream; ev.Kind {
+		case EventFields:
+			require.Equal(t, connectFields, ev.Fields)
+			require.False(t, ev.End)
+			require.NoError(t, s.SendFields(okFields, false))
+		case EventReadable:
+			if echoBody(s) {
+				s.CloseWrite()
+				s.Release()
+			}
+		case EventDatagram:
+			f := s.Datagrams()
+			for b, ok := f.Receive(); ok; b, ok = f.Receive() {
+				_, err := f.Send(append([]byte("re: "), b...), conn.DatagramOptions{})
+				require.NoError(t, err)
+			}
+		}
+	}
+	for range 3 { // flow IDs other than 0
+		s, err := cli.h.OpenRequest(connectFields, false)
+		require.NoError(t, err)
+		f := s.Datagrams()
+		require.Positive(t, f.MaxSize())
+		_, err = f.Send([]byte("first"), conn.DatagramOptions{}) // may overtake the request
+		require.NoError(t, err)
+		_, err = s.Write([]byte("through the tunnel"))
+		require.NoError(t, err)
+		cli.run()
+		require.Same(t, s, cli.want(EventDatagram).Stream)
+		b, ok := f.Receive()
+		require.True(t, ok)
+		require.Equal(t, "re: first", string(b))
+		require.NoError(t, s.CloseWrite())
+		cli.run()
+		body, err := readAll(s)
+		require.Equal(t, "through the tunnel", string(body))
+		require.ErrorIs(t, err, io.EOF)
+		s.Release()
+		cli.events = nil
+	}
+	require.Zero(t, srv.h.Stats().Open)
+}
+
+// TestDatagramsNeedBothSettings: none are sent until both sides allow them.
+func TestDatagramsNeedBothSettings(t *testing.T) {
+	srv, cli := connect(t, &Config{ExtendedConnect: true}, &Config{Datagrams: true})
+	s, err := cli.h.OpenRequest(connectFields, false)
+	require.NoError(t, err)
+	_, err = s.Datagrams().Send([]byte("x"), conn.DatagramOptions{})
+	require.ErrorIs(t, err, conn.ErrTooLarge)
+	require.Zero(t, s.Datagrams().MaxSize())
+	cli.run()
+	require.Nil(t, srv.accepted().Datagrams())
+	cli.q.SendDatagram([]byte{0}, conn.DatagramOptions{})
+	cli.run()
+	require.Contains(t, srv.others, conn.EventDatagramReadable, "the caller's, without Config.Datagrams")
+}
+
+// TestDatagramsForOrdinaryRequests wait until the application asks for them.
+func TestDatagramsForOrdinaryRequests(t *testing.T) {
+	srv, cli := connect(t, &Config{Datagrams: true}, &Config{Datagrams: true})
+	s, err := cli.h.OpenRequest(postFields, false)
+	require.NoError(t, err)
+	_, err = s.Datagrams().Send([]byte("x"), conn.DatagramOptions{})
+	require.NoError(t, err)
+	cli.run()
+	srv.refuse(EventDatagram)
+	f := srv.accepted().Datagrams()
+	require.Equal(t, 1, f.Len())
+	srv.drain()
+	srv.want(EventDatagram)
+	srv.accepted().Release()
+	_, err = f.Send(nil, conn.DatagramOptions{})
+	require.ErrorIs(t, err, conn.ErrClosed)
+}
+
+// TestStreamTypes hands streams of an extension to the caller, of both directions
+// and on both sides.
+func TestStreamTypes(t *testing.T) {
+	cfg := &Config{StreamTypes: []uint64{0x54, 0x41}}
+	srv, cli := connect(t, cfg, cfg)
+	for _, p := range []struct{ from, to *side }{{srv, cli}, {cli, srv}} {
+		u, err := p.from.h.OpenUni(0x54)
+		require.NoError(t, err)
+		_, err = u.Write([]byte("uni"))
+		require.NoError(t, err)
+		require.NoError(t, u.CloseWrite())
+		u.Release()
+		b, err := p.from.q.OpenStream(conn.Bidi)
+		require.NoError(t, err)
+		_, err = b.Write(append(varint(0x41), "bidi"...))
+		require.NoError(t, err)
+		p.from.run()
+
+		var got []string
+		for _, ev := range p.to.events {
+			if ev.Kind != EventStream {
+				continue
+			}
+			require.Nil(t, ev.QUIC.UserData)
+			var buf [100]byte
+			n, err := ev.QUIC.Read(buf[:])
+			require.NoError(t, err)
+			got = append(got, string(buf[:n]))
+			require.Equal(t, map[string]uint64{"uni": 0x54, "bidi": 0x41}[string(buf[:n])], ev.Type)
+			ev.QUIC.UserData = got
+		}
+		slices.Sort(got)
+		require.Equal(t, []string{"bidi", "uni"}, got)
+
+		p.to.others = nil
+		_, err = b.Write([]byte("more"))
+		require.NoError(t, err)
+		p.from.run()
+		for _, ev := range p.to.events {
+			if ev.Kind == EventStream && ev.Type == 0x41 {
+				ev.QUIC.Read(make([]byte, 100))
+				ev.QUIC.Read(make([]byte, 100))
+			}
+		}
+		_, err = b.Write([]byte("and more"))
+		require.NoError(t, err)
+		p.from.run()
+		require.Contains(t, p.to.others, conn.EventStreamReadable, "its events are the caller's")
+	}
+	require.Zero(t, srv.h.Stats().Open)
+	require.NoError(t, cli.closed)
+	require.NoError(t, srv.closed)
+}
+
+// TestForeignUserData: the caller may hang a request on a stream of its own.
+func TestForeignUserData(t *testing.T) {
+	cfg := &Config{StreamTypes: []uint64{0x54}}
+	srv, cli := connect(t, cfg, cfg)
+	s, err := cli.h.OpenRequest(postFields, false)
+	require.NoError(t, err)
+	u, err := cli.h.OpenUni(0x54)
+	require.NoError(t, err)
+	u.UserData = s
+	cli.run()
+	srv.want(EventStream).QUIC.StopSending(7)
+	cli.run()
+	require.Contains(t, cli.others, conn.EventStreamStopped)
+	cli.refuse(EventCanceled)
+}
+
+func TestPriorityOfRequests(t *testing.T) {
+	srv, cli := connect(t, &Config{}, nil)
+	control := cli.open(conn.Uni, settings(
+		frame(framePriorityUpdateRequest, append(varint(4), "u=1"...)...), // before the request
+		frame(framePriorityUpdateRequest, append(varint(4), "u=2, i"...)...)), false)
+	cli.run()
+	for range 3 {
+		cli.open(conn.Bidi, headers(with(get, "priority", "u=6")...), false)
+		cli.run()
+	}
+	cli.write(control, concat(
+		frame(framePriorityUpdateRequest, append(varint(8), "u=0"...)...),
+		frame(framePriorityUpdateRequest, append(varint(8), "u=="...)...)), false) // ignored
+	cli.run()
+	var got []conn.Priority
+	for i, ev := range srv.events {
+		if ev.Kind == EventPriority {
+			require.Equal(t, ev.Stream.ID(), ev.ID)
+			require.Contains(t, []EventKind{EventFields, EventPriority}, srv.events[i-1].Kind)
+			got = append(got, ev.Priority)
+		}
+	}
+	require.Equal(t, []conn.Priority{{Urgency: 3}, {Urgency: -1, Incremental: true}, {Urgency: 3}, {Urgency: -3}}, got)
+	require.Empty(t, srv.h.early)
+	srv.events[len(srv.events)-1].Stream.Release()
+	cli.write(control, frame(framePriorityUpdateRequest, append(varint(8), "u=1"...)...), false) // has come and gone
+	cli.run()
+	require.Empty(t, srv.h.early)
+	for i := range uint64(1000) {
+		cli.write(control, frame(framePriorityUpdateRequest, append(varint(400+4*i), "u=1"...)...), false)
+	}
+	cli.run()
+	require.Len(t, srv.h.early, maxEarlyPriorities)
+	require.NoError(t, cli.closed)
+}
+
+// TestPriorityOrder: of two responses the more urgent one arrives first.
+func TestPriorityOrder(t *testing.T) {
+	srv, cli := connect(t, &Config{}, &Config{})
+	var reqs, served []*Stream
+	for range 2 {
+		s, err := cli.h.OpenRequest(getFields, true)
+		require.NoError(t, err)
+		reqs = append(reqs, s)
+	}
+	require.NoError(t, reqs[1].RequestPriority(conn.Priority{Urgency: -3}))
+	require.NoError(t, reqs[0].RequestPriority(conn.Priority{Urgency: 4}))
+	cli.run()
+	for _, ev := range srv.events {
+		if ev.Kind == EventFields {
+			served = append(served, ev.Stream)
+		}
+	}
+	require.Error(t, served[0].RequestPriority(conn.Priority{}))
+	for _, s := range served {
+		require.NoError(t, s.SendFields(okFields, false))
+		_, err := s.Write(make([]byte, 100<<10))
+		require.NoError(t, err)
+		require.NoError(t, s.CloseWrite())
+	}
+	cli.events = nil
+	var first []byte
+	cli.on = func(ev Event) {
+		if ev.Kind == EventReadable {
+			b, err := readAll(ev.Stream)
+			if ev.Stream == reqs[1] {
+				first = append(first, b...)
+			}
+			if err == io.EOF && ev.Stream == reqs[0] {
+				require.Len(t, first, 100<<10)
+			}
+		}
+	}
+	cli.run()
+	require.Len(t, first, 100<<10)
+}

@@ -1,0 +1,225 @@
+package h3http
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/loop"
+)
+
+func TestNewRequest(t *testing.T) {
+	pseudo := func(method, path string, more ...h3.Field) []h3.Field {
+		return append([]h3.Field{
+			{Name: ":method", Value: method}, {Name: ":scheme", Value: "https"},
+			{Name: ":authority", Value: "example.com:4433"}, {Name: ":path", Value: path},
+		}, more...)
+	}
+	r, err := newRequest(pseudo("POST", "/a%20b?c=d",
+		h3.Field{Name: "cookie", Value: "a=1"}, h3.Field{Name: "x", Value: "1"}, h3.Field{Name: "cookie", Value: "b=2"},
+		h3.Field{Name: "x", Value: "2"}, h3.Field{Name: "content-length", Value: "5"}, h3.Field{Name: "content-length", Value: "5"},
+		h3.Field{Name: "trailer", Value: "sum, X-Y, host"}, h3.Field{Name: "expect", Value: "100-continue"}))
+	require.NoError(t, err)
+	require.Equal(t, "POST", r.Method)
+	require.Equal(t, &url.URL{Path: "/a b", RawPath: "", RawQuery: "c=d"}, r.URL)
+	require.Equal(t, "/a%20b?c=d", r.RequestURI)
+	require.Equal(t, "example.com:4433", r.Host)
+	require.Equal(t, int64(5), r.ContentLength)
+	require.Equal(t, http.Header{"Sum": nil, "X-Y": nil}, r.Trailer)
+	require.True(t, takeExpect(r.Header))
+	require.False(t, takeExpect(r.Header))
+	require.Equal(t, http.Header{"Cookie": {"a=1; b=2"}, "X": {"1", "2"}, "Content-Length": {"5"}}, r.Header)
+
+	r, err = newRequest(pseudo("OPTIONS", "*"))
+	require.NoError(t, err)
+	require.Equal(t, "*", r.URL.Path)
+	require.Equal(t, int64(-1), r.ContentLength)
+
+	r, err = newRequest([]h3.Field{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"},
+		{Name: ":path", Value: "//x"}, {Name: "host", Value: "h"}})
+	require.NoError(t, err)
+	require.Equal(t, "h", r.Host)
+	require.Empty(t, r.Header)
+	require.Equal(t, "//x", r.URL.Path)
+
+	r, err = newRequest([]h3.Field{{Name: ":method", Value: "CONNECT"}, {Name: ":authority", Value: "a:1"}})
+	require.NoError(t, err)
+	require.Equal(t, "a:1", r.Host)
+	require.Equal(t, "a:1", r.RequestURI)
+	require.Equal(t, "a:1", r.URL.Host)
+
+	r, err = newRequest(pseudo("CONNECT", "/chat", h3.Field{Name: ":protocol", Value: "websocket"}))
+	require.NoError(t, err)
+	require.Equal(t, "websocket", r.Header.Get(":protocol"))
+	require.Equal(t, "/chat", r.URL.Path)
+
+	for _, bad := range [][]h3.Field{
+		pseudo("GET", ""), pseudo("GET", "/%zz"), pseudo("GET", "x"),
+		{{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: "/"}, {Name: ":authority", Value: "a b"}},
+	} {
+		_, err := newRequest(bad)
+		require.Error(t, err, "%v", bad)
+	}
+}
+
+func TestAppendHeader(t *testing.T) {
+	got := appendHeader(nil, http.Header{
+		"B":             {"2", "3"},
+		"A-Long-Name":   {"1"},
+		"Connection":    {"close"},
+		"Te":            {"trailers", "gzip"},
+		"Authorization": {"secret"},
+		"Skipped":       {"x"},
+		"Bad Name":      {"x"},
+		"Bad":           {"a\rb", "good"},
+	}, func(key string) bool { return key == "Skipped" })
+	require.Equal(t, []h3.Field{
+		{Name: "a-long-name", Value: "1"},
+		{Name: "authorization", Value: "secret", Sensitive: true},
+		{Name: "b", Value: "2"}, {Name: "b", Value: "3"},
+		{Name: "bad", Value: "good"},
+		{Name: "te", Value: "trailers"},
+	}, got)
+	for _, key := range []string{"Accept-Ranges", "Content-Type", "Etag", "X-Other"} {
+		require.Equal(t, strings.ToLower(key), lowerName(key))
+	}
+}
+
+// TestRequestInHandler checks what a handler sees of a request.
+func TestRequestInHandler(t *testing.T) {
+	type key struct{}
+	calls := 0
+	var got *http.Request
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = r }), func(p *pair) {
+		p.srv.ConnContext = func(ctx context.Context, c *loop.Conn) context.Context {
+			calls++
+			return context.WithValue(ctx, key{}, c)
+		}
+	})
+	for range 2 {
+		resp, _ := p.get("/x")
+		client := ConnOf(resp.Request)
+		require.Equal(t, "GET", got.Method)
+		require.Equal(t, "HTTP/3.0", got.Proto)
+		require.Equal(t, 3, got.ProtoMajor)
+		require.Equal(t, strings.TrimPrefix(p.url, "https://"), got.Host)
+		require.True(t, got.TLS.HandshakeComplete)
+		require.Equal(t, "h3", got.TLS.NegotiatedProtocol)
+		require.Equal(t, http.NoBody, got.Body)
+		require.Equal(t, int64(0), got.ContentLength)
+		require.Equal(t, userAgent, got.UserAgent())
+
+		ctx := got.Context()
+		require.Equal(t, ConnOf(got), ctx.Value(key{}))
+		require.Equal(t, client.ID(), ConnOf(got).ID())
+		require.IsType(t, (*http.Server)(nil), ctx.Value(http.ServerContextKey))
+		require.Equal(t, got.Host, ctx.Value(http.LocalAddrContextKey).(net.Addr).String())
+		_, port, err := net.SplitHostPort(got.RemoteAddr)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(client.LocalAddr().Port()), port)
+	}
+	require.Equal(t, 1, calls, "ConnContext is called once for a connection")
+	require.Nil(t, ConnOf(&http.Request{}))
+}
+
+func TestRequestBody(t *testing.T) {
+	type seen struct {
+		length  int64
+		body    string
+		err     error
+		trailer http.Header
+		again   error
+	}
+	got := make(chan seen, 1)
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := seen{length: r.ContentLength}
+		before := r.Trailer.Clone()
+		b, err := io.ReadAll(r.Body)
+		s.body, s.err, s.trailer = string(b), err, r.Trailer
+		if before != nil && before["A"] != nil {
+			panic("trailer before the end")
+		}
+		r.Body.Close()
+		_, s.again = r.Body.Read(b)
+		got <- s
+	}))
+	_, _ = p.do(p.request("POST", "/", strings.NewReader("known")))
+	require.Equal(t, seen{length: 5, body: "known", again: http.ErrBodyReadAfterClose}, <-got)
+
+	r := p.request("PUT", "/", io.MultiReader(strings.NewReader("unknown")))
+	r.Trailer = http.Header{"A": {"1"}, "B": nil}
+	p.do(r)
+	require.Equal(t, seen{length: -1, body: "unknown", trailer: http.Header{"A": {"1"}, "B": nil}, again: http.ErrBodyReadAfterClose}, <-got)
+
+	p.do(p.request("POST", "/", nil))
+	require.Equal(t, int64(0), (<-got).length)
+}
+
+// TestUnreadBody checks that a handler need not read a body, whatever its size, and
+// that the stream comes back nevertheless.
+func TestUnreadBody(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "no, thanks")
+	}))
+	for i := range 150 { // more than the limit of streams
+		r := p.request("POST", "/", newPattern(1, 5<<20))
+		resp, err := p.c.Do(r)
+		require.NoError(t, err, i)
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err, i)
+		require.Equal(t, "no, thanks", string(b))
+		resp.Body.Close()
+	}
+}
+
+func TestExpectContinue(t *testing.T) {
+	p := newPair(t, routes(map[string]http.HandlerFunc{
+		"/want": func(w http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			fmt.Fprint(w, string(b), err, r.Header["Expect"])
+		},
+		"/refuse": func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		},
+	}))
+	start := time.Now()
+	r := p.request("POST", "/want", strings.NewReader("body"))
+	r.Header.Set("Expect", "100-continue")
+	_, body := p.do(r)
+	require.Equal(t, "body<nil> []", body)
+	require.Less(t, time.Since(start), expectTimeout, "100 must come before the client gives up waiting")
+
+	for range 150 {
+		read := false
+		r := p.request("POST", "/refuse", readerFunc(func([]byte) (int, error) {
+			read = true
+			return 0, io.EOF
+		}))
+		r.Header.Set("Expect", "100-continue")
+		resp, _ := p.do(r)
+		require.Equal(t, http.StatusRequestEntityTooLarge, resp.StatusCode)
+		require.False(t, read, "a body that was refused must not be read")
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestOptionsAsterisk(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { panic("not for handlers") }))
+	r := p.request("OPTIONS", "/", nil)
+	r.URL = &url.URL{Scheme: "https", Host: r.URL.Host, Opaque: "*"}
+	resp, _ := p.do(r)
+	require.Equal(t, 200, resp.StatusCode)
+	require.Equal(t, int64(0), resp.ContentLength)
+}

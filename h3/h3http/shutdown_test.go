@@ -1,0 +1,214 @@
+package h3http
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/loop/looptest"
+)
+
+// TestShutdownDelivers shuts down while a response is on its way over a bad network.
+func TestShutdownDelivers(t *testing.T) {
+	link := conntest.Link{Delay: 20 * time.Millisecond, Rate: 20e6, Loss: 0.02}
+	simulate(t, link, func(t *testing.T, n *looptest.Network) {
+		const size = 1 << 20
+		started := make(chan bool, 1)
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			started <- true
+			time.Sleep(time.Second)
+			w.Write(make([]byte, size))
+		})
+		p := newSimPair(t, n, h)
+		done := make(chan error, 1)
+		go func() {
+			<-started
+			start := time.Now()
+			err := p.srv.Shutdown(context.Background())
+			if err == nil && time.Since(start) < time.Second {
+				t.Error("Shutdown did not wait")
+			}
+			done <- err
+		}()
+		resp, err := p.c.Get(p.url)
+		require.NoError(t, err)
+		got, err := io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.EqualValues(t, size, got)
+		require.NoError(t, <-done)
+		require.NoError(t, p.srv.Shutdown(context.Background()), "again")
+
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		r, _ := http.NewRequestWithContext(ctx, "GET", p.url, nil)
+		_, err = p.c.Do(r)
+		require.Error(t, err, "nobody serves any more")
+	})
+}
+
+// TestShutdownLosesNothing shuts down under load: every request that a handler saw gets
+// its response.
+func TestShutdownLosesNothing(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		var accepted, answered atomic.Int64
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			accepted.Add(1)
+			time.Sleep(30 * time.Millisecond)
+			io.WriteString(w, "ok")
+		})
+		p := newSimPair(t, n, h)
+		ctx, cancel := context.WithCancel(context.Background())
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				for {
+					r, _ := http.NewRequestWithContext(ctx, "POST", p.url, nil)
+					resp, err := p.c.Do(r)
+					if err != nil {
+						return
+					}
+					if b, err := io.ReadAll(resp.Body); err == nil && string(b) == "ok" {
+						answered.Add(1)
+					}
+					resp.Body.Close()
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		time.Sleep(500 * time.Millisecond)
+		require.NoError(t, p.srv.Shutdown(context.Background()))
+		cancel()
+		wg.Wait()
+		require.Greater(t, accepted.Load(), int64(100))
+		require.Equal(t, accepted.Load(), answered.Load())
+	})
+}
+
+// TestShutdownExpires shuts down with a handler that does not end in time.
+func TestShutdownExpires(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		ended := make(chan bool, 1)
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			ended <- true
+		})
+		p := newSimPair(t, n, h)
+		resp, err := p.c.Get(p.url)
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, p.srv.Shutdown(ctx), context.DeadlineExceeded)
+		select {
+		case <-ended:
+			t.Error("Shutdown ended the request")
+		default:
+		}
+		require.NoError(t, p.srv.Close())
+		<-ended
+		_, err = io.ReadAll(resp.Body)
+		require.Error(t, err)
+	})
+}
+
+// TestGoAwayMovesOn has a client follow from a server that goes away to the next one.
+func TestGoAwayMovesOn(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		answer := func(s string) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(100 * time.Millisecond)
+				io.Copy(io.Discard, r.Body)
+				io.WriteString(w, s)
+			})
+		}
+		p := newSimPair(t, n, answer("old"), func(p *pair) {
+			next := &Server{Handler: answer("new"), TLSConfig: serverConfig(), Logger: p.log.logger()}
+			backend := n.Listen("10.0.0.1:444")
+			go next.Serve(backend)
+			p.t.Cleanup(func() { next.Close() })
+			dial := p.tr.Dial
+			first := true
+			p.tr.Dial = func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error) {
+				if !first {
+					addr = "10.0.0.1:444"
+				}
+				first = false
+				return dial(ctx, addr, cfg)
+			}
+		})
+		resp, err := p.c.Get(p.url)
+		require.NoError(t, err)
+		resp.Body.Close()
+
+		// The requests that cross the GOAWAY move to the new server, bodies and all.
+		var old, rest atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				resp, err := p.c.Post(p.url, "", bytes.NewReader(make([]byte, 10_000)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, err := io.ReadAll(resp.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				if string(b) == "old" {
+					old.Add(1)
+				} else {
+					rest.Add(1)
+				}
+			})
+		}
+		time.Sleep(25 * time.Millisecond)
+		require.NoError(t, p.srv.Shutdown(context.Background()))
+		wg.Wait()
+		require.Equal(t, int64(50), old.Load()+rest.Load())
+		require.NotZero(t, old.Load())
+		require.NotZero(t, rest.Load())
+	})
+}
+
+// TestSharedGroup serves on a Group that belongs to somebody else.
+func TestSharedGroup(t *testing.T) {
+	srv := &Server{TLSConfig: serverConfig(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})}
+	g, err := loop.Listen("udp", "127.0.0.1:0", 2, srv.LoopConfig())
+	require.NoError(t, err)
+	defer g.Close()
+	tr := &Transport{TLSClientConfig: clientConfig()}
+	defer tr.Close()
+	c := &http.Client{Transport: tr}
+	resp, err := c.Get("https://" + g.LocalAddr().String())
+	require.NoError(t, err)
+	require.NoError(t, srv.Shutdown(context.Background()))
+	<-ConnOf(resp.Request).Context().Done()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	require.NoError(t, g.Loops()[0].Do(ctx, func(time.Time) {}), "the Group must go on")
+	require.ErrorIs(t, srv.ListenAndServe(), http.ErrServerClosed)
+}
+
+func TestServerMistakes(t *testing.T) {
+	srv := &Server{Addr: "127.0.0.1:0"}
+	require.ErrorContains(t, srv.ListenAndServe(), "no certificate")
+	require.ErrorContains(t, srv.Serve(), "no certificate")
+	srv.TLSConfig = serverConfig()
+	srv.QUICConfig = &conn.Config{TLS: serverConfig()}
+	require.ErrorContains(t, srv.ListenAndServe(), "QUICConfig.TLS")
+	srv = &Server{Addr: "127.0.0.1:bad", TLSConfig: serverConfig()}
+	require.Error(t, srv.ListenAndServe())
+	require.Error(t, srv.ListenAndServeTLS("/nonexistent", "/nonexistent"))
+	require.NoError(t, srv.Close())
+}

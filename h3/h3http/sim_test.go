@@ -1,0 +1,62 @@
+package h3http
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/loop/looptest"
+)
+
+// simulate runs f in virtual time, on a network of which link is the model. It fails
+// if a goroutine is left in the end.
+func simulate(t *testing.T, link conntest.Link, f func(t *testing.T, n *looptest.Network)) {
+	t.Helper()
+	testCert() // outside of the bubble
+	synctest.Test(t, func(t *testing.T) { f(t, looptest.New(t, 1, link)) })
+}
+
+// newSimPair serves h on the network. The functions may change the Server and the
+// Transport before.
+func newSimPair(t *testing.T, n *looptest.Network, h http.Handler, change ...func(p *pair)) *pair {
+	t.Helper()
+	p := &pair{t: t, log: new(logBuffer), url: "https://10.0.0.1"}
+	p.srv = &Server{Handler: h, TLSConfig: serverConfig(), Logger: p.log.logger()}
+	g, err := loop.New(nil, n.Listen("10.0.0.2:5000"))
+	require.NoError(t, err)
+	p.tr = &Transport{TLSClientConfig: clientConfig(), Dial: g.Dial}
+	p.c = &http.Client{Transport: p.tr}
+	for _, f := range change {
+		f(p)
+	}
+	served := make(chan error, 1)
+	go func() { served <- p.srv.Serve(n.Listen("10.0.0.1:443")) }()
+	t.Cleanup(func() {
+		require.NoError(t, p.tr.Close())
+		require.NoError(t, p.srv.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+		require.NoError(t, g.Close())
+	})
+	return p
+}
+
+func TestOverLossyNetwork(t *testing.T) {
+	link := conntest.Link{Delay: 20 * time.Millisecond, Rate: 50e6, Loss: 0.02}
+	simulate(t, link, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+		body := bytes.Repeat([]byte("x"), 1<<20)
+		resp, err := p.c.Post(p.url, "", bytes.NewReader(body))
+		require.NoError(t, err)
+		got, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(body, got))
+		resp.Body.Close()
+	})
+}

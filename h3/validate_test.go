@@ -1,0 +1,160 @@
+package h3
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/qpack"
+)
+
+// fieldList makes fields of names and values.
+func fieldList(nameValues ...string) (fields []Field) {
+	for i := 0; i < len(nameValues); i += 2 {
+		fields = append(fields, Field{Name: nameValues[i], Value: nameValues[i+1]})
+	}
+	return fields
+}
+
+// TestValidRequests are requests that must not be refused. Malformed ones are in
+// TestServerRules.
+func TestValidRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		fields []string
+		want   message
+	}{
+		"GET":             {get, message{contentLength: -1}},
+		"HEAD":            {append([]string{":method", "HEAD"}, get[2:]...), message{contentLength: -1, head: true}},
+		"any order":       {[]string{":path", "/", ":authority", "a", ":scheme", "https", ":method", "GET"}, message{contentLength: -1}},
+		"host alone":      {[]string{":method", "GET", ":scheme", "https", ":path", "/", "host", "a"}, message{contentLength: -1}},
+		"host as well":    {with(get, "host", "lazo.test", "host", "lazo.test"), message{contentLength: -1}},
+		"OPTIONS *":       {[]string{":method", "OPTIONS", ":scheme", "https", ":authority", "a", ":path", "*"}, message{contentLength: -1}},
+		"another scheme":  {[]string{":method", "GET", ":scheme", "coap+tcp", ":path", ""}, message{contentLength: -1}},
+		"content-length":  {with(post, "content-length", "0", "content-length", "0"), message{contentLength: 0}},
+		"te: trailers":    {with(get, "te", "Trailers"), message{contentLength: -1}},
+		"any value":       {with(get, "x", "\t \x01\x7f\x80\xff ", "y", ""), message{contentLength: -1}},
+		"token name":      {with(get, "!#$%&'*+-.^_`|~09az", "1"), message{contentLength: -1}},
+		"CONNECT":         {[]string{":method", "CONNECT", ":authority", "a:1"}, message{contentLength: -1, connect: true}},
+		"extended method": {append([]string{":method", "PROPFIND"}, get[2:]...), message{contentLength: -1}},
+		"extended CONNECT": {[]string{":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":authority", "a", ":path", "/"},
+			message{contentLength: -1, connect: true, protocol: true}},
+		"priority": {with(get, "priority", "u=1", "priority", "i"),
+			message{contentLength: -1, hasPriority: true, priority: conn.Priority{Urgency: -2, Incremental: true}}},
+		"a priority that is none": {with(get, "priority", "u=1", "priority", "??"), message{contentLength: -1}},
+	} {
+		m, err := checkFields(sectionRequest, fieldList(c.fields...))
+		require.Nil(t, err, name)
+		require.Equal(t, c.want, m, name)
+	}
+}
+
+func TestValidResponses(t *testing.T) {
+	for _, status := range []string{"100", "103", "199", "200", "204", "418", "599", "999"} {
+		m, err := checkFields(sectionResponse, fieldList(":status", status, "x", "1"))
+		require.Nil(t, err)
+		require.Equal(t, status[0] == '1', m.interim())
+	}
+}
+
+func TestPriorityField(t *testing.T) {
+	for s, want := range map[string]conn.Priority{
+		"":                   {},
+		"u=3":                {},
+		"u=0":                {Urgency: -3},
+		"u=7, i":             {Urgency: 4, Incremental: true},
+		"u=5,i=?1":           {Urgency: 2, Incremental: true},
+		"i=?0":               {},
+		"i, i=?0":            {},
+		"u=1, u=2":           {Urgency: -1},
+		"i;a=1;b, u=2":       {Urgency: -1, Incremental: true},
+		"u=8":                {}, // out of range, and so ignored
+		"u=-1":               {},
+		"u=1.0":              {},
+		"u=?1":               {},
+		"i=1":                {},
+		"  u=2  ":            {Urgency: -1},
+		"u=2\t,\ti":          {Urgency: -1, Incremental: true},
+		`x="a, u=0\"", u=2`:  {Urgency: -1},
+		"x=:YSwgdT0w:, u=2":  {Urgency: -1},
+		"x=(1 2;p 3), u=2":   {Urgency: -1},
+		"x=( ), u=2":         {Urgency: -1},
+		"*x=tok/en:1*, u=2":  {Urgency: -1},
+		"a_b-c.d*e=1.5, u=2": {Urgency: -1},
+	} {
+		var p conn.Priority
+		require.True(t, parsePriority(&p, s), "%q", s)
+		require.Equal(t, want, p, "%q", s)
+	}
+	before := conn.Priority{Urgency: 1}
+	for _, s := range []string{",", "u=1,", "u=", "u==1", "U=1", "=1", "u=1 i", "u=1;;a", "u=1;A", `x="a`, `x="a\`, "x=:a", "x=(1",
+		"x=((1))", "x=(1;A)", "i=?", "u=1, \x00", "1=2", "u;a=", string(make([]byte, 257))} {
+		p := before
+		require.False(t, parsePriority(&p, s), "%q", s)
+		require.Equal(t, before, p)
+	}
+	for u := int8(-3); u <= 4; u++ {
+		for _, i := range []bool{false, true} {
+			want := conn.Priority{Urgency: u, Incremental: i}
+			var p conn.Priority
+			require.True(t, parsePriority(&p, string(appendPriority(nil, want))))
+			require.Equal(t, want, p)
+		}
+	}
+}
+
+func TestFieldsDoNotAllocate(t *testing.T) {
+	fields := fieldList(with(get, "priority", "u=1, i", "content-length", "0", "accept", "*/*")...)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if _, err := checkFields(sectionRequest, fields); err != nil {
+			t.Fatal(err)
+		}
+	}))
+}
+
+func FuzzPriority(f *testing.F) {
+	f.Add("u=1, i")
+	f.Add(`a="x\"";b=(1 2);c=:aa:, i=?0`)
+	f.Fuzz(func(t *testing.T, s string) {
+		var p conn.Priority
+		if parsePriority(&p, s) && (p.Urgency < -3 || p.Urgency > 4) {
+			t.Fatalf("%q: %v", s, p)
+		}
+	})
+}
+
+// FuzzFields takes an encoded section through all that a server does with it.
+func FuzzFields(f *testing.F) {
+	f.Add(section(get...))
+	f.Add(section(with(post, "content-length", "3", "te", "trailers")...))
+	f.Add(section(":method", "CONNECT", ":authority", "a"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		decoded, err := qpack.NewDecoder(0, 0, 4096).Decode(0, b)
+		if err != nil {
+			return
+		}
+		var fields []Field
+		for _, d := range decoded {
+			fields = append(fields, Field(d))
+		}
+		if fieldsSize(fields) > 4096 {
+			t.Fatal("above the limit")
+		}
+		for kind := sectionRequest; kind <= sectionTrailer; kind++ {
+			m, err := checkFields(kind, fields)
+			if err != nil {
+				continue
+			}
+			for _, f := range fields {
+				for i := range len(f.Name + f.Value) {
+					if c := (f.Name + f.Value)[i]; c == 0 || c == '\r' || c == '\n' {
+						t.Fatalf("%q: %q got through", f.Name, f.Value)
+					}
+				}
+			}
+			if kind == sectionResponse && (m.status < 100 || m.status > 999) {
+				t.Fatalf("status %d", m.status)
+			}
+		}
+	})
+}

@@ -1,0 +1,267 @@
+package loop_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// within returns a context for a test on real sockets.
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// noLeaks fails the test if goroutines of this module are left when it ends.
+func noLeaks(t *testing.T) {
+	t.Cleanup(func() {
+		buf := make([]byte, 1<<20)
+		var left string
+		for range 100 { // goroutines that have nothing left to do may take a moment to end
+			left = ""
+			for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+				if strings.Contains(g, "lazo/") && !strings.Contains(g, "testing.tRunner") {
+					left += g + "\n\n"
+				}
+			}
+			if left == "" {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Error("goroutines are left:\n", left)
+	})
+}
+
+// listen returns a group of n loops on a free port.
+func listen(t *testing.T, network, address string, n int) *loop.Group {
+	t.Helper()
+	g, err := loop.Listen(network, address, n, serverConfig(withDatagrams(0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.Close() })
+	return g
+}
+
+func TestSockets(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		t.Run(address, func(t *testing.T) {
+			noLeaks(t)
+			g := listen(t, "udp", address, 1)
+			go serveEcho(t, g)
+			c, err := loop.Dial(within(t), g.LocalAddr().String(), conntest.ClientConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := c.OpenStream(within(t), conn.Bidi)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s.RemoteAddr().String() != g.LocalAddr().String() || s.LocalAddr() == nil {
+				t.Errorf("addresses %v and %v", s.LocalAddr(), s.RemoteAddr())
+			}
+			transfer(t, s, 32<<20, 1)
+			if err := c.Shutdown(within(t), 0, ""); err != nil {
+				t.Error(err)
+			}
+			if err := c.Loop().Group().Wait(); err != nil { // the socket closes with the connection
+				t.Error(err)
+			}
+			st := g.Stats()
+			if st.PacketsReceived == 0 || st.Socket.ReadBuffer == 0 || st.SlowTurns > st.Turns/2 {
+				t.Errorf("statistics: %+v", st)
+			}
+		})
+	}
+}
+
+// TestDialName resolves a name.
+func TestDialName(t *testing.T) {
+	noLeaks(t)
+	g := listen(t, "udp", "127.0.0.1:0", 1)
+	go serveEcho(t, g)
+	_, port, _ := net.SplitHostPort(g.LocalAddr().String())
+	cfg := conntest.ClientConfig()
+	cfg.TLS.ServerName = ""
+	c, err := loop.Dial(within(t), "localhost:"+port, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.TLS().ServerName; got != "localhost" {
+		t.Errorf("ServerName is %q", got)
+	}
+	c.Close(0, "")
+	if _, err := loop.Dial(within(t), "name.invalid:1", cfg); err == nil {
+		t.Error("a name that does not exist was found")
+	}
+}
+
+// TestSteering has many clients on two loops: the kernel finds the right one.
+func TestSteering(t *testing.T) {
+	noLeaks(t)
+	g := listen(t, "udp4", "127.0.0.1:0", 2)
+	go serveEcho(t, g)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			c, err := loop.Dial(within(t), g.LocalAddr().String(), conntest.ClientConfig())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close(0, "")
+			s, err := c.OpenStream(within(t), conn.Bidi)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			transfer(t, s, 100_000, uint64(i))
+		})
+	}
+	wg.Wait()
+	st := g.Stats()
+	if runtime.GOOS == "linux" && st.HandedOver != 0 {
+		t.Errorf("%d datagrams of %d reached the wrong loop", st.HandedOver, st.PacketsReceived)
+	}
+	if st.Accepted != 20 {
+		t.Errorf("%d connections, want 20", st.Accepted)
+	}
+	for i, l := range g.Loops() {
+		l.Do(within(t), func(time.Time) {
+			if n := l.Endpoint().Stats().Accepted; n == 0 || n == 20 {
+				t.Errorf("loop %d has accepted %d of 20 connections", i, n)
+			}
+		})
+	}
+}
+
+// unsteered returns a group of n loops among which the kernel chooses by address.
+func unsteered(t *testing.T, cfg *loop.Config, n int) *loop.Group {
+	t.Helper()
+	address := "127.0.0.1:0"
+	var backends []loop.Backend
+	for range n {
+		s, err := udpio.Listen("udp4", address, &udpio.Config{ReusePort: true})
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip("no SO_REUSEPORT here")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		address = s.LocalAddr().String()
+		backends = append(backends, s)
+	}
+	g, err := loop.New(cfg, backends...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.Close() })
+	return g
+}
+
+// TestHandover has the kernel choose by address, so that loops must hand over: all
+// connections come from one socket and reach one server socket, in GRO batches that
+// hold packets of all loops. The client's loops must share, too.
+func TestHandover(t *testing.T) {
+	noLeaks(t)
+	server := unsteered(t, serverConfig(withDatagrams(0)), 3)
+	client := unsteered(t, nil, 2)
+	go serveEcho(t, server)
+	var wg sync.WaitGroup
+	for i := range 12 {
+		wg.Go(func() {
+			c, err := client.Dial(within(t), server.LocalAddr().String(), conntest.ClientConfig())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			s, err := c.OpenStream(within(t), conn.Bidi)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			transfer(t, s, 1<<20, uint64(i))
+		})
+	}
+	wg.Wait()
+	for name, g := range map[string]*loop.Group{"server": server, "client": client} {
+		st := g.Stats()
+		if st.HandedOver == 0 {
+			t.Errorf("the %s handed over nothing of %d packets", name, st.PacketsReceived)
+		}
+		t.Logf("%s: %d handed over, %d had no room, of %d packets", name, st.HandedOver, st.HandoverLost, st.PacketsReceived)
+		for i, l := range g.Loops() {
+			l.Do(within(t), func(time.Time) {
+				if st := l.Endpoint().Stats(); st.Accepted+st.Dialed == 0 {
+					t.Errorf("loop %d of the %s has no connections", i, name)
+				}
+			})
+		}
+	}
+}
+
+// TestSteadyStateAllocatesNothing moves much through both tiers of buffers.
+func TestSteadyStateAllocatesNothing(t *testing.T) {
+	g := listen(t, "udp4", "127.0.0.1:0", 1)
+	c, err := loop.Dial(within(t), g.LocalAddr().String(), conntest.ClientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(0, "")
+	peer, err := g.Accept(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.OpenStream(within(t), conn.Uni)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := bytes.Repeat([]byte("x"), 64<<10)
+	move := func(in io.Reader, mib int) {
+		go func() {
+			for range mib * 16 {
+				out.Write(data)
+			}
+		}()
+		p := make([]byte, 64<<10)
+		for n := 0; n < mib<<20; {
+			k, err := in.Read(p)
+			if n += k; err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+	out.Write(data[:1])
+	in, err := peer.AcceptStream(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.ReadFull(in, make([]byte, 1))
+	move(in, 64)
+	var before, after runtime.MemStats
+	packets := c.Stats().PacketsSent
+	runtime.ReadMemStats(&before)
+	move(in, 64)
+	runtime.ReadMemStats(&after)
+	packets = c.Stats().PacketsSent - packets
+	n := after.Mallocs - before.Mallocs
+	t.Logf("%d allocations, %d bytes, for %d packets", n, after.TotalAlloc-before.TotalAlloc, packets)
+	if n > packets/20 {
+		t.Errorf("%d allocations for %d packets", n, packets)
+	}
+}
