@@ -154,7 +154,7 @@ func (t *streamSet) raiseLimits(c *Conn) {
 
 // maySend reports whether there are keys for application data.
 func (c *Conn) maySend() bool {
-	return c.early.tx != nil || c.hasPeer && c.spaces[spaceApp].tx != nil
+	return !c.closed && (c.early.tx != nil || c.hasPeer && c.spaces[spaceApp].tx != nil)
 }
 
 // find returns the stream of an ID in a frame, nil if it has ended. recv tells which direction the frame concerns.
