@@ -225,7 +225,6 @@ func (c *Conn) confirm() {
 	c.state = stateConfirmed
 	c.dropSpace(spaceInitial)
 	c.dropSpace(spaceHandshake)
-	c.waiting = nil
 	c.early.rx, c.early.tx, c.early.random = nil, nil, nil
 	c.versions.otherRx = nil
 	c.offerIDs()
