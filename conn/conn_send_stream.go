@@ -51,12 +51,11 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 	withLen := n < room
 	if withLen {
 		room -= 2
-		n = min(n, room)
-	} else if room < minStreamData && room < n || room < 0 {
-		return true
-	} else {
-		n = room
 	}
+	if room < 0 || room < n && room < minStreamData {
+		return true
+	}
+	n = min(n, room)
 	end := off + uint64(n)
 	fin := s.flags&(flagFin|flagResetAt) == flagFin && end == s.out.End() && (fresh || s.flags&flagFinSent == 0)
 	if n == 0 && !fin {
