@@ -23,6 +23,7 @@ func (c *Conn) localParams(version uint32) []byte {
 		}
 		t := c.e.resetToken(c.local.ids[0].id)
 		p.ResetToken = &t
+		p.Preferred = c.preferredAddress()
 	}
 	p.MaxIdleTimeout = cfg.MaxIdleTimeout
 	p.MaxData = uint64(cfg.InitialMaxData)

@@ -172,6 +172,9 @@ func (c *Conn) pathTimeout(now instant) {
 func (c *Conn) pathFailed(p *path) {
 	if p == c.candidate {
 		c.candidate = nil
+		if p.remote != c.path.remote {
+			return // RFC 9000, Section 9.6.2: the client goes on where it is
+		}
 		c.event(Event{Kind: EventPathFailed, Local: p.local, Remote: p.remote})
 		return
 	}

@@ -16,7 +16,7 @@ type waitingPacket struct {
 
 // receive takes in a datagram, which may hold several packets (RFC 9000, Section 12.2).
 func (c *Conn) receive(now instant, a *arrival) {
-	if !c.server && a.remote != c.path.remote {
+	if !c.server && a.remote != c.path.remote && (c.candidate == nil || a.remote != c.candidate.remote) {
 		// RFC 9000, Section 9: a client does not hear strangers.
 		c.dropped(&c.e.stats.DroppedUnknownID, a.data, "unknown server address")
 		return

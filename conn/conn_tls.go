@@ -229,6 +229,7 @@ func (c *Conn) confirm() {
 	c.versions.otherRx = nil
 	c.offerIDs()
 	c.startECN()
+	c.followPreferred()
 }
 
 // dropSpace discards the keys of a space and all that was in flight there (RFC 9001, Section 4.9; RFC 9002, Section 6.4).

@@ -1,0 +1,64 @@
+package conn
+
+import "github.com/lazoquic/lazo/internal/wire"
+
+// The preferred address of a server (RFC 9000, Section 9.6).
+
+// addPreferredID issues the connection ID that goes with the preferred address, whose sequence number is 1.
+func (c *Conn) addPreferredID() {
+	cfg := c.cfg
+	if !cfg.PreferredAddress4.IsValid() && !cfg.PreferredAddress6.IsValid() {
+		return
+	}
+	id, ok := c.e.generateID()
+	if !ok || id.n == 0 {
+		return
+	}
+	c.local.ids = append(c.local.ids, localID{id: id, seq: c.local.nextSeq})
+	c.local.nextSeq++
+	c.e.addRoute(id, c.path.remote, route{conn: c})
+}
+
+// preferredAddress returns the transport parameter; nil if there is none.
+func (c *Conn) preferredAddress() *wire.PreferredAddress {
+	if len(c.local.ids) < 2 {
+		return nil
+	}
+	id := c.local.ids[1].id
+	p := &wire.PreferredAddress{ID: id.bytes(), ResetToken: c.e.resetToken(id)}
+	if a := unmap(c.cfg.PreferredAddress4); a.Addr().Is4() {
+		p.V4 = a
+	}
+	if a := c.cfg.PreferredAddress6; a.Addr().Is6() && !a.Addr().Is4In6() {
+		p.V6 = a
+	}
+	return p
+}
+
+// followPreferred makes a client validate the address that its server prefers, and move there (RFC 9000, Section 9.6.2).
+func (c *Conn) followPreferred() {
+	pref := c.peer.Preferred
+	if c.server || pref == nil || c.remote.handshake.n == 0 {
+		return
+	}
+	c.peer.Preferred = nil
+	to := pref.V6
+	if c.path.remote.Addr().Is4() {
+		to = pref.V4
+	}
+	id, ok := ConnIDFromSlice(pref.ID)
+	if !ok || !c.remote.seen.Add(1, 2) {
+		return
+	}
+	c.remote.ids = append(c.remote.ids, remoteID{id: id, seq: 1, token: pref.ResetToken, hasToken: true})
+	if !to.IsValid() || to.Port() == 0 || to.Addr().IsUnspecified() || to.Addr().IsMulticast() || to == c.path.remote {
+		return // the ID serves for other paths
+	}
+	if !c.switchID() {
+		return
+	}
+	p := c.newPath(to, c.path.local)
+	p.migrate = true
+	c.candidate = p
+	c.startChallenge(p)
+}

@@ -1,0 +1,66 @@
+package conn_test
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+)
+
+// "A server conveys a preferred address" RFC 9000, Section 9.6: the client validates it, moves there, and its streams go on.
+func TestPreferredAddress(t *testing.T) {
+	for _, reachable := range []bool{true, false} {
+		rnd := conntest.Seed(t, 1)
+		n := conntest.New(t, 1)
+		n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+		preferred := netip.MustParseAddrPort("10.0.0.9:443")
+		sc := conntest.ServerConfig()
+		sc.PreferredAddress4 = preferred
+		server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd})
+		client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+		if reachable {
+			n.AddAddr(server, preferred.String())
+		}
+		total := 0
+		server.OnEvent = func(_ time.Time, ev conn.Event) {
+			if ev.Kind == conn.EventStreamReadable {
+				for {
+					b, err := ev.Stream.Peek(1)
+					total += len(b)
+					ev.Stream.Discard(len(b))
+					if err != nil {
+						return
+					}
+				}
+			}
+		}
+		c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, conntest.ClientConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.RunUntil(time.Second, c.HandshakeComplete)
+		s, err := c.OpenStream(conn.Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Write(make([]byte, 100_000))
+		n.RunFor(8 * time.Second)
+		want, changes := server.Addr, uint64(0)
+		if reachable {
+			want, changes = preferred, 1
+		}
+		if got := c.RemoteAddr(); got != want {
+			t.Errorf("reachable %t: the client is connected to %v, want %v", reachable, got, want)
+		}
+		if st := c.Stats(); st.PathChanges != changes {
+			t.Errorf("reachable %t: %d path changes, want %d", reachable, st.PathChanges, changes)
+		}
+		s.Write(make([]byte, 100_000))
+		n.RunFor(time.Second)
+		if total != 200_000 {
+			t.Errorf("reachable %t: %d bytes arrived", reachable, total)
+		}
+	}
+}
