@@ -108,14 +108,19 @@ func (c *Conn) onTimeout(now instant) {
 
 // lossTimeout is RFC 9002, Section A.9.
 func (c *Conn) lossTimeout(now instant) {
+	waits := false
 	for _, sp := range c.spaces {
-		if sp != nil && sp.lossTime != 0 {
-			if sp.lossTime <= now {
-				c.detectLost(sp, now)
-				sp.trim(now, c.lossMemory())
-			}
-			return
+		if sp == nil || sp.lossTime == 0 {
+			continue
 		}
+		waits = true
+		if sp.lossTime <= now {
+			c.detectLost(sp, now)
+			sp.trim(now, c.lossMemory())
+		}
+	}
+	if waits {
+		return
 	}
 	if at, id := c.ptoDeadline(now); at != 0 && at <= now {
 		c.probe(id, now)

@@ -241,9 +241,10 @@ func (c *Conn) dropSpace(id spaceID) {
 	c.spaces[id] = nil
 	for pn := sp.sent.front; pn < sp.sent.next; pn++ {
 		if p := sp.sent.at(pn); p.outstanding() {
-			c.path.inFlight -= min(c.path.inFlight, uint64(p.size))
+			c.path.inFlight -= uint64(p.size)
 		}
 	}
+	sp.sent.front = sp.sent.next // an ACK frame may stand behind what ended the space
 	sp.cryptoIn.Reset(&c.e.chunks)
 	sp.cryptoOut.Reset(&c.e.chunks)
 	c.ptoCount = 0

@@ -448,11 +448,12 @@ func (tc *testConn) ackOf(space spaceID) frame {
 // lose makes as if a packet of the Conn had never come.
 func (tc *testConn) lose(p *seenPacket) { tc.got[p.space].Remove(p.pn, p.pn+1) }
 
-// ping makes the Conn send a PING.
-func (tc *testConn) ping() {
+// ping makes the Conn send a PING, or something more useful.
+func (tc *testConn) ping() { tc.t.Helper(); tc.pingIn(spaceApp) }
+
+func (tc *testConn) pingIn(space spaceID) {
 	tc.t.Helper()
-	sp := tc.c.spaces[spaceApp]
-	sp.probes = 1
+	tc.c.spaces[space].probes = 1
 	tc.c.wake()
 	tc.collect()
 }

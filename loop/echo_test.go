@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,8 +42,8 @@ func TestTransfers(t *testing.T) {
 		link conntest.Link
 		size int
 	}{
-		{"perfect", conntest.Link{}, 8 << 20},
-		{"delay", conntest.Link{Delay: 5 * time.Millisecond, Rate: 100e6, Queue: 100e3}, 8 << 20},
+		{"perfect", conntest.Link{}, 4 << 20},
+		{"delay", conntest.Link{Delay: 5 * time.Millisecond, Rate: 100e6, Queue: 100e3}, 4 << 20},
 		{"loss", conntest.Link{Delay: 10 * time.Millisecond, Loss: 0.02}, 1 << 20},
 		{"all", conntest.Link{
 			Delay: 10 * time.Millisecond, Jitter: 5 * time.Millisecond,
@@ -135,12 +136,12 @@ func TestSlowReader(t *testing.T) {
 		client, server := w.dial(func(c *conn.Config) { c.MaxStreamData = 512 << 10 })
 		out := w.open(server, conn.Uni)
 		const size = 32 << 20
-		var written int
+		var written atomic.Int64
 		go func() {
 			p := make([]byte, 64<<10)
-			for written < size {
+			for written.Load() < size {
 				n, err := out.Write(p)
-				if written += n; err != nil {
+				if written.Add(int64(n)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -150,8 +151,8 @@ func TestSlowReader(t *testing.T) {
 		in := w.accept(client)
 		time.Sleep(10 * time.Second)
 		// Buffers of both tiers on both sides, and the window.
-		if most := 2<<20 + 64<<10; written > most {
-			t.Errorf("%d bytes written with nobody reading, want at most %d", written, most)
+		if most := int64(2<<20 + 64<<10); written.Load() > most {
+			t.Errorf("%d bytes written with nobody reading, want at most %d", written.Load(), most)
 		}
 		if got := server.Stats().MTU; got == 0 {
 			t.Error("the loop does not answer")

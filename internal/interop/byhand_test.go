@@ -51,6 +51,9 @@ func newByHand(t testing.TB, cfg conn.EndpointConfig, handle func(time.Time, con
 	return h
 }
 
+// rand is what the endpoint draws from.
+func (h *byHand) rand() io.Reader { return rand.Reader }
+
 // do runs f on the loop's goroutine and does not wait.
 func (h *byHand) do(f func(now time.Time)) {
 	h.calls <- f
@@ -283,4 +286,3 @@ func byHandExchange(ctx context.Context, t testing.TB, addr net.Addr, cfg *conn.
 	}
 	return got, err
 }
-
