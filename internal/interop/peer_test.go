@@ -93,8 +93,8 @@ func requireSame(t testing.TB, r io.Reader, seed byte, n int64) {
 func foreignConfig() *quic.Config {
 	return &quic.Config{
 		EnableDatagrams:      true,
-		HandshakeIdleTimeout: 20 * time.Second,
-		MaxIdleTimeout:       20 * time.Second,
+		HandshakeIdleTimeout: 10 * time.Second,
+		MaxIdleTimeout:       10 * time.Second,
 		MaxIncomingStreams:   1000,
 	}
 }
