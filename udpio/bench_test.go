@@ -1,7 +1,6 @@
 package udpio
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 )
@@ -52,7 +51,7 @@ func benchmarkTransfer(b *testing.B, cfg *Config, segments, batch int) {
 		}
 	}
 	if got < sent {
-		b.Logf("%d of %d datagrams were lost", sent-got, sent)
+		b.Fatalf("%d of %d datagrams were lost", sent-got, sent)
 	}
 }
 
@@ -137,5 +136,3 @@ func BenchmarkShortWait(b *testing.B) {
 		a.ReadBatch(ms, time.Now().Add(50*time.Microsecond))
 	}
 }
-
-var _ netip.AddrPort

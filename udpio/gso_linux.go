@@ -9,9 +9,14 @@ import (
 )
 
 const (
-	maxSegments = 64    // UDP_MAX_SEGMENTS of older kernels; newer ones take 128
-	maxPayload  = 65507 // bytes in one message: 65,535 less the headers of UDP and IPv4
-	maxRefused  = 1024  // peers that are remembered
+	maxSegments = 64 // UDP_MAX_SEGMENTS of older kernels; newer ones take 128
+
+	// maxGSO is the most bytes of one GSO message. The kernel takes 65,507, but with
+	// all headers, Ethernet's too, a packet must stay below 65,536, or it is
+	// segmented in software.
+	maxGSO = 65535 - 14 - 40 - 8
+
+	maxRefused = 1024 // peers that are remembered
 )
 
 // A gsoState is what WriteBatch knows of messages that cannot go as they are.
@@ -37,7 +42,7 @@ func (g *gsoState) mustSplit(p *port, m *Message) bool {
 	if m.SegmentSize <= 0 || m.SegmentSize >= len(m.Buf) {
 		return false
 	}
-	if p.caps.MaxSegments == 1 || len(m.Buf) > maxPayload || len(m.Buf) > m.SegmentSize*maxSegments {
+	if p.caps.MaxSegments == 1 || len(m.Buf) > maxGSO || len(m.Buf) > m.SegmentSize*maxSegments {
 		return true
 	}
 	return g.isPartial(m) || g.isRefused(m.Remote)
@@ -78,7 +83,7 @@ func (g *gsoState) forgetPartial(first *Message) {
 // was not sent whole. It returns 0 when all of m is sent.
 func (s *sockets) writeParts(p *port, m *Message, refusal syscall.Errno) syscall.Errno {
 	w := &s.writer
-	segments := min(p.caps.MaxSegments, maxPayload/m.SegmentSize)
+	segments := min(p.caps.MaxSegments, maxGSO/m.SegmentSize)
 	if refusal != 0 || w.gso.isRefused(m.Remote) {
 		segments = 1
 	}

@@ -464,7 +464,9 @@ func TestFairness(t *testing.T) {
 					return
 				}
 			}
-			require.Less(t, i, 2+readAhead/2)
+			if s.Caps().GRO { // else it is up to Go's scheduler
+				require.Less(t, i, 2)
+			}
 		}
 	})
 }
