@@ -20,17 +20,21 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 	if int64(f.Largest) > sp.largestAcked {
 		a.newLargest = true
 	}
+	lowest := sp.lowestSkipped()
 	ranges := f.Ranges()
 	for {
 		r, ok := ranges.Next()
-		if !ok || r.Largest < sp.sent.front {
+		if !ok || r.Largest < lowest {
 			break
 		}
 		for _, pn := range sp.skipped {
-			if pn >= max(r.Smallest, sp.sent.front) && pn <= r.Largest && pn != 0 {
+			if pn >= r.Smallest && pn <= r.Largest && pn != 0 {
 				// An attacker who acknowledges what it has not received (RFC 9000, Section 21.4).
 				return 0, violation(errProtocolViolation, wire.FrameAck, "packet %d was left out", pn)
 			}
+		}
+		if r.Largest < sp.sent.front {
+			continue
 		}
 		for pn := sp.unacked(max(r.Smallest, sp.sent.front)); pn <= r.Largest; pn++ {
 			c.packetAcked(&a, pn, sp.sent.at(pn))

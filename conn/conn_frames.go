@@ -28,7 +28,10 @@ func (c *Conn) handleFrames(p *received) error {
 		if typ >= 0x40 {
 			// RFC 9000, Section 12.4: the type must be encoded in as few bytes as possible.
 			v, n := wire.ParseVarint(b)
-			if n == 0 || n != wire.VarintLen(v) {
+			if n == 0 {
+				return violation(errFrameEncoding, 0, "frame type cut short")
+			}
+			if n != wire.VarintLen(v) {
 				return violation(errProtocolViolation, v, "frame type is not in its shortest encoding")
 			}
 			typ = v

@@ -95,7 +95,7 @@ func (c *Conn) completeTLS(w *TLSWork) {
 		}
 	}
 	if w.err != nil {
-		c.abort(tlsError(w.err))
+		c.abort(c.tlsError(w.err))
 		return
 	}
 	if c.tls.paused = w.paused; w.paused {
@@ -254,9 +254,13 @@ func (c *Conn) dropSpace(id spaceID) {
 }
 
 // tlsError makes a connection error of one of crypto/tls (RFC 9001, Section 4.8).
-func tlsError(err error) error {
+func (c *Conn) tlsError(err error) error {
+	const alertUnexpectedMessage, alertInternalError = 10, 80
 	code := uint64(errInternal)
 	if alert, ok := errors.AsType[tls.AlertError](err); ok {
+		if c.state != stateHandshake && alert == alertInternalError {
+			alert = alertUnexpectedMessage // RFC 9001, Section 6: what crypto/tls reports of KeyUpdate without its alert
+		}
 		code = errCrypto + uint64(alert)
 	}
 	return &TransportError{Code: code, Frame: wire.FrameCrypto, Err: err}

@@ -72,6 +72,17 @@ func (sp *space) trim(now instant, memory time.Duration) {
 	sp.acked.Remove(0, r.front)
 }
 
+// lowestSkipped returns the lowest packet number that acknowledgements are checked for: what is still of interest, or was left out.
+func (sp *space) lowestSkipped() uint64 {
+	low := sp.sent.front
+	for _, pn := range sp.skipped {
+		if pn != 0 {
+			low = min(low, pn)
+		}
+	}
+	return low
+}
+
 // unacked returns the first number from pn on that no ACK frame had yet: most frames repeat what earlier ones said.
 func (sp *space) unacked(pn uint64) uint64 {
 	for i := sp.acked.Len() - 1; i >= 0; i-- {
