@@ -56,8 +56,8 @@ func (x *exchange) pumpIn() {
 		if err == nil {
 			continue
 		}
-		if errors.Is(err, conn.ErrWouldBlock) {
-			break // an EventReadable follows
+		if later(err) {
+			break
 		}
 		x.inEnded(err)
 	}
@@ -87,7 +87,7 @@ func (x *exchange) skipIn() {
 		x.stream.Discard(len(b))
 		switch {
 		case len(b) > 0:
-		case errors.Is(err, conn.ErrWouldBlock):
+		case later(err):
 			return
 		default:
 			x.endIn(err)
@@ -148,8 +148,7 @@ func (x *exchange) sent(err error) bool {
 	switch {
 	case err == nil:
 		return true
-	case errors.Is(err, conn.ErrWouldBlock):
-		// An EventWritable follows.
+	case later(err):
 	case stopped(err):
 		// Nothing more can be sent. What the peer sends may go on: it may have enough
 		// of the request and still answer.
@@ -163,10 +162,16 @@ func (x *exchange) sent(err error) bool {
 	return false
 }
 
-// stopped reports whether err means that a stream takes no more.
+// later reports whether err of a stream is for an event to explain: that it is
+// readable or writable, or that the connection has ended.
+func later(err error) bool {
+	return errors.Is(err, conn.ErrWouldBlock) || errors.Is(err, conn.ErrClosed)
+}
+
+// stopped reports whether err means that the peer takes no more of a stream.
 func stopped(err error) bool {
 	_, ok := errors.AsType[*conn.StreamError](err)
-	return ok || errors.Is(err, conn.ErrClosed)
+	return ok
 }
 
 // outEnded notes that the stream has all that there is to send.

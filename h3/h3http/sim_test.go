@@ -36,8 +36,9 @@ func newSimPair(t *testing.T, n *looptest.Network, h http.Handler, change ...fun
 	for _, f := range change {
 		f(p)
 	}
+	backend := n.Listen("10.0.0.1:443")
 	served := make(chan error, 1)
-	go func() { served <- p.srv.Serve(n.Listen("10.0.0.1:443")) }()
+	go func() { served <- p.srv.Serve(backend) }()
 	t.Cleanup(func() {
 		require.NoError(t, p.tr.Close())
 		require.NoError(t, p.srv.Close())
