@@ -36,8 +36,8 @@ func Dial(ctx context.Context, address string, cfg *conn.Config) (*Conn, error) 
 }
 
 // Dial connects to address, which is host:port; the host becomes the ServerName
-// if cfg.TLS has none. It returns after the handshake, or at once if cfg enables
-// 0-RTT and a session allows it.
+// if cfg.TLS has none. It returns after the handshake. To send early data, dial with
+// [conn.Endpoint.Dial] in [Loop.Do].
 //
 // Of several addresses it tries one after another, for 3 seconds each but the last.
 // The connection has no Handler: see [Loop.SetHandler].
