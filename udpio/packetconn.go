@@ -16,7 +16,7 @@ import (
 const (
 	readAhead   = 16      // datagrams that one packetConn holds
 	maxDatagram = 1 << 16 // bytes; what UDP can carry at most, and more
-	maxFailures = 16      // reads that may fail in turn
+	maxFailures = 16      // reads that may fail in turn, each after a longer pause
 )
 
 // A packetConn is one net.PacketConn of a conns.
@@ -92,7 +92,7 @@ func (p *packetConn) setUDP(udp *net.UDPConn) {
 // growBuffer returns the largest size up to want that set takes; some systems refuse
 // what is above their limit rather than to cut it.
 func growBuffer(set func(int) error, want int) int {
-	for size := want; size >= 64<<10; size -= size / 8 {
+	for size := want; size > 0 && size >= min(want, 64<<10); size -= size / 8 {
 		if set(size) == nil {
 			return size
 		}
@@ -143,19 +143,26 @@ func (p *packetConn) read() {
 		case err == nil: // nothing that could be answered
 			p.free <- g
 			continue
-		case errors.Is(err, net.ErrClosed), errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe), failures == maxFailures:
+		case p.isFatal(err, failures):
 			p.driver.fail(fmt.Errorf("udpio: read: %w", err))
 			return
 		}
-		// It may be of an earlier send, as ICMP messages bring. If not, it will last.
 		p.free <- g
-		failures++
 		select {
-		case <-time.After(time.Duration(failures-1) * time.Millisecond):
+		case <-time.After(time.Duration(failures) * time.Millisecond):
 		case <-p.done:
 			return
 		}
+		failures = min(failures+1, maxFailures)
 	}
+}
+
+// isFatal reports whether to give up, after so many failures in turn. Errors of a
+// kernel's socket are of earlier sends, as ICMP messages bring; anyone can cause
+// them.
+func (p *packetConn) isFatal(err error, failures int) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) ||
+		p.udp == nil && failures == maxFailures
 }
 
 func (p *packetConn) receive(g *datagram) (err error) {

@@ -119,6 +119,7 @@ func TestFullAndRoomAgain(t *testing.T) {
 					require.Equal(t, 1000+next, drain())
 					next++
 				}
+				runtime.Gosched()
 			}
 		}
 		require.NotZero(t, next)
