@@ -71,7 +71,7 @@ func NewConn(q *conn.Conn, cfg *Config) (*Conn, error) {
 		control: controlReader{server: q.Server()},
 		dec: qpack.NewDecoder(uint64(checked.QPACKTableCapacity), int(checked.QPACKBlockedStreams),
 			checked.MaxFieldSectionSize),
-		enc:        qpack.NewEncoder(),
+		enc:        qpack.NewEncoder(uint64(checked.QPACKEncoderCapacity)),
 		peer:       limits(nil),
 		goAway:     noID,
 		sentGoAway: noID,

@@ -182,7 +182,10 @@ func (c *Conn) handleSettings(p []byte) *Error {
 		return err
 	}
 	c.peerSettings, c.peer = m, limits(m)
-	c.enc.SetLimits(m[SettingQPACKTableCapacity], m[SettingQPACKBlockedStreams])
+	if c.out[outEncoder].qs != nil { // otherwise instructions would not get there before their use
+		c.enc.SetLimits(m[SettingQPACKTableCapacity], m[SettingQPACKBlockedStreams])
+		c.flushEncoder()
+	}
 	if c.mux != nil {
 		// RFC 9297, Section 2.1.1: both sides must have sent the setting.
 		c.mux.Hold(!c.peer.datagrams)

@@ -20,7 +20,10 @@ const (
 )
 
 const (
-	defaultMaxFieldSectionSize = 64 << 10
+	defaultMaxFieldSectionSize  = 64 << 10
+	defaultQPACKEncoderCapacity = 4096
+	maxQPACKCapacity            = 1 << 30
+	maxQPACKBlockedStreams      = 1 << 16
 
 	// maxSettingsFrame and maxSettings bound what a peer's SETTINGS cost. Real ones
 	// have a dozen identifiers and 100 bytes.
@@ -39,9 +42,13 @@ type Config struct {
 
 	// QPACKTableCapacity is how many bytes the decoder's dynamic table may have (RFC
 	// 9204, Section 3.2.3), and QPACKBlockedStreams how many requests may wait for
-	// it. Default 0 for both: field sections need nothing but themselves.
+	// it. Default 0 for both: the fields that come need nothing but themselves.
 	QPACKTableCapacity  int64
 	QPACKBlockedStreams int64
+
+	// QPACKEncoderCapacity is how many bytes the encoder's dynamic table has if the
+	// peer allows so many. Default 4096.
+	QPACKEncoderCapacity int64
 
 	ExtendedConnect bool              // RFC 9220; servers
 	Datagrams       bool              // RFC 9297; conn.Config.MaxDatagramFrameSize must be set
@@ -65,8 +72,12 @@ func (cfg *Config) withDefaults() (Config, error) {
 	if c.MaxFieldSectionSize == 0 {
 		c.MaxFieldSectionSize = defaultMaxFieldSectionSize
 	}
-	if c.QPACKTableCapacity < 0 || c.QPACKTableCapacity > 1<<30 ||
-		c.QPACKBlockedStreams < 0 || c.QPACKBlockedStreams > 1<<16 {
+	if c.QPACKEncoderCapacity == 0 {
+		c.QPACKEncoderCapacity = defaultQPACKEncoderCapacity
+	}
+	c.QPACKEncoderCapacity = max(c.QPACKEncoderCapacity, 0)
+	if max(c.QPACKTableCapacity, c.QPACKEncoderCapacity) > maxQPACKCapacity || c.QPACKTableCapacity < 0 ||
+		c.QPACKBlockedStreams < 0 || c.QPACKBlockedStreams > maxQPACKBlockedStreams {
 		return c, errors.New("h3: QPACK limits out of range")
 	}
 	for id, v := range c.Settings {

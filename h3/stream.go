@@ -95,10 +95,12 @@ const (
 
 // newStream returns a Stream over qs.
 func (c *Conn) newStream(qs *conn.Stream) *Stream {
-	s := &Stream{}
+	var s *Stream
 	if n := len(c.free); n > 0 {
 		s = c.free[n-1]
 		c.free = c.free[:n-1]
+	} else {
+		s = new(Stream)
 	}
 	*s = Stream{
 		c: c, qs: qs, id: qs.ID(), gen: s.gen,

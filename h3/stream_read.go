@@ -156,18 +156,15 @@ func (s *Stream) endOfStream() error {
 
 // cut returns the error for what Peek or Read could not give within a frame.
 func (s *Stream) cut(err error) error {
-	var reset *conn.StreamError
-	switch {
-	case err == nil || errors.Is(err, conn.ErrWouldBlock):
+	switch err {
+	case nil:
 		return conn.ErrWouldBlock
-	case err == io.EOF:
+	case io.EOF:
 		// RFC 9114, Section 7.1.
 		s.c.fail(frameError("frame cut short by the end of the stream"))
 		return conn.ErrClosed
-	case errors.As(err, &reset):
-		return err // EventStreamReset does the rest
 	}
-	return err
+	return err // after a reset, EventStreamReset does the rest
 }
 
 // malformed ends the stream because of a malformed message (RFC 9114, Section 4.1.2).

@@ -1,5 +1,7 @@
 package qpack
 
+import "slices"
+
 // DecoderStream takes in bytes of the peer's decoder stream. The error is an *[Error].
 func (e *Encoder) DecoderStream(b []byte) error {
 	if len(e.partial) > 0 {
@@ -27,17 +29,26 @@ func (e *Encoder) instruction(b []byte) (int, error) {
 	if b[0]&0x80 != 0 {
 		prefix = 7
 	}
-	_, n := parseInt(b, prefix)
+	v, n := parseInt(b, prefix)
 	switch {
 	case n < 0:
 		return 0, decoderError("malformed integer")
 	case n == 0:
 		return 0, nil
 	case b[0]&0x80 != 0: // Section Acknowledgment, Section 4.4.1
-		return 0, decoderError("acknowledgment of a section without references")
+		i := slices.IndexFunc(e.sections, func(s section) bool { return s.stream == v })
+		if i < 0 {
+			return 0, decoderError("acknowledgment of a section without references")
+		}
+		e.known = max(e.known, e.sections[i].required)
+		e.sections = slices.Delete(e.sections, i, i+1)
 	case b[0]&0x40 != 0: // Stream Cancellation, Section 4.4.2
-		return n, nil
+		e.sections = slices.DeleteFunc(e.sections, func(s section) bool { return s.stream == v })
 	default: // Insert Count Increment, Section 4.4.3
-		return 0, decoderError("increment beyond what was inserted")
+		if v == 0 || v > e.table.inserted-e.known {
+			return 0, decoderError("increment beyond what was inserted")
+		}
+		e.known += v
 	}
+	return n, nil
 }

@@ -89,7 +89,7 @@ var requestFields = []Field{
 }
 
 func TestRoundTrip(t *testing.T) {
-	e, d := NewEncoder(), NewDecoder(0, 0, -1)
+	e, d := NewEncoder(0), NewDecoder(0, 0, -1)
 	got, err := d.Decode(0, encode(e, 0, requestFields...))
 	require.NoError(t, err)
 	require.Equal(t, requestFields, got)
@@ -102,7 +102,7 @@ func TestRoundTrip(t *testing.T) {
 // TestAgainstQuicGo has another implementation decode what we encode, and the
 // other way round.
 func TestAgainstQuicGo(t *testing.T) {
-	next := quicgo.NewDecoder().Decode(encode(NewEncoder(), 0, requestFields...))
+	next := quicgo.NewDecoder().Decode(encode(NewEncoder(0), 0, requestFields...))
 	for _, want := range requestFields {
 		f, err := next()
 		require.NoError(t, err)
@@ -164,7 +164,7 @@ func TestSectionLimit(t *testing.T) {
 	for _, f := range requestFields {
 		size += f.Size()
 	}
-	b := encode(NewEncoder(), 0, requestFields...)
+	b := encode(NewEncoder(0), 0, requestFields...)
 	_, err := NewDecoder(0, 0, size).Decode(0, b)
 	require.NoError(t, err)
 	for limit := range size {
@@ -189,7 +189,7 @@ func TestSectionBomb(t *testing.T) {
 }
 
 func TestDecodeAllocates(t *testing.T) {
-	e, d := NewEncoder(), NewDecoder(0, 0, 1<<16)
+	e, d := NewEncoder(0), NewDecoder(0, 0, 1<<16)
 	b := encode(e, 0, requestFields...)
 	require.LessOrEqual(t, testing.AllocsPerRun(100, func() {
 		if _, err := d.Decode(0, b); err != nil {
@@ -220,7 +220,7 @@ func TestDecoderStreamWithoutTable(t *testing.T) {
 		{"integer without an end", "7f ff ff ff ff ff ff ff ff ff ff ff", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := NewEncoder()
+			e := NewEncoder(0)
 			var err error
 			for _, b := range unhex(t, c.in) {
 				if err = e.DecoderStream([]byte{b}); err != nil {
@@ -271,7 +271,7 @@ func TestEncoderStreamWithoutTable(t *testing.T) {
 func TestRandomSections(t *testing.T) {
 	const seed = 1
 	rnd := rand.New(rand.NewPCG(seed, seed))
-	e, d := NewEncoder(), NewDecoder(0, 0, -1)
+	e, d := NewEncoder(0), NewDecoder(0, 0, -1)
 	for i := range 2000 {
 		fields := randomFields(rnd)
 		got, err := d.Decode(uint64(i), encode(e, uint64(i), fields...))
@@ -305,7 +305,7 @@ func randomFields(rnd *rand.Rand) []Field {
 
 // FuzzSection decodes what a peer may send, and encodes what came out again.
 func FuzzSection(f *testing.F) {
-	f.Add(encode(NewEncoder(), 0, requestFields...))
+	f.Add(encode(NewEncoder(0), 0, requestFields...))
 	f.Add([]byte{0, 0, 0x51, 0x84, 0xff, 0xff, 0xff, 0xff})
 	f.Add([]byte{2, 0, 0x80})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -326,7 +326,7 @@ func FuzzSection(f *testing.F) {
 		if size > limit {
 			t.Fatalf("%d bytes got past the limit", size)
 		}
-		again, err := NewDecoder(0, 0, limit).Decode(4, encode(NewEncoder(), 4, fields...))
+		again, err := NewDecoder(0, 0, limit).Decode(4, encode(NewEncoder(0), 4, fields...))
 		if err != nil || len(again) != len(fields) {
 			t.Fatalf("encoded again: %v, %v", again, err)
 		}
