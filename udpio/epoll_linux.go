@@ -84,7 +84,8 @@ func newPoller(try func() bool) (*poller, error) {
 	return p, nil
 }
 
-// add, set and remove change which events of rc end a wait.
+// add begins to watch rc for datagrams, set changes what it is watched for, and
+// remove ends that.
 func (p *poller) add(rc syscall.RawConn) error {
 	return p.control(unix.EPOLL_CTL_ADD, rc, unix.EPOLLIN)
 }
