@@ -84,14 +84,15 @@ func (c *Conn) packetAcked(a *ackRun, pn uint64, p *sentPacket) {
 	}
 	if lost {
 		c.spuriousLoss(pn, p)
+		c.lateRecords(a.sp, p)
 		return
 	}
 	if p.flags&sentEliciting != 0 {
 		a.sp.eliciting--
 	}
 	if outstanding {
+		c.leftFlight(p)
 		if p.path == c.path.n {
-			c.path.inFlight -= uint64(p.size)
 			c.path.rate.delivered += uint64(p.size)
 			a.bytes += uint64(p.size)
 			if p.flags&sentProbeMTU != 0 || int(p.size) > c.path.mtu.current {
@@ -104,6 +105,25 @@ func (c *Conn) packetAcked(a *ackRun, pn uint64, p *sentPacket) {
 	}
 	for i := range uint32(p.recCount) {
 		c.recordAcked(a.sp, a.sp.recs.at(p.recStart+i))
+	}
+}
+
+// lateRecords notes what arrived with a packet that counts as lost, so that it is not sent again if it was not yet.
+func (c *Conn) lateRecords(sp *space, p *sentPacket) {
+	for i := range uint32(p.recCount) {
+		if r := sp.recs.at(p.recStart + i); r.kind != recDatagram { // its loss was reported
+			c.recordAcked(sp, r)
+		}
+	}
+}
+
+// leftFlight notes that a packet is not in flight any more. The path that was in use before may be used again.
+func (c *Conn) leftFlight(p *sentPacket) {
+	switch {
+	case p.path == c.path.n:
+		c.path.inFlight -= uint64(p.size)
+	case c.oldPath != nil && p.path == c.oldPath.n:
+		c.oldPath.inFlight -= uint64(p.size)
 	}
 }
 

@@ -52,9 +52,7 @@ func (c *Conn) packetLost(run *lossDetection, pn uint64, p *sentPacket) {
 	if p.flags&sentEliciting != 0 {
 		run.sp.eliciting--
 	}
-	if p.path == c.path.n {
-		c.path.inFlight -= uint64(p.size)
-	}
+	c.leftFlight(p)
 	run.packets++
 	switch {
 	case p.flags&sentProbePath != 0:

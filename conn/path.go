@@ -7,7 +7,7 @@ import (
 
 // A path is one pair of addresses that a connection uses (RFC 9000, Section 9), with the estimates that hold for it.
 type path struct {
-	n             uint8 // number: packets remember theirs
+	n             uint32 // number: packets remember theirs
 	remote, local netip.AddrPort
 
 	rtt      rttState

@@ -41,7 +41,7 @@ func checkConn(t testing.TB, c *Conn) {
 	if c.closed {
 		return
 	}
-	var outstanding uint64
+	var outstanding, before uint64
 	for _, sp := range c.spaces {
 		if sp == nil {
 			continue
@@ -55,6 +55,9 @@ func checkConn(t testing.TB, c *Conn) {
 			if p.path == c.path.n {
 				outstanding += uint64(p.size)
 			}
+			if c.oldPath != nil && p.path == c.oldPath.n {
+				before += uint64(p.size)
+			}
 			if p.flags&sentEliciting != 0 {
 				eliciting++
 			}
@@ -65,6 +68,9 @@ func checkConn(t testing.TB, c *Conn) {
 	}
 	if c.path.inFlight != outstanding {
 		t.Fatalf("%d bytes count as in flight, but packets of %d bytes are", int64(c.path.inFlight), outstanding)
+	}
+	if c.oldPath != nil && c.oldPath.inFlight != before {
+		t.Fatalf("%d bytes count as in flight on the old path, but packets of %d bytes are", int64(c.oldPath.inFlight), before)
 	}
 	f := &c.flow
 	var highest uint64

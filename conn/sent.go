@@ -24,7 +24,7 @@ type sentPacket struct {
 	size        uint16
 	flags       uint8
 	ecn         ECN
-	path        uint8 // number of the path that it was sent on
+	path        uint32 // number of the path that it was sent on
 	state       [6]uint64
 }
 

@@ -104,3 +104,23 @@ func TestLossTimersOfTwoSpaces(t *testing.T) {
 		}
 	}
 }
+
+// handshakeClient returns a client that has the ServerHello, and so Handshake keys, and nothing more.
+func handshakeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
+	t.Helper()
+	tc := startTestConn(t, false, edit...)
+	tc.exchange(func() bool { return tc.peer != nil })
+	for _, d := range drainEndpoint(tc.peerE, tc.now, tc.buf) {
+		h, ok := wire.ParseLong(d.data)
+		if !ok || h.Type != wire.TypeInitial {
+			continue
+		}
+		tc.deliver(d.data[:h.End], tc.peerAddr, NotECT)
+	}
+	if sp := tc.c.spaces[spaceHandshake]; sp.rx == nil || tc.c.state != stateHandshake {
+		t.Fatal("the client has no Handshake keys")
+	}
+	tc.collect()
+	tc.takeKeys()
+	return tc
+}

@@ -1,0 +1,356 @@
+package conn
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Paths: a client that turns up elsewhere, probes, migration (RFC 9000, Sections 8.2 and 9).
+
+// writeFrom writes frames from another address.
+func (tc *testConn) writeFrom(from netip.AddrPort, size int, frames ...frame) {
+	tc.t.Helper()
+	tc.send(testPacket{space: spaceApp, frames: frames, from: from, size: size})
+}
+
+// challengeOf collects a PATH_CHALLENGE, and where it went.
+func (tc *testConn) challengeOf(why string) (data string, to netip.AddrPort) {
+	tc.t.Helper()
+	tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID, wire.FramePing)
+	f, p := tc.wantType(why, wire.FramePathChallenge)
+	return f.data, p.burst.Remote
+}
+
+func TestServerFollowsClient(t *testing.T) {
+	tc := newTestConn(t, true)
+	before := tc.c.path.cc.Window()
+	idBefore := *tc.c.remote.current()
+	tc.c.path.rtt.smoothed = 40 * time.Millisecond
+	tc.writeFrom(elsewhere(1), 1200, pingFrame())
+	data, to := tc.challengeOf("a client that has moved is asked whether it is there")
+	if to != elsewhere(1) {
+		t.Fatalf("the challenge went to %v", to)
+	}
+	if tc.c.RemoteAddr() != elsewhere(1) {
+		t.Errorf("the server sends to %v still", tc.c.RemoteAddr())
+	}
+	if id := *tc.c.remote.current(); id == idBefore {
+		t.Error("the new path has the connection ID of the old one") // RFC 9000, Section 9.5
+	}
+	if tc.c.path.rtt.sampled || tc.c.path.cc.Window() > before {
+		t.Error("estimates of the old path are used for the new one") // RFC 9000, Section 9.4
+	}
+	tc.wantNoEvent("the address is not validated yet")
+	tc.writeFrom(elsewhere(1), 0, responseFrame(data))
+	ev := tc.wantEvent("the path is validated", EventPathChanged)
+	if ev.Remote != elsewhere(1) || !tc.c.path.validated {
+		t.Errorf("event %+v", ev)
+	}
+	s := tc.open(Uni)
+	tc.writeStream(s, "hello")
+	if p := tc.wantFrame("data follows", streamFrame(s.ID(), 0, "hello")); p.burst.Remote != elsewhere(1) {
+		t.Errorf("data went to %v", p.burst.Remote)
+	}
+	tc.wantIdle("nothing more")
+}
+
+func TestServerKeepsEstimatesWhereThePortChanged(t *testing.T) {
+	tc := newTestConn(t, true)
+	s := tc.open(Uni)
+	tc.writeStream(s, "in flight")
+	tc.flush()
+	cc, inFlight := tc.c.path.cc, tc.c.path.inFlight
+	port := netip.AddrPortFrom(tc.peerAddr.Addr(), 4242)
+	tc.writeFrom(port, 1200, pingFrame())
+	if tc.c.path.cc != cc || tc.c.path.rtt.smoothed != testRTT || tc.c.path.inFlight != inFlight {
+		t.Error("a change of the port alone should leave the estimates") // RFC 9000, Section 9.4
+	}
+	data, _ := tc.challengeOf("the port is validated nevertheless")
+	tc.peerAddr = port
+	tc.write(responseFrame(data), tc.ackOf(spaceApp))
+	tc.wantEvent("the path is validated", EventPathChanged)
+	if n := tc.c.path.inFlight; n != 0 {
+		t.Errorf("%d bytes in flight where all is acknowledged", n)
+	}
+}
+
+func TestServerStaysForProbes(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.writeFrom(elsewhere(1), 1200, challengeFrame("probe..."), paddingFrames(10))
+	p := tc.wantFrame("a probe is answered", responseFrame("probe..."))
+	if p.burst.Remote != elsewhere(1) || p.burst.N < minMTU {
+		t.Errorf("the answer of %d bytes went to %v", p.burst.N, p.burst.Remote) // RFC 9000, Section 8.2.2: expanded
+	}
+	if tc.c.RemoteAddr() != tc.peerAddr {
+		t.Error("the server moved for a probing packet")
+	}
+	tc.ignore(wire.FrameAck)
+	tc.wantIdle("a probe is not challenged")
+}
+
+func TestServerStaysForOldPackets(t *testing.T) {
+	tc := newTestConn(t, true)
+	old := tc.next[spaceApp]
+	tc.next[spaceApp]++
+	tc.write(pingFrame())
+	tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, from: elsewhere(1), pn: old, fixed: true})
+	if tc.c.RemoteAddr() != tc.peerAddr {
+		t.Error("the server moved for a packet that is not the newest") // RFC 9000, Section 9.3
+	}
+}
+
+func TestClientStaysForItsServer(t *testing.T) {
+	tc := newTestConn(t, false)
+	tc.writeFrom(elsewhere(1), 0, pingFrame(), pingFrame())
+	tc.wantIdle("a server that turns up elsewhere is not heard") // RFC 9000, Section 9
+	if tc.c.RemoteAddr() != tc.peerAddr {
+		t.Error("the client followed its server")
+	}
+}
+
+func TestSpoofedMigrationFallsBack(t *testing.T) {
+	tc := newTestConn(t, true)
+	by := tc.bystand()
+	s := tc.open(Uni)
+	tc.writeStream(s, "before the attack")
+	tc.wantFrame("data leaves", streamFrame(s.ID(), 0, "before the attack"))
+	held := tc.next[spaceApp]
+	tc.next[spaceApp]++
+	// An attacker sends a packet of the client, which it has held up, from the address of its victim.
+	tc.writeFrom(elsewhere(7), 0, pingFrame())
+	tc.flush()
+	// The client goes on meanwhile, and acknowledges; but its newest packets come from where they always did.
+	cwnd := tc.c.oldPath.cc.Window()
+	tc.send(testPacket{space: spaceApp, frames: []frame{tc.ackOf(spaceApp)}, pn: held, fixed: true})
+	tc.advance(4 * time.Second)
+	if got := tc.c.RemoteAddr(); got != tc.peerAddr {
+		t.Fatalf("the server still sends to %v", got) // RFC 9000, Section 9.3.2
+	}
+	tc.ackAll()
+	if tc.c.path.inFlight != 0 {
+		t.Errorf("%d bytes count as in flight on the old path", tc.c.path.inFlight)
+	}
+	if got := tc.c.path.cc.Window(); got < cwnd {
+		t.Errorf("the attack lowered the congestion window from %d to %d", cwnd, got)
+	}
+	tc.flush()
+	tc.writeStream(s, "after it")
+	if p := tc.wantFrame("data goes to the client", streamFrame(s.ID(), 17, "after it")); p.burst.Remote != tc.peerAddr {
+		t.Errorf("data went to %v", p.burst.Remote)
+	}
+	by.check()
+}
+
+func TestSpoofedMigrationEndsWithTheClient(t *testing.T) {
+	tc := newTestConn(t, true)
+	s := tc.open(Uni)
+	tc.writeStream(s, "in flight")
+	tc.flush()
+	tc.writeFrom(elsewhere(7), 0, pingFrame())
+	tc.writeFrom(elsewhere(7), 0, tc.ackOf(spaceApp))
+	tc.flush()
+	tc.write(pingFrame())
+	if got := tc.c.RemoteAddr(); got != tc.peerAddr {
+		t.Fatalf("the newest packet came from the client, but the server sends to %v", got)
+	}
+	tc.wantOpen("back again")
+	tc.ackAll()
+	if tc.c.path.inFlight != 0 {
+		t.Errorf("%d bytes count as in flight", tc.c.path.inFlight)
+	}
+}
+
+func TestMigrationIsNotAmplified(t *testing.T) {
+	tc := newTestConn(t, true)
+	s := tc.open(Uni)
+	if _, err := s.Write(make([]byte, 100<<10)); err != nil {
+		t.Fatal(err)
+	}
+	tc.flush()
+	victim := elsewhere(3)
+	in := 0
+	for i := range 10 {
+		b := tc.seal(testPacket{space: spaceApp, frames: []frame{pingFrame(), challengeFrame("12345678"), challengeFrame("abcdefgh")}, size: 40 + 300*(i%2)})
+		in += len(b)
+		tc.deliver(b, victim, NotECT)
+		tc.advance(100 * time.Millisecond)
+		if out := tc.bytesOut(victim); out > 3*in {
+			t.Fatalf("%d bytes went to an address that %d came from", out, in) // RFC 9000, Section 9.3.1
+		}
+	}
+	tc.advance(3 * time.Second)
+	if out := tc.bytesOut(victim); out > 3*in {
+		t.Fatalf("%d bytes went to an address that %d came from", out, in)
+	}
+}
+
+func TestProbesAreNotAmplified(t *testing.T) {
+	tc := newTestConn(t, true)
+	victim := elsewhere(3)
+	for size := 40; size <= 1200; size += 58 {
+		tc.flush()
+		frames := make([]frame, 0, 4)
+		for range min(4, (size-30)/9) {
+			frames = append(frames, challengeFrame("12345678"))
+		}
+		b := tc.seal(testPacket{space: spaceApp, frames: frames, size: size})
+		tc.deliver(b, victim, NotECT)
+		if out := tc.bytesOut(victim); out > 3*len(b) {
+			t.Errorf("a datagram of %d bytes with %d challenges is answered with %d bytes", len(b), len(frames), out)
+		}
+	}
+}
+
+// TestPortRotation: the client turns up at one new address after the other, and answers no challenge.
+func TestPortRotation(t *testing.T) {
+	tc := newTestConn(t, true)
+	by := tc.bystand()
+	s := tc.open(Uni)
+	for i := range 600 {
+		if _, err := s.Write(make([]byte, 100)); err != nil && err != ErrWouldBlock {
+			t.Fatal(err)
+		}
+		tc.writeFrom(elsewhere(i), 100, pingFrame())
+		tc.collect()
+		if i == 400 {
+			tc.writeFrom(elsewhere(i), 100, tc.ackOf(spaceApp))
+		}
+		tc.flush()
+	}
+	tc.wantOpen("moving is allowed")
+	for _, ev := range tc.events {
+		if ev.Kind == EventPathChanged {
+			t.Fatal("the path changed without validation")
+		}
+	}
+	if n := len(tc.c.responses); n > maxResponses {
+		t.Errorf("%d answers wait", n)
+	}
+	tc.advance(5 * time.Second)
+	if got := tc.c.RemoteAddr(); got != tc.peerAddr {
+		t.Errorf("after all that the server sends to %v", got)
+	}
+	by.check()
+}
+
+func TestChallengeFlood(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		by := tc.bystand()
+		for i := range 1000 {
+			from := tc.peerAddr
+			if server {
+				from = elsewhere(i)
+			}
+			tc.send(testPacket{space: spaceApp, from: from, frames: []frame{challengeFrame("aaaaaaaa"), challengeFrame("bbbbbbbb")}})
+		}
+		if n := len(tc.c.responses); n > maxResponses {
+			t.Fatalf("%d answers wait", n)
+		}
+		tc.ignore(wire.FrameAck)
+		n := 0
+		for tc.collect(); ; n++ {
+			if f, ok := tc.nextFrame(); !ok {
+				break
+			} else if f.typ != wire.FramePathResponse {
+				t.Fatalf("a challenge is answered with %v", f)
+			}
+		}
+		if n == 0 || n > maxResponses {
+			t.Errorf("%d answers", n)
+		}
+		by.check()
+	})
+}
+
+func TestKeepAliveWaitsForValidation(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) { s.conn.KeepAlive = time.Second })
+	tc.writeFrom(elsewhere(1), 0, pingFrame())
+	tc.advance(20 * time.Second) // fails if a timer is due for ever
+	tc.wantOpen("the idle timeout is longer")
+}
+
+func TestClientProbes(t *testing.T) {
+	tc := newTestConn(t, false)
+	other := netip.MustParseAddrPort("10.0.0.77:5555")
+	id := *tc.c.remote.current()
+	tc.must(tc.c.Probe(other))
+	tc.collect()
+	data, _ := tc.challengeOf("the new path is challenged")
+	d := tc.current.burst
+	if d.Local != other || d.Remote != tc.peerAddr || d.N != minMTU {
+		t.Fatalf("the challenge left as %+v", d)
+	}
+	if string(tc.current.dcid) == string(id.bytes()) {
+		t.Error("the new path has the connection ID of the old one")
+	}
+	s := tc.open(Uni)
+	tc.writeStream(s, "meanwhile")
+	p := tc.wantFrame("data goes on", streamFrame(s.ID(), 0, "meanwhile"))
+	if p.burst.Local != tc.addr {
+		t.Errorf("the data left from %v", p.burst.Local)
+	}
+	tc.write(responseFrame(data))
+	ev := tc.wantEvent("the path works", EventPathValidated)
+	if ev.Local != other || tc.c.LocalAddr() != tc.addr {
+		t.Errorf("event %+v, path of %v", ev, tc.c.LocalAddr())
+	}
+	tc.must(tc.c.Migrate(other))
+	ev = tc.wantEvent("now it is used", EventPathChanged)
+	tc.writeStream(s, "after")
+	if p := tc.wantFrame("data takes it", streamFrame(s.ID(), 9, "after")); p.burst.Local != other || ev.Local != other {
+		t.Errorf("the data left from %v", p.burst.Local)
+	}
+}
+
+func TestClientMigrationFails(t *testing.T) {
+	tc := newTestConn(t, false)
+	other := netip.MustParseAddrPort("10.0.0.77:5555")
+	tc.must(tc.c.Migrate(other))
+	tc.challengeOf("the new path is challenged")
+	tc.advance(10 * time.Second)
+	tc.wantEvent("nobody answers there", EventPathFailed)
+	if tc.c.LocalAddr() != tc.addr {
+		t.Error("the client has moved nevertheless")
+	}
+	tc.flush()
+	s := tc.open(Uni)
+	tc.writeStream(s, "still here")
+	if p := tc.wantFrame("the old path goes on", streamFrame(s.ID(), 0, "still here")); p.burst.Local != tc.addr {
+		t.Errorf("the data left from %v", p.burst.Local)
+	}
+}
+
+func TestMigrationIsRefused(t *testing.T) {
+	tc := newTestConn(t, false, func(s *testSetup) { s.peer.DisableActiveMigration = true })
+	if err := tc.c.Migrate(elsewhere(1)); err == nil {
+		t.Error("the peer does not want migration")
+	}
+	tc = newTestConn(t, true)
+	if err := tc.c.Migrate(elsewhere(1)); err == nil {
+		t.Error("a server does not migrate")
+	}
+	tc = completeClient(t)
+	if err := tc.c.Migrate(elsewhere(1)); err == nil {
+		t.Error("the handshake is not confirmed") // RFC 9000, Section 9
+	}
+}
+
+// TestResponseOfNobody: PATH_RESPONSE frames that answer nothing change nothing.
+func TestResponseOfNobody(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		tc.write(responseFrame("\x00\x00\x00\x00\x00\x00\x00\x00"), responseFrame("whatever"))
+		tc.wantOpen("it may be late")
+		tc.wantNoEvent("nothing happened")
+		if server {
+			tc.writeFrom(elsewhere(1), 1200, pingFrame(), responseFrame("\x00\x00\x00\x00\x00\x00\x00\x00"), responseFrame("whatever"))
+			if tc.c.path.validated {
+				t.Fatal("a made-up answer validated the path")
+			}
+		}
+	})
+}
