@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func (s *simulation) until(t *testing.T, d time.Duration, what string, ok func()
 // inState waits for a state of b.
 func (s *simulation) inState(t *testing.T, b *bbr, state bbrState) {
 	t.Helper()
-	s.until(t, 20*time.Second, "state "+string(rune('0'+state)), func() bool { return b.state == state })
+	s.until(t, 20*time.Second, fmt.Sprint("state ", state), func() bool { return b.state == state })
 }
 
 func near(got, want, tolerance float64) bool { return math.Abs(got-want) <= tolerance*want }
@@ -300,6 +301,9 @@ func TestBBRAggregation(t *testing.T) {
 	if extra := b.extraAcked(); extra < bdp(link.rate, link.slot, 0.5) {
 		t.Errorf("%d extra acknowledged", extra)
 	}
+	if want := b.bdpMultiple(200) + b.extraAcked(); b.Window() < want*9/10 {
+		t.Errorf("window %d, want %d", b.Window(), want)
+	}
 	if g := s.measure(10 * time.Second)[0]; g < 0.9 {
 		logRun(t, f)
 		t.Errorf("%.3f of the link used", g)
@@ -407,10 +411,14 @@ func TestBBRRand(t *testing.T) {
 		p.Rand = nil
 		return NewBBR(p)
 	}
-	if run(1, NewBBR) != run(1, NewBBR) || run(1, regular) != run(1, regular) {
-		t.Error("a run does not repeat")
+	first, other, fixed := run(1, NewBBR), run(2, NewBBR), run(1, regular)
+	if again := run(1, NewBBR); again != first {
+		t.Errorf("%d bytes sent, then %d", first, again)
 	}
-	if run(1, NewBBR) == run(2, NewBBR) {
+	if again := run(1, regular); again != fixed {
+		t.Errorf("%d bytes sent without random numbers, then %d", fixed, again)
+	}
+	if first == other {
 		t.Error("random numbers make no difference")
 	}
 }

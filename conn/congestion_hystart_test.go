@@ -45,7 +45,7 @@ func TestHyStartJitter(t *testing.T) {
 	s := newScript(NewCubic)
 	for range 12 {
 		w := s.Window()
-		s.round(50*time.Millisecond+time.Duration(rng.IntN(4000))*time.Microsecond, 16)
+		s.round(10*time.Millisecond+time.Duration(rng.IntN(4000))*time.Microsecond, 16)
 		wantWindow(t, s, 2*w)
 	}
 }
@@ -90,16 +90,27 @@ func TestHyStartPhases(t *testing.T) {
 	}
 }
 
-// TestHyStartFewSamples does not act upon a small round with few samples, whose
-// least round trip time says little.
+// TestHyStartFewSamples acts upon a round with few samples only if these stand for
+// many packets.
 func TestHyStartFewSamples(t *testing.T) {
-	var h hystart
-	var delivered uint64
-	for i := range 10 {
-		a := &Ack{Bytes: simMTU, PriorDelivered: delivered, Delivered: delivered + simMTU, LatestRTT: time.Duration(i+1) * 50 * time.Millisecond}
-		delivered += simMTU
-		if grow, done := h.onAck(a, simMTU); grow != simMTU || done {
-			t.Fatalf("round %d: grew by %d, done %v", i, grow, done)
+	for _, tc := range []struct {
+		acked uint64 // by each of four ACKs a round
+		want  bool
+	}{{simMTU, false}, {5 * simMTU, true}} {
+		var h hystart
+		var delivered uint64
+		for round := range 3 {
+			prior := delivered
+			for range 4 {
+				delivered += tc.acked
+				h.onAck(&Ack{
+					Bytes: tc.acked, PriorDelivered: prior, Delivered: delivered,
+					LatestRTT: time.Duration(round+1) * 50 * time.Millisecond,
+				}, simMTU)
+			}
+		}
+		if h.conservative != tc.want {
+			t.Errorf("ACKs of %d bytes: conservative slow start: %v", tc.acked, h.conservative)
 		}
 	}
 }

@@ -108,6 +108,54 @@ func TestNewRenoGrowth(t *testing.T) {
 	}
 }
 
+// TestNewRenoCounts does not forget what was acknowledged beyond a window.
+func TestNewRenoCounts(t *testing.T) {
+	s := newScript(NewReno)
+	s.lose(s.sent(), simMTU)
+	s.pass(1)
+	w := s.Window()
+	for _, want := range []uint64{0, simMTU, 2 * simMTU, 2 * simMTU} {
+		s.OnAck(s.ackOf(s.sent(), w*3/4+simMTU/2, time.Millisecond))
+		wantWindow(t, s, w+want)
+	}
+}
+
+// TestHugeACK at most doubles a window.
+func TestHugeACK(t *testing.T) {
+	for _, c := range lossControllers {
+		s := newScript(c.make)
+		w := s.Window()
+		s.OnAck(s.ackOf(s.sent(), 1<<50, time.Millisecond))
+		wantWindow(t, s, 2*w)
+	}
+}
+
+// TestPacedWindow grows a window of which pacing leaves a part unused, but not
+// one of which more than half is.
+func TestPacedWindow(t *testing.T) {
+	for _, c := range lossControllers {
+		for _, part := range []uint64{40, 60} {
+			s := newScript(c.make)
+			for range 3 {
+				s.round(50*time.Millisecond, 4)
+			}
+			s.lose(s.sent(), simMTU)
+			s.pass(1)
+			w := s.Window()
+			for range 200 {
+				p := &Sent{Now: simTime(s.now), Bytes: simMTU, InFlight: s.Window() * part / 100}
+				s.pass(50 * time.Millisecond)
+				a := s.ackOf(p, s.Window()*part/200, 50*time.Millisecond)
+				a.InFlight = s.Window()*part/100 - a.Bytes
+				s.OnAck(a)
+			}
+			if grew := s.Window() > w; grew != (part > 50) {
+				t.Errorf("%s: window %d, was %d, with %d %% of it used", c.name, s.Window(), w, part)
+			}
+		}
+	}
+}
+
 // RFC 9002, Section 7.3.2: one reduction a round trip, and no growth meanwhile.
 func TestReductionOncePerRound(t *testing.T) {
 	for _, c := range lossControllers {
@@ -282,6 +330,9 @@ func TestMTUChange(t *testing.T) {
 			}
 			s.OnMTU(9000)
 			wantWindow(t, s, 18_000)
+			if thresh := s.Controller.(interface{ SlowStartThreshold() uint64 }).SlowStartThreshold(); thresh != 18_000 {
+				t.Errorf("slow start threshold %d below the minimum window", thresh)
+			}
 		})
 	}
 }

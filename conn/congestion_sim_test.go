@@ -67,7 +67,6 @@ type simFlow struct {
 	largestAcked  int
 	losses        int
 	lostBytes     uint64
-	minWindow     uint64
 	afterReceived func(f *simFlow, a *Ack) // after each ACK
 }
 
@@ -124,7 +123,7 @@ func (s *simulation) params() ControllerParams {
 
 // add starts a flow.
 func (s *simulation) add(start time.Duration, make func(ControllerParams) Controller) *simFlow {
-	f := &simFlow{sim: s, c: make(s.params()), start: start, ackEvery: 2, largestAcked: -1, minWindow: 1 << 62}
+	f := &simFlow{sim: s, c: make(s.params()), start: start, ackEvery: 2, largestAcked: -1}
 	s.flows = append(s.flows, f)
 	s.at(start, func() {
 		f.lastAck = s.now
@@ -284,7 +283,6 @@ func (f *simFlow) onAck(acked []int, marks uint64) {
 	f.detectLoss(largest)
 	a.InFlight = f.inFlight
 	f.c.OnAck(&a)
-	f.minWindow = min(f.minWindow, f.c.Window())
 	if f.afterReceived != nil {
 		f.afterReceived(f, &a)
 	}
