@@ -2,7 +2,6 @@ package conn
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/lazoquic/lazo/internal/wire"
@@ -46,19 +45,6 @@ func (c *Conn) localParams(version uint32) []byte {
 		p.ChosenVersion, p.AvailableVersions = version, cfg.Versions
 	}
 	return wire.AppendParams(nil, &p, c.rand())
-}
-
-// paramsFor returns the transport parameters of a server for the version that it will choose. It reads nothing that changes,
-// as TLSWork.Run calls it.
-func (c *Conn) paramsFor(client []byte) []byte {
-	chosen := c.versions.original
-	if p, err := wire.ParseParams(client, false); err == nil {
-		chosen = chooseVersion(c.cfg.Versions, chosen, &p)
-	}
-	if i := slices.Index(c.cfg.Versions, chosen); i >= 0 {
-		return c.tls.params[i]
-	}
-	return c.tls.params[0]
 }
 
 // peerParams takes in the transport parameters of the peer.

@@ -29,7 +29,7 @@ func (c *Conn) stepTLS() {
 		}
 		c.tls.work = w
 		c.tls.begun = true
-		if c.e.cfg.Offload != nil && (c.server || !w.start) {
+		if c.e.cfg.Offload != nil && (c.server || !w.start && !w.resume) {
 			c.e.cfg.Offload(w)
 			return
 		}
@@ -48,6 +48,9 @@ func (c *Conn) nextTLSWork() *TLSWork {
 		return nil
 	}
 	w := &TLSWork{conn: c, q: c.tls.q, ctx: c.tls.ctx, start: start, resume: c.tls.paused, params: c.tls.chosen}
+	if c.server {
+		w.choices, w.versions, w.original = c.tls.params, c.cfg.Versions, c.versions.original
+	}
 	if c.server && c.tls.level == tls.QUICEncryptionLevelHandshake {
 		opt := c.ticketOptions(c.tls.params[0])
 		w.ticket = &opt
@@ -118,8 +121,10 @@ func (c *Conn) noteTLSState() {
 	}
 	if c.server && t.state == nil || c.state != stateHandshake {
 		s := t.q.ConnectionState()
-		if t.state == nil && s.NegotiatedProtocol != "" && c.server {
-			t.state = &s
+		if c.server && t.state == nil {
+			if s.NegotiatedProtocol == "" {
+				return // the ClientHello is not complete
+			}
 			c.event(Event{Kind: EventAccepted})
 		}
 		t.state = &s

@@ -64,6 +64,10 @@ type earlyState struct {
 // maxSessions bounds the sessions that SetTicketData reaches.
 const maxSessions = 4
 
+// EarlyData reports whether a client may send early data: a session allows it, and the handshake is not complete. Then
+// OpenStream works at once after Dial.
+func (c *Conn) EarlyData() bool { return c.early.tx != nil && !c.closed }
+
 // offersEarly reports whether 0-RTT is enabled on this side.
 func (c *Conn) offersEarly() bool { return c.cfg.Enable0RTT }
 

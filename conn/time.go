@@ -40,6 +40,11 @@ func (e *Endpoint) clock(now time.Time) instant {
 	if t := instant(now.Sub(e.epoch)); t > e.now {
 		e.now = t
 	}
+	for i, c := range e.expired {
+		c.freeStreams()
+		e.expired[i] = nil
+	}
+	e.expired = e.expired[:0]
 	return e.now
 }
 

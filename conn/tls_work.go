@@ -4,23 +4,29 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"slices"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
 )
 
 // A TLSWork is one step of a TLS handshake: see [EndpointConfig.Offload].
 type TLSWork struct {
-	conn   *Conn
-	q      *tls.QUICConn
-	ctx    context.Context
-	start  bool
-	resume bool                          // go on after a QUICResumeSession event
-	paused bool                          // at such an event: the Endpoint decides
-	ticket *tls.QUICSessionTicketOptions // server
-	params []byte                        // server: of the version that is chosen
-	data   []cryptoData
-	events []tls.QUICEvent // what came of it, with data of their own
-	err    error
-	done   chan struct{} // closed at the end of Run
+	conn     *Conn
+	q        *tls.QUICConn
+	ctx      context.Context
+	start    bool
+	resume   bool                          // go on after a QUICResumeSession event
+	paused   bool                          // at such an event: the Endpoint decides
+	ticket   *tls.QUICSessionTicketOptions // server
+	params   []byte                        // server: of the version that is chosen
+	choices  [][]byte                      // server: for each of versions
+	versions []uint32
+	original uint32 // version of the first packet
+	data     []cryptoData
+	events   []tls.QUICEvent // what came of it, with data of their own
+	err      error
+	done     chan struct{} // closed at the end of Run
 }
 
 // cryptoData is what goes to TLS at one level.
@@ -81,8 +87,8 @@ func (w *TLSWork) collect() {
 		}
 		ev.Data = bytes.Clone(ev.Data)
 		w.events = append(w.events, ev)
-		if ev.Kind == tls.QUICTransportParameters && w.conn.server {
-			w.params = w.conn.paramsFor(ev.Data)
+		if ev.Kind == tls.QUICTransportParameters && w.choices != nil {
+			w.chooseParams(ev.Data)
 		}
 		if ev.Kind == tls.QUICResumeSession {
 			w.paused = true
@@ -96,6 +102,15 @@ func (w *TLSWork) collect() {
 			}
 		}
 	}
+}
+
+// chooseParams picks the transport parameters of a server for the version that it will negotiate.
+func (w *TLSWork) chooseParams(client []byte) {
+	chosen := w.original
+	if p, err := wire.ParseParams(client, false); err == nil {
+		chosen = chooseVersion(w.versions, chosen, &p)
+	}
+	w.params = w.choices[max(slices.Index(w.versions, chosen), 0)]
 }
 
 // A tlsState is the TLS side of a connection. crypto/tls does the handshake on a goroutine of its own, in lock step, so it

@@ -6,8 +6,8 @@ package stream
 // ChunkSize is the size of a chunk in bytes.
 const ChunkSize = 4096
 
-// What a Pool keeps for reuse at most: 4 MiB of chunks, and 1 MiB of the lists
-// that hold chunks while a buffer is not empty.
+// What a Pool keeps for reuse at most: 4 MiB of chunks, or as many as are lent
+// out, and 1 MiB of the lists that hold chunks while a buffer is not empty.
 const (
 	maxFreeChunks = 1024
 	maxFreeLists  = 64
@@ -22,7 +22,7 @@ const minSlots = 4
 type chunk [ChunkSize]byte
 
 // A Pool is a free list of chunks, which belongs to one goroutine. The zero Pool is ready.
-// It keeps at most maxFreeChunks; more go to the garbage collector.
+// It keeps at most maxFreeChunks, or as many as are lent out; more go to the garbage collector.
 type Pool struct {
 	free  []*chunk
 	lists [][]slot
@@ -48,8 +48,13 @@ func (p *Pool) get() *chunk {
 // put takes a chunk back.
 func (p *Pool) put(c *chunk) {
 	p.used -= ChunkSize
-	if len(p.free) < maxFreeChunks {
+	// As many as are lent out may come back and be wanted again: a window that
+	// breathes needs no garbage collector.
+	if n := len(p.free); n < max(maxFreeChunks, int(p.used/ChunkSize)) {
 		p.free = append(p.free, c)
+	} else if n > maxFreeChunks {
+		p.free[n-1] = nil
+		p.free = p.free[:n-1]
 	}
 }
 
