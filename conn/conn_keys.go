@@ -57,9 +57,10 @@ func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte,
 		c.openFailed(sp)
 		return nil, false
 	}
-	if c.state != stateConfirmed {
-		// RFC 9001, Section 6.1.
-		c.abort(violation(errKeyUpdate, 0, "key update before the handshake is confirmed"))
+	// A server may update before its client learns that the handshake is confirmed.
+	if k.rxPhase == k.txPhase && k.sealed == 0 {
+		// RFC 9001, Section 6.2: nothing can have been acknowledged with the keys in use.
+		c.abort(violation(errKeyUpdate, 0, "two key updates at once"))
 		return nil, false
 	}
 	c.turnRx(now, pn)

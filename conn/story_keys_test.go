@@ -1,0 +1,192 @@
+package conn
+
+import (
+	"testing"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Key updates (RFC 9001, Section 6).
+
+// turnKeys makes the test write with the next keys.
+func (tc *testConn) turnKeys() {
+	tc.t.Helper()
+	next, err := tc.tx[spaceApp].Next()
+	tc.must(err)
+	tc.tx[spaceApp], tc.txPhase = next, !tc.txPhase
+}
+
+// wantPhase makes the Conn send something, and wants it to be of a key phase.
+func (tc *testConn) wantPhase(why string, phase bool) {
+	tc.t.Helper()
+	tc.flush()
+	tc.ping()
+	if p := tc.wantFrame(why, pingFrame()); wire.KeyPhase(p.first) != phase {
+		tc.t.Fatalf("%s: the key phase is %v", why, !phase)
+	}
+}
+
+func TestKeyUpdateByConn(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		tc.ignore(wire.FrameAck)
+		tc.wantPhase("it begins with the first", false)
+		tc.ackAll()
+		tc.must(tc.c.UpdateKeys())
+		tc.wantPhase("it goes on with the second", true)
+		if tc.c.UpdateKeys() == nil {
+			t.Error("two updates at once") // RFC 9001, Section 6.1
+		}
+		late := tc.seal(testPacket{space: spaceApp, frames: []frame{streamFrame(tc.theirs(Uni, 0), 0, "late")}})
+		tc.turnKeys()
+		tc.ackAll()
+		tc.wantOpen("the peer has followed")
+		if tc.c.stats.KeyUpdates != 1 {
+			t.Errorf("%d key updates", tc.c.stats.KeyUpdates)
+		}
+		tc.deliver(late, tc.peerAddr, NotECT)
+		if got, _ := tc.readStream(tc.stream(tc.theirs(Uni, 0))); got != "late" {
+			t.Errorf("of a packet with the keys before, %q was read", got) // RFC 9001, Section 6.5
+		}
+		tc.must(tc.c.UpdateKeys())
+		tc.wantPhase("the third phase looks like the first", false)
+	})
+}
+
+func TestKeyUpdateByPeer(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		tc.ignore(wire.FrameAck)
+		tc.turnKeys()
+		tc.write(streamFrame(tc.theirs(Uni, 0), 0, "new keys"))
+		if got, _ := tc.readStream(tc.stream(tc.theirs(Uni, 0))); got != "new keys" {
+			t.Fatalf("read %q", got)
+		}
+		tc.wantPhase("it follows at once", true)
+		if tc.c.UpdateKeys() == nil {
+			t.Error("an update before anything of the phase is acknowledged")
+		}
+		tc.ackAll()
+		tc.must(tc.c.UpdateKeys())
+		tc.wantPhase("its turn", false)
+		tc.turnKeys()
+		tc.ackAll()
+		tc.turnKeys()
+		tc.write(pingFrame())
+		tc.wantPhase("the turn of the peer", true)
+		tc.wantOpen("they may go on like this for ever")
+	})
+}
+
+func TestKeyUpdateByBoth(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.ignore(wire.FrameAck)
+	tc.ping()
+	tc.ackAll()
+	tc.flush()
+	tc.must(tc.c.UpdateKeys())
+	tc.turnKeys()
+	tc.write(pingFrame()) // neither has seen a packet of the other's new phase
+	tc.wantOpen("both had the same idea")
+	tc.wantPhase("it counts as one update", true)
+	tc.ackAll()
+	tc.wantOpen("and goes on")
+}
+
+func TestOldKeysAreDropped(t *testing.T) {
+	tc := newTestConn(t, false)
+	early := tc.seal(testPacket{space: spaceApp, frames: []frame{streamFrame(tc.theirs(Uni, 0), 0, "early")}})
+	tc.turnKeys()
+	tc.write(pingFrame())
+	tc.advance(3*(testRTT+4*testVariance) + 1)
+	if tc.c.keys.old != nil {
+		t.Error("the old keys are still there") // RFC 9001, Section 6.5: three times the PTO
+	}
+	before := tc.e.stats.DroppedUndecryptable
+	tc.deliver(early, tc.peerAddr, NotECT)
+	tc.wantOpen("it comes too late")
+	if tc.e.stats.DroppedUndecryptable != before+1 || len(tc.c.streams.all) != 0 {
+		t.Error("a packet of the keys that were dropped is not dropped")
+	}
+}
+
+func TestKeyUpdateBeforeConfirmation(t *testing.T) {
+	tc := completeClient(t)
+	if tc.c.UpdateKeys() == nil {
+		t.Error("a client updated its keys before the handshake is confirmed") // RFC 9001, Section 6.1
+	}
+	// The server has confirmed the handshake; HANDSHAKE_DONE was lost.
+	tc.ping()
+	tc.turnKeys()
+	tc.write(pingFrame())
+	tc.wantOpen("the server may update its keys")
+	tc.write(handshakeDoneFrame())
+	tc.wantPhase("the client follows", true)
+}
+
+func TestHostileKeyUpdates(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		tc.turnKeys()
+		tc.write(pingFrame())
+		tc.turnKeys()
+		tc.write(pingFrame())
+		tc.wantClosed("two updates without waiting for the first to be answered", errKeyUpdate) // RFC 9001, Section 6.2
+	})
+}
+
+func TestForgedKeyPhase(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		before := tc.e.stats.DroppedUndecryptable
+		for range 100 {
+			tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, phase: true}) // flips the bit alone
+		}
+		if n := tc.e.stats.DroppedUndecryptable - before; n != 100 {
+			t.Errorf("%d of 100 forged packets count as dropped", n)
+		}
+		tc.wantOpen("forgery is no reason to close")
+		tc.wantPhase("no key was updated", false)
+		tc.write(pingFrame())
+		tc.write(pingFrame())
+		tc.wantType("honest packets are taken still", wire.FrameAck)
+	})
+}
+
+// TestKeysOfThePast: a peer goes back to the keys that it has left.
+func TestKeysOfThePast(t *testing.T) {
+	tc := newTestConn(t, true)
+	old := tc.tx[spaceApp]
+	tc.turnKeys()
+	tc.write(pingFrame())
+	tc.flush()
+	tc.send(testPacket{space: spaceApp, tx: old, phase: true, frames: []frame{streamFrame(tc.theirs(Uni, 0), 0, "x")}})
+	if len(tc.c.streams.all) != 0 {
+		t.Error("a packet newer than the update was taken with the keys before it") // RFC 9001, Section 6.4
+	}
+}
+
+func TestKeysWearOut(t *testing.T) {
+	tc := newTestConn(t, false)
+	limit := tc.c.spaces[spaceApp].tx.ConfidentialityLimit()
+	tc.ping()
+	tc.ackAll()
+	tc.flush()
+	tc.c.keys.sealed = limit / 2
+	tc.wantPhase("keys are updated before they wear out", true)
+	// The peer never follows.
+	tc.c.keys.sealed = limit - 1
+	tc.ping()
+	tc.wantClosed("if they cannot be updated, nothing more is sent with them", errAEADLimit) // RFC 9001, Section 6.6
+}
+
+func TestTooManyForgeries(t *testing.T) {
+	tc := newTestConn(t, false)
+	tc.c.keys.failed = tc.c.spaces[spaceApp].rx.IntegrityLimit() - 2
+	forged := tc.seal(testPacket{space: spaceApp, frames: []frame{pingFrame()}})
+	forged[len(forged)-1] ^= 1
+	tc.deliver(append([]byte(nil), forged...), tc.peerAddr, NotECT)
+	tc.wantOpen("one more is bearable")
+	tc.deliver(forged, tc.peerAddr, NotECT)
+	tc.wantClosed("the limit is reached", errAEADLimit)
+}
