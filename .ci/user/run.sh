@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Builds and runs the programs beside it in a module of their own, outside the
+# repository, as those who import this module do.
+set -euo pipefail
+: "${CI_WORK:?is set by .ci/run}"
+here=$(cd "$(dirname "$0")" && pwd)
+repo=$(cd "$here/../.." && pwd)
+
+server_pid=
+cleanup() {
+	if [ -n "$server_pid" ]; then
+		kill "$server_pid" 2>/dev/null || true
+	fi
+}
+trap cleanup EXIT
+
+dir=$(mktemp -d "$CI_WORK/user.XXXXXX")
+cp -r "$here"/*/ "$dir"
+cd "$dir"
+go mod init example.com/user 2>/dev/null
+go mod edit -require=github.com/lazoquic/lazo@v0.0.0 -replace=github.com/lazoquic/lazo="$repo"
+go mod tidy 2>"$dir/tidy.log" || { cat "$dir/tidy.log" >&2 && exit 1; }
+go vet ./...
+go test ./...
+go build -o bin/ ./serve ./fetch ./pulse
+go run "$(go env GOROOT)/src/crypto/tls/generate_cert.go" --host localhost,127.0.0.1 --ca --ecdsa-curve P256 2>/dev/null
+
+timeout 60 bin/pulse
+
+# Any free port: the server is told which, as it does not say.
+port=$(python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+bin/serve "127.0.0.1:$port" &
+server_pid=$!
+timeout 60 bin/fetch "127.0.0.1:$port"
