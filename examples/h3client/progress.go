@@ -26,19 +26,23 @@ func newProgress(length int64, out, stderr io.Writer) *progress {
 	if !isTerminal(stderr) || isTerminal(out) || length >= 0 && length < longDownload {
 		return &progress{}
 	}
-	p := &progress{bar: progressbar.NewOptions64(length,
-		progressbar.OptionSetWriter(stderr),
+	p := &progress{bar: newBar(length, stderr)}
+	if length < 0 {
+		p.since = time.Now()
+	}
+	return p
+}
+
+func newBar(length int64, w io.Writer) *progressbar.ProgressBar {
+	return progressbar.NewOptions64(length,
+		progressbar.OptionSetWriter(w),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionShowCount(),
 		progressbar.OptionUseIECUnits(true),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionClearOnFinish(),
 		progressbar.OptionFullWidth(),
-	)}
-	if length < 0 {
-		p.since = time.Now()
-	}
-	return p
+	)
 }
 
 // isTerminal reports whether f is a terminal, or at least a character device.

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -326,15 +327,17 @@ func TestDialsCoalesce(t *testing.T) {
 
 // TestRepeat has the connection of a request end before there is an answer.
 func TestRepeat(t *testing.T) {
-	var dials, calls int
+	var dials int
+	var calls atomic.Int64
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if calls++; calls == 2 {
+		n := calls.Add(1)
+		if n == 2 {
 			ConnOf(r).Close(uint64(h3.InternalError), "crash")
 			<-r.Context().Done()
 			return
 		}
 		b, _ := io.ReadAll(r.Body)
-		fmt.Fprint(w, calls, string(b))
+		fmt.Fprint(w, n, string(b))
 	}), countDials(&dials, nil))
 	for _, test := range []struct {
 		method, key string
@@ -347,7 +350,8 @@ func TestRepeat(t *testing.T) {
 		{"POST", "k", io.MultiReader(strings.NewReader("body")), false},
 	} {
 		p.tr.CloseIdleConnections()
-		calls, dials = 0, 0
+		calls.Store(0)
+		dials = 0
 		_, body := p.get("/")
 		require.Equal(t, "1", body)
 		r := p.request(test.method, "/", test.body)
@@ -358,7 +362,7 @@ func TestRepeat(t *testing.T) {
 		if !test.ok {
 			_, is := errors.AsType[*conn.ApplicationError](err)
 			require.True(t, is, "%v", err)
-			require.Equal(t, 2, calls)
+			require.EqualValues(t, 2, calls.Load())
 			continue
 		}
 		require.NoError(t, err)
@@ -373,10 +377,10 @@ func TestRepeat(t *testing.T) {
 
 	// The answer of a new connection counts.
 	p.tr.CloseIdleConnections()
-	calls = 1
+	calls.Store(1)
 	_, err := p.c.Do(p.request("GET", "/", nil))
 	require.Error(t, err)
-	require.Equal(t, 2, calls)
+	require.EqualValues(t, 2, calls.Load())
 }
 
 func TestTransportClose(t *testing.T) {

@@ -230,7 +230,7 @@ func TestInteropCancel(t *testing.T) {
 }
 
 func TestInteropLargeBodies(t *testing.T) {
-	const size = 100 << 20
+	size := largeSize()
 	withPeers(t, sumHandler(size), func(t *testing.T, p *peers) {
 		resp, err := p.c.Get(p.url)
 		require.NoError(t, err)

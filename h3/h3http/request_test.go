@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -97,16 +98,17 @@ func TestAppendHeader(t *testing.T) {
 // TestRequestInHandler checks what a handler sees of a request.
 func TestRequestInHandler(t *testing.T) {
 	type key struct{}
-	calls := 0
-	var got *http.Request
-	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = r }), func(p *pair) {
+	var calls atomic.Int64
+	seen := make(chan *http.Request, 1)
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen <- r }), func(p *pair) {
 		p.srv.ConnContext = func(ctx context.Context, c *loop.Conn) context.Context {
-			calls++
+			calls.Add(1)
 			return context.WithValue(ctx, key{}, c)
 		}
 	})
 	for range 2 {
 		resp, _ := p.get("/x")
+		got := <-seen
 		client := ConnOf(resp.Request)
 		require.Equal(t, "GET", got.Method)
 		require.Equal(t, "HTTP/3.0", got.Proto)
@@ -127,7 +129,7 @@ func TestRequestInHandler(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, fmt.Sprint(client.LocalAddr().Port()), port)
 	}
-	require.Equal(t, 1, calls, "ConnContext is called once for a connection")
+	require.EqualValues(t, 1, calls.Load(), "ConnContext is called once for a connection")
 	require.Nil(t, ConnOf(&http.Request{}))
 }
 

@@ -60,8 +60,16 @@ func sumHandler(size int64) http.Handler {
 	})
 }
 
+// largeSize is the length of large bodies. The race detector is for short tests.
+func largeSize() int64 {
+	if testing.Short() {
+		return 8 << 20
+	}
+	return 100 << 20
+}
+
 func TestLargeBodies(t *testing.T) {
-	const size = 100 << 20
+	size := largeSize()
 	p := newPair(t, sumHandler(size))
 	t.Run("download", func(t *testing.T) {
 		resp, err := p.c.Do(p.request("GET", "/", nil))

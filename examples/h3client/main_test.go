@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// start serves h, and returns the URL and a file with the certificate.
+func start(t *testing.T, h http.HandlerFunc) (url, ca string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: "test server"},
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	require.NoError(t, err)
+	ca = filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
+
+	sock, err := udpio.Listen("udp", "127.0.0.1:0", nil)
+	require.NoError(t, err)
+	srv := &h3http.Server{
+		Handler:   h,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+	}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(sock) }()
+	t.Cleanup(func() {
+		srv.Close()
+		<-served
+	})
+	return "https://" + sock.LocalAddr().String(), ca
+}
+
+// client runs the command, and returns what it wrote.
+func client(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var out, errs bytes.Buffer
+	err = run(ctx, args, &out, &errs)
+	return out.String(), errs.String(), err
+}
+
+// report answers with what came.
+func report(w http.ResponseWriter, r *http.Request) {
+	b, _ := io.ReadAll(r.Body)
+	fmt.Fprintf(w, "%s %s host=%s type=%s test=%q length=%d body=%s\n", r.Method, r.URL.Path, r.Host,
+		r.Header.Get("Content-Type"), r.Header["X-Test"], r.ContentLength, b)
+}
+
+func TestRequests(t *testing.T) {
+	url, ca := start(t, report)
+	host := strings.TrimPrefix(url, "https://")
+	data := filepath.Join(t.TempDir(), "data")
+	require.NoError(t, os.WriteFile(data, []byte("from a file"), 0o600))
+	form := "application/x-www-form-urlencoded"
+	for want, args := range map[string][]string{
+		"GET /a host=" + host + " type= test=[] length=0 body=\n":                  {url + "/a"},
+		"DELETE / host=" + host + " type= test=[] length=0 body=\n":                {"-X", "DELETE", url},
+		"POST / host=" + host + " type=" + form + " test=[] length=3 body=a=b\n":   {"-d", "a=b", url},
+		"PUT / host=" + host + " type=text/x test=[] length=11 body=from a file\n": {"-X", "PUT", "-H", "content-type: text/x", "-d", "@" + data, url},
+		"GET / host=other.example type= test=[\"1\" \"2: 3\"] length=0 body=\n":    {"-H", "Host: other.example", "-H", "x-test: 1", "-H", "X-Test:2: 3", url},
+		strings.Repeat("GET / host="+host+" type= test=[] length=0 body=\n", 2):    {url, url},
+		"POST / host=" + host + " type=" + form + " test=[] length=0 body=\n":      {"-d", "", url},
+	} {
+		stdout, _, err := client(t, append([]string{"-ca", ca}, args...)...)
+		require.NoError(t, err, "%q", args)
+		require.Equal(t, want, stdout)
+	}
+}
+
+func TestOutputFile(t *testing.T) {
+	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 10<<20)) })
+	name := filepath.Join(t.TempDir(), "out")
+	stdout, stderr, err := client(t, "-ca", ca, "-o", name, url)
+	require.NoError(t, err)
+	require.Empty(t, stdout)
+	require.Empty(t, stderr, "no bar where there is no terminal")
+	info, err := os.Stat(name)
+	require.NoError(t, err)
+	require.EqualValues(t, 10<<20, info.Size())
+}
+
+func TestVerbose(t *testing.T) {
+	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</x>")
+		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Set("Trailer", "Sum")
+		w.WriteHeader(http.StatusNotFound)
+		io.WriteString(w, "no such thing\n")
+		w.Header().Set("Sum", "14")
+	})
+	stdout, stderr, err := client(t, "-ca", ca, "-v", "-H", "X-Test: yes", url+"/x", url+"/y")
+	require.NoError(t, err, "a status is not a failure")
+	require.Equal(t, "no such thing\nno such thing\n", stdout)
+	for _, want := range []string{
+		"* TLS 1.3, TLS_", ", ALPN h3\n",
+		"* Certificate of CN=test server, issued by CN=test server, valid until ",
+		"* Connected to 127.0.0.1:", "* Using the connection to 127.0.0.1:",
+		"> :method: GET\n", "> :path: /x\n", "> x-test: yes\n", "> user-agent: h3client/lazo\n", ">\n",
+		"< HTTP/3 103 Early Hints\n", "< HTTP/3 404 Not Found\n", "< link: </x>\n", "< content-type: text/plain",
+		"* Trailers\n< sum: 14\n", "* Packets: ", "RTT ",
+	} {
+		require.Contains(t, stderr, want)
+	}
+	require.NotContains(t, stderr, "not verified")
+	_, stderr, err = client(t, "-insecure", "-v", url)
+	require.NoError(t, err)
+	require.Contains(t, stderr, "* The certificate was not verified\n")
+}
+
+func TestFailures(t *testing.T) {
+	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		io.WriteString(w, "half")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	for want, args := range map[string][]string{
+		"certificate":        {url},
+		"H3_INTERNAL_ERROR":  {"-ca", ca, url},
+		"unsupported":        {"http://127.0.0.1/"},
+		"no such file":       {"-ca", "/nonexistent", url},
+		"no certificate in ": {"-ca", "main.go", url},
+		"nonexistent":        {"-ca", ca, "-d", "@/nonexistent", url},
+		"nonexistent/out":    {"-ca", ca, "-o", "/nonexistent/out", url},
+	} {
+		_, _, err := client(t, args...)
+		require.ErrorContains(t, err, want, "%q", args)
+	}
+	for _, args := range [][]string{{}, {"-o", "x", url, url}, {"-nosuchflag"}, {"-H", "nonsense", url}} {
+		_, stderr, err := client(t, args...)
+		require.ErrorIs(t, err, errUsage, "%q", args)
+		require.NotEmpty(t, stderr)
+	}
+}
+
+// TestProgress draws a bar to a buffer, as there is no terminal here.
+func TestProgress(t *testing.T) {
+	var p progress // one that shows nothing
+	n, err := p.Write(make([]byte, 5))
+	require.Equal(t, 5, n)
+	require.NoError(t, err)
+	p.finish()
+	require.False(t, isTerminal(&bytes.Buffer{}))
+	f, err := os.Open("main.go")
+	require.NoError(t, err)
+	defer f.Close()
+	require.False(t, isTerminal(f))
+
+	var drawn bytes.Buffer
+	p = progress{bar: newBar(20<<20, &drawn)}
+	p.Write(make([]byte, 10<<20))
+	require.Contains(t, drawn.String(), "50%")
+	p.finish()
+
+	drawn.Reset()
+	p = progress{bar: newBar(-1, &drawn), since: time.Now()}
+	p.Write(make([]byte, 10<<20))
+	require.NotContains(t, drawn.String(), "MiB", "a short download shows no bar")
+	p.finish()
+}

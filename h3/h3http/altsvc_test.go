@@ -1,0 +1,144 @@
+package h3http
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAltSvc(t *testing.T) {
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	header := func(s *Server, major int) []string {
+		r := httptest.NewRequest("GET", "https://x/", nil)
+		r.ProtoMajor = major
+		w := httptest.NewRecorder()
+		s.AltSvc(ok).ServeHTTP(w, r)
+		return w.Header()["Alt-Svc"]
+	}
+	require.Equal(t, []string{`h3=":443"; ma=86400`}, header(new(Server), 2))
+	require.Equal(t, []string{`h3=":8443"; ma=86400`}, header(&Server{Addr: "1.2.3.4:8443"}, 1))
+	require.Equal(t, []string{`h3=":443"; ma=86400`}, header(&Server{Addr: ":https"}, 1))
+	require.Empty(t, header(&Server{Addr: "127.0.0.1:0"}, 2), "the port is not known yet")
+	require.Empty(t, header(&Server{Addr: "nonsense"}, 2))
+	require.Empty(t, header(new(Server), 3))
+
+	p := newPair(t, ok)
+	p.get("/")
+	require.Equal(t, []string{`h3="` + p.url[len("https://127.0.0.1"):] + `"; ma=86400`}, header(p.srv, 2))
+	require.NoError(t, p.srv.Shutdown(context.Background()))
+	require.Empty(t, header(p.srv, 2))
+}
+
+// writeCert writes the certificate of the tests to files.
+func writeCert(t *testing.T) (certFile, keyFile string) {
+	t.Helper()
+	cert, _ := testCert()
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for name, block := range map[string]*pem.Block{
+		certFile: {Type: "CERTIFICATE", Bytes: cert.Certificate[0]},
+		keyFile:  {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		require.NoError(t, os.WriteFile(name, pem.EncodeToMemory(block), 0o600))
+	}
+	return certFile, keyFile
+}
+
+// TestListenAndServeTLS follows Alt-Svc from HTTP/2 to HTTP/3, at one address.
+func TestListenAndServeTLS(t *testing.T) {
+	// A free port; somebody else might take it before it is used.
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := ln.Addr().String()
+	ln.Close()
+	certFile, keyFile := writeCert(t)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) })
+	served := make(chan error, 1)
+	go func() { served <- ListenAndServeTLS(addr, certFile, keyFile, h) }()
+
+	over2 := &http.Transport{TLSClientConfig: clientConfig(), ForceAttemptHTTP2: true}
+	defer over2.CloseIdleConnections()
+	var resp *http.Response
+	for range 100 {
+		if resp, err = (&http.Client{Transport: over2}).Get("https://" + addr); err == nil {
+			break
+		}
+		select {
+		case err := <-served:
+			t.Fatal(err)
+		case <-time.After(10 * time.Millisecond): // it is about to listen
+		}
+	}
+	require.NoError(t, err)
+	b, _ := io.ReadAll(resp.Body)
+	require.Equal(t, "HTTP/2.0", string(b))
+	_, port, _ := net.SplitHostPort(addr)
+	require.Equal(t, `h3=":`+port+`"; ma=86400`, resp.Header.Get("Alt-Svc"))
+
+	tr := &Transport{TLSClientConfig: clientConfig()}
+	defer tr.Close()
+	resp, err = (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Get("https://" + addr)
+	require.NoError(t, err)
+	b, _ = io.ReadAll(resp.Body)
+	require.Equal(t, "HTTP/3.0", string(b))
+
+	// The second one finds the port taken.
+	require.ErrorContains(t, ListenAndServeTLS(addr, certFile, keyFile, h), "address already in use")
+	require.Error(t, ListenAndServeTLS(addr, "/nonexistent", keyFile, h))
+}
+
+// TestServerTLS checks how the configuration of a TCP server is adapted.
+func TestServerTLS(t *testing.T) {
+	own := &tls.Config{NextProtos: []string{"h2"}, MaxVersion: tls.VersionTLS12, ServerName: "own"}
+	asked := 0
+	tc := &tls.Config{NextProtos: []string{"h2", "http/1.1"}, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if asked++; asked == 1 {
+			return own, nil
+		}
+		return nil, nil
+	}}
+	outer := serverTLS(tc)
+	require.Equal(t, []string{"h3"}, outer.NextProtos)
+	first, err := outer.GetConfigForClient(nil)
+	require.NoError(t, err)
+	require.Equal(t, "own", first.ServerName)
+	require.Equal(t, []string{"h3"}, first.NextProtos)
+	require.Zero(t, first.MaxVersion)
+	require.EqualValues(t, tls.VersionTLS13, first.MinVersion)
+	second, err := outer.GetConfigForClient(nil)
+	require.NoError(t, err)
+	require.Equal(t, []string{"h3"}, second.NextProtos)
+	require.Equal(t, []string{"h2", "http/1.1"}, tc.NextProtos, "the caller's must not change")
+	require.Equal(t, []string{"h2"}, own.NextProtos)
+}
+
+// TestCertificateReload changes the certificate between two connections.
+func TestCertificateReload(t *testing.T) {
+	cert, _ := testCert()
+	var names []string
+	p := newPair(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func(p *pair) {
+		p.srv.TLSConfig = &tls.Config{GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			names = append(names, h.ServerName)
+			return &cert, nil
+		}}
+		p.tr.TLSClientConfig.ServerName = "example.com"
+	})
+	p.get("/")
+	p.tr.CloseIdleConnections()
+	p.get("/")
+	require.Equal(t, "example.com example.com", strings.Join(names, " "))
+}

@@ -1,0 +1,125 @@
+package h3http
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/loop/looptest"
+)
+
+// TestRapidReset opens requests and cancels them at once: there must never be more
+// handlers than streams.
+func TestRapidReset(t *testing.T) {
+	const streams = 10
+	simulate(t, conntest.Link{Delay: time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		var running, most, calls atomic.Int64
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			calls.Add(1)
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			<-r.Context().Done()
+			time.Sleep(time.Second) // a handler that does not care at once
+		})
+		p := newSimPair(t, n, h, func(p *pair) { p.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: streams} })
+		for range 200 {
+			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			r, _ := http.NewRequestWithContext(ctx, "GET", p.url, nil)
+			_, err := p.c.Do(r)
+			require.Error(t, err)
+			cancel()
+		}
+		require.LessOrEqual(t, most.Load(), int64(streams))
+		require.Greater(t, calls.Load(), int64(3*streams), "credit has to come back")
+		time.Sleep(2 * time.Second)
+		require.Zero(t, running.Load())
+	})
+}
+
+func TestMaxHeaderBytes(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}),
+		func(p *pair) { p.srv.MaxHeaderBytes = 4096 })
+	r := p.request("GET", "/", nil)
+	r.Header.Set("Large", strings.Repeat("x", 5000))
+	resp, err := p.c.Do(r)
+	// Whether the client knows the limit by now is a matter of time.
+	if errors.Is(err, h3.ErrFieldsTooLarge) {
+		return
+	}
+	require.NoError(t, err)
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+}
+
+// TestBodyBackPressure checks that a handler that does not read holds the client back.
+func TestBodyBackPressure(t *testing.T) {
+	simulate(t, conntest.Link{Delay: time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Minute)
+			io.Copy(io.Discard, r.Body)
+		})
+		p := newSimPair(t, n, h, func(p *pair) { p.srv.QUICConfig = &conn.Config{KeepAlive: time.Second} })
+		var sent atomic.Int64
+		body := readerFunc(func(b []byte) (int, error) {
+			if sent.Load() >= 10<<20 {
+				return 0, io.EOF
+			}
+			sent.Add(int64(len(b)))
+			return len(b), nil
+		})
+		go func() {
+			time.Sleep(50 * time.Second)
+			// The window of the stream, and the buffers of both sides.
+			if got := sent.Load(); got > 1<<20 {
+				t.Errorf("the client could send %d bytes", got)
+			}
+		}()
+		resp, err := p.c.Post(p.url, "", body)
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		require.EqualValues(t, 10<<20, sent.Load())
+	})
+}
+
+func TestConnectionClose(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		io.WriteString(w, "bye")
+	}))
+	first, body := p.get("/")
+	require.Equal(t, "bye", body)
+	require.Empty(t, first.Header.Get("Connection"))
+	<-ConnOf(first.Request).Context().Done()
+	second, _ := p.get("/")
+	require.NotEqual(t, ConnOf(first.Request), ConnOf(second.Request))
+}
+
+func TestBuffer(t *testing.T) {
+	var pool chunkPool
+	var b buffer
+	require.Empty(t, b.peek())
+	in, out := newPattern(1, 1<<20), newPattern(1, 1<<20)
+	p, q := make([]byte, 50_000), make([]byte, 50_000)
+	for i := 0; in.n > 0 || b.n > 0; i++ {
+		n, _ := in.Read(p[:(i*7919)%len(p)+1])
+		b.write(&pool, p[:n])
+		n = b.read(&pool, p[:(i*104729)%len(p)+1])
+		io.ReadFull(out, q[:n])
+		require.Equal(t, q[:n], p[:n])
+	}
+	require.Zero(t, out.n)
+	require.Empty(t, b.chunks, "an empty buffer holds no memory")
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		b.write(&pool, p[:40_000])
+		b.read(&pool, p[:40_000])
+	}))
+}

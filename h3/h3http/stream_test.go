@@ -1,0 +1,268 @@
+package h3http
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
+)
+
+// wrapped hides a ResponseWriter as middleware does.
+type wrapped struct{ http.ResponseWriter }
+
+func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// connectRequest returns a request for extended CONNECT.
+func (p *pair) connectRequest(path, protocol string) *http.Request {
+	r := p.request("CONNECT", path, nil)
+	r.Header[":protocol"] = []string{protocol}
+	return r
+}
+
+// echoStream serves extended CONNECT by an echo of bytes and datagrams.
+func echoStream(ended chan<- error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get(":protocol") != "echo" {
+			http.Error(w, "echo only", http.StatusNotImplemented)
+			return
+		}
+		w.Header().Set("X-Path", r.URL.Path)
+		s, err := TakeStream(wrapped{w})
+		if err != nil {
+			panic(err)
+		}
+		if _, err := w.Write([]byte("x")); err != http.ErrHijacked {
+			panic(err)
+		}
+		go func() { // the handler returns, the stream lasts
+			go func() {
+				var b [2000]byte
+				for {
+					n, err := s.ReceiveDatagram(context.Background(), b[:])
+					if err != nil {
+						return
+					}
+					s.SendDatagram(context.Background(), b[:n], time.Second)
+				}
+			}()
+			_, err := io.Copy(s, s)
+			s.CloseWrite()
+			s.Close()
+			ended <- err
+		}()
+	})
+}
+
+func TestConnect(t *testing.T) {
+	ended := make(chan error, 1)
+	p := newPair(t, echoStream(ended))
+	s, resp, err := p.tr.Connect(p.connectRequest("/chat", "echo"))
+	require.NoError(t, err)
+	require.Equal(t, 200, resp.StatusCode)
+	require.Equal(t, "/chat", resp.Header.Get("X-Path"))
+	require.Equal(t, ConnOf(resp.Request).RemoteAddr().String(), s.RemoteAddr().String())
+	require.Equal(t, "udp", s.LocalAddr().Network())
+	require.Equal(t, conn.StreamID(0), s.ID())
+
+	go func() {
+		io.Copy(s, newPattern(1, 3<<20))
+		s.CloseWrite()
+	}()
+	want := newPattern(1, 3<<20)
+	io.Copy(io.Discard, want)
+	_, sum, err := hashOf(s)
+	require.NoError(t, err)
+	require.Equal(t, want.hash(), sum)
+	require.NoError(t, <-ended)
+	_, err = s.Write([]byte("x"))
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.NoError(t, s.Close())
+	_, err = s.Read(make([]byte, 1))
+	require.ErrorIs(t, err, net.ErrClosed)
+
+	s, resp, err = p.tr.Connect(p.connectRequest("/", "other"))
+	require.NoError(t, err)
+	require.Nil(t, s)
+	require.Equal(t, http.StatusNotImplemented, resp.StatusCode)
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "echo only\n", string(b))
+}
+
+// TestConnectContext checks that the context of the request does not end the stream.
+func TestConnectContext(t *testing.T) {
+	ended := make(chan error, 1)
+	p := newPair(t, echoStream(ended))
+	ctx, cancel := context.WithCancel(context.Background())
+	s, _, err := p.tr.Connect(p.connectRequest("/", "echo").WithContext(ctx))
+	require.NoError(t, err)
+	cancel()
+	b := make([]byte, 2)
+	_, err = s.Write([]byte("hi"))
+	require.NoError(t, err)
+	_, err = io.ReadFull(s, b)
+	require.NoError(t, err)
+
+	require.NoError(t, s.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
+	_, err = s.Read(b)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.NoError(t, s.SetDeadline(time.Now().Add(-time.Second)))
+	_, err = s.Write(b)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.NoError(t, s.SetDeadline(time.Time{}))
+	_, err = s.Write([]byte("ok"))
+	require.NoError(t, err)
+	_, err = io.ReadFull(s, b)
+	require.NoError(t, err)
+	require.Equal(t, "ok", string(b))
+
+	s.Cancel(h3.ErrorCode(77))
+	requireStreamError(t, <-ended, 77)
+	_, err = s.Write(b)
+	require.ErrorIs(t, err, net.ErrClosed)
+}
+
+func TestPlainConnect(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := TakeStream(w)
+		if err != nil {
+			panic(err)
+		}
+		defer s.Close()
+		fmt.Fprint(s, r.Method, " ", r.Host, " ", r.RequestURI)
+	}))
+	r := p.request("CONNECT", "", nil)
+	r.Host = "target.example:80"
+	s, _, err := p.tr.Connect(r)
+	require.NoError(t, err)
+	b, err := io.ReadAll(s)
+	require.NoError(t, err)
+	require.Equal(t, "CONNECT target.example:80 target.example:80", string(b))
+	require.NoError(t, s.Close())
+}
+
+func TestConnectRefused(t *testing.T) {
+	p := newPair(t, echoStream(nil), func(p *pair) { p.srv.H3Config = new(h3.Config) })
+	_, _, err := p.tr.Connect(p.connectRequest("/", "echo"))
+	require.ErrorIs(t, err, h3.ErrNoExtendedConnect)
+	_, err = TakeStream(wrapped{nil})
+	require.ErrorIs(t, err, http.ErrNotSupported)
+}
+
+func TestDatagrams(t *testing.T) {
+	ended := make(chan error, 1)
+	p := newPair(t, echoStream(ended))
+	s, _, err := p.tr.Connect(p.connectRequest("/", "echo"))
+	require.NoError(t, err)
+	size := s.MaxDatagramSize()
+	require.Greater(t, size, 1000)
+	require.ErrorIs(t, s.SendDatagram(context.Background(), make([]byte, 5000), 0), conn.ErrTooLarge)
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	b := make([]byte, size)
+	for i := range 100 {
+		msg := fmt.Sprint("datagram ", i, strings.Repeat(".", i))
+		require.NoError(t, s.SendDatagram(ctx, []byte(msg), 0))
+		n, err := s.ReceiveDatagram(ctx, b)
+		require.NoError(t, err)
+		require.Equal(t, msg, string(b[:n]))
+	}
+	require.NoError(t, s.SendDatagram(ctx, []byte("long"), time.Minute))
+	n, err := s.ReceiveDatagram(ctx, b[:2])
+	require.Equal(t, io.ErrShortBuffer, err)
+	require.Equal(t, "lo", string(b[:n]))
+
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	_, err = s.ReceiveDatagram(short, b)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	waiting := make(chan error)
+	go func() {
+		_, err := s.ReceiveDatagram(ctx, make([]byte, 1))
+		waiting <- err
+	}()
+	s.Close()
+	require.ErrorIs(t, <-waiting, net.ErrClosed)
+	require.ErrorIs(t, s.SendDatagram(ctx, b[:1], 0), net.ErrClosed)
+	require.NoError(t, <-ended)
+}
+
+// TestDatagramFlood sends more than the queues hold.
+func TestDatagramFlood(t *testing.T) {
+	for _, policy := range []conn.DatagramPolicy{conn.DatagramWait, conn.DatagramDropOldest, conn.DatagramDropNewest} {
+		ended := make(chan error, 1)
+		p := newPair(t, echoStream(ended), func(p *pair) { p.tr.QUICConfig = &conn.Config{DatagramPolicy: policy} })
+		s, _, err := p.tr.Connect(p.connectRequest("/", "echo"))
+		require.NoError(t, err)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		for i := range 2000 {
+			require.NoError(t, s.SendDatagram(ctx, []byte{byte(i), byte(i >> 8)}, 0))
+		}
+		var b [10]byte
+		n, err := s.ReceiveDatagram(ctx, b[:])
+		require.NoError(t, err)
+		require.Equal(t, 2, n)
+		s.Close()
+		<-ended
+	}
+}
+
+func TestDatagramRing(t *testing.T) {
+	var r datagramRing
+	for i := range datagramQueue + 3 {
+		r.push([]byte{byte(i)}, time.Time{})
+	}
+	require.Equal(t, datagramQueue, r.n)
+	b, _ := r.front()
+	require.Equal(t, []byte{3}, b, "the oldest were dropped")
+	for r.n > 0 {
+		b, _ = r.front()
+		r.pop()
+	}
+	require.Equal(t, []byte{datagramQueue + 2}, b)
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		r.push([]byte{1}, time.Time{})
+		r.pop()
+	}))
+}
+
+// TestStreamOutlivesNothing checks what happens to a stream when its connection ends.
+func TestStreamOutlivesNothing(t *testing.T) {
+	p := newPair(t, echoStream(make(chan error, 1)))
+	s, resp, err := p.tr.Connect(p.connectRequest("/", "echo"))
+	require.NoError(t, err)
+	read := make(chan error)
+	go func() {
+		_, err := s.Read(make([]byte, 1))
+		read <- err
+	}()
+	ConnOf(resp.Request).Close(5, "bye")
+	_, ok := errors.AsType[*conn.ApplicationError](<-read)
+	require.True(t, ok)
+	_, err = s.ReceiveDatagram(context.Background(), nil)
+	require.Error(t, err)
+	require.Error(t, s.Close(), "what was written may be lost")
+	require.Equal(t, 0, s.MaxDatagramSize())
+}
+
+func TestURLOfConnect(t *testing.T) {
+	r := &http.Request{Method: "CONNECT", URL: &url.URL{Scheme: "https", Host: "proxy:1"}, Host: "a:80", Header: http.Header{}}
+	fields, err := appendPseudo(nil, r, r.Host)
+	require.NoError(t, err)
+	require.Equal(t, []h3.Field{{Name: ":method", Value: "CONNECT"}, {Name: ":authority", Value: "a:80"}}, fields)
+}
