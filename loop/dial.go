@@ -36,8 +36,8 @@ func Dial(ctx context.Context, address string, cfg *conn.Config) (*Conn, error) 
 }
 
 // Dial connects to address, which is host:port; the host becomes the ServerName
-// if cfg.TLS has none. It returns after the handshake. To send early data, dial with
-// [conn.Endpoint.Dial] in [Loop.Do].
+// if cfg.TLS has none. It returns after the handshake, or at once if cfg enables
+// 0-RTT and a session allows it: see [conn.Conn.EarlyData].
 //
 // Of several addresses it tries one after another, for 3 seconds each but the last.
 // The connection has no Handler: see [Loop.SetHandler].
@@ -141,6 +141,10 @@ func (l *Loop) dial(now time.Time, to conn.Target, cfg *conn.Config, connected c
 	a := &attachment{c: cc}
 	cc.UserData = a
 	a.handle = newConn(l, a, cfg.DatagramPolicy)
-	a.handle.connected = connected
+	if cc.EarlyData() {
+		close(connected)
+	} else {
+		a.handle.connected = connected
+	}
 	return a.handle, nil
 }

@@ -32,20 +32,14 @@ func TestEarlyData(t *testing.T) {
 		first.Close(0, "")
 
 		start := time.Now()
-		l := w.client.Loops()[0]
-		l.Do(w.ctx(), func(now time.Time) {
-			c, err := l.Endpoint().Dial(now, conn.Target{Remote: w.server.LocalAddr()}, cfg)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			s, err := c.OpenStream(conn.Bidi)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			fmt.Fprint(s, "early")
-		})
+		c, err := w.client.Dial(w.ctx(), serverAddr, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d != 0 {
+			t.Errorf("Dial took %v although a session allows early data", d)
+		}
+		fmt.Fprint(w.open(c, conn.Bidi), "early")
 		server, err := w.server.Accept(w.ctx())
 		if err != nil {
 			t.Fatal(err)
