@@ -5,8 +5,11 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// maxWaiting bounds the packets that wait for their keys (RFC 9001, Section 5.7).
-const maxWaiting = 16
+// maxWaiting and maxWaitingBytes bound the packets that wait for their keys (RFC 9001, Section 5.7).
+const (
+	maxWaiting      = 16
+	maxWaitingBytes = 32 << 10
+)
 
 // A waitingPacket came before the keys to open it.
 type waitingPacket struct {
@@ -159,7 +162,11 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 
 // wait keeps a packet until its keys are there. Loss would cost a probe timeout, but memory is bounded.
 func (c *Conn) wait(a *arrival, pkt []byte) {
-	if len(c.waiting) >= maxWaiting || c.state == stateConfirmed {
+	held := len(pkt)
+	for i := range c.waiting {
+		held += len(c.waiting[i].data)
+	}
+	if len(c.waiting) >= maxWaiting || held > maxWaitingBytes || c.state == stateConfirmed {
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "no keys yet")
 		return
 	}

@@ -32,6 +32,7 @@ type Conn struct {
 
 	peerSettings map[uint64]uint64
 	peer         peerLimits
+	remembered   map[uint64]uint64 // settings that early data relies on
 	maxPushID    uint64
 	goAway       uint64 // of the peer; noID before
 	sentGoAway   uint64
@@ -68,10 +69,7 @@ func NewConn(q *conn.Conn, cfg *Config) (*Conn, error) {
 	}
 	c := &Conn{
 		q: q, cfg: checked, server: q.Server(),
-		control: controlReader{server: q.Server()},
-		dec: qpack.NewDecoder(uint64(checked.QPACKTableCapacity), int(checked.QPACKBlockedStreams),
-			checked.MaxFieldSectionSize),
-		enc:        qpack.NewEncoder(uint64(checked.QPACKEncoderCapacity)),
+		control:    controlReader{server: q.Server()},
 		peer:       limits(nil),
 		goAway:     noID,
 		sentGoAway: noID,
@@ -81,15 +79,18 @@ func NewConn(q *conn.Conn, cfg *Config) (*Conn, error) {
 		c.mux = dgram.NewMux(q, maxFlowQueue)
 		c.mux.Hold(true)
 	}
-	c.prepareCritical()
+	c.prepare()
 	c.openCritical()
+	c.remember()
 	return c, nil
 }
 
-// prepareCritical sets what the critical streams start with: their types, and
-// the settings. A reserved frame follows, which the peer must ignore (RFC 9114,
-// Section 7.2.8).
-func (c *Conn) prepareCritical() {
+// prepare makes QPACK's state, and sets what the critical streams start with:
+// their types, and the settings. A reserved frame follows, which the peer must
+// ignore (RFC 9114, Section 7.2.8).
+func (c *Conn) prepare() {
+	c.dec = qpack.NewDecoder(uint64(c.cfg.QPACKTableCapacity), int(c.cfg.QPACKBlockedStreams), c.cfg.MaxFieldSectionSize)
+	c.enc = qpack.NewEncoder(uint64(c.cfg.QPACKEncoderCapacity))
 	n := c.grease()
 	control := append(c.out[outControl].buf[:0], streamControl)
 	control = c.cfg.appendSettings(control, n)
@@ -194,21 +195,6 @@ func (c *Conn) fail(err *Error) {
 		c.err = err
 		c.q.Close(uint64(err.Code), err.Reason)
 	}
-}
-
-// restart begins again after the server has rejected early data, and what was
-// remembered of its settings with it.
-func (c *Conn) restart() {
-	for i := range c.out {
-		if qs := c.out[i].qs; qs != nil {
-			qs.UserData = nil
-			qs.Release()
-		}
-	}
-	c.peer = limits(c.peerSettings)
-	c.cancelFrom(0, conn.ErrEarlyDataRejected)
-	c.prepareCritical()
-	c.openCritical()
 }
 
 // OpenRequest opens a request stream and sends its fields, :method and the like

@@ -181,6 +181,14 @@ func (c *Conn) handleSettings(p []byte) *Error {
 	if err != nil {
 		return err
 	}
+	if c.remembered != nil {
+		if err := compatible(c.remembered, m); err != nil {
+			return err
+		}
+	}
+	if !c.server {
+		c.q.SetTicketData(appendRemembered(nil, m))
+	}
 	c.peerSettings, c.peer = m, limits(m)
 	if c.out[outEncoder].qs != nil { // otherwise instructions would not get there before their use
 		c.enc.SetLimits(m[SettingQPACKTableCapacity], m[SettingQPACKBlockedStreams])

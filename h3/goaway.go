@@ -1,6 +1,7 @@
 package h3
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/lazoquic/lazo/conn"
@@ -45,24 +46,20 @@ func (c *Conn) handleGoAway(p []byte) *Error {
 	c.goAway = id
 	c.push(entry{kind: EventGoAway})
 	if !c.server {
-		c.cancelFrom(conn.StreamID(id), &Error{RequestRejected, "not processed by the server"})
+		c.cancelFrom(conn.StreamID(id))
 	}
 	return nil
 }
 
 // cancelFrom cancels the requests that the server does not process, from an ID on.
 // They may be sent again.
-func (c *Conn) cancelFrom(first conn.StreamID, err error) {
-	var ids []conn.StreamID
-	for id := range c.streams {
-		if id >= first {
-			ids = append(ids, id)
+func (c *Conn) cancelFrom(first conn.StreamID) {
+	for _, id := range slices.Sorted(maps.Keys(c.streams)) {
+		if id < first {
+			continue
 		}
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
 		s := c.streams[id]
 		s.endBoth(RequestCancelled)
-		s.report(RequestRejected, err)
+		s.report(RequestRejected, &Error{RequestRejected, "not processed by the server"})
 	}
 }

@@ -110,34 +110,42 @@ func isHTTP2Setting(id uint64) bool { return id == 0x00 || id >= 0x02 && id <= 0
 // appendSettings appends the SETTINGS frame of c, with a reserved setting that is
 // the nth, which the peer must ignore (RFC 9114, Section 7.2.4.1).
 func (cfg *Config) appendSettings(b []byte, n uint64) []byte {
-	var p []byte
-	add := func(id, v uint64) {
-		p = wire.AppendVarint(p, id)
-		p = wire.AppendVarint(p, v)
+	m := cfg.settings()
+	if _, taken := m[reserved(n)]; !taken {
+		m[reserved(n)] = n
 	}
-	if cfg.QPACKTableCapacity > 0 {
-		add(SettingQPACKTableCapacity, uint64(cfg.QPACKTableCapacity))
-	}
-	if cfg.MaxFieldSectionSize > 0 {
-		add(SettingMaxFieldSectionSize, uint64(cfg.MaxFieldSectionSize))
-	}
-	if cfg.QPACKBlockedStreams > 0 {
-		add(SettingQPACKBlockedStreams, uint64(cfg.QPACKBlockedStreams))
-	}
-	if cfg.ExtendedConnect {
-		add(SettingExtendedConnect, 1)
-	}
-	if cfg.Datagrams {
-		add(SettingDatagrams, 1)
-	}
-	for _, id := range slices.Sorted(maps.Keys(cfg.Settings)) {
-		add(id, cfg.Settings[id])
-	}
-	if _, taken := cfg.Settings[reserved(n)]; !taken {
-		add(reserved(n), n)
-	}
+	p := appendPairs(nil, m)
 	b = appendFrameHeader(b, frameSettings, uint64(len(p)))
 	return append(b, p...)
+}
+
+// settings returns the settings of c that are not their default.
+func (cfg *Config) settings() map[uint64]uint64 {
+	m := make(map[uint64]uint64, len(cfg.Settings)+6)
+	maps.Copy(m, cfg.Settings)
+	set := func(id uint64, v int64) {
+		if v > 0 {
+			m[id] = uint64(v)
+		}
+	}
+	set(SettingQPACKTableCapacity, cfg.QPACKTableCapacity)
+	set(SettingMaxFieldSectionSize, cfg.MaxFieldSectionSize)
+	set(SettingQPACKBlockedStreams, cfg.QPACKBlockedStreams)
+	if cfg.ExtendedConnect {
+		m[SettingExtendedConnect] = 1
+	}
+	if cfg.Datagrams {
+		m[SettingDatagrams] = 1
+	}
+	return m
+}
+
+// appendPairs appends settings in the order of their identifiers.
+func appendPairs(b []byte, m map[uint64]uint64) []byte {
+	for _, id := range slices.Sorted(maps.Keys(m)) {
+		b = wire.AppendVarint(wire.AppendVarint(b, id), m[id])
+	}
+	return b
 }
 
 // parseSettings parses the payload of a SETTINGS frame (RFC 9114, Section 7.2.4).

@@ -127,7 +127,9 @@ func (s *Stream) free() {
 
 // detach makes the connection forget the stream and its events.
 func (s *Stream) detach() {
-	delete(s.c.streams, s.id)
+	if s.c.streams[s.id] == s { // after a restart it may be another
+		delete(s.c.streams, s.id)
+	}
 	s.c.waiting.remove(s)
 	s.c.partial -= len(s.section)
 	s.section = s.section[:0]
@@ -244,12 +246,14 @@ func (s *Stream) reset(code ErrorCode) {
 // sent the reset.
 func (s *Stream) stopped(code ErrorCode) {
 	s.out = s.out[:0]
-	if s.sendErr == nil {
+	known := s.sendErr != nil
+	if !known {
 		s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code), Remote: true}
 	}
 	switch {
 	case s.released:
 		s.free()
+	case known:
 	case code == NoError && !s.c.server:
 		// RFC 9114, Section 4.1: the response is valid nevertheless.
 		if s.wantWrite {

@@ -4,7 +4,7 @@ import "time"
 
 // stillLimit is how much may be done in one instant. A transfer over a perfect
 // link takes no time at all, so there must be room for large ones.
-const stillLimit = 1 << 22
+const stillLimit = 1 << 21
 
 // Step delivers the next datagram, or runs the next timer, whichever is first; of
 // two things at the same time, what was sent first arrives first, and arrivals

@@ -1,0 +1,174 @@
+package conn_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+)
+
+// A scenario is a simulated run: a client opens streams to a server, both write on
+// each of them, and read to its end.
+type scenario struct {
+	seed             uint64
+	up, down         conntest.Link // from the client to the server, and back
+	streams          int
+	upload, download int64         // bytes a stream
+	timeout          time.Duration // idle and handshake; zero is the default of package conn
+	limit            time.Duration // of simulated time; default an hour
+
+	segments  int                     // see conntest.Node.MaxSegments
+	coalesce  bool                    // see conntest.Node.Coalesce
+	configure func(*conn.Config)      // changes both configurations
+	step      func(*world)            // runs before each step of the network
+	event     func(*peer, conn.Event) // runs before the peer handles the event
+
+	// rude says how peers treat a stream; nil is politely.
+	rude func(p *peer, id conn.StreamID) manners
+}
+
+// An outcome is what became of a scenario.
+type outcome struct {
+	timeout        error         // of either side, before the work was done
+	elapsed        time.Duration // from the end of the client's handshake to the last byte read
+	hash           [32]byte      // of the transcript
+	client, server conn.Stats
+}
+
+// A world is a scenario while it runs.
+type world struct {
+	scenario
+	t              *testing.T
+	net            *conntest.Network
+	client, server *peer
+}
+
+// start sets the scenario up, and dials.
+func (sc scenario) start(t *testing.T) *world {
+	t.Helper()
+	rnd := conntest.Seed(t, sc.seed)
+	w := &world{scenario: sc, t: t, net: conntest.New(t, sc.seed)}
+	toServer, toClient := conntest.ClientConfig(), conntest.ServerConfig()
+	for _, cfg := range []*conn.Config{toServer, toClient} {
+		cfg.MaxIdleTimeout, cfg.HandshakeTimeout = sc.timeout, sc.timeout
+		if sc.configure != nil {
+			sc.configure(cfg)
+		}
+	}
+	w.server = &peer{w: w, name: "server", sends: sc.download, expects: sc.upload}
+	w.client = &peer{w: w, name: "client", sends: sc.upload, expects: sc.download, toOpen: sc.streams}
+	w.server.join("10.0.0.1:443", &conn.EndpointConfig{Server: toClient, Rand: rnd})
+	w.client.join("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	w.net.Connect(w.client.node, w.server.node, sc.up, sc.down)
+	c, err := w.client.node.Dial(w.net.Now(), conn.Target{Remote: w.server.node.Addr}, toServer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.client.conn = c
+	return w
+}
+
+// run runs the scenario until its work is done or the client's connection ends,
+// and then closes what is left. No byte may be wrong, and nothing left over.
+func (sc scenario) run(t *testing.T) outcome {
+	t.Helper()
+	w := sc.start(t)
+	w.work()
+	var out outcome
+	if w.done() {
+		out.elapsed = max(w.client.lastRead, w.server.lastRead) - w.client.connected
+	} else if out.timeout = w.client.err; !isTimeout(out.timeout) {
+		out.timeout = w.server.err
+	}
+	out.client = w.client.conn.Stats()
+	if w.server.conn != nil {
+		out.server = w.server.conn.Stats()
+	}
+	w.finish()
+	out.hash = w.net.Transcript()
+	return out
+}
+
+func (w *world) done() bool {
+	return w.client.finished == w.streams && w.server.finished == w.streams
+}
+
+// work runs the network until the work is done or cannot be done any more.
+func (w *world) work() {
+	w.t.Helper()
+	limit := w.limit
+	if limit == 0 {
+		limit = time.Hour
+	}
+	w.net.RunUntil(limit, func() bool {
+		if w.step != nil {
+			w.step(w)
+		}
+		return w.done() || w.client.closed || w.server.closed
+	})
+}
+
+// finish closes the client's connection, and checks that both sides come to rest
+// and forget everything.
+func (w *world) finish() {
+	w.t.Helper()
+	if !w.client.closed {
+		w.client.conn.Close(closeCode, "done")
+	}
+	for steps := 0; w.net.Step(); steps++ {
+		if steps == 1e6 {
+			w.t.Fatal("the network does not come to rest after Close")
+		}
+	}
+	w.checkEnd(w.client, w.server)
+	if w.server.conn != nil {
+		w.checkEnd(w.server, w.client)
+	}
+	for _, p := range []*peer{w.client, w.server} {
+		if st := p.node.Stats(); st.Conns != 0 || st.Handshakes != 0 || st.Buffered != 0 {
+			p.errorf("%d connections, %d handshakes and %d bytes are left over", st.Conns, st.Handshakes, st.Buffered)
+		}
+	}
+}
+
+// closeCode is what scenarios close their connections with.
+const closeCode = 42
+
+// checkEnd checks that p's connection ended with the code of the client, with a
+// timeout, or because that of the other peer did.
+func (w *world) checkEnd(p, other *peer) {
+	w.t.Helper()
+	var app *conn.ApplicationError
+	var transport *conn.TransportError
+	switch {
+	case isTimeout(p.err):
+	case errors.As(p.err, &app) && app.Code == closeCode && app.Remote == (p == w.server):
+	case errors.As(p.err, &transport) && transport.Remote && isTimeout(other.err):
+	default:
+		p.errorf("the connection ends with %v", p.err)
+	}
+}
+
+// isTimeout reports whether err is one of those that a bad network may cause.
+func isTimeout(err error) bool {
+	return errors.Is(err, conn.ErrIdleTimeout) || errors.Is(err, conn.ErrHandshakeTimeout)
+}
+
+// both returns the scenario with the same link both ways.
+func (sc scenario) both(l conntest.Link) scenario {
+	sc.up, sc.down = l, l
+	return sc
+}
+
+// runTwice runs the scenario twice and checks that both runs are the same.
+func (sc scenario) runTwice(t *testing.T) outcome {
+	t.Helper()
+	first, second := sc.run(t), sc.run(t)
+	if first.hash != second.hash || first.elapsed != second.elapsed {
+		t.Errorf("the same seed made different runs: %x in %v, %x in %v",
+			first.hash[:4], first.elapsed, second.hash[:4], second.elapsed)
+	}
+	return first
+}

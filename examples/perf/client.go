@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// A session is a connection of the client, on one of the two tiers. It returns from
+// exchange and flood when all is done.
+type session interface {
+	// exchange does a number of exchanges, some at a time. Each sends up bytes behind
+	// its header and has down bytes answered.
+	exchange(ops, width int, down, up int64) error
+
+	// flood sends datagrams for a while, and returns how many.
+	flood(d time.Duration) (sent int64, err error)
+
+	latency() *histogram // of exchanges
+	stats() conn.Stats
+	alive() bool
+	close()
+}
+
+// A client runs one mode.
+type client struct {
+	o      *options
+	remote netip.AddrPort
+	cfg    *conn.Config
+	group  *loop.Group // nil with a socket for each connection
+	meter  meter
+	r      report
+}
+
+func runClient(o *options) error {
+	o.datagrams = o.mode == "datagram"
+	c := &client{o: o, r: newReport("client")}
+	c.r["mode"], c.r["api"] = o.mode, o.api
+	var err error
+	if c.remote, err = netip.ParseAddrPort(o.connect); err != nil {
+		return err
+	}
+	if c.cfg, err = o.clientConfig(); err != nil {
+		return err
+	}
+	if !o.socketPerConn {
+		if c.group, err = c.listen(); err != nil {
+			return err
+		}
+		defer c.group.Close()
+	}
+	stop, err := o.profile()
+	if err != nil {
+		return err
+	}
+	if err = c.run(); err != nil {
+		return err
+	}
+	stop()
+	return c.r.print()
+}
+
+// listen opens sockets to dial from.
+func (c *client) listen() (*loop.Group, error) {
+	local := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	if c.remote.Addr().Is6() {
+		local = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+	}
+	return loop.Listen("udp", local.String(), c.o.loops, new(loop.Config))
+}
+
+func (c *client) run() error {
+	switch c.o.mode {
+	case "download", "upload", "rr":
+		return c.streams()
+	case "handshake":
+		return c.handshakes()
+	case "datagram":
+		return c.datagrams()
+	case "idle":
+		return c.idle()
+	}
+	return fmt.Errorf("-mode %q is not known", c.o.mode)
+}
+
+// dial makes a connection and proves that it works.
+func (c *client) dial() (session, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	g := c.group
+	if g == nil {
+		var err error
+		if g, err = c.listen(); err != nil {
+			return nil, err
+		}
+	}
+	var s session
+	var err error
+	if c.o.api == "handler" {
+		s, err = dialHandler(ctx, g, c.remote, c.cfg)
+	} else {
+		s, err = dialStream(ctx, g, c.remote, c.cfg)
+	}
+	if err == nil {
+		err = s.exchange(1, 1, 1, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("dial %v: %w", c.remote, err)
+	}
+	if c.group == nil {
+		s = &ownSocket{session: s, g: g}
+	}
+	return s, nil
+}
+
+// An ownSocket is a session that has a socket for itself.
+type ownSocket struct {
+	session
+	g *loop.Group
+}
+
+func (s *ownSocket) close() {
+	s.session.close()
+	s.g.Close()
+}
+
+// finish adds what happened between c.meter.start and now to the report.
+func (c *client) finish(bytes, ops int64) {
+	wall := c.meter.stop(c.r)
+	c.r["bytes"], c.r["ops"] = bytes, ops
+	c.r["gbit_s"], c.r["ops_s"] = float64(bytes)*8e-9/wall, float64(ops)/wall
+}
+
+func (c *client) streams() error {
+	s, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	time.Sleep(c.o.warm)
+	ops, bytes := int64(c.o.ops), int64(c.o.bytes)
+	down, up := bytes, int64(0)
+	switch c.o.mode {
+	case "upload":
+		down, up = 0, bytes
+	case "rr":
+		down, bytes = 1, 1
+	}
+	before := s.stats()
+	c.meter.start()
+	if err := s.exchange(int(ops), c.o.concurrency, down, up); err != nil {
+		return err
+	}
+	c.finish(bytes*ops, ops)
+	c.r.addConn(before, s.stats())
+	if c.o.mode == "rr" {
+		s.latency().addTo(c.r)
+	}
+	return nil
+}
+
+// parallel calls f n times, options.concurrency at a time, until one fails.
+func (c *client) parallel(n int64, f func() error) error {
+	var left atomic.Int64
+	left.Store(n)
+	errs := make(chan error, c.o.concurrency)
+	for range c.o.concurrency {
+		go func() {
+			var err error
+			for err == nil && left.Add(-1) >= 0 {
+				err = f()
+			}
+			left.Store(0) // if this one failed, the others end as well
+			errs <- err
+		}()
+	}
+	var first error
+	for range c.o.concurrency {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (c *client) handshakes() error {
+	ops := int64(c.o.ops)
+	c.meter.start()
+	err := c.parallel(ops, func() error {
+		s, err := c.dial()
+		if err == nil {
+			s.close()
+		}
+		return err
+	})
+	c.finish(ops, ops)
+	return err
+}
+
+func (c *client) datagrams() error {
+	s, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	before := s.stats()
+	c.meter.start()
+	sent, err := s.flood(time.Duration(c.o.secs * float64(time.Second)))
+	if err != nil {
+		return err
+	}
+	c.finish(sent*datagramLen, sent)
+	time.Sleep(200 * time.Millisecond) // what was sent last is on its way
+	c.r.addConn(before, s.stats())
+	return nil
+}
+
+// idle measures what connections that rest cost the server in memory.
+func (c *client) idle() error {
+	if c.o.concurrency == 1 {
+		c.o.concurrency = 16
+	}
+	first, err := c.dial()
+	if err != nil {
+		return err
+	}
+	defer first.close()
+	before, beforeGC := c.memory(300 * time.Millisecond)
+	var mu sync.Mutex
+	var all []session
+	n := int64(c.o.conns)
+	c.meter.start()
+	err = c.parallel(n, func() error {
+		s, err := c.dial()
+		if err == nil {
+			mu.Lock()
+			all = append(all, s)
+			mu.Unlock()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c.finish(n, n)
+	after, afterGC := c.memory(1500 * time.Millisecond)
+	alive := 0
+	for _, s := range all {
+		if s.alive() {
+			alive++
+		}
+	}
+	c.r["conns"], c.r["alive"] = n, alive
+	c.r["rss_before_kb"], c.r["rss_after_kb"] = before, after
+	c.r["rss_before_gc_kb"], c.r["rss_after_gc_kb"] = beforeGC, afterGC
+	c.r["bytes_per_conn"] = float64(after-before) * 1024 / float64(n)
+	c.r["bytes_per_conn_gc"] = float64(afterGC-beforeGC) * 1024 / float64(n)
+	return nil
+}
+
+// memory returns the resident memory of the server in KiB, and that after it collected
+// garbage, if it is to.
+func (c *client) memory(settle time.Duration) (before, after int64) {
+	time.Sleep(settle)
+	pid := strconv.Itoa(c.o.serverPID)
+	before = rss(pid)
+	if c.o.gcSignal && signalGC(c.o.serverPID) == nil {
+		time.Sleep(700 * time.Millisecond)
+	}
+	return before, rss(pid)
+}

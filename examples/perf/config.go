@@ -1,0 +1,81 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+const (
+	alpn        = "perf"
+	idleTimeout = 60 * time.Second
+	datagramLen = 1200
+)
+
+// quicConfig is what both sides have in common.
+func (o *options) quicConfig(t *tls.Config) (*conn.Config, error) {
+	c := &conn.Config{
+		TLS:                   t,
+		MaxIdleTimeout:        idleTimeout,
+		InitialMaxStreamsBidi: int64(o.maxStreams),
+		InitialMaxStreamData:  int64(o.streamWindow),
+		MaxStreamData:         int64(o.streamWindow),
+		InitialMaxData:        int64(o.connWindow),
+		MaxData:               int64(o.connWindow),
+	}
+	if o.datagrams {
+		c.MaxDatagramFrameSize = 65535
+		c.DatagramReceiveQueue = 1024 // several batches of GRO
+		c.DatagramSendQueue = 256
+	}
+	switch o.cc {
+	case "cubic":
+	case "newreno":
+		c.Congestion = conn.NewReno
+	case "bbr":
+		c.Congestion = conn.NewBBR
+	default:
+		return nil, fmt.Errorf("-cc %q is not cubic, newreno or bbr", o.cc)
+	}
+	if o.kx == "x25519" {
+		t.CurvePreferences = []tls.CurveID{tls.X25519}
+	}
+	return c, nil
+}
+
+func (o *options) serverConfig() (*conn.Config, error) {
+	cert, err := o.certificate()
+	if err != nil {
+		return nil, err
+	}
+	return o.quicConfig(&tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{alpn}})
+}
+
+func (o *options) clientConfig() (*conn.Config, error) {
+	return o.quicConfig(&tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{alpn}})
+}
+
+// certificate returns that of the flags, or a self-signed one for localhost.
+func (o *options) certificate() (tls.Certificate, error) {
+	if o.cert != "" {
+		return tls.LoadX509KeyPair(o.cert, o.key)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	t := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(240 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+}

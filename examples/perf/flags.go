@@ -1,0 +1,103 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime/pprof"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// options are the flags of server and client.
+type options struct {
+	listen, connect, mode, api, kx, cc string
+	bytes, ops, conns, maxStreams      byteSize
+	streamWindow, connWindow           byteSize
+	concurrency, loops, serverPID      int
+	secs                               float64
+	gcSignal, datagrams, socketPerConn bool
+	cpuProfile, memProfile, cert, key  string
+	warm                               time.Duration
+	exitAfterConns                     byteSize
+}
+
+// A byteSize is a number with an optional suffix K, M or G.
+type byteSize int64
+
+// String returns the number.
+func (v *byteSize) String() string { return strconv.FormatInt(int64(*v), 10) }
+
+// Set parses the number.
+func (v *byteSize) Set(s string) error {
+	shift := 0
+	if len(s) > 0 {
+		if i := strings.IndexByte("KMG", s[len(s)-1]&^0x20); i >= 0 {
+			shift, s = 10*(i+1), s[:len(s)-1]
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > 1<<53 {
+		return fmt.Errorf("%q is not a size like 65536, 64K, 2M or 1G", s)
+	}
+	*v = byteSize(n << shift)
+	return nil
+}
+
+func parseFlags(role string, args []string) *options {
+	o := &options{bytes: 1 << 30, ops: 1, conns: 2000, maxStreams: 128}
+	f := flag.NewFlagSet("perf "+role, flag.ExitOnError)
+	f.StringVar(&o.listen, "listen", "127.0.0.1:4433", "server: UDP address")
+	f.StringVar(&o.connect, "connect", "127.0.0.1:4433", "client: UDP address of the server")
+	f.StringVar(&o.mode, "mode", "download", "client: download, upload, rr, handshake, datagram or idle")
+	f.StringVar(&o.api, "api", "handler", "handler (inside the loop) or stream (blocking)")
+	f.StringVar(&o.kx, "kx", "x25519", "key exchange: x25519, or default (X25519MLKEM768)")
+	f.StringVar(&o.cc, "cc", "cubic", "congestion control: cubic, newreno or bbr")
+	f.Var(&o.bytes, "bytes", "bytes a stream (K, M, G)")
+	f.Var(&o.ops, "ops", "streams or handshakes in all")
+	f.Var(&o.conns, "conns", "idle connections")
+	f.Var(&o.maxStreams, "max-streams", "streams at a time")
+	f.Var(&o.streamWindow, "stream-window", "fixed window of a stream in bytes; 0 lets it grow")
+	f.Var(&o.connWindow, "conn-window", "fixed window of the connection in bytes; 0 lets it grow")
+	f.IntVar(&o.concurrency, "concurrency", 1, "streams or connections at a time")
+	f.IntVar(&o.loops, "loops", 1, "loops, each with a socket")
+	f.IntVar(&o.serverPID, "server-pid", 0, "idle: process whose memory to read")
+	f.Float64Var(&o.secs, "secs", 3, "datagram: seconds")
+	f.BoolVar(&o.gcSignal, "gc-signal", false, "idle: send SIGUSR1 to the server, which makes it collect garbage")
+	f.BoolVar(&o.datagrams, "datagrams", true, "server: take datagrams")
+	f.BoolVar(&o.socketPerConn, "socket-per-conn", false, "client: a socket for each connection")
+	f.StringVar(&o.cpuProfile, "cpuprofile", "", "write a CPU profile to this file")
+	f.StringVar(&o.memProfile, "memprofile", "", "write an allocation profile to this file")
+	f.StringVar(&o.cert, "cert", "", "server: PEM file of the certificate; default self-signed")
+	f.StringVar(&o.key, "key", "", "server: PEM file of its key")
+	f.DurationVar(&o.warm, "warm", 0, "client: pause between the first stream and the timed part")
+	f.Var(&o.exitAfterConns, "exit-after-conns", "server: end when so many connections have closed")
+	f.Parse(args)
+	return o
+}
+
+// profile starts the CPU profile; the function that it returns ends the profiles.
+func (o *options) profile() (stop func(), err error) {
+	var w *os.File
+	if o.cpuProfile != "" {
+		if w, err = os.Create(o.cpuProfile); err != nil {
+			return nil, err
+		}
+		if err := pprof.StartCPUProfile(w); err != nil {
+			return nil, err
+		}
+	}
+	return func() {
+		if w != nil {
+			pprof.StopCPUProfile()
+			w.Close()
+		}
+		if o.memProfile != "" {
+			if m, err := os.Create(o.memProfile); err == nil {
+				pprof.Lookup("allocs").WriteTo(m, 0)
+				m.Close()
+			}
+		}
+	}, nil
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// A server counts what its connections do.
+type server struct {
+	o     *options
+	start time.Time
+	done  chan struct{} // after options.exitAfterConns
+
+	conns, closed, streams, sent, received      atomic.Int64
+	datagrams, datagramBytes, first, last       atomic.Int64
+	pktsSent, pktsReceived, pktsLost, wireBytes atomic.Uint64
+}
+
+func runServer(o *options) error {
+	cfg, err := o.serverConfig()
+	if err != nil {
+		return err
+	}
+	stop, err := o.profile()
+	if err != nil {
+		return err
+	}
+	s := &server{o: o, start: time.Now(), done: make(chan struct{})}
+	lc := &loop.Config{Endpoint: conn.EndpointConfig{Server: cfg}}
+	if o.api == "handler" {
+		lc.NewHandler = s.newHandler
+	}
+	g, err := loop.Listen("udp", o.listen, o.loops, lc)
+	if err != nil {
+		return err
+	}
+	var m meter
+	m.start()
+	if o.api != "handler" {
+		go s.acceptConns(g)
+	}
+	fmt.Fprintf(os.Stderr, "ready %s pid %d gomaxprocs %d\n", o.listen, os.Getpid(), runtime.GOMAXPROCS(0))
+	gcs := s.wait()
+	stop()
+	r := newReport("server")
+	m.stop(r)
+	user, sys := cpuTime()
+	r["cpu_user"], r["cpu_sys"], r["cpu"] = user, sys, user+sys
+	s.addTo(r, g.Stats())
+	if gcs != nil {
+		r["gc"] = gcs
+	}
+	g.Close()
+	return r.print()
+}
+
+// wait waits for the end, and collects garbage when it is asked to.
+func (s *server) wait() (gcs []report) {
+	sig := make(chan os.Signal, 4)
+	signal.Notify(sig, os.Interrupt, syscall.SIGTERM, gcSignal)
+	for {
+		select {
+		case <-s.done:
+			return gcs
+		case x := <-sig:
+			if x != gcSignal {
+				return gcs
+			}
+			gcs = append(gcs, s.collect())
+		}
+	}
+}
+
+// collect gives memory back to the system, and reports what remains.
+func (s *server) collect() report {
+	var before, after runtime.MemStats
+	r := report{"rss_before_gc_kb": rss("self"), "conns": s.conns.Load()}
+	runtime.ReadMemStats(&before)
+	runtime.GC()
+	debug.FreeOSMemory()
+	runtime.ReadMemStats(&after)
+	r["rss_kb"], r["goroutines"] = rss("self"), runtime.NumGoroutine()
+	r["heap_alloc_before_gc"], r["heap_inuse_before_gc"] = before.HeapAlloc, before.HeapInuse
+	r["heap_alloc"], r["heap_inuse"], r["heap_objects"] = after.HeapAlloc, after.HeapInuse, after.HeapObjects
+	r["stack_inuse"], r["sys"] = after.StackInuse, after.Sys
+	return r
+}
+
+func (s *server) addTo(r report, st loop.Stats) {
+	r["conns"], r["streams"] = s.conns.Load(), s.streams.Load()
+	r["bytes_sent"], r["bytes_recv"] = s.sent.Load(), s.received.Load()
+	r["dgrams"], r["dgram_bytes"] = s.datagrams.Load(), s.datagramBytes.Load()
+	r["dgram_secs"] = float64(s.last.Load()-s.first.Load()) / 1e9
+	r["pkts_sent"], r["pkts_recv"], r["pkts_lost"] = st.PacketsSent, st.PacketsReceived, st.PacketsLost
+	r["wire_bytes_sent"], r["rss_kb"] = st.BytesSent, rss(strconv.Itoa(os.Getpid()))
+	r["turns"], r["wakes"], r["slow_turns"], r["handed_over"] = st.Turns, st.Wakes, st.SlowTurns, st.HandedOver
+	r["rxq_overflows"], r["gso_fallbacks"] = st.Socket.QueueOverflows, st.Socket.GSOFallbacks
+	if st.PacketsSent > 0 {
+		r["avg_pkt"] = float64(st.BytesSent) / float64(st.PacketsSent)
+	}
+}
+
+// connClosed counts a connection that has ended.
+func (s *server) connClosed() {
+	if n := s.closed.Add(1); s.o.exitAfterConns > 0 && n == int64(s.o.exitAfterConns) {
+		close(s.done)
+	}
+}
+
+// datagram counts a received datagram of n bytes.
+func (s *server) datagram(n int) {
+	t := int64(time.Since(s.start))
+	if s.datagrams.Add(1) == 1 {
+		s.first.Store(t)
+	}
+	s.datagramBytes.Add(int64(n))
+	s.last.Store(t)
+}
+
+// acceptConns serves connections on the blocking tier.
+func (s *server) acceptConns(g *loop.Group) {
+	for {
+		c, err := g.Accept(context.Background())
+		if err != nil {
+			return
+		}
+		s.conns.Add(1)
+		go s.serveConn(c)
+	}
+}

@@ -1,0 +1,100 @@
+package h3
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// Early data (0-RTT) relies on the settings of the connection before (RFC 9114,
+// Section 7.2.4.2): a client remembers them with the session, and a server puts
+// them into its tickets, so that it can refuse early data that they would mislead.
+
+// TicketData returns what a server with cfg has for [conn.Config.TicketData]. A nil
+// cfg is the zero one.
+func (cfg *Config) TicketData() []byte {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return nil // as NewConn says
+	}
+	return appendPairs(nil, c.settings())
+}
+
+// AcceptEarlyData reports whether the settings of cfg still are what ticketData
+// promised. It serves as [conn.Config.AcceptEarlyData].
+func (cfg *Config) AcceptEarlyData(ticketData []byte) bool {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return false
+	}
+	was, herr := parseSettings(ticketData)
+	if herr != nil {
+		return false
+	}
+	now := c.settings()
+	for id, v := range was {
+		if !isOwnSetting(id) && now[id] != v {
+			return false // of an extension, whose rules are not known here
+		}
+	}
+	return compatible(was, now) == nil
+}
+
+// remember makes a client whose early data may be accepted rely on what it
+// remembers of the settings.
+func (c *Conn) remember() {
+	early := c.out[outControl].qs != nil && !c.q.HandshakeComplete()
+	if c.server || !early {
+		return
+	}
+	if m, err := parseSettings(c.q.TicketData()); err == nil {
+		c.remembered, c.peer = m, limits(m)
+	}
+}
+
+// appendRemembered appends the settings that are worth remembering: reserved ones
+// are not (RFC 9114, Section 7.2.4.1).
+func appendRemembered(b []byte, m map[uint64]uint64) []byte {
+	m = maps.Clone(m)
+	maps.DeleteFunc(m, func(id, _ uint64) bool { return id >= 0x21 && (id-0x21)%0x1f == 0 })
+	return appendPairs(b, m)
+}
+
+// compatible reports whether a server that promised some settings may have others
+// now: it must not take anything back that early data may have used (RFC 9114,
+// Section 7.2.4.2; RFC 9204, Section 3.2.3; RFC 9220, Section 3; RFC 9297, Section 2.1.1).
+func compatible(was, now map[uint64]uint64) *Error {
+	before, after := limits(was), limits(now)
+	capacity := was[SettingQPACKTableCapacity]
+	switch {
+	case capacity != 0 && now[SettingQPACKTableCapacity] != capacity:
+		return &Error{QPACKDecoderStreamError, "the table that early data relied on has changed"}
+	case after.maxFieldSectionSize < before.maxFieldSectionSize,
+		before.extendedConnect && !after.extendedConnect,
+		before.datagrams && !after.datagrams,
+		now[SettingQPACKBlockedStreams] < was[SettingQPACKBlockedStreams]:
+		return &Error{SettingsError, fmt.Sprintf("settings that early data relied on have changed: %v, then %v", was, now)}
+	}
+	return nil
+}
+
+// restart begins again after the server has rejected early data. The streams are
+// no more, and others get their IDs; the requests are to be made again.
+func (c *Conn) restart() {
+	for _, id := range slices.Sorted(maps.Keys(c.streams)) {
+		s := c.streams[id]
+		s.recvErr, s.sendErr = conn.ErrEarlyDataRejected, conn.ErrEarlyDataRejected
+		s.out = s.out[:0]
+		if s.flow != nil {
+			s.flow.Close()
+			s.flow = nil
+		}
+		s.report(RequestRejected, conn.ErrEarlyDataRejected)
+	}
+	clear(c.streams)
+	c.remembered, c.peer = nil, limits(nil)
+	c.prepare()
+	c.openCritical()
+}
