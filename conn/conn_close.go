@@ -125,7 +125,7 @@ func (c *Conn) closePacket(err error) []byte {
 	var ws [numSpaces]packetWriter
 	n, pad := 0, false
 	for id, sp := range c.spaces {
-		if !sp.ready() || id == int(spaceApp) && c.state == stateHandshake && !c.server {
+		if !sp.ready() || id == int(spaceApp) && c.state == stateHandshake && !c.server || limit-len(b) < minCoalesced {
 			continue
 		}
 		w := &ws[n]

@@ -10,10 +10,13 @@ import (
 // retryTagLen is the length of the integrity tag of a Retry packet.
 const retryTagLen = 16
 
+// maxPeerToken is the length of the longest token that leaves room for something else in an Initial packet.
+const maxPeerToken = 1000
+
 // receiveRetry handles a Retry packet (RFC 9000, Section 17.2.5.2).
 func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 	// Only the first one counts, and only before any other packet.
-	if c.server || c.retried || c.remote.chosen || len(h.Token) == 0 || h.PNOff+retryTagLen != len(b) {
+	if c.server || c.retried || c.remote.chosen || len(h.Token) == 0 || len(h.Token) > maxPeerToken || h.PNOff+retryTagLen != len(b) {
 		c.dropped(&c.e.stats.DroppedMalformed, b, "unexpected Retry")
 		return
 	}

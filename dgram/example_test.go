@@ -1,10 +1,60 @@
 package dgram_test
 
 import (
+	"crypto/rand"
 	"fmt"
+	"testing"
+	"time"
 
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/dgram"
 )
+
+// Two programs exchange datagrams of several flows on one connection, without HTTP.
+func Example() {
+	net := conntest.New(new(testing.T), 1)
+	config := func(cfg *conn.Config) *conn.Config {
+		cfg.MaxDatagramFrameSize = 1200
+		return cfg
+	}
+
+	server := net.Add("10.0.0.1:443", &conn.EndpointConfig{Rand: rand.Reader, Server: config(conntest.ServerConfig())})
+	var mux *dgram.Mux
+	server.OnEvent = func(now time.Time, ev conn.Event) {
+		if ev.Kind == conn.EventAccepted {
+			mux = dgram.NewMux(ev.Conn, 16)
+			mux.Flow(0)
+			mux.Flow(4)
+		}
+		for _, f := range mux.HandleEvent(now, ev) {
+			for b, ok := f.Receive(); ok; b, ok = f.Receive() {
+				fmt.Printf("flow %d: %s\n", f.ID(), b)
+				f.Send([]byte("pong"), conn.DatagramOptions{})
+			}
+		}
+	}
+
+	client := net.Add("10.0.0.2:1000", &conn.EndpointConfig{Rand: rand.Reader})
+	c, _ := client.Dial(net.Now(), conn.Target{Remote: server.Addr, ServerName: "lazo.test"}, config(conntest.ClientConfig()))
+	m := dgram.NewMux(c, 16)
+	answers := 0
+	client.OnEvent = func(now time.Time, ev conn.Event) {
+		if ev.Kind == conn.EventConnected {
+			m.Flow(0).Send([]byte("position"), conn.DatagramOptions{MaxAge: 50 * time.Millisecond})
+			m.Flow(4).Send([]byte("voice"), conn.DatagramOptions{})
+		}
+		for _, f := range m.HandleEvent(now, ev) {
+			for _, ok := f.Receive(); ok; _, ok = f.Receive() {
+				answers++
+			}
+		}
+	}
+	net.RunUntil(time.Second, func() bool { return answers == 2 })
+	// Output:
+	// flow 0: position
+	// flow 4: voice
+}
 
 // A stream carries capsules one after another. What is not known is skipped,
 // whatever its length.

@@ -11,8 +11,10 @@ import (
 // reset, and connections closed with.
 type ErrorCode uint64
 
+// Error codes: of HTTP Datagrams (RFC 9297, Section 5.2), HTTP/3 (RFC 9114, Section
+// 8.1) and QPACK (RFC 9204, Section 6).
 const (
-	DatagramError        ErrorCode = 0x33 // RFC 9297, Section 5.2
+	DatagramError        ErrorCode = 0x33
 	NoError              ErrorCode = 0x100
 	GeneralProtocolError ErrorCode = 0x101
 	InternalError        ErrorCode = 0x102
@@ -31,7 +33,6 @@ const (
 	ConnectError         ErrorCode = 0x10f
 	VersionFallback      ErrorCode = 0x110
 
-	// RFC 9204, Section 6.
 	QPACKDecompressionFailed ErrorCode = qpack.DecompressionFailed
 	QPACKEncoderStreamError  ErrorCode = qpack.EncoderStreamError
 	QPACKDecoderStreamError  ErrorCode = qpack.DecoderStreamError
@@ -95,6 +96,7 @@ type Error struct {
 	Reason string
 }
 
+// Error returns the reason and the code.
 func (e *Error) Error() string { return fmt.Sprintf("h3: %s (%v)", e.Reason, e.Code) }
 
 var (

@@ -518,3 +518,47 @@ func TestAcked(t *testing.T) {
 	require.Same(t, srv.accepted(), srv.want(EventAcked).Stream)
 	cli.want(EventAcked)
 }
+
+// TestStoppedAfterRelease: a client stops a response that is queued and released.
+func TestStoppedAfterRelease(t *testing.T) {
+	srv, cli := connectWith(t, &Config{}, nil, func(server, _ *conn.Config) { server.UnsentBytes = 100 })
+	s := cli.request(headers(get...), true)
+	r := srv.accepted()
+	r.SetPriority(conn.Priority{Urgency: -1})
+	for range 40 { // more than flow control and the stream take
+		require.NoError(t, r.SendFields([]Field{{Name: ":status", Value: "103"}, {Name: "link", Value: strings.Repeat("z", 900)}}, false))
+	}
+	require.NoError(t, r.SendFields([]Field{{Name: ":status", Value: "200"}}, true))
+	r.Release()
+	require.Zero(t, srv.h.Stats().Open)
+	require.Empty(t, srv.h.free, "it is not over yet")
+	s.StopSending(uint64(RequestCancelled))
+	cli.net.RunFor(rtt)
+	require.Equal(t, []*Stream{r}, srv.h.free)
+	cli.run()
+	srv.refuse(EventCanceled)
+	require.NoError(t, cli.closed)
+}
+
+// TestStoppedAfterCancel: what the peer says of a direction that has ended is no event.
+func TestStoppedAfterCancel(t *testing.T) {
+	srv, cli := connect(t, &Config{}, nil)
+	s := cli.request(headers(post...), false)
+	srv.accepted().Cancel(InternalError)
+	cli.run()
+	require.Equal(t, InternalError, s.reset)
+	require.Equal(t, InternalError, s.stopped)
+	s.StopSending(uint64(RequestCancelled))
+	s.Reset(uint64(RequestCancelled))
+	cli.run()
+	srv.refuse(EventCanceled)
+	require.Same(t, srv.q, srv.h.QUIC())
+}
+
+func TestOpenUniLimit(t *testing.T) {
+	_, cli := connectWith(t, &Config{}, &Config{}, func(server, _ *conn.Config) { server.InitialMaxStreamsUni = 4 })
+	_, err := cli.h.OpenUni(0x54)
+	require.NoError(t, err)
+	_, err = cli.h.OpenUni(0x54)
+	require.ErrorIs(t, err, conn.ErrStreamLimit)
+}

@@ -17,6 +17,7 @@ trap cleanup EXIT
 dir=$(mktemp -d "$CI_WORK/user.XXXXXX")
 cp -r "$here"/*/ "$dir"
 cd "$dir"
+python3 "$here/snippets.py" "$dir" "$repo/README.md" "$repo"/docs/*.md
 go mod init example.com/user 2>/dev/null
 go mod edit -require=github.com/lazoquic/lazo@v0.0.0 -replace=github.com/lazoquic/lazo="$repo"
 go mod tidy 2>"$dir/tidy.log" || { cat "$dir/tidy.log" >&2 && exit 1; }

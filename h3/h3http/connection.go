@@ -113,7 +113,9 @@ func (c *connection) release(x *exchange) {
 	x.stream.UserData = nil
 	x.stream.Release()
 	x.stream = nil
-	delete(c.active, x.id)
+	if c.active[x.id] == x { // IDs come again after early data was rejected
+		delete(c.active, x.id)
+	}
 }
 
 // handleEvent passes ev on to HTTP/3, and then what that makes of it to the owner.

@@ -41,7 +41,5 @@ func streamError(err error) error {
 	return err
 }
 
-var (
-	errGoAway            = errors.New("h3http: server is going away")
-	errNoExtendedConnect = errors.New("h3http: server does not support extended CONNECT")
-)
+// errGoAway is why requests that have no stream fail when a server goes away.
+var errGoAway = errors.New("h3http: server is going away")

@@ -64,7 +64,11 @@ func (s *Server) quicConfig(tc *tls.Config) *conn.Config {
 	if tc != nil {
 		cfg.TLS = serverTLS(tc)
 	}
-	if s.h3Config().Datagrams && cfg.MaxDatagramFrameSize == 0 {
+	h := s.h3Config()
+	if cfg.TicketData == nil && cfg.AcceptEarlyData == nil {
+		cfg.TicketData, cfg.AcceptEarlyData = h.TicketData(), h.AcceptEarlyData
+	}
+	if h.Datagrams && cfg.MaxDatagramFrameSize == 0 {
 		cfg.MaxDatagramFrameSize = maxDatagramFrame
 	}
 	return &cfg

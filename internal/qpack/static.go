@@ -1,5 +1,7 @@
 package qpack
 
+import "strings"
+
 // A staticEntry is an entry of the static table. Entries with the same name form
 // a chain through next, which is 0 at its end: no chain leads back to entry 0.
 type staticEntry struct {
@@ -114,11 +116,13 @@ var staticTable = [...]staticEntry{
 // name, or -1. It is a switch, which the compiler turns into a search by length
 // and content: no map to build, no hash to compute.
 func staticName(name string) int {
+	switch {
+	case strings.HasPrefix(name, ":"):
+		return staticPseudo(name)
+	case strings.HasPrefix(name, "access-control-"):
+		return staticAccessControl(name)
+	}
 	switch name {
-	case ":authority":
-		return 0
-	case ":path":
-		return 1
 	case "age":
 		return 2
 	case "content-disposition":
@@ -145,22 +149,12 @@ func staticName(name string) int {
 		return 13
 	case "set-cookie":
 		return 14
-	case ":method":
-		return 15
-	case ":scheme":
-		return 22
-	case ":status":
-		return 24
 	case "accept":
 		return 29
 	case "accept-encoding":
 		return 31
 	case "accept-ranges":
 		return 32
-	case "access-control-allow-headers":
-		return 33
-	case "access-control-allow-origin":
-		return 35
 	case "cache-control":
 		return 36
 	case "content-encoding":
@@ -179,16 +173,6 @@ func staticName(name string) int {
 		return 62
 	case "accept-language":
 		return 72
-	case "access-control-allow-credentials":
-		return 73
-	case "access-control-allow-methods":
-		return 76
-	case "access-control-expose-headers":
-		return 79
-	case "access-control-request-headers":
-		return 80
-	case "access-control-request-method":
-		return 81
 	case "alt-svc":
 		return 83
 	case "authorization":
@@ -219,6 +203,42 @@ func staticName(name string) int {
 		return 96
 	case "x-frame-options":
 		return 97
+	}
+	return -1
+}
+
+func staticPseudo(name string) int {
+	switch name {
+	case ":authority":
+		return 0
+	case ":path":
+		return 1
+	case ":method":
+		return 15
+	case ":scheme":
+		return 22
+	case ":status":
+		return 24
+	}
+	return -1
+}
+
+func staticAccessControl(name string) int {
+	switch name {
+	case "access-control-allow-headers":
+		return 33
+	case "access-control-allow-origin":
+		return 35
+	case "access-control-allow-credentials":
+		return 73
+	case "access-control-allow-methods":
+		return 76
+	case "access-control-expose-headers":
+		return 79
+	case "access-control-request-headers":
+		return 80
+	case "access-control-request-method":
+		return 81
 	}
 	return -1
 }

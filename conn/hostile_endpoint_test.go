@@ -1,0 +1,522 @@
+package conn
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// What strangers may send to an Endpoint: floods, Version Negotiation, Retry and tokens, stateless resets.
+
+// hello returns the CRYPTO frame with a ClientHello.
+func (l *lone) hello() frame {
+	_, clientTLS := testTLS(l.t)
+	r := newRawTLS(l.t, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}}))
+	return cryptoFrame(0, string(r.out[spaceInitial]))
+}
+
+func always(a Admission) func(*EndpointConfig) {
+	return func(c *EndpointConfig) { c.Admit = func(Initial) Admission { return a } }
+}
+
+func TestInitialFlood(t *testing.T) {
+	l, _ := newLoneServer(t, func(c *EndpointConfig) { c.MaxHandshakes = 10 })
+	hello := l.hello()
+	for i := range 2000 {
+		l.Receive(hour0(), Datagram{Data: clientInitial(fmt.Sprintf("server %04d", i), rawClientID, nil, hello), Remote: elsewhere(i), Local: l.addr})
+	}
+	s := l.Stats()
+	if s.Handshakes != 10 || s.Conns != 10 {
+		t.Errorf("%d handshakes", s.Handshakes)
+	}
+	if len(l.routes) > 20 || l.answers.size > maxAnswers {
+		t.Errorf("%d routes, %d answers", len(l.routes), l.answers.size)
+	}
+	retries := 0
+	for _, d := range l.drain() {
+		h, ok := wire.ParseLong(d.data)
+		if ok && h.Type == wire.TypeRetry {
+			retries++
+		}
+	}
+	if retries == 0 || retries > maxAnswers {
+		t.Errorf("%d Retry packets", retries)
+	}
+}
+
+func TestRetryKeepsNoState(t *testing.T) {
+	l, _ := newLoneServer(t, always(Retry))
+	out := l.feed(clientInitial(rawServerID, rawClientID, nil, l.hello()), elsewhere(1))
+	if len(out) != 1 || len(l.routes) != 0 || l.first != nil || l.Stats().Retries != 1 {
+		t.Fatalf("%d datagrams, %d routes", len(out), len(l.routes))
+	}
+	if len(out[0].data) > 3*minMTU {
+		t.Errorf("Retry of %d bytes", len(out[0].data))
+	}
+}
+
+func TestRetry(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server, func(s *testSetup) {
+			s.endpoint.Admit = func(in Initial) Admission { return Retry }
+			s.peerSide.Admit = s.endpoint.Admit
+		})
+		client, serverConn := tc.c, tc.peer
+		if server {
+			client, serverConn = tc.peer, tc.c
+		}
+		if !client.retried || !serverConn.retried || client.ID() != serverConn.ID() {
+			t.Errorf("client %v after Retry %v, server %v after Retry %v", client.ID(), client.retried, serverConn.ID(), serverConn.retried)
+		}
+		if s := serverConn.e.Stats(); s.Retries != 1 || s.Accepted != 1 {
+			t.Errorf("server: %+v", s)
+		}
+	})
+}
+
+// A retryStory is a client that waits for the answer to its first packet.
+func retryStory(t *testing.T) (l *lone, c *Conn, retry func(scid, token string) []byte) {
+	_, clientTLS := testTLS(t)
+	cfg := quietConfig()
+	cfg.TLS = clientTLS
+	l = newLone(t, nil, nil)
+	c, err := l.Dial(hour0(), Target{Remote: elsewhere(1), Local: l.addr}, &cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.drain()
+	return l, c, func(scid, token string) []byte {
+		b := wire.AppendRetry(nil, Version1, c.local.ids[0].id.bytes(), []byte(scid), []byte(token))
+		tag := keys.RetryTag(Version1, c.origin.bytes(), b)
+		return append(b, tag[:]...)
+	}
+}
+
+func TestClientTakesRetry(t *testing.T) {
+	l, c, retry := retryStory(t)
+	first := c.spaces[spaceInitial].sent.next
+	out := l.feed(retry("new server ID", "a token"), elsewhere(1))
+	if len(out) != 1 || len(out[0].data) < minMTU {
+		t.Fatalf("%d datagrams follow", len(out))
+	}
+	h, _ := wire.ParseLong(out[0].data)
+	if string(h.Token) != "a token" || string(h.DCID) != "new server ID" {
+		t.Errorf("token %q, destination %q", h.Token, h.DCID)
+	}
+	// RFC 9000, Section 17.2.5.3: packet numbers go on.
+	rx, _ := keys.Initial(Version1, []byte("new server ID"))
+	_, pn, ok := rx.Unprotect(out[0].data[:h.End], h.PNOff)
+	if !ok || pn < first {
+		t.Errorf("packet number %d after %d", pn, first)
+	}
+	if again := l.feed(retry("a third ID", "another token"), elsewhere(1)); len(again) != 0 || string(c.token) != "a token" {
+		t.Error("a second Retry was taken") // RFC 9000, Section 17.2.5.2
+	}
+}
+
+func TestClientIgnoresRetry(t *testing.T) {
+	for name, f := range map[string]func(l *lone, c *Conn, retry func(scid, token string) []byte){
+		"wrong tag": func(l *lone, c *Conn, retry func(scid, token string) []byte) {
+			b := retry("new server ID", "a token")
+			b[len(b)-1] ^= 1
+			l.feed(b, elsewhere(1))
+		},
+		"token changed": func(l *lone, c *Conn, retry func(scid, token string) []byte) {
+			b := retry("new server ID", "a token")
+			l.feed(bytes.Replace(b, []byte("a token"), []byte("A token"), 1), elsewhere(1))
+		},
+		"no token": func(l *lone, c *Conn, retry func(scid, token string) []byte) {
+			l.feed(retry("new server ID", ""), elsewhere(1))
+		},
+		"from a stranger": func(l *lone, c *Conn, retry func(scid, token string) []byte) {
+			l.feed(retry("new server ID", "a token"), elsewhere(2))
+		},
+		"the same ID again": func(l *lone, c *Conn, retry func(scid, token string) []byte) {
+			l.feed(retry(string(c.origin.bytes()), "a token"), elsewhere(1))
+		},
+		"cut short": func(l *lone, c *Conn, retry func(scid, token string) []byte) {
+			b := retry("new server ID", "a token")
+			for n := range b {
+				l.feed(b[:n], elsewhere(1))
+			}
+		},
+		"too long for an Initial": func(l *lone, c *Conn, retry func(scid, token string) []byte) {
+			l.feed(retry("new server ID", string(make([]byte, 1300))), elsewhere(1))
+		},
+	} {
+		l, c, retry := retryStory(t)
+		f(l, c, retry)
+		if c.retried || len(c.token) != 0 || c.closed {
+			t.Errorf("%s: Retry was taken", name)
+		}
+		c.Close(1, "bye")
+		l.drain()
+	}
+}
+
+// TestRetryWithShortID: a server may choose connection IDs of any length.
+func TestRetryWithShortID(t *testing.T) {
+	for _, id := range []string{"", "x", "12345678901234567890"} {
+		l, c, retry := retryStory(t)
+		out := l.feed(retry(id, "a token"), elsewhere(1))
+		if !c.retried || len(out) != 1 {
+			t.Errorf("connection ID of %d bytes: taken %v, %d datagrams follow", len(id), c.retried, len(out))
+		}
+	}
+}
+
+func TestRetryAfterServerSpoke(t *testing.T) {
+	tc := handshakeClient(t)
+	b := wire.AppendRetry(nil, Version1, tc.c.local.ids[0].id.bytes(), []byte("new server ID"), []byte("token"))
+	tag := keys.RetryTag(Version1, tc.c.origin.bytes(), b)
+	tc.deliver(append(b, tag[:]...), tc.peerAddr, NotECT)
+	if tc.c.retried {
+		t.Error("Retry was taken after another packet of the server") // RFC 9000, Section 17.2.5.2
+	}
+}
+
+// TestLongToken: a token may be longer than what an Initial packet carries.
+func TestLongToken(t *testing.T) {
+	for _, n := range []int{1, 500, 1000, 1100, 1150, 1200, 5000, 60000} {
+		_, clientTLS := testTLS(t)
+		cfg := quietConfig()
+		cfg.TLS = clientTLS
+		l := newLone(t, nil, nil)
+		c, err := l.Dial(hour0(), Target{Remote: elsewhere(1), Local: l.addr, Token: make([]byte, n)}, &cfg)
+		if err != nil {
+			continue // refusing is fine, too
+		}
+		if out := l.drain(); len(out) == 0 {
+			t.Errorf("token of %d bytes: nothing is sent", n)
+		}
+		c.Close(1, "bye")
+		for _, d := range l.drain() {
+			if len(d.data) > minMTU {
+				t.Errorf("token of %d bytes: datagram of %d bytes", n, len(d.data))
+			}
+		}
+	}
+}
+
+func TestTokens(t *testing.T) {
+	from, port := elsewhere(1), netip.AddrPortFrom(elsewhere(1).Addr(), 1)
+	idOf := func(s string) ConnID { id, _ := ConnIDFromSlice([]byte(s)); return id }
+	for _, test := range []struct {
+		name    string
+		content tokenContent
+		age     time.Duration
+		from    netip.AddrPort
+		dcid    string
+		damage  func([]byte) []byte
+		want    TokenKind
+		invalid bool // refused with INVALID_TOKEN
+	}{
+		{name: "Retry", content: tokenContent{kind: TokenRetry}, want: TokenRetry},
+		{name: "Retry, late", content: tokenContent{kind: TokenRetry}, age: time.Minute, invalid: true},
+		{name: "Retry from the future", content: tokenContent{kind: TokenRetry}, age: -time.Minute, invalid: true},
+		{name: "Retry, other address", content: tokenContent{kind: TokenRetry}, from: elsewhere(2), invalid: true},
+		{name: "Retry, other port", content: tokenContent{kind: TokenRetry}, from: port, invalid: true},
+		{name: "Retry, other ID", content: tokenContent{kind: TokenRetry}, dcid: "another ID", invalid: true},
+		{name: "NEW_TOKEN", content: tokenContent{kind: TokenNewToken}, want: TokenNewToken},
+		{name: "NEW_TOKEN, other port", content: tokenContent{kind: TokenNewToken}, from: port, want: TokenNewToken},
+		{name: "NEW_TOKEN, other address", content: tokenContent{kind: TokenNewToken}, from: elsewhere(2)},
+		{name: "NEW_TOKEN, old", content: tokenContent{kind: TokenNewToken}, age: 25 * time.Hour},
+		{name: "forged", content: tokenContent{kind: TokenRetry}, damage: func(b []byte) []byte { b[20] ^= 1; return b }},
+		{name: "cut short", content: tokenContent{kind: TokenRetry}, damage: func(b []byte) []byte { return b[:len(b)-1] }},
+		{name: "cut very short", content: tokenContent{kind: TokenRetry}, damage: func(b []byte) []byte { return b[:5] }},
+		{name: "longer", content: tokenContent{kind: TokenRetry}, damage: func(b []byte) []byte { return append(b, 0) }},
+		{name: "none", content: tokenContent{kind: TokenRetry}, damage: func([]byte) []byte { return nil }},
+		{name: "noise", content: tokenContent{kind: TokenRetry}, damage: func([]byte) []byte { return bytes.Repeat([]byte("noise"), 100) }},
+	} {
+		var asked []Initial
+		l, _ := newLoneServer(t, func(c *EndpointConfig) {
+			c.Admit = func(in Initial) Admission { asked = append(asked, in); return Ignore }
+		})
+		if test.dcid == "" {
+			test.dcid = rawServerID
+		}
+		if !test.from.IsValid() {
+			test.from = from
+		}
+		test.content.remote, test.content.time = from, hour0().Add(-test.age)
+		test.content.odcid, test.content.retrySCID = idOf("original"), idOf(rawServerID)
+		tok := l.tokens.seal(nil, [tokenNonceLen]byte{1}, test.content)
+		if test.damage != nil {
+			tok = test.damage(tok)
+		}
+		out := l.feed(clientInitial(test.dcid, rawClientID, tok, l.hello()), test.from)
+		switch {
+		case test.invalid:
+			if len(out) != 1 || len(asked) != 0 {
+				t.Errorf("%s: %d datagrams, asked %d times", test.name, len(out), len(asked))
+			} else if f := closeOf(t, out[0].data, test.dcid); f.v[0] != errInvalidToken {
+				t.Errorf("%s: %v", test.name, f)
+			}
+		case len(asked) != 1 || asked[0].Token != test.want || asked[0].Remote != test.from:
+			t.Errorf("%s: Admit was asked %+v", test.name, asked)
+		}
+		if l.first != nil {
+			t.Errorf("%s: there is a connection", test.name)
+		}
+	}
+}
+
+func TestTokenKeysRotate(t *testing.T) {
+	var kind []TokenKind
+	l, _ := newLoneServer(t, func(c *EndpointConfig) {
+		c.TokenKeys = [][32]byte{{1}}
+		c.Admit = func(in Initial) Admission { kind = append(kind, in.Token); return Ignore }
+	})
+	tok := l.tokens.seal(nil, [tokenNonceLen]byte{1}, tokenContent{kind: TokenNewToken, remote: elsewhere(1), time: hour0()})
+	feed := func() { l.feed(clientInitial(rawServerID, rawClientID, tok, l.hello()), elsewhere(1)) }
+	feed()
+	l.SetTokenKeys([][32]byte{{2}, {1}})
+	feed()
+	l.SetTokenKeys([][32]byte{{3}, {2}})
+	feed()
+	if fmt.Sprint(kind) != fmt.Sprint([]TokenKind{TokenNewToken, TokenNewToken, TokenNone}) {
+		t.Errorf("token kinds %v", kind)
+	}
+}
+
+func TestRefusal(t *testing.T) {
+	l, _ := newLoneServer(t, nil)
+	l.StopAccepting()
+	hello := l.hello()
+	out := l.feed(clientInitial(rawServerID, rawClientID, nil, hello), elsewhere(1))
+	if len(out) != 1 {
+		t.Fatalf("%d datagrams", len(out))
+	}
+	if f := closeOf(t, out[0].data, rawServerID); f.v[0] != errConnectionRefused {
+		t.Errorf("%v", f)
+	}
+	b := clientInitial(rawServerID, rawClientID, nil, hello)
+	b[len(b)-1] ^= 1
+	if out := l.feed(b, elsewhere(1)); len(out) != 0 || l.first != nil {
+		t.Error("a packet that does not open is answered")
+	}
+}
+
+// TestInitialsToDrop: what a server drops without a word.
+func TestInitialsToDrop(t *testing.T) {
+	l, _ := newLoneServer(t, nil)
+	hello := l.hello()
+	tx, _ := keys.Initial(Version1, []byte(rawServerID))
+	small := rawPacket{typ: wire.TypeInitial, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU - 1, frames: []frame{hello}}.seal()
+	short, _ := keys.Initial(Version1, []byte("1234567"))
+	for name, b := range map[string][]byte{
+		"empty":                         {},
+		"one byte":                      {0xc0},
+		"in 1199 bytes":                 small,
+		"short ID":                      rawPacket{typ: wire.TypeInitial, dcid: "1234567", scid: rawClientID, tx: short, size: minMTU, frames: []frame{hello}}.seal(),
+		"no ID":                         rawPacket{typ: wire.TypeInitial, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{hello}}.seal(),
+		"21 bytes of ID":                longHeader(Version1, string(make([]byte, 21)), rawClientID, minMTU),
+		"21 bytes of SCID":              longHeader(Version1, rawServerID, string(make([]byte, 21)), minMTU),
+		"255 bytes of ID":               longHeader(Version1, string(make([]byte, 255)), string(make([]byte, 255)), minMTU),
+		"Handshake":                     rawPacket{typ: wire.TypeHandshake, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{pingFrame()}}.seal(),
+		"0-RTT":                         rawPacket{typ: wire.Type0RTT, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{pingFrame()}}.seal(),
+		"Version Negotiation":           wire.AppendVersionNegotiation(nil, 0x55, []byte(rawServerID), []byte(rawClientID), []uint32{Version1}),
+		"unknown version in 1199 bytes": longHeader(0x1a2a3a4a, rawServerID, rawClientID, minMTU-1),
+	} {
+		before := l.Stats()
+		if out := l.feed(b, elsewhere(1)); len(out) != 0 || l.first != nil {
+			t.Errorf("%s: answered in %d datagrams, connection %v", name, len(out), l.first != nil)
+		}
+		s := l.Stats()
+		if n := s.DroppedMalformed + s.DroppedUnknownID + s.DroppedUndecryptable; len(b) > 0 && n == before.DroppedMalformed+before.DroppedUnknownID+before.DroppedUndecryptable {
+			t.Errorf("%s: not counted as dropped", name)
+		}
+	}
+}
+
+// longHeader makes a datagram with a long header that nothing true stands behind.
+func longHeader(version uint32, dcid, scid string, size int) []byte {
+	b := binary.BigEndian.AppendUint32([]byte{0xc0}, version)
+	b = append(append(b, byte(len(dcid))), dcid...)
+	b = append(append(b, byte(len(scid))), scid...)
+	return append(b, make([]byte, max(0, size-len(b)))...)
+}
+
+func TestVersionNegotiation(t *testing.T) {
+	l, _ := newLoneServer(t, nil)
+	for _, n := range []int{0, 8, 20, 21, 255} {
+		dcid, scid := string(bytes.Repeat([]byte("d"), n)), string(bytes.Repeat([]byte("s"), n))
+		out := l.feed(longHeader(0x1a2a3a4a, dcid, scid, minMTU), elsewhere(1))
+		if len(out) != 1 {
+			t.Fatalf("IDs of %d bytes: %d answers", n, len(out))
+		}
+		version, d, s, ok := wire.ParseInvariant(out[0].data)
+		if !ok || version != 0 || string(d) != scid || string(s) != dcid {
+			t.Errorf("IDs of %d bytes: version %#x, IDs %q and %q", n, version, d, s) // RFC 9000, Section 17.2.1
+		}
+		versions, _ := wire.ParseVersionNegotiation(out[0].data)
+		has := false
+		for v := versions; len(v) >= 4; v = v[4:] {
+			has = has || binary.BigEndian.Uint32(v) == Version1
+		}
+		if !has || len(out[0].data) > minMTU {
+			t.Errorf("IDs of %d bytes: versions %x in %d bytes", n, versions, len(out[0].data))
+		}
+	}
+	if l.first != nil || len(l.routes) != 0 {
+		t.Error("there is state for it")
+	}
+	if out := newLone(t, nil, nil).feed(longHeader(0x1a2a3a4a, rawServerID, rawClientID, minMTU), elsewhere(1)); len(out) != 0 {
+		t.Error("a client answers with Version Negotiation")
+	}
+}
+
+func TestClientOfAnotherVersion(t *testing.T) {
+	negotiation := func(c *Conn, dcid, scid []byte, versions ...uint32) []byte {
+		return wire.AppendVersionNegotiation(nil, 0x40, dcid, scid, versions)
+	}
+	l, c, _ := retryStory(t)
+	own := c.local.ids[0].id.bytes()
+	for name, b := range map[string][]byte{
+		"lists our version":      negotiation(c, own, c.origin.bytes(), 0x1a1a1a1a, Version1),
+		"of another destination": negotiation(c, []byte("somebody"), c.origin.bytes(), 0x1a1a1a1a),
+		"of another source":      negotiation(c, own, []byte("somebody"), 0x1a1a1a1a),
+		"empty list":             negotiation(c, own, c.origin.bytes()),
+		"half a version":         append(negotiation(c, own, c.origin.bytes(), 0x1a1a1a1a), 1, 2),
+	} {
+		l.feed(b, elsewhere(1))
+		if c.closed {
+			t.Fatalf("%s: the client gave up: %v", name, c.err)
+		}
+	}
+	l.feed(negotiation(c, own, c.origin.bytes(), 0x1a1a1a1a, 0x2a2a2a2a), elsewhere(1))
+	if l.err != ErrVersion || !c.closed {
+		t.Errorf("the connection ended with %v", l.err)
+	}
+	tc := handshakeClient(t)
+	tc.deliver(negotiation(tc.c, tc.c.local.ids[0].id.bytes(), tc.c.origin.bytes(), 0x1a1a1a1a), tc.peerAddr, NotECT)
+	tc.wantOpen("the server has spoken our version already") // RFC 9000, Section 6.2
+}
+
+// TestStatelessReset: an Endpoint that has forgotten a connection resets it, and the other end takes the reset.
+func TestStatelessReset(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		key := [32]byte{7}
+		tc := newTestConn(t, server, func(s *testSetup) { s.peerSide.ResetKey = key })
+		by := tc.bystand()
+		if server { // the first ID of a client has no token
+			tc.writeFrom(elsewhere(3), 1200, pingFrame())
+			tc.flush()
+		}
+		tc.ping()
+		sent := tc.datagrams[len(tc.datagrams)-1]
+		tc.flush()
+		// The peer starts again with the same key.
+		again := newLone(t, nil, func(c *EndpointConfig) { c.ResetKey = key })
+		trigger := append(sent.data, make([]byte, 100)...)
+		out := again.feed(trigger, tc.addr)
+		if len(out) != 1 || len(out[0].data) >= len(trigger) {
+			t.Fatalf("%d datagrams", len(out)) // RFC 9000, Section 10.3.3: smaller than what it answers
+		}
+		tc.deliver(append([]byte(nil), out[0].data...), elsewhere(44), NotECT)
+		if !server {
+			if tc.c.closed {
+				tc.wantEnd("a reset from elsewhere")
+			} else {
+				tc.deliver(out[0].data, tc.peerAddr, NotECT)
+			}
+		}
+		if err := tc.wantEnd("the reset is recognised"); err != ErrStatelessReset {
+			t.Fatal(err)
+		}
+		tc.wantIdle("nothing is sent then")
+		by.check()
+	})
+}
+
+func TestStatelessResetSizes(t *testing.T) {
+	l := newLone(t, nil, nil)
+	for n := 1; n < 100; n++ {
+		b := bytes.Repeat([]byte{0x41}, n)
+		out := l.feed(b, elsewhere(1))
+		if len(out) == 0 {
+			if n > 60 {
+				t.Errorf("a packet of %d bytes is not answered", n)
+			}
+			continue
+		}
+		if r := out[0].data; len(r) >= n || len(r) < minResetLen || wire.IsLong(r[0]) || r[0]&0x40 == 0 {
+			t.Errorf("a packet of %d bytes is answered with %x", n, r)
+		}
+	}
+}
+
+// TestStatelessResetLoop: two Endpoints that know nothing of each other come to rest.
+func TestStatelessResetLoop(t *testing.T) {
+	a, b := newLone(t, nil, nil), newLone(t, nil, nil)
+	data := bytes.Repeat([]byte{0x41}, 1200)
+	for i := 0; ; i++ {
+		out := a.feed(data, elsewhere(1))
+		if len(out) == 0 {
+			break
+		}
+		data = out[0].data
+		if a, b = b, a; i > 50 {
+			t.Fatal("they answer each other for ever")
+		}
+	}
+}
+
+func TestStatelessResetFlood(t *testing.T) {
+	l := newLone(t, nil, nil)
+	n := 0
+	for i := range 5000 {
+		b := bytes.Repeat([]byte{0x41}, 100)
+		binary.BigEndian.PutUint32(b[1:], uint32(i))
+		n += len(l.feed(b, elsewhere(i)))
+	}
+	if n == 0 || n > resetsPerSecond {
+		t.Errorf("%d resets", n)
+	}
+}
+
+// TestNoResetWithoutToken: datagrams that end in zeros, or in the token of an ID that was not used, reset nothing.
+func TestNoResetWithoutToken(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		own := tc.c.local.ids[0].id
+		for _, token := range [][]byte{make([]byte, 16), tokenOf(tc.e, own), tokenOf(tc.e, ConnID{})} {
+			for _, dcid := range []ConnID{own, {n: 8}} {
+				b := append([]byte{0x41}, dcid.bytes()...)
+				b = append(append(b, make([]byte, 30)...), token...)
+				tc.deliver(b, tc.peerAddr, NotECT)
+				tc.wantOpen("that is no token of the peer")
+			}
+		}
+		if n := len(tc.c.remote.ids); n > 1 {
+			unused := tc.c.remote.ids[n-1]
+			b := append([]byte{0x41}, make([]byte, 40)...)
+			tc.deliver(append(b, unused.token[:]...), tc.peerAddr, NotECT)
+			tc.wantOpen("the token belongs to an ID that was not used") // RFC 9000, Section 10.3.1
+		}
+	})
+}
+
+func tokenOf(e *Endpoint, id ConnID) []byte { t := e.resetToken(id); return t[:] }
+
+// TestConnIDFlood: packets for thousands of IDs leave nothing behind.
+func TestConnIDFlood(t *testing.T) {
+	tc := newTestConn(t, true)
+	by := tc.bystand()
+	routes := len(tc.e.routes)
+	for i := range uint64(5000) {
+		b := binary.BigEndian.AppendUint64([]byte{0x41}, i)
+		tc.deliver(append(b, make([]byte, 20)...), elsewhere(int(i)), NotECT)
+	}
+	if n := len(tc.e.routes); n != routes {
+		t.Errorf("%d routes instead of %d", n, routes)
+	}
+	tc.flush()
+	by.check()
+}

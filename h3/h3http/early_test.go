@@ -1,0 +1,106 @@
+package h3http
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop/looptest"
+)
+
+// early makes both sides use early data.
+func early(p *pair) {
+	p.srv.QUICConfig = &conn.Config{Enable0RTT: true}
+	p.tr.QUICConfig = &conn.Config{Enable0RTT: true}
+	p.tr.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(8)
+}
+
+// TestEarlyData resumes a session. On the new connection only what is safe goes as
+// early data.
+func TestEarlyData(t *testing.T) {
+	const delay = 50 * time.Millisecond
+	simulate(t, conntest.Link{Delay: delay}, func(t *testing.T, n *looptest.Network) {
+		var calls atomic.Int64
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			calls.Add(1)
+			if r.URL.Path == "/careful" && !r.TLS.HandshakeComplete {
+				w.WriteHeader(http.StatusTooEarly)
+				return
+			}
+			b, _ := io.ReadAll(r.Body)
+			fmt.Fprint(w, r.TLS.HandshakeComplete, string(b))
+		})
+		p := newSimPair(t, n, h, early)
+		get := func(method, path, body string) (string, time.Duration) {
+			start := time.Now()
+			r, _ := http.NewRequest(method, p.url+path, nil)
+			if body != "" {
+				r, _ = http.NewRequest(method, p.url+path, strings.NewReader(body))
+			}
+			resp, err := p.c.Do(r)
+			require.NoError(t, err)
+			b, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Equal(t, 200, resp.StatusCode)
+			return string(b), time.Since(start)
+		}
+		again := func() { // ends the connection, after tickets have come
+			time.Sleep(time.Second)
+			p.tr.CloseIdleConnections()
+			time.Sleep(time.Second)
+			calls.Store(0)
+		}
+		body, took := get("GET", "/", "")
+		require.Equal(t, "true", body)
+		require.GreaterOrEqual(t, took, 4*delay)
+
+		again()
+		body, took = get("GET", "/", "")
+		require.Equal(t, "false", body)
+		require.Less(t, took, 3*delay, "one round trip is enough")
+		body, _ = get("GET", "/", "")
+		require.Equal(t, "true", body, "the handshake is complete by now")
+
+		again()
+		body, took = get("POST", "/", "x")
+		require.Equal(t, "truex", body)
+		require.GreaterOrEqual(t, took, 4*delay)
+
+		again()
+		body, _ = get("GET", "/careful", "")
+		require.Equal(t, "true", body)
+		require.EqualValues(t, 2, calls.Load(), "after 425 it comes again")
+	})
+}
+
+// TestEarlyDataRejected has a server forget its keys.
+func TestEarlyDataRejected(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS.HandshakeComplete) })
+		var accept atomic.Bool
+		p := newSimPair(t, n, h, early, func(p *pair) {
+			p.srv.QUICConfig.TicketData = []byte("x")
+			p.srv.QUICConfig.AcceptEarlyData = func([]byte) bool { return accept.Load() }
+		})
+		for _, want := range []string{"true", "true", "false"} {
+			resp, err := p.c.Get(p.url)
+			require.NoError(t, err)
+			b, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Equal(t, want, string(b))
+			accept.Store(want == "true" && resp.TLS.DidResume)
+			time.Sleep(time.Second)
+			p.tr.CloseIdleConnections()
+			time.Sleep(time.Second)
+		}
+	})
+}
