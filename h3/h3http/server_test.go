@@ -101,17 +101,24 @@ func newPair(t *testing.T, h http.Handler, change ...func(p *pair)) *pair {
 	for _, f := range change {
 		f(p)
 	}
+	p.url = serveLoopback(t, p.srv, p.tr)
+	return p
+}
+
+// serveLoopback serves s on a loopback socket until the test ends, and then closes tr
+// and s.
+func serveLoopback(t testing.TB, s *Server, tr *Transport) (url string) {
+	t.Helper()
 	sock, err := udpio.Listen("udp", "127.0.0.1:0", nil)
 	require.NoError(t, err)
-	p.url = "https://" + sock.LocalAddr().String()
 	served := make(chan error, 1)
-	go func() { served <- p.srv.Serve(loop.Backend(sock)) }()
+	go func() { served <- s.Serve(loop.Backend(sock)) }()
 	t.Cleanup(func() {
-		require.NoError(t, p.tr.Close())
-		require.NoError(t, p.srv.Close())
+		require.NoError(t, tr.Close())
+		require.NoError(t, s.Close())
 		require.ErrorIs(t, <-served, http.ErrServerClosed)
 	})
-	return p
+	return "https://" + sock.LocalAddr().String()
 }
 
 func (p *pair) request(method, path string, body io.Reader) *http.Request {
