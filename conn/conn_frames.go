@@ -249,8 +249,8 @@ func (c *Conn) handleNewToken(b []byte) (int, error) {
 	if c.server {
 		return 0, violation(errProtocolViolation, wire.FrameNewToken, "NEW_TOKEN from a client")
 	}
-	if c.pendingEvents&(1<<(EventNewToken)) == 0 { // one at a time is kept
-		c.pendingEvents |= 1 << (EventNewToken & 15)
+	if c.pendingEvents&(1<<EventNewToken) == 0 { // one at a time is kept
+		c.pendingEvents |= 1 << EventNewToken
 		c.event(Event{Kind: EventNewToken, Data: append([]byte(nil), tok...)})
 	}
 	return n, nil

@@ -131,14 +131,18 @@ func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 	if !ok {
 		return violation(errFrameEncoding, wire.FrameNewConnectionID, "connection ID of %d bytes", len(b))
 	}
+	left := 0 // IDs that stay
 	for i := range r.ids {
 		x := &r.ids[i]
+		if x.seq >= retirePriorTo {
+			left++
+		}
 		if x.seq == seq && (x.id != id || x.hasToken && x.token != token) || x.seq != seq && x.id == id {
 			return violation(errProtocolViolation, wire.FrameNewConnectionID, "connection ID %d conflicts with another", seq)
 		}
-		if x.seq == seq {
-			return nil // a retransmission
-		}
+	}
+	if left == 0 && r.seen.Contains(seq) {
+		return nil // a late one of an ID that we retired: there would be none left
 	}
 	if retirePriorTo > r.retireBelow {
 		r.retireBelow = retirePriorTo
@@ -147,10 +151,9 @@ func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 	if seq < r.retireBelow {
 		return c.retireRemote(seq)
 	}
-	if !r.seen.Add(seq, seq+1) {
-		return nil // a retransmission of one that we retired
+	if r.seen.Add(seq, seq+1) { // no retransmission
+		r.ids = append(r.ids, remoteID{id: id, seq: seq, token: token, hasToken: true})
 	}
-	r.ids = append(r.ids, remoteID{id: id, seq: seq, token: token, hasToken: true})
 	for i := 0; i < len(r.ids); {
 		if r.ids[i].seq >= r.retireBelow {
 			i++

@@ -76,9 +76,9 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 			return h.End
 		}
 	case wire.TypeInitial:
-		// RFC 9000, Section 14.1.
-		if c.server && len(a.data) < minMTU {
-			c.dropped(&c.e.stats.DroppedMalformed, b[:h.End], "Initial in a small datagram")
+		// RFC 9000, Sections 14.1 and 17.2.2.
+		if c.server && len(a.data) < minMTU || !c.server && len(h.Token) > 0 {
+			c.dropped(&c.e.stats.DroppedMalformed, b[:h.End], "Initial in a small datagram, or with a token of a server")
 			return h.End
 		}
 	}
@@ -148,7 +148,8 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 		// RFC 9000, Section 7.2: the client uses the ID that the server chose.
 		id, _ := ConnIDFromSlice(h.SCID)
 		c.remote.ids[0].id, c.remote.handshake, c.remote.chosen = id, id, true
-	} else if h.Type == wire.TypeInitial && !c.remote.handshake.equal(h.SCID) {
+	} else if !c.remote.handshake.equal(h.SCID) && h.Type != wire.Type0RTT {
+		// RFC 9000, Section 7.2.
 		c.dropped(&c.e.stats.DroppedMalformed, pkt, "source connection ID changed")
 		return
 	}

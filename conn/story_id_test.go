@@ -1,0 +1,207 @@
+package conn
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Connection IDs: issued, used and retired (RFC 9000, Section 5.1).
+
+func TestIssuedIDs(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		if n := len(tc.c.local.ids); n != activeConnIDs {
+			t.Fatalf("%d connection IDs were issued", n)
+		}
+		for i, l := range tc.c.local.ids {
+			tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame(), immediateData(tc, uint64(i))}, dcid: &l.id})
+			if tc.c.streams.all[tc.theirs(Uni, uint64(i))] == nil {
+				t.Errorf("a packet to connection ID %d was not taken", l.seq)
+			}
+		}
+	})
+}
+
+// immediateData is a STREAM frame on the nth stream of the peer.
+func immediateData(tc *testConn, n uint64) frame { return streamFrame(tc.theirs(Uni, n), 0, "x") }
+
+func TestRetiredIDIsReplaced(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		tc.ignore(wire.FrameAck)
+		old := tc.c.local.ids[1]
+		routes := len(tc.e.routes)
+		tc.write(retireIDFrame(old.seq))
+		f, _ := tc.wantType("another takes its place", wire.FrameNewConnectionID)
+		if f.v[0] != activeConnIDs || f.v[1] != 0 || len(f.data) != defaultIDLen+resetTokenLen {
+			t.Errorf("%v", f)
+		}
+		if len(tc.e.routes) != routes {
+			t.Errorf("%d routes instead of %d", len(tc.e.routes), routes)
+		}
+		if _, ok := tc.e.routes[old.id]; ok {
+			t.Error("the retired ID still leads to the connection")
+		}
+		tc.write(retireIDFrame(old.seq))
+		tc.wantIdle("retiring twice changes nothing")
+		tc.wantOpen("it may be a retransmission")
+	})
+}
+
+// TestActiveIDLimit: the peer gets no more IDs than it asked for.
+func TestActiveIDLimit(t *testing.T) {
+	serverTLS, clientTLS := testTLS(t)
+	cfg := quietConfig()
+	cfg.TLS = clientTLS
+	r := dialRaw(t, serverTLS, &cfg, nil) // the default of active_connection_id_limit is 2
+	r.send(spaceInitial, cryptoFrame(0, string(r.out[spaceInitial])))
+	r.send(spaceHandshake, cryptoFrame(0, string(r.out[spaceHandshake])))
+	r.c.confirm()
+	if n := len(r.c.local.ids); n != 2 {
+		t.Errorf("%d connection IDs are active", n)
+	}
+}
+
+func TestPeerRetiresIDs(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		tc.ignore(wire.FrameAck)
+		tc.write(newIDFrame(4, 2, "ID no. 4"))
+		tc.wantFrame("the old IDs are retired", retireIDFrame(0))
+		tc.wantFrame("both", retireIDFrame(1))
+		if seq := tc.c.remote.ids[0].seq; seq != 2 {
+			t.Errorf("ID %d is in use", seq)
+		}
+		tc.wantIdle("no more")
+		tc.write(newIDFrame(4, 2, "ID no. 4"))
+		tc.wantIdle("a retransmission changes nothing")
+		tc.write(newIDFrame(7, 6, "ID no. 7"))
+		for _, seq := range []uint64{2, 3, 4} {
+			tc.wantFrame("all go but the newest", retireIDFrame(seq))
+		}
+		// A frame that comes late, with a number that is retired already.
+		tc.write(newIDFrame(5, 0, "ID no. 5"))
+		tc.wantFrame("it is retired at once", retireIDFrame(5))
+		tc.wantOpen("reordering is no error")
+	})
+}
+
+// TestRetirePriorToOfKnownID: NEW_CONNECTION_ID says of an ID that is known already that older ones are to go.
+func TestRetirePriorToOfKnownID(t *testing.T) {
+	tc := newTestConn(t, false)
+	tc.ignore(wire.FrameAck)
+	tc.write(newIDFrame(4, 1, "ID no. 4"))
+	tc.wantFrame("one goes", retireIDFrame(0))
+	tc.write(newIDFrame(4, 3, "ID no. 4"))
+	tc.wantFrame("two more go", retireIDFrame(1)) // RFC 9000, Section 19.15
+	tc.wantFrame("two more go", retireIDFrame(2))
+	if seq := tc.c.remote.ids[0].seq; seq != 3 {
+		t.Errorf("ID %d is in use", seq)
+	}
+}
+
+func TestAllIDsRetired(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		tc.write(newIDFrame(9, 9, "ID no. 9"))
+		tc.ping()
+		for _, p := range tc.queue {
+			if string(p.dcid) != "ID no. 9" {
+				t.Errorf("%v goes to %x", p, p.dcid)
+			}
+		}
+	})
+}
+
+// TestIDFlood: a peer replaces its IDs again and again, and acknowledges what we retire.
+func TestIDFlood(t *testing.T) {
+	tc := newTestConn(t, false)
+	by := tc.bystand()
+	for seq := uint64(4); seq < 2000; seq++ {
+		tc.write(newIDFrame(seq, seq-1, fmt.Sprintf("%08d", seq)))
+		tc.ackAll()
+		tc.flush()
+	}
+	tc.wantOpen("that is allowed")
+	r := &tc.c.remote
+	if len(r.ids) > activeConnIDs || len(r.retired) > maxRetired || r.seen.Len() > 10 || len(tc.e.resetTokens) > 2*activeConnIDs {
+		t.Errorf("%d IDs, %d to retire, %d ranges seen, %d reset tokens", len(r.ids), len(r.retired), r.seen.Len(), len(tc.e.resetTokens))
+	}
+	by.check()
+}
+
+// TestIDGaps: sequence numbers far apart do not pile up.
+func TestIDGaps(t *testing.T) {
+	tc := newTestConn(t, false)
+	for i := uint64(1); i < 500; i++ {
+		tc.write(newIDFrame(i*1000, i*1000, fmt.Sprintf("%08d", i)))
+		tc.ackAll()
+		tc.flush()
+	}
+	tc.wantOpen("that is allowed")
+	if n := tc.c.remote.seen.Len(); n > 4 {
+		t.Errorf("%d ranges of sequence numbers", n)
+	}
+}
+
+// TestNewTokenFlood: one NEW_TOKEN is kept for the application, however many come.
+func TestNewTokenFlood(t *testing.T) {
+	tc := newTestConn(t, false)
+	for i := range 1000 {
+		tc.write(newTokenFrame(fmt.Sprintf("token %d", i)))
+	}
+	if n := tc.e.events.tail - tc.e.events.head; n > 4 {
+		t.Errorf("%d events wait", n)
+	}
+	ev := tc.wantEvent("one is kept", EventNewToken)
+	if string(ev.Data) != "token 0" {
+		t.Errorf("token %q", ev.Data)
+	}
+	tc.write(newTokenFrame("another"))
+	tc.wantEvent("later there may be another", EventNewToken)
+}
+
+// TestConnectionIDsOfHandshake: packets of a server that changes its mind about its ID are not taken (RFC 9000, Section 7.2).
+func TestConnectionIDsOfHandshake(t *testing.T) {
+	for _, space := range []spaceID{spaceInitial, spaceHandshake} {
+		tc := handshakeClient(t)
+		tc.send(testPacket{space: space, scid: []byte("somebody"), frames: []frame{closeFrame(1, 0, "bye")}})
+		tc.wantOpen("the source connection ID has changed")
+	}
+}
+
+// TestTokenOfServer: only clients put tokens into Initial packets (RFC 9000, Section 17.2.2).
+func TestTokenOfServer(t *testing.T) {
+	tc := handshakeClient(t)
+	tc.send(testPacket{space: spaceInitial, token: []byte("token"), frames: []frame{closeFrame(1, 0, "bye")}})
+	if tc.c.closed && errorCode(tc.c.err) != errProtocolViolation {
+		t.Errorf("the packet was taken: %v", tc.c.err)
+	}
+}
+
+// TestEmptyIDs: with empty connection IDs, datagrams belong to a connection by their address.
+func TestEmptyIDs(t *testing.T) {
+	tc := newTestConn(t, false, func(s *testSetup) { s.endpoint.ConnIDs = emptyIDs{} })
+	tc.ignore(wire.FrameAck)
+	tc.dcid = ConnID{}
+	tc.write(streamFrame(tc.theirs(Uni, 0), 0, "hello"))
+	if got, _ := tc.readStream(tc.stream(tc.theirs(Uni, 0))); got != "hello" {
+		t.Errorf("read %q", got)
+	}
+	if len(tc.c.local.ids) != 1 {
+		t.Errorf("%d connection IDs", len(tc.c.local.ids))
+	}
+	cfg := quietConfig()
+	_, cfg.TLS = testTLS(t)
+	if _, err := tc.e.Dial(tc.now, Target{Remote: tc.peerAddr}, &cfg); err == nil {
+		t.Error("two connections to one address without IDs")
+	}
+	tc.c.Close(0, "")
+	tc.advance(10 * time.Second)
+	if _, err := tc.e.Dial(tc.now, Target{Remote: tc.peerAddr}, &cfg); err != nil {
+		t.Errorf("the address is free again: %v", err)
+	}
+}
