@@ -35,7 +35,7 @@ func (c *Conn) closeWith(err error) {
 func (c *Conn) endWith(err error, packet []byte) {
 	e := c.e
 	linger := 3 * (c.path.rtt.pto() + maxAckDelay)
-	remote, local := c.path.remote, c.path.local
+	remote, local := c.path.remote, c.path.from
 	ids := c.end(err)
 	if e.closed {
 		return

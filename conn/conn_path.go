@@ -29,7 +29,15 @@ func (c *Conn) challenged(p *received, data [8]byte) {
 	// RFC 9000, Section 8.1: what one datagram entitles to is for all the answers to it.
 	allowance := min(minMTU, amplification*len(p.at.data)-p.reserved)
 	p.reserved += allowance
-	c.responses = append(c.responses, pathResponse{data: data, remote: p.at.remote, local: p.at.local, allowance: allowance})
+	c.responses = append(c.responses, pathResponse{data: data, remote: p.at.remote, local: c.answerFrom(p.at), allowance: allowance})
+}
+
+// answerFrom returns where an answer to a is sent from.
+func (c *Conn) answerFrom(a *arrival) netip.AddrPort {
+	if c.server || c.candidate != nil && c.candidate.from == a.local {
+		return a.local
+	}
+	return c.path.from
 }
 
 // pathResponse handles PATH_RESPONSE (RFC 9000, Section 8.2.3). It may come by any path.
@@ -66,13 +74,22 @@ func (c *Conn) arrivedElsewhere(p *received, newest bool) {
 	a := p.at
 	if c.path.local == (netip.AddrPort{}) && a.remote == c.path.remote {
 		c.path.local = a.local // now it is known
+		if c.server {
+			c.path.from = a.local
+		}
 		return
 	}
-	if a.remote == c.path.remote && (!c.server || a.local == (netip.AddrPort{})) {
+	if !c.server {
+		if !c.path.from.IsValid() && a.remote == c.path.remote {
+			c.path.local = a.local // the socket chose another
+		}
+		return
+	}
+	if a.remote == c.path.remote && a.local == (netip.AddrPort{}) {
 		return
 	}
 	// RFC 9000, Section 9: only a client migrates, after the handshake, with packets that do not only probe.
-	if !c.server || c.state != stateConfirmed || !p.nonProbe || !newest {
+	if c.state != stateConfirmed || !p.nonProbe || !newest {
 		return
 	}
 	if c.oldPath != nil && c.oldPath.remote == a.remote && c.oldPath.local == a.local {
@@ -227,7 +244,7 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 			ch.pending, ch.sentAt = false, now
 			ch.tries++
 			p.sent += uint64(b.N)
-			b.Remote, b.Local = p.remote, p.local
+			b.Remote, b.Local = p.remote, p.from
 			return b, true
 		}
 	}

@@ -57,7 +57,7 @@ func (c *Conn) followPreferred() {
 	if !c.switchID() {
 		return
 	}
-	p := c.newPath(to, c.path.local)
+	p := c.newPath(to, c.path.from)
 	p.migrate = true
 	c.candidate = p
 	c.startChallenge(p)

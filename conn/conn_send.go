@@ -203,7 +203,7 @@ func (c *Conn) burst(n, segment int, mark ECN) Burst {
 		pa.sent += uint64(n)
 	}
 	c.stats.BytesSent += uint64(n)
-	return Burst{N: n, SegmentSize: segment, Remote: pa.remote, Local: pa.local, ECN: mark}
+	return Burst{N: n, SegmentSize: segment, Remote: pa.remote, Local: pa.from, ECN: mark}
 }
 
 // transmitApp writes a burst of 1-RTT packets: the hot path.

@@ -9,6 +9,7 @@ import (
 type path struct {
 	n             uint32 // number: packets remember theirs
 	remote, local netip.AddrPort
+	from          netip.AddrPort // what datagrams are sent from: local, or zero where a client lets the socket choose
 
 	rtt      rttState
 	cc       Controller
@@ -60,7 +61,7 @@ func (p *path) allowance() int {
 
 func (c *Conn) newPath(remote, local netip.AddrPort) *path {
 	c.pathCount++
-	p := &path{n: c.pathCount, remote: remote, local: local}
+	p := &path{n: c.pathCount, remote: remote, local: local, from: local}
 	p.rtt.init()
 	p.mtu.init(c.cfg)
 	p.cc = c.cfg.Congestion(ControllerParams{
