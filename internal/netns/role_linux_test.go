@@ -1,0 +1,138 @@
+package netns
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// roleEnv says what a process of a test is to be.
+const roleEnv = "LAZO_NETNS_ROLE"
+
+// size is what the client downloads, in bytes.
+const size = 100 << 20
+
+// TestRole is the body of the processes in the namespaces, and nothing without roleEnv.
+func TestRole(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	var err error
+	switch role := os.Getenv(roleEnv); role {
+	case "":
+		return // not in a namespace: TestAddressChange starts the roles
+	case "server":
+		err = serve(ctx)
+	default:
+		err = download(ctx, role == "migrate")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// content is what the server sends.
+func content() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{1}), size) }
+
+// serve sends the content on the first stream of the first connection, and reports how often that moved.
+func serve(ctx context.Context) error {
+	g, err := loop.Listen("udp", "0.0.0.0:4433", 1, &loop.Config{Endpoint: conn.EndpointConfig{Server: conntest.ServerConfig()}})
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	fmt.Println("ready")
+	c, err := g.Accept(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := c.AcceptStream(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(s, content()); err != nil {
+		return err
+	}
+	if err := s.CloseWrite(); err != nil {
+		return err
+	}
+	<-c.Context().Done()
+	fmt.Println("changes", c.Stats().PathChanges)
+	return nil
+}
+
+// download reads the content. It says when a part of it has come, and then waits for a line on its standard input: the address has
+// changed. With migrate it moves to another socket there, or else it does not know.
+func download(ctx context.Context, migrate bool) error {
+	local := "0.0.0.0:0"
+	if migrate {
+		local = clientAddr + ":0"
+	}
+	socket, err := udpio.Listen("udp", local, nil)
+	if err != nil {
+		return err
+	}
+	g, err := loop.New(nil, socket)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	cfg := conntest.ClientConfig()
+	cfg.KeepAlive = time.Second // who only receives must say something, or the server does not learn the new address
+	c, err := g.Dial(ctx, serverAddr+":4433", cfg)
+	if err != nil {
+		return err
+	}
+	s, err := c.OpenStream(ctx, conn.Bidi)
+	if err != nil {
+		return err
+	}
+	if err := s.CloseWrite(); err != nil {
+		return err
+	}
+	h := sha256.New()
+	if _, err := io.CopyN(h, s, size/5); err != nil {
+		return err
+	}
+	fmt.Println("part")
+	moved := make(chan error, 1)
+	go func() {
+		_, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		if err == nil && migrate {
+			err = move(ctx, c, socket)
+		}
+		moved <- err
+	}()
+	if _, err := io.Copy(h, s); err != nil {
+		return err
+	}
+	if err := <-moved; err != nil {
+		return err
+	}
+	fmt.Println("sum", hex.EncodeToString(h.Sum(nil)))
+	return c.Close(0, "")
+}
+
+// move moves the connection to a socket on the other address.
+func move(ctx context.Context, c *loop.Conn, socket *udpio.Socket) error {
+	first := socket.LocalAddr()
+	other, err := socket.AddLocal("udp", otherAddr+":0")
+	if err != nil {
+		return err
+	}
+	if err := c.Migrate(ctx, other); err != nil {
+		return err
+	}
+	return socket.RemoveLocal(first)
+}
