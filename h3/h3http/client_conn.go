@@ -143,13 +143,11 @@ func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
 		c.t.forget(c, true)
 		c.failWaiting(&connectionError{ev.Err})
 		c.closed(&connectionError{ev.Err})
-		return
 	}
-	c.settle(now)
 }
 
 // Flush is part of [loop.Handler].
-func (c *clientConn) Flush(time.Time, *conn.Conn) {}
+func (c *clientConn) Flush(now time.Time, _ *conn.Conn) { c.settle(now) }
 
 // handleHTTP is part of owner.
 func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
