@@ -244,20 +244,21 @@ func (x *exchange) cancelLocked(code h3.ErrorCode, err error) {
 	x.c.wake(x)
 }
 
-// fail ends the exchange from outside: the connection has ended, or the peer did
-// not process the request. Its stream is gone.
+// fail ends the exchange because its connection has ended, or did before the exchange
+// had a stream.
 func (x *exchange) fail(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.failLocked(err)
-}
-
-func (x *exchange) failLocked(err error) {
-	x.stream = nil
-	x.unwatchLocked()
 	if x.req != nil && !x.req.opened {
 		err = &unprocessedError{err}
 	}
+	x.failLocked(err)
+}
+
+// failLocked ends the exchange, whose stream is gone.
+func (x *exchange) failLocked(err error) {
+	x.stream = nil
+	x.unwatchLocked()
 	x.endIn(err)
 	x.endOut(err)
 	x.failed(err)

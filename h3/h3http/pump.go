@@ -15,6 +15,10 @@ import (
 // advance does what there is to do, and reports whether the stream is of no more use
 // to the loop. x is locked and has its stream.
 func (x *exchange) advance(now time.Time) (finished bool) {
+	if !x.canceled {
+		x.pumpIn()
+		x.pumpOut() // may cancel
+	}
 	if x.canceled {
 		if !x.cancelSent {
 			x.cancelSent = true
@@ -22,8 +26,6 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 		}
 		return true
 	}
-	x.pumpIn()
-	x.pumpOut()
 	if x.dg != nil {
 		x.pumpDatagrams(now)
 	}
