@@ -15,11 +15,7 @@ import (
 // collect takes the events of the Endpoint and all that it wants to send.
 func (tc *testConn) collect() {
 	tc.t.Helper()
-	for ev, ok := tc.e.NextEvent(); ok; ev, ok = tc.e.NextEvent() {
-		if tc.c == nil || ev.Conn == tc.c {
-			tc.events = append(tc.events, ev)
-		}
-	}
+	tc.collectEvents()
 	tc.keepKeys()
 	for _, d := range drainEndpoint(tc.e, tc.now, tc.buf) {
 		if by := tc.others[d.burst.Remote]; by != nil {
@@ -30,8 +26,17 @@ func (tc *testConn) collect() {
 		tc.datagrams = append(tc.datagrams, d)
 		tc.queue = append(tc.queue, d.packets...)
 	}
+	tc.collectEvents()
 	if tc.c != nil {
 		checkConn(tc.t, tc.c)
+	}
+}
+
+func (tc *testConn) collectEvents() {
+	for ev, ok := tc.e.NextEvent(); ok; ev, ok = tc.e.NextEvent() {
+		if tc.c == nil || ev.Conn == tc.c {
+			tc.events = append(tc.events, ev)
+		}
 	}
 }
 

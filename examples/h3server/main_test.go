@@ -41,10 +41,7 @@ func start(t *testing.T, args ...string) *server {
 		pw.CloseWithError(io.EOF)
 		s.ended <- err
 	}()
-	t.Cleanup(func() {
-		cancel()
-		io.Copy(io.Discard, s.out)
-	})
+	t.Cleanup(cancel)
 	for s.hash == "" {
 		line, err := s.out.ReadString('\n')
 		require.NoError(t, err)

@@ -107,20 +107,18 @@ func (c *clientConn) alive() bool {
 	return c.err == nil
 }
 
-// leave makes c take no new requests, and reports whether it carries none.
-func (c *clientConn) leave() (idle bool) {
+// leave makes c take no new requests.
+func (c *clientConn) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.leaving = true
-	return c.requests == 0
 }
 
+// closeIfIdle closes the connection if it carries no request. Any goroutine may call it.
 func (c *clientConn) closeIfIdle() {
 	c.mu.Lock()
 	idle := c.requests == 0
-	if idle {
-		c.leaving = true
-	}
+	c.leaving = c.leaving || idle
 	c.mu.Unlock()
 	if idle {
 		c.closeNow()
@@ -143,13 +141,11 @@ func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
 		c.t.forget(c, true)
 		c.failWaiting(&connectionError{ev.Err})
 		c.closed(&connectionError{ev.Err})
-		return
 	}
-	c.settle(now)
 }
 
 // Flush is part of [loop.Handler].
-func (c *clientConn) Flush(time.Time, *conn.Conn) {}
+func (c *clientConn) Flush(now time.Time, _ *conn.Conn) { c.settle(now) }
 
 // handleHTTP is part of owner.
 func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
@@ -264,7 +260,10 @@ func (c *clientConn) open(x *exchange) error {
 		return conn.ErrStreamLimit
 	case errors.Is(err, h3.ErrNoExtendedConnect) && c.h3.PeerSettings() == nil:
 		return errNotReady
-	case err != nil:
+	case errors.Is(err, h3.ErrGoAway), errors.Is(err, conn.ErrClosed):
+		c.refuse(x, &unprocessedError{err})
+		return nil
+	case err != nil: // such as fields that the peer does not take
 		c.refuse(x, err)
 		return nil
 	}
@@ -281,11 +280,11 @@ func (c *clientConn) refuse(x *exchange, err error) {
 	x.failLocked(err)
 }
 
-// failWaiting fails the requests that have no stream.
+// failWaiting fails the requests that have no stream. They may be sent elsewhere.
 func (c *clientConn) failWaiting(err error) {
 	for _, x := range c.waiting {
 		x.mu.Lock()
-		c.refuse(x, err)
+		c.refuse(x, &unprocessedError{err})
 		x.mu.Unlock()
 	}
 	c.waiting = nil

@@ -44,7 +44,7 @@ type owner interface {
 	// service does what x needs: another goroutine has changed it, or an event came.
 	service(now time.Time, x *exchange)
 
-	// settle runs after a batch of events and services.
+	// settle runs after a batch of services.
 	settle(now time.Time)
 }
 
@@ -145,7 +145,7 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 	case h3.EventCanceled:
 		x.peerCanceled(e)
 	case h3.EventAcked:
-		x.acked = true
+		x.gone = true
 	}
 	x.mu.Unlock()
 	c.owner.service(now, x)

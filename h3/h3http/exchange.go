@@ -25,7 +25,7 @@ type exchange struct {
 	c      *connection
 	stream *h3.Stream    // the loop's; nil before it is open, and once it is released
 	id     conn.StreamID // set with stream
-	acked  bool          // the loop's: the peer has all that was sent
+	gone   bool          // the loop's: the peer has all that was sent, or wants no more of it
 	queued bool          // guarded by c.mu: in c.dirty
 
 	mu   sync.Mutex
@@ -244,20 +244,21 @@ func (x *exchange) cancelLocked(code h3.ErrorCode, err error) {
 	x.c.wake(x)
 }
 
-// fail ends the exchange from outside: the connection has ended, or the peer did
-// not process the request. Its stream is gone.
+// fail ends the exchange because its connection has ended, or did before the exchange
+// had a stream.
 func (x *exchange) fail(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.failLocked(err)
-}
-
-func (x *exchange) failLocked(err error) {
-	x.stream = nil
-	x.unwatchLocked()
 	if x.req != nil && !x.req.opened {
 		err = &unprocessedError{err}
 	}
+	x.failLocked(err)
+}
+
+// failLocked ends the exchange, whose stream is gone.
+func (x *exchange) failLocked(err error) {
+	x.stream = nil
+	x.unwatchLocked()
 	x.endIn(err)
 	x.endOut(err)
 	x.failed(err)
@@ -319,7 +320,9 @@ func (x *exchange) whenFailed(f func(err error)) {
 func (x *exchange) setReadDeadline(t time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.in.deadline.reset(&x.in.cond, t, nil)
+	if !x.done {
+		x.in.deadline.reset(&x.in.cond, t, nil)
+	}
 }
 
 // setWriteDeadline sets the deadline of write. With abort, the stream is reset if
@@ -339,6 +342,9 @@ func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
 
 // watch cancels the exchange when ctx is done, until it is over or unwatch is called.
 func (x *exchange) watch(ctx context.Context) {
+	if ctx.Done() == nil {
+		return
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.stopWatch = context.AfterFunc(ctx, func() { x.cancel(h3.RequestCancelled, context.Cause(ctx)) })

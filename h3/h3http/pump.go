@@ -15,6 +15,10 @@ import (
 // advance does what there is to do, and reports whether the stream is of no more use
 // to the loop. x is locked and has its stream.
 func (x *exchange) advance(now time.Time) (finished bool) {
+	if !x.canceled {
+		x.pumpIn()
+		x.pumpOut() // may cancel
+	}
 	if x.canceled {
 		if !x.cancelSent {
 			x.cancelSent = true
@@ -22,7 +26,6 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 		}
 		return true
 	}
-	x.pump()
 	if x.dg != nil {
 		x.pumpDatagrams(now)
 	}
@@ -30,13 +33,6 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 		x.skipIn()
 	}
 	return (x.out.ended || x.out.err != nil) && (x.in.ended || x.done)
-}
-
-// pump moves bytes both ways between the buffers and the stream, as far as it goes.
-// x is locked.
-func (x *exchange) pump() {
-	x.pumpIn()
-	x.pumpOut()
 }
 
 // pumpIn reads from the stream while there is room. x is locked.
@@ -226,8 +222,8 @@ func (x *exchange) peerCanceled(e h3.Event) {
 		x.in.limit = max(x.in.limit, x.in.buf.n+chunkSize)
 		x.pumpIn()
 	}
-	if !x.out.ended && x.out.err == nil {
-		_, err := x.stream.Write(nil)
+	if _, err := x.stream.Write(nil); stopped(err) {
+		x.gone = true
 		x.sent(err)
 	}
 }

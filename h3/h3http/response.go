@@ -48,6 +48,7 @@ var _ interface {
 	http.ResponseWriter
 	http.Flusher
 	io.StringWriter
+	io.ReaderFrom
 } = (*response)(nil)
 
 func (w *response) Header() http.Header { return w.header }
@@ -115,7 +116,30 @@ func (w *response) Write(p []byte) (int, error) {
 	return w.x.write(p, holdBuffer)
 }
 
+// WriteString is part of [io.StringWriter].
 func (w *response) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+
+// ReadFrom is part of [io.ReaderFrom]. It saves those who copy files a buffer for each.
+func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
+	buf := w.x.c.pool.get()
+	defer w.x.c.pool.put(buf)
+	for {
+		k, err := r.Read(buf[:])
+		if k > 0 {
+			k, werr := w.Write(buf[:k])
+			n += int64(k)
+			if werr != nil {
+				return n, werr
+			}
+		}
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
 
 // beforeWrite checks whether n bytes may be written, and counts them.
 func (w *response) beforeWrite(n int) error {

@@ -11,6 +11,7 @@ import (
 	"net/textproto"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -300,6 +301,36 @@ func TestPanics(t *testing.T) {
 
 	last, _ := p.get("/ok")
 	require.Equal(t, ConnOf(first.Request), ConnOf(last.Request), "panics must not cost the connection")
+}
+
+// TestReadFrom copies from a source that fails in the end.
+func TestReadFrom(t *testing.T) {
+	broken := errors.New("broken")
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, err := io.Copy(w, struct{ io.Reader }{newPattern(1, 100_000)})
+		if n != 100_000 || err != nil {
+			panic(err)
+		}
+		n, err = io.Copy(w, struct{ io.Reader }{iotest.ErrReader(broken)})
+		if n != 0 || err != broken {
+			panic(err)
+		}
+	}))
+	_, body := p.get("/")
+	require.Len(t, body, 100_000)
+}
+
+// TestEarlyClose has a client close bodies that the server has sent whole. Their
+// streams must come back, although what was sent never arrives.
+func TestEarlyClose(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(make([]byte, 200<<10))
+	}), slowReader)
+	for i := range 250 { // more than the limit of streams
+		resp, err := p.c.Do(p.request("GET", "/", nil))
+		require.NoError(t, err, i)
+		resp.Body.Close()
+	}
 }
 
 func TestFullDuplex(t *testing.T) {

@@ -42,9 +42,13 @@ func newCall(t *Transport, r *http.Request) *call {
 	return c
 }
 
+// closeBody closes the body if nobody else does: see upload.
 func (c *call) closeBody() {
-	if c.r.Body != nil {
+	switch {
+	case c.body == nil && c.r.Body != nil:
 		c.r.Body.Close()
+	case c.body != nil && !c.started:
+		c.body.Close()
 	}
 }
 

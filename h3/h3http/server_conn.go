@@ -63,13 +63,11 @@ func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
 		c.closed(&connectionError{ev.Err})
 		c.end(ev.Err)
 		c.s.forget(c)
-		return
 	}
-	c.settle(now)
 }
 
 // Flush is part of [loop.Handler].
-func (c *serverConn) Flush(time.Time, *conn.Conn) {}
+func (c *serverConn) Flush(now time.Time, _ *conn.Conn) { c.settle(now) }
 
 // handleHTTP is part of owner.
 func (c *serverConn) handleHTTP(now time.Time, e h3.Event) {
@@ -129,7 +127,7 @@ func (c *serverConn) remoteAddr() string {
 func (c *serverConn) service(now time.Time, x *exchange) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.stream != nil && x.advance(now) && x.done && (x.acked || x.canceled || x.out.err != nil) {
+	if x.stream != nil && x.advance(now) && x.done && (x.gone || x.canceled || x.out.err != nil) {
 		c.release(x)
 	}
 }
@@ -139,11 +137,9 @@ func (c *serverConn) settle(now time.Time) {
 	var oldest time.Time // of the requests whose header section has not come
 	if c.headerTimeout > 0 {
 		oldest = c.h3.ExpireRequests(now.Add(-c.headerTimeout))
-		c.handOut(now)
 	}
-	busy := len(c.active) > 0 || !oldest.IsZero()
 	switch {
-	case busy:
+	case c.h3.Stats().Open > 0:
 		c.idleAt, c.lingerAt = time.Time{}, time.Time{}
 	case c.draining && c.lingerAt.IsZero():
 		c.lingerAt = now.Add(lingerTime(c.quic.Stats().SmoothedRTT))

@@ -1,0 +1,247 @@
+package conn
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Flow control (RFC 9000, Section 4).
+
+func TestStreamLimitHoldsSender(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server, func(s *testSetup) { s.peer.InitialMaxStreamData = 4 })
+		s := tc.open(Uni)
+		tc.writeStream(s, "123456789")
+		tc.wantFrame("what is allowed", streamFrame(s.ID(), 0, "1234"))
+		tc.wantFrame("and word that it is not enough", streamBlockedFrame(s.ID(), 4)) // RFC 9000, Section 4.1
+		tc.wantIdle("no more")
+		tc.ackAll()
+		tc.write(maxStreamDataFrame(s.ID(), 3))
+		tc.ignore(wire.FrameAck)
+		tc.wantIdle("limits do not fall")
+		tc.write(maxStreamDataFrame(s.ID(), 6))
+		tc.wantFrame("what is allowed now", streamFrame(s.ID(), 4, "56"))
+		tc.wantFrame("once for each limit", streamBlockedFrame(s.ID(), 6))
+		tc.write(maxStreamDataFrame(s.ID(), 1<<62-1))
+		tc.wantFrame("the rest", streamFrame(s.ID(), 6, "789"))
+		tc.wantIdle("all is sent")
+	})
+}
+
+func TestConnLimitHoldsSender(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server, func(s *testSetup) { s.peer.InitialMaxData = 7 })
+		a, b := tc.open(Uni), tc.open(Uni)
+		tc.writeStream(a, "12345")
+		tc.wantFrame("what is allowed", streamFrame(a.ID(), 0, "12345"))
+		tc.writeStream(b, "6789")
+		tc.wantFrame("what is allowed", streamFrame(b.ID(), 0, "67"))
+		tc.wantFrame("and word that it is not enough", dataBlockedFrame(7))
+		tc.writeStream(a, "x")
+		tc.wantIdle("once")
+		tc.must(b.CloseWrite())
+		tc.wantIdle("FIN waits for its data")
+		tc.ackAll()
+		tc.ignore(wire.FrameAck)
+		tc.write(maxDataFrame(8))
+		tc.collect()
+		f, _ := tc.nextFrame()
+		if f.typ != wire.FrameStream || len(f.data) != 1 {
+			t.Fatalf("one byte more is allowed, but %v was sent", f)
+		}
+		tc.flush()
+		tc.write(maxDataFrame(100))
+		n := 0
+		for tc.collect(); ; {
+			f, ok := tc.nextFrame()
+			if !ok {
+				break
+			}
+			n += len(f.data)
+		}
+		if n != 2 {
+			t.Errorf("%d bytes follow", n)
+		}
+	})
+}
+
+func TestEmptyStreamNeedsNoCredit(t *testing.T) {
+	tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData, s.peer.InitialMaxStreamData = -1, -1 })
+	s := tc.open(Uni)
+	tc.must(s.CloseWrite())
+	tc.wantFrame("FIN alone is always allowed", finFrame(s.ID(), 0, ""))
+}
+
+// TestLostDataNeedsNoCredit: data that is sent again counts once.
+func TestLostDataNeedsNoCredit(t *testing.T) {
+	losses(t, func(t *testing.T, lost func(*testConn, *seenPacket)) {
+		tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData = 5 })
+		s := tc.open(Uni)
+		tc.writeStream(s, "12345")
+		p := tc.wantFrame("all of the credit", streamFrame(s.ID(), 0, "12345"))
+		lost(tc, p)
+		tc.ignore(wire.FramePing)
+		tc.wantFrame("again", streamFrame(s.ID(), 0, "12345"))
+		if tc.c.flow.sent != 5 {
+			t.Errorf("%d bytes count", tc.c.flow.sent)
+		}
+	})
+}
+
+// TestCreditFollowsReading: credit is given as data is read, in steps of half a window.
+func TestCreditFollowsReading(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamData = 1000 })
+	tc.ignore(wire.FrameAck)
+	id := tc.theirs(Uni, 0)
+	tc.write(streamFrame(id, 0, string(make([]byte, 900))))
+	s := tc.stream(id)
+	tc.wantIdle("nothing was read")
+	s.Read(make([]byte, 499))
+	tc.wantIdle("less than half was read")
+	s.Read(make([]byte, 1))
+	tc.wantFrame("half was read", maxStreamDataFrame(id, 1500))
+	s.Read(make([]byte, 400))
+	tc.wantIdle("not half of the new credit")
+}
+
+func TestWindowGrowsWithTheRoundTrip(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.conn.InitialMaxStreamData, s.conn.MaxStreamData = 1000, 5000
+		s.conn.InitialMaxData, s.conn.MaxData = 10000, 10000
+	})
+	id := tc.theirs(Uni, 0)
+	off, limit := uint64(0), uint64(1000)
+	grow := func(wait time.Duration) uint64 {
+		tc.now = tc.now.Add(wait)
+		for off < limit {
+			n := min(limit-off, 1000)
+			tc.write(streamFrame(id, off, string(make([]byte, n))))
+			off += n
+		}
+		tc.readStream(tc.stream(id))
+		tc.collect()
+		for f, ok := tc.nextFrame(); ok; f, ok = tc.nextFrame() {
+			if f.typ == wire.FrameMaxStreamData {
+				limit = f.v[1]
+			}
+		}
+		return limit - off
+	}
+	if got := grow(testRTT); got != 1000 {
+		t.Errorf("the first window is %d", got)
+	}
+	for _, want := range []uint64{2000, 4000, 5000, 5000} {
+		if got := grow(testRTT); got != want {
+			t.Errorf("a window that is used up in a round trip becomes %d, want %d", got, want)
+		}
+	}
+	tc = newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamData = 1000 })
+	off, limit = 0, 1000
+	for range 5 {
+		if got := grow(10 * testRTT); got != 1000 {
+			t.Errorf("a window that is used up slowly becomes %d", got)
+		}
+	}
+}
+
+// TestWindowsUnderMaxBuffered: windows of all connections together grow only so far.
+func TestWindowsUnderMaxBuffered(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.conn.InitialMaxStreamData, s.conn.InitialMaxData = 1000, 1000
+		s.endpoint.MaxBuffered = 2500
+	})
+	id := tc.theirs(Uni, 0)
+	for off, i := uint64(0), 0; i < 30; i++ {
+		limit := min(tc.c.flow.recvMax, tc.stream2(id, 1000))
+		for off < limit {
+			n := min(limit-off, 1000)
+			tc.write(streamFrame(id, off, string(make([]byte, n))))
+			off += n
+		}
+		tc.now = tc.now.Add(testRTT)
+		tc.readStream(tc.stream(id))
+		tc.flush()
+	}
+	if size := tc.c.flow.size; size > 1000+2500 || tc.e.extraCredit > 2500 {
+		t.Errorf("the window grew to %d, all of them by %d", size, tc.e.extraCredit)
+	}
+	tc.c.Close(0, "")
+	if tc.e.extraCredit != 0 {
+		t.Errorf("%d bytes of credit belong to nobody", tc.e.extraCredit)
+	}
+}
+
+// stream2 returns the limit of a stream, or what it is before there is one.
+func (tc *testConn) stream2(id StreamID, initial uint64) uint64 {
+	if s := tc.c.streams.all[id]; s != nil {
+		return s.recvMax
+	}
+	return initial
+}
+
+func TestStreamCount(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		for _, dir := range []Dir{Bidi, Uni} {
+			tc := newTestConn(t, server, func(s *testSetup) { s.peer.InitialMaxStreamsBidi, s.peer.InitialMaxStreamsUni = 2, 2 })
+			tc.open(dir)
+			tc.open(dir)
+			if _, err := tc.c.OpenStream(dir); err != ErrStreamLimit {
+				t.Fatalf("a third stream: %v", err)
+			}
+			tc.wantFrame("the peer is told", streamsBlockedFrame(dir, 2)) // RFC 9000, Section 4.6
+			tc.c.OpenStream(dir)
+			tc.wantIdle("once")
+			tc.write(maxStreamsFrame(dir, 2), maxStreamsFrame(dir, 1))
+			tc.wantNoEvent("that is no more")
+			tc.write(maxStreamsFrame(dir, 3))
+			tc.wantEvent("one more", EventStreamsAvailable)
+			tc.open(dir)
+			if _, err := tc.c.OpenStream(dir); err != ErrStreamLimit {
+				t.Fatalf("a fourth stream: %v", err)
+			}
+			tc.ignore(wire.FrameAck)
+			tc.wantFrame("once for each limit", streamsBlockedFrame(dir, 3))
+		}
+	})
+}
+
+func TestUnsentBytes(t *testing.T) {
+	tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxStreamData = 100; s.conn.UnsentBytes = 1000 })
+	s := tc.open(Uni)
+	n, err := s.Write(make([]byte, 5000))
+	if n != 1000 || err != ErrWouldBlock || s.Available() != 0 {
+		t.Fatalf("Write took %d bytes: %v; %d more are available", n, err, s.Available())
+	}
+	tc.flush() // sends 100
+	tc.wantNoEvent("there is room, but for less than half of it")
+	if s.Available() != 100 {
+		t.Errorf("%d bytes are available", s.Available())
+	}
+	tc.write(maxStreamDataFrame(s.ID(), 600))
+	tc.wantEvent("there is room for half of it", EventStreamWritable)
+	tc.flush()
+	tc.write(maxStreamDataFrame(s.ID(), 800))
+	tc.wantNoEvent("nobody was refused since")
+}
+
+// TestSlowReader: what is not read is not credited, and the sender is held.
+func TestSlowReader(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxData, s.conn.InitialMaxStreamData = 2000, 2000 })
+	id := tc.theirs(Uni, 0)
+	for off := uint64(0); off < 2000; off += 500 {
+		tc.write(streamFrame(id, off, string(make([]byte, 500))))
+	}
+	tc.ignore(wire.FrameAck)
+	tc.advance(5 * time.Second)
+	tc.wantIdle("no credit for what nobody reads")
+	if n := tc.e.chunks.Used(); n > 3*4096 {
+		t.Errorf("%d bytes are held", n)
+	}
+	tc.stream(id).Release()
+	tc.flush()
+	if tc.c.flow.consumed != 2000 || tc.e.chunks.Used() != 0 {
+		t.Errorf("%d bytes credited, %d are held", tc.c.flow.consumed, tc.e.chunks.Used())
+	}
+}
