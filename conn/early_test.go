@@ -153,6 +153,17 @@ func TestEarlyDataRejected(t *testing.T) {
 	if _, err := s.Write(nil); !errors.Is(err, conn.ErrEarlyDataRejected) {
 		t.Errorf("Write = %v", err)
 	}
+	if err := s.CloseWrite(); !errors.Is(err, conn.ErrEarlyDataRejected) {
+		t.Errorf("CloseWrite = %v", err)
+	}
+	s.Reset(1) // nothing of the stream may reach the server, which does not know it
+	s.StopSending(1)
+	s.SetPriority(conn.Priority{Urgency: 1})
+	s.Release()
+	r.n.RunFor(time.Second)
+	if err := c.Err(); err != nil {
+		t.Fatal(err)
+	}
 	if _, ok := r.got["early"]; ok {
 		t.Error("the server read rejected data")
 	}
