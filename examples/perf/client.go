@@ -211,6 +211,13 @@ func (c *client) datagrams() error {
 	}
 	defer s.close()
 	before := s.stats()
+	for range 200 { // a datagram may need more than the initial MTU
+		if before.MTU > datagramLen+64 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+		before = s.stats()
+	}
 	c.meter.start()
 	sent, err := s.flood(time.Duration(c.o.secs * float64(time.Second)))
 	if err != nil {

@@ -1,3 +1,165 @@
 package main
 
-func runCompare(args []string) error { return nil }
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// comparison is what perf compare does: each test, in rounds in which every contender has
+// its turn, so that what drifts on the machine drifts for all.
+type comparison struct {
+	peers, only, tests string
+	rounds             int
+	serverCore         int
+	clientCore         int
+	maxOther           float64
+	scale              float64
+	markdown, svg      string
+
+	contenders []contender
+}
+
+// A contender is a program that takes the flags of this one.
+type contender struct {
+	name, path string
+	server     []string            // flags for the server
+	client     []string            // flags for the client
+	idle       []string            // more flags for the client in idle mode
+	skip       func(t string) bool // tests it does not know
+}
+
+// runCompare runs the tests and prints the tables.
+func runCompare(args []string) error {
+	c := new(comparison)
+	f := flag.NewFlagSet("perf compare", flag.ExitOnError)
+	f.StringVar(&c.peers, "peers", "", "directory with programs of other implementations: *-perf, udplimit and tlslimit")
+	f.StringVar(&c.only, "only", "", "contenders to run, by name, separated by commas; default all")
+	f.StringVar(&c.tests, "tests", "", "tests to run, separated by commas; default all")
+	f.IntVar(&c.rounds, "rounds", 5, "rounds of each test")
+	f.IntVar(&c.serverCore, "server-core", 0, "core of the server; -1 for any")
+	f.IntVar(&c.clientCore, "client-core", 1, "core of the client; -1 for any")
+	f.Float64Var(&c.maxOther, "max-other", .25, "drop runs in which others used more than this share of the two cores")
+	f.Float64Var(&c.scale, "scale", 1, "multiply the size of each test")
+	f.StringVar(&c.markdown, "markdown", "", "write the tables to this file, too")
+	f.StringVar(&c.svg, "svg", "", "write a bar chart to this file")
+	f.Parse(args)
+	if err := c.find(); err != nil {
+		return err
+	}
+	var tables []*table
+	for i := range tests {
+		t := &tests[i]
+		if c.tests == "" || slices.Contains(strings.Split(c.tests, ","), t.name) {
+			table, err := c.run(t)
+			if err != nil {
+				return err
+			}
+			fmt.Println(table.markdown())
+			tables = append(tables, table)
+		}
+	}
+	return c.write(tables)
+}
+
+// find lists the contenders: this program on both tiers, and what is in the directory.
+func (c *comparison) find() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	for _, api := range []string{"handler", "stream"} {
+		f := []string{"-api", api}
+		c.contenders = append(c.contenders, contender{name: "lazo " + api, path: self, server: f, client: f, idle: []string{"-gc-signal"}})
+	}
+	if c.peers != "" {
+		found, err := filepath.Glob(filepath.Join(c.peers, "*"))
+		if err != nil {
+			return err
+		}
+		for _, path := range found {
+			if p, ok := peer(path); ok {
+				c.contenders = append(c.contenders, p)
+			}
+		}
+	}
+	if c.only != "" {
+		names := strings.Split(c.only, ",")
+		c.contenders = slices.DeleteFunc(c.contenders, func(p contender) bool { return !slices.Contains(names, p.name) })
+	}
+	if len(c.contenders) == 0 {
+		return fmt.Errorf("no contender of %q", c.only)
+	}
+	return nil
+}
+
+// peer returns how to run the program of another implementation.
+func peer(path string) (contender, bool) {
+	switch base := filepath.Base(path); base {
+	case "udplimit", "tlslimit":
+		test := func(t string) bool {
+			return base == "tlslimit" != (t == "handshake") || t != "download" && t != "upload" && t != "handshake"
+		}
+		return contender{name: base, path: path, skip: test}, true
+	case "quicgo-perf":
+		return contender{name: "quicgo", path: path, server: []string{"--datagrams"}, idle: []string{"--gc-signal"}}, true
+	case "xnet-perf":
+		return contender{name: "xnet", path: path, idle: []string{"--gc-signal"}, skip: func(t string) bool { return t == "datagram" }}, true
+	default:
+		name, ok := strings.CutSuffix(base, "-perf")
+		return contender{name: name, path: path}, ok
+	}
+}
+
+// run runs one test with all contenders.
+func (c *comparison) run(t *test) (*table, error) {
+	tab := &table{test: t}
+	for i := range c.contenders {
+		if p := &c.contenders[i]; p.skip == nil || !p.skip(t.name) {
+			tab.rows = append(tab.rows, row{name: p.name})
+		}
+	}
+	for round := range c.rounds {
+		i := 0
+		for j := range c.contenders {
+			p := &c.contenders[j]
+			if p.skip != nil && p.skip(t.name) {
+				continue
+			}
+			res, err := c.measure(t, p)
+			if err != nil {
+				log.Printf("%s, round %d: %s: %v", t.name, round+1, p.name, err)
+			}
+			res.round = round
+			if err == nil && res.other <= c.maxOther {
+				tab.rows[i].results = append(tab.rows[i].results, res)
+			} else {
+				tab.rows[i].dropped++
+			}
+			i++
+		}
+	}
+	return tab, nil
+}
+
+// write writes the files that were asked for.
+func (c *comparison) write(tables []*table) error {
+	if c.markdown != "" {
+		var b strings.Builder
+		for _, t := range tables {
+			b.WriteString(t.markdown())
+			b.WriteByte('\n')
+		}
+		if err := os.WriteFile(c.markdown, []byte(b.String()), 0o644); err != nil {
+			return err
+		}
+	}
+	if c.svg != "" {
+		return os.WriteFile(c.svg, []byte(chart(tables)), 0o644)
+	}
+	return nil
+}

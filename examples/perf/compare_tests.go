@@ -1,0 +1,112 @@
+package main
+
+import (
+	"net"
+	"strconv"
+)
+
+// A test is a mode with its size, and what to tell of it.
+type test struct {
+	name, title string
+	mode        string
+	size        string // the flag that scale multiplies
+	n           int
+	more        []string
+	metrics     []metric // the first is that of the chart
+}
+
+// A metric is a column of a table.
+type metric struct {
+	name   string
+	format string
+	value  func(r *result) float64
+	ratio  bool // tell the ratio to the first contender
+}
+
+// flags returns the flags of the client.
+func (t *test) flags(scale float64) []string {
+	f := []string{"--mode", t.mode}
+	if t.size == "--secs" {
+		f = append(f, t.size, strconv.FormatFloat(float64(t.n)*scale, 'f', 1, 64))
+	} else {
+		f = append(f, t.size, strconv.Itoa(max(1, int(float64(t.n)*scale))))
+	}
+	return append(f, t.more...)
+}
+
+func perGiB(key string, server bool) func(r *result) float64 {
+	return func(r *result) float64 {
+		side := r.client
+		if server {
+			side = r.server
+		}
+		return side.number(key) / (r.client.number("bytes") / (1 << 30))
+	}
+}
+
+func perOp(key string, server bool) func(r *result) float64 {
+	return func(r *result) float64 {
+		side := r.client
+		if server {
+			side = r.server
+		}
+		return 1e6 * side.number(key) / r.client.number("ops")
+	}
+}
+
+func ofClient(key string) func(r *result) float64 {
+	return func(r *result) float64 { return r.client.number(key) }
+}
+
+// perPacket returns the allocations of a server a packet.
+func perPacket(r *result) float64 {
+	return r.server.number("mallocs") / (r.server.number("pkts_sent") + r.server.number("pkts_recv"))
+}
+
+func received(r *result) float64 { return r.server.number("dgrams") / r.server.number("dgram_secs") }
+
+var (
+	bulk = []metric{
+		{name: "Gbit/s", format: "%.1f", value: ofClient("gbit_s")},
+		{name: "server CPU s/GiB", format: "%.2f", value: perGiB("cpu", true), ratio: true},
+		{name: "client CPU s/GiB", format: "%.2f", value: perGiB("cpu", false), ratio: true},
+		{name: "server mallocs/packet", format: "%.3f", value: perPacket},
+	}
+	operations = []metric{
+		{name: "a second", format: "%.0f", value: ofClient("ops_s")},
+		{name: "server CPU µs each", format: "%.2f", value: perOp("cpu", true), ratio: true},
+		{name: "client CPU µs each", format: "%.2f", value: perOp("cpu", false), ratio: true},
+		{name: "server mallocs each", format: "%.1f", value: func(r *result) float64 { return perOp("mallocs", true)(r) / 1e6 }},
+	}
+	datagrams = []metric{
+		{name: "received a second", format: "%.0f", value: received},
+		{name: "server CPU µs each", format: "%.2f", value: func(r *result) float64 { return 1e6 * r.server.number("cpu") / r.server.number("dgrams") }, ratio: true},
+		{name: "of those sent", format: "%.3f", value: func(r *result) float64 { return r.server.number("dgrams") / r.client.number("ops") }},
+		{name: "server mallocs/packet", format: "%.3f", value: perPacket},
+	}
+	memory = []metric{
+		{name: "bytes a connection", format: "%.0f", value: ofClient("bytes_per_conn"), ratio: true},
+		{name: "the same after GC", format: "%.0f", value: ofClient("bytes_per_conn_gc"), ratio: true},
+	}
+)
+
+// tests are those of the comparison, in the order of the tables.
+var tests = []test{
+	{"download", "Download, one stream", "download", "--bytes", 2 << 30, nil, bulk},
+	{"upload", "Upload, one stream", "upload", "--bytes", 2 << 30, nil, bulk},
+	{"rr1", "Requests, one at a time", "rr", "--ops", 20000, nil, operations},
+	{"rr64", "Requests, 64 at a time", "rr", "--ops", 200000, []string{"--concurrency", "64"}, operations},
+	{"handshake", "Handshakes, 8 at a time", "handshake", "--ops", 2000, []string{"--concurrency", "8"}, operations},
+	{"datagram", "Datagrams of 1,200 bytes", "datagram", "--secs", 3, nil, datagrams},
+	{"idle", "Memory of idle connections", "idle", "--conns", 2000, nil, memory},
+}
+
+// freePort returns a UDP port that is free now.
+func freePort() int {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return 4433
+	}
+	defer c.Close()
+	return c.LocalAddr().(*net.UDPAddr).Port
+}
