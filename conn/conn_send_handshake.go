@@ -121,7 +121,7 @@ func (c *Conn) transmitProbe(now instant, buf []byte) (Burst, bool) {
 		return Burst{}, false
 	}
 	size := pa.mtu.wants(now)
-	if size == 0 || size > len(buf) || pa.window() < uint64(size) || pa.rtt.sampled == false {
+	if size == 0 || size > len(buf) || pa.window() < uint64(size) || !pa.rtt.sampled {
 		return Burst{}, false
 	}
 	w := &c.e.writer

@@ -14,6 +14,7 @@ func (c *Conn) deadline(now instant) instant {
 	at = earlier(at, c.idleDeadline())
 	at = earlier(at, c.keepAliveDeadline())
 	at = earlier(at, c.keys.dropAt)
+	at = earlier(at, c.tidyAt)
 	for _, sp := range c.spaces {
 		if sp != nil {
 			at = earlier(at, sp.recv.ackAt)
@@ -98,6 +99,9 @@ func (c *Conn) onTimeout(now instant) {
 			sp.recv.ackNow, sp.recv.ackAt = true, 0
 		}
 	}
+	if due(c.tidyAt) {
+		c.tidy()
+	}
 	c.pathTimeout(now)
 	c.paceAt = 0
 	if c.datagrams != nil {
@@ -127,10 +131,25 @@ func (c *Conn) lossTimeout(now instant) {
 	}
 }
 
+// tidyAfter is how long memory that a busy time left is kept for the next.
+const tidyAfter = 5 * time.Second
+
+// tidy gives back the memory of rings that are empty.
+func (c *Conn) tidy() {
+	c.tidyAt = 0
+	if sp := c.spaces[spaceApp]; sp.sent.oversized() {
+		sp.sent.buf = nil
+		sp.recs = recordRing{head: sp.recs.tail, tail: sp.recs.tail}
+	}
+}
+
 // rest is called when the connection has no more output: it sets the timer.
 func (c *Conn) rest(now instant) {
 	if c.closed {
 		return
+	}
+	if c.tidyAt == 0 && c.spaces[spaceApp].sent.oversized() {
+		c.tidyAt = now.add(tidyAfter)
 	}
 	at := c.deadline(now)
 	if at == 0 {

@@ -13,8 +13,6 @@ type route struct {
 	closed *closedConn
 }
 
-func (r route) ok() bool { return r.conn != nil || r.closed != nil }
-
 // An arrival is one received datagram.
 type arrival struct {
 	data          []byte

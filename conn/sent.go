@@ -43,9 +43,6 @@ type sentRing struct {
 
 func (r *sentRing) at(pn uint64) *sentPacket { return &r.buf[pn&uint64(len(r.buf)-1)] }
 
-// has reports whether the packet is held.
-func (r *sentRing) has(pn uint64) bool { return pn >= r.front && pn < r.next }
-
 // push makes room for the next packet and returns it, zeroed.
 func (r *sentRing) push() *sentPacket {
 	if int(r.next-r.front) == len(r.buf) {
@@ -65,12 +62,11 @@ func (r *sentRing) grow() {
 	}
 }
 
-// release gives back the memory of a ring that is empty and was large.
-func (r *sentRing) release() {
-	if r.front == r.next && len(r.buf) > 64 {
-		r.buf = nil
-	}
-}
+// maxIdleRing is how long a ring may be that an idle connection keeps.
+const maxIdleRing = 32
+
+// oversized reports whether the ring is empty, and longer than an idle connection should have.
+func (r *sentRing) oversized() bool { return r.front == r.next && len(r.buf) > maxIdleRing }
 
 // A recordKind says what a record is of.
 type recordKind uint8
@@ -124,10 +120,4 @@ func (r *recordRing) push(rec record) {
 	}
 	*r.at(r.tail) = rec
 	r.tail++
-}
-
-func (r *recordRing) release() {
-	if r.head == r.tail && len(r.buf) > 64 {
-		r.buf = nil
-	}
 }
