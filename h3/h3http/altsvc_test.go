@@ -5,13 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,17 +129,41 @@ func TestServerTLS(t *testing.T) {
 
 // TestCertificateReload changes the certificate between two connections.
 func TestCertificateReload(t *testing.T) {
-	cert, _ := testCert()
-	var names []string
+	first, _ := testCert()
+	second, _, err := newCert(2)
+	require.NoError(t, err)
+	var current atomic.Pointer[tls.Certificate]
+	current.Store(&first)
 	p := newPair(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func(p *pair) {
-		p.srv.TLSConfig = &tls.Config{GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			names = append(names, h.ServerName)
-			return &cert, nil
+		p.srv.TLSConfig = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return current.Load(), nil
 		}}
-		p.tr.TLSClientConfig.ServerName = "example.com"
+		p.tr.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	})
-	p.get("/")
-	p.tr.CloseIdleConnections()
-	p.get("/")
-	require.Equal(t, "example.com example.com", strings.Join(names, " "))
+	for _, cert := range []tls.Certificate{first, second} {
+		current.Store(&cert)
+		resp, _ := p.get("/")
+		require.Equal(t, cert.Leaf.SerialNumber, resp.TLS.PeerCertificates[0].SerialNumber)
+		p.tr.CloseIdleConnections()
+	}
+}
+
+// TestCertificateFiles serves with a certificate of two files.
+func TestCertificateFiles(t *testing.T) {
+	certFile, keyFile := writeCert(t)
+	srv := &Server{Addr: "127.0.0.1:0", Loops: 1, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
+	served := make(chan error, 1)
+	go func() { served <- srv.ListenAndServeTLS(certFile, keyFile) }()
+	var ports []uint16
+	for ports = srv.ports(); len(ports) == 0; ports = srv.ports() {
+		time.Sleep(time.Millisecond)
+	}
+	tr := &Transport{TLSClientConfig: clientConfig()}
+	defer tr.Close()
+	resp, err := (&http.Client{Transport: tr}).Get(fmt.Sprintf("https://localhost:%d/", ports[0]))
+	require.NoError(t, err)
+	require.Equal(t, 200, resp.StatusCode)
+	require.NoError(t, srv.Close())
+	require.ErrorIs(t, <-served, http.ErrServerClosed)
+	require.Nil(t, srv.TLSConfig, "the caller's must not change")
 }

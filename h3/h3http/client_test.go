@@ -267,6 +267,79 @@ func TestWaitForStream(t *testing.T) {
 	}
 }
 
+// TestWaitersMoveOn has the connection end on which requests wait for a stream: nobody
+// has seen those, so that they move to the next one whatever their method.
+func TestWaitersMoveOn(t *testing.T) {
+	var calls atomic.Int64
+	crash := make(chan bool)
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) == 1 {
+			<-crash
+			ConnOf(r).Close(uint64(h3.InternalError), "crash")
+			return
+		}
+		io.Copy(w, r.Body)
+	}), func(p *pair) { p.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: 1} })
+	results := make(chan error)
+	send := func() {
+		resp, err := p.c.Post(p.url, "", io.MultiReader(strings.NewReader("body")))
+		if err == nil {
+			var b []byte
+			if b, err = io.ReadAll(resp.Body); string(b) != "body" {
+				err = fmt.Errorf("got %q: %w", b, err)
+			}
+		}
+		results <- err
+	}
+	go send()
+	for calls.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for range 5 {
+		go send()
+	}
+	for p.tr.inProgress() < 6 {
+		time.Sleep(time.Millisecond)
+	}
+	crash <- true
+	failed := 0
+	for range 6 {
+		if err := <-results; err != nil {
+			require.ErrorContains(t, err, "crash")
+			failed++
+		}
+	}
+	require.Equal(t, 1, failed, "the one that the server had seen")
+	require.EqualValues(t, 6, calls.Load())
+}
+
+// inProgress returns how many requests have a connection.
+func (t *Transport) inProgress() (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		c.mu.Lock()
+		n += c.requests
+		c.mu.Unlock()
+	}
+	return n
+}
+
+// TestAddressedConn checks what GotConn shows instead of a net.Conn.
+func TestAddressedConn(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	resp, _ := p.get("/")
+	handle := ConnOf(resp.Request)
+	c := net.Conn(addressedConn{handle})
+	require.Equal(t, handle.LocalAddr().String(), c.LocalAddr().String())
+	require.Equal(t, "https://"+c.RemoteAddr().String(), p.url)
+	_, err := c.Read(nil)
+	_, werr := c.Write(nil)
+	for _, err := range []error{err, werr, c.Close(), c.SetDeadline(time.Time{}), c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})} {
+		require.Equal(t, errNoStream, err)
+	}
+}
+
 // countDials makes the Transport of a pair count.
 func countDials(dials *int, hold <-chan bool) func(p *pair) {
 	return func(p *pair) {

@@ -23,30 +23,39 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// testCert makes a certificate for the loopback addresses and example.com.
-var testCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
+// newCert makes a certificate for the addresses of tests.
+func newCert(serial int64) (tls.Certificate, *x509.CertPool, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		panic(err)
+		return tls.Certificate{}, nil, err
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
+		SerialNumber: big.NewInt(serial),
 		NotBefore:    time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), // synctest starts in 2000
 		NotAfter:     time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC),
-		DNSNames:     []string{"example.com", "localhost"},
+		DNSNames:     []string{"localhost"},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback, net.IPv4(10, 0, 0, 1)},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		panic(err)
+		return tls.Certificate{}, nil, err
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		panic(err)
+		return tls.Certificate{}, nil, err
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool, nil
+}
+
+// testCert is what tests serve with.
+var testCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
+	cert, pool, err := newCert(1)
+	if err != nil {
+		panic(err)
+	}
+	return cert, pool
 })
 
 func serverConfig() *tls.Config {

@@ -198,6 +198,8 @@ func TestSharedGroup(t *testing.T) {
 	defer cancel()
 	require.NoError(t, g.Loops()[0].Do(ctx, func(time.Time) {}), "the Group must go on")
 	require.ErrorIs(t, srv.ListenAndServe(), http.ErrServerClosed)
+	_, err = c.Get("https://" + g.LocalAddr().String())
+	require.Error(t, err, "the Server must take no new connections")
 }
 
 func TestServerMistakes(t *testing.T) {

@@ -16,7 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/loop/looptest"
 )
 
 // wrapped hides a ResponseWriter as middleware does.
@@ -220,6 +222,30 @@ func TestDatagramFlood(t *testing.T) {
 		s.Close()
 		<-ended
 	}
+}
+
+// TestDatagramsWait sends more than a slow path takes.
+func TestDatagramsWait(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 5 * time.Millisecond, Rate: 1e6}, func(t *testing.T, n *looptest.Network) {
+		ended := make(chan error, 1)
+		p := newSimPair(t, n, echoStream(ended), func(p *pair) {
+			p.tr.QUICConfig = &conn.Config{DatagramSendQueue: 8}
+		})
+		s, _, err := p.tr.Connect(p.connectRequest("/", "echo"))
+		require.NoError(t, err)
+		start := time.Now()
+		msg := make([]byte, 1000)
+		for range 500 {
+			require.NoError(t, s.SendDatagram(t.Context(), msg, 0))
+		}
+		// What is in no queue has left at the rate of the link.
+		require.Greater(t, time.Since(start), time.Second)
+		require.NoError(t, s.SetWriteDeadline(time.Now()))
+		_, err = s.Write(msg)
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		s.Close()
+		<-ended
+	})
 }
 
 func TestDatagramRing(t *testing.T) {
