@@ -19,7 +19,7 @@ type connection struct {
 	owner  owner
 	pool   *chunkPool
 
-	datagramPolicy conn.DatagramPolicy
+	datagramPolicy conn.DatagramPolicy // of conn.Config
 
 	// post is Post of the loop. A Post wakes the loop, so there is one under way for
 	// a connection at most, however many exchanges are waiting for it.
