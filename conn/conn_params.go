@@ -44,7 +44,7 @@ func (c *Conn) localParams(version uint32) []byte {
 	if len(cfg.Versions) > 1 {
 		p.ChosenVersion, p.AvailableVersions = version, cfg.Versions
 	}
-	return wire.AppendParams(nil, &p, c.rand())
+	return wire.AppendParams(make([]byte, 0, 192), &p, c.rand())
 }
 
 // peerParams takes in the transport parameters of the peer.

@@ -33,10 +33,12 @@ func (l *resetLimiter) allow(now instant) bool {
 
 // resetToken returns the token of one of our connection IDs (RFC 9000, Section 10.3.2).
 func (e *Endpoint) resetToken(id ConnID) (t [16]byte) {
-	h := hmac.New(sha256.New, e.cfg.ResetKey[:])
-	h.Write(id.b[:id.n])
-	var sum [sha256.Size]byte
-	copy(t[:], h.Sum(sum[:0]))
+	if e.resetMAC == nil {
+		e.resetMAC = hmac.New(sha256.New, e.cfg.ResetKey[:])
+	}
+	e.resetMAC.Reset()
+	e.resetMAC.Write(id.b[:id.n])
+	copy(t[:], e.resetMAC.Sum(nil))
 	return t
 }
 

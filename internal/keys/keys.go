@@ -43,15 +43,12 @@ func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
 	if !s.known() {
 		return nil, ErrSuite
 	}
-	k, err := derive(version, s, slices.Clone(secret))
+	e := newExpander(s, secret)
+	k, err := derive(version, s, slices.Clone(secret), e)
 	if err != nil {
 		return nil, err
 	}
-	hp, err := expandLabel(s, secret, label(version, "hp"), s.keyLen())
-	if err != nil {
-		return nil, err
-	}
-	if k.header, err = s.newHeader(hp); err != nil {
+	if k.header, err = s.newHeader(e.label(label(version, "hp"), s.keyLen())); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -60,11 +57,8 @@ func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
 // Next derives the keys of the next key phase, which share the header protection
 // (RFC 9001, Section 6). Every call derives them anew.
 func (k *Keys) Next() (*Keys, error) {
-	secret, err := expandLabel(k.suite, k.secret, label(k.version, "ku"), len(k.secret))
-	if err != nil {
-		return nil, err
-	}
-	next, err := derive(k.version, k.suite, secret)
+	secret := newExpander(k.suite, k.secret).label(label(k.version, "ku"), len(k.secret))
+	next, err := derive(k.version, k.suite, secret, newExpander(k.suite, secret))
 	if err != nil {
 		return nil, err
 	}
@@ -73,16 +67,9 @@ func (k *Keys) Next() (*Keys, error) {
 }
 
 // derive derives everything but the header protection from secret, which it keeps.
-func derive(version uint32, s suite, secret []byte) (*Keys, error) {
-	key, err := expandLabel(s, secret, label(version, "key"), s.keyLen())
-	if err != nil {
-		return nil, err
-	}
-	iv, err := expandLabel(s, secret, label(version, "iv"), ivLen)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := s.newAEAD(key)
+func derive(version uint32, s suite, secret []byte, e expander) (*Keys, error) {
+	iv := e.label(label(version, "iv"), ivLen)
+	aead, err := s.newAEAD(e.label(label(version, "key"), s.keyLen()))
 	if err != nil {
 		return nil, err
 	}
@@ -94,10 +81,10 @@ func derive(version uint32, s suite, secret []byte) (*Keys, error) {
 func Initial(version uint32, dcid []byte) (client, server *Keys) {
 	secret, err := hkdf.Extract(sha256.New, dcid, initialSalt(version))
 	if err == nil {
-		client, err = newInitial(version, secret, "client in")
-	}
-	if err == nil {
-		server, err = newInitial(version, secret, "server in")
+		e := newExpander(initialSuite, secret)
+		if client, err = newInitial(version, e, "client in"); err == nil {
+			server, err = newInitial(version, e, "server in")
+		}
 	}
 	if err != nil {
 		panic("keys: initial secret: " + err.Error()) // fips140=only, never the arguments
@@ -106,10 +93,6 @@ func Initial(version uint32, dcid []byte) (client, server *Keys) {
 }
 
 // newInitial derives one direction's keys from the initial secret.
-func newInitial(version uint32, initialSecret []byte, label string) (*Keys, error) {
-	secret, err := expandLabel(initialSuite, initialSecret, label, sha256.Size)
-	if err != nil {
-		return nil, err
-	}
-	return New(version, uint16(initialSuite), secret)
+func newInitial(version uint32, e expander, label string) (*Keys, error) {
+	return New(version, uint16(initialSuite), e.label(label, sha256.Size))
 }

