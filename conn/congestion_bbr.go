@@ -29,7 +29,7 @@ const (
 	bbrMinRoundTripValue = time.Microsecond
 )
 
-// A bbrState is a state of BBR's state machine (Section 4.3).
+// A bbrState is a state of BBR's state machine (Section 5.3).
 type bbrState uint8
 
 const (
@@ -70,7 +70,7 @@ func (s bbrState) accelerates() bool {
 
 // bbr is the congestion controller of draft-ietf-ccwg-bbr, version 3 of BBR. It
 // models the path by its bandwidth and round trip time, and paces by that. Sizes
-// are in bytes, rates in bytes per second. ECN marks count as lost packets.
+// are in bytes, rates in bytes per second. ECN marks count as lost packets (Section 3.7).
 type bbr struct {
 	mtu        uint64
 	cwnd       uint64
@@ -106,7 +106,7 @@ func (b *bbr) Window() uint64 { return b.cwnd }
 func (b *bbr) PacingRate() uint64 { return b.pacingRate }
 
 // OnSent keeps with the packet what was lost before it, and notices the end of
-// an idle period (Section 4.4).
+// an idle period (Section 5.4).
 func (b *bbr) OnSent(s *Sent) {
 	s.State = [6]uint64{b.lost}
 	if b.state == bbrProbeRTT {
@@ -143,7 +143,7 @@ type bbrSample struct {
 }
 
 // OnAck updates the model, then the state, then what follows from them
-// (Section 4.2.3).
+// (Section 5.2.3).
 func (b *bbr) OnAck(a *Ack) {
 	if a.Largest == nil {
 		return
@@ -197,7 +197,7 @@ func (b *bbr) OnMTU(mtu int) {
 	b.cwnd = max(b.cwnd, 2*b.mtu)
 }
 
-// initPacingRate paces the initial window over a round trip (Section 4.6.2).
+// initPacingRate paces the initial window over a round trip (Section 5.6.2).
 func (b *bbr) initPacingRate(rtt time.Duration) {
 	gain, _ := bbrStartup.gains()
 	rate := mulDiv(initialWindow(b.mtu), uint64(time.Second), uint64(rtt))
@@ -214,7 +214,7 @@ func (b *bbr) setPacingRate(gain uint64) {
 }
 
 // setWindow moves the window towards what the model holds necessary, and below
-// what it holds safe (Section 4.6.4).
+// what it holds safe (Section 5.6.4).
 func (b *bbr) setWindow(s *bbrSample) {
 	_, gain := b.state.gains()
 	need := b.quantize(b.bdpMultiple(gain) + b.extraAcked())
@@ -230,7 +230,7 @@ func (b *bbr) setWindow(s *bbrSample) {
 	b.cwnd = min(b.cwnd, b.windowCap(), maxWindow)
 }
 
-// windowCap bounds the window by recent congestion (Section 4.6.4.7).
+// windowCap bounds the window by recent congestion (Section 5.6.4.7).
 func (b *bbr) windowCap() uint64 {
 	limit := uint64(bbrUnbounded)
 	switch {

@@ -4,7 +4,7 @@ import "time"
 
 // bbrBounds is how congestion bounds the model. The long-term bound remembers
 // what was too much in the last probes; the short-term ones follow each round
-// with losses, until the next probe (draft-ietf-ccwg-bbr, Section 4.5.10).
+// with losses, until the next probe (draft-ietf-ccwg-bbr, Section 5.5.10).
 type bbrBounds struct {
 	inflightLong  uint64
 	bwShort       uint64
@@ -38,7 +38,7 @@ type bbrUndo struct {
 func (b *bbr) lostSince(p *Sent) uint64 { return b.lost - min(p.State[0], b.lost) }
 
 // OnLoss notes a loss, and ends a probe for bandwidth that lost too much
-// (Section 4.5.10.2).
+// (Section 5.5.10.2).
 func (b *bbr) OnLoss(l *Loss) {
 	if l.Largest == nil {
 		return
@@ -47,7 +47,6 @@ func (b *bbr) OnLoss(l *Loss) {
 	b.recovery.lost(l)
 	b.checkInflight(l.Largest)
 	if l.Persistent { // RFC 9002, Section 7.6.2
-		b.saveCwnd()
 		b.cwnd = 2 * b.mtu
 	}
 }
@@ -155,7 +154,7 @@ func (b *bbr) resetCongestionSignals() {
 }
 
 // adaptShortTerm follows the delivery process once a round with losses, unless
-// the flow is probing (Section 4.5.10.3).
+// the flow is probing (Section 5.5.10.3).
 func (b *bbr) adaptShortTerm() {
 	if !b.lossRoundStart || !b.lossInRound || b.state.accelerates() {
 		return
@@ -206,7 +205,7 @@ func (b *bbr) leaveRecovery(a *Ack) {
 }
 
 // OnSpurious undoes what the last losses changed, once all of them have arrived
-// (Section 4.5.11).
+// (Section 5.5.11).
 func (b *bbr) OnSpurious(l *Loss) {
 	if !b.recovery.spurious(l) {
 		return

@@ -14,7 +14,7 @@ const (
 )
 
 // bbrCycle is the state of Startup, Drain and the cycle of ProbeBW
-// (draft-ietf-ccwg-bbr, Sections 4.3.1 to 4.3.3).
+// (draft-ietf-ccwg-bbr, Sections 5.3.1 to 5.3.3).
 type bbrCycle struct {
 	drainRound uint64 // when Drain began
 
@@ -39,7 +39,7 @@ func (b *bbr) checkStartupDone(s *bbrSample) {
 	if b.state != bbrStartup {
 		return
 	}
-	// Section 4.3.1.3: a whole round of recovery that lost too much.
+	// Section 5.3.1.3: a whole round of recovery that lost too much.
 	if b.lossRoundStart && b.lossInRound && b.lossRuns >= bbrFullLossCount && b.tooHigh(s) && !b.fullBWReached {
 		b.undo.state, b.undo.left = bbrStartup, true
 		b.fullBWNow = true
@@ -91,7 +91,7 @@ func (b *bbr) startUp(s *bbrSample) {
 	b.raiseSlope()
 }
 
-// advanceCycle is the state machine of ProbeBW (Section 4.3.3.6).
+// advanceCycle is the state machine of ProbeBW (Section 5.3.3.9).
 func (b *bbr) advanceCycle(s *bbrSample) {
 	if !b.fullBWReached || b.adaptLongTerm(s) {
 		return
@@ -132,7 +132,7 @@ func (b *bbr) adaptLongTerm(s *bbrSample) bool {
 			if !s.appLimited {
 				b.advanceMaxBW()
 			}
-			if b.precautionary && !b.prevProbeTooHigh { // Section 4.3.3.5.2
+			if b.precautionary && !b.prevProbeTooHigh { // Section 5.3.3.6
 				b.startRefill()
 				return true
 			}
@@ -171,7 +171,7 @@ func (b *bbr) raiseSlope() {
 
 // timeToGoDown reports whether a probe found the bandwidth, or must not go on.
 func (b *bbr) timeToGoDown(s *bbrSample) bool {
-	if b.prevProbeTooHigh && s.priorInFlight >= b.inflightLong { // Section 4.3.3.5.2
+	if b.prevProbeTooHigh && s.priorInFlight >= b.inflightLong { // Section 5.3.3.6
 		b.precautionary = true
 		return true
 	}
@@ -183,7 +183,7 @@ func (b *bbr) timeToGoDown(s *bbrSample) bool {
 }
 
 // timeToProbe reports whether enough time passed since the last probe, by the
-// clock or by the rounds that NewReno would take (Section 4.3.3.5.4).
+// clock or by the rounds that NewReno would take (Section 5.3.3.8).
 func (b *bbr) timeToProbe(now time.Time) bool {
 	rounds := min(b.targetInflight()/b.mtu, bbrMaxProbeRounds)
 	return now.Sub(b.cycleStart) > b.probeWait || b.roundsSinceUp >= rounds

@@ -2,7 +2,7 @@ package conn
 
 import "time"
 
-// bbrModel is what BBR knows of the path (draft-ietf-ccwg-bbr, Section 4.5).
+// bbrModel is what BBR knows of the path (draft-ietf-ccwg-bbr, Section 5.5).
 type bbrModel struct {
 	bw     uint64        // what to send at: the least of maximum and short-term bound
 	minRTT time.Duration // 0 if unknown
@@ -21,13 +21,13 @@ type bbrModel struct {
 	// The highest delivery rates of this cycle of ProbeBW and the last.
 	bwFilter [2]uint64
 
-	// The full pipe estimator (Section 4.3.1.2).
+	// The full pipe estimator (Section 5.3.1.2).
 	fullBW        uint64
 	fullBWCount   int
 	fullBWNow     bool // since it began to look
 	fullBWReached bool // ever
 
-	// How much more than expected ACKs acknowledge at once (Section 4.5.9): the
+	// How much more than expected ACKs acknowledge at once (Section 5.5.9): the
 	// maximum of each of the last rounds.
 	extraStart     time.Time
 	extraDelivered uint64
@@ -38,7 +38,7 @@ type bbrModel struct {
 // maxBW is the windowed maximum of the delivery rate.
 func (b *bbr) maxBW() uint64 { return max(b.bwFilter[0], b.bwFilter[1]) }
 
-// updateRound counts round trips (Section 4.5.1).
+// updateRound counts round trips (Section 5.5.1).
 func (b *bbr) updateRound(s *bbrSample) {
 	b.roundStart = s.priorDelivered >= b.roundDelivered
 	if b.roundStart {
@@ -51,7 +51,7 @@ func (b *bbr) updateRound(s *bbrSample) {
 func (b *bbr) startRound() { b.roundDelivered = b.delivered }
 
 // updateMaxBW takes a delivery rate. One that the application limited only counts
-// if it is higher still (Section 4.5.4).
+// if it is higher still (Section 5.5.4).
 func (b *bbr) updateMaxBW(s *bbrSample) {
 	if s.rate >= b.maxBW() || !s.appLimited {
 		b.bwFilter[1] = max(b.bwFilter[1], s.rate)
@@ -76,7 +76,7 @@ func (b *bbr) resetFullBW(base uint64) {
 }
 
 // checkFullBW estimates that the pipe is full when the delivery rate hardly grew
-// for three rounds (Section 4.3.1.2).
+// for three rounds (Section 5.3.1.2).
 func (b *bbr) checkFullBW(s *bbrSample) {
 	if b.fullBWNow || !b.roundStart || s.appLimited {
 		return
@@ -134,7 +134,7 @@ func (b *bbr) bdpMultiple(gain uint64) uint64 {
 	return min(mulDiv(bdp, gain, 100), maxWindow)
 }
 
-// quantize raises n to what keeps bursts full (Section 4.6.4.2).
+// quantize raises n to what keeps bursts full (Section 5.6.4.2).
 func (b *bbr) quantize(n uint64) uint64 {
 	n = max(n, newPacing(b.pacingRate, int(b.mtu)).quantum, b.minPipe())
 	if b.state == bbrUp {

@@ -39,7 +39,7 @@ func (b *bbr) ack(t time.Duration, rate uint64, newRound bool) {
 	})
 }
 
-// The table of Section 4.6.1.
+// The table of Section 5.6.1.
 func TestBBRGains(t *testing.T) {
 	for _, tc := range []struct {
 		state          bbrState
@@ -66,7 +66,7 @@ func TestBBRGains(t *testing.T) {
 	}
 }
 
-// Section 4.6.2: the rate before the pipe was full only rises, and starts from the
+// Section 5.6.2: the rate before the pipe was full only rises, and starts from the
 // initial window and the first round trip time.
 func TestBBRFirstPacingRate(t *testing.T) {
 	b := NewBBR(ControllerParams{Now: simTime(0), MTU: simMTU}).(*bbr)
@@ -88,7 +88,7 @@ func TestBBRFirstPacingRate(t *testing.T) {
 	}
 }
 
-// Section 4.6.4.7.
+// Section 5.6.4.7.
 func TestBBRWindowCap(t *testing.T) {
 	for _, tc := range []struct {
 		state       bbrState
@@ -115,7 +115,7 @@ func TestBBRWindowCap(t *testing.T) {
 	}
 }
 
-// Section 4.5.4: a rate that the application limited counts only if it is higher.
+// Section 5.5.4: a rate that the application limited counts only if it is higher.
 func TestBBRMaxBandwidth(t *testing.T) {
 	b := newTestBBR(bbrCruise)
 	b.bwFilter = [2]uint64{1000, 500}
@@ -138,7 +138,7 @@ func TestBBRMaxBandwidth(t *testing.T) {
 	}
 }
 
-// TestBBRExtraAckedFilter remembers ten rounds, one in Startup (Section 4.5.9).
+// TestBBRExtraAckedFilter remembers ten rounds, one in Startup (Section 5.5.9).
 func TestBBRExtraAckedFilter(t *testing.T) {
 	b := newTestBBR(bbrCruise)
 	now := simTime(time.Second)
@@ -173,7 +173,7 @@ func TestBBRExtraAckedFilter(t *testing.T) {
 	}
 }
 
-// Section 4.5.10.2.
+// Section 5.5.10.2.
 func TestBBRInflightAtLoss(t *testing.T) {
 	s := &bbrSample{txInFlight: 100_000, lost: 10_000}
 	// 8,800 were lost of the 98,800 before the packet. The threshold of 2 % was
@@ -203,7 +203,7 @@ func TestBBRTooHigh(t *testing.T) {
 }
 
 // TestBBRShortTerm follows the delivery process, at most by beta a round (Section
-// 4.5.10.3).
+// 5.5.10.3).
 func TestBBRShortTerm(t *testing.T) {
 	b := newTestBBR(bbrCruise)
 	b.lossRoundStart, b.lossInRound = true, true
@@ -243,6 +243,17 @@ func TestBBRInflightTooHigh(t *testing.T) {
 	}
 }
 
+// TestBBRProbeLoss bounds by what was in flight when the losses crossed the
+// threshold, not when the last packet was lost.
+func TestBBRProbeLoss(t *testing.T) {
+	b := newTestBBR(bbrUp)
+	b.probeSample = true
+	b.OnLoss(&Loss{Now: simTime(0), Bytes: 10_000, Largest: &Sent{Now: simTime(-1), Bytes: simMTU, InFlight: 100_000}})
+	if want := (&bbrSample{txInFlight: 100_000, lost: 10_000}).inflightAtLoss(simMTU); b.inflightLong != want || b.state != bbrDown {
+		t.Errorf("bound %d, want %d; state %d", b.inflightLong, want, b.state)
+	}
+}
+
 // TestBBRLossWithoutProbe leaves the long-term bound alone.
 func TestBBRLossWithoutProbe(t *testing.T) {
 	b := newTestBBR(bbrCruise)
@@ -253,7 +264,7 @@ func TestBBRLossWithoutProbe(t *testing.T) {
 }
 
 // TestBBRStartupLoss leaves Startup only for a round of many losses (Section
-// 4.3.1.3).
+// 5.3.1.3).
 func TestBBRStartupLoss(t *testing.T) {
 	for _, tc := range []struct {
 		runs int
@@ -274,7 +285,7 @@ func TestBBRStartupLoss(t *testing.T) {
 	}
 }
 
-// Section 4.3.2.
+// Section 5.3.2.
 func TestBBRDrainEnds(t *testing.T) {
 	b := newTestBBR(bbrDrain)
 	b.drainRound = b.roundCount
@@ -333,7 +344,7 @@ func TestBBRProbeUpward(t *testing.T) {
 }
 
 // TestBBRPrecaution ends a probe at the bound after one that was too high, and
-// probes again at once if that was safe (Section 4.3.3.5.2).
+// probes again at once if that was safe (Section 5.3.3.6).
 func TestBBRPrecaution(t *testing.T) {
 	b := newTestBBR(bbrUp)
 	b.inflightLong = 90_000
@@ -379,7 +390,7 @@ func TestBBRProbeTime(t *testing.T) {
 }
 
 // TestBBRRestartFromIdle paces at the bandwidth, and leaves ProbeRTT if it is over
-// (Section 4.4).
+// (Section 5.4).
 func TestBBRRestartFromIdle(t *testing.T) {
 	first := func() *Sent {
 		return &Sent{Now: simTime(time.Second), Bytes: simMTU, InFlight: simMTU, AppLimited: true}

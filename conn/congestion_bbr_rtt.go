@@ -4,7 +4,7 @@ import "time"
 
 // bbrRTTProbe is the state of ProbeRTT, which empties the queue every five
 // seconds to see the round trip time without it (draft-ietf-ccwg-bbr, Section
-// 4.3.4).
+// 5.3.4).
 type bbrRTTProbe struct {
 	minRTTStamp     time.Time
 	probeRTTMin     time.Duration // least in the last five seconds, 0 if unknown
@@ -20,7 +20,7 @@ type bbrRTTProbe struct {
 func (b *bbr) updateMinRTT(s *bbrSample) {
 	b.probeRTTExpired = b.probeRTTMin > 0 && s.now.Sub(b.probeRTTStamp) > bbrProbeRTTInterval
 	if b.probeRTTMin == 0 {
-		b.initPacingRate(s.rtt) // Section 4.6.2
+		b.initPacingRate(s.rtt) // Section 5.6.2
 	}
 	if b.probeRTTMin == 0 || s.rtt < b.probeRTTMin || b.probeRTTExpired {
 		b.probeRTTMin = s.rtt

@@ -51,7 +51,6 @@ type simFlow struct {
 	packets  []*simPacket
 	oldest   int // first that is not done
 	inFlight uint64
-	written  uint64 // by a limited application
 	sentByte uint64
 
 	delivered, limitedUntil uint64
