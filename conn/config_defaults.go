@@ -71,6 +71,10 @@ func (c *Config) withDefaults() (*Config, error) {
 		return nil, fmt.Errorf("conn: Config.InitialMTU and MaxMTU must be from %d to %d", minMTU, maxPacket)
 	}
 	d.MaxMTU = max(d.MaxMTU, d.InitialMTU)
+	setInt(&d.MaxUDPPayloadSize, 2048)
+	if d.MaxUDPPayloadSize < minMTU || d.MaxUDPPayloadSize > maxUDPPayload {
+		return nil, fmt.Errorf("conn: Config.MaxUDPPayloadSize must be from %d to %d", minMTU, maxUDPPayload)
+	}
 	return &d, nil
 }
 

@@ -31,6 +31,7 @@ func (c *Conn) localParams(version uint32) []byte {
 	p.MaxStreamDataUni = uint64(cfg.InitialMaxStreamData)
 	p.MaxStreamsBidi = uint64(cfg.InitialMaxStreamsBidi)
 	p.MaxStreamsUni = uint64(cfg.InitialMaxStreamsUni)
+	p.MaxUDPPayload = uint64(cfg.MaxUDPPayloadSize)
 	p.AckDelayExponent = ackDelayExponent
 	p.MaxAckDelay = maxAckDelay
 	p.DisableActiveMigration = cfg.DisableActiveMigration
