@@ -85,12 +85,8 @@ func (sp *space) lowestSkipped() uint64 {
 
 // unacked returns the first number from pn on that no ACK frame had yet: most frames repeat what earlier ones said.
 func (sp *space) unacked(pn uint64) uint64 {
-	for i := sp.acked.Len() - 1; i >= 0; i-- {
-		r := sp.acked.At(i)
-		if r.End <= pn {
-			break
-		}
-		if r.Start <= pn {
+	if i := sp.acked.Search(pn); i < sp.acked.Len() {
+		if r := sp.acked.At(i); r.Start <= pn {
 			return r.End
 		}
 	}
