@@ -24,7 +24,6 @@ type server struct {
 
 	conns, closed, streams, sent, received      atomic.Int64
 	datagrams, datagramBytes, first, last       atomic.Int64
-	pktsSent, pktsReceived, pktsLost, wireBytes atomic.Uint64
 }
 
 func runServer(o *options) error {
