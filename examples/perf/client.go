@@ -275,6 +275,9 @@ func (c *client) idle() error {
 // memory returns the resident memory of the server in KiB, and that after it collected
 // garbage, if it is to.
 func (c *client) memory(settle time.Duration) (before, after int64) {
+	if c.o.serverPID == 0 {
+		return 0, 0
+	}
 	time.Sleep(settle)
 	pid := strconv.Itoa(c.o.serverPID)
 	before = rss(pid)

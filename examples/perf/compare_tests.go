@@ -10,7 +10,7 @@ type test struct {
 	name, title string
 	mode        string
 	size        string // the flag that scale multiplies
-	n           int
+	n           int64
 	more        []string
 	metrics     []metric // the first is that of the chart
 }
@@ -29,7 +29,7 @@ func (t *test) flags(scale float64) []string {
 	if t.size == "--secs" {
 		f = append(f, t.size, strconv.FormatFloat(float64(t.n)*scale, 'f', 1, 64))
 	} else {
-		f = append(f, t.size, strconv.Itoa(max(1, int(float64(t.n)*scale))))
+		f = append(f, t.size, strconv.FormatInt(max(1, int64(float64(t.n)*scale)), 10))
 	}
 	return append(f, t.more...)
 }

@@ -22,8 +22,8 @@ type server struct {
 	start time.Time
 	done  chan struct{} // after options.exitAfterConns
 
-	conns, closed, streams, sent, received      atomic.Int64
-	datagrams, datagramBytes, first, last       atomic.Int64
+	conns, closed, streams, sent, received atomic.Int64
+	datagrams, datagramBytes, first, last  atomic.Int64
 }
 
 func runServer(o *options) error {
