@@ -264,8 +264,8 @@ func validValue(s string) bool {
 
 // Bits of the characters of tokens, those below 64 and those from 64 on (RFC 9110, Section 5.6.2).
 const (
-	tokenLow  = 0x03ff6cfa00000000
-	tokenHigh = 0x57ffffffc7fffffe
+	tokenLow  uint64 = 0x03ff6cfa00000000
+	tokenHigh uint64 = 0x57ffffffc7fffffe
 )
 
 func isToken(c byte) bool {

@@ -126,15 +126,15 @@ func read(ev conn.Event, r *result, conns []*conn.Conn) {
 
 // write returns a handler that writes as much as a flow takes.
 func (l *lab) write() func(time.Time, conn.Event) {
-	left := map[*conn.Stream]int{}
+	left := map[*conn.Stream]int64{}
 	buf := make([]byte, 64<<10)
 	return func(_ time.Time, ev conn.Event) {
 		s := ev.Stream
 		switch ev.Kind {
 		case conn.EventConnected:
 			s, _ = ev.Conn.OpenStream(conn.Uni)
-			if left[s] = l.size; l.size == 0 {
-				left[s] = 1 << 60
+			if left[s] = int64(l.size); l.size == 0 {
+				left[s] = 1 << 40
 			}
 		case conn.EventStreamWritable:
 		case conn.EventClosed:
@@ -143,8 +143,8 @@ func (l *lab) write() func(time.Time, conn.Event) {
 			return
 		}
 		for left[s] > 0 {
-			k, err := s.Write(buf[:min(left[s], len(buf))])
-			left[s] -= k
+			k, err := s.Write(buf[:min(left[s], int64(len(buf)))])
+			left[s] -= int64(k)
 			if err != nil {
 				return
 			}
