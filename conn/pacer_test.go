@@ -151,7 +151,7 @@ func TestPacerRateChange(t *testing.T) {
 
 func TestPacerUnpaced(t *testing.T) {
 	var p pacer
-	p.sent(1, 1<<40, pacing{})
+	p.sent(1, 1<<30, pacing{})
 	if b, next := p.budget(1, pacing{}), p.next(1, pacing{}); b != math.MaxUint64 || next != 1 {
 		t.Errorf("without a rate: budget %d, next %d", b, next)
 	}
