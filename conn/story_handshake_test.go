@@ -124,3 +124,217 @@ func handshakeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
 	tc.takeKeys()
 	return tc
 }
+
+// TestHandshakePackets follows a handshake packet by packet.
+func TestHandshakePackets(t *testing.T) {
+	tc := startTestConn(t, false)
+	hello := tc.wantPacketType("the client begins", PacketInitial)
+	if n := len(tc.datagrams[0].data); n < minMTU || hello.frames[0].typ != wire.FrameCrypto {
+		t.Fatalf("with %v in %d bytes", hello, n) // RFC 9000, Section 14.1
+	}
+	tc.wantIdle("and waits")
+	tc.exchange(func() bool { return tc.c.state == stateComplete })
+	tc.collect()
+	if len(tc.datagrams) != 1 {
+		t.Fatalf("the client answers in %d datagrams", len(tc.datagrams))
+	}
+	// RFC 9000, Section 12.2: all of it goes into one datagram.
+	types := map[PacketType]bool{}
+	for _, p := range tc.datagrams[0].packets {
+		types[p.typ] = true
+	}
+	if !types[PacketInitial] || !types[PacketHandshake] || len(tc.datagrams[0].data) < minMTU {
+		t.Errorf("the client's answer has packets %v in %d bytes", types, len(tc.datagrams[0].data))
+	}
+	if tc.c.spaces[spaceInitial] != nil {
+		t.Error("the client has not discarded its Initial keys") // RFC 9001, Section 4.9.1
+	}
+	if tc.c.spaces[spaceHandshake] == nil {
+		t.Error("the client has discarded its Handshake keys before the handshake is confirmed")
+	}
+	tc.exchange(func() bool { return false })
+	if tc.c.spaces[spaceHandshake] != nil || tc.c.state != stateConfirmed {
+		t.Error("the client has Handshake keys where the handshake is confirmed") // RFC 9001, Section 4.9.2
+	}
+	if !tc.c.HandshakeComplete() || tc.c.TLS().NegotiatedProtocol != "test" {
+		t.Errorf("complete %v, protocol %q", tc.c.HandshakeComplete(), tc.c.TLS().NegotiatedProtocol)
+	}
+}
+
+// wantPacketType wants the next packet to be of a type.
+func (tc *testConn) wantPacketType(why string, typ PacketType) *seenPacket {
+	tc.t.Helper()
+	tc.collect()
+	if len(tc.queue) == 0 || tc.queue[0].typ != typ {
+		tc.t.Fatalf("%s: got %v", why, tc.queue)
+	}
+	p := tc.queue[0]
+	tc.queue = tc.queue[1:]
+	return p
+}
+
+func TestServerHandshakePackets(t *testing.T) {
+	tc := handshakeServer(t)
+	types := map[PacketType]bool{}
+	for _, d := range tc.datagrams {
+		for _, p := range d.packets {
+			types[p.typ] = true
+			if p.typ == PacketInitial && len(d.data) < minMTU {
+				t.Errorf("an ack-eliciting Initial in %d bytes", len(d.data)) // RFC 9000, Section 14.1
+			}
+			if p.typ == PacketInitial && len(p.header.Token) != 0 {
+				t.Error("the server sends a token")
+			}
+		}
+	}
+	if !types[PacketInitial] || !types[PacketHandshake] {
+		t.Errorf("the flight has %v", types)
+	}
+	tc.takeKeys()
+	tc.flush()
+	if tc.c.path.validated {
+		t.Error("the address counts as validated by a first packet")
+	}
+	tc.writeIn(spaceHandshake, pingFrame())
+	if !tc.c.path.validated {
+		t.Error("a Handshake packet does not validate the address") // RFC 9000, Section 8.1
+	}
+	if tc.c.spaces[spaceInitial] != nil {
+		t.Error("the server has not discarded its Initial keys") // RFC 9001, Section 4.9.1
+	}
+}
+
+// TestEventsOfHandshake: in the order that they are documented in.
+func TestEventsOfHandshake(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := startTestConn(t, server)
+		tc.exchange(func() bool { return false })
+		if server {
+			tc.wantEvent("the name and the protocol are known", EventAccepted)
+			tc.wantEvent("the handshake is complete", EventConnected)
+		} else {
+			for i, want := range []EventKind{EventConnected, EventStreamsAvailable, EventNewToken} {
+				if i >= len(tc.events) || tc.events[i].Kind != want {
+					t.Fatalf("event %d is %+v, want %d", i, tc.events, want)
+				}
+			}
+			tc.events = tc.events[3:]
+		}
+		tc.wantNoEvent("that is all")
+	})
+}
+
+// TestBlockedByAmplification: a server that may not send more goes on when the client sends something.
+func TestBlockedByAmplification(t *testing.T) {
+	tc := handshakeServer(t, func(s *testSetup) {
+		certs := s.conn.TLS.Certificates[0].Certificate
+		for range 40 {
+			certs = append(certs, certs[0])
+		}
+		s.conn.TLS.Certificates[0].Certificate = certs
+	})
+	sent := 0
+	for _, d := range tc.datagrams {
+		sent += len(d.data)
+	}
+	if got := int(tc.c.path.received); sent > 3*got || sent < 3*got-minMTU {
+		t.Fatalf("%d bytes sent for %d", sent, got)
+	}
+	tc.takeKeys()
+	tc.flush()
+	tc.advance(3 * time.Second)
+	tc.flush()
+	// RFC 9002, Section 6.2.2.1: no timer makes it send what it may not.
+	tc.wantIdle("it is blocked")
+	tc.writeIn(spaceInitial, pingFrame())
+	tc.collect()
+	again := 0
+	for _, d := range tc.datagrams {
+		again += len(d.data)
+	}
+	if again == 0 || again > 3*minMTU {
+		t.Errorf("%d bytes sent for 1200 more", again)
+	}
+}
+
+// TestLostClientHello: a client repeats it, ever more rarely, until the handshake timeout.
+func TestLostClientHello(t *testing.T) {
+	tc := startTestConn(t, false)
+	first, _ := tc.wantType("the client begins", wire.FrameCrypto)
+	tc.flush()
+	for _, want := range []time.Duration{1, 2, 4} {
+		if d := tc.timer(); d < want*900*time.Millisecond || d > want*1100*time.Millisecond {
+			t.Errorf("the timer is due in %v, want about %v", d, want*time.Second) // RFC 9002, Section 6.2.2
+		}
+		tc.advanceToTimer()
+		again, p := tc.wantType("it repeats what was lost", wire.FrameCrypto)
+		if again != first || p.burst.N < minMTU {
+			t.Errorf("%v in %d bytes", again, p.burst.N)
+		}
+		tc.flush()
+	}
+	tc.advance(10 * time.Second)
+	if err := tc.wantEnd("nobody answers"); err != ErrHandshakeTimeout {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestReorderedHandshake: the server's packets come in another order, and some twice.
+func TestReorderedHandshake(t *testing.T) {
+	tc := startTestConn(t, false, func(s *testSetup) {
+		certs := s.peer.TLS.Certificates[0].Certificate
+		for range 8 {
+			certs = append(certs, certs[0])
+		}
+		s.peer.TLS.Certificates[0].Certificate = certs
+	})
+	tc.exchange(func() bool { return tc.peer != nil })
+	flight := drainEndpoint(tc.peerE, tc.now, tc.buf)
+	if len(flight) < 2 {
+		t.Fatalf("the flight has %d datagrams", len(flight))
+	}
+	for i := len(flight) - 1; i >= 0; i-- {
+		tc.deliver(append([]byte(nil), flight[i].data...), tc.peerAddr, NotECT)
+		tc.deliver(append([]byte(nil), flight[i].data...), tc.peerAddr, NotECT)
+	}
+	tc.exchange(func() bool { return false })
+	if tc.c.state != stateConfirmed || tc.peer.state != stateConfirmed {
+		t.Errorf("states %d and %d", tc.c.state, tc.peer.state)
+	}
+}
+
+// TestEarlyPackets: 1-RTT packets of the peer come before the handshake is complete, and are not lost.
+func TestEarlyPackets(t *testing.T) {
+	tc := startTestConn(t, true)
+	tc.exchange(func() bool { return tc.peer.state == stateComplete })
+	s, err := tc.peer.OpenStream(Uni)
+	tc.must(err)
+	s.Write([]byte("early bird"))
+	out := drainEndpoint(tc.peerE, tc.now, tc.buf)
+	// The 1-RTT packet overtakes the Finished.
+	var first, last []byte
+	for _, d := range out {
+		for b := d.data; len(b) > 0; {
+			n := len(b)
+			if wire.IsLong(b[0]) {
+				h, _ := wire.ParseLong(b)
+				n = h.End
+				first = append(first, b[:n]...)
+			} else {
+				last = append(last, b...)
+			}
+			b = b[n:]
+		}
+	}
+	if len(last) == 0 {
+		t.Fatal("the client sent no data")
+	}
+	tc.deliver(last, tc.peerAddr, NotECT)
+	if len(tc.c.streams.all) != 0 {
+		t.Fatal("a 1-RTT packet is taken before the handshake is complete") // RFC 9001, Section 5.7
+	}
+	tc.deliver(first, tc.peerAddr, NotECT)
+	if got, _ := tc.readStream(tc.stream(s.ID())); got != "early bird" {
+		t.Errorf("read %q", got)
+	}
+}

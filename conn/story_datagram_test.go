@@ -1,0 +1,221 @@
+package conn
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Datagrams (RFC 9221).
+
+// datagramStory returns a Conn that sends and takes datagrams, and has no congestion window to send them in if stuck.
+func datagramStory(t *testing.T, stuck bool, edit ...func(*testSetup)) *testConn {
+	t.Helper()
+	edit = append(edit, func(s *testSetup) { s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 60000, 60000 })
+	tc := newTestConn(t, true, edit...)
+	if stuck {
+		tc.c.path.cc = &shutController{}
+	}
+	return tc
+}
+
+// A shutController lets nothing through.
+type shutController struct{ wideController }
+
+func (*shutController) Window() uint64 { return 0 }
+
+// sendDatagrams queues datagrams "0", "1" and so on, and returns the last error.
+func (tc *testConn) sendDatagrams(n int, opt DatagramOptions) (err error) {
+	for i := range n {
+		_, err = tc.c.SendDatagram(fmt.Append(nil, i), opt)
+	}
+	return err
+}
+
+// wantDatagrams wants DATAGRAM frames and nothing else.
+func (tc *testConn) wantDatagrams(why string, data ...string) {
+	tc.t.Helper()
+	for _, d := range data {
+		tc.wantFrame(why, datagramFrame(d))
+	}
+	tc.wantIdle(why)
+}
+
+func TestDatagrams(t *testing.T) {
+	tc := datagramStory(t, false)
+	if err := tc.sendDatagrams(3, DatagramOptions{Notify: true}); err != nil {
+		t.Fatal(err)
+	}
+	tc.wantDatagrams("in order, in one packet", "0", "1", "2")
+	tc.ackAll()
+	for id := range uint64(3) {
+		if ev := tc.wantEvent("they arrived", EventDatagramAcked); ev.ID != id+1 {
+			t.Errorf("datagram %d", ev.ID)
+		}
+	}
+	tc.write(datagramFrame("a"), datagramFrame(""), datagramFrame("c"))
+	tc.send(testPacket{space: spaceApp, payload: []byte("\x30the rest of the packet")})
+	tc.wantEvent("some came", EventDatagramReadable)
+	for _, want := range []string{"a", "", "c", "the rest of the packet"} {
+		if b, ok := tc.c.ReceiveDatagram(); !ok || string(b) != want {
+			t.Errorf("received %q, %v, want %q", b, ok, want)
+		}
+	}
+	if _, ok := tc.c.ReceiveDatagram(); ok {
+		t.Error("there is one too many")
+	}
+	tc.write(datagramFrame("more"))
+	tc.wantEvent("after the queue was empty", EventDatagramReadable)
+	tc.write(datagramFrame("more"))
+	tc.wantNoEvent("the reader has not come to the end yet")
+}
+
+func TestDatagramSize(t *testing.T) {
+	tc := datagramStory(t, false)
+	size := tc.c.MaxDatagramSize()
+	if _, err := tc.c.SendDatagram(make([]byte, size+1), DatagramOptions{}); err != ErrTooLarge {
+		t.Errorf("one byte too many: %v", err)
+	}
+	if _, err := tc.c.SendDatagram(make([]byte, size), DatagramOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if f, p := tc.wantType("the largest fits", wire.FrameDatagram); len(f.data) != size || p.size > minMTU || p.size < minMTU-4 {
+		t.Errorf("%d bytes in a packet of %d", len(f.data), p.size)
+	}
+	tc = newTestConn(t, true, func(s *testSetup) { s.peer.MaxDatagramFrameSize = 100 })
+	if n := tc.c.MaxDatagramSize(); n != 97 {
+		t.Errorf("the peer takes frames of 100 bytes, MaxDatagramSize is %d", n) // type and length are part of it
+	}
+	if err := lastError(tc.c.SendDatagram(make([]byte, 97), DatagramOptions{})); err != nil {
+		t.Fatal(err)
+	}
+	tc = newTestConn(t, true)
+	if n := tc.c.MaxDatagramSize(); n != 0 {
+		t.Errorf("the peer takes none, MaxDatagramSize is %d", n)
+	}
+	if err := tc.sendDatagrams(1, DatagramOptions{}); err != ErrTooLarge {
+		t.Errorf("the peer takes none: %v", err)
+	}
+}
+
+func TestDatagramPolicies(t *testing.T) {
+	for _, test := range []struct {
+		policy DatagramPolicy
+		err    error
+		lost   []uint64
+		sent   string
+	}{
+		{DatagramWait, ErrWouldBlock, nil, "0 1 2 3"},
+		{DatagramDropOldest, nil, []uint64{1, 2}, "2 3 4 5"},
+		{DatagramDropNewest, nil, []uint64{5, 6}, "0 1 2 3"},
+	} {
+		tc := datagramStory(t, true, func(s *testSetup) { s.conn.DatagramPolicy, s.conn.DatagramSendQueue = test.policy, 4 })
+		if err := tc.sendDatagrams(6, DatagramOptions{Notify: true}); err != test.err {
+			t.Errorf("policy %d: %v", test.policy, err)
+		}
+		for _, id := range test.lost {
+			if ev := tc.wantEvent("dropped", EventDatagramLost); ev.ID != id {
+				t.Errorf("policy %d: datagram %d was dropped", test.policy, ev.ID)
+			}
+		}
+		tc.wantIdle("the window is shut")
+		tc.c.path.cc = &wideController{}
+		tc.c.wake()
+		tc.wantDatagrams("the others", strings.Fields(test.sent)...)
+		if test.policy == DatagramWait {
+			tc.wantEvent("half of the queue is free", EventDatagramWritable)
+		}
+		tc.wantNoEvent("that was all")
+		if n := tc.c.Stats().DatagramsExpired; n != uint64(len(test.lost)) {
+			t.Errorf("policy %d: %d expired", test.policy, n)
+		}
+	}
+}
+
+func TestDatagramAge(t *testing.T) {
+	tc := datagramStory(t, true)
+	tc.c.SendDatagram([]byte("short-lived"), DatagramOptions{MaxAge: 50 * time.Millisecond, Notify: true})
+	tc.c.SendDatagram([]byte("patient"), DatagramOptions{})
+	tc.wantTimer("its time is short", 50*time.Millisecond)
+	tc.advanceToTimer()
+	if ev := tc.wantEvent("it is too old", EventDatagramLost); ev.ID != 1 {
+		t.Errorf("%+v", ev)
+	}
+	tc.c.path.cc = &wideController{}
+	tc.c.wake()
+	tc.wantDatagrams("the other is sent", "patient")
+}
+
+// TestDatagramAgeBehindAPatientOne: one that waits behind one without an age is not sent when it is too old.
+func TestDatagramAgeBehindAPatientOne(t *testing.T) {
+	tc := datagramStory(t, true)
+	tc.c.SendDatagram([]byte("patient"), DatagramOptions{})
+	tc.c.SendDatagram([]byte("short-lived"), DatagramOptions{MaxAge: 50 * time.Millisecond, Notify: true})
+	tc.advance(time.Second)
+	tc.c.path.cc = &wideController{}
+	tc.c.wake()
+	tc.wantDatagrams("the old one is not sent", "patient")
+	tc.wantEvent("the application learns of it", EventDatagramLost)
+}
+
+// TestDatagramReceiveQueue: a flood drops the oldest (S5).
+func TestDatagramReceiveQueue(t *testing.T) {
+	tc := datagramStory(t, false, func(s *testSetup) { s.conn.DatagramReceiveQueue = 10 })
+	for i := range 1000 {
+		tc.write(datagramFrame(fmt.Sprint(i)))
+	}
+	if n := len(tc.c.datagrams.recv.buf); n > 16 {
+		t.Errorf("%d slots", n)
+	}
+	if n := tc.e.events.tail - tc.e.events.head; n > 1 {
+		t.Errorf("%d events", n)
+	}
+	for i := 990; i < 1000; i++ {
+		if b, ok := tc.c.ReceiveDatagram(); !ok || string(b) != fmt.Sprint(i) {
+			t.Fatalf("received %q, want %d", b, i)
+		}
+	}
+	if s := tc.c.Stats(); s.DatagramsReceived != 1000 || s.DatagramsDropped != 990 {
+		t.Errorf("%d received, %d dropped", s.DatagramsReceived, s.DatagramsDropped)
+	}
+}
+
+// TestDatagramAndMTU: a datagram that does not fit any more, as the path has shrunk, is dropped and does not block others.
+func TestDatagramAndMTU(t *testing.T) {
+	tc := datagramStory(t, true, searching)
+	tc.c.path.mtu.current = 1452
+	if _, err := tc.c.SendDatagram(make([]byte, 1400), DatagramOptions{Notify: true}); err != nil {
+		t.Fatal(err)
+	}
+	tc.c.SendDatagram([]byte("small"), DatagramOptions{})
+	tc.c.path.mtu.current, tc.c.path.mtu.next = minMTU, never
+	tc.c.path.cc = &wideController{}
+	tc.c.wake()
+	tc.wantDatagrams("the small one", "small")
+	tc.wantEvent("the large one is lost", EventDatagramLost)
+}
+
+func TestDatagramsGoFirst(t *testing.T) {
+	tc := datagramStory(t, false)
+	s := tc.open(Uni)
+	s.Write(make([]byte, 3000))
+	tc.sendDatagrams(1, DatagramOptions{})
+	tc.wantFrame("a datagram is worth nothing later", datagramFrame("0"))
+	tc.wantType("stream data can wait", wire.FrameStream)
+}
+
+// TestDatagramOfAClosedConn: events that wait are not lost, calls fail.
+func TestDatagramOfAClosedConn(t *testing.T) {
+	tc := datagramStory(t, false)
+	tc.write(datagramFrame("last"))
+	tc.c.Close(0, "")
+	if b, ok := tc.c.ReceiveDatagram(); ok && string(b) != "last" {
+		t.Errorf("received %q", b)
+	}
+	if err := tc.sendDatagrams(1, DatagramOptions{}); err == nil {
+		t.Error("a closed connection takes datagrams")
+	}
+}
