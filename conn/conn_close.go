@@ -110,6 +110,7 @@ func (c *Conn) end(err error) []ConnID {
 	c.streams.ready, c.streams.mask = [8]streamList{}, 0
 	c.streams.blocked, c.streams.control = streamList{}, controlList{}
 	c.waiting, c.responses, c.candidate, c.oldPath = nil, nil, nil, nil
+	c.endQLog(err)
 	c.event(Event{Kind: EventClosed, Err: err})
 	return ids
 }

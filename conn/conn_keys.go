@@ -81,8 +81,8 @@ func (c *Conn) turnRx(now instant, pn uint64) {
 	k.firstRecv = pn
 	k.dropAt = now.add(3 * c.path.rtt.pto()) // RFC 9001, Section 6.5
 	c.stats.KeyUpdates++
-	if c.cfg.Trace != nil {
-		c.cfg.Trace(&TraceEvent{Kind: TraceKeyUpdated, Packet: Packet1RTT, Time: c.e.wall(now), Conn: c, Number: c.stats.KeyUpdates})
+	if c.traced {
+		c.trace(&TraceEvent{Kind: TraceKeyUpdated, Packet: Packet1RTT, Number: c.stats.KeyUpdates}, nil)
 	}
 }
 

@@ -271,8 +271,8 @@ func (c *Conn) isReset(now instant, pkt []byte) bool {
 // dropped counts a packet that is not processed.
 func (c *Conn) dropped(counter *uint64, pkt []byte, reason string) {
 	*counter++
-	if c.cfg.Trace != nil {
-		c.cfg.Trace(&TraceEvent{Kind: TracePacketDropped, Time: c.e.wall(c.e.now), Conn: c, Size: len(pkt), Reason: reason})
+	if c.traced {
+		c.trace(&TraceEvent{Kind: TracePacketDropped, Size: len(pkt), Reason: reason}, nil)
 	}
 }
 
@@ -295,8 +295,8 @@ type received struct {
 // process handles the frames of a packet, and notes it as received.
 func (c *Conn) process(p *received) {
 	c.stats.PacketsReceived++
-	if c.cfg.Trace != nil {
-		c.tracePacket(TracePacketReceived, p.space.id, p.pn, len(p.pkt), p.payload)
+	if c.traced {
+		c.tracePacket(TracePacketReceived, packetTypeOf(p.space.id, p.early), p.pn, p.pkt, p.payload)
 	}
 	if len(p.payload) == 0 {
 		// RFC 9000, Section 12.4.

@@ -94,8 +94,8 @@ func (w *packetWriter) finish(now instant, mark ECN) []byte {
 	if w.sp.id != spaceApp || w.early {
 		wire.PutVarint2(w.b[w.lengthOff:], uint64(len(w.b)-w.pnOff+keys.Overhead))
 	}
-	if c.cfg.Trace != nil {
-		c.tracePacket(TracePacketSent, w.sp.id, w.pn, len(w.b)-w.start+keys.Overhead, w.b[w.body:])
+	if c.traced {
+		c.tracePacket(TracePacketSent, packetTypeOf(w.sp.id, w.early), w.pn, w.b[w.start:len(w.b)+keys.Overhead], w.b[w.body:])
 	}
 	tx := w.sp.tx
 	if w.early {

@@ -148,6 +148,9 @@ func (c *Conn) rest(now instant) {
 	if c.closed {
 		return
 	}
+	if c.traced {
+		c.traceMetrics()
+	}
 	if c.tidyAt == 0 && c.spaces[spaceApp].sent.oversized() {
 		c.tidyAt = now.add(tidyAfter)
 	}

@@ -215,6 +215,7 @@ func (c *Conn) handshakeComplete() error {
 		c.confirm()
 		c.sendNewToken()
 	}
+	c.qlogParams()
 	c.event(Event{Kind: EventConnected})
 	if !c.server {
 		c.eventOnce(EventStreamsAvailable)

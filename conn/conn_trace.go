@@ -1,21 +1,21 @@
 package conn
 
-// packetTypeOf returns the type of packets that a space sends.
-func packetTypeOf(id spaceID) PacketType {
-	switch id {
-	case spaceInitial:
+// packetTypeOf returns the type of a packet of a space; early tells 0-RTT packets.
+func packetTypeOf(id spaceID, early bool) PacketType {
+	switch {
+	case id == spaceInitial:
 		return PacketInitial
-	case spaceHandshake:
+	case id == spaceHandshake:
 		return PacketHandshake
+	case early:
+		return Packet0RTT
 	}
 	return Packet1RTT
 }
 
-// tracePacket tells Config.Trace of a packet.
-func (c *Conn) tracePacket(kind TraceKind, id spaceID, pn uint64, size int, payload []byte) {
-	c.cfg.Trace(&TraceEvent{
-		Kind: kind, Packet: packetTypeOf(id), Time: c.e.wall(c.e.now), Conn: c, Number: pn, Size: size, Payload: payload,
-	})
+// tracePacket tells of a packet that was sent or received. Its header is not protected any more, or not yet.
+func (c *Conn) tracePacket(kind TraceKind, typ PacketType, pn uint64, raw, payload []byte) {
+	c.trace(&TraceEvent{Kind: kind, Packet: typ, Number: pn, Size: len(raw), Payload: payload}, raw)
 }
 
 // sendNewToken gives the client a token for its next connection (RFC 9000, Section 8.1.3).

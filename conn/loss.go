@@ -46,6 +46,14 @@ type lossDetection struct {
 	oldest      instant // when the first of a row of lost ack-eliciting packets was sent
 }
 
+// reason says by which threshold a packet is lost (RFC 9002, Section 6.1), in the words of qlog.
+func (run *lossDetection) reason(pn uint64) string {
+	if pn+packetThreshold <= uint64(run.sp.largestAcked) {
+		return "reordering_threshold"
+	}
+	return "time_threshold"
+}
+
 // packetLost declares one packet lost.
 func (c *Conn) packetLost(run *lossDetection, pn uint64, p *sentPacket) {
 	p.flags |= sentLost
@@ -75,11 +83,10 @@ func (c *Conn) packetLost(run *lossDetection, pn uint64, p *sentPacket) {
 			}
 		}
 	}
-	if c.cfg.Trace != nil {
-		c.cfg.Trace(&TraceEvent{
-			Kind: TracePacketLost, Packet: packetTypeOf(run.sp.id), Number: pn, Size: int(p.size),
-			Time: c.e.wall(run.now), Conn: c, Reason: "loss detection",
-		})
+	if c.traced {
+		c.trace(&TraceEvent{
+			Kind: TracePacketLost, Packet: packetTypeOf(run.sp.id, false), Number: pn, Size: int(p.size), Reason: run.reason(pn),
+		}, nil)
 	}
 	for i := range uint32(p.recCount) {
 		if r := run.sp.recs.at(p.recStart + i); p.flags&sentAgain == 0 || r.kind == recDatagram {

@@ -1,0 +1,151 @@
+package conn
+
+import (
+	"errors"
+
+	"github.com/lazoquic/lazo/internal/qlog"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// startQLog begins the log of a connection whose ID and path are known.
+func (c *Conn) startQLog() {
+	c.traced = c.cfg.Trace != nil
+	if c.cfg.QLog == nil {
+		return
+	}
+	out := c.cfg.QLog(c.origin, c.server)
+	if out == nil {
+		return
+	}
+	now := c.e.wall(c.e.now)
+	c.qlog, c.traced = qlog.New(out, qlog.Header{Server: c.server, ID: c.origin.bytes(), Start: now}), true
+	c.qlog.ConnectionStarted(now, c.path.local, c.path.remote)
+	c.qlog.VersionInformation(now, c.server, c.cfg.Versions, c.version)
+}
+
+// trace tells Config.Trace and the qlog of what happened. raw is the packet, if the event is of one. It is called only if
+// Conn.traced is set.
+func (c *Conn) trace(ev *TraceEvent, raw []byte) {
+	ev.Time, ev.Conn = c.e.wall(c.e.now), c
+	if c.cfg.Trace != nil {
+		c.cfg.Trace(ev)
+	}
+	if c.qlog == nil {
+		return
+	}
+	switch ev.Kind {
+	case TracePacketSent:
+		c.qlog.PacketSent(ev.Time, c.qlogPacket(ev, raw, ackDelayExponent))
+	case TracePacketReceived:
+		c.qlog.PacketReceived(ev.Time, c.qlogPacket(ev, raw, c.peer.AckDelayExponent))
+	case TracePacketDropped:
+		c.qlog.PacketDropped(ev.Time, qlogType(ev.Packet), ev.Size, "general", ev.Reason)
+	case TracePacketLost:
+		c.qlog.PacketLost(ev.Time, qlogType(ev.Packet), ev.Number, ev.Size, ev.Reason, false)
+	case TraceKeyUpdated:
+		c.qlog.KeyUpdated(ev.Time, !c.server, ev.Number, c.keys.txPhase != c.keys.rxPhase)
+	}
+}
+
+func (c *Conn) qlogPacket(ev *TraceEvent, raw []byte, exponent uint8) *qlog.Packet {
+	return &qlog.Packet{
+		Type: qlogType(ev.Packet), Number: ev.Number, Raw: raw, Payload: ev.Payload, AckDelayExponent: exponent,
+		MTUProbe: ev.Kind == TracePacketSent && c.path.mtu.inFlight && len(raw) == c.path.mtu.probe,
+	}
+}
+
+func qlogType(t PacketType) string {
+	switch t {
+	case PacketInitial:
+		return qlog.Initial
+	case Packet0RTT:
+		return qlog.ZeroRTT
+	case PacketHandshake:
+		return qlog.Handshake
+	case PacketRetry:
+		return qlog.Retry
+	case PacketVersionNegotiation:
+		return qlog.VersionNegotiation
+	case Packet1RTT:
+		return qlog.OneRTT
+	}
+	return qlog.Unknown
+}
+
+// traceMetrics tells of the estimates of the path in use, once a turn and if they changed.
+func (c *Conn) traceMetrics() {
+	s := c.Stats()
+	m := qlog.Metrics{
+		MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT, LatestRTT: s.LatestRTT, RTTVar: s.RTTVar,
+		CongestionWindow: s.CongestionWindow, BytesInFlight: s.BytesInFlight,
+		SlowStartThreshold: s.SlowStartThreshold, PacingRate: s.PacingRate, PTOCount: c.ptoCount,
+	}
+	if m == c.lastMetrics {
+		return
+	}
+	c.lastMetrics = m
+	c.trace(&TraceEvent{Kind: TraceMetrics}, nil)
+	if c.qlog == nil {
+		return
+	}
+	now := c.e.wall(c.e.now)
+	c.qlog.MetricsUpdated(now, &m)
+	c.qlog.StateUpdated(now, qlog.State{ECN: c.path.ecn.state.String(), MTU: s.MTU})
+}
+
+// String returns the name that qlog has for the phase of validation.
+func (p ecnPhase) String() string {
+	switch p {
+	case ecnTesting:
+		return "testing"
+	case ecnCapable:
+		return "capable"
+	case ecnFailed:
+		return "failed"
+	}
+	return ""
+}
+
+// qlogParams writes the transport parameters of both sides, and what TLS negotiated.
+func (c *Conn) qlogParams() {
+	if c.qlog == nil {
+		return
+	}
+	now := c.e.wall(c.e.now)
+	if p, err := wire.ParseParams(c.localParams(c.version), c.server); err == nil {
+		c.qlog.ParametersSet(now, false, &p)
+	}
+	c.qlog.ParametersSet(now, true, &c.peer)
+	c.qlog.VersionInformation(now, c.server, c.cfg.Versions, c.version)
+}
+
+// endQLog writes how the connection ended, and closes the log.
+func (c *Conn) endQLog(err error) {
+	if c.qlog == nil {
+		return
+	}
+	end := qlog.Closed{Trigger: "error"}
+	switch {
+	case errors.Is(err, ErrIdleTimeout):
+		end.Trigger = "idle_timeout"
+	case errors.Is(err, ErrHandshakeTimeout):
+		end.Trigger = "handshake_timeout"
+	case errors.Is(err, ErrStatelessReset):
+		end.Trigger, end.Remote = "stateless_reset", true
+	case errors.Is(err, ErrVersion):
+		end.Trigger, end.Remote = "version_mismatch", true
+	}
+	if te, ok := errors.AsType[*TransportError](err); ok {
+		end.Remote, end.HasCode, end.Code, end.Reason = te.Remote, true, te.Code, te.Reason
+		if te.Code == errNo {
+			end.Trigger = "clean"
+		}
+	}
+	if ae, ok := errors.AsType[*ApplicationError](err); ok {
+		end.Trigger, end.Application = "application", true
+		end.Remote, end.HasCode, end.Code, end.Reason = ae.Remote, true, ae.Code, ae.Reason
+	}
+	c.qlog.ConnectionClosed(c.e.wall(c.e.now), end)
+	c.qlog.Close() // what it could not write, it cannot mend
+	c.qlog = nil
+}

@@ -1,0 +1,106 @@
+package conn_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+)
+
+// A logFile is where a qlog goes.
+type logFile struct {
+	bytes.Buffer
+	closed bool
+}
+
+func (f *logFile) Close() error {
+	f.closed = true
+	return nil
+}
+
+// events returns how often each event stands in the log. Every record must be JSON behind a record separator (RFC 7464).
+func (f *logFile) events(t *testing.T) map[string]int {
+	t.Helper()
+	n := map[string]int{}
+	for i, rec := range bytes.Split(f.Bytes(), []byte{0x1e}) {
+		if i == 0 && len(rec) == 0 {
+			continue
+		}
+		var ev struct {
+			Name string
+			Data json.RawMessage
+		}
+		if err := json.Unmarshal(rec, &ev); err != nil {
+			t.Fatalf("record %d: %v: %s", i, err, rec)
+		}
+		n[ev.Name]++
+	}
+	return n
+}
+
+func TestQLog(t *testing.T) {
+	rnd := conntest.Seed(t, 3)
+	n := conntest.New(t, 3)
+	n.Default = conntest.Link{Delay: 10 * time.Millisecond, Loss: 0.05}
+	logs := map[bool]*logFile{}
+	open := func(id conn.ConnID, server bool) io.WriteCloser {
+		logs[server] = new(logFile)
+		return logs[server]
+	}
+	sc, cc := conntest.ServerConfig(), conntest.ClientConfig()
+	sc.QLog, cc.QLog = open, open
+	metrics := 0
+	cc.Trace = func(ev *conn.TraceEvent) {
+		if ev.Kind == conn.TraceMetrics {
+			metrics++
+		}
+	}
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd})
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	var end error
+	server.OnEvent = func(_ time.Time, ev conn.Event) {
+		switch ev.Kind {
+		case conn.EventStreamReadable:
+			b, _ := ev.Stream.Peek(1)
+			ev.Stream.Discard(len(b))
+		case conn.EventClosed:
+			end = ev.Err
+		}
+	}
+	c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.RunUntil(time.Second, c.HandshakeComplete)
+	s, err := c.OpenStream(conn.Uni)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Write(make([]byte, 200_000))
+	n.RunFor(5 * time.Second)
+	st := c.Stats()
+	got := logs[false].events(t)
+	if uint64(got["transport:packet_sent"]) != st.PacketsSent || uint64(got["transport:packet_received"]) != st.PacketsReceived ||
+		uint64(got["recovery:packet_lost"]) < st.PacketsLost {
+		t.Errorf("the log has %v, the counters %+v", got, st)
+	}
+	if st.PacketsLost == 0 || metrics == 0 || got["recovery:metrics_updated"] == 0 || got["transport:parameters_set"] != 2 {
+		t.Errorf("%d packets lost, %d metrics, events %v", st.PacketsLost, metrics, got)
+	}
+	// A reason is the peer's, and may hold anything.
+	c.Close(7, "\"quoted\"\n\x00\xff</script>\u2028")
+	n.RunFor(time.Second)
+	if ae, ok := errors.AsType[*conn.ApplicationError](end); !ok || ae.Code != 7 {
+		t.Fatalf("the server's connection ended with %v", end)
+	}
+	for side, f := range logs {
+		if ev := f.events(t); ev["transport:connection_closed"] != 1 || !f.closed {
+			t.Errorf("server %t: closed %t, events %v", side, f.closed, ev)
+		}
+	}
+}

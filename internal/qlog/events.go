@@ -1,0 +1,211 @@
+package qlog
+
+import (
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// ConnectionStarted writes the ends of the first path. An end that is not valid is left empty.
+func (w *Writer) ConnectionStarted(now time.Time, local, remote netip.AddrPort) {
+	w.begin(now, "transport:connection_started")
+	w.endpoint("local", local)
+	w.endpoint("remote", remote)
+	w.finish()
+}
+
+// endpoint appends an end of a path.
+func (w *Writer) endpoint(name string, a netip.AddrPort) {
+	w.open(name)
+	if a.IsValid() {
+		w.address(a)
+	}
+	w.end()
+}
+
+// address appends an address as members of an object.
+func (w *Writer) address(a netip.AddrPort) {
+	ip, port := "ip_v6", "port_v6"
+	addr := a.Addr().Unmap().WithZone("")
+	if addr.Is4() {
+		ip, port = "ip_v4", "port_v4"
+	}
+	w.key(ip)
+	w.b = append(w.b, '"')
+	w.b = addr.AppendTo(w.b)
+	w.b = append(w.b, '"')
+	w.uint(port, uint64(a.Port()))
+}
+
+// VersionInformation writes which versions this side speaks, and which one is in use now.
+func (w *Writer) VersionInformation(now time.Time, server bool, ours []uint32, chosen uint32) {
+	w.begin(now, "transport:version_information")
+	name := "client_versions"
+	if server {
+		name = "server_versions"
+	}
+	w.versions(name, ours)
+	w.version("chosen_version", chosen)
+	w.finish()
+}
+
+// ALPNInformation writes the protocol that was negotiated.
+func (w *Writer) ALPNInformation(now time.Time, chosen string) {
+	w.begin(now, "transport:alpn_information")
+	w.open("chosen_alpn")
+	text(&w.encoder, "string_value", chosen)
+	w.end()
+	w.finish()
+}
+
+// ParametersSet writes the transport parameters of one side.
+func (w *Writer) ParametersSet(now time.Time, remote bool, p *wire.Params) {
+	w.begin(now, "transport:parameters_set")
+	w.initiator(remote)
+	w.str("owner", side(remote)) // of older drafts, for qvis
+	w.optional("original_destination_connection_id", p.OriginalDCID)
+	w.optional("initial_source_connection_id", p.InitialSCID)
+	w.optional("retry_source_connection_id", p.RetrySCID)
+	if p.ResetToken != nil {
+		w.hex("stateless_reset_token", p.ResetToken[:])
+	}
+	w.bool("disable_active_migration", p.DisableActiveMigration)
+	w.uint("max_idle_timeout", uint64(p.MaxIdleTimeout/time.Millisecond))
+	w.uint("max_udp_payload_size", p.MaxUDPPayload)
+	w.uint("ack_delay_exponent", uint64(p.AckDelayExponent))
+	w.uint("max_ack_delay", uint64(p.MaxAckDelay/time.Millisecond))
+	w.uint("active_connection_id_limit", p.ActiveConnIDLimit)
+	w.uint("initial_max_data", p.MaxData)
+	w.uint("initial_max_stream_data_bidi_local", p.MaxStreamDataBidiLocal)
+	w.uint("initial_max_stream_data_bidi_remote", p.MaxStreamDataBidiRemote)
+	w.uint("initial_max_stream_data_uni", p.MaxStreamDataUni)
+	w.uint("initial_max_streams_bidi", p.MaxStreamsBidi)
+	w.uint("initial_max_streams_uni", p.MaxStreamsUni)
+	if a := p.Preferred; a != nil {
+		w.preferred(a)
+	}
+	w.extensions(p)
+	w.finish()
+}
+
+// optional appends bytes that may be absent.
+func (w *Writer) optional(name string, b []byte) {
+	if b != nil {
+		w.hex(name, b)
+	}
+}
+
+func (w *Writer) preferred(a *wire.PreferredAddress) {
+	w.open("preferred_address")
+	if a.V4.IsValid() {
+		w.address(a.V4)
+	}
+	if a.V6.IsValid() {
+		w.address(a.V6)
+	}
+	w.hex("connection_id", a.ID)
+	w.hex("stateless_reset_token", a.ResetToken[:])
+	w.end()
+}
+
+// extensions appends the parameters of extensions, as far as they are there.
+func (w *Writer) extensions(p *wire.Params) {
+	if p.MaxDatagramFrame > 0 {
+		w.uint("max_datagram_frame_size", p.MaxDatagramFrame)
+	}
+	if p.GreaseQUICBit {
+		w.bool("grease_quic_bit", true)
+	}
+	if p.ResetStreamAt {
+		w.bool("reset_stream_at", true)
+	}
+	if p.MinAckDelay > 0 {
+		w.millis("min_ack_delay", p.MinAckDelay)
+	}
+	if p.ChosenVersion != 0 {
+		w.open("version_information")
+		w.version("chosen_version", p.ChosenVersion)
+		w.versions("available_versions", p.AvailableVersions)
+		w.end()
+	}
+}
+
+func side(remote bool) string {
+	if remote {
+		return "remote"
+	}
+	return "local"
+}
+
+func (w *Writer) initiator(remote bool) { w.str("initiator", side(remote)) }
+
+// KeyUpdated writes that the 1-RTT keys of one side changed: those of the server if server, now of phase, because of the remote side if
+// byRemote.
+func (w *Writer) KeyUpdated(now time.Time, server bool, phase uint64, byRemote bool) {
+	w.begin(now, "security:key_updated")
+	if server {
+		w.str("key_type", "server_1rtt_secret")
+	} else {
+		w.str("key_type", "client_1rtt_secret")
+	}
+	w.uint("key_phase", phase)
+	if byRemote {
+		w.str("trigger", "remote_update")
+	} else {
+		w.str("trigger", "local_update")
+	}
+	w.finish()
+}
+
+// A Closed is how a connection ended.
+type Closed struct {
+	Remote      bool   // by the other side
+	Trigger     string // of the schema's list
+	Application bool   // Code is the application's
+	HasCode     bool
+	Code        uint64
+	Reason      string
+}
+
+// ConnectionClosed writes the end of a connection.
+func (w *Writer) ConnectionClosed(now time.Time, c Closed) {
+	w.begin(now, "transport:connection_closed")
+	w.initiator(c.Remote)
+	switch {
+	case !c.HasCode:
+	case c.Application:
+		w.str("application_error", "unknown")
+		w.uint("error_code", c.Code)
+	default:
+		w.transportError("connection_error", c.Code)
+		w.uint("error_code", c.Code)
+	}
+	text(&w.encoder, "reason", c.Reason)
+	w.str("trigger", c.Trigger)
+	w.finish()
+}
+
+// transportErrors are the names of the codes of RFC 9000, Section 20.1.
+var transportErrors = [...]string{
+	"no_error", "internal_error", "connection_refused", "flow_control_error", "stream_limit_error", "stream_state_error",
+	"final_size_error", "frame_encoding_error", "transport_parameter_error", "connection_id_limit_error",
+	"protocol_violation", "invalid_token", "application_error", "crypto_buffer_exceeded", "key_update_error",
+	"aead_limit_reached", "no_viable_path",
+}
+
+// transportError appends the name of a transport error code.
+func (w *Writer) transportError(name string, code uint64) {
+	switch {
+	case code < uint64(len(transportErrors)):
+		w.str(name, transportErrors[code])
+	case code>>8 == 1: // RFC 9001, Section 4.8
+		w.key(name)
+		w.b = append(w.b, `"crypto_error_0x`...)
+		w.b = strconv.AppendUint(w.b, code, 16)
+		w.b = append(w.b, '"')
+	default:
+		w.str(name, "unknown")
+	}
+}

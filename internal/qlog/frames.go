@@ -1,0 +1,295 @@
+package qlog
+
+import (
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// frames appends the frames of a packet, as far as the record may grow.
+func (w *Writer) frames(p *Packet) {
+	w.array("frames")
+	b := p.Payload
+	for len(b) > 0 && len(w.b) < maxRecord {
+		w.openElem()
+		n := w.frame(b, p.AckDelayExponent)
+		w.end()
+		if n <= 0 {
+			b = nil
+			break
+		}
+		b = b[n:]
+	}
+	w.endArray()
+	if len(b) > 0 {
+		w.uint("frames_omitted_bytes", uint64(len(b)))
+	}
+}
+
+// frame appends the members of the frame at the start of b, and returns its length. It is not positive if
+// the frame is unknown or malformed: what is behind it cannot be told apart.
+func (w *Writer) frame(b []byte, exponent uint8) (n int) {
+	typ, typLen := wire.ParseVarint(b)
+	if typLen == 0 || typLen != wire.VarintLen(typ) {
+		return w.unknown(b, typ)
+	}
+	mark := len(w.b)
+	switch {
+	case typ == wire.FramePadding:
+		return w.padding(b)
+	case typ == wire.FrameAck, typ == wire.FrameAckECN:
+		n = w.ack(b, exponent)
+	case typ >= wire.FrameStream && typ < wire.FrameMaxData:
+		n = w.stream(b)
+	case typ == wire.FrameCrypto:
+		offset, data, l := wire.ParseCrypto(b)
+		w.frameType("crypto")
+		w.uint("offset", offset)
+		w.uint("length", uint64(len(data)))
+		n = l
+	case typ == wire.FrameDatagram, typ == wire.FrameDatagramLen:
+		data, l := wire.ParseDatagram(b)
+		w.frameType("datagram")
+		w.uint("length", uint64(len(data)))
+		n = l
+	case typ == wire.FrameConnectionClose, typ == wire.FrameApplicationClose:
+		n = w.connectionClose(b)
+	case typ >= wire.FrameMaxData && typ <= wire.FrameStreamsBlockedUni:
+		n = w.flowFrame(b, typ)
+	case typ == wire.FrameResetStream, typ == wire.FrameResetStreamAt, typ == wire.FrameStopSending:
+		n = w.resetFrame(b, typ)
+	default:
+		n = w.rareFrame(b, typ)
+	}
+	if n <= 0 {
+		w.b = w.b[:mark]
+		return w.unknown(b, typ)
+	}
+	return n
+}
+
+func (w *Writer) frameType(name string) { w.str("frame_type", name) }
+
+// unknown appends a frame that cannot be read, with the length of the rest of the packet.
+func (w *Writer) unknown(b []byte, typ uint64) int {
+	w.frameType("unknown")
+	w.uint("frame_type_bytes", typ)
+	w.open("raw")
+	w.uint("length", uint64(len(b)))
+	w.hex("data", b[:min(len(b), 32)])
+	w.end()
+	return -1
+}
+
+// padding appends a row of PADDING frames as one.
+func (w *Writer) padding(b []byte) (n int) {
+	for n < len(b) && b[n] == wire.FramePadding {
+		n++
+	}
+	w.frameType("padding")
+	w.uint("length", uint64(n))
+	w.open("raw")
+	w.uint("payload_length", uint64(n))
+	w.end()
+	return n
+}
+
+func (w *Writer) ack(b []byte, exponent uint8) int {
+	f, n := wire.ParseAck(b)
+	if n < 0 {
+		return n
+	}
+	w.frameType("ack")
+	// No peer waits so long, but one may say so.
+	const longest = 1 << 32
+	w.millis("ack_delay", time.Duration(min(f.Delay, longest)<<min(exponent, 20))*time.Microsecond)
+	w.array("acked_ranges")
+	it := f.Ranges()
+	left := 0
+	for r, ok := it.Next(); ok; r, ok = it.Next() {
+		if len(w.b) >= maxRecord {
+			left++
+			continue
+		}
+		w.elem()
+		w.b = append(w.b, '[')
+		w.b = strconv.AppendUint(w.b, r.Smallest, 10)
+		if r.Largest != r.Smallest {
+			w.b = append(w.b, ',')
+			w.b = strconv.AppendUint(w.b, r.Largest, 10)
+		}
+		w.b = append(w.b, ']')
+	}
+	w.endArray()
+	if left > 0 {
+		w.uint("omitted_ranges", uint64(left))
+	}
+	if f.ECN {
+		w.uint("ect0", f.ECT0)
+		w.uint("ect1", f.ECT1)
+		w.uint("ce", f.CE)
+	}
+	return n
+}
+
+func (w *Writer) stream(b []byte) int {
+	f, n := wire.ParseStream(b)
+	if n < 0 {
+		return n
+	}
+	w.frameType("stream")
+	w.uint("stream_id", f.ID)
+	w.uint("offset", f.Offset)
+	w.uint("length", uint64(len(f.Data)))
+	if f.Fin {
+		w.bool("fin", true)
+	}
+	return n
+}
+
+func (w *Writer) connectionClose(b []byte) int {
+	app, code, frame, reason, n := wire.ParseConnectionClose(b)
+	if n < 0 {
+		return n
+	}
+	w.frameType("connection_close")
+	if app {
+		w.str("error_space", "application")
+		w.str("error", "unknown")
+	} else {
+		w.str("error_space", "transport")
+		w.transportError("error", code)
+	}
+	w.uint("error_code", code)
+	text(&w.encoder, "reason", reason)
+	if !utf8.Valid(reason) {
+		w.hex("reason_bytes", reason)
+	}
+	if !app && frame != 0 {
+		w.uint("trigger_frame_type", frame)
+	}
+	return n
+}
+
+// flowFrame appends a frame of flow control (RFC 9000, Sections 19.9 to 19.14).
+func (w *Writer) flowFrame(b []byte, typ uint64) int {
+	if typ == wire.FrameMaxStreamData || typ == wire.FrameStreamDataBlocked {
+		id, v, n := wire.ParseTwo(b)
+		if typ == wire.FrameMaxStreamData {
+			w.frameType("max_stream_data")
+			w.uint("stream_id", id)
+			w.uint("maximum", v)
+		} else {
+			w.frameType("stream_data_blocked")
+			w.uint("stream_id", id)
+			w.uint("limit", v)
+		}
+		return n
+	}
+	v, n := wire.ParseOne(b)
+	limit := "limit"
+	switch typ {
+	case wire.FrameMaxData:
+		w.frameType("max_data")
+		limit = "maximum"
+	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni:
+		w.frameType("max_streams")
+		w.streamType(typ == wire.FrameMaxStreamsUni)
+		limit = "maximum"
+	case wire.FrameDataBlocked:
+		w.frameType("data_blocked")
+	default:
+		w.frameType("streams_blocked")
+		w.streamType(typ == wire.FrameStreamsBlockedUni)
+	}
+	w.uint(limit, v)
+	return n
+}
+
+func (w *Writer) streamType(uni bool) {
+	if uni {
+		w.str("stream_type", "unidirectional")
+	} else {
+		w.str("stream_type", "bidirectional")
+	}
+}
+
+// resetFrame appends a frame that ends a stream.
+func (w *Writer) resetFrame(b []byte, typ uint64) (n int) {
+	var id, code, size, reliable uint64
+	switch typ {
+	case wire.FrameResetStream:
+		id, code, size, n = wire.ParseResetStream(b)
+		w.frameType("reset_stream")
+	case wire.FrameResetStreamAt:
+		id, code, size, reliable, n = wire.ParseResetStreamAt(b)
+		w.frameType("reset_stream_at")
+	default:
+		id, code, n = wire.ParseStopSending(b)
+		w.frameType("stop_sending")
+	}
+	w.uint("stream_id", id)
+	w.str("error", "unknown")
+	w.uint("error_code", code)
+	if typ != wire.FrameStopSending {
+		w.uint("final_size", size)
+	}
+	if typ == wire.FrameResetStreamAt {
+		w.uint("reliable_size", reliable)
+	}
+	return n
+}
+
+// rareFrame appends a frame that there are few of.
+func (w *Writer) rareFrame(b []byte, typ uint64) (n int) {
+	switch typ {
+	case wire.FramePing:
+		w.frameType("ping")
+		return 1
+	case wire.FrameHandshakeDone:
+		w.frameType("handshake_done")
+		return 1
+	case wire.FrameImmediateAck:
+		w.frameType("immediate_ack")
+		return 1
+	case wire.FrameNewToken:
+		token, n := wire.ParseNewToken(b)
+		w.frameType("new_token")
+		w.token(token)
+		return n
+	case wire.FrameNewConnectionID:
+		seq, retire, id, token, n := wire.ParseNewConnectionID(b)
+		w.frameType("new_connection_id")
+		w.uint("sequence_number", seq)
+		w.uint("retire_prior_to", retire)
+		w.uint("connection_id_length", uint64(len(id)))
+		w.hex("connection_id", id)
+		w.hex("stateless_reset_token", token[:])
+		return n
+	case wire.FrameRetireConnectionID:
+		seq, n := wire.ParseOne(b)
+		w.frameType("retire_connection_id")
+		w.uint("sequence_number", seq)
+		return n
+	case wire.FramePathChallenge, wire.FramePathResponse:
+		data, n := wire.ParsePath(b)
+		if typ == wire.FramePathChallenge {
+			w.frameType("path_challenge")
+		} else {
+			w.frameType("path_response")
+		}
+		w.hex("data", data[:])
+		return n
+	case wire.FrameAckFrequency:
+		seq, threshold, delay, reordering, n := wire.ParseAckFrequency(b)
+		w.frameType("ack_frequency")
+		w.uint("sequence_number", seq)
+		w.uint("ack_eliciting_threshold", threshold)
+		w.millis("request_max_ack_delay", time.Duration(min(delay, 1<<40))*time.Microsecond)
+		w.uint("reordering_threshold", reordering)
+		return n
+	}
+	return -1
+}

@@ -1,0 +1,98 @@
+package qlog
+
+import (
+	"math"
+	"time"
+)
+
+// Metrics are the figures of loss recovery and congestion control.
+type Metrics struct {
+	MinRTT, SmoothedRTT, LatestRTT, RTTVar time.Duration
+	CongestionWindow, BytesInFlight        uint64
+	SlowStartThreshold                     uint64 // math.MaxUint64 for none
+	PacingRate                             uint64 // bytes per second
+	PTOCount                               int
+}
+
+// A State is what changes rarely. What is not known is zero.
+type State struct {
+	Congestion string // of the congestion controller
+	ECN        string // of validation: testing, capable or failed
+	MTU        int
+}
+
+// MetricsUpdated writes the figures that changed since the last time, if any did.
+func (w *Writer) MetricsUpdated(now time.Time, m *Metrics) {
+	last := w.last
+	if *m == last {
+		return
+	}
+	w.last = *m
+	w.begin(now, "recovery:metrics_updated")
+	mark := len(w.b)
+	w.changedTime("min_rtt", m.MinRTT, last.MinRTT)
+	w.changedTime("smoothed_rtt", m.SmoothedRTT, last.SmoothedRTT)
+	w.changedTime("latest_rtt", m.LatestRTT, last.LatestRTT)
+	w.changedTime("rtt_variance", m.RTTVar, last.RTTVar)
+	w.changed("congestion_window", m.CongestionWindow, last.CongestionWindow)
+	w.changed("bytes_in_flight", m.BytesInFlight, last.BytesInFlight)
+	if m.SlowStartThreshold != math.MaxUint64 {
+		w.changed("ssthresh", m.SlowStartThreshold, last.SlowStartThreshold)
+	}
+	w.changed("pacing_rate", bits(m.PacingRate), bits(last.PacingRate))
+	w.changed("pto_count", uint64(m.PTOCount), uint64(last.PTOCount))
+	if len(w.b) > mark {
+		w.finish()
+	}
+}
+
+// bits returns a rate in bits per second, which the schema wants.
+func bits(bytes uint64) uint64 {
+	if bytes > math.MaxUint64/8 {
+		return math.MaxUint64
+	}
+	return 8 * bytes
+}
+
+func (w *Writer) changed(name string, v, last uint64) {
+	if v != last {
+		w.uint(name, v)
+	}
+}
+
+func (w *Writer) changedTime(name string, v, last time.Duration) {
+	if v != last {
+		w.millis(name, v)
+	}
+}
+
+// StateUpdated writes what changed since the last time, an event each.
+func (w *Writer) StateUpdated(now time.Time, s State) {
+	last := w.state
+	if s == last {
+		return
+	}
+	w.state = s
+	w.stateChange(now, "recovery:congestion_state_updated", s.Congestion, last.Congestion)
+	w.stateChange(now, "recovery:ecn_state_updated", s.ECN, last.ECN)
+	if s.MTU != last.MTU {
+		w.begin(now, "recovery:mtu_updated")
+		if last.MTU != 0 {
+			w.uint("old", uint64(last.MTU))
+		}
+		w.uint("new", uint64(s.MTU))
+		w.finish()
+	}
+}
+
+func (w *Writer) stateChange(now time.Time, event, s, last string) {
+	if s == last || s == "" {
+		return
+	}
+	w.begin(now, event)
+	if last != "" {
+		w.str("old", last)
+	}
+	w.str("new", s)
+	w.finish()
+}
