@@ -61,6 +61,9 @@ func (c *Conn) keepAliveDeadline() instant {
 	if c.cfg.KeepAlive == 0 || c.state == stateHandshake || c.spaces[spaceApp].eliciting > 0 {
 		return 0
 	}
+	if c.path.allowance() < minMTU {
+		return 0 // RFC 9000, Section 8.1: nothing could be sent
+	}
 	every := c.cfg.KeepAlive
 	if c.idle > 0 {
 		every = min(every, c.idle/2)

@@ -424,7 +424,7 @@ func (tc *testConn) advance(d time.Duration) {
 		if at.After(tc.now) {
 			tc.now, idle = at, 0
 		} else if idle > 20 {
-			tc.t.Fatal("a timer is due again and again without time passing")
+			tc.t.Fatalf("a timer is due again and again without time passing: %s", tc.c.dueNow())
 		}
 		tc.e.HandleTimeout(tc.now)
 		tc.collect()
@@ -507,4 +507,23 @@ func losses(t *testing.T, f func(t *testing.T, lost func(*testConn, *seenPacket)
 // elsewhere returns the nth address that the peer may turn up at.
 func elsewhere(n int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)}), 7000)
+}
+
+// dueNow names the deadlines of the Conn that are due.
+func (c *Conn) dueNow() string {
+	if c == nil || c.closed {
+		return "of a closed Conn"
+	}
+	now := c.e.now
+	pto, space := c.ptoDeadline(now)
+	s := ""
+	for name, at := range map[string]instant{
+		"loss": c.lossDeadline(now), "application": c.userTimer, "pacing": c.paceAt, "handshake": c.handshakeBy, "idle": c.idleDeadline(),
+		"keep-alive": c.keepAliveDeadline(), "keys": c.keys.dropAt, "challenge": c.path.challenge.until, "pto": pto,
+	} {
+		if at != 0 && at <= now {
+			s += fmt.Sprintf("%s (%v ago) ", name, now.sub(at))
+		}
+	}
+	return fmt.Sprintf("%s; space %d, window %d, in flight %d, allowance %d", s, space, c.path.cc.Window(), c.path.inFlight, c.path.allowance())
 }

@@ -269,7 +269,9 @@ func TestChallengeFlood(t *testing.T) {
 func TestKeepAliveWaitsForValidation(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.KeepAlive = time.Second })
 	tc.writeFrom(elsewhere(1), 0, pingFrame())
-	tc.advance(20 * time.Second) // fails if a timer is due for ever
+	tc.collect()
+	tc.writeFrom(elsewhere(1), 0, tc.ackOf(spaceApp)) // nothing is in flight, and the challenge is not answered
+	tc.advance(20 * time.Second)                      // fails if a timer is due for ever
 	tc.wantOpen("the idle timeout is longer")
 }
 

@@ -1,0 +1,558 @@
+package conn
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// A fuzzInput is consumed from its start.
+type fuzzInput struct{ b []byte }
+
+func (in *fuzzInput) empty() bool { return len(in.b) == 0 }
+
+func (in *fuzzInput) byte() byte {
+	if len(in.b) == 0 {
+		return 0
+	}
+	v := in.b[0]
+	in.b = in.b[1:]
+	return v
+}
+
+// bytes returns the next n bytes, or what is left.
+func (in *fuzzInput) bytes(n int) []byte {
+	n = min(n, len(in.b))
+	v := in.b[:n]
+	in.b = in.b[n:]
+	return v
+}
+
+// number returns a number, mostly a small one.
+func (in *fuzzInput) number() uint64 {
+	switch v := in.byte(); {
+	case v < 200:
+		return uint64(v)
+	case v < 230:
+		return uint64(v)<<8 | uint64(in.byte())
+	case v < 250:
+		return 1<<62 - 1 - uint64(in.byte())
+	default:
+		var b [8]byte
+		copy(b[:], in.bytes(8))
+		return binary.BigEndian.Uint64(b[:]) & (1<<62 - 1)
+	}
+}
+
+// frame returns a frame of any type with any fields.
+func (in *fuzzInput) frame() frame {
+	all := []uint64{
+		wire.FramePing, wire.FrameAck, wire.FrameAckECN, wire.FrameResetStream, wire.FrameStopSending, wire.FrameCrypto,
+		wire.FrameNewToken, wire.FrameStream, wire.FrameStream, wire.FrameMaxData, wire.FrameMaxStreamData, wire.FrameMaxStreamsBidi,
+		wire.FrameMaxStreamsUni, wire.FrameDataBlocked, wire.FrameStreamDataBlocked, wire.FrameStreamsBlockedBidi,
+		wire.FrameStreamsBlockedUni, wire.FrameNewConnectionID, wire.FrameRetireConnectionID, wire.FramePathChallenge,
+		wire.FramePathResponse, wire.FrameConnectionClose, wire.FrameHandshakeDone, wire.FrameDatagram, wire.FrameAckFrequency,
+		wire.FrameImmediateAck, wire.FramePadding,
+	}
+	f := frame{typ: all[int(in.byte())%len(all)]}
+	switch f.typ {
+	case wire.FramePadding:
+		f.v[0] = uint64(in.byte())
+		return f
+	case wire.FramePathChallenge, wire.FramePathResponse:
+		f.data = string(append(in.bytes(8), make([]byte, 8)...)[:8])
+		return f
+	case wire.FrameAck, wire.FrameAckECN:
+		hi := in.number() & (1<<60 - 1)
+		f.data = rangeString(hi-min(hi, in.number()), hi)
+		f.v = [5]uint64{in.number(), in.number(), in.number(), in.number()}
+		return f
+	}
+	for i := range 4 {
+		f.v[i] = in.number()
+	}
+	f.fin = in.byte()&1 != 0
+	f.data = string(in.bytes(int(in.byte())))
+	switch f.typ {
+	case wire.FrameNewConnectionID:
+		f.v[1] = min(f.v[1], f.v[0])
+		f.data = fmt.Sprintf("%08x", in.byte()) + string(resetTokenOf(f.v[0]))
+	case wire.FrameNewToken:
+		f.data += "t"
+	}
+	return f
+}
+
+// FuzzConn plays a peer and an application that do anything, in an established connection.
+func FuzzConn(f *testing.F) {
+	for _, server := range []bool{false, true} {
+		role := byte(0)
+		if server {
+			role = 1
+		}
+		for op := range byte(16) {
+			f.Add([]byte{role, op, 1, 2, 3, op, 200, 5, op ^ 1, 7, 9, 11, 13, op, 240, 1, 1, 1})
+		}
+		for _, fr := range allFrames(server) {
+			b := fr.append(nil)
+			f.Add(append([]byte{role, 0, byte(len(b))}, b...))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { playFuzz(t, data[:min(len(data), 600)]) })
+}
+
+// TestAnything plays FuzzConn with random inputs, in which peers that keep to the rules are as frequent as others.
+func TestAnything(t *testing.T) {
+	for seed := range uint64(300) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(seed, 1))
+			data := make([]byte, 50+rng.IntN(2000))
+			for i := range data {
+				data[i] = byte(rng.Uint32())
+				if rng.IntN(2) == 0 {
+					data[i] &= 15
+				}
+			}
+			data[0] = byte(rng.Uint32())
+			playFuzz(t, data)
+		})
+	}
+}
+
+// playFuzz does what the input says. Its first byte chooses the configuration.
+func playFuzz(t *testing.T, data []byte) {
+	in := &fuzzInput{b: data}
+	flags := in.byte()
+	s := &fuzzStory{in: in, polite: flags&64 != 0}
+	s.testConn = newTestConn(t, flags&1 != 0, func(s *testSetup) {
+		s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 1200, 1200
+		s.conn.InitialMaxData, s.conn.InitialMaxStreamData = 4000, 1500
+		s.conn.InitialMaxStreamsBidi, s.conn.InitialMaxStreamsUni = 8, 8
+		s.peer.InitialMaxData, s.peer.InitialMaxStreamData = 4000, 1500
+		s.conn.DisableAckFrequency, s.peer.DisableAckFrequency = flags&2 != 0, flags&2 != 0
+		s.conn.DisablePacing = flags&4 != 0
+		if flags&8 != 0 {
+			s.conn.MaxMTU, s.peer.MaxMTU = 1452, 1452
+		}
+		if flags&16 != 0 {
+			s.conn.KeepAlive = time.Second
+		}
+	})
+	s.c.skipNext = s.c.spaces[spaceApp].sent.next + 20
+	if flags&32 != 0 {
+		s.c.path.ecn.state = ecnTesting
+	}
+	for !in.empty() && !s.c.closed {
+		s.step()
+		s.check()
+	}
+	s.finish()
+}
+
+// A fuzzStory is a testConn that things happen to.
+type fuzzStory struct {
+	*testConn
+	in      *fuzzInput
+	streams []*Stream
+	polite  bool // the peer keeps to the rules
+	ids     uint64
+}
+
+// anyFrame returns a frame that is polite if the peer is.
+func (s *fuzzStory) anyFrame() frame {
+	if !s.polite {
+		return s.in.frame()
+	}
+	if f := s.politeFrame(); f.typ != wire.FramePadding {
+		return f
+	}
+	return pingFrame()
+}
+
+// politeFrame returns a frame that breaks no rule; PADDING where it cannot make the one that the input asks for.
+func (s *fuzzStory) politeFrame() frame {
+	in, c := s.in, s.c
+	op, dir := in.byte()%20, Dir(in.byte()&1)
+	n := uint64(in.byte())
+	theirs, ours := s.theirs(dir, n%c.streams.limit[dir]), s.ours(dir, n%max(c.streams.next[dir], 1))
+	noOurs := c.streams.next[dir] == 0
+	switch {
+	case op < 6: // STREAM and RESET_STREAM
+		highest, final := uint64(0), uint64(1000)
+		if st := c.streams.all[theirs]; st != nil {
+			highest = st.highest
+		} else if n%c.streams.limit[dir] < c.streams.opened[dir] {
+			return frame{}
+		}
+		if credit := c.flow.recvMax - c.flow.received; final > highest && final-highest > credit {
+			return frame{}
+		}
+		if op == 5 {
+			return resetStreamFrame(theirs, n, final)
+		}
+		off := min(uint64(in.byte())*4, final)
+		size := min(final-off, uint64(in.byte()))
+		f := streamFrame(theirs, off, string(make([]byte, size)))
+		f.fin = off+size == final
+		return f
+	case op == 6 && dir == Bidi:
+		return stopSendingFrame(theirs, n)
+	case op == 7 && !noOurs:
+		return stopSendingFrame(ours, n)
+	case op == 8 && !noOurs:
+		return maxStreamDataFrame(ours, in.number())
+	case op == 9:
+		return maxDataFrame(in.number())
+	case op == 10:
+		return maxStreamsFrame(dir, n)
+	case op == 11:
+		for _, l := range c.local.ids {
+			if l.id != s.dcid && n&1 == 0 {
+				return retireIDFrame(l.seq)
+			}
+		}
+	case op == 12 && len(c.remote.retired) < maxRetired/2:
+		s.ids++
+		seq := 3 + s.ids
+		return newIDFrame(seq, seq-1, fmt.Sprintf("%08d", seq))
+	case op == 13:
+		return challengeFrame(fmt.Sprintf("%08d", n))
+	case op == 14:
+		return datagramFrame(string(make([]byte, n)))
+	case op == 15 && !c.cfg.DisableAckFrequency:
+		return ackFrequencyFrame(n, uint64(in.byte()), 1000+in.number()&0xffff, uint64(in.byte()))
+	case op > 15:
+		s.collect()
+		if got := &s.got[spaceApp]; got.Len() > 0 {
+			r := got.At(int(n) % got.Len())
+			return ackFrame(rangeString(r.Start+uint64(in.byte())%(r.End-r.Start), r.End-1))
+		}
+	}
+	return frame{}
+}
+
+// step does one thing that the input says.
+func (s *fuzzStory) step() {
+	in := s.in
+	op := in.byte() % 16
+	if s.polite && op < 6 {
+		var frames []frame
+		for range op + 1 {
+			if f := s.politeFrame(); f.typ != wire.FramePadding {
+				frames = append(frames, f)
+			}
+		}
+		s.write(append(frames, paddingFrames(1))...)
+		return
+	}
+	switch op {
+	case 0: // any payload in a valid packet
+		s.send(testPacket{space: spaceApp, payload: in.bytes(int(in.byte()))})
+	case 1, 2, 3, 4: // well-formed frames
+		var frames []frame
+		for range op {
+			frames = append(frames, in.frame())
+		}
+		s.write(frames...)
+	case 5: // a frame with a byte changed
+		all := allFrames(s.server)
+		b := all[int(in.byte())%len(all)].append(nil)
+		b[int(in.byte())%len(b)] ^= in.byte()
+		s.send(testPacket{space: spaceApp, payload: b})
+	case 6: // garbage
+		b := append([]byte(nil), in.bytes(int(in.byte()))...)
+		if len(b) > 9 && b[0]&1 != 0 {
+			copy(b[1:], s.dcid.bytes())
+		}
+		s.deliver(b, s.peerAddr, ECN(in.byte()&3))
+	case 7:
+		s.advance(time.Duration(in.number()&0x3fff) * time.Millisecond / 4)
+	case 8:
+		s.collect()
+		if !s.e.Timeout().IsZero() {
+			s.advanceToTimer()
+		}
+	case 9:
+		s.collect()
+		if s.got[spaceApp].Len() > 0 {
+			s.ackAll()
+		}
+	case 10: // odd packet numbers, marks and addresses
+		p := testPacket{space: spaceApp, frames: []frame{s.anyFrame()}, skip: uint64(in.byte() & 7), ecn: ECN(in.byte() & 3)}
+		if v := in.byte(); v&1 != 0 {
+			p.from = elsewhere(int(v >> 5))
+			p.size = int(v) * 5
+		} else if v&2 != 0 {
+			p.fixed, p.pn = true, uint64(v)
+		}
+		s.send(p)
+	case 11:
+		if in.byte()&1 != 0 && (!s.polite || s.c.keys.sealed > 0) {
+			s.turnKeys()
+		}
+		s.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, phase: in.byte() == 1, reserved: in.byte() == 77 && !s.polite})
+	default:
+		s.call()
+	}
+}
+
+// call is something that the application does.
+func (s *fuzzStory) call() {
+	in := s.in
+	var st *Stream
+	if n := len(s.streams); n > 0 {
+		st = s.streams[int(in.byte())%n]
+	}
+	switch op := in.byte() % 16; {
+	case op == 0:
+		if st, err := s.c.OpenStream(Dir(in.byte() & 1)); err == nil {
+			s.streams = append(s.streams, st)
+		}
+	case op == 1:
+		s.c.SendDatagram(make([]byte, int(in.byte())*6), DatagramOptions{MaxAge: time.Duration(in.byte()) * time.Millisecond, Notify: in.byte()&1 != 0})
+	case op == 2:
+		for _, ok := s.c.ReceiveDatagram(); ok; _, ok = s.c.ReceiveDatagram() {
+		}
+	case op == 3:
+		s.c.SetTimer(s.now.Add(time.Duration(in.byte()) * time.Millisecond))
+	case op == 4:
+		s.c.UpdateKeys()
+	case op == 5:
+		s.c.Migrate(elsewhere(int(in.byte() & 3)))
+	case op == 6:
+		s.c.Probe(elsewhere(int(in.byte() & 3)))
+	case op == 7 && in.byte() > 250:
+		s.c.Close(in.number(), string(in.bytes(20)))
+	case st == nil:
+	case op == 8:
+		st.Write(make([]byte, int(in.byte())*10))
+	case op == 9:
+		st.Read(make([]byte, int(in.byte())*4))
+	case op == 10:
+		b, _ := st.Peek(int(in.byte()) * 10)
+		st.Discard(len(b) / 2)
+	case op == 11:
+		st.CloseWrite()
+	case op == 12:
+		st.Reset(in.number())
+	case op == 13:
+		st.StopSending(in.number())
+	case op == 14:
+		st.SetPriority(Priority{Urgency: int8(in.byte()), Incremental: in.byte()&1 != 0})
+	case op == 15:
+		st.Release()
+		for i, x := range s.streams {
+			if x == st {
+				s.streams = append(s.streams[:i], s.streams[i+1:]...)
+				break
+			}
+		}
+	}
+}
+
+// check collects what the Conn sends, and checks what must hold whatever happens.
+func (s *fuzzStory) check() {
+	s.collect()
+	for _, ev := range s.events {
+		if ev.Kind == EventStreamOpened {
+			s.streams = append(s.streams, ev.Stream)
+		}
+	}
+	if n := len(s.events); s.c.closed && (n == 0 || s.events[n-1].Kind != EventClosed) {
+		s.t.Fatalf("closed, and the last events are %+v", s.events)
+	}
+	if !s.c.closed {
+		s.events = nil
+	}
+	for _, d := range s.datagrams {
+		if len(d.data) > maxBurst || len(d.data) > max(s.c.cfg.MaxMTU, minMTU) {
+			s.t.Fatalf("a datagram of %d bytes", len(d.data))
+		}
+	}
+	s.datagrams, s.queue, s.unread, s.undecoded = nil, nil, nil, nil
+	if n := len(s.c.remote.ids); !s.c.closed && (n == 0 || n > activeConnIDs) {
+		s.t.Fatalf("%d connection IDs of the peer", n)
+	}
+	if n := len(s.c.streams.all); n > 8*4+200 {
+		s.t.Fatalf("%d streams", n)
+	}
+	if held := s.e.chunks.Used(); held > 1<<20 {
+		s.t.Fatalf("%d bytes are held", held)
+	}
+}
+
+// finish closes the connection, and wants nothing to be left of it.
+func (s *fuzzStory) finish() {
+	s.c.Close(1, "the end")
+	s.check()
+	s.advance(time.Hour)
+	if n := s.e.chunks.Used(); n != 0 {
+		s.t.Fatalf("%d bytes are held for nobody", n)
+	}
+	if len(s.e.routes) != 0 || len(s.e.addrs) != 0 || len(s.e.resetTokens) != 0 || s.e.first != nil {
+		s.t.Fatalf("%d routes and %d reset tokens are left", len(s.e.routes), len(s.e.resetTokens))
+	}
+	if at := s.e.Timeout(); !at.IsZero() {
+		s.t.Fatalf("a timer is set for %v", at)
+	}
+	if st := s.e.Stats(); st.Conns != 0 || st.Handshakes != 0 || st.Buffered != 0 {
+		s.t.Fatalf("%+v", st)
+	}
+}
+
+// run feeds an Endpoint with datagrams and time until the input is empty, then waits for the end. one delivers something.
+func (l *lone) run(t *testing.T, in *fuzzInput, one func(now time.Time, op byte)) {
+	now := hour0()
+	check := func() {
+		l.drain()
+		for c := l.first; c != nil; c = c.next {
+			checkConn(t, c)
+		}
+	}
+	step := func(d time.Duration) {
+		for end, idle := now.Add(d), 0; ; idle++ {
+			at := l.Timeout()
+			if at.IsZero() || at.After(end) {
+				now = end
+				return
+			}
+			if at.After(now) {
+				now, idle = at, 0
+			} else if idle > 20 {
+				t.Fatal("a timer is due again and again without time passing")
+			}
+			l.HandleTimeout(now)
+			check()
+		}
+	}
+	for !in.empty() {
+		op := in.byte()
+		if op >= 0xf0 {
+			step(time.Duration(op&15) * 300 * time.Millisecond)
+			continue
+		}
+		one(now, op)
+		check()
+	}
+	step(time.Hour)
+	for l.first != nil {
+		l.first.Close(0, "")
+		check()
+	}
+	step(time.Hour)
+	if s := l.Stats(); s.Conns != 0 || s.Handshakes != 0 || s.Buffered != 0 || len(l.routes) != 0 || !l.Timeout().IsZero() {
+		t.Fatalf("left behind: %+v, %d routes, timer %v", s, len(l.routes), l.Timeout())
+	}
+}
+
+// FuzzServerInitial sends datagrams to a server: any bytes, and Initial and other packets with valid protection.
+func FuzzServerInitial(f *testing.F) {
+	_, clientTLS := testTLS(f)
+	hello := newRawTLS(f, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}})).out[spaceInitial]
+	f.Add([]byte{0, 0, 1, 0, 2, 0, 3, 0xf1})
+	f.Add(append([]byte{4, 255, 255}, longHeader(0x1a2a3a4a, rawServerID, rawClientID, 1200)...))
+	f.Add(append([]byte{3, 200}, cryptoFrame(0, string(hello[:150])).append(nil)...))
+	f.Add([]byte{0, 0, 1, 7, 2, 9, 5, 77, 0xff, 0, 0, 0xff})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in := &fuzzInput{b: data[:min(len(data), 4000)]}
+		admit := []Admission{Accept, Retry, Refuse, Ignore}[int(in.byte())%4]
+		if in.byte()&1 != 0 {
+			admit = Accept
+		}
+		l, _ := newLoneServer(t, always(admit))
+		pn := uint64(0)
+		l.run(t, in, func(now time.Time, op byte) {
+			var b []byte
+			tx, _ := keys.Initial(Version1, []byte(rawServerID))
+			p := rawPacket{typ: wire.TypeInitial, dcid: rawServerID, scid: rawClientID, pn: pn, size: minMTU, tx: tx}
+			pn++
+			switch op % 6 {
+			case 0: // the ClientHello, or a part of it
+				from := int(in.byte()) % len(hello)
+				p.frames = []frame{cryptoFrame(uint64(from), string(hello[from:]))}
+				b = p.seal()
+			case 1:
+				p.frames = []frame{in.frame()}
+				b = p.seal()
+			case 2:
+				p.frames, p.token = []frame{cryptoFrame(0, string(hello))}, in.bytes(int(in.byte()))
+				b = p.seal()
+			case 3:
+				p.payload = in.bytes(int(in.byte()))
+				b = p.seal()
+			case 4:
+				b = append(b, in.bytes(int(in.byte())<<8|int(in.byte()))...)
+			case 5: // two packets in one datagram, a byte of which is changed
+				p.frames, p.size = []frame{cryptoFrame(0, string(hello[:100]))}, 0
+				b = p.seal()
+				p.typ, p.size = uint8(in.byte()&3), minMTU-len(b)
+				b = append(b, p.seal()...)
+				b[int(in.byte())%len(b)] ^= in.byte()
+			}
+			l.Receive(now, Datagram{Data: b, Remote: elsewhere(int(op >> 6)), Local: l.addr, ECN: ECN(op & 3)})
+		})
+	})
+}
+
+// FuzzClient sends datagrams to a client that dials: any bytes, and packets of a server with valid protection.
+func FuzzClient(f *testing.F) {
+	serverTLS, clientTLS := testTLS(f)
+	f.Add([]byte{0, 0, 1, 0, 2, 0, 3, 0xf1})
+	f.Add([]byte{1, 6, 1, 2, 3, 6, 2, 9, 5, 77, 0xff, 0, 0, 0xff})
+	f.Add([]byte{7, 4, 'a', 'b', 'c', 'd', 6, 1, 9})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in := &fuzzInput{b: data[:min(len(data), 4000)]}
+		cfg := quietConfig()
+		cfg.TLS = clientTLS
+		r := dialRaw(t, serverTLS, &cfg, nil)
+		own := string(r.c.local.ids[0].id.bytes())
+		r.l.run(t, in, func(now time.Time, op byte) {
+			r.next++
+			p := rawPacket{typ: wire.TypeInitial, dcid: own, scid: rawServerID, pn: r.next, tx: r.server}
+			if op&8 != 0 {
+				p.typ, p.tx = wire.TypeHandshake, r.tx[spaceHandshake]
+			}
+			space := spaceID(op >> 3 & 1)
+			var b []byte
+			switch op % 8 {
+			case 0:
+				p.frames = []frame{cryptoFrame(0, string(r.out[space]))}
+				b = p.seal()
+			case 1:
+				p.frames = []frame{in.frame()}
+				b = p.seal()
+			case 2:
+				from := int(in.byte()) % len(r.out[space])
+				p.frames = []frame{cryptoFrame(uint64(from), string(r.out[space][from:]))}
+				b = p.seal()
+			case 3:
+				p.payload = in.bytes(int(in.byte()))
+				b = p.seal()
+			case 4:
+				b = append(b, in.bytes(int(in.byte())<<8|int(in.byte()))...)
+			case 5:
+				b = p.seal()
+				p.typ = in.byte() & 3
+				b = append(b, p.seal()...)
+				b[int(in.byte())%len(b)] ^= in.byte()
+			case 6: // Version Negotiation
+				b = wire.AppendVersionNegotiation(nil, op, []byte(own), r.c.origin.bytes(), []uint32{uint32(in.number()), uint32(in.byte())})
+			case 7: // Retry
+				b = wire.AppendRetry(nil, Version1, []byte(own), in.bytes(int(in.byte())%21), in.bytes(int(in.byte())*6))
+				tag := keys.RetryTag(Version1, r.c.origin.bytes(), b)
+				b = append(b, tag[:]...)
+			}
+			from := elsewhere(1)
+			if op&0x20 != 0 {
+				from = netip.AddrPortFrom(from.Addr(), 9)
+			}
+			r.l.Receive(now, Datagram{Data: b, Remote: from, Local: r.l.addr, ECN: ECN(op & 3)})
+		})
+	})
+}
