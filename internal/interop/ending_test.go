@@ -214,10 +214,10 @@ func TestStatelessResetReceived(t *testing.T) {
 	_, err := after.Listen(server, foreignConfig())
 	require.NoError(t, err)
 
-	s, err := c.OpenStream(ctx, conn.Bidi)
-	require.NoError(t, err)
-	_, err = s.Write([]byte("is anybody there?"))
-	require.NoError(t, err)
+	// A late acknowledgement may have brought the reset already: then these fail.
+	if s, err := c.OpenStream(ctx, conn.Bidi); err == nil {
+		s.Write([]byte("is anybody there?"))
+	}
 	<-c.Context().Done()
 	require.True(t, errors.Is(context.Cause(c.Context()), conn.ErrStatelessReset), "%v", context.Cause(c.Context()))
 }

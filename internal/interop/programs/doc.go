@@ -1,0 +1,4 @@
+// Package programs holds tests alone: whole programs as users write them, with the
+// public packages, over sockets of this machine. They show that what users want to say
+// can be said.
+package programs
