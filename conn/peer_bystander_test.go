@@ -7,13 +7,12 @@ import (
 
 // A bystander is another connection of the Endpoint under test, whose both ends are real.
 type bystander struct {
-	tc     *testConn
-	e      *Endpoint // of its other end
-	c      *Conn     // at the Endpoint under test
-	far    *Conn     // at e
-	addr   netip.AddrPort
-	inbox  [][]byte // from the Endpoint under test
-	stream *Stream
+	tc    *testConn
+	e     *Endpoint // of its other end
+	c     *Conn     // at the Endpoint under test
+	far   *Conn     // at e
+	addr  netip.AddrPort
+	inbox [][]byte // from the Endpoint under test
 }
 
 // bystand makes a bystander.

@@ -70,7 +70,7 @@ func (tc *testConn) pass(size int) (probes []int) {
 			tc.ping()
 		}
 		tc.now = tc.now.Add(testRTT)
-		sent, tc.queue = append(sent, tc.queue...), nil
+		tc.queue = nil
 		tc.ackAll()
 	}
 	tc.t.Fatalf("the search does not end: %v", probes)
