@@ -1,0 +1,117 @@
+package conn
+
+import (
+	"crypto/tls"
+	"testing"
+
+	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Early data of hostile clients (RFC 9001, Section 4.6; RFC 9000, Sections 7.4.1 and 12.5).
+
+// earlyServer returns a server that takes early data of a client, whose 0-RTT packets the test makes, and the ID that the
+// client chose for itself.
+func earlyServer(t *testing.T) (*testConn, string) {
+	t.Helper()
+	var client *Config
+	var tc *testConn
+	tc = newTestConn(t, true, func(s *testSetup) {
+		s.conn.Enable0RTT, s.peer.Enable0RTT = true, true
+		s.peer.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		client = &s.peer
+	})
+	tc.c.Close(0, "")
+	tc.flush()
+	tc.peer = tc.dial(tc.peerE, Target{Remote: tc.addr, Local: tc.peerAddr}, client)
+	first := drainEndpoint(tc.peerE, tc.now, tc.buf)
+	h, ok := wire.ParseLong(first[0].data)
+	if !ok || h.Type != wire.TypeInitial {
+		t.Fatal("the client sent no Initial")
+	}
+	id := string(h.SCID)
+	tc.c, tc.events = nil, nil
+	tc.rx, tc.tx = [numSpaces]*keys.Keys{}, [numSpaces]*keys.Keys{}
+	tc.largest = [numSpaces]int64{-1, -1, -1}
+	tc.deliver(first[0].data, tc.peerAddr, NotECT)
+	if tc.c == nil || tc.c.early.rx == nil {
+		t.Fatal("the server does not take early data")
+	}
+	tc.flush()
+	return tc, id
+}
+
+// sendEarly sends frames in a 0-RTT packet.
+func (tc *testConn) sendEarly(id string, pn uint64, frames ...frame) {
+	tc.t.Helper()
+	tc.deliver(rawPacket{
+		typ: wire.Type0RTT, dcid: string(tc.c.local.ids[0].id.bytes()), scid: id, pn: pn, tx: tc.c.early.rx, frames: frames,
+	}.seal(), tc.peerAddr, NotECT)
+}
+
+func TestEarlyPacketsOfServer(t *testing.T) {
+	tc, id := earlyServer(t)
+	tc.sendEarly(id, 0, streamFrame(0, 0, "early"), streamFrame(2, 0, "early too"))
+	for _, sid := range []StreamID{0, 2} {
+		if s := tc.stream(sid); !s.Early() || s.in.Ready() == 0 {
+			t.Errorf("stream %d: early %v, %d bytes", sid, s.Early(), s.in.Ready())
+		}
+	}
+	if tc.c.path.validated {
+		t.Error("early data validates the address of a client that may be somebody else")
+	}
+}
+
+func TestHostileFramesInEarlyPackets(t *testing.T) {
+	for _, f := range []frame{
+		ackFrame("0"), ackECNFrame("0", 0, 0, 0), cryptoFrame(0, "x"), handshakeDoneFrame(), newTokenFrame("x"), responseFrame("12345678"),
+		retireIDFrame(0),
+	} {
+		tc, id := earlyServer(t)
+		tc.sendEarly(id, 0, f)
+		tc.wantClosed(f.String()+" is not for 0-RTT packets", errProtocolViolation) // RFC 9000, Section 12.5
+	}
+}
+
+// TestEarlyLimits: flow control holds for early data, too.
+func TestEarlyLimits(t *testing.T) {
+	tc, id := earlyServer(t)
+	tc.sendEarly(id, 0, streamFrame(0, uint64(tc.c.cfg.InitialMaxStreamData), "x"))
+	tc.wantClosed("beyond the limit", errFlowControl)
+}
+
+// TestEarlyReplay: the first flight of a client comes again, from elsewhere, and to another connection ID.
+func TestEarlyReplay(t *testing.T) {
+	var client *Config
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.conn.Enable0RTT, s.peer.Enable0RTT = true, true
+		s.peer.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		client = &s.peer
+	})
+	tc.c.Close(0, "")
+	tc.flush()
+	c := tc.dial(tc.peerE, Target{Remote: tc.addr, Local: tc.peerAddr}, client)
+	s, err := c.OpenStream(Uni)
+	tc.must(err)
+	s.Write([]byte("transfer the money"))
+	flight := drainEndpoint(tc.peerE, tc.now, tc.buf)
+	accepted := 0
+	for i := range 3 {
+		for _, d := range flight {
+			tc.e.Receive(tc.now, Datagram{Data: append([]byte(nil), d.data...), Remote: elsewhere(i), Local: tc.addr})
+		}
+		for other := tc.e.first; other != nil; other = other.next {
+			if len(other.streams.all) > 0 {
+				accepted++
+			}
+		}
+		for tc.e.first != nil {
+			tc.e.first.Close(0, "")
+		}
+		tc.e.HandleTimeout(tc.now.Add(testRTT * 1000)) // the ID is forgotten
+		tc.now = tc.now.Add(testRTT * 1000)
+	}
+	if accepted != 1 {
+		t.Errorf("early data was taken %d times", accepted)
+	}
+}
