@@ -1,0 +1,164 @@
+package conn
+
+import (
+	"errors"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// TLS at work elsewhere (EndpointConfig.Offload).
+
+// offloaded makes both sides hand their TLS work over to works.
+func offloaded(works *[]*TLSWork) func(*testSetup) {
+	return func(s *testSetup) {
+		s.endpoint.Offload = func(w *TLSWork) { *works = append(*works, w) }
+	}
+}
+
+// complete does the work that is out, the newest first, and hands it back.
+func (tc *testConn) complete(works *[]*TLSWork) {
+	for n := len(*works); n > 0; n = len(*works) {
+		w := (*works)[n-1]
+		*works = (*works)[:n-1]
+		w.Run()
+		tc.e.Complete(tc.now, w)
+	}
+}
+
+func TestOffload(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		var works []*TLSWork
+		tc := startTestConn(t, server, offloaded(&works))
+		tc.exchange(func() bool {
+			// The work takes a while, in which packets come and go.
+			if len(works) > 0 {
+				tc.collect()
+				if len(tc.datagrams) == 0 {
+					tc.complete(&works)
+				}
+			}
+			return false
+		})
+		tc.complete(&works)
+		tc.exchange(func() bool { tc.complete(&works); return false })
+		if tc.c == nil || tc.c.state != stateConfirmed || tc.peer.state != stateConfirmed {
+			t.Fatal("the handshake does not end")
+		}
+		tc.takeOver()
+		s := tc.open(Uni)
+		tc.writeStream(s, "hello")
+		tc.flush()
+		tc.ackAll()
+		tc.wantOpen("it works")
+	})
+}
+
+// TestOffloadKeepsTheConnAlive: meanwhile packets are acknowledged, CRYPTO data is kept within limits, and time passes.
+func TestOffloadKeepsTheConnAlive(t *testing.T) {
+	var works []*TLSWork
+	tc := startTestConn(t, true, offloaded(&works))
+	tc.exchange(func() bool { return tc.c != nil })
+	if len(works) != 1 {
+		t.Fatalf("%d pieces of work are out", len(works))
+	}
+	tc.dcid = tc.c.local.ids[0].id
+	tc.next[spaceInitial] = 10
+	tc.wantType("the ClientHello is acknowledged", wire.FrameAck)
+	tc.flush()
+	tc.writeIn(spaceInitial, pingFrame())
+	tc.wantType("and later packets", wire.FrameAck)
+	tc.writeIn(spaceInitial, cryptoFrame(5000, "ahead"))
+	tc.wantOpen("it may become something")
+	tc.writeIn(spaceInitial, cryptoFrame(1<<20, "far ahead"))
+	tc.wantClosed("it cannot", errCryptoBufferExceeded)
+	tc.complete(&works) // too late, and harmless
+	tc.flush()
+}
+
+func TestOffloadAndTimeout(t *testing.T) {
+	before := runtime.NumGoroutine()
+	var works []*TLSWork
+	tc := startTestConn(t, true, offloaded(&works))
+	tc.exchange(func() bool { return tc.c != nil })
+	tc.flush()
+	tc.advance(10 * time.Second)
+	if err := tc.wantEnd("the work takes too long"); !errors.Is(err, ErrHandshakeTimeout) {
+		t.Errorf("%v", err)
+	}
+	tc.complete(&works)
+	tc.advance(10 * time.Second)
+	if n := tc.e.chunks.Used(); n != 0 || len(tc.e.routes) != 0 {
+		t.Errorf("%d bytes, %d routes are left", n, len(tc.e.routes))
+	}
+	tc.peerE.Close()
+	wantGoroutines(t, before)
+}
+
+// wantGoroutines wants that goroutines of crypto/tls have ended.
+func wantGoroutines(t *testing.T, want int) {
+	t.Helper()
+	for range 200 {
+		if runtime.NumGoroutine() <= want {
+			return
+		}
+		runtime.Gosched()
+		time.Sleep(time.Millisecond) // they end on their own time
+	}
+	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), want)
+}
+
+// TestOffloadAndClose: the Endpoint is closed while work is out; Run cleans up, whenever it comes.
+func TestOffloadAndClose(t *testing.T) {
+	for _, order := range []string{"run, complete, close", "run, close, complete", "close, run, complete", "close, run"} {
+		before := runtime.NumGoroutine()
+		var works []*TLSWork
+		tc := startTestConn(t, true, offloaded(&works))
+		tc.exchange(func() bool { return tc.c != nil })
+		w := works[0]
+		switch order {
+		case "run, complete, close":
+			w.Run()
+			tc.e.Complete(tc.now, w)
+			tc.e.Close()
+		case "run, close, complete":
+			w.Run()
+			tc.e.Close()
+			tc.e.Complete(tc.now, w)
+		case "close, run, complete":
+			tc.e.Close()
+			w.Run()
+			tc.e.Complete(tc.now, w)
+		case "close, run":
+			tc.e.Close()
+			w.Run()
+		}
+		tc.peerE.Close()
+		wantGoroutines(t, before)
+	}
+}
+
+// TestGoroutinesOfHandshakes: every way in which a handshake ends takes the goroutine of crypto/tls with it.
+func TestGoroutinesOfHandshakes(t *testing.T) {
+	for name, end := range map[string]func(tc *testConn){
+		"close":    func(tc *testConn) { tc.c.Close(0, "") },
+		"error":    func(tc *testConn) { tc.writeIn(spaceInitial, handshakeDoneFrame()) },
+		"by peer":  func(tc *testConn) { tc.writeIn(spaceInitial, closeFrame(1, 0, "")) },
+		"timeout":  func(tc *testConn) { tc.advance(time.Minute) },
+		"endpoint": func(tc *testConn) { tc.e.Close() },
+		"success":  func(tc *testConn) { tc.exchange(func() bool { return false }) },
+	} {
+		sides(t, func(t *testing.T, server bool) {
+			before := runtime.NumGoroutine()
+			tc := handshakeConn(t, server)
+			end(tc)
+			if name == "success" {
+				tc.e.Close()
+			}
+			tc.peerE.Close()
+			wantGoroutines(t, before)
+		})
+	}
+}
