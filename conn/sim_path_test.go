@@ -1,6 +1,7 @@
 package conn_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -32,4 +33,65 @@ func TestRebinding(t *testing.T) {
 	require.EqualValues(t, 1, w.server.conn.Stats().PathChanges)
 	require.Equal(t, "192.0.2.9:61000", w.server.conn.RemoteAddr().String())
 	w.finish()
+}
+
+// A client moves to another of its addresses in the middle of a transfer, and the
+// first one breaks behind it.
+func TestMigration(t *testing.T) {
+	link := conntest.Link{Delay: 20 * time.Millisecond, Rate: 10e6, Queue: 50_000}
+	sc := scenario{seed: 1, streams: 2, upload: 1e6, download: 1e6}.both(link)
+	changed := make(map[string]int)
+	sc.event = func(p *peer, ev conn.Event) {
+		if ev.Kind == conn.EventPathChanged {
+			changed[p.name+" "+ev.Local.String()+" "+ev.Remote.String()]++
+		}
+	}
+	w := sc.start(t)
+	w.net.RunFor(300 * time.Millisecond)
+	first, second := w.client.node.Addr, w.net.AddAddr(w.client.node, "10.1.0.2:5000")
+	require.NoError(t, w.client.conn.Migrate(second))
+	w.net.RunFor(200 * time.Millisecond)
+	require.Equal(t, map[string]int{
+		"client 10.1.0.2:5000 10.0.0.1:443": 1,
+		"server 10.0.0.1:443 10.1.0.2:5000": 1,
+	}, changed)
+
+	broken := link
+	broken.Filter = func(p *conntest.Packet) bool { return p.Src != first && p.Dst != first }
+	w.net.Connect(w.client.node, w.server.node, broken, broken)
+	w.work()
+	require.True(t, w.done())
+	require.Equal(t, second, w.client.conn.LocalAddr())
+	require.Equal(t, second, w.server.conn.RemoteAddr())
+	w.finish()
+}
+
+// rove moves the client of w every few round trips once its handshake is confirmed:
+// behind a NAT that forgets its binding, to another address of its own, or home.
+func rove(w *world) {
+	c := newChance(w.seed, 2)
+	rtt := float64(w.up.Delay + w.down.Delay)
+	spare := w.net.AddAddr(w.client.node, "10.1.0.1:5000")
+	confirmed, moves := false, 0
+	var next time.Duration
+	w.step = func(*world) {
+		if w.client.closed || w.client.now() < next || moves == 10 {
+			return
+		}
+		if !confirmed { // which Probe tells
+			if confirmed = w.client.conn.Probe(spare) == nil; !confirmed {
+				return
+			}
+		}
+		next = w.client.now() + time.Duration(c.between(3, 100)*rtt)
+		moves++
+		switch c.IntN(3) {
+		case 0:
+			w.net.Rebind(w.client.node, fmt.Sprintf("192.0.2.%d:61000", moves))
+		case 1:
+			w.client.conn.Migrate(w.net.AddAddr(w.client.node, fmt.Sprintf("10.2.0.%d:5000", moves)))
+		case 2:
+			w.client.conn.Migrate(w.client.node.Addr)
+		}
+	}
 }

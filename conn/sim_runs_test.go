@@ -44,13 +44,10 @@ func TestRuns(t *testing.T) {
 	seeds(t, func(t *testing.T, seed uint64) {
 		sc := randomScenario(seed)
 		out := sc.runTwice(t)
+		out.check(t, sc)
 		ran++
-		if out.timeout == nil {
-			return
-		}
-		timeouts++
-		if worst := max(badness(sc.up), badness(sc.down)); !isTimeout(out.timeout) || worst < 0.1 {
-			t.Errorf("%v, though at most %.2f of the datagrams are lost", out.timeout, worst)
+		if out.timeout != nil {
+			timeouts++
 		}
 	})
 	t.Logf("%d of %d runs ended in a timeout", timeouts, ran)
@@ -59,8 +56,21 @@ func TestRuns(t *testing.T) {
 	}
 }
 
-// badness is the share of datagrams that arrive in no useful form.
-func badness(l conntest.Link) float64 { return l.Loss + l.Corrupt }
+// The same while the client moves: behind a NAT that forgets its binding, or to
+// another address of its own.
+func TestRovingRuns(t *testing.T) {
+	seeds(t, func(t *testing.T, seed uint64) {
+		sc := randomScenario(seed)
+		sc.upload, sc.download = sc.upload+50_000, sc.download+50_000
+		configure := sc.configure
+		sc.configure = func(cfg *conn.Config) {
+			configure(cfg)
+			cfg.KeepAlive = sc.timeout / 5 // or who only receives would not be found again
+		}
+		sc.begin = rove
+		sc.runTwice(t).check(t, sc)
+	})
+}
 
 // The same with peers that give up streams in every way and at any point, send
 // datagrams and update keys meanwhile.
@@ -69,11 +79,18 @@ func TestRudeRuns(t *testing.T) {
 		sc := randomScenario(seed)
 		sc.streams += 5
 		sc.makeRude()
-		out := sc.runTwice(t)
-		if out.timeout != nil && (!isTimeout(out.timeout) || max(badness(sc.up), badness(sc.down)) < 0.1) {
-			t.Errorf("the connection ended early: %v", out.timeout)
-		}
+		sc.runTwice(t).check(t, sc)
 	})
+}
+
+// check checks that only a bad network made the scenario time out.
+func (out outcome) check(t *testing.T, sc scenario) {
+	t.Helper()
+	// What arrives damaged is of no more use than what does not arrive.
+	worst := max(sc.up.Loss+sc.up.Corrupt, sc.down.Loss+sc.down.Corrupt)
+	if out.timeout != nil && (!isTimeout(out.timeout) || worst < 0.1) {
+		t.Errorf("%v, though at most %.2f of the datagrams are lost", out.timeout, worst)
+	}
 }
 
 // A chance draws what is random about a scenario.
@@ -130,7 +147,9 @@ func randomScenario(seed uint64) scenario {
 		segments: []int{0, 1, 2, 10}[c.IntN(4)], coalesce: c.one(2),
 	}
 	sc.timeout = max(patience(sc.up), patience(sc.down))
-	smallWindows, fewStreams, smallBuffers, reno := c.one(4), c.one(4), c.one(4), c.one(4)
+	sc.retry = c.one(5)
+	smallWindows, fewStreams, smallBuffers := c.one(4), c.one(4), c.one(4)
+	controller := []func(conn.ControllerParams) conn.Controller{nil, conn.NewReno, conn.NewBBR}[c.IntN(3)]
 	noPacing, noAckFrequency, fixedMTU := c.one(8), c.one(4), c.one(8)
 	window, limit, unsent := int64(c.between(100, 20e3)), int64(1+c.IntN(3)), 1+c.IntN(5000)
 	sc.configure = func(cfg *conn.Config) {
@@ -144,9 +163,7 @@ func randomScenario(seed uint64) scenario {
 		if smallBuffers {
 			cfg.UnsentBytes = unsent
 		}
-		if reno {
-			cfg.Congestion = conn.NewReno
-		}
+		cfg.Congestion = controller
 		if fixedMTU {
 			cfg.MaxMTU = 1200
 		}

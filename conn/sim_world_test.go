@@ -22,6 +22,8 @@ type scenario struct {
 	segments  int                     // see conntest.Node.MaxSegments
 	coalesce  bool                    // see conntest.Node.Coalesce
 	configure func(*conn.Config)      // changes both configurations
+	retry     bool                    // the server validates addresses first
+	begin     func(*world)            // runs after Dial
 	step      func(*world)            // runs before each step of the network
 	event     func(*peer, conn.Event) // runs before the peer handles the event
 
@@ -59,7 +61,16 @@ func (sc scenario) start(t *testing.T) *world {
 	}
 	w.server = &peer{w: w, name: "server", sends: sc.download, expects: sc.upload}
 	w.client = &peer{w: w, name: "client", sends: sc.upload, expects: sc.download, toOpen: sc.streams}
-	w.server.join("10.0.0.1:443", &conn.EndpointConfig{Server: toClient, Rand: rnd})
+	accept := &conn.EndpointConfig{Server: toClient, Rand: rnd}
+	if sc.retry {
+		accept.Admit = func(in conn.Initial) conn.Admission {
+			if in.Token == conn.TokenNone {
+				return conn.Retry
+			}
+			return conn.Accept
+		}
+	}
+	w.server.join("10.0.0.1:443", accept)
 	w.client.join("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 	w.net.Connect(w.client.node, w.server.node, sc.up, sc.down)
 	c, err := w.client.node.Dial(w.net.Now(), conn.Target{Remote: w.server.node.Addr}, toServer)
@@ -67,6 +78,9 @@ func (sc scenario) start(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.client.conn = c
+	if sc.begin != nil {
+		sc.begin(w)
+	}
 	return w
 }
 
@@ -137,7 +151,8 @@ func (w *world) finish() {
 const closeCode = 42
 
 // checkEnd checks that p's connection ended with the code of the client, with a
-// timeout, or because that of the other peer did.
+// timeout, because that of the other peer did, or because the client has forgotten
+// what it closed (RFC 9000, Section 10.3).
 func (w *world) checkEnd(p, other *peer) {
 	w.t.Helper()
 	var app *conn.ApplicationError
@@ -146,6 +161,7 @@ func (w *world) checkEnd(p, other *peer) {
 	case isTimeout(p.err):
 	case errors.As(p.err, &app) && app.Code == closeCode && app.Remote == (p == w.server):
 	case errors.As(p.err, &transport) && transport.Remote && isTimeout(other.err):
+	case errors.Is(p.err, conn.ErrStatelessReset) && p == w.server:
 	default:
 		p.errorf("the connection ends with %v", p.err)
 	}
