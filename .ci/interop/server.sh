@@ -15,6 +15,7 @@ die() {
 # start_server FLAGS... sets server_pid, server_addr (HOST:PORT), server_port and server_key,
 # the hash of the server's public key.
 start_server() {
+	: >"$tmp/server.log" # now, or what is read below could still be of the server before
 	"$CI_WORK/bin/h3server" -addr 127.0.0.1:0 "$@" >"$tmp/server.log" 2>&1 &
 	server_pid=$!
 	local i
@@ -22,7 +23,7 @@ start_server() {
 		server_key=$(sed -n 's|^SHA-256 of the public key (SPKI): ||p' "$tmp/server.log")
 		server_addr=$(sed -n 's|^serving HTTP/3 on https://\([^/]*\)/.*|\1|p' "$tmp/server.log")
 		server_port=${server_addr##*:}
-		[ -z "$server_key" ] || return 0
+		[ -z "$server_key" ] || [ -z "$server_addr" ] || return 0
 		kill -0 "$server_pid" 2>/dev/null || break
 		sleep 0.1
 	done
