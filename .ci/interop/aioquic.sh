@@ -19,6 +19,7 @@ client() {
 	timeout 60 "$CI_WORK/bin/h3client" -ca "$tmp/cert.pem" "$@" || die "h3client $* with aioquic's server $flags"
 }
 for flags in "" "--retry"; do
+	: >"$tmp/aioquic.log"
 	"$python" "$here/aioquic_server.py" --cert "$tmp/cert.pem" --key "$tmp/key.pem" $flags >"$tmp/aioquic.log" 2>&1 &
 	server_pid=$!
 	for i in $(seq 100); do
