@@ -103,7 +103,8 @@ func wantAllocs(t *testing.T, what string, want float64, f func()) {
 	for range 4 { // rings and free lists grow to what they need
 		many()
 	}
-	if got := testing.AllocsPerRun(1, many) / runs; got > want {
+	const noise = 0.02 // of the runtime, which allocates now and then
+	if got := testing.AllocsPerRun(1, many) / runs; got > want+noise {
 		t.Errorf("%s allocates %v times, want %v", what, got, want)
 	}
 }
