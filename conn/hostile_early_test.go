@@ -15,8 +15,7 @@ import (
 func earlyServer(t *testing.T) (*testConn, string) {
 	t.Helper()
 	var client *Config
-	var tc *testConn
-	tc = newTestConn(t, true, func(s *testSetup) {
+	tc := newTestConn(t, true, func(s *testSetup) {
 		s.conn.Enable0RTT, s.peer.Enable0RTT = true, true
 		s.peer.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		client = &s.peer
