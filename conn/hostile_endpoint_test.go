@@ -93,7 +93,7 @@ func retryStory(t *testing.T) (l *lone, c *Conn, retry func(scid, token string) 
 	l.drain()
 	return l, c, func(scid, token string) []byte {
 		b := wire.AppendRetry(nil, Version1, c.local.ids[0].id.bytes(), []byte(scid), []byte(token))
-		tag := keys.RetryTag(Version1, c.origin.bytes(), b)
+		tag := keys.RetryTag(Version1, c.remote.current().bytes(), b)
 		return append(b, tag[:]...)
 	}
 }
@@ -174,7 +174,7 @@ func TestRetryWithShortID(t *testing.T) {
 func TestRetryAfterServerSpoke(t *testing.T) {
 	tc := handshakeClient(t)
 	b := wire.AppendRetry(nil, Version1, tc.c.local.ids[0].id.bytes(), []byte("new server ID"), []byte("token"))
-	tag := keys.RetryTag(Version1, tc.c.origin.bytes(), b)
+	tag := keys.RetryTag(Version1, tc.c.remote.current().bytes(), b)
 	tc.deliver(append(b, tag[:]...), tc.peerAddr, NotECT)
 	if tc.c.retried {
 		t.Error("Retry was taken after another packet of the server") // RFC 9000, Section 17.2.5.2

@@ -402,6 +402,17 @@ func TestECNBlackHole(t *testing.T) {
 	}
 }
 
+// TestMarkedPacketsAreLost: of the first packets, none that was marked arrives, and others do.
+func TestMarkedPacketsAreLost(t *testing.T) {
+	tc := ecnStory(t)
+	pn := tc.sendPings(ecnTestPackets+packetThreshold, 0)
+	n := len(pn)
+	tc.write(ackFrame(rangeString(pn[ecnTestPackets], pn[n-1])))
+	if tc.c.path.ecn.state != ecnFailed {
+		t.Error("the path seems to carry marked packets") // RFC 9000, Section 13.4.2
+	}
+}
+
 // TestECNTestIsShort: until the first validation, a few packets are marked.
 func TestECNTestIsShort(t *testing.T) {
 	tc := ecnStory(t)

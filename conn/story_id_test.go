@@ -103,6 +103,23 @@ func TestRetirePriorToOfKnownID(t *testing.T) {
 	}
 }
 
+// TestLateFrameOfARetiredID: a frame comes again, for an ID that we have retired, and wants all others retired. One must stay.
+func TestLateFrameOfARetiredID(t *testing.T) {
+	tc := newTestConn(t, false)
+	tc.write(newIDFrame(5, 4, "ID no. 5"))
+	tc.write(newIDFrame(4, 4, "ID no. 4"))
+	tc.must(tc.c.Probe(elsewhere(1))) // takes another ID
+	if ids := tc.c.remote.ids; len(ids) != 1 || ids[0].seq != 4 {
+		t.Fatalf("%v", ids)
+	}
+	tc.write(newIDFrame(5, 5, "ID no. 5"))
+	tc.wantOpen("it may be late")
+	tc.ping()
+	if string(tc.queue[len(tc.queue)-1].dcid) != "ID no. 4" {
+		t.Error("another ID is in use")
+	}
+}
+
 func TestAllIDsRetired(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)

@@ -292,9 +292,10 @@ func TestRTTSamples(t *testing.T) {
 	if r.latest != 60*time.Millisecond {
 		t.Error("nothing was newly acknowledged, so there is no sample")
 	}
-	tc.write(frame{typ: wire.FrameAck, data: rangeString(pn[2], pn[2]), v: [5]uint64{3: 1 << 40}})
-	if d := r.smoothed; d < 50*time.Millisecond {
-		t.Errorf("a delay above max_ack_delay made the smoothed RTT %v", d)
+	tc.write(frame{typ: wire.FrameAck, data: rangeString(pn[2], pn[2]), v: [5]uint64{3: 35000 >> ackDelayExponent}})
+	// The sample of 160 ms less the 25 ms that the peer may wait.
+	if want := (41250*7 + 135000) * time.Microsecond / 8; r.smoothed != want {
+		t.Errorf("a delay above max_ack_delay made the smoothed RTT %v, want %v", r.smoothed, want)
 	}
 }
 
@@ -306,9 +307,9 @@ func TestRTTSampleNeedsTheLargest(t *testing.T) {
 	if got := tc.c.path.rtt.latest; got != 30*time.Millisecond {
 		t.Fatalf("latest RTT %v", got)
 	}
-	tc.now = tc.now.Add(time.Second)
-	tc.e.HandleTimeout(tc.now)
+	tc.now = tc.now.Add(2 * time.Millisecond)
 	tc.write(ackFrame(rangeString(pn[0], pn[2])))
+	tc.wantLost("they arrived", 0)
 	if got := tc.c.path.rtt.latest; got != 30*time.Millisecond {
 		t.Errorf("an older packet made a sample of %v", got) // RFC 9002, Section 5.1
 	}

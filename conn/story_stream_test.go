@@ -265,6 +265,32 @@ func TestStreamMemoryIsReused(t *testing.T) {
 	tc.wantFrame("its loss is noticed", streamFrame(b.ID(), 0, "second"))
 }
 
+// TestStopSendingComesTooLate: the peer ends the stream before it is asked to.
+func TestStopSendingComesTooLate(t *testing.T) {
+	tc := newTestConn(t, false)
+	tc.ignore(wire.FrameAck)
+	id := tc.theirs(Uni, 0)
+	tc.write(streamFrame(id, 0, "x"))
+	tc.flush()
+	tc.stream(id).StopSending(1)
+	tc.write(resetStreamFrame(id, 0, 1))
+	tc.wantIdle("there is nothing left to stop") // RFC 9000, Section 3.5
+}
+
+// TestStreamCreditComesInBatches: one MAX_STREAMS for half of the streams, not one for each.
+func TestStreamCreditComesInBatches(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsUni = 10 })
+	tc.ignore(wire.FrameAck)
+	for i := range uint64(5) {
+		tc.wantIdle("the peer has plenty")
+		id := tc.theirs(Uni, i)
+		tc.write(finFrame(id, 0, ""))
+		tc.readStream(tc.stream(id))
+		tc.stream(id).Release()
+	}
+	tc.wantFrame("half of them are used up", maxStreamsFrame(Uni, 15))
+}
+
 func TestPriorities(t *testing.T) {
 	tc := newTestConn(t, true)
 	low, high, normal := tc.open(Uni), tc.open(Uni), tc.open(Uni)
