@@ -1,0 +1,147 @@
+package netrelay
+
+import (
+	"container/heap"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Link is what happens to datagrams of one direction. The zero Link passes them on at once.
+type Link struct {
+	Delay time.Duration
+	Rate  int64 // bits of payload per second; 0 is infinite
+	Queue int   // bytes that wait for Rate or for Delay, tail drop; 0 is infinite
+
+	Loss    float64 // probabilities
+	Corrupt float64 // of one flipped bit
+	Reorder float64 // of arriving later than what was sent after it, by Delay or a millisecond, whichever is more
+	Mark    float64 // of CE on ECT datagrams
+}
+
+// A datagram is on its way.
+type datagram struct {
+	data []byte
+	ecn  uint8
+	flow *flow
+	due  time.Time
+	n    uint64 // order of what is due at the same time
+}
+
+// A line delays and damages what it is given, and delivers it on its own goroutine.
+type line struct {
+	deliver func(*datagram)
+
+	mu       sync.Mutex
+	link     Link
+	rng      *rand.Rand
+	waiting  dueHeap
+	bytes    int // of waiting
+	free     time.Time
+	n        uint64
+	closed   bool
+	earliest *sync.Cond
+	timer    *time.Timer
+}
+
+func newLine(link Link, seed, stream uint64, deliver func(*datagram)) *line {
+	l := &line{deliver: deliver, link: link, rng: rand.New(rand.NewPCG(seed, stream))}
+	l.earliest = sync.NewCond(&l.mu)
+	l.timer = time.AfterFunc(time.Hour, l.earliest.Broadcast)
+	return l
+}
+
+// push takes over d. Each datagram draws the same number of times, whatever happens to it.
+func (l *line) push(now time.Time, d *datagram) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lost, damaged := l.draw(l.link.Loss), l.draw(l.link.Corrupt)
+	late, marked := l.draw(l.link.Reorder), l.draw(l.link.Mark)
+	bit := l.rng.Uint64()
+	full := l.link.Queue > 0 && l.bytes+len(d.data) > l.link.Queue
+	if lost || full || l.closed || len(d.data) == 0 {
+		return
+	}
+	if damaged {
+		i := bit % uint64(8*len(d.data))
+		d.data[i/8] ^= 1 << (i % 8)
+	}
+	if marked && d.ecn != 0 {
+		d.ecn = 3
+	}
+	d.due = now
+	if l.link.Rate > 0 {
+		if l.free.Before(now) {
+			l.free = now
+		}
+		l.free = l.free.Add(time.Duration(int64(len(d.data)) * 8 * int64(time.Second) / l.link.Rate))
+		d.due = l.free
+	}
+	d.due = d.due.Add(l.link.Delay)
+	if late {
+		d.due = d.due.Add(max(l.link.Delay, time.Millisecond))
+	}
+	d.n = l.n
+	l.n++
+	l.bytes += len(d.data)
+	heap.Push(&l.waiting, d)
+	l.earliest.Signal()
+}
+
+func (l *line) draw(p float64) bool { return l.rng.Float64() < p }
+
+// run delivers until close.
+func (l *line) run() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for !l.closed {
+		if len(l.waiting) == 0 {
+			l.earliest.Wait()
+			continue
+		}
+		if wait := time.Until(l.waiting[0].due); wait > 0 {
+			l.timer.Reset(wait)
+			l.earliest.Wait()
+			continue
+		}
+		d := heap.Pop(&l.waiting).(*datagram)
+		l.bytes -= len(d.data)
+		l.mu.Unlock()
+		l.deliver(d)
+		l.mu.Lock()
+	}
+}
+
+func (l *line) setLink(link Link) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.link = link
+}
+
+func (l *line) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.timer.Stop()
+	l.earliest.Broadcast()
+}
+
+// dueHeap is a heap of what is due first.
+type dueHeap []*datagram
+
+func (h dueHeap) Len() int { return len(h) }
+func (h dueHeap) Less(i, j int) bool {
+	if h[i].due.Equal(h[j].due) {
+		return h[i].n < h[j].n
+	}
+	return h[i].due.Before(h[j].due)
+}
+func (h dueHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(x any)   { *h = append(*h, x.(*datagram)) }
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	d := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return d
+}
