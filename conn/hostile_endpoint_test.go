@@ -50,6 +50,23 @@ func TestInitialFlood(t *testing.T) {
 	}
 }
 
+// TestInitialFloodWithTokens: from addresses that are validated.
+func TestInitialFloodWithTokens(t *testing.T) {
+	l, _ := newLoneServer(t, func(c *EndpointConfig) { c.MaxHandshakes = 5 })
+	hello := l.hello()
+	for i := range 100 {
+		dcid := fmt.Sprintf("server %04d", i)
+		id, _ := ConnIDFromSlice([]byte(dcid))
+		tok := l.tokens.seal(nil, [tokenNonceLen]byte{byte(i)}, tokenContent{
+			kind: TokenRetry, remote: elsewhere(i), time: hour0(), odcid: id, retrySCID: id,
+		})
+		l.feed(clientInitial(dcid, rawClientID, tok, hello), elsewhere(i))
+	}
+	if s := l.Stats(); s.Handshakes != 4*5 || s.Ignored != 100-4*5 {
+		t.Errorf("%d handshakes, %d ignored", s.Handshakes, s.Ignored)
+	}
+}
+
 func TestRetryKeepsNoState(t *testing.T) {
 	l, _ := newLoneServer(t, always(Retry))
 	out := l.feed(clientInitial(rawServerID, rawClientID, nil, l.hello()), elsewhere(1))

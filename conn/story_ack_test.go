@@ -248,6 +248,27 @@ func TestOwnPacketNumbersGrow(t *testing.T) {
 	}
 }
 
+// TestOwnPacketNumbersSkip: now and then a number is left out, to catch who acknowledges what it did not receive (RFC
+// 9000, Section 21.4).
+func TestOwnPacketNumbersSkip(t *testing.T) {
+	tc := newTestConn(t, false)
+	tc.c.skipNext = 0
+	tc.c.chooseSkip()
+	last, skipped := uint64(tc.largest[spaceApp]), 0
+	for range 1000 {
+		tc.ping()
+		pn := tc.queue[0].pn
+		skipped += int(pn - last - 1)
+		last = pn
+		tc.queue = nil
+		tc.ackAll()
+	}
+	tc.wantOpen("an honest peer does not notice")
+	if skipped == 0 || skipped > 20 {
+		t.Errorf("%d of 1000 numbers were left out", skipped)
+	}
+}
+
 func frequent(s *testSetup) { s.conn.DisableAckFrequency, s.peer.DisableAckFrequency = false, false }
 
 func TestAckFrequency(t *testing.T) {

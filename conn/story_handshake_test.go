@@ -244,6 +244,9 @@ func TestBlockedByAmplification(t *testing.T) {
 	tc.flush()
 	tc.advance(3 * time.Second)
 	tc.flush()
+	if n := tc.c.stats.PTOs; n != 0 {
+		t.Errorf("%d probe timeouts where no probe may be sent", n)
+	}
 	// RFC 9002, Section 6.2.2.1: no timer makes it send what it may not.
 	tc.wantIdle("it is blocked")
 	tc.writeIn(spaceInitial, pingFrame())

@@ -205,6 +205,23 @@ func TestClientBreaksDeadlockWithHandshakeKeys(t *testing.T) {
 	t.Fatalf("no Handshake packet was sent: %v", tc.queue)
 }
 
+// TestNoProbesBeforeConfirmation: 1-RTT packets have no probe timeout before the handshake is confirmed (RFC 9002, Section
+// 6.2.1).
+func TestNoProbesBeforeConfirmation(t *testing.T) {
+	tc := completeClient(t)
+	tc.collect()
+	tc.ackAllIn(spaceHandshake)
+	s := tc.open(Uni)
+	tc.writeStream(s, "x")
+	tc.flush()
+	tc.advance(2 * time.Second)
+	tc.wantIdle("the server may not have the keys to open it")
+	tc.write(handshakeDoneFrame())
+	tc.advance(time.Second)
+	tc.ignore(wire.FrameAck, wire.FrameNewConnectionID)
+	tc.wantType("now it has", wire.FrameStream)
+}
+
 func TestPersistentCongestionOfConn(t *testing.T) {
 	tc := newTestConn(t, false)
 	s := tc.open(Uni)

@@ -377,6 +377,27 @@ func TestLostStreamThatWasReset(t *testing.T) {
 	})
 }
 
+// TestProbeAfterARepairedLoss: what was lost, sent again and acknowledged is not part of a later probe.
+func TestProbeAfterARepairedLoss(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxData = 100 })
+	tc.ignore(wire.FrameAck, wire.FramePing)
+	tc.write(streamFrame(tc.theirs(Uni, 0), 0, string(make([]byte, 60))))
+	tc.readStream(tc.stream(tc.theirs(Uni, 0)))
+	p := tc.wantFrame("credit", maxDataFrame(160))
+	tc.lostByGap(p)
+	tc.wantFrame("is lost and repaired", maxDataFrame(160))
+	tc.ackAll()
+	s := tc.open(Uni)
+	tc.writeStream(s, "x")
+	tc.wantFrame("data", streamFrame(s.ID(), 0, "x"))
+	tc.advanceToTimer()
+	if tc.c.stats.PTOs != 1 {
+		t.Fatal("no probe timeout")
+	}
+	tc.wantFrame("the probe has the data", streamFrame(s.ID(), 0, "x"))
+	tc.wantIdle("and nothing old")
+}
+
 // beforeConfirmation returns a server that has just confirmed the handshake, and has not said so.
 func beforeConfirmation(t *testing.T) *testConn {
 	tc := startTestConn(t, true)
