@@ -84,6 +84,8 @@ func (p *peer) event(_ time.Time, ev conn.Event) {
 	case conn.EventConnected:
 		p.connected = p.now()
 		p.open()
+	case conn.EventEarlyDataRejected:
+		p.errorf("early data rejected")
 	case conn.EventStreamsAvailable:
 		p.open()
 	case conn.EventStreamOpened:

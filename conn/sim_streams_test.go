@@ -130,11 +130,11 @@ func TestLargeTransfer(t *testing.T) {
 		sc := scenario{seed: 1, streams: 1, upload: 64 << 20, download: 1000, coalesce: coalesce}.both(link)
 		out := sc.run(t)
 		require.NoError(t, out.timeout)
-		t.Logf("64 MiB in %v", out.elapsed)
+		require.Less(t, out.server.PacketsSent, out.client.PacketsSent/20, "an ACK frame is for many packets")
 	}
 }
 
-func TestManyStreams(t *testing.T) {
+func TestThousandsOfStreams(t *testing.T) {
 	link := conntest.Link{Delay: 10 * time.Millisecond, Rate: 100e6, Loss: 0.01}
 	out := scenario{seed: 1, streams: 2000, upload: 500, download: 3000}.both(link).run(t)
 	require.NoError(t, out.timeout)
