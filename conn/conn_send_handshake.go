@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"time"
+
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -77,6 +79,7 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 	if sp.recv.ackNow || sp.recv.unacked > 0 {
 		acked = c.appendAck(w, now)
 	}
+	mark := len(w.b)
 	// The little that a handshake sends does not wait for the congestion window: data in flight, whose probes must wait for the
 	// handshake to be confirmed (RFC 9002, Section 6.2.1), could fill it for ever.
 	c.appendCrypto(w)
@@ -84,9 +87,31 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 		w.b = append(w.b, wire.FramePing)
 		w.record(record{kind: recPing})
 	}
-	if acked {
-		sp.recv.unacked, sp.recv.ackAt, sp.recv.ackNow = 0, 0, false
+	if !acked {
+		return
 	}
+	if len(w.b) == mark && c.holdAck(&sp.recv, now) {
+		w.b = w.b[:w.body]
+		w.sp.recs.tail = w.recStart
+		return
+	}
+	sp.recv.unacked, sp.recv.ackAt, sp.recv.heldUntil, sp.recv.ackNow = 0, 0, 0, false
+}
+
+// maxTLSHold is how long an acknowledgement waits for what TLS makes of the packet.
+const maxTLSHold = 5 * time.Millisecond
+
+// holdAck reports whether an acknowledgement that would go alone waits for TLS, which is at work elsewhere and will soon have
+// something to send along. A peer expects nothing of the kind sooner: it does not know how TLS works here.
+func (c *Conn) holdAck(r *recvState, now instant) bool {
+	if c.tls.work == nil {
+		return false
+	}
+	if r.heldUntil == 0 {
+		r.heldUntil = now.add(maxTLSHold)
+		r.ackAt = r.heldUntil
+	}
+	return now < r.heldUntil
 }
 
 // appendEarlyFrames appends what a 0-RTT packet is to carry (RFC 9000, Section 12.5).

@@ -66,9 +66,12 @@ func TestOffloadKeepsTheConnAlive(t *testing.T) {
 	}
 	tc.dcid = tc.c.local.ids[0].id
 	tc.next[spaceInitial] = 10
-	tc.wantType("the ClientHello is acknowledged", wire.FrameAck)
+	tc.wantIdle("what TLS has to say may take the acknowledgement along")
+	tc.advance(maxTLSHold)
+	tc.wantType("the ClientHello is acknowledged if it takes long", wire.FrameAck)
 	tc.flush()
 	tc.writeIn(spaceInitial, pingFrame())
+	tc.advance(maxTLSHold)
 	tc.wantType("and later packets", wire.FrameAck)
 	tc.writeIn(spaceInitial, cryptoFrame(5000, "ahead"))
 	tc.wantOpen("it may become something")
@@ -76,6 +79,30 @@ func TestOffloadKeepsTheConnAlive(t *testing.T) {
 	tc.wantClosed("it cannot", errCryptoBufferExceeded)
 	tc.complete(&works) // too late, and harmless
 	tc.flush()
+}
+
+// TestOffloadAcknowledgesOnce: a flight of TLS and the acknowledgement of what it answers are one datagram, as if TLS
+// had been at work here.
+func TestOffloadAcknowledgesOnce(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		var works []*TLSWork
+		tc := startTestConn(t, server, offloaded(&works))
+		steps := 0
+		tc.exchange(func() bool {
+			if len(works) == 0 {
+				return false
+			}
+			steps++
+			if tc.collect(); tc.c.state != stateConfirmed && len(tc.datagrams) > 0 {
+				t.Errorf("step %d of TLS is not out yet, but this is: %v", steps, tc.datagrams[0].packets)
+			}
+			tc.complete(&works)
+			return false
+		})
+		if steps < 2 || tc.c.state != stateConfirmed {
+			t.Fatalf("the handshake does not end, after %d steps", steps)
+		}
+	})
 }
 
 func TestOffloadAndTimeout(t *testing.T) {

@@ -14,9 +14,10 @@ type Handler interface {
 	// HandleEvent is called for each event of the connection, the last of which is EventClosed.
 	HandleEvent(now time.Time, ev conn.Event)
 
-	// Flush is called once per turn of the loop in which c had events or was the
-	// concern of Conn.Do. Datagrams are built after it. To be called at a certain
-	// time, use [conn.Conn.SetTimer].
+	// Flush is called after c had events or was the concern of Conn.Do, once for
+	// all those of a turn of the loop or, if there are many, of a part of it.
+	// Datagrams are built after it. To be called at a certain time, use
+	// [conn.Conn.SetTimer].
 	Flush(now time.Time, c *conn.Conn)
 }
 

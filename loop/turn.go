@@ -23,6 +23,11 @@ const (
 	maxIdle = 1000
 )
 
+// sendEvents is after how many events of a turn what they led to is sent, so that the
+// peer works on it meanwhile: with 64 small requests at a time, 32 more than doubles
+// their rate and costs no more CPU than all in one; 8 costs twice as much.
+const sendEvents = 32
+
 // Sizes of buffers to read to. A GRO read needs 64 KiB or it truncates.
 const (
 	groBuffers, groBufferSize = 4, 64 << 10
@@ -66,19 +71,20 @@ func (l *Loop) turn() (over bool, err error) {
 	if l.due() {
 		l.ep.HandleTimeout(l.now)
 	}
-	progress = l.dispatch() || progress
-	l.runLetters()
-	l.flush()
-
-	l.now = time.Now() // or a long turn would distort samples of RTT and rate
-	if l.now.Sub(start) > slowTurn {
-		l.slowTurns++
-	}
-	sent, err := l.transmit()
+	events, sent, err := l.dispatch()
 	if err != nil {
 		return true, err
 	}
-	l.watch(progress || sent > 0)
+	l.runLetters()
+	more, err := l.send()
+	if err != nil {
+		return true, err
+	}
+	if l.now.Sub(start) > slowTurn {
+		l.slowTurns++
+	}
+	sent += more
+	l.watch(progress || events+sent > 0)
 	return l.over(sent), nil
 }
 
@@ -145,13 +151,27 @@ func (l *Loop) receive(n int) {
 	}
 }
 
-// dispatch hands out events, and reports whether there were any.
-func (l *Loop) dispatch() (any bool) {
+// dispatch hands out events, and sends after every sendEvents. It returns how many
+// there were, and how many messages were sent.
+func (l *Loop) dispatch() (events, sent int, err error) {
 	for ev, ok := l.ep.NextEvent(); ok; ev, ok = l.ep.NextEvent() {
 		l.handle(&ev)
-		any = true
+		if events++; events%sendEvents == 0 {
+			n, err := l.send()
+			if err != nil {
+				return events, sent, err
+			}
+			sent += n
+		}
 	}
-	return any
+	return events, sent, nil
+}
+
+// send serves and flushes what has changed, and transmits.
+func (l *Loop) send() (sent int, err error) {
+	l.flush()
+	l.now = time.Now() // or a long turn would distort samples of RTT and rate
+	return l.transmit()
 }
 
 // runLetters does what other goroutines want.

@@ -43,12 +43,14 @@ func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
 	if !s.known() {
 		return nil, ErrSuite
 	}
-	e := newExpander(s, secret)
-	k, err := derive(version, s, slices.Clone(secret), e)
+	var e expander
+	e.init(s, secret)
+	k, err := derive(version, s, secret, &e)
 	if err != nil {
 		return nil, err
 	}
-	if k.header, err = s.newHeader(e.label(label(version, "hp"), s.keyLen())); err != nil {
+	hp := e.label(label(version, "hp"), s.keyLen())
+	if k.header, err = s.newHeader(hp[:s.keyLen()]); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -57,8 +59,11 @@ func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
 // Next derives the keys of the next key phase, which share the header protection
 // (RFC 9001, Section 6). Every call derives them anew.
 func (k *Keys) Next() (*Keys, error) {
-	secret := newExpander(k.suite, k.secret).label(label(k.version, "ku"), len(k.secret))
-	next, err := derive(k.version, k.suite, secret, newExpander(k.suite, secret))
+	var e expander
+	e.init(k.suite, k.secret)
+	secret := e.label(label(k.version, "ku"), len(k.secret))
+	e.init(k.suite, secret[:len(k.secret)])
+	next, err := derive(k.version, k.suite, secret[:len(k.secret)], &e)
 	if err != nil {
 		return nil, err
 	}
@@ -66,14 +71,15 @@ func (k *Keys) Next() (*Keys, error) {
 	return next, nil
 }
 
-// derive derives everything but the header protection from secret, which it keeps.
-func derive(version uint32, s suite, secret []byte, e expander) (*Keys, error) {
+// derive derives everything but the header protection from secret, which e has and which is copied.
+func derive(version uint32, s suite, secret []byte, e *expander) (*Keys, error) {
 	iv := e.label(label(version, "iv"), ivLen)
-	aead, err := s.newAEAD(e.label(label(version, "key"), s.keyLen()))
+	key := e.label(label(version, "key"), s.keyLen())
+	aead, err := s.newAEAD(key[:s.keyLen()])
 	if err != nil {
 		return nil, err
 	}
-	return &Keys{aead: aead, iv: [ivLen]byte(iv), suite: s, version: version, secret: secret}, nil
+	return &Keys{aead: aead, iv: [ivLen]byte(iv[:]), suite: s, version: version, secret: slices.Clone(secret)}, nil
 }
 
 // Initial derives the keys of Initial packets from the destination connection ID of the
@@ -81,9 +87,10 @@ func derive(version uint32, s suite, secret []byte, e expander) (*Keys, error) {
 func Initial(version uint32, dcid []byte) (client, server *Keys) {
 	secret, err := hkdf.Extract(sha256.New, dcid, initialSalt(version))
 	if err == nil {
-		e := newExpander(initialSuite, secret)
-		if client, err = newInitial(version, e, "client in"); err == nil {
-			server, err = newInitial(version, e, "server in")
+		var e expander
+		e.init(initialSuite, secret)
+		if client, err = newInitial(version, &e, "client in"); err == nil {
+			server, err = newInitial(version, &e, "server in")
 		}
 	}
 	if err != nil {
@@ -93,6 +100,7 @@ func Initial(version uint32, dcid []byte) (client, server *Keys) {
 }
 
 // newInitial derives one direction's keys from the initial secret.
-func newInitial(version uint32, e expander, label string) (*Keys, error) {
-	return New(version, uint16(initialSuite), e.label(label, sha256.Size))
+func newInitial(version uint32, e *expander, label string) (*Keys, error) {
+	secret := e.label(label, sha256.Size)
+	return New(version, uint16(initialSuite), secret[:sha256.Size])
 }

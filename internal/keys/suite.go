@@ -3,12 +3,10 @@ package keys
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/tls"
 	"encoding/binary"
-	"hash"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -39,13 +37,8 @@ func (s suite) keyLen() int {
 	return 32
 }
 
-// newHash returns the hash of the suite's key schedule.
-func (s suite) newHash() hash.Hash {
-	if uint16(s) == tls.TLS_AES_256_GCM_SHA384 {
-		return sha512.New384()
-	}
-	return sha256.New()
-}
+// sha384 reports whether the hash of the suite's key schedule is SHA-384. The others have SHA-256.
+func (s suite) sha384() bool { return uint16(s) == tls.TLS_AES_256_GCM_SHA384 }
 
 func (s suite) newAEAD(key []byte) (cipher.AEAD, error) {
 	if uint16(s) == tls.TLS_CHACHA20_POLY1305_SHA256 {
@@ -95,15 +88,28 @@ func label(version uint32, what string) string {
 	return "quic " + what
 }
 
-// An expander derives keys from one secret. It keys its HMAC once, where hkdf.Expand does for each key: Initial
-// takes 4.9 us so, and 7.6 us with hkdf.Expand.
-type expander struct{ mac hash.Hash }
+// An expander derives keys from one secret with HMAC (RFC 2104), whose key it sets once. It hashes messages of its
+// own in one piece, which allocates nothing: Initial takes 5.1 us so, 6.6 us with a keyed crypto/hmac, and more with
+// hkdf.Expand.
+type expander struct {
+	inner, outer [sha512.BlockSize]byte // the key, padded and masked
+	sha384       bool
+}
 
-func newExpander(s suite, secret []byte) expander { return expander{hmac.New(s.newHash, secret)} }
+// init sets the secret, which is no longer than a block.
+func (e *expander) init(s suite, secret []byte) {
+	*e = expander{sha384: s.sha384()}
+	copy(e.inner[:], secret)
+	e.outer = e.inner
+	for i := range e.inner {
+		e.inner[i] ^= 0x36
+		e.outer[i] ^= 0x5c
+	}
+}
 
 // label is HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, Section 7.1). length is at most that of the
 // hash, so one block of HKDF-Expand does (RFC 5869, Section 2.3).
-func (e expander) label(label string, length int) []byte {
+func (e *expander) label(label string, length int) (key [sha512.Size384]byte) {
 	const prefix = "tls13 "
 	var room [48]byte
 	info := binary.BigEndian.AppendUint16(room[:0], uint16(length))
@@ -111,7 +117,18 @@ func (e expander) label(label string, length int) []byte {
 	info = append(info, prefix...)
 	info = append(info, label...)
 	info = append(info, 0, 1) // no context; the first block
-	e.mac.Reset()
-	e.mac.Write(info)
-	return e.mac.Sum(nil)[:length]
+
+	var msg [sha512.BlockSize + len(room)]byte
+	if e.sha384 {
+		n := copy(msg[:], e.inner[:])
+		sum := sha512.Sum384(msg[:n+copy(msg[n:], info)])
+		n = copy(msg[:], e.outer[:])
+		return sha512.Sum384(msg[:n+copy(msg[n:], sum[:])])
+	}
+	n := copy(msg[:], e.inner[:sha256.BlockSize])
+	sum := sha256.Sum256(msg[:n+copy(msg[n:], info)])
+	n = copy(msg[:], e.outer[:sha256.BlockSize])
+	sum = sha256.Sum256(msg[:n+copy(msg[n:], sum[:])])
+	copy(key[:], sum[:])
+	return key
 }
