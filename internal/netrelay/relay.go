@@ -1,8 +1,9 @@
 // Package netrelay stands between clients and a server of this machine and makes a bad
 // network of it: a Relay forwards UDP datagrams with delay, loss, damage, disorder and a
 // limited rate, and, like a NAT, sends those of a client from another port or address
-// when it is told to. Tests use it where real sockets are the point; where they are not,
-// package conntest does the same in virtual time.
+// when it is told to. A Tunnel does the same to whatever goes over IP between two network
+// namespaces, which takes Linux and root. Tests use them where real sockets are the point;
+// where they are not, package conntest does the same in virtual time.
 package netrelay
 
 import (
