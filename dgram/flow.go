@@ -17,28 +17,52 @@ type Flow struct {
 	armed   bool   // the next datagram makes the flow readable
 	closed  bool
 
-	sent, received, dropped uint64
+	stats Stats
 }
 
 // ID returns the ID of the request stream.
 func (f *Flow) ID() conn.StreamID { return f.id }
 
-// Send sends b with the flow's prefix, as [conn.Conn.SendDatagram] does: the
-// errors are its own, ErrTooLarge if b is longer than MaxSize. A datagram is never
-// split. After Close the error is conn.ErrClosed.
+// Send sends b with the flow's prefix, as [conn.Conn.SendDatagram] does, whose queue
+// alone decides by age and policy. A datagram is never split: the error is a
+// *[TooLargeError] if b is longer than MaxSize, conn.ErrClosed after Close, and otherwise
+// one of SendDatagram.
 func (f *Flow) Send(b []byte, opt conn.DatagramOptions) (id uint64, err error) {
+	return f.send(0, false, b, opt)
+}
+
+// send is Send, with a context ID if inContext.
+func (f *Flow) send(context uint64, inContext bool, b []byte, opt conn.DatagramOptions) (id uint64, err error) {
+	m := f.m
 	switch {
 	case f.closed:
 		return 0, conn.ErrClosed
-	case f.m.held:
-		return 0, conn.ErrTooLarge
+	case m.held:
+		err = conn.ErrTooLarge
+	default:
+		m.scratch = wire.AppendVarint(m.scratch[:0], uint64(f.id)/4)
+		if inContext {
+			m.scratch = wire.AppendVarint(m.scratch, context)
+		}
+		prefix := wire.VarintLen(uint64(f.id) / 4)
+		m.scratch = append(m.scratch, b...)
+		if id, err = m.c.SendDatagram(m.scratch, opt); err == nil {
+			f.stats.Sent++
+			f.stats.SentBytes += uint64(len(m.scratch) - prefix)
+		}
 	}
-	m := f.m
-	m.scratch = wire.AppendVarint(m.scratch[:0], uint64(f.id)/4)
-	m.scratch = append(m.scratch, b...)
-	id, err = m.c.SendDatagram(m.scratch, opt)
-	if err == nil {
-		f.sent++
+	switch {
+	case err == conn.ErrTooLarge:
+		fits := f.MaxSize()
+		if inContext {
+			fits = max(0, fits-wire.VarintLen(context))
+		}
+		err = &TooLargeError{Len: len(b), Max: fits}
+	case err == nil && opt.Notify:
+		m.track(id, f)
+	}
+	if err != nil {
+		f.stats.Refused++
 	}
 	return id, err
 }
@@ -54,10 +78,11 @@ func (f *Flow) MaxSize() int {
 
 // queue takes b, and drops the oldest datagram if there are too many.
 func (f *Flow) queue(b []byte) {
-	f.received++
+	f.stats.Received++
+	f.stats.ReceivedBytes += uint64(len(b))
 	if f.n == f.m.perFlow {
 		f.m.recycle(f.take())
-		f.dropped++
+		f.stats.Dropped++
 	}
 	if f.n == len(f.ring) {
 		f.grow()
@@ -105,13 +130,6 @@ func (f *Flow) Receive() (b []byte, ok bool) {
 
 // Len returns how many datagrams Receive has.
 func (f *Flow) Len() int { return f.n }
-
-// Dropped returns how many received datagrams were dropped.
-func (f *Flow) Dropped() uint64 { return f.dropped }
-
-// Counts returns how many datagrams the flow sent, and how many it received,
-// dropped ones included.
-func (f *Flow) Counts() (sent, received uint64) { return f.sent, f.received }
 
 // Close forgets the flow; datagrams for it are dropped.
 func (f *Flow) Close() {

@@ -28,6 +28,7 @@ type Mux struct {
 	waiting   []waiting // datagrams without a flow, the oldest first
 	closed    [closedKept]conn.StreamID
 	nClosed   int
+	notify    map[uint64]*Flow // by ID of the datagram: whose fate is not known
 	ready     []*Flow
 	free      [][]byte // buffers
 	scratch   []byte   // for Flow.Send
@@ -54,17 +55,31 @@ func (m *Mux) Hold(hold bool) { m.held = hold }
 
 // HandleEvent takes in the datagrams that an EventDatagramReadable announces,
 // and returns the flows that became readable: those that [Flow.Receive] had left
-// empty, and that are not now. The slice is reused. It ignores other events. While
-// a Mux is in use, call no ReceiveDatagram on the Conn.
+// empty, and that are not now. The slice is reused. Of EventDatagramAcked and
+// EventDatagramLost it keeps the [Stats]; it ignores other events. While a Mux is in
+// use, call no ReceiveDatagram on the Conn.
 func (m *Mux) HandleEvent(now time.Time, ev conn.Event) []*Flow {
 	m.ready = m.ready[:0]
-	if ev.Kind != conn.EventDatagramReadable {
+	switch ev.Kind {
+	case conn.EventDatagramAcked, conn.EventDatagramLost:
+		m.fate(ev)
+		return nil
+	case conn.EventDatagramReadable:
+	default:
 		return nil
 	}
 	for b, ok := m.c.ReceiveDatagram(); ok; b, ok = m.c.ReceiveDatagram() {
 		m.deliver(b)
 	}
 	return m.ready
+}
+
+// track notes that f waits for the fate of a datagram, which the Conn reports for each.
+func (m *Mux) track(id uint64, f *Flow) {
+	if m.notify == nil {
+		m.notify = make(map[uint64]*Flow)
+	}
+	m.notify[id] = f
 }
 
 // deliver queues one datagram, whose bytes it copies.

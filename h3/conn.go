@@ -139,6 +139,10 @@ func (c *Conn) HandleEvent(now time.Time, ev conn.Event) bool {
 		c.restart()
 	case conn.EventDatagramReadable:
 		return c.handleDatagrams(now, ev)
+	case conn.EventDatagramAcked, conn.EventDatagramLost:
+		if c.mux != nil {
+			c.mux.HandleEvent(now, ev)
+		}
 	case conn.EventClosed:
 		c.closed = ev.Err
 		c.push(entry{kind: EventClosed})

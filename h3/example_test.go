@@ -10,6 +10,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 )
 
@@ -122,4 +123,56 @@ func ExampleConfig_streamTypes() {
 		}
 	}
 	_, _ = cfg, handle
+}
+
+// HTTP Datagrams are those of a flow, which belongs to the stream of an extended CONNECT.
+func ExampleStream_Datagrams() {
+	net := conntest.New(new(testing.T), 1)
+	scfg, ccfg := conntest.ServerConfig(), conntest.ClientConfig()
+	scfg.MaxDatagramFrameSize, ccfg.MaxDatagramFrameSize = 1200, 1200
+	cfg := &h3.Config{ExtendedConnect: true, Datagrams: true}
+
+	server := net.Add("10.0.0.1:443", &conn.EndpointConfig{Rand: rand.Reader, Server: scfg})
+	var hs *h3.Conn
+	server.OnEvent = func(now time.Time, ev conn.Event) {
+		if ev.Kind == conn.EventAccepted {
+			hs, _ = h3.NewConn(ev.Conn, cfg)
+		}
+		hs.HandleEvent(now, ev)
+		for e, ok := hs.NextEvent(); ok; e, ok = hs.NextEvent() {
+			switch e.Kind {
+			case h3.EventFields:
+				e.Stream.SendFields([]h3.Field{{Name: ":status", Value: "200"}}, false)
+			case h3.EventDatagram:
+				flow := e.Stream.Datagrams()
+				for b, ok := flow.Receive(); ok; b, ok = flow.Receive() {
+					flow.Send(append([]byte("echo of "), b...), conn.DatagramOptions{MaxAge: time.Second})
+				}
+			}
+		}
+	}
+
+	client := net.Add("10.0.0.2:1000", &conn.EndpointConfig{Rand: rand.Reader})
+	q, _ := client.Dial(net.Now(), conn.Target{Remote: server.Addr, ServerName: "lazo.test"}, ccfg)
+	hc, _ := h3.NewConn(q, cfg)
+	var flow *dgram.Flow
+	client.OnEvent = func(now time.Time, ev conn.Event) {
+		hc.HandleEvent(now, ev)
+		for e, ok := hc.NextEvent(); ok; e, ok = hc.NextEvent() {
+			switch e.Kind {
+			case h3.EventSettings: // now it is known that the server takes such requests
+				s, _ := hc.OpenRequest([]h3.Field{
+					{Name: ":method", Value: "CONNECT"}, {Name: ":protocol", Value: "echo"}, {Name: ":scheme", Value: "https"},
+					{Name: ":authority", Value: "lazo.test"}, {Name: ":path", Value: "/"},
+				}, false)
+				flow = s.Datagrams()
+				flow.Send([]byte("datagram"), conn.DatagramOptions{})
+			case h3.EventDatagram:
+				b, _ := flow.Receive()
+				fmt.Printf("%s\n", b)
+			}
+		}
+	}
+	net.RunUntil(time.Second, func() bool { return flow != nil && flow.Stats().Received > 0 })
+	// Output: echo of datagram
 }

@@ -295,9 +295,20 @@ func (s *Stream) report(code ErrorCode, err error) {
 // and Write return a [conn.StreamError] afterwards.
 func (s *Stream) Cancel(code ErrorCode) { s.endBoth(code) }
 
+// CancelRead stops receiving, as Cancel does, and leaves sending as it is.
+func (s *Stream) CancelRead(code ErrorCode) { s.stopReceiving(code) }
+
+// CancelWrite resets sending, as Cancel does, and leaves receiving as it is.
+func (s *Stream) CancelWrite(code ErrorCode) { s.resetSending(code) }
+
 // endBoth ends what of the two directions has not ended.
 func (s *Stream) endBoth(code ErrorCode) {
 	s.stopReceiving(code)
+	s.resetSending(code)
+}
+
+// resetSending abandons sending, unless it is over.
+func (s *Stream) resetSending(code ErrorCode) {
 	if s.sendErr == nil && (s.sending != sendEnded || len(s.out) > 0) {
 		s.qs.Reset(uint64(code))
 		s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code)}

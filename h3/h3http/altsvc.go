@@ -6,7 +6,11 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 )
+
+// defaultMaxAge is that of RFC 7838, Section 3.1.
+const defaultMaxAge = 24 * time.Hour
 
 // AltSvc sets the Alt-Svc header that advertises s. Use it as middleware of the TCP server.
 //
@@ -14,11 +18,12 @@ import (
 // Shutdown or Close it advertises nothing. To advertise a port that clients see and s
 // does not know, set the header without AltSvc.
 func (s *Server) AltSvc(next http.Handler) http.Handler {
+	maxAge := int64(timeout(s.AltSvcMaxAge, defaultMaxAge).Seconds())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor < 3 {
 			for _, port := range s.ports() {
-				// RFC 7838, Section 3; the value of ma is the default.
-				w.Header().Add("Alt-Svc", fmt.Sprintf(`h3=":%d"; ma=86400`, port))
+				// RFC 7838, Section 3
+				w.Header().Add("Alt-Svc", fmt.Sprintf(`h3=":%d"; ma=%d`, port, maxAge))
 			}
 		}
 		next.ServeHTTP(w, r)

@@ -31,6 +31,7 @@ func TestAltSvc(t *testing.T) {
 	require.Equal(t, []string{`h3=":443"; ma=86400`}, header(new(Server), 2))
 	require.Equal(t, []string{`h3=":8443"; ma=86400`}, header(&Server{Addr: "1.2.3.4:8443"}, 1))
 	require.Equal(t, []string{`h3=":443"; ma=86400`}, header(&Server{Addr: ":https"}, 1))
+	require.Equal(t, []string{`h3=":443"; ma=60`}, header(&Server{AltSvcMaxAge: time.Minute}, 2))
 	require.Empty(t, header(&Server{Addr: "127.0.0.1:0"}, 2), "the port is not known yet")
 	require.Empty(t, header(&Server{Addr: "nonsense"}, 2))
 	require.Empty(t, header(new(Server), 3))
@@ -122,7 +123,8 @@ func TestServerTLS(t *testing.T) {
 	require.EqualValues(t, tls.VersionTLS13, first.MinVersion)
 	second, err := outer.GetConfigForClient(nil)
 	require.NoError(t, err)
-	require.Equal(t, []string{"h3"}, second.NextProtos)
+	require.Nil(t, second, "then the outer one holds")
+	require.Nil(t, serverTLS(own).GetConfigForClient)
 	require.Equal(t, []string{"h2", "http/1.1"}, tc.NextProtos, "the caller's must not change")
 	require.Equal(t, []string{"h2"}, own.NextProtos)
 }

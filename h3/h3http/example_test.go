@@ -63,7 +63,7 @@ func ExampleServer_AltSvc() {
 	mux := http.NewServeMux()
 	tlsConfig := &tls.Config{ /* certificates */ }
 	over3 := &h3http.Server{Addr: ":443", Handler: mux, TLSConfig: tlsConfig}
-	over12 := &http.Server{Addr: ":443", Handler: over3.AltSvc(mux), TLSConfig: tlsConfig}
+	over12 := &http.Server{Addr: ":443", Handler: over3.AltSvc(mux), TLSConfig: tlsConfig.Clone()}
 	go over3.ListenAndServe()
 	log.Fatal(over12.ListenAndServeTLS("", ""))
 }

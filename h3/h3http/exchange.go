@@ -56,6 +56,9 @@ type inbound struct {
 	trailer  []h3.Field // before err is io.EOF
 	deadline deadline
 
+	stop     bool         // the loop is to stop the peer, with stopCode
+	stopCode h3.ErrorCode // see cancelIn
+
 	head []h3.Field   // of a response
 	info [][]h3.Field // 1xx responses that nobody has looked at yet
 }
@@ -71,6 +74,9 @@ type outbound struct {
 	ended    bool  // all of it was handed to the stream
 	err      error // why no more can be sent
 	deadline deadline
+
+	reset     bool         // the loop is to reset the stream, with resetCode
+	resetCode h3.ErrorCode // see cancelOut
 }
 
 func newExchange(c *connection) *exchange {
@@ -241,6 +247,32 @@ func (x *exchange) cancelLocked(code h3.ErrorCode, err error) {
 	x.endIn(err)
 	x.endOut(err)
 	x.failed(err)
+	x.c.wake(x)
+}
+
+// cancelIn abandons what the peer sends.
+func (x *exchange) cancelIn(code h3.ErrorCode, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.canceled || x.in.ended && x.in.buf.n == 0 {
+		return
+	}
+	x.in.stop, x.in.stopCode = !x.in.ended, code
+	x.in.buf.reset(x.c.pool)
+	x.in.err = err
+	x.endIn(err)
+	x.c.wake(x)
+}
+
+// cancelOut abandons what is sent to the peer.
+func (x *exchange) cancelOut(code h3.ErrorCode, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.canceled || x.out.fin || x.out.err != nil {
+		return
+	}
+	x.out.reset, x.out.resetCode = true, code
+	x.endOut(err)
 	x.c.wake(x)
 }
 

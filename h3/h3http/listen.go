@@ -1,13 +1,7 @@
 package h3http
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
-	"net"
-	"net/http"
-	"strconv"
-	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
@@ -26,33 +20,33 @@ func withCertificate(tc *tls.Config, cert tls.Certificate) *tls.Config {
 	return tc
 }
 
-// serverTLS adapts a configuration that may be made for TCP. Each handshake gets a
-// fresh copy of tc: keys for session tickets that are set on it later hold, and so
-// does what its own GetConfigForClient returns.
+// serverTLS adapts a configuration that may be made for TCP, and what its
+// GetConfigForClient returns. It takes a copy of tc: others may go on to change that,
+// as an [http.Server] does when it starts.
 func serverTLS(tc *tls.Config) *tls.Config {
-	adapt := func(c *tls.Config) *tls.Config {
-		c = c.Clone()
-		c.NextProtos = []string{nextProto}
-		c.MinVersion = tls.VersionTLS13
-		if c.MaxVersion < tls.VersionTLS13 {
-			c.MaxVersion = 0
-		}
-		return c
-	}
-	outer := adapt(tc)
-	outer.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if tc.GetConfigForClient != nil {
-			own, err := tc.GetConfigForClient(hello)
-			if err != nil {
+	own := tc.GetConfigForClient
+	tc = adaptTLS(tc)
+	if own != nil {
+		tc.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			c, err := own(hello)
+			if c == nil || err != nil {
 				return nil, err
 			}
-			if own != nil {
-				return adapt(own), nil
-			}
+			return adaptTLS(c), nil
 		}
-		return adapt(tc), nil
 	}
-	return outer
+	return tc
+}
+
+// adaptTLS returns a copy of tc for QUIC (RFC 9001, Section 4.2).
+func adaptTLS(tc *tls.Config) *tls.Config {
+	tc = tc.Clone()
+	tc.NextProtos = []string{nextProto}
+	tc.MinVersion = tls.VersionTLS13
+	if tc.MaxVersion < tls.VersionTLS13 {
+		tc.MaxVersion = 0
+	}
+	return tc
 }
 
 // quicConfig returns the configuration of connections with tc.
@@ -87,44 +81,4 @@ func (s *Server) h3Config() *h3.Config {
 		cfg.MaxFieldSectionSize = int64(s.maxHeaderBytes())
 	}
 	return &cfg
-}
-
-// ListenAndServeTLS serves h over HTTP/1.1 and HTTP/2 on TCP, and over HTTP/3 on
-// UDP, at one address, with Alt-Svc. addr is ":https" by default. It returns when one
-// of the two has failed, after it has closed the other.
-func ListenAndServeTLS(addr, certFile, keyFile string, h http.Handler) error {
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return err
-	}
-	if addr == "" {
-		addr = ":https"
-	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(context.Background(), "tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer ln.Close()
-	if host, port, err := net.SplitHostPort(addr); err == nil && port == "0" {
-		addr = net.JoinHostPort(host, strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
-	}
-	tc := &tls.Config{Certificates: []tls.Certificate{cert}}
-	over3 := &Server{Addr: addr, Handler: h, TLSConfig: tc}
-	if h == nil {
-		h = http.DefaultServeMux
-	}
-	over12 := &http.Server{
-		Handler:           over3.AltSvc(h),
-		TLSConfig:         tc.Clone(),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-	}
-	errc := make(chan error, 2)
-	go func() { errc <- over3.ListenAndServe() }()
-	go func() { errc <- over12.ServeTLS(ln, "", "") }()
-	err = <-errc
-	closed := errors.Join(over12.Close(), over3.Close())
-	<-errc
-	return errors.Join(err, closed)
 }

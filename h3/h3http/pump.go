@@ -26,6 +26,14 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 		}
 		return true
 	}
+	if x.in.stop {
+		x.in.stop = false
+		x.stream.CancelRead(x.in.stopCode)
+	}
+	if x.out.reset {
+		x.out.reset = false
+		x.stream.CancelWrite(x.out.resetCode)
+	}
 	if x.dg != nil {
 		x.pumpDatagrams(now)
 	}

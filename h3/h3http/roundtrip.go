@@ -56,6 +56,10 @@ func (c *call) closeBody() {
 // would not mend.
 func (c *call) do() (*http.Response, error) {
 	for {
+		if ctx := c.r.Context(); ctx.Err() != nil {
+			c.closeBody()
+			return nil, context.Cause(ctx)
+		}
 		c.attempts++
 		cc, reused, err := c.t.get(c.r.Context(), c.addr)
 		if err != nil {

@@ -4,12 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"net"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/lazoquic/lazo/h3"
-	"github.com/lazoquic/lazo/loop"
 )
 
 // This file is what the goroutine of a request does.
@@ -23,34 +22,6 @@ type arrival struct {
 	remote string
 }
 
-// connKey is the key of the *loop.Conn in the context of a request.
-type connKey struct{}
-
-// ConnOf returns the connection of a request, for its statistics and addresses:
-// r is what a Handler gets, or the Request of a Response from a [Transport]. It
-// is nil for requests over TCP. Streams of the connection belong to this package.
-func ConnOf(r *http.Request) *loop.Conn {
-	c, _ := r.Context().Value(connKey{}).(*loop.Conn)
-	return c
-}
-
-// baseContext returns the context that the contexts of all requests derive from. It
-// is made here and not on the loop since ConnContext may block.
-func (c *serverConn) baseContext() context.Context {
-	c.baseOnce.Do(func() {
-		ctx := context.WithValue(c.ctx, http.ServerContextKey, c.s.mirror())
-		ctx = context.WithValue(ctx, http.LocalAddrContextKey, net.Addr(net.UDPAddrFromAddrPort(c.local)))
-		ctx = context.WithValue(ctx, connKey{}, c.handle)
-		if f := c.s.ConnContext; f != nil {
-			if ctx = f(ctx, c.handle); ctx == nil {
-				panic("h3http: ConnContext returned nil")
-			}
-		}
-		c.base = ctx
-	})
-	return c.base
-}
-
 func (c *serverConn) serveRequest(a *arrival) {
 	x := a.x
 	r, err := newRequest(a.fields)
@@ -59,7 +30,7 @@ func (c *serverConn) serveRequest(a *arrival) {
 		x.finish()
 		return
 	}
-	ctx, cancel := context.WithCancelCause(c.baseContext())
+	ctx, cancel := context.WithCancelCause(c.connContext())
 	defer cancel(context.Canceled)
 	x.whenFailed(cancel)
 	w := &response{
@@ -74,6 +45,12 @@ func (c *serverConn) serveRequest(a *arrival) {
 			b.expect = func() { x.sendFields(statusField(http.StatusContinue), false, true) }
 		}
 		r.Body = b
+	}
+	if d := c.s.ReadTimeout; d > 0 {
+		x.setReadDeadline(time.Now().Add(d))
+	}
+	if d := c.s.WriteTimeout; d > 0 {
+		w.SetWriteDeadline(time.Now().Add(d))
 	}
 	r.RemoteAddr = a.remote
 	r.TLS = a.tls

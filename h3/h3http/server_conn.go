@@ -21,8 +21,9 @@ type serverConn struct {
 	s     *Server
 	local netip.AddrPort
 
-	baseOnce sync.Once
-	base     context.Context // of all requests: see baseContext
+	base     *baseContext
+	connOnce sync.Once
+	connCtx  context.Context // of all requests: see connContext
 	ctx      context.Context // done when the connection has ended
 	end      context.CancelCauseFunc
 
@@ -39,8 +40,8 @@ type serverConn struct {
 	timerAt                    time.Time // what the timer of the connection was set to last
 }
 
-func newServerConn(s *Server, l *loop.Loop, q *conn.Conn) (*serverConn, error) {
-	c := &serverConn{s: s, local: q.LocalAddr()}
+func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*serverConn, error) {
+	c := &serverConn{s: s, base: base, local: q.LocalAddr()}
 	if !c.local.IsValid() {
 		c.local = l.Group().LocalAddr()
 	}

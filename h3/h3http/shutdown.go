@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/http"
 	"slices"
 	"time"
 
@@ -11,8 +12,16 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// stop makes Serve return and newHandler refuse, and returns what there is to end.
-func (s *Server) stop() (groups []*loop.Group, conns []*serverConn, empty chan struct{}) {
+// ending is what there is to end.
+type ending struct {
+	groups []*loop.Group
+	tcp    []*http.Server
+	conns  []*serverConn
+	empty  <-chan struct{} // closed when the conns have ended
+}
+
+// stop makes Serve return and newHandler refuse.
+func (s *Server) stop() ending {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stopped := s.stoppedLocked()
@@ -23,7 +32,12 @@ func (s *Server) stop() (groups []*loop.Group, conns []*serverConn, empty chan s
 	if len(s.conns) == 0 {
 		s.closeEmpty()
 	}
-	return slices.Collect(maps.Keys(s.groups)), slices.Collect(maps.Keys(s.conns)), s.empty
+	return ending{
+		groups: slices.Collect(maps.Keys(s.groups)),
+		tcp:    slices.Collect(maps.Keys(s.tcp)),
+		conns:  slices.Collect(maps.Keys(s.conns)),
+		empty:  s.empty,
+	}
 }
 
 // Shutdown refuses new connections, sends GOAWAY, and waits for requests in
@@ -31,22 +45,29 @@ func (s *Server) stop() (groups []*loop.Group, conns []*serverConn, empty chan s
 // it returns the error of ctx, and Close ends what is left. Streams that were taken
 // over count as requests.
 func (s *Server) Shutdown(ctx context.Context) error {
-	groups, conns, empty := s.stop()
-	for _, g := range groups {
+	e := s.stop()
+	overTCP := make(chan error, len(e.tcp))
+	for _, tcp := range e.tcp {
+		go func() { overTCP <- tcp.Shutdown(ctx) }()
+	}
+	for _, g := range e.groups {
 		for _, l := range g.Loops() {
 			l.Post(func(time.Time) { l.Endpoint().StopAccepting() })
 		}
 	}
-	for _, c := range conns {
+	for _, c := range e.conns {
 		c.post(c.drain)
 	}
+	var errs []error
+	for range e.tcp {
+		errs = append(errs, <-overTCP)
+	}
 	select {
-	case <-empty:
+	case <-e.empty:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	var errs []error
-	for _, g := range groups {
+	for _, g := range e.groups {
 		errs = append(errs, g.Shutdown(ctx))
 		s.forgetGroup(g)
 	}
@@ -56,19 +77,22 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // Close closes all connections at once. The contexts of requests in progress end; it
 // does not wait for their handlers.
 func (s *Server) Close() error {
-	groups, conns, empty := s.stop()
-	for _, c := range conns {
+	e := s.stop()
+	var errs []error
+	for _, tcp := range e.tcp {
+		errs = append(errs, tcp.Close())
+	}
+	for _, c := range e.conns {
 		closing := func(time.Time) { c.quic.Close(uint64(h3.NoError), "") }
 		if !c.post(closing) {
 			s.forget(c)
 		}
 	}
-	var errs []error
-	for _, g := range groups {
+	for _, g := range e.groups {
 		errs = append(errs, g.Close())
 		s.forgetGroup(g)
 	}
-	<-empty
+	<-e.empty
 	return errors.Join(errs...)
 }
 

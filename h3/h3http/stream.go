@@ -80,6 +80,15 @@ func (s *Stream) Cancel(code h3.ErrorCode) {
 	s.x.finish()
 }
 
+// CancelRead abandons receiving: the peer is stopped with code (RFC 9114, Section
+// 4.1.1), and Read fails with an error that matches [net.ErrClosed]. Sending goes on.
+func (s *Stream) CancelRead(code h3.ErrorCode) { s.x.cancelIn(code, net.ErrClosed) }
+
+// CancelWrite abandons sending: the stream is reset with code, and what was written
+// and has not arrived may be lost. Write fails with an error that matches
+// [net.ErrClosed]. Receiving goes on. After CloseWrite it has no effect.
+func (s *Stream) CancelWrite(code h3.ErrorCode) { s.x.cancelOut(code, net.ErrClosed) }
+
 // LocalAddr and RemoteAddr return the ends of the current path, each a *net.UDPAddr.
 func (s *Stream) LocalAddr() net.Addr {
 	return net.UDPAddrFromAddrPort(s.x.c.handle.LocalAddr())

@@ -267,6 +267,73 @@ func TestDatagramRing(t *testing.T) {
 	}))
 }
 
+// TestCancelDirections cancels one direction of a stream while the other goes on.
+func TestCancelDirections(t *testing.T) {
+	taken := make(chan *Stream, 1)
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s, err := TakeStream(w)
+		if err != nil {
+			panic(err)
+		}
+		taken <- s
+	}))
+	ends := func() (client, server *Stream) {
+		s, _, err := p.tr.Connect(p.connectRequest("/", "x"))
+		require.NoError(t, err)
+		return s, <-taken
+	}
+	var b [4]byte
+	transfer := func(from, to *Stream) {
+		t.Helper()
+		_, err := from.Write([]byte("data"))
+		require.NoError(t, err)
+		_, err = io.ReadFull(to, b[:])
+		require.NoError(t, err)
+	}
+	client, server := ends()
+	transfer(client, server)
+	client.CancelWrite(h3.ErrorCode(77))
+	_, err := client.Write(b[:])
+	require.ErrorIs(t, err, net.ErrClosed)
+	_, err = server.Read(b[:])
+	requireStreamError(t, err, 77)
+	transfer(server, client)
+	server.Close()
+	client.Close()
+
+	client, server = ends()
+	transfer(server, client)
+	client.CancelRead(h3.ErrorCode(78))
+	_, err = client.Read(b[:])
+	require.ErrorIs(t, err, net.ErrClosed)
+	for err = nil; err == nil; {
+		_, err = server.Write(b[:])
+	}
+	requireStreamError(t, err, 78)
+	transfer(client, server)
+	require.NoError(t, client.CloseWrite())
+	client.CancelWrite(h3.ErrorCode(79)) // too late
+	_, err = server.Read(b[:])
+	require.Equal(t, io.EOF, err)
+	client.Close()
+	server.Close()
+
+	first, _ := ends()
+	first.Cancel(h3.RequestCancelled)
+	require.Zero(t, p.tr.inProgressSoon(0), "the streams are given back")
+}
+
+// inProgressSoon waits until at most n requests are in progress, and returns how many.
+func (t *Transport) inProgressSoon(n int) int {
+	for range 1000 {
+		if t.inProgress() <= n {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return t.inProgress()
+}
+
 // TestStreamOutlivesNothing checks what happens to a stream when its connection ends.
 func TestStreamOutlivesNothing(t *testing.T) {
 	p := newPair(t, echoStream(make(chan error, 1)))

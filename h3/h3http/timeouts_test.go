@@ -102,7 +102,7 @@ func TestIdleTimeout(t *testing.T) {
 				time.Sleep(10 * time.Minute) // a connection with a request is not idle
 			}
 		})
-		p := newSimPair(t, n, h, func(p *pair) { p.tr.QUICConfig = &conn.Config{KeepAlive: 10 * time.Second} })
+		p := newSimPair(t, n, h, func(p *pair) { p.tr.QUICConfig = keepAliveConfig() })
 		resp, err := p.c.Get(p.url + "/slow")
 		require.NoError(t, err)
 		c := ConnOf(resp.Request)
@@ -210,3 +210,6 @@ func TestTimeoutValues(t *testing.T) {
 	require.Equal(t, now, earlier(now, never))
 	require.Equal(t, now, earlier(now.Add(1), now))
 }
+
+// keepAliveConfig keeps a connection on which nothing happens.
+func keepAliveConfig() *conn.Config { return &conn.Config{KeepAlive: 10 * time.Second} }

@@ -26,6 +26,7 @@ var importRules = []importRule{
 	{packages: "loop/looptest", inside: []string{"conn", "conn/conntest", "loop", "udpio"}},
 	{packages: "examples/...", inside: public, outside: []string{anything}},
 	{packages: "internal/qpack", outside: []string{"golang.org/x/net/http2/hpack"}},
+	{packages: "internal/netns", outside: []string{"golang.org/x/sys/..."}},
 	{packages: "internal/...", inside: []string{"internal/..."}, outside: []string{"golang.org/x/crypto/..."}},
 }
 

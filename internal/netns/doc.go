@@ -1,3 +1,3 @@
-// Package netns holds tests between network namespaces: real addresses that really change. They need Linux, root and
-// iproute2, and make and remove namespaces of their own.
+// Package netns runs code in network namespaces of its own making, which need Linux and root. Its tests are about
+// real addresses and real links: some that change, some that the relay of package netrelay makes bad.
 package netns

@@ -1,6 +1,7 @@
 package netrelay
 
 import (
+	"bytes"
 	"container/heap"
 	"math/rand/v2"
 	"sync"
@@ -12,11 +13,17 @@ type Link struct {
 	Delay time.Duration
 	Rate  int64 // bits of payload per second; 0 is infinite
 	Queue int   // bytes that wait for Rate or for Delay, tail drop; 0 is infinite
+	MTU   int   // bytes of what is passed on, what is longer vanishes; 0 is infinite
 
-	Loss    float64 // probabilities
-	Corrupt float64 // of one flipped bit
-	Reorder float64 // of arriving later than what was sent after it, by Delay or a millisecond, whichever is more
-	Mark    float64 // of CE on ECT datagrams
+	Loss      float64 // probabilities
+	Duplicate float64
+	Corrupt   float64 // of one flipped bit
+	Reorder   float64 // of arriving later than what was sent after it, by Delay or a millisecond, whichever is more
+	Mark      float64 // of CE on ECT datagrams
+
+	// Burst is how many datagrams in a row Loss takes, on average: it stays the part of all that is lost. If it is not more than 1,
+	// each is lost or not by itself.
+	Burst float64
 }
 
 // A datagram is on its way.
@@ -38,6 +45,7 @@ type line struct {
 	waiting  dueHeap
 	bytes    int // of waiting
 	free     time.Time
+	burst    bool // what came last was lost
 	n        uint64
 	closed   bool
 	earliest *sync.Cond
@@ -55,11 +63,13 @@ func newLine(link Link, seed, stream uint64, deliver func(*datagram)) *line {
 func (l *line) push(now time.Time, d *datagram) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	lost, damaged := l.draw(l.link.Loss), l.draw(l.link.Corrupt)
-	late, marked := l.draw(l.link.Reorder), l.draw(l.link.Mark)
+	lost, damaged := l.draw(l.lossNow()), l.draw(l.link.Corrupt)
+	late, marked, twice := l.draw(l.link.Reorder), l.draw(l.link.Mark), l.draw(l.link.Duplicate)
 	bit := l.rng.Uint64()
+	l.burst = lost
 	full := l.link.Queue > 0 && l.bytes+len(d.data) > l.link.Queue
-	if lost || full || l.closed || len(d.data) == 0 {
+	long := l.link.MTU > 0 && len(d.data) > l.link.MTU
+	if lost || full || long || l.closed || len(d.data) == 0 {
 		return
 	}
 	if damaged {
@@ -81,11 +91,34 @@ func (l *line) push(now time.Time, d *datagram) {
 	if late {
 		d.due = d.due.Add(max(l.link.Delay, time.Millisecond))
 	}
+	l.wait(d)
+	if twice {
+		again := *d
+		again.data = bytes.Clone(d.data)
+		l.wait(&again)
+	}
+	l.earliest.Signal()
+}
+
+// wait keeps d until it is due.
+func (l *line) wait(d *datagram) {
 	d.n = l.n
 	l.n++
 	l.bytes += len(d.data)
 	heap.Push(&l.waiting, d)
-	l.earliest.Signal()
+}
+
+// lossNow is the probability that the next datagram is lost. With bursts it depends on whether the one before was: a chain of two states
+// that is in the lossy one for Loss of the time, and Burst datagrams long on average.
+func (l *line) lossNow() float64 {
+	switch loss := l.link.Loss; {
+	case l.link.Burst <= 1 || loss >= 1:
+		return loss
+	case l.burst:
+		return 1 - 1/l.link.Burst
+	default:
+		return loss / (l.link.Burst * (1 - loss))
+	}
 }
 
 func (l *line) draw(p float64) bool { return l.rng.Float64() < p }

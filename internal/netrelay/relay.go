@@ -1,8 +1,9 @@
 // Package netrelay stands between clients and a server of this machine and makes a bad
 // network of it: a Relay forwards UDP datagrams with delay, loss, damage, disorder and a
 // limited rate, and, like a NAT, sends those of a client from another port or address
-// when it is told to. Tests use it where real sockets are the point; where they are not,
-// package conntest does the same in virtual time.
+// when it is told to. A Tunnel does the same to whatever goes over IP between two network
+// namespaces, which takes Linux and root. Tests use them where real sockets are the point;
+// where they are not, package conntest does the same in virtual time.
 package netrelay
 
 import (
@@ -28,9 +29,20 @@ type Config struct {
 	Up, Down Link
 	Seed     uint64
 
-	// Filter, if not nil, sees each datagram before Up or Down applies, and reports whether
-	// to pass it on. It may be called from several goroutines at once.
-	Filter func(dir Dir, b []byte, ecn uint8) bool
+	// Filter, if not nil, sees each datagram before Up or Down applies, which it may change, and
+	// reports whether to pass it on. Delivered sees each that comes out behind them. Both may be
+	// called from several goroutines at once, and must not keep the Packet.
+	Filter    func(*Packet) bool
+	Delivered func(*Packet)
+}
+
+// A Packet is a datagram on its way.
+type Packet struct {
+	Dir    Dir
+	Data   []byte
+	ECN    uint8
+	Client netip.AddrPort // of the client, as the Relay sees it
+	Source netip.AddrPort // of the client, as the server sees it
 }
 
 // A Relay forwards datagrams between any number of clients and one server. Each client's
@@ -90,10 +102,17 @@ func (r *Relay) read(s *socket, dir Dir, l *line, flowOf func(from netip.AddrPor
 			continue // of one datagram, which the other side refused
 		}
 		f := flowOf(from)
-		if f == nil || r.blackhole() || r.cfg.Filter != nil && !r.cfg.Filter(dir, buf[:n], ecn) {
+		if f == nil {
 			continue
 		}
-		l.push(time.Now(), &datagram{data: append([]byte(nil), buf[:n]...), ecn: ecn, flow: f})
+		p := Packet{Dir: dir, Data: buf[:n], ECN: ecn, Client: f.client}
+		if p.Source = s.addr(); dir == Up {
+			p.Source = r.upstream(f).addr()
+		}
+		if r.cfg.Filter != nil && !r.cfg.Filter(&p) || r.blackhole() {
+			continue
+		}
+		l.push(time.Now(), &datagram{data: append([]byte(nil), p.Data...), ecn: p.ECN, flow: f})
 	}
 }
 
@@ -133,14 +152,30 @@ func (r *Relay) bind(f *flow) error {
 	return nil
 }
 
-func (r *Relay) deliverUp(d *datagram) {
+// upstream returns the socket that what f sends leaves from now.
+func (r *Relay) upstream(f *flow) *socket {
 	r.mu.Lock()
-	s := d.flow.socket
-	r.mu.Unlock()
+	defer r.mu.Unlock()
+	return f.socket
+}
+
+func (r *Relay) deliverUp(d *datagram) {
+	s := r.upstream(d.flow)
+	r.delivered(Up, d, s)
 	s.write(d.data, d.ecn, r.cfg.Server)
 }
 
-func (r *Relay) deliverDown(d *datagram) { r.front.write(d.data, d.ecn, d.flow.client) }
+func (r *Relay) deliverDown(d *datagram) {
+	r.delivered(Down, d, r.upstream(d.flow))
+	r.front.write(d.data, d.ecn, d.flow.client)
+}
+
+// delivered reports d, whose flow has the socket s.
+func (r *Relay) delivered(dir Dir, d *datagram, s *socket) {
+	if r.cfg.Delivered != nil {
+		r.cfg.Delivered(&Packet{Dir: dir, Data: d.data, ECN: d.ecn, Client: d.flow.client, Source: s.addr()})
+	}
+}
 
 // Rebind makes the server see every client at another port, and, if source is valid, at that
 // address, which must be one of this machine. What is on its way to the former port is lost.

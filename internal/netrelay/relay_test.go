@@ -75,15 +75,18 @@ func testForward(t *testing.T, source string) {
 func TestDamage(t *testing.T) {
 	server, client := endpoint(t, "127.0.0.1"), endpoint(t, "127.0.0.1")
 	var filtered atomic.Int64
+	delivered := make(chan Packet, 1)
 	r := relay(t, Config{
-		Server: server.addr(),
-		Up:     Link{Corrupt: 1, Mark: 1},
-		Filter: func(Dir, []byte, uint8) bool { return filtered.Add(1) > 1 },
+		Server:    server.addr(),
+		Up:        Link{Corrupt: 1, Mark: 1},
+		Filter:    func(p *Packet) bool { return p.Dir == Up && p.Client == client.addr() && filtered.Add(1) > 1 },
+		Delivered: func(p *Packet) { delivered <- *p },
 	})
 	client.write([]byte{9, 9, 9}, 2, r.Addr())
 	client.write([]byte{0, 0, 0}, 2, r.Addr())
 	m, ok := receive(t, server, 5*time.Second)
 	require.True(t, ok)
+	require.Equal(t, Packet{Dir: Up, Data: m.data, ECN: m.ecn, Client: client.addr(), Source: m.from}, <-delivered)
 	require.Equal(t, 1, bits.OnesCount8(m.data[0])+bits.OnesCount8(m.data[1])+bits.OnesCount8(m.data[2]))
 	if carriesECN {
 		require.EqualValues(t, 3, m.ecn)

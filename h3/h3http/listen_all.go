@@ -1,0 +1,95 @@
+package h3http
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+)
+
+// ListenAndServeTLS serves h over HTTP/1.1 and HTTP/2 on TCP, and over HTTP/3 on
+// UDP, at one address, with Alt-Svc. addr is ":https" by default. It returns when one
+// of the two has failed, after it has closed the other. To end it otherwise, use
+// [Server.ListenAndServeAll].
+func ListenAndServeTLS(addr, certFile, keyFile string, h http.Handler) error {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return err
+	}
+	s := &Server{Addr: addr, Handler: h, TLSConfig: withCertificate(nil, cert)}
+	return s.ListenAndServeAll()
+}
+
+// ListenAndServeAll serves HTTP/3 on UDP, and HTTP/1.1 and HTTP/2 on TCP, at Addr, with
+// the same Handler, certificates and timeouts. Responses over TCP have the header of
+// AltSvc. Shutdown and Close of s end both, and then it returns http.ErrServerClosed;
+// when one of the two fails, it closes s.
+func (s *Server) ListenAndServeAll() error {
+	if err := s.check(s.TLSConfig); err != nil {
+		return err
+	}
+	addr := s.addr()
+	var lc net.ListenConfig
+	ln, err := lc.Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	if host, port, err := net.SplitHostPort(addr); err == nil && port == "0" {
+		addr = net.JoinHostPort(host, strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
+	}
+	g, err := s.listen(addr, s.TLSConfig)
+	if err != nil {
+		return err
+	}
+	if _, err := s.add(g); err != nil {
+		return err
+	}
+	tcp := s.overTCP()
+	if !s.addTCP(tcp) {
+		return http.ErrServerClosed
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- s.serve(g) }()
+	go func() { ended <- tcp.ServeTLS(ln, "", "") }()
+	if err = <-ended; !errors.Is(err, http.ErrServerClosed) {
+		err = errors.Join(err, s.Close())
+	}
+	<-ended
+	return err
+}
+
+// overTCP returns a server of HTTP/1.1 and HTTP/2 that is as s is.
+func (s *Server) overTCP() *http.Server {
+	tcp := &http.Server{
+		Handler:           s.AltSvc(s.handler()),
+		TLSConfig:         s.TLSConfig.Clone(),
+		ReadHeaderTimeout: timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout),
+		ReadTimeout:       s.ReadTimeout,
+		WriteTimeout:      s.WriteTimeout,
+		IdleTimeout:       timeout(s.IdleTimeout, defaultIdleTimeout),
+		MaxHeaderBytes:    s.MaxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.logger().Handler(), slog.LevelError),
+	}
+	if f := s.BaseContext; f != nil {
+		tcp.BaseContext = func(net.Listener) context.Context { return f(nil) }
+	}
+	return tcp
+}
+
+// addTCP makes tcp end with s, and reports false if that has ended.
+func (s *Server) addTCP(tcp *http.Server) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopping {
+		return false
+	}
+	if s.tcp == nil {
+		s.tcp = make(map[*http.Server]struct{})
+	}
+	s.tcp[tcp] = struct{}{}
+	return true
+}

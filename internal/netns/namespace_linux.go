@@ -1,0 +1,63 @@
+package netns
+
+import (
+	"fmt"
+	"runtime"
+	"syscall"
+)
+
+// A Namespace is a network namespace without a name. It lasts as long as this process has it open, or sockets or
+// processes in it, so nothing is left behind however the process ends.
+type Namespace struct {
+	calls chan call
+	ended chan struct{}
+}
+
+// A call is a function to run, and where its error goes.
+type call struct {
+	f   func() error
+	err chan error
+}
+
+// New makes a namespace, in which nothing but a loopback device exists. The error matches fs.ErrPermission where the process may not.
+func New() (*Namespace, error) {
+	n := &Namespace{calls: make(chan call), ended: make(chan struct{})}
+	made := make(chan error)
+	go n.run(made)
+	if err := <-made; err != nil {
+		return nil, fmt.Errorf("netns: %w", err)
+	}
+	return n, nil
+}
+
+// run is the one thread of the process that is in the namespace. It ends with its goroutine, which never unlocks it.
+func (n *Namespace) run(made chan<- error) {
+	runtime.LockOSThread()
+	defer close(n.ended)
+	err := syscall.Unshare(syscall.CLONE_NEWNET)
+	if err == nil {
+		err = loopbackUp()
+	}
+	made <- err
+	if err != nil {
+		return
+	}
+	for c := range n.calls {
+		c.err <- c.f()
+	}
+}
+
+// Do runs f in the namespace and returns its error. Sockets that f opens and processes that it starts are of the
+// namespace for ever, whoever uses them; goroutines that it starts are not. f must not call Do, nor end its goroutine as
+// the methods of testing.T do that fail a test. Calls run one at a time.
+func (n *Namespace) Do(f func() error) error {
+	c := call{f, make(chan error, 1)}
+	n.calls <- c
+	return <-c.err
+}
+
+// Close leaves the namespace. Do must not be called any more.
+func (n *Namespace) Close() {
+	close(n.calls)
+	<-n.ended
+}
