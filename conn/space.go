@@ -105,7 +105,7 @@ type recvState struct {
 	unacked   int     // ack-eliciting packets since the last ACK frame
 	ackAt     instant // when an ACK frame must be sent; 0 if none is due
 	ackNow    bool
-	heldUntil instant // how long an ACK frame alone waits for TLS; 0 if none does
+	heldUntil instant   // how long an ACK frame alone waits for TLS; 0 if none does
 	ecn       [3]uint64 // ECT0, ECT1, CE
 	anyECN    bool
 }

@@ -86,6 +86,7 @@ func (c *Conn) sendDatagrams() {
 	}
 	if moved {
 		notify(d.space)
+		c.l.woken = true
 	}
 }
 
@@ -106,6 +107,7 @@ func (c *Conn) receiveDatagrams() {
 	}
 	if d.in.len() > 0 {
 		notify(d.arrival)
+		c.l.woken = true
 	}
 }
 

@@ -77,6 +77,7 @@ func (c *Conn) open() {
 			}
 			s := newStream(c, cs, true)
 			s.pull = true
+			c.l.woken = true
 			if !o.finish(s, nil) {
 				s.forget()
 				cs.Release()
@@ -93,6 +94,7 @@ func (c *Conn) arrive(cs *conn.Stream) {
 	c.arrived.push(s)
 	c.mu.Unlock()
 	notify(c.arrival)
+	c.l.woken = true
 }
 
 // AcceptStream returns the next stream that the peer opened, of either

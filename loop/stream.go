@@ -43,6 +43,7 @@ type receiving struct {
 	err  error // what follows buf: io.EOF, or why there is no more
 	done bool  // the connection has nothing more for us
 	full bool  // buf had no room for all there was
+	wait bool  // Read waits
 	stop bool  // StopSending is to be called
 	code uint64
 }
@@ -53,6 +54,7 @@ type sending struct {
 	moved uint64 // bytes that the connection took
 	err   error  // of Write
 	full  bool   // the connection takes no more: EventStreamWritable follows
+	wait  bool   // Write waits
 	fin   bool   // CloseWrite was called
 	sent  bool   // FIN was handed to the connection
 	done  bool   // nothing more is to be done: acknowledged, reset, or no such direction

@@ -32,6 +32,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		}
+		i.wait = true
 		s.readers.Wait()
 	}
 }
@@ -59,6 +60,7 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 		if n == len(p) {
 			return n, nil
 		}
+		o.wait = true
 		s.writers.Wait()
 	}
 }
@@ -131,8 +133,10 @@ func (s *Stream) send() {
 			s.failWrite(err)
 		}
 	}
-	if o.buf.n <= bufferSize/2 {
+	if o.wait && o.buf.n <= bufferSize/2 {
+		o.wait = false
 		s.writers.Broadcast()
+		s.c.l.woken = true
 	}
 }
 
@@ -155,8 +159,10 @@ func (s *Stream) receive() {
 		s.s.Discard(len(b))
 	}
 	i.full = i.buf.n == bufferSize && !i.done
-	if i.buf.n > 0 || i.done {
+	if i.wait && (i.buf.n > 0 || i.done) {
+		i.wait = false
 		s.readers.Broadcast()
+		s.c.l.woken = true
 	}
 }
 

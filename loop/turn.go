@@ -3,6 +3,7 @@ package loop
 import (
 	"errors"
 	"net"
+	"runtime"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -56,6 +57,7 @@ func (in *inbox) init(gro bool) {
 // turn runs once around. It reports whether the loop is over, or the error of its
 // Backend.
 func (l *Loop) turn() (over bool, err error) {
+	l.yield()
 	n, err := l.backend.ReadBatch(l.in.ms, l.deadline())
 	l.mail.awake()
 	if err != nil {
@@ -86,6 +88,15 @@ func (l *Loop) turn() (over bool, err error) {
 	sent += more
 	l.watch(progress || events+sent > 0)
 	return l.over(sent), nil
+}
+
+// yield lets goroutines that the last turn woke run first, so that what they answer
+// is one turn's work. It would be many: each that finds the loop asleep wakes it.
+func (l *Loop) yield() {
+	if l.woken {
+		l.woken = false
+		runtime.Gosched()
+	}
 }
 
 // deadline returns until when the loop may wait for datagrams.
