@@ -57,7 +57,7 @@ type Config struct {
 	// StreamTypes are types of streams that the caller takes, those of WebTransport
 	// for one: of unidirectional streams (RFC 9114, Section 6.2), or the first
 	// varint of bidirectional ones. See [EventStream]. Unknown unidirectional
-	// streams of other types are stopped.
+	// streams of other types are stopped. No frames may have these types.
 	StreamTypes []uint64
 }
 

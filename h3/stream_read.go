@@ -109,6 +109,10 @@ func (s *Stream) nextFrame() error {
 			return s.recvErr
 		}
 	default:
+		if s.c.takes(typ) {
+			s.c.fail(errMisplaced())
+			return conn.ErrClosed
+		}
 		s.place = inSkipped
 	}
 	return nil
