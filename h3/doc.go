@@ -45,7 +45,7 @@
 // What a peer can make a Conn hold or do is bounded:
 //
 //	requests at once                  conn.Config.InitialMaxStreamsBidi, 100; one counts until Stream.Release
-//	fields of a section, decoded      Config.MaxFieldSectionSize, 64 KiB; counted while decoding
+//	fields of a section, decoded      Config.MaxFieldSectionSize, 64 KiB; counted while decoding; and 1,000 fields
 //	sections that have not come whole 1 MiB and one section, in all requests
 //	time for a header section         Conn.ExpireRequests
 //	body not read                     the flow control windows of package conn

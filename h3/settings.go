@@ -36,7 +36,8 @@ const (
 type Config struct {
 	// MaxFieldSectionSize limits the fields of a message, and again its trailers, in
 	// bytes: names, values, and 32 a field (RFC 9114, Section 4.2.2). Default
-	// 64 KiB. A server answers requests beyond it with status 431 by itself;
+	// 64 KiB. More than 1,000 fields are beyond it, too, even if there is no limit.
+	// A server answers requests beyond it with status 431 by itself;
 	// what else is beyond it ends in an [EventCanceled] with ExcessiveLoad.
 	MaxFieldSectionSize int64
 
