@@ -35,11 +35,14 @@ func (c *call) prepare() error {
 	if err := checkHeader(r.Header); err != nil {
 		return err
 	}
+	if err := c.checkProxy(); err != nil {
+		return err
+	}
 	addr, err := dialAddr(r.URL)
 	if err != nil {
 		return err
 	}
-	c.addr = addr
+	c.target.origin = addr
 	c.length = -1
 	if c.body == nil {
 		c.length = 0
@@ -48,6 +51,18 @@ func (c *call) prepare() error {
 	}
 	c.expect = c.body != nil && httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")
 	c.fields, err = c.requestFields()
+	return err
+}
+
+// checkProxy refuses a request that is to go through a proxy.
+func (c *call) checkProxy() error {
+	if c.t.Proxy == nil {
+		return nil
+	}
+	u, err := c.t.Proxy(c.r)
+	if u != nil && err == nil {
+		err = fmt.Errorf("h3http: HTTP/3 does not go through proxy %s: %w", u.Redacted(), errors.ErrUnsupported)
+	}
 	return err
 }
 
@@ -115,6 +130,9 @@ func (c *call) requestFields() ([]h3.Field, error) {
 	fields = appendHeader(fields, r.Header, skip)
 	if _, has := r.Header["User-Agent"]; !has {
 		fields = append(fields, h3.Field{Name: "user-agent", Value: userAgent})
+	}
+	if c.target.alt != "" { // RFC 7838, Section 5
+		fields = append(fields, h3.Field{Name: "alt-used", Value: c.target.alt})
 	}
 	if c.wantsGzip() {
 		c.gzip = true

@@ -196,6 +196,7 @@ func (x *exchange) gotFields(e h3.Event) {
 		in.info = append(in.info, fields)
 	default:
 		in.head = fields
+		x.unlimitHead()
 	}
 	if e.End {
 		x.endIn(io.EOF)
