@@ -46,7 +46,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	}
 	version, _, _, ok := wire.ParseInvariant(b)
 	if ok && version == 0 {
-		c.receiveVersionNegotiation(b)
+		c.receiveVersionNegotiation(now, b)
 		return 0
 	}
 	h, ok := wire.ParseLong(b)
