@@ -69,9 +69,13 @@ func newClientConn(ctx context.Context, t *Transport, tg target, lc *loop.Conn, 
 		c.init(c, l, q, &t.chunks)
 		c.handle = lc
 		c.datagramPolicy = cfg.DatagramPolicy
-		if c.h3, err = h3.NewConn(q, t.h3Config()); err == nil {
-			l.SetHandler(q, c)
+		if c.h3, err = h3.NewConn(q, t.h3Config()); err != nil {
+			return
 		}
+		if t.Extend != nil {
+			c.extension = t.Extend(lc, c.h3)
+		}
+		l.SetHandler(q, c)
 	})
 	if err = errors.Join(doErr, err); err != nil {
 		lc.Close(uint64(h3.InternalError), "")

@@ -1,14 +1,17 @@
 package h3http
 
 import (
+	"context"
+	"net/url"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/loop"
 )
 
 // An Extension is what a protocol that shares connections with HTTP/3, such as
-// WebTransport, knows of one of them: see Server.Extend. Its methods run on the loop's
+// WebTransport, knows of one of them: see Extend of Server and of Transport. Its methods run on the loop's
 // goroutine and must not block.
 type Extension interface {
 	// HandleHTTP gets the events of HTTP/3 that are about no request, such as
@@ -25,4 +28,19 @@ func (c *connection) extend(now time.Time, ev conn.Event, ours bool) {
 	if c.extension != nil && (!ours || ev.Kind == conn.EventClosed) {
 		c.extension.HandleEvent(now, ev)
 	}
+}
+
+// Preconnect connects to the host of u, unless there is a connection already, and
+// returns the connection that requests to it will take as long as that lasts.
+func (t *Transport) Preconnect(ctx context.Context, u *url.URL) (*loop.Conn, error) {
+	addr, err := dialAddr(u)
+	if err != nil {
+		return nil, err
+	}
+	c, _, err := t.get(ctx, target{origin: addr})
+	if err != nil {
+		return nil, err
+	}
+	c.unbegin()
+	return c.handle, nil
 }

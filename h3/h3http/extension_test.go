@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -14,80 +15,89 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A shouter is an Extension that answers each stream of type 0x54 with its settings and
-// what the stream brought.
-type shouter struct {
-	c      *loop.Conn
-	h      *h3.Conn
-	saw    map[h3.EventKind]bool
-	closed chan error
+// A collector is an Extension that collects streams of type 0x54 and what else it sees.
+type collector struct {
+	c       *loop.Conn
+	h       *h3.Conn
+	streams chan *loop.Stream
+	saw     map[h3.EventKind]bool // until closed
+	closed  chan error
 }
 
-func (s *shouter) HandleHTTP(_ time.Time, ev h3.Event) {
+func (s *collector) HandleHTTP(_ time.Time, ev h3.Event) {
 	s.saw[ev.Kind] = true
-	if ev.Kind != h3.EventStream {
-		return
+	if ev.Kind == h3.EventStream {
+		s.streams <- s.c.Adopt(ev.QUIC)
 	}
-	in := s.c.Adopt(ev.QUIC)
-	qs, err := s.h.QUIC().OpenStream(conn.Uni)
-	if err != nil {
-		panic(err)
-	}
-	out := s.c.Adopt(qs)
-	go func() {
-		defer out.Close()
-		defer in.Close()
-		out.Write([]byte{0x40, 0x54}) // the type
-		io.Copy(out, in)
-	}()
 }
 
-func (s *shouter) HandleEvent(_ time.Time, ev conn.Event) {
+func (s *collector) HandleEvent(_ time.Time, ev conn.Event) {
 	if ev.Kind == conn.EventClosed {
 		s.closed <- ev.Err
 	}
 }
 
+// open opens a stream of type 0x54.
+func (s *collector) open(t *testing.T) *loop.Stream {
+	var st *loop.Stream
+	err := s.c.Do(t.Context(), func(_ time.Time, q *conn.Conn) {
+		qs, err := q.OpenStream(conn.Uni)
+		if err != nil {
+			panic(err)
+		}
+		st = s.c.Adopt(qs)
+		st.Write([]byte{0x40, 0x54})
+	})
+	require.NoError(t, err)
+	return st
+}
+
+// TestExtension exchanges streams of an extension, on a connection that is made before
+// there is a request for it.
 func TestExtension(t *testing.T) {
-	shouters := make(chan *shouter, 2)
+	made := make(chan *collector, 2)
 	extend := func(c *loop.Conn, h *h3.Conn) Extension {
-		s := &shouter{c, h, make(map[h3.EventKind]bool), make(chan error, 1)}
-		shouters <- s
+		s := &collector{c, h, make(chan *loop.Stream, 10), make(map[h3.EventKind]bool), make(chan error, 1)}
+		made <- s
 		return s
 	}
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") })
 	p := newPair(t, h, func(p *pair) {
 		p.srv.H3Config = &h3.Config{StreamTypes: []uint64{0x54}}
 		p.srv.Extend = extend
+		p.tr.H3Config = p.srv.H3Config
+		p.tr.Extend = extend
 	})
-	g, err := loop.Listen("udp", "127.0.0.1:0", 1, nil)
-	require.NoError(t, err)
-	defer g.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	cfg := &conn.Config{TLS: clientConfig()}
-	cfg.TLS.NextProtos = []string{"h3"}
-	c, err := g.Dial(ctx, p.url[len("https://"):], cfg)
+	u, err := url.Parse(p.url)
 	require.NoError(t, err)
-	control, err := c.OpenStream(ctx, conn.Uni)
+	c, err := p.tr.Preconnect(ctx, u)
 	require.NoError(t, err)
-	control.Write([]byte{0, 4, 0}) // the control stream, with empty SETTINGS
-	u, err := c.OpenStream(ctx, conn.Uni)
+	again, err := p.tr.Preconnect(ctx, u)
 	require.NoError(t, err)
-	io.WriteString(u, "\x40\x54hello")
-	u.Close()
-	for {
-		s, err := c.AcceptStream(ctx)
-		require.NoError(t, err)
-		if s.ID() > 11 { // behind the three of HTTP/3
-			b, err := io.ReadAll(s)
-			require.NoError(t, err)
-			require.Equal(t, "\x40\x54hello", string(b))
-			break
-		}
+	require.Same(t, c, again)
+	resp, _ := p.get("/")
+	require.Same(t, c, ConnOf(resp.Request))
+	srv, cli := <-made, <-made
+	if srv.c == c {
+		srv, cli = cli, srv
 	}
-	c.Close(0x100, "")
-	s := <-shouters
-	require.Error(t, <-s.closed)
-	require.Equal(t, map[h3.EventKind]bool{h3.EventSettings: true, h3.EventStream: true, h3.EventClosed: true}, s.saw)
+	for _, way := range []struct{ from, to *collector }{{srv, cli}, {cli, srv}} {
+		out := way.from.open(t)
+		io.WriteString(out, "hello")
+		out.Close()
+		in := <-way.to.streams
+		b, err := io.ReadAll(in)
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(b))
+		in.Close()
+	}
+	require.NoError(t, p.tr.Close())
+	require.Error(t, <-srv.closed)
+	require.Error(t, <-cli.closed)
+	want := map[h3.EventKind]bool{h3.EventSettings: true, h3.EventStream: true, h3.EventClosed: true}
+	require.Equal(t, want, srv.saw)
+	_, err = p.tr.Preconnect(ctx, u)
+	require.Error(t, err)
 }
