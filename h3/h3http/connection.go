@@ -122,13 +122,14 @@ func (c *connection) release(x *exchange) {
 
 // handleEvent passes ev on to HTTP/3, and then what that makes of it to the owner.
 func (c *connection) handleEvent(now time.Time, ev conn.Event) {
-	c.extend(now, ev, c.h3.HandleEvent(now, ev))
+	ours := c.h3.HandleEvent(now, ev)
 	if ev.Kind == conn.EventDatagramWritable {
 		for _, x := range c.active {
 			c.owner.service(now, x)
 		}
 	}
 	c.handOut(now)
+	c.extend(now, ev, ours)
 }
 
 // handOut hands out the events of HTTP/3. Reading streams brings them about, too.
