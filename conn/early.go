@@ -59,6 +59,7 @@ type earlyState struct {
 	memo     sessionMemo  // of the session that is resumed
 	resumed  bool         // a session with a memo is resumed
 	limits   *wire.Params // client: remembered, and in use until the server's arrive
+	offered  bool         // client: in the ClientHello
 	accepted bool
 	sessions []*tls.SessionState // client: stored for later connections, newest last
 	data     []byte              // client: of SetTicketData
@@ -71,6 +72,10 @@ const maxSessions = 4
 // EarlyData reports whether a client may send early data: a session allows it, and the handshake is not complete. Then
 // OpenStream works at once after Dial.
 func (c *Conn) EarlyData() bool { return c.early.tx != nil && !c.closed }
+
+// EarlyDataAccepted reports whether the server took early data, which a client knows when
+// [Conn.HandshakeComplete] does.
+func (c *Conn) EarlyDataAccepted() bool { return c.early.accepted }
 
 // offersEarly reports whether 0-RTT is enabled on this side.
 func (c *Conn) offersEarly() bool { return c.cfg.Enable0RTT }
@@ -132,7 +137,7 @@ func (c *Conn) useEarlyLimits(p *wire.Params) {
 // checkEarlyLimits makes sure that a server which took early data did not lower its limits (RFC 9000, Section 7.4.1).
 func (c *Conn) checkEarlyLimits() error {
 	old, p := c.early.limits, &c.peer
-	if old == nil || !c.hasPeer || c.early.accepted {
+	if old == nil || !c.early.offered || !c.hasPeer || c.early.accepted {
 		return nil
 	}
 	c.early.accepted = true
