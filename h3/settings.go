@@ -22,6 +22,7 @@ const (
 const (
 	defaultMaxFieldSectionSize  = 64 << 10
 	defaultQPACKEncoderCapacity = 4096
+	defaultMaxCancels           = 1000
 	maxQPACKCapacity            = 1 << 30
 	maxQPACKBlockedStreams      = 1 << 16
 
@@ -51,6 +52,11 @@ type Config struct {
 	// peer allows so many. Default 4096.
 	QPACKEncoderCapacity int64
 
+	// MaxCancels is how many requests a client may cancel, or send malformed or too
+	// large, at a stretch; it may do so as many times again in 30 seconds. A server
+	// closes the connection with ExcessiveLoad when there are more. Default 1000.
+	MaxCancels int64
+
 	ExtendedConnect bool              // RFC 9220; servers
 	Datagrams       bool              // RFC 9297; conn.Config.MaxDatagramFrameSize must be set
 	Settings        map[uint64]uint64 // additional settings
@@ -77,6 +83,9 @@ func (cfg *Config) withDefaults() (Config, error) {
 		c.QPACKEncoderCapacity = defaultQPACKEncoderCapacity
 	}
 	c.QPACKEncoderCapacity = max(c.QPACKEncoderCapacity, 0)
+	if c.MaxCancels == 0 {
+		c.MaxCancels = defaultMaxCancels
+	}
 	if max(c.QPACKTableCapacity, c.QPACKEncoderCapacity) > maxQPACKCapacity || c.QPACKTableCapacity < 0 ||
 		c.QPACKBlockedStreams < 0 || c.QPACKBlockedStreams > maxQPACKBlockedStreams {
 		return c, errors.New("h3: QPACK limits out of range")
