@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http/httptrace"
@@ -154,11 +155,15 @@ func (t *Transport) connect(ctx context.Context, tg target) (*clientConn, error)
 		trace.TLSHandshakeStart()
 	}
 	lc, err := dial(ctx, tg.addr(), cfg)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		var state tls.ConnectionState
+		if err == nil {
+			state = lc.TLS()
+		}
+		trace.TLSHandshakeDone(state, err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if trace != nil && trace.TLSHandshakeDone != nil {
-		trace.TLSHandshakeDone(lc.TLS(), nil)
 	}
 	return newClientConn(ctx, t, tg, lc, cfg)
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"strconv"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -64,6 +63,10 @@ func (c *call) do() (*http.Response, error) {
 		cc, reused, err := c.connection()
 		if err != nil {
 			return nil, err
+		}
+		if c.r.Close {
+			cc.leave()
+			c.t.forget(cc, false)
 		}
 		x := c.send(cc)
 		resp, err := c.receive(cc, x)
@@ -222,7 +225,8 @@ func (c *call) waitHead(x *exchange, u *upload) ([]h3.Field, error) {
 			}
 		}
 		if head != nil || err != nil {
-			u.proceed(false)
+			// Who answers with success may read on.
+			u.proceed(statusOf(head)/100 == 2)
 			return head, err
 		}
 	}
@@ -253,7 +257,7 @@ func (x *exchange) nextHead() (head []h3.Field, info [][]h3.Field, err error) {
 // gotInfo reports an informational response.
 func (c *call) gotInfo(fields []h3.Field, u *upload) error {
 	s := parseSection(fields)
-	code, _ := strconv.Atoi(s.status) // three digits
+	code := statusOf(fields)
 	if code == http.StatusContinue {
 		if c.trace != nil && c.trace.Got100Continue != nil {
 			c.trace.Got100Continue()
