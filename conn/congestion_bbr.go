@@ -108,7 +108,7 @@ func (b *bbr) PacingRate() uint64 { return b.pacingRate }
 // OnSent keeps with the packet what was lost before it, and notices the end of
 // an idle period (Section 5.4).
 func (b *bbr) OnSent(s *Sent) {
-	s.State = [6]uint64{b.lost}
+	s.State = [6]uint64{b.lost, 0, b.marked}
 	if b.state == bbrProbeRTT {
 		s.State[1] = bbrSentInProbeRTT
 	}
@@ -139,7 +139,10 @@ type bbrSample struct {
 	priorInFlight  uint64 // before the ACK
 	txInFlight     uint64 // when the packet was sent
 	lost           uint64 // since the packet was sent
+	dropped        uint64 // likewise, marks aside
 	appLimited     bool
+
+	latestBW, latestInflight uint64 // rate and delivered for the short-term bounds
 }
 
 // OnAck updates the model, then the state, then what follows from them
@@ -166,7 +169,7 @@ func (b *bbr) OnAck(a *Ack) {
 	if a.CE > 0 {
 		b.onMarks(a)
 	}
-	s.lost = b.lostSince(a.Largest)
+	s.lost, s.dropped = b.lostSince(a.Largest), b.droppedSince(a.Largest)
 
 	b.updateLatest(s)
 	b.updateRound(s)

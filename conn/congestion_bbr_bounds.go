@@ -1,12 +1,16 @@
 package conn
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // bbrBounds is how congestion bounds the model. The long-term bound remembers
 // what was too much in the last probes; the short-term ones follow each round
 // with losses, until the next probe (draft-ietf-ccwg-bbr, Section 5.5.10).
 type bbrBounds struct {
 	inflightLong  uint64
+	loweredAt     uint64 // bytes delivered when it was lowered last
 	bwShort       uint64
 	inflightShort uint64
 
@@ -19,6 +23,7 @@ type bbrBounds struct {
 	lossRuns           int // runs of loss detection in this round
 
 	lost       uint64 // bytes, in total; marks included
+	marked     uint64 // bytes of those that were marked, not lost
 	recovery   recoveryPeriod
 	recovering bool
 	priorCwnd  uint64 // before recovery or ProbeRTT
@@ -37,6 +42,11 @@ type bbrUndo struct {
 // lostSince returns how much was lost since p was sent.
 func (b *bbr) lostSince(p *Sent) uint64 { return b.lost - min(p.State[0], b.lost) }
 
+// droppedSince is that without marks.
+func (b *bbr) droppedSince(p *Sent) uint64 {
+	return b.lostSince(p) - min(b.marked-min(p.State[2], b.marked), b.lostSince(p))
+}
+
 // OnLoss notes a loss, and ends a probe for bandwidth that lost too much
 // (Section 5.5.10.2).
 func (b *bbr) OnLoss(l *Loss) {
@@ -53,7 +63,9 @@ func (b *bbr) OnLoss(l *Loss) {
 
 // onMarks treats the packets that a router marked as lost ones.
 func (b *bbr) onMarks(a *Ack) {
-	b.noteLoss(a.Now, a.Largest, min(a.CE, maxWindow/b.mtu)*b.mtu)
+	bytes := min(a.CE, maxWindow/b.mtu) * b.mtu
+	b.marked += bytes
+	b.noteLoss(a.Now, a.Largest, bytes)
 	b.recovery.final = true
 	b.checkInflight(a.Largest)
 }
@@ -93,31 +105,40 @@ func (b *bbr) checkInflight(p *Sent) {
 	b.inflightTooHigh(s)
 }
 
-// tooHigh reports whether the loss rate was above the threshold by more than two
-// standard deviations of the number of packets that the threshold stands for.
-// Without that allowance a few packets lost by chance end most probes of a path
-// whose random loss is near the threshold, each lowering the bound some more.
-func (b *bbr) tooHigh(s *bbrSample) bool {
+// tooHigh reports whether more was lost than the model accepts.
+func (b *bbr) tooHigh(s *bbrSample) bool { return s.lost > b.acceptedLoss(s) }
+
+// acceptedLoss is the loss threshold of what was in flight, and two standard
+// deviations of the number of packets that this stands for. Without that
+// allowance a few packets lost by chance end most probes of a path whose random
+// loss is near the threshold, each lowering the bound some more.
+func (b *bbr) acceptedLoss(s *bbrSample) uint64 {
 	expected := bbrLossThreshold * float64(s.txInFlight)
-	over := float64(s.lost) - expected
-	return over > 0 && over*over > 2*2*expected*float64(b.mtu)
+	return uint64(expected + 2*math.Sqrt(expected*float64(b.mtu)))
 }
 
 // inflightAtLoss estimates at which amount in flight the losses crossed the
-// threshold, for the lost packet of the given size.
+// threshold, for the last lost packet, of the given size. Where one run of loss
+// detection lost many, an earlier one crossed it, with about as much in flight.
 func (s *bbrSample) inflightAtLoss(size uint64) uint64 {
 	before := float64(s.txInFlight - min(size, s.txInFlight))
 	lostBefore := float64(s.lost - min(size, s.lost))
 	prefix := (bbrLossThreshold*before - lostBefore) / (1 - bbrLossThreshold)
-	return uint64(max(before+prefix, 0))
+	return uint64(before + max(prefix, 0))
 }
 
-// inflightTooHigh ends a probe, once.
+// inflightTooHigh ends a probe, once, and lowers the long-term bound to what was in
+// flight then, and by beta as far as the bandwidth-delay product fits with its
+// headroom. Otherwise the bounds of flows that fill a queue together would stay as
+// they began, for each would take back only what it added last.
 func (b *bbr) inflightTooHigh(s *bbrSample) {
 	b.prevProbeTooHigh = true
 	b.probeSample = false
 	if !s.appLimited {
-		b.inflightLong = max(s.txInFlight, b.targetInflight()*bbrBeta/100)
+		target := b.targetInflight()
+		safe := max(s.txInFlight*bbrBeta/100, min(s.txInFlight, target*100/(100-bbrHeadroom)))
+		b.inflightLong = max(safe, target*bbrBeta/100)
+		b.loweredAt = b.delivered
 	}
 	if b.state == bbrUp {
 		b.undo.state, b.undo.left = bbrUp, true
@@ -125,11 +146,21 @@ func (b *bbr) inflightTooHigh(s *bbrSample) {
 	}
 }
 
-// updateLatest takes the signals of this round.
+// updateLatest takes the signals of this round. The short-term bounds are lowered to
+// them in each round with losses, so what is missing in them adds up over the dozens
+// of rounds until the next probe. Therefore what was lost within the threshold
+// counts as delivered, and what one ACK acknowledges at once comes on top: a window
+// as large as what is in flight between ACKs would hold the sender back.
 func (b *bbr) updateLatest(s *bbrSample) {
+	accepted := min(s.dropped, b.acceptedLoss(s))
+	s.latestBW, s.latestInflight = s.rate, s.delivered+accepted
+	if s.delivered > 0 {
+		s.latestBW = mulDiv(s.rate, s.latestInflight, s.delivered)
+	}
+	s.latestInflight += s.acked
 	b.lossRoundStart = false
-	b.bwLatest = max(b.bwLatest, s.rate)
-	b.inflightLatest = max(b.inflightLatest, s.delivered)
+	b.bwLatest = max(b.bwLatest, s.latestBW)
+	b.inflightLatest = max(b.inflightLatest, s.latestInflight)
 	if s.priorDelivered >= b.lossRoundDelivered {
 		b.lossRoundDelivered = b.delivered
 		b.lossRoundStart = true
@@ -139,8 +170,8 @@ func (b *bbr) updateLatest(s *bbrSample) {
 // advanceLatest begins the next round's maxima.
 func (b *bbr) advanceLatest(s *bbrSample) {
 	if b.lossRoundStart {
-		b.bwLatest = s.rate
-		b.inflightLatest = s.delivered
+		b.bwLatest = s.latestBW
+		b.inflightLatest = s.latestInflight
 		b.lossInRound = false
 		b.lossRuns = 0
 	}

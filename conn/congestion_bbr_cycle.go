@@ -141,7 +141,9 @@ func (b *bbr) adaptLongTerm(s *bbrSample) bool {
 	if b.inflightLong == bbrUnbounded || b.tooHigh(s) {
 		return false
 	}
-	b.inflightLong = max(b.inflightLong, s.txInFlight)
+	if s.priorDelivered >= b.loweredAt { // what was sent before is known to be too much
+		b.inflightLong = max(b.inflightLong, s.txInFlight)
+	}
 	if b.state == bbrUp {
 		b.probeUpward(s)
 	}

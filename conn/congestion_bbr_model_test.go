@@ -175,13 +175,16 @@ func TestBBRExtraAckedFilter(t *testing.T) {
 
 // Section 5.5.10.2.
 func TestBBRInflightAtLoss(t *testing.T) {
-	s := &bbrSample{txInFlight: 100_000, lost: 10_000}
-	// 8,800 were lost of the 98,800 before the packet. The threshold of 2 % was
-	// crossed so much earlier.
-	before, lostBefore := 98_800.0, 8_800.0
+	// 1,200 were lost of the 98,800 before the packet: within the threshold of 2 %,
+	// which the packet's losses cross.
+	before, lostBefore := 98_800.0, 1_200.0
 	want := before + (0.02*before-lostBefore)/0.98
-	if got := s.inflightAtLoss(1200); got != uint64(want) {
+	if got := (&bbrSample{txInFlight: 100_000, lost: 2_400}).inflightAtLoss(1200); got != uint64(want) {
 		t.Errorf("%d, want %.0f", got, want)
+	}
+	// An earlier packet of the same run crossed it, sent with as much in flight.
+	if got := (&bbrSample{txInFlight: 100_000, lost: 10_000}).inflightAtLoss(1200); got != 98_800 {
+		t.Errorf("%d of a run of losses", got)
 	}
 	if got := (&bbrSample{txInFlight: 1000, lost: 100_000}).inflightAtLoss(1200); got != 0 {
 		t.Errorf("%d with everything lost", got)
@@ -227,13 +230,51 @@ func TestBBRShortTerm(t *testing.T) {
 	}
 }
 
-// TestBBRInflightTooHigh lowers the long-term bound, at most by beta, and not for
-// what the application limited.
+// TestBBRLatest counts what was lost within the threshold as delivered, but not
+// marks, nor more, and leaves room for what one ACK brings.
+func TestBBRLatest(t *testing.T) {
+	for _, tc := range []struct {
+		dropped, lost          uint64
+		wantRate, wantInFlight uint64
+	}{
+		{0, 0, 980_000, 103_000},
+		{1_960, 1_960, 999_600, 104_960},
+		{0, 1_960, 980_000, 103_000},
+		{50_000, 50_000, 1_030_980, 108_098}, // the threshold and its allowance: 2,000 and 3,098
+	} {
+		b := newTestBBR(bbrCruise)
+		b.updateLatest(&bbrSample{
+			rate: 980_000, delivered: 98_000, acked: 5_000, txInFlight: 100_000, dropped: tc.dropped, lost: tc.lost,
+		})
+		if b.bwLatest != tc.wantRate || b.inflightLatest != tc.wantInFlight {
+			t.Errorf("%+v: %d and %d", tc, b.bwLatest, b.inflightLatest)
+		}
+	}
+	b := newTestBBR(bbrCruise)
+	s := &Sent{Now: simTime(0)}
+	b.OnSent(s)
+	b.onMarks(&Ack{Now: simTime(1), CE: 3, Largest: &Sent{Now: simTime(-1)}})
+	b.noteLoss(simTime(1), s, 500)
+	if got, dropped := b.lostSince(s), b.droppedSince(s); got != 3*simMTU+500 || dropped != 500 {
+		t.Errorf("lost %d, dropped %d", got, dropped)
+	}
+}
+
+// TestBBRInflightTooHigh lowers the long-term bound by beta, as far as the
+// bandwidth-delay product of 100,000 fits with headroom, and not for what the
+// application limited.
 func TestBBRInflightTooHigh(t *testing.T) {
 	for _, tc := range []struct {
 		tx, want uint64
 		limited  bool
-	}{{80_000, 80_000, false}, {20_000, 70_000, false}, {80_000, bbrUnbounded, true}} {
+	}{
+		{200_000, 140_000, false},
+		{130_000, 117_647, false},
+		{110_000, 110_000, false},
+		{80_000, 80_000, false},
+		{20_000, 70_000, false},
+		{80_000, bbrUnbounded, true},
+	} {
 		b := newTestBBR(bbrUp)
 		b.probeSample = true
 		b.inflightTooHigh(&bbrSample{now: simTime(0), txInFlight: tc.tx, appLimited: tc.limited})
@@ -447,5 +488,24 @@ func TestBBRRecovery(t *testing.T) {
 	b.ack(1101*time.Millisecond, 1_000_000, false)
 	if w := b.Window(); w < 195_000 {
 		t.Errorf("window %d after recovery", w)
+	}
+}
+
+// TestBBRRaisesLongTerm raises the bound by what was sent since it was lowered, not by
+// what was in flight before and arrives now.
+func TestBBRRaisesLongTerm(t *testing.T) {
+	b := newTestBBR(bbrUp)
+	b.probeSample = true
+	b.delivered = 1_000_000
+	b.inflightTooHigh(&bbrSample{now: simTime(0), txInFlight: 200_000})
+	s := &bbrSample{txInFlight: 190_000, priorDelivered: 999_999}
+	b.adaptLongTerm(s)
+	if b.inflightLong != 140_000 {
+		t.Errorf("bound %d", b.inflightLong)
+	}
+	s.priorDelivered++
+	b.adaptLongTerm(s)
+	if b.inflightLong != 190_000 {
+		t.Errorf("bound %d, want 190000", b.inflightLong)
 	}
 }

@@ -100,7 +100,7 @@ func TestBBRLink(t *testing.T) {
 func TestBBRRandomLoss(t *testing.T) {
 	for _, tc := range []struct {
 		loss, want float64
-	}{{0.01, 0.85}, {0.02, 0.6}} {
+	}{{0.01, 0.9}, {0.02, 0.8}} {
 		for _, p := range []struct {
 			rate float64
 			rtt  time.Duration
@@ -140,6 +140,32 @@ func TestBBRFairness(t *testing.T) {
 			if g[0]+g[1] < 0.93 {
 				t.Errorf("%v, seed %d: %.3f of the link used", p, seed, g[0]+g[1])
 			}
+		}
+	}
+}
+
+// TestBBRFairnessFromStart measures the first minute on longer paths, where a flow
+// has few round trips to gain on one that was there before.
+func TestBBRFairnessFromStart(t *testing.T) {
+	for _, p := range []struct {
+		rate  float64
+		rtt   time.Duration
+		queue float64
+	}{{20, 50 * time.Millisecond, 1}, {20, 100 * time.Millisecond, 1}, {20, 100 * time.Millisecond, 4}} {
+		const seeds = 4
+		var first, second float64
+		for seed := range uint64(seeds) {
+			s := newSimulation(newTestLink(p.rate, p.rtt, p.queue), seed)
+			s.add(0, NewBBR)
+			s.add(2*time.Second, NewBBR)
+			g := s.measure(time.Minute)
+			first, second = first+g[0]/seeds, second+g[1]/seeds
+		}
+		if share := second / (first + second); share < 0.3 || share > 0.7 {
+			t.Errorf("%v: the second flow has %.2f of the traffic", p, share)
+		}
+		if first+second < 0.93 {
+			t.Errorf("%v: %.3f of the link used", p, first+second)
 		}
 	}
 }

@@ -85,17 +85,7 @@ func (c *Conn) end(err error) []ConnID {
 	ids := c.forgetIDs()
 	c.tls.close()
 	e.timers.Remove(&c.timer)
-	if c.prev != nil {
-		c.prev.next = c.next
-	} else {
-		e.first = c.next
-	}
-	if c.next != nil {
-		c.next.prev = c.prev
-	} else {
-		e.last = c.prev
-	}
-	c.prev = nil // c.next stays: Conns may stand here
+	e.unlink(c)
 	for i, sp := range c.spaces {
 		if sp != nil {
 			sp.cryptoIn.Reset(&e.chunks)

@@ -249,6 +249,9 @@ func (c *Conn) handleNewToken(b []byte) (int, error) {
 	if c.server {
 		return 0, violation(errProtocolViolation, wire.FrameNewToken, "NEW_TOKEN from a client")
 	}
+	if c.cfg.Tokens != nil {
+		c.cfg.Tokens.PutToken(c.tokenKey(), append([]byte(nil), tok...))
+	}
 	if c.pendingEvents&(1<<EventNewToken) == 0 { // one at a time is kept
 		c.pendingEvents |= 1 << EventNewToken
 		c.event(Event{Kind: EventNewToken, Data: append([]byte(nil), tok...)})

@@ -42,7 +42,7 @@ func (c *Conn) localParams(version uint32) []byte {
 	if !cfg.DisableAckFrequency {
 		p.MinAckDelay = minAckDelay
 	}
-	if len(cfg.Versions) > 1 {
+	if len(cfg.Versions) > 1 || version != Version1 { // RFC 9368, Sections 4 and 8
 		p.ChosenVersion, p.AvailableVersions = version, cfg.Versions
 	}
 	return wire.AppendParams(make([]byte, 0, 192), &p, c.rand())

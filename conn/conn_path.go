@@ -30,6 +30,36 @@ func (c *Conn) challenged(p *received, data [8]byte) {
 	allowance := min(minMTU, amplification*len(p.at.data)-p.reserved)
 	p.reserved += allowance
 	c.responses = append(c.responses, pathResponse{data: data, remote: p.at.remote, local: c.answerFrom(p.at), allowance: allowance})
+	c.probeBack(p.at)
+}
+
+// probeBack has a server validate the path by which a client probes it (RFC 9000, Section 9.6.3), with a PATH_CHALLENGE in the answer:
+// so nothing is sent that the client did not ask for.
+func (c *Conn) probeBack(a *arrival) {
+	if !c.server || c.state != stateConfirmed || a.remote == c.path.remote && a.local == c.path.local {
+		return
+	}
+	if p := c.path.probed; p == nil || p.remote != a.remote || p.local != a.local {
+		p = &probedPath{remote: a.remote, local: a.local}
+		for i := range p.challenge.data {
+			c.e.random(p.challenge.data[i][:])
+		}
+		c.path.probed = p
+	}
+	p := c.path.probed
+	p.challenge.pending = !p.validated && p.challenge.tries < challengeTries
+}
+
+// appendProbe appends the PATH_CHALLENGE that goes with an answer, if there is one.
+func (c *Conn) appendProbe(b []byte, r *pathResponse) []byte {
+	p := c.path.probed
+	if p == nil || !p.challenge.pending || p.remote != r.remote || p.local != r.local {
+		return b
+	}
+	ch := &p.challenge
+	ch.pending = false
+	ch.tries++
+	return wire.AppendPath(b, wire.FramePathChallenge, ch.data[ch.tries-1])
 }
 
 // answerFrom returns where an answer to a is sent from.
@@ -50,6 +80,8 @@ func (c *Conn) pathResponse(p *received, data [8]byte) {
 			c.pathChanged()
 		}
 		pa.validated = true
+	case pa.probed != nil && pa.probed.challenge.answered(data):
+		pa.probed.validated = true
 	case c.candidate != nil && c.candidate.challenge.answered(data):
 		cand := c.candidate
 		cand.challenge, cand.validated = challenge{}, true
@@ -114,11 +146,19 @@ func (c *Conn) follow(a *arrival) {
 		next.cc, next.rate = old.cc, old.rate
 		c.adopt(old, next)
 	}
+	probed := old.probed
+	old.probed = nil
 	if old.validated {
 		c.oldPath = old
 	}
 	c.usePath(next)
 	c.switchID()
+	if probed != nil && probed.validated && probed.remote == a.remote && probed.local == a.local {
+		next.validated = true
+		c.oldPath = nil
+		c.pathChanged()
+		return
+	}
 	c.startChallenge(next)
 }
 
@@ -223,7 +263,9 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 		case !c.path.validated:
 			limit = min(r.allowance, c.path.allowance())
 		}
-		if b, ok := c.pathDatagram(now, buf, wire.FramePathResponse, r.data, limit); ok {
+		if b, ok := c.pathDatagram(now, buf, limit, func(b []byte) []byte {
+			return c.appendProbe(wire.AppendPath(b, wire.FramePathResponse, r.data), &r)
+		}); ok {
 			if here {
 				c.path.sent += uint64(b.N)
 			}
@@ -240,7 +282,9 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 		if p == c.candidate {
 			limit = minMTU
 		}
-		if b, ok := c.pathDatagram(now, buf, wire.FramePathChallenge, ch.data[ch.tries], limit); ok {
+		if b, ok := c.pathDatagram(now, buf, limit, func(b []byte) []byte {
+			return wire.AppendPath(b, wire.FramePathChallenge, ch.data[ch.tries])
+		}); ok {
 			ch.pending, ch.sentAt = false, now
 			ch.tries++
 			p.sent += uint64(b.N)
@@ -253,13 +297,13 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 
 // pathDatagram writes a probing datagram. RFC 9000, Section 8.2.1: padded to the least MTU, so that it also shows that the path
 // carries that, unless the anti-amplification limit is in the way.
-func (c *Conn) pathDatagram(now instant, buf []byte, typ byte, data [8]byte, limit int) (Burst, bool) {
+func (c *Conn) pathDatagram(now instant, buf []byte, limit int, appendFrames func([]byte) []byte) (Burst, bool) {
 	w := &c.e.writer
 	if limit < 64 {
 		return Burst{}, false
 	}
 	w.begin(c, c.spaces[spaceApp], buf[:0], limit)
-	w.b = wire.AppendPath(w.b, typ, data)
+	w.b = appendFrames(w.b)
 	w.record(record{kind: recPing})
 	w.pad(limit)
 	w.flags = sentProbePath

@@ -7,7 +7,7 @@ import (
 
 // maxWaiting and maxWaitingBytes bound the packets that wait for their keys (RFC 9001, Section 5.7).
 const (
-	maxWaiting      = 16
+	maxWaiting      = 64 // an initial window of small 0-RTT packets
 	maxWaitingBytes = 32 << 10
 )
 
@@ -46,7 +46,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	}
 	version, _, _, ok := wire.ParseInvariant(b)
 	if ok && version == 0 {
-		c.receiveVersionNegotiation(b)
+		c.receiveVersionNegotiation(now, b)
 		return 0
 	}
 	h, ok := wire.ParseLong(b)

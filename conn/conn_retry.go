@@ -2,6 +2,7 @@ package conn
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
@@ -54,19 +55,25 @@ func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 }
 
 // receiveVersionNegotiation handles a Version Negotiation packet (RFC 9000, Section 6.2).
-func (c *Conn) receiveVersionNegotiation(b []byte) {
+func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 	versions, ok := wire.ParseVersionNegotiation(b)
 	_, dcid, scid, _ := wire.ParseInvariant(b)
-	// It must echo our IDs, and come before any other packet.
-	if c.server || c.remote.chosen || c.retried || !ok || !c.isLocalID(dcid) || !c.origin.equal(scid) {
+	// It must echo our IDs, and come before any other packet; of several the first counts (RFC 9368, Section 4).
+	if c.server || c.remote.chosen || c.retried || c.versions.reacted || !ok || !c.isLocalID(dcid) || !c.origin.equal(scid) {
 		c.dropped(&c.e.stats.DroppedMalformed, b, "unexpected Version Negotiation")
 		return
 	}
+	theirs := make([]uint32, 0, len(versions)/4)
 	for v := versions; len(v) >= 4; v = v[4:] {
-		if binary.BigEndian.Uint32(v) == c.version {
-			c.dropped(&c.e.stats.DroppedMalformed, b, "Version Negotiation lists our version")
-			return
-		}
+		theirs = append(theirs, binary.BigEndian.Uint32(v))
+	}
+	if slices.Contains(theirs, c.version) {
+		c.dropped(&c.e.stats.DroppedMalformed, b, "Version Negotiation lists our version")
+		return
+	}
+	if v := reaction(c.cfg.Versions, theirs); v != 0 {
+		c.restartWith(now, v)
+		return
 	}
 	c.e.stats.TransportErrors++
 	c.endWith(ErrVersion, nil)

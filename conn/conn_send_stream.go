@@ -79,7 +79,7 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 		return !withLen
 	}
 	c.flow.sent += uint64(n)
-	if s.flags&flagWantWrite != 0 && s.out.Unsent() <= c.cfg.UnsentBytes/2 {
+	if s.flags&flagWantWrite != 0 && s.out.Unsent() <= c.unsentLimit()/2 {
 		s.writable()
 	}
 	return !withLen

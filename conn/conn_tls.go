@@ -144,7 +144,7 @@ func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 			return err
 		}
 		if ev.Level == tls.QUICEncryptionLevelEarly {
-			c.early.rx = k
+			c.early.rx, c.early.accepted = k, true
 			c.logEarlySecret(ev.Data)
 			return nil
 		}
@@ -156,7 +156,7 @@ func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 			return err
 		}
 		if ev.Level == tls.QUICEncryptionLevelEarly {
-			c.early.tx = k
+			c.early.tx, c.early.offered = k, true
 			c.logEarlySecret(ev.Data)
 			c.eventOnce(EventStreamsAvailable)
 			return nil

@@ -23,7 +23,7 @@ func (c *Conn) sendNewToken() {
 	var nonce [tokenNonceLen]byte
 	c.e.random(nonce[:])
 	c.control.token = c.e.tokens.seal(nil, nonce, tokenContent{
-		kind: TokenNewToken, time: c.e.wall(c.e.now), remote: c.path.remote,
+		kind: TokenNewToken, time: c.e.wall(c.e.now), remote: c.path.remote, version: c.version,
 	})
 	c.control.newToken, c.control.any = true, true
 }

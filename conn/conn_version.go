@@ -15,6 +15,7 @@ const errVersionNegotiation = 0x11
 type versionState struct {
 	original uint32     // of the client's first packet
 	secretID ConnID     // Initial keys derive from it
+	reacted  bool       // client: to a Version Negotiation packet
 	otherRx  *keys.Keys // server: for Initial packets in the original version, once it chose another
 }
 
@@ -60,6 +61,61 @@ func (c *Conn) negotiateVersion(p *wire.Params) error {
 	// RFC 9368, Section 4: what the server chose must be what it says, or somebody downgraded us.
 	if p.ChosenVersion != 0 && p.ChosenVersion != c.version || p.ChosenVersion == 0 && c.version != v.original {
 		return violation(errVersionNegotiation, 0, "the server speaks version %#x and says %#x", c.version, p.ChosenVersion)
+	}
+	if v.reacted {
+		return c.checkReaction(p)
+	}
+	return nil
+}
+
+// restartWith makes a client begin again with a version that the server listed in a Version Negotiation packet (RFC 9368,
+// Section 2.1). What it sent before counts for nothing, early data too. Only a new destination connection ID tells apart what
+// answers it: a forged packet may have come, and the server may speak the version before.
+func (c *Conn) restartWith(now instant, version uint32) {
+	v := &c.versions
+	c.rejectEarly()
+	c.tls.close()
+	c.tls = tlsState{}
+	c.early = earlyState{data: c.early.data}
+	c.peer = wire.DefaultParams()
+	c.flow.sendMax, c.streams.peerLimit = 0, [2]uint64{}
+	c.dropSpace(spaceInitial)
+	c.spaces[spaceInitial] = newSpace(spaceInitial)
+	v.reacted, v.original, c.version = true, version, version
+	c.e.random(c.origin.b[:c.origin.n])
+	c.remote.ids[0].id = c.origin
+	c.initialKeys(c.origin)
+	c.lastActivity = now
+	if c.qlog != nil {
+		c.qlog.VersionInformation(c.e.wall(now), false, c.cfg.Versions, version)
+	}
+	c.tls.init(c, clientTLS(c))
+	c.wake()
+	c.stepTLS()
+}
+
+// reaction returns the version that a client chooses among those of a server; 0 if there is none.
+func reaction(ours, theirs []uint32) uint32 {
+	for _, v := range ours {
+		if slices.Contains(theirs, v) {
+			return v
+		}
+	}
+	return 0
+}
+
+// checkReaction makes sure that a Version Negotiation packet was genuine: with what the server says now, the client would have
+// chosen the same version (RFC 9368, Section 4).
+func (c *Conn) checkReaction(p *wire.Params) error {
+	v := c.versions.original
+	if p.ChosenVersion == 0 {
+		if v != Version1 { // RFC 9368, Section 8
+			return violation(errVersionNegotiation, 0, "the server sent a Version Negotiation packet, and no version_information")
+		}
+		return nil
+	}
+	if len(p.AvailableVersions) == 0 || reaction(c.cfg.Versions, append(p.AvailableVersions, v)) != v {
+		return violation(errVersionNegotiation, 0, "the server speaks versions %#x, and said otherwise", p.AvailableVersions)
 	}
 	return nil
 }

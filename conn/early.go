@@ -3,6 +3,7 @@ package conn
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/lazoquic/lazo/internal/keys"
@@ -12,19 +13,21 @@ import (
 // 0-RTT (RFC 9000, Section 4.6; RFC 9001, Section 4.6): what both sides remember with a TLS session, and how it is judged.
 
 // sessionTag begins what this package stores with a session.
-const sessionTag = "lazo0rtt"
+const sessionTag = "lazo0rt2"
 
 const sessionNonceLen = 16
 
 // A sessionMemo is what is stored with a TLS session. A server's goes into the ticket, a client's into its cache.
 type sessionMemo struct {
-	nonce  [sessionNonceLen]byte // server: tells tickets apart
-	params []byte                // transport parameters of the server
-	data   []byte                // TicketData of the application
+	version uint32                // of the connection that the session comes from
+	nonce   [sessionNonceLen]byte // server: tells tickets apart
+	params  []byte                // transport parameters of the server
+	data    []byte                // TicketData of the application
 }
 
 func (m *sessionMemo) encode() []byte {
-	b := append([]byte(sessionTag), m.nonce[:]...)
+	b := binary.BigEndian.AppendUint32([]byte(sessionTag), m.version)
+	b = append(b, m.nonce[:]...)
 	b = wire.AppendVarint(b, uint64(len(m.params)))
 	b = append(b, m.params...)
 	return append(b, m.data...)
@@ -34,9 +37,10 @@ func (m *sessionMemo) encode() []byte {
 func findMemo(s *tls.SessionState) (m sessionMemo, index int, ok bool) {
 	for i, b := range s.Extra {
 		b, found := bytes.CutPrefix(b, []byte(sessionTag))
-		if !found || len(b) < sessionNonceLen {
+		if !found || len(b) < 4+sessionNonceLen {
 			continue
 		}
+		m.version, b = binary.BigEndian.Uint32(b), b[4:]
 		m.nonce = [sessionNonceLen]byte(b)
 		b = b[sessionNonceLen:]
 		n, k := wire.ParseVarint(b)
@@ -55,6 +59,7 @@ type earlyState struct {
 	memo     sessionMemo  // of the session that is resumed
 	resumed  bool         // a session with a memo is resumed
 	limits   *wire.Params // client: remembered, and in use until the server's arrive
+	offered  bool         // client: in the ClientHello
 	accepted bool
 	sessions []*tls.SessionState // client: stored for later connections, newest last
 	data     []byte              // client: of SetTicketData
@@ -67,6 +72,10 @@ const maxSessions = 4
 // EarlyData reports whether a client may send early data: a session allows it, and the handshake is not complete. Then
 // OpenStream works at once after Dial.
 func (c *Conn) EarlyData() bool { return c.early.tx != nil && !c.closed }
+
+// EarlyDataAccepted reports whether the server took early data, which a client knows when
+// [Conn.HandshakeComplete] does.
+func (c *Conn) EarlyDataAccepted() bool { return c.early.accepted }
 
 // offersEarly reports whether 0-RTT is enabled on this side.
 func (c *Conn) offersEarly() bool { return c.cfg.Enable0RTT }
@@ -128,7 +137,7 @@ func (c *Conn) useEarlyLimits(p *wire.Params) {
 // checkEarlyLimits makes sure that a server which took early data did not lower its limits (RFC 9000, Section 7.4.1).
 func (c *Conn) checkEarlyLimits() error {
 	old, p := c.early.limits, &c.peer
-	if old == nil || !c.hasPeer || c.early.accepted {
+	if old == nil || !c.early.offered || !c.hasPeer || c.early.accepted {
 		return nil
 	}
 	c.early.accepted = true
@@ -186,7 +195,7 @@ func (c *Conn) dropEarlyPackets(lost func(*space, *record)) {
 
 // ticketOptions is what a server puts into its session tickets.
 func (c *Conn) ticketOptions(params []byte) tls.QUICSessionTicketOptions {
-	m := sessionMemo{params: params, data: c.cfg.TicketData}
+	m := sessionMemo{version: c.version, params: params, data: c.cfg.TicketData}
 	c.e.random(m.nonce[:])
 	return tls.QUICSessionTicketOptions{EarlyData: c.cfg.Enable0RTT, Extra: [][]byte{m.encode()}}
 }
@@ -202,7 +211,7 @@ func (c *Conn) storeSession(s *tls.SessionState) {
 
 // writeSession puts a session with its memo into the TLS session cache.
 func (c *Conn) writeSession(s *tls.SessionState) {
-	m := sessionMemo{params: wire.AppendParams(nil, sessionParams(&c.peer), 0), data: c.early.data}
+	m := sessionMemo{version: c.version, params: wire.AppendParams(nil, sessionParams(&c.peer), 0), data: c.early.data}
 	if _, i, ok := findMemo(s); ok {
 		s.Extra[i] = m.encode()
 	} else {

@@ -118,6 +118,14 @@ func TestEarlyDataAccepted(t *testing.T) {
 	r.want("first", false)
 	c = r.connect("second")
 	r.want("second", true)
+	if !c.EarlyDataAccepted() {
+		t.Error("the client does not know that its early data was accepted")
+	}
+	for sc := range r.server.Conns() {
+		if !sc.EarlyDataAccepted() {
+			t.Error("the server does not know that it accepted early data")
+		}
+	}
 	if got := c.TicketData(); !bytes.Equal(got, []byte("settings")) {
 		t.Errorf("TicketData = %q", got)
 	}
@@ -147,7 +155,7 @@ func TestEarlyDataRejected(t *testing.T) {
 	rejected := false
 	r.client.OnEvent = func(_ time.Time, ev conn.Event) { rejected = rejected || ev.Kind == conn.EventEarlyDataRejected }
 	r.n.RunFor(time.Second)
-	if !rejected || !c.HandshakeComplete() {
+	if !rejected || !c.HandshakeComplete() || c.EarlyDataAccepted() {
 		t.Fatalf("rejected %t, handshake %t", rejected, c.HandshakeComplete())
 	}
 	if _, err := s.Write(nil); !errors.Is(err, conn.ErrEarlyDataRejected) {

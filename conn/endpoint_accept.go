@@ -27,6 +27,9 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 		DCID: dcid, Version: h.Version, Pending: e.stats.Handshakes,
 	}
 	tok := e.tokens.open(h.Token, e.wall(now), a.remote)
+	if tok.kind == TokenNewToken && tok.version != h.Version {
+		tok = token{}
+	}
 	in.Token = tok.kind
 	if tok.retryInvalid {
 		// RFC 9000, Section 8.1.2: a Retry token that is not valid, which the client can do nothing about.

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -243,6 +244,7 @@ func TestTokens(t *testing.T) {
 		{name: "NEW_TOKEN", content: tokenContent{kind: TokenNewToken}, want: TokenNewToken},
 		{name: "NEW_TOKEN, other port", content: tokenContent{kind: TokenNewToken}, from: port, want: TokenNewToken},
 		{name: "NEW_TOKEN, other address", content: tokenContent{kind: TokenNewToken}, from: elsewhere(2)},
+		{name: "NEW_TOKEN, other version", content: tokenContent{kind: TokenNewToken, version: Version2}},
 		{name: "NEW_TOKEN, old", content: tokenContent{kind: TokenNewToken}, age: 25 * time.Hour},
 		{name: "forged", content: tokenContent{kind: TokenRetry}, damage: func(b []byte) []byte { b[20] ^= 1; return b }},
 		{name: "cut short", content: tokenContent{kind: TokenRetry}, damage: func(b []byte) []byte { return b[:len(b)-1] }},
@@ -262,6 +264,7 @@ func TestTokens(t *testing.T) {
 			test.from = from
 		}
 		test.content.remote, test.content.time = from, hour0().Add(-test.age)
+		test.content.version = cmp.Or(test.content.version, Version1)
 		test.content.odcid, test.content.retrySCID = idOf("original"), idOf(rawServerID)
 		tok := l.tokens.seal(nil, [tokenNonceLen]byte{1}, test.content)
 		if test.damage != nil {
@@ -290,7 +293,7 @@ func TestTokenKeysRotate(t *testing.T) {
 		c.TokenKeys = [][32]byte{{1}}
 		c.Admit = func(in Initial) Admission { kind = append(kind, in.Token); return Ignore }
 	})
-	tok := l.tokens.seal(nil, [tokenNonceLen]byte{1}, tokenContent{kind: TokenNewToken, remote: elsewhere(1), time: hour0()})
+	tok := l.tokens.seal(nil, [tokenNonceLen]byte{1}, tokenContent{kind: TokenNewToken, remote: elsewhere(1), time: hour0(), version: Version1})
 	feed := func() { l.feed(clientInitial(rawServerID, rawClientID, tok, l.hello()), elsewhere(1)) }
 	feed()
 	l.SetTokenKeys([][32]byte{{2}, {1}})

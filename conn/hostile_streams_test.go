@@ -187,6 +187,49 @@ func TestStalledReceiver(t *testing.T) {
 	}
 }
 
+// TestStalledReceiversTogether: no peer grants credit on any stream. What they hold together
+// stays far below the limit, at which nobody else would be let in.
+func TestStalledReceiversTogether(t *testing.T) {
+	const most = 4 << 20
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.peer.InitialMaxStreamsUni, s.peer.InitialMaxStreamData, s.peer.InitialMaxData = 100, 1000, 1<<40
+		s.endpoint.MaxBuffered = most
+	})
+	var all []*Stream
+	for range 100 {
+		s := tc.open(Uni)
+		s.Write(make([]byte, 1<<20))
+		all = append(all, s)
+	}
+	tc.collect()
+	if held := tc.e.chunks.Used(); held > most*3/4 {
+		t.Errorf("%d bytes are held", held)
+	}
+	if n := all[99].Available(); n != 0 {
+		t.Errorf("the last stream takes %d bytes more", n)
+	}
+	// Each still gets on when its own peer gives credit.
+	for _, s := range all {
+		tc.write(maxStreamDataFrame(s.ID(), 1<<20))
+		for range 100 {
+			tc.collect()
+			tc.ackAll()
+		}
+		if s.Available() == 0 {
+			t.Fatalf("stream %d takes nothing", s.ID())
+		}
+	}
+	writable := map[*Stream]bool{}
+	for _, ev := range tc.events {
+		if ev.Kind == EventStreamWritable {
+			writable[ev.Stream] = true
+		}
+	}
+	if len(writable) != len(all) {
+		t.Errorf("%d of %d streams are writable again", len(writable), len(all))
+	}
+}
+
 // TestBlockedFrames: a peer that raises its limits by one byte each time, and word that we are blocked (S4).
 func TestBlockedFrames(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.peer.InitialMaxStreamData = 1 })

@@ -218,7 +218,32 @@ func (c *Conn) probe(id spaceID, now instant) {
 		return
 	}
 	sp.probes = 2
-	// What was sent first is sent again, unless there is new data, without being declared lost: it may be late only.
+	c.sendAgain(sp)
+	// RFC 9002, Section 6.2.4: the peer may have the keys of one space only. Besides, each space by itself would wait twice as often
+	// as long as the backoff means.
+	for i := range numSpaces {
+		if other := c.spaces[i]; i != id && other != nil && other.tx != nil && other.eliciting > 0 {
+			other.probes = max(other.probes, 1)
+			c.sendAgain(other)
+		}
+	}
+	if id == spaceInitial && !c.server {
+		// Both spaces: the server may need either.
+		if h := c.spaces[spaceHandshake]; h != nil && h.tx != nil {
+			h.probes = 1
+		}
+	}
+	if c.ptoCount >= 3 && id == spaceApp {
+		c.suspectECN()
+		if c.path.mtu.current > minMTU && c.path.mtu.blackHole(now) {
+			c.path.cc.OnMTU(c.path.mtu.current)
+		}
+	}
+}
+
+// sendAgain has probes of a space carry what was sent first, unless there is new data, without declaring it lost: it may be late
+// only.
+func (c *Conn) sendAgain(sp *space) {
 	resend := 2
 	for pn := sp.sent.front; pn < sp.sent.next && resend > 0; pn++ {
 		p := sp.sent.at(pn)
@@ -232,17 +257,5 @@ func (c *Conn) probe(id spaceID, now instant) {
 		}
 		p.flags |= sentAgain
 		resend--
-	}
-	if id == spaceInitial && !c.server {
-		// Both spaces: the server may need either.
-		if h := c.spaces[spaceHandshake]; h != nil && h.tx != nil {
-			h.probes = 1
-		}
-	}
-	if c.ptoCount >= 3 && id == spaceApp {
-		c.suspectECN()
-		if c.path.mtu.current > minMTU && c.path.mtu.blackHole(now) {
-			c.path.cc.OnMTU(c.path.mtu.current)
-		}
 	}
 }

@@ -25,7 +25,15 @@ type path struct {
 	validated      bool
 	received, sent uint64 // bytes, until it is validated (RFC 9000, Section 8.1)
 	challenge      challenge
-	migrate        bool // move to it once it is validated
+	migrate        bool        // move to it once it is validated
+	probed         *probedPath // server: what the client probes while this is in use
+}
+
+// A probedPath is validated already when a client that has probed it moves there.
+type probedPath struct {
+	remote, local netip.AddrPort
+	challenge     challenge
+	validated     bool
 }
 
 // A challenge is a path validation in progress (RFC 9000, Section 8.2).

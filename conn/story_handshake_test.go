@@ -282,6 +282,32 @@ func TestLostClientHello(t *testing.T) {
 	}
 }
 
+// TestProbesOfBothSpaces: a server whose flight is lost sends all of it again, with one backoff for both spaces.
+func TestProbesOfBothSpaces(t *testing.T) {
+	tc := handshakeServer(t)
+	tc.c.path.received = 1 << 20 // anti-amplification is not what this is about
+	tc.flush()
+	for _, want := range []time.Duration{1, 2, 4} {
+		if d := tc.timer(); d < want*900*time.Millisecond || d > want*1100*time.Millisecond {
+			t.Errorf("the timer is due in %v, want about %v", d, want*time.Second)
+		}
+		tc.advanceToTimer()
+		tc.collect()
+		crypto := map[PacketType]bool{}
+		for _, p := range tc.queue {
+			for _, f := range p.frames {
+				if f.typ == wire.FrameCrypto {
+					crypto[p.typ] = true
+				}
+			}
+		}
+		if !crypto[PacketInitial] || !crypto[PacketHandshake] {
+			t.Errorf("CRYPTO frames in packets of types %v alone", crypto) // RFC 9002, Section 6.2.4
+		}
+		tc.flush()
+	}
+}
+
 // TestReorderedHandshake: the server's packets come in another order, and some twice.
 func TestReorderedHandshake(t *testing.T) {
 	tc := startTestConn(t, false, func(s *testSetup) {

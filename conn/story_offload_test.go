@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"crypto/tls"
 	"errors"
 	"runtime"
 	"testing"
@@ -187,5 +188,43 @@ func TestGoroutinesOfHandshakes(t *testing.T) {
 			tc.peerE.Close()
 			wantGoroutines(t, before)
 		})
+	}
+}
+
+// TestOffloadKeepsEarlyData: the first flight of a client that writes many small 0-RTT packets waits for TLS.
+func TestOffloadKeepsEarlyData(t *testing.T) {
+	const requests = 30
+	var client *Config
+	var works []*TLSWork
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.conn.Enable0RTT, s.peer.Enable0RTT = true, true
+		s.peer.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		client = &s.peer
+	})
+	tc.c.Close(0, "")
+	tc.flush()
+	tc.e.cfg.Offload = func(w *TLSWork) { works = append(works, w) }
+	tc.peer = tc.dial(tc.peerE, Target{Remote: tc.addr, Local: tc.peerAddr}, client)
+	flight := drainEndpoint(tc.peerE, tc.now, tc.buf)
+	for range requests {
+		s, err := tc.peer.OpenStream(Bidi)
+		tc.must(err)
+		_, err = s.Write(make([]byte, 250))
+		tc.must(err)
+		flight = append(flight, drainEndpoint(tc.peerE, tc.now, tc.buf)...)
+	}
+	if len(flight) < requests {
+		t.Fatalf("the flight has %d datagrams", len(flight))
+	}
+	for _, d := range flight {
+		tc.e.Receive(tc.now, Datagram{Data: d.data, Remote: tc.peerAddr, Local: tc.addr})
+	}
+	c := tc.e.first
+	if c == nil || len(works) == 0 || len(c.streams.all) > 0 {
+		t.Fatal("the packets did not have to wait, so this test says nothing")
+	}
+	tc.complete(&works)
+	if n := len(c.streams.all); n != requests {
+		t.Errorf("%d of %d requests arrived", n, requests)
 	}
 }

@@ -87,8 +87,42 @@ func TestServerStaysForProbes(t *testing.T) {
 	if tc.c.RemoteAddr() != tc.peerAddr {
 		t.Error("the server moved for a probing packet")
 	}
-	tc.ignore(wire.FrameAck)
-	tc.wantIdle("a probe is not challenged")
+	f, with := tc.wantType("the probe is challenged", wire.FramePathChallenge) // RFC 9000, Section 9.6.3
+	if with.burst != p.burst {
+		t.Error("the challenge is in another datagram than the answer")
+	}
+	tc.ignore(wire.FrameAck, wire.FramePing)
+	tc.advance(5 * time.Second)
+	tc.wantIdle("what nobody asked for is not sent again")
+
+	tc.writeFrom(elsewhere(1), 0, responseFrame(f.data))
+	tc.wantNoEvent("a probing packet is no migration")
+	tc.writeFrom(elsewhere(1), 0, pingFrame())
+	if ev := tc.wantEvent("the path is validated already", EventPathChanged); ev.Remote != elsewhere(1) {
+		t.Errorf("event %+v", ev)
+	}
+	tc.ignore(wire.FrameRetireConnectionID)
+	tc.wantIdle("no further challenge")
+}
+
+// TestServerProbesOnePath: a client that probes many paths is asked by each, but validates the last one alone.
+func TestServerProbesOnePath(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID, wire.FramePathResponse)
+	var last string
+	for i := range 20 {
+		tc.writeFrom(elsewhere(i), 1200, challengeFrame("probe..."), challengeFrame("probe.2."))
+		f, p := tc.wantType("the probe is challenged", wire.FramePathChallenge)
+		if p.burst.Remote != elsewhere(i) || f.data == last {
+			t.Fatalf("challenge %q to %v", f.data, p.burst.Remote)
+		}
+		tc.wantIdle("once for a datagram")
+		last = f.data
+	}
+	tc.writeFrom(elsewhere(19), 0, responseFrame(last))
+	tc.writeFrom(elsewhere(18), 1200, pingFrame())
+	tc.wantNoEvent("another path than the validated one")
+	tc.wantType("it is challenged", wire.FramePathChallenge)
 }
 
 func TestServerStaysForOldPackets(t *testing.T) {
@@ -253,8 +287,12 @@ func TestChallengeFlood(t *testing.T) {
 		tc.ignore(wire.FrameAck)
 		n := 0
 		for tc.collect(); ; n++ {
-			if f, ok := tc.nextFrame(); !ok {
+			f, ok := tc.nextFrame()
+			if !ok {
 				break
+			}
+			if f.typ == wire.FramePathChallenge && server && tc.current.burst.Remote == elsewhere(999) {
+				n-- // of the path that was probed last, with an answer
 			} else if f.typ != wire.FramePathResponse {
 				t.Fatalf("a challenge is answered with %v", f)
 			}

@@ -44,7 +44,18 @@ func (s *serverTLS) config(c *Conn) *tls.Config {
 				user = other
 			}
 		}
-		return atLeast13(user, now), nil
+		inner := atLeast13(user, now)
+		open := inner.UnwrapSession
+		if open == nil {
+			open = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+				if session, err := inner.DecryptTicket(ticket, cs); session != nil || err != nil {
+					return session, err
+				}
+				return cfg.DecryptTicket(ticket, cs) // the user's configuration has no keys
+			}
+		}
+		inner.UnwrapSession = sameVersion(c.versions.original, open)
+		return inner, nil
 	}
 	return cfg
 }
@@ -61,10 +72,11 @@ func atLeast13(cfg *tls.Config, now func() time.Time) *tls.Config {
 }
 
 // clientTLS returns the configuration for a client connection.
-func clientTLS(user *tls.Config, serverName string, c *Conn) *tls.Config {
-	cfg := atLeast13(user, func() time.Time { return c.tls.now })
-	if serverName != "" {
-		cfg.ServerName = serverName
+func clientTLS(c *Conn) *tls.Config {
+	cfg := atLeast13(c.cfg.TLS, func() time.Time { return c.tls.now })
+	cfg.ServerName = c.serverName
+	if c.sessions != nil {
+		cfg.ClientSessionCache = c.sessions
 	}
 	return cfg
 }

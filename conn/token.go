@@ -22,6 +22,7 @@ type tokenContent struct {
 	kind             TokenKind
 	time             time.Time
 	remote           netip.AddrPort
+	version          uint32 // of NEW_TOKEN tokens: they are good for no other (RFC 9369, Section 5)
 	odcid, retrySCID ConnID // of Retry tokens
 }
 
@@ -32,7 +33,7 @@ type token struct {
 	retryInvalid bool
 }
 
-// A tokenSealer seals and opens tokens: nonce || AEAD(kind, time, address, IDs).
+// A tokenSealer seals and opens tokens: nonce || AEAD(kind, time, version, address, IDs).
 type tokenSealer struct {
 	aeads []cipher.AEAD // the first seals
 }
@@ -59,6 +60,7 @@ func (s *tokenSealer) setKeys(keys [][32]byte) error {
 func (s *tokenSealer) seal(b []byte, nonce [tokenNonceLen]byte, c tokenContent) []byte {
 	p := []byte{byte(c.kind)}
 	p = binary.BigEndian.AppendUint64(p, uint64(c.time.UnixNano()))
+	p = binary.BigEndian.AppendUint32(p, c.version)
 	addr := tokenAddress(c.kind, c.remote)
 	p = append(p, addr[:]...)
 	p = append(append(p, c.odcid.n), c.odcid.bytes()...)
@@ -102,12 +104,13 @@ func (s *tokenSealer) open(b []byte, now time.Time, remote netip.AddrPort) (t to
 
 // parse reads what seal wrote. It sets remote if the token is of that address.
 func (t *token) parse(p []byte, remote netip.AddrPort) bool {
-	const addrOff, idOff = 9, 9 + 18
+	const versionOff, addrOff, idOff = 9, 13, 13 + 18
 	if len(p) < idOff || TokenKind(p[0]) != TokenRetry && TokenKind(p[0]) != TokenNewToken {
 		return false
 	}
 	t.kind = TokenKind(p[0])
 	t.time = time.Unix(0, int64(binary.BigEndian.Uint64(p[1:])))
+	t.version = binary.BigEndian.Uint32(p[versionOff:])
 	if tokenAddress(t.kind, remote) == [18]byte(p[addrOff:idOff]) {
 		t.remote = remote
 	}

@@ -47,6 +47,7 @@ type Conn struct {
 	queue   queue
 	pending uint32 // kinds of events in queue
 	stats   Stats
+	cancels cancelBucket
 
 	// Memory that is used again.
 	fields  []Field
@@ -269,8 +270,9 @@ type Stats struct {
 	Requests       uint64 // opened, or whose fields came
 	Rejected       uint64 // after GoAway
 	Malformed      uint64 // messages
-	TooLarge       uint64 // field sections above Config.MaxFieldSectionSize
+	TooLarge       uint64 // field sections above Config.MaxFieldSectionSize, or too many in part
 	Canceled       uint64 // by the peer, in either direction
+	Floods         uint64 // 1 if Config.MaxCancels has ended the connection
 	HeaderTimeouts uint64 // see ExpireRequests
 	Open           int    // now: requests
 	FieldBytes     int    // now: of field sections that have not come whole

@@ -104,6 +104,9 @@ func (c *Conn) readControl(qs *conn.Stream) {
 	for c.err == nil {
 		b, err := qs.Peek(maxFrameHeader)
 		n, done, herr := c.control.next(b)
+		if n > 0 && c.control.skip && c.takes(c.control.typ) {
+			herr = errMisplaced()
+		}
 		if herr != nil {
 			c.fail(herr)
 			return

@@ -150,6 +150,47 @@ func TestStreamTypes(t *testing.T) {
 	require.NoError(t, srv.closed)
 }
 
+// TestStreamTypeMisplaced: no frame has a type of Config.StreamTypes.
+func TestStreamTypeMisplaced(t *testing.T) {
+	cfg := &Config{StreamTypes: []uint64{0x41}}
+	misplaced := frame(0x41, 1, 2, 3)
+	for _, r := range []rule{
+		{name: "control", control: settings(misplaced)},
+		{name: "request", request: concat(headers(post...), misplaced)},
+		{name: "body", request: concat(headers(post...), frame(frameData, 'x'), misplaced)},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			srv, cli := connect(t, cfg, nil)
+			srv.echo()
+			r.send(cli, nil)
+			cli.wantClosed(FrameError)
+		})
+	}
+	srv, cli := connect(t, nil, cfg)
+	s, err := cli.h.OpenRequest(getFields, true)
+	require.NoError(t, err)
+	srv.run()
+	srv.open(conn.Uni, settings(), false)
+	srv.write(srv.streams[s.ID()], misplaced, true)
+	srv.run()
+	srv.wantClosed(FrameError)
+}
+
+// TestExpects: a request is expected until it has ended.
+func TestExpects(t *testing.T) {
+	srv, cli := connect(t, &Config{}, &Config{})
+	require.True(t, srv.h.Expects(0))
+	require.False(t, cli.h.Expects(0))
+	_, err := cli.h.OpenRequest(postFields, false)
+	require.NoError(t, err)
+	cli.run()
+	require.True(t, srv.h.Expects(0))
+	require.True(t, srv.h.Expects(4))
+	require.True(t, cli.h.Expects(0))
+	srv.accepted().Release()
+	require.False(t, srv.h.Expects(0))
+}
+
 // TestForeignUserData: the caller may hang a request on a stream of its own.
 func TestForeignUserData(t *testing.T) {
 	cfg := &Config{StreamTypes: []uint64{0x54}}

@@ -22,6 +22,7 @@ const (
 const (
 	defaultMaxFieldSectionSize  = 64 << 10
 	defaultQPACKEncoderCapacity = 4096
+	defaultMaxCancels           = 1000
 	maxQPACKCapacity            = 1 << 30
 	maxQPACKBlockedStreams      = 1 << 16
 
@@ -36,7 +37,8 @@ const (
 type Config struct {
 	// MaxFieldSectionSize limits the fields of a message, and again its trailers, in
 	// bytes: names, values, and 32 a field (RFC 9114, Section 4.2.2). Default
-	// 64 KiB. A server answers requests beyond it with status 431 by itself;
+	// 64 KiB. More than 1,000 fields are beyond it, too, even if there is no limit.
+	// A server answers requests beyond it with status 431 by itself;
 	// what else is beyond it ends in an [EventCanceled] with ExcessiveLoad.
 	MaxFieldSectionSize int64
 
@@ -50,6 +52,11 @@ type Config struct {
 	// peer allows so many. Default 4096.
 	QPACKEncoderCapacity int64
 
+	// MaxCancels is how many requests a client may cancel, or send malformed or too
+	// large, at a stretch; it may do so as many times again in 30 seconds. A server
+	// closes the connection with ExcessiveLoad when there are more. Default 1000.
+	MaxCancels int64
+
 	ExtendedConnect bool              // RFC 9220; servers
 	Datagrams       bool              // RFC 9297; conn.Config.MaxDatagramFrameSize must be set
 	Settings        map[uint64]uint64 // additional settings
@@ -57,7 +64,7 @@ type Config struct {
 	// StreamTypes are types of streams that the caller takes, those of WebTransport
 	// for one: of unidirectional streams (RFC 9114, Section 6.2), or the first
 	// varint of bidirectional ones. See [EventStream]. Unknown unidirectional
-	// streams of other types are stopped.
+	// streams of other types are stopped. No frames may have these types.
 	StreamTypes []uint64
 }
 
@@ -76,6 +83,9 @@ func (cfg *Config) withDefaults() (Config, error) {
 		c.QPACKEncoderCapacity = defaultQPACKEncoderCapacity
 	}
 	c.QPACKEncoderCapacity = max(c.QPACKEncoderCapacity, 0)
+	if c.MaxCancels == 0 {
+		c.MaxCancels = defaultMaxCancels
+	}
 	if max(c.QPACKTableCapacity, c.QPACKEncoderCapacity) > maxQPACKCapacity || c.QPACKTableCapacity < 0 ||
 		c.QPACKBlockedStreams < 0 || c.QPACKBlockedStreams > maxQPACKBlockedStreams {
 		return c, errors.New("h3: QPACK limits out of range")

@@ -22,6 +22,7 @@ type Stream struct {
 	released bool   // the caller is done with it; out is still to be sent
 	head     bool   // the request was HEAD
 	connect  bool   // it was CONNECT
+	counted  bool   // see wasted
 
 	// Receiving: see stream_read.go.
 	phase       phase
@@ -269,6 +270,7 @@ func (s *Stream) stopped(code ErrorCode) {
 // know ends without a word.
 func (s *Stream) canceled(code ErrorCode) {
 	s.c.stats.Canceled++
+	s.wasted()
 	if !s.visible {
 		s.endBoth(RequestCancelled)
 	}
@@ -294,6 +296,16 @@ func (s *Stream) report(code ErrorCode, err error) {
 // Cancel resets sending and stops receiving, whatever of them has not ended. Read
 // and Write return a [conn.StreamError] afterwards.
 func (s *Stream) Cancel(code ErrorCode) { s.endBoth(code) }
+
+// Abandon is Cancel also for a message that was sent to its end: what of it has not been
+// acknowledged is given up.
+func (s *Stream) Abandon(code ErrorCode) {
+	s.endBoth(code)
+	if s.sendErr == nil {
+		s.qs.Reset(uint64(code))
+		s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code)}
+	}
+}
 
 // CancelRead stops receiving, as Cancel does, and leaves sending as it is.
 func (s *Stream) CancelRead(code ErrorCode) { s.stopReceiving(code) }

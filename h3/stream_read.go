@@ -109,6 +109,10 @@ func (s *Stream) nextFrame() error {
 			return s.recvErr
 		}
 	default:
+		if s.c.takes(typ) {
+			s.c.fail(errMisplaced())
+			return conn.ErrClosed
+		}
 		s.place = inSkipped
 	}
 	return nil
@@ -142,6 +146,7 @@ func (s *Stream) endOfStream() error {
 	switch {
 	case s.phase == phaseHeader && s.c.server:
 		// RFC 9114, Section 4.1.
+		s.wasted()
 		s.abort(RequestIncomplete, &Error{RequestIncomplete, "no header section"})
 	case s.phase == phaseHeader:
 		return s.malformed(messageError("no header section"))
@@ -170,6 +175,7 @@ func (s *Stream) cut(err error) error {
 // malformed ends the stream because of a malformed message (RFC 9114, Section 4.1.2).
 func (s *Stream) malformed(err *Error) error {
 	s.c.stats.Malformed++
+	s.wasted()
 	s.abort(err.Code, err)
 	return s.recvErr
 }
@@ -179,6 +185,7 @@ func (s *Stream) malformed(err *Error) error {
 // 4.2.2 has it.
 func (s *Stream) tooLarge() {
 	s.c.stats.TooLarge++
+	s.wasted()
 	if s.visible {
 		s.abort(ExcessiveLoad, &Error{ExcessiveLoad, "field section too large"})
 		return
@@ -257,6 +264,8 @@ func (s *Stream) collect() ([]byte, error) {
 		}
 		b = b[:min(uint64(len(b)), s.left)]
 		if limit := s.c.cfg.MaxFieldSectionSize; limit >= 0 && int64(s.c.partial+len(b)) > maxPartial+limit {
+			s.c.stats.TooLarge++
+			s.wasted()
 			s.abort(ExcessiveLoad, &Error{ExcessiveLoad, "too many field sections at once"})
 			return nil, s.recvErr
 		}

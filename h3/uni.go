@@ -161,6 +161,10 @@ func (c *Conn) readType(u *peerStream) bool {
 // takes reports whether streams of the type are the caller's.
 func (c *Conn) takes(typ uint64) bool { return slices.Contains(c.cfg.StreamTypes, typ) }
 
+// errMisplaced is the error for a type of Config.StreamTypes where a frame is expected
+// (draft-ietf-webtrans-http3, Section 4.3).
+func errMisplaced() *Error { return frameError("stream type in the place of a frame") }
+
 // stop ends a stream that nobody takes.
 func (u *peerStream) stop(code ErrorCode) {
 	u.qs.UserData = nil

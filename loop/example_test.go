@@ -2,10 +2,12 @@ package loop_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log"
+	"os"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -107,4 +109,39 @@ func ExampleHandler() {
 	b, err := io.ReadAll(s)
 	fmt.Println(string(b), err)
 	// Output: HELLO <nil>
+}
+
+// A client that remembers servers from one run of its program to the next: what it
+// sends first then travels with its first packet.
+func ExampleSessionCache() {
+	const file = "/var/lib/example/sessions"
+	cache := new(loop.SessionCache)
+	if err := cache.Load(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		log.Print(err) // it works without
+	}
+	defer func() {
+		if err := cache.Save(file); err != nil {
+			log.Print(err)
+		}
+	}()
+
+	ctx := context.Background()
+	c, err := loop.Dial(ctx, "localhost:4433", &conn.Config{
+		TLS:        &tls.Config{NextProtos: []string{"example"}, ClientSessionCache: cache},
+		Tokens:     cache,
+		Enable0RTT: true,
+	})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	s, err := c.OpenStream(ctx, conn.Bidi)
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	fmt.Fprint(s, "something that may happen twice")
+	s.CloseWrite()
+	io.Copy(os.Stdout, s)
+	c.Shutdown(ctx, 0, "")
 }

@@ -16,12 +16,14 @@ import (
 // A clientConn is a connection of a Transport.
 type clientConn struct {
 	connection
-	t    *Transport
-	addr string
+	t      *Transport
+	target target
 
 	// Guarded by mu, which connection has.
 	requests int  // that were begun and have not ended
 	leaving  bool // takes no new requests, and closes after those that it has
+
+	confirmed chan struct{} // closed when the handshake is complete
 
 	tlsMu sync.Mutex
 	tls   *tls.ConnectionState // after the handshake
@@ -42,8 +44,10 @@ type outgoing struct {
 	state outgoingState // the loop's
 
 	// The lock of the exchange guards these.
-	opened bool // it was sent
-	early  bool // before the handshake was complete
+	opened bool        // it was sent
+	early  bool        // before the handshake was complete
+	leave  func()      // see leavePlace
+	late   *time.Timer // see limitHead
 }
 
 // An outgoingState is how far a request has come.
@@ -56,18 +60,22 @@ const (
 	outgoingOver
 )
 
-// newClientConn takes over lc, a connection to addr that was just dialed.
-func newClientConn(ctx context.Context, t *Transport, addr string, lc *loop.Conn, cfg *conn.Config) (*clientConn, error) {
-	c := &clientConn{t: t, addr: addr}
+// newClientConn takes over lc, a connection to tg that was just dialed.
+func newClientConn(ctx context.Context, t *Transport, tg target, lc *loop.Conn, cfg *conn.Config) (*clientConn, error) {
+	c := &clientConn{t: t, target: tg, confirmed: make(chan struct{})}
 	var err error
 	doErr := lc.Do(ctx, func(now time.Time, q *conn.Conn) {
 		l := lc.Loop()
 		c.init(c, l, q, &t.chunks)
 		c.handle = lc
 		c.datagramPolicy = cfg.DatagramPolicy
-		if c.h3, err = h3.NewConn(q, t.h3Config()); err == nil {
-			l.SetHandler(q, c)
+		if c.h3, err = h3.NewConn(q, t.h3Config()); err != nil {
+			return
 		}
+		if t.Extend != nil {
+			c.extension = t.Extend(lc, c.h3)
+		}
+		l.SetHandler(q, c)
 	})
 	if err = errors.Join(doErr, err); err != nil {
 		lc.Close(uint64(h3.InternalError), "")
@@ -85,6 +93,23 @@ func (c *clientConn) begin() bool {
 	}
 	c.requests++
 	return true
+}
+
+// unbegin takes back begin, for who does not send a request.
+func (c *clientConn) unbegin() {
+	c.mu.Lock()
+	c.requests--
+	c.mu.Unlock()
+	c.post(c.settle)
+}
+
+func (c *clientConn) isConfirmed() bool {
+	select {
+	case <-c.confirmed:
+		return true
+	default:
+		return false
+	}
 }
 
 // tlsState returns the state of the handshake.
@@ -133,8 +158,9 @@ func (c *clientConn) closeNow() {
 
 // HandleEvent is part of [loop.Handler].
 func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
-	if ev.Kind == conn.EventConnected {
+	if ev.Kind == conn.EventConnected && !c.connected {
 		c.connected, c.opening = true, true
+		close(c.confirmed)
 	}
 	c.handleEvent(now, ev)
 	if ev.Kind == conn.EventClosed {
@@ -174,6 +200,7 @@ func (c *clientConn) over(x *exchange) {
 	}
 	x.req.state = outgoingOver
 	x.unwatchLocked()
+	x.leavePlace()
 	c.mu.Lock()
 	c.requests--
 	c.mu.Unlock()

@@ -19,6 +19,8 @@ type connection struct {
 	owner  owner
 	pool   *chunkPool
 
+	extension Extension // or nil
+
 	datagramPolicy conn.DatagramPolicy // of conn.Config
 
 	// post is Post of the loop. A Post wakes the loop, so there is one under way for
@@ -120,18 +122,22 @@ func (c *connection) release(x *exchange) {
 
 // handleEvent passes ev on to HTTP/3, and then what that makes of it to the owner.
 func (c *connection) handleEvent(now time.Time, ev conn.Event) {
-	c.h3.HandleEvent(now, ev)
+	ours := c.h3.HandleEvent(now, ev)
 	if ev.Kind == conn.EventDatagramWritable {
 		for _, x := range c.active {
 			c.owner.service(now, x)
 		}
 	}
 	c.handOut(now)
+	c.extend(now, ev, ours)
 }
 
 // handOut hands out the events of HTTP/3. Reading streams brings them about, too.
 func (c *connection) handOut(now time.Time) {
 	for e, ok := c.h3.NextEvent(); ok; e, ok = c.h3.NextEvent() {
+		if c.extension != nil && e.Stream == nil {
+			c.extension.HandleHTTP(now, e)
+		}
 		c.owner.handleHTTP(now, e)
 	}
 }

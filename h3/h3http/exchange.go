@@ -291,6 +291,7 @@ func (x *exchange) fail(err error) {
 func (x *exchange) failLocked(err error) {
 	x.stream = nil
 	x.unwatchLocked()
+	x.leavePlace()
 	x.endIn(err)
 	x.endOut(err)
 	x.failed(err)
@@ -331,6 +332,7 @@ func (x *exchange) failed(err error) {
 	if x.failure != nil {
 		return
 	}
+	x.unlimitHead()
 	x.failure = err
 	if x.onFail != nil {
 		x.onFail(err)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/lazoquic/lazo/h3"
 )
@@ -40,7 +41,7 @@ func (c *call) setBody(resp *http.Response, x *exchange, u *upload) {
 	b := &body{x: x, trailer: &resp.Trailer, onEOF: u.abandon}
 	b.onClose = func() { x.cancel(h3.RequestCancelled, http.ErrBodyReadAfterClose) }
 	resp.Body = b
-	if c.gzip && !empty && resp.Header.Get("Content-Encoding") == "gzip" {
+	if c.gzip && !empty && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
 		resp.Body = &gzipBody{body: b}
 		resp.Header.Del("Content-Encoding")
 		resp.Header.Del("Content-Length")

@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/http/httpguts"
+	"golang.org/x/net/idna"
 
 	"github.com/lazoquic/lazo/h3"
 )
@@ -35,11 +37,14 @@ func (c *call) prepare() error {
 	if err := checkHeader(r.Header); err != nil {
 		return err
 	}
+	if err := c.checkProxy(); err != nil {
+		return err
+	}
 	addr, err := dialAddr(r.URL)
 	if err != nil {
 		return err
 	}
-	c.addr = addr
+	c.target.origin = addr
 	c.length = -1
 	if c.body == nil {
 		c.length = 0
@@ -48,6 +53,18 @@ func (c *call) prepare() error {
 	}
 	c.expect = c.body != nil && httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")
 	c.fields, err = c.requestFields()
+	return err
+}
+
+// checkProxy refuses a request that is to go through a proxy.
+func (c *call) checkProxy() error {
+	if c.t.Proxy == nil {
+		return nil
+	}
+	u, err := c.t.Proxy(c.r)
+	if u != nil && err == nil {
+		err = fmt.Errorf("h3http: HTTP/3 does not go through proxy %s: %w", u.Redacted(), errors.ErrUnsupported)
+	}
 	return err
 }
 
@@ -82,11 +99,25 @@ func dialAddr(u *url.URL) (string, error) {
 	if port == "" {
 		port = "443"
 	}
-	host, err := httpguts.PunycodeHostPort(u.Hostname())
+	host, err := asciiHost(u.Hostname())
 	if err != nil {
 		return "", fmt.Errorf("h3http: host %q: %w", u.Hostname(), err)
 	}
 	return net.JoinHostPort(strings.ToLower(host), port), nil
+}
+
+// asciiHost returns a host, with or without a port, as names are looked up (RFC 5891,
+// Section 5).
+func asciiHost(hostport string) (string, error) {
+	if strings.IndexFunc(hostport, func(r rune) bool { return r > unicode.MaxASCII }) < 0 {
+		return hostport, nil
+	}
+	host, port, hasPort := strings.Cut(hostport, ":")
+	host, err := idna.Lookup.ToASCII(host)
+	if hasPort {
+		host += ":" + port
+	}
+	return host, err
 }
 
 // requestFields returns the header section of the request (RFC 9114, Section 4.3.1).
@@ -96,7 +127,7 @@ func (c *call) requestFields() ([]h3.Field, error) {
 	if host == "" {
 		host = r.URL.Host
 	}
-	host, err := httpguts.PunycodeHostPort(host)
+	host, err := asciiHost(host)
 	if err != nil {
 		return nil, fmt.Errorf("h3http: host %q: %w", host, err)
 	}
@@ -115,6 +146,9 @@ func (c *call) requestFields() ([]h3.Field, error) {
 	fields = appendHeader(fields, r.Header, skip)
 	if _, has := r.Header["User-Agent"]; !has {
 		fields = append(fields, h3.Field{Name: "user-agent", Value: userAgent})
+	}
+	if c.target.alt != "" { // RFC 7838, Section 5
+		fields = append(fields, h3.Field{Name: "alt-used", Value: c.target.alt})
 	}
 	if c.wantsGzip() {
 		c.gzip = true
@@ -163,9 +197,14 @@ func appendTrailerNames(fields []h3.Field, trailer http.Header) ([]h3.Field, err
 		return fields, nil
 	}
 	names := make([]string, 0, len(trailer))
-	for key := range trailer {
+	for key, values := range trailer {
 		if !httpguts.ValidHeaderFieldName(key) || !httpguts.ValidTrailerHeader(key) {
 			return nil, fmt.Errorf("h3http: invalid trailer field name %q", key)
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return nil, fmt.Errorf("h3http: invalid trailer field value for %q", key)
+			}
 		}
 		names = append(names, lowerName(key))
 	}

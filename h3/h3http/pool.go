@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http/httptrace"
@@ -10,10 +11,26 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A host is what a Transport knows of one host and port.
+// A target is what a connection is for. Both are host:port.
+type target struct {
+	origin string
+	alt    string // where the origin is served, if elsewhere (RFC 7838)
+}
+
+// addr returns the address to dial.
+func (tg target) addr() string {
+	if tg.alt != "" {
+		return tg.alt
+	}
+	return tg.origin
+}
+
+// A host is what a Transport knows of one target.
 type host struct {
-	conn *clientConn // takes new requests; nil if there is none
-	dial *dial       // in progress; nil if there is none
+	conn    *clientConn // takes new requests; nil if there is none
+	dial    *dial       // in progress; nil if there is none
+	running int         // requests that have a place: see place
+	queue   []chan bool // of those that wait for one
 }
 
 // A dial is a connection in the making. All requests that want it share it.
@@ -22,13 +39,13 @@ type dial struct {
 	err  error         // valid then
 }
 
-// get returns a connection to addr that takes new requests, and counts one for the
+// get returns a connection to tg that takes new requests, and counts one for the
 // caller, who must call end of it. reused says whether it has carried others. The
 // first caller starts the dial, which goes on if the caller gives up.
-func (t *Transport) get(ctx context.Context, addr string) (c *clientConn, reused bool, err error) {
+func (t *Transport) get(ctx context.Context, tg target) (c *clientConn, reused bool, err error) {
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.GetConn != nil {
-		trace.GetConn(addr)
+		trace.GetConn(tg.origin)
 	}
 	for attempt := 0; ; attempt++ {
 		t.mu.Lock()
@@ -37,11 +54,7 @@ func (t *Transport) get(ctx context.Context, addr string) (c *clientConn, reused
 			t.mu.Unlock()
 			return nil, false, errTransportClosed
 		}
-		h := t.hosts[addr]
-		if h == nil {
-			h = new(host)
-			t.hosts[addr] = h
-		}
+		h := t.host(tg)
 		if h.conn != nil && h.conn.begin() {
 			c := h.conn
 			t.mu.Unlock()
@@ -55,7 +68,7 @@ func (t *Transport) get(ctx context.Context, addr string) (c *clientConn, reused
 		if h.dial == nil {
 			h.dial = &dial{done: make(chan struct{})}
 			t.dials.Add(1)
-			go t.dialHost(context.WithoutCancel(ctx), addr, h, h.dial)
+			go t.dialHost(context.WithoutCancel(ctx), tg, h, h.dial)
 		}
 		d := h.dial
 		t.mu.Unlock()
@@ -70,15 +83,34 @@ func (t *Transport) get(ctx context.Context, addr string) (c *clientConn, reused
 	}
 }
 
+// confirmed reports whether there is a connection to tg that takes new requests, and
+// whose handshake is complete.
+func (t *Transport) confirmed(tg target) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.hosts[tg]
+	return h != nil && h.conn != nil && h.conn.isConfirmed() && h.conn.alive()
+}
+
+// host returns what is known of tg. t is locked, and initialized.
+func (t *Transport) host(tg target) *host {
+	h := t.hosts[tg]
+	if h == nil {
+		h = new(host)
+		t.hosts[tg] = h
+	}
+	return h
+}
+
 // dialHost runs d. Values of ctx may be of use to a Dial function; it ends with t.
-func (t *Transport) dialHost(ctx context.Context, addr string, h *host, d *dial) {
+func (t *Transport) dialHost(ctx context.Context, tg target, h *host, d *dial) {
 	defer t.dials.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(t.ctx, cancel)
 	defer stop()
 
-	c, err := t.connect(ctx, addr)
+	c, err := t.connect(ctx, tg)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil && t.closed {
@@ -92,16 +124,17 @@ func (t *Transport) dialHost(ctx context.Context, addr string, h *host, d *dial)
 			c.closeNow()
 		}
 	}
-	t.prune(addr, h)
+	t.prune(tg, h)
 	d.err = err
 	close(d.done)
 }
 
 var errShortLived = errors.New("h3http: connections end as soon as they are made")
 
-// connect makes a connection to addr.
-func (t *Transport) connect(ctx context.Context, addr string) (*clientConn, error) {
-	name, _, err := net.SplitHostPort(addr)
+// connect makes a connection to tg. Wherever that is, the certificate has to be that of
+// the origin (RFC 7838, Section 2.1).
+func (t *Transport) connect(ctx context.Context, tg target) (*clientConn, error) {
+	name, _, err := net.SplitHostPort(tg.origin)
 	if err != nil {
 		return nil, err
 	}
@@ -121,14 +154,18 @@ func (t *Transport) connect(ctx context.Context, addr string) (*clientConn, erro
 	if trace != nil && trace.TLSHandshakeStart != nil {
 		trace.TLSHandshakeStart()
 	}
-	lc, err := dial(ctx, addr, cfg)
+	lc, err := dial(ctx, tg.addr(), cfg)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		var state tls.ConnectionState
+		if err == nil {
+			state = lc.TLS()
+		}
+		trace.TLSHandshakeDone(state, err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if trace != nil && trace.TLSHandshakeDone != nil {
-		trace.TLSHandshakeDone(lc.TLS(), nil)
-	}
-	return newClientConn(ctx, t, addr, lc, cfg)
+	return newClientConn(ctx, t, tg, lc, cfg)
 }
 
 // defaultGroup returns the socket of a Transport without a Dial function.
@@ -156,16 +193,16 @@ func (t *Transport) forget(c *clientConn, ended bool) {
 	if ended {
 		delete(t.conns, c)
 	}
-	if h := t.hosts[c.addr]; h != nil && h.conn == c {
+	if h := t.hosts[c.target]; h != nil && h.conn == c {
 		h.conn = nil
-		t.prune(c.addr, h)
+		t.prune(c.target, h)
 	}
 }
 
 // prune forgets a host that has nothing. t is locked.
-func (t *Transport) prune(addr string, h *host) {
-	if h.conn == nil && h.dial == nil && t.hosts[addr] == h {
-		delete(t.hosts, addr)
+func (t *Transport) prune(tg target, h *host) {
+	if h.conn == nil && h.dial == nil && h.running == 0 && t.hosts[tg] == h {
+		delete(t.hosts, tg)
 	}
 }
 

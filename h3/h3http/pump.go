@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -196,6 +197,7 @@ func (x *exchange) gotFields(e h3.Event) {
 		in.info = append(in.info, fields)
 	default:
 		in.head = fields
+		x.unlimitHead()
 	}
 	if e.End {
 		x.endIn(io.EOF)
@@ -204,13 +206,17 @@ func (x *exchange) gotFields(e h3.Event) {
 }
 
 // informational reports whether fields are those of a 1xx response.
-func informational(fields []h3.Field) bool {
+func informational(fields []h3.Field) bool { return statusOf(fields)/100 == 1 }
+
+// statusOf returns the status of a response, 0 if there is none.
+func statusOf(fields []h3.Field) int {
 	for _, f := range fields {
 		if f.Name == ":status" {
-			return f.Value[0] == '1'
+			code, _ := strconv.Atoi(f.Value) // three digits
+			return code
 		}
 	}
-	return false
+	return 0
 }
 
 // peerCanceled notes that the peer has reset its direction, stopped ours, or both, or

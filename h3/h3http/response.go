@@ -82,12 +82,15 @@ func (w *response) fix(code int) {
 	w.status = code
 	w.fixed = w.header.Clone()
 	w.length = -1
-	if value := w.fixed.Get("Content-Length"); value != "" {
-		n, err := strconv.ParseUint(value, 10, 63)
+	if values := w.fixed["Content-Length"]; len(values) > 0 {
+		n, err := strconv.ParseUint(values[0], 10, 63)
 		if err == nil {
 			w.length = int64(n)
+			w.fixed["Content-Length"] = values[:1]
 		} else {
-			w.logger.Error("h3http: invalid Content-Length", "value", value)
+			if values[0] != "" {
+				w.logger.Error("h3http: invalid Content-Length", "value", values[0])
+			}
 			w.fixed.Del("Content-Length")
 		}
 	}
@@ -174,7 +177,8 @@ func (w *response) commit(p []byte, end bool) {
 	}
 	fields := statusField(w.status)
 	if bodyAllowed(w.status) {
-		if end && w.length < 0 && (w.written > 0 || w.req.Method != http.MethodHead) && len(w.trailerFields()) == 0 {
+		_, fixed := w.fixed["Content-Length"] // perhaps to none
+		if end && !fixed && (w.written > 0 || w.req.Method != http.MethodHead) && len(w.trailerFields()) == 0 {
 			fields = append(fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(w.written, 10)})
 		}
 		if _, has := w.fixed["Content-Type"]; !has && len(first) > 0 && w.fixed.Get("Content-Encoding") == "" {

@@ -7,8 +7,9 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"strconv"
+	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
 )
 
@@ -23,7 +24,7 @@ type call struct {
 	connect bool    // take the stream over
 	stream  *Stream // then
 
-	addr     string // host:port
+	target   target
 	fields   []h3.Field
 	body     io.ReadCloser // nil if there is none
 	length   int64         // of body; -1 if it is not known
@@ -31,6 +32,8 @@ type call struct {
 	expect   bool          // Expect: 100-continue
 	started  bool          // body has been read from
 	late     bool          // not as early data
+	patience time.Duration // to wait for the handshake; 0 for no end
+	undialed bool          // there was no connection
 	attempts int
 }
 
@@ -53,18 +56,17 @@ func (c *call) closeBody() {
 }
 
 // do sends the request until there is a response, or an error that another attempt
-// would not mend.
+// would not mend. Then the caller calls closeBody.
 func (c *call) do() (*http.Response, error) {
 	for {
-		if ctx := c.r.Context(); ctx.Err() != nil {
-			c.closeBody()
-			return nil, context.Cause(ctx)
-		}
 		c.attempts++
-		cc, reused, err := c.t.get(c.r.Context(), c.addr)
+		cc, reused, err := c.connection()
 		if err != nil {
-			c.closeBody()
 			return nil, err
+		}
+		if c.r.Close {
+			cc.leave()
+			c.t.forget(cc, false)
 		}
 		x := c.send(cc)
 		resp, err := c.receive(cc, x)
@@ -76,10 +78,25 @@ func (c *call) do() (*http.Response, error) {
 		case err == nil:
 			return resp, nil
 		case !c.repeatable(err, x, reused) || !c.rewind():
-			c.closeBody()
 			return nil, err
 		}
 	}
+}
+
+// connection returns a connection for another attempt.
+func (c *call) connection() (cc *clientConn, reused bool, err error) {
+	ctx := c.r.Context()
+	if ctx.Err() != nil {
+		return nil, false, context.Cause(ctx)
+	}
+	if err := c.t.place(ctx, c.target); err != nil {
+		return nil, false, err
+	}
+	if cc, reused, err = c.t.get(ctx, c.target); err != nil {
+		c.undialed = true
+		c.t.leavePlace(c.target)
+	}
+	return cc, reused, err
 }
 
 // send hands the request to cc. Its body follows once it has a stream.
@@ -89,8 +106,16 @@ func (c *call) send(cc *clientConn) *exchange {
 		fields: c.fields,
 		end:    c.body == nil && c.r.Method != http.MethodConnect,
 		safe:   !c.late && safeMethod(c.r.Method) && c.body == nil,
+		leave:  func() { c.t.leavePlace(c.target) },
 	}
 	x.watch(c.r.Context())
+	if c.patience > 0 {
+		time.AfterFunc(c.patience, func() {
+			if !cc.isConfirmed() {
+				x.cancel(h3.RequestCancelled, errSlow)
+			}
+		})
+	}
 	if !cc.wake(x) {
 		x.fail(errGoAway)
 	}
@@ -113,6 +138,9 @@ func (c *call) wasEarly(x *exchange) bool {
 func (c *call) repeatable(err error, x *exchange, reused bool) bool {
 	if c.attempts >= maxAttempts || c.r.Context().Err() != nil {
 		return false
+	}
+	if c.target.alt != "" && !errors.Is(err, conn.ErrEarlyDataRejected) {
+		return false // TCP is ready, and another connection of HTTP/3 may not be
 	}
 	if _, ok := errors.AsType[*unprocessedError](err); ok {
 		return true
@@ -197,7 +225,8 @@ func (c *call) waitHead(x *exchange, u *upload) ([]h3.Field, error) {
 			}
 		}
 		if head != nil || err != nil {
-			u.proceed(false)
+			// Who answers with success may read on.
+			u.proceed(statusOf(head)/100 == 2)
 			return head, err
 		}
 	}
@@ -228,7 +257,7 @@ func (x *exchange) nextHead() (head []h3.Field, info [][]h3.Field, err error) {
 // gotInfo reports an informational response.
 func (c *call) gotInfo(fields []h3.Field, u *upload) error {
 	s := parseSection(fields)
-	code, _ := strconv.Atoi(s.status) // three digits
+	code := statusOf(fields)
 	if code == http.StatusContinue {
 		if c.trace != nil && c.trace.Got100Continue != nil {
 			c.trace.Got100Continue()

@@ -72,13 +72,16 @@ func (c *serverConn) callHandler(w *response, r *http.Request) {
 		}
 		w.abort()
 	}()
-	if r.RequestURI == "*" && r.Method == http.MethodOptions {
+	if r.RequestURI == "*" && r.Method == http.MethodOptions && !c.s.DisableGeneralOptionsHandler {
 		w.header.Set("Content-Length", "0")
 	} else {
 		c.s.handler().ServeHTTP(w, r)
 	}
 	returned = true
 	w.finish()
+	if r.MultipartForm != nil {
+		r.MultipartForm.RemoveAll() // files that ParseMultipartForm has made
+	}
 }
 
 // aborted reports whether v is [http.ErrAbortHandler], which is not worth a log line.

@@ -145,12 +145,14 @@ func TestServerReadTimeout(t *testing.T) {
 		p := newSimPair(t, n, h, func(p *pair) { p.srv.ReadTimeout = time.Second })
 		for path, want := range map[string]string{"/": "true", "/patient": "false"} {
 			pr, pw := io.Pipe()
-			go func() {
+			var wg sync.WaitGroup
+			wg.Go(func() {
 				time.Sleep(2 * time.Second)
 				pw.Close()
-			}()
+			})
 			_, body := p.do(p.request("POST", path, pr))
 			require.Equal(t, want, body)
+			wg.Wait()
 		}
 	})
 }

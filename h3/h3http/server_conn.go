@@ -53,8 +53,13 @@ func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*s
 	c.headerTimeout = timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	c.idleTimeout = timeout(s.IdleTimeout, defaultIdleTimeout)
 	var err error
-	c.h3, err = h3.NewConn(q, s.h3Config())
-	return c, err
+	if c.h3, err = h3.NewConn(q, s.h3Config()); err != nil {
+		return nil, err
+	}
+	if s.Extend != nil {
+		c.extension = s.Extend(c.handle, c.h3)
+	}
+	return c, nil
 }
 
 // HandleEvent is part of [loop.Handler].

@@ -18,6 +18,7 @@ type ending struct {
 	tcp    []*http.Server
 	conns  []*serverConn
 	empty  <-chan struct{} // closed when the conns have ended
+	onStop []func()
 }
 
 // stop makes Serve return and newHandler refuse.
@@ -37,7 +38,16 @@ func (s *Server) stop() ending {
 		tcp:    slices.Collect(maps.Keys(s.tcp)),
 		conns:  slices.Collect(maps.Keys(s.conns)),
 		empty:  s.empty,
+		onStop: s.onStop,
 	}
+}
+
+// RegisterOnShutdown has Shutdown call f, in a goroutine of its own, and not wait for
+// it: to end streams that were taken over, for one.
+func (s *Server) RegisterOnShutdown(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.onStop = append(s.onStop, f)
 }
 
 // Shutdown refuses new connections, sends GOAWAY, and waits for requests in
@@ -46,6 +56,9 @@ func (s *Server) stop() ending {
 // over count as requests.
 func (s *Server) Shutdown(ctx context.Context) error {
 	e := s.stop()
+	for _, f := range e.onStop {
+		go f()
+	}
 	overTCP := make(chan error, len(e.tcp))
 	for _, tcp := range e.tcp {
 		go func() { overTCP <- tcp.Shutdown(ctx) }()

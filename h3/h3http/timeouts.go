@@ -1,6 +1,10 @@
 package h3http
 
-import "time"
+import (
+	"time"
+
+	"github.com/lazoquic/lazo/h3"
+)
 
 // Defaults of [Server].
 const (
@@ -32,4 +36,36 @@ func earlier(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// headTimeout is the error of a request whose response does not begin in time. It is a
+// [net.Error].
+type headTimeout struct{}
+
+func (headTimeout) Error() string   { return "h3http: timeout awaiting response headers" }
+func (headTimeout) Timeout() bool   { return true }
+func (headTimeout) Temporary() bool { return true }
+
+// limitHead cancels the request if its response does not begin within d.
+func (x *exchange) limitHead(d time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if d <= 0 || x.in.head != nil || x.in.err != nil {
+		return
+	}
+	x.req.late = time.AfterFunc(d, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.in.head == nil {
+			x.cancelLocked(h3.RequestCancelled, headTimeout{})
+		}
+	})
+}
+
+// unlimitHead stops what limitHead has begun. x is locked.
+func (x *exchange) unlimitHead() {
+	if x.req != nil && x.req.late != nil {
+		x.req.late.Stop()
+		x.req.late = nil
+	}
 }

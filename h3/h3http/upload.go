@@ -12,14 +12,14 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// expectTimeout is how long the body of a request with Expect: 100-continue waits for
-// the go-ahead; servers need not give it (RFC 9110, Section 10.1.1). It is the
-// ExpectContinueTimeout of http.DefaultTransport.
+// expectTimeout is the default of Transport.ExpectContinueTimeout, which is that of
+// http.DefaultTransport.
 const expectTimeout = time.Second
 
 // An upload is the body of a request on its way. A nil upload is none.
 type upload struct {
 	x       *exchange
+	t       *Transport
 	r       *http.Request
 	body    io.ReadCloser
 	length  int64
@@ -34,10 +34,11 @@ func (c *call) startBody(x *exchange) *upload {
 	c.wroteHeaders()
 	if c.body == nil {
 		wroteRequest(c.trace, nil)
+		x.limitHead(c.t.ResponseHeaderTimeout)
 		return nil
 	}
 	c.started = true
-	u := &upload{x: x, r: c.r, body: c.body, length: c.length, trace: c.trace}
+	u := &upload{x: x, t: c.t, r: c.r, body: c.body, length: c.length, trace: c.trace}
 	if c.expect {
 		u.answer = make(chan bool, 1)
 		if c.trace != nil && c.trace.Wait100Continue != nil {
@@ -93,7 +94,7 @@ func (u *upload) proceed(yes bool) {
 func (u *upload) run() {
 	defer u.close()
 	if u.answer != nil {
-		late := time.NewTimer(expectTimeout)
+		late := time.NewTimer(timeout(u.t.ExpectContinueTimeout, expectTimeout))
 		defer late.Stop()
 		select {
 		case yes := <-u.answer:
@@ -111,6 +112,7 @@ func (u *upload) run() {
 		err = u.x.closeWrite(appendHeader(nil, u.r.Trailer, nil))
 	}
 	wroteRequest(u.trace, err)
+	u.x.limitHead(u.t.ResponseHeaderTimeout)
 }
 
 // copy sends the content. If it cannot be had whole, the request is canceled.

@@ -20,6 +20,7 @@ var importRules = []importRule{
 	{packages: "conn/quiclb", inside: []string{"conn"}},
 	{packages: "dgram", inside: []string{"conn", "internal/wire"}},
 	{packages: "h3", inside: []string{"conn", "dgram", "internal/qpack", "internal/wire"}, outside: []string{"github.com/quic-go/qpack"}},
+	{packages: "h3/masque", inside: []string{"h3", "h3/h3http", "dgram", "conn", "loop", "udpio"}, outside: []string{"golang.org/x/sys/..."}},
 	{packages: "h3/h3http", inside: []string{"h3", "dgram", "conn", "loop", "udpio"}, outside: []string{"golang.org/x/net/..."}},
 	{packages: "udpio", outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
 	{packages: "loop", inside: []string{"conn", "udpio", "internal/..."}, outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},

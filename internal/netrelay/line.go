@@ -55,7 +55,11 @@ type line struct {
 func newLine(link Link, seed, stream uint64, deliver func(*datagram)) *line {
 	l := &line{deliver: deliver, link: link, rng: rand.New(rand.NewPCG(seed, stream))}
 	l.earliest = sync.NewCond(&l.mu)
-	l.timer = time.AfterFunc(time.Hour, l.earliest.Broadcast)
+	l.timer = time.AfterFunc(time.Hour, func() {
+		l.mu.Lock() // run, which set the timer, waits by now
+		defer l.mu.Unlock()
+		l.earliest.Broadcast()
+	})
 	return l
 }
 

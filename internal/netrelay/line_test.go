@@ -50,3 +50,25 @@ func TestMTU(t *testing.T) {
 	require.Len(t, pass(1, Link{MTU: 100}, 10, 100), 10)
 	require.Empty(t, pass(1, Link{MTU: 100}, 10, 101))
 }
+
+// TestLineWakes has each datagram wait for a moment so short that it may be over before the line has begun to wait.
+func TestLineWakes(t *testing.T) {
+	delivered := make(chan struct{})
+	l := newLine(Link{}, 1, 0, func(*datagram) { delivered <- struct{}{} })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		l.run()
+	}()
+	for i := range 20_000 {
+		l.setLink(Link{Delay: time.Duration(i%40) * 100 * time.Nanosecond})
+		l.push(time.Now(), &datagram{data: []byte{1}})
+		select {
+		case <-delivered:
+		case <-time.After(10 * time.Second):
+			t.Fatalf("datagram %d stays", i)
+		}
+	}
+	l.close()
+	<-ended
+}

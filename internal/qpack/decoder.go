@@ -32,7 +32,8 @@ type span struct {
 
 // NewDecoder returns a Decoder. Its dynamic table takes at most maxCapacity
 // bytes, sections of at most maxBlocked streams wait for insertions, and a section
-// has at most maxSection bytes by [Field.Size]; negative means no limit.
+// has at most maxSection bytes by [Field.Size]; negative means no limit. Whatever
+// its size, it has at most [MaxFields] fields.
 func NewDecoder(maxCapacity uint64, maxBlocked int, maxSection int64) *Decoder {
 	return &Decoder{maxCapacity: maxCapacity, maxBlocked: maxBlocked, maxSection: maxSection}
 }
@@ -122,6 +123,9 @@ func (d *Decoder) requiredInsertCount(encoded uint64) (uint64, bool) {
 func (d *Decoder) decodeLines(b []byte, required, base uint64) error {
 	var size int64
 	for len(b) > 0 {
+		if len(d.fields) == MaxFields {
+			return ErrTooLarge
+		}
 		n, err := d.decodeLine(b, required, base, size)
 		if err != nil {
 			return err

@@ -18,6 +18,11 @@ func (f *Field) Size() int64 { return int64(len(f.Name)) + int64(len(f.Value)) +
 
 const fieldOverhead = 32
 
+// MaxFields is how many fields a section that is decoded may have. A reference of
+// one byte costs the one who sends it next to nothing, but whoever decodes,
+// checks and stores it more than the 32 bytes that count for it.
+const MaxFields = 1000
+
 // Error codes of QPACK (RFC 9204, Section 6).
 const (
 	DecompressionFailed = 0x200

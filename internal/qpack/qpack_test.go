@@ -173,6 +173,21 @@ func TestSectionLimit(t *testing.T) {
 	}
 }
 
+// TestSectionOfManyFields: each costs one byte to send, and counts 36.
+func TestSectionOfManyFields(t *testing.T) {
+	const age = 0xc0 | 2 // "age: 0" of the static table
+	section := func(n int) []byte { return append([]byte{0, 0}, bytes.Repeat([]byte{age}, n)...) }
+	for _, limit := range []int64{-1, 1 << 20} {
+		d := NewDecoder(0, 0, limit)
+		fields, err := d.Decode(0, section(MaxFields))
+		require.NoError(t, err)
+		require.Len(t, fields, MaxFields)
+		_, err = d.Decode(4, section(MaxFields+1))
+		require.ErrorIs(t, err, ErrTooLarge)
+		require.LessOrEqual(t, len(d.fields), MaxFields)
+	}
+}
+
 // TestSectionBomb sends sections that are small but would be large when decoded.
 func TestSectionBomb(t *testing.T) {
 	for name, in := range map[string][]byte{

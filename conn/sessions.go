@@ -1,0 +1,94 @@
+package conn
+
+import (
+	"crypto/tls"
+	"slices"
+	"strconv"
+)
+
+// What a client remembers of servers. Sessions and tokens are of one version of QUIC (RFC 9369, Section 5).
+
+// A TokenCache keeps the tokens that servers give to a client in NEW_TOKEN frames, for later connections (RFC 9000, Section 8.1.3). A
+// server is named by host, port and version of QUIC, in a form that means nothing else. Calls come from inside Receive and Dial
+// of any number of Endpoints, and must not block. See loop.SessionCache.
+type TokenCache interface {
+	// TakeToken removes a token of the server from the cache and returns it, nil if there is none.
+	TakeToken(server string) []byte
+
+	// PutToken adds a token, which becomes the cache's.
+	PutToken(server string, token []byte)
+}
+
+// tokenKey names the server of a client connection to a TokenCache.
+func (c *Conn) tokenKey() string {
+	name := c.serverName
+	if name == "" {
+		name = c.path.remote.Addr().String()
+	}
+	return name + " " + strconv.Itoa(int(c.path.remote.Port())) + " " + strconv.FormatUint(uint64(c.version), 16)
+}
+
+// takeToken gives a client a token for its Initial packets: that of the Target, or one of the cache.
+func (c *Conn) takeToken(tok []byte) {
+	if tok == nil && c.cfg.Tokens != nil {
+		tok = c.cfg.Tokens.TakeToken(c.tokenKey())
+	}
+	if len(tok) <= maxPeerToken {
+		c.token = append([]byte(nil), tok...)
+	}
+}
+
+// A clientSessions stands between crypto/tls and the session cache of the user, for one connection.
+type clientSessions struct {
+	tls.ClientSessionCache
+	session *tls.ClientSessionState // to resume
+}
+
+// newClientSessions looks up the session to resume. A connection that resumes one starts with its version.
+func newClientSessions(c *Conn) *clientSessions {
+	cfg := c.cfg.TLS
+	s := &clientSessions{ClientSessionCache: cfg.ClientSessionCache}
+	if c.serverName == "" || cfg.SessionTicketsDisabled {
+		return s
+	}
+	session, ok := cfg.ClientSessionCache.Get(c.serverName)
+	if !ok || session == nil {
+		return s
+	}
+	_, state, err := session.ResumptionState()
+	if err != nil || state == nil {
+		return s
+	}
+	if m, _, ok := findMemo(state); ok {
+		if !slices.Contains(c.cfg.Versions, m.version) {
+			return s
+		}
+		c.version = m.version
+	}
+	s.session = session
+	return s
+}
+
+// Get returns the session that was looked up, once: what a Version Negotiation packet leads to has another version.
+func (s *clientSessions) Get(string) (*tls.ClientSessionState, bool) {
+	session := s.session
+	s.session = nil
+	return session, session != nil
+}
+
+// An unwrapFunc opens the ticket of a client: see [tls.Config].UnwrapSession.
+type unwrapFunc = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error)
+
+// sameVersion makes open refuse the tickets of another version than the client began with.
+func sameVersion(version uint32, open unwrapFunc) unwrapFunc {
+	return func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+		session, err := open(ticket, cs)
+		if session == nil || err != nil {
+			return nil, err
+		}
+		if m, _, ok := findMemo(session); ok && m.version != version {
+			return nil, nil
+		}
+		return session, nil
+	}
+}

@@ -1,0 +1,67 @@
+package h3http
+
+import (
+	"context"
+	"slices"
+)
+
+// place waits until a request to tg may be in progress, by MaxRequestsPerHost. The
+// places go to those who wait in their order.
+func (t *Transport) place(ctx context.Context, tg target) error {
+	if t.MaxRequestsPerHost <= 0 {
+		return nil
+	}
+	t.mu.Lock()
+	t.init()
+	h := t.host(tg)
+	if h.running < t.MaxRequestsPerHost {
+		h.running++
+		t.mu.Unlock()
+		return nil
+	}
+	turn := make(chan bool)
+	h.queue = append(h.queue, turn)
+	t.mu.Unlock()
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if i := slices.Index(h.queue, turn); i >= 0 {
+		h.queue = slices.Delete(h.queue, i, i+1)
+	} else {
+		t.pass(tg, h)
+	}
+	return context.Cause(ctx)
+}
+
+// leavePlace ends what place began.
+func (t *Transport) leavePlace(tg target) {
+	if t.MaxRequestsPerHost <= 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pass(tg, t.hosts[tg])
+}
+
+// pass gives a place to who waits the longest. t is locked.
+func (t *Transport) pass(tg target, h *host) {
+	if len(h.queue) > 0 {
+		close(h.queue[0])
+		h.queue = slices.Delete(h.queue, 0, 1)
+		return
+	}
+	h.running--
+	t.prune(tg, h)
+}
+
+// leavePlace gives up the place of a request that is over. x is locked.
+func (x *exchange) leavePlace() {
+	if x.req != nil && x.req.leave != nil {
+		x.req.leave()
+		x.req.leave = nil
+	}
+}

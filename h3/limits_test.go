@@ -1,0 +1,280 @@
+package h3
+
+import (
+	"bytes"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// These tests attack a server with bytes, one for each line of docs/limits.md that is about
+// HTTP/3.
+
+// nextStream opens a request stream, after the time that its credit takes.
+func (p *side) nextStream() *conn.Stream {
+	p.t.Helper()
+	for range 100 {
+		s, err := p.q.OpenStream(conn.Bidi)
+		if err == nil {
+			return s
+		}
+		require.NoError(p.t, p.closed)
+		require.ErrorIs(p.t, err, conn.ErrStreamLimit)
+		p.net.RunFor(rtt)
+	}
+	require.Fail(p.t, "no credit comes back")
+	return nil
+}
+
+// TestConcurrentRequestLimit: the streams that do nothing are as many as the limit says.
+func TestConcurrentRequestLimit(t *testing.T) {
+	srv, cli := connectWith(t, &Config{}, nil, func(server, _ *conn.Config) { server.InitialMaxStreamsBidi = 10 })
+	cli.open(conn.Uni, settings(), false)
+	for range 10 {
+		cli.open(conn.Bidi, headers(post...), false)
+	}
+	cli.run()
+	_, err := cli.q.OpenStream(conn.Bidi)
+	require.ErrorIs(t, err, conn.ErrStreamLimit)
+	require.Equal(t, 10, srv.h.Stats().Open)
+	require.EqualValues(t, 10, srv.h.Stats().Requests)
+}
+
+// floods are what a client may do to a request so that it comes to nothing.
+var floods = map[string]func(p *side, s *conn.Stream){
+	"reset": func(p *side, s *conn.Stream) {
+		p.write(p.stream(s), headers(post...), false)
+		p.net.RunFor(rtt)
+		s.Reset(uint64(RequestCancelled))
+	},
+	"stop": func(p *side, s *conn.Stream) {
+		p.write(p.stream(s), headers(post...), false)
+		p.net.RunFor(rtt)
+		s.StopSending(uint64(RequestCancelled))
+	},
+	"reset before the header": func(p *side, s *conn.Stream) {
+		p.write(p.stream(s), []byte{frameHeaders, 30}, false)
+		p.net.RunFor(rtt)
+		s.Reset(uint64(RequestCancelled))
+	},
+	"malformed": func(p *side, s *conn.Stream) { p.write(p.stream(s), headers(":method", "GET"), true) },
+	"malformed body": func(p *side, s *conn.Stream) {
+		p.write(p.stream(s), headers(with(get, "content-length", "1")...), true)
+	},
+	"no request":         func(p *side, s *conn.Stream) { p.write(p.stream(s), nil, true) },
+	"header of no limit": func(p *side, s *conn.Stream) { p.write(p.stream(s), concat(varint(frameHeaders), varint(1<<40)), true) },
+}
+
+// TestCancelFlood ends connections whose requests come to nothing, be it that the client
+// resets them (rapid reset) or makes the server do so.
+func TestCancelFlood(t *testing.T) {
+	for name, flood := range floods {
+		t.Run(name, func(t *testing.T) {
+			srv, cli := connect(t, &Config{MaxCancels: 150}, nil)
+			srv.on = func(ev Event) {
+				if ev.Kind == EventCanceled {
+					ev.Stream.Release()
+				}
+			}
+			cli.open(conn.Uni, settings(), false)
+			n := 0
+			for ; cli.closed == nil && n < 1000; n++ {
+				s := cli.nextStream()
+				flood(cli, s)
+				s.Release()
+				cli.net.RunFor(rtt)
+			}
+			cli.wantClosed(ExcessiveLoad)
+			require.EqualValues(t, 1, srv.h.Stats().Floods)
+			require.InDelta(t, 150, n, 50, "besides what came back meanwhile")
+		})
+	}
+}
+
+// TestCancelsInPeace: so many that come to nothing now and then are no flood, nor are any
+// requests that are completed.
+func TestCancelsInPeace(t *testing.T) {
+	srv, cli := connect(t, &Config{MaxCancels: 10}, nil)
+	srv.echo()
+	cli.open(conn.Uni, settings(), false)
+	for range 50 {
+		cli.open(conn.Bidi, headers(get...), true)
+		cli.run()
+	}
+	for range 50 {
+		floods["reset"](cli, cli.nextStream())
+		cli.net.RunFor(cancelPeriod / 10)
+	}
+	require.NoError(t, cli.closed)
+	require.EqualValues(t, 50, srv.h.Stats().Canceled)
+	require.Zero(t, srv.h.Stats().Floods)
+
+	srv, cli = connect(t, &Config{MaxCancels: -1}, nil)
+	srv.on = func(ev Event) {
+		if ev.Kind == EventCanceled {
+			ev.Stream.Release()
+		}
+	}
+	cli.open(conn.Uni, settings(), false)
+	for range 2000 {
+		s := cli.nextStream()
+		floods["stop"](cli, s)
+		s.Release()
+	}
+	cli.run()
+	require.NoError(t, cli.closed)
+}
+
+// TestCompressedBomb sends sections that are short on the wire and long in memory.
+func TestCompressedBomb(t *testing.T) {
+	// Each byte stands for a line of the static table.
+	static := append([]byte{0, 0}, bytes.Repeat([]byte{0xc0 | 23}, 60_000)...)
+	srv, cli := connect(t, &Config{}, nil)
+	cli.open(conn.Uni, settings(), false)
+	before := heap()
+	for range 50 {
+		s := cli.open(conn.Bidi, frame(frameHeaders, static...), true)
+		cli.run()
+		require.Equal(t, "431", s.fields()[0].Value)
+	}
+	require.EqualValues(t, 50, srv.h.Stats().TooLarge)
+	require.Zero(t, srv.h.Stats().Requests)
+	require.Less(t, heap()-before, int64(4<<20))
+}
+
+// TestDynamicTableBomb refers to a long entry of the dynamic table again and again.
+func TestDynamicTableBomb(t *testing.T) {
+	srv, cli := connect(t, &Config{QPACKTableCapacity: 4096, QPACKBlockedStreams: 10}, nil)
+	insert := appendRawString(appendRawString([]byte{0x3f, 0xe1, 0x1f}, 0x40, 5, "x"), 0, 7, strings.Repeat("y", 4000))
+	cli.open(conn.Uni, settings(), false)
+	cli.open(conn.Uni, concat(varint(streamQPACKEncoder), insert), false)
+	// Required insert count 1, base 1, then index 0 a thousand times: 4 MB.
+	bomb := append([]byte{2, 0}, bytes.Repeat([]byte{0x80}, 1000)...)
+	s := cli.open(conn.Bidi, frame(frameHeaders, bomb...), true)
+	cli.run()
+	require.NoError(t, cli.closed)
+	require.Equal(t, "431", s.fields()[0].Value)
+	require.EqualValues(t, 1, srv.h.Stats().TooLarge)
+}
+
+// TestBlockedStreamLimit has more requests wait for the dynamic table than were allowed.
+func TestBlockedStreamLimit(t *testing.T) {
+	srv, cli := connect(t, &Config{QPACKTableCapacity: 4096, QPACKBlockedStreams: 3}, nil)
+	cli.open(conn.Uni, settings(), false)
+	for range 3 {
+		cli.open(conn.Bidi, frame(frameHeaders, 2, 0, 0x80), true)
+	}
+	cli.run()
+	require.NoError(t, cli.closed)
+	require.Zero(t, srv.h.Stats().Requests)
+	cli.open(conn.Bidi, frame(frameHeaders, 2, 0, 0x80), true)
+	cli.run()
+	cli.wantClosed(QPACKDecompressionFailed)
+}
+
+// TestUnreadInstructions: what QPACK has to say to a peer that does not read it is bounded.
+func TestUnreadInstructions(t *testing.T) {
+	srv, cli := connectWith(t, &Config{}, nil, func(server, client *conn.Config) {
+		server.UnsentBytes = 1 << 10
+		client.InitialMaxStreamData, client.MaxStreamData = 64, 64
+	})
+	handle := cli.node.OnEvent
+	cli.node.OnEvent = func(now time.Time, ev conn.Event) {
+		if ev.Kind != conn.EventStreamReadable { // it does not read
+			handle(now, ev)
+		}
+	}
+	cli.open(conn.Uni, settings(), false)
+	sent := 0
+	for ; sent < 1<<20 && cli.closed == nil; sent += 100 {
+		srv.h.sendInstructions(outDecoder, make([]byte, 100))
+		cli.net.RunFor(rtt)
+		require.LessOrEqual(t, len(srv.h.out[outDecoder].buf), maxUnsent)
+	}
+	cli.wantClosed(ExcessiveLoad)
+	require.InDelta(t, maxUnsent, sent, 2<<10)
+}
+
+// TestPriorityUpdateFlood names requests that do not come.
+func TestPriorityUpdateFlood(t *testing.T) {
+	srv, cli := connect(t, &Config{}, nil)
+	ctrl := cli.open(conn.Uni, settings(), false)
+	for i := range uint64(100) {
+		for range 50 {
+			cli.write(ctrl, frame(framePriorityUpdateRequest, append(varint(4*i), "u=1,i"...)...), false)
+		}
+		cli.run()
+	}
+	require.NoError(t, cli.closed)
+	require.LessOrEqual(t, len(srv.h.early), maxEarlyPriorities)
+	require.Zero(t, srv.h.Stats().Open)
+}
+
+// TestControlFrameFlood sends frames that are legal and of no use.
+func TestControlFrameFlood(t *testing.T) {
+	srv, cli := connect(t, &Config{}, nil)
+	srv.echo()
+	ctrl := cli.open(conn.Uni, settings(), false)
+	useless := bytes.Repeat(concat(frame(frameMaxPushID, 7), frame(reserved(1), 1, 2, 3), frame(frameGoAway, 0)), 100)
+	before := heap()
+	for range 100 {
+		cli.write(ctrl, useless, false)
+		cli.run()
+	}
+	require.NoError(t, cli.closed)
+	require.Less(t, heap()-before, int64(1<<20))
+	s := cli.open(conn.Bidi, headers(get...), true)
+	cli.run()
+	require.True(t, s.eof)
+}
+
+// TestDatagramsWithoutRequest flood streams that do not exist.
+func TestDatagramsWithoutRequest(t *testing.T) {
+	srv, cli := connect(t, &Config{Datagrams: true}, nil)
+	cli.open(conn.Uni, concat(varint(streamControl), frame(frameSettings, setting(SettingDatagrams, 1)...)), false)
+	before := heap()
+	for i := range uint64(2000) {
+		_, err := cli.q.SendDatagram(append(varint(i%1000), make([]byte, 1000)...), conn.DatagramOptions{})
+		require.NoError(t, err)
+		cli.net.RunFor(rtt)
+	}
+	require.NoError(t, cli.closed)
+	require.EqualValues(t, 2000-maxFlowQueue, srv.h.mux.Dropped())
+	require.Less(t, heap()-before, int64(1<<20))
+}
+
+// heap returns how many bytes are in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestFieldLimits: the largest section that passes, and the smallest that does not, counted
+// as RFC 9114, Section 4.2.2 does.
+func TestFieldLimits(t *testing.T) {
+	const limit = 4096
+	size := 0
+	for _, f := range getFields {
+		size += len(f.Name) + len(f.Value) + 32
+	}
+	for _, over := range []int{0, 1} {
+		srv, cli := connect(t, &Config{MaxFieldSectionSize: limit}, nil)
+		cli.open(conn.Uni, settings(), false)
+		value := strings.Repeat("x", limit-size-len("x")-32+over)
+		section := []byte{0, 0}
+		for _, f := range append(getFields, Field{Name: "x", Value: value}) {
+			section = appendRawString(appendRawString(section, 0x20, 3, f.Name), 0, 7, f.Value)
+		}
+		cli.open(conn.Bidi, frame(frameHeaders, section...), true)
+		cli.run()
+		require.EqualValues(t, over, srv.h.Stats().TooLarge)
+		require.EqualValues(t, 1-over, srv.h.Stats().Requests)
+	}
+}

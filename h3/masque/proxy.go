@@ -1,0 +1,273 @@
+package masque
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/h3http"
+)
+
+// Defaults of [Proxy].
+const (
+	defaultMaxTunnels = 1024
+	// defaultIdleTimeout is the least that RFC 9298, Section 3.1 recommends.
+	defaultIdleTimeout = 2 * time.Minute
+)
+
+// A Proxy is an [http.Handler] that proxies UDP (RFC 9298) for the clients of an
+// [h3http.Server]. The zero value reaches public addresses only. Its fields must not
+// change once it serves.
+//
+// It authenticates nobody: wrap it in a handler that does, or anyone may use it.
+type Proxy struct {
+	// Template is the URI template of requests, from the path on; default [WellKnown].
+	Template string
+
+	// Allow decides whether a request may reach an address, which is that of the target
+	// or one that its name stands for. It may block. Default [Public] of the address.
+	Allow func(r *http.Request, target netip.AddrPort) bool
+
+	// Lookup returns the addresses of a name; default is that of [net.DefaultResolver]. The
+	// first that Allow takes is the target.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	MaxTunnels   int           // at once; default 1024; negative for any number
+	IdleTimeout  time.Duration // ends a tunnel without traffic in either direction; default 2m; negative for none
+	CapsuleLimit int           // longest payload to clients that goes in a capsule if it fits no datagram; default 1200; negative for none
+	MaxAge       time.Duration // how long a payload to a client may wait to be sent; default any time
+	Name         string        // in Proxy-Status fields (RFC 9209); default "lazo"
+	Logger       *slog.Logger  // of mistakes in the configuration; default slog.Default
+
+	once        sync.Once
+	template    *template
+	templateErr error
+
+	counters counters
+	refused  atomic.Uint64
+	opened   atomic.Uint64
+	idle     atomic.Uint64
+
+	mu     sync.Mutex
+	relays map[*relay]struct{}
+	places int // taken: of relays, and of requests that are about to become one
+	closed bool
+}
+
+var _ http.Handler = (*Proxy)(nil)
+
+// ProxyStats are the counters of a [Proxy].
+type ProxyStats struct {
+	Stats          // of all tunnels
+	Tunnels int    // now
+	Opened  uint64 // tunnels
+	Idle    uint64 // tunnels that IdleTimeout ended
+	Refused uint64 // requests
+}
+
+// Stats returns a snapshot of the counters.
+func (p *Proxy) Stats() ProxyStats {
+	p.mu.Lock()
+	tunnels := len(p.relays)
+	p.mu.Unlock()
+	return ProxyStats{
+		Stats: p.counters.snapshot(), Tunnels: tunnels,
+		Opened: p.opened.Load(), Idle: p.idle.Load(), Refused: p.refused.Load(),
+	}
+}
+
+// Close ends all tunnels, and makes the Proxy refuse new ones. Without it they hold up
+// [h3http.Server.Shutdown].
+func (p *Proxy) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for r := range p.relays {
+		r.end()
+	}
+	return nil
+}
+
+// ServeHTTP relays until the tunnel ends, or refuses the request with a status code and a
+// Proxy-Status field (RFC 9298, Section 3.1; RFC 9209).
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	host, port, no := p.parse(r)
+	if no == nil {
+		no = p.open(w, r, host, port)
+	}
+	if no == nil {
+		return
+	}
+	p.refused.Add(1)
+	status := p.name() + "; error=" + no.kind
+	if no.details != "" {
+		status += "; details=" + quote(no.details)
+	}
+	w.Header().Set("Proxy-Status", status)
+	if no.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", http.MethodConnect)
+	}
+	http.Error(w, strings.TrimPrefix(no.kind+": "+no.details, ": "), no.status)
+}
+
+// parse checks that r is a request for UDP proxying (RFC 9298, Section 3.4).
+func (p *Proxy) parse(r *http.Request) (host string, port uint16, no *refusal) {
+	p.once.Do(func() {
+		s := p.Template
+		if s == "" {
+			s = WellKnown
+		}
+		if p.template, p.templateErr = parseTemplate(s); p.templateErr != nil {
+			p.logger().Error("masque: cannot proxy", "err", p.templateErr)
+		}
+	})
+	if p.templateErr != nil {
+		return "", 0, &refusal{http.StatusInternalServerError, "proxy_configuration_error", ""}
+	}
+	path := r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
+		path += "?" + r.URL.RawQuery
+	}
+	host, digits, ok := p.template.match(path)
+	port, portOK := parsePort(digits)
+	switch {
+	case r.Method != http.MethodConnect:
+		no = &refusal{http.StatusMethodNotAllowed, "http_request_error", "the method is not CONNECT"}
+	case r.ProtoMajor != 3 || r.Header.Get(":protocol") != "connect-udp":
+		no = &refusal{http.StatusNotImplemented, "http_request_error", "the protocol is not connect-udp over HTTP/3"}
+	case !ok:
+		no = &refusal{http.StatusNotFound, "http_request_error", "the path is not of the template"}
+	case !portOK || !checkHost(host):
+		no = &refusal{http.StatusBadRequest, "http_request_error", "invalid target"}
+	case r.TLS != nil && !r.TLS.HandshakeComplete:
+		no = &refusal{http.StatusTooEarly, "http_request_denied", "early data may be a replay"} // RFC 8470
+	}
+	return host, port, no
+}
+
+// open opens the socket and relays.
+func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port uint16) *refusal {
+	if no := p.takePlace(); no != nil {
+		return no
+	}
+	defer p.leavePlace()
+	// RFC 9298, Section 3.1: before the response, the name is known and the socket open.
+	target, no := p.resolve(r, host, port)
+	if no != nil {
+		return no
+	}
+	dialer := net.Dialer{Control: dontFragment}
+	c, err := dialer.DialContext(r.Context(), "udp", target.String())
+	if err != nil {
+		return &refusal{http.StatusBadGateway, "destination_ip_unroutable", ""}
+	}
+	defer c.Close()
+	w.Header().Set("Capsule-Protocol", "?1") // RFC 9297, Section 3.4
+	w.Header().Set("Proxy-Status", p.name()+"; next-hop="+quote(target.String()))
+	s, err := h3http.TakeStream(w)
+	if err != nil {
+		return &refusal{http.StatusNotImplemented, "proxy_internal_error", ""}
+	}
+	relay := &relay{
+		tunnel: tunnel{s: s, limit: capsuleLimit(p.CapsuleLimit), maxAge: p.MaxAge, counters: &p.counters},
+		socket: c.(*net.UDPConn),
+		idle:   p.idleTimeout(),
+	}
+	if !p.add(relay) {
+		s.Cancel(h3.RequestRejected)
+		return nil
+	}
+	if relay.run() == errIdle {
+		p.idle.Add(1)
+	}
+	p.remove(relay)
+	return nil
+}
+
+// takePlace counts a tunnel that is to be, unless there are too many.
+func (p *Proxy) takePlace() *refusal {
+	limit := p.MaxTunnels
+	if limit == 0 {
+		limit = defaultMaxTunnels
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || limit >= 0 && p.places >= limit {
+		return &refusal{http.StatusServiceUnavailable, "connection_limit_reached", ""}
+	}
+	p.places++
+	return nil
+}
+
+func (p *Proxy) leavePlace() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.places--
+}
+
+func (p *Proxy) add(r *relay) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	if p.relays == nil {
+		p.relays = make(map[*relay]struct{})
+	}
+	p.relays[r] = struct{}{}
+	p.opened.Add(1)
+	return true
+}
+
+func (p *Proxy) remove(r *relay) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.relays, r)
+}
+
+func (p *Proxy) idleTimeout() time.Duration {
+	if p.IdleTimeout == 0 {
+		return defaultIdleTimeout
+	}
+	return max(p.IdleTimeout, 0)
+}
+
+func (p *Proxy) name() string {
+	if p.Name == "" {
+		return "lazo"
+	}
+	return quote(p.Name)
+}
+
+func (p *Proxy) logger() *slog.Logger {
+	if p.Logger == nil {
+		return slog.Default()
+	}
+	return p.Logger
+}
+
+// quote returns s as a string of structured fields (RFC 8941, Section 3.3.3).
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			fmt.Fprintf(&b, `\%c`, r)
+		case r < ' ' || r >= 0x7f:
+			b.WriteByte('?')
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}

@@ -1,0 +1,151 @@
+package masque
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+// A relay is a tunnel of a Proxy with its socket, which is connected, so that only the
+// target's answers come back.
+type relay struct {
+	tunnel
+	socket *net.UDPConn
+	idle   time.Duration // 0 for ever
+	used   atomic.Int64  // when a payload passed last, in nanoseconds since start
+	start  time.Time
+	ending sync.Once
+}
+
+// errIdle ends a relay that nobody uses, and errEnded one whose client or Proxy does.
+var (
+	errIdle  = errors.New("masque: the tunnel was idle")
+	errEnded = errors.New("masque: the tunnel has ended")
+)
+
+// run relays both ways until one of them ends, and returns why.
+func (r *relay) run() error {
+	r.start = time.Now()
+	ways := []func() error{
+		r.fromTarget,
+		func() error { return r.receiveDatagrams(r.toTarget) },
+		func() error { return r.receiveCapsules(r.toTarget) },
+	}
+	results := make(chan error, len(ways))
+	for _, way := range ways {
+		go func() { results <- way() }()
+	}
+	cause := <-results
+	r.endWith(cause)
+	for range len(ways) - 1 {
+		<-results
+	}
+	return cause
+}
+
+// endWith ends the stream as cause demands, and the socket.
+func (r *relay) endWith(cause error) {
+	r.ending.Do(func() {
+		_, unusable := errors.AsType[*socketError](cause)
+		malformed, isMalformed := errors.AsType[*h3.Error](cause)
+		switch {
+		case unusable:
+			r.s.Cancel(h3.ConnectError) // RFC 9114, Section 4.4
+		case isMalformed:
+			r.s.Cancel(malformed.Code)
+		default:
+			r.s.Close()
+		}
+		r.socket.Close()
+	})
+}
+
+// end ends the relay. Any goroutine may call it.
+func (r *relay) end() { r.endWith(errEnded) }
+
+// touch notes that the tunnel is in use.
+func (r *relay) touch() { r.used.Store(int64(time.Since(r.start))) }
+
+// fromTarget relays what the target sends.
+func (r *relay) fromTarget() error {
+	size := maxPayload
+	if r.s.MaxDatagramSize() > 0 {
+		size = max(2048, r.limit) // more never fits
+	}
+	buf := make([]byte, headroom+size+1)
+	for {
+		n, err := r.read(buf[headroom:])
+		switch {
+		case err == nil && n > size:
+			r.counters.tooLarge.Add(1)
+			continue
+		case err == nil:
+		case passing(err):
+			continue
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return errIdle
+		case errors.Is(err, net.ErrClosed):
+			return errEnded
+		default:
+			return &socketError{err}
+		}
+		r.touch()
+		if err := r.send(context.Background(), buf[:headroom+n]); err != nil && !errors.Is(err, syscall.EMSGSIZE) {
+			return err
+		}
+	}
+}
+
+// read reads from the socket. The error is [os.ErrDeadlineExceeded] once the tunnel is idle.
+func (r *relay) read(b []byte) (int, error) {
+	for {
+		if r.idle > 0 {
+			r.socket.SetReadDeadline(r.start.Add(time.Duration(r.used.Load()) + r.idle))
+		}
+		n, err := r.socket.Read(b)
+		if !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(r.start) >= time.Duration(r.used.Load())+r.idle {
+			return n, err
+		}
+	}
+}
+
+// toTarget relays a payload that the client has sent. What is too long for the path is
+// dropped (RFC 9298, Section 5).
+func (r *relay) toTarget(b []byte) error {
+	r.touch()
+	_, err := r.socket.Write(b)
+	switch {
+	case err == nil:
+		return nil
+	case passing(err):
+		r.counters.dropped.Add(1)
+		return nil
+	case errors.Is(err, net.ErrClosed):
+		return errEnded
+	}
+	return &socketError{err}
+}
+
+// passing reports whether err is of one datagram and not of the socket.
+func passing(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.EMSGSIZE, syscall.ENOBUFS, syscall.EPERM, syscall.EAGAIN, syscall.ENOMEM} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// A socketError says that the socket is of no more use, because of an ICMP message for one.
+// The tunnel must end then (RFC 9298, Section 3.1).
+type socketError struct{ err error }
+
+func (e *socketError) Error() string { return "masque: socket: " + e.err.Error() }
+func (e *socketError) Unwrap() error { return e.err }

@@ -1,0 +1,27 @@
+package masque
+
+import "sync/atomic"
+
+// Stats are the counters of a [Conn], or of all tunnels of a [Proxy], seen from the end
+// that is asked: a Proxy has sent what targets sent to it.
+type Stats struct {
+	Sent, SentBytes                uint64 // UDP payloads into the tunnel
+	Received, ReceivedBytes        uint64 // UDP payloads out of the tunnel
+	CapsulesSent, CapsulesReceived uint64 // of these: in capsules
+	TooLarge                       uint64 // not sent: neither datagram nor capsule takes them
+	Dropped                        uint64 // received: unknown contexts and capsules, and payloads that nobody read or the socket refused
+}
+
+// counters are those of Stats, for several goroutines.
+type counters struct {
+	sent, sentBytes, received, receivedBytes, capsulesSent, capsulesReceived, tooLarge, dropped atomic.Uint64
+}
+
+func (c *counters) snapshot() Stats {
+	return Stats{
+		Sent: c.sent.Load(), SentBytes: c.sentBytes.Load(),
+		Received: c.received.Load(), ReceivedBytes: c.receivedBytes.Load(),
+		CapsulesSent: c.capsulesSent.Load(), CapsulesReceived: c.capsulesReceived.Load(),
+		TooLarge: c.tooLarge.Load(), Dropped: c.dropped.Load(),
+	}
+}

@@ -1,0 +1,229 @@
+package masque
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/dgram"
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/h3http"
+)
+
+const (
+	// maxPayload is the longest UDP payload (RFC 9298, Section 5).
+	maxPayload = 65527
+
+	// headroom is what callers leave in front of a payload: for the context ID, 0.
+	headroom = 1
+
+	// defaultCapsuleLimit is the smallest datagram that a path of QUIC must carry (RFC
+	// 9000, Section 14).
+	defaultCapsuleLimit = 1200
+)
+
+// capsuleLimit returns what a CapsuleLimit of a configuration stands for.
+func capsuleLimit(n int) int {
+	if n == 0 {
+		return defaultCapsuleLimit
+	}
+	return max(n, -1)
+}
+
+// A tunnel is either end of a request stream that carries UDP payloads.
+type tunnel struct {
+	s        *h3http.Stream
+	limit    int // the longest payload that goes in a capsule because it fits nowhere else
+	maxAge   time.Duration
+	counters *counters
+
+	mu   sync.Mutex // held while a capsule is written
+	rest []byte     // of a capsule that was begun
+}
+
+// send sends the UDP payload b[headroom:]. It waits for room, at most until ctx is done.
+func (t *tunnel) send(ctx context.Context, b []byte) error {
+	n := len(b) - headroom
+	b[0] = 0 // context ID
+	err := t.s.SendDatagram(ctx, b, t.maxAge)
+	if errors.Is(err, conn.ErrTooLarge) {
+		if fits := t.s.MaxDatagramSize(); fits > 0 && n > t.limit || n > maxPayload {
+			t.counters.tooLarge.Add(1)
+			return tooLarge(n, max(fits-headroom, t.limit))
+		}
+		if err = t.sendCapsule(b); err == nil {
+			t.counters.capsulesSent.Add(1)
+		}
+	}
+	if err == nil {
+		t.counters.sent.Add(1)
+		t.counters.sentBytes.Add(uint64(n))
+	}
+	return err
+}
+
+// tooLarge returns the error for a payload of n bytes. It matches EMSGSIZE, as that of a
+// socket does.
+func tooLarge(n, fits int) error {
+	return fmt.Errorf("masque: %w: %w", &dgram.TooLargeError{Len: n, Max: max(fits, 0)}, syscall.EMSGSIZE)
+}
+
+// sendCapsule sends an HTTP Datagram on the stream (RFC 9297, Section 3.5).
+func (t *tunnel) sendCapsule(b []byte) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	// A deadline may have left a capsule unfinished.
+	if err := t.writeRest(); err != nil {
+		return err
+	}
+	t.rest = dgram.AppendCapsule(t.rest[:0], dgram.CapsuleDatagram, b)
+	return t.writeRest()
+}
+
+func (t *tunnel) writeRest() error {
+	n, err := t.s.Write(t.rest)
+	t.rest = t.rest[:copy(t.rest, t.rest[n:])]
+	return err
+}
+
+// receiveDatagrams hands the UDP payloads that come as QUIC datagrams to deliver, which
+// must not keep them, until the stream ends.
+func (t *tunnel) receiveDatagrams(deliver func([]byte) error) error {
+	buf := make([]byte, 2048)
+	for {
+		n, err := t.s.ReceiveDatagram(context.Background(), buf)
+		switch {
+		case errors.Is(err, io.ErrShortBuffer) && len(buf) < math.MaxUint16:
+			buf = make([]byte, math.MaxUint16) // for those that follow
+			fallthrough
+		case errors.Is(err, io.ErrShortBuffer):
+			t.counters.dropped.Add(1)
+			continue
+		case err != nil:
+			return err
+		}
+		id, k := dgram.ParseContextID(buf[:n])
+		if k == 0 || id != 0 {
+			t.counters.dropped.Add(1) // RFC 9298, Section 4
+			continue
+		}
+		if err := t.deliver(buf[k:n], deliver); err != nil {
+			return err
+		}
+	}
+}
+
+// receiveCapsules hands the UDP payloads that come in capsules to deliver, which must
+// not keep them. It returns nil when the peer has ended the stream.
+func (t *tunnel) receiveCapsules(deliver func([]byte) error) error {
+	r := bufio.NewReaderSize(t.s, 2048)
+	var buf []byte
+	for {
+		typ, length, err := readCapsuleHeader(r)
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return t.capsuleError(err)
+		case typ != dgram.CapsuleDatagram:
+			err = t.skip(r, length) // RFC 9297, Section 3.2
+		default:
+			buf, err = t.receiveCapsule(r, length, buf, deliver)
+		}
+		if err != nil {
+			return t.capsuleError(err)
+		}
+	}
+}
+
+// receiveCapsule reads a DATAGRAM capsule of length bytes, to buf if it is long enough.
+func (t *tunnel) receiveCapsule(r *bufio.Reader, length uint64, buf []byte, deliver func([]byte) error) ([]byte, error) {
+	id, n, err := peekContextID(r, length)
+	switch {
+	case err != nil:
+		return buf, err
+	case n == 0 || id != 0:
+		return buf, t.skip(r, length) // RFC 9298, Section 4
+	case length-uint64(n) > maxPayload:
+		// RFC 9298, Section 5: no UDP payload is so long.
+		return buf, &h3.Error{Code: h3.DatagramError, Reason: "UDP payload of more than 65527 bytes"}
+	}
+	if uint64(cap(buf)) < length {
+		buf = make([]byte, length)
+	}
+	buf = buf[:length]
+	if _, err := io.ReadFull(r, buf); err != nil {
+		return buf, err
+	}
+	t.counters.capsulesReceived.Add(1)
+	return buf, t.deliver(buf[n:], deliver)
+}
+
+// deliver counts a payload that has come.
+func (t *tunnel) deliver(payload []byte, deliver func([]byte) error) error {
+	t.counters.received.Add(1)
+	t.counters.receivedBytes.Add(uint64(len(payload)))
+	return deliver(payload)
+}
+
+// skip drops a capsule as it comes, whatever its length.
+func (t *tunnel) skip(r *bufio.Reader, length uint64) error {
+	t.counters.dropped.Add(1)
+	for length > 0 {
+		n, err := r.Discard(int(min(length, 1<<20)))
+		length -= uint64(n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// capsuleError makes of the end of the stream within a capsule what it is: a malformed
+// message (RFC 9297, Section 3.3).
+func (t *tunnel) capsuleError(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return &h3.Error{Code: h3.MessageError, Reason: "capsule cut short"}
+	}
+	return err
+}
+
+// readCapsuleHeader consumes the header of a capsule. The error is io.EOF only if the
+// stream ends before it begins.
+func readCapsuleHeader(r *bufio.Reader) (typ, length uint64, err error) {
+	for want := 2; ; want = max(r.Buffered(), want+1) {
+		b, err := r.Peek(min(want, dgram.MaxCapsuleHeader))
+		typ, length, n := dgram.ParseCapsule(b)
+		switch {
+		case n > 0:
+			r.Discard(n)
+			return typ, length, nil
+		case err == io.EOF && len(b) > 0:
+			return 0, 0, io.ErrUnexpectedEOF
+		case err != nil:
+			return 0, 0, err
+		}
+	}
+}
+
+// peekContextID returns the context ID at the start of a capsule's value, and its length,
+// which is 0 if the value is too short for one.
+func peekContextID(r *bufio.Reader, length uint64) (id uint64, n int, err error) {
+	for want := 1; uint64(want) <= length && want <= dgram.MaxContextIDLen; want++ {
+		b, err := r.Peek(want)
+		if id, n := dgram.ParseContextID(b); n > 0 {
+			return id, n, nil
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return 0, 0, nil
+}

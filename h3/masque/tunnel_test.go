@@ -1,0 +1,261 @@
+package masque
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/dgram"
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/h3http"
+)
+
+func TestTunnel(t *testing.T) {
+	p := newPair(t)
+	target := newEcho(t)
+	c := p.dial(target)
+	require.Equal(t, target, c.RemoteAddr().String())
+	require.Equal(t, "127.0.0.1", c.LocalAddr().(*net.UDPAddr).IP.String())
+	for i := range 100 {
+		exchange(t, c, []byte(strings.Repeat("x", i*10)))
+	}
+	st := c.Stats()
+	require.EqualValues(t, 100, st.Sent)
+	require.EqualValues(t, 100, st.Received)
+	require.EqualValues(t, 49500, st.SentBytes)
+	require.Equal(t, ProxyStats{Stats: Stats{Sent: 100, SentBytes: 49500, Received: 100, ReceivedBytes: 49500},
+		Tunnels: 1, Opened: 1}, p.proxy.Stats())
+
+	require.NoError(t, c.Close())
+	require.ErrorIs(t, c.Close(), net.ErrClosed)
+	_, err := c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, net.ErrClosed)
+	_, err = c.Write([]byte("x"))
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, 5*time.Second, time.Millisecond)
+}
+
+// TestQUICThroughTunnel runs HTTP/3 over QUIC through the proxy.
+func TestQUICThroughTunnel(t *testing.T) {
+	for name, change := range map[string]func(*pair){
+		"datagrams": func(*pair) {},
+		"capsules":  noDatagrams,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, change)
+			getThrough(t, p.client.DialQUIC, newOrigin(t), 10)
+			st := p.proxy.Stats()
+			require.Greater(t, st.ReceivedBytes, uint64(1000))
+			require.Greater(t, st.SentBytes, uint64(5_500_000))
+			if name == "capsules" {
+				require.Equal(t, st.Received, st.CapsulesReceived)
+				require.Equal(t, st.Sent, st.CapsulesSent)
+			} else {
+				require.Less(t, st.CapsulesSent, st.Sent/10, "for the time before the path MTU is known")
+			}
+			require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, 5*time.Second, time.Millisecond,
+				"the tunnel ends with the connection")
+		})
+	}
+}
+
+// TestManyTunnels shares a connection to the proxy.
+func TestManyTunnels(t *testing.T) {
+	p := newPair(t)
+	target := newEcho(t)
+	var conns []*Conn
+	for range 20 {
+		conns = append(conns, p.dial(target))
+	}
+	for i, c := range conns {
+		exchange(t, c, fmt.Appendf(nil, "tunnel %d", i))
+	}
+	require.Equal(t, 20, p.proxy.Stats().Tunnels)
+}
+
+func TestPayloadSizes(t *testing.T) {
+	p := newPair(t, func(p *pair) { p.client.CapsuleLimit, p.proxy.CapsuleLimit = 1300, 1300 })
+	c := p.dial(newEcho(t))
+	exchange(t, c, nil)
+	exchange(t, c, make([]byte, 1300)) // perhaps in a capsule, before the path MTU is known
+	require.Eventually(t, func() bool { return c.MaxPayload() > 1350 }, 5*time.Second, time.Millisecond)
+	exchange(t, c, make([]byte, 1310))
+	for _, n := range []int{c.MaxPayload() + 1, 9000, maxPayload, maxPayload + 1, 1 << 20} {
+		_, err := c.Write(make([]byte, n))
+		var tooLarge *dgram.TooLargeError
+		require.ErrorAs(t, err, &tooLarge)
+		require.Equal(t, dgram.TooLargeError{Len: n, Max: c.MaxPayload()}, *tooLarge)
+		require.ErrorIs(t, err, conn.ErrTooLarge)
+		require.ErrorIs(t, err, syscall.EMSGSIZE)
+	}
+	require.EqualValues(t, 5, c.Stats().TooLarge)
+	exchange(t, c, []byte("still alive"))
+}
+
+// TestLongestPayload goes in capsules, as the proxy takes no datagrams.
+func TestLongestPayload(t *testing.T) {
+	p := newPair(t, noDatagrams)
+	c := p.dial(newEcho(t))
+	require.Zero(t, c.MaxPayload())
+	const most = 65507 // of UDP over IPv4
+	exchange(t, c, make([]byte, most))
+	_, err := c.Write(make([]byte, most+1)) // the proxy's socket refuses
+	require.NoError(t, err)
+	exchange(t, c, []byte("x"))
+	require.EqualValues(t, 1, p.proxy.Stats().Dropped)
+	_, err = c.Write(make([]byte, maxPayload+1))
+	require.ErrorIs(t, err, syscall.EMSGSIZE)
+}
+
+func TestDeadlines(t *testing.T) {
+	p := newPair(t)
+	c := p.dial(newEcho(t))
+	b := make([]byte, 100)
+	require.NoError(t, c.SetDeadline(time.Now().Add(10*time.Millisecond)))
+	_, err := c.Read(b)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	var timeout net.Error
+	require.ErrorAs(t, err, &timeout)
+	require.True(t, timeout.Timeout())
+	require.NoError(t, c.SetDeadline(time.Now().Add(time.Minute)))
+	exchange(t, c, []byte("again"))
+
+	read := make(chan error)
+	go func() {
+		_, err := c.Read(b)
+		read <- err
+	}()
+	require.NoError(t, c.SetReadDeadline(time.Unix(1, 0)), "a deadline moves for those who wait")
+	require.ErrorIs(t, <-read, os.ErrDeadlineExceeded)
+	_, _, err = c.ReadFrom(b)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.NoError(t, c.SetReadDeadline(time.Time{}))
+	exchange(t, c, []byte("and again"))
+
+	go func() {
+		_, err := c.Read(b)
+		read <- err
+	}()
+	c.Close()
+	require.ErrorIs(t, <-read, net.ErrClosed)
+}
+
+// TestWriteDeadline blocks in capsules that the peer does not read.
+func TestWriteDeadline(t *testing.T) {
+	blocked := make(chan struct{})
+	p := newPair(t, noDatagrams, func(p *pair) {
+		p.server.Handler = takeStream(func(s *h3http.Stream) { <-blocked })
+	})
+	defer close(blocked)
+	c := p.dial("127.0.0.1:9")
+	require.NoError(t, c.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
+	var err error
+	for err == nil {
+		_, err = c.Write(make([]byte, 10_000))
+	}
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+}
+
+func TestPacketConn(t *testing.T) {
+	p := newPair(t)
+	target := newEcho(t)
+	var c net.PacketConn = p.dial(target)
+	addr := net.UDPAddrFromAddrPort(mustParse(target))
+	n, err := c.WriteTo([]byte("hello"), addr)
+	require.NoError(t, err)
+	require.Equal(t, 5, n)
+	b := make([]byte, 3)
+	n, from, err := c.ReadFrom(b)
+	require.NoError(t, err)
+	require.Equal(t, "hel", string(b[:n]), "the rest is lost")
+	require.Equal(t, target, from.String())
+	addr.Port++
+	_, err = c.WriteTo([]byte("x"), addr)
+	require.Error(t, err)
+}
+
+func TestIdleTunnelEnds(t *testing.T) {
+	p := newPair(t, func(p *pair) { p.proxy.IdleTimeout = 50 * time.Millisecond })
+	c := p.dial(newEcho(t))
+	exchange(t, c, []byte("x"))
+	_, err := c.Read(make([]byte, 1))
+	require.Equal(t, io.EOF, err)
+	_, err = c.Write([]byte("x"))
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.EqualValues(t, 1, p.proxy.Stats().Idle)
+
+	p = newPair(t, func(p *pair) { p.proxy.IdleTimeout = -1 })
+	exchange(t, p.dial(newEcho(t)), []byte("x"))
+}
+
+// TestUnusableSocket: an ICMP message says that nobody listens.
+func TestUnusableSocket(t *testing.T) {
+	l, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	target := l.LocalAddr().String()
+	l.Close()
+	p := newPair(t)
+	c := p.dial(target)
+	_, err = c.Write([]byte("x"))
+	require.NoError(t, err)
+	_, err = c.Read(make([]byte, 1))
+	var reset *conn.StreamError
+	require.ErrorAs(t, err, &reset)
+	require.Equal(t, h3.ConnectError, h3.ErrorCode(reset.Code))
+	require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, 5*time.Second, time.Millisecond)
+}
+
+// TestProxyClose lets the server shut down.
+func TestProxyClose(t *testing.T) {
+	p := newPair(t)
+	c := p.dial(newEcho(t))
+	exchange(t, c, []byte("x"))
+	require.NoError(t, p.proxy.Close())
+	_, err := c.Read(make([]byte, 1))
+	require.Equal(t, io.EOF, err)
+	_, err = p.client.Dial(t.Context(), newEcho(t))
+	var refused *RefusedError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, 503, refused.StatusCode)
+	c.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	require.NoError(t, p.server.Shutdown(ctx))
+}
+
+// TestInboxDropsTheOldest floods a Conn that nobody reads.
+func TestInboxDropsTheOldest(t *testing.T) {
+	dropped := 0
+	q := newInbox(func() { dropped++ })
+	for i := range inboxPayloads + 10 {
+		q.push([]byte{byte(i)})
+	}
+	require.Equal(t, 10, dropped)
+	b := make([]byte, 1<<16)
+	n, err := q.read(b, newDeadline())
+	require.NoError(t, err)
+	require.Equal(t, []byte{10}, b[:n])
+	for range 10 {
+		q.push(make([]byte, 1<<16))
+	}
+	require.LessOrEqual(t, q.bytes, inboxBytes)
+	require.LessOrEqual(t, len(q.queue)+len(q.free), inboxPayloads)
+	q.fail(io.EOF)
+	for {
+		if n, err = q.read(b, newDeadline()); err != nil {
+			break
+		}
+		require.Equal(t, 1<<16, n)
+	}
+	require.Equal(t, io.EOF, err)
+	require.Zero(t, q.bytes)
+}

@@ -1,0 +1,209 @@
+package loop
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// Bounds of a SessionCache.
+const (
+	maxCachedServers = 256
+	maxCachedItems   = 4 // sessions, and tokens, of a server
+)
+
+// A SessionCache remembers servers for a client: TLS sessions, with the transport
+// parameters and the settings of HTTP/3 that early data (0-RTT) needs, and the tokens of
+// NEW_TOKEN frames, which spare the client a Retry. Set it as ClientSessionCache of
+// [conn.Config.TLS], or of an h3http.Transport's TLSClientConfig, and as
+// [conn.Config.Tokens]. With Save and Load it outlives the process.
+//
+// What it gives it forgets: to use a session or a token again would link connections to
+// each other, and early data may go once with a session (RFC 8446, Appendix C.4; RFC 9000,
+// Section 8.1.3). It holds at most 4 of each for a server, and 256 servers, of which those
+// that were used last stay.
+//
+// The zero SessionCache is empty and ready to use, by any number of goroutines.
+type SessionCache struct {
+	mu      sync.Mutex
+	content sessionCacheContent
+}
+
+// sessionCacheContent is what a file holds, as JSON.
+type sessionCacheContent struct {
+	Sessions shelf[cachedSession] `json:"sessions"`
+	Tokens   shelf[[]byte]        `json:"tokens"`
+}
+
+// A cachedSession is the parts of a tls.ClientSessionState, encoded: a connection may change
+// its own while it lasts.
+type cachedSession struct {
+	Ticket []byte `json:"ticket"`
+	State  []byte `json:"state"`
+}
+
+var (
+	_ tls.ClientSessionCache = (*SessionCache)(nil)
+	_ conn.TokenCache        = (*SessionCache)(nil)
+)
+
+// Get is part of [tls.ClientSessionCache]. The newest session comes first.
+func (c *SessionCache) Get(key string) (*tls.ClientSessionState, bool) {
+	c.mu.Lock()
+	s, ok := c.content.Sessions.take(key)
+	c.mu.Unlock()
+	if !ok {
+		return nil, false
+	}
+	state, err := tls.ParseSessionState(s.State)
+	if err != nil {
+		return nil, false
+	}
+	cs, err := tls.NewResumptionState(s.Ticket, state)
+	return cs, err == nil
+}
+
+// Put is part of [tls.ClientSessionCache].
+func (c *SessionCache) Put(key string, cs *tls.ClientSessionState) {
+	if cs == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.content.Sessions.remove(key)
+		return
+	}
+	ticket, state, err := cs.ResumptionState()
+	if err != nil || state == nil {
+		return
+	}
+	b, err := state.Bytes()
+	if err != nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	same := func(s cachedSession) bool { return bytes.Equal(s.Ticket, ticket) }
+	c.content.Sessions.put(key, cachedSession{ticket, b}, same)
+}
+
+// TakeToken is part of [conn.TokenCache]. The newest token comes first.
+func (c *SessionCache) TakeToken(server string) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	token, _ := c.content.Tokens.take(server)
+	return token
+}
+
+// PutToken is part of [conn.TokenCache].
+func (c *SessionCache) PutToken(server string, token []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.content.Tokens.put(server, token, func(t []byte) bool { return bytes.Equal(t, token) })
+}
+
+// Save writes the cache to a file, in place of what was there. The file holds secrets
+// of TLS sessions: only the user may read it.
+func (c *SessionCache) Save(name string) error {
+	c.mu.Lock()
+	b, err := json.Marshal(&c.content)
+	c.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("loop: session cache: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), ".sessions-*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// Load adds what Save wrote to a file. The error matches [os.ErrNotExist] if there is none.
+func (c *SessionCache) Load(name string) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var content sessionCacheContent
+	if err := json.Unmarshal(b, &content); err != nil {
+		return fmt.Errorf("loop: session cache in %s: %w", name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.content.Sessions.add(content.Sessions)
+	c.content.Tokens.add(content.Tokens)
+	return nil
+}
+
+// A shelf holds a few items for each of some servers; both are in the order in which they
+// were used last. There are too few for anything but a search from end to end.
+type shelf[T any] []shelfOf[T]
+
+// A shelfOf is what is kept for one server.
+type shelfOf[T any] struct {
+	Server string `json:"server"`
+	Items  []T    `json:"items"`
+}
+
+func (s shelf[T]) find(server string) int {
+	return slices.IndexFunc(s, func(o shelfOf[T]) bool { return o.Server == server })
+}
+
+// take removes the newest item of a server.
+func (s *shelf[T]) take(server string) (item T, ok bool) {
+	i := s.find(server)
+	if i < 0 {
+		return item, false
+	}
+	o := &(*s)[i]
+	last := len(o.Items) - 1
+	if last >= 0 {
+		item, ok = o.Items[last], true
+		o.Items = slices.Delete(o.Items, last, last+1)
+	}
+	if last <= 0 {
+		s.remove(server)
+	}
+	return item, ok
+}
+
+// put adds an item, in place of the one that same reports, if any.
+func (s *shelf[T]) put(server string, item T, same func(T) bool) {
+	o := shelfOf[T]{Server: server}
+	if i := s.find(server); i >= 0 {
+		o = (*s)[i]
+		*s = slices.Delete(*s, i, i+1)
+	}
+	o.Items = append(slices.DeleteFunc(o.Items, same), item)
+	o.Items = slices.Delete(o.Items, 0, max(0, len(o.Items)-maxCachedItems))
+	*s = append(*s, o)
+	*s = slices.Delete(*s, 0, max(0, len(*s)-maxCachedServers))
+}
+
+func (s *shelf[T]) remove(server string) {
+	if i := s.find(server); i >= 0 {
+		*s = slices.Delete(*s, i, i+1)
+	}
+}
+
+// add puts everything of another shelf on this one.
+func (s *shelf[T]) add(other shelf[T]) {
+	for _, o := range other {
+		for _, item := range o.Items {
+			s.put(o.Server, item, func(T) bool { return false })
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package loop_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// TestSessionCache saves what one client learned, as its process ends, and has another one use it.
+func TestSessionCache(t *testing.T) {
+	link := conntest.Link{Delay: 50 * time.Millisecond}
+	cfg := serverConfig(func(c *conn.Config) { c.Enable0RTT = true })
+	var tokens []conn.TokenKind
+	cfg.Endpoint.Admit = func(in conn.Initial) conn.Admission {
+		tokens = append(tokens, in.Token)
+		return conn.Accept
+	}
+	name := filepath.Join(t.TempDir(), "sessions")
+	run(t, setup{link: link, server: cfg}, func(t *testing.T, w *world) {
+		for i, want := range []time.Duration{100 * time.Millisecond, 0, 0} {
+			cache := new(loop.SessionCache)
+			if err := cache.Load(name); (i == 0) != errors.Is(err, fs.ErrNotExist) || i > 0 && err != nil {
+				t.Fatal(err)
+			}
+			cfg := conntest.ClientConfig()
+			cfg.Enable0RTT, cfg.Tokens = true, cache
+			cfg.TLS.ClientSessionCache, cfg.TLS.ServerName = cache, "lazo.test"
+			tokens = nil
+			start := time.Now()
+			c, err := w.client.Dial(w.ctx(), serverAddr, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took != want {
+				t.Errorf("dial %d took %v, want %v", i, took, want)
+			}
+			fmt.Fprint(w.open(c, conn.Bidi), "hello")
+			server, err := w.server.Accept(w.ctx())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if early := w.accept(server).Early(); early != (i > 0) {
+				t.Errorf("dial %d: early data: %t", i, early)
+			}
+			if (len(tokens) > 0 && tokens[0] == conn.TokenNewToken) != (i > 0) {
+				t.Errorf("dial %d: tokens %v", i, tokens)
+			}
+			time.Sleep(time.Second)
+			c.Close(0, "")
+			if err := cache.Save(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	info, err := os.Stat(name)
+	if err != nil || info.Mode().Perm()&0o077 != 0 {
+		t.Errorf("%v: others may read %v", err, info.Mode())
+	}
+}
+
+// TestSessionCacheBounds: it gives what came last, once.
+func TestSessionCacheBounds(t *testing.T) {
+	var c loop.SessionCache
+	for i := range 10 {
+		c.PutToken("a", fmt.Append(nil, "token ", i))
+	}
+	c.PutToken("a", []byte("token 8")) // again
+	for _, want := range []string{"token 8", "token 9", "token 7", "token 6", ""} {
+		if got := c.TakeToken("a"); string(got) != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for i := range 1000 {
+		c.PutToken(fmt.Sprint(i), []byte("x"))
+		c.PutToken("often", []byte("x"))
+	}
+	n := 0
+	for i := range 1000 {
+		if c.TakeToken(fmt.Sprint(i)) != nil {
+			n++
+		}
+	}
+	if n != 255 || c.TakeToken("often") == nil {
+		t.Errorf("%d servers, want 255 and one", n)
+	}
+	if _, ok := c.Get("unknown"); ok {
+		t.Error("a session out of nothing")
+	}
+	c.Put("unknown", nil)
+}
+
+func TestSessionCacheFiles(t *testing.T) {
+	var c loop.SessionCache
+	dir := t.TempDir()
+	name := filepath.Join(dir, "sessions")
+	c.PutToken("a", []byte("x"))
+	for range 2 {
+		if err := c.Save(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 1 {
+		t.Errorf("files %v", files)
+	}
+	if err := c.Save(filepath.Join(dir, "no", "such", "directory")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if err := c.Load(name); err != nil { // in addition
+		t.Error(err)
+	}
+	for content, ok := range map[string]bool{
+		"":   false,
+		"x":  false,
+		"{}": true,
+		`{"sessions":[{"server":"a","items":[{"ticket":"AAAA","state":"AAAA"}]}]}`: true, // which Get does not give
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Load(name); (err == nil) != ok || err != nil && !strings.Contains(err.Error(), name) {
+			t.Errorf("%q: %v", content, err)
+		}
+	}
+	if _, ok := c.Get("a"); ok {
+		t.Error("a session that is none")
+	}
+	if c.TakeToken("a") == nil {
+		t.Error("the token is lost")
+	}
+}
