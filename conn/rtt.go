@@ -37,6 +37,14 @@ func (r *rttState) update(sample, ackDelay time.Duration) {
 	r.smoothed += (sample - r.smoothed) / 8
 }
 
+// shortest returns the shortest round trip, or a guess if there was none.
+func (r *rttState) shortest() time.Duration {
+	if !r.sampled {
+		return r.smoothed
+	}
+	return r.min
+}
+
 func abs(d time.Duration) time.Duration { return max(d, -d) }
 
 // pto is the probe timeout without the peer's max_ack_delay and without backoff (RFC 9002, Section 6.2.1).

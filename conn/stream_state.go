@@ -126,7 +126,7 @@ func (s *Stream) consumed(n int) {
 		return
 	}
 	e := s.c.e
-	w.grow(e.now, s.c.path.rtt.smoothed, max(s.c.flow.size, w.size)) // the window of the connection bounds the memory
+	w.grow(e.now, s.c.path.rtt.shortest(), max(s.c.flow.size, w.size)) // the window of the connection bounds the memory
 	s.controlDue(dueMaxData)
 }
 
