@@ -27,6 +27,7 @@ type exchange struct {
 	id     conn.StreamID // set with stream
 	gone   bool          // the loop's: the peer has all that was sent, or wants no more of it
 	queued bool          // guarded by c.mu: in c.dirty
+	stall  stall         // of a Server
 
 	mu   sync.Mutex
 	in   inbound
