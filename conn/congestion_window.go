@@ -35,9 +35,6 @@ func newLossWindow(mtu int) lossWindow {
 	return lossWindow{mtu: m, cwnd: initialWindow(m), ssthresh: noThreshold}
 }
 
-// Window returns how many bytes may be in flight.
-func (w *lossWindow) Window() uint64 { return w.cwnd }
-
 // PacingRate returns 0: the rate follows from the window.
 func (w *lossWindow) PacingRate() uint64 { return 0 }
 
