@@ -21,7 +21,7 @@ import (
 // are too many.
 func TestEarlyStreams(t *testing.T) {
 	few := func(w *world) { w.up.MaxEarlyStreams = 5 }
-	run(t, few, func(w *world) {
+	run(t, few, func(t *testing.T, w *world) {
 		r := w.raw(nil)
 		const session = 0
 		var streams []*loop.Stream
@@ -57,7 +57,7 @@ func TestEarlyStreams(t *testing.T) {
 // TestEarlyBidi is rejected in both directions.
 func TestEarlyBidi(t *testing.T) {
 	few := func(w *world) { w.up.MaxEarlyStreams = 1 }
-	run(t, few, func(w *world) {
+	run(t, few, func(t *testing.T, w *world) {
 		r := w.raw(nil)
 		first := r.open(conn.Bidi, header(typeBidi, 400)...)
 		second := r.open(conn.Bidi, header(typeBidi, 400)...)
@@ -73,7 +73,7 @@ func TestEarlyBidi(t *testing.T) {
 
 // TestEarlyDatagrams are kept, some of them.
 func TestEarlyDatagrams(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		r := w.raw(nil)
 		err := r.c.Do(w.ctx(), func(_ time.Time, q *conn.Conn) {
 			for i := range 100 {
@@ -100,7 +100,7 @@ func TestEarlyDatagrams(t *testing.T) {
 
 // TestRejectedSession lets go of the streams that waited for it.
 func TestRejectedSession(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		w.handler = func(rw http.ResponseWriter, r *http.Request) { http.NotFound(rw, r) }
 		r := w.raw(nil)
 		st := r.open(conn.Uni, header(typeUni, 0)...)
@@ -118,14 +118,14 @@ func TestRejectedSession(t *testing.T) {
 func TestStreamsOfNoSession(t *testing.T) {
 	for _, id := range []conn.StreamID{1, 2, 3, 1<<62 - 1} {
 		for typ, dir := range map[uint64]conn.Dir{typeUni: conn.Uni, typeBidi: conn.Bidi} {
-			run(t, nil, func(w *world) {
+			run(t, nil, func(t *testing.T, w *world) {
 				r := w.raw(nil)
 				r.open(dir, header(typ, id)...)
 				r.wantClosed(h3.IDError)
 			})
 		}
 	}
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		r, s := w.rawSession()
 		w.handler = func(rw http.ResponseWriter, r *http.Request) {}
 		resp, err := (&http.Client{Transport: r.tr}).Get(w.url)
@@ -154,7 +154,7 @@ func TestStreamsOfNoSession(t *testing.T) {
 // TestBrokenHeaders of streams cost the stream, and nobody waits for them.
 func TestBrokenHeaders(t *testing.T) {
 	few := func(w *world) { w.up.MaxEarlyStreams = 1 }
-	run(t, few, func(w *world) {
+	run(t, few, func(t *testing.T, w *world) {
 		r, s := w.rawSession()
 		st := r.open(conn.Uni, header(typeUni, 1<<20)[:4]...) // half of a session ID
 		require.NoError(t, st.CloseWrite())
@@ -185,7 +185,7 @@ func TestBrokenHeaders(t *testing.T) {
 
 // TestDatagramsForDeadSession are dropped.
 func TestDatagramsForDeadSession(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		r, s := w.rawSession()
 		require.NoError(t, s.Close())
 		time.Sleep(2 * lingerTime)
@@ -233,7 +233,7 @@ func TestCapsules(t *testing.T) {
 		{"streams blocked", dgram.AppendCapsule(nil, capsuleStreamDataBlocked, []byte{0, 1}), false, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			run(t, nil, func(w *world) {
+			run(t, nil, func(t *testing.T, w *world) {
 				r, s := w.rawSession()
 				r.stream.Write(c.bytes)
 				if c.fin {
@@ -258,7 +258,7 @@ func TestCapsules(t *testing.T) {
 
 // TestDataAfterClose makes the CONNECT stream malformed.
 func TestDataAfterClose(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		r, s := w.rawSession()
 		r.stream.Write(append(appendClose(nil, 7, ""), 1))
 		<-s.Context().Done()
@@ -271,7 +271,7 @@ func TestDataAfterClose(t *testing.T) {
 
 // TestResetOfConnect ends the session.
 func TestResetOfConnect(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		r, s := w.rawSession()
 		r.stream.Cancel(h3.RequestCancelled)
 		<-s.Context().Done()
@@ -284,7 +284,7 @@ func TestResetOfConnect(t *testing.T) {
 
 // TestSilentPeer holds nothing of a session that was closed here for long.
 func TestSilentPeer(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		_, s := w.rawSession()
 		require.NoError(t, s.Close())
 		count := func() (n int) {

@@ -21,7 +21,7 @@ import (
 
 // TestEcho exchanges streams of both directions and datagrams, many at once.
 func TestEcho(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		c, s := w.dial()
 		go echo(s)
 		done := make(chan error)
@@ -85,7 +85,7 @@ func TestEcho(t *testing.T) {
 // TestServerStreams has the server open streams, at once, before the client knows that
 // there is a session.
 func TestServerStreams(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		w.handler = func(rw http.ResponseWriter, r *http.Request) {
 			s, err := w.up.Upgrade(rw, r)
 			if err != nil {
@@ -120,7 +120,7 @@ func TestServerStreams(t *testing.T) {
 // TestStreamCodes carries error codes of the application both ways.
 func TestStreamCodes(t *testing.T) {
 	for _, code := range []uint32{0, 1, 29, 30, 31, 1 << 31, 1<<32 - 1} {
-		run(t, nil, func(w *world) {
+		run(t, nil, func(t *testing.T, w *world) {
 			c, s := w.dial()
 			st, err := c.OpenStream(w.ctx(), conn.Bidi)
 			require.NoError(t, err)
@@ -142,7 +142,7 @@ func TestStreamCodes(t *testing.T) {
 }
 
 func TestDeadlines(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		c, _ := w.dial()
 		st, err := c.OpenStream(w.ctx(), conn.Bidi)
 		require.NoError(t, err)
@@ -167,7 +167,7 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 // TestOpenStreamWaits for the limit of the peer, and gives up with its context.
 func TestOpenStreamWaits(t *testing.T) {
 	limit := func(w *world) { w.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: 3} }
-	run(t, limit, func(w *world) {
+	run(t, limit, func(t *testing.T, w *world) {
 		c, s := w.dial() // takes one
 		var streams []*Stream
 		for range 2 {
@@ -220,7 +220,7 @@ func TestOpenStreamWaits(t *testing.T) {
 func TestClose(t *testing.T) {
 	for _, side := range []string{"client", "server"} {
 		t.Run(side, func(t *testing.T) {
-			run(t, nil, func(w *world) {
+			run(t, nil, func(t *testing.T, w *world) {
 				closer, other := w.dial()
 				if side == "server" {
 					closer, other = other, closer
@@ -286,7 +286,7 @@ func TestCloseReason(t *testing.T) {
 		{strings.Repeat("x", 1021) + "🙂", strings.Repeat("x", 1021)},
 		{"\xffend", "\uFFFDend"},
 	} {
-		run(t, nil, func(w *world) {
+		run(t, nil, func(t *testing.T, w *world) {
 			c1, s := w.dial()
 			require.NoError(t, s.CloseWithError(1, c.reason))
 			<-c1.Context().Done()
@@ -297,7 +297,7 @@ func TestCloseReason(t *testing.T) {
 
 // TestDrain tells the peer to finish, by capsule and by GOAWAY.
 func TestDrain(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		c, s := w.dial()
 		require.NoError(t, c.Drain())
 		<-s.Draining()
@@ -319,7 +319,7 @@ func TestDrain(t *testing.T) {
 
 // TestConnectionLost ends sessions with the connection.
 func TestConnectionLost(t *testing.T) {
-	run(t, nil, func(w *world) {
+	run(t, nil, func(t *testing.T, w *world) {
 		c, s := w.dial()
 		st, err := c.OpenStream(w.ctx(), conn.Bidi)
 		require.NoError(t, err)

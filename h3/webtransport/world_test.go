@@ -71,7 +71,7 @@ type world struct {
 
 // run runs f in a new world, which change may change before. Whatever goroutine is left
 // in the end fails the test.
-func run(t *testing.T, change func(w *world), f func(w *world)) {
+func run(t *testing.T, change func(w *world), f func(t *testing.T, w *world)) {
 	t.Helper()
 	cert, pool := testCert() // outside of the bubble
 	synctest.Test(t, func(t *testing.T) {
@@ -104,7 +104,7 @@ func run(t *testing.T, change func(w *world), f func(w *world)) {
 			<-served
 			require.NoError(t, w.group.Close())
 		}()
-		f(w)
+		f(t, w)
 	})
 }
 
