@@ -51,6 +51,7 @@ func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*s
 		c.local = l.Group().LocalAddr()
 	}
 	c.init(c, l, q, &s.chunks)
+	c.missed = &s.missed
 	if s.QUICConfig != nil {
 		c.datagramPolicy = s.QUICConfig.DatagramPolicy
 	}

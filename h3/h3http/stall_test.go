@@ -150,3 +150,57 @@ func TestServerStats(t *testing.T) {
 		require.Equal(t, Stats{Stats: h3.Stats{Requests: 4}, Conns: 1}, p.srv.Stats())
 	})
 }
+
+// TestMissedDeadlines counts them, on both ways.
+func TestMissedDeadlines(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		results := make(chan error, 2)
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, err := io.ReadAll(r.Body)
+			results <- err
+			for err = nil; err == nil; {
+				_, err = w.Write(make([]byte, 8<<10))
+			}
+			results <- err
+		})
+		p := newSimPair(t, n, h, stallingClient, func(p *pair) {
+			p.srv.ReadTimeout, p.srv.WriteTimeout = 2*time.Second, 5*time.Second
+		})
+		pr, pw := io.Pipe()
+		defer pw.Close()
+		resp, err := p.c.Post(p.url, "", pr)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.ErrorIs(t, <-results, os.ErrDeadlineExceeded)
+		require.ErrorIs(t, <-results, os.ErrDeadlineExceeded)
+		st := p.srv.Stats()
+		require.EqualValues(t, 1, st.ReadTimeouts)
+		require.EqualValues(t, 1, st.WriteTimeouts)
+		require.Zero(t, st.Stalled)
+	})
+}
+
+// TestDroppedDatagrams counts those that a handler does not read.
+func TestDroppedDatagrams(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		done := make(chan struct{})
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s, err := TakeStream(w)
+			if err != nil {
+				panic(err)
+			}
+			defer s.Close()
+			<-done
+		}))
+		s, _, err := p.tr.Connect(p.connectRequest("/", "sink"))
+		require.NoError(t, err)
+		for range 100 {
+			require.NoError(t, s.SendDatagram(t.Context(), []byte("x"), 0))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		require.EqualValues(t, 100-datagramQueue, p.srv.Stats().Dropped)
+		close(done)
+		s.Close()
+	})
+}

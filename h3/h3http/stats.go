@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/lazoquic/lazo/h3"
 )
@@ -11,6 +12,31 @@ type Stats struct {
 	h3.Stats        // of all connections, ended ones included
 	Conns    int    // now
 	Stalled  uint64 // responses that StallTimeout or DeliveryTimeout ended
+
+	// Deadlines that passed: of ReadTimeout, WriteTimeout, [http.ResponseController] and
+	// Streams.
+	ReadTimeouts, WriteTimeouts uint64
+}
+
+// missed counts for Stats what is not the loop's to see. It does nothing if it is nil.
+type missed struct{ reads, writes, datagrams atomic.Uint64 }
+
+func (m *missed) read() {
+	if m != nil {
+		m.reads.Add(1)
+	}
+}
+
+func (m *missed) write() {
+	if m != nil {
+		m.writes.Add(1)
+	}
+}
+
+func (m *missed) datagram() {
+	if m != nil {
+		m.datagrams.Add(1)
+	}
 }
 
 // A tally sums up counters of connections.
@@ -23,7 +49,10 @@ type tally struct {
 func (s *Server) Stats() Stats {
 	s.tally.mu.Lock()
 	defer s.tally.mu.Unlock()
-	return s.tally.sum
+	st := s.tally.sum
+	st.ReadTimeouts, st.WriteTimeouts = s.missed.reads.Load(), s.missed.writes.Load()
+	st.Dropped += s.missed.datagrams.Load()
+	return st
 }
 
 // count adds what has happened on c since it was called last. Nothing is open any more once
@@ -48,6 +77,7 @@ func (c *serverConn) count(ended bool) {
 	sum.TooLarge += st.TooLarge - was.TooLarge
 	sum.Canceled += st.Canceled - was.Canceled
 	sum.Floods += st.Floods - was.Floods
+	sum.Dropped += st.Dropped - was.Dropped
 	sum.HeaderTimeouts += st.HeaderTimeouts - was.HeaderTimeouts
 	sum.Open += st.Open - was.Open
 	sum.FieldBytes += st.FieldBytes - was.FieldBytes
