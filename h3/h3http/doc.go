@@ -27,5 +27,7 @@
 // application and 64 KiB on their way out, for each stream, next to the windows of
 // [conn.Config]; streams, and with them running handlers, by
 // [conn.Config.InitialMaxStreamsBidi], because a stream counts until its handler has
-// returned, whatever its client did to it.
+// returned, whatever its client did to it. Time is bounded by ReadHeaderTimeout,
+// StallTimeout, DeliveryTimeout and IdleTimeout. [Server.Stats] counts what ran into
+// limits, and docs/limits.md lists them all.
 package h3http
