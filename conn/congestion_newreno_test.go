@@ -293,8 +293,11 @@ func TestSpurious(t *testing.T) {
 			l := s.lose(s.sent(), simMTU)
 			reduced = s.Window()
 			s.pass(time.Millisecond)
-			s.lose(s.sent(), simMTU) // a second event makes the first final
+			other := s.lose(s.sent(), simMTU) // a second event makes the first final
+			twice := s.Window()
 			s.OnSpurious(l)
+			wantWindow(t, s, twice)
+			s.OnSpurious(other)
 			wantWindow(t, s, reduced)
 		})
 	}

@@ -111,7 +111,7 @@ func (r *recoveryPeriod) lost(l *Loss) {
 // spurious takes back what the period declared lost, and reports whether that was
 // all of it, so that the reduction must be undone. The period is over then.
 func (r *recoveryPeriod) spurious(l *Loss) bool {
-	if r.missing == 0 {
+	if r.missing == 0 || l.Now.Before(r.start) {
 		return false
 	}
 	r.missing -= min(r.missing, l.Bytes)
