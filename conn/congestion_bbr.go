@@ -14,7 +14,7 @@ const (
 	bbrPacingMargin      = 1
 	bbrMinPipePackets    = 4
 	bbrFullBWCount       = 3 // rounds
-	bbrFullLossCount     = 6 // runs of loss detection in a round
+	bbrFullLossCount     = 6 // rows of lost packets in a round
 	bbrDrainRounds       = 3
 	bbrExtraAckedRounds  = 10
 	bbrMinRTTWindow      = 10 * time.Second

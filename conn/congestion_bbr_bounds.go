@@ -20,7 +20,7 @@ type bbrBounds struct {
 	lossRoundDelivered uint64
 	lossRoundStart     bool
 	lossInRound        bool
-	lossRuns           int // runs of loss detection in this round
+	lossRanges         int // rows of lost packets in this round
 
 	lost       uint64 // bytes, in total; marks included
 	marked     uint64 // bytes of those that were marked, not lost
@@ -53,7 +53,7 @@ func (b *bbr) OnLoss(l *Loss) {
 	if l.Largest == nil {
 		return
 	}
-	b.noteLoss(l.Now, l.Largest, l.Bytes)
+	b.noteLoss(l.Now, l.Largest, l.Bytes, l.Ranges)
 	b.recovery.lost(l)
 	b.checkInflight(l.Largest)
 	if l.Persistent { // RFC 9002, Section 7.6.2
@@ -65,13 +65,14 @@ func (b *bbr) OnLoss(l *Loss) {
 func (b *bbr) onMarks(a *Ack) {
 	bytes := min(a.CE, maxWindow/b.mtu) * b.mtu
 	b.marked += bytes
-	b.noteLoss(a.Now, a.Largest, bytes)
+	b.noteLoss(a.Now, a.Largest, bytes, 1)
 	b.recovery.final = true
 	b.checkInflight(a.Largest)
 }
 
-// noteLoss counts bytes that were lost, p the last of them.
-func (b *bbr) noteLoss(now time.Time, p *Sent, bytes uint64) {
+// noteLoss counts bytes that were lost in so many rows of packets, p the last of
+// them.
+func (b *bbr) noteLoss(now time.Time, p *Sent, bytes uint64, ranges int) {
 	b.lost += min(bytes, maxWindow)
 	if !b.recovery.covers(p) {
 		b.saveCwnd()
@@ -83,7 +84,7 @@ func (b *bbr) noteLoss(now time.Time, p *Sent, bytes uint64) {
 		b.lossRoundDelivered = b.delivered
 	}
 	b.lossInRound = true
-	b.lossRuns++
+	b.lossRanges += min(ranges, bbrFullLossCount)
 }
 
 // checkInflight lowers the long-term bound if p, sent while probing, shows that
@@ -173,13 +174,13 @@ func (b *bbr) advanceLatest(s *bbrSample) {
 		b.bwLatest = s.latestBW
 		b.inflightLatest = s.latestInflight
 		b.lossInRound = false
-		b.lossRuns = 0
+		b.lossRanges = 0
 	}
 }
 
 func (b *bbr) resetCongestionSignals() {
 	b.lossInRound = false
-	b.lossRuns = 0
+	b.lossRanges = 0
 	b.bwLatest = 0
 	b.inflightLatest = 0
 }

@@ -40,7 +40,7 @@ func (b *bbr) checkStartupDone(s *bbrSample) {
 		return
 	}
 	// Section 5.3.1.3: a whole round of recovery that lost too much.
-	if b.lossRoundStart && b.lossInRound && b.lossRuns >= bbrFullLossCount && b.tooHigh(s) && !b.fullBWReached {
+	if b.lossRoundStart && b.lossInRound && b.lossRanges >= bbrFullLossCount && b.tooHigh(s) && !b.fullBWReached {
 		b.undo.state, b.undo.left = bbrStartup, true
 		b.fullBWNow = true
 		b.fullBWReached = true

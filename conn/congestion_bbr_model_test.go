@@ -254,7 +254,7 @@ func TestBBRLatest(t *testing.T) {
 	s := &Sent{Now: simTime(0)}
 	b.OnSent(s)
 	b.onMarks(&Ack{Now: simTime(1), CE: 3, Largest: &Sent{Now: simTime(-1)}})
-	b.noteLoss(simTime(1), s, 500)
+	b.noteLoss(simTime(1), s, 500, 1)
 	if got, dropped := b.lostSince(s), b.droppedSince(s); got != 3*simMTU+500 || dropped != 500 {
 		t.Errorf("lost %d, dropped %d", got, dropped)
 	}
@@ -308,14 +308,14 @@ func TestBBRLossWithoutProbe(t *testing.T) {
 // 5.3.1.3).
 func TestBBRStartupLoss(t *testing.T) {
 	for _, tc := range []struct {
-		runs int
-		lost uint64
-		want bbrState
+		ranges int
+		lost   uint64
+		want   bbrState
 	}{{6, 20_000, bbrDrain}, {5, 20_000, bbrStartup}, {6, 2_000, bbrStartup}} {
 		b := newTestBBR(bbrStartup)
 		b.fullBWReached = false
 		b.inflightLatest = 120_000
-		b.lossRoundStart, b.lossInRound, b.lossRuns = true, true, tc.runs
+		b.lossRoundStart, b.lossInRound, b.lossRanges = true, true, tc.ranges
 		b.checkStartupDone(&bbrSample{txInFlight: 100_000, lost: tc.lost})
 		if b.state != tc.want {
 			t.Errorf("%+v: state %d", tc, b.state)

@@ -17,6 +17,7 @@ type cubic struct {
 	cubicState
 	hystart  hystart
 	recovery recoveryPeriod
+	prr      prr
 	prior    cubicState // before the last reduction
 	last     time.Time  // up to when the epoch's time was counted
 }
@@ -39,13 +40,19 @@ type cubicState struct {
 
 // NewCubic returns the controller of RFC 9438, whose window grows by a cubic
 // function of the time since the last congestion event. Its slow start is
-// HyStart++ (RFC 9406).
+// HyStart++ (RFC 9406), and Proportional Rate Reduction leads to the reduced window
+// (RFC 9937).
 func NewCubic(p ControllerParams) Controller {
 	return &cubic{cubicState: cubicState{lossWindow: newLossWindow(p.MTU)}}
 }
 
-// OnSent notes when the sender was idle, which does not count for the curve.
+// Window returns how many bytes may be in flight.
+func (c *cubic) Window() uint64 { return c.prr.limit(c.cwnd, c.minimum()) }
+
+// OnSent notes when the sender was idle, which does not count for the curve, and
+// counts what is sent while the window shrinks.
 func (c *cubic) OnSent(s *Sent) {
+	c.prr.onSent(s.Bytes)
 	if s.InFlight <= s.Bytes {
 		c.last = s.Now
 	}
@@ -55,7 +62,7 @@ func (c *cubic) OnSent(s *Sent) {
 func (c *cubic) OnAck(a *Ack) {
 	if a.CE > 0 { // RFC 9002, Section B.7
 		if !c.recovery.covers(a.Largest) {
-			c.reduce(a.Now)
+			c.reduce(a.Now, a.InFlight, a.InFlight)
 		}
 		c.recovery.final = true
 	}
@@ -63,8 +70,10 @@ func (c *cubic) OnAck(a *Ack) {
 	c.last = a.Now
 	used := c.used(a)
 	if c.recovery.covers(a.Largest) {
+		c.prr.onAck(a, c.cwnd, c.mtu)
 		return
 	}
+	c.prr.end()
 	if c.slowStart() {
 		c.growBeforeThreshold(a, used)
 	} else if used {
@@ -134,11 +143,14 @@ func (c *cubic) curve(t float64) float64 {
 
 // OnLoss reduces the window once a round trip.
 func (c *cubic) OnLoss(l *Loss) {
-	if !c.recovery.covers(l.Largest) {
-		c.reduce(l.Now)
+	if c.recovery.covers(l.Largest) {
+		c.prr.onLoss(l.Bytes)
+	} else {
+		c.reduce(l.Now, l.InFlight+l.Bytes, l.InFlight)
 	}
 	c.recovery.lost(l)
 	if l.Persistent { // RFC 9002, Section 7.6.2; RFC 9438, Section 4.8
+		c.prr.end()
 		c.set(c.minimum())
 		c.fraction = 0
 		c.wMax = 0
@@ -146,10 +158,12 @@ func (c *cubic) OnLoss(l *Loss) {
 	}
 }
 
-// reduce begins a recovery period (RFC 9438, Sections 4.6 and 4.7).
-func (c *cubic) reduce(now time.Time) {
+// reduce begins a recovery period (RFC 9438, Sections 4.6 and 4.7), with so much of
+// the flight left.
+func (c *cubic) reduce(now time.Time, flight, inFlight uint64) {
 	c.prior = c.cubicState
 	c.recovery.begin(now)
+	c.prr.begin(now, flight, inFlight, c.mtu)
 	cwnd := float64(c.cwnd)
 	c.cwndPrior = cwnd
 	if cwnd < c.wMax { // RFC 9438, Section 4.7: fast convergence
@@ -169,6 +183,7 @@ func (c *cubic) OnSpurious(l *Loss) {
 	if !c.recovery.spurious(l) {
 		return
 	}
+	c.prr.end()
 	cwnd, mtu := c.cwnd, c.mtu
 	c.cubicState = c.prior
 	if c.mtu != mtu { // it changed since

@@ -208,15 +208,15 @@ func TestCubicLink(t *testing.T) {
 		link.ce = tc.ce
 		s := newSimulation(link, 1)
 		f := s.add(0, NewCubic)
-		last, at := f.c.Window(), time.Duration(-time.Hour)
+		last, at := target(f.c), time.Duration(-time.Hour)
 		f.afterReceived = func(f *simFlow, a *Ack) {
-			if w := f.c.Window(); w < last {
+			if w := target(f.c); w < last {
 				if s.now-at < f.minRTT {
 					t.Errorf("%v: window reduced at %v and %v", tc, at, s.now)
 				}
 				at = s.now
 			}
-			last = f.c.Window()
+			last = target(f.c)
 		}
 		s.run(2 * time.Second)
 		if g := s.measure(8 * time.Second)[0]; g < tc.want {

@@ -7,27 +7,37 @@ type newReno struct {
 	lossWindow
 	acked    uint64 // bytes acknowledged towards the next increase in congestion avoidance
 	recovery recoveryPeriod
+	prr      prr
 	prior    lossWindow // before the last reduction
 }
 
 // NewReno returns the controller of RFC 9002, Section 7: slow start, congestion
-// avoidance by one packet a round trip, and half the window at congestion.
+// avoidance by one packet a round trip, and half the window at congestion, to which
+// Proportional Rate Reduction leads (RFC 9937).
 func NewReno(p ControllerParams) Controller {
 	return &newReno{lossWindow: newLossWindow(p.MTU)}
 }
 
-// OnSent does nothing.
-func (r *newReno) OnSent(*Sent) {}
+// Window returns how many bytes may be in flight.
+func (r *newReno) Window() uint64 { return r.prr.limit(r.cwnd, r.minimum()) }
+
+// OnSent counts what is sent while the window shrinks.
+func (r *newReno) OnSent(s *Sent) { r.prr.onSent(s.Bytes) }
 
 // OnAck grows the window (RFC 9002, Section B.5).
 func (r *newReno) OnAck(a *Ack) {
 	if a.CE > 0 { // RFC 9002, Section B.7
 		if !r.recovery.covers(a.Largest) {
-			r.reduce(a.Now)
+			r.reduce(a.Now, a.InFlight, a.InFlight)
 		}
 		r.recovery.final = true
 	}
-	if r.recovery.covers(a.Largest) || !r.used(a) {
+	if r.recovery.covers(a.Largest) {
+		r.prr.onAck(a, r.cwnd, r.mtu)
+		return
+	}
+	r.prr.end()
+	if !r.used(a) {
 		return
 	}
 	if r.slowStart() {
@@ -43,20 +53,25 @@ func (r *newReno) OnAck(a *Ack) {
 
 // OnLoss halves the window once a round trip (RFC 9002, Section B.8).
 func (r *newReno) OnLoss(l *Loss) {
-	if !r.recovery.covers(l.Largest) {
-		r.reduce(l.Now)
+	if r.recovery.covers(l.Largest) {
+		r.prr.onLoss(l.Bytes)
+	} else {
+		r.reduce(l.Now, l.InFlight+l.Bytes, l.InFlight)
 	}
 	r.recovery.lost(l)
 	if l.Persistent { // RFC 9002, Section 7.6.2
+		r.prr.end()
 		r.set(r.minimum())
 		r.acked = 0
 	}
 }
 
-// reduce begins a recovery period (RFC 9002, Section 7.3.2).
-func (r *newReno) reduce(now time.Time) {
+// reduce begins a recovery period (RFC 9002, Section 7.3.2), with so much of the
+// flight left.
+func (r *newReno) reduce(now time.Time, flight, inFlight uint64) {
 	r.prior = r.lossWindow
 	r.recovery.begin(now)
+	r.prr.begin(now, flight, inFlight, r.mtu)
 	r.acked = 0
 	r.set(r.cwnd / 2)
 	r.ssthresh = r.cwnd
@@ -67,6 +82,7 @@ func (r *newReno) OnSpurious(l *Loss) {
 	if !r.recovery.spurious(l) {
 		return
 	}
+	r.prr.end()
 	r.set(max(r.cwnd, r.prior.cwnd))
 	r.ssthresh = r.prior.ssthresh
 }

@@ -30,6 +30,19 @@ func newScript(make func(ControllerParams) Controller) *script {
 	return &script{Controller: make(ControllerParams{Now: simTime(0), MTU: simMTU})}
 }
 
+// Window returns the window to which recovery leads, once it is over.
+func (s *script) Window() uint64 { return target(s.Controller) }
+
+func target(c Controller) uint64 {
+	switch c := c.(type) {
+	case *newReno:
+		return c.cwnd
+	case *cubic:
+		return c.cwnd
+	}
+	return c.Window()
+}
+
 func (s *script) pass(d time.Duration) { s.now += d }
 
 // sent sends one packet that fills the window.
@@ -280,8 +293,11 @@ func TestSpurious(t *testing.T) {
 			l := s.lose(s.sent(), simMTU)
 			reduced = s.Window()
 			s.pass(time.Millisecond)
-			s.lose(s.sent(), simMTU) // a second event makes the first final
+			other := s.lose(s.sent(), simMTU) // a second event makes the first final
+			twice := s.Window()
 			s.OnSpurious(l)
+			wantWindow(t, s, twice)
+			s.OnSpurious(other)
 			wantWindow(t, s, reduced)
 		})
 	}
@@ -367,8 +383,10 @@ func TestWindowBounds(t *testing.T) {
 							Delivered: any(), PriorDelivered: any(), DeliveryRate: any(),
 						})
 					}
-					if w := s.Window(); w < 2*mtu || w > maxWindow {
-						t.Fatalf("window %d with MTU %d", w, mtu)
+					for _, w := range []uint64{s.Window(), s.Controller.Window()} {
+						if w < 2*mtu || w > maxWindow {
+							t.Fatalf("window %d with MTU %d", w, mtu)
+						}
 					}
 				}
 			}

@@ -314,9 +314,11 @@ func (f *simFlow) sampleRate(a *Ack, p *simPacket) {
 func (f *simFlow) detectLoss(largest int) {
 	f.largestAcked = max(f.largestAcked, largest)
 	l := Loss{Now: simTime(f.sim.now)}
+	gap := true
 	for n := f.oldest; n < f.largestAcked; n++ {
 		p := f.packets[n]
 		if p.done {
+			gap = gap || !p.lost
 			continue
 		}
 		late := l.Now.Sub(p.Now) > max(f.srtt, f.latest)*9/8
@@ -326,6 +328,10 @@ func (f *simFlow) detectLoss(largest int) {
 		p.done, p.lost = true, true
 		f.inFlight -= p.size
 		l.Bytes += p.size
+		l.Packets++
+		if gap {
+			l.Ranges, gap = l.Ranges+1, false
+		}
 		l.Largest = &p.Sent
 	}
 	for f.oldest < len(f.packets) && f.packets[f.oldest].done {

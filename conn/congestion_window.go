@@ -35,9 +35,6 @@ func newLossWindow(mtu int) lossWindow {
 	return lossWindow{mtu: m, cwnd: initialWindow(m), ssthresh: noThreshold}
 }
 
-// Window returns how many bytes may be in flight.
-func (w *lossWindow) Window() uint64 { return w.cwnd }
-
 // PacingRate returns 0: the rate follows from the window.
 func (w *lossWindow) PacingRate() uint64 { return 0 }
 
@@ -114,7 +111,7 @@ func (r *recoveryPeriod) lost(l *Loss) {
 // spurious takes back what the period declared lost, and reports whether that was
 // all of it, so that the reduction must be undone. The period is over then.
 func (r *recoveryPeriod) spurious(l *Loss) bool {
-	if r.missing == 0 {
+	if r.missing == 0 || l.Now.Before(r.start) {
 		return false
 	}
 	r.missing -= min(r.missing, l.Bytes)

@@ -83,7 +83,7 @@ func (c *Conn) packetAcked(a *ackRun, pn uint64, p *sentPacket) {
 		a.newest, a.newestPN = *p, pn
 	}
 	if lost {
-		c.spuriousLoss(pn, p)
+		c.spuriousLoss(a.sp, pn, p)
 		c.lateRecords(a.sp, p)
 		return
 	}

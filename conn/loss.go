@@ -1,6 +1,9 @@
 package conn
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // lossMemory is how long a lost packet is remembered, in case it arrives after all.
 func (c *Conn) lossMemory() time.Duration { return 3 * (c.path.rtt.pto() + maxAckDelay) }
@@ -20,6 +23,7 @@ func (c *Conn) detectLost(sp *space, now instant) {
 			if pn == sp.scan {
 				sp.scan++
 			}
+			run.gap = run.gap || p.flags&sentAcked != 0
 			continue
 		}
 		if pn+packetThreshold > uint64(sp.largestAcked) && now.sub(p.time) < delay {
@@ -41,6 +45,8 @@ type lossDetection struct {
 	packets     int
 	bytes       uint64 // that count for congestion control
 	counted     int
+	ranges      int  // rows of them
+	gap         bool // a packet arrived since the last of them
 	first, last uint64
 	largest     sentPacket
 	oldest      instant // when the first of a row of lost ack-eliciting packets was sent
@@ -75,6 +81,9 @@ func (c *Conn) packetLost(run *lossDetection, pn uint64, p *sentPacket) {
 			if run.counted == 0 {
 				run.first, run.oldest = pn, p.time
 			}
+			if run.counted == 0 || run.gap {
+				run.ranges, run.gap = run.ranges+1, false
+			}
 			run.counted++
 			run.bytes += uint64(p.size)
 			run.last, run.largest = pn, *p
@@ -108,10 +117,12 @@ func (c *Conn) finishLoss(run *lossDetection) {
 	s := &c.e.scratch
 	s.largest = c.sentOf(&run.largest)
 	s.loss = Loss{
-		Now: c.e.wall(run.now), Bytes: run.bytes, InFlight: pa.inFlight, Largest: &s.largest,
-		Persistent: c.persistent(run),
+		Now: c.e.wall(run.now), Bytes: run.bytes, InFlight: pa.inFlight, Packets: run.counted, Ranges: run.ranges,
+		Largest: &s.largest, Persistent: c.persistent(run),
 	}
-	pa.loss = lossRun{first: run.first, last: run.last, missing: run.counted, loss: s.loss, largest: s.largest}
+	pa.losses.add(run.sp, lossRun{
+		space: run.sp.id, first: run.first, last: run.last, missing: run.counted, loss: s.loss,
+	})
 	pa.cc.OnLoss(&s.loss)
 	if s.loss.Persistent {
 		pa.rtt.min = pa.rtt.latest // RFC 9002, Section 5.2
@@ -121,6 +132,43 @@ func (c *Conn) finishLoss(run *lossDetection) {
 	}
 	c.checkECNLoss()
 	pa.pacing = c.pacingOf(pa)
+}
+
+// maxLossRuns is how many losses of a path are remembered.
+const maxLossRuns = 16
+
+// A lossRun is what one run of loss detection declared lost.
+type lossRun struct {
+	space       spaceID
+	first, last uint64
+	missing     int  // packets that did not arrive
+	loss        Loss // without Largest
+}
+
+// lossRuns are the last runs, oldest first, to notice when all of one arrived after all.
+type lossRuns []lossRun
+
+// add remembers a run, instead of what cannot arrive any more, or of the oldest.
+func (r *lossRuns) add(sp *space, l lossRun) {
+	l.loss.Largest = nil
+	*r = slices.DeleteFunc(*r, func(o lossRun) bool { return o.missing == 0 || o.space == sp.id && o.last < sp.sent.front })
+	if len(*r) == maxLossRuns {
+		*r = slices.Delete(*r, 0, 1)
+	}
+	*r = append(*r, l)
+}
+
+// arrived notes that a lost packet was acknowledged, and returns its run if that was the last of it.
+func (r lossRuns) arrived(id spaceID, pn uint64) *lossRun {
+	for i := range r {
+		if l := &r[i]; l.space == id && pn >= l.first && pn <= l.last && l.missing > 0 {
+			if l.missing--; l.missing == 0 {
+				return l
+			}
+			return nil
+		}
+	}
+	return nil
 }
 
 // blackHoleRun is how many packets larger than what every path carries must be lost in a row to search the MTU anew (RFC
@@ -147,18 +195,17 @@ func (c *Conn) persistent(run *lossDetection) bool {
 }
 
 // spuriousLoss handles the acknowledgement of a packet that was declared lost.
-func (c *Conn) spuriousLoss(pn uint64, p *sentPacket) {
+func (c *Conn) spuriousLoss(sp *space, pn uint64, p *sentPacket) {
 	if p.flags&(sentProbeMTU|sentProbePath) != 0 {
 		return
 	}
 	c.stats.SpuriousLosses++
-	l := &c.path.loss
-	if p.path != c.path.n || l.missing == 0 || pn < l.first || pn > l.last {
+	if p.path != c.path.n {
 		return
 	}
-	if l.missing--; l.missing == 0 {
+	if l := c.path.losses.arrived(sp.id, pn); l != nil {
 		s := &c.e.scratch
-		s.largest, s.loss = l.largest, l.loss
+		s.largest, s.loss = c.sentOf(sp.sent.at(l.last)), l.loss
 		s.loss.Largest = &s.largest
 		c.path.cc.OnSpurious(&s.loss)
 	}

@@ -36,6 +36,7 @@ type fixedController struct {
 	rate uint64
 }
 
+func (f *fixedController) Window() uint64     { return f.cwnd }
 func (f *fixedController) OnSent(*Sent)       {}
 func (f *fixedController) OnAck(*Ack)         {}
 func (f *fixedController) OnLoss(*Loss)       {}

@@ -18,7 +18,7 @@ type path struct {
 	mtu      mtuState
 	ecn      ecnState
 	rate     deliveryRate
-	loss     lossRun
+	losses   lossRuns
 	inFlight uint64 // bytes
 	acked    bool   // a packet of ours arrived since the path is in use
 
@@ -126,14 +126,6 @@ func (r *deliveryRate) onAcked(p *sentPacket, now instant, minRTT time.Duration)
 	}
 	r.latest = mulDiv(r.delivered-p.delivered, uint64(time.Second), uint64(interval))
 	return r.latest
-}
-
-// A lossRun is what the last run of loss detection declared lost, to notice if all of it arrived after all.
-type lossRun struct {
-	first, last uint64
-	missing     int
-	loss        Loss
-	largest     Sent
 }
 
 // An ecnState validates ECN on a path (RFC 9000, Section 13.4.2).

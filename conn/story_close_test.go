@@ -230,3 +230,19 @@ func TestEndpointClose(t *testing.T) {
 		t.Errorf("a timer is set for %v", at)
 	}
 }
+
+// TestLargeErrorCodes: what no frame can carry becomes the largest code.
+func TestLargeErrorCodes(t *testing.T) {
+	const most = 1<<62 - 1
+	tc := newTestConn(t, true, func(s *testSetup) { s.peer.InitialMaxStreamsBidi = 10 })
+	for _, code := range []uint64{most, most + 1, 1<<64 - 1} {
+		s := tc.open(Bidi)
+		s.Write([]byte("x"))
+		tc.wantFrame("data", streamFrame(s.ID(), 0, "x"))
+		s.Reset(code)
+		s.StopSending(code)
+		tc.wantPacket("reset and stop", spaceApp, resetStreamFrame(s.ID(), most, 1), stopSendingFrame(s.ID(), most))
+	}
+	tc.c.Close(1<<63, "")
+	tc.wantFrame("close", appCloseFrame(most, ""))
+}

@@ -283,6 +283,11 @@ func TestNoPersistentCongestionAcrossAnAck(t *testing.T) {
 	tc.flush()
 	tc.now = tc.now.Add(testRTT)
 	tc.ackAll()
+	tc.now = tc.now.Add(testRTT)
+	tc.ping()
+	tc.flush()
+	tc.now = tc.now.Add(testRTT)
+	tc.ackAll() // recovery is over
 	if w := tc.c.path.cc.Window(); w <= 2*minMTU {
 		t.Errorf("the congestion window is %d bytes, as if congestion had been persistent", w)
 	}

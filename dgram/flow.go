@@ -83,6 +83,7 @@ func (f *Flow) queue(b []byte) {
 	if f.n == f.m.perFlow {
 		f.m.recycle(f.take())
 		f.stats.Dropped++
+		f.m.dropped++
 	}
 	if f.n == len(f.ring) {
 		f.grow()

@@ -143,7 +143,8 @@ func (m *Mux) Flow(id conn.StreamID) *Flow {
 // one is a connection error of type H3_DATAGRAM_ERROR (RFC 9297, Section 2.1).
 func (m *Mux) Malformed() uint64 { return m.malformed }
 
-// Dropped returns how many datagrams were dropped because they belonged to no flow.
+// Dropped returns how many received datagrams were dropped: those that belonged to no
+// flow, and those that newer ones pushed out.
 func (m *Mux) Dropped() uint64 { return m.dropped }
 
 // buffer returns an empty buffer.

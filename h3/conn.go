@@ -274,6 +274,7 @@ type Stats struct {
 	Canceled       uint64 // by the peer, in either direction
 	Floods         uint64 // 1 if Config.MaxCancels has ended the connection
 	HeaderTimeouts uint64 // see ExpireRequests
+	Dropped        uint64 // received HTTP Datagrams: without a request, or not read in time
 	Open           int    // now: requests
 	FieldBytes     int    // now: of field sections that have not come whole
 }
@@ -282,5 +283,8 @@ type Stats struct {
 func (c *Conn) Stats() Stats {
 	st := c.stats
 	st.Open, st.FieldBytes = len(c.streams), c.partial
+	if c.mux != nil {
+		st.Dropped = c.mux.Dropped()
+	}
 	return st
 }

@@ -60,5 +60,5 @@
 //	PRIORITY_UPDATE before requests   64; a field has 256 bytes at most
 //	datagrams not read                32 a request, and 32 without a request
 //
-// [Conn.Stats] counts what ran into them.
+// [Conn.Stats] counts what ran into them. docs/limits.md has all limits of the module.
 package h3

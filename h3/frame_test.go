@@ -1,6 +1,7 @@
 package h3
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,7 +21,7 @@ func TestDataRoom(t *testing.T) {
 			t.Fatalf("%d bytes: %d of payload, header %x", n, payload, b)
 		}
 	}
-	payload, size := dataRoom(1 << 40)
+	payload, size := dataRoom(math.MaxInt)
 	require.Equal(t, [2]int{1<<30 - 1, 4}, [2]int{payload, size})
 }
 

@@ -248,6 +248,62 @@ func TestDatagramsWithoutRequest(t *testing.T) {
 	require.Less(t, heap()-before, int64(1<<20))
 }
 
+// TestUnreadBodies: a hundred bodies that nobody reads hold what the window of the
+// connection lets come, and no more.
+func TestUnreadBodies(t *testing.T) {
+	srv, cli := connect(t, &Config{}, nil)
+	cli.open(conn.Uni, settings(), false)
+	body := concat(headers(post...), varint(frameData), varint(1<<30))
+	var streams []*rawStream
+	for range 100 {
+		streams = append(streams, cli.open(conn.Bidi, body, false))
+	}
+	cli.run()
+	for range 20 {
+		for _, s := range streams {
+			s.Write(make([]byte, 64<<10))
+		}
+		cli.run()
+	}
+	require.NoError(t, cli.closed)
+	require.EqualValues(t, 100, srv.h.Stats().Requests)
+	held := srv.node.Stats().Buffered
+	require.Greater(t, held, int64(900<<10))
+	require.LessOrEqual(t, held, int64(2<<20), "the initial window of a connection, and the rest of blocks")
+}
+
+// TestUnreadResponses: what a server writes to clients that do not read is bounded by
+// conn.Config.UnsentBytes for each request, and by the client's windows.
+func TestUnreadResponses(t *testing.T) {
+	srv, cli := connectWith(t, &Config{}, nil, func(server, client *conn.Config) {
+		server.UnsentBytes = 32 << 10
+		client.InitialMaxStreamData, client.InitialMaxData = 1<<10, 1<<10
+	})
+	srv.on = func(ev Event) {
+		if ev.Kind == EventFields {
+			require.NoError(t, ev.Stream.SendFields(okFields, false))
+		}
+		if ev.Kind == EventFields || ev.Kind == EventWritable {
+			for {
+				if _, err := ev.Stream.Write(make([]byte, 16<<10)); err != nil {
+					require.ErrorIs(t, err, conn.ErrWouldBlock)
+					return
+				}
+			}
+		}
+	}
+	cli.node.OnEvent = nil // it does not read
+	cli.open(conn.Uni, settings(), false)
+	for range 50 {
+		cli.open(conn.Bidi, headers(get...), true)
+	}
+	cli.run()
+	require.Equal(t, 50, srv.h.Stats().Open)
+	held := srv.node.Stats().Buffered
+	require.Greater(t, held, int64(50*31<<10))
+	require.LessOrEqual(t, held, int64(50*48<<10))
+}
+
 // heap returns how many bytes are in use.
 func heap() int64 {
 	runtime.GC()

@@ -27,6 +27,8 @@ type buffer struct {
 	r      int // where the first chunk is read
 	w      int // where the last chunk is written
 	n      int // bytes in all
+
+	taken uint64 // bytes that were taken from the front, ever
 }
 
 // write appends p.
@@ -68,6 +70,7 @@ func (b *buffer) peek() []byte {
 func (b *buffer) discard(pool *chunkPool, n int) {
 	b.r += n
 	b.n -= n
+	b.taken += uint64(n)
 	if b.n == 0 {
 		b.reset(pool)
 	} else if b.r == chunkSize {

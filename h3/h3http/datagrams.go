@@ -43,6 +43,9 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 	}
 	d.maxSize.Store(int64(flow.MaxSize()))
 	for b, ok := flow.Receive(); ok; b, ok = flow.Receive() {
+		if d.in.n == datagramQueue {
+			x.c.missed.datagram()
+		}
 		d.in.push(b, time.Time{}) // drops the oldest when full, as the flow does
 		d.readable.Broadcast()
 	}

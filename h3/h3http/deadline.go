@@ -14,7 +14,7 @@ type deadline struct {
 }
 
 // reset replaces the deadline by t; the zero Time is none. When it passes, cond,
-// whose lock is held, wakes up, and then runs with the lock held if it is not nil.
+// whose lock is held, wakes up, and then runs with the lock held.
 func (d *deadline) reset(cond *sync.Cond, t time.Time, then func()) {
 	d.stop()
 	d.expired = false
@@ -25,9 +25,7 @@ func (d *deadline) reset(cond *sync.Cond, t time.Time, then func()) {
 	expire := func() {
 		d.expired = true
 		cond.Broadcast()
-		if then != nil {
-			then()
-		}
+		then()
 	}
 	wait := time.Until(t)
 	if wait <= 0 {

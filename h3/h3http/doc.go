@@ -4,7 +4,17 @@
 // [Server] means what [http.Server] means, and [Transport] is an
 // [http.RoundTripper], so programs move to them with a line or two. What net/http
 // has for the finer points works here too: trailers, 1xx responses, Flush,
-// [http.ResponseController], httptrace, full duplex.
+// [http.ResponseController], httptrace, full duplex. docs/net-http.md goes through
+// net/http's own tests and says which of ours holds what they check.
+//
+// Most servers offer HTTP/1.1 and HTTP/2 next to HTTP/3: [ListenAndServeTLS] and
+// [Server.ListenAndServeAll] serve all three at one address, and [Server.AltSvc] makes
+// a server that there is already offer the third. Most clients cannot know what a
+// server or the network on the way has: [AltSvcTransport] follows such offers, and
+// falls back to TCP where UDP does not get through.
+//
+// [ConnOf] and [ConnFromContext] lead from a request to its QUIC connection: its
+// addresses, round-trip time, losses and all other statistics.
 //
 // Extended CONNECT (RFC 9220) looks as it does in net/http over HTTP/2: the
 // request has the header ":protocol". A handler takes the stream of such a request
@@ -17,5 +27,7 @@
 // application and 64 KiB on their way out, for each stream, next to the windows of
 // [conn.Config]; streams, and with them running handlers, by
 // [conn.Config.InitialMaxStreamsBidi], because a stream counts until its handler has
-// returned, whatever its client did to it.
+// returned, whatever its client did to it. Time is bounded by ReadHeaderTimeout,
+// StallTimeout, DeliveryTimeout and IdleTimeout. [Server.Stats] counts what ran into
+// limits, and docs/limits.md lists them all.
 package h3http

@@ -27,6 +27,7 @@ type exchange struct {
 	id     conn.StreamID // set with stream
 	gone   bool          // the loop's: the peer has all that was sent, or wants no more of it
 	queued bool          // guarded by c.mu: in c.dirty
+	stall  stall         // of a Server
 
 	mu   sync.Mutex
 	in   inbound
@@ -355,7 +356,11 @@ func (x *exchange) setReadDeadline(t time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.done {
-		x.in.deadline.reset(&x.in.cond, t, nil)
+		x.in.deadline.reset(&x.in.cond, t, func() {
+			if !x.in.ended {
+				x.c.missed.read()
+			}
+		})
 	}
 }
 
@@ -368,6 +373,9 @@ func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
 		return
 	}
 	x.out.deadline.reset(&x.out.cond, t, func() {
+		if !x.out.ended {
+			x.c.missed.write()
+		}
 		if abort && !x.out.ended {
 			x.cancelLocked(h3.InternalError, os.ErrDeadlineExceeded)
 		}

@@ -38,6 +38,11 @@ type serverConn struct {
 	idleAt                     time.Time // to end the connection since nobody uses it
 	lingerAt                   time.Time // to close it, after GOAWAY
 	timerAt                    time.Time // what the timer of the connection was set to last
+
+	stallTimeout, deliveryTimeout time.Duration
+	stallAt                       time.Time // to look for responses that clients do not take
+	stalled                       uint64
+	counted                       Stats // what the Server knows: see count
 }
 
 func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*serverConn, error) {
@@ -46,12 +51,15 @@ func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*s
 		c.local = l.Group().LocalAddr()
 	}
 	c.init(c, l, q, &s.chunks)
+	c.missed = &s.missed
 	if s.QUICConfig != nil {
 		c.datagramPolicy = s.QUICConfig.DatagramPolicy
 	}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	c.headerTimeout = timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	c.idleTimeout = timeout(s.IdleTimeout, defaultIdleTimeout)
+	c.stallTimeout = timeout(s.StallTimeout, defaultStallTimeout)
+	c.deliveryTimeout = timeout(s.DeliveryTimeout, defaultDeliveryTimeout)
 	var err error
 	if c.h3, err = h3.NewConn(q, s.h3Config()); err != nil {
 		return nil, err
@@ -68,6 +76,7 @@ func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
 	if ev.Kind == conn.EventClosed {
 		c.closed(&connectionError{ev.Err})
 		c.end(ev.Err)
+		c.count(true)
 		c.s.forget(c)
 	}
 }
@@ -136,10 +145,14 @@ func (c *serverConn) service(now time.Time, x *exchange) {
 	if x.stream != nil && x.advance(now) && x.done && (x.gone || x.canceled || x.out.err != nil) {
 		c.release(x)
 	}
+	if x.stream != nil {
+		c.watchStall(now, x)
+	}
 }
 
 // settle is part of owner. It does what is due, and sets the timer for what will be.
 func (c *serverConn) settle(now time.Time) {
+	c.giveUp(now)
 	var oldest time.Time // of the requests whose header section has not come
 	if c.headerTimeout > 0 {
 		oldest = c.h3.ExpireRequests(now.Add(-c.headerTimeout))
@@ -160,12 +173,13 @@ func (c *serverConn) settle(now time.Time) {
 	default:
 		c.setTimer(now, oldest)
 	}
+	c.count(false)
 }
 
 // setTimer sets the timer of the connection to what is due first. What moved back is
 // left to fire early: then nothing is due, and settle comes back here.
 func (c *serverConn) setTimer(now, oldest time.Time) {
-	at := earlier(c.idleAt, c.lingerAt)
+	at := earlier(earlier(c.idleAt, c.lingerAt), c.stallAt)
 	if !oldest.IsZero() {
 		at = earlier(at, oldest.Add(c.headerTimeout))
 	}

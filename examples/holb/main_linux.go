@@ -1,0 +1,130 @@
+// Command holb compares how long small resources take beside a large one, over HTTP/3 and over HTTP/2, on one lossy path, and
+// writes what came of it as a page with tables and a plot:
+//
+//	go run ./examples/holb -o docs/head-of-line
+//
+// makes docs/head-of-line.md and docs/head-of-line.svg. It needs root: the sockets are real ones, in network namespaces, and the
+// path is a relay between them.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/netrelay"
+)
+
+// What is measured.
+const (
+	rate  = 20_000_000 // bits per second
+	rtt   = 50 * time.Millisecond
+	queue = rate / 8 / 20 * 3 / 2 // bytes: one bandwidth-delay product, and what is on its way in one direction
+	loss  = 0.02
+)
+
+var (
+	pages = [...]page{
+		{"1 KB each, one every 20 ms", 4_000_000, 1_000, 49, 20 * time.Millisecond},
+		{"10 KB each, all at once", 4_000_000, 10_000, 49, 0},
+	}
+	controllers = [...]controller{{name: "CUBIC", ours: conn.NewCubic, kernel: "cubic"}, {name: "BBR", ours: conn.NewBBR, kernel: "bbr"}}
+	protocols   = [...]protocol{
+		{"HTTP/3", startHTTP3},
+		{"HTTP/2", func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) { return startHTTP2(t, cc, h, 0) }},
+		{"HTTP/2, unsent limit", func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) {
+			return startHTTP2(t, cc, h, 16<<10)
+		}},
+	}
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("holb: ")
+	out := flag.String("o", "head-of-line", "write FILE.md and FILE.svg")
+	runs := flag.Int("runs", 10, "visits of each kind, with a seed each")
+	parallel := flag.Int("parallel", 6, "visits at a time, each in namespaces of its own")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	rows, err := measure(ctx, *runs, *parallel)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := writePage(*out, *runs, rows); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A row is what came of all visits of one kind.
+type row struct {
+	page     page
+	cc       controller
+	loss     float64
+	protocol int // index
+	small    []time.Duration
+	large    []time.Duration
+}
+
+// kinds returns the rows of all kinds of visits, empty.
+func kinds() (rows []*row) {
+	for _, pg := range pages {
+		for _, cc := range controllers {
+			for _, loss := range []float64{0, loss} {
+				for i := range protocols {
+					rows = append(rows, &row{page: pg, cc: cc, loss: loss, protocol: i})
+				}
+			}
+		}
+	}
+	return rows
+}
+
+// measure makes all visits.
+func measure(ctx context.Context, runs, parallel int) ([]*row, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	rows := kinds()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	room := make(chan struct{}, parallel)
+	for _, r := range rows {
+		name := fmt.Sprintf("%s, %s, %s, %g %% loss", r.page.name, protocols[r.protocol].name, r.cc.name, 100*r.loss)
+		fmt.Fprintln(os.Stderr, name)
+		for seed := range runs {
+			v := &visit{protocol: protocols[r.protocol], cc: r.cc, page: r.page, seed: uint64(seed + 1)}
+			v.path = netrelay.Link{Delay: rtt / 2, Rate: rate, Queue: queue, Loss: r.loss}
+			room <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-room }()
+				if err := r.add(ctx, v, &mu); err != nil {
+					cancel(fmt.Errorf("%s, seed %d: %w", name, v.seed, err))
+				}
+			})
+		}
+	}
+	wg.Wait()
+	return rows, context.Cause(ctx)
+}
+
+// add makes a visit and adds its result.
+func (r *row) add(ctx context.Context, v *visit, mu *sync.Mutex) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	res, err := v.run(ctx)
+	if err != nil {
+		return err
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	r.small = append(r.small, res.small...)
+	r.large = append(r.large, res.large)
+	return nil
+}

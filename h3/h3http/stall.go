@@ -1,0 +1,74 @@
+package h3http
+
+import (
+	"os"
+	"time"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+// Defaults of [Server].
+const (
+	defaultStallTimeout    = time.Minute
+	defaultDeliveryTimeout = 5 * time.Minute
+)
+
+// A stall is how long a client may keep a response waiting. It is the loop's.
+type stall struct {
+	due   time.Time // when the response is given up; zero if it does not wait
+	taken uint64    // bytes that the stream had taken when due was set
+	last  bool      // the handler has returned: due stays
+}
+
+// watchStall sets when the response of x is given up. x is locked and has its stream.
+func (c *serverConn) watchStall(now time.Time, x *exchange) {
+	s, waits := &x.stall, x.out.buf.n > 0 || len(x.out.sections) > 0
+	taken := x.out.buf.taken
+	switch {
+	case s.last:
+		return
+	case x.done:
+		s.last, s.due = true, time.Time{}
+		if c.deliveryTimeout > 0 {
+			s.due = now.Add(c.deliveryTimeout)
+		}
+	case !waits || x.dg != nil || c.stallTimeout <= 0:
+		s.due = time.Time{} // who has taken the stream over sets deadlines
+	case s.due.IsZero() || taken-s.taken >= chunkSize:
+		s.due, s.taken = now.Add(c.stallTimeout), taken
+	}
+	c.stallAt = earlier(c.stallAt, s.due)
+}
+
+// giveUp ends the exchanges whose clients have kept a response waiting for too long.
+func (c *serverConn) giveUp(now time.Time) {
+	if !due(c.stallAt, now) {
+		return
+	}
+	c.stallAt = time.Time{}
+	for _, x := range c.active {
+		x.mu.Lock()
+		switch at := x.stall.due; {
+		case x.canceled:
+		case due(at, now):
+			c.abandon(x)
+		default:
+			c.stallAt = earlier(c.stallAt, at)
+		}
+		x.mu.Unlock()
+	}
+}
+
+// abandon resets the stream of x, also if all was handed to it. x is locked.
+func (c *serverConn) abandon(x *exchange) {
+	c.stalled++
+	x.stream.Abandon(h3.ExcessiveLoad)
+	x.canceled, x.cancelSent, x.code = true, true, h3.ExcessiveLoad
+	x.in.buf.reset(c.pool)
+	x.endIn(os.ErrDeadlineExceeded)
+	x.endOut(os.ErrDeadlineExceeded)
+	x.failed(os.ErrDeadlineExceeded)
+	if x.done {
+		c.release(x)
+	}
+}

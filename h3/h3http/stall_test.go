@@ -1,0 +1,206 @@
+package h3http
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/loop/looptest"
+)
+
+// stallingClient takes little beforehand and keeps its connection alive.
+func stallingClient(p *pair) {
+	slowReader(p)
+	p.tr.QUICConfig.KeepAlive = 10 * time.Second
+}
+
+// endless writes until it fails, and says when and why.
+func endless(result chan<- error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		var err error
+		for err == nil {
+			_, err = w.Write(make([]byte, 8<<10))
+		}
+		result <- fmt.Errorf("after %v: %w, %w", time.Since(start).Truncate(time.Second), err, r.Context().Err())
+	})
+}
+
+// TestStallTimeout gives responses up that clients do not take, or take too slowly.
+func TestStallTimeout(t *testing.T) {
+	for _, slow := range []struct {
+		name  string
+		read  int // bytes in 20 seconds
+		after string
+	}{{"nothing", 0, "1m0s"}, {"a trickle", 5000, "1m20s"}} {
+		t.Run(slow.name, func(t *testing.T) {
+			simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+				result := make(chan error, 1)
+				p := newSimPair(t, n, endless(result), stallingClient)
+				resp, err := p.c.Get(p.url)
+				require.NoError(t, err)
+				for len(result) == 0 {
+					time.Sleep(20 * time.Second)
+					io.CopyN(io.Discard, resp.Body, int64(slow.read))
+				}
+				err = <-result
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				require.ErrorContains(t, err, "after "+slow.after+": ")
+				require.ErrorContains(t, err, "context canceled")
+				_, err = io.Copy(io.Discard, resp.Body)
+				requireStreamError(t, err, h3.ExcessiveLoad)
+				resp.Body.Close()
+				time.Sleep(time.Second)
+				st := p.srv.Stats()
+				require.EqualValues(t, 1, st.Stalled)
+				require.Equal(t, 1, st.Conns, "the connection lives")
+				require.Zero(t, st.Open)
+			})
+		})
+	}
+}
+
+// TestSlowClientIsServed: a client that takes its time, and takes enough, gets everything.
+func TestSlowClientIsServed(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 1<<20)) })
+		p := newSimPair(t, n, h, stallingClient)
+		resp, err := p.c.Get(p.url)
+		require.NoError(t, err)
+		total := int64(0)
+		for err == nil {
+			var k int64
+			k, err = io.CopyN(io.Discard, resp.Body, 40_000)
+			total += k
+			time.Sleep(10 * time.Second)
+		}
+		require.Equal(t, io.EOF, err)
+		require.EqualValues(t, 1<<20, total)
+		resp.Body.Close()
+
+		// Nor does it matter for how long a handler has nothing to say.
+		p.srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.(http.Flusher).Flush()
+			time.Sleep(10 * time.Minute)
+			io.WriteString(w, "at last")
+		})
+		resp, err = p.c.Get(p.url)
+		require.NoError(t, err)
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, "at last", string(b))
+		require.Zero(t, p.srv.Stats().Stalled)
+	})
+}
+
+// TestDeliveryTimeout: a response that its handler has finished does not wait for ever
+// either, with all that it holds.
+func TestDeliveryTimeout(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 300<<10)) })
+		p := newSimPair(t, n, h, stallingClient)
+		resp, err := p.c.Get(p.url)
+		require.NoError(t, err)
+		time.Sleep(4*time.Minute + 50*time.Second)
+		require.Equal(t, 1, p.srv.Stats().Open)
+		time.Sleep(20 * time.Second)
+		st := p.srv.Stats()
+		require.Zero(t, st.Open)
+		require.EqualValues(t, 1, st.Stalled)
+		_, err = io.Copy(io.Discard, resp.Body)
+		requireStreamError(t, err, h3.ExcessiveLoad)
+		resp.Body.Close()
+	})
+}
+
+// TestNoStallTimeout waits as long as the client likes.
+func TestNoStallTimeout(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 1<<20)) })
+		p := newSimPair(t, n, h, stallingClient, func(p *pair) { p.srv.StallTimeout, p.srv.DeliveryTimeout = -1, -1 })
+		resp, err := p.c.Get(p.url)
+		require.NoError(t, err)
+		time.Sleep(time.Hour)
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Len(t, b, 1<<20)
+	})
+}
+
+// TestServerStats counts what connections did also when they have ended.
+func TestServerStats(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.NotFoundHandler())
+		require.Equal(t, Stats{}, p.srv.Stats())
+		for range 3 {
+			p.get("/")
+		}
+		time.Sleep(time.Second)
+		require.Equal(t, Stats{Stats: h3.Stats{Requests: 3}, Conns: 1}, p.srv.Stats())
+		p.tr.CloseIdleConnections()
+		time.Sleep(time.Second)
+		p.get("/")
+		time.Sleep(time.Second)
+		require.Equal(t, Stats{Stats: h3.Stats{Requests: 4}, Conns: 1}, p.srv.Stats())
+	})
+}
+
+// TestMissedDeadlines counts them, on both ways.
+func TestMissedDeadlines(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		results := make(chan error, 2)
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, err := io.ReadAll(r.Body)
+			results <- err
+			for err = nil; err == nil; {
+				_, err = w.Write(make([]byte, 8<<10))
+			}
+			results <- err
+		})
+		p := newSimPair(t, n, h, stallingClient, func(p *pair) {
+			p.srv.ReadTimeout, p.srv.WriteTimeout = 2*time.Second, 5*time.Second
+		})
+		pr, pw := io.Pipe()
+		defer pw.Close()
+		resp, err := p.c.Post(p.url, "", pr)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.ErrorIs(t, <-results, os.ErrDeadlineExceeded)
+		require.ErrorIs(t, <-results, os.ErrDeadlineExceeded)
+		st := p.srv.Stats()
+		require.EqualValues(t, 1, st.ReadTimeouts)
+		require.EqualValues(t, 1, st.WriteTimeouts)
+		require.Zero(t, st.Stalled)
+	})
+}
+
+// TestDroppedDatagrams counts those that a handler does not read.
+func TestDroppedDatagrams(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		done := make(chan struct{})
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s, err := TakeStream(w)
+			if err != nil {
+				panic(err)
+			}
+			defer s.Close()
+			<-done
+		}))
+		s, _, err := p.tr.Connect(p.connectRequest("/", "sink"))
+		require.NoError(t, err)
+		for range 100 {
+			require.NoError(t, s.SendDatagram(t.Context(), []byte("x"), 0))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		require.EqualValues(t, 100-datagramQueue, p.srv.Stats().Dropped)
+		close(done)
+		s.Close()
+	})
+}

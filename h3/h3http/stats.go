@@ -1,0 +1,86 @@
+package h3http
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+// Stats are the counters of a [Server]. Those of QUIC are in [loop.Stats] of its Group.
+type Stats struct {
+	h3.Stats        // of all connections, ended ones included
+	Conns    int    // now
+	Stalled  uint64 // responses that StallTimeout or DeliveryTimeout ended
+
+	// Deadlines that passed: of ReadTimeout, WriteTimeout, [http.ResponseController] and
+	// Streams.
+	ReadTimeouts, WriteTimeouts uint64
+}
+
+// missed counts for Stats what is not the loop's to see. It does nothing if it is nil.
+type missed struct{ reads, writes, datagrams atomic.Uint64 }
+
+func (m *missed) read() {
+	if m != nil {
+		m.reads.Add(1)
+	}
+}
+
+func (m *missed) write() {
+	if m != nil {
+		m.writes.Add(1)
+	}
+}
+
+func (m *missed) datagram() {
+	if m != nil {
+		m.datagrams.Add(1)
+	}
+}
+
+// A tally sums up counters of connections.
+type tally struct {
+	mu  sync.Mutex
+	sum Stats
+}
+
+// Stats returns a snapshot of the counters. Any goroutine may call it.
+func (s *Server) Stats() Stats {
+	s.tally.mu.Lock()
+	defer s.tally.mu.Unlock()
+	st := s.tally.sum
+	st.ReadTimeouts, st.WriteTimeouts = s.missed.reads.Load(), s.missed.writes.Load()
+	st.Dropped += s.missed.datagrams.Load()
+	return st
+}
+
+// count adds what has happened on c since it was called last. Nothing is open any more once
+// ended.
+func (c *serverConn) count(ended bool) {
+	st := Stats{Stats: c.h3.Stats(), Conns: 1, Stalled: c.stalled}
+	if ended {
+		st.Open, st.FieldBytes, st.Conns = 0, 0, 0
+	}
+	was := c.counted
+	if st == was {
+		return
+	}
+	c.counted = st
+	t := &c.s.tally
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sum := &t.sum
+	sum.Requests += st.Requests - was.Requests
+	sum.Rejected += st.Rejected - was.Rejected
+	sum.Malformed += st.Malformed - was.Malformed
+	sum.TooLarge += st.TooLarge - was.TooLarge
+	sum.Canceled += st.Canceled - was.Canceled
+	sum.Floods += st.Floods - was.Floods
+	sum.Dropped += st.Dropped - was.Dropped
+	sum.HeaderTimeouts += st.HeaderTimeouts - was.HeaderTimeouts
+	sum.Open += st.Open - was.Open
+	sum.FieldBytes += st.FieldBytes - was.FieldBytes
+	sum.Conns += st.Conns - was.Conns
+	sum.Stalled += st.Stalled - was.Stalled
+}

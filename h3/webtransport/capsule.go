@@ -1,0 +1,117 @@
+package webtransport
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"github.com/lazoquic/lazo/dgram"
+)
+
+// Types of capsules (draft-ietf-webtrans-http3-15, Section 9.6; draft-ietf-webtrans-http2).
+const (
+	capsuleClose             = 0x2843
+	capsuleDrain             = 0x78ae
+	capsuleMaxStreamData     = 0x190b4d3e
+	capsuleStreamDataBlocked = 0x190b4d42
+)
+
+// errMalformed is what the errors of capsules that no peer may send wrap.
+var errMalformed = errors.New("webtransport: malformed capsule")
+
+func malformed(what string) error { return fmt.Errorf("%w: %s", errMalformed, what) }
+
+// A capsule is one that matters here.
+type capsule struct {
+	typ    uint64
+	code   uint32 // of capsuleClose
+	reason string
+}
+
+// A capsuleReader reads capsules. Others than those that matter are skipped as they
+// come, whatever their length; among them are those for flow control, as this side does
+// not offer it (draft-ietf-webtrans-http3-15, Section 5.1).
+type capsuleReader struct{ r *bufio.Reader }
+
+func newCapsuleReader(r io.Reader) capsuleReader {
+	return capsuleReader{bufio.NewReaderSize(r, 512)}
+}
+
+// next returns the next capsule that matters: io.EOF behind the last, or an error
+// that wraps errMalformed, or that of reading.
+func (c capsuleReader) next() (capsule, error) {
+	for {
+		typ, length, err := c.header()
+		if err != nil {
+			return capsule{}, err
+		}
+		switch typ {
+		case capsuleClose:
+			return c.readClose(length)
+		case capsuleDrain:
+			if length > 0 {
+				return capsule{}, malformed("WT_DRAIN_SESSION with a value")
+			}
+			return capsule{typ: typ}, nil
+		case capsuleMaxStreamData, capsuleStreamDataBlocked:
+			// draft-ietf-webtrans-http3-15, Section 5.4: QUIC does it.
+			return capsule{}, malformed("flow control of streams")
+		}
+		for length > 0 {
+			n, err := c.r.Discard(int(min(length, 1<<20)))
+			length -= uint64(n)
+			if err != nil {
+				return capsule{}, cut(err)
+			}
+		}
+	}
+}
+
+// header reads the header of a capsule.
+func (c capsuleReader) header() (typ, length uint64, err error) {
+	for want := 1; ; want++ {
+		b, err := c.r.Peek(want)
+		typ, length, n := dgram.ParseCapsule(b)
+		switch {
+		case n > 0:
+			c.r.Discard(n)
+			return typ, length, nil
+		case err == io.EOF && len(b) == 0:
+			return 0, 0, io.EOF
+		case err != nil:
+			return 0, 0, cut(err)
+		}
+	}
+}
+
+// readClose reads the value of WT_CLOSE_SESSION (draft-ietf-webtrans-http3-15, Section 6).
+func (c capsuleReader) readClose(length uint64) (capsule, error) {
+	if length < 4 || length > 4+maxReason {
+		return capsule{}, malformed("WT_CLOSE_SESSION of a wrong length")
+	}
+	b := make([]byte, length)
+	if _, err := io.ReadFull(c.r, b); err != nil {
+		return capsule{}, cut(err)
+	}
+	if !utf8.Valid(b[4:]) {
+		return capsule{}, malformed("WT_CLOSE_SESSION with a reason that is not UTF-8")
+	}
+	return capsule{typ: capsuleClose, code: binary.BigEndian.Uint32(b), reason: string(b[4:])}, nil
+}
+
+// cut returns the error for a capsule that did not come whole (RFC 9297, Section 3.3).
+func cut(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return malformed("cut short")
+	}
+	return err
+}
+
+// appendClose appends WT_CLOSE_SESSION.
+func appendClose(b []byte, code uint32, reason string) []byte {
+	value := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(reason)), code)
+	return dgram.AppendCapsule(b, capsuleClose, append(value, reason...))
+}

@@ -1,0 +1,244 @@
+package webtransport
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// maxErrorBody is how much of the body of a response without a session is kept.
+const maxErrorBody = 4 << 10
+
+// A Dialer opens sessions, each on a connection of its own. The zero value is ready; its
+// fields must not change once it is used. It is safe for concurrent use.
+type Dialer struct {
+	TLSClientConfig *tls.Config  // as [h3http.Transport] has it
+	QUICConfig      *conn.Config // its TLS must be nil
+	H3Config        *h3.Config
+
+	// Protocols are those of applications that the client offers, the preferred first. A
+	// server that chooses another one makes Dial fail; it may choose none, which
+	// Session.Protocol tells.
+	Protocols []string
+
+	MaxEarlyStreams int // that may come before the response; default 16
+
+	// NewConn connects to addr, which is host:port. By default one UDP socket serves all.
+	// The method Dial of a [loop.Group] fits.
+	NewConn func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error)
+
+	Logger *slog.Logger // of the default socket; default discards
+
+	mu       sync.Mutex
+	group    *loop.Group
+	sessions map[*Session]struct{} // whose connections are not closed
+	running  sync.WaitGroup        // of these
+	closed   bool
+}
+
+// Dial opens a session at an https URL, with header in the request; nil is fine. If the
+// server answers without a session, that is an error, and the Response is its answer, with
+// the first 4 KiB of the body. Redirects are not followed. Once Dial has returned, ctx has
+// no effect on the session.
+func (d *Dialer) Dial(ctx context.Context, url string, header http.Header) (*Session, *http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodConnect, url, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if header != nil {
+		r.Header = header.Clone()
+	}
+	if len(d.Protocols) > 0 {
+		value, ok := formatStrings(d.Protocols)
+		if !ok {
+			return nil, nil, fmt.Errorf("webtransport: protocols %q are not all ASCII", d.Protocols)
+		}
+		r.Header.Set(headerAvailable, value)
+	}
+	dial, err := d.newConn()
+	if err != nil {
+		return nil, nil, err
+	}
+	a := &attempt{d: d, r: r}
+	a.tr = &h3http.Transport{
+		TLSClientConfig: d.TLSClientConfig,
+		QUICConfig:      d.QUICConfig,
+		H3Config:        extendConfig(d.H3Config, 1),
+		Dial:            dial,
+		Extend:          a.extend,
+	}
+	s, resp, err := a.do(ctx)
+	if err != nil {
+		a.tr.Close()
+		return nil, resp, err
+	}
+	if !d.keep(s, a.tr) {
+		a.tr.Close()
+		return nil, nil, errDialerClosed
+	}
+	return s, resp, nil
+}
+
+// Close closes all sessions and waits until their servers know, for some seconds at most.
+func (d *Dialer) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	sessions := make([]*Session, 0, len(d.sessions))
+	for s := range d.sessions {
+		sessions = append(sessions, s)
+	}
+	g := d.group
+	d.group = nil
+	d.mu.Unlock()
+	for _, s := range sessions {
+		s.Close()
+	}
+	d.running.Wait()
+	if g == nil {
+		return nil
+	}
+	return g.Close()
+}
+
+// keep runs a session and then closes its connection. It reports false if Close was
+// called already.
+func (d *Dialer) keep(s *Session, tr *h3http.Transport) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return false
+	}
+	if d.sessions == nil {
+		d.sessions = make(map[*Session]struct{})
+	}
+	d.sessions[s] = struct{}{}
+	d.running.Go(func() {
+		s.run()
+		tr.Close()
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.sessions, s)
+	})
+	return true
+}
+
+var errDialerClosed = errors.New("webtransport: Dialer is closed")
+
+// newConn returns the function that connects.
+func (d *Dialer) newConn() (func(context.Context, string, *conn.Config) (*loop.Conn, error), error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.closed:
+		return nil, errDialerClosed
+	case d.NewConn != nil:
+		return d.NewConn, nil
+	case d.group == nil:
+		g, err := loop.Listen("udp", ":0", 1, &loop.Config{Logger: d.Logger})
+		if err != nil {
+			return nil, err
+		}
+		d.group = g
+	}
+	return d.group.Dial, nil
+}
+
+// An attempt is one call of Dial.
+type attempt struct {
+	d  *Dialer
+	r  *http.Request
+	tr *h3http.Transport
+
+	mu sync.Mutex
+	m  *mux // of the newest connection
+}
+
+// extend makes the mux of a connection.
+func (a *attempt) extend(c *loop.Conn, h *h3.Conn) h3http.Extension {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.m = newMux(c, h, orDefault(a.d.MaxEarlyStreams, defaultMaxEarlyStreams))
+	return a.m
+}
+
+func (a *attempt) mux() *mux {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.m
+}
+
+// do connects, waits for the settings that say how to ask, and asks for a session.
+func (a *attempt) do(ctx context.Context) (*Session, *http.Response, error) {
+	c, err := a.tr.Preconnect(ctx, a.r.URL)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := a.mux()
+	select {
+	case <-m.ready:
+	case <-c.Context().Done():
+		return nil, nil, context.Cause(c.Context())
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	switch {
+	case m.peer.invalid:
+		c.Close(uint64(h3.SettingsError), "SETTINGS_WT_ENABLED out of range")
+		return nil, nil, errRequirements
+	case m.peer.draft == draftNone || !m.peer.datagrams || !m.peer.connect:
+		c.Close(uint64(RequirementsNotMet), "settings without WebTransport")
+		return nil, nil, errRequirements
+	}
+	a.r.Header[":protocol"] = []string{m.peer.draft.protocol()}
+	if m.peer.draft == draft02 {
+		a.r.Header.Set(header02, "1")
+	}
+	stream, resp, err := a.tr.Connect(a.r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if stream == nil {
+		resp.Body = keepBody(resp.Body)
+		return nil, resp, fmt.Errorf("webtransport: the server answered with status %s", resp.Status)
+	}
+	return a.begin(stream, resp, m)
+}
+
+// begin makes the session of the stream that the server gave us.
+func (a *attempt) begin(stream *h3http.Stream, resp *http.Response, m *mux) (*Session, *http.Response, error) {
+	if h3http.ConnOf(resp.Request) != m.handle {
+		stream.Cancel(h3.RequestCancelled)
+		return nil, resp, errors.New("webtransport: the connection was lost meanwhile")
+	}
+	protocol, ok := chosen(resp.Header)
+	s := newSession(m, stream, protocol)
+	if ok && !slices.Contains(a.d.Protocols, protocol) {
+		// draft-ietf-webtrans-http3-15, Section 3.3.
+		s.CloseWithError(ALPNError, "")
+		s.run()
+		return nil, resp, fmt.Errorf("webtransport: the server chose protocol %q", protocol)
+	}
+	if err := m.run(func() { m.add(s) }); err != nil {
+		return nil, resp, err
+	}
+	return s, resp, nil
+}
+
+// keepBody reads the start of a body, so that its connection need not last.
+func keepBody(body io.ReadCloser) io.ReadCloser {
+	b, _ := io.ReadAll(io.LimitReader(body, maxErrorBody))
+	body.Close()
+	return io.NopCloser(bytes.NewReader(b))
+}

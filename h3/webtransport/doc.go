@@ -1,0 +1,32 @@
+// Package webtransport is WebTransport over HTTP/3 (draft-ietf-webtrans-http3): sessions
+// of streams and datagrams that browsers, too, can open, on connections of package h3http.
+//
+// A server configures an [h3http.Server] with an [Upgrader], and calls
+// [Upgrader.Upgrade] in a handler. A client calls [Dialer.Dial]. Both get a [Session],
+// whose streams are [net.Conn]s.
+//
+// # Drafts
+//
+// Browsers and servers speak different drafts of the protocol. This package speaks all
+// since draft 02, and uses the newest that the peer's settings offer. They differ in how
+// support is announced; streams, datagrams and the close of a session are the same.
+//
+// Up to draft 12, sessions may share a connection, as many as Upgrader.MaxSessions says.
+// Since draft 13 that takes flow control for each session, which this package does not
+// offer: then a connection has one session at a time. A Dialer makes a connection for
+// each session in any case.
+//
+// # Limits
+//
+// What a peer can make a connection hold or do is bounded:
+//
+//	sessions at once                    Upgrader.MaxSessions, 16; 1 since draft 13
+//	streams that come before a session  Upgrader.MaxEarlyStreams, 16; others are rejected
+//	datagrams that come before one      32, as package h3 has it
+//	datagrams not received              64 a session, then the oldest are dropped
+//	streams not accepted                conn.Config.InitialMaxStreamsBidi and InitialMaxStreamsUni, 100
+//	stream data not read                the flow control windows of package conn
+//	a capsule                           1,028 bytes of those that matter; others are skipped as they come
+//	time for the client's settings      10 s
+//	time for the end of a closed session 3 s
+package webtransport

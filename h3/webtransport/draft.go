@@ -1,0 +1,117 @@
+package webtransport
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+// Settings by which peers say which drafts of draft-ietf-webtrans-http3 they speak.
+const (
+	settingEnabled02     = 0x2b603742 // up to draft 06: 1
+	settingMaxSessions07 = 0xc671706a // drafts 07 to 12: sessions at once
+	settingMaxSessions13 = 0x14e9cd29 // drafts 13 and 14: sessions at once
+	settingEnabled15     = 0x2c7cf000 // since draft 15: 1
+)
+
+// What extended CONNECT says it is for.
+const (
+	protocolName   = "webtransport-h3" // since draft 15
+	protocolName14 = "webtransport"
+)
+
+// Header fields by which draft 02 alone is told.
+const (
+	header02         = "Sec-Webtransport-Http3-Draft02"
+	headerResponse02 = "Sec-Webtransport-Http3-Draft"
+)
+
+// A draft is the first of those with the same wire format. The streams, datagrams and
+// capsules that this package uses are the same in all.
+type draft uint8
+
+const (
+	draftNone draft = 0
+	draft02   draft = 2
+	draft07   draft = 7
+	draft13   draft = 13
+	draft15   draft = 15
+)
+
+// newest returns the newest draft that settings offer: this side speaks all of them.
+func newest(settings map[uint64]uint64) draft {
+	switch {
+	case settings[settingEnabled15] == 1:
+		return draft15
+	case settings[settingMaxSessions13] > 0:
+		return draft13
+	case settings[settingMaxSessions07] > 0:
+		return draft07
+	case settings[settingEnabled02] == 1:
+		return draft02
+	}
+	return draftNone
+}
+
+// protocol returns the :protocol of the draft.
+func (d draft) protocol() string {
+	if d >= draft15 {
+		return protocolName
+	}
+	return protocolName14
+}
+
+// shares reports whether sessions may share a connection. Since draft 13 that takes
+// flow control by session (draft-ietf-webtrans-http3-15, Section 5.1), which this side
+// does not offer.
+func (d draft) shares() bool { return d < draft13 }
+
+// isWebTransport reports whether r asks for a session.
+func isWebTransport(r *http.Request) bool {
+	name := r.Header.Get(":protocol")
+	return r.Method == http.MethodConnect && (name == protocolName || name == protocolName14)
+}
+
+// extendConfig returns a copy of cfg, or of the zero one, that offers all drafts and takes
+// the streams of sessions. The setting of drafts 07 to 12 says how many sessions may share
+// a connection.
+func extendConfig(cfg *h3.Config, sessions int) *h3.Config {
+	var c h3.Config
+	if cfg != nil {
+		c = *cfg
+	}
+	c.Datagrams = true
+	c.Settings = maps.Clone(c.Settings)
+	if c.Settings == nil {
+		c.Settings = make(map[uint64]uint64)
+	}
+	c.Settings[settingEnabled02] = 1
+	c.Settings[settingMaxSessions07] = uint64(sessions)
+	c.Settings[settingMaxSessions13] = 1
+	c.Settings[settingEnabled15] = 1
+	for _, typ := range []uint64{typeUni, typeBidi} {
+		if !slices.Contains(c.StreamTypes, typ) {
+			c.StreamTypes = append(slices.Clip(c.StreamTypes), typ)
+		}
+	}
+	return &c
+}
+
+// An offer is what the settings of a peer say.
+type offer struct {
+	draft     draft
+	datagrams bool
+	connect   bool // extended CONNECT
+	invalid   bool // a setting has a value that it may not have
+}
+
+func offerOf(settings map[uint64]uint64) offer {
+	return offer{
+		draft:     newest(settings),
+		datagrams: settings[h3.SettingDatagrams] == 1,
+		connect:   settings[h3.SettingExtendedConnect] == 1,
+		invalid:   settings[settingEnabled15] > 1,
+	}
+}

@@ -1,0 +1,238 @@
+package webtransport
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// A mux is the WebTransport of one connection: it knows the sessions, and finds that of
+// each stream. It is a [h3http.Extension], and all of it but ready and peer belongs to
+// the loop's goroutine.
+type mux struct {
+	handle    *loop.Conn
+	http      *h3.Conn
+	maxEarly  int           // streams that may wait for their session
+	forget    func()        // called when the connection has ended; may be nil
+	ready     chan struct{} // closed when the peer's settings have come
+	peer      offer         // valid then
+	isReady   bool
+	sessions  map[conn.StreamID]*Session
+	accepting int            // sessions that are about to be added
+	early     []*earlyStream // the oldest first
+	opening   []*opening     // calls of OpenStream that wait for the limit of streams
+}
+
+func newMux(c *loop.Conn, h *h3.Conn, maxEarly int) *mux {
+	return &mux{
+		handle: c, http: h, maxEarly: maxEarly,
+		ready:    make(chan struct{}),
+		sessions: make(map[conn.StreamID]*Session),
+	}
+}
+
+// HandleHTTP is part of [h3http.Extension].
+func (m *mux) HandleHTTP(_ time.Time, ev h3.Event) {
+	switch ev.Kind {
+	case h3.EventSettings:
+		if !m.isReady {
+			m.isReady = true
+			m.peer = offerOf(m.http.PeerSettings())
+			close(m.ready)
+		}
+	case h3.EventStream:
+		m.arrive(ev.QUIC, ev.Type)
+	case h3.EventGoAway:
+		// draft-ietf-webtrans-http3-15, Section 4.7.
+		for _, s := range m.sessions {
+			s.gotDrain()
+		}
+	}
+	m.sweep()
+}
+
+// HandleEvent is part of [h3http.Extension].
+func (m *mux) HandleEvent(_ time.Time, ev conn.Event) {
+	switch ev.Kind {
+	case conn.EventStreamReadable, conn.EventStreamReset:
+		if e, ok := ev.Stream.UserData.(*earlyStream); ok && !e.known {
+			m.read(e)
+		}
+	case conn.EventStreamsAvailable:
+		m.open()
+	case conn.EventClosed:
+		m.closed(ev.Err)
+		return
+	}
+	m.sweep()
+}
+
+// closed ends what is left when the connection has ended.
+func (m *mux) closed(err error) {
+	for _, s := range m.sessions {
+		s.end(&SessionError{Err: err})
+	}
+	for _, o := range m.opening {
+		o.done <- opened{err: err}
+	}
+	m.opening, m.early = nil, nil
+	if m.forget != nil {
+		m.forget()
+	}
+}
+
+// run runs f on the loop's goroutine.
+func (m *mux) run(f func()) error {
+	return m.handle.Do(context.Background(), func(time.Time, *conn.Conn) { f() })
+}
+
+// add adds a session, whose CONNECT stream is open, and gives it the streams that wait
+// for it.
+func (m *mux) add(s *Session) {
+	m.sessions[s.id] = s
+	m.early = slices.DeleteFunc(m.early, func(e *earlyStream) bool {
+		if !e.known || e.session != s.id {
+			return false
+		}
+		s.arrive(m.handle.Adopt(e.qs))
+		return true
+	})
+}
+
+// remove forgets a session whose CONNECT stream is closed.
+func (m *mux) remove(s *Session) { delete(m.sessions, s.id) }
+
+// alive returns how many sessions have not ended, those that are about to be added
+// among them.
+func (m *mux) alive() int {
+	n := m.accepting
+	for _, s := range m.sessions {
+		if s.ctx.Err() == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// An earlyStream is a stream of the peer that came before its session, or of whose
+// header not all has come.
+type earlyStream struct {
+	qs      *conn.Stream
+	known   bool // which session it is for
+	session conn.StreamID
+}
+
+// arrive takes a stream that the peer opened; typ was read from it.
+func (m *mux) arrive(qs *conn.Stream, typ uint64) {
+	e := &earlyStream{qs: qs}
+	if (typ == typeBidi) != (qs.ID().Dir() == conn.Bidi) {
+		e.reject(h3.StreamCreationError)
+		return
+	}
+	m.early = append(m.early, e)
+	qs.UserData = e
+	m.read(e)
+	if over := len(m.early) - m.maxEarly; over > 0 {
+		// The newest goes: those before it were promised a place.
+		m.drop(len(m.early)-1, BufferedStreamRejected)
+	}
+}
+
+// read reads the session ID of e, and then hands it to the session.
+func (m *mux) read(e *earlyStream) {
+	b, err := e.qs.Peek(8)
+	id, n := conn.ParseVarint(b)
+	if n == 0 {
+		if !errors.Is(err, conn.ErrWouldBlock) { // it ended before
+			m.drop(slices.Index(m.early, e), h3.StreamCreationError)
+		}
+		return
+	}
+	if id%4 != 0 {
+		// draft-ietf-webtrans-http3-15, Section 4: not a bidirectional stream of a client.
+		m.http.QUIC().Close(uint64(h3.IDError), "session ID of no request")
+		return
+	}
+	e.qs.Discard(n)
+	e.known, e.session = true, conn.StreamID(id)
+	switch s := m.sessions[e.session]; {
+	case s != nil && s.ctx.Err() == nil:
+		m.early = slices.DeleteFunc(m.early, func(other *earlyStream) bool { return other == e })
+		s.arrive(m.handle.Adopt(e.qs))
+	case s != nil:
+		m.drop(slices.Index(m.early, e), SessionGone)
+	}
+}
+
+// sweep rejects the streams whose sessions will not come.
+func (m *mux) sweep() {
+	for i := len(m.early) - 1; i >= 0; i-- {
+		if e := m.early[i]; e.known && !m.http.Expects(e.session) {
+			m.drop(i, SessionGone)
+		}
+	}
+}
+
+// drop rejects m.early[i].
+func (m *mux) drop(i int, code h3.ErrorCode) {
+	e := m.early[i]
+	m.early = slices.Delete(m.early, i, i+1)
+	e.reject(code)
+}
+
+// reject ends both directions.
+func (e *earlyStream) reject(code h3.ErrorCode) {
+	e.qs.UserData = nil
+	e.qs.StopSending(uint64(code))
+	e.qs.Reset(uint64(code))
+	e.qs.Release()
+}
+
+// An opening is a call of OpenStream.
+type opening struct {
+	s    *Session
+	dir  conn.Dir
+	done chan opened // with room for one
+}
+
+// opened is what came of it.
+type opened struct {
+	stream *Stream
+	err    error
+}
+
+// open opens the streams that are waited for, as far as the peer's limits go.
+func (m *mux) open() {
+	var full [2]bool
+	m.opening = slices.DeleteFunc(m.opening, func(o *opening) bool {
+		if err := o.s.ended(); err != nil {
+			o.done <- opened{err: err}
+			return true
+		}
+		if full[o.dir] {
+			return false
+		}
+		qs, err := m.http.QUIC().OpenStream(o.dir)
+		if errors.Is(err, conn.ErrStreamLimit) {
+			full[o.dir] = true
+			return false
+		}
+		if err != nil {
+			o.done <- opened{err: err}
+			return true
+		}
+		st, err := o.s.start(m.handle.Adopt(qs), o.dir)
+		o.done <- opened{st, err}
+		return true
+	})
+}
+
+// giveUp takes an opening back, unless it is done.
+func (m *mux) giveUp(o *opening) {
+	m.opening = slices.DeleteFunc(m.opening, func(other *opening) bool { return other == o })
+}

@@ -1,0 +1,304 @@
+package webtransport
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// TestDrafts has servers of each draft, and looks at what the client asks.
+func TestDrafts(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		settings map[uint64]uint64
+		protocol string
+		header02 string
+	}{
+		{"02", map[uint64]uint64{settingEnabled02: 1}, "webtransport", "1"},
+		{"07", map[uint64]uint64{settingMaxSessions07: 5}, "webtransport", ""},
+		{"13", map[uint64]uint64{settingMaxSessions13: 1}, "webtransport", ""},
+		{"15", map[uint64]uint64{settingEnabled15: 1}, "webtransport-h3", ""},
+		{"02 and 15", map[uint64]uint64{settingEnabled02: 1, settingEnabled15: 1}, "webtransport-h3", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			run(t, nil, func(t *testing.T, w *world) {
+				w.srv.H3Config.Settings = c.settings
+				w.handler = func(rw http.ResponseWriter, r *http.Request) {
+					require.Equal(t, c.protocol, r.Header.Get(":protocol"))
+					require.Equal(t, c.header02, r.Header.Get("Sec-Webtransport-Http3-Draft02"))
+					require.Equal(t, "yes", r.Header.Get("X-Test"))
+					s, err := w.up.Upgrade(rw, r)
+					require.NoError(t, err)
+					go echo(s)
+				}
+				s, resp, err := w.d.Dial(w.ctx(), w.url, http.Header{"X-Test": {"yes"}})
+				require.NoError(t, err)
+				if c.header02 != "" {
+					require.Equal(t, "draft02", resp.Header.Get("Sec-Webtransport-Http3-Draft"))
+				}
+				st, err := s.OpenStream(w.ctx(), conn.Bidi)
+				require.NoError(t, err)
+				io.WriteString(st, "hello")
+				st.CloseWrite()
+				b, err := io.ReadAll(st)
+				require.NoError(t, err)
+				require.Equal(t, "hello", string(b))
+			})
+		})
+	}
+}
+
+// TestServerWithout lacks something that WebTransport needs: the connection ends.
+func TestServerWithout(t *testing.T) {
+	for name, change := range map[string]func(cfg *h3.Config){
+		"any draft":        func(cfg *h3.Config) { cfg.Settings = nil },
+		"datagrams":        func(cfg *h3.Config) { cfg.Datagrams = false },
+		"extended CONNECT": func(cfg *h3.Config) { cfg.ExtendedConnect = false },
+		"a valid setting":  func(cfg *h3.Config) { cfg.Settings[settingEnabled15] = 2 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			run(t, nil, func(t *testing.T, w *world) {
+				change(w.srv.H3Config)
+				ended := make(chan error, 1)
+				extend := w.srv.Extend
+				w.srv.Extend = func(c *loop.Conn, h *h3.Conn) h3http.Extension {
+					context.AfterFunc(c.Context(), func() { ended <- context.Cause(c.Context()) })
+					return extend(c, h)
+				}
+				_, _, err := w.d.Dial(w.ctx(), w.url, nil)
+				require.ErrorIs(t, err, errRequirements)
+				require.ErrorContains(t, <-ended, "closed by peer")
+			})
+		})
+	}
+}
+
+// TestClientWithout has clients that a server must not give a session.
+func TestClientWithout(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		r := w.raw(func(cfg *h3.Config) { cfg.Datagrams = false })
+		require.Equal(t, 400, r.connect(protocolName).StatusCode)
+		require.Equal(t, 400, r.connect("websocket").StatusCode)
+		r = w.raw(func(cfg *h3.Config) { cfg.Settings = nil }) // nothing to say, once there are no drafts
+		require.Equal(t, 200, r.connect(protocolName).StatusCode)
+		req, err := http.NewRequest("GET", w.url, nil)
+		require.NoError(t, err)
+		resp, err := r.tr.RoundTrip(req)
+		require.NoError(t, err)
+		require.Equal(t, 400, resp.StatusCode)
+	})
+	run(t, nil, func(t *testing.T, w *world) {
+		w.srv.Extend = nil
+		require.Equal(t, 501, w.raw(nil).connect(protocolName).StatusCode)
+	})
+}
+
+// TestOrigin admits pages of the same host, or those that CheckOrigin says.
+func TestOrigin(t *testing.T) {
+	for _, c := range []struct {
+		origin string
+		check  func(*http.Request) bool
+		want   int
+	}{
+		{"", nil, 200},
+		{"https://10.0.0.1", nil, 200},
+		{"https://10.0.0.1:443", nil, 200},
+		{"https://10.0.0.1:444", nil, 403},
+		{"http://10.0.0.1", nil, 403},
+		{"https://10.0.0.1.evil.test", nil, 403},
+		{"https://evil.test", nil, 403},
+		{"null", nil, 403},
+		{"://", nil, 403},
+		{"https://evil.test", func(r *http.Request) bool { return r.Header.Get("Origin") == "https://evil.test" }, 200},
+		{"https://10.0.0.1", func(*http.Request) bool { return false }, 403},
+		{"", func(*http.Request) bool { return false }, 200},
+	} {
+		run(t, func(w *world) { w.up.CheckOrigin = c.check }, func(t *testing.T, w *world) {
+			h := make(http.Header)
+			if c.origin != "" {
+				h.Set("Origin", c.origin)
+			}
+			_, resp, err := w.d.Dial(w.ctx(), w.url, h)
+			require.NotNil(t, resp)
+			require.Equal(t, c.want, resp.StatusCode, "%q", c.origin)
+			require.Equal(t, c.want == 200, err == nil)
+			b, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Equal(t, c.want == 403, string(b) == "Forbidden\n")
+		})
+	}
+}
+
+// TestProtocols negotiates the protocol of the session.
+func TestProtocols(t *testing.T) {
+	for _, c := range []struct {
+		client, server []string
+		want           string
+	}{
+		{nil, nil, ""},
+		{[]string{"a"}, nil, ""},
+		{nil, []string{"a"}, ""},
+		{[]string{"a", "b"}, []string{"b", "a"}, "a"},
+		{[]string{"x", `quo"te\`}, []string{`quo"te\`}, `quo"te\`},
+		{[]string{"x"}, []string{"y"}, ""},
+	} {
+		change := func(w *world) { w.d.Protocols, w.up.Protocols = c.client, c.server }
+		run(t, change, func(t *testing.T, w *world) {
+			client, server := w.dial()
+			require.Equal(t, c.want, client.Protocol())
+			require.Equal(t, c.want, server.Protocol())
+		})
+	}
+	run(t, func(w *world) { w.d.Protocols = []string{"é"} }, func(t *testing.T, w *world) {
+		_, _, err := w.d.Dial(w.ctx(), w.url, nil)
+		require.Error(t, err)
+	})
+}
+
+// TestWrongProtocol: a server that chooses what was not offered loses the session.
+func TestWrongProtocol(t *testing.T) {
+	run(t, func(w *world) { w.d.Protocols = []string{"a"} }, func(t *testing.T, w *world) {
+		w.handler = func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("WT-Protocol", `"b"`)
+			s, err := w.up.Upgrade(rw, r)
+			require.NoError(t, err)
+			w.sessions <- s
+		}
+		_, _, err := w.d.Dial(w.ctx(), w.url, nil)
+		require.ErrorContains(t, err, `"b"`)
+		s := <-w.sessions
+		<-s.Context().Done()
+		require.Equal(t, &SessionError{Code: ALPNError, Remote: true}, context.Cause(s.Context()))
+	})
+}
+
+// TestMaxSessions limits those on one connection, to one since draft 13.
+func TestMaxSessions(t *testing.T) {
+	for _, c := range []struct {
+		setting  uint64
+		protocol string
+		want     int
+	}{
+		{settingEnabled02, protocolName14, 3},
+		{settingMaxSessions07, protocolName14, 3},
+		{settingMaxSessions13, protocolName14, 1},
+		{settingEnabled15, protocolName, 1},
+	} {
+		run(t, func(w *world) { w.up.MaxSessions = 3 }, func(t *testing.T, w *world) {
+			r := w.raw(func(cfg *h3.Config) { cfg.Settings = map[uint64]uint64{c.setting: 1} })
+			for range c.want {
+				require.Equal(t, 200, r.connect(c.protocol).StatusCode)
+			}
+			require.Equal(t, 429, r.connect(c.protocol).StatusCode)
+			for range c.want {
+				s := <-w.sessions
+				require.NoError(t, s.Close())
+			}
+			require.Equal(t, 200, r.connect(c.protocol).StatusCode)
+		})
+	}
+}
+
+// TestSessionsShareConnection keeps the streams of several sessions apart.
+func TestSessionsShareConnection(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		r := w.raw(func(cfg *h3.Config) { cfg.Settings = map[uint64]uint64{settingEnabled02: 1} })
+		var servers []*Session
+		var ids []conn.StreamID
+		for range 5 {
+			require.Equal(t, 200, r.connect(protocolName14).StatusCode)
+			ids = append(ids, r.stream.ID())
+			servers = append(servers, <-w.sessions)
+		}
+		for i := range servers {
+			st := r.open(conn.Uni, append(header(typeUni, ids[i]), byte(i))...)
+			st.CloseWrite()
+			require.NoError(t, servers[4-i].SendDatagram(w.ctx(), nil, 0))
+		}
+		for i, s := range servers {
+			st, err := s.AcceptStream(w.ctx(), conn.Uni)
+			require.NoError(t, err)
+			b, err := io.ReadAll(st)
+			require.NoError(t, err)
+			require.Equal(t, []byte{byte(i)}, b)
+		}
+	})
+}
+
+// TestNoSettings: a client that does not send its settings gets no session.
+func TestNoSettings(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		_, pool := testCert()
+		cfg := &conn.Config{
+			TLS:                  &tls.Config{RootCAs: pool, ServerName: "10.0.0.1", NextProtos: []string{"h3"}},
+			MaxDatagramFrameSize: 1200,
+		}
+		c, err := w.group.Dial(w.ctx(), "10.0.0.1:443", cfg)
+		require.NoError(t, err)
+		st, err := c.OpenStream(w.ctx(), conn.Bidi)
+		require.NoError(t, err)
+		st.Write(connectRequest())
+		began := time.Now()
+		b := make([]byte, 1000)
+		n, err := st.Read(b)
+		require.NoError(t, err)
+		require.Positive(t, n) // a header section with status 400
+		require.Equal(t, settingsTime, time.Since(began).Truncate(time.Second))
+		require.Empty(t, w.sessions)
+		c.Close(0, "")
+	})
+}
+
+// connectRequest returns a HEADERS frame that asks for a session.
+func connectRequest() []byte {
+	section := []byte{0, 0} // no dynamic table
+	for _, f := range [][2]string{
+		{":method", "CONNECT"}, {":protocol", protocolName}, {":scheme", "https"}, {":authority", "10.0.0.1"}, {":path", "/"},
+	} {
+		for i, s := range f { // a literal field line without Huffman coding (RFC 9204, Section 4.5.6)
+			prefix := []int{7, 127}[i]
+			if len(s) < prefix {
+				section = append(section, byte(len(s))|byte(0x20*(1-i)))
+			} else {
+				section = append(section, byte(prefix)|byte(0x20*(1-i)), byte(len(s)-prefix))
+			}
+			section = append(section, s...)
+		}
+	}
+	return append(conn.AppendVarint([]byte{1}, uint64(len(section))), section...)
+}
+
+// TestDialFails for other reasons.
+func TestDialFails(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		for _, url := range []string{"http://10.0.0.1/", "https:///", "%"} {
+			_, _, err := w.d.Dial(w.ctx(), url, nil)
+			require.Error(t, err, url)
+		}
+		w.handler = func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, "/elsewhere", http.StatusFound)
+		}
+		_, resp, err := w.d.Dial(w.ctx(), w.url, nil)
+		require.Error(t, err)
+		require.Equal(t, "/elsewhere", resp.Header.Get("Location"))
+
+		w.handler = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		ctx, cancel := context.WithTimeout(w.ctx(), time.Second)
+		defer cancel()
+		_, _, err = w.d.Dial(ctx, w.url, nil)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NoError(t, w.d.Close())
+		_, _, err = w.d.Dial(w.ctx(), w.url, nil)
+		require.Error(t, err)
+	})
+}

@@ -1,0 +1,237 @@
+package webtransport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// A Session is a WebTransport session, of either side. Any goroutine may use it. It ends
+// when one side closes it, or the connection; its streams and datagrams end with it.
+type Session struct {
+	m        *mux
+	connect  *h3http.Stream
+	id       conn.StreamID // of the CONNECT stream
+	protocol string
+	ctx      context.Context // done when the session has ended
+	cancel   context.CancelCauseFunc
+	draining chan struct{} // closed when the peer wants an end
+
+	mu      sync.Mutex
+	err     error // a *SessionError, once the session has ended
+	drained bool  // draining is closed
+	streams map[*Stream]struct{}
+	arrived [2]arrivals // by Dir
+}
+
+// arrivals are streams of the peer that wait for AcceptStream. The limits of streams of
+// the connection bound them.
+type arrivals struct {
+	streams []*Stream
+	more    chan struct{} // has a token if there are streams
+}
+
+func newSession(m *mux, connect *h3http.Stream, protocol string) *Session {
+	s := &Session{
+		m: m, connect: connect, id: connect.ID(), protocol: protocol,
+		draining: make(chan struct{}),
+		streams:  make(map[*Stream]struct{}),
+	}
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	for dir := range s.arrived {
+		s.arrived[dir].more = make(chan struct{}, 1)
+	}
+	return s
+}
+
+// Protocol returns the protocol that was negotiated, "" if none was.
+func (s *Session) Protocol() string { return s.protocol }
+
+// Conn returns the connection of the session, for its statistics and addresses. It may
+// carry requests and other sessions too, and its streams belong to them.
+func (s *Session) Conn() *loop.Conn { return s.m.handle }
+
+// Context returns a context that is done when the session has ended. context.Cause
+// returns the [SessionError].
+func (s *Session) Context() context.Context { return s.ctx }
+
+// ended returns why the session has ended; nil if it has not.
+func (s *Session) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// OpenStream waits until the peer's limit allows another stream. The peer learns of it
+// at once.
+func (s *Session) OpenStream(ctx context.Context, dir conn.Dir) (*Stream, error) {
+	if err := s.ended(); err != nil {
+		return nil, err
+	}
+	o := &opening{s: s, dir: dir, done: make(chan opened, 1)}
+	err := s.m.handle.Do(ctx, func(time.Time, *conn.Conn) {
+		s.m.opening = append(s.m.opening, o)
+		s.m.open()
+	})
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	select {
+	case r := <-o.done:
+		return r.stream, s.explain(r.err)
+	case <-ctx.Done():
+	}
+	s.m.run(func() { s.m.giveUp(o) })
+	select {
+	case r := <-o.done: // it came meanwhile
+		return r.stream, s.explain(r.err)
+	default:
+		return nil, s.explain(context.Cause(ctx))
+	}
+}
+
+// explain returns err, or why the session has ended if that is the reason.
+func (s *Session) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if ended := s.ended(); ended != nil {
+		return ended
+	}
+	return err
+}
+
+// start makes a stream of the session of qs, which this side opened. It runs on the
+// loop's goroutine.
+func (s *Session) start(qs *loop.Stream, dir conn.Dir) (*Stream, error) {
+	typ := uint64(typeBidi)
+	if dir == conn.Uni {
+		typ = typeUni
+	}
+	b := conn.AppendVarint(conn.AppendVarint(make([]byte, 0, 10), typ), uint64(s.id))
+	if _, err := qs.Write(b); err != nil { // there is room
+		return nil, err
+	}
+	st := &Stream{s: s, qs: qs, header: uint64(len(b))}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		qs.Reset(uint64(SessionGone))
+		qs.Close()
+		return nil, s.err
+	}
+	s.streams[st] = struct{}{}
+	return st, nil
+}
+
+// arrive takes a stream that the peer opened. It runs on the loop's goroutine.
+func (s *Session) arrive(qs *loop.Stream) {
+	st := &Stream{s: s, qs: qs}
+	s.mu.Lock()
+	gone := s.err != nil
+	if !gone {
+		s.streams[st] = struct{}{}
+		a := &s.arrived[st.ID().Dir()]
+		a.streams = append(a.streams, st)
+		a.notify()
+	}
+	s.mu.Unlock()
+	if gone {
+		st.abandon()
+	}
+}
+
+// leave forgets a stream that was closed.
+func (s *Session) leave(st *Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.streams, st)
+}
+
+func (a *arrivals) notify() {
+	select {
+	case a.more <- struct{}{}:
+	default:
+	}
+}
+
+// AcceptStream returns the next stream of a directionality that the peer opened, and
+// waits for it.
+func (s *Session) AcceptStream(ctx context.Context, dir conn.Dir) (*Stream, error) {
+	a := &s.arrived[dir]
+	for {
+		s.mu.Lock()
+		if s.err != nil {
+			defer s.mu.Unlock()
+			return nil, s.err
+		}
+		if len(a.streams) > 0 {
+			defer s.mu.Unlock()
+			st := a.streams[0]
+			a.streams[0] = nil
+			if a.streams = a.streams[1:]; len(a.streams) > 0 {
+				a.notify()
+			}
+			return st, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-a.more:
+		case <-s.ctx.Done():
+		case <-ctx.Done():
+			return nil, s.explain(context.Cause(ctx))
+		}
+	}
+}
+
+// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be
+// sent; 0 for never. If the queue is full, [conn.Config.DatagramPolicy] decides;
+// SendDatagram waits, until ctx is done, only if that is to wait. The error is
+// [conn.ErrTooLarge] if b is longer than MaxDatagramSize.
+func (s *Session) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
+	if err := s.ended(); err != nil {
+		return err
+	}
+	ctx, stop := s.bound(ctx)
+	defer stop()
+	return s.explain(s.connect.SendDatagram(ctx, b, maxAge))
+}
+
+// ReceiveDatagram copies the oldest received datagram to b. If b is too short, the rest
+// is lost, and the error is io.ErrShortBuffer. Of datagrams that nobody receives, the
+// oldest are dropped.
+func (s *Session) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
+	if err := s.ended(); err != nil {
+		return 0, err
+	}
+	ctx, stop := s.bound(ctx)
+	defer stop()
+	n, err := s.connect.ReceiveDatagram(ctx, b)
+	if errors.Is(err, io.ErrShortBuffer) {
+		return n, err
+	}
+	return n, s.explain(err)
+}
+
+// MaxDatagramSize returns the length of the longest datagram that can be sent now. It
+// follows the path MTU.
+func (s *Session) MaxDatagramSize() int { return s.connect.MaxDatagramSize() }
+
+// bound returns a context that ends with ctx and with the session.
+func (s *Session) bound(ctx context.Context) (context.Context, func()) {
+	if ctx.Done() == nil || ctx == s.ctx {
+		return s.ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}

@@ -1,0 +1,142 @@
+package webtransport
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/dgram"
+	"github.com/lazoquic/lazo/h3"
+)
+
+// lingerTime is how long the CONNECT stream of a session that has ended waits for the
+// peer to end it too.
+const lingerTime = 3 * time.Second
+
+// Draining returns a channel that is closed when the peer wants the session to end, and
+// perhaps the connection too: everything goes on working, but the application should
+// finish and close the session.
+func (s *Session) Draining() <-chan struct{} { return s.draining }
+
+// Drain asks the peer to finish: see Draining.
+func (s *Session) Drain() error {
+	if err := s.ended(); err != nil {
+		return err
+	}
+	_, err := s.connect.Write(dgram.AppendCapsule(nil, capsuleDrain, nil))
+	return s.explain(err)
+}
+
+// gotDrain notes that the peer wants an end.
+func (s *Session) gotDrain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.drained {
+		s.drained = true
+		close(s.draining)
+	}
+}
+
+// Close is CloseWithError with code 0 and no reason.
+func (s *Session) Close() error { return s.CloseWithError(0, "") }
+
+// CloseWithError ends the session, which the peer learns with code and reason. The latter
+// is text and shortened to 1024 bytes. Streams end, whatever of them has not arrived; a
+// session that has ended stays as it is. It does not wait: see [Dialer.Close].
+func (s *Session) CloseWithError(code uint32, reason string) error {
+	reason = truncate(strings.ToValidUTF8(reason, "\uFFFD"))
+	if !s.end(&SessionError{Code: code, Reason: reason}) {
+		return nil
+	}
+	s.abandonStreams()
+	// draft-ietf-webtrans-http3-15, Section 6: the end follows at once. Then run waits
+	// for that of the peer.
+	s.connect.SetReadDeadline(time.Now().Add(lingerTime))
+	_, err := s.connect.Write(appendClose(nil, code, reason))
+	return errors.Join(err, s.connect.CloseWrite())
+}
+
+// end notes that the session has ended. It reports false if it had before.
+func (s *Session) end(err *SessionError) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return false
+	}
+	s.err = err
+	s.cancel(err)
+	return true
+}
+
+// abandonStreams ends the streams of a session that has ended, and calls of OpenStream.
+// It must not run on the loop's goroutine.
+func (s *Session) abandonStreams() {
+	s.mu.Lock()
+	streams := s.streams
+	s.streams = nil
+	for dir := range s.arrived {
+		s.arrived[dir].streams = nil
+	}
+	s.mu.Unlock()
+	for st := range streams {
+		st.abandon()
+	}
+	s.m.handle.Loop().Post(func(time.Time) { s.m.open() })
+}
+
+// run reads capsules until the CONNECT stream ends.
+func (s *Session) run() {
+	err := s.readCapsules()
+	if s.end(s.endError(err)) {
+		s.abandonStreams()
+	}
+	if errors.Is(err, errMalformed) {
+		s.connect.Cancel(h3.MessageError)
+	}
+	s.connect.Close()
+	s.m.handle.Loop().Post(func(time.Time) { s.m.remove(s) })
+}
+
+// readCapsules returns why no more capsules come: a *SessionError if the peer closed the
+// session, and otherwise the error of reading.
+func (s *Session) readCapsules() error {
+	r := newCapsuleReader(s.connect)
+	for {
+		c, err := r.next()
+		if err != nil {
+			return err
+		}
+		switch c.typ {
+		case capsuleDrain:
+			s.gotDrain()
+		case capsuleClose:
+			closed := &SessionError{Code: c.code, Reason: c.reason, Remote: true}
+			if s.end(closed) {
+				s.abandonStreams()
+			}
+			s.connect.CloseWrite()
+			s.connect.SetReadDeadline(time.Now().Add(lingerTime))
+			if n, _ := r.r.Read(make([]byte, 1)); n > 0 {
+				return malformed("data behind WT_CLOSE_SESSION")
+			}
+			return closed
+		}
+	}
+}
+
+// endError returns what the end of the CONNECT stream means for the session.
+func (s *Session) endError(err error) *SessionError {
+	if err == io.EOF {
+		// draft-ietf-webtrans-http3-15, Section 6: as good as a close without an error.
+		return &SessionError{Remote: true}
+	}
+	if se, ok := errors.AsType[*SessionError](err); ok {
+		return se
+	}
+	if se, ok := errors.AsType[*conn.StreamError](err); ok {
+		return &SessionError{Remote: se.Remote, Err: err}
+	}
+	return &SessionError{Err: err}
+}

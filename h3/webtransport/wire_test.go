@@ -1,0 +1,148 @@
+package webtransport
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/dgram"
+)
+
+func TestCodes(t *testing.T) {
+	require.EqualValues(t, firstCode, toHTTP(0))
+	require.EqualValues(t, lastCode, toHTTP(1<<32-1))
+	for _, from := range []uint32{0, 1 << 20, 1<<32 - 5000} {
+		last := toHTTP(from) - 1
+		for n := from; n < from+4000; n++ {
+			h := toHTTP(n)
+			require.NotZero(t, (h-0x21)%0x1f, "%d is reserved", n)
+			require.LessOrEqual(t, h-last, uint64(2))
+			code, ok := fromHTTP(h)
+			require.True(t, ok)
+			require.Equal(t, n, code)
+			if h-last == 2 && n > from {
+				_, ok := fromHTTP(h - 1)
+				require.False(t, ok)
+			}
+			last = h
+		}
+	}
+	for _, h := range []uint64{0, firstCode - 1, lastCode + 1, 1<<62 - 1} {
+		_, ok := fromHTTP(h)
+		require.False(t, ok)
+	}
+}
+
+func TestErrorTexts(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{&SessionError{Code: 3}, "webtransport: session closed with code 3"},
+		{&SessionError{Code: 3, Reason: "why", Remote: true}, "webtransport: session closed by peer with code 3: why"},
+		{&SessionError{Err: io.EOF}, "webtransport: session lost: EOF"},
+		{&StreamError{Code: 3}, "webtransport: stream abandoned here with code 3"},
+		{&StreamError{HTTP: SessionGone, Remote: true}, "webtransport: stream ended with its session"},
+		{&StreamError{HTTP: BufferedStreamRejected}, "webtransport: stream came too early for its session"},
+		{&StreamError{HTTP: 0x101, Remote: true}, "webtransport: stream abandoned by peer with H3_GENERAL_PROTOCOL_ERROR"},
+	} {
+		require.EqualError(t, c.err, c.want)
+	}
+	require.ErrorIs(t, &SessionError{Err: io.EOF}, io.EOF)
+}
+
+func TestParseStrings(t *testing.T) {
+	for s, want := range map[string][]string{
+		`"a"`:                               {"a"},
+		`"a", "b"`:                          {"a", "b"},
+		"  \"a\"\t ,\t\"b\"  ":              {"a", "b"},
+		`"a";q=1;x="y,\"z";flag, "b" , "c"`: {"a", "b", "c"},
+		`"\"\\"`:                            {`"\`},
+		`""`:                                {""},
+		`"a";k=?1`:                          {"a"},
+	} {
+		got, ok := parseStrings(s)
+		require.True(t, ok, s)
+		require.Equal(t, want, got, s)
+	}
+	for _, s := range []string{"", " ", "a", `"a`, `"a",`, `,"a"`, `"a" "b"`, `"a";`, `"a";=1`, `"a";k=`, `"a";k="`, `"a";K`,
+		`"\a"`, `"\`, "\"\x7f\"", `1`, `("a")`, `"a";k=,"b"`, `"a", b`, strings.Repeat(`"a",`, maxProtocols) + `"a"`} {
+		_, ok := parseStrings(s)
+		require.False(t, ok, "%q", s)
+	}
+	h := http.Header{"Wt-Available-Protocols": {`"a", "b"`, `"c"`}}
+	require.Equal(t, []string{"a", "b", "c"}, available(h))
+	_, ok := chosen(http.Header{"Wt-Protocol": {`"a", "b"`}})
+	require.False(t, ok)
+}
+
+// FuzzProtocols parses what a peer says of protocols.
+func FuzzProtocols(f *testing.F) {
+	f.Add(`"a", "b";q=1;x="y"`)
+	f.Fuzz(func(t *testing.T, s string) {
+		names, ok := parseStrings(s)
+		if !ok {
+			return
+		}
+		again, valid := formatStrings(names)
+		if !valid {
+			t.Fatalf("%q became %q", s, names)
+		}
+		twice, ok := parseStrings(again)
+		require.True(t, ok)
+		require.Equal(t, names, twice)
+	})
+}
+
+func TestCapsuleErrorsOfReading(t *testing.T) {
+	broken := errors.New("broken")
+	for _, b := range [][]byte{nil, {0x40}, dgram.AppendCapsule(nil, 0x1234, []byte("abc"))[:4], appendClose(nil, 1, "abc")[:5]} {
+		r := io.MultiReader(bytes.NewReader(b), iotest.ErrReader(broken))
+		_, err := newCapsuleReader(r).next()
+		require.ErrorIs(t, err, broken)
+	}
+}
+
+// FuzzCapsules reads capsules as a hostile peer sends them, byte by byte and at once.
+func FuzzCapsules(f *testing.F) {
+	f.Add(appendClose(nil, 7, "bye"))
+	f.Add(dgram.AppendCapsule(dgram.AppendCapsule(nil, 0x1234, make([]byte, 1000)), capsuleDrain, nil))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte{0x68, 0x43, 0xc0, 0, 0, 1, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		whole, err1 := readCapsules(bytes.NewReader(b))
+		bytewise, err2 := readCapsules(iotest.OneByteReader(bytes.NewReader(b)))
+		require.Equal(t, whole, bytewise)
+		require.Equal(t, err1, err2)
+		if err1 != io.EOF && !errors.Is(err1, errMalformed) {
+			t.Fatal(err1)
+		}
+		for _, c := range whole {
+			if c.typ != capsuleClose {
+				continue
+			}
+			again, err := readCapsules(bytes.NewReader(appendClose(nil, c.code, c.reason)))
+			require.Equal(t, io.EOF, err)
+			require.Equal(t, []capsule{c}, again)
+		}
+	})
+}
+
+// readCapsules returns all capsules of r, and the error behind them.
+func readCapsules(r io.Reader) (all []capsule, err error) {
+	cr := newCapsuleReader(bufio.NewReader(r))
+	for {
+		c, err := cr.next()
+		if err != nil {
+			return all, err
+		}
+		all = append(all, c)
+	}
+}
