@@ -57,7 +57,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	}
 	setInt(&d.UnsentBytes, 256<<10)
 	setInt(&d.DatagramSendQueue, 128)
-	setInt(&d.DatagramReceiveQueue, 128)
+	setInt(&d.DatagramReceiveQueue, 256)
 	if d.MaxDatagramFrameSize < 0 {
 		d.MaxDatagramFrameSize = 0
 	}

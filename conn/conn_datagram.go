@@ -24,6 +24,7 @@ type datagram struct {
 type datagramQueue struct {
 	buf        []datagram
 	head, size int
+	used       bool // since tidy looked last
 }
 
 // push returns the slot behind the last datagram.
@@ -37,6 +38,7 @@ func (q *datagramQueue) push() *datagram {
 	}
 	d := &q.buf[(q.head+q.size)%len(q.buf)]
 	q.size++
+	q.used = true
 	return d
 }
 
@@ -46,6 +48,12 @@ func (q *datagramQueue) pop() {
 	q.head = (q.head + 1) % len(q.buf)
 	q.size--
 }
+
+// maxIdleDatagrams is how many slots, and their memory, the queue of an idle connection keeps.
+const maxIdleDatagrams = 8
+
+// oversized reports whether the queue is empty, and longer than an idle connection should have.
+func (q *datagramQueue) oversized() bool { return q.size == 0 && len(q.buf) > maxIdleDatagrams }
 
 // A datagramState is the datagrams of a connection (RFC 9221). It exists once there were some.
 type datagramState struct {

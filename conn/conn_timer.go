@@ -137,9 +137,23 @@ func (c *Conn) lossTimeout(now instant) {
 // tidyAfter is how long memory that a busy time left is kept for the next.
 const tidyAfter = 5 * time.Second
 
+// untidy reports whether rings are empty that a busy time made long.
+func (c *Conn) untidy() bool {
+	d := c.datagrams
+	return c.spaces[spaceApp].sent.oversized() || d != nil && (d.send.oversized() || d.recv.oversized())
+}
+
 // tidy gives back the memory of rings that are empty.
 func (c *Conn) tidy() {
 	c.tidyAt = 0
+	if d := c.datagrams; d != nil {
+		for _, q := range []*datagramQueue{&d.send, &d.recv} {
+			if q.oversized() && !q.used {
+				*q = datagramQueue{}
+			}
+			q.used = false
+		}
+	}
 	if sp := c.spaces[spaceApp]; sp.sent.oversized() {
 		sp.sent.buf = nil
 		sp.recs = recordRing{head: sp.recs.tail, tail: sp.recs.tail}
@@ -154,7 +168,7 @@ func (c *Conn) rest(now instant) {
 	if c.traced {
 		c.traceMetrics()
 	}
-	if c.tidyAt == 0 && c.spaces[spaceApp].sent.oversized() {
+	if c.tidyAt == 0 && c.untidy() {
 		c.tidyAt = now.add(tidyAfter)
 	}
 	at := c.deadline(now)

@@ -219,3 +219,36 @@ func TestDatagramOfAClosedConn(t *testing.T) {
 		t.Error("a closed connection takes datagrams")
 	}
 }
+
+// TestDatagramMemory: a burst leaves memory for the next, but not for long.
+func TestDatagramMemory(t *testing.T) {
+	tc := datagramStory(t, false)
+	for range 100 {
+		tc.write(datagramFrame(strings.Repeat("x", 1000)))
+	}
+	for n := 0; ; n++ {
+		if _, ok := tc.c.ReceiveDatagram(); !ok {
+			if n != 100 {
+				t.Fatalf("%d datagrams", n)
+			}
+			break
+		}
+	}
+	if err := tc.sendDatagrams(50, DatagramOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	tc.flush()
+	tc.ackAll()
+	d := tc.c.datagrams
+	if len(d.recv.buf) < 100 || len(d.send.buf) < 50 {
+		t.Fatalf("memory for %d and %d datagrams is kept", len(d.recv.buf), len(d.send.buf))
+	}
+	tc.advance(2*tidyAfter + time.Second)
+	if len(d.recv.buf) > maxIdleDatagrams || len(d.send.buf) > maxIdleDatagrams {
+		t.Errorf("memory for %d and %d datagrams is kept", len(d.recv.buf), len(d.send.buf))
+	}
+	tc.write(datagramFrame("again"))
+	if b, ok := tc.c.ReceiveDatagram(); !ok || string(b) != "again" {
+		t.Errorf("%q, %v", b, ok)
+	}
+}

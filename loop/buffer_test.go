@@ -95,27 +95,33 @@ func TestQueueKeepsItsSize(t *testing.T) {
 	}
 }
 
-func TestDatagramQueueKeepsLittle(t *testing.T) {
+func TestDatagramQueue(t *testing.T) {
+	var pool datagramPool
 	var q datagramQueue
 	for round := range 3 {
 		for i := range maxDatagrams {
-			q.add(fmt.Appendf(nil, "datagram %d of round %d", i, round), 0)
+			q.add(&pool, fmt.Appendf(nil, "datagram %d of round %d", i, round), 0)
 		}
 		for i := range maxDatagrams {
 			want := fmt.Sprintf("datagram %d of round %d", i, round)
 			if got := string(q.front().b); got != want {
 				t.Fatalf("got %q, want %q", got, want)
 			}
-			q.drop()
-		}
-		if len(q.spare) > keepDatagrams {
-			t.Errorf("an empty queue keeps %d buffers", len(q.spare))
+			q.drop(&pool)
 		}
 	}
 	b := make([]byte, 1200)
-	turn := func() { q.add(b, 0); q.drop() }
+	turn := func() {
+		for range maxDatagrams {
+			q.add(&pool, b, 0)
+		}
+		for range maxDatagrams {
+			q.drop(&pool)
+		}
+	}
 	turn()
-	if n := testing.AllocsPerRun(100, turn); n != 0 {
-		t.Errorf("a datagram costs %v allocations", n)
+	// sync.Pool may lose some to the garbage collector, or under the race detector.
+	if n := testing.AllocsPerRun(100, turn); n > maxDatagrams/2 {
+		t.Errorf("%d datagrams cost %v allocations", maxDatagrams, n)
 	}
 }

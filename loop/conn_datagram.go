@@ -4,18 +4,15 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 )
 
 // maxDatagrams is how many datagrams of each direction wait between the application
-// and the connection, which has queues of its own. keepDatagrams is for how many of
-// them memory stays.
-const (
-	maxDatagrams  = 64
-	keepDatagrams = 8
-)
+// and the connection, which has queues of its own.
+const maxDatagrams = 64
 
 // A datagram waits to be sent or to be received.
 type datagram struct {
@@ -23,32 +20,34 @@ type datagram struct {
 	age time.Duration // the most, to be sent
 }
 
-// A datagramQueue holds copies of datagrams, in memory that it uses again.
-type datagramQueue struct {
-	queue[datagram]
-	spare [][]byte
+// A datagramQueue holds copies of datagrams, in memory of the Loop's datagramPool.
+type datagramQueue struct{ queue[*datagram] }
+
+func (q *datagramQueue) add(pool *datagramPool, b []byte, age time.Duration) {
+	d := pool.get()
+	d.b, d.age = append(d.b[:0], b...), age
+	q.push(d)
 }
 
-func (q *datagramQueue) add(b []byte, age time.Duration) {
-	var buf []byte
-	if n := len(q.spare); n > 0 {
-		buf, q.spare = q.spare[n-1], q.spare[:n-1]
+func (q *datagramQueue) front() *datagram { return q.items[q.head] }
+
+func (q *datagramQueue) drop(pool *datagramPool) {
+	if d, ok := q.pop(); ok {
+		pool.put(d)
 	}
-	q.push(datagram{append(buf[:0], b...), age})
 }
 
-func (q *datagramQueue) front() *datagram { return &q.items[q.head] }
+// A datagramPool recycles datagrams of all queues of a Loop, on any goroutine.
+type datagramPool struct{ pool sync.Pool }
 
-func (q *datagramQueue) drop() {
-	d, ok := q.pop()
-	if !ok {
-		return
+func (p *datagramPool) get() *datagram {
+	if d, ok := p.pool.Get().(*datagram); ok {
+		return d
 	}
-	if q.spare = append(q.spare, d.b); q.len() == 0 && len(q.spare) > keepDatagrams {
-		clear(q.spare[keepDatagrams:])
-		q.spare = q.spare[:keepDatagrams]
-	}
+	return new(datagram)
 }
+
+func (p *datagramPool) put(d *datagram) { p.pool.Put(d) }
 
 // datagrams are those of a Conn, guarded by its mutex.
 type datagrams struct {
@@ -81,7 +80,7 @@ func (c *Conn) sendDatagrams() {
 			d.full = true
 			break
 		}
-		d.out.drop() // also if the path has become too narrow for it
+		d.out.drop(&c.l.dgrams) // also if the path has become too narrow for it
 		moved = true
 	}
 	if moved {
@@ -103,7 +102,7 @@ func (c *Conn) receiveDatagrams() {
 			d.readable = false
 			break
 		}
-		d.in.add(b, 0)
+		d.in.add(&c.l.dgrams, b, 0)
 	}
 	if d.in.len() > 0 {
 		notify(d.arrival)
@@ -154,14 +153,14 @@ func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done 
 	if d.out.len() >= maxDatagrams {
 		switch c.policy {
 		case conn.DatagramDropOldest:
-			d.out.drop()
+			d.out.drop(&c.l.dgrams)
 		case conn.DatagramDropNewest:
 			return true, nil
 		default:
 			return false, nil
 		}
 	}
-	d.out.add(b, maxAge)
+	d.out.add(&c.l.dgrams, b, maxAge)
 	if waited && d.out.len() < maxDatagrams {
 		notify(d.space)
 	}
@@ -234,7 +233,7 @@ func (c *Conn) takeDatagram(b []byte) (n int, err error) {
 	if n = copy(b, g.b); n < len(g.b) {
 		err = io.ErrShortBuffer
 	}
-	d.in.drop()
+	d.in.drop(&c.l.dgrams)
 	if d.in.len() > 0 {
 		notify(d.arrival)
 	}

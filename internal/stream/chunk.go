@@ -6,10 +6,10 @@ package stream
 // ChunkSize is the size of a chunk in bytes.
 const ChunkSize = 4096
 
-// What a Pool keeps for reuse at most: 4 MiB of chunks, or as many as are lent
+// What a Pool keeps for reuse at most: 8 MiB of chunks, or as many as are lent
 // out, and 1 MiB of the lists that hold chunks while a buffer is not empty.
 const (
-	maxFreeChunks = 1024
+	maxFreeChunks = 2048
 	maxFreeLists  = 64
 	maxFreeSlots  = 1024 // capacity of a list that is worth keeping
 )
