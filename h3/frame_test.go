@@ -25,7 +25,7 @@ func TestDataRoom(t *testing.T) {
 	require.Equal(t, [2]int{1<<30 - 1, 4}, [2]int{payload, size})
 }
 
-func TestErrorCodes(t *testing.T) {
+func TestErrorCodeNames(t *testing.T) {
 	names := map[string]ErrorCode{}
 	for c := ErrorCode(0); c < 0x300; c++ {
 		if s := c.String(); s[0] != '0' {

@@ -20,15 +20,18 @@ bandwidth-delay product. A client asks for %d MB, and, when a tenth of that has 
 which all share. The times are of the small ones, each from its request to its last byte. A row is %d visits; they do
 not repeat to the packet, as those in [virtual time](simulation.md) do.
 
-HTTP/3 is package h3http. HTTP/2 is net/http over the kernel's TCP, with its controller of that name. A server's socket takes
-a lot of the large resource, and all that is ahead of the small ones, loss or not. So there are rows where the socket
-takes no more than it can send, and 16 KB (TCP_NOTSENT_LOWAT): what is left is the waiting for lost packets.
+HTTP/3 is package h3http. HTTP/2 is net/http over the kernel's TCP, with its controller of that name; its BBR is version 1. A
+server's socket takes a lot of the large resource, and all that is ahead of the small ones, loss or not. So there are rows
+where the socket takes little more than it can send, 16 KB (TCP_NOTSENT_LOWAT): what loss adds there is the waiting for lost packets.
+
+Small resources in between show the difference: over HTTP/3 loss concerns few of them, over HTTP/2 it concerns most. When all are
+asked for at once, the rate that the congestion controller finds decides first, and the order of the bytes second.
 
 ![Small resources that have come, over time](%s.svg)
 `
 
 const ending = `
-` + "`go test ./examples/holb`" + ` shows the same without chance: one packet of the large resource is dropped, and so is whatever brings its
+` + "`go test ./examples/holb`" + `, as root, shows the same without chance: one packet of the large resource is dropped, and so is whatever brings its
 bytes again. Over HTTP/3 small resources go on coming; over HTTP/2 none does until it is let through.
 `
 

@@ -72,11 +72,9 @@ func (m *mux) HandleEvent(_ time.Time, ev conn.Event) {
 	m.sweep()
 }
 
-// closed ends what is left when the connection has ended.
+// closed ends what is left when the connection has ended. Sessions end when they have
+// read what came on their CONNECT streams: perhaps the peer closed them right before.
 func (m *mux) closed(err error) {
-	for _, s := range m.sessions {
-		s.end(&SessionError{Err: err})
-	}
 	for _, o := range m.opening {
 		o.done <- opened{err: err}
 	}

@@ -33,10 +33,13 @@ func (l lazo) serve(t testing.TB, cfg serverConfig) netip.AddrPort {
 }
 
 // listen runs a server that nobody accepts connections of.
-func (l lazo) listen(t testing.TB, cfg serverConfig) *loop.Group {
+func (l lazo) listen(t testing.TB, cfg serverConfig, edits ...func(*conn.Config)) *loop.Group {
 	t.Helper()
 	server := l.config(cfg.tls, cfg.versions)
 	server.Enable0RTT = cfg.early
+	for _, edit := range edits {
+		edit(server)
+	}
 	sock, err := udpio.Listen("udp", netip.AddrPortFrom(cfg.ip, 0).String(), nil)
 	require.NoError(t, err)
 	if cfg.prefer != nil {
@@ -112,14 +115,21 @@ func (l lazo) dial(ctx context.Context, cfg clientConfig) (client, error) {
 	return lazoClient{c}, nil
 }
 
-func (l lazo) connect(ctx context.Context, cfg clientConfig) (*loop.Conn, error) {
+func (l lazo) connect(ctx context.Context, cfg clientConfig, edits ...func(*conn.Config)) (*loop.Conn, error) {
+	return loop.Dial(ctx, cfg.server.String(), l.clientConfig(cfg, edits...))
+}
+
+func (l lazo) clientConfig(cfg clientConfig, edits ...func(*conn.Config)) *conn.Config {
 	config := l.config(cfg.tls, cfg.versions)
 	config.Enable0RTT = cfg.early
 	config.InitialMaxData, config.InitialMaxStreamData = smallWindow, smallStreamWindow
 	if cfg.leastMTU {
 		config.InitialMTU, config.MaxMTU = 1200, 1200
 	}
-	return loop.Dial(ctx, cfg.server.String(), config)
+	for _, edit := range edits {
+		edit(config)
+	}
+	return config
 }
 
 type lazoClient struct{ c *loop.Conn }

@@ -50,7 +50,7 @@ func (q quicGo) serve(t testing.TB, cfg serverConfig) netip.AddrPort {
 }
 
 // listen runs a server that nobody accepts connections of. It has no preferred address.
-func (q quicGo) listen(t testing.TB, cfg serverConfig) *quic.EarlyListener {
+func (q quicGo) listen(t testing.TB, cfg serverConfig, edits ...func(*quic.Config)) *quic.EarlyListener {
 	t.Helper()
 	tr := &quic.Transport{
 		Conn:                listenUDP(t, cfg.ip),
@@ -59,6 +59,9 @@ func (q quicGo) listen(t testing.TB, cfg serverConfig) *quic.EarlyListener {
 	t.Cleanup(func() { tr.Close() })
 	config := q.config(cfg.versions)
 	config.Allow0RTT = cfg.early
+	for _, edit := range edits {
+		edit(config)
+	}
 	l, err := tr.ListenEarly(cfg.tls, config)
 	require.NoError(t, err)
 	return l
@@ -119,7 +122,7 @@ func (q quicGo) dial(ctx context.Context, cfg clientConfig) (client, error) {
 	return c, nil
 }
 
-func (q quicGo) connect(ctx context.Context, cfg clientConfig) (*quicGoClient, error) {
+func (q quicGo) connect(ctx context.Context, cfg clientConfig, edits ...func(*quic.Config)) (*quicGoClient, error) {
 	local := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	if cfg.server.Addr().Is6() {
 		local = netip.IPv6Loopback()
@@ -132,6 +135,9 @@ func (q quicGo) connect(ctx context.Context, cfg clientConfig) (*quicGoClient, e
 	config := q.config(cfg.versions)
 	config.InitialConnectionReceiveWindow, config.InitialStreamReceiveWindow = smallWindow, smallStreamWindow
 	config.DisablePathMTUDiscovery = cfg.leastMTU
+	for _, edit := range edits {
+		edit(config)
+	}
 	to := net.UDPAddrFromAddrPort(cfg.server)
 	dial := tr.Dial
 	if cfg.early {
