@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -86,6 +85,10 @@ func (c *client) run() error {
 		return c.datagrams()
 	case "idle":
 		return c.idle()
+	case "active":
+		return c.active()
+	case "echo":
+		return c.echo()
 	}
 	return fmt.Errorf("-mode %q is not known", c.o.mode)
 }
@@ -193,7 +196,16 @@ func (c *client) parallel(n int64, f func() error) error {
 func (c *client) handshakes() error {
 	ops := int64(c.o.ops)
 	c.meter.start()
+	var pace <-chan time.Time
+	if c.o.rate > 0 {
+		t := time.NewTicker(time.Duration(float64(time.Second) / c.o.rate))
+		defer t.Stop()
+		pace = t.C
+	}
 	err := c.parallel(ops, func() error {
+		if pace != nil {
+			<-pace
+		}
 		s, err := c.dial()
 		if err == nil {
 			s.close()
@@ -240,19 +252,9 @@ func (c *client) idle() error {
 	}
 	defer first.close()
 	before, beforeGC := c.memory(300 * time.Millisecond)
-	var mu sync.Mutex
-	var all []session
 	n := int64(c.o.conns)
 	c.meter.start()
-	err = c.parallel(n, func() error {
-		s, err := c.dial()
-		if err == nil {
-			mu.Lock()
-			all = append(all, s)
-			mu.Unlock()
-		}
-		return err
-	})
+	all, err := c.dialMany(n)
 	if err != nil {
 		return err
 	}

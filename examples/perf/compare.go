@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // comparison is what perf compare does: each test, in rounds in which every contender has
@@ -48,6 +52,8 @@ func runCompare(args []string) error {
 	f.StringVar(&c.markdown, "markdown", "", "write the tables to this file, too")
 	f.StringVar(&c.svg, "svg", "", "write a bar chart to this file")
 	f.Parse(args)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop() // what runs ends with this program
 	if err := c.find(); err != nil {
 		return err
 	}
@@ -55,7 +61,7 @@ func runCompare(args []string) error {
 	for i := range tests {
 		t := &tests[i]
 		if c.tests == "" || slices.Contains(strings.Split(c.tests, ","), t.name) {
-			table, err := c.run(t)
+			table, err := c.run(ctx, t)
 			if err != nil {
 				return err
 			}
@@ -76,6 +82,8 @@ func (c *comparison) find() error {
 		f := []string{"-api", api}
 		c.contenders = append(c.contenders, contender{name: "lazo " + api, path: self, server: f, client: f, idle: []string{"-gc-signal"}})
 	}
+	notEcho := func(t string) bool { return t != "rr1" }
+	c.contenders = append(c.contenders, contender{name: "echo", path: self, client: []string{"--mode", "echo"}, skip: notEcho})
 	if c.peers != "" {
 		found, err := filepath.Glob(filepath.Join(c.peers, "*"))
 		if err != nil {
@@ -116,7 +124,7 @@ func peer(path string) (contender, bool) {
 }
 
 // run runs one test with all contenders.
-func (c *comparison) run(t *test) (*table, error) {
+func (c *comparison) run(ctx context.Context, t *test) (*table, error) {
 	tab := &table{test: t}
 	for i := range c.contenders {
 		if p := &c.contenders[i]; p.skip == nil || !p.skip(t.name) {
@@ -130,7 +138,10 @@ func (c *comparison) run(t *test) (*table, error) {
 			if p.skip != nil && p.skip(t.name) {
 				continue
 			}
-			res, err := c.measure(t, p)
+			res, err := c.measure(ctx, t, p)
+			if ctx.Err() != nil {
+				return nil, errors.New("stopped")
+			}
 			if err != nil {
 				log.Printf("%s, round %d: %s: %v", t.name, round+1, p.name, err)
 			}

@@ -35,8 +35,8 @@ func (r report) number(key string) float64 {
 const runTime = 3 * time.Minute
 
 // measure runs a test once.
-func (c *comparison) measure(t *test, p *contender) (res result, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), runTime)
+func (c *comparison) measure(ctx context.Context, t *test, p *contender) (res result, err error) {
+	ctx, cancel := context.WithTimeout(ctx, runTime)
 	defer cancel()
 	begin, busy := time.Now(), busyTime()
 	var used float64
@@ -117,7 +117,11 @@ func cpuOf(cmd *exec.Cmd) float64 {
 // pair runs the client of a contender against its server.
 func (c *comparison) pair(ctx context.Context, t *test, p *contender, res *result) (used float64, err error) {
 	addr := "127.0.0.1:" + strconv.Itoa(freePort())
-	s, err := start(command(ctx, c.serverCore, p.path, append([]string{"server", "--listen", addr}, p.server...)...))
+	role := "server"
+	if p.name == "echo" {
+		role = "echo"
+	}
+	s, err := start(command(ctx, c.serverCore, p.path, append([]string{role, "--listen", addr}, p.server...)...))
 	if err != nil {
 		return 0, err
 	}

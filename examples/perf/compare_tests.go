@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"net"
 	"strconv"
 )
@@ -65,6 +66,16 @@ func perPacket(r *result) float64 {
 
 func received(r *result) float64 { return r.server.number("dgrams") / r.server.number("dgram_secs") }
 
+// latency returns a quantile that the client reports; NaN if it does not.
+func latency(key string) func(r *result) float64 {
+	return func(r *result) float64 {
+		if v := r.client.number(key); v > 0 {
+			return v
+		}
+		return math.NaN()
+	}
+}
+
 var (
 	bulk = []metric{
 		{name: "Gbit/s", format: "%.1f", value: ofClient("gbit_s")},
@@ -78,6 +89,11 @@ var (
 		{name: "client CPU µs each", format: "%.2f", value: perOp("cpu", false), ratio: true},
 		{name: "server mallocs each", format: "%.1f", value: func(r *result) float64 { return perOp("mallocs", true)(r) / 1e6 }},
 	}
+	latencies = append(operations, []metric{
+		{name: "p50 µs", format: "%.0f", value: latency("p50_us"), ratio: true},
+		{name: "p99 µs", format: "%.0f", value: latency("p99_us")},
+		{name: "p99.9 µs", format: "%.0f", value: latency("p999_us")},
+	}...)
 	datagrams = []metric{
 		{name: "received a second", format: "%.0f", value: received},
 		{name: "server CPU µs each", format: "%.2f", value: func(r *result) float64 { return 1e6 * r.server.number("cpu") / r.server.number("dgrams") }, ratio: true},
@@ -94,8 +110,8 @@ var (
 var tests = []test{
 	{"download", "Download, one stream", "download", "--bytes", 2 << 30, nil, bulk},
 	{"upload", "Upload, one stream", "upload", "--bytes", 2 << 30, nil, bulk},
-	{"rr1", "Requests, one at a time", "rr", "--ops", 20000, nil, operations},
-	{"rr64", "Requests, 64 at a time", "rr", "--ops", 200000, []string{"--concurrency", "64"}, operations},
+	{"rr1", "Requests, one at a time", "rr", "--ops", 20000, nil, latencies},
+	{"rr64", "Requests, 64 at a time", "rr", "--ops", 200000, []string{"--concurrency", "64"}, latencies},
 	{"handshake", "Handshakes, 8 at a time", "handshake", "--ops", 2000, []string{"--concurrency", "8"}, operations},
 	{"datagram", "Datagrams of 1,200 bytes", "datagram", "--secs", 3, nil, datagrams},
 	{"idle", "Memory of idle connections", "idle", "--conns", 2000, nil, memory},

@@ -16,7 +16,8 @@ type options struct {
 	bytes, ops, conns, maxStreams      byteSize
 	streamWindow, connWindow           byteSize
 	concurrency, loops, serverPID      int
-	secs                               float64
+	secs, rate                         float64
+	uniform                            bool
 	gcSignal, datagrams, socketPerConn bool
 	cpuProfile, memProfile, cert, key  string
 	warm                               time.Duration
@@ -50,19 +51,21 @@ func parseFlags(role string, args []string) *options {
 	f := flag.NewFlagSet("perf "+role, flag.ExitOnError)
 	f.StringVar(&o.listen, "listen", "127.0.0.1:4433", "server: UDP address")
 	f.StringVar(&o.connect, "connect", "127.0.0.1:4433", "client: UDP address of the server")
-	f.StringVar(&o.mode, "mode", "download", "client: download, upload, rr, handshake, datagram or idle")
+	f.StringVar(&o.mode, "mode", "download", "client: download, upload, rr, handshake, datagram, idle, active (requests of a few connections among many) or echo (of perf echo)")
 	f.StringVar(&o.api, "api", "handler", "handler (inside the loop) or stream (blocking)")
 	f.StringVar(&o.kx, "kx", "x25519", "key exchange: x25519, or default (X25519MLKEM768)")
 	f.StringVar(&o.cc, "cc", "cubic", "congestion control: cubic, newreno or bbr")
 	f.Var(&o.bytes, "bytes", "bytes a stream (K, M, G)")
 	f.Var(&o.ops, "ops", "streams or handshakes in all")
-	f.Var(&o.conns, "conns", "idle connections")
+	f.Var(&o.conns, "conns", "idle and active: connections that rest")
 	f.Var(&o.maxStreams, "max-streams", "streams at a time")
 	f.Var(&o.streamWindow, "stream-window", "fixed window of a stream in bytes; 0 lets it grow")
 	f.Var(&o.connWindow, "conn-window", "fixed window of the connection in bytes; 0 lets it grow")
 	f.IntVar(&o.concurrency, "concurrency", 1, "streams or connections at a time")
 	f.IntVar(&o.loops, "loops", 1, "loops, each with a socket")
-	f.IntVar(&o.serverPID, "server-pid", 0, "idle: process whose memory to read")
+	f.IntVar(&o.serverPID, "server-pid", 0, "idle and active: process whose memory or CPU time to read")
+	f.Float64Var(&o.rate, "rate", 0, "handshake: at most so many a second; 0 for no limit")
+	f.BoolVar(&o.uniform, "uniform", false, "active: requests of all connections in turn")
 	f.Float64Var(&o.secs, "secs", 3, "datagram: seconds")
 	f.BoolVar(&o.gcSignal, "gc-signal", false, "idle: send SIGUSR1 to the server, which makes it collect garbage")
 	f.BoolVar(&o.datagrams, "datagrams", true, "server: take datagrams")

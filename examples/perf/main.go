@@ -1,7 +1,8 @@
 // Command perf measures throughput, requests, handshakes, datagrams and memory over QUIC.
 //
 //	perf server [-listen ADDR] [-api handler|stream] ...
-//	perf client [-connect ADDR] -mode download|upload|rr|handshake|datagram|idle ...
+//	perf client [-connect ADDR] -mode download|upload|rr|handshake|datagram|idle|active|echo ...
+//	perf echo [-listen ADDR]
 //	perf compare [-peers DIR] [-rounds N] ...
 //
 // The protocol, ALPN "perf": a client opens a bidirectional stream and sends 8 bytes, N in big-endian
@@ -15,7 +16,7 @@ import (
 	"os"
 )
 
-const usage = `usage: perf server [flags] | perf client [flags] | perf compare [flags]
+const usage = `usage: perf server [flags] | perf client [flags] | perf echo [flags] | perf compare [flags]
 Try perf server -help, perf client -help or perf compare -help.`
 
 func main() {
@@ -31,6 +32,8 @@ func main() {
 		err = runServer(parseFlags(role, args))
 	case "client":
 		err = runClient(parseFlags(role, args))
+	case "echo":
+		err = runEchoServer(parseFlags(role, args))
 	case "compare":
 		err = runCompare(args)
 	default:

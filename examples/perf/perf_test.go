@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 // TestModes runs each mode on each tier over loopback, with little to do.
 func TestModes(t *testing.T) {
 	for _, api := range []string{"handler", "stream"} {
-		for _, mode := range []string{"download", "upload", "rr", "handshake", "datagram", "idle"} {
+		for _, mode := range []string{"download", "upload", "rr", "handshake", "datagram", "idle", "active"} {
 			t.Run(api+"/"+mode, func(t *testing.T) {
 				o := parseFlags("client", []string{"-api", api, "-mode", mode, "-bytes", "300K", "-ops", "3",
 					"-concurrency", "2", "-conns", "2", "-secs", "0.05"})
@@ -114,4 +115,20 @@ func TestTable(t *testing.T) {
 	require.Contains(t, md, "| other | 2.5 | 3.50 | 0.45 | 1.00 | 1.00 |") // of 1/2 and 2/5
 	require.Contains(t, md, "| 2 of 3 |")
 	require.Contains(t, chart([]*table{tab}), "lazo handler</text>")
+}
+
+// TestEcho runs some echoes over loopback.
+func TestEcho(t *testing.T) {
+	o := parseFlags("client", []string{"-mode", "echo", "-ops", "5"})
+	c := &client{o: o, r: newReport("client")}
+	e, err := newEcho()
+	require.NoError(t, err)
+	s, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	defer s.Close()
+	go e.serve(s)
+	c.remote = s.LocalAddr().(*net.UDPAddr).AddrPort()
+	require.NoError(t, c.run())
+	require.EqualValues(t, 5, c.r["ops"])
+	require.Positive(t, c.r["p50_us"])
 }

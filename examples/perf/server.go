@@ -57,6 +57,7 @@ func runServer(o *options) error {
 	user, sys := cpuTime()
 	r["cpu_user"], r["cpu_sys"], r["cpu"] = user, sys, user+sys
 	s.addTo(r, g.Stats())
+	r["loop_pkts_recv"] = packetsOf(g)
 	if gcs != nil {
 		r["gc"] = gcs
 	}
@@ -94,6 +95,14 @@ func (s *server) collect() report {
 	r["heap_alloc"], r["heap_inuse"], r["heap_objects"] = after.HeapAlloc, after.HeapInuse, after.HeapObjects
 	r["stack_inuse"], r["sys"] = after.StackInuse, after.Sys
 	return r
+}
+
+// packetsOf returns how many packets each loop has received.
+func packetsOf(g *loop.Group) (n []uint64) {
+	for _, l := range g.Loops() {
+		l.Do(context.Background(), func(time.Time) { n = append(n, l.Endpoint().Stats().PacketsReceived) })
+	}
+	return n
 }
 
 func (s *server) addTo(r report, st loop.Stats) {

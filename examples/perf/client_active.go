@@ -1,0 +1,77 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// dialMany makes n connections, some at a time.
+func (c *client) dialMany(n int64) ([]session, error) {
+	var mu sync.Mutex
+	var all []session
+	err := c.parallel(n, func() error {
+		s, err := c.dial()
+		if err == nil {
+			mu.Lock()
+			all = append(all, s)
+			mu.Unlock()
+		}
+		return err
+	})
+	return all, err
+}
+
+// active measures requests of a few connections, one at a time each, among many that rest;
+// with -uniform each request is the next connection's, so that all of them have their turn.
+func (c *client) active() error {
+	width := max(c.o.concurrency, 1)
+	c.o.concurrency = 16
+	all, err := c.dialMany(int64(c.o.conns) + int64(width))
+	if err != nil {
+		return err
+	}
+	time.Sleep(2 * time.Second) // what follows the handshakes comes to rest
+	var next, left atomic.Int64
+	left.Store(int64(c.o.ops))
+	serverBefore := cpuOfProcess(c.o.serverPID)
+	c.meter.start()
+	c.o.concurrency = width
+	errs := make(chan error, width)
+	for i := range width {
+		go func() {
+			var err error
+			for err == nil && left.Add(-1) >= 0 {
+				s := all[i]
+				if c.o.uniform {
+					s = all[int(next.Add(1))%len(all)]
+				}
+				err = s.exchange(1, 1, 1, 0)
+			}
+			errs <- err
+		}()
+	}
+	for range width {
+		err = errors.Join(err, <-errs)
+	}
+	c.finish(int64(c.o.ops), int64(c.o.ops))
+	c.r["server_cpu"], c.r["conns"] = cpuOfProcess(c.o.serverPID)-serverBefore, len(all)
+	return err
+}
+
+// cpuOfProcess returns the CPU seconds of a process; 0 where it cannot be told.
+func cpuOfProcess(pid int) float64 {
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	_, rest, _ := strings.Cut(string(b), ") ") // the name may contain anything
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(f[11], 64)
+	system, _ := strconv.ParseFloat(f[12], 64)
+	return (user + system) * clockTick
+}
