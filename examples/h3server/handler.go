@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	_ "embed"
 	"encoding/json"
+	"fmt"
 	"html/template"
 	"io"
 	"net/http"
@@ -24,6 +25,7 @@ func newHandler(root string) http.Handler {
 	mux.HandleFunc("GET /bytes/{n}", serveBytes)
 	mux.HandleFunc("POST /echo", echo)
 	mux.HandleFunc("GET /headers", headers)
+	mux.HandleFunc("GET /events", events)
 	if root != "" {
 		mux.Handle("GET /", http.FileServer(http.Dir(root)))
 	}
@@ -113,4 +115,34 @@ func headers(w http.ResponseWriter, r *http.Request) {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.Encode(fields)
+}
+
+// events serves server-sent events that tell the round-trip time, as many as the query
+// says, one every tenth of a second.
+func events(w http.ResponseWriter, r *http.Request) {
+	n, err := strconv.Atoi(r.FormValue("n"))
+	if err != nil || n < 0 {
+		http.Error(w, "want /events?n=N", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	rc := http.NewResponseController(w)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for i := range n {
+		var rtt time.Duration
+		if c := h3http.ConnOf(r); c != nil {
+			rtt = c.Stats().SmoothedRTT
+		}
+		fmt.Fprintf(w, "id: %d\ndata: %v\n\n", i, rtt)
+		if rc.Flush() != nil {
+			return // the client has left
+		}
+		select {
+		case <-tick.C:
+		case <-r.Context().Done():
+			return
+		}
+	}
 }

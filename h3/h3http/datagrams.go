@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/dgram"
 )
 
 // datagramQueue is how many datagrams wait each way between a Stream and the loop, next
@@ -24,6 +25,8 @@ type datagrams struct {
 	readable sync.Cond
 	writable sync.Cond
 	maxSize  atomic.Int64 // of the flow, when the loop looked last
+	stats    dgram.Stats  // likewise
+	dropped  uint64       // from in, by newer ones
 }
 
 // takeDatagrams makes the loop move datagrams between the flow of x and its queues.
@@ -42,9 +45,11 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 		return
 	}
 	d.maxSize.Store(int64(flow.MaxSize()))
+	defer func() { d.stats = flow.Stats() }()
 	for b, ok := flow.Receive(); ok; b, ok = flow.Receive() {
 		if d.in.n == datagramQueue {
 			x.c.missed.datagram()
+			d.dropped++
 		}
 		d.in.push(b, time.Time{}) // drops the oldest when full, as the flow does
 		d.readable.Broadcast()
@@ -71,12 +76,14 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 
 // SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to
 // be sent; 0 for never. If the queue is full, [conn.Config.DatagramPolicy] decides;
-// SendDatagram waits, until ctx is done, only if that is to wait. The error is
-// [conn.ErrTooLarge] if b is longer than MaxDatagramSize.
+// SendDatagram waits, until ctx is done, only if that is to wait. The error is a
+// *[dgram.TooLargeError] if b is longer than MaxDatagramSize.
 func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
 	x, d := s.x, s.x.dg
-	if int64(len(b)) > d.maxSize.Load() && len(b) > s.MaxDatagramSize() {
-		return conn.ErrTooLarge
+	if int64(len(b)) > d.maxSize.Load() {
+		if fits := s.MaxDatagramSize(); len(b) > fits {
+			return &dgram.TooLargeError{Len: len(b), Max: fits}
+		}
 	}
 	var until time.Time
 	if maxAge > 0 {
@@ -141,6 +148,16 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 		}
 		d.readable.Wait()
 	}
+}
+
+// DatagramStats returns the counters of the stream's datagrams. What became of those that
+// were sent is not among them.
+func (s *Stream) DatagramStats() dgram.Stats {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	st := s.x.dg.stats
+	st.Dropped += s.x.dg.dropped
+	return st
 }
 
 // wakeWhenDone wakes those who wait for cond when ctx is done.

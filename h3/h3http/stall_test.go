@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/loop/looptest"
 )
@@ -183,7 +184,7 @@ func TestMissedDeadlines(t *testing.T) {
 // TestDroppedDatagrams counts those that a handler does not read.
 func TestDroppedDatagrams(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
-		done := make(chan struct{})
+		done, received := make(chan struct{}), make(chan dgram.Stats, 1)
 		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s, err := TakeStream(w)
 			if err != nil {
@@ -191,6 +192,7 @@ func TestDroppedDatagrams(t *testing.T) {
 			}
 			defer s.Close()
 			<-done
+			received <- s.DatagramStats()
 		}))
 		s, _, err := p.tr.Connect(p.connectRequest("/", "sink"))
 		require.NoError(t, err)
@@ -200,7 +202,9 @@ func TestDroppedDatagrams(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		require.EqualValues(t, 100-datagramQueue, p.srv.Stats().Dropped)
+		require.Equal(t, dgram.Stats{Sent: 100, SentBytes: 100}, s.DatagramStats())
 		close(done)
+		require.Equal(t, dgram.Stats{Received: 100, ReceivedBytes: 100, Dropped: 100 - datagramQueue}, <-received)
 		s.Close()
 	})
 }

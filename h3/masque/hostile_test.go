@@ -1,7 +1,9 @@
 package masque
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -180,4 +182,45 @@ func TestClientFloodedByProxy(t *testing.T) {
 	require.Greater(t, n, 10_900, "the newest are kept")
 	require.GreaterOrEqual(t, c.Stats().Dropped, uint64(1000-inboxBytes/10_900))
 	close(done)
+}
+
+// FuzzCapsules reads whatever may be on a stream, in pieces of any size.
+func FuzzCapsules(f *testing.F) {
+	f.Add(slices.Concat(capsule(0x17, []byte("x")), capsule(dgram.CapsuleDatagram, payload(0, 1, 2))), uint8(1))
+	f.Add(dgramHeader(maxPayload+2), uint8(3))
+	f.Add(capsule(dgram.CapsuleDatagram, payload(2, 1, 2)), uint8(200))
+	f.Fuzz(func(t *testing.T, b []byte, piece uint8) {
+		var counts counters
+		tn := &tunnel{counters: &counts}
+		got := 0
+		err := tn.readCapsules(bufio.NewReaderSize(&pieces{b, int(piece)%100 + 1}, 16), func(p []byte) error {
+			if len(p) > maxPayload {
+				t.Fatalf("a payload of %d bytes", len(p))
+			}
+			got += len(p) + 1
+			return nil
+		})
+		if got > len(b) {
+			t.Fatalf("%d bytes of %d", got, len(b))
+		}
+		broken, ok := errors.AsType[*h3.Error](err)
+		if err != nil && (!ok || broken.Code != h3.MessageError && broken.Code != h3.DatagramError) {
+			t.Fatal(err)
+		}
+	})
+}
+
+// pieces reads at most n bytes at a time.
+type pieces struct {
+	b []byte
+	n int
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.b) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.b[:min(len(p.b), p.n)])
+	p.b = p.b[n:]
+	return n, nil
 }

@@ -200,6 +200,7 @@ func (f *foreignTunnel) SetWriteDeadline(time.Time) error { return nil }
 
 // TestForeignClient runs quic-go's QUIC through a tunnel of quic-go's client and our proxy.
 func TestForeignClient(t *testing.T) {
+	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	p := newPair(t)
 	origin := newOrigin(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
@@ -232,6 +233,7 @@ func TestForeignClient(t *testing.T) {
 
 // TestForeignQUICOverConn runs quic-go's QUIC over a Conn, as a net.PacketConn.
 func TestForeignQUICOverConn(t *testing.T) {
+	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	p := newPair(t)
 	inner := &http3.Transport{
 		TLSClientConfig: conntest.ClientTLS(),

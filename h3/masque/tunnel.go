@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
@@ -53,10 +52,10 @@ func (t *tunnel) send(ctx context.Context, b []byte) error {
 	n := len(b) - headroom
 	b[0] = 0 // context ID
 	err := t.s.SendDatagram(ctx, b, t.maxAge)
-	if errors.Is(err, conn.ErrTooLarge) {
-		if fits := t.s.MaxDatagramSize(); fits > 0 && n > t.limit || n > maxPayload {
+	if refused, ok := errors.AsType[*dgram.TooLargeError](err); ok {
+		if refused.Max > 0 && n > t.limit || n > maxPayload {
 			t.counters.tooLarge.Add(1)
-			return tooLarge(n, max(fits-headroom, t.limit))
+			return tooLarge(n, max(refused.Max-headroom, t.limit))
 		}
 		if err = t.sendCapsule(b); err == nil {
 			t.counters.capsulesSent.Add(1)
@@ -123,7 +122,10 @@ func (t *tunnel) receiveDatagrams(deliver func([]byte) error) error {
 // receiveCapsules hands the UDP payloads that come in capsules to deliver, which must
 // not keep them. It returns nil when the peer has ended the stream.
 func (t *tunnel) receiveCapsules(deliver func([]byte) error) error {
-	r := bufio.NewReaderSize(t.s, 2048)
+	return t.readCapsules(bufio.NewReaderSize(t.s, 2048), deliver)
+}
+
+func (t *tunnel) readCapsules(r *bufio.Reader, deliver func([]byte) error) error {
 	var buf []byte
 	for {
 		typ, length, err := readCapsuleHeader(r)

@@ -17,6 +17,7 @@ import (
 	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/netrelay"
 )
 
 func TestTunnel(t *testing.T) {
@@ -66,6 +67,19 @@ func TestQUICThroughTunnel(t *testing.T) {
 				"the tunnel ends with the connection")
 		})
 	}
+}
+
+// TestQUICThroughBadNetwork has a network between the client and the proxy that loses, delays
+// and reorders.
+func TestQUICThroughBadNetwork(t *testing.T) {
+	p := newPair(t)
+	bad := netrelay.Link{Delay: 5 * time.Millisecond, Loss: 0.02, Reorder: 0.01}
+	relay, err := netrelay.New(netrelay.Config{Server: mustParse(p.url[len("https://"):]), Up: bad, Down: bad, Seed: 1})
+	require.NoError(t, err)
+	defer relay.Close()
+	p.client.Proxy = "https://" + relay.Addr().String()
+	getThrough(t, p.client.DialQUIC, newOrigin(t), 3)
+	require.EqualValues(t, 1, p.proxy.Stats().Opened)
 }
 
 // TestManyTunnels shares a connection to the proxy.
@@ -191,7 +205,7 @@ func TestIdleTunnelEnds(t *testing.T) {
 	require.Equal(t, io.EOF, err)
 	_, err = c.Write([]byte("x"))
 	require.ErrorIs(t, err, net.ErrClosed)
-	require.EqualValues(t, 1, p.proxy.Stats().Idle)
+	require.Eventually(t, func() bool { return p.proxy.Stats().Idle == 1 }, 5*time.Second, time.Millisecond)
 
 	p = newPair(t, func(p *pair) { p.proxy.IdleTimeout = -1 })
 	exchange(t, p.dial(newEcho(t)), []byte("x"))

@@ -25,14 +25,6 @@ type datagram struct {
 	atServer path
 }
 
-// path returns the path as the sender sees it.
-func (d *datagram) path() path {
-	if d.dir == netrelay.Up {
-		return d.atClient
-	}
-	return d.atServer
-}
-
 // A tap records what passes through relays. Its TLS secrets are what it needs to read it.
 type tap struct {
 	secrets keyLog

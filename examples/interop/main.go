@@ -1,0 +1,102 @@
+// Command interop is a client and a server for quic-interop-runner, with the conventions
+// of its containers:
+//
+//	ROLE=server TESTCASE=NAME interop [-addr :443] [-www /www] [-certs /certs]
+//	ROLE=client TESTCASE=NAME REQUESTS='URL...' interop [-downloads /downloads]
+//
+// SSLKEYLOGFILE and QLOGDIR say where keys and qlogs go. The exit status is 127 if the
+// test case is not supported.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// errUnsupported is the error of a test case or role that there is nothing for.
+var errUnsupported = errors.New("unsupported")
+
+// statusUnsupported tells the runner that a test case is not supported.
+const statusUnsupported = 127
+
+// options are what the environment and the flags say.
+type options struct {
+	role, testCase string
+	requests       []string
+	qlogDir        string
+	keyLog         io.Writer // nil for none
+
+	addr, www, certs string // server
+	downloads        string // client
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:])
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "interop:", err)
+	if errors.Is(err, errUnsupported) {
+		os.Exit(statusUnsupported)
+	}
+	os.Exit(1)
+}
+
+func run(ctx context.Context, args []string) error {
+	o := options{
+		role:     os.Getenv("ROLE"),
+		testCase: os.Getenv("TESTCASE"),
+		requests: strings.Fields(os.Getenv("REQUESTS")),
+		qlogDir:  os.Getenv("QLOGDIR"),
+	}
+	flags := flag.NewFlagSet("interop", flag.ContinueOnError)
+	flags.StringVar(&o.addr, "addr", ":443", "where the server listens")
+	flags.StringVar(&o.www, "www", "/www", "directory of the server's files")
+	flags.StringVar(&o.certs, "certs", "/certs", "directory of cert.pem and priv.key")
+	flags.StringVar(&o.downloads, "downloads", "/downloads", "directory for what the client downloads")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if name := os.Getenv("SSLKEYLOGFILE"); name != "" {
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		o.keyLog = f
+	}
+	if o.testCase == "chacha20" {
+		offerOnlyChaCha20()
+	}
+	switch o.role {
+	case "client":
+		return runClient(ctx, &o)
+	case "server":
+		return runServer(ctx, &o)
+	}
+	return fmt.Errorf("%w: ROLE %q", errUnsupported, o.role)
+}
+
+// config is what clients and servers have in common. Handshakes take their time in cases with
+// heavy loss.
+func (o *options) config(tlsc *tls.Config) *conn.Config {
+	c := &conn.Config{TLS: tlsc, HandshakeTimeout: time.Minute}
+	if o.qlogDir != "" {
+		c.QLog = loop.QLogDir(o.qlogDir)
+	}
+	return c
+}
