@@ -62,6 +62,10 @@ func (e *Endpoint) admission(in Initial) Admission {
 		return e.cfg.Admit(in)
 	}
 	full := e.chunks.Used() >= e.cfg.MaxBuffered
+	if full {
+		e.relieve(e.now)
+		full = e.chunks.Used() >= e.cfg.MaxBuffered
+	}
 	switch {
 	case in.Pending >= 4*e.cfg.MaxHandshakes:
 		return Ignore

@@ -21,7 +21,8 @@ type EndpointConfig struct {
 
 	// MaxBuffered limits the bytes that all connections hold together: received but
 	// not read, written but not acknowledged. Windows grow beyond their initial size
-	// only under it. Default 256 MiB.
+	// only under it. At the limit, connections of which little moves for 10 seconds
+	// end with INTERNAL_ERROR before a new one is refused. Default 256 MiB.
 	MaxBuffered int64
 
 	// Offload, if not nil, is given each step of a TLS handshake. It must arrange

@@ -30,6 +30,7 @@ type connFlow struct {
 	recvMax  uint64 // what we allow
 	received uint64 // sum of the highest offsets of all streams
 	consumed uint64 // what was read or thrown away
+	acked    uint64 // bytes of our streams that the peer acknowledged
 	extra    int64  // bytes of the window beyond its initial size
 
 	sendMax   uint64 // what the peer allows

@@ -63,19 +63,6 @@ func (h hostileCase) run(t *testing.T, server bool) {
 	by.check()
 }
 
-// held returns the bytes of memory that the streams of a connection hold.
-func (c *Conn) held() (n int) {
-	for _, s := range c.streams.all {
-		n += s.in.Held() + s.out.Held()
-	}
-	for _, sp := range c.spaces {
-		if sp != nil {
-			n += sp.cryptoIn.Held() + sp.cryptoOut.Held()
-		}
-	}
-	return n
-}
-
 // only makes the frames of a case of such that are always the same.
 func only(f ...frame) func(*testConn) []frame { return func(*testConn) []frame { return f } }
 

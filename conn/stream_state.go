@@ -248,6 +248,7 @@ func (s *Stream) acked(off uint64, n int, fin bool) {
 	}
 	if n > 0 {
 		s.out.Ack(&s.c.e.chunks, off, n)
+		s.c.flow.acked += uint64(n)
 	}
 	if fin {
 		s.flags |= flagFinAcked
