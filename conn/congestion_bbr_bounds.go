@@ -129,15 +129,16 @@ func (s *bbrSample) inflightAtLoss(size uint64) uint64 {
 }
 
 // inflightTooHigh ends a probe, once, and lowers the long-term bound to what was in
-// flight then, and by beta as far as the bandwidth-delay product fits with its
-// headroom. Otherwise the bounds of flows that fill a queue together would stay as
-// they began, for each would take back only what it added last.
+// flight then, and by beta as far as the bandwidth-delay product and what ACKs
+// aggregate fit with their headroom. Otherwise the bounds of flows that fill a queue
+// together would stay as they began, for each would take back only what it added
+// last.
 func (b *bbr) inflightTooHigh(s *bbrSample) {
 	b.prevProbeTooHigh = true
 	b.probeSample = false
 	if !s.appLimited {
 		target := b.targetInflight()
-		safe := max(s.txInFlight*bbrBeta/100, min(s.txInFlight, target*100/(100-bbrHeadroom)))
+		safe := max(s.txInFlight*bbrBeta/100, min(s.txInFlight, (target+b.extraAcked())*100/(100-bbrHeadroom)))
 		b.inflightLong = max(safe, target*bbrBeta/100)
 		b.loweredAt = b.delivered
 	}

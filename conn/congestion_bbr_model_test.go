@@ -261,22 +261,24 @@ func TestBBRLatest(t *testing.T) {
 }
 
 // TestBBRInflightTooHigh lowers the long-term bound by beta, as far as the
-// bandwidth-delay product of 100,000 fits with headroom, and not for what the
-// application limited.
+// bandwidth-delay product of 100,000 fits with headroom and with what ACKs aggregate,
+// and not for what the application limited.
 func TestBBRInflightTooHigh(t *testing.T) {
 	for _, tc := range []struct {
-		tx, want uint64
-		limited  bool
+		tx, extra, want uint64
+		limited         bool
 	}{
-		{200_000, 140_000, false},
-		{130_000, 117_647, false},
-		{110_000, 110_000, false},
-		{80_000, 80_000, false},
-		{20_000, 70_000, false},
-		{80_000, bbrUnbounded, true},
+		{200_000, 0, 140_000, false},
+		{130_000, 0, 117_647, false},
+		{130_000, 8_500, 127_647, false},
+		{110_000, 0, 110_000, false},
+		{80_000, 0, 80_000, false},
+		{20_000, 0, 70_000, false},
+		{80_000, 0, bbrUnbounded, true},
 	} {
 		b := newTestBBR(bbrUp)
 		b.probeSample = true
+		b.extraFilter[b.roundCount%bbrExtraAckedRounds] = tc.extra
 		b.inflightTooHigh(&bbrSample{now: simTime(0), txInFlight: tc.tx, appLimited: tc.limited})
 		if b.inflightLong != tc.want || b.state != bbrDown || !b.prevProbeTooHigh || b.probeSample {
 			t.Errorf("%+v: bound %d, state %d", tc, b.inflightLong, b.state)

@@ -100,6 +100,28 @@ var nothing [64 << 10]byte
 // goodput returns the part of the link that flow i read in d.
 func (b *bulk) goodput(i int, d time.Duration) float64 { return b.read[i] * 8 / d.Seconds() / b.rate }
 
+// BBR leaves little of a short queue unused, though its peer acknowledges dozens of
+// packets at once.
+func TestGoodputOfShortQueues(t *testing.T) {
+	for _, c := range []struct {
+		rate  float64
+		rtt   time.Duration
+		queue float64
+		want  float64
+	}{
+		{10e6, 10 * time.Millisecond, 1, 0.9},
+		{10e6, 50 * time.Millisecond, 0.5, 0.9},
+		{1e6, 50 * time.Millisecond, 1, 0.9},
+	} {
+		t.Run(fmt.Sprintf("%g Mbit/s, %v", c.rate/1e6, c.rtt), func(t *testing.T) {
+			b := &bulk{rate: c.rate, rtt: c.rtt, queue: c.queue, seed: 1}
+			b.flows = append(b.flows, conn.NewBBR)
+			b.run(t, 20*time.Second)
+			require.Greater(t, b.goodput(0, 20*time.Second), c.want)
+		})
+	}
+}
+
 // A controller uses a link of 100 Mbit/s and 50 ms, with losses that say nothing of
 // congestion or without (RFC 9438; draft-ietf-ccwg-bbr).
 func TestGoodput(t *testing.T) {

@@ -2,9 +2,15 @@
 //
 //	h3client [-insecure] [-ca FILE] [-o FILE] [-H 'k: v'] [-X METHOD] [-d DATA|@FILE] [-v] URL...
 //
+// About the connection:
+//
+//	[-cc NAME] [-versions LIST] [-session-file FILE [-0rtt]] [-qlog DIR]
+//	[-key-update TIME] [-migrate TIME] [-rebind TIME]
+//
 // It writes the bodies of the responses to standard output, or to the file of -o. A
 // status is not a failure, whatever it is. A long download whose body does not go to a
-// terminal shows a progress bar on standard error, if that is one.
+// terminal shows a progress bar on standard error, if that is one. If the environment has
+// SSLKEYLOGFILE, it logs the keys of its connections there, for Wireshark.
 package main
 
 import (
@@ -48,6 +54,7 @@ type options struct {
 	data     string
 	hasData  bool
 	verbose  bool
+	quic     quicOptions
 	urls     []string
 }
 
@@ -74,6 +81,7 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 		return nil
 	})
 	fs.BoolVar(&o.verbose, "v", false, "tell about the handshake, the headers and the connection")
+	o.quic.register(fs)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
@@ -84,6 +92,9 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	switch {
 	case len(o.urls) == 0:
 		fs.Usage()
+		return nil, errUsage
+	case o.quic.early && o.quic.sessionFile == "":
+		fmt.Fprintln(stderr, "h3client: -0rtt needs -session-file")
 		return nil, errUsage
 	case o.output != "" && len(o.urls) > 1:
 		fmt.Fprintln(stderr, "h3client: -o takes the body of one URL")
@@ -102,8 +113,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	tr := &h3http.Transport{TLSClientConfig: tlsConfig}
-	defer tr.Close()
+	verbose := io.Discard
+	if o.verbose {
+		verbose = stderr
+	}
+	tr, closeAll, err := o.quic.transport(tlsConfig, verbose)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeAll()) }()
 	out := stdout
 	if o.output != "" {
 		f, err := os.Create(o.output)

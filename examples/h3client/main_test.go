@@ -23,12 +23,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/udpio"
 )
 
 // start serves h, and returns the URL and a file with the certificate.
-func start(t *testing.T, h http.HandlerFunc) (url, ca string) {
+func start(t *testing.T, h http.HandlerFunc, edit ...func(*conn.Config)) (url, ca string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -48,6 +49,10 @@ func start(t *testing.T, h http.HandlerFunc) (url, ca string) {
 	srv := &h3http.Server{
 		Handler:   h,
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}},
+	}
+	srv.QUICConfig = new(conn.Config)
+	for _, f := range edit {
+		f(srv.QUICConfig)
 	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(sock) }()
@@ -150,12 +155,13 @@ func TestFailures(t *testing.T) {
 		"no such file":       {"-ca", "/nonexistent", url},
 		"no certificate in ": {"-ca", "main.go", url},
 		"nonexistent":        {"-ca", ca, "-d", "@/nonexistent", url},
+		"controller":         {"-cc", "fast", url},
 		"nonexistent/out":    {"-ca", ca, "-o", "/nonexistent/out", url},
 	} {
 		_, _, err := client(t, args...)
 		require.ErrorContains(t, err, want, "%q", args)
 	}
-	for _, args := range [][]string{{}, {"-o", "x", url, url}, {"-nosuchflag"}, {"-H", "nonsense", url}} {
+	for _, args := range [][]string{{}, {"-o", "x", url, url}, {"-nosuchflag"}, {"-H", "nonsense", url}, {"-0rtt", url}, {"-versions", "3", url}} {
 		_, stderr, err := client(t, args...)
 		require.ErrorIs(t, err, errUsage, "%q", args)
 		require.NotEmpty(t, stderr)
@@ -186,4 +192,50 @@ func TestProgress(t *testing.T) {
 	p.Write(make([]byte, 10<<20))
 	require.NotContains(t, drawn.String(), "MiB", "a short download shows no bar")
 	p.finish()
+}
+
+// TestSessionFile has two runs share a file: the second sends its request with its first packet.
+func TestSessionFile(t *testing.T) {
+	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS.DidResume) }, func(c *conn.Config) { c.Enable0RTT = true })
+	file := filepath.Join(t.TempDir(), "sessions")
+	args := []string{"-ca", ca, "-v", "-session-file", file, "-0rtt", url}
+	for i := range 3 {
+		stdout, stderr, err := client(t, args...)
+		require.NoError(t, err)
+		again := i > 0
+		require.Equal(t, fmt.Sprint(again), stdout)
+		require.Equal(t, again, strings.Contains(stderr, ", early data accepted\n"))
+	}
+	require.NoError(t, os.WriteFile(file, []byte("x"), 0o600))
+	_, _, err := client(t, args...)
+	require.ErrorContains(t, err, file)
+}
+
+// TestChanges moves a connection, and changes its keys, in the middle of a transfer.
+func TestChanges(t *testing.T) {
+	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) {
+		c := h3http.ConnOf(r)
+		for {
+			if _, err := w.Write(make([]byte, 1000)); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+			if st := c.Stats(); st.PathChanges > 0 && st.KeyUpdates > 1 {
+				return
+			}
+		}
+	})
+	qlog, keys := t.TempDir(), filepath.Join(t.TempDir(), "keys")
+	t.Setenv("SSLKEYLOGFILE", keys)
+	for _, move := range []string{"-migrate", "-rebind"} {
+		_, stderr, err := client(t, "-ca", ca, "-v", "-qlog", qlog, "-versions", "2,1", "-cc", "newreno", "-key-update", "1ms", move, "5ms", url)
+		require.NoError(t, err, "%s", stderr)
+		require.Regexp(t, `QUIC version 0x1, [1-9][0-9]* key updates`, stderr)
+	}
+	logs, err := filepath.Glob(filepath.Join(qlog, "*_client.sqlog"))
+	require.NoError(t, err)
+	require.Len(t, logs, 2)
+	b, err := os.ReadFile(keys)
+	require.NoError(t, err)
+	require.Contains(t, string(b), "SERVER_TRAFFIC_SECRET_0")
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3/h3http"
 )
 
@@ -48,6 +49,10 @@ func withTrace(ctx context.Context, w io.Writer) context.Context {
 }
 
 func printTLS(w io.Writer, state *tls.ConnectionState) {
+	if !state.HandshakeComplete {
+		fmt.Fprintln(w, "* Sending early data")
+		return
+	}
 	fmt.Fprintf(w, "* %s, %s, %v, ALPN %s", tls.VersionName(state.Version),
 		tls.CipherSuiteName(state.CipherSuite), state.CurveID, state.NegotiatedProtocol)
 	if state.DidResume {
@@ -95,4 +100,14 @@ func printStats(w io.Writer, resp *http.Response) {
 	fmt.Fprintf(w, "* Connection %v: RTT %v (min %v), congestion window %d bytes, MTU %d\n",
 		c.ID(), st.SmoothedRTT.Round(time.Microsecond), st.MinRTT.Round(time.Microsecond), st.CongestionWindow, st.MTU)
 	fmt.Fprintf(w, "* Packets: %d sent, %d received, %d lost\n", st.PacketsSent, st.PacketsReceived, st.PacketsLost)
+	var version uint32
+	var early bool
+	c.Do(context.Background(), func(_ time.Time, cc *conn.Conn) {
+		version, early = cc.Version(), cc.EarlyDataAccepted()
+	})
+	fmt.Fprintf(w, "* QUIC version %#x, %d key updates, %d path changes", version, st.KeyUpdates, st.PathChanges)
+	if early {
+		fmt.Fprint(w, ", early data accepted")
+	}
+	fmt.Fprintln(w)
 }

@@ -1,6 +1,11 @@
 // Command h3server is an HTTP/3 server to look at and to play with.
 //
-//	h3server [-addr HOST:PORT] [-cert FILE -key FILE] [-root DIR] [-retry] [-cc NAME] [-loops N]
+//	h3server [-addr HOST:PORT] [-cert FILE -key FILE] [-root DIR] [-loops N] [-v]
+//
+// About connections:
+//
+//	[-retry] [-cc NAME] [-versions LIST] [-0rtt] [-preferred-address HOST:PORT]
+//	[-key-update TIME] [-secret TEXT] [-qlog DIR]
 //
 // Without -cert and -key it makes itself a certificate, and prints command lines that
 // trust it. If the environment has SSLKEYLOGFILE, it logs the keys of its connections
@@ -10,6 +15,7 @@
 //	GET /bytes/N   N bytes
 //	POST /echo     the body back, while it comes
 //	GET /headers   the header fields of the request, as JSON
+//	GET /events    server-sent events, as many as ?n=N says, one every tenth of a second
 //
 // Other paths are files under the directory of -root.
 package main
@@ -27,9 +33,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3/h3http"
-	"github.com/lazoquic/lazo/loop"
 )
 
 func main() {
@@ -49,9 +53,9 @@ type options struct {
 	addr      string
 	cert, key string
 	root      string
-	retry     bool
-	cc        string
 	loops     int
+	verbose   bool
+	quic      quicOptions
 }
 
 func parseFlags(args []string, stderr io.Writer) (*options, error) {
@@ -62,9 +66,9 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 	fs.StringVar(&o.cert, "cert", "", "certificate chain, a PEM `file`; default is to make one")
 	fs.StringVar(&o.key, "key", "", "its private key, a PEM `file`")
 	fs.StringVar(&o.root, "root", "", "serve the files of a `directory`")
-	fs.BoolVar(&o.retry, "retry", false, "validate the address of each client by a Retry packet")
-	fs.StringVar(&o.cc, "cc", "cubic", "congestion controller: newreno, cubic or bbr")
 	fs.IntVar(&o.loops, "loops", runtime.GOMAXPROCS(0), "how many loops, each with a core and a socket")
+	fs.BoolVar(&o.verbose, "v", false, "tell about each connection at its end")
+	o.quic.register(fs)
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -85,7 +89,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cc, err := controller(o.cc)
+	quicConfig, err := o.quic.config()
 	if err != nil {
 		return err
 	}
@@ -105,13 +109,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	srv := &h3http.Server{
 		Handler:    newHandler(o.root),
 		TLSConfig:  tlsConfig,
-		QUICConfig: &conn.Config{Congestion: cc},
+		QUICConfig: quicConfig,
 	}
-	cfg := srv.LoopConfig()
-	if o.retry {
-		cfg.Endpoint.Admit = func(conn.Initial) conn.Admission { return conn.Retry }
+	if o.quic.keyUpdate > 0 {
+		srv.Handler = updatingKeys(srv.Handler, o.quic.keyUpdate)
 	}
-	g, err := loop.Listen("udp", o.addr, o.loops, cfg)
+	if o.verbose {
+		srv.ConnContext = telling(stderr)
+	}
+	g, err := o.quic.listen(srv, o.addr, o.loops)
 	if err != nil {
 		return err
 	}
@@ -131,17 +137,4 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	return srv.Shutdown(grace)
-}
-
-// controller returns the congestion controller of a name.
-func controller(name string) (func(conn.ControllerParams) conn.Controller, error) {
-	switch name {
-	case "newreno":
-		return conn.NewReno, nil
-	case "cubic":
-		return conn.NewCubic, nil
-	case "bbr":
-		return conn.NewBBR, nil
-	}
-	return nil, fmt.Errorf("unknown congestion controller %q", name)
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -19,7 +20,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
 )
 
 // A server is one that run runs.
@@ -33,11 +36,17 @@ type server struct {
 // start runs the server with args on a port of its own, and reads its hints.
 func start(t *testing.T, args ...string) *server {
 	t.Helper()
+	return startTelling(t, io.Discard, args...)
+}
+
+// startTelling is start with a standard error.
+func startTelling(t *testing.T, stderr io.Writer, args ...string) *server {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	pr, pw := io.Pipe()
 	s := &server{out: bufio.NewReader(pr), stop: cancel, ended: make(chan error, 1)}
 	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), pw, io.Discard)
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), pw, stderr)
 		pw.CloseWithError(io.EOF)
 		s.ended <- err
 	}()
@@ -183,13 +192,47 @@ func TestCertificateFiles(t *testing.T) {
 func TestFlags(t *testing.T) {
 	for _, args := range [][]string{
 		{"-cert", "x"}, {"-cc", "fast"}, {"-loops", "0"}, {"extra"}, {"-addr", "nonsense"}, {"-nosuchflag"},
-		{"-cert", "/nonexistent", "-key", "/nonexistent"},
+		{"-cert", "/nonexistent", "-key", "/nonexistent"}, {"-versions", "1,3"}, {"-preferred-address", "nonsense"},
+		{"-preferred-address", "0.0.0.0:0"},
 	} {
-		require.Error(t, run(t.Context(), args, io.Discard, io.Discard), "%q", args)
+		require.Error(t, run(t.Context(), append([]string{"-addr", "127.0.0.1:0"}, args...), io.Discard, io.Discard), "%q", args)
 	}
 	for _, name := range []string{"newreno", "cubic", "bbr"} {
 		cc, err := controller(name)
 		require.NoError(t, err)
 		require.NotNil(t, cc)
 	}
+}
+
+// TestConnections has connections updated, moved and resumed, and the server tell of it.
+func TestConnections(t *testing.T) {
+	qlog := t.TempDir()
+	told, tell := io.Pipe()
+	s := startTelling(t, tell, "-v", "-0rtt", "-retry", "-versions", "2,1", "-preferred-address", "127.0.0.1:0", "-key-update", "1ms", "-qlog", qlog)
+	cache := new(loop.SessionCache)
+	for i := range 2 {
+		c := s.client(t)
+		tr := c.Transport.(*h3http.Transport)
+		tr.QUICConfig = &conn.Config{Enable0RTT: true, Tokens: cache}
+		tr.TLSClientConfig.ClientSessionCache = cache
+		resp, body := get(t, c, s.url+"bytes/20000000")
+		require.Len(t, body, 20_000_000)
+		require.NotEqual(t, strings.TrimSuffix(s.url, "/"), "https://"+h3http.ConnOf(resp.Request).RemoteAddr().String(), "at the preferred address")
+		require.NoError(t, tr.Close())
+		var lines string
+		for range 3 {
+			b := make([]byte, 1000)
+			n, err := told.Read(b)
+			require.NoError(t, err)
+			lines += string(b[:n])
+			if strings.Contains(lines, "packets: ") {
+				break
+			}
+		}
+		again := fmt.Sprint(i > 0)
+		require.Regexp(t, `version 0x6b3343cf, resumed: `+again+`, early data: `+again+`, [1-9][0-9]* key updates, 1 path changes`, lines)
+	}
+	logs, err := filepath.Glob(filepath.Join(qlog, "*_server.sqlog"))
+	require.NoError(t, err)
+	require.Len(t, logs, 2)
 }

@@ -162,6 +162,9 @@ func (s *Stream) DatagramStats() dgram.Stats {
 
 // wakeWhenDone wakes those who wait for cond when ctx is done.
 func wakeWhenDone(ctx context.Context, cond *sync.Cond) (stop func() bool) {
+	if ctx.Done() == nil {
+		return func() bool { return true }
+	}
 	return context.AfterFunc(ctx, func() {
 		cond.L.Lock()
 		defer cond.L.Unlock()

@@ -20,6 +20,7 @@ type Conn struct {
 	tunnel
 	counts        counters
 	remote        netip.AddrPort
+	remoteAddr    *net.UDPAddr // the same
 	inbox         *inbox
 	read, write   *deadline
 	receivers     sync.WaitGroup
@@ -34,7 +35,7 @@ var (
 )
 
 func newConn(client *Client, s *h3http.Stream, remote netip.AddrPort) *Conn {
-	c := &Conn{remote: remote, read: newDeadline(), write: newDeadline()}
+	c := &Conn{remote: remote, remoteAddr: net.UDPAddrFromAddrPort(remote), read: newDeadline(), write: newDeadline()}
 	c.tunnel = tunnel{s: s, limit: capsuleLimit(client.CapsuleLimit), maxAge: client.MaxAge, counters: &c.counts}
 	c.inbox = newInbox(func() { c.counts.dropped.Add(1) })
 	c.receivers.Go(func() { c.receive(c.receiveDatagrams) })
@@ -111,8 +112,9 @@ func (c *Conn) Close() error {
 func (c *Conn) LocalAddr() net.Addr { return c.s.LocalAddr() }
 
 // RemoteAddr returns the address of the target, a *net.UDPAddr. If the target was given by
-// name, and the proxy does not say which address that stands for, it is 192.0.0.8.
-func (c *Conn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.remote) }
+// name, and the proxy does not say which address that stands for, it is 192.0.0.8. It must
+// not be changed.
+func (c *Conn) RemoteAddr() net.Addr { return c.remoteAddr }
 
 // MaxPayload returns the length of the longest payload that travels as a datagram now, or 0
 // if all travel in capsules. It follows the path MTU of the connection to the proxy.

@@ -25,7 +25,7 @@ import (
 
 // A pair is a proxy on loopback and a client of it.
 type pair struct {
-	t      *testing.T
+	t      testing.TB
 	url    string
 	server *h3http.Server
 	proxy  *Proxy
@@ -33,7 +33,7 @@ type pair struct {
 }
 
 // newPair lets the functions change both sides before they run. The proxy reaches loopback.
-func newPair(t *testing.T, change ...func(p *pair)) *pair {
+func newPair(t testing.TB, change ...func(p *pair)) *pair {
 	t.Helper()
 	p := &pair{t: t, proxy: &Proxy{Allow: func(*http.Request, netip.AddrPort) bool { return true }}}
 	p.server = &h3http.Server{Handler: p.proxy, Logger: slog.New(slog.DiscardHandler)}
@@ -53,7 +53,7 @@ func newPair(t *testing.T, change ...func(p *pair)) *pair {
 }
 
 // serve runs srv on loopback and returns its URL.
-func serve(t *testing.T, srv *h3http.Server) string {
+func serve(t testing.TB, srv *h3http.Server) string {
 	t.Helper()
 	srv.TLSConfig = conntest.ServerTLS()
 	g, err := loop.Listen("udp", "127.0.0.1:0", 1, srv.LoopConfig())
@@ -81,7 +81,7 @@ func (p *pair) dial(target string) *Conn {
 }
 
 // newEcho returns the address of a UDP socket that sends back what it gets.
-func newEcho(t *testing.T) string {
+func newEcho(t testing.TB) string {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -57,6 +57,9 @@ func (d *Dialer) Dial(ctx context.Context, url string, header http.Header) (*Ses
 	if err != nil {
 		return nil, nil, err
 	}
+	if r.URL.Scheme != "https" || r.URL.Host == "" {
+		return nil, nil, fmt.Errorf("webtransport: %q is not an https URL", url)
+	}
 	if header != nil {
 		r.Header = header.Clone()
 	}

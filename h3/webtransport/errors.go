@@ -69,6 +69,9 @@ func (e *StreamError) Error() string {
 
 // streamError returns err with the code that applications know.
 func streamError(err error) error {
+	if _, ok := err.(*SessionError); ok {
+		return err // whatever it wraps
+	}
 	se, ok := errors.AsType[*conn.StreamError](err)
 	if !ok {
 		return err

@@ -273,8 +273,12 @@ func TestDataAfterClose(t *testing.T) {
 func TestResetOfConnect(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		r, s := w.rawSession()
+		st, err := s.OpenStream(w.ctx(), conn.Bidi)
+		require.NoError(t, err)
 		r.stream.Cancel(h3.RequestCancelled)
 		<-s.Context().Done()
+		_, err = st.Read(make([]byte, 1))
+		require.Equal(t, context.Cause(s.Context()), err)
 		var se *SessionError
 		require.ErrorAs(t, context.Cause(s.Context()), &se)
 		require.True(t, se.Remote)

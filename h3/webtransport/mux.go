@@ -12,8 +12,8 @@ import (
 )
 
 // A mux is the WebTransport of one connection: it knows the sessions, and finds that of
-// each stream. It is a [h3http.Extension], and all of it but ready and peer belongs to
-// the loop's goroutine.
+// each stream. It is a [h3http.Extension], and all of it but ready, peer and lost belongs
+// to the loop's goroutine.
 type mux struct {
 	handle    *loop.Conn
 	http      *h3.Conn
@@ -21,6 +21,7 @@ type mux struct {
 	forget    func()        // called when the connection has ended; may be nil
 	ready     chan struct{} // closed when the peer's settings have come
 	peer      offer         // valid then
+	lost      chan struct{} // closed when the connection has ended
 	isReady   bool
 	sessions  map[conn.StreamID]*Session
 	accepting int            // sessions that are about to be added
@@ -32,6 +33,7 @@ func newMux(c *loop.Conn, h *h3.Conn, maxEarly int) *mux {
 	return &mux{
 		handle: c, http: h, maxEarly: maxEarly,
 		ready:    make(chan struct{}),
+		lost:     make(chan struct{}),
 		sessions: make(map[conn.StreamID]*Session),
 	}
 }
@@ -75,6 +77,7 @@ func (m *mux) HandleEvent(_ time.Time, ev conn.Event) {
 // closed ends what is left when the connection has ended. Sessions end when they have
 // read what came on their CONNECT streams: perhaps the peer closed them right before.
 func (m *mux) closed(err error) {
+	close(m.lost)
 	for _, o := range m.opening {
 		o.done <- opened{err: err}
 	}

@@ -101,6 +101,11 @@ func (s *Session) explain(err error) error {
 	if err == nil {
 		return nil
 	}
+	select {
+	case <-s.m.lost:
+		<-s.ctx.Done() // run is about to find out
+	default:
+	}
 	if ended := s.ended(); ended != nil {
 		return ended
 	}

@@ -323,7 +323,16 @@ func TestConnectionLost(t *testing.T) {
 		c, s := w.dial()
 		st, err := c.OpenStream(w.ctx(), conn.Bidi)
 		require.NoError(t, err)
+		errs := make(chan error)
+		go func() { _, err := c.ReceiveDatagram(w.ctx(), nil); errs <- err }()
+		go func() { _, err := st.Read(make([]byte, 1)); errs <- err }()
+		w.wait()
 		s.Conn().Close(uint64(h3.InternalError), "")
+		for range 2 {
+			err := <-errs
+			require.IsType(t, &SessionError{}, err)
+			require.Equal(t, context.Cause(c.Context()), err)
+		}
 		for _, s := range []*Session{c, s} {
 			<-s.Context().Done()
 			var se *SessionError

@@ -48,10 +48,7 @@ func (st *Stream) explain(err error) error {
 	if err == nil || err == io.EOF || errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
-	if err := st.s.ended(); err != nil {
-		return err
-	}
-	return streamError(err)
+	return streamError(st.s.explain(err))
 }
 
 // CloseWrite sends the end after what was written, and does not wait.

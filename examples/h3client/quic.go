@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// quicOptions are the flags about the connection.
+type quicOptions struct {
+	cc          string
+	versions    []uint32
+	sessionFile string
+	early       bool
+	keyUpdate   time.Duration
+	migrate     time.Duration
+	rebind      time.Duration
+	qlog        string
+}
+
+func (o *quicOptions) register(fs *flag.FlagSet) {
+	fs.StringVar(&o.cc, "cc", "cubic", "congestion controller: newreno, cubic or bbr")
+	fs.Func("versions", "`versions` of QUIC to speak, the preferred first; default 1,2", func(s string) (err error) {
+		o.versions, err = parseVersions(s)
+		return err
+	})
+	fs.StringVar(&o.sessionFile, "session-file", "", "resume sessions of a `file`, and write those of this run to it")
+	fs.BoolVar(&o.early, "0rtt", false, "send a GET as early data, if -session-file has a session that allows it")
+	fs.DurationVar(&o.keyUpdate, "key-update", 0, "update the keys again and again, after each `time`")
+	fs.DurationVar(&o.migrate, "migrate", 0, "move each connection to another port, after a `time`")
+	fs.DurationVar(&o.rebind, "rebind", 0, "change the port without a word after a `time`, as a NAT does")
+	fs.StringVar(&o.qlog, "qlog", "", "write a log of each connection to a `directory`")
+}
+
+// parseVersions reads a list such as 2,1.
+func parseVersions(s string) (versions []uint32, err error) {
+	for name := range strings.SplitSeq(s, ",") {
+		switch name {
+		case "1":
+			versions = append(versions, conn.Version1)
+		case "2":
+			versions = append(versions, conn.Version2)
+		default:
+			return nil, fmt.Errorf("unknown version %q", name)
+		}
+	}
+	return versions, nil
+}
+
+// config returns the configuration of connections.
+func (o *quicOptions) config() (*conn.Config, error) {
+	cfg := &conn.Config{Versions: o.versions, Enable0RTT: o.early}
+	switch o.cc {
+	case "newreno":
+		cfg.Congestion = conn.NewReno
+	case "cubic":
+		cfg.Congestion = conn.NewCubic
+	case "bbr":
+		cfg.Congestion = conn.NewBBR
+	default:
+		return nil, fmt.Errorf("unknown congestion controller %q", o.cc)
+	}
+	if o.qlog != "" {
+		cfg.QLog = loop.QLogDir(o.qlog)
+	}
+	return cfg, nil
+}
+
+// transport returns the Transport of the options. closeAll ends its connections and saves what
+// they taught.
+func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.Transport, closeAll func() error, err error) {
+	cfg, err := o.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	sessions, err := o.openSessions(tc, cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	keyLog, err := openKeyLog()
+	if err != nil {
+		return nil, nil, err
+	}
+	if keyLog != nil {
+		tc.KeyLogWriter = keyLog
+	}
+	socket, err := udpio.Listen("udp", ":0", nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	nat := &rebinder{Socket: socket}
+	group, err := loop.New(nil, nat)
+	if err != nil {
+		return nil, nil, err
+	}
+	dial := func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error) {
+		c, err := group.Dial(ctx, addr, cfg)
+		if err == nil {
+			o.disturb(c, nat, verbose)
+		}
+		return c, err
+	}
+	tr = &h3http.Transport{TLSClientConfig: tc, QUICConfig: cfg, Dial: dial}
+	return tr, func() error {
+		if sessions != nil {
+			sessions.wait()
+		}
+		err := errors.Join(tr.Close(), group.Close())
+		if sessions != nil {
+			err = errors.Join(err, sessions.Save(o.sessionFile))
+		}
+		if keyLog != nil {
+			err = errors.Join(err, keyLog.Close())
+		}
+		return err
+	}, nil
+}
+
+// openKeyLog opens the file for the keys of connections, which Wireshark reads; nil if the
+// environment names none.
+func openKeyLog() (*os.File, error) {
+	name := os.Getenv("SSLKEYLOGFILE")
+	if name == "" {
+		return nil, nil
+	}
+	return os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+}
+
+// disturb does to a connection what -key-update, -migrate and -rebind say, while it lasts.
+func (o *quicOptions) disturb(c *loop.Conn, nat *rebinder, verbose io.Writer) {
+	ctx := c.Context()
+	later := func(d time.Duration, what string, f func() error) {
+		if d <= 0 {
+			return
+		}
+		go func() {
+			select {
+			case <-ctx.Done():
+			case <-time.After(d):
+				if err := f(); err != nil && ctx.Err() == nil {
+					fmt.Fprintf(verbose, "* %s: %v\n", what, err)
+				}
+			}
+		}()
+	}
+	later(o.migrate, "Migration", func() error {
+		local, err := nat.AddLocal("udp", netip.AddrPortFrom(c.LocalAddr().Addr(), 0).String())
+		if err != nil {
+			return err
+		}
+		for tries := 0; ; tries++ {
+			// It fails until the handshake is confirmed.
+			if err := c.Migrate(ctx, local); err == nil || tries == 100 || ctx.Err() != nil {
+				return err
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	later(o.rebind, "Rebinding", func() error { return nat.rebind(c.LocalAddr().Addr()) })
+	later(o.keyUpdate, "Key update", func() error { return updateKeys(ctx, c, o.keyUpdate) })
+}
+
+// updateKeys updates the keys of c, again and again.
+func updateKeys(ctx context.Context, c *loop.Conn, every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		// It fails while the server has not followed the last one: then the next time.
+		if err := c.Do(ctx, func(_ time.Time, cc *conn.Conn) { cc.UpdateKeys() }); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}

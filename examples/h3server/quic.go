@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// quicOptions are the flags about connections.
+type quicOptions struct {
+	retry     bool
+	cc        string
+	versions  []uint32
+	early     bool
+	preferred string
+	keyUpdate time.Duration
+	secret    string
+	qlog      string
+}
+
+func (o *quicOptions) register(fs *flag.FlagSet) {
+	fs.BoolVar(&o.retry, "retry", false, "validate the address of each client by a Retry packet, or a token of an earlier connection")
+	fs.StringVar(&o.cc, "cc", "cubic", "congestion controller: newreno, cubic or bbr")
+	fs.Func("versions", "`versions` of QUIC to speak, the preferred first; default 1,2", func(s string) (err error) {
+		o.versions, err = parseVersions(s)
+		return err
+	})
+	fs.BoolVar(&o.early, "0rtt", false, "accept early data, which an attacker may send again")
+	fs.StringVar(&o.preferred, "preferred-address", "", "another `address` to serve on, to which clients move; one loop then does all")
+	fs.DurationVar(&o.keyUpdate, "key-update", 0, "update the keys of a connection after each `time` that it is serving a request")
+	fs.StringVar(&o.secret, "secret", "", "make the keys of tokens, tickets and resets of a `text`, to keep them over a restart")
+	fs.StringVar(&o.qlog, "qlog", "", "write a log of each connection to a `directory`")
+}
+
+// parseVersions reads a list such as 2,1.
+func parseVersions(s string) (versions []uint32, err error) {
+	for name := range strings.SplitSeq(s, ",") {
+		switch name {
+		case "1":
+			versions = append(versions, conn.Version1)
+		case "2":
+			versions = append(versions, conn.Version2)
+		default:
+			return nil, fmt.Errorf("unknown version %q", name)
+		}
+	}
+	return versions, nil
+}
+
+// config returns the configuration of connections.
+func (o *quicOptions) config() (*conn.Config, error) {
+	cc, err := controller(o.cc)
+	if err != nil {
+		return nil, err
+	}
+	cfg := &conn.Config{Congestion: cc, Versions: o.versions, Enable0RTT: o.early}
+	if o.qlog != "" {
+		cfg.QLog = loop.QLogDir(o.qlog)
+	}
+	return cfg, nil
+}
+
+// controller returns the congestion controller of a name.
+func controller(name string) (func(conn.ControllerParams) conn.Controller, error) {
+	switch name {
+	case "newreno":
+		return conn.NewReno, nil
+	case "cubic":
+		return conn.NewCubic, nil
+	case "bbr":
+		return conn.NewBBR, nil
+	}
+	return nil, fmt.Errorf("unknown congestion controller %q", name)
+}
+
+// listen opens the sockets of srv on addr and starts n loops.
+func (o *quicOptions) listen(srv *h3http.Server, addr string, n int) (*loop.Group, error) {
+	var sockets []loop.Backend
+	if o.preferred != "" {
+		s, err := o.listenBoth(srv.QUICConfig, addr)
+		if err != nil {
+			return nil, err
+		}
+		sockets = append(sockets, s)
+	}
+	cfg := srv.LoopConfig()
+	if o.secret != "" {
+		cfg.Endpoint.ResetKey = sha256.Sum256([]byte("reset " + o.secret))
+		cfg.Endpoint.TokenKeys = [][32]byte{sha256.Sum256([]byte("token " + o.secret))}
+	}
+	if o.retry {
+		cfg.Endpoint.Admit = func(in conn.Initial) conn.Admission {
+			if in.Token == conn.TokenNone {
+				return conn.Retry
+			}
+			return conn.Accept
+		}
+	}
+	if sockets != nil {
+		return loop.New(cfg, sockets...)
+	}
+	return loop.Listen("udp", addr, n, cfg)
+}
+
+// listenBoth opens the socket on addr together with that on the preferred address.
+func (o *quicOptions) listenBoth(cfg *conn.Config, addr string) (*udpio.Socket, error) {
+	s, err := udpio.Listen("udp", addr, nil)
+	if err != nil {
+		return nil, err
+	}
+	local, err := s.AddLocal("udp", o.preferred)
+	if err == nil && local.Addr().IsUnspecified() {
+		err = errors.New("-preferred-address must name a host")
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	if local.Addr().Unmap().Is4() {
+		cfg.PreferredAddress4 = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
+	} else {
+		cfg.PreferredAddress6 = local
+	}
+	return s, nil
+}
+
+// updatingKeys has the keys of connections updated while h is at work.
+func updatingKeys(h http.Handler, every time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		go func() {
+			tick := time.NewTicker(every)
+			defer tick.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+				}
+				// It fails while the client has not followed the last one: then the next time.
+				h3http.ConnOf(r).Do(ctx, func(_ time.Time, c *conn.Conn) { c.UpdateKeys() })
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// telling returns a function that tells of the end of connections.
+func telling(w io.Writer) func(context.Context, *loop.Conn) context.Context {
+	return func(ctx context.Context, c *loop.Conn) context.Context {
+		context.AfterFunc(c.Context(), func() {
+			st, state := c.Stats(), c.TLS()
+			var version uint32
+			var early bool
+			c.Do(context.Background(), func(_ time.Time, cc *conn.Conn) {
+				version, early = cc.Version(), cc.EarlyDataAccepted()
+			})
+			fmt.Fprintf(w, "%v from %v ended: %v\n"+
+				"  version %#x, resumed: %t, early data: %t, %d key updates, %d path changes\n"+
+				"  packets: %d sent, %d received, %d lost, %d CE marks; RTT %v, MTU %d\n",
+				c.ID(), c.RemoteAddr(), context.Cause(c.Context()),
+				version, state.DidResume, early, st.KeyUpdates, st.PathChanges,
+				st.PacketsSent, st.PacketsReceived, st.PacketsLost, st.CEMarks, st.SmoothedRTT.Round(time.Microsecond), st.MTU)
+		})
+		return ctx
+	}
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3/webtransport"
+)
+
+// measure prints the round-trip times of streams and datagrams.
+func measure(ctx context.Context, o *options, stdout io.Writer) error {
+	tc := &tls.Config{InsecureSkipVerify: o.insecure}
+	if o.ca != "" {
+		pem, err := os.ReadFile(o.ca)
+		if err != nil {
+			return err
+		}
+		tc.RootCAs = x509.NewCertPool()
+		if !tc.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("no certificate in %s", o.ca)
+		}
+	}
+	d := &webtransport.Dialer{TLSClientConfig: tc}
+	defer d.Close()
+	s, _, err := d.Dial(ctx, o.connect, nil)
+	if err != nil {
+		return err
+	}
+	defer s.CloseWithError(0, "done")
+	streams, err := measureStreams(ctx, s, o.n)
+	if err != nil {
+		return err
+	}
+	datagrams, err := measureDatagrams(ctx, s, o.n)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "\tback\tfastest\tmedian\tslowest\t")
+	row(w, "streams", streams, o.n)
+	row(w, "datagrams", datagrams, o.n)
+	return w.Flush()
+}
+
+// row writes one line of the table.
+func row(w io.Writer, name string, times []time.Duration, n int) {
+	if len(times) == 0 {
+		fmt.Fprintf(w, "%s\t0 of %d\t\t\t\t\n", name, n)
+		return
+	}
+	slices.Sort(times)
+	us := time.Microsecond
+	fmt.Fprintf(w, "%s\t%d of %d\t%v\t%v\t%v\t\n", name, len(times), n,
+		times[0].Round(us), times[len(times)/2].Round(us), times[len(times)-1].Round(us))
+}
+
+// measureStreams opens n streams one after another, each for a small message.
+func measureStreams(ctx context.Context, s *webtransport.Session, n int) ([]time.Duration, error) {
+	var times []time.Duration
+	for i := range n {
+		began := time.Now()
+		st, err := s.OpenStream(ctx, conn.Bidi)
+		if err != nil {
+			return nil, err
+		}
+		st.SetDeadline(began.Add(10 * time.Second))
+		message := fmt.Sprint("message ", i)
+		io.WriteString(st, message)
+		st.CloseWrite()
+		b, err := io.ReadAll(st)
+		if err != nil {
+			return nil, err
+		}
+		if string(b) != message {
+			return nil, fmt.Errorf("%q came back as %q", message, b)
+		}
+		times = append(times, time.Since(began))
+		st.Close()
+	}
+	return times, nil
+}
+
+// measureDatagrams sends n datagrams one after another, of which some may be lost.
+func measureDatagrams(ctx context.Context, s *webtransport.Session, n int) ([]time.Duration, error) {
+	var times []time.Duration
+	buf := make([]byte, 100)
+	for i := range n {
+		began := time.Now()
+		b := binary.BigEndian.AppendUint32(nil, uint32(i))
+		if err := s.SendDatagram(ctx, b, time.Second); err != nil {
+			return nil, err
+		}
+		wait, cancel := context.WithTimeout(ctx, time.Second)
+		for {
+			k, err := s.ReceiveDatagram(wait, buf)
+			if err != nil {
+				break
+			}
+			if k == 4 && binary.BigEndian.Uint32(buf) == uint32(i) { // not an older one
+				times = append(times, time.Since(began))
+				break
+			}
+		}
+		cancel()
+		if err := context.Cause(s.Context()); err != nil {
+			return nil, err
+		}
+	}
+	return times, ctx.Err()
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	_ "embed"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/h3/webtransport"
+	"github.com/lazoquic/lazo/loop"
+)
+
+//go:embed index.html
+var indexHTML string
+
+// serve serves until ctx is done.
+func serve(ctx context.Context, o *options, stdout io.Writer) error {
+	cert, err := selfSigned(o.addr)
+	if err != nil {
+		return err
+	}
+	if o.cert != "" {
+		block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[0]})
+		if err := os.WriteFile(o.cert, block, 0o644); err != nil {
+			return err
+		}
+	}
+	page, err := net.Listen("tcp", o.page)
+	if err != nil {
+		return err
+	}
+	defer page.Close()
+	e := &echoServer{out: stdout}
+	e.up.CheckOrigin = func(r *http.Request) bool {
+		return r.Header.Get("Origin") == "http://"+page.Addr().String()
+	}
+	srv := &h3http.Server{Handler: e, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	e.up.Configure(srv)
+	g, err := loop.Listen("udp", o.addr, 1, srv.LoopConfig())
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	url := fmt.Sprintf("https://%v/echo", g.LocalAddr())
+	hash := sha256.Sum256(cert.Certificate[0])
+	pages := &http.Server{Handler: pageHandler(url, hash[:])}
+	failed := make(chan error, 2)
+	go func() { failed <- pages.Serve(page) }()
+	go func() { failed <- g.Wait() }()
+	fmt.Fprintf(stdout, "open http://%v/ in a browser, or run\n\n", page.Addr())
+	fmt.Fprintf(stdout, "go run ./examples/webtransport -insecure -connect %s\n\n", url)
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	fmt.Fprintln(stdout, "shutting down")
+	grace, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err = errors.Join(pages.Shutdown(grace), srv.Shutdown(grace))
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // somebody did not want to leave
+	}
+	return err
+}
+
+// pageHandler serves the page that measures url.
+func pageHandler(url string, hash []byte) http.Handler {
+	data := struct{ URL, Hash string }{url, base64.StdEncoding.EncodeToString(hash)}
+	index := template.Must(template.New("index").Parse(indexHTML))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		// With these, the browser's clock tells microseconds.
+		w.Header().Set("Cross-Origin-Opener-Policy", "same-origin")
+		w.Header().Set("Cross-Origin-Embedder-Policy", "require-corp")
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		index.Execute(w, data)
+	})
+	mux.HandleFunc("GET /wait", wait)
+	return mux
+}
+
+// wait answers some seconds later than the page has ended its session.
+func wait(w http.ResponseWriter, r *http.Request) {
+	seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64)
+	if err != nil || seconds < 0 || seconds > 60 {
+		http.Error(w, "want seconds", http.StatusBadRequest)
+		return
+	}
+	select {
+	case <-time.After(time.Duration((seconds + 2) * float64(time.Second))):
+	case <-r.Context().Done():
+	}
+}
+
+// An echoServer echoes what sessions bring.
+type echoServer struct {
+	up  webtransport.Upgrader
+	out io.Writer
+}
+
+func (e *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/echo" {
+		http.NotFound(w, r)
+		return
+	}
+	s, err := e.up.Upgrade(w, r)
+	if err != nil {
+		fmt.Fprintln(e.out, r.RemoteAddr, err)
+		return
+	}
+	fmt.Fprintln(e.out, r.RemoteAddr, "has a session")
+	go echoStreams(s, conn.Bidi)
+	go echoStreams(s, conn.Uni)
+	echoDatagrams(s)
+	<-s.Context().Done()
+	fmt.Fprintln(e.out, r.RemoteAddr, context.Cause(s.Context()))
+}
+
+// echoStreams sends back what streams of a directionality bring. What a unidirectional
+// one brings goes back on another.
+func echoStreams(s *webtransport.Session, dir conn.Dir) {
+	ctx := s.Context()
+	for {
+		in, err := s.AcceptStream(ctx, dir)
+		if err != nil {
+			return
+		}
+		go func() {
+			defer in.Close()
+			out := in
+			if dir == conn.Uni {
+				if out, err = s.OpenStream(ctx, conn.Uni); err != nil {
+					return
+				}
+				defer out.Close()
+			}
+			io.Copy(out, in)
+		}()
+	}
+}
+
+// echoDatagrams sends back datagrams, unless they have become old meanwhile.
+func echoDatagrams(s *webtransport.Session) {
+	buf := make([]byte, 1<<16)
+	for {
+		n, err := s.ReceiveDatagram(s.Context(), buf)
+		if err != nil {
+			return
+		}
+		s.SendDatagram(s.Context(), buf[:n], time.Second)
+	}
+}
