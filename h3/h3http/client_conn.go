@@ -61,14 +61,13 @@ const (
 )
 
 // newClientConn takes over lc, a connection to tg that was just dialed.
-func newClientConn(ctx context.Context, t *Transport, tg target, lc *loop.Conn, cfg *conn.Config) (*clientConn, error) {
+func newClientConn(ctx context.Context, t *Transport, tg target, lc *loop.Conn) (*clientConn, error) {
 	c := &clientConn{t: t, target: tg, confirmed: make(chan struct{})}
 	var err error
 	doErr := lc.Do(ctx, func(now time.Time, q *conn.Conn) {
 		l := lc.Loop()
 		c.init(c, l, q, &t.chunks)
 		c.handle = lc
-		c.datagramPolicy = cfg.DatagramPolicy
 		if c.h3, err = h3.NewConn(q, t.h3Config()); err != nil {
 			return
 		}

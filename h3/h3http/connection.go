@@ -21,8 +21,7 @@ type connection struct {
 
 	extension Extension // or nil
 
-	datagramPolicy conn.DatagramPolicy // of conn.Config
-	missed         *missed             // of a Server; nil on a Transport
+	missed *missed // of a Server; nil on a Transport
 
 	// post is Post of the loop. A Post wakes the loop, so there is one under way for
 	// a connection at most, however many exchanges are waiting for it.

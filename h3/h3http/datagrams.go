@@ -20,7 +20,6 @@ const datagramQueue = 64
 // datagrams are those of a stream that was taken over (RFC 9297). The lock of the
 // exchange guards them.
 type datagrams struct {
-	policy   conn.DatagramPolicy
 	in, out  datagramRing
 	readable sync.Cond
 	writable sync.Cond
@@ -32,7 +31,7 @@ type datagrams struct {
 // takeDatagrams makes the loop move datagrams between the flow of x and its queues.
 // x is locked.
 func (x *exchange) takeDatagrams() {
-	x.dg = &datagrams{policy: x.c.datagramPolicy}
+	x.dg = new(datagrams)
 	x.dg.readable.L = &x.mu
 	x.dg.writable.L = &x.mu
 }
@@ -60,6 +59,7 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 		if !until.IsZero() {
 			if opt.MaxAge = until.Sub(now); opt.MaxAge <= 0 {
 				d.out.pop()
+				d.writable.Broadcast()
 				continue
 			}
 		}
@@ -75,9 +75,10 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 }
 
 // SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to
-// be sent; 0 for never. If the queue is full, [conn.Config.DatagramPolicy] decides;
-// SendDatagram waits, until ctx is done, only if that is to wait. The error is a
-// *[dgram.TooLargeError] if b is longer than MaxDatagramSize.
+// be sent; 0 for never. It waits, until ctx is done, for the loop to take what was queued
+// before: no longer than a moment, unless the queue of the connection is full and
+// [conn.Config.DatagramPolicy] is to wait. The error is a *[dgram.TooLargeError] if b is
+// longer than MaxDatagramSize.
 func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
 	x, d := s.x, s.x.dg
 	if int64(len(b)) > d.maxSize.Load() {
@@ -98,11 +99,9 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 			return net.ErrClosed
 		case x.failure != nil:
 			return x.failure
-		case d.out.n < datagramQueue || d.policy == conn.DatagramDropOldest:
+		case d.out.n < datagramQueue:
 			d.out.push(b, until)
 			x.c.wake(x)
-			return nil
-		case d.policy == conn.DatagramDropNewest:
 			return nil
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

@@ -165,7 +165,7 @@ func (t *Transport) connect(ctx context.Context, tg target) (*clientConn, error)
 	if err != nil {
 		return nil, err
 	}
-	return newClientConn(ctx, t, tg, lc, cfg)
+	return newClientConn(ctx, t, tg, lc)
 }
 
 // defaultGroup returns the socket of a Transport without a Dial function.

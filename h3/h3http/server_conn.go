@@ -52,9 +52,6 @@ func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*s
 	}
 	c.init(c, l, q, &s.chunks)
 	c.missed = &s.missed
-	if s.QUICConfig != nil {
-		c.datagramPolicy = s.QUICConfig.DatagramPolicy
-	}
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	c.headerTimeout = timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	c.idleTimeout = timeout(s.IdleTimeout, defaultIdleTimeout)
