@@ -58,13 +58,13 @@ func (c *Conn) idleDeadline() instant {
 
 // keepAliveDeadline returns when to send a PING so that the idle timeout does not pass (RFC 9000, Section 10.1.2).
 func (c *Conn) keepAliveDeadline() instant {
-	if c.cfg.KeepAlive == 0 || c.state == stateHandshake || c.spaces[spaceApp].eliciting > 0 {
+	if c.keepAlive == 0 || c.state == stateHandshake || c.spaces[spaceApp].eliciting > 0 {
 		return 0
 	}
 	if c.path.allowance() < minMTU {
 		return 0 // RFC 9000, Section 8.1: nothing could be sent
 	}
-	every := c.cfg.KeepAlive
+	every := c.keepAlive
 	if c.idle > 0 {
 		every = min(every, c.idle/2)
 	}

@@ -98,6 +98,21 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
+// TestSetKeepAlive: it can be had for a while.
+func TestSetKeepAlive(t *testing.T) {
+	tc := newTestConn(t, false, idleAfter(10*time.Second, 10*time.Second))
+	tc.write(paddingFrames(1))
+	tc.c.SetKeepAlive(3 * time.Second)
+	tc.flush()
+	tc.wantTimer("a while after the last packet", 3*time.Second)
+	tc.advanceToTimer()
+	tc.wantFrame("a PING", pingFrame())
+	tc.ackAll()
+	tc.c.SetKeepAlive(0)
+	tc.wantTimer("no PING, but the idle timeout", 10*time.Second)
+	tc.wantIdle("nothing else")
+}
+
 // TestKeepAliveFollowsIdleTimeout: a long interval is shortened to half of the idle timeout.
 func TestKeepAliveFollowsIdleTimeout(t *testing.T) {
 	tc := newTestConn(t, true, idleAfter(30*time.Second, 4*time.Second), func(s *testSetup) { s.conn.KeepAlive = 20 * time.Second })

@@ -33,6 +33,7 @@ type clientConn struct {
 	opening   bool        // some of them may get one
 	connected bool        // the handshake is complete
 	closing   bool        // Close was called
+	awaited   bool        // by requests
 }
 
 // outgoing is what an exchange is to send first.
@@ -237,12 +238,40 @@ func (c *clientConn) settle(time.Time) {
 		c.openWaiting()
 	}
 	c.mu.Lock()
-	leave := c.leaving && c.requests == 0
+	awaited, leave := c.requests > 0, c.leaving && c.requests == 0
 	c.mu.Unlock()
+	if awaited != c.awaited {
+		c.awaited = awaited
+		c.keepAlive()
+	}
 	if leave && !c.closing {
 		c.closing = true
 		c.quic.Close(uint64(h3.NoError), "")
 	}
+}
+
+// keepAlive sees to it that a connection that is waited for is not silent for long. If a
+// NAT on the way gives it another address, or forgets it, and it is the server's turn to
+// send, nothing else would tell the server.
+func (c *clientConn) keepAlive() {
+	switch {
+	case c.t.keepAlive() > 0: // at all times
+	case c.awaited:
+		c.quic.SetKeepAlive(awaitedKeepAlive)
+	default:
+		c.quic.SetKeepAlive(0)
+	}
+}
+
+// awaitedKeepAlive is how long a connection that is waited for may be silent.
+const awaitedKeepAlive = 10 * time.Second
+
+// keepAlive returns what the user wants.
+func (t *Transport) keepAlive() time.Duration {
+	if t.QUICConfig == nil {
+		return 0
+	}
+	return t.QUICConfig.KeepAlive
 }
 
 // openWaiting gives streams to requests that wait for one, the oldest first, as many

@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/loop/looptest"
@@ -59,5 +61,25 @@ func TestOverLossyNetwork(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(body, got))
 		resp.Body.Close()
+	})
+}
+
+// TestKeepAliveWhileWaiting: a connection lives for as long as a request waits for its answer, and not much longer.
+func TestKeepAliveWhileWaiting(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(2 * time.Minute)
+			io.WriteString(w, "at last")
+		}))
+		resp, err := p.c.Get(p.url)
+		require.NoError(t, err)
+		got, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, "at last", string(got))
+		c := ConnOf(resp.Request)
+		require.NotNil(t, c)
+		require.NoError(t, c.Context().Err())
+		time.Sleep(time.Minute)
+		require.ErrorIs(t, context.Cause(c.Context()), conn.ErrIdleTimeout)
 	})
 }
