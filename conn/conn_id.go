@@ -96,7 +96,7 @@ type remoteID struct {
 // hostile (RFC 9000, Section 5.1.2).
 const maxRetired = 3 * activeConnIDs
 
-// remoteIDs are the connection IDs by which we reach the peer. The first is in use.
+// remoteIDs are the connection IDs by which we reach the peer. The first is in use, the second on a path that is only probed.
 type remoteIDs struct {
 	ids         []remoteID
 	handshake   ConnID // the first ID that the peer chose
@@ -120,6 +120,12 @@ func (r *remoteIDs) init(id ConnID) {
 
 // current returns the ID in use.
 func (r *remoteIDs) current() *ConnID { return &r.ids[0].id }
+
+// other returns the ID for a path that is only probed, which is another one if the peer gave any (RFC 9000, Section 9.5).
+func (r *remoteIDs) other() *remoteID { return &r.ids[min(1, len(r.ids)-1)] }
+
+// hasOther reports whether there is an ID for another path. IDs of length zero are for all.
+func (r *remoteIDs) hasOther() bool { return len(r.ids) > 1 || r.handshake.n == 0 }
 
 // newRemoteID handles NEW_CONNECTION_ID (RFC 9000, Section 19.15).
 func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) error {
@@ -203,23 +209,27 @@ func (c *Conn) retireRemote(seq uint64) error {
 	return nil
 }
 
-// switchID starts to use another ID of the peer and retires the one in use, as a new path asks for (RFC 9000, Section
-// 9.5). It reports false if there is none.
-func (c *Conn) switchID() bool {
-	if len(c.remote.ids) < 2 {
-		return c.remote.handshake.n == 0
+// switchID starts to use the ID of a path that was only probed, or never used, and retires the one in use, as a new path asks
+// for (RFC 9000, Section 9.5). Without another ID all stays as it is.
+func (c *Conn) switchID() {
+	if len(c.remote.ids) > 1 && c.dropRemote(0) == nil {
+		c.watchResets()
 	}
-	if c.dropRemote(0) != nil {
-		return false
+}
+
+// dropOther retires the ID of a path that was only probed, and is given up.
+func (c *Conn) dropOther() {
+	if len(c.remote.ids) > 1 {
+		_ = c.dropRemote(1) // fails only where the peer makes us retire too many
 	}
-	c.watchResets()
-	return true
 }
 
 // watchResets makes stateless resets with the token of the ID in use be recognised: only those of IDs that were used
 // count (RFC 9000, Section 10.3.1).
-func (c *Conn) watchResets() {
-	if x := &c.remote.ids[0]; x.hasToken {
+func (c *Conn) watchResets() { c.watchResetsOf(&c.remote.ids[0]) }
+
+func (c *Conn) watchResetsOf(x *remoteID) {
+	if x.hasToken {
 		c.e.resetTokens[x.token] = c
 	}
 }

@@ -89,10 +89,16 @@ func (c *Conn) pathResponse(p *received, data [8]byte) {
 			c.event(Event{Kind: EventPathValidated, Local: cand.local, Remote: cand.remote})
 			return
 		}
-		c.candidate = nil
-		c.usePath(cand)
-		c.pathChanged()
+		c.migrateTo(cand)
 	}
+}
+
+// migrateTo moves a client to the path that it has validated.
+func (c *Conn) migrateTo(cand *path) {
+	c.candidate = nil
+	c.usePath(cand)
+	c.switchID()
+	c.pathChanged()
 }
 
 // pathChanged reports that the connection has moved.
@@ -229,6 +235,7 @@ func (c *Conn) pathTimeout(now instant) {
 func (c *Conn) pathFailed(p *path) {
 	if p == c.candidate {
 		c.candidate = nil
+		c.dropOther()
 		if p.remote != c.path.remote {
 			return // RFC 9000, Section 9.6.2: the client goes on where it is
 		}
@@ -263,7 +270,8 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 		case !c.path.validated:
 			limit = min(r.allowance, c.path.allowance())
 		}
-		if b, ok := c.pathDatagram(now, buf, limit, func(b []byte) []byte {
+		elsewhere := !here || r.local != c.path.from
+		if b, ok := c.pathDatagram(now, buf, limit, elsewhere, func(b []byte) []byte {
 			return c.appendProbe(wire.AppendPath(b, wire.FramePathResponse, r.data), &r)
 		}); ok {
 			if here {
@@ -282,7 +290,7 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 		if p == c.candidate {
 			limit = minMTU
 		}
-		if b, ok := c.pathDatagram(now, buf, limit, func(b []byte) []byte {
+		if b, ok := c.pathDatagram(now, buf, limit, p == c.candidate, func(b []byte) []byte {
 			return wire.AppendPath(b, wire.FramePathChallenge, ch.data[ch.tries])
 		}); ok {
 			ch.pending, ch.sentAt = false, now
@@ -295,14 +303,19 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 	return Burst{}, false
 }
 
-// pathDatagram writes a probing datagram. RFC 9000, Section 8.2.1: padded to the least MTU, so that it also shows that the path
+// pathDatagram writes a probing datagram, of the path in use or of one elsewhere. RFC 9000, Section 8.2.1: padded to the least MTU, so that it also shows that the path
 // carries that, unless the anti-amplification limit is in the way.
-func (c *Conn) pathDatagram(now instant, buf []byte, limit int, appendFrames func([]byte) []byte) (Burst, bool) {
+func (c *Conn) pathDatagram(now instant, buf []byte, limit int, elsewhere bool, appendFrames func([]byte) []byte) (Burst, bool) {
 	w := &c.e.writer
 	if limit < 64 {
 		return Burst{}, false
 	}
-	w.begin(c, c.spaces[spaceApp], buf[:0], limit)
+	id := &c.remote.ids[0]
+	if elsewhere {
+		id = c.remote.other()
+		c.watchResetsOf(id)
+	}
+	w.beginTo(c, c.spaces[spaceApp], buf[:0], limit, &id.id)
 	w.b = appendFrames(w.b)
 	w.record(record{kind: recPing})
 	w.pad(limit)
@@ -340,13 +353,15 @@ func (c *Conn) probePath(local netip.AddrPort, migrate bool) error {
 	if p := c.candidate; p != nil && p.local == local {
 		p.migrate = p.migrate || migrate
 		if p.validated && migrate {
-			c.candidate = nil
-			c.usePath(p)
-			c.pathChanged()
+			c.migrateTo(p)
 		}
 		return nil
 	}
-	if !c.switchID() {
+	if c.candidate != nil {
+		c.candidate = nil
+		c.dropOther()
+	}
+	if !c.remote.hasOther() {
 		return errors.New("conn: the peer has no connection ID left for another path")
 	}
 	p := c.newPath(c.path.remote, local)

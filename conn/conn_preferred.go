@@ -54,9 +54,6 @@ func (c *Conn) followPreferred() {
 	if !to.IsValid() || to.Port() == 0 || to.Addr().IsUnspecified() || to.Addr().IsMulticast() || to == c.path.remote {
 		return // the ID serves for other paths
 	}
-	if !c.switchID() {
-		return
-	}
 	p := c.newPath(to, c.path.from)
 	p.migrate = true
 	c.candidate = p

@@ -40,9 +40,14 @@ func (w *packetWriter) empty() bool { return len(w.b) == w.body }
 
 // begin starts a packet behind b; the datagram may be limit bytes long.
 func (w *packetWriter) begin(c *Conn, sp *space, b []byte, limit int) {
+	w.beginTo(c, sp, b, limit, c.remote.current())
+}
+
+// beginTo is begin with a certain connection ID of the peer.
+func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *ConnID) {
 	*w = packetWriter{c: c, sp: sp, b: b, start: len(b), limit: limit - keys.Overhead, recStart: sp.recs.tail, pn: sp.sent.next}
 	w.pnLen = wire.PacketNumberLen(w.pn, sp.largestAcked)
-	dcid := c.remote.current().bytes()
+	dcid := id.bytes()
 	switch {
 	case sp.id == spaceApp && sp.tx == nil:
 		w.early = true

@@ -108,7 +108,10 @@ func TestLateFrameOfARetiredID(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.write(newIDFrame(5, 4, "ID no. 5"))
 	tc.write(newIDFrame(4, 4, "ID no. 4"))
-	tc.must(tc.c.Probe(elsewhere(1))) // takes another ID
+	tc.must(tc.c.Migrate(elsewhere(1))) // takes another ID
+	data, _ := tc.challengeOf("the path is probed")
+	tc.write(responseFrame(data))
+	tc.wantEvent("it is in use", EventPathChanged)
 	if ids := tc.c.remote.ids; len(ids) != 1 || ids[0].seq != 4 {
 		t.Fatalf("%v", ids)
 	}

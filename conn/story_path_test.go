@@ -91,6 +91,10 @@ func TestServerStaysForProbes(t *testing.T) {
 	if with.burst != p.burst {
 		t.Error("the challenge is in another datagram than the answer")
 	}
+	probed := string(p.dcid)
+	if probed == string(tc.c.remote.current().bytes()) {
+		t.Error("both paths have one connection ID") // RFC 9000, Section 9.5
+	}
 	tc.ignore(wire.FrameAck, wire.FramePing)
 	tc.advance(5 * time.Second)
 	tc.wantIdle("what nobody asked for is not sent again")
@@ -100,6 +104,9 @@ func TestServerStaysForProbes(t *testing.T) {
 	tc.writeFrom(elsewhere(1), 0, pingFrame())
 	if ev := tc.wantEvent("the path is validated already", EventPathChanged); ev.Remote != elsewhere(1) {
 		t.Errorf("event %+v", ev)
+	}
+	if string(tc.c.remote.current().bytes()) != probed {
+		t.Error("the path has another connection ID than when it was probed")
 	}
 	tc.ignore(wire.FrameRetireConnectionID)
 	tc.wantIdle("no further challenge")
@@ -331,7 +338,8 @@ func TestClientProbes(t *testing.T) {
 	if d.Local != other || d.Remote != tc.peerAddr || d.N != minMTU {
 		t.Fatalf("the challenge left as %+v", d)
 	}
-	if string(tc.current.dcid) == string(id.bytes()) {
+	probing := string(tc.current.dcid)
+	if probing == string(id.bytes()) {
 		t.Error("the new path has the connection ID of the old one")
 	}
 	s := tc.open(Uni)
@@ -339,6 +347,9 @@ func TestClientProbes(t *testing.T) {
 	p := tc.wantFrame("data goes on", streamFrame(s.ID(), 0, "meanwhile"))
 	if p.burst.Local != tc.addr {
 		t.Errorf("the data left from %v", p.burst.Local)
+	}
+	if string(p.dcid) != string(id.bytes()) {
+		t.Error("the old path has the connection ID of the new one") // RFC 9000, Section 9.5
 	}
 	tc.write(responseFrame(data))
 	ev := tc.wantEvent("the path works", EventPathValidated)
@@ -348,8 +359,12 @@ func TestClientProbes(t *testing.T) {
 	tc.must(tc.c.Migrate(other))
 	ev = tc.wantEvent("now it is used", EventPathChanged)
 	tc.writeStream(s, "after")
-	if p := tc.wantFrame("data takes it", streamFrame(s.ID(), 9, "after")); p.burst.Local != other || ev.Local != other {
+	p = tc.wantFrame("data takes it", streamFrame(s.ID(), 9, "after"))
+	if p.burst.Local != other || ev.Local != other {
 		t.Errorf("the data left from %v", p.burst.Local)
+	}
+	if string(p.dcid) != probing {
+		t.Error("the path has another connection ID than when it was probed")
 	}
 }
 
@@ -358,10 +373,16 @@ func TestClientMigrationFails(t *testing.T) {
 	other := netip.MustParseAddrPort("10.0.0.77:5555")
 	tc.must(tc.c.Migrate(other))
 	tc.challengeOf("the new path is challenged")
+	probing := string(tc.current.dcid)
 	tc.advance(10 * time.Second)
 	tc.wantEvent("nobody answers there", EventPathFailed)
 	if tc.c.LocalAddr() != tc.addr {
 		t.Error("the client has moved nevertheless")
+	}
+	for _, x := range tc.c.remote.ids {
+		if string(x.id.bytes()) == probing {
+			t.Error("the connection ID of the path would be used again") // RFC 9000, Section 9.5
+		}
 	}
 	tc.flush()
 	s := tc.open(Uni)

@@ -18,7 +18,7 @@ func fieldList(nameValues ...string) (fields []Field) {
 }
 
 // TestValidRequests are requests that must not be refused. Malformed ones are in
-// TestServerRules.
+// TestErrorCodes.
 func TestValidRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		fields []string

@@ -64,7 +64,7 @@ func (d *Device) configure(fd int) error {
 		if err := unix.IoctlIfreq(s, unix.SIOCSIFTXQLEN, ifr); err != nil {
 			return err
 		}
-		if err := up(s, d.Name); err != nil {
+		if err := setUp(s, d.Name, true); err != nil {
 			return err
 		}
 		for _, a := range d.Addrs {
@@ -129,10 +129,17 @@ func usable(s int, a netip.Addr) error {
 }
 
 func loopbackUp() error {
-	return withSocket(unix.AF_INET, func(s int) error { return up(s, "lo") })
+	return withSocket(unix.AF_INET, func(s int) error { return setUp(s, "lo", true) })
 }
 
-func up(s int, name string) error {
+// SetUp takes a device up or down. One that is down loses its IPv6 addresses.
+func (n *Namespace) SetUp(name string, on bool) error {
+	return n.Do(func() error {
+		return withSocket(unix.AF_INET, func(s int) error { return setUp(s, name, on) })
+	})
+}
+
+func setUp(s int, name string, on bool) error {
 	ifr, err := unix.NewIfreq(name)
 	if err != nil {
 		return err
@@ -140,7 +147,11 @@ func up(s int, name string) error {
 	if err := unix.IoctlIfreq(s, unix.SIOCGIFFLAGS, ifr); err != nil {
 		return err
 	}
-	ifr.SetUint16(ifr.Uint16() | unix.IFF_UP)
+	flags := ifr.Uint16() &^ unix.IFF_UP
+	if on {
+		flags |= unix.IFF_UP
+	}
+	ifr.SetUint16(flags)
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr)
 }
 

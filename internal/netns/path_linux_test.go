@@ -30,6 +30,7 @@ type download struct {
 	link       netrelay.Link // of both directions
 	congestion func(conn.ControllerParams) conn.Controller
 	six        bool
+	mtu        int // of the devices
 	filter     func(netrelay.Dir, []byte) bool
 
 	// part happens when a fifth of the content has come; done when all has, with what the server knows.
@@ -71,6 +72,9 @@ func TestPath(t *testing.T) {
 		{name: "ECN", link: fifty(netrelay.Link{Mark: 0.01}), six: true, done: marked},
 		{name: "small packets", link: slow(netrelay.Link{MTU: 1300}), done: longer},
 		smallerPackets(),
+		{name: "small packets of the interface", link: slow(netrelay.Link{}), mtu: 1300, done: longer},
+		{name: "smallest packets of the interface, IPv6", link: slow(netrelay.Link{}), six: true, mtu: 1280},
+		{name: "interface down for 1 s", link: fifty(netrelay.Link{}), part: unplug},
 		{name: "nothing for 3 s", link: fifty(netrelay.Link{}), part: vanish},
 		{name: "another port", link: fifty(netrelay.Link{}), part: rebind(""), done: moved},
 		{name: "another address", link: fifty(netrelay.Link{}), part: rebind("10.77.9.9"), done: moved},
@@ -119,6 +123,14 @@ func vanish(_ *testing.T, tun *netrelay.Tunnel) {
 	time.AfterFunc(3*time.Second, func() { tun.Blackhole(false) })
 }
 
+// unplug takes the client's interface down, whose system refuses to send then.
+func unplug(t *testing.T, tun *netrelay.Tunnel) {
+	require.NoError(t, tun.Client.SetUp(netrelay.TunName, false))
+	again := make(chan error, 1)
+	time.AfterFunc(time.Second, func() { again <- tun.Client.SetUp(netrelay.TunName, true) })
+	t.Cleanup(func() { require.NoError(t, <-again) })
+}
+
 // rebind is a NAT that forgets.
 func rebind(source string) func(*testing.T, *netrelay.Tunnel) {
 	return func(_ *testing.T, tun *netrelay.Tunnel) {
@@ -129,7 +141,7 @@ func rebind(source string) func(*testing.T, *netrelay.Tunnel) {
 
 // run makes the path and downloads over it.
 func (d *download) run(t *testing.T) {
-	tun, err := netrelay.NewTunnel(netrelay.TunnelConfig{Up: d.link, Down: d.link, Seed: 1, Filter: d.filter})
+	tun, err := netrelay.NewTunnel(netrelay.TunnelConfig{Up: d.link, Down: d.link, Seed: 1, MTU: d.mtu, Filter: d.filter})
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
 		t.Skipf("needs root and TUN devices: %v", err)
 	}

@@ -29,13 +29,16 @@ type TunnelConfig struct {
 type Tunnel struct {
 	Client, Server *netns.Namespace
 
-	cfg              TunnelConfig
-	inClient, inServ *os.File // the devices
-	up, down         *line
-	nat              nat
-	black            atomic.Bool
-	wg               sync.WaitGroup
+	cfg                TunnelConfig
+	inClient, inServer *os.File // the devices
+	up, down           *line
+	nat                nat
+	black              atomic.Bool
+	wg                 sync.WaitGroup
 }
+
+// TunName is the name of both devices.
+const TunName = "tun0"
 
 // The addresses of the devices. All of 10.77.0.0/16 and fd77::/64 is at the other end.
 const (
@@ -55,12 +58,12 @@ func NewTunnel(cfg TunnelConfig) (*Tunnel, error) {
 	if t.Client, t.inClient, err = end(cfg.MTU, ClientAddr4, ClientAddr6); err != nil {
 		return nil, err
 	}
-	if t.Server, t.inServ, err = end(cfg.MTU, ServerAddr4, ServerAddr6); err != nil {
+	if t.Server, t.inServer, err = end(cfg.MTU, ServerAddr4, ServerAddr6); err != nil {
 		t.inClient.Close()
 		t.Client.Close()
 		return nil, err
 	}
-	t.up = newLine(cfg.Up, cfg.Seed, uint64(Up), func(d *datagram) { deliver(t.inServ, d) })
+	t.up = newLine(cfg.Up, cfg.Seed, uint64(Up), func(d *datagram) { deliver(t.inServer, d) })
 	t.down = newLine(cfg.Down, cfg.Seed, uint64(Down), func(d *datagram) {
 		if t.nat.in(packet(d.data)) {
 			deliver(t.inClient, d)
@@ -69,7 +72,7 @@ func NewTunnel(cfg TunnelConfig) (*Tunnel, error) {
 	t.wg.Go(t.up.run)
 	t.wg.Go(t.down.run)
 	t.wg.Go(func() { t.read(t.inClient, Up, t.up) })
-	t.wg.Go(func() { t.read(t.inServ, Down, t.down) })
+	t.wg.Go(func() { t.read(t.inServer, Down, t.down) })
 	return t, nil
 }
 
@@ -79,7 +82,7 @@ func end(mtu int, four, six string) (*netns.Namespace, *os.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	dev, err := n.AddTUN(netns.Device{Name: "tun0", MTU: mtu, Addrs: []netip.Prefix{
+	dev, err := n.AddTUN(netns.Device{Name: TunName, MTU: mtu, Addrs: []netip.Prefix{
 		netip.PrefixFrom(netip.MustParseAddr(four), 16), netip.PrefixFrom(netip.MustParseAddr(six), 64),
 	}})
 	if err != nil {
@@ -130,7 +133,7 @@ func (t *Tunnel) SetLinks(up, down Link) {
 // Close ends the Tunnel, and waits until it has. The namespaces go when nothing is in them any more.
 func (t *Tunnel) Close() {
 	t.inClient.Close()
-	t.inServ.Close()
+	t.inServer.Close()
 	t.up.close()
 	t.down.close()
 	t.wg.Wait()

@@ -130,9 +130,9 @@ func (p packet) rewrite(s side, addr netip.Addr, port uint16) {
 		return // none (RFC 768)
 	}
 	// RFC 1624, Section 3
-	sum := ^fold(uint32(^old) + uint32(^fold(before)) + after)
-	if protocol == protocolUDP && sum == 0 {
-		sum = 0xffff
+	now := ^fold(uint32(^old) + uint32(^fold(before)) + after)
+	if protocol == protocolUDP && now == 0 {
+		now = 0xffff
 	}
-	binary.BigEndian.PutUint16(check, sum)
+	binary.BigEndian.PutUint16(check, now)
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// requireProbed fails the test unless the client challenged a second path first, by a connection ID that was new, and the
-// server answered there and challenged it, too, as it must before it sends much (RFC 9000, Section 9).
+// requireProbed fails the test unless the client challenged a second path first, and the server answered there and challenged
+// it, too, as it must before it sends much (RFC 9000, Section 9). No connection ID may be used on both paths.
 func requireProbed(t *testing.T, tr *trace) {
 	t.Helper()
 	var paths []path
-	ids := make(map[string]bool)
+	ids := make(map[string]path)
 	asked := make(map[[8]byte]path)
 	answered := make(map[netrelay.Dir]bool)
 	for _, p := range tr.packets {
@@ -31,11 +31,10 @@ func requireProbed(t *testing.T, tr *trace) {
 			paths = append(paths, p.atClient)
 			probe := p.dir == netrelay.Up && hasFrame(p.frames, wire.FramePathChallenge)
 			require.True(t, len(paths) == 1 || probe, "the new path is not probed first")
-			require.False(t, ids[string(p.dcid)], "the new path has the connection ID of the old one") // RFC 9000, Section 9.5
 		}
-		if p.dir == netrelay.Up {
-			ids[string(p.dcid)] = true
-		}
+		was, ok := ids[string(p.dcid)]
+		require.True(t, !ok || was == p.atClient, "a connection ID of direction %d on two paths", p.dir) // RFC 9000, Section 9.5
+		ids[string(p.dcid)] = p.atClient
 		for _, data := range pathData(p.frames, wire.FramePathChallenge) {
 			require.GreaterOrEqual(t, len(p.data), 1200) // RFC 9000, Section 8.2.1
 			asked[data] = p.atClient

@@ -1,0 +1,224 @@
+package conn
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// Peers that keep to the letter of the protocol and mean no good. Others are in the files of what they break.
+
+// RFC 9368, Sections 3 and 4: version_information that cannot be, or is not true.
+func TestHostileVersionInformation(t *testing.T) {
+	be := func(versions ...uint32) string {
+		var b []byte
+		for _, v := range versions {
+			b = append(b, byte(v>>24), byte(v>>16), byte(v>>8), byte(v))
+		}
+		return string(b)
+	}
+	for _, h := range []struct {
+		name, by string
+		value    string
+		code     int64
+	}{
+		{"empty", "", "", errTransportParameter},
+		{"cut short", "", be(Version1, Version1)[:7], errTransportParameter},
+		{"version 0 chosen", "", be(0, Version1), errTransportParameter},
+		{"version 0 available", "", be(Version1, 0, Version1), errTransportParameter},
+		{"chosen, but not available", "client", be(Version1, Version2), errTransportParameter},
+		{"another than the first packet had", "client", be(Version2, Version2), errVersionNegotiation},
+		{"another than the server speaks", "server", be(Version2, Version1, Version2), errVersionNegotiation},
+	} {
+		param := rawParam{0x11, h.value}
+		if h.by != "server" {
+			l, clientTLS := newLoneServer(t, nil)
+			r := newRawTLS(t, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}, param}))
+			l.feed(clientInitial(rawServerID, rawClientID, nil, cryptoFrame(0, string(r.out[spaceInitial]))), elsewhere(1))
+			if errorCode(l.err) != h.code {
+				t.Errorf("%s: the server ended the connection with %v", h.name, l.err)
+			}
+		}
+		if h.by != "client" {
+			serverTLS, clientTLS := testTLS(t)
+			cfg := quietConfig()
+			cfg.TLS = clientTLS
+			r := dialRaw(t, serverTLS, &cfg, func(p []rawParam) []rawParam { return append(p, param) })
+			r.send(spaceInitial, cryptoFrame(0, string(r.out[spaceInitial])))
+			r.send(spaceHandshake, cryptoFrame(0, string(r.out[spaceHandshake])))
+			if errorCode(r.l.err) != h.code {
+				t.Errorf("%s: the client ended the connection with %v", h.name, r.l.err)
+			}
+		}
+	}
+}
+
+// RFC 9001, Section 6: a peer updates its keys as often as it may. That costs it as much as us, and leaves nothing behind.
+func TestKeyUpdateFlood(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		by := tc.bystand()
+		tc.ignore(wire.FrameAck)
+		phase := false
+		for range 200 {
+			tc.turnKeys()
+			phase = !phase
+			tc.write(pingFrame())
+			tc.wantPhase("it follows", phase)
+			tc.ackAll()
+		}
+		tc.wantOpen("each update waited for the one before")
+		if n := tc.c.Stats().KeyUpdates; n != 200 {
+			t.Errorf("%d key updates", n)
+		}
+		by.check()
+	})
+}
+
+// RFC 9000, Section 13.4.2, and RFC 9002, Section 8.3: a peer reports all packets as marked. It gets what it asks for: the least
+// window, and no more.
+func TestAllMarked(t *testing.T) {
+	for _, cc := range controllers {
+		t.Run(cc.name, func(t *testing.T) {
+			tc := newTestConn(t, true, func(s *testSetup) { s.conn.Congestion = cc.make })
+			tc.c.path.ecn = ecnState{state: ecnTesting}
+			tc.c.spaces[spaceApp].ecnSent = 0
+			tc.c.spaces[spaceApp].ecnAcked = [3]uint64{}
+			marked := uint64(0)
+			for range 40 {
+				tc.sendPings(2, 0)
+				marked += 2
+				tc.now = tc.now.Add(testRTT)
+				tc.write(ackECNFrame(tc.ackOf(spaceApp).data, 0, 0, marked))
+			}
+			tc.wantOpen("a path may be that bad")
+			if w := tc.c.path.cc.Window(); w < 2*minMTU || w > 15*minMTU {
+				t.Errorf("the window is %d bytes", w)
+			}
+			if n := tc.c.Stats().CEMarks; n != marked {
+				t.Errorf("%d marks counted of %d", n, marked)
+			}
+		})
+	}
+}
+
+// RFC 9002, Section 8.3: counts that no path can produce turn ECN off, and do not move the window.
+func TestMarksOfPacketsNeverSent(t *testing.T) {
+	tc := ecnStory(t)
+	tc.sendPings(3, 0)
+	before := tc.c.path.cc.Window()
+	tc.write(ackECNFrame(tc.ackOf(spaceApp).data, 3, 0, 1000))
+	if tc.c.path.ecn.state != ecnFailed || tc.c.path.cc.Window() < before || tc.c.Stats().CEMarks != 0 {
+		t.Errorf("state %d, window %d, %d marks", tc.c.path.ecn.state, tc.c.path.cc.Window(), tc.c.Stats().CEMarks)
+	}
+}
+
+// RFC 9002, Section 6.1: a peer keeps acknowledgements back so that packets count as lost, and sends them after all, to have
+// every reduction undone. The window is never larger than without the reduction.
+func TestLateAcksGainNothing(t *testing.T) {
+	for _, cc := range controllers {
+		t.Run(cc.name, func(t *testing.T) {
+			late := newTestConn(t, true, func(s *testSetup) { s.conn.Congestion = cc.make })
+			plain := newTestConn(t, true, func(s *testSetup) { s.conn.Congestion = cc.make })
+			for range 12 {
+				a, b := late.sendPings(6, 0), plain.sendPings(6, 0)
+				late.now, plain.now = late.now.Add(testRTT), plain.now.Add(testRTT)
+				late.write(ackFrame(rangeString(a[3], a[5])))
+				late.write(ackFrame(rangeString(a[0], a[5])))
+				plain.write(ackFrame(rangeString(b[0], b[5])))
+			}
+			if late.c.Stats().SpuriousLosses == 0 {
+				t.Fatal("nothing was lost in error")
+			}
+			if l, p := late.c.path.cc.Window(), plain.c.path.cc.Window(); l > p {
+				t.Errorf("the window is %d bytes, without late acknowledgements %d", l, p)
+			}
+		})
+	}
+}
+
+// RFC 9218: a peer gives the most urgent stream no credit. Those behind it do not wait for that.
+func TestUrgentStreamWithoutCredit(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) { s.peer.InitialMaxStreamData = 100 })
+	urgent, other := tc.open(Uni), tc.open(Uni)
+	urgent.SetPriority(Priority{Urgency: -3})
+	other.SetPriority(Priority{Urgency: 4})
+	urgent.Write(make([]byte, 1000))
+	tc.writeStream(other, "the rest")
+	tc.collect()
+	sent := map[StreamID]int{}
+	for f, ok := tc.nextFrame(); ok; f, ok = tc.nextFrame() {
+		if f.typ == wire.FrameStream {
+			sent[StreamID(f.v[0])] += len(f.data)
+		}
+	}
+	if sent[urgent.ID()] != 100 || sent[other.ID()] != 8 {
+		t.Errorf("bytes sent by stream: %v", sent)
+	}
+}
+
+// RFC 9218, Section 7: priorities change while data waits, and that holds from the next packet on.
+func TestPrioritiesChange(t *testing.T) {
+	tc := newTestConn(t, true)
+	a, b := tc.open(Uni), tc.open(Uni)
+	a.Write(make([]byte, 3000))
+	b.Write(make([]byte, 3000))
+	first := func() StreamID {
+		t.Helper()
+		buf := make([]byte, minMTU)
+		if _, ok := tc.e.Transmit(tc.now, buf, 1); !ok {
+			t.Fatal("nothing is sent")
+		}
+		switch {
+		case a.out.Sent() > 0 && b.out.Sent() == 0:
+			return a.ID()
+		default:
+			return b.ID()
+		}
+	}
+	if first() != a.ID() {
+		t.Error("the stream that was opened first comes first")
+	}
+	b.SetPriority(Priority{Urgency: -1})
+	before := a.out.Sent()
+	if first() != b.ID() || a.out.Sent() != before {
+		t.Error("the stream that became urgent waits still")
+	}
+	b.SetPriority(Priority{Urgency: 1})
+	before = b.out.Sent()
+	if first(); b.out.Sent() != before || a.out.Sent() <= uint64(minMTU)/2 {
+		t.Error("the stream that became less urgent goes on before the other")
+	}
+}
+
+// RFC 9000, Section 9.6.2: preferred addresses that nobody can have.
+func TestPreferredAddressOfNobody(t *testing.T) {
+	for _, to := range []string{"0.0.0.0:443", "224.0.0.1:443", "10.0.0.9:0"} {
+		serverTLS, clientTLS := testTLS(t)
+		cfg := quietConfig()
+		cfg.TLS = clientTLS
+		ap := netip.MustParseAddrPort(to)
+		ip := ap.Addr().As4()
+		address := string(ip[:]) + string([]byte{byte(ap.Port() >> 8), byte(ap.Port())}) + string(make([]byte, 18))
+		r := dialRaw(t, serverTLS, &cfg, func(p []rawParam) []rawParam {
+			return append(p, rawParam{0x0d, address + "\x08preferID" + string(resetTokenOf(1))})
+		})
+		r.send(spaceInitial, cryptoFrame(0, string(r.out[spaceInitial])))
+		out := r.send(spaceHandshake, cryptoFrame(0, string(r.out[spaceHandshake])))
+		if r.l.err != nil || r.c.state != stateComplete {
+			t.Fatalf("%s: %v", to, r.l.err)
+		}
+		r.c.followPreferred() // as when the handshake is confirmed
+		r.l.HandleTimeout(hour0().Add(time.Millisecond))
+		for _, d := range append(out, r.l.drain()...) {
+			if d.burst.Remote != elsewhere(1) {
+				t.Errorf("%s: something was sent to %v", to, d.burst.Remote)
+			}
+		}
+		if r.c.candidate != nil {
+			t.Errorf("%s: the path is validated", to)
+		}
+	}
+}
