@@ -30,6 +30,7 @@ type Mux struct {
 	nClosed   int
 	notify    map[uint64]*Flow // by ID of the datagram: whose fate is not known
 	ready     []*Flow
+	strays    []conn.StreamID
 	free      [][]byte // buffers
 	scratch   []byte   // for Flow.Send
 	dropped   uint64
@@ -59,7 +60,7 @@ func (m *Mux) Hold(hold bool) { m.held = hold }
 // EventDatagramLost it keeps the [Stats]; it ignores other events. While a Mux is in
 // use, call no ReceiveDatagram on the Conn.
 func (m *Mux) HandleEvent(now time.Time, ev conn.Event) []*Flow {
-	m.ready = m.ready[:0]
+	m.ready, m.strays = m.ready[:0], m.strays[:0]
 	switch ev.Kind {
 	case conn.EventDatagramAcked, conn.EventDatagramLost:
 		m.fate(ev)
@@ -119,7 +120,12 @@ func (m *Mux) wait(id conn.StreamID, b []byte) {
 		m.dropped++
 	}
 	m.waiting = append(m.waiting, waiting{id, append(m.buffer(), b...)})
+	m.strays = append(m.strays, id)
 }
+
+// Strays returns the IDs of the flows that do not exist and for which the last HandleEvent
+// took datagrams, one for each of these. They wait for their flow. The slice is reused.
+func (m *Mux) Strays() []conn.StreamID { return m.strays }
 
 // Flow returns the flow of a request stream, and creates it if need be. A new
 // one has what waited for it: see [Flow.Len].

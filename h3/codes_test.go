@@ -92,6 +92,7 @@ func otherCases() []struct {
 		{VersionFallback, "sent by an application", sent(VersionFallback)},
 		{QPACKDecompressionFailed, "more blocked requests than allowed", TestBlockedStreamLimit},
 		{DatagramError, "malformed datagrams", TestDatagramRules},
+		{DatagramError, "a datagram for a request that has no use for any", TestDatagramsWithoutUse},
 	}
 }
 

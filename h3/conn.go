@@ -188,10 +188,25 @@ func (c *Conn) handleDatagrams(now time.Time, ev conn.Event) bool {
 	for _, f := range c.mux.HandleEvent(now, ev) {
 		f.UserData.(*Stream).push(EventDatagram)
 	}
+	for _, id := range c.mux.Strays() {
+		c.strayDatagram(id)
+	}
 	if c.mux.Malformed() > 0 {
 		c.fail(&Error{DatagramError, "datagram without a quarter stream ID"})
 	}
 	return true
+}
+
+// strayDatagram handles a datagram of a stream without a flow. If its request is known, and
+// neither its method nor the caller has a use for datagrams, the request is aborted (RFC
+// 9297, Section 2). Others may have overtaken their request.
+func (c *Conn) strayDatagram(id conn.StreamID) {
+	s := c.streams[id]
+	if s == nil || !s.visible || s.connect || s.cancelErr != nil {
+		return
+	}
+	c.mux.Flow(id).Close() // what waits is dropped
+	s.malformed(&Error{DatagramError, "datagram for a request that has no use for any"})
 }
 
 // fail closes the connection.

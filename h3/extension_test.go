@@ -81,19 +81,53 @@ func TestDatagramsNeedBothSettings(t *testing.T) {
 // TestDatagramsForOrdinaryRequests wait until the application asks for them.
 func TestDatagramsForOrdinaryRequests(t *testing.T) {
 	srv, cli := connect(t, &Config{Datagrams: true}, &Config{Datagrams: true})
+	srv.on = func(ev Event) {
+		if srv.events = append(srv.events, ev); ev.Kind == EventFields {
+			ev.Stream.Datagrams()
+		}
+	}
 	s, err := cli.h.OpenRequest(postFields, false)
 	require.NoError(t, err)
 	_, err = s.Datagrams().Send([]byte("x"), conn.DatagramOptions{})
 	require.NoError(t, err)
 	cli.run()
-	srv.refuse(EventDatagram)
 	f := srv.accepted().Datagrams()
 	require.Equal(t, 1, f.Len())
-	srv.drain()
 	srv.want(EventDatagram)
 	srv.accepted().Release()
 	_, err = f.Send(nil, conn.DatagramOptions{})
 	require.ErrorIs(t, err, conn.ErrClosed)
+}
+
+// TestDatagramsWithoutUse: a method without datagrams gets some, on either side (RFC 9297,
+// Section 2).
+func TestDatagramsWithoutUse(t *testing.T) {
+	srv, cli := connect(t, &Config{Datagrams: true}, &Config{Datagrams: true})
+	s, err := cli.h.OpenRequest(postFields, false)
+	require.NoError(t, err)
+	cli.run()
+	for range 5 {
+		_, err = s.Datagrams().Send([]byte("x"), conn.DatagramOptions{})
+		require.NoError(t, err)
+	}
+	cli.run()
+	require.Equal(t, DatagramError, srv.want(EventCanceled).Code)
+	require.Equal(t, DatagramError, cli.want(EventCanceled).Code)
+	require.EqualValues(t, 1, srv.h.Stats().Malformed)
+	srv.accepted().Release()
+	s.Release()
+
+	srv, cli = connect(t, &Config{Datagrams: true}, &Config{Datagrams: true})
+	_, err = cli.h.OpenRequest(postFields, false)
+	require.NoError(t, err)
+	cli.run()
+	_, err = srv.accepted().Datagrams().Send([]byte("x"), conn.DatagramOptions{})
+	require.NoError(t, err)
+	srv.run()
+	require.Equal(t, DatagramError, cli.want(EventCanceled).Code)
+	require.Equal(t, DatagramError, srv.want(EventCanceled).Code)
+	require.NoError(t, cli.closed)
+	require.NoError(t, srv.closed)
 }
 
 // TestStreamTypes hands streams of an extension to the caller, of both directions

@@ -201,7 +201,8 @@ func (s *Stream) SetPriority(p conn.Priority) { s.qs.SetPriority(p) }
 // Datagrams returns the flow of the stream's HTTP Datagrams. It is nil without
 // Config.Datagrams, and sends nothing until the peer's settings allow it.
 // EventDatagram follows for streams of extended CONNECT, and for others once
-// Datagrams was called. The UserData of the flow is this package's.
+// Datagrams was called. Requests with other methods than CONNECT end in an EventCanceled
+// with DatagramError if datagrams come and it was not called: call it when the fields come. The UserData of the flow is this package's.
 func (s *Stream) Datagrams() *dgram.Flow {
 	if s.flow == nil && s.c.mux != nil {
 		s.flow = s.c.mux.Flow(s.id)
