@@ -292,7 +292,9 @@ func (s *Stream) stopSending(code uint64) {
 		i.stop, i.code = true, code
 		s.mark()
 	}
-	i.err = &conn.StreamError{ID: s.id, Code: code}
+	if !s.closed { // Close says so itself
+		i.err = &conn.StreamError{ID: s.id, Code: code}
+	}
 	s.readers.Broadcast()
 }
 

@@ -178,11 +178,16 @@ func (l *Loop) dispatch() (events, sent int, err error) {
 	return events, sent, nil
 }
 
-// send serves and flushes what has changed, and transmits.
+// send serves and flushes what has changed, and transmits, in several rounds if that is much.
 func (l *Loop) send() (sent int, err error) {
-	l.flush()
-	l.now = time.Now() // or a long turn would distort samples of RTT and rate
-	return l.transmit()
+	for more := true; more && err == nil; {
+		more = l.flush()
+		l.now = time.Now() // or a long turn would distort samples of RTT and rate
+		var n int
+		n, err = l.transmit()
+		sent += n
+	}
+	return sent, err
 }
 
 // runLetters does what other goroutines want.
@@ -207,15 +212,17 @@ func (l *Loop) enqueue(s *Stream) {
 	}
 }
 
-// flush serves streams that had events or letters, each once, and calls Flush for
-// connections that had events.
-func (l *Loop) flush() {
-	for _, s := range l.ready {
+// flush serves streams that had events or letters, up to sendEvents of them, and calls
+// Flush for connections that had events. It reports whether streams are left.
+func (l *Loop) flush() (more bool) {
+	n := min(len(l.ready), sendEvents)
+	for _, s := range l.ready[:n] {
 		s.queued = false
 		s.serve()
 	}
-	clear(l.ready)
-	l.ready = l.ready[:0]
+	left := copy(l.ready, l.ready[n:])
+	clear(l.ready[left:])
+	l.ready = l.ready[:left]
 
 	for i := 0; i < len(l.touched); i++ { // Flush may touch other connections
 		a := l.touched[i]
@@ -232,6 +239,7 @@ func (l *Loop) flush() {
 	}
 	clear(l.touched)
 	l.touched = l.touched[:0]
+	return left > 0
 }
 
 // Bounds of what a turn sends. The ACKs that steer the sender wait in the receive
