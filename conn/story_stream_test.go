@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lazoquic/lazo/internal/stream"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -348,3 +349,38 @@ func TestWriteAfterTheEnd(t *testing.T) {
 }
 
 func lastError[T any](_ T, err error) error { return err }
+
+// TestWriteShared: what is written so arrives like anything else, also what was lost, without memory of ours.
+func TestWriteShared(t *testing.T) {
+	tc := newTestConn(t, true)
+	data := []byte(strings.Repeat("what many peers are told. ", 4000))
+	s := tc.open(Uni)
+	tc.writeStream(s, "head ") // so that chunks of the stream begin elsewhere than data
+	n, err := s.WriteShared(data)
+	if err != nil || n != len(data) {
+		t.Fatalf("%d, %v", n, err)
+	}
+	if held := tc.e.chunks.Used(); held > 2*stream.ChunkSize {
+		t.Errorf("%d bytes are held", held)
+	}
+	tc.must(s.CloseWrite())
+	got := make([]byte, 5+len(data))
+	for range 200 {
+		tc.collect()
+		for f, ok := tc.nextFrame(); ok; f, ok = tc.nextFrame() {
+			if tc.current.pn%7 == 3 {
+				tc.lose(tc.current)
+			} else if f.typ&^7 == wire.FrameStream {
+				copy(got[f.v[1]:], f.data)
+			}
+		}
+		tc.ackAll()
+	}
+	if string(got) != "head "+string(data) {
+		t.Error("what arrives differs")
+	}
+	tc.wantEvent("all arrived", EventStreamAcked)
+	if held := tc.e.chunks.Used(); held != 0 {
+		t.Errorf("%d bytes are held", held)
+	}
+}

@@ -22,9 +22,14 @@ func TestBufferModel(t *testing.T) {
 			for j := range p[:n] {
 				p[j] = byte(r.Uint32())
 			}
-			if model.Len() < 1<<20 {
+			if model.Len() >= 1<<20 {
+				break
+			}
+			model.Write(p[:n])
+			if r.IntN(2) == 0 {
+				b.writeShared(&pool, bytes.Clone(p[:n]))
+			} else {
 				b.write(&pool, p[:n])
-				model.Write(p[:n])
 			}
 		case 2:
 			got := make([]byte, n)
@@ -33,7 +38,7 @@ func TestBufferModel(t *testing.T) {
 				t.Fatalf("seed %d, step %d: read %d bytes that differ from %d", seed, i, k, len(want))
 			}
 		case 3:
-			f := b.front()
+			f, _ := b.front()
 			if len(f) == 0 != (model.Len() == 0) {
 				t.Fatalf("seed %d, step %d: front of %d bytes, %d are there", seed, i, len(f), model.Len())
 			}

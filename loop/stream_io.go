@@ -39,7 +39,13 @@ func (s *Stream) Read(p []byte) (int, error) {
 
 // Write copies p, and waits while there is no room. If it fails, it returns how much
 // of p it has taken, which is sent unless the stream or the connection failed.
-func (s *Stream) Write(p []byte) (n int, err error) {
+func (s *Stream) Write(p []byte) (int, error) { return s.write(p, false) }
+
+// WriteShared is Write for data that never changes, such as a file in memory or what
+// many peers are told: it is not copied before it goes into packets.
+func (s *Stream) WriteShared(p []byte) (int, error) { return s.write(p, true) }
+
+func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := &s.out
@@ -51,7 +57,11 @@ func (s *Stream) Write(p []byte) (n int, err error) {
 			return n, os.ErrDeadlineExceeded
 		}
 		if k := min(len(p)-n, bufferSize-o.buf.n); k > 0 {
-			o.buf.write(&s.c.l.chunks, p[n:n+k])
+			if shared {
+				o.buf.writeShared(&s.c.l.chunks, p[n:n+k])
+			} else {
+				o.buf.write(&s.c.l.chunks, p[n:n+k])
+			}
 			n += k
 			if !o.full {
 				s.mark()
@@ -108,7 +118,12 @@ func (s *Stream) send() {
 		return
 	}
 	for o.buf.n > 0 && !o.full {
-		n, err := s.s.Write(o.buf.front())
+		n, err := 0, error(nil)
+		if p, shared := o.buf.front(); shared {
+			n, err = s.s.WriteShared(p)
+		} else {
+			n, err = s.s.Write(p)
+		}
 		o.buf.discard(&s.c.l.chunks, n)
 		o.moved += uint64(n)
 		if errors.Is(err, conn.ErrWouldBlock) {

@@ -153,7 +153,7 @@ func (s *handlerSession) newExchange() *exchange {
 // write uploads what the stream takes.
 func (s *handlerSession) write(st *conn.Stream, x *exchange) {
 	for x.up > 0 {
-		n, err := st.Write(zeros[:min(x.up, int64(len(zeros)))])
+		n, err := st.WriteShared(zeros[:min(x.up, int64(len(zeros)))])
 		x.up -= int64(n)
 		if err != nil {
 			if !errors.Is(err, conn.ErrWouldBlock) {

@@ -78,7 +78,7 @@ func (s *streamSession) one(b []byte, down, up int64) error {
 		return err
 	}
 	for up > 0 {
-		n, err := st.Write(zeros[:min(up, int64(len(zeros)))])
+		n, err := st.WriteShared(zeros[:min(up, int64(len(zeros)))])
 		if err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func (h *serverHandler) stop(s *conn.Stream, err error) {
 // answer answers n bytes at once.
 func (h *serverHandler) answer(s *conn.Stream, n int64) {
 	for n > 0 {
-		k, err := s.Write(zeros[:min(n, int64(len(zeros)))])
+		k, err := s.WriteShared(zeros[:min(n, int64(len(zeros)))])
 		if err != nil {
 			break
 		}
@@ -134,7 +134,7 @@ func (h *serverHandler) write(s *conn.Stream) {
 		return
 	}
 	for r.left > 0 {
-		k, err := s.Write(zeros[:min(r.left, int64(len(zeros)))])
+		k, err := s.WriteShared(zeros[:min(r.left, int64(len(zeros)))])
 		r.left -= int64(k)
 		h.s.sent.Add(int64(k))
 		if err != nil {

@@ -61,7 +61,7 @@ func (s *server) serveStream(st *loop.Stream) {
 	}
 	s.received.Add(got)
 	for n > 0 {
-		k, err := st.Write(zeros[:min(n, int64(len(zeros)))])
+		k, err := st.WriteShared(zeros[:min(n, int64(len(zeros)))])
 		s.sent.Add(int64(k))
 		if err != nil {
 			return

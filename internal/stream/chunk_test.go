@@ -40,8 +40,8 @@ func TestListSlides(t *testing.T) {
 		if i >= 3 {
 			l.drop(&p, i-2)
 		}
-		if got := min(i+1, 3); uint64(l.len()) != got || p.Used() != int64(got*ChunkSize) {
-			t.Fatalf("after %d chunks: %d held, %d used", i+1, l.len(), p.Used())
+		if got := min(i+1, 3); uint64(l.held()) != got || p.Used() != int64(got*ChunkSize) {
+			t.Fatalf("after %d chunks: %d held, %d used", i+1, l.held(), p.Used())
 		}
 	}
 	if cap(l.slots) > 8 {

@@ -6,6 +6,7 @@ import "slices"
 type slot struct {
 	index uint64 // stream offset divided by ChunkSize
 	chunk *chunk
+	lent  bool // by who wrote it, not by a Pool: nobody writes to it
 }
 
 // A chunkList is the chunks of a buffer in the order of the stream. Only those
@@ -15,10 +16,11 @@ type slot struct {
 type chunkList struct {
 	slots []slot // those before head are zero
 	head  int
+	lent  int // how many of them are
 }
 
-// len returns the number of chunks.
-func (l *chunkList) len() int { return len(l.slots) - l.head }
+// held returns the number of chunks that are of a Pool.
+func (l *chunkList) held() int { return len(l.slots) - l.head - l.lent }
 
 // first returns the first chunk; there must be one.
 func (l *chunkList) first() *chunk { return l.slots[l.head].chunk }
@@ -61,7 +63,19 @@ func (l *chunkList) make(p *Pool, index uint64) *chunk {
 	if ok {
 		return l.slots[i].chunk
 	}
-	s := slot{index, p.get()}
+	c := p.get()
+	l.insert(p, i, slot{index: index, chunk: c})
+	return c
+}
+
+// lend adds a chunk behind all others.
+func (l *chunkList) lend(p *Pool, index uint64, c *chunk) {
+	l.insert(p, len(l.slots), slot{index, c, true})
+	l.lent++
+}
+
+// insert puts s at place i of l.slots.
+func (l *chunkList) insert(p *Pool, i int, s slot) {
 	if l.slots == nil {
 		l.slots = p.getList()
 	}
@@ -70,7 +84,6 @@ func (l *chunkList) make(p *Pool, index uint64) *chunk {
 		l.compact()
 	}
 	l.slots = slices.Insert(l.slots, i, s)
-	return s.chunk
 }
 
 // compact moves the chunks to the front, instead of growing while half of the list
@@ -84,7 +97,11 @@ func (l *chunkList) compact() {
 // drop returns the chunks below index to p; the list, too, if nothing is left.
 func (l *chunkList) drop(p *Pool, index uint64) {
 	for l.head < len(l.slots) && l.slots[l.head].index < index {
-		p.put(l.slots[l.head].chunk)
+		if s := &l.slots[l.head]; s.lent {
+			l.lent--
+		} else {
+			p.put(s.chunk)
+		}
 		l.slots[l.head] = slot{}
 		l.head++
 	}

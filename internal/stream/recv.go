@@ -72,7 +72,7 @@ func (r *RecvBuffer) Gaps() int { return r.ahead.Len() }
 
 // Held returns the bytes of memory that the buffer holds in chunks.
 func (r *RecvBuffer) Held() int {
-	n := r.chunks.len()
+	n := r.chunks.held()
 	if r.scratch != nil {
 		n++
 	}

@@ -24,6 +24,18 @@ func (s *SendBuffer) Append(p *Pool, b []byte) {
 	s.end += uint64(len(b))
 }
 
+// AppendShared is Append, but keeps those parts of b that are whole chunks instead of
+// copying them: b must not change before all of it is acknowledged.
+func (s *SendBuffer) AppendShared(p *Pool, b []byte) {
+	head := min(int(-s.end%ChunkSize), len(b))
+	s.Append(p, b[:head])
+	for b = b[head:]; len(b) >= ChunkSize; b = b[ChunkSize:] {
+		s.chunks.lend(p, s.end/ChunkSize, (*chunk)(b))
+		s.end += ChunkSize
+	}
+	s.Append(p, b)
+}
+
 // End returns the offset behind the last byte written.
 func (s *SendBuffer) End() uint64 { return s.end }
 
@@ -33,8 +45,8 @@ func (s *SendBuffer) Sent() uint64 { return s.sent }
 // Unsent returns how many bytes were never sent: End - Sent.
 func (s *SendBuffer) Unsent() int { return int(s.end - s.sent) }
 
-// Held returns the bytes of memory that the buffer holds in chunks.
-func (s *SendBuffer) Held() int { return s.chunks.len() * ChunkSize }
+// Held returns the bytes of memory that the buffer holds in chunks of the Pool.
+func (s *SendBuffer) Held() int { return s.chunks.held() * ChunkSize }
 
 // NextLost returns the first range of bytes that is lost; n is 0 if none is.
 func (s *SendBuffer) NextLost() (off uint64, n int) {

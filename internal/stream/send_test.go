@@ -23,7 +23,8 @@ type sendTest struct {
 	s     SendBuffer
 	data  []byte
 	state []byte
-	n     byte // makes every write differ
+	lent  []int // indexes of chunks that AppendShared kept
+	n     byte  // makes every write differ
 }
 
 // base returns the lowest offset that is not acknowledged.
@@ -48,6 +49,11 @@ func (t *sendTest) check() {
 	chunks := 0
 	if base < end {
 		chunks = (end-1)/ChunkSize - base/ChunkSize + 1
+		for _, i := range t.lent {
+			if i >= base/ChunkSize {
+				chunks--
+			}
+		}
 	}
 	firstLost := bytes.IndexByte(t.state, lost)
 	nLost := 0
@@ -64,22 +70,37 @@ func (t *sendTest) check() {
 		t.Fatalf("NextLost = %d, %d, want %d, %d", off, n, firstLost, nLost)
 	case t.s.Held() != chunks*ChunkSize || t.p.Used() != int64(t.s.Held()):
 		t.Fatalf("Held, Used = %d, %d, want %d chunks", t.s.Held(), t.p.Used(), chunks)
-	case chunks == 0 && t.s.chunks.slots != nil:
+	case base == end && t.s.chunks.slots != nil:
 		t.Fatal("an empty buffer holds memory")
 	}
 }
 
-func (t *sendTest) append(n int) {
+func (t *sendTest) append(n int, shared bool) {
 	t.Helper()
 	b := make([]byte, n)
+	end := len(t.data)
 	for i := range b {
 		t.n += 7
 		b[i] = t.n
 	}
 	t.data = append(t.data, b...)
 	t.state = append(t.state, make([]byte, n)...)
-	t.s.Append(&t.p, b)
-	clear(b) // it was lent
+	if shared {
+		t.s.AppendShared(&t.p, b)
+		first, last := (end+ChunkSize-1)/ChunkSize, (end+n)/ChunkSize
+		for i := first; i < last; i++ {
+			t.lent = append(t.lent, i)
+		}
+		if first < last { // the rest was lent for the call only
+			clear(b[:first*ChunkSize-end])
+			clear(b[last*ChunkSize-end:])
+		} else {
+			clear(b)
+		}
+	} else {
+		t.s.Append(&t.p, b)
+		clear(b) // it was lent for the call
+	}
 	t.check()
 }
 
@@ -135,7 +156,7 @@ func (t *sendTest) step(op byte, a, b uint16) {
 	}
 	switch op % 8 {
 	case 0, 1:
-		t.append(size)
+		t.append(size, op%8 == 1)
 	case 2, 3:
 		t.send(sent, min(size, end-sent))
 	case 4: // in order
@@ -161,7 +182,7 @@ func (t *sendTest) step(op byte, a, b uint16) {
 func (t *sendTest) reset() {
 	t.Helper()
 	t.s.Reset(&t.p)
-	t.data, t.state = t.data[:0], t.state[:0]
+	t.data, t.state, t.lent = t.data[:0], t.state[:0], nil
 	t.check()
 }
 
@@ -193,7 +214,7 @@ func FuzzSendBuffer(f *testing.F) {
 // TestSendAfterRewind acknowledges and loses what counts as unsent again.
 func TestSendAfterRewind(t *testing.T) {
 	st := &sendTest{T: t}
-	st.append(5000)
+	st.append(5000, false)
 	st.send(0, 1000)
 	st.send(1000, 1000)
 	st.lose(0, 1000)
