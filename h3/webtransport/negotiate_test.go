@@ -2,7 +2,6 @@ package webtransport
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net/http"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
@@ -238,11 +238,8 @@ func TestSessionsShareConnection(t *testing.T) {
 // TestNoSettings: a client that does not send its settings gets no session.
 func TestNoSettings(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
-		_, pool := testCert()
-		cfg := &conn.Config{
-			TLS:                  &tls.Config{RootCAs: pool, ServerName: "10.0.0.1", NextProtos: []string{"h3"}},
-			MaxDatagramFrameSize: 1200,
-		}
+		cfg := conntest.ClientConfig()
+		cfg.TLS.NextProtos = []string{"h3"}
 		c, err := w.group.Dial(w.ctx(), "10.0.0.1:443", cfg)
 		require.NoError(t, err)
 		st, err := c.OpenStream(w.ctx(), conn.Bidi)
