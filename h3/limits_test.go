@@ -334,3 +334,31 @@ func TestFieldLimits(t *testing.T) {
 		require.EqualValues(t, 1-over, srv.h.Stats().Requests)
 	}
 }
+
+// TestAbandon gives up a response that was sent to its end and that the client does not
+// acknowledge, with the memory that it holds.
+func TestAbandon(t *testing.T) {
+	srv, cli := connect(t, &Config{}, nil)
+	s := cli.request(headers(get...), true)
+	r := srv.accepted()
+	require.NoError(t, r.SendFields(okFields, false))
+	_, err := r.Write(make([]byte, 50_000))
+	require.NoError(t, err)
+	require.NoError(t, r.CloseWrite())
+	cli.node.OnEvent = nil
+	down := &cli.net.Default
+	down.Loss = 1
+	srv.net.RunFor(rtt)
+	require.Greater(t, srv.node.Stats().Buffered, int64(50_000))
+	r.Abandon(ExcessiveLoad)
+	r.Abandon(NoError) // once is enough
+	r.Release()
+	require.Zero(t, srv.node.Stats().Buffered)
+	down.Loss = 0
+	cli.node.OnEvent = cli.handle
+	cli.run()
+	cli.run()
+	require.Equal(t, ExcessiveLoad, s.reset)
+	require.NoError(t, cli.closed)
+	require.Zero(t, srv.h.Stats().Open)
+}
