@@ -114,6 +114,18 @@ func TestCancelsInPeace(t *testing.T) {
 	require.EqualValues(t, 50, srv.h.Stats().Canceled)
 	require.Zero(t, srv.h.Stats().Floods)
 
+	// Nor is it one if as many are answered.
+	srv, cli = connect(t, &Config{MaxCancels: 10}, nil)
+	srv.echo()
+	cli.open(conn.Uni, settings(), false)
+	for range 100 {
+		floods["reset"](cli, cli.nextStream())
+		cli.write(cli.stream(cli.nextStream()), headers(get...), true)
+		cli.net.RunFor(2 * rtt)
+	}
+	require.NoError(t, cli.closed)
+	require.EqualValues(t, 100, srv.h.Stats().Canceled)
+
 	srv, cli = connect(t, &Config{MaxCancels: -1}, nil)
 	srv.on = func(ev Event) {
 		if ev.Kind == EventCanceled {

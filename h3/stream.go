@@ -370,6 +370,9 @@ func (s *Stream) Release() {
 		return
 	}
 	ended := s.sending == sendEnded && s.sendErr == nil
+	if ended {
+		s.served()
+	}
 	if ended && s.c.server {
 		s.stopReceiving(NoError)
 	} else {
