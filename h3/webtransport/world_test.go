@@ -34,6 +34,8 @@ type world struct {
 	group    *loop.Group      // of the client
 	d        *Dialer
 	url      string
+
+	configured func() // changes srv after Configure
 }
 
 // run runs f in a new world, which change may change before. Whatever goroutine is left
@@ -63,6 +65,9 @@ func run(t *testing.T, change func(w *world), f func(t *testing.T, w *world)) {
 		require.NoError(t, err)
 		w.d.NewConn = w.group.Dial
 		w.up.Configure(w.srv)
+		if w.configured != nil {
+			w.configured()
+		}
 		backend := w.net.Listen("10.0.0.1:443")
 		served := make(chan error, 1)
 		go func() { served <- w.srv.Serve(backend) }()
