@@ -392,3 +392,25 @@ func TestConnectionLost(t *testing.T) {
 		require.Error(t, err)
 	})
 }
+
+// TestExportKeyingMaterial derives secrets that both sides share.
+func TestExportKeyingMaterial(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		c, s := w.dial()
+		seen := make(map[string]bool)
+		for _, in := range []struct{ label, context string }{{"a", ""}, {"b", ""}, {"a", "x"}, {"ax", ""}} {
+			here, err := c.ExportKeyingMaterial(in.label, []byte(in.context), 32)
+			require.NoError(t, err)
+			there, err := s.ExportKeyingMaterial(in.label, []byte(in.context), 32)
+			require.NoError(t, err)
+			require.Equal(t, here, there)
+			require.Len(t, here, 32)
+			require.False(t, seen[string(here)])
+			seen[string(here)] = true
+		}
+		for _, in := range []struct{ label, context string }{{"", ""}, {strings.Repeat("x", 256), ""}, {"a", strings.Repeat("x", 256)}} {
+			_, err := c.ExportKeyingMaterial(in.label, []byte(in.context), 32)
+			require.Error(t, err)
+		}
+	})
+}
