@@ -71,6 +71,9 @@ func (s bbrState) accelerates() bool {
 // bbr is the congestion controller of draft-ietf-ccwg-bbr, version 3 of BBR. It
 // models the path by its bandwidth and round trip time, and paces by that. Sizes
 // are in bytes, rates in bytes per second. ECN marks count as lost packets (Section 3.7).
+//
+// It differs from the draft where losses come by chance, ACKs in bunches, or two
+// flows share a queue: see acceptedLoss, updateLatest and inflightTooHigh.
 type bbr struct {
 	mtu        uint64
 	cwnd       uint64

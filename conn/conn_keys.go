@@ -100,10 +100,10 @@ func (c *Conn) turnTx() error {
 }
 
 // mayUpdateKeys reports whether a packet sent with the keys in use was acknowledged, and the peer has followed the last update
-// (RFC 9001, Section 6.1).
+// (RFC 9001, Section 6.1), three PTOs ago: it may keep no more keys than those before (Section 6.5).
 func (c *Conn) mayUpdateKeys() bool {
 	k, sp := &c.keys, c.spaces[spaceApp]
-	return k.txPhase == k.rxPhase && sp.largestAcked >= int64(k.firstSent)
+	return k.old == nil && k.txPhase == k.rxPhase && sp.largestAcked >= int64(k.firstSent)
 }
 
 // initiateKeyUpdate starts to send with the next keys.

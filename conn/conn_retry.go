@@ -30,6 +30,9 @@ func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 		c.dropped(&c.e.stats.DroppedUndecryptable, b, "integrity of Retry")
 		return
 	}
+	if c.traced {
+		c.tracePacket(TracePacketReceived, PacketRetry, 0, b, nil)
+	}
 	c.retried = true
 	c.retrySCID, _ = ConnIDFromSlice(h.SCID)
 	c.token = append([]byte(nil), h.Token...)
@@ -70,6 +73,9 @@ func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 	if slices.Contains(theirs, c.version) {
 		c.dropped(&c.e.stats.DroppedMalformed, b, "Version Negotiation lists our version")
 		return
+	}
+	if c.traced {
+		c.tracePacket(TracePacketReceived, PacketVersionNegotiation, 0, b, nil)
 	}
 	if v := reaction(c.cfg.Versions, theirs); v != 0 {
 		c.restartWith(now, v)

@@ -89,13 +89,17 @@ func (w *packetWriter) pad(n int) {
 	}
 }
 
-// finish seals the packet and notes it as sent. It returns the datagram up to here.
-func (w *packetWriter) finish(now instant, mark ECN) []byte {
-	c := w.c
-	// RFC 9001, Section 5.4.2: there must be enough for a sample.
+// padSample makes sure that there is enough to sample for header protection (RFC 9001, Section 5.4.2).
+func (w *packetWriter) padSample() {
 	for len(w.b)-w.pnOff < 4 {
 		w.b = append(w.b, wire.FramePadding)
 	}
+}
+
+// finish seals the packet and notes it as sent. It returns the datagram up to here.
+func (w *packetWriter) finish(now instant, mark ECN) []byte {
+	c := w.c
+	w.padSample()
 	if w.sp.id != spaceApp || w.early {
 		wire.PutVarint2(w.b[w.lengthOff:], uint64(len(w.b)-w.pnOff+keys.Overhead))
 	}

@@ -40,6 +40,7 @@ func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 		if id == spaceInitial && (!c.server || w.eliciting) {
 			pad = true
 		}
+		w.padSample() // before the next packet stands behind
 		// The tag comes when all packets are complete.
 		b = w.b[:len(w.b)+keys.Overhead]
 		n++

@@ -85,3 +85,32 @@ func TestBusyConnsKeepMemory(t *testing.T) {
 	}
 	tc.wantOpen("what it holds moves")
 }
+
+// TestStalledConnsAreSpared: once those that hold most have ended, others that are stalled go on.
+func TestStalledConnsAreSpared(t *testing.T) {
+	const most = 1 << 20
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.conn.InitialMaxData, s.conn.InitialMaxStreamData = most, most
+		s.endpoint.MaxBuffered = most
+	})
+	by := tc.bystand()
+	little, err := by.far.OpenStream(Uni)
+	tc.must(err)
+	tc.writeStream(little, string(make([]byte, most/16)))
+	by.run()
+	for off := uint64(0); off < most; off += 1024 {
+		tc.write(streamFrame(tc.theirs(Uni, 0), off, string(make([]byte, 1024))))
+	}
+	tc.collect()
+	for start := tc.now; !tc.c.closed; tc.knock() {
+		if tc.now.Sub(start) > 2*stallTime {
+			t.Fatal("what holds most goes on")
+		}
+		tc.advance(time.Second)
+		tc.write(pingFrame())
+		by.run()
+	}
+	if by.c.closed {
+		t.Error("what holds little ended, too")
+	}
+}

@@ -222,3 +222,21 @@ func TestPreferredAddressOfNobody(t *testing.T) {
 		}
 	}
 }
+
+// RFC 9000, Section 9: a client moves though the server does not want active migration. It may be a NAT: the server validates the
+// new address, and sends there no more than it may until then.
+func TestMigrationThoughDisabled(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) { s.conn.DisableActiveMigration = true })
+	tc.writeFrom(elsewhere(1), 100, pingFrame())
+	tc.collect()
+	if n := tc.bytesOut(elsewhere(1)); n > 3*150 {
+		t.Errorf("%d bytes were sent to an address that is not validated", n)
+	}
+	data, to := tc.challengeOf("the new address is validated")
+	if to != elsewhere(1) {
+		t.Fatalf("the challenge went to %v", to)
+	}
+	tc.writeFrom(elsewhere(1), 0, responseFrame(data))
+	tc.wantEvent("the path is validated", EventPathChanged)
+	tc.wantOpen("that is no error")
+}

@@ -56,11 +56,12 @@ func (e *Endpoint) relieve(now instant) {
 		}
 	}
 	slices.SortStableFunc(stalled, func(a, b *Conn) int { return cmp.Compare(b.memory.held, a.memory.held) })
-	enough := e.cfg.MaxBuffered - e.cfg.MaxBuffered/stallShare
+	over := e.chunks.Used() - (e.cfg.MaxBuffered - e.cfg.MaxBuffered/stallShare)
 	for _, c := range stalled {
-		if e.chunks.Used() <= enough {
+		if over <= 0 {
 			return
 		}
+		over -= int64(c.memory.held) // what came is given back later, after EventClosed
 		c.abort(errors.New("memory is short, and this connection is stalled"))
 	}
 }

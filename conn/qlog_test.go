@@ -104,3 +104,31 @@ func TestQLog(t *testing.T) {
 		}
 	}
 }
+
+// TestQLogOfUnprotectedPackets: a client writes down what has no packet number too.
+func TestQLogOfUnprotectedPackets(t *testing.T) {
+	rnd := conntest.Seed(t, 1)
+	n := conntest.New(t, 1)
+	sc, cc := conntest.ServerConfig(), conntest.ClientConfig()
+	sc.Versions = []uint32{conn.Version2}
+	var log logFile
+	cc.QLog = func(conn.ConnID, bool) io.WriteCloser { return &log }
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd, Admit: func(in conn.Initial) conn.Admission {
+		if in.Token == conn.TokenNone {
+			return conn.Retry
+		}
+		return conn.Accept
+	}})
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.RunUntil(time.Second, c.HandshakeComplete)
+	log.events(t)
+	for _, typ := range []string{"version_negotiation", "retry"} {
+		if want := `"packet_type":"` + typ + `"`; bytes.Count(log.Bytes(), []byte(want)) != 1 {
+			t.Errorf("the log has not one %s", want)
+		}
+	}
+}

@@ -18,8 +18,8 @@ func TestOneStreamFillsThePath(t *testing.T) {
 		rtt         time.Duration
 		start, then time.Duration // of which the first is not measured
 	}{
-		{10e9, time.Millisecond, 60 * time.Millisecond, 140 * time.Millisecond},
-		{1e9, 100 * time.Millisecond, 2 * time.Second, 2 * time.Second},
+		{10e9, time.Millisecond, 60 * time.Millisecond, 60 * time.Millisecond},
+		{1e9, 100 * time.Millisecond, 2500 * time.Millisecond, time.Second},
 	} {
 		t.Run(fmt.Sprintf("%g Gbit/s, %v", c.rate/1e9, c.rtt), func(t *testing.T) {
 			b := &bulk{rate: c.rate, rtt: c.rtt, queue: 1, seed: 1}

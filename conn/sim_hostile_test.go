@@ -215,3 +215,40 @@ func TestStatsAgree(t *testing.T) {
 	require.EqualValues(t, 1, w.server.node.Stats().Accepted)
 	w.finish()
 }
+
+// RFC 9000, Sections 8.1.2 and 21.2: clients that never answer fill the places for incomplete handshakes. The server asks
+// others to validate their addresses first, and stops to ask when the flood is over.
+func TestRetryUnderFlood(t *testing.T) {
+	rnd := conntest.Seed(t, 1)
+	n := conntest.New(t, 1)
+	n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+	cfg := conntest.ServerConfig()
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: cfg, Rand: rnd, MaxHandshakes: 20})
+	flood := n.Add("198.51.100.7:7777", &conn.EndpointConfig{Rand: rnd})
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	server.OnEvent, flood.OnEvent, client.OnEvent = discard, discard, discard
+	n.Connect(flood, server, n.Default, silence)
+	dial := func(from *conntest.Node) *conn.Conn {
+		c, err := from.Dial(n.Now(), conn.Target{Remote: server.Addr}, conntest.ClientConfig())
+		require.NoError(t, err)
+		return c
+	}
+	connect := func() (retries uint64) {
+		before := server.Stats().Retries
+		c := dial(client)
+		n.RunUntil(2*time.Second, c.HandshakeComplete)
+		c.Close(0, "")
+		return server.Stats().Retries - before
+	}
+	require.Zero(t, connect())
+	for range 100 {
+		dial(flood)
+	}
+	n.RunFor(50 * time.Millisecond)
+	require.Positive(t, server.Stats().Retries)
+	require.LessOrEqual(t, server.Stats().Handshakes, 20)
+	require.Positive(t, connect(), "the client proves where it is, and gets in")
+	n.RunFor(time.Minute)
+	require.Zero(t, server.Stats().Handshakes)
+	require.Zero(t, connect())
+}

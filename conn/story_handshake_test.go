@@ -308,6 +308,22 @@ func TestProbesOfBothSpaces(t *testing.T) {
 	}
 }
 
+// TestProbeBeforeData: a Handshake packet with PING alone, which is too short to be sampled, stands before a 1-RTT packet.
+func TestProbeBeforeData(t *testing.T) {
+	tc := completeClient(t)
+	tc.flush()
+	tc.c.spaces[spaceHandshake].probes = 1
+	s := tc.open(Uni)
+	tc.writeStream(s, "data")
+	p := tc.wantFrame("a probe", pingFrame()) // fails where a packet does not open
+	if p.typ != PacketHandshake {
+		t.Fatalf("the probe is %v", p)
+	}
+	if with := tc.wantFrame("data goes with it", streamFrame(s.ID(), 0, "data")); with.burst != p.burst {
+		t.Error("the packets are in two datagrams")
+	}
+}
+
 // TestReorderedHandshake: the server's packets come in another order, and some twice.
 func TestReorderedHandshake(t *testing.T) {
 	tc := startTestConn(t, false, func(s *testSetup) {

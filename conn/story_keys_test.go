@@ -48,6 +48,10 @@ func TestKeyUpdateByConn(t *testing.T) {
 		if got, _ := tc.readStream(tc.stream(tc.theirs(Uni, 0))); got != "late" {
 			t.Errorf("of a packet with the keys before, %q was read", got) // RFC 9001, Section 6.5
 		}
+		if tc.c.UpdateKeys() == nil {
+			t.Error("the peer may not have dropped the first keys") // RFC 9001, Section 6.5
+		}
+		tc.advance(3 * testPTO)
 		tc.must(tc.c.UpdateKeys())
 		tc.wantPhase("the third phase looks like the first", false)
 	})
@@ -67,6 +71,7 @@ func TestKeyUpdateByPeer(t *testing.T) {
 			t.Error("an update before anything of the phase is acknowledged")
 		}
 		tc.ackAll()
+		tc.advance(3 * testPTO)
 		tc.must(tc.c.UpdateKeys())
 		tc.wantPhase("its turn", false)
 		tc.turnKeys()

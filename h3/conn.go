@@ -40,7 +40,8 @@ type Conn struct {
 	early        []earlyPriority
 
 	streams      map[conn.StreamID]*Stream
-	waiting      streamList // requests whose fields have not come
+	waiting      streamList // requests that have begun, and whose fields have not come
+	silent       int        // requests that have not begun
 	free         []*Stream
 	wantRequests bool // OpenRequest met the limit
 
@@ -290,14 +291,14 @@ type Stats struct {
 	Floods         uint64 // 1 if Config.MaxCancels has ended the connection
 	HeaderTimeouts uint64 // see ExpireRequests
 	Dropped        uint64 // received HTTP Datagrams: without a request, or not read in time
-	Open           int    // now: requests
+	Open           int    // now: requests that have begun
 	FieldBytes     int    // now: of field sections that have not come whole
 }
 
 // Stats returns a snapshot of the counters.
 func (c *Conn) Stats() Stats {
 	st := c.stats
-	st.Open, st.FieldBytes = len(c.streams), c.partial
+	st.Open, st.FieldBytes = len(c.streams)-c.silent, c.partial
 	if c.mux != nil {
 		st.Dropped = c.mux.Dropped()
 	}

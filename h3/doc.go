@@ -48,7 +48,7 @@
 //	fields of a section, decoded      Config.MaxFieldSectionSize, 64 KiB; counted while decoding; and 1,000 fields
 //	sections that have not come whole 1 MiB and one section, in all requests
 //	time for a header section         Conn.ExpireRequests
-//	requests that come to nothing     Config.MaxCancels, 1000, and as many in 30 seconds; then ExcessiveLoad
+//	requests that come to nothing     Config.MaxCancels, 1000; then ExcessiveLoad
 //	body not read                     the flow control windows of package conn
 //	body or fields not taken          conn.Config.UnsentBytes, and 64 KiB of fields or one section
 //	interim responses to a request    64

@@ -20,6 +20,14 @@ func (b *cancelBucket) take(now time.Time, size int64) bool {
 	return b.used <= float64(size)
 }
 
+// served notes that a request of the client was answered to the end, which makes up for one
+// that was not: a client with many requests, such as a proxy, also cancels many.
+func (s *Stream) served() {
+	if c := s.c; c.server && !s.counted {
+		c.cancels.used = max(0, c.cancels.used-1)
+	}
+}
+
 // wasted notes that a request of the client has come to nothing, once for each.
 func (s *Stream) wasted() {
 	c := s.c

@@ -114,6 +114,18 @@ func TestCancelsInPeace(t *testing.T) {
 	require.EqualValues(t, 50, srv.h.Stats().Canceled)
 	require.Zero(t, srv.h.Stats().Floods)
 
+	// Nor is it one if as many are answered.
+	srv, cli = connect(t, &Config{MaxCancels: 10}, nil)
+	srv.echo()
+	cli.open(conn.Uni, settings(), false)
+	for range 100 {
+		floods["reset"](cli, cli.nextStream())
+		cli.write(cli.stream(cli.nextStream()), headers(get...), true)
+		cli.net.RunFor(2 * rtt)
+	}
+	require.NoError(t, cli.closed)
+	require.EqualValues(t, 100, srv.h.Stats().Canceled)
+
 	srv, cli = connect(t, &Config{MaxCancels: -1}, nil)
 	srv.on = func(ev Event) {
 		if ev.Kind == EventCanceled {
@@ -333,4 +345,32 @@ func TestFieldLimits(t *testing.T) {
 		require.EqualValues(t, over, srv.h.Stats().TooLarge)
 		require.EqualValues(t, 1-over, srv.h.Stats().Requests)
 	}
+}
+
+// TestAbandon gives up a response that was sent to its end and that the client does not
+// acknowledge, with the memory that it holds.
+func TestAbandon(t *testing.T) {
+	srv, cli := connect(t, &Config{}, nil)
+	s := cli.request(headers(get...), true)
+	r := srv.accepted()
+	require.NoError(t, r.SendFields(okFields, false))
+	_, err := r.Write(make([]byte, 50_000))
+	require.NoError(t, err)
+	require.NoError(t, r.CloseWrite())
+	cli.node.OnEvent = nil
+	down := &cli.net.Default
+	down.Loss = 1
+	srv.net.RunFor(rtt)
+	require.Greater(t, srv.node.Stats().Buffered, int64(50_000))
+	r.Abandon(ExcessiveLoad)
+	r.Abandon(NoError) // once is enough
+	r.Release()
+	require.Zero(t, srv.node.Stats().Buffered)
+	down.Loss = 0
+	cli.node.OnEvent = cli.handle
+	cli.run()
+	cli.run()
+	require.Equal(t, ExcessiveLoad, s.reset)
+	require.NoError(t, cli.closed)
+	require.Zero(t, srv.h.Stats().Open)
 }

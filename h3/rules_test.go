@@ -330,6 +330,7 @@ func clientRules() []rule {
 			request: concat(headers(":status", "200", "content-length", "2"), frame(frameData, 1))},
 		{name: "body longer than content-length", stream: MessageError,
 			request: concat(headers(":status", "200", "content-length", "1"), frame(frameData, 1, 2))},
+		{name: "body of a 204", stream: MessageError, request: concat(headers(":status", "204"), frame(frameData, 1))},
 		{name: "body of a 304", stream: MessageError, request: concat(headers(":status", "304"), frame(frameData, 1))},
 		{name: "65 interim responses", stream: ExcessiveLoad,
 			request: concat(bytes.Repeat(headers(":status", "103"), maxInterims+1), ok)},

@@ -53,8 +53,9 @@ type Config struct {
 	QPACKEncoderCapacity int64
 
 	// MaxCancels is how many requests a client may cancel, or send malformed or too
-	// large, at a stretch; it may do so as many times again in 30 seconds. A server
-	// closes the connection with ExcessiveLoad when there are more. Default 1000.
+	// large, at a stretch. It may do so once more for each request that it lets be
+	// answered, and as many times again in 30 seconds. A server closes the connection
+	// with ExcessiveLoad when there are more. Default 1000.
 	MaxCancels int64
 
 	ExtendedConnect bool              // RFC 9220; servers

@@ -52,6 +52,7 @@ type Stream struct {
 	updated     bool // with PRIORITY_UPDATE: a header field that comes later counts no more
 
 	// In Conn.waiting.
+	silent     bool // no byte has come: it is not in there yet
 	opened     time.Time
 	prev, next *Stream
 	listed     bool
@@ -132,6 +133,7 @@ func (s *Stream) detach() {
 		delete(s.c.streams, s.id)
 	}
 	s.c.waiting.remove(s)
+	s.speak()
 	s.c.partial -= len(s.section)
 	s.section = s.section[:0]
 	if s.flow != nil {
@@ -165,17 +167,26 @@ func (c *Conn) acceptRequest(qs *conn.Stream) {
 	}
 	c.nextRequest = max(c.nextRequest, id+4)
 	s := c.newStream(qs)
-	s.opened = c.now
-	c.waiting.add(s)
+	// It may be open because a later one is, and get its first byte much later.
+	s.silent = true
+	c.silent++
 	if p, ok := c.takeEarlyPriority(id); ok {
 		s.updated = true
 		s.prioritize(p)
 	}
 }
 
-// ExpireRequests cancels the requests that were opened at t or before and whose
+// speak notes that something has come, or that nothing will.
+func (s *Stream) speak() {
+	if s.silent {
+		s.silent = false
+		s.c.silent--
+	}
+}
+
+// ExpireRequests cancels the requests whose first byte came at t or before and whose
 // header section has not come whole yet, so that slow clients do not hold streams
-// for nothing. It returns when the oldest of the others was opened, the zero Time
+// for nothing. It returns when the oldest of the others began, the zero Time
 // if there is none. A server calls it with the help of [conn.Conn.SetTimer].
 func (c *Conn) ExpireRequests(t time.Time) (oldest time.Time) {
 	for s := c.waiting.head; s != nil; s = c.waiting.head {
@@ -218,6 +229,11 @@ func (s *Stream) Datagrams() *dgram.Flow {
 func (s *Stream) handleEvent(ev conn.Event) {
 	switch ev.Kind {
 	case conn.EventStreamReadable:
+		if s.silent {
+			s.speak()
+			s.opened = s.c.now
+			s.c.waiting.add(s)
+		}
 		if !s.released {
 			s.push(eventWork)
 		}
@@ -354,6 +370,9 @@ func (s *Stream) Release() {
 		return
 	}
 	ended := s.sending == sendEnded && s.sendErr == nil
+	if ended {
+		s.served()
+	}
 	if ended && s.c.server {
 		s.stopReceiving(NoError)
 	} else {

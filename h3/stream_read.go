@@ -365,8 +365,10 @@ func (s *Stream) takeResponse(fields []Field) *Error {
 	switch {
 	case s.connect && m.status/100 == 2:
 		s.phase, s.contentLeft = phaseTunnel, -1
-	case s.head || m.status == 304:
-		s.contentLeft = 0 // content-length tells of what is not sent (RFC 9110, Section 8.6)
+	case s.head || m.status == 304 || m.status == 204:
+		// No content (RFC 9110, Sections 9.3.2 and 15). content-length tells of what is not
+		// sent (Section 8.6).
+		s.contentLeft = 0
 	}
 	return nil
 }

@@ -361,6 +361,21 @@ func TestExpireRequests(t *testing.T) {
 	require.EqualValues(t, 1, srv.h.Stats().HeaderTimeouts)
 	require.True(t, srv.h.ExpireRequests(cli.net.Now()).IsZero())
 	require.Equal(t, 1, srv.h.Stats().Open)
+
+	// A stream of which nothing has come is no request yet.
+	silent := cli.request(nil, false)
+	late := cli.request(headers(get...), true)
+	cli.run()
+	require.True(t, srv.h.ExpireRequests(cli.net.Now()).IsZero())
+	require.Equal(t, 2, srv.h.Stats().Open)
+	cli.write(silent, []byte{frameHeaders, 30}, false)
+	cli.run()
+	require.Equal(t, 3, srv.h.Stats().Open)
+	require.True(t, srv.h.ExpireRequests(cli.net.Now()).IsZero())
+	cli.run()
+	require.Equal(t, RequestIncomplete, silent.reset)
+	require.Zero(t, late.reset)
+	require.Equal(t, 2, srv.h.Stats().Open)
 }
 
 // TestCancel and the tests below it end streams in every way there is.

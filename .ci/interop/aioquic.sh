@@ -15,6 +15,10 @@ done
 	die "$(cat "$tmp/cert.log")"
 pattern 10000000 >"$tmp/want"
 pattern 5000000 >"$tmp/upload"
+# patterns writes pattern for each line.
+patterns() {
+	python3 -c 'import sys; sys.stdout.buffer.writelines((bytes(range(256)) * (int(n) // 256 + 1))[:int(n)] for n in sys.stdin)'
+}
 client() {
 	timeout 60 "$CI_WORK/bin/h3client" -ca "$tmp/cert.pem" "$@" || die "h3client $* with aioquic's server $flags"
 }
@@ -35,7 +39,11 @@ for flags in "" "--retry"; do
 	same "$tmp/upload" "$tmp/got"
 	[ "$(client -X PUT -d hello -H 'x-name: value' "https://localhost:$port/tell")" = "PUT hello value" ] ||
 		die "h3client: method, header or body"
-	echo "h3client with aioquic's server $flags: GET of 10 MB, POST of 5 MB, PUT"
+	many=$(seq -f "https://localhost:$port/bytes/%.0f" 0 100)
+	client $many >"$tmp/got"
+	seq 0 100 | patterns >"$tmp/wants"
+	same "$tmp/wants" "$tmp/got"
+	echo "h3client with aioquic's server $flags: GET of 10 MB, POST of 5 MB, PUT, 101 requests on one connection"
 	stop_foreign() { kill "$server_pid"; wait "$server_pid" || true; server_pid=; }
 	stop_foreign
 done

@@ -5,11 +5,12 @@ usage: aioquic_client.py PORT [-retry]
 
 import asyncio
 import hashlib
+import json
 import ssl
 import sys
 
 from aioquic.asyncio import QuicConnectionProtocol, connect
-from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.connection import H3_ALPN, ErrorCode, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, StreamReset
@@ -47,13 +48,14 @@ class Client(QuicConnectionProtocol):
     def fail(self, stream, why):
         self.requests.pop(stream)[2].set_exception(ConnectionError(f"stream {stream} {why}"))
 
-    async def request(self, method, path, body=b""):
+    async def request(self, method, path, body=b"", fields=()):
         stream = self._quic.get_next_available_stream_id()
         headers = [
             (b":method", method.encode()),
             (b":scheme", b"https"),
             (b":authority", b"localhost"),
             (b":path", path.encode()),
+            *fields,
         ]
         self.http.send_headers(stream, headers, end_stream=not body)
         if body:
@@ -107,6 +109,33 @@ async def concurrent(port):
     print(f"{CONCURRENT} GETs and POSTs at once")
 
 
+async def fields(port):
+    """The same fields again and again, and more of them at a time than a packet holds."""
+    many = [(f"x-field-{n}".encode(), f"value {n},".encode() * 10) for n in range(50)]
+    async with dial(port) as client:
+        answers = await asyncio.gather(*(client.request("GET", "/headers", fields=many) for _ in range(20)))
+    for status, body in answers:
+        got = json.loads(body)
+        assert status == 200 and all(got[k.decode().title()] == [v.decode()] for k, v in many), f"GET /headers: {got}"
+    print("50 fields in each of 20 requests")
+
+
+async def kinds(port):
+    """A response that comes bit by bit, and requests that are given up."""
+    async with dial(port) as client:
+        status, events = await client.request("GET", "/events?n=3")
+        assert status == 200 and events.count(b"data: ") == 3, f"GET /events: {events}"
+        for _ in range(150):  # more than there are streams
+            given_up = asyncio.ensure_future(client.request("GET", "/bytes/100000000"))
+            await asyncio.sleep(0.002)
+            stream = max(client.requests)
+            client._quic.stop_stream(stream, ErrorCode.H3_REQUEST_CANCELLED)
+            client.fail(stream, "given up")
+            assert isinstance((await asyncio.gather(given_up, return_exceptions=True))[0], ConnectionError)
+        await client.expect("GET", "/bytes/1000", pattern(1000))
+    print("events, 150 requests given up")
+
+
 async def ciphers(port):
     for suite in (
         CipherSuite.AES_128_GCM_SHA256,
@@ -134,6 +163,8 @@ async def main():
     print("aioquic's client with h3server", *sys.argv[2:])
     await transfers(port, retry)
     await concurrent(port)
+    await fields(port)
+    await kinds(port)
     await ciphers(port)
     await changes(port)
 

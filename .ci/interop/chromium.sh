@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Headless Chromium loads pages from h3server over HTTP/3.
 source "$(dirname "$0")/server.sh"
+source "$(dirname "$0")/browser.sh"
 
 # A page that loads the server's own page in a frame, transfers bytes both ways while it is being
 # loaded, and writes down which protocol each came by.
@@ -31,24 +32,6 @@ cat >"$tmp/root/check.html" <<'HTML'
   })
 </script>
 HTML
-
-browse() {
-	timeout 90 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
-		--disable-background-networking --no-first-run --user-data-dir="$(mktemp -d "$tmp/profile.XXXXXX")" \
-		--origin-to-force-quic-on="$server_addr" --ignore-certificate-errors-spki-list="$server_key" \
-		"$@" 2>"$tmp/chromium.log" || {
-		tail -20 "$tmp/chromium.log" >&2
-		die "chromium $*"
-	}
-}
-
-expect() {
-	grep -qF "$1" "$tmp/dom" || {
-		cat "$tmp/dom" >&2
-		die "chromium: want $1"
-	}
-	echo "$1"
-}
 
 for flags in "" "-retry"; do
 	start_server -root "$tmp/root" $flags

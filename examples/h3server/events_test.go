@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -34,4 +35,15 @@ func TestEvents(t *testing.T) {
 		resp.Body.Close()
 		require.Equal(t, http.StatusBadRequest, resp.StatusCode)
 	}
+}
+
+func TestSum(t *testing.T) {
+	srv := httptest.NewServer(newHandler(""))
+	defer srv.Close()
+	resp, err := http.Post(srv.URL+"/sum", "", strings.NewReader("abc"))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n", string(b))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	_ "embed"
 	"encoding/json"
@@ -24,6 +25,7 @@ func newHandler(root string) http.Handler {
 	mux.Handle("GET /{$}", indexHandler{template.Must(template.New("index").Parse(indexHTML))})
 	mux.HandleFunc("GET /bytes/{n}", serveBytes)
 	mux.HandleFunc("POST /echo", echo)
+	mux.HandleFunc("POST /sum", sum)
 	mux.HandleFunc("GET /headers", headers)
 	mux.HandleFunc("GET /events", events)
 	if root != "" {
@@ -105,6 +107,16 @@ func echo(w http.ResponseWriter, r *http.Request) {
 			panic(http.ErrAbortHandler) // half a body must not look like a whole one
 		}
 	}
+}
+
+// sum serves the SHA-256 of the body. Other than echo it is for clients, such as browsers,
+// that read no response while they send: with a long body both would wait for each other.
+func sum(w http.ResponseWriter, r *http.Request) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r.Body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	fmt.Fprintf(w, "%x\n", h.Sum(nil))
 }
 
 // headers serves the header fields of the request.

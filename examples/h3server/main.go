@@ -14,6 +14,7 @@
 //	GET /          a page about the connection that it came on
 //	GET /bytes/N   N bytes
 //	POST /echo     the body back, while it comes
+//	POST /sum      the SHA-256 of the body
 //	GET /headers   the header fields of the request, as JSON
 //	GET /events    server-sent events, as many as ?n=N says, one every tenth of a second
 //

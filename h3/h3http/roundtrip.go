@@ -106,7 +106,9 @@ func (c *call) send(cc *clientConn) *exchange {
 		fields: c.fields,
 		end:    c.body == nil && c.r.Method != http.MethodConnect,
 		safe:   !c.late && safeMethod(c.r.Method) && c.body == nil,
-		leave:  func() { c.t.leavePlace(c.target) },
+	}
+	if c.t.MaxRequestsPerHost > 0 {
+		x.req.leave = func() { c.t.leavePlace(c.target) }
 	}
 	x.watch(c.r.Context())
 	if c.patience > 0 {

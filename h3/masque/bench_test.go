@@ -13,8 +13,13 @@ import (
 
 // BenchmarkGetThroughTunnel gets 16 MiB over HTTP/3 through a proxy on loopback.
 func BenchmarkGetThroughTunnel(b *testing.B) {
+	b.Run("datagrams", func(b *testing.B) { benchmarkGet(b) })
+	b.Run("capsules", func(b *testing.B) { benchmarkGet(b, noDatagrams) })
+}
+
+func benchmarkGet(b *testing.B, change ...func(*pair)) {
 	const size = 16 << 20
-	p := newPair(b)
+	p := newPair(b, change...)
 	origin := serve(b, &h3http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Write(make([]byte, size))
 	})})

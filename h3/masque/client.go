@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
@@ -67,6 +68,12 @@ func (c *Client) Dial(ctx context.Context, target string) (*Conn, error) {
 	if s == nil {
 		resp.Body.Close()
 		return nil, &RefusedError{resp.StatusCode, resp.Header.Get("Proxy-Status")}
+	}
+	// RFC 9297, Section 3.2
+	if resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusResetContent ||
+		resp.StatusCode == http.StatusPartialContent || describesContent(resp.Header) {
+		s.Cancel(h3.MessageError)
+		return nil, fmt.Errorf("masque: the proxy's response, with status %d, is not one with capsules", resp.StatusCode)
 	}
 	return newConn(c, s, remoteAddr(target, resp.Header.Get("Proxy-Status"))), nil
 }

@@ -81,9 +81,11 @@ func (p *pair) dial(target string) *Conn {
 }
 
 // newEcho returns the address of a UDP socket that sends back what it gets.
-func newEcho(t testing.TB) string {
+func newEcho(t testing.TB) string { return newEchoOn(t, "127.0.0.1:0") }
+
+func newEchoOn(t testing.TB, addr string) string {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	c, err := net.ListenPacket("udp", addr)
 	require.NoError(t, err)
 	done := make(chan struct{})
 	go func() {

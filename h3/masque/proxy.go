@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
 )
 
@@ -145,6 +144,8 @@ func (p *Proxy) parse(r *http.Request) (host string, port uint16, no *refusal) {
 		no = &refusal{http.StatusNotImplemented, "http_request_error", "the protocol is not connect-udp over HTTP/3"}
 	case !ok:
 		no = &refusal{http.StatusNotFound, "http_request_error", "the path is not of the template"}
+	case describesContent(r.Header):
+		no = &refusal{http.StatusBadRequest, "http_request_error", "capsules have no length and no type"}
 	case !portOK || !checkHost(host):
 		no = &refusal{http.StatusBadRequest, "http_request_error", "invalid target"}
 	case r.TLS != nil && !r.TLS.HandshakeComplete:
@@ -182,7 +183,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 		idle:   p.idleTimeout(),
 	}
 	if !p.add(relay) {
-		s.Cancel(h3.RequestRejected)
+		s.Close()
 		return nil
 	}
 	if relay.run() == errIdle {

@@ -197,6 +197,46 @@ func TestProxyByNameAndTemplate(t *testing.T) {
 	require.Equal(t, 500, refused.StatusCode)
 }
 
+// TestFieldsOfContent: messages with capsules do not describe their content (RFC 9297,
+// Section 3.2).
+func TestFieldsOfContent(t *testing.T) {
+	p := newPair(t)
+	u, err := p.client.expand(newEcho(t))
+	require.NoError(t, err)
+	r, err := http.NewRequest(http.MethodConnect, u, nil)
+	require.NoError(t, err)
+	r.Header[":protocol"] = []string{"connect-udp"}
+	s, resp, err := p.client.Transport.Connect(r)
+	require.NoError(t, err)
+	require.False(t, describesContent(resp.Header), "%v", resp.Header)
+	s.Close()
+	r.Header.Set("Content-Type", "text/plain")
+	_, resp, err = p.client.Transport.Connect(r)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+	resp.Body.Close()
+
+	for _, bad := range []struct {
+		status int
+		field  string
+	}{{204, ""}, {206, ""}, {200, "Content-Type"}} {
+		p := newPair(t, func(p *pair) {
+			p.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if bad.field != "" {
+					w.Header().Set(bad.field, "x")
+				}
+				w.WriteHeader(bad.status)
+				if s, err := h3http.TakeStream(w); err == nil {
+					defer s.Close()
+					s.Read(make([]byte, 1)) // until the client cancels
+				}
+			})
+		})
+		_, err := p.client.Dial(t.Context(), "1.1.1.1:53")
+		require.ErrorContains(t, err, "is not one with capsules")
+	}
+}
+
 func TestHeaderOfTheClient(t *testing.T) {
 	p := newPair(t, func(p *pair) {
 		p.client.Header = http.Header{"Proxy-Authorization": {"Bearer x"}}

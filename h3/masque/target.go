@@ -39,6 +39,12 @@ func checkHost(host string) bool {
 	})
 }
 
+// describesContent reports whether h has fields that no message with capsules may have (RFC
+// 9297, Section 3.2).
+func describesContent(h http.Header) bool {
+	return h["Content-Length"] != nil || h["Content-Type"] != nil || h["Transfer-Encoding"] != nil
+}
+
 // resolve returns the address of the target that may be reached.
 func (p *Proxy) resolve(r *http.Request, host string, port uint16) (netip.AddrPort, *refusal) {
 	addrs, err := p.lookup(r.Context(), host)

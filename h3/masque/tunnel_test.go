@@ -82,6 +82,37 @@ func TestQUICThroughBadNetwork(t *testing.T) {
 	require.EqualValues(t, 1, p.proxy.Stats().Opened)
 }
 
+func TestTargetOverIPv6(t *testing.T) {
+	p := newPair(t)
+	c := p.dial(newEchoOn(t, "[::1]:0"))
+	exchange(t, c, []byte("x"))
+	require.Equal(t, "::1", c.RemoteAddr().(*net.UDPAddr).IP.String())
+}
+
+// TestAnswersOfOthers: what does not come from the target stays out of the tunnel.
+func TestAnswersOfOthers(t *testing.T) {
+	p := newPair(t)
+	target, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer target.Close()
+	c := p.dial(target.LocalAddr().String())
+	_, err = c.Write([]byte("hello"))
+	require.NoError(t, err)
+	b := make([]byte, 100)
+	_, from, err := target.ReadFrom(b)
+	require.NoError(t, err)
+	other, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer other.Close()
+	_, err = other.WriteTo([]byte("spoofed"), from)
+	require.NoError(t, err)
+	_, err = target.WriteTo([]byte("hello, too"), from)
+	require.NoError(t, err)
+	n, err := c.Read(b)
+	require.NoError(t, err)
+	require.Equal(t, "hello, too", string(b[:n]))
+}
+
 // TestManyTunnels shares a connection to the proxy.
 func TestManyTunnels(t *testing.T) {
 	p := newPair(t)

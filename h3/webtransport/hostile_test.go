@@ -286,6 +286,40 @@ func TestResetOfConnect(t *testing.T) {
 	})
 }
 
+// TestManySessions come and go on one connection, with streams that nobody closes: each
+// gives back what it had, or the limits of streams would be reached.
+func TestManySessions(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		r := w.raw(func(cfg *h3.Config) { cfg.Settings = map[uint64]uint64{settingEnabled02: 1} })
+		for i := range 250 {
+			require.Equal(t, 200, r.connect(protocolName14).StatusCode)
+			s := <-w.sessions
+			id := r.stream.ID()
+			streams := []*loop.Stream{r.open(conn.Bidi, header(typeBidi, id)...), r.open(conn.Uni, header(typeUni, id)...)}
+			_, err := s.AcceptStream(w.ctx(), conn.Bidi)
+			require.NoError(t, err)
+			_, err = s.OpenStream(w.ctx(), conn.Uni)
+			require.NoError(t, err)
+			streams = append(streams, <-r.streams)
+			switch i % 3 {
+			case 0:
+				s.Close()
+				r.stream.Close()
+			case 1:
+				r.stream.Write(appendClose(nil, 1, ""))
+				r.stream.Close()
+			default:
+				r.stream.Cancel(h3.RequestCancelled)
+			}
+			<-s.Context().Done()
+			for _, st := range streams {
+				st.Close()
+			}
+			w.wait()
+		}
+	})
+}
+
 // TestSilentPeer holds nothing of a session that was closed here for long.
 func TestSilentPeer(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {

@@ -139,7 +139,8 @@ func (m *mux) arrive(qs *conn.Stream, typ uint64) {
 	qs.UserData = e
 	m.read(e)
 	if over := len(m.early) - m.maxEarly; over > 0 {
-		// The newest goes: those before it were promised a place.
+		// draft-ietf-webtrans-http3-15, Section 4.6. The newest goes: those before it
+		// were promised a place.
 		m.drop(len(m.early)-1, BufferedStreamRejected)
 	}
 }

@@ -2,7 +2,6 @@ package webtransport
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net/http"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
@@ -31,8 +31,8 @@ func TestDrafts(t *testing.T) {
 		{"02 and 15", map[uint64]uint64{settingEnabled02: 1, settingEnabled15: 1}, "webtransport-h3", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			run(t, nil, func(t *testing.T, w *world) {
-				w.srv.H3Config.Settings = c.settings
+			only := func(w *world) { w.configured = func() { w.srv.H3Config.Settings = c.settings } }
+			run(t, only, func(t *testing.T, w *world) {
 				w.handler = func(rw http.ResponseWriter, r *http.Request) {
 					require.Equal(t, c.protocol, r.Header.Get(":protocol"))
 					require.Equal(t, c.header02, r.Header.Get("Sec-Webtransport-Http3-Draft02"))
@@ -67,14 +67,19 @@ func TestServerWithout(t *testing.T) {
 		"a valid setting":  func(cfg *h3.Config) { cfg.Settings[settingEnabled15] = 2 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			run(t, nil, func(t *testing.T, w *world) {
-				change(w.srv.H3Config)
-				ended := make(chan error, 1)
-				extend := w.srv.Extend
-				w.srv.Extend = func(c *loop.Conn, h *h3.Conn) h3http.Extension {
-					context.AfterFunc(c.Context(), func() { ended <- context.Cause(c.Context()) })
-					return extend(c, h)
+			var ended chan error
+			without := func(w *world) {
+				ended = make(chan error, 1)
+				w.configured = func() {
+					change(w.srv.H3Config)
+					extend := w.srv.Extend
+					w.srv.Extend = func(c *loop.Conn, h *h3.Conn) h3http.Extension {
+						context.AfterFunc(c.Context(), func() { ended <- context.Cause(c.Context()) })
+						return extend(c, h)
+					}
 				}
+			}
+			run(t, without, func(t *testing.T, w *world) {
 				_, _, err := w.d.Dial(w.ctx(), w.url, nil)
 				require.ErrorIs(t, err, errRequirements)
 				require.ErrorContains(t, <-ended, "closed by peer")
@@ -97,8 +102,8 @@ func TestClientWithout(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 400, resp.StatusCode)
 	})
-	run(t, nil, func(t *testing.T, w *world) {
-		w.srv.Extend = nil
+	plain := func(w *world) { w.configured = func() { w.srv.Extend = nil } }
+	run(t, plain, func(t *testing.T, w *world) {
 		require.Equal(t, 501, w.raw(nil).connect(protocolName).StatusCode)
 	})
 }
@@ -238,11 +243,8 @@ func TestSessionsShareConnection(t *testing.T) {
 // TestNoSettings: a client that does not send its settings gets no session.
 func TestNoSettings(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
-		_, pool := testCert()
-		cfg := &conn.Config{
-			TLS:                  &tls.Config{RootCAs: pool, ServerName: "10.0.0.1", NextProtos: []string{"h3"}},
-			MaxDatagramFrameSize: 1200,
-		}
+		cfg := conntest.ClientConfig()
+		cfg.TLS.NextProtos = []string{"h3"}
 		c, err := w.group.Dial(w.ctx(), "10.0.0.1:443", cfg)
 		require.NoError(t, err)
 		st, err := c.OpenStream(w.ctx(), conn.Bidi)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3"
 )
 
@@ -79,6 +80,50 @@ func TestEcho(t *testing.T) {
 		require.NoError(t, c.SendDatagram(w.ctx(), []byte("long"), 0))
 		_, err = c.ReceiveDatagram(context.Background(), make([]byte, 1))
 		require.ErrorIs(t, err, io.ErrShortBuffer)
+	})
+}
+
+// TestOverLossyNetwork carries streams whole, and the resets and closes of others, over
+// a network that loses and reorders.
+func TestOverLossyNetwork(t *testing.T) {
+	lossy := func(w *world) {
+		w.link = conntest.Link{Delay: 20 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.05, Rate: 20e6}
+	}
+	run(t, lossy, func(t *testing.T, w *world) {
+		c, s := w.dial()
+		go echo(s)
+		const streams = 40
+		done := make(chan error, streams)
+		for i := range streams {
+			go func() {
+				st, err := c.OpenStream(w.ctx(), conn.Bidi)
+				if err != nil {
+					done <- err
+					return
+				}
+				defer st.Close()
+				want := bytes.Repeat([]byte{byte(i)}, 50_000)
+				go func() {
+					st.Write(want)
+					if i%4 == 0 {
+						st.Reset(uint32(i))
+					} else {
+						st.CloseWrite()
+					}
+				}()
+				got, err := io.ReadAll(st)
+				if i%4 != 0 && err == nil && !bytes.Equal(want, got) {
+					err = fmt.Errorf("stream %d: wrong bytes", i)
+				}
+				done <- err
+			}()
+		}
+		for range streams {
+			require.NoError(t, <-done)
+		}
+		require.NoError(t, c.CloseWithError(9, "enough"))
+		<-s.Context().Done()
+		require.Equal(t, &SessionError{Code: 9, Reason: "enough", Remote: true}, context.Cause(s.Context()))
 	})
 }
 
@@ -345,5 +390,27 @@ func TestConnectionLost(t *testing.T) {
 		require.Equal(t, context.Cause(c.Context()), err)
 		_, err = c.OpenStream(w.ctx(), conn.Bidi)
 		require.Error(t, err)
+	})
+}
+
+// TestExportKeyingMaterial derives secrets that both sides share.
+func TestExportKeyingMaterial(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		c, s := w.dial()
+		seen := make(map[string]bool)
+		for _, in := range []struct{ label, context string }{{"a", ""}, {"b", ""}, {"a", "x"}, {"ax", ""}} {
+			here, err := c.ExportKeyingMaterial(in.label, []byte(in.context), 32)
+			require.NoError(t, err)
+			there, err := s.ExportKeyingMaterial(in.label, []byte(in.context), 32)
+			require.NoError(t, err)
+			require.Equal(t, here, there)
+			require.Len(t, here, 32)
+			require.False(t, seen[string(here)])
+			seen[string(here)] = true
+		}
+		for _, in := range []struct{ label, context string }{{"", ""}, {strings.Repeat("x", 256), ""}, {"a", strings.Repeat("x", 256)}} {
+			_, err := c.ExportKeyingMaterial(in.label, []byte(in.context), 32)
+			require.Error(t, err)
+		}
 	})
 }

@@ -90,7 +90,8 @@ func (st *Stream) receives() bool { return st.ID().Dir() == conn.Bidi || st.head
 // sends reports whether it has one to the peer.
 func (st *Stream) sends() bool { return st.ID().Dir() == conn.Bidi || st.header > 0 }
 
-// abandon ends both directions because the session has ended.
+// abandon ends both directions because the session has ended
+// (draft-ietf-webtrans-http3-15, Section 6).
 func (st *Stream) abandon() {
 	if st.receives() {
 		st.qs.StopSending(uint64(SessionGone))

@@ -16,8 +16,8 @@ import (
 )
 
 func TestCodes(t *testing.T) {
-	require.EqualValues(t, firstCode, toHTTP(0))
-	require.EqualValues(t, lastCode, toHTTP(1<<32-1))
+	require.Equal(t, uint64(firstCode), toHTTP(0))
+	require.Equal(t, uint64(lastCode), toHTTP(1<<32-1))
 	for _, from := range []uint32{0, 1 << 20, 1<<32 - 5000} {
 		last := toHTTP(from) - 1
 		for n := from; n < from+4000; n++ {

@@ -2,18 +2,10 @@ package webtransport
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,38 +20,13 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// testCert is what tests serve with.
-var testCert = sync.OnceValues(func() (tls.Certificate, *x509.CertPool) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		panic(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), // synctest starts in 2000
-		NotAfter:     time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC),
-		DNSNames:     []string{"localhost"},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		panic(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		panic(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
-})
-
 const delay = 10 * time.Millisecond // one way
 
 // A world is a server and a client on a simulated network, in a bubble.
 type world struct {
 	*testing.T
 	net      *looptest.Network
+	link     conntest.Link
 	up       *Upgrader
 	srv      *h3http.Server
 	handler  http.HandlerFunc // default upgrades
@@ -67,15 +34,16 @@ type world struct {
 	group    *loop.Group      // of the client
 	d        *Dialer
 	url      string
+
+	configured func() // changes srv after Configure
 }
 
 // run runs f in a new world, which change may change before. Whatever goroutine is left
 // in the end fails the test.
 func run(t *testing.T, change func(w *world), f func(t *testing.T, w *world)) {
 	t.Helper()
-	cert, pool := testCert() // outside of the bubble
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{T: t, net: looptest.New(t, 1, conntest.Link{Delay: delay}), up: new(Upgrader), url: "https://10.0.0.1/wt"}
+		w := &world{T: t, link: conntest.Link{Delay: delay}, up: new(Upgrader), url: "https://10.0.0.1/wt"}
 		w.sessions = make(chan *Session, 100)
 		w.handler = func(rw http.ResponseWriter, r *http.Request) {
 			if s, err := w.up.Upgrade(rw, r); err == nil {
@@ -84,17 +52,22 @@ func run(t *testing.T, change func(w *world), f func(t *testing.T, w *world)) {
 		}
 		w.srv = &h3http.Server{
 			Handler:   http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.handler(rw, r) }),
-			TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}},
+			TLSConfig: conntest.ServerTLS(),
 			Logger:    slog.New(slog.NewTextHandler(io.Discard, nil)),
 		}
-		var err error
-		w.group, err = loop.New(nil, w.net.Listen("10.0.0.2:5000"))
-		require.NoError(t, err)
-		w.d = &Dialer{TLSClientConfig: &tls.Config{RootCAs: pool}, NewConn: w.group.Dial}
+		w.d = &Dialer{TLSClientConfig: conntest.ClientTLS()}
 		if change != nil {
 			change(w)
 		}
+		w.net = looptest.New(t, 1, w.link)
+		var err error
+		w.group, err = loop.New(nil, w.net.Listen("10.0.0.2:5000"))
+		require.NoError(t, err)
+		w.d.NewConn = w.group.Dial
 		w.up.Configure(w.srv)
+		if w.configured != nil {
+			w.configured()
+		}
 		backend := w.net.Listen("10.0.0.1:443")
 		served := make(chan error, 1)
 		go func() { served <- w.srv.Serve(backend) }()
@@ -183,10 +156,9 @@ func (w *world) raw(change func(cfg *h3.Config)) *raw {
 	if change != nil {
 		change(cfg)
 	}
-	_, pool := testCert()
 	r := &raw{world: w, streams: make(chan *loop.Stream, 100)}
 	r.tr = &h3http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: pool},
+		TLSClientConfig: conntest.ClientTLS(),
 		H3Config:        cfg,
 		Dial:            w.group.Dial,
 		Extend:          func(c *loop.Conn, _ *h3.Conn) h3http.Extension { r.c = c; return r },

@@ -70,7 +70,7 @@ func TestEarlyDataToQUICGo(t *testing.T) {
 						return
 					}
 					accepted <- c
-					go serveQUICGoConn(c, r.files)
+					go serveQUICGoConn(c, &r.files)
 				}
 			}()
 			r.remember(ctx, name)

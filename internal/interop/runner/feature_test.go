@@ -23,7 +23,7 @@ var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
 // feature prepares a test, which has 30 seconds.
 func feature(t *testing.T, p pairing) (context.Context, *run) {
-	r := &run{TB: t, pairing: p, files: make(files)}
+	r := &run{TB: t, pairing: p}
 	r.trust(1, 0)
 	return r.context(timeout/2, timeout/2), r
 }
@@ -42,7 +42,7 @@ func (r *run) relayTo(server netip.AddrPort, scenario netrelay.Config) {
 }
 
 func (r *run) serverConfig() serverConfig {
-	return serverConfig{tls: r.serverTLS, files: r.files, ip: localhost}
+	return serverConfig{tls: r.serverTLS, files: &r.files, ip: localhost}
 }
 
 func (r *run) clientConfig() clientConfig {
@@ -54,7 +54,7 @@ func (r *run) acceptLazo(ctx context.Context, g *loop.Group) *loop.Conn {
 	r.Helper()
 	c, err := g.Accept(ctx)
 	require.NoError(r, err)
-	go serveLazoConn(c, r.files)
+	go serveLazoConn(c, &r.files)
 	return c
 }
 
@@ -63,7 +63,7 @@ func (r *run) acceptQUICGo(ctx context.Context, l *quic.EarlyListener) *quic.Con
 	r.Helper()
 	c, err := l.Accept(ctx)
 	require.NoError(r, err)
-	go serveQUICGoConn(c, r.files)
+	go serveQUICGoConn(c, &r.files)
 	return c
 }
 

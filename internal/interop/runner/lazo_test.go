@@ -63,7 +63,7 @@ func (l lazo) listen(t testing.TB, cfg serverConfig, edits ...func(*conn.Config)
 }
 
 // serveLazo answers every request until g closes.
-func serveLazo(g *loop.Group, f files) {
+func serveLazo(g *loop.Group, f *files) {
 	go func() {
 		for {
 			c, err := g.Accept(context.Background())
@@ -75,7 +75,7 @@ func serveLazo(g *loop.Group, f files) {
 	}()
 }
 
-func serveLazoConn(c *loop.Conn, f files) {
+func serveLazoConn(c *loop.Conn, f *files) {
 	for {
 		s, err := c.AcceptStream(context.Background())
 		if err != nil {

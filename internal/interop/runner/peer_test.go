@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ type client interface {
 
 type serverConfig struct {
 	tls      *tls.Config
-	files    files
+	files    *files
 	ip       netip.Addr
 	retry    bool
 	early    bool
@@ -80,25 +81,42 @@ const (
 const hqInterop = "hq-interop"
 
 // files are what a server has, by name.
-type files map[string][]byte
+type files struct {
+	mu      sync.Mutex
+	content map[string][]byte
+}
 
 // add adds a file of random content, and returns its name.
-func (f files) add(size int) string {
-	name := fmt.Sprintf("file%d", len(f))
+func (f *files) add(size int) string {
+	f.mu.Lock()
+	name := fmt.Sprintf("file%d", len(f.content))
+	f.mu.Unlock()
 	f.addNamed(name, size)
 	return name
 }
 
-func (f files) addNamed(name string, size int) {
+func (f *files) addNamed(name string, size int) {
 	b := make([]byte, size)
 	rand.Read(b)
-	f[name] = b
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.content == nil {
+		f.content = make(map[string][]byte)
+	}
+	f.content[name] = b
+}
+
+func (f *files) get(name string) ([]byte, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b, ok := f.content[name]
+	return b, ok
 }
 
 // handler serves f over HTTP/3.
-func (f files) handler() http.Handler {
+func (f *files) handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		b, ok := f[strings.TrimPrefix(r.URL.Path, "/")]
+		b, ok := f.get(strings.TrimPrefix(r.URL.Path, "/"))
 		if !ok {
 			http.NotFound(w, r)
 			return
@@ -114,13 +132,13 @@ type stream interface {
 }
 
 // answer serves one request of hq-interop.
-func (f files) answer(s stream) error {
+func (f *files) answer(s stream) error {
 	b, err := io.ReadAll(io.LimitReader(s, 1024))
 	if err != nil {
 		return err
 	}
 	name, ok := strings.CutPrefix(strings.TrimSpace(string(b)), "GET /")
-	content, found := f[name]
+	content, found := f.get(name)
 	if !ok || !found {
 		return fmt.Errorf("runner: no answer to %q", b)
 	}
@@ -220,13 +238,13 @@ func (c *ticketCache) wait(ctx context.Context) error {
 }
 
 // check downloads files at the same time and compares them.
-func (f files) check(ctx context.Context, c client, names ...string) error {
+func (f *files) check(ctx context.Context, c client, names ...string) error {
 	errs := make(chan error, len(names))
 	for _, name := range names {
 		go func() {
 			got, err := c.get(ctx, name)
-			if err == nil && !bytes.Equal(got, f[name]) {
-				err = fmt.Errorf("runner: %s: %d bytes came, which differ from the %d of the file", name, len(got), len(f[name]))
+			if want, _ := f.get(name); err == nil && !bytes.Equal(got, want) {
+				err = fmt.Errorf("runner: %s: %d bytes came, which differ from the %d of the file", name, len(got), len(want))
 			}
 			errs <- err
 		}()

@@ -68,7 +68,7 @@ func (q quicGo) listen(t testing.TB, cfg serverConfig, edits ...func(*quic.Confi
 }
 
 // serveQUICGo answers every request until l closes.
-func serveQUICGo(l *quic.EarlyListener, f files) {
+func serveQUICGo(l *quic.EarlyListener, f *files) {
 	go func() {
 		for {
 			c, err := l.Accept(context.Background())
@@ -80,7 +80,7 @@ func serveQUICGo(l *quic.EarlyListener, f files) {
 	}()
 }
 
-func serveQUICGoConn(c *quic.Conn, f files) {
+func serveQUICGoConn(c *quic.Conn, f *files) {
 	for {
 		s, err := c.AcceptStream(context.Background())
 		if err != nil {

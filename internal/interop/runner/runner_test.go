@@ -60,8 +60,10 @@ func TestRunner(t *testing.T) {
 	var tb table
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
-	for i, tc := range cases {
+	for _, tc := range cases {
 		tb.rows = append(tb.rows, row{testCase: tc})
+	}
+	for i, tc := range cases {
 		for j, p := range pairings {
 			wg.Go(func() {
 				slots <- struct{}{}
@@ -82,7 +84,7 @@ func TestRunner(t *testing.T) {
 
 // runCase runs a case, and returns what the table says of it.
 func runCase(t *testing.T, tc testCase, p pairing, full bool) string {
-	r := &run{TB: t, pairing: p, full: full, files: make(files)}
+	r := &run{TB: t, pairing: p, full: full}
 	r.trust(1, 0)
 	if lazo := (pairing{lazo{}, lazo{}}); tc.lacking != nil && p != lazo {
 		return "quic-go: " + tc.lacking(r)
@@ -123,7 +125,7 @@ func (r *run) context(full, daily time.Duration) context.Context {
 // begin starts a server behind a relay.
 func (r *run) begin(scenario netrelay.Config, cfg serverConfig) {
 	r.Helper()
-	cfg.tls, cfg.files = r.serverTLS, r.files
+	cfg.tls, cfg.files = r.serverTLS, &r.files
 	if !cfg.ip.IsValid() {
 		cfg.ip = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
