@@ -205,12 +205,13 @@ func (c *Conn) startChallenge(p *path) {
 	c.wake()
 }
 
-// nextTry returns when to send another PATH_CHALLENGE; 0 if there were enough.
+// nextTry returns when to send another PATH_CHALLENGE, as often as an Initial packet is sent (RFC 9000, Section 8.2.1); 0 if there were
+// enough.
 func (ch *challenge) nextTry(p *path) instant {
-	if !ch.active || ch.pending || ch.tries >= challengeTries {
+	if !ch.active || ch.pending || ch.tries == 0 || ch.tries >= challengeTries {
 		return 0
 	}
-	return ch.sentAt.add(p.rtt.pto() << ch.tries)
+	return ch.sentAt.add(p.rtt.pto() << (ch.tries - 1))
 }
 
 // pathTimeout runs what is due of path validation.

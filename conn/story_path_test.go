@@ -77,6 +77,26 @@ func TestServerKeepsEstimatesWhereThePortChanged(t *testing.T) {
 	}
 }
 
+// TestChallengesAreLost has PATH_CHALLENGE frames lost: as many as fit in before validation fails.
+func TestChallengesAreLost(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.writeFrom(elsewhere(1), 1200, pingFrame())
+	tc.challengeOf("the client is asked whether it is there")
+	pto := tc.c.path.rtt.pto()
+	for range challengeTries - 1 {
+		tc.advance(pto - 3*time.Millisecond)
+		tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID, wire.FramePing)
+		tc.wantIdle("the challenge may still be answered")
+		tc.advance(3 * time.Millisecond)
+		tc.challengeOf("it is asked again")
+		pto *= 2
+	}
+	tc.advance(time.Second)
+	if tc.c.RemoteAddr() != tc.peerAddr {
+		t.Error("nobody has answered, and the server follows all the same")
+	}
+}
+
 func TestServerStaysForProbes(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.writeFrom(elsewhere(1), 1200, challengeFrame("probe..."), paddingFrames(10))

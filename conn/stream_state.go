@@ -277,7 +277,7 @@ func (s *Stream) lost(off uint64, n int, fin bool) {
 	if fin && s.flags&flagFinAcked == 0 {
 		s.flags &^= flagFinSent
 	}
-	s.schedule()
+	s.scheduleFirst()
 }
 
 // resetAtDone ends the sending direction if the reset and all that it promised have arrived.

@@ -236,6 +236,16 @@ func (l *streamList) push(s *Stream) {
 	l.tail = s
 }
 
+func (l *streamList) pushFirst(s *Stream) {
+	s.prevQ, s.nextQ = nil, l.head
+	if l.head == nil {
+		l.tail = s
+	} else {
+		l.head.prevQ = s
+	}
+	l.head = s
+}
+
 func (l *streamList) remove(s *Stream) {
 	if s.prevQ == nil {
 		l.head = s.nextQ
@@ -309,6 +319,16 @@ func (s *Stream) schedule() {
 	t.ready[u].push(s)
 	t.mask |= 1 << u
 	s.c.wake()
+}
+
+// scheduleFirst does so for data that was lost, which goes before what other streams of the same urgency have to send for the
+// first time (RFC 9000, Section 13.3).
+func (s *Stream) scheduleFirst() {
+	s.schedule()
+	if l := &s.c.streams.ready[s.urgency()]; s.flags&flagInSend != 0 && l.head != s {
+		l.remove(s)
+		l.pushFirst(s)
+	}
 }
 
 // noteBlocked sends STREAM_DATA_BLOCKED, once for each limit (RFC 9000, Section 4.1).

@@ -22,6 +22,7 @@ type rule struct {
 	fin     int      // the index of one of them, from 1, that ends
 	request []byte   // a request, or its response
 	end     bool     // and its end
+	table   int64    // QPACKTableCapacity of the other side
 
 	conn   ErrorCode // the connection is closed with it
 	stream ErrorCode // the request is canceled with it
@@ -131,6 +132,7 @@ func commonRules() []rule {
 		{name: "reference to the dynamic table", conn: QPACKDecompressionFailed, request: frame(frameHeaders, 2, 0, 0x80)},
 		{name: "static index 99", conn: QPACKDecompressionFailed, request: frame(frameHeaders, 0, 0, 0xff, 0x24)},
 	}
+	rules = append(rules, tableRules()...)
 	for _, typ := range []uint64{2, 6, 8, 9} {
 		rules = append(rules,
 			rule{name: fmt.Sprintf("frame %#x of HTTP/2 on the control stream", typ), conn: FrameUnexpected,
@@ -148,6 +150,39 @@ func commonRules() []rule {
 			request: frame(typ, 0)})
 	}
 	return rules
+}
+
+// tableRules are those of QPACK's dynamic table.
+func tableRules() []rule {
+	// The capacity is set to 100 bytes, and an entry of 34 inserted.
+	instructions := func(more ...byte) [][]byte {
+		return [][]byte{concat(varint(streamQPACKEncoder), []byte{0x3f, 69, 0x41, 'x', 1, 'y'}, more)}
+	}
+	return []rule{
+		{name: "capacity above the limit of a table", table: 100, conn: QPACKEncoderStreamError, uni: instructions(0x3f, 70)},
+		{name: "entry larger than the table", table: 100, conn: QPACKEncoderStreamError,
+			uni: instructions(append([]byte{0x41, 'x', 68}, make([]byte, 68)...)...)},
+		{name: "name of static index 99", table: 100, conn: QPACKEncoderStreamError, uni: instructions(0xff, 0x24, 0)},
+		{name: "name of an entry that is not there", table: 100, conn: QPACKEncoderStreamError, uni: instructions(0x81, 0)},
+		{name: "duplicate of an entry that is not there", table: 100, conn: QPACKEncoderStreamError, uni: instructions(0x01)},
+		{name: "duplicate of an evicted entry", table: 100, conn: QPACKEncoderStreamError,
+			uni: instructions(0x41, 'a', 1, 'b', 0x41, 'c', 1, 'd', 0x02)},
+		{name: "Huffman code in an instruction padded with zeros", table: 100, conn: QPACKEncoderStreamError,
+			uni: instructions(0x61, 0, 0)},
+
+		{name: "reference to an entry that is not there", table: 100, conn: QPACKDecompressionFailed, uni: instructions(),
+			request: frame(frameHeaders, 2, 0, 0x81)},
+		{name: "reference to an entry behind the required insert count", table: 100, conn: QPACKDecompressionFailed,
+			uni: instructions(0x41, 'a', 1, 'b'), request: frame(frameHeaders, 2, 0, 0x10)},
+		{name: "name reference to an entry that is not there", table: 100, conn: QPACKDecompressionFailed, uni: instructions(),
+			request: frame(frameHeaders, 2, 0, 0x41, 0)},
+		{name: "required insert count larger than a table can mean", table: 100, conn: QPACKDecompressionFailed,
+			uni: instructions(), request: frame(frameHeaders, 7, 0, 0x80)},
+		{name: "base below zero", table: 100, conn: QPACKDecompressionFailed, uni: instructions(),
+			request: frame(frameHeaders, 2, 0x81, 0x80)},
+		{name: "required insert count cut short", table: 100, conn: QPACKDecompressionFailed, uni: instructions(),
+			request: frame(frameHeaders, 0xff, 0x80)},
+	}
 }
 
 // serverRules are those that a client may break.
@@ -194,7 +229,7 @@ func serverRules() []rule {
 
 // breakServer has a scripted client break the rule.
 func (r rule) breakServer(t *testing.T) {
-	srv, cli := connect(t, &Config{}, nil)
+	srv, cli := connect(t, &Config{QPACKTableCapacity: r.table, QPACKBlockedStreams: r.table}, nil)
 	srv.on = func(ev Event) {
 		if ev.Kind == EventReadable {
 			readAll(ev.Stream) // so that what follows the body is looked at
@@ -344,7 +379,7 @@ func clientRules() []rule {
 
 // breakClient has a scripted server break the rule.
 func (r rule) breakClient(t *testing.T) {
-	srv, cli := connect(t, nil, &Config{})
+	srv, cli := connect(t, nil, &Config{QPACKTableCapacity: r.table, QPACKBlockedStreams: r.table})
 	cli.on = func(ev Event) {
 		if ev.Kind == EventReadable {
 			readAll(ev.Stream)

@@ -71,8 +71,9 @@ chromium_page() {
 chromium_session() {
 	local want points
 	chromium_page --dump-dom "${page_url}?seconds=2" >"$tmp/dom"
-	for want in "closed with code 7: enough" ">bidirectional stream: 1048576 bytes came back" \
-		">unidirectional streams, both ways: 20 bytes came back" 'id="burst" class="ok"'; do
+	for want in "closed with code 7: enough" ">bidirectional stream: 1,048,576 bytes came back" \
+		">unidirectional streams, both ways: 20 bytes came back" 'id="burst" class="ok"' \
+		">error codes of streams: 30 came back"; do
 		grep -qF "$want" "$tmp/dom" || {
 			sed '/<script>/,$d' "$tmp/dom" >&2
 			die "chromium: want $want"

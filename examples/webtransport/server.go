@@ -130,8 +130,8 @@ func (e *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(e.out, r.RemoteAddr, context.Cause(s.Context()))
 }
 
-// echoStreams sends back what streams of a directionality bring. What a unidirectional
-// one brings goes back on another.
+// echoStreams sends back what streams of a directionality bring, their error codes too.
+// What a unidirectional one brings goes back on another.
 func echoStreams(s *webtransport.Session, dir conn.Dir) {
 	ctx := s.Context()
 	for {
@@ -148,7 +148,10 @@ func echoStreams(s *webtransport.Session, dir conn.Dir) {
 				}
 				defer out.Close()
 			}
-			io.Copy(out, in)
+			_, err := io.Copy(out, in)
+			if abandoned, ok := errors.AsType[*webtransport.StreamError](err); ok {
+				out.Reset(abandoned.Code)
+			}
 		}()
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+
+	"github.com/lazoquic/lazo/loop"
 )
 
 // ListenAndServeTLS serves h over HTTP/1.1 and HTTP/2 on TCP, and over HTTP/3 on
@@ -31,20 +33,11 @@ func (s *Server) ListenAndServeAll() error {
 	if err := s.check(s.TLSConfig); err != nil {
 		return err
 	}
-	addr := s.addr()
-	var lc net.ListenConfig
-	ln, err := lc.Listen(context.Background(), "tcp", addr)
+	ln, g, err := s.listenBoth(s.addr())
 	if err != nil {
 		return err
 	}
 	defer ln.Close()
-	if host, port, err := net.SplitHostPort(addr); err == nil && port == "0" {
-		addr = net.JoinHostPort(host, strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
-	}
-	g, err := s.listen(addr, s.TLSConfig)
-	if err != nil {
-		return err
-	}
 	if _, err := s.add(g); err != nil {
 		return err
 	}
@@ -60,6 +53,33 @@ func (s *Server) ListenAndServeAll() error {
 	}
 	<-ended
 	return err
+}
+
+// listenBoth listens on one port of TCP and UDP.
+func (s *Server) listenBoth(addr string) (net.Listener, *loop.Group, error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	var lc net.ListenConfig
+	for attempt := 1; ; attempt++ {
+		ln, err := lc.Listen(context.Background(), "tcp", addr)
+		if err != nil {
+			return nil, nil, err
+		}
+		same := addr
+		if port == "0" {
+			same = net.JoinHostPort(host, strconv.Itoa(ln.Addr().(*net.TCPAddr).Port))
+		}
+		g, err := s.listen(same, s.TLSConfig)
+		if err == nil {
+			return ln, g, nil
+		}
+		ln.Close()
+		if port != "0" || attempt == 10 { // a port that is free for TCP may be taken for UDP
+			return nil, nil, err
+		}
+	}
 }
 
 // overTCP returns a server of HTTP/1.1 and HTTP/2 that is as s is.

@@ -20,13 +20,13 @@
 //
 // What a peer can make a connection hold or do is bounded:
 //
-//	sessions at once                    Upgrader.MaxSessions, 16; 1 since draft 13
-//	streams that come before a session  Upgrader.MaxEarlyStreams, 16; others are rejected
-//	datagrams that come before one      32, as package h3 has it
-//	datagrams not received              64 a session, then the oldest are dropped
-//	streams not accepted                conn.Config.InitialMaxStreamsBidi and InitialMaxStreamsUni, 100
-//	stream data not read                the flow control windows of package conn
-//	a capsule                           1,028 bytes of those that matter; others are skipped as they come
-//	time for the client's settings      10 s
-//	time for the end of a closed session 3 s
+//	sessions at once                      Upgrader.MaxSessions, 16; 1 since draft 13
+//	streams that come before a session    Upgrader.MaxEarlyStreams, 16; others are rejected
+//	datagrams that come before a session  32, then the oldest are dropped
+//	datagrams not received                96 a session, then the oldest are dropped
+//	streams not accepted                  conn.Config.InitialMaxStreamsBidi and InitialMaxStreamsUni, 100
+//	stream data not read                  the flow control windows of package conn
+//	a capsule                             1,028 bytes of those that matter; others are skipped as they come
+//	time for the client's settings        10 s
+//	time for the end of a closed session  3 s
 package webtransport

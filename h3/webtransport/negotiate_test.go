@@ -2,6 +2,7 @@ package webtransport
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"testing"
@@ -278,6 +279,34 @@ func connectRequest() []byte {
 		}
 	}
 	return append(conn.AppendVarint([]byte{1}, uint64(len(section))), section...)
+}
+
+// TestResumption: a session is no early data, whether the server takes any or not.
+func TestResumption(t *testing.T) {
+	early := func(w *world) {
+		w.srv.QUICConfig = &conn.Config{Enable0RTT: true}
+		w.d.QUICConfig = &conn.Config{Enable0RTT: true}
+		w.d.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	}
+	run(t, early, func(t *testing.T, w *world) {
+		for i := range 4 {
+			if i == 2 { // tickets that promise other settings are worth nothing
+				w.srv.H3Config.Settings[settingMaxSessions13] = 2
+			}
+			c, s := w.dial()
+			go echo(s)
+			require.Equal(t, i > 0, c.Conn().TLS().DidResume)
+			st, err := c.OpenStream(w.ctx(), conn.Bidi)
+			require.NoError(t, err)
+			io.WriteString(st, "hello")
+			st.CloseWrite()
+			b, err := io.ReadAll(st)
+			require.NoError(t, err)
+			require.Equal(t, "hello", string(b))
+			require.NoError(t, c.Close())
+			w.wait()
+		}
+	})
 }
 
 // TestDialFails for other reasons.

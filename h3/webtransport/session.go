@@ -196,9 +196,10 @@ func (s *Session) AcceptStream(ctx context.Context, dir conn.Dir) (*Stream, erro
 }
 
 // SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be
-// sent; 0 for never. If the queue is full, [conn.Config.DatagramPolicy] decides;
-// SendDatagram waits, until ctx is done, only if that is to wait. The error is
-// [conn.ErrTooLarge] if b is longer than MaxDatagramSize.
+// sent; 0 for never. It waits, until ctx is done, for what was queued before: no longer
+// than a moment, unless the queue of the connection is full and
+// [conn.Config.DatagramPolicy] is to wait. The error matches [conn.ErrTooLarge] if b is
+// longer than MaxDatagramSize.
 func (s *Session) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
 	if err := s.ended(); err != nil {
 		return err
