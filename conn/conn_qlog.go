@@ -80,10 +80,13 @@ func (c *Conn) traceMetrics() {
 		CongestionWindow: s.CongestionWindow, BytesInFlight: s.BytesInFlight,
 		SlowStartThreshold: s.SlowStartThreshold, PacingRate: s.PacingRate, PTOCount: c.ptoCount,
 	}
-	if m == c.lastMetrics {
+	if c.lastMetrics == nil {
+		c.lastMetrics = new(qlog.Metrics)
+	}
+	if m == *c.lastMetrics {
 		return
 	}
-	c.lastMetrics = m
+	*c.lastMetrics = m
 	c.trace(&TraceEvent{Kind: TraceMetrics}, nil)
 	if c.qlog == nil {
 		return

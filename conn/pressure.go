@@ -17,7 +17,6 @@ const (
 type memoryUse struct {
 	moved uint64  // bytes of streams that had left our memory
 	since instant // then; 0 if never
-	held  int     // bytes
 }
 
 // moved returns how many bytes of streams have left our memory so far: read, or acknowledged.
@@ -44,24 +43,27 @@ func (e *Endpoint) relieve(now instant) {
 		return
 	}
 	e.relieved = now
-	var stalled []*Conn
+	type holder struct {
+		c    *Conn
+		held int // bytes
+	}
+	var stalled []holder
 	for c := range e.Conns() {
-		m, moved := &c.memory, c.moved()
-		m.held = c.held()
+		m, moved, held := &c.memory, c.moved(), c.held()
 		switch {
-		case m.since == 0, moved-m.moved >= uint64(m.held/stallShare):
+		case m.since == 0, moved-m.moved >= uint64(held/stallShare):
 			m.moved, m.since = moved, now
 		case now.sub(m.since) >= stallTime:
-			stalled = append(stalled, c)
+			stalled = append(stalled, holder{c, held})
 		}
 	}
-	slices.SortStableFunc(stalled, func(a, b *Conn) int { return cmp.Compare(b.memory.held, a.memory.held) })
+	slices.SortStableFunc(stalled, func(a, b holder) int { return cmp.Compare(b.held, a.held) })
 	over := e.chunks.Used() - (e.cfg.MaxBuffered - e.cfg.MaxBuffered/stallShare)
-	for _, c := range stalled {
+	for _, h := range stalled {
 		if over <= 0 {
 			return
 		}
-		over -= int64(c.memory.held) // what came is given back later, after EventClosed
-		c.abort(errors.New("memory is short, and this connection is stalled"))
+		over -= int64(h.held) // what came is given back later, after EventClosed
+		h.c.abort(errors.New("memory is short, and this connection is stalled"))
 	}
 }
