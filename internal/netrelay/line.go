@@ -22,9 +22,13 @@ type Link struct {
 	Mark      float64 // of CE on ECT datagrams
 
 	// Burst is how many datagrams in a row Loss takes, on average: it stays the part of all that is lost. If it is not more than 1,
-	// each is lost or not by itself.
+	// each is lost or not by itself. A burst does not outlast 100 ms in which nothing is sent.
 	Burst float64
 }
+
+// maxBurstGap is how long a burst of losses waits for its next datagram: or else probes of a sender that waits longer every time would
+// all be lost for the sake of one burst.
+const maxBurstGap = 100 * time.Millisecond
 
 // A datagram is on its way.
 type datagram struct {
@@ -45,7 +49,7 @@ type line struct {
 	waiting  dueHeap
 	bytes    int // of waiting
 	free     time.Time
-	burst    bool // what came last was lost
+	burst    time.Time // when what came last was lost; zero if it was not
 	n        uint64
 	closed   bool
 	earliest *sync.Cond
@@ -67,10 +71,12 @@ func newLine(link Link, seed, stream uint64, deliver func(*datagram)) *line {
 func (l *line) push(now time.Time, d *datagram) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	lost, damaged := l.draw(l.lossNow()), l.draw(l.link.Corrupt)
+	lost, damaged := l.draw(l.lossAt(now)), l.draw(l.link.Corrupt)
 	late, marked, twice := l.draw(l.link.Reorder), l.draw(l.link.Mark), l.draw(l.link.Duplicate)
 	bit := l.rng.Uint64()
-	l.burst = lost
+	if l.burst = (time.Time{}); lost {
+		l.burst = now
+	}
 	full := l.link.Queue > 0 && l.bytes+len(d.data) > l.link.Queue
 	long := l.link.MTU > 0 && len(d.data) > l.link.MTU
 	if lost || full || long || l.closed || len(d.data) == 0 {
@@ -112,13 +118,13 @@ func (l *line) wait(d *datagram) {
 	heap.Push(&l.waiting, d)
 }
 
-// lossNow is the probability that the next datagram is lost. With bursts it depends on whether the one before was: a chain of two states
+// lossAt is the probability that a datagram is lost. With bursts it depends on whether the one before was: a chain of two states
 // that is in the lossy one for Loss of the time, and Burst datagrams long on average.
-func (l *line) lossNow() float64 {
+func (l *line) lossAt(now time.Time) float64 {
 	switch loss := l.link.Loss; {
 	case l.link.Burst <= 1 || loss >= 1:
 		return loss
-	case l.burst:
+	case now.Sub(l.burst) < maxBurstGap:
 		return 1 - 1/l.link.Burst
 	default:
 		return loss / (l.link.Burst * (1 - loss))

@@ -41,6 +41,20 @@ func TestBurst(t *testing.T) {
 	}
 }
 
+// TestBurstEnds has probes of a sender come through in the end, however long bursts are.
+func TestBurstEnds(t *testing.T) {
+	l := newLine(Link{Loss: 0.001, Burst: 1e9}, 1, 0, nil)
+	now := time.Unix(0, 0)
+	l.burst = now
+	for range 10 {
+		now = now.Add(maxBurstGap - time.Millisecond)
+		l.push(now, &datagram{data: []byte{1}})
+	}
+	require.Empty(t, l.waiting)
+	l.push(now.Add(maxBurstGap), &datagram{data: []byte{1}})
+	require.Len(t, l.waiting, 1)
+}
+
 func TestDuplicate(t *testing.T) {
 	require.Equal(t, []int{0, 0, 1, 1, 2, 2}, pass(1, Link{Duplicate: 1}, 3, 2))
 	require.InDelta(t, 1100, len(pass(1, Link{Duplicate: 0.1}, 1000, 2)), 50)
