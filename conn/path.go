@@ -72,9 +72,10 @@ func (c *Conn) newPath(remote, local netip.AddrPort) *path {
 	p := &path{n: c.pathCount, remote: remote, local: local, from: local}
 	p.rtt.init()
 	p.mtu.init(c.cfg)
-	p.cc = c.cfg.Congestion(ControllerParams{
-		Now: c.e.wall(c.e.now), Remote: remote, MTU: p.mtu.current, Rand: c.e.cfg.Rand,
-	})
+	params := ControllerParams{Now: c.e.wall(c.e.now), Remote: remote, MTU: p.mtu.current, Rand: c.e.cfg.Rand}
+	if p.cc = c.cfg.Congestion(params); p.cc == nil {
+		p.cc = NewCubic(params)
+	}
 	p.pacing = c.pacingOf(p)
 	return p
 }

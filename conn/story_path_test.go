@@ -442,3 +442,13 @@ func TestResponseOfNobody(t *testing.T) {
 		}
 	})
 }
+
+// TestNoController: who has no controller of its own for a path leaves it to the default.
+func TestNoController(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.conn.Congestion = func(ControllerParams) Controller { return nil }
+	})
+	if _, ok := tc.c.path.cc.(*cubic); !ok {
+		t.Errorf("the controller is a %T", tc.c.path.cc)
+	}
+}
