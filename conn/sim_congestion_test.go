@@ -166,7 +166,7 @@ func TestShortTransferWithLoss(t *testing.T) {
 	for _, c := range []struct{ loss, want float64 }{{0.01, 4.2}, {0.02, 7}, {0.03, 9.1}} {
 		t.Run(fmt.Sprintf("%g %%", 100*c.loss), func(t *testing.T) {
 			cubic, bbr := took(t, conn.NewCubic, c.loss), took(t, conn.NewBBR, c.loss)
-			require.InEpsilon(t, c.want, cubic, 0.3)
+			require.InEpsilon(t, c.want, cubic, 0.4)
 			require.Less(t, bbr, cubic/3)
 			t.Logf("CUBIC %.1f s, BBR %.1f s", cubic, bbr)
 		})
@@ -182,8 +182,8 @@ func TestShares(t *testing.T) {
 		rtt   time.Duration
 		seeds uint64 // whose mean counts
 	}{
-		{"CUBIC", conn.NewCubic, 50 * time.Millisecond, 1},
-		{"BBR", conn.NewBBR, 50 * time.Millisecond, 1},
+		{"CUBIC", conn.NewCubic, 50 * time.Millisecond, 2},
+		{"BBR", conn.NewBBR, 50 * time.Millisecond, 2},
 		{"BBR", conn.NewBBR, 100 * time.Millisecond, 3},
 	} {
 		t.Run(fmt.Sprintf("%s, %v", c.name, c.rtt), func(t *testing.T) {

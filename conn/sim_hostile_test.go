@@ -92,7 +92,7 @@ func TestHostilePaths(t *testing.T) {
 			}
 			out := sc.run(t)
 			require.NoError(t, out.timeout)
-			require.Less(t, out.elapsed, 30*time.Second)
+			require.Less(t, out.elapsed, 2*time.Minute) // a tenth of all packets damaged takes longest
 			c.check(t, out)
 		})
 	}

@@ -1,49 +1,176 @@
 #!/usr/bin/env bash
-# aioquic's HTTP/3 client against h3server, and h3client against aioquic's server.
+# aioquic's HTTP/3 client with h3server, and h3client with aioquic's server.
+#
+# What aioquic cannot do: mark packets with ECN, give NEW_TOKEN as a server, recognise a stateless
+# reset, prefer another address as a server.
 source "$(dirname "$0")/server.sh"
 here=$(dirname "$0")
 python=$CI_WORK/venv/bin/python
 
-for flags in "" "-retry"; do
-	start_server $flags
-	timeout 180 "$python" "$here/aioquic_client.py" "$server_port" $flags || die "aioquic's client with h3server $flags"
-	stop_server
-done
-
-# Both sides want a certificate from a file: crypto/tls brings a program that makes one.
-(cd "$tmp" && go run "$(go env GOROOT)/src/crypto/tls/generate_cert.go" --host localhost,127.0.0.1 --ecdsa-curve P256) 2>"$tmp/cert.log" ||
-	die "$(cat "$tmp/cert.log")"
-pattern 10000000 >"$tmp/want"
-pattern 5000000 >"$tmp/upload"
-# patterns writes pattern for each line.
-patterns() {
-	python3 -c 'import sys; sys.stdout.buffer.writelines((bytes(range(256)) * (int(n) // 256 + 1))[:int(n)] for n in sys.stdin)'
-}
+# client CASE PATTERN SERVER-FLAGS... drives aioquic, and expects h3server to tell PATTERN at the end.
 client() {
-	timeout 60 "$CI_WORK/bin/h3client" -ca "$tmp/cert.pem" "$@" || die "h3client $* with aioquic's server $flags"
+	start_server -v "${@:3}"
+	timeout 90 "$python" "$here/aioquic_client.py" "$server_port" "$1" || die "aioquic's client"
+	server_says "$2"
+	stop_server
 }
-for flags in "" "--retry"; do
+
+check "client: GET of 10 MB, POST of 5 MB" client transfers 'version 0x1,'
+check "client: 100 requests at once" client concurrent 'version 0x1,'
+for suite in aes128 aes256 chacha20; do
+	check "client: $suite" client $suite 'version 0x1,'
+done
+check "client: 2 % of packets lost, both ways" client losses '[1-9][0-9]* lost'
+check "client: Retry" client retry 'version 0x1,' -retry
+check "client: NEW_TOKEN spares a Retry" client new-token 'version 0x1,' -retry
+check "client: resumption" client resumption 'resumed: true, early data: false'
+check "client: 0-RTT, and its replay" client early-data 'resumed: true, early data: true' -0rtt -loops 1
+check "client: key updates by the client" client key-updates-by-client ' 4 key updates'
+check "client: key updates by the server" client key-updates-by-server ' ([2-9]|[1-9][0-9]+) key updates' -key-update 20ms
+check "client: rebinding" client rebinding ' 1 path changes'
+check "client: migration" client migration ' 3 path changes'
+check "client: preferred address" client preferred-address ' 1 path changes' -preferred-address 127.0.0.1:0
+check "client: version 2" client version-2 'version 0x6b3343cf,'
+check "client: version 2, which the server prefers" client compatible-2 'version 0x6b3343cf,' -versions 2,1
+check "client: Version Negotiation, from 2 to 1" client negotiated-1 'version 0x1,' -versions 1
+check "client: Version Negotiation, from 1 to 2" client negotiated-2 'version 0x6b3343cf,' -versions 2
+check "client: 0-RTT in version 2, and not in 1" client early-data-in-version-2 'version 0x6b3343cf, resumed: true, early data: true' -0rtt
+
+# start_aioquic FLAGS...
+start_aioquic() {
+	certificate
 	: >"$tmp/aioquic.log"
-	"$python" "$here/aioquic_server.py" --cert "$tmp/cert.pem" --key "$tmp/key.pem" $flags >"$tmp/aioquic.log" 2>&1 &
+	"$python" "$here/aioquic_server.py" --cert "$CI_WORK/cert.pem" --key "$CI_WORK/key.pem" "$@" >"$tmp/aioquic.log" 2>&1 &
 	server_pid=$!
+	local i
 	for i in $(seq 100); do
-		port=$(cat "$tmp/aioquic.log")
-		[ -z "$port" ] || break
+		server_port=$(head -1 "$tmp/aioquic.log")
+		[ -z "$server_port" ] || break
 		kill -0 "$server_pid" 2>/dev/null || break
 		sleep 0.1
 	done
-	[[ $port =~ ^[0-9]+$ ]] || die "aioquic's server: $port"
-	client -o "$tmp/got" "https://localhost:$port/bytes/10000000"
+	[[ $server_port =~ ^[0-9]+$ ]] || die "aioquic's server: $(cat "$tmp/aioquic.log")"
+}
+
+# stop_aioquic PATTERN stops it once it has told PATTERN, which is printed.
+stop_aioquic() {
+	local i
+	for i in $(seq 50); do
+		! grep -qE "ended: .*$1" "$tmp/aioquic.log" || break
+		sleep 0.1
+	done
+	kill "$server_pid"
+	wait "$server_pid" || true
+	server_pid=
+	grep -E "ended: .*$1" "$tmp/aioquic.log" | tail -1 | grep . || die "aioquic's server tells: $(cat "$tmp/aioquic.log")"
+}
+
+# fetch FLAGS... downloads 5 MB with h3client, and keeps what it tells.
+fetch() {
+	timeout 90 "$CI_WORK/bin/h3client" -ca "$CI_WORK/cert.pem" -v -qlog "$tmp/logs" -o "$tmp/got" "$@" \
+		"https://localhost:$server_port/bytes/${bytes:-5000000}" 2>"$tmp/client.log" || {
+		tail -20 "$tmp/client.log" >&2
+		die "h3client"
+	}
+	pattern "${bytes:-5000000}" >"$tmp/want"
 	same "$tmp/want" "$tmp/got"
-	client -d "@$tmp/upload" -o "$tmp/got" "https://localhost:$port/echo"
+}
+
+told() {
+	grep -qE "$1" "$tmp/client.log" || die "h3client does not say: $1"
+}
+
+# with_aioquic WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS WHAT-AIOQUIC-TELLS SERVER-FLAGS... -- CLIENT-FLAGS...
+with_aioquic() {
+	local words=$1 facts ended=$3 flags=()
+	IFS=, read -ra facts <<<"$2"
+	shift 3
+	while [ "$1" != -- ]; do
+		flags+=("$1")
+		shift
+	done
+	shift
+	start_aioquic "${flags[@]}"
+	fetch "$@"
+	told "$words"
+	logs_show "${facts[@]}"
+	stop_aioquic "$ended"
+}
+
+requests() {
+	start_aioquic
+	pattern 5000000 >"$tmp/upload"
+	local client=("$CI_WORK/bin/h3client" -ca "$CI_WORK/cert.pem") url=https://localhost:$server_port
+	timeout 60 "${client[@]}" -d "@$tmp/upload" -o "$tmp/got" "$url/echo"
 	same "$tmp/upload" "$tmp/got"
-	[ "$(client -X PUT -d hello -H 'x-name: value' "https://localhost:$port/tell")" = "PUT hello value" ] ||
+	[ "$(timeout 60 "${client[@]}" -X PUT -d hello -H 'x-name: value' "$url/tell")" = "PUT hello value" ] ||
 		die "h3client: method, header or body"
-	many=$(seq -f "https://localhost:$port/bytes/%.0f" 0 100)
-	client $many >"$tmp/got"
-	seq 0 100 | patterns >"$tmp/wants"
-	same "$tmp/wants" "$tmp/got"
-	echo "h3client with aioquic's server $flags: GET of 10 MB, POST of 5 MB, PUT, 101 requests on one connection"
-	stop_foreign() { kill "$server_pid"; wait "$server_pid" || true; server_pid=; }
-	stop_foreign
-done
+	stop_aioquic ''
+}
+
+# Two processes of h3client, the second with the sessions of the first.
+two_processes() { # WHAT-THE-SECOND-TELLS FACTS WHAT-AIOQUIC-TELLS SERVER-FLAGS... -- CLIENT-FLAGS...
+	local words=$1 facts ended=$3 flags=() bytes=1000
+	IFS=, read -ra facts <<<"$2"
+	shift 3
+	while [ "$1" != -- ]; do
+		flags+=("$1")
+		shift
+	done
+	shift
+	start_aioquic "${flags[@]}"
+	fetch -session-file "$tmp/sessions"
+	rm -r "$tmp/logs"
+	fetch -session-file "$tmp/sessions" "$@"
+	told "$words"
+	logs_show "${facts[@]}"
+	stop_aioquic "$ended"
+}
+
+no_common_version() {
+	start_aioquic --versions 1
+	! (fetch -versions 2) 2>/dev/null || die "it worked"
+	told 'no common version'
+	kill "$server_pid"
+	server_pid=
+	echo "no common version"
+}
+
+# A session of version 2 makes the client begin with it, at a server that speaks 1 alone.
+version_of_session() {
+	local bytes=1000
+	start_aioquic --versions 2
+	fetch -session-file "$tmp/sessions"
+	stop_aioquic 'version 0x6b3343cf'
+	rm -r "$tmp/logs"
+	start_aioquic --versions 1
+	fetch -session-file "$tmp/sessions" -0rtt
+	logs_show "sent 0RTT" "received version_negotiation" "version 6b3343cf" "version 00000001" "received handshake_done"
+	stop_aioquic 'version 0x1, resumed False, early data False'
+}
+
+check "server: 5 MB" with_aioquic 'QUIC version 0x1,' 'ecn failed,received handshake_done' 'version 0x1' --
+check "server: POST of 5 MB, PUT" requests
+check "server: ChaCha20" with_aioquic TLS_CHACHA20_POLY1305_SHA256 'received 1RTT' 'version 0x1' --cipher CHACHA20_POLY1305_SHA256 --
+check "server: 2 % of packets lost" with_aioquic 'QUIC version' 'received 1RTT' 'version 0x1' --loss 0.02 --
+check "server: Retry" with_aioquic 'QUIC version' 'received retry,sent token' 'version 0x1' --retry --
+check "server: resumption" two_processes ', resumed' '!sent 0RTT' 'resumed True, early data False' --
+check "server: 0-RTT" two_processes 'early data accepted' 'sent 0RTT' 'resumed True, early data True' -- -0rtt
+check "server: 0-RTT in version 2" two_processes 'version 0x6b3343cf.*early data accepted' 'sent 0RTT,!version 00000001' \
+	'version 0x6b3343cf, resumed True, early data True' --versions 2 -- -0rtt
+bytes=15000000 check "server: key updates by the client" with_aioquic '([2-9]|[1-9][0-9]+) key updates' 'sent phase 1,received phase 1' \
+	'key phases \[0, 1, 0' -- -key-update 20ms
+check "server: key updates by the server" with_aioquic '([2-9]|[1-9][0-9]+) key updates' 'sent phase 1,received phase 1' \
+	'key phases \[0, 1, 0' --key-update 0.1 --
+check "server: migration" with_aioquic ' 1 path changes' 'sent path_challenge,received path_response,received path_challenge,sent path_response' \
+	' 2 addresses' -- -migrate 100ms
+check "server: rebinding" with_aioquic ' 0 path changes' '!sent path_challenge,received path_challenge,sent path_response' \
+	' 2 addresses' -- -rebind 100ms
+check "server: version 2" with_aioquic 'version 0x6b3343cf' '!version 00000001' 'version 0x6b3343cf' -- -versions 2
+# As a server aioquic takes what its client prefers.
+check "server: version 2, compatible with 1" with_aioquic 'version 0x6b3343cf' '!received version_negotiation,version 00000001' \
+	'version 0x6b3343cf' -- -versions 2,1
+check "server: Version Negotiation, from 1 to 2" with_aioquic 'version 0x6b3343cf' 'received version_negotiation' 'version 0x6b3343cf' --versions 2 --
+check "server: Version Negotiation, from 2 to 1" version_of_session
+check "server: no common version" no_common_version
+report

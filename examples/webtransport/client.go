@@ -36,7 +36,11 @@ func measure(ctx context.Context, o *options, stdout io.Writer) error {
 		return err
 	}
 	defer s.CloseWithError(0, "done")
-	streams, err := measureStreams(ctx, s, o.n)
+	streams, err := measureStreams(ctx, s, conn.Bidi, o.n)
+	if err != nil {
+		return err
+	}
+	pairs, err := measureStreams(ctx, s, conn.Uni, o.n)
 	if err != nil {
 		return err
 	}
@@ -47,6 +51,7 @@ func measure(ctx context.Context, o *options, stdout io.Writer) error {
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tback\tfastest\tmedian\tslowest\t")
 	row(w, "streams", streams, o.n)
+	row(w, "pairs of streams", pairs, o.n)
 	row(w, "datagrams", datagrams, o.n)
 	return w.Flush()
 }
@@ -63,20 +68,14 @@ func row(w io.Writer, name string, times []time.Duration, n int) {
 		times[0].Round(us), times[len(times)/2].Round(us), times[len(times)-1].Round(us))
 }
 
-// measureStreams opens n streams one after another, each for a small message.
-func measureStreams(ctx context.Context, s *webtransport.Session, n int) ([]time.Duration, error) {
+// measureStreams opens n streams one after another, each for a small message. What goes on
+// a unidirectional one comes back on another.
+func measureStreams(ctx context.Context, s *webtransport.Session, dir conn.Dir, n int) ([]time.Duration, error) {
 	var times []time.Duration
 	for i := range n {
 		began := time.Now()
-		st, err := s.OpenStream(ctx, conn.Bidi)
-		if err != nil {
-			return nil, err
-		}
-		st.SetDeadline(began.Add(10 * time.Second))
 		message := fmt.Sprint("message ", i)
-		io.WriteString(st, message)
-		st.CloseWrite()
-		b, err := io.ReadAll(st)
+		b, err := exchange(ctx, s, dir, message)
 		if err != nil {
 			return nil, err
 		}
@@ -84,9 +83,30 @@ func measureStreams(ctx context.Context, s *webtransport.Session, n int) ([]time
 			return nil, fmt.Errorf("%q came back as %q", message, b)
 		}
 		times = append(times, time.Since(began))
-		st.Close()
 	}
 	return times, nil
+}
+
+// exchange sends a message on a new stream, and returns what comes back.
+func exchange(ctx context.Context, s *webtransport.Session, dir conn.Dir, message string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := s.OpenStream(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	io.WriteString(out, message)
+	out.CloseWrite()
+	in := out
+	if dir == conn.Uni {
+		if in, err = s.AcceptStream(ctx, dir); err != nil {
+			return nil, err
+		}
+		defer in.Close()
+	}
+	in.SetReadDeadline(time.Now().Add(10 * time.Second))
+	return io.ReadAll(in)
 }
 
 // measureDatagrams sends n datagrams one after another, of which some may be lost.

@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&o.connect, "connect", "", "`URL` of a server to measure")
 	fs.StringVar(&o.ca, "ca", "", "certificate to trust, a PEM `file`")
 	fs.BoolVar(&o.insecure, "insecure", false, "trust any certificate")
-	fs.IntVar(&o.n, "n", 10, "how many streams and datagrams to measure")
+	fs.IntVar(&o.n, "n", 10, "how many of each to measure")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

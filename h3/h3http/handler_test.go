@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -216,13 +217,13 @@ func TestHandlerBody(t *testing.T) {
 		},
 	}))
 	for path, code := range map[string]int{"/nil": 200, "/close": 200, "/limit": 413} {
-		sent := 0
+		var sent atomic.Int64
 		resp, _ := p.do(p.request("POST", path, readerFunc(func(b []byte) (int, error) {
-			sent += len(b)
+			sent.Add(int64(len(b)))
 			return len(b), nil
 		})))
 		require.Equal(t, code, resp.StatusCode)
-		require.Less(t, sent, 16<<20, "the client is stopped")
+		require.Less(t, sent.Load(), int64(16<<20), "the client is stopped")
 	}
 }
 

@@ -309,6 +309,47 @@ func TestResumption(t *testing.T) {
 	})
 }
 
+// TestEarlyRequest: a request that may be a replay gets no session.
+func TestEarlyRequest(t *testing.T) {
+	early := func(w *world) { w.srv.QUICConfig = &conn.Config{Enable0RTT: true} }
+	run(t, early, func(t *testing.T, w *world) {
+		cfg := conntest.ClientConfig()
+		cfg.TLS.NextProtos = []string{"h3"}
+		cfg.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		cfg.Enable0RTT = true
+		statuses := make(chan int, 1)
+		upgrade := w.handler
+		w.handler = func(rw http.ResponseWriter, r *http.Request) {
+			status := &statusWriter{rw, 200}
+			upgrade(status, r)
+			statuses <- status.code
+		}
+		for _, want := range []int{200, http.StatusTooEarly} {
+			c, err := w.group.Dial(w.ctx(), "10.0.0.1:443", cfg)
+			require.NoError(t, err)
+			control, err := c.OpenStream(w.ctx(), conn.Uni)
+			require.NoError(t, err)
+			control.Write([]byte{0, 4, 2, h3.SettingDatagrams, 1})
+			st, err := c.OpenStream(w.ctx(), conn.Bidi)
+			require.NoError(t, err)
+			st.Write(connectRequest())
+			require.Equal(t, want, <-statuses)
+			w.wait()
+			c.Close(0, "")
+		}
+	})
+}
+
+// A statusWriter notes the status of a response.
+type statusWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+func (w *statusWriter) WriteHeader(code int) { w.code = code; w.ResponseWriter.WriteHeader(code) }
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 // TestDialFails for other reasons.
 func TestDialFails(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {

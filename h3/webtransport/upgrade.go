@@ -121,6 +121,8 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Session, er
 	return s, nil
 }
 
+var errEarly = errors.New("webtransport: request for a session as early data")
+
 var errNotConfigured = errors.New("webtransport: the server was not configured by this Upgrader")
 
 // check looks at the request alone.
@@ -128,7 +130,10 @@ func (u *Upgrader) check(r *http.Request) (status int, err error) {
 	if !isWebTransport(r) {
 		return http.StatusBadRequest, fmt.Errorf("webtransport: %s request for protocol %q", r.Method, r.Header.Get(":protocol"))
 	}
-	// draft-ietf-webtrans-http3-15, Section 3.2.
+	// draft-ietf-webtrans-http3-15, Section 3.2: it may be a replay.
+	if r.TLS != nil && !r.TLS.HandshakeComplete {
+		return http.StatusTooEarly, errEarly
+	}
 	origin := r.Header.Get("Origin")
 	if origin == "" {
 		return 0, nil

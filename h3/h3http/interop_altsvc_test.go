@@ -1,0 +1,50 @@
+package h3http
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go/http3"
+	"github.com/stretchr/testify/require"
+)
+
+// TestInteropAltSvc follows the offer of a server for TCP to quic-go's for HTTP/3.
+func TestInteropAltSvc(t *testing.T) {
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) })
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer pc.Close()
+	over3 := &http3.Server{Handler: h, TLSConfig: http3.ConfigureTLSConfig(serverConfig())}
+	served := make(chan error, 2)
+	go func() { served <- over3.Serve(pc) }()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	over2 := &http.Server{TLSConfig: serverConfig(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		over3.SetQUICHeaders(w.Header())
+		h.ServeHTTP(w, r)
+	})}
+	go func() { served <- over2.ServeTLS(ln, "", "") }()
+	tr := &AltSvcTransport{
+		HTTP:      &http.Transport{TLSClientConfig: clientConfig(), ForceAttemptHTTP2: true},
+		HeadStart: 10 * time.Second,
+	}
+	c := &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	var got []string
+	for range 5 {
+		resp, err := c.Get("https://" + ln.Addr().String())
+		require.NoError(t, err)
+		got = append(got, resp.Proto)
+		resp.Body.Close()
+	}
+	// quic-go knows its address when Serve has begun.
+	require.Equal(t, "HTTP/2.0", got[0])
+	require.Equal(t, "HTTP/3.0", got[4])
+	require.NoError(t, tr.Close())
+	require.NoError(t, over2.Close())
+	require.NoError(t, over3.Close())
+	<-served
+	<-served
+}
