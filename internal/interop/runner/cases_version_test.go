@@ -124,6 +124,7 @@ func (r *run) preferAnother() *trace {
 		scenario.Server = second
 		return r.tap.relay(r, scenario).Addr()
 	}})
+	r.resets = true // for those that were retired, of packets that were late on the old path
 	tr := r.download(name)
 	r.one(tr)
 	return tr

@@ -89,7 +89,7 @@ func TestEarlyDataToQUICGo(t *testing.T) {
 			require.NoError(t, c.Close(0, ""))
 			packets, extension := r.earlyPackets(r.closedTrace(2))
 			require.Equal(t, accept, extension)
-			require.Equal(t, 1, requests(packets), "0-RTT packets with the request")
+			require.NotZero(t, requests(packets), "0-RTT packets with the request")
 		})
 	}
 }

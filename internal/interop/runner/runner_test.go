@@ -44,7 +44,7 @@ type run struct {
 
 	serverTLS, clientTLS *tls.Config
 	addr                 netip.AddrPort // of the server, for the client
-	damaged              bool           // datagrams may be
+	resets               bool           // connection IDs may be unknown, for which there are stateless resets
 	relay                *netrelay.Relay
 }
 

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -22,26 +23,33 @@ func simple() netrelay.Config {
 	return netrelay.Config{Up: link, Down: link}
 }
 
-// A misfortune meets each datagram with a probability, and at most burst in a row.
+// A misfortune meets each datagram with a probability, and at most burst in a row. Connections that the runner has one
+// after the other are at the same time here, so what is in a row is of one client.
 type misfortune struct {
 	rate  float64
 	burst int
 
 	mu     sync.Mutex
 	rng    *rand.Rand
-	inARow [2]int // by direction
+	inARow map[direction]int
+}
+
+type direction struct {
+	client netip.AddrPort
+	dir    netrelay.Dir
 }
 
 func newMisfortune(seed uint64, rate float64, burst int) *misfortune {
-	return &misfortune{rate: rate, burst: burst, rng: rand.New(rand.NewPCG(seed, 0))}
+	return &misfortune{rate: rate, burst: burst, rng: rand.New(rand.NewPCG(seed, 0)), inARow: make(map[direction]int)}
 }
 
-func (m *misfortune) meets(dir netrelay.Dir) bool {
-	if m.rng.Float64() >= m.rate || m.inARow[dir] >= m.burst {
-		m.inARow[dir] = 0
+func (m *misfortune) meets(p *netrelay.Packet) bool {
+	d := direction{p.Client, p.Dir}
+	if m.rng.Float64() >= m.rate || m.inARow[d] >= m.burst {
+		m.inARow[d] = 0
 		return false
 	}
-	m.inARow[dir]++
+	m.inARow[d]++
 	return true
 }
 
@@ -49,7 +57,7 @@ func (m *misfortune) meets(dir netrelay.Dir) bool {
 func (m *misfortune) drop(p *netrelay.Packet) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !m.meets(p.Dir)
+	return !m.meets(p)
 }
 
 // corrupt is a Filter that changes one of the first 50 bytes, often in a header. As in the runner it spares Version
@@ -60,7 +68,7 @@ func (m *misfortune) corrupt(p *netrelay.Packet) bool {
 	if version, _, _, ok := wire.ParseInvariant(p.Data); ok && version == 0 {
 		return true
 	}
-	if m.meets(p.Dir) {
+	if m.meets(p) {
 		p.Data[m.rng.IntN(min(50, len(p.Data)))] ^= byte(1 + m.rng.IntN(255))
 	}
 	return true

@@ -36,7 +36,7 @@ type tap struct {
 // relay starts a relay that is tapped on both sides.
 func (tp *tap) relay(t testing.TB, cfg netrelay.Config) *netrelay.Relay {
 	t.Helper()
-	scenario := cfg.Filter
+	scenario, delivered := cfg.Filter, cfg.Delivered
 	front := make(chan netip.AddrPort, 1)
 	frontAddr := sync.OnceValue(func() netip.AddrPort { return <-front })
 	record := func(p *netrelay.Packet, sent bool) {
@@ -50,7 +50,12 @@ func (tp *tap) relay(t testing.TB, cfg netrelay.Config) *netrelay.Relay {
 		record(p, true)
 		return scenario == nil || scenario(p)
 	}
-	cfg.Delivered = func(p *netrelay.Packet) { record(p, false) }
+	cfg.Delivered = func(p *netrelay.Packet) {
+		record(p, false)
+		if delivered != nil {
+			delivered(p)
+		}
+	}
 	r, err := netrelay.New(cfg)
 	require.NoError(t, err)
 	front <- r.Addr()
