@@ -62,30 +62,11 @@ func writeCert(t *testing.T) (certFile, keyFile string) {
 
 // TestListenAndServeTLS follows Alt-Svc from HTTP/2 to HTTP/3, at one address.
 func TestListenAndServeTLS(t *testing.T) {
-	// A free port; somebody else might take it before it is used.
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	addr := ln.Addr().String()
-	ln.Close()
 	certFile, keyFile := writeCert(t)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Proto) })
-	served := make(chan error, 1)
-	go func() { served <- ListenAndServeTLS(addr, certFile, keyFile, h) }()
-
 	over2 := &http.Transport{TLSClientConfig: clientConfig(), ForceAttemptHTTP2: true}
 	defer over2.CloseIdleConnections()
-	var resp *http.Response
-	for range 100 {
-		if resp, err = (&http.Client{Transport: over2}).Get("https://" + addr); err == nil {
-			break
-		}
-		select {
-		case err := <-served:
-			t.Fatal(err)
-		case <-time.After(10 * time.Millisecond): // it is about to listen
-		}
-	}
-	require.NoError(t, err)
+	addr, resp := serveOnFreePort(t, over2, func(addr string) error { return ListenAndServeTLS(addr, certFile, keyFile, h) })
 	b, _ := io.ReadAll(resp.Body)
 	require.Equal(t, "HTTP/2.0", string(b))
 	_, port, _ := net.SplitHostPort(addr)
@@ -93,7 +74,7 @@ func TestListenAndServeTLS(t *testing.T) {
 
 	tr := &Transport{TLSClientConfig: clientConfig()}
 	defer tr.Close()
-	resp, err = (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Get("https://" + addr)
+	resp, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Get("https://" + addr)
 	require.NoError(t, err)
 	b, _ = io.ReadAll(resp.Body)
 	require.Equal(t, "HTTP/3.0", string(b))
@@ -101,6 +82,33 @@ func TestListenAndServeTLS(t *testing.T) {
 	// The second one finds the port taken.
 	require.ErrorContains(t, ListenAndServeTLS(addr, certFile, keyFile, h), "address already in use")
 	require.Error(t, ListenAndServeTLS(addr, "/nonexistent", keyFile, h))
+}
+
+// serveOnFreePort has serve listen on a port that was free a moment before, and returns its address and the
+// first response to tr. If somebody was faster, it takes another port.
+func serveOnFreePort(t *testing.T, tr http.RoundTripper, serve func(addr string) error) (string, *http.Response) {
+	for range 20 {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		addr := ln.Addr().String()
+		ln.Close()
+		served := make(chan error, 1)
+		go func() { served <- serve(addr) }()
+		for ended := false; !ended; {
+			resp, err := (&http.Client{Transport: tr}).Get("https://" + addr)
+			if err == nil {
+				return addr, resp
+			}
+			select {
+			case err := <-served:
+				require.ErrorContains(t, err, "address already in use")
+				ended = true
+			case <-time.After(10 * time.Millisecond): // it is about to listen
+			}
+		}
+	}
+	t.Fatal("every port is taken")
+	return "", nil
 }
 
 // TestServerTLS checks how the configuration of a TCP server is adapted.
