@@ -116,6 +116,9 @@ func (s *Stream) recycle() {
 // OpenStream opens a stream. It returns [ErrStreamLimit] until the peer
 // raises the limit, which [EventStreamsAvailable] reports.
 func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
+	if dir > Uni {
+		return nil, errDir
+	}
 	if c.closed {
 		return nil, c.closedErr()
 	}

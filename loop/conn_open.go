@@ -29,6 +29,9 @@ func (o *opening) finish(s *Stream, err error) bool {
 
 // OpenStream waits until the peer's limit allows another stream.
 func (c *Conn) OpenStream(ctx context.Context, dir conn.Dir) (*Stream, error) {
+	if dir > conn.Uni {
+		return nil, errDir
+	}
 	o := &opening{dir: dir, done: make(chan struct{})}
 	c.mu.Lock()
 	err := c.err

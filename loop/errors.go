@@ -15,6 +15,7 @@ var (
 	errWriteClosed  = fmt.Errorf("loop: write after CloseWrite: %w", net.ErrClosed)
 	errHandled      = errors.New("loop: the connection has a Handler")
 	errSendOnly     = errors.New("loop: read from a stream that only sends")
+	errDir          = errors.New("loop: streams are conn.Bidi or conn.Uni")
 	errReceiveOnly  = errors.New("loop: write to a stream that only receives")
 )
 

@@ -309,3 +309,18 @@ func TestIdleTimeout(t *testing.T) {
 		}
 	})
 }
+
+// TestOpenStreamOfNoDir: a wrong argument is an error of the call, here and below.
+func TestOpenStreamOfNoDir(t *testing.T) {
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		c, _ := w.dial(nil)
+		if _, err := c.OpenStream(w.ctx(), 7); err == nil {
+			t.Error("a stream of direction 7 was opened")
+		}
+		c.Do(w.ctx(), func(_ time.Time, c *conn.Conn) {
+			if _, err := c.OpenStream(7); err == nil {
+				t.Error("a stream of direction 7 was opened")
+			}
+		})
+	})
+}
