@@ -231,20 +231,27 @@ func TestBBRShortTerm(t *testing.T) {
 }
 
 // TestBBRLatest counts what was lost within the threshold as delivered, but not
-// marks, nor more, and leaves room for what one ACK brings.
+// marks, nor more, nor where there is a queue, and leaves room for what one ACK
+// brings.
 func TestBBRLatest(t *testing.T) {
 	for _, tc := range []struct {
+		state                  bbrState
+		queue                  time.Duration
 		dropped, lost          uint64
 		wantRate, wantInFlight uint64
 	}{
-		{0, 0, 980_000, 103_000},
-		{1_960, 1_960, 999_600, 104_960},
-		{0, 1_960, 980_000, 103_000},
-		{50_000, 50_000, 1_030_980, 108_098}, // the threshold and its allowance: 2,000 and 3,098
+		{bbrCruise, 0, 0, 0, 980_000, 103_000},
+		{bbrCruise, 0, 1_960, 1_960, 999_600, 104_960},
+		{bbrCruise, time.Millisecond, 1_960, 1_960, 999_600, 104_960},
+		{bbrCruise, 20 * time.Millisecond, 1_960, 1_960, 980_000, 103_000},
+		{bbrDown, 20 * time.Millisecond, 1_960, 1_960, 999_600, 104_960},
+		{bbrCruise, 0, 0, 1_960, 980_000, 103_000},
+		{bbrCruise, 0, 50_000, 50_000, 1_030_980, 108_098}, // the threshold and its allowance: 2,000 and 3,098
 	} {
-		b := newTestBBR(bbrCruise)
+		b := newTestBBR(tc.state)
 		b.updateLatest(&bbrSample{
-			rate: 980_000, delivered: 98_000, acked: 5_000, txInFlight: 100_000, dropped: tc.dropped, lost: tc.lost,
+			rtt: b.minRTT + tc.queue, rate: 980_000, delivered: 98_000, acked: 5_000, txInFlight: 100_000,
+			dropped: tc.dropped, lost: tc.lost,
 		})
 		if b.bwLatest != tc.wantRate || b.inflightLatest != tc.wantInFlight {
 			t.Errorf("%+v: %d and %d", tc, b.bwLatest, b.inflightLatest)
