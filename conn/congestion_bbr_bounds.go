@@ -151,9 +151,10 @@ func (b *bbr) inflightTooHigh(s *bbrSample) {
 // updateLatest takes the signals of this round. The short-term bounds are lowered to
 // them in each round with losses, so what is missing in them adds up over the dozens
 // of rounds until the next probe. Therefore what was lost within the threshold
-// counts as delivered, unless there is a queue, of which a probe's is being drained,
-// for then it was lost to that. And what one ACK acknowledges at once comes on top: a
-// window as large as what is in flight between ACKs would hold the sender back.
+// counts as delivered. Not so where a queue stands, for what was lost is lost to that;
+// the queue of a probe is being drained already. And what one ACK acknowledges at once
+// comes on top: a window as large as what is in flight between ACKs would hold the
+// sender back.
 func (b *bbr) updateLatest(s *bbrSample) {
 	accepted := uint64(0)
 	if b.state == bbrDown || s.rtt <= b.minRTT+b.minRTT/16+pacingInterval {
