@@ -94,6 +94,18 @@ logs_show() {
 	python3 "$(dirname "${BASH_SOURCE[0]}")/qlog.py" "$tmp/logs" "$@" || die "the logs do not show it"
 }
 
+# until_early COMMAND... runs h3client until it has sent early data: on a busy machine the handshake may be over before
+# the request is there.
+until_early() {
+	local i
+	for i in $(seq 10); do
+		rm -rf "$tmp/logs"
+		"$@"
+		! python3 "$(dirname "${BASH_SOURCE[0]}")/qlog.py" "$tmp/logs" "sent 0RTT" >/dev/null 2>&1 || return 0
+	done
+	die "there was no early data"
+}
+
 # server_says PATTERN waits until h3server -v has told of the end of a connection.
 server_says() {
 	local i

@@ -9,17 +9,25 @@ ip link set lo gso_max_segs 1 # or the capture would have bursts in place of dat
 
 export SSLKEYLOGFILE=$CI_WORK/tshark.keys
 
+# captured TEXT sends datagrams with a text until the capture has one, and so everything before.
+captured() {
+	local i
+	for i in $(seq 200); do
+		echo "$1 of the capture" >/dev/udp/127.0.0.1/9
+		sleep 0.05
+		! grep -qsa "$1 of the capture" "$tmp/capture" || return 0
+	done
+	die "dumpcap captures nothing: $(cat "$tmp/dumpcap.log")"
+}
+
 # capture COMMAND... writes the datagrams of the command to a file.
 capture() {
+	rm -f "$tmp/capture"
 	dumpcap -q -i lo -f udp -B 64 -w "$tmp/capture" >"$tmp/dumpcap.log" 2>&1 &
-	local pid=$! i
-	for i in $(seq 100); do
-		! grep -q '^File:' "$tmp/dumpcap.log" || break
-		kill -0 "$pid" 2>/dev/null || die "dumpcap: $(cat "$tmp/dumpcap.log")"
-		sleep 0.05
-	done
+	local pid=$!
+	captured begin
 	"$@"
-	sleep 0.3 # for the last datagrams
+	captured end
 	kill -INT "$pid"
 	wait "$pid" || die "dumpcap: $(cat "$tmp/dumpcap.log")"
 }
@@ -86,7 +94,7 @@ early_data() {
 	for i in $(seq 8); do
 		rm -f "$tmp/sessions"
 		with_server twice -0rtt
-		[ "$(count "$1 && !quic.frame_type")" != 0 ] || break
+		[ "$(count "$1 && !quic.frame_type")" != 0 ] || [ "$(count "$1")" = 0 ] || break
 	done
 	dissect "$1"
 }
