@@ -23,7 +23,7 @@ func (lazo) String() string { return "lazo" }
 
 // config is what both sides have in common.
 func (lazo) config(tlsc *tls.Config, versions []uint32) *conn.Config {
-	return &conn.Config{TLS: tlsc, Versions: versions, HandshakeTimeout: time.Minute, MaxIdleTimeout: time.Minute, MaxDatagramFrameSize: 65535}
+	return &conn.Config{TLS: tlsc, Versions: versions, HandshakeTimeout: 2 * time.Minute, MaxIdleTimeout: 2 * time.Minute, MaxDatagramFrameSize: 65535}
 }
 
 func (l lazo) serve(t testing.TB, cfg serverConfig) netip.AddrPort {

@@ -22,7 +22,7 @@ func (quicGo) String() string { return "quic-go" }
 
 // config is what both sides have in common.
 func (quicGo) config(versions []uint32) *quic.Config {
-	cfg := &quic.Config{HandshakeIdleTimeout: 30 * time.Second, MaxIdleTimeout: time.Minute, EnableDatagrams: true}
+	cfg := &quic.Config{HandshakeIdleTimeout: time.Minute, MaxIdleTimeout: 2 * time.Minute, EnableDatagrams: true}
 	for _, v := range versions {
 		cfg.Versions = append(cfg.Versions, quic.Version(v))
 	}
