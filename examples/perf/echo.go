@@ -19,7 +19,6 @@ import (
 type echo struct {
 	aead  cipher.AEAD
 	nonce [12]byte
-	n     uint64
 	buf   [2048]byte
 	out   [2048]byte
 }
