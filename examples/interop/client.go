@@ -163,6 +163,9 @@ type ticketCache struct {
 // Put is part of [tls.ClientSessionCache].
 func (c *ticketCache) Put(key string, s *tls.ClientSessionState) {
 	c.SessionCache.Put(key, s)
+	if s == nil {
+		return
+	}
 	select {
 	case c.came <- struct{}{}:
 	default:

@@ -11,6 +11,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/internal/netrelay"
 	"github.com/stretchr/testify/require"
 )
 
@@ -86,6 +88,17 @@ func (d *directories) serve(t *testing.T, testCase string) string {
 	return addr
 }
 
+// slow returns where a server is found 50 ms away: a handshake must take longer than it takes to send
+// early data.
+func slow(t *testing.T, server string) string {
+	t.Helper()
+	link := netrelay.Link{Delay: 50 * time.Millisecond}
+	r, err := netrelay.New(netrelay.Config{Server: netip.MustParseAddrPort(server), Up: link, Down: link})
+	require.NoError(t, err)
+	t.Cleanup(r.Close)
+	return r.Addr().String()
+}
+
 // TestCases runs the client and the server of each test case, as the runner does.
 func TestCases(t *testing.T) {
 	const kb, mb = 1 << 10, 1 << 20
@@ -116,7 +129,7 @@ func TestCases(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			d := newDirectories(t)
-			addr := d.serve(t, test.server)
+			addr := slow(t, d.serve(t, test.server))
 			want := make(map[string][]byte)
 			var requests []string
 			for i, size := range test.sizes {
