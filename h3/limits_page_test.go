@@ -16,7 +16,7 @@ import (
 func TestLimitsPage(t *testing.T) {
 	page, err := os.ReadFile("../docs/limits.md")
 	require.NoError(t, err)
-	dirs := map[string]string{"h3": ".", "h3http": "h3http", "conn": "../conn", "qpack": "../internal/qpack"}
+	dirs := map[string]string{"h3": ".", "h3http": "h3http", "conn": "../conn", "qpack": "../internal/qpack", "webtransport": "webtransport"}
 	sources := make(map[string]string)
 	for name, dir := range dirs {
 		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
