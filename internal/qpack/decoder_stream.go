@@ -110,14 +110,13 @@ func (d *Decoder) insertWithNameReference(b []byte) (int, error) {
 		return 0, nil
 	}
 	var e entry
-	ok := n > 0
+	var ok bool
 	switch {
+	case n < 0: // too large, whatever i is
 	case b[0]&0x40 == 0:
 		e, ok = d.relative(i)
 	case i < uint64(len(staticTable)):
-		e.name = staticTable[i].name
-	default:
-		ok = false
+		e.name, ok = staticTable[i].name, true
 	}
 	if !ok {
 		return 0, encoderError("no such entry to take the name from")

@@ -139,6 +139,7 @@ func TestInvalidEncoderInstructions(t *testing.T) {
 		{"name larger than the table", "3fbd01 5fff01"},
 		{"invalid Huffman code in a name", "3fbd01 61 00 00"},
 		{"invalid Huffman code in a value", "3fbd01 c0 81 00"},
+		{"reference that is no integer", "3fbd01 c00161 bfbfbfbfbfbfbfbfbfbfbfbfbf 0161"},
 		{"name that is no integer", "3fbd01 5fffffffffffffffffffffffff"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -412,6 +413,7 @@ func (l *link) decodeOne(rnd *rand.Rand) error {
 func FuzzEncoderStream(f *testing.F) {
 	f.Add([]byte("\x3f\xbd\x01\xc0\x0fwww.example.com\xc1\x0c/sample/path"))
 	f.Add([]byte("\x3f\xbd\x01\x4acustom-key\x0ccustom-value\x00\x81\x01a"))
+	f.Add([]byte("\x3f\xbd\x01\x4acustom-key\x0ccustom-value\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbfA0")) // an endless number
 	f.Fuzz(func(t *testing.T, b []byte) {
 		whole, pieces := NewDecoder(220, 1, -1), NewDecoder(220, 1, -1)
 		err1 := whole.EncoderStream(b)
