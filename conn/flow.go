@@ -11,7 +11,7 @@ type recvWindow struct {
 
 // grow doubles the window if half of it was consumed in less than four of the shortest round trips: it holds the sender
 // up, or soon will. With the usual round trip instead, a window that fills queues on the way would grow by what these add
-// to it, to no end but colder caches: 8 % of the CPU of a download on one machine.
+// to it, to no end but more memory and colder caches.
 // It returns by how much it grew, at most room.
 func (w *recvWindow) grow(now instant, minRTT time.Duration, room int64) int64 {
 	fast := w.updatedAt != 0 && now.sub(w.updatedAt) < 4*minRTT

@@ -112,7 +112,7 @@ func chart(tables []*table) string {
 		fmt.Fprintf(&b, "<text x=\"0\" y=\"%d\" font-weight=\"bold\">%s: %s</text>\n", y-8, html.EscapeString(t.test.title), html.EscapeString(m.name))
 		for i := range t.rows {
 			v := t.rows[i].median(m.value)
-			if math.IsNaN(v) {
+			if math.IsNaN(v) || v == 0 { // it does not tell
 				continue
 			}
 			color := "#9ab"

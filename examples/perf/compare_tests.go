@@ -56,7 +56,15 @@ func perOp(key string, server bool) func(r *result) float64 {
 }
 
 func ofClient(key string) func(r *result) float64 {
-	return func(r *result) float64 { return r.client.number(key) }
+	return func(r *result) float64 { return orNaN(r.client.number(key)) }
+}
+
+// orNaN returns NaN for a figure that a program does not tell.
+func orNaN(v float64) float64 {
+	if v == 0 {
+		return math.NaN()
+	}
+	return v
 }
 
 // perPacket returns the allocations of a server a packet.
@@ -65,16 +73,6 @@ func perPacket(r *result) float64 {
 }
 
 func received(r *result) float64 { return r.server.number("dgrams") / r.server.number("dgram_secs") }
-
-// latency returns a quantile that the client reports; NaN if it does not.
-func latency(key string) func(r *result) float64 {
-	return func(r *result) float64 {
-		if v := r.client.number(key); v > 0 {
-			return v
-		}
-		return math.NaN()
-	}
-}
 
 var (
 	bulk = []metric{
@@ -90,9 +88,9 @@ var (
 		{name: "server mallocs each", format: "%.1f", value: func(r *result) float64 { return perOp("mallocs", true)(r) / 1e6 }},
 	}
 	latencies = append(operations, []metric{
-		{name: "p50 µs", format: "%.0f", value: latency("p50_us"), ratio: true},
-		{name: "p99 µs", format: "%.0f", value: latency("p99_us")},
-		{name: "p99.9 µs", format: "%.0f", value: latency("p999_us")},
+		{name: "p50 µs", format: "%.0f", value: ofClient("p50_us"), ratio: true},
+		{name: "p99 µs", format: "%.0f", value: ofClient("p99_us")},
+		{name: "p99.9 µs", format: "%.0f", value: ofClient("p999_us")},
 	}...)
 	datagrams = []metric{
 		{name: "received a second", format: "%.0f", value: received},
