@@ -74,10 +74,10 @@ func (l *Loop) turn() (over bool, err error) {
 		l.ep.HandleTimeout(l.now)
 	}
 	events, sent, err := l.dispatch()
+	l.runLetters() // in any case: somebody may wait for what they do
 	if err != nil {
 		return true, err
 	}
-	l.runLetters()
 	more, err := l.send()
 	if err != nil {
 		return true, err

@@ -1,0 +1,79 @@
+package loop_test
+
+import (
+	"net"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// A dyingBackend, once armed, posts a letter as it reads, and then writes no more.
+type dyingBackend struct {
+	loop.Backend
+	armed, dead atomic.Bool
+	post        func()
+}
+
+func (b *dyingBackend) ReadBatch(ms []udpio.Message, deadline time.Time) (int, error) {
+	n, err := b.Backend.ReadBatch(ms, deadline)
+	if n > 0 && len(ms[0].Buf) > 200 && b.armed.CompareAndSwap(true, false) {
+		b.post()
+		b.dead.Store(true)
+	}
+	return n, err
+}
+
+func (b *dyingBackend) WriteBatch(ms []udpio.Message) (int, error) {
+	if b.dead.Load() {
+		return 0, net.ErrClosed
+	}
+	return b.Backend.WriteBatch(ms)
+}
+
+// TestPostRunsThoughBackendFails: what was posted runs, also if the Backend fails in the middle of
+// the events of the turn that takes it.
+func TestPostRunsThoughBackendFails(t *testing.T) {
+	s, err := udpio.Listen("udp4", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &dyingBackend{Backend: s}
+	g, err := loop.New(serverConfig(nil), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	ran := make(chan struct{})
+	b.post = func() { g.Loops()[0].Post(func(time.Time) { close(ran) }) }
+	c, err := loop.Dial(within(t), g.LocalAddr().String(), conntest.ClientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Accept(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	b.armed.Store(true)
+	opened := 0
+	c.Do(within(t), func(_ time.Time, c *conn.Conn) {
+		for ; opened < 90; opened++ { // more events than one round of sending has
+			s, err := c.OpenStream(conn.Uni)
+			if err != nil {
+				break
+			}
+			s.Write([]byte("hello"))
+		}
+	})
+	if opened < 90 {
+		t.Fatalf("%d streams were opened", opened)
+	}
+	select {
+	case <-ran:
+	case <-within(t).Done():
+		t.Error("what was posted does not run")
+	}
+}
