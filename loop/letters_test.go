@@ -38,6 +38,7 @@ func (b *dyingBackend) WriteBatch(ms []udpio.Message) (int, error) {
 // TestPostRunsThoughBackendFails: what was posted runs, also if the Backend fails in the middle of
 // the events of the turn that takes it.
 func TestPostRunsThoughBackendFails(t *testing.T) {
+	noLeaks(t)
 	s, err := udpio.Listen("udp4", "127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -54,6 +55,7 @@ func TestPostRunsThoughBackendFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer c.Close(0, "")
 	if _, err := g.Accept(within(t)); err != nil {
 		t.Fatal(err)
 	}
