@@ -83,7 +83,7 @@ func (c *Conn) end(err error) []ConnID {
 	e.stats.addConn(&c.stats)
 	e.extraCredit -= c.flow.extra
 	ids := c.forgetIDs()
-	c.tls.close()
+	c.tls.close(err)
 	e.timers.Remove(&c.timer)
 	e.unlink(c)
 	for i, sp := range c.spaces {

@@ -131,7 +131,7 @@ func (c *Conn) noteTLSState() {
 	}
 	if c.server && c.state != stateHandshake {
 		// Nothing comes from a client after the handshake (RFC 9001, Section 4.4 and 6).
-		t.close()
+		t.close(nil)
 	}
 }
 

@@ -74,8 +74,11 @@ func (c *Conn) negotiateVersion(p *wire.Params) error {
 func (c *Conn) restartWith(now instant, version uint32) {
 	v := &c.versions
 	c.rejectEarly()
-	c.tls.close()
+	c.tls.close(nil)
 	c.tls = tlsState{}
+	if c.sessions != nil { // what it looked up is of another version
+		c.sessions = &clientSessions{ClientSessionCache: c.sessions.ClientSessionCache}
+	}
 	c.early = earlyState{data: c.early.data}
 	c.peer = wire.DefaultParams()
 	c.flow.sendMax, c.streams.peerLimit = 0, [2]uint64{}

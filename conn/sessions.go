@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"context"
 	"crypto/tls"
 	"slices"
 	"strconv"
@@ -38,10 +39,11 @@ func (c *Conn) takeToken(tok []byte) {
 	}
 }
 
-// A clientSessions stands between crypto/tls and the session cache of the user, for one connection.
+// A clientSessions stands between crypto/tls and the session cache of the user, for one handshake.
 type clientSessions struct {
 	tls.ClientSessionCache
 	session *tls.ClientSessionState // to resume
+	ctx     context.Context         // of the handshake
 }
 
 // newClientSessions looks up the session to resume. A connection that resumes one starts with its version.
@@ -69,11 +71,20 @@ func newClientSessions(c *Conn) *clientSessions {
 	return s
 }
 
-// Get returns the session that was looked up, once: what a Version Negotiation packet leads to has another version.
+// Get returns the session that was looked up.
 func (s *clientSessions) Get(string) (*tls.ClientSessionState, bool) {
-	session := s.session
-	s.session = nil
-	return session, session != nil
+	return s.session, s.session != nil
+}
+
+// Put stores a session. crypto/tls forgets those of a server if a handshake with one of them does not come to its end. If it was
+// broken off because the network was down, the user gave up, or the server wants another version, they may be good yet.
+func (s *clientSessions) Put(key string, session *tls.ClientSessionState) {
+	if session == nil && s.ctx.Err() != nil {
+		if _, ok := context.Cause(s.ctx).(*TransportError); !ok {
+			return
+		}
+	}
+	s.ClientSessionCache.Put(key, session)
 }
 
 // An unwrapFunc opens the ticket of a client: see [tls.Config].UnwrapSession.

@@ -117,8 +117,8 @@ func (w *TLSWork) chooseParams(client []byte) {
 // must be closed however the connection ends.
 type tlsState struct {
 	q      *tls.QUICConn // nil once it is not needed any more
-	cancel context.CancelFunc
 	ctx    context.Context
+	cancel context.CancelCauseFunc
 	work   *TLSWork // that is out
 	paused bool     // the work before stopped at a session to resume
 	params [][]byte // our transport parameters, for each of Config.Versions that a server may choose
@@ -130,6 +130,7 @@ type tlsState struct {
 }
 
 func (t *tlsState) init(c *Conn, cfg *tls.Config) {
+	t.ctx, t.cancel = context.WithCancelCause(context.Background())
 	qc := &tls.QUICConfig{TLSConfig: cfg, EnableSessionEvents: true}
 	if c.server {
 		t.q = tls.QUICServer(qc)
@@ -137,18 +138,20 @@ func (t *tlsState) init(c *Conn, cfg *tls.Config) {
 			t.params = append(t.params, c.localParams(v))
 		}
 	} else {
+		if c.sessions != nil {
+			c.sessions.ctx = t.ctx
+		}
 		t.q = tls.QUICClient(qc)
 		t.q.SetTransportParameters(c.localParams(c.version))
 	}
-	t.ctx, t.cancel = context.WithCancel(context.Background())
 }
 
-// close ends the goroutine of crypto/tls. If work is out, that does it in the end.
-func (t *tlsState) close() {
+// close ends the goroutine of crypto/tls; cause is why the connection ended, if it did. If work is out, that does it in the end.
+func (t *tlsState) close(cause error) {
 	if t.q == nil {
 		return
 	}
-	t.cancel()
+	t.cancel(cause)
 	if w := t.work; w != nil {
 		select {
 		case <-w.done:

@@ -54,11 +54,18 @@ func (r *versionRun) up(p *conntest.Packet) bool {
 // dial dials, and waits for the end of the handshake.
 func (r *versionRun) dial() *conn.Conn {
 	r.t.Helper()
+	c := r.begin()
+	r.n.RunUntil(time.Second, func() bool { return c.HandshakeComplete() || c.Err() != nil })
+	return c
+}
+
+// begin dials.
+func (r *versionRun) begin() *conn.Conn {
+	r.t.Helper()
 	c, err := r.client.Dial(r.n.Now(), conn.Target{Remote: r.server.Addr}, r.cfg)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.n.RunUntil(time.Second, func() bool { return c.HandshakeComplete() || c.Err() != nil })
 	return c
 }
 

@@ -36,6 +36,9 @@ func (o *quicOptions) openSessions(tc *tls.Config, cfg *conn.Config) (*sessions,
 // Put is part of [tls.ClientSessionCache].
 func (s *sessions) Put(key string, cs *tls.ClientSessionState) {
 	s.SessionCache.Put(key, cs)
+	if cs == nil {
+		return
+	}
 	select {
 	case s.came <- struct{}{}:
 	default:
