@@ -1,52 +1,94 @@
 package loop
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/lazoquic/lazo/conn"
+)
 
 // bufferSize is how many bytes of one direction of a Stream wait between the
 // application and the state machine, which has buffers of its own.
 const bufferSize = 256 << 10
-
-// chunkSize is the size of a chunk of a chunkPool in bytes.
-const chunkSize = 8 << 10
 
 // minShared is the shortest slice that is not copied.
 const minShared = 2 << 10
 
 // A chunk is a piece of a buffer, in the list of which it stands.
 type chunk struct {
-	next   *chunk
-	r, w   int // read and written so far
-	b      []byte
-	shared bool // b belongs to who wrote it, and does not change
+	next *chunk
+	r, w int // read and written so far
+	b    []byte
+	own  *conn.Chunk // what b is; nil if it belongs to who wrote it, and does not change
 }
 
-// A chunkPool recycles chunks of all buffers of a Loop, on any goroutine.
-type chunkPool struct{ own, shared sync.Pool }
+// maxFreeChunks bounds the memory that a chunkPool keeps, to 4 MiB.
+const maxFreeChunks = 1024
 
-func (p *chunkPool) get() *chunk {
-	if c, ok := p.own.Get().(*chunk); ok {
-		return c
+// A chunkPool recycles chunks of all buffers of a Loop, on any goroutine.
+type chunkPool struct {
+	mu     sync.Mutex
+	own    chunkStack
+	shared chunkStack // without memory
+}
+
+type chunkStack struct {
+	top *chunk
+	n   int
+}
+
+func (s *chunkStack) pop() *chunk {
+	c := s.top
+	if c != nil {
+		s.top, c.next = c.next, nil
+		s.n--
 	}
-	return &chunk{b: make([]byte, chunkSize)}
+	return c
+}
+
+func (s *chunkStack) push(c *chunk) {
+	if s.n < maxFreeChunks {
+		c.next, s.top = s.top, c
+		s.n++
+	}
+}
+
+// get returns a chunk with memory of its own.
+func (p *chunkPool) get() *chunk {
+	p.mu.Lock()
+	c := p.own.pop()
+	p.mu.Unlock()
+	if c == nil {
+		own := new(conn.Chunk)
+		c = &chunk{b: own[:], own: own}
+	}
+	return c
 }
 
 // share returns a chunk that holds b.
 func (p *chunkPool) share(b []byte) *chunk {
-	c, ok := p.shared.Get().(*chunk)
-	if !ok {
-		c = &chunk{shared: true}
+	p.mu.Lock()
+	c := p.shared.pop()
+	p.mu.Unlock()
+	if c == nil {
+		c = new(chunk)
 	}
-	c.b, c.w = b, len(b)
+	c.b, c.r, c.w = b, 0, len(b)
 	return c
 }
 
+// put takes a list of chunks back.
 func (p *chunkPool) put(c *chunk) {
-	c.next, c.r, c.w = nil, 0, 0
-	if c.shared {
-		c.b = nil
-		p.shared.Put(c)
-	} else {
-		p.own.Put(c)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c != nil {
+		next := c.next
+		if c.own != nil {
+			p.own.push(c)
+		} else {
+			c.b = nil
+			p.shared.push(c)
+		}
+		c = next
 	}
 }
 
@@ -55,17 +97,22 @@ func (p *chunkPool) put(c *chunk) {
 type buffer struct {
 	head, tail *chunk
 	n          int
+	end        uint64 // bytes that were appended, ever
 }
 
-// write appends a copy of p.
+// write appends a copy of p. Chunks end where those of the connection do, so that full
+// ones can go there without another copy.
 func (b *buffer) write(pool *chunkPool, p []byte) {
-	b.n += len(p)
 	for len(p) > 0 {
 		if b.tail == nil || b.tail.w == len(b.tail.b) {
-			b.push(pool.get())
+			c := pool.get()
+			c.r = int(b.end % uint64(len(c.b)))
+			c.w = c.r
+			b.push(c)
 		}
 		n := copy(b.tail.b[b.tail.w:], p)
 		b.tail.w += n
+		b.grow(n)
 		p = p[n:]
 	}
 }
@@ -76,8 +123,21 @@ func (b *buffer) writeShared(pool *chunkPool, p []byte) {
 		b.write(pool, p)
 		return
 	}
-	b.n += len(p)
+	b.grow(len(p))
 	b.push(pool.share(p))
+}
+
+// add appends own[from:], in c, which has other memory of its own.
+func (b *buffer) add(c *chunk, own *conn.Chunk, from int) {
+	c.own, c.b, c.r, c.w = own, own[:], from, len(own)
+	b.grow(len(own) - from)
+	b.push(c)
+}
+
+// grow counts n bytes that were appended.
+func (b *buffer) grow(n int) {
+	b.n += n
+	b.end += uint64(n)
 }
 
 // push adds c to the end of the list.
@@ -91,11 +151,26 @@ func (b *buffer) push(c *chunk) {
 }
 
 // front returns the oldest bytes, as many as lie together.
-func (b *buffer) front() (p []byte, shared bool) {
+func (b *buffer) front() []byte {
 	if b.head == nil {
-		return nil, false
+		return nil
 	}
-	return b.head.b[b.head.r:b.head.w], b.head.shared
+	return b.head.b[b.head.r:b.head.w]
+}
+
+// drop removes the n oldest bytes, which front returned, and returns their chunk if it is
+// done with.
+func (b *buffer) drop(n int) *chunk {
+	b.n -= n
+	c := b.head
+	if c.r += n; c.r < c.w {
+		return nil
+	}
+	if b.head = c.next; b.head == nil {
+		b.tail = nil
+	}
+	c.next = nil
+	return c
 }
 
 // discard removes the n oldest bytes, which front returned.
@@ -103,32 +178,31 @@ func (b *buffer) discard(pool *chunkPool, n int) {
 	if n == 0 {
 		return
 	}
-	b.n -= n
-	c := b.head
-	if c.r += n; c.r < c.w {
-		return
+	if c := b.drop(n); c != nil {
+		pool.put(c)
 	}
-	if b.head = c.next; b.head == nil {
-		b.tail = nil
-	}
-	pool.put(c)
 }
 
 // read moves the oldest bytes to p.
 func (b *buffer) read(pool *chunkPool, p []byte) (n int) {
+	var done *chunk
 	for n < len(p) && b.n > 0 {
-		front, _ := b.front()
-		k := copy(p[n:], front)
-		b.discard(pool, k)
+		k := copy(p[n:], b.front())
 		n += k
+		if c := b.drop(k); c != nil {
+			c.next, done = done, c
+		}
+	}
+	if done != nil {
+		pool.put(done)
 	}
 	return n
 }
 
 // reset drops all bytes.
 func (b *buffer) reset(pool *chunkPool) {
-	for b.n > 0 {
-		front, _ := b.front()
-		b.discard(pool, len(front))
+	if b.head != nil {
+		pool.put(b.head)
 	}
+	b.head, b.tail, b.n = nil, nil, 0
 }

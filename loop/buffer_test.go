@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/lazoquic/lazo/conn"
 )
 
 // TestBufferModel compares a buffer with a bytes.Buffer.
@@ -17,7 +19,12 @@ func TestBufferModel(t *testing.T) {
 	p := make([]byte, 40<<10)
 	for i := range 5000 {
 		n := r.IntN(len(p)) >> r.IntN(12)
-		switch r.IntN(4) {
+		switch r.IntN(5) {
+		case 4:
+			own := conn.Chunk(p[:4096])
+			from := r.IntN(len(own))
+			b.add(pool.get(), &own, from)
+			model.Write(own[from:])
 		case 0, 1:
 			for j := range p[:n] {
 				p[j] = byte(r.Uint32())
@@ -38,7 +45,7 @@ func TestBufferModel(t *testing.T) {
 				t.Fatalf("seed %d, step %d: read %d bytes that differ from %d", seed, i, k, len(want))
 			}
 		case 3:
-			f, _ := b.front()
+			f := b.front()
 			if len(f) == 0 != (model.Len() == 0) {
 				t.Fatalf("seed %d, step %d: front of %d bytes, %d are there", seed, i, len(f), model.Len())
 			}

@@ -118,12 +118,7 @@ func (s *Stream) send() {
 		return
 	}
 	for o.buf.n > 0 && !o.full {
-		n, err := 0, error(nil)
-		if p, shared := o.buf.front(); shared {
-			n, err = s.s.WriteShared(p)
-		} else {
-			n, err = s.s.Write(p)
-		}
+		n, err := o.buf.head.writeTo(s.s)
 		o.buf.discard(&s.c.l.chunks, n)
 		o.moved += uint64(n)
 		if errors.Is(err, conn.ErrWouldBlock) {
@@ -155,13 +150,32 @@ func (s *Stream) send() {
 	}
 }
 
+// writeTo writes what is in c to a stream of the connection, without a copy if it can.
+func (c *chunk) writeTo(s *conn.Stream) (int, error) {
+	p := c.b[c.r:c.w]
+	if c.own == nil {
+		return s.WriteShared(p)
+	}
+	if len(p) == len(c.own) {
+		if spare := s.WriteChunk(c.own); spare != nil {
+			c.own, c.b = spare, spare[:]
+			return len(p), nil
+		}
+	}
+	return s.Write(p)
+}
+
 // receive moves what the connection has received to the reader.
 func (s *Stream) receive() {
 	i := &s.in
 	if i.done || !s.pull {
 		return
 	}
+	l := s.c.l
 	for i.buf.n < bufferSize {
+		if l.take(&i.buf, s.s) {
+			continue
+		}
 		b, err := s.s.Peek(1)
 		if len(b) == 0 {
 			if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
@@ -170,15 +184,30 @@ func (s *Stream) receive() {
 			break
 		}
 		b = b[:min(len(b), bufferSize-i.buf.n)]
-		i.buf.write(&s.c.l.chunks, b)
+		i.buf.write(&l.chunks, b)
 		s.s.Discard(len(b))
 	}
-	i.full = i.buf.n == bufferSize && !i.done
+	i.full = i.buf.n >= bufferSize && !i.done
 	if i.wait && (i.buf.n > 0 || i.done) {
 		i.wait = false
 		s.readers.Broadcast()
 		s.c.l.woken = true
 	}
+}
+
+// take moves bytes from a stream of the connection to buf without a copy: it exchanges
+// chunks. It reports whether there were any that are worth it.
+func (l *Loop) take(buf *buffer, s *conn.Stream) bool {
+	if l.spare == nil {
+		l.spare = l.chunks.get()
+	}
+	own, from := s.TakeChunk(l.spare.own)
+	if own == nil {
+		return false
+	}
+	buf.add(l.spare, own, from)
+	l.spare = nil
+	return true
 }
 
 // drain takes all that a connection which has closed still holds for the reader,

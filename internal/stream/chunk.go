@@ -17,14 +17,14 @@ const (
 // minSlots is the capacity of a new list.
 const minSlots = 4
 
-// A chunk is a piece of a buffer, aligned to ChunkSize in its stream. It holds
+// A Chunk is a piece of a buffer, aligned to ChunkSize in its stream. It holds
 // no pointer, and exactly fills a size class of the allocator.
-type chunk [ChunkSize]byte
+type Chunk [ChunkSize]byte
 
 // A Pool is a free list of chunks, which belongs to one goroutine. The zero Pool is ready.
 // It keeps at most maxFreeChunks, or as many as are lent out; more go to the garbage collector.
 type Pool struct {
-	free  []*chunk
+	free  []*Chunk
 	lists [][]slot
 	used  int64
 }
@@ -33,11 +33,11 @@ type Pool struct {
 func (p *Pool) Used() int64 { return p.used }
 
 // get lends a chunk, with whatever bytes its last user left in it.
-func (p *Pool) get() *chunk {
+func (p *Pool) get() *Chunk {
 	p.used += ChunkSize
 	n := len(p.free) - 1
 	if n < 0 {
-		return new(chunk)
+		return new(Chunk)
 	}
 	c := p.free[n]
 	p.free[n] = nil
@@ -46,7 +46,7 @@ func (p *Pool) get() *chunk {
 }
 
 // put takes a chunk back.
-func (p *Pool) put(c *chunk) {
+func (p *Pool) put(c *Chunk) {
 	p.used -= ChunkSize
 	// As many as are lent out may come back and be wanted again: a window that
 	// breathes needs no garbage collector.

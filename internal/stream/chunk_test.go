@@ -58,7 +58,7 @@ func TestListSlides(t *testing.T) {
 func TestListDescending(t *testing.T) {
 	var p Pool
 	var l chunkList
-	made := map[uint64]*chunk{}
+	made := map[uint64]*Chunk{}
 	for i := uint64(3000); i > 0; i -= 3 {
 		made[i] = l.make(&p, i)
 		made[i-2] = l.make(&p, i-2)

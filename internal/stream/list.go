@@ -5,7 +5,7 @@ import "slices"
 // A slot is a place in a chunkList: a chunk and which one of its stream it is.
 type slot struct {
 	index uint64 // stream offset divided by ChunkSize
-	chunk *chunk
+	chunk *Chunk
 	lent  bool // by who wrote it, not by a Pool: nobody writes to it
 }
 
@@ -23,7 +23,7 @@ type chunkList struct {
 func (l *chunkList) held() int { return len(l.slots) - l.head - l.lent }
 
 // first returns the first chunk; there must be one.
-func (l *chunkList) first() *chunk { return l.slots[l.head].chunk }
+func (l *chunkList) first() *Chunk { return l.slots[l.head].chunk }
 
 // find returns the place of the chunk with the index in l.slots, or where it would be, and
 // whether it is there.
@@ -52,13 +52,13 @@ func (l *chunkList) find(index uint64) (int, bool) {
 }
 
 // get returns the chunk with the index, which must be there.
-func (l *chunkList) get(index uint64) *chunk {
+func (l *chunkList) get(index uint64) *Chunk {
 	i, _ := l.find(index)
 	return l.slots[i].chunk
 }
 
 // make returns the chunk with the index, a fresh one if it is not there yet.
-func (l *chunkList) make(p *Pool, index uint64) *chunk {
+func (l *chunkList) make(p *Pool, index uint64) *Chunk {
 	i, ok := l.find(index)
 	if ok {
 		return l.slots[i].chunk
@@ -69,7 +69,7 @@ func (l *chunkList) make(p *Pool, index uint64) *chunk {
 }
 
 // lend adds a chunk behind all others.
-func (l *chunkList) lend(p *Pool, index uint64, c *chunk) {
+func (l *chunkList) lend(p *Pool, index uint64, c *Chunk) {
 	l.insert(p, len(l.slots), slot{index, c, true})
 	l.lent++
 }

@@ -12,7 +12,7 @@ type RecvBuffer struct {
 	end     uint64       // the first missing byte
 	ahead   rangeset.Set // what was received behind end
 	chunks  chunkList
-	scratch *chunk // what Peek brought together, until the first chunk is done with
+	scratch *Chunk // what Peek brought together, until the first chunk is done with
 }
 
 // Write stores b at offset off. What was received before, or read, is kept as it
@@ -112,6 +112,20 @@ func (r *RecvBuffer) Read(p *Pool, b []byte) int {
 	r.chunks.read(b[:n], r.read)
 	r.Discard(p, n)
 	return n
+}
+
+// Take consumes the ready bytes of the first chunk, if no others will come into it and
+// they are at least half of it. It returns that chunk, where they lie from at on to its
+// end, and keeps spare in its place; nil if there is no such chunk.
+func (r *RecvBuffer) Take(p *Pool, spare *Chunk) (c *Chunk, at int) {
+	at = int(r.read % ChunkSize)
+	if at > ChunkSize/2 || r.Ready() < ChunkSize-at {
+		return nil, 0
+	}
+	first := &r.chunks.slots[r.chunks.head]
+	c, first.chunk = first.chunk, spare
+	r.Discard(p, ChunkSize-at)
+	return c, at
 }
 
 // Discard consumes n ready bytes, and returns chunks that are done with to p.

@@ -130,6 +130,23 @@ func (t *recvTest) discard(n int) {
 	t.check()
 }
 
+func (t *recvTest) take() {
+	t.Helper()
+	at, ready := t.m.read%ChunkSize, t.m.ready()
+	want := at <= ChunkSize/2 && len(ready) >= ChunkSize-at
+	c, from := t.r.Take(&t.p, new(Chunk))
+	switch {
+	case (c != nil) != want:
+		t.Fatalf("Take at %d, %d ready: taken = %t", t.m.read, len(ready), c != nil)
+	case want && (from != at || !bytes.Equal(c[from:], ready[:ChunkSize-at])):
+		t.Fatalf("Take at %d returned wrong bytes from %d on", t.m.read, from)
+	case want:
+		t.m.read += ChunkSize - at
+		clear(c[:])
+	}
+	t.check()
+}
+
 // step does one operation of which op, a and b tell everything.
 func (t *recvTest) step(op byte, a, b uint16) {
 	t.Helper()
@@ -150,7 +167,11 @@ func (t *recvTest) step(op byte, a, b uint16) {
 	case 6:
 		t.discard(min(int(a)%(size+1), len(t.peek(size))))
 	case 7:
-		t.peek(size)
+		if a%2 == 0 {
+			t.peek(size)
+		} else {
+			t.take()
+		}
 	}
 	if t.m.read == recvSpace {
 		t.reset()

@@ -30,10 +30,18 @@ func (s *SendBuffer) AppendShared(p *Pool, b []byte) {
 	head := min(int(-s.end%ChunkSize), len(b))
 	s.Append(p, b[:head])
 	for b = b[head:]; len(b) >= ChunkSize; b = b[ChunkSize:] {
-		s.chunks.lend(p, s.end/ChunkSize, (*chunk)(b))
+		s.chunks.lend(p, s.end/ChunkSize, (*Chunk)(b))
 		s.end += ChunkSize
 	}
 	s.Append(p, b)
+}
+
+// AppendChunk appends all of c, which is the buffer's from then on, and returns another
+// chunk for it. End must be a multiple of ChunkSize.
+func (s *SendBuffer) AppendChunk(p *Pool, c *Chunk) *Chunk {
+	s.chunks.insert(p, len(s.chunks.slots), slot{index: s.end / ChunkSize, chunk: c})
+	s.end += ChunkSize
+	return p.get()
 }
 
 // End returns the offset behind the last byte written.

@@ -104,6 +104,23 @@ func (t *sendTest) append(n int, shared bool) {
 	t.check()
 }
 
+// appendChunk appends a chunk, behind what makes End a multiple of ChunkSize.
+func (t *sendTest) appendChunk() {
+	t.Helper()
+	if n := -len(t.data) & (ChunkSize - 1); n > 0 {
+		t.append(n, false)
+	}
+	c := new(Chunk)
+	for i := range c {
+		t.n += 7
+		c[i] = t.n
+	}
+	t.data = append(t.data, c[:]...)
+	t.state = append(t.state, make([]byte, len(c))...)
+	clear(t.s.AppendChunk(&t.p, c)[:])
+	t.check()
+}
+
 // send sends the n bytes at off.
 func (t *sendTest) send(off, n int) {
 	t.Helper()
@@ -156,7 +173,11 @@ func (t *sendTest) step(op byte, a, b uint16) {
 	}
 	switch op % 8 {
 	case 0, 1:
-		t.append(size, op%8 == 1)
+		if a%3 == 0 {
+			t.appendChunk()
+		} else {
+			t.append(size, op%8 == 1)
+		}
 	case 2, 3:
 		t.send(sent, min(size, end-sent))
 	case 4: // in order
