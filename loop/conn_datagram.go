@@ -85,7 +85,7 @@ func (c *Conn) sendDatagrams() {
 	}
 	if moved {
 		notify(d.space)
-		c.l.woken = true
+		c.l.Yield()
 	}
 }
 
@@ -106,7 +106,7 @@ func (c *Conn) receiveDatagrams() {
 	}
 	if d.in.len() > 0 {
 		notify(d.arrival)
-		c.l.woken = true
+		c.l.Yield()
 	}
 }
 

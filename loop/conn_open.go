@@ -80,7 +80,7 @@ func (c *Conn) open() {
 			}
 			s := newStream(c, cs, true)
 			s.pull = true
-			c.l.woken = true
+			c.l.Yield()
 			if !o.finish(s, nil) {
 				s.forget()
 				cs.Release()
@@ -97,7 +97,7 @@ func (c *Conn) arrive(cs *conn.Stream) {
 	c.arrived.push(s)
 	c.mu.Unlock()
 	notify(c.arrival)
-	c.l.woken = true
+	c.l.Yield()
 }
 
 // AcceptStream returns the next stream that the peer opened, of either

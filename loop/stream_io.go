@@ -146,7 +146,7 @@ func (s *Stream) send() {
 	if o.wait && o.buf.n <= bufferSize/2 {
 		o.wait = false
 		s.writers.Broadcast()
-		s.c.l.woken = true
+		s.c.l.Yield()
 	}
 }
 
@@ -191,7 +191,7 @@ func (s *Stream) receive() {
 	if i.wait && (i.buf.n > 0 || i.done) {
 		i.wait = false
 		s.readers.Broadcast()
-		s.c.l.woken = true
+		s.c.l.Yield()
 	}
 }
 

@@ -90,8 +90,12 @@ func (l *Loop) turn() (over bool, err error) {
 	return l.over(sent), nil
 }
 
-// yield lets goroutines that the last turn woke run first, so that what they answer
-// is one turn's work. It would be many: each that finds the loop asleep wakes it.
+// Yield has the loop let other goroutines run before its next turn. It is for Handlers that
+// woke some, on the loop's goroutine: what those answer is then one turn's work. It
+// would be many, as each that finds the loop asleep wakes it.
+func (l *Loop) Yield() { l.woken = true }
+
+// yield does what Yield asked for.
 func (l *Loop) yield() {
 	if l.woken {
 		l.woken = false

@@ -26,6 +26,7 @@ type connection struct {
 	// post is Post of the loop. A Post wakes the loop, so there is one under way for
 	// a connection at most, however many exchanges are waiting for it.
 	post  func(func(now time.Time)) bool
+	yield func()              // Yield of the loop
 	serve func(now time.Time) // serveDirty
 
 	active map[conn.StreamID]*exchange // the loop's: those with a stream
@@ -52,7 +53,7 @@ type owner interface {
 
 func (c *connection) init(o owner, l *loop.Loop, q *conn.Conn, pool *chunkPool) {
 	c.owner, c.quic, c.pool = o, q, pool
-	c.post = l.Post
+	c.post, c.yield = l.Post, l.Yield
 	c.serve = c.serveDirty
 	c.handle = l.Conn(q)
 	c.active = make(map[conn.StreamID]*exchange)
@@ -135,6 +136,7 @@ func (c *connection) handleEvent(now time.Time, ev conn.Event) {
 // handOut hands out the events of HTTP/3. Reading streams brings them about, too.
 func (c *connection) handOut(now time.Time) {
 	for e, ok := c.h3.NextEvent(); ok; e, ok = c.h3.NextEvent() {
+		c.yield() // there is a goroutine to each stream
 		if c.extension != nil && e.Stream == nil {
 			c.extension.HandleHTTP(now, e)
 		}
