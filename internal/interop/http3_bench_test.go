@@ -1,0 +1,127 @@
+package interop
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/quic-go/quic-go/http3"
+	"github.com/stretchr/testify/require"
+)
+
+// benchBuffer is what both sides read and write at a time.
+const benchBuffer = 64 << 10
+
+// benchRoutes are what the benchmarks ask for.
+func benchRoutes() http.Handler {
+	zeros := make([]byte, benchBuffer)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{n}", func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.ParseInt(r.PathValue("n"), 10, 64)
+		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
+		w.Header().Set("Content-Type", "application/octet-stream")
+		for n > 0 {
+			k, err := w.Write(zeros[:min(n, benchBuffer)])
+			if err != nil {
+				return
+			}
+			n -= int64(k)
+		}
+	})
+	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) { drain(r.Body) })
+	return mux
+}
+
+// drain reads r to its end, and returns how much it was.
+func drain(r io.Reader) (n int64, err error) {
+	return io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, benchBuffer))
+}
+
+// eachHTTP3 runs f with a server and a client of each implementation.
+func eachHTTP3(b *testing.B, f func(b *testing.B, url string, c *http.Client)) {
+	for _, name := range []string{"lazo", "quic-go"} {
+		b.Run(name, func(b *testing.B) {
+			p := &pair{handler: benchRoutes()}
+			p.server, p.client = tlsConfigs(b)
+			p.server.CurvePreferences = []tls.CurveID{tls.X25519}
+			var rt http.RoundTripper
+			if name == "lazo" {
+				p.url = ownHTTP(b, p, nil)
+				tr := &h3http.Transport{TLSClientConfig: p.client}
+				b.Cleanup(func() { tr.Close() })
+				rt = tr
+			} else {
+				p.url = foreignHTTP(b, p, foreignTransport(b))
+				tr := &http3.Transport{TLSClientConfig: p.client, QUICConfig: foreignConfig()}
+				b.Cleanup(func() { tr.Close() })
+				rt = tr
+			}
+			c := &http.Client{Transport: rt, Timeout: 2 * time.Minute}
+			fetch(b, c, p.url+"/100", 100) // connects
+			b.ReportAllocs()
+			b.ResetTimer()
+			f(b, p.url, c)
+		})
+	}
+}
+
+func fetch(b *testing.B, c *http.Client, url string, want int64) {
+	resp, err := c.Get(url)
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer resp.Body.Close()
+	if n, err := drain(resp.Body); n != want || err != nil {
+		b.Errorf("%d of %d bytes: %v", n, want, err)
+	}
+}
+
+// BenchmarkHTTP3Requests makes requests of 100 bytes.
+func BenchmarkHTTP3Requests(b *testing.B) {
+	for _, atOnce := range []int{1, 64} {
+		b.Run(fmt.Sprintf("atOnce=%d", atOnce), func(b *testing.B) {
+			eachHTTP3(b, func(b *testing.B, url string, c *http.Client) {
+				var wg sync.WaitGroup
+				for i := range atOnce {
+					wg.Go(func() {
+						for range b.N/atOnce + min(1, max(0, b.N%atOnce-i)) {
+							fetch(b, c, url+"/100", 100)
+						}
+					})
+				}
+				wg.Wait()
+			})
+		})
+	}
+}
+
+// BenchmarkHTTP3Download reads a long body.
+func BenchmarkHTTP3Download(b *testing.B) {
+	eachHTTP3(b, func(b *testing.B, url string, c *http.Client) {
+		b.SetBytes(1 << 20)
+		n := int64(b.N) << 20
+		fetch(b, c, url+"/"+strconv.FormatInt(n, 10), n)
+	})
+}
+
+// BenchmarkHTTP3Upload writes one.
+func BenchmarkHTTP3Upload(b *testing.B) {
+	eachHTTP3(b, func(b *testing.B, url string, c *http.Client) {
+		b.SetBytes(1 << 20)
+		resp, err := c.Post(url+"/", "application/octet-stream", io.LimitReader(endless{}, int64(b.N)<<20))
+		require.NoError(b, err)
+		resp.Body.Close()
+	})
+}
+
+// endless is as many bytes as anybody reads.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
