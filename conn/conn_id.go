@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"slices"
+
 	"github.com/lazoquic/lazo/internal/rangeset"
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -12,11 +14,22 @@ type localID struct {
 	due bool // a NEW_CONNECTION_ID frame is to be sent
 }
 
-// localIDs are the connection IDs by which the peer reaches us.
+// localIDs are the connection IDs by which the peer reaches us. The late ones are those that it retired, at most activeConnIDs of
+// them, and what a client chose for its first packets.
 type localIDs struct {
 	ids     []localID
 	nextSeq uint64
-	initial ConnID // server: what the client chose for its first packets
+	late    []ConnID // packets may be under way to them: see tidy
+}
+
+// known returns the number of IDs, the late ones too, that at returns.
+func (l *localIDs) known() int { return len(l.ids) + len(l.late) }
+
+func (l *localIDs) at(i int) *ConnID {
+	if i < len(l.ids) {
+		return &l.ids[i].id
+	}
+	return &l.late[i-len(l.ids)]
 }
 
 // generateID draws a connection ID that is not in use.
@@ -76,12 +89,25 @@ func (c *Conn) retireLocal(seq uint64, dcid []byte) error {
 		if l.id.equal(dcid) {
 			return violation(errProtocolViolation, wire.FrameRetireConnectionID, "connection ID %d is in use by the packet", seq)
 		}
-		c.e.removeRoute(l.id, c.path.remote, route{conn: c})
+		if len(c.local.late) == activeConnIDs {
+			c.forgetLate(1)
+		}
+		c.local.late = append(c.local.late, l.id)
 		c.local.ids = append(c.local.ids[:i], c.local.ids[i+1:]...)
 		c.offerIDs()
 		return nil
 	}
 	return nil // retired before
+}
+
+// forgetLate forgets the first n of the retired IDs.
+func (c *Conn) forgetLate(n int) {
+	for _, id := range c.local.late[:n] {
+		c.e.removeRoute(id, c.path.remote, route{conn: c})
+	}
+	if c.local.late = slices.Delete(c.local.late, 0, n); len(c.local.late) == 0 {
+		c.local.late = nil
+	}
 }
 
 // A remoteID is a connection ID that the peer issued.
@@ -240,9 +266,7 @@ func (c *Conn) forgetIDs() []ConnID {
 	for i := range c.local.ids {
 		ids = append(ids, c.local.ids[i].id)
 	}
-	if c.local.initial.n > 0 {
-		ids = append(ids, c.local.initial)
-	}
+	ids = append(ids, c.local.late...)
 	for i := range c.remote.ids {
 		if x := &c.remote.ids[i]; x.hasToken && c.e.resetTokens[x.token] == c {
 			delete(c.e.resetTokens, x.token)

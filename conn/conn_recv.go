@@ -87,11 +87,8 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 }
 
 func (c *Conn) isLocalID(b []byte) bool {
-	if c.local.initial.n > 0 && c.local.initial.equal(b) {
-		return true
-	}
-	for i := range c.local.ids {
-		if c.local.ids[i].id.equal(b) {
+	for i := range c.local.known() {
+		if c.local.at(i).equal(b) {
 			return true
 		}
 	}
@@ -243,8 +240,8 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 
 // localIDLen returns the length of the ID behind the first byte of a short header, which led here; -1 if it is none of ours.
 func (c *Conn) localIDLen(pkt []byte) int {
-	for i := range c.local.ids {
-		id := &c.local.ids[i].id
+	for i := range c.local.known() {
+		id := c.local.at(i)
 		if len(pkt) > int(id.n) && id.equal(pkt[1:1+id.n]) {
 			return int(id.n)
 		}

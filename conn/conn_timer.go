@@ -134,18 +134,21 @@ func (c *Conn) lossTimeout(now instant) {
 	}
 }
 
-// tidyAfter is how long memory that a busy time left is kept for the next.
+// tidyAfter is how long memory that a busy time left is kept for the next, and how long packets may take to IDs that are retired.
 const tidyAfter = 5 * time.Second
 
-// untidy reports whether rings are empty that a busy time made long.
+// untidy reports whether rings are empty that a busy time made long, or retired IDs are still known.
 func (c *Conn) untidy() bool {
 	d := c.datagrams
-	return c.spaces[spaceApp].sent.oversized() || d != nil && (d.send.oversized() || d.recv.oversized())
+	return len(c.local.late) > 0 && c.state == stateConfirmed || c.spaces[spaceApp].sent.oversized() || d != nil && (d.send.oversized() || d.recv.oversized())
 }
 
-// tidy gives back the memory of rings that are empty.
+// tidy gives back the memory of rings that are empty, and forgets retired IDs.
 func (c *Conn) tidy() {
 	c.tidyAt = 0
+	if c.state == stateConfirmed {
+		c.forgetLate(len(c.local.late))
+	}
 	if d := c.datagrams; d != nil {
 		for _, q := range []*datagramQueue{&d.send, &d.recv} {
 			if q.oversized() && !q.used {

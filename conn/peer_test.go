@@ -282,6 +282,8 @@ func (tc *testConn) takeOver() {
 	r := &tc.c.spaces[spaceApp].recv
 	r.anyECN, r.ecn = false, [3]uint64{}
 	tc.c.skipNext = 1 << 61
+	tc.c.tidy()
+	tc.c.rest(tc.e.now) // the timer of that is off
 }
 
 // keepKeys remembers the keys of c, which may discard them.

@@ -39,15 +39,44 @@ func TestRetiredIDIsReplaced(t *testing.T) {
 		if f.v[0] != activeConnIDs || f.v[1] != 0 || len(f.data) != defaultIDLen+resetTokenLen {
 			t.Errorf("%v", f)
 		}
+		tc.write(retireIDFrame(old.seq))
+		tc.wantIdle("retiring twice changes nothing")
+		tc.wantOpen("it may be a retransmission")
+
+		// What was under way to it still arrives.
+		tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame(), immediateData(tc, 0)}, dcid: &old.id})
+		if tc.c.streams.all[tc.theirs(Uni, 0)] == nil {
+			t.Error("a packet to the retired connection ID was not taken")
+		}
+		tc.advance(tidyAfter)
 		if len(tc.e.routes) != routes {
 			t.Errorf("%d routes instead of %d", len(tc.e.routes), routes)
 		}
 		if _, ok := tc.e.routes[old.id]; ok {
 			t.Error("the retired ID still leads to the connection")
 		}
-		tc.write(retireIDFrame(old.seq))
-		tc.wantIdle("retiring twice changes nothing")
-		tc.wantOpen("it may be a retransmission")
+	})
+}
+
+// TestRetiredIDsAreBounded: a peer that retires on and on has us remember few of its IDs.
+func TestRetiredIDsAreBounded(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		tc.ignore(wire.FrameAck, wire.FrameNewConnectionID)
+		routes := len(tc.e.routes)
+		for range 50 {
+			tc.write(retireIDFrame(tc.c.local.ids[1].seq))
+			tc.flush()
+		}
+		tc.wantOpen("it may")
+		if n := len(tc.e.routes); n > routes+activeConnIDs {
+			t.Errorf("%d routes, %d before", n, routes)
+		}
+		tc.c.Close(0, "")
+		tc.advance(time.Minute)
+		if n := len(tc.e.routes); n != 0 {
+			t.Errorf("%d routes are left", n)
+		}
 	})
 }
 

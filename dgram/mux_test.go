@@ -61,7 +61,7 @@ func TestFlowDropsTheOldest(t *testing.T) {
 	for i := range 12 {
 		m.deliver(datagram(2, fmt.Sprint(i)))
 	}
-	require.EqualValues(t, 7, f.Stats().Dropped)
+	require.EqualValues(t, 7, f.Dropped())
 	require.Equal(t, []string{"7", "8", "9", "10", "11"}, receiveAll(f))
 	require.Equal(t, Stats{Received: 12, ReceivedBytes: 14, Dropped: 7}, f.Stats())
 }

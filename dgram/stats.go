@@ -18,6 +18,9 @@ type Stats struct {
 // Stats returns a snapshot of the counters, also after Close.
 func (f *Flow) Stats() Stats { return f.stats }
 
+// Dropped returns how many received datagrams were dropped, as newer ones came.
+func (f *Flow) Dropped() uint64 { return f.stats.Dropped }
+
 // fate notes what became of a datagram that was sent with Notify.
 func (m *Mux) fate(ev conn.Event) {
 	f := m.notify[ev.ID]
