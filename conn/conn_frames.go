@@ -116,6 +116,9 @@ func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
 	case off+uint64(len(data)) > r.Offset()+maxCryptoBuffer, r.Gaps() > maxCryptoGaps:
 		return 0, violation(errCryptoBufferExceeded, wire.FrameCrypto, "CRYPTO data at %d", off)
 	case off+uint64(len(data)) <= r.Offset()+uint64(r.Ready()):
+		if p.space.id == spaceInitial && c.server {
+			c.hurry(p.now)
+		}
 		return n, nil // nothing new
 	case c.tls.q == nil:
 		// A server got it after the handshake (RFC 9001, Section 6 bars KeyUpdate, and nothing else may come).

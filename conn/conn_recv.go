@@ -117,7 +117,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 		rx = otherRx
 	}
 	if rx == nil {
-		c.wait(a, pkt)
+		c.wait(now, a, pkt)
 		return
 	}
 	pnLen, truncated, ok := rx.Unprotect(pkt, h.PNOff)
@@ -159,7 +159,10 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 }
 
 // wait keeps a packet until its keys are there. Loss would cost a probe timeout, but memory is bounded.
-func (c *Conn) wait(a *arrival, pkt []byte) {
+func (c *Conn) wait(now instant, a *arrival, pkt []byte) {
+	if sp := c.spaces[spaceHandshake]; !c.server && c.tls.work == nil && (sp == nil || sp.rx == nil) {
+		c.hurry(now)
+	}
 	held := len(pkt)
 	for i := range c.waiting {
 		held += len(c.waiting[i].data)
@@ -202,7 +205,7 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 	// RFC 9001, Section 5.7: 1-RTT packets must not be processed before the handshake is complete.
 	if sp.rx == nil || c.state == stateHandshake {
 		if !c.isReset(now, pkt) {
-			c.wait(a, pkt)
+			c.wait(now, a, pkt)
 		}
 		return
 	}

@@ -27,6 +27,7 @@ const maxCryptoGaps = 64
 // A space is the state of one packet number space.
 type space struct {
 	id            spaceID
+	hurries       uint8 // of hurry
 	rx, tx        *keys.Keys
 	sent          sentRing
 	recs          recordRing

@@ -1,0 +1,40 @@
+package conn
+
+import "time"
+
+const (
+	// maxHurries bounds how often in a handshake what was sent is sent again before its time.
+	maxHurries = 3
+
+	// hurryAfter is the least time between them, while no round trip was measured: packets may be there twice, or out of order.
+	hurryAfter = 50 * time.Millisecond
+)
+
+// hurry sends what the peer seems to miss of our Initial and Handshake packets, without waiting for a probe timeout, which is
+// long while no round trip was measured: a client sent its ClientHello again, or a server's first packets are
+// missing (RFC 9002, Section 6.2.3).
+func (c *Conn) hurry(now instant) {
+	sp := c.spaces[spaceInitial]
+	if sp == nil || sp.hurries == maxHurries || sp.probes > 0 || c.server && c.tls.work != nil {
+		return
+	}
+	wait := hurryAfter
+	if c.path.rtt.sampled {
+		wait = c.path.rtt.smoothed
+	}
+	last := sp.lastEliciting
+	if h := c.spaces[spaceHandshake]; h != nil {
+		last = max(last, h.lastEliciting)
+	}
+	if now.sub(last) < wait {
+		return
+	}
+	sp.hurries++
+	for _, sp := range []*space{sp, c.spaces[spaceHandshake]} {
+		if sp != nil && sp.tx != nil && (sp.eliciting > 0 || !c.server) {
+			sp.probes = max(sp.probes, 1)
+			c.sendAgain(sp)
+		}
+	}
+	c.wake()
+}
