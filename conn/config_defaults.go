@@ -44,6 +44,8 @@ func (c *Config) withDefaults() (*Config, error) {
 	setDuration(&d.MaxIdleTimeout, 30*time.Second)
 	setDuration(&d.HandshakeTimeout, 10*time.Second)
 	setDuration(&d.KeepAlive, 0)
+	setDuration(&d.InitialRTT, initialRTT)
+	d.InitialRTT = max(d.InitialRTT, timerGranularity)
 	setLimit(&d.InitialMaxData, 1<<20)
 	setCap(&d.MaxData, 48<<20)
 	setLimit(&d.InitialMaxStreamData, 256<<10)

@@ -70,7 +70,7 @@ func (p *path) allowance() int {
 func (c *Conn) newPath(remote, local netip.AddrPort) *path {
 	c.pathCount++
 	p := &path{n: c.pathCount, remote: remote, local: local, from: local}
-	p.rtt.init()
+	p.rtt.init(c.cfg.InitialRTT)
 	p.mtu.init(c.cfg)
 	params := ControllerParams{Now: c.e.wall(c.e.now), Remote: remote, MTU: p.mtu.current, Rand: c.e.cfg.Rand}
 	if p.cc = c.cfg.Congestion(params); p.cc == nil {

@@ -15,8 +15,8 @@ type rttState struct {
 	sampled                         bool
 }
 
-func (r *rttState) init() {
-	*r = rttState{smoothed: initialRTT, variance: initialRTT / 2}
+func (r *rttState) init(guess time.Duration) {
+	*r = rttState{smoothed: guess, variance: guess / 2}
 }
 
 // update takes a sample, and the delay that the peer reported, already limited to max_ack_delay.

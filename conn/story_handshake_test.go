@@ -282,6 +282,20 @@ func TestLostClientHello(t *testing.T) {
 	}
 }
 
+// TestInitialRTT: who knows that a network is near waits less.
+func TestInitialRTT(t *testing.T) {
+	for _, test := range []struct{ guess, want time.Duration }{
+		{0, 999 * time.Millisecond},
+		{100 * time.Millisecond, 300 * time.Millisecond},
+		{-1, 3 * time.Millisecond},
+	} {
+		tc := startTestConn(t, false, func(s *testSetup) { s.conn.InitialRTT = test.guess })
+		tc.wantType("the client begins", wire.FrameCrypto)
+		tc.flush()
+		tc.wantTimer("three round trips, as far as it knows", test.want)
+	}
+}
+
 // TestProbesOfBothSpaces: a server whose flight is lost sends all of it again, with one backoff for both spaces.
 func TestProbesOfBothSpaces(t *testing.T) {
 	tc := handshakeServer(t)

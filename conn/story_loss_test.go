@@ -295,7 +295,7 @@ func TestNoPersistentCongestionAcrossAnAck(t *testing.T) {
 
 func TestRTTSamples(t *testing.T) {
 	tc := newTestConn(t, false)
-	tc.c.path.rtt.init()
+	tc.c.path.rtt.init(initialRTT)
 	pn := tc.sendPings(3, 0)
 	tc.now = tc.now.Add(40 * time.Millisecond)
 	tc.write(ackFrame(rangeString(pn[0], pn[0])))
