@@ -211,7 +211,7 @@ stateless_reset() {
 	timeout 180 gtlsclient --no-quic-dump --no-http-dump --exit-on-all-streams-close -m POST --data="$tmp/upload" \
 		127.0.0.1 "$server_port" "https://$server_addr/echo" >"$tmp/client.log" 2>&1 &
 	local client=$! i
-	for i in $(seq 50); do # until it is in the middle of it
+	for i in $(seq 1200); do # until it is in the middle of it
 		! grep -q 'Negotiated ALPN' "$tmp/client.log" || break
 		sleep 0.05
 	done
@@ -296,7 +296,7 @@ post_to_gtls() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS
 
 # Its server may leave the first PATH_CHALLENGE without an answer until the next one comes: this connection lasts.
 slow_post() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS
-	(sleep 4 && echo) | from_gtls "$1" "$2" -d @- small
+	(sleep 8 && echo) | from_gtls "$1" "$2" -d @- small
 }
 
 two_processes() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS FLAGS...
