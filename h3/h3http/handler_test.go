@@ -199,7 +199,7 @@ func TestMultipartCleanup(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(file)
 		return errors.Is(err, os.ErrNotExist)
-	}, 10*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 // TestHandlerBody plays with the body of a request in ways that handlers do.

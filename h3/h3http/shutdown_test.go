@@ -194,7 +194,7 @@ func TestSharedGroup(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, srv.Shutdown(context.Background()))
 	<-ConnOf(resp.Request).Context().Done()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(t, g.Loops()[0].Do(ctx, func(time.Time) {}), "the Group must go on")
 	require.ErrorIs(t, srv.ListenAndServe(), http.ErrServerClosed)
