@@ -54,7 +54,7 @@ func (r *run) handshakesUnder(filter func(*netrelay.Packet) bool) {
 	scenario := simple()
 	scenario.Filter = filter
 	r.begin(scenario, serverConfig{})
-	ctx := r.context(5*timeout, 2*timeout)
+	ctx := r.context(3*timeout, timeout)
 	errs := make(chan error, count)
 	for _, name := range names {
 		go func() { errs <- r.downloadAlone(ctx, name) }()

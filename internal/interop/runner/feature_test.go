@@ -21,11 +21,11 @@ import (
 // localhost is where servers are.
 var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// feature prepares a test, which has 30 seconds.
+// feature prepares a test.
 func feature(t *testing.T, p pairing) (context.Context, *run) {
 	r := &run{TB: t, pairing: p}
 	r.trust(1, 0)
-	return r.context(timeout/2, timeout/2), r
+	return r.context(timeout, timeout), r
 }
 
 // near is a link without limits.
