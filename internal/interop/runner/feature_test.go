@@ -34,6 +34,12 @@ func near() netrelay.Config {
 	return netrelay.Config{Up: link, Down: link}
 }
 
+// far is a link over which a handshake takes longer than it takes to send early data, even on a busy machine.
+func far() netrelay.Config {
+	link := netrelay.Link{Delay: 150 * time.Millisecond}
+	return netrelay.Config{Up: link, Down: link}
+}
+
 // relayTo puts a relay before a server.
 func (r *run) relayTo(server netip.AddrPort, scenario netrelay.Config) {
 	scenario.Server = server
