@@ -305,7 +305,7 @@ func TestNilPanic(t *testing.T) {
 	b, err := io.ReadAll(s)
 	require.NoError(t, err)
 	require.Equal(t, "it belongs to whom took it", string(b))
-	require.Contains(t, p.log.String(), "with the stream")
+	require.Eventually(t, func() bool { return strings.Contains(p.log.String(), "with the stream") }, time.Minute, time.Millisecond)
 	s.Close()
 }
 
