@@ -63,7 +63,7 @@ func Example() {
 	}
 
 	in := newMessages(8)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for got := 0; got < 3; {
 		n, err := client.ReadBatch(in, deadline)
 		if n == 0 {

@@ -10,7 +10,7 @@ python=$CI_WORK/venv/bin/python
 # client CASE PATTERN SERVER-FLAGS... drives aioquic, and expects h3server to tell PATTERN at the end.
 client() {
 	start_server -v "${@:3}"
-	timeout 90 "$python" "$here/aioquic_client.py" "$server_port" "$1" || die "aioquic's client"
+	timeout 180 "$python" "$here/aioquic_client.py" "$server_port" "$1" || die "aioquic's client"
 	server_says "$2"
 	stop_server
 }
@@ -43,7 +43,7 @@ start_aioquic() {
 	"$python" "$here/aioquic_server.py" --cert "$CI_WORK/cert.pem" --key "$CI_WORK/key.pem" "$@" >"$tmp/aioquic.log" 2>&1 &
 	server_pid=$!
 	local i
-	for i in $(seq 100); do
+	for i in $(seq 600); do
 		server_port=$(head -1 "$tmp/aioquic.log")
 		[ -z "$server_port" ] || break
 		kill -0 "$server_pid" 2>/dev/null || break
@@ -52,10 +52,11 @@ start_aioquic() {
 	[[ $server_port =~ ^[0-9]+$ ]] || die "aioquic's server: $(cat "$tmp/aioquic.log")"
 }
 
-# stop_aioquic PATTERN stops it once it has told PATTERN, which is printed.
+# stop_aioquic PATTERN stops it once it has told PATTERN, which is printed. If the client's last packet is lost, it tells when the
+# idle timeout of 30 s is over.
 stop_aioquic() {
 	local i
-	for i in $(seq 50); do
+	for i in $(seq 600); do
 		! grep -qE "ended: .*$1" "$tmp/aioquic.log" || break
 		sleep 0.1
 	done
@@ -67,7 +68,7 @@ stop_aioquic() {
 
 # fetch FLAGS... downloads 5 MB with h3client, and keeps what it tells.
 fetch() {
-	timeout 90 "$CI_WORK/bin/h3client" -ca "$CI_WORK/cert.pem" -v -qlog "$tmp/logs" -o "$tmp/got" "$@" \
+	timeout 180 "$CI_WORK/bin/h3client" -ca "$CI_WORK/cert.pem" -v -qlog "$tmp/logs" -o "$tmp/got" "$@" \
 		"https://localhost:$server_port/bytes/${bytes:-5000000}" 2>"$tmp/client.log" || {
 		tail -20 "$tmp/client.log" >&2
 		die "h3client"
@@ -101,9 +102,9 @@ requests() {
 	start_aioquic
 	pattern 5000000 >"$tmp/upload"
 	local client=("$CI_WORK/bin/h3client" -ca "$CI_WORK/cert.pem") url=https://localhost:$server_port
-	timeout 60 "${client[@]}" -d "@$tmp/upload" -o "$tmp/got" "$url/echo"
+	timeout 180 "${client[@]}" -d "@$tmp/upload" -o "$tmp/got" "$url/echo"
 	same "$tmp/upload" "$tmp/got"
-	[ "$(timeout 60 "${client[@]}" -X PUT -d hello -H 'x-name: value' "$url/tell")" = "PUT hello value" ] ||
+	[ "$(timeout 180 "${client[@]}" -X PUT -d hello -H 'x-name: value' "$url/tell")" = "PUT hello value" ] ||
 		die "h3client: method, header or body"
 	stop_aioquic ''
 }

@@ -2,7 +2,7 @@
 
 # browse FLAGS... URL
 browse() {
-	timeout 90 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
+	timeout 240 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
 		--disable-background-networking --no-first-run --user-data-dir="$(mktemp -d "$tmp/profile.XXXXXX")" \
 		--origin-to-force-quic-on="$server_addr" --ignore-certificate-errors-spki-list="$server_key" \
 		"$@" 2>"$tmp/chromium.log" || {

@@ -75,15 +75,15 @@ TAGS
     source.onerror = () => { note('events', 'error after ' + seen); source.close(); done() }
   })
   async function stream() {
-    const reader = (await fetch('/events?n=6')).body.getReader()
-    let pieces = 0, ended = false, between // whether another response came while this one did
+    const reader = (await fetch('/events?n=40')).body.getReader()
+    let pieces = 0, ended = false, between // whether another response came while this one did, which takes 4 s
     for (;;) {
       const { done } = await reader.read()
       if (done) break
       if (!pieces++) fetch('/headers').then(r => r.json()).then(() => { between = !ended })
     }
     ended = true
-    note('stream', 'in pieces: ' + (pieces > 1) + ', another in between: ' + between + ', ' + await hop('/events?n=6'))
+    note('stream', 'in pieces: ' + (pieces > 1) + ', another in between: ' + between + ', ' + await hop('/events?n=40'))
   }
   Promise.all([resources(), post(), events(), stream()])
     .catch(e => note('error', e))
@@ -91,7 +91,7 @@ TAGS
   let done = false
   function hold(i) {
     const image = new Image()
-    image.onerror = () => { if (!done && i < 300) hold(i + 1) }
+    image.onerror = () => { if (!done && i < 1200) hold(i + 1) }
     image.src = '/events?n=1&i=' + i // takes a tenth of a second, and is no image
   }
   hold(0)

@@ -25,7 +25,7 @@ get() {
 	done
 	rm -rf "$tmp/down"
 	mkdir "$tmp/down"
-	timeout 60 gtlsclient "${dump[@]}" --timeout=10s --exit-on-all-streams-close --download="$tmp/down" "${flags[@]}" \
+	timeout 180 gtlsclient "${dump[@]}" --handshake-timeout=30s --exit-on-all-streams-close --download="$tmp/down" "${flags[@]}" \
 		127.0.0.1 "$server_port" "${urls[@]}" >"$tmp/client.log" 2>&1 || {
 		tail -20 "$tmp/client.log" >&2
 		die "gtlsclient"
@@ -208,10 +208,10 @@ ecn() {
 stateless_reset() {
 	start_server -secret x
 	truncate -s 3G "$tmp/upload"
-	timeout 60 gtlsclient --no-quic-dump --no-http-dump --exit-on-all-streams-close -m POST --data="$tmp/upload" \
+	timeout 180 gtlsclient --no-quic-dump --no-http-dump --exit-on-all-streams-close -m POST --data="$tmp/upload" \
 		127.0.0.1 "$server_port" "https://$server_addr/echo" >"$tmp/client.log" 2>&1 &
 	local client=$! i
-	for i in $(seq 50); do # until it is in the middle of it
+	for i in $(seq 1200); do # until it is in the middle of it
 		! grep -q 'Negotiated ALPN' "$tmp/client.log" || break
 		sleep 0.05
 	done
@@ -256,7 +256,7 @@ stop_gtls() {
 # fetch FLAGS... FILE has h3client fetch a file, and keeps what it tells.
 fetch() {
 	local file=${!#}
-	timeout 60 "$CI_WORK/bin/h3client" -ca "$CI_WORK/cert.pem" -v -qlog "$tmp/logs" -o "$tmp/got" "${@:1:$#-1}" \
+	timeout 180 "$CI_WORK/bin/h3client" -ca "$CI_WORK/cert.pem" -v -qlog "$tmp/logs" -o "$tmp/got" "${@:1:$#-1}" \
 		"https://localhost:$server_port/$file" 2>"$tmp/client.log" || {
 		tail -20 "$tmp/client.log" >&2
 		die "h3client"
@@ -296,7 +296,7 @@ post_to_gtls() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS
 
 # Its server may leave the first PATH_CHALLENGE without an answer until the next one comes: this connection lasts.
 slow_post() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS
-	(sleep 4 && echo) | from_gtls "$1" "$2" -d @- small
+	(sleep 8 && echo) | from_gtls "$1" "$2" -d @- small
 }
 
 two_processes() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS FLAGS...

@@ -23,7 +23,7 @@ start_server_at() {
 	"$CI_WORK/bin/h3server" -addr "$addr" "$@" >"$tmp/server.log" 2>&1 &
 	server_pid=$!
 	local i
-	for i in $(seq 100); do
+	for i in $(seq 600); do
 		server_key=$(sed -n 's|^SHA-256 of the public key (SPKI): ||p' "$tmp/server.log")
 		server_addr=$(sed -n 's|^serving HTTP/3 on https://\([^/]*\)/.*|\1|p' "$tmp/server.log")
 		server_port=${server_addr##*:}
@@ -106,10 +106,11 @@ until_early() {
 	die "there was no early data"
 }
 
-# server_says PATTERN waits until h3server -v has told of the end of a connection.
+# server_says PATTERN waits until h3server -v has told of the end of a connection: if the client's last packet is lost, that is
+# when the idle timeout of 30 s is over.
 server_says() {
 	local i
-	for i in $(seq 50); do
+	for i in $(seq 600); do
 		grep -qE "$1" "$tmp/server.log" && return
 		sleep 0.1
 	done
@@ -131,7 +132,7 @@ free_port() {
 # wait_for_port PORT waits until somebody has that UDP port of 127.0.0.1.
 wait_for_port() {
 	local i
-	for i in $(seq 100); do
+	for i in $(seq 1200); do
 		! grep -q "0100007F:$(printf %04X "$1") " /proc/net/udp || return 0
 		kill -0 "$server_pid" 2>/dev/null || break
 		sleep 0.05

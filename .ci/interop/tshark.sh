@@ -12,7 +12,7 @@ export SSLKEYLOGFILE=$CI_WORK/tshark.keys
 # captured TEXT sends datagrams with a text until the capture has one, and so everything before.
 captured() {
 	local i
-	for i in $(seq 200); do
+	for i in $(seq 1200); do
 		echo "$1 of the capture" >/dev/udp/127.0.0.1/9
 		sleep 0.05
 		! grep -qsa "$1 of the capture" "$tmp/capture" || return 0
@@ -57,7 +57,7 @@ dissect() {
 }
 
 client() {
-	timeout 30 "$CI_WORK/bin/h3client" -insecure "${version[@]}" "$@" >/dev/null
+	timeout 120 "$CI_WORK/bin/h3client" -insecure "${version[@]}" "$@" >/dev/null
 }
 
 requests() {

@@ -11,7 +11,7 @@ start_echo() {
 	"$CI_WORK/bin/webtransport" -addr 127.0.0.1:0 -page 127.0.0.1:0 -cert "$tmp/cert.pem" >"$tmp/server.log" 2>&1 &
 	server_pid=$!
 	local i
-	for i in $(seq 100); do
+	for i in $(seq 600); do
 		page_url=$(sed -n 's|^open \(http://[^ ]*/\) .*|\1|p' "$tmp/server.log")
 		echo_url=$(sed -n 's|.* -connect \(https://.*\)|\1|p' "$tmp/server.log")
 		[ -z "$page_url" ] || [ -z "$echo_url" ] || return 0
@@ -24,7 +24,7 @@ start_echo() {
 # told TEXT waits until the server has printed a line with TEXT.
 told() {
 	local i
-	for i in $(seq 50); do
+	for i in $(seq 600); do
 		! grep -qF "$1" "$tmp/server.log" || return 0
 		sleep 0.1
 	done
@@ -33,7 +33,7 @@ told() {
 
 aioquic() {
 	local python=$CI_WORK/venv/bin/python port=${echo_url%/echo}
-	timeout 90 "$python" "$here/webtransport_client.py" "${port##*:}" || die "aioquic's WebTransport client"
+	timeout 180 "$python" "$here/webtransport_client.py" "${port##*:}" || die "aioquic's WebTransport client"
 	told "closed by peer with code 42: bye"
 	stop_server
 
@@ -43,13 +43,13 @@ aioquic() {
 	"$python" "$here/webtransport_server.py" --cert "$tmp/cert.pem" --key "$tmp/key.pem" >"$tmp/server.log" 2>&1 &
 	server_pid=$!
 	local i
-	for i in $(seq 100); do
+	for i in $(seq 600); do
 		port=$(head -1 "$tmp/server.log")
 		[ -z "$port" ] || break
 		sleep 0.1
 	done
 	[[ $port =~ ^[0-9]+$ ]] || die "aioquic's WebTransport server: $port"
-	timeout 60 "$CI_WORK/bin/webtransport" -ca "$tmp/cert.pem" -connect "https://localhost:$port/echo" -n 200 >"$tmp/table" ||
+	timeout 240 "$CI_WORK/bin/webtransport" -ca "$tmp/cert.pem" -connect "https://localhost:$port/echo" -n 200 >"$tmp/table" ||
 		die "our client with aioquic's WebTransport server"
 	cat "$tmp/table"
 	[ "$(grep -c "streams  200 of 200" "$tmp/table")" = 2 ] && grep -Eq "datagrams  (19|20)[0-9] of 200" "$tmp/table" || die "something was lost"
@@ -60,7 +60,7 @@ aioquic() {
 }
 
 chromium_page() {
-	timeout 60 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
+	timeout 240 chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage \
 		--disable-background-networking --no-first-run --user-data-dir="$(mktemp -d "$tmp/profile.XXXXXX")" \
 		"$@" 2>"$tmp/chromium.log" || {
 		tail -20 "$tmp/chromium.log" >&2
@@ -70,7 +70,7 @@ chromium_page() {
 
 chromium_session() {
 	local want points
-	chromium_page --dump-dom "${page_url}?seconds=2" >"$tmp/dom"
+	chromium_page --dump-dom "${page_url}?seconds=4" >"$tmp/dom"
 	for want in "closed with code 7: enough" ">bidirectional stream: 1,048,576 bytes came back" \
 		">unidirectional streams, both ways: 20 bytes came back" 'id="burst" class="ok"' \
 		">error codes of streams: 30 came back"; do

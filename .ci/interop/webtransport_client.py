@@ -26,6 +26,7 @@ class Client(QuicConnectionProtocol):
         self.http = H3Connection(self._quic, enable_webtransport=True)
         self.session = None
         self.status = asyncio.get_running_loop().create_future()
+        self.ended = asyncio.Event()  # the server has closed the session's stream
         self.own = {}  # bidirectional streams by ID: (bytes so far, future)
         self.streams = {}  # of the server, by ID: bytes so far
         self.datagrams = asyncio.Queue()
@@ -43,6 +44,8 @@ class Client(QuicConnectionProtocol):
                 done.set_result(bytes(data))
             return
         for h in self.http.handle_event(event):
+            if getattr(h, "stream_ended", False) and h.stream_id == self.session:
+                self.ended.set()
             if isinstance(h, HeadersReceived) and h.stream_id == self.session:
                 self.status.set_result(dict(h.headers))
             elif isinstance(h, DatagramReceived):
@@ -68,7 +71,7 @@ class Client(QuicConnectionProtocol):
             ],
         )
         self.transmit()
-        headers = await asyncio.wait_for(self.status, 10)
+        headers = await asyncio.wait_for(self.status, 60)
         assert headers[b":status"] == b"200", headers
         assert headers[b"sec-webtransport-http3-draft"] == b"draft02", headers
 
@@ -78,19 +81,19 @@ class Client(QuicConnectionProtocol):
         self.own[stream] = (bytearray(), done)
         self._quic.send_stream_data(stream, data, end_stream=True)
         self.transmit()
-        assert await asyncio.wait_for(done, 30) == data, f"{len(data)} bytes changed"
+        assert await asyncio.wait_for(done, 60) == data, f"{len(data)} bytes changed"
 
     async def echo_uni(self, data):
         stream = self.http.create_webtransport_stream(self.session, is_unidirectional=True)
         self._quic.send_stream_data(stream, data, end_stream=True)
         self.transmit()
-        assert await asyncio.wait_for(self.uni.get(), 10) == data, "a unidirectional stream changed"
+        assert await asyncio.wait_for(self.uni.get(), 60) == data, "a unidirectional stream changed"
 
     async def echo_datagrams(self):
         for i in range(DATAGRAMS):
             self.http.send_datagram(self.session, b"datagram %d" % i)
             self.transmit()
-            assert await asyncio.wait_for(self.datagrams.get(), 10) == b"datagram %d" % i
+            assert await asyncio.wait_for(self.datagrams.get(), 60) == b"datagram %d" % i
 
     async def reject(self):
         """Opens more streams than may wait for a session that never comes."""
@@ -98,7 +101,7 @@ class Client(QuicConnectionProtocol):
         for stream in streams:
             self._quic.send_stream_data(stream, b"x")
         self.transmit()
-        for _ in range(100):
+        for _ in range(1200):
             if len(self.resets) >= 24:
                 break
             await asyncio.sleep(0.05)
@@ -127,7 +130,7 @@ async def main():
         await client.echo_datagrams()
         await client.reject()
         client.close_session(42, b"bye")
-        await asyncio.sleep(0.2)
+        await asyncio.wait_for(client.ended.wait(), 60)
     print("aioquic's WebTransport client: streams, datagrams, streams of no session, close")
 
 

@@ -26,7 +26,7 @@ func TestEcho(t *testing.T) {
 		require.ErrorIs(t, <-served, net.ErrClosed)
 	}()
 
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	tc := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"echo"}}
 	c, err := quic.DialAddr(ctx, sock.LocalAddr().String(), tc, nil)

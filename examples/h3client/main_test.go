@@ -66,7 +66,7 @@ func start(t *testing.T, h http.HandlerFunc, edit ...func(*conn.Config)) (url, c
 // client runs the command, and returns what it wrote.
 func client(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var out, errs bytes.Buffer
 	err = run(ctx, args, &out, &errs)

@@ -162,7 +162,7 @@ func (o *quicOptions) disturb(c *loop.Conn, nat *rebinder, verbose io.Writer) {
 		}
 		for tries := 0; ; tries++ {
 			// It fails until the handshake is confirmed.
-			if err := c.Migrate(ctx, local); err == nil || tries == 100 || ctx.Err() != nil {
+			if err := c.Migrate(ctx, local); err == nil || tries == 1000 || ctx.Err() != nil {
 				return err
 			}
 			time.Sleep(10 * time.Millisecond)

@@ -11,7 +11,7 @@ import (
 )
 
 // sessionWait is how long the program stays for a session.
-const sessionWait = 500 * time.Millisecond
+const sessionWait = 3 * time.Second
 
 // sessions are those of -session-file. A short answer may come before the server gives a
 // session, without which the next run would have none.

@@ -76,7 +76,7 @@ func (s *server) client(t *testing.T) *http.Client {
 		},
 	}}
 	t.Cleanup(func() { tr.Close() })
-	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	return &http.Client{Transport: tr, Timeout: time.Minute}
 }
 
 func get(t *testing.T, c *http.Client, url string) (*http.Response, string) {

@@ -192,7 +192,7 @@ const smallOnes = 20
 // TestHTTP3 has the end of a large resource lost for as long as it takes 20 small ones to come.
 func TestHTTP3(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	st := newStage(t, startHTTP3)
 	large := st.take(ctx, t)
@@ -215,7 +215,7 @@ func TestHTTP3(t *testing.T) {
 // TestHTTP2 is the same over TCP, where all of them wait.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	st := newStage(t, func(tun *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) {
 		return startHTTP2(tun, cc, h, 0)

@@ -126,7 +126,7 @@ func TestCases(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			d := newDirectories(t)
 			addr := slow(t, d.serve(t, test.server))
@@ -151,7 +151,7 @@ func TestCases(t *testing.T) {
 			keys, err := os.ReadFile(filepath.Join(d.logs, "client.keys"))
 			require.NoError(t, err)
 			require.Contains(t, string(keys), "CLIENT_TRAFFIC_SECRET_0")
-			require.Eventually(t, func() bool { return d.logged(test.logged) }, 10*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return d.logged(test.logged) }, time.Minute, 10*time.Millisecond)
 		})
 	}
 }

@@ -93,7 +93,7 @@ func pageHandler(url string, hash []byte) http.Handler {
 	return mux
 }
 
-// wait answers some seconds later than the page has ended its session.
+// wait answers after some seconds, unless the page gives up waiting.
 func wait(w http.ResponseWriter, r *http.Request) {
 	seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64)
 	if err != nil || seconds < 0 || seconds > 60 {
@@ -101,7 +101,7 @@ func wait(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	select {
-	case <-time.After(time.Duration((seconds + 2) * float64(time.Second))):
+	case <-time.After(time.Duration(seconds * float64(time.Second))):
 	case <-r.Context().Done():
 	}
 }

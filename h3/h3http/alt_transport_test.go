@@ -332,7 +332,7 @@ func TestAltSvcTransport(t *testing.T) {
 	}
 	alt := &AltSvcTransport{
 		HTTP:      &http.Transport{TLSClientConfig: clientConfig(), ForceAttemptHTTP2: true, Proxy: http.ProxyFromEnvironment},
-		HeadStart: 10 * time.Second,
+		HeadStart: time.Minute,
 	}
 	c := &http.Client{Transport: alt}
 	for _, want := range []string{"HTTP/2.0", "HTTP/3.0", "HTTP/3.0"} {

@@ -485,7 +485,7 @@ func TestTransportClose(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 	require.NoError(t, p.srv.Close())
 	for i := 0; runtime.NumGoroutine() > before; i++ {
-		if i == 200 {
+		if i == 6000 {
 			buf := make([]byte, 1<<20)
 			t.Fatalf("goroutines are left:\n%s", buf[:runtime.Stack(buf, true)])
 		}

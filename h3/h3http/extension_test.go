@@ -68,7 +68,7 @@ func TestExtension(t *testing.T) {
 		p.tr.H3Config = p.srv.H3Config
 		p.tr.Extend = extend
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	u, err := url.Parse(p.url)
 	require.NoError(t, err)

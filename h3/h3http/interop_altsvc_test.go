@@ -29,19 +29,18 @@ func TestInteropAltSvc(t *testing.T) {
 	go func() { served <- over2.ServeTLS(ln, "", "") }()
 	tr := &AltSvcTransport{
 		HTTP:      &http.Transport{TLSClientConfig: clientConfig(), ForceAttemptHTTP2: true},
-		HeadStart: 10 * time.Second,
+		HeadStart: time.Minute,
 	}
-	c := &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	c := &http.Client{Transport: tr, Timeout: time.Minute}
 	var got []string
-	for range 5 {
+	// quic-go knows its address, which is part of the offer, when Serve has begun.
+	for len(got) < 2 || got[len(got)-1] != "HTTP/3.0" {
 		resp, err := c.Get("https://" + ln.Addr().String())
 		require.NoError(t, err)
 		got = append(got, resp.Proto)
 		resp.Body.Close()
 	}
-	// quic-go knows its address when Serve has begun.
 	require.Equal(t, "HTTP/2.0", got[0])
-	require.Equal(t, "HTTP/3.0", got[4])
 	require.NoError(t, tr.Close())
 	require.NoError(t, over2.Close())
 	require.NoError(t, over3.Close())

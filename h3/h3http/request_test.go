@@ -192,13 +192,11 @@ func TestExpectContinue(t *testing.T) {
 		"/refuse": func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 		},
-	}))
-	start := time.Now()
+	}), func(p *pair) { p.tr.ExpectContinueTimeout = time.Hour }) // or the body would go without 100, in the end
 	r := p.request("POST", "/want", strings.NewReader("body"))
 	r.Header.Set("Expect", "100-continue")
 	_, body := p.do(r)
 	require.Equal(t, "body<nil> []", body)
-	require.Less(t, time.Since(start), expectTimeout, "100 must come before the client gives up waiting")
 
 	for range 150 {
 		read := false

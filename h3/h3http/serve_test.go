@@ -251,7 +251,7 @@ func TestListenAndServeAll(t *testing.T) {
 	}
 	<-started
 	<-started
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Shutdown(ctx) }()

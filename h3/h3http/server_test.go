@@ -132,7 +132,7 @@ func serveLoopback(t testing.TB, s *Server, tr *Transport) (url string) {
 
 func (p *pair) request(method, path string, body io.Reader) *http.Request {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	p.t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, method, p.url+path, body)
 	require.NoError(p.t, err)

@@ -194,12 +194,44 @@ func TestSharedGroup(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, srv.Shutdown(context.Background()))
 	<-ConnOf(resp.Request).Context().Done()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(t, g.Loops()[0].Do(ctx, func(time.Time) {}), "the Group must go on")
 	require.ErrorIs(t, srv.ListenAndServe(), http.ErrServerClosed)
 	_, err = c.Get("https://" + g.LocalAddr().String())
 	require.Error(t, err, "the Server must take no new connections")
+}
+
+// TestServeAfterClose begins to serve a Group when the Server has been closed, and a connection has come already: its
+// handler, which is being made, must not wait for the Group's end.
+func TestServeAfterClose(t *testing.T) {
+	srv := &Server{TLSConfig: serverConfig(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})}
+	cfg := srv.LoopConfig()
+	newHandler := cfg.NewHandler
+	entered, goOn := make(chan bool), make(chan bool)
+	cfg.NewHandler = func(l *loop.Loop, q *conn.Conn) loop.Handler {
+		entered <- true
+		<-goOn
+		return newHandler(l, q)
+	}
+	g, err := loop.Listen("udp", "127.0.0.1:0", 1, cfg)
+	require.NoError(t, err)
+	require.NoError(t, srv.Close())
+	tr := &Transport{TLSClientConfig: clientConfig()}
+	defer tr.Close()
+	go (&http.Client{Transport: tr}).Get("https://" + g.LocalAddr().String())
+	<-entered
+	served := make(chan error, 1)
+	go func() { served <- srv.serve(g) }()
+	_, err = g.Accept(t.Context()) // until the Group is told to stop
+	require.Error(t, err)
+	close(goOn)
+	select {
+	case err := <-served:
+		require.ErrorIs(t, err, http.ErrServerClosed)
+	case <-time.After(time.Minute):
+		t.Fatal("the handler and the end of the Group wait for each other")
+	}
 }
 
 func TestServerMistakes(t *testing.T) {

@@ -49,7 +49,8 @@ func TestMaxRequestsPerHost(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		var running, most, calls atomic.Int64
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			most.Store(max(most.Load(), running.Add(1)))
+			for now, was := running.Add(1), most.Load(); now > was && !most.CompareAndSwap(was, now); was = most.Load() {
+			}
 			defer running.Add(-1)
 			calls.Add(1)
 			time.Sleep(time.Second)

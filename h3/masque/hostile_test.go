@@ -31,7 +31,7 @@ func (p *pair) raw(target string) *h3http.Stream {
 	require.NotNil(p.t, s)
 	require.Equal(p.t, "?1", resp.Header.Get("Capsule-Protocol"))
 	p.t.Cleanup(func() { s.Close() })
-	s.SetReadDeadline(time.Now().Add(10 * time.Second))
+	s.SetReadDeadline(time.Now().Add(soon))
 	return s
 }
 
@@ -118,7 +118,7 @@ func TestEndlessUnknownCapsule(t *testing.T) {
 	require.NoError(t, err, "it is read, and so the window grows")
 	require.NoError(t, s.SendDatagram(t.Context(), payload(0, 'x'), 0))
 	b := make([]byte, 10)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	n, err := s.ReceiveDatagram(ctx, b)
 	require.NoError(t, err)
@@ -133,7 +133,7 @@ func TestUnknownContexts(t *testing.T) {
 		require.NoError(t, s.SendDatagram(t.Context(), b, 0))
 	}
 	b := make([]byte, 10)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	n, err := s.ReceiveDatagram(ctx, b)
 	require.NoError(t, err)
@@ -155,7 +155,7 @@ func TestUnknownContexts(t *testing.T) {
 	n, err = c.Read(b)
 	require.NoError(t, err)
 	require.Equal(t, "b", string(b[:n]))
-	require.Eventually(t, func() bool { return c.Stats().Dropped == 3 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return c.Stats().Dropped == 3 }, soon, time.Millisecond)
 	close(sent)
 	_, err = c.Read(b)
 	require.Equal(t, io.EOF, err)
@@ -175,7 +175,7 @@ func TestClientFloodedByProxy(t *testing.T) {
 	})
 	c := p.dial("1.1.1.1:53")
 	<-flooded
-	require.Eventually(t, func() bool { return c.Stats().Received == 1000 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return c.Stats().Received == 1000 }, soon, time.Millisecond)
 	b := make([]byte, maxPayload)
 	n, err := c.Read(b)
 	require.NoError(t, err)

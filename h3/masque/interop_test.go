@@ -203,7 +203,7 @@ func TestForeignClient(t *testing.T) {
 	t.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true")
 	p := newPair(t)
 	origin := newOrigin(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	tlsConfig := conntest.ClientTLS()
 	tlsConfig.NextProtos, tlsConfig.ServerName = []string{http3.NextProtoH3}, "127.0.0.1"
@@ -224,7 +224,7 @@ func TestForeignClient(t *testing.T) {
 		},
 	}
 	defer inner.Close()
-	fetch(t, &http.Client{Transport: inner, Timeout: 20 * time.Second}, origin)
+	fetch(t, &http.Client{Transport: inner, Timeout: soon}, origin)
 	require.Greater(t, p.proxy.Stats().Sent, uint64(100))
 
 	_, err = newForeignTunnel(ctx, cc, p.url, "127.0.0.1:0")
@@ -247,7 +247,7 @@ func TestForeignQUICOverConn(t *testing.T) {
 		},
 	}
 	defer inner.Close()
-	fetch(t, &http.Client{Transport: inner, Timeout: 20 * time.Second}, newOrigin(t))
+	fetch(t, &http.Client{Transport: inner, Timeout: soon}, newOrigin(t))
 }
 
 // fetch gets a resource of origin.

@@ -166,7 +166,7 @@ func TestMaxTunnels(t *testing.T) {
 			c.Close()
 		}
 		return err == nil
-	}, 5*time.Second, time.Millisecond)
+	}, soon, time.Millisecond)
 }
 
 func TestProxyByNameAndTemplate(t *testing.T) {

@@ -33,8 +33,8 @@ func TestTunnel(t *testing.T) {
 	require.EqualValues(t, 100, st.Sent)
 	require.EqualValues(t, 100, st.Received)
 	require.EqualValues(t, 49500, st.SentBytes)
-	require.Equal(t, ProxyStats{Stats: Stats{Sent: 100, SentBytes: 49500, Received: 100, ReceivedBytes: 49500},
-		Tunnels: 1, Opened: 1}, p.proxy.Stats())
+	want := ProxyStats{Stats: Stats{Sent: 100, SentBytes: 49500, Received: 100, ReceivedBytes: 49500}, Tunnels: 1, Opened: 1}
+	require.Eventually(t, func() bool { return p.proxy.Stats() == want }, soon, time.Millisecond, "what was sent is counted afterwards")
 
 	require.NoError(t, c.Close())
 	require.ErrorIs(t, c.Close(), net.ErrClosed)
@@ -42,7 +42,7 @@ func TestTunnel(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 	_, err = c.Write([]byte("x"))
 	require.ErrorIs(t, err, net.ErrClosed)
-	require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, soon, time.Millisecond)
 }
 
 // TestQUICThroughTunnel runs HTTP/3 over QUIC through the proxy.
@@ -54,6 +54,8 @@ func TestQUICThroughTunnel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, change)
 			getThrough(t, p.client.DialQUIC, newOrigin(t), 10)
+			require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, soon, time.Millisecond,
+				"the tunnel ends with the connection")
 			st := p.proxy.Stats()
 			require.Greater(t, st.ReceivedBytes, uint64(1000))
 			require.Greater(t, st.SentBytes, uint64(5_500_000))
@@ -63,8 +65,6 @@ func TestQUICThroughTunnel(t *testing.T) {
 			} else {
 				require.Less(t, st.CapsulesSent, st.Sent/10, "for the time before the path MTU is known")
 			}
-			require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, 5*time.Second, time.Millisecond,
-				"the tunnel ends with the connection")
 		})
 	}
 }
@@ -132,7 +132,7 @@ func TestPayloadSizes(t *testing.T) {
 	c := p.dial(newEcho(t))
 	exchange(t, c, nil)
 	exchange(t, c, make([]byte, 1300)) // perhaps in a capsule, before the path MTU is known
-	require.Eventually(t, func() bool { return c.MaxPayload() > 1350 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return c.MaxPayload() > 1350 }, soon, time.Millisecond)
 	exchange(t, c, make([]byte, 1310))
 	for _, n := range []int{c.MaxPayload() + 1, 9000, maxPayload, maxPayload + 1, 1 << 20} {
 		_, err := c.Write(make([]byte, n))
@@ -231,12 +231,11 @@ func TestPacketConn(t *testing.T) {
 func TestIdleTunnelEnds(t *testing.T) {
 	p := newPair(t, func(p *pair) { p.proxy.IdleTimeout = 50 * time.Millisecond })
 	c := p.dial(newEcho(t))
-	exchange(t, c, []byte("x"))
 	_, err := c.Read(make([]byte, 1))
 	require.Equal(t, io.EOF, err)
 	_, err = c.Write([]byte("x"))
 	require.ErrorIs(t, err, net.ErrClosed)
-	require.Eventually(t, func() bool { return p.proxy.Stats().Idle == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.proxy.Stats().Idle == 1 }, soon, time.Millisecond)
 
 	p = newPair(t, func(p *pair) { p.proxy.IdleTimeout = -1 })
 	exchange(t, p.dial(newEcho(t)), []byte("x"))
@@ -256,7 +255,7 @@ func TestUnusableSocket(t *testing.T) {
 	var reset *conn.StreamError
 	require.ErrorAs(t, err, &reset)
 	require.Equal(t, h3.ConnectError, h3.ErrorCode(reset.Code))
-	require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, soon, time.Millisecond)
 }
 
 // TestProxyClose lets the server shut down.
@@ -272,7 +271,7 @@ func TestProxyClose(t *testing.T) {
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, 503, refused.StatusCode)
 	c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
 	require.NoError(t, p.server.Shutdown(ctx))
 }

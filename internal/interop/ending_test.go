@@ -172,10 +172,10 @@ func TestStatelessResetSent(t *testing.T) {
 		restarted <- err
 	})
 	require.NoError(t, <-restarted)
-	s, err := c.OpenStream()
-	require.NoError(t, err)
-	_, err = s.Write([]byte("is anybody there?"))
-	require.NoError(t, err)
+	// A late acknowledgement may have brought the reset already: then these fail.
+	if s, err := c.OpenStream(); err == nil {
+		s.Write([]byte("is anybody there?"))
+	}
 	<-c.Context().Done()
 	var reset *quic.StatelessResetError
 	require.ErrorAs(t, context.Cause(c.Context()), &reset)

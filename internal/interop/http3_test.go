@@ -96,7 +96,7 @@ func newPair(t testing.TB, own string, retry bool) *pair {
 		t.Cleanup(func() { tr.Close() })
 		rt = tr
 	}
-	p.http = &http.Client{Transport: rt, Timeout: time.Minute}
+	p.http = &http.Client{Transport: rt, Timeout: 4 * time.Minute}
 	return p
 }
 

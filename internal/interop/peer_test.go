@@ -51,7 +51,7 @@ func tlsConfigs(t testing.TB, protos ...string) (server, client *tls.Config) {
 
 // testContext ends with the test, or when it takes too long.
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -93,8 +93,8 @@ func requireSame(t testing.TB, r io.Reader, seed byte, n int64) {
 func foreignConfig() *quic.Config {
 	return &quic.Config{
 		EnableDatagrams:      true,
-		HandshakeIdleTimeout: 10 * time.Second,
-		MaxIdleTimeout:       10 * time.Second,
+		HandshakeIdleTimeout: 30 * time.Second,
+		MaxIdleTimeout:       30 * time.Second,
 		MaxIncomingStreams:   1000,
 	}
 }

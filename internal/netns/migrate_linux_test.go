@@ -84,7 +84,7 @@ func (p *process) read(cmd *exec.Cmd, out io.Reader) {
 // want waits for a line with the prefix, and returns the rest of it.
 func (p *process) want(prefix string) string {
 	p.t.Helper()
-	late := time.After(90 * time.Second)
+	late := time.After(4 * time.Minute)
 	for {
 		select {
 		case line, ok := <-p.lines:

@@ -168,7 +168,11 @@ func (d *download) run(t *testing.T) {
 	if d.six {
 		local = "[" + netrelay.ClientAddr6 + "]:0"
 	}
-	c, err := group(t, tun.Client, local, nil).Dial(ctx, at, d.config(conntest.ClientConfig()))
+	client := d.config(conntest.ClientConfig())
+	if d.part != nil {
+		client.MaxStreamData = 256 << 10 // so that the server cannot be through when a fifth has been read, however late that is
+	}
+	c, err := group(t, tun.Client, local, nil).Dial(ctx, at, client)
 	require.NoError(t, err)
 	s, err := c.OpenStream(ctx, conn.Bidi)
 	require.NoError(t, err)

@@ -26,7 +26,7 @@ const size = 100 << 20
 
 // TestRole is the body of the processes in the namespaces, and nothing without roleEnv.
 func TestRole(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var err error
 	switch role := os.Getenv(roleEnv); role {

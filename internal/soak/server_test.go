@@ -24,7 +24,7 @@ import (
 const echoALPN = "echo"
 
 // idleTimeout is how long what clients abandon stays.
-const idleTimeout = 5 * time.Second
+const idleTimeout = 10 * time.Second
 
 // A server speaks HTTP/3 and echo on two loops behind one address.
 type server struct {

@@ -36,7 +36,7 @@ func pause(ctx context.Context, rng *rand.Rand, d time.Duration) {
 
 // patience bounds what takes milliseconds on an idle machine.
 func patience() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), time.Minute)
+	return context.WithTimeout(context.Background(), 2*time.Minute)
 }
 
 // requests makes HTTP/3 requests, some of which it gives up in the middle.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -57,16 +58,13 @@ func serveSite(t *testing.T, cert *atomic.Pointer[tls.Certificate], h http.Handl
 	t.Helper()
 	tlsc := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.Load(), nil }}
 	h3 := &h3http.Server{Handler: h, TLSConfig: tlsc}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	sock, err := udpio.Listen("udp", ln.Addr().String(), nil)
-	require.NoError(t, err)
+	ln, sock := listenBoth(t)
 	tcp := &http.Server{Handler: h3.AltSvc(h), TLSConfig: tlsc.Clone()} // net/http writes to its own
 	ended := make(chan error, 2)
 	go func() { ended <- h3.Serve(sock) }()
 	go func() { ended <- tcp.ServeTLS(ln, "", "") }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(t, h3.Shutdown(ctx))
 		require.NoError(t, tcp.Shutdown(ctx))
@@ -74,6 +72,24 @@ func serveSite(t *testing.T, cert *atomic.Pointer[tls.Certificate], h http.Handl
 		require.ErrorIs(t, <-ended, http.ErrServerClosed)
 	})
 	return h3, "https://" + ln.Addr().String()
+}
+
+// listenBoth listens on a port that is free for TCP and for UDP.
+func listenBoth(t *testing.T) (ln net.Listener, sock *udpio.Socket) {
+	t.Helper()
+	for range 20 {
+		var err error
+		ln, err = net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		sock, err = udpio.Listen("udp", ln.Addr().String(), nil)
+		if err == nil {
+			return ln, sock
+		}
+		require.NoError(t, ln.Close())
+		require.ErrorIs(t, err, syscall.EADDRINUSE)
+	}
+	t.Fatal("every port is taken")
+	return nil, nil
 }
 
 func TestWebSite(t *testing.T) {
@@ -98,7 +114,7 @@ func TestWebSite(t *testing.T) {
 		QUICConfig:      &conn.Config{HandshakeTimeout: 20 * time.Second},
 	}
 	defer tr.Close()
-	c := &http.Client{Transport: tr, Jar: jar, Timeout: 30 * time.Second}
+	c := &http.Client{Transport: tr, Jar: jar, Timeout: time.Minute}
 	resp, body = get(t, c, url+"/files/a.txt")
 	require.Equal(t, 3, resp.ProtoMajor)
 	require.Equal(t, "a file", body)

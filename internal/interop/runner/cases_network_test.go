@@ -22,15 +22,16 @@ func blackhole(r *run) {
 	on, off := r.time(5*time.Second, time.Second), 2*time.Second
 	var ends time.Time
 	var mu sync.Mutex
-	start := time.AfterFunc(on, func() { r.relay.Blackhole(true) })
-	stop := time.AfterFunc(on+off, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		ends = time.Now()
-		r.relay.Blackhole(false)
+	start := time.AfterFunc(on, func() {
+		r.relay.Blackhole(true)
+		time.AfterFunc(off, func() { // not before, however late this one is
+			mu.Lock()
+			defer mu.Unlock()
+			ends = time.Now()
+			r.relay.Blackhole(false)
+		})
 	})
 	defer start.Stop()
-	defer stop.Stop()
 	r.one(r.download(name))
 	mu.Lock()
 	defer mu.Unlock()
@@ -54,7 +55,7 @@ func (r *run) handshakesUnder(filter func(*netrelay.Packet) bool) {
 	scenario := simple()
 	scenario.Filter = filter
 	r.begin(scenario, serverConfig{})
-	ctx := r.context(5*timeout, 2*timeout)
+	ctx := r.context(3*timeout, timeout)
 	errs := make(chan error, count)
 	for _, name := range names {
 		go func() { errs <- r.downloadAlone(ctx, name) }()

@@ -205,7 +205,7 @@ func zeroRTT(r *run) {
 		r.files.addNamed(name, 32)
 		names = append(names, name)
 	}
-	r.begin(simple(), serverConfig{early: true})
+	r.begin(far(), serverConfig{early: true})
 	tr := r.resume(clientConfig{early: true, leastMTU: true}, names...)
 	early, late := 0, 0
 	for _, p := range tr.of(netrelay.Up, conn.Packet0RTT) {

@@ -60,7 +60,7 @@ func TestEarlyDataToQUICGo(t *testing.T) {
 					return c, nil
 				}
 			})
-			r.relayTo(addrPort(l.Addr()), near())
+			r.relayTo(addrPort(l.Addr()), far())
 			name := r.files.add(1 * kb)
 			accepted := make(chan *quic.Conn, 2)
 			go func() {
@@ -116,7 +116,7 @@ func TestEarlyDataFromQUICGo(t *testing.T) {
 			g := lazo{}.listen(t, cfg, func(cfg *conn.Config) {
 				cfg.AcceptEarlyData = func([]byte) bool { return accept }
 			})
-			r.relayTo(g.LocalAddr(), near())
+			r.relayTo(g.LocalAddr(), far())
 			name := r.files.add(1 * kb)
 			early := make(chan bool, 2)
 			go func() {

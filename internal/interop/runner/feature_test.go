@@ -21,16 +21,22 @@ import (
 // localhost is where servers are.
 var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// feature prepares a test, which has 30 seconds.
+// feature prepares a test.
 func feature(t *testing.T, p pairing) (context.Context, *run) {
 	r := &run{TB: t, pairing: p}
 	r.trust(1, 0)
-	return r.context(timeout/2, timeout/2), r
+	return r.context(timeout, timeout), r
 }
 
 // near is a link without limits.
 func near() netrelay.Config {
 	link := netrelay.Link{Delay: 5 * time.Millisecond}
+	return netrelay.Config{Up: link, Down: link}
+}
+
+// far is a link over which a handshake takes longer than it takes to send early data, even on a busy machine.
+func far() netrelay.Config {
+	link := netrelay.Link{Delay: 150 * time.Millisecond}
 	return netrelay.Config{Up: link, Down: link}
 }
 

@@ -54,7 +54,7 @@ func tlsConfigs(t *testing.T) (server, client *tls.Config) {
 
 // withTimeout ends with the test, or when it takes too long.
 func withTimeout(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
