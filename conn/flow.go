@@ -47,7 +47,7 @@ func (f *connFlow) init(cfg *Config) {
 func (c *Conn) consume(n uint64) {
 	f := &c.flow
 	f.consumed += n
-	if f.recvMax-f.consumed > uint64(f.size)/2 || c.closed {
+	if c.control.maxData || f.recvMax-f.consumed > uint64(f.size)/2 || c.closed {
 		return
 	}
 	c.growConnWindow()

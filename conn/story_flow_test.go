@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -107,6 +108,13 @@ func TestCreditFollowsReading(t *testing.T) {
 }
 
 func TestWindowGrowsWithTheRoundTrip(t *testing.T) {
+	for _, piece := range []int{10000, 50} {
+		t.Run(fmt.Sprintf("reads of %d", piece), func(t *testing.T) { windowGrows(t, piece) })
+	}
+}
+
+// windowGrows tests with an application that reads at most piece bytes at a time: what it reads at once grows a window once.
+func windowGrows(t *testing.T, piece int) {
 	tc := newTestConn(t, true, func(s *testSetup) {
 		s.conn.InitialMaxStreamData, s.conn.MaxStreamData = 1000, 5000
 		s.conn.InitialMaxData, s.conn.MaxData = 10000, 10000
@@ -120,7 +128,9 @@ func TestWindowGrowsWithTheRoundTrip(t *testing.T) {
 			tc.write(streamFrame(id, off, string(make([]byte, n))))
 			off += n
 		}
-		tc.readStream(tc.stream(id))
+		for s, b := tc.stream(id), make([]byte, piece); s.in.Ready() > 0; {
+			s.Read(b)
+		}
 		tc.collect()
 		for f, ok := tc.nextFrame(); ok; f, ok = tc.nextFrame() {
 			if f.typ == wire.FrameMaxStreamData {

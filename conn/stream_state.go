@@ -122,7 +122,7 @@ func (s *Stream) consumed(n int) {
 		return
 	}
 	w := &s.window
-	if s.flags&flagSizeKnown != 0 || s.recvMax-s.in.Offset() > uint64(w.size)/2 {
+	if s.flags&(flagSizeKnown|dueMaxData) != 0 || s.recvMax-s.in.Offset() > uint64(w.size)/2 {
 		return
 	}
 	e := s.c.e
