@@ -124,6 +124,9 @@ func (c *EndpointConfig) withDefaults() (EndpointConfig, error) {
 		return EndpointConfig{}, errors.New("conn: EndpointConfig.Rand is required")
 	}
 	d := *c
+	if d.TakeTicket == nil {
+		d.TakeTicket = new(TicketFilter).First
+	}
 	if d.Server != nil {
 		s, err := d.Server.withDefaults()
 		if err != nil {

@@ -15,14 +15,12 @@ import (
 // sessionTag begins what this package stores with a session.
 const sessionTag = "lazo0rt2"
 
-const sessionNonceLen = 16
-
 // A sessionMemo is what is stored with a TLS session. A server's goes into the ticket, a client's into its cache.
 type sessionMemo struct {
-	version uint32                // of the connection that the session comes from
-	nonce   [sessionNonceLen]byte // server: tells tickets apart
-	params  []byte                // transport parameters of the server
-	data    []byte                // TicketData of the application
+	version uint32   // of the connection that the session comes from
+	nonce   TicketID // server
+	params  []byte   // transport parameters of the server
+	data    []byte   // TicketData of the application
 }
 
 func (m *sessionMemo) encode() []byte {
@@ -37,12 +35,12 @@ func (m *sessionMemo) encode() []byte {
 func findMemo(s *tls.SessionState) (m sessionMemo, index int, ok bool) {
 	for i, b := range s.Extra {
 		b, found := bytes.CutPrefix(b, []byte(sessionTag))
-		if !found || len(b) < 4+sessionNonceLen {
+		if !found || len(b) < 4+ticketIDLen {
 			continue
 		}
 		m.version, b = binary.BigEndian.Uint32(b), b[4:]
-		m.nonce = [sessionNonceLen]byte(b)
-		b = b[sessionNonceLen:]
+		m.nonce = TicketID(b)
+		b = b[ticketIDLen:]
 		n, k := wire.ParseVarint(b)
 		if k == 0 || n > uint64(len(b)-k) {
 			continue
@@ -120,7 +118,7 @@ func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 	if cfg.AcceptEarlyData != nil && !cfg.AcceptEarlyData(m.data) {
 		return false
 	}
-	return c.e.tickets.first(m.nonce)
+	return c.e.cfg.TakeTicket(m.nonce)
 }
 
 // useEarlyLimits puts remembered transport parameters in force. Those that must not be remembered keep their defaults
@@ -266,29 +264,4 @@ func (c *Conn) noteClientHello(b []byte) {
 	if c.early.random == nil && c.cfg.Enable0RTT && len(b) >= off+n {
 		c.early.random = bytes.Clone(b[off : off+n])
 	}
-}
-
-// A ticketFilter makes early data single-use (RFC 8446, Section 8.1), per Endpoint and as far as it remembers: it holds
-// the tickets of the last two generations. A ticket that another Endpoint took, or one before that, may be replayed once
-// more, which is why early data is for requests that may happen twice.
-type ticketFilter struct {
-	now, before map[[sessionNonceLen]byte]struct{}
-}
-
-// maxTickets is how many tickets a generation holds.
-const maxTickets = 1 << 14
-
-// first notes a ticket, and reports whether it is new.
-func (f *ticketFilter) first(nonce [sessionNonceLen]byte) bool {
-	if _, used := f.now[nonce]; used {
-		return false
-	}
-	if _, used := f.before[nonce]; used {
-		return false
-	}
-	if len(f.now) >= maxTickets || f.now == nil {
-		f.now, f.before = make(map[[sessionNonceLen]byte]struct{}), f.now
-	}
-	f.now[nonce] = struct{}{}
-	return true
 }

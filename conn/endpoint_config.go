@@ -49,4 +49,11 @@ type EndpointConfig struct {
 	// instance, and rotate them: see SetTokenKeys. None means one from Rand;
 	// package loop draws one for all Loops of a Group.
 	TokenKeys [][32]byte
+
+	// TakeTicket reports whether a server may take early data with a session ticket: once
+	// for each. Endpoints, or machines, that share TokenKeys are protected from replays to
+	// another only if they share it, too. It is called inside Receive or Complete, and must
+	// not block. If nil, it is First of a [TicketFilter]; package loop has one for
+	// all Loops of a Group.
+	TakeTicket func(TicketID) bool
 }

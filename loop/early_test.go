@@ -1,14 +1,18 @@
 package loop_test
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
 )
 
 // TestEarlyData accepts a connection at its start, as it brings early data: half a
@@ -58,4 +62,94 @@ func TestEarlyData(t *testing.T) {
 			t.Errorf("%d connections, want 2", s.Connected)
 		}
 	})
+}
+
+// onceCache goes on to give out the session that it got first.
+type onceCache struct {
+	mu   sync.Mutex
+	s    *tls.ClientSessionState
+	came chan struct{}
+}
+
+func (c *onceCache) Get(string) (*tls.ClientSessionState, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.s, c.s != nil
+}
+
+func (c *onceCache) Put(_ string, s *tls.ClientSessionState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.s == nil {
+		c.s = s
+		close(c.came)
+	}
+}
+
+// TestEarlyDataReplayedToAnotherLoop: a Group takes early data once from each ticket, whichever of its loops it reaches.
+func TestEarlyDataReplayedToAnotherLoop(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server, err := loop.Listen("udp", "127.0.0.1:0", 2, serverConfig(func(c *conn.Config) { c.Enable0RTT = true }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	socket, err := udpio.Listen("udp", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := loop.New(nil, socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	cache := &onceCache{came: make(chan struct{})}
+	cfg := conntest.ClientConfig()
+	cfg.Enable0RTT = true
+	cfg.TLS.ClientSessionCache = cache
+	cfg.TLS.ServerName = "lazo.test"
+	dial := func() (early bool) {
+		c, err := client.Dial(ctx, server.LocalAddr().String(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close(0, "")
+		s, err := c.OpenStream(ctx, conn.Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(s, "early")
+		for complete := false; !complete; time.Sleep(time.Millisecond) {
+			if err := c.Do(ctx, func(_ time.Time, c *conn.Conn) {
+				complete, early = c.HandshakeComplete(), c.EarlyDataAccepted()
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-cache.came
+		return early
+	}
+	dial()
+	taken := 0
+	both := func() bool {
+		for _, l := range server.Loops() {
+			n := uint64(0)
+			if err := l.Do(ctx, func(time.Time) { n = l.Endpoint().Stats().Accepted }); err != nil {
+				t.Fatal(err)
+			}
+			if n < 3 { // one of them had the first connection
+				return false
+			}
+		}
+		return true
+	}
+	for !both() {
+		if dial() {
+			taken++
+		}
+	}
+	if taken != 1 {
+		t.Errorf("early data was taken %d times", taken)
+	}
 }

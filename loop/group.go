@@ -98,7 +98,22 @@ func complete(cfg *Config) (*Config, error) {
 			return nil, err
 		}
 	}
+	if e.TakeTicket == nil {
+		e.TakeTicket = new(ticketFilter).first
+	}
 	return c, nil
+}
+
+// A ticketFilter is a conn.TicketFilter for any number of goroutines.
+type ticketFilter struct {
+	mu sync.Mutex
+	f  conn.TicketFilter
+}
+
+func (t *ticketFilter) first(id conn.TicketID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.f.First(id)
 }
 
 // newGroup makes the Loops, which do not run yet.
