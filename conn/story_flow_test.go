@@ -68,6 +68,20 @@ func TestConnLimitHoldsSender(t *testing.T) {
 	})
 }
 
+// TestPriorityWhileBlocked: a stream that waits for MAX_DATA goes on when it comes, also if its priority was changed meanwhile.
+func TestPriorityWhileBlocked(t *testing.T) {
+	tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData = 5 })
+	s := tc.open(Uni)
+	tc.writeStream(s, "123456789")
+	tc.wantFrame("what is allowed", streamFrame(s.ID(), 0, "12345"))
+	tc.wantFrame("and word that it is not enough", dataBlockedFrame(5))
+	s.SetPriority(Priority{Urgency: 2})
+	tc.ackAll()
+	tc.write(maxDataFrame(100))
+	tc.ignore(wire.FrameAck)
+	tc.wantFrame("the rest", streamFrame(s.ID(), 5, "6789"))
+}
+
 func TestEmptyStreamNeedsNoCredit(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData, s.peer.InitialMaxStreamData = -1, -1 })
 	s := tc.open(Uni)
