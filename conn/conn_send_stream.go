@@ -79,6 +79,7 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 		return !withLen
 	}
 	c.flow.sent += uint64(n)
+	s.resetAtSent()
 	if s.flags&flagWantWrite != 0 && s.out.Unsent() <= c.unsentLimit()/2 {
 		s.writable()
 	}

@@ -68,3 +68,79 @@ func TestResetAtDeliversItsPrefix(t *testing.T) {
 		}
 	}
 }
+
+// TestResetAtWaitsForCredit: what RESET_STREAM_AT promises goes no further than the peer allows, and comes when it allows more;
+// or not at all if the peer does not want it.
+func TestResetAtWaitsForCredit(t *testing.T) {
+	for _, test := range []struct {
+		name         string
+		stream, conn int64 // windows
+		stop         bool
+	}{
+		{"stream limit", 5000, 100_000, false},
+		{"connection limit", 100_000, 6000, false},
+		{"not wanted", 5000, 100_000, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			n := conntest.New(t, 1)
+			n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+			cfg := conntest.ServerConfig()
+			cfg.InitialMaxStreamData, cfg.InitialMaxData = test.stream, test.conn
+			server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: cfg, Rand: conntest.Seed(t, 1)})
+			client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: conntest.Seed(t, 2)})
+			got, end := 0, error(nil)
+			server.OnEvent = func(_ time.Time, ev conn.Event) {
+				switch {
+				case ev.Kind != conn.EventStreamReadable && ev.Kind != conn.EventStreamReset:
+					return
+				case test.stop:
+					ev.Stream.StopSending(9)
+					return
+				}
+				for {
+					b, err := ev.Stream.Peek(1)
+					got += len(b)
+					ev.Stream.Discard(len(b))
+					if err != nil {
+						if !errors.Is(err, conn.ErrWouldBlock) {
+							end = err
+							ev.Stream.Release()
+						}
+						return
+					}
+				}
+			}
+			client.OnEvent = func(_ time.Time, ev conn.Event) {
+				if ev.Kind != conn.EventConnected {
+					return
+				}
+				s, err := ev.Conn.OpenStream(conn.Uni)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if k, err := s.Write(make([]byte, 12_000)); k != 12_000 || err != nil {
+					t.Fatal(k, err)
+				}
+				if err := s.ResetAt(7, 9000); err != nil {
+					t.Fatal(err)
+				}
+				s.Release()
+			}
+			c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, conntest.ClientConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			n.RunFor(5 * time.Second)
+			if c.Err() != nil {
+				t.Errorf("the connection ended with %v", c.Err())
+			}
+			var se *conn.StreamError
+			if !test.stop && (got != 9000 || !errors.As(end, &se) || se.Code != 7) {
+				t.Errorf("%d bytes were read, and then %v", got, end)
+			}
+			if used := client.Stats().Buffered; used != 0 {
+				t.Errorf("%d bytes are still held", used)
+			}
+		})
+	}
+}

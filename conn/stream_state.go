@@ -201,6 +201,12 @@ func (s *Stream) handleResetAt(code, size, upTo uint64) error {
 
 // handleStopSending handles STOP_SENDING (RFC 9000, Section 19.5): the reset goes out without the application.
 func (s *Stream) handleStopSending(code uint64) {
+	if s.flags&(flagResetAt|flagSendDone) == flagResetAt && s.out.Sent() < s.reliable {
+		// Nobody waits for the rest, nor gives credit for it.
+		s.flags &^= flagResetAt
+		s.abandon(s.resetCode)
+		return
+	}
 	if s.flags&(flagPeerStop|flagReset|flagResetAt|flagSendDone) != 0 {
 		return
 	}
@@ -229,8 +235,15 @@ func (s *Stream) abandonAt(code, size uint64) {
 		s.out.Ack(&s.c.e.chunks, size, int(sent-size)) // nobody waits for that
 	}
 	s.c.streams.unschedule(s)
-	s.controlDue(dueReset)
 	s.schedule()
+	s.resetAtSent()
+}
+
+// resetAtSent has RESET_STREAM_AT follow what it promises: before, its final size could be beyond what the peer allows.
+func (s *Stream) resetAtSent() {
+	if s.flags&flagResetAt != 0 && s.out.Sent() >= s.reliable {
+		s.controlDue(dueReset)
+	}
 }
 
 // end returns the offset up to which data is sent.
