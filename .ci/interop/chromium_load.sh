@@ -4,7 +4,7 @@
 source "$(dirname "$0")/server.sh"
 source "$(dirname "$0")/browser.sh"
 
-# The browser writes down the page once that is loaded, which one image after another holds up
+# The browser writes down the page once that is loaded, which one script after another holds up
 # until all is done.
 mkdir "$tmp/root"
 python3 - "$tmp/root" <<'PY'
@@ -89,12 +89,15 @@ TAGS
     .catch(e => note('error', e))
     .finally(() => { done = true })
   let done = false
-  function hold(i) {
-    const image = new Image()
-    image.onerror = () => { if (!done && i < 1200) hold(i + 1) }
-    image.src = '/events?n=1&i=' + i // takes a tenth of a second, and is no image
+  // Scripts are read to their end, unlike images. Two series, so that there always is one.
+  function hold(n, i) {
+    const script = document.createElement('script')
+    script.onload = script.onerror = () => { if (!done && i < 100) hold(n, i + 1) }
+    script.src = '/events?n=' + n + '&i=' + i // takes n tenths of a second, and is no script
+    document.head.append(script)
   }
-  hold(0)
+  hold(7, 0)
+  hold(10, 0)
 </script>
 """
 (root / "load.html").write_text(page.replace("TAGS", "\n".join(tags)))
