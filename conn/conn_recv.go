@@ -160,7 +160,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 
 // wait keeps a packet until its keys are there. Loss would cost a probe timeout, but memory is bounded.
 func (c *Conn) wait(now instant, a *arrival, pkt []byte) {
-	if sp := c.spaces[spaceHandshake]; !c.server && c.tls.work == nil && (sp == nil || sp.rx == nil) {
+	if !c.server && c.handshakeRxMissing() {
 		c.hurry(now)
 	}
 	held := len(pkt)

@@ -15,7 +15,7 @@ const (
 // missing (RFC 9002, Section 6.2.3).
 func (c *Conn) hurry(now instant) {
 	sp := c.spaces[spaceInitial]
-	if sp == nil || sp.hurries == maxHurries || sp.probes > 0 || c.server && c.tls.work != nil {
+	if sp == nil || sp.hurries == maxHurries || sp.probes > 0 || c.tls.work != nil {
 		return
 	}
 	wait := hurryAfter

@@ -21,6 +21,9 @@ type chunk struct {
 	own  *conn.Chunk // what b is; nil if it belongs to who wrote it, and does not change
 }
 
+// bytes returns what is to be read.
+func (c *chunk) bytes() []byte { return c.b[c.r:c.w] }
+
 // maxFreeChunks bounds the memory that a chunkPool keeps, to 4 MiB.
 const maxFreeChunks = 1024
 
@@ -150,15 +153,7 @@ func (b *buffer) push(c *chunk) {
 	b.tail = c
 }
 
-// front returns the oldest bytes, as many as lie together.
-func (b *buffer) front() []byte {
-	if b.head == nil {
-		return nil
-	}
-	return b.head.b[b.head.r:b.head.w]
-}
-
-// drop removes the n oldest bytes, which front returned, and returns their chunk if it is
+// drop removes the n oldest bytes, at most those of the first chunk, and returns their chunk if it is
 // done with.
 func (b *buffer) drop(n int) *chunk {
 	b.n -= n
@@ -173,7 +168,7 @@ func (b *buffer) drop(n int) *chunk {
 	return c
 }
 
-// discard removes the n oldest bytes, which front returned.
+// discard removes the n oldest bytes, at most those of the first chunk.
 func (b *buffer) discard(pool *chunkPool, n int) {
 	if n == 0 {
 		return
@@ -187,7 +182,7 @@ func (b *buffer) discard(pool *chunkPool, n int) {
 func (b *buffer) read(pool *chunkPool, p []byte) (n int) {
 	var done *chunk
 	for n < len(p) && b.n > 0 {
-		k := copy(p[n:], b.front())
+		k := copy(p[n:], b.head.bytes())
 		n += k
 		if c := b.drop(k); c != nil {
 			c.next, done = done, c

@@ -51,14 +51,13 @@ type receiving struct {
 // sending is the sending direction of a Stream.
 type sending struct {
 	buf   buffer
-	moved uint64 // bytes that the connection took
-	err   error  // of Write
-	full  bool   // the connection takes no more: EventStreamWritable follows
-	wait  bool   // Write waits
-	fin   bool   // CloseWrite was called
-	sent  bool   // FIN was handed to the connection
-	done  bool   // nothing more is to be done: acknowledged, reset, or no such direction
-	reset bool   // Reset is to be called
+	err   error // of Write
+	full  bool  // the connection takes no more: EventStreamWritable follows
+	wait  bool  // Write waits
+	fin   bool  // CloseWrite was called
+	sent  bool  // FIN was handed to the connection
+	done  bool  // nothing more is to be done: acknowledged, reset, or no such direction
+	reset bool  // Reset is to be called
 	code  uint64
 	at    *resetAt // ResetAt is to be called
 }
@@ -260,7 +259,7 @@ func (s *Stream) ResetAt(code, size uint64) error {
 		err = o.err
 	case o.at != nil:
 		err = errors.New("loop: ResetAt is under way")
-	case size > o.moved+uint64(o.buf.n):
+	case size > o.buf.end:
 		err = errors.New("loop: ResetAt beyond what was written")
 	}
 	if err != nil {

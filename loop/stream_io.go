@@ -120,7 +120,6 @@ func (s *Stream) send() {
 	for o.buf.n > 0 && !o.full {
 		n, err := o.buf.head.writeTo(s.s)
 		o.buf.discard(&s.c.l.chunks, n)
-		o.moved += uint64(n)
 		if errors.Is(err, conn.ErrWouldBlock) {
 			o.full = true
 		} else if err != nil {
@@ -128,7 +127,7 @@ func (s *Stream) send() {
 			return
 		}
 	}
-	if at := o.at; at != nil && o.moved >= at.size {
+	if at := o.at; at != nil && o.buf.end-uint64(o.buf.n) >= at.size {
 		o.at = nil
 		err := s.s.ResetAt(at.code, at.size)
 		at.done <- err
@@ -152,7 +151,7 @@ func (s *Stream) send() {
 
 // writeTo writes what is in c to a stream of the connection, without a copy if it can.
 func (c *chunk) writeTo(s *conn.Stream) (int, error) {
-	p := c.b[c.r:c.w]
+	p := c.bytes()
 	if c.own == nil {
 		return s.WriteShared(p)
 	}
