@@ -169,7 +169,7 @@ func ExampleAltSvcTransport() {
 }
 
 // Datagrams go along with a request, for what is worth nothing when it is late. They
-// may be lost.
+// may be lost. The Server has to offer extended CONNECT: its ExtendedConnect is set.
 func ExampleStream_SendDatagram() {
 	url, tr, stop := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s, err := h3http.TakeStream(w)

@@ -71,7 +71,7 @@ func ExampleServer_AltSvc() {
 // serve runs h on a loopback socket for an example, and returns its URL and a client
 // for it.
 func serve(h http.Handler) (url string, tr *h3http.Transport, stop func()) {
-	srv := &h3http.Server{Handler: h, TLSConfig: conntest.ServerTLS()}
+	srv := &h3http.Server{Handler: h, TLSConfig: conntest.ServerTLS(), ExtendedConnect: true}
 	g, err := loop.Listen("udp", "127.0.0.1:0", 1, srv.LoopConfig())
 	if err != nil {
 		log.Fatal(err)
@@ -189,7 +189,8 @@ func Example_fullDuplex() {
 	// THREE
 }
 
-// Extended CONNECT carries other protocols, with bytes and datagrams.
+// Extended CONNECT carries other protocols, with bytes and datagrams. The Server has to
+// offer it: its ExtendedConnect is set.
 func ExampleTakeStream() {
 	url, tr, stop := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get(":protocol") != "shout" {

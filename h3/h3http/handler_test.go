@@ -292,7 +292,7 @@ func TestNilPanic(t *testing.T) {
 			panic("with the stream")
 		}
 		panic(nil)
-	}))
+	}), withConnect)
 	_, err := p.c.Get(p.url)
 	requireStreamError(t, err, h3.InternalError)
 	require.Contains(t, p.log.String(), "panic called with nil")

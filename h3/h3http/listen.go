@@ -73,10 +73,11 @@ const maxDatagramFrame = 65535
 
 // h3Config returns the configuration of HTTP/3.
 func (s *Server) h3Config() *h3.Config {
-	cfg := h3.Config{ExtendedConnect: true, Datagrams: true}
+	cfg := h3.Config{Datagrams: true}
 	if s.H3Config != nil {
 		cfg = *s.H3Config
 	}
+	cfg.ExtendedConnect = cfg.ExtendedConnect || s.ExtendedConnect
 	if cfg.MaxFieldSectionSize == 0 {
 		cfg.MaxFieldSectionSize = int64(s.maxHeaderBytes())
 	}

@@ -193,7 +193,7 @@ func TestDroppedDatagrams(t *testing.T) {
 			defer s.Close()
 			<-done
 			received <- s.DatagramStats()
-		}))
+		}), withConnect)
 		s, _, err := p.tr.Connect(p.connectRequest("/", "sink"))
 		require.NoError(t, err)
 		for range 100 {

@@ -1,7 +1,7 @@
 // Package masque proxies UDP in HTTP/3 (CONNECT-UDP, RFC 9298).
 //
-// A [Proxy] is an http.Handler for an [h3http.Server]: it opens a UDP socket to the target
-// that a request names, and relays. A [Client] asks a proxy for such a tunnel; the [Conn]
+// A [Proxy] is an http.Handler for an [h3http.Server], which [Proxy.Configure] makes
+// ready: it opens a UDP socket to the target that a request names, and relays. A [Client] asks a proxy for such a tunnel; the [Conn]
 // that it gets is a net.Conn and a net.PacketConn. [Client.DialQUIC] puts a QUIC
 // connection through a tunnel, and so serves as Dial of an [h3http.Transport].
 //

@@ -16,9 +16,9 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// serve runs h on a loopback socket for an example, and returns its URL.
-func serve(h http.Handler) (url string, stop func()) {
-	srv := &h3http.Server{Handler: h, TLSConfig: conntest.ServerTLS()}
+// serve runs srv on a loopback socket for an example, and returns its URL.
+func serve(srv *h3http.Server) (url string, stop func()) {
+	srv.TLSConfig = conntest.ServerTLS()
 	g, err := loop.Listen("udp", "127.0.0.1:0", 1, srv.LoopConfig())
 	if err != nil {
 		log.Fatal(err)
@@ -44,7 +44,9 @@ func ExampleProxy() {
 		}
 		proxy.ServeHTTP(w, r)
 	})
-	url, stop := serve(mux)
+	srv := &h3http.Server{Handler: mux}
+	proxy.Configure(srv)
+	url, stop := serve(srv)
 	defer stop()
 
 	// Somebody who answers over UDP.
@@ -85,13 +87,15 @@ func ExampleProxy() {
 
 // HTTP/3 to an origin by way of a proxy, which sees neither the requests nor the keys.
 func ExampleClient_DialQUIC() {
-	origin, stop := serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	origin, stop := serve(&h3http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, "hello over ", r.Proto)
-	}))
+	})})
 	defer stop()
 	proxy := &masque.Proxy{Allow: func(*http.Request, netip.AddrPort) bool { return true }}
 	defer proxy.Close()
-	url, stop := serve(proxy)
+	srv := &h3http.Server{Handler: proxy}
+	proxy.Configure(srv)
+	url, stop := serve(srv)
 	defer stop()
 
 	// conntest has certificates for tests. By default those of the system are trusted.

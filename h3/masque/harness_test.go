@@ -40,6 +40,7 @@ func newPair(t testing.TB, change ...func(p *pair)) *pair {
 	t.Helper()
 	p := &pair{t: t, proxy: &Proxy{Allow: func(*http.Request, netip.AddrPort) bool { return true }}}
 	p.server = &h3http.Server{Handler: p.proxy, Logger: slog.New(slog.DiscardHandler)}
+	p.proxy.Configure(p.server)
 	p.client = &Client{Transport: &h3http.Transport{TLSClientConfig: conntest.ClientTLS()}}
 	for _, f := range change {
 		f(p)
@@ -70,7 +71,7 @@ func serve(t testing.TB, srv *h3http.Server) string {
 
 // noDatagrams keeps the peers of one side from sending QUIC datagrams.
 func noDatagrams(p *pair) {
-	p.server.H3Config = &h3.Config{ExtendedConnect: true}
+	p.server.H3Config = new(h3.Config)
 }
 
 // dial opens a tunnel.

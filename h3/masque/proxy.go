@@ -23,7 +23,7 @@ const (
 )
 
 // A Proxy is an [http.Handler] that proxies UDP (RFC 9298) for the clients of an
-// [h3http.Server]. The zero value reaches public addresses only. Its fields must not
+// [h3http.Server], on which Configure was called. The zero value reaches public addresses only. Its fields must not
 // change once it serves.
 //
 // It authenticates nobody: wrap it in a handler that does, or anyone may use it.
@@ -62,6 +62,11 @@ type Proxy struct {
 }
 
 var _ http.Handler = (*Proxy)(nil)
+
+// Configure makes srv offer extended CONNECT, without which clients cannot ask for
+// tunnels (RFC 9298, Section 3.4). Call it before srv serves. The Handler of srv, which
+// passes requests to p, is the caller's.
+func (p *Proxy) Configure(srv *h3http.Server) { srv.ExtendedConnect = true }
 
 // ProxyStats are the counters of a [Proxy].
 type ProxyStats struct {

@@ -43,7 +43,7 @@ func routes() http.Handler {
 // ownHTTP serves routes with h3http, and returns the server's URL. configure may be nil.
 func ownHTTP(t testing.TB, p *pair, configure func(*loop.Config)) string {
 	t.Helper()
-	srv := &h3http.Server{Handler: p.handler, TLSConfig: p.server}
+	srv := &h3http.Server{Handler: p.handler, TLSConfig: p.server, ExtendedConnect: true}
 	cfg := srv.LoopConfig()
 	if configure != nil {
 		configure(cfg)
