@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/netip"
 	"time"
+
+	"github.com/lazoquic/lazo/conn/congestion"
 )
 
 // Defaults and bounds of a [Config].
@@ -65,7 +67,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	}
 	d.MaxDatagramFrameSize = min(d.MaxDatagramFrameSize, 65535)
 	if d.Congestion == nil {
-		d.Congestion = NewCubic
+		d.Congestion = congestion.NewCubic
 	}
 	setInt(&d.MaxMTU, 1452)
 	setInt(&d.InitialMTU, minMTU)

@@ -3,6 +3,7 @@ package conn
 import (
 	"time"
 
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -166,7 +167,7 @@ func (c *Conn) controlAck(a *ackRun, ce, rate uint64) {
 	pa := c.path
 	s := &c.e.scratch
 	s.largest = c.sentOf(&a.newest)
-	s.ack = Ack{
+	s.ack = congestion.Ack{
 		Now: c.e.wall(a.now), Bytes: a.bytes, InFlight: pa.inFlight, CE: ce, Largest: &s.largest,
 		LatestRTT: pa.rtt.latest, SmoothedRTT: pa.rtt.smoothed, MinRTT: pa.rtt.min,
 		Delivered: pa.rate.delivered, PriorDelivered: a.newest.delivered, DeliveryRate: rate,
@@ -177,8 +178,8 @@ func (c *Conn) controlAck(a *ackRun, ce, rate uint64) {
 }
 
 // sentOf returns what the controller knows of a packet.
-func (c *Conn) sentOf(p *sentPacket) Sent {
-	return Sent{
+func (c *Conn) sentOf(p *sentPacket) congestion.Sent {
+	return congestion.Sent{
 		Now: c.e.wall(p.time), Bytes: uint64(p.size), InFlight: p.inFlight,
 		AppLimited: p.flags&sentAppLimited != 0, State: p.state,
 	}
@@ -186,9 +187,9 @@ func (c *Conn) sentOf(p *sentPacket) Sent {
 
 // controlScratch is what is lent to congestion controllers, kept here so that it does not escape to the heap.
 type controlScratch struct {
-	sent, largest Sent
-	ack           Ack
-	loss          Loss
+	sent, largest congestion.Sent
+	ack           congestion.Ack
+	loss          congestion.Loss
 }
 
 // decodeAckDelay applies the exponent and limits of the peer (RFC 9002, Section 5.3).

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -148,9 +149,9 @@ func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 	pa.rate.onSent(p, pa.inFlight, now)
 	pa.inFlight += uint64(size)
 	p.inFlight = pa.inFlight
-	pa.pacer.sent(int64(now), size, pa.pacing)
+	pa.pacer.Sent(int64(now), size, pa.pacing)
 	s := &c.e.scratch.sent
-	*s = Sent{Now: c.e.wall(now), Bytes: uint64(size), InFlight: pa.inFlight, AppLimited: p.flags&sentAppLimited != 0}
+	*s = congestion.Sent{Now: c.e.wall(now), Bytes: uint64(size), InFlight: pa.inFlight, AppLimited: p.flags&sentAppLimited != 0}
 	pa.cc.OnSent(s)
 	p.state = s.State
 	if sp.id == spaceApp && sp.sent.next >= c.skipNext {
@@ -226,7 +227,7 @@ func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 	if size < minMTU && pa.allowance() < minMTU {
 		return Burst{}, false
 	}
-	paced := pa.pacer.budget(int64(now), pa.pacing)
+	paced := pa.pacer.Budget(int64(now), pa.pacing)
 	c.paceAt = 0
 	segment, n := 0, 0
 	for i := 0; i < maxSegments; i++ {
@@ -277,7 +278,7 @@ func (c *Conn) heldBack(now instant, free, windowOpen bool) {
 	case free: // the application is the limit
 		pa.rate.limitedTo = pa.rate.delivered + pa.inFlight + 1
 	case windowOpen && c.hasOutput():
-		at := instant(pa.pacer.next(int64(now), pa.pacing))
+		at := instant(pa.pacer.Next(int64(now), pa.pacing))
 		c.paceAt = max(at, now.add(minPace))
 	}
 }

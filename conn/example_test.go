@@ -70,26 +70,6 @@ func ExampleEndpoint() {
 	// Output: hello, on stream 2
 }
 
-// A controller of one's own wraps a built-in one, or takes its place.
-func ExampleController() {
-	cfg := conntest.ClientConfig()
-	cfg.Congestion = func(p conn.ControllerParams) conn.Controller {
-		return limited{Controller: conn.NewCubic(p), most: 100_000}
-	}
-	c := cfg.Congestion(conn.ControllerParams{MTU: 1200})
-	fmt.Println(c.Window())
-	// Output: 12000
-}
-
-// limited keeps the congestion window below a bound, in bytes.
-type limited struct {
-	conn.Controller
-	most uint64
-}
-
-// Window returns the window of the controller below, within the bound.
-func (l limited) Window() uint64 { return min(l.Controller.Window(), l.most) }
-
 // Version-independent headers are what a balancer routes by.
 func ExampleParseHeader() {
 	packet := []byte{0x40, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff} // a short header, with an ID of 8 bytes

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -76,6 +77,12 @@ func TestKeyUpdateFlood(t *testing.T) {
 		by.check()
 	})
 }
+
+// controllers are the built-in ones.
+var controllers = []struct {
+	name string
+	make func(congestion.Params) congestion.Controller
+}{{"NewReno", congestion.NewReno}, {"CUBIC", congestion.NewCubic}, {"BBR", congestion.NewBBR}}
 
 // RFC 9000, Section 13.4.2, and RFC 9002, Section 8.3: a peer reports all packets as marked. It gets what it asks for: the least
 // window, and no more.

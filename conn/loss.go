@@ -3,6 +3,8 @@ package conn
 import (
 	"slices"
 	"time"
+
+	"github.com/lazoquic/lazo/conn/congestion"
 )
 
 // lossMemory is how long a lost packet is remembered, in case it arrives after all.
@@ -116,7 +118,7 @@ func (c *Conn) finishLoss(run *lossDetection) {
 	pa := c.path
 	s := &c.e.scratch
 	s.largest = c.sentOf(&run.largest)
-	s.loss = Loss{
+	s.loss = congestion.Loss{
 		Now: c.e.wall(run.now), Bytes: run.bytes, InFlight: pa.inFlight, Packets: run.counted, Ranges: run.ranges,
 		Largest: &s.largest, Persistent: c.persistent(run),
 	}
@@ -141,8 +143,8 @@ const maxLossRuns = 16
 type lossRun struct {
 	space       spaceID
 	first, last uint64
-	missing     int  // packets that did not arrive
-	loss        Loss // without Largest
+	missing     int             // packets that did not arrive
+	loss        congestion.Loss // without Largest
 }
 
 // lossRuns are the last runs, oldest first, to notice when all of one arrived after all.

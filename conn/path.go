@@ -3,6 +3,10 @@ package conn
 import (
 	"net/netip"
 	"time"
+
+	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/internal/muldiv"
+	"github.com/lazoquic/lazo/internal/pacing"
 )
 
 // A path is one pair of addresses that a connection uses (RFC 9000, Section 9), with the estimates that hold for it.
@@ -12,9 +16,9 @@ type path struct {
 	from          netip.AddrPort // what datagrams are sent from: local, or zero where a client lets the socket choose
 
 	rtt      rttState
-	cc       Controller
-	pacer    pacer
-	pacing   pacing // as of the last acknowledgement
+	cc       congestion.Controller
+	pacer    pacing.Pacer
+	pacing   pacing.Limits // as of the last acknowledgement
 	mtu      mtuState
 	ecn      ecnState
 	rate     deliveryRate
@@ -72,19 +76,19 @@ func (c *Conn) newPath(remote, local netip.AddrPort) *path {
 	p := &path{n: c.pathCount, remote: remote, local: local, from: local}
 	p.rtt.init(c.cfg.InitialRTT)
 	p.mtu.init(c.cfg)
-	params := ControllerParams{Now: c.e.wall(c.e.now), Remote: remote, MTU: p.mtu.current, Rand: c.e.cfg.Rand}
+	params := congestion.Params{Now: c.e.wall(c.e.now), Remote: remote, MTU: p.mtu.current, Rand: c.e.cfg.Rand}
 	if p.cc = c.cfg.Congestion(params); p.cc == nil {
-		p.cc = NewCubic(params)
+		p.cc = congestion.NewCubic(params)
 	}
 	p.pacing = c.pacingOf(p)
 	return p
 }
 
-func (c *Conn) pacingOf(p *path) pacing {
+func (c *Conn) pacingOf(p *path) pacing.Limits {
 	if c.cfg.DisablePacing {
-		return pacing{}
+		return pacing.Limits{}
 	}
-	return pacingOf(p.cc, p.rtt.smoothed, p.mtu.current)
+	return pacing.Of(p.cc, p.rtt.smoothed, p.mtu.current)
 }
 
 // window returns how many bytes the congestion window leaves.
@@ -125,7 +129,7 @@ func (r *deliveryRate) onAcked(p *sentPacket, now instant, minRTT time.Duration)
 	if interval <= 0 || interval < minRTT {
 		return 0
 	}
-	r.latest = mulDiv(r.delivered-p.delivered, uint64(time.Second), uint64(interval))
+	r.latest = muldiv.Down(r.delivered-p.delivered, uint64(time.Second), uint64(interval))
 	return r.latest
 }
 

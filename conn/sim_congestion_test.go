@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
@@ -20,7 +21,7 @@ type bulk struct {
 	queue float64 // bandwidth-delay products
 	loss  float64
 	seed  uint64
-	flows []func(conn.ControllerParams) conn.Controller
+	flows []func(congestion.Params) congestion.Controller
 	every time.Duration // between the starts of flows
 
 	net    *conntest.Network
@@ -78,6 +79,20 @@ func (b *bulk) consume(_ time.Time, ev conn.Event) {
 	}
 }
 
+// discard reads what comes.
+func discard(_ time.Time, ev conn.Event) {
+	if ev.Kind != conn.EventStreamReadable {
+		return
+	}
+	for {
+		b, err := ev.Stream.Peek(1)
+		ev.Stream.Discard(len(b))
+		if err != nil {
+			return
+		}
+	}
+}
+
 // produce writes what streams take.
 func produce(_ time.Time, ev conn.Event) {
 	s := ev.Stream
@@ -115,7 +130,7 @@ func TestGoodputOfShortQueues(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%g Mbit/s, %v", c.rate/1e6, c.rtt), func(t *testing.T) {
 			b := &bulk{rate: c.rate, rtt: c.rtt, queue: c.queue, seed: 1}
-			b.flows = append(b.flows, conn.NewBBR)
+			b.flows = append(b.flows, congestion.NewBBR)
 			b.run(t, 20*time.Second)
 			require.Greater(t, b.goodput(0, 20*time.Second), c.want)
 		})
@@ -127,14 +142,14 @@ func TestGoodputOfShortQueues(t *testing.T) {
 func TestGoodput(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		cc   func(conn.ControllerParams) conn.Controller
+		cc   func(congestion.Params) congestion.Controller
 		loss float64
 		want float64
 	}{
-		{"CUBIC", conn.NewCubic, 0, 0.9},
-		{"BBR", conn.NewBBR, 0, 0.9},
-		{"BBR", conn.NewBBR, 0.01, 0.85},
-		{"BBR", conn.NewBBR, 0.02, 0.75},
+		{"CUBIC", congestion.NewCubic, 0, 0.9},
+		{"BBR", congestion.NewBBR, 0, 0.9},
+		{"BBR", congestion.NewBBR, 0.01, 0.85},
+		{"BBR", congestion.NewBBR, 0.02, 0.75},
 	} {
 		t.Run(fmt.Sprintf("%s, %g %% loss", c.name, 100*c.loss), func(t *testing.T) {
 			b := &bulk{rate: 100e6, rtt: 50 * time.Millisecond, queue: 1, loss: c.loss, seed: 1}
@@ -150,7 +165,7 @@ func TestGoodput(t *testing.T) {
 // BBR a third of it at most.
 func TestShortTransferWithLoss(t *testing.T) {
 	const size, seeds = 2_000_000, 7
-	took := func(t *testing.T, cc func(conn.ControllerParams) conn.Controller, loss float64) float64 {
+	took := func(t *testing.T, cc func(congestion.Params) congestion.Controller, loss float64) float64 {
 		var all []time.Duration
 		for seed := range uint64(seeds) {
 			link := conntest.Link{Delay: 25 * time.Millisecond, Rate: 100e6, Queue: 625_000, Loss: loss}
@@ -165,7 +180,7 @@ func TestShortTransferWithLoss(t *testing.T) {
 	}
 	for _, c := range []struct{ loss, want float64 }{{0.01, 4.2}, {0.02, 7}, {0.03, 9.1}} {
 		t.Run(fmt.Sprintf("%g %%", 100*c.loss), func(t *testing.T) {
-			cubic, bbr := took(t, conn.NewCubic, c.loss), took(t, conn.NewBBR, c.loss)
+			cubic, bbr := took(t, congestion.NewCubic, c.loss), took(t, congestion.NewBBR, c.loss)
 			require.InEpsilon(t, c.want, cubic, 0.4)
 			require.Less(t, bbr, cubic/3)
 			t.Logf("CUBIC %.1f s, BBR %.1f s", cubic, bbr)
@@ -178,13 +193,13 @@ func TestShortTransferWithLoss(t *testing.T) {
 func TestShares(t *testing.T) {
 	for _, c := range []struct {
 		name  string
-		cc    func(conn.ControllerParams) conn.Controller
+		cc    func(congestion.Params) congestion.Controller
 		rtt   time.Duration
 		seeds uint64 // whose mean counts
 	}{
-		{"CUBIC", conn.NewCubic, 50 * time.Millisecond, 2},
-		{"BBR", conn.NewBBR, 50 * time.Millisecond, 2},
-		{"BBR", conn.NewBBR, 100 * time.Millisecond, 3},
+		{"CUBIC", congestion.NewCubic, 50 * time.Millisecond, 2},
+		{"BBR", congestion.NewBBR, 50 * time.Millisecond, 2},
+		{"BBR", congestion.NewBBR, 100 * time.Millisecond, 3},
 	} {
 		t.Run(fmt.Sprintf("%s, %v", c.name, c.rtt), func(t *testing.T) {
 			var first, second float64

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
@@ -65,7 +66,7 @@ func TestFeaturesOnABadPath(t *testing.T) {
 			require.LessOrEqual(t, out.server.MTU, 1280)
 		}},
 		{"draft-ietf-ccwg-bbr: BBR on both sides", func(sc *scenario) {
-			sc.configure = func(cfg *conn.Config) { cfg.Congestion = conn.NewBBR }
+			sc.configure = func(cfg *conn.Config) { cfg.Congestion = congestion.NewBBR }
 		}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 )
 
 // One stream fills a fast path and a long one with the default configuration: the
@@ -23,7 +23,7 @@ func TestOneStreamFillsThePath(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%g Gbit/s, %v", c.rate/1e9, c.rtt), func(t *testing.T) {
 			b := &bulk{rate: c.rate, rtt: c.rtt, queue: 1, seed: 1}
-			b.flows = append(b.flows, conn.NewCubic)
+			b.flows = append(b.flows, congestion.NewCubic)
 			b.run(t, c.start)
 			before := b.read[0]
 			b.net.RunFor(c.then)

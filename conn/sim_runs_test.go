@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
@@ -149,7 +150,7 @@ func randomScenario(seed uint64) scenario {
 	sc.timeout = max(patience(sc.up), patience(sc.down))
 	sc.retry = c.one(5)
 	smallWindows, fewStreams, smallBuffers := c.one(4), c.one(4), c.one(4)
-	controller := []func(conn.ControllerParams) conn.Controller{nil, conn.NewReno, conn.NewBBR}[c.IntN(3)]
+	controller := []func(congestion.Params) congestion.Controller{nil, congestion.NewReno, congestion.NewBBR}[c.IntN(3)]
 	noPacing, noAckFrequency, fixedMTU := c.one(8), c.one(4), c.one(8)
 	window, limit, unsent := int64(c.between(100, 20e3)), int64(1+c.IntN(3)), 1+c.IntN(5000)
 	sc.configure = func(cfg *conn.Config) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -481,10 +482,10 @@ func TestAckWorkIsBounded(t *testing.T) {
 // A wideController has no limit worth mentioning.
 type wideController struct{ lost, spurious uint64 }
 
-func (w *wideController) OnSent(*Sent)       {}
-func (w *wideController) OnAck(*Ack)         {}
-func (w *wideController) OnLoss(l *Loss)     { w.lost += l.Bytes }
-func (w *wideController) OnSpurious(l *Loss) { w.spurious += l.Bytes }
-func (w *wideController) OnMTU(int)          {}
-func (w *wideController) Window() uint64     { return 1 << 30 }
-func (w *wideController) PacingRate() uint64 { return 0 }
+func (w *wideController) OnSent(*congestion.Sent)       {}
+func (w *wideController) OnAck(*congestion.Ack)         {}
+func (w *wideController) OnLoss(l *congestion.Loss)     { w.lost += l.Bytes }
+func (w *wideController) OnSpurious(l *congestion.Loss) { w.spurious += l.Bytes }
+func (w *wideController) OnMTU(int)                     {}
+func (w *wideController) Window() uint64                { return 1 << 30 }
+func (w *wideController) PacingRate() uint64            { return 0 }

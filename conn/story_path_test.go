@@ -2,9 +2,11 @@ package conn
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -446,9 +448,9 @@ func TestResponseOfNobody(t *testing.T) {
 // TestNoController: who has no controller of its own for a path leaves it to the default.
 func TestNoController(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) {
-		s.conn.Congestion = func(ControllerParams) Controller { return nil }
+		s.conn.Congestion = func(congestion.Params) congestion.Controller { return nil }
 	})
-	if _, ok := tc.c.path.cc.(*cubic); !ok {
-		t.Errorf("the controller is a %T", tc.c.path.cc)
+	if got, want := tc.c.path.cc, congestion.NewCubic(congestion.Params{}); reflect.TypeOf(got) != reflect.TypeOf(want) {
+		t.Errorf("the controller is a %T, want a %T", got, want)
 	}
 }

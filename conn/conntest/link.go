@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/muldiv"
 )
 
 // A Link is one direction of a path. The zero Link is perfect.
@@ -141,7 +142,7 @@ func (l *link) serialise(size int) time.Duration {
 	if l.model.Rate <= 0 {
 		return 0
 	}
-	return time.Duration(mulDiv(uint64(size), 8*uint64(time.Second), uint64(l.model.Rate)))
+	return time.Duration(muldiv.Up(uint64(size), 8*uint64(time.Second), uint64(l.model.Rate)))
 }
 
 // backlog returns the bytes that were accepted and are not sent yet.
@@ -149,15 +150,7 @@ func (l *link) backlog(now time.Duration) int {
 	if l.model.Rate <= 0 || l.free <= now {
 		return 0
 	}
-	return int(mulDiv(uint64(l.free-now), uint64(l.model.Rate), 8*uint64(time.Second)))
-}
-
-// mulDiv returns a*b/c, rounded up. The result must fit.
-func mulDiv(a, b, c uint64) uint64 {
-	hi, lo := bits.Mul64(a, b)
-	lo, carry := bits.Add64(lo, c-1, 0)
-	q, _ := bits.Div64(hi+carry, lo, c)
-	return q
+	return int(muldiv.Up(uint64(l.free-now), uint64(l.model.Rate), 8*uint64(time.Second)))
 }
 
 // damage flips one to three bits of b, or cuts it short in one case of four.

@@ -224,9 +224,3 @@ func TestLinkChangesWhileInUse(t *testing.T) {
 	require.Equal(t, 1100*time.Microsecond, l.send(0, p).at[0], "behind what was sent at the old rate")
 	require.Equal(t, 1, p.N, "goes on counting")
 }
-
-func TestMulDiv(t *testing.T) {
-	require.EqualValues(t, 6, mulDiv(2, 9, 3))
-	require.EqualValues(t, 7, mulDiv(2, 10, 3), "rounds up")
-	require.EqualValues(t, 1<<62, mulDiv(1<<62, 1<<62, 1<<62), "a product of more than 64 bits")
-}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
@@ -64,11 +65,11 @@ func (o *quicOptions) config() (*conn.Config, error) {
 	cfg := &conn.Config{Versions: o.versions, Enable0RTT: o.early}
 	switch o.cc {
 	case "newreno":
-		cfg.Congestion = conn.NewReno
+		cfg.Congestion = congestion.NewReno
 	case "cubic":
-		cfg.Congestion = conn.NewCubic
+		cfg.Congestion = congestion.NewCubic
 	case "bbr":
-		cfg.Congestion = conn.NewBBR
+		cfg.Congestion = congestion.NewBBR
 	default:
 		return nil, fmt.Errorf("unknown congestion controller %q", o.cc)
 	}

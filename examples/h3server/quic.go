@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
@@ -73,14 +74,14 @@ func (o *quicOptions) config() (*conn.Config, error) {
 }
 
 // controller returns the congestion controller of a name.
-func controller(name string) (func(conn.ControllerParams) conn.Controller, error) {
+func controller(name string) (func(congestion.Params) congestion.Controller, error) {
 	switch name {
 	case "newreno":
-		return conn.NewReno, nil
+		return congestion.NewReno, nil
 	case "cubic":
-		return conn.NewCubic, nil
+		return congestion.NewCubic, nil
 	case "bbr":
-		return conn.NewBBR, nil
+		return congestion.NewBBR, nil
 	}
 	return nil, fmt.Errorf("unknown congestion controller %q", name)
 }

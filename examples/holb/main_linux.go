@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/netrelay"
 )
 
@@ -35,7 +35,7 @@ var (
 		{"1 KB each, one every 20 ms", 4_000_000, 1_000, 49, 20 * time.Millisecond},
 		{"10 KB each, all at once", 4_000_000, 10_000, 49, 0},
 	}
-	controllers = [...]controller{{name: "CUBIC", ours: conn.NewCubic, kernel: "cubic"}, {name: "BBR", ours: conn.NewBBR, kernel: "bbr"}}
+	controllers = [...]controller{{name: "CUBIC", ours: congestion.NewCubic, kernel: "cubic"}, {name: "BBR", ours: congestion.NewBBR, kernel: "bbr"}}
 	protocols   = [...]protocol{
 		{"HTTP/3", startHTTP3},
 		{"HTTP/2", func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) { return startHTTP2(t, cc, h, 0) }},

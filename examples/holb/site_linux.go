@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/netrelay"
@@ -34,7 +35,7 @@ func (s *site) close() {
 // A controller of congestion, ours and the kernel's.
 type controller struct {
 	name   string
-	ours   func(conn.ControllerParams) conn.Controller
+	ours   func(congestion.Params) congestion.Controller
 	kernel string
 	trace  func(*conn.TraceEvent) // of our server; may be nil
 }

@@ -15,16 +15,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 )
 
 // A controller is one that the lab compares.
 type controller struct {
 	name string
-	make func(conn.ControllerParams) conn.Controller
+	make func(congestion.Params) congestion.Controller
 }
 
-var controllers = [...]controller{{"CUBIC", conn.NewCubic}, {"BBR", conn.NewBBR}, {"NewReno", conn.NewReno}}
+var controllers = [...]controller{{"CUBIC", congestion.NewCubic}, {"BBR", congestion.NewBBR}, {"NewReno", congestion.NewReno}}
 
 func main() {
 	log.SetFlags(0)

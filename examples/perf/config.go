@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 )
 
 const (
@@ -39,9 +40,9 @@ func (o *options) quicConfig(t *tls.Config) (*conn.Config, error) {
 	switch o.cc {
 	case "cubic":
 	case "newreno":
-		c.Congestion = conn.NewReno
+		c.Congestion = congestion.NewReno
 	case "bbr":
-		c.Congestion = conn.NewBBR
+		c.Congestion = congestion.NewBBR
 	default:
 		return nil, fmt.Errorf("-cc %q is not cubic, newreno or bbr", o.cc)
 	}

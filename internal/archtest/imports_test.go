@@ -15,8 +15,9 @@ type importRule struct {
 // Data walks udpio -> loop -> conn -> h3, dgram -> application; imports run the other way.
 var importRules = []importRule{
 	{packages: "."},
-	{packages: "conn", inside: []string{"internal/..."}, outside: []string{"golang.org/x/crypto/..."}},
-	{packages: "conn/conntest", inside: []string{"conn"}},
+	{packages: "conn", inside: []string{"conn/congestion", "internal/..."}, outside: []string{"golang.org/x/crypto/..."}},
+	{packages: "conn/congestion", inside: []string{"internal/..."}},
+	{packages: "conn/conntest", inside: []string{"conn", "internal/muldiv"}},
 	{packages: "conn/quiclb", inside: []string{"conn"}},
 	{packages: "dgram", inside: []string{"conn", "internal/wire"}},
 	{packages: "h3", inside: []string{"conn", "dgram", "internal/qpack", "internal/wire"}, outside: []string{"github.com/quic-go/qpack"}},

@@ -10,9 +10,9 @@ import (
 // pure are the packages that know no clock, socket, lock or goroutine: bytes and the time go in, bytes,
 // events and a deadline come out. So are all packages of the module that they import.
 var pure = []string{
-	"conn", "conn/quiclb", "dgram", "h3",
-	"internal/congestion", "internal/keys", "internal/qlog", "internal/qpack", "internal/rangeset",
-	"internal/recovery", "internal/stream", "internal/timerheap", "internal/wire",
+	"conn", "conn/congestion", "conn/quiclb", "dgram", "h3",
+	"internal/keys", "internal/muldiv", "internal/pacing", "internal/qlog", "internal/qpack", "internal/rangeset",
+	"internal/stream", "internal/timerheap", "internal/wire",
 }
 
 // impureImports are the patterns of what pure packages must not import.

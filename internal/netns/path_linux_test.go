@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/internal/netns"
 	"github.com/lazoquic/lazo/internal/netrelay"
@@ -28,7 +29,7 @@ import (
 type download struct {
 	name       string
 	link       netrelay.Link // of both directions
-	congestion func(conn.ControllerParams) conn.Controller
+	congestion func(congestion.Params) congestion.Controller
 	six        bool
 	mtu        int // of the devices
 	filter     func(netrelay.Dir, []byte) bool
@@ -64,10 +65,10 @@ func slow(l netrelay.Link) netrelay.Link {
 // TestPath downloads over paths that TUN devices and a relay make bad. What arrives is right, bit for bit.
 func TestPath(t *testing.T) {
 	for _, d := range []download{
-		{name: "1 % loss, CUBIC", link: fifty(netrelay.Link{Loss: 0.01}), congestion: conn.NewCubic},
-		{name: "3 % loss, CUBIC", link: fifty(netrelay.Link{Loss: 0.03}), congestion: conn.NewCubic},
-		{name: "1 % loss, BBR", link: fifty(netrelay.Link{Loss: 0.01}), congestion: conn.NewBBR},
-		{name: "3 % loss, BBR", link: fifty(netrelay.Link{Loss: 0.03}), congestion: conn.NewBBR},
+		{name: "1 % loss, CUBIC", link: fifty(netrelay.Link{Loss: 0.01}), congestion: congestion.NewCubic},
+		{name: "3 % loss, CUBIC", link: fifty(netrelay.Link{Loss: 0.03}), congestion: congestion.NewCubic},
+		{name: "1 % loss, BBR", link: fifty(netrelay.Link{Loss: 0.01}), congestion: congestion.NewBBR},
+		{name: "3 % loss, BBR", link: fifty(netrelay.Link{Loss: 0.03}), congestion: congestion.NewBBR},
 		{name: "bursts, disorder, copies, damage", link: fifty(netrelay.Link{Loss: 0.01, Burst: 4, Reorder: 0.01, Duplicate: 0.01, Corrupt: 0.01})},
 		{name: "ECN", link: fifty(netrelay.Link{Mark: 0.01}), six: true, done: marked},
 		{name: "small packets", link: slow(netrelay.Link{MTU: 1300}), done: longer},

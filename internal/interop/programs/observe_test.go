@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/stretchr/testify/require"
 )
@@ -16,21 +17,21 @@ import (
 // A steady is a congestion controller that sends at one rate, whatever happens.
 type steady struct{ rate uint64 }
 
-func (s *steady) OnSent(*conn.Sent)     {}
-func (s *steady) OnAck(*conn.Ack)       {}
-func (s *steady) OnLoss(*conn.Loss)     {}
-func (s *steady) OnSpurious(*conn.Loss) {}
-func (s *steady) OnMTU(int)             {}
-func (s *steady) Window() uint64        { return 1 << 20 }
-func (s *steady) PacingRate() uint64    { return s.rate }
+func (s *steady) OnSent(*congestion.Sent)     {}
+func (s *steady) OnAck(*congestion.Ack)       {}
+func (s *steady) OnLoss(*congestion.Loss)     {}
+func (s *steady) OnSpurious(*congestion.Loss) {}
+func (s *steady) OnMTU(int)                   {}
+func (s *steady) Window() uint64              { return 1 << 20 }
+func (s *steady) PacingRate() uint64          { return s.rate }
 
 // A counting wraps a built-in controller.
 type counting struct {
-	conn.Controller
+	congestion.Controller
 	acks *atomic.Uint64
 }
 
-func (c counting) OnAck(a *conn.Ack) {
+func (c counting) OnAck(a *congestion.Ack) {
 	c.acks.Add(1)
 	c.Controller.OnAck(a)
 }
@@ -56,7 +57,7 @@ func TestObserving(t *testing.T) {
 	var acks, received atomic.Uint64
 	g := listen(t, 1, &loop.Config{Endpoint: conn.EndpointConfig{Server: &conn.Config{
 		TLS:        server,
-		Congestion: func(p conn.ControllerParams) conn.Controller { return counting{conn.NewBBR(p), &acks} },
+		Congestion: func(p congestion.Params) congestion.Controller { return counting{congestion.NewBBR(p), &acks} },
 		Trace: func(ev *conn.TraceEvent) {
 			if ev.Kind == conn.TracePacketReceived {
 				received.Add(1)
@@ -66,7 +67,7 @@ func TestObserving(t *testing.T) {
 	go echo(ctx, g)
 	c, err := loop.Dial(ctx, g.LocalAddr().String(), &conn.Config{
 		TLS:        client,
-		Congestion: func(conn.ControllerParams) conn.Controller { return &steady{rate: 10_000_000} },
+		Congestion: func(congestion.Params) congestion.Controller { return &steady{rate: 10_000_000} },
 	})
 	require.NoError(t, err)
 	s, err := c.OpenStream(ctx, conn.Bidi)

@@ -1,4 +1,4 @@
-package conn
+package congestion
 
 import (
 	"fmt"
@@ -427,13 +427,13 @@ func TestBBRPersistentCongestion(t *testing.T) {
 func TestBBRRand(t *testing.T) {
 	link := newTestLink(10, 40*time.Millisecond, 1)
 	link.loss = 0.003
-	run := func(seed uint64, make func(ControllerParams) Controller) uint64 {
+	run := func(seed uint64, make func(Params) Controller) uint64 {
 		s := newSimulation(link, seed)
 		f := s.add(0, make)
 		s.run(20 * time.Second)
 		return f.sentByte
 	}
-	regular := func(p ControllerParams) Controller {
+	regular := func(p Params) Controller {
 		p.Rand = nil
 		return NewBBR(p)
 	}

@@ -1,9 +1,12 @@
-package conn
+package congestion
 
 import (
 	"io"
 	"math"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/muldiv"
+	"github.com/lazoquic/lazo/internal/pacing"
 )
 
 // Constants of BBR (draft-ietf-ccwg-bbr, Section 2). Gains are in percent.
@@ -90,8 +93,8 @@ type bbr struct {
 
 // NewBBR returns version 3 of BBR, as in draft-ietf-ccwg-bbr. It paces at the
 // bandwidth that it measured, and probes for more every few seconds at random
-// times; without ControllerParams.Rand they are regular.
-func NewBBR(p ControllerParams) Controller {
+// times; without Params.Rand they are regular.
+func NewBBR(p Params) Controller {
 	b := &bbr{mtu: clampMTU(p.MTU), rand: p.Rand}
 	b.cwnd = initialWindow(b.mtu)
 	b.inflightLong = bbrUnbounded
@@ -160,7 +163,7 @@ func (b *bbr) OnAck(a *Ack) {
 	s := &bbrSample{
 		now:            a.Now,
 		rtt:            max(a.Now.Sub(a.Largest.Now), bbrMinRoundTripValue),
-		rate:           min(a.DeliveryRate, pacingMaxRate),
+		rate:           min(a.DeliveryRate, pacing.MaxRate),
 		acked:          acked,
 		delivered:      min(a.Delivered-min(a.PriorDelivered, a.Delivered), maxWindow),
 		priorDelivered: a.PriorDelivered,
@@ -206,14 +209,14 @@ func (b *bbr) OnMTU(mtu int) {
 // initPacingRate paces the initial window over a round trip (Section 5.6.2).
 func (b *bbr) initPacingRate(rtt time.Duration) {
 	gain, _ := bbrStartup.gains()
-	rate := mulDiv(initialWindow(b.mtu), uint64(time.Second), uint64(rtt))
-	b.pacingRate = max(mulDiv(rate, gain, 100), 1)
+	rate := muldiv.Down(initialWindow(b.mtu), uint64(time.Second), uint64(rtt))
+	b.pacingRate = max(muldiv.Down(rate, gain, 100), 1)
 }
 
 // setPacingRate paces at gain percent of the bandwidth, a little less to keep
 // queues short. Until the pipe was full once, the rate does not fall.
 func (b *bbr) setPacingRate(gain uint64) {
-	rate := min(mulDiv(b.bw, gain*(100-bbrPacingMargin), 100*100), pacingMaxRate)
+	rate := min(muldiv.Down(b.bw, gain*(100-bbrPacingMargin), 100*100), pacing.MaxRate)
 	if rate > 0 && (b.fullBWReached || rate > b.pacingRate) {
 		b.pacingRate = rate
 	}
@@ -251,7 +254,7 @@ func (b *bbr) windowCap() uint64 {
 // minPipe is the least window that keeps data flowing with delayed ACKs.
 func (b *bbr) minPipe() uint64 { return bbrMinPipePackets * b.mtu }
 
-// random returns a number from ControllerParams.Rand, 0 without it.
+// random returns a number from Params.Rand, 0 without it.
 func (b *bbr) random() uint64 {
 	if b.rand == nil {
 		return 0

@@ -1,4 +1,4 @@
-package conn
+package congestion
 
 import (
 	"testing"
@@ -8,7 +8,7 @@ import (
 // newTestBBR returns a controller in ProbeBW that knows its path: 1 MB/s and
 // 100 ms, so a bandwidth-delay product of 100,000 bytes.
 func newTestBBR(state bbrState) *bbr {
-	b := NewBBR(ControllerParams{Now: simTime(0), MTU: simMTU}).(*bbr)
+	b := NewBBR(Params{Now: simTime(0), MTU: simMTU}).(*bbr)
 	b.bwFilter[1] = 1_000_000
 	b.bw = 1_000_000
 	b.minRTT = 100 * time.Millisecond
@@ -69,7 +69,7 @@ func TestBBRGains(t *testing.T) {
 // Section 5.6.2: the rate before the pipe was full only rises, and starts from the
 // initial window and the first round trip time.
 func TestBBRFirstPacingRate(t *testing.T) {
-	b := NewBBR(ControllerParams{Now: simTime(0), MTU: simMTU}).(*bbr)
+	b := NewBBR(Params{Now: simTime(0), MTU: simMTU}).(*bbr)
 	if want := uint64(12_000 * 1000 * 277 / 100); b.PacingRate() != want {
 		t.Errorf("before a round trip: %d, want %d", b.PacingRate(), want)
 	}

@@ -1,6 +1,11 @@
-package conn
+package congestion
 
-import "time"
+import (
+	"time"
+
+	"github.com/lazoquic/lazo/internal/muldiv"
+	"github.com/lazoquic/lazo/internal/pacing"
+)
 
 // bbrModel is what BBR knows of the path (draft-ietf-ccwg-bbr, Section 5.5).
 type bbrModel struct {
@@ -96,7 +101,7 @@ func (b *bbr) checkFullBW(s *bbrSample) {
 // make up.
 func (b *bbr) updateExtraAcked(s *bbrSample) {
 	interval := uint64(max(s.now.Sub(b.extraStart), 0))
-	expected := mulDiv(b.bw, interval, uint64(time.Second))
+	expected := muldiv.Down(b.bw, interval, uint64(time.Second))
 	if b.extraDelivered <= expected {
 		b.extraDelivered = 0
 		b.extraStart = s.now
@@ -130,13 +135,13 @@ func (b *bbr) bdpMultiple(gain uint64) uint64 {
 	if b.minRTT == 0 {
 		return initialWindow(b.mtu)
 	}
-	bdp := mulDiv(b.bw, uint64(b.minRTT), uint64(time.Second))
-	return min(mulDiv(bdp, gain, 100), maxWindow)
+	bdp := muldiv.Down(b.bw, uint64(b.minRTT), uint64(time.Second))
+	return min(muldiv.Down(bdp, gain, 100), maxWindow)
 }
 
 // quantize raises n to what keeps bursts full (Section 5.6.4.2).
 func (b *bbr) quantize(n uint64) uint64 {
-	n = max(n, newPacing(b.pacingRate, int(b.mtu)).quantum, b.minPipe())
+	n = max(n, pacing.New(b.pacingRate, int(b.mtu)).Quantum, b.minPipe())
 	if b.state == bbrUp {
 		n += 2 * b.mtu
 	}

@@ -1,4 +1,4 @@
-package conn
+package congestion
 
 import (
 	"math"
@@ -42,7 +42,7 @@ type cubicState struct {
 // function of the time since the last congestion event. Its slow start is
 // HyStart++ (RFC 9406), and Proportional Rate Reduction leads to the reduced window
 // (RFC 9937).
-func NewCubic(p ControllerParams) Controller {
+func NewCubic(p Params) Controller {
 	return &cubic{cubicState: cubicState{lossWindow: newLossWindow(p.MTU)}}
 }
 

@@ -1,8 +1,11 @@
-package conn
+package congestion
 
 import (
 	"math"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/muldiv"
+	"github.com/lazoquic/lazo/internal/pacing"
 )
 
 // bbrBounds is how congestion bounds the model. The long-term bound remembers
@@ -157,12 +160,12 @@ func (b *bbr) inflightTooHigh(s *bbrSample) {
 // sender back.
 func (b *bbr) updateLatest(s *bbrSample) {
 	accepted := uint64(0)
-	if b.state == bbrDown || s.rtt <= b.minRTT+b.minRTT/16+pacingInterval {
+	if b.state == bbrDown || s.rtt <= b.minRTT+b.minRTT/16+pacing.Interval {
 		accepted = min(s.dropped, b.acceptedLoss(s))
 	}
 	s.latestBW, s.latestInflight = s.rate, s.delivered+accepted
 	if s.delivered > 0 {
-		s.latestBW = mulDiv(s.rate, s.latestInflight, s.delivered)
+		s.latestBW = muldiv.Down(s.rate, s.latestInflight, s.delivered)
 	}
 	s.latestInflight += s.acked
 	b.lossRoundStart = false
@@ -204,9 +207,9 @@ func (b *bbr) adaptShortTerm() {
 		b.inflightShort = b.cwnd
 	}
 	// What was not sent for the pacing margin was not lost either.
-	latest := mulDiv(b.bwLatest, 100, 100-bbrPacingMargin)
-	b.bwShort = max(latest, mulDiv(b.bwShort, bbrBeta, 100))
-	b.inflightShort = max(b.inflightLatest, mulDiv(b.inflightShort, bbrBeta, 100))
+	latest := muldiv.Down(b.bwLatest, 100, 100-bbrPacingMargin)
+	b.bwShort = max(latest, muldiv.Down(b.bwShort, bbrBeta, 100))
+	b.inflightShort = max(b.inflightLatest, muldiv.Down(b.inflightShort, bbrBeta, 100))
 }
 
 func (b *bbr) resetShortTerm() {

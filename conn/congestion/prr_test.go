@@ -1,4 +1,4 @@
-package conn
+package congestion
 
 import (
 	"slices"
@@ -155,13 +155,5 @@ func TestPRRInControllers(t *testing.T) {
 				t.Errorf("%d ACKs in recovery, %d after something was sent, at most %d in a row after nothing", in, out, longest)
 			}
 		})
-	}
-}
-
-func TestMulDivUp(t *testing.T) {
-	for _, tc := range [][4]uint64{{3, 5, 7, 3}, {4, 5, 10, 2}, {0, 5, 7, 0}, {1 << 40, 1 << 40, 1 << 40, 1 << 40}, {1 << 60, 1 << 60, 1, 1<<64 - 1}} {
-		if got := mulDivUp(tc[0], tc[1], tc[2]); got != tc[3] {
-			t.Errorf("%d * %d / %d = %d, want %d", tc[0], tc[1], tc[2], got, tc[3])
-		}
 	}
 }

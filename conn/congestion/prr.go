@@ -1,9 +1,9 @@
-package conn
+package congestion
 
 import (
-	"math"
-	"math/bits"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/muldiv"
 )
 
 // prr is Proportional Rate Reduction (RFC 9937). In a recovery period it lets so
@@ -59,7 +59,7 @@ func (p *prr) onAck(a *Ack, ssthresh, mtu uint64) {
 	p.delivered = min(p.delivered+acked, maxWindow)
 	var send uint64
 	if inFlight > ssthresh {
-		send = mulDivUp(p.delivered, ssthresh, max(p.flight, 1))
+		send = muldiv.Up(p.delivered, ssthresh, max(p.flight, 1))
 		send -= min(send, p.out)
 	} else {
 		send = max(p.delivered-min(p.out, p.delivered), acked)
@@ -73,16 +73,4 @@ func (p *prr) onAck(a *Ack, ssthresh, mtu uint64) {
 	}
 	p.window = inFlight + min(send, maxWindow)
 	p.lossy = false
-}
-
-// mulDivUp returns a*b/c, rounded up, at most [math.MaxUint64].
-func mulDivUp(a, b, c uint64) uint64 {
-	hi, lo := bits.Mul64(a, b)
-	lo, carry := bits.Add64(lo, c-1, 0)
-	hi += carry
-	if hi >= c {
-		return math.MaxUint64
-	}
-	q, _ := bits.Div64(hi, lo, c)
-	return q
 }

@@ -1,10 +1,12 @@
-package conn
+package congestion
 
 import (
 	"container/heap"
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/pacing"
 )
 
 // A simulation runs senders over one bottleneck in virtual time: packets wait in
@@ -57,7 +59,7 @@ type simFlow struct {
 	deliveredAt, firstSent  time.Time
 	srtt, minRTT, latest    time.Duration
 
-	pacer   pacer
+	pacer   pacing.Pacer
 	wakeAt  time.Duration // of the pending wake-up
 	lastAck time.Duration
 
@@ -112,8 +114,8 @@ func (r seedReader) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (s *simulation) params() ControllerParams {
-	return ControllerParams{
+func (s *simulation) params() Params {
+	return Params{
 		Now:  simTime(s.now),
 		MTU:  simMTU,
 		Rand: seedReader{rand.New(rand.NewPCG(s.rng.Uint64(), 2))},
@@ -121,7 +123,7 @@ func (s *simulation) params() ControllerParams {
 }
 
 // add starts a flow.
-func (s *simulation) add(start time.Duration, make func(ControllerParams) Controller) *simFlow {
+func (s *simulation) add(start time.Duration, make func(Params) Controller) *simFlow {
 	f := &simFlow{sim: s, c: make(s.params()), start: start, ackEvery: 2, largestAcked: -1}
 	s.flows = append(s.flows, f)
 	s.at(start, func() {
@@ -201,15 +203,15 @@ func (f *simFlow) send() {
 			f.wake(s.now + time.Duration(float64(simMTU)/float64(f.appRate)*1e9) + 1)
 			return
 		}
-		g := pacingOf(f.c, rtt, simMTU)
-		budget := f.pacer.budget(int64(s.now), g)
+		g := pacing.Of(f.c, rtt, simMTU)
+		budget := f.pacer.Budget(int64(s.now), g)
 		if budget < simMTU {
-			f.wake(max(s.now+1, time.Duration(f.pacer.next(int64(s.now), g))))
+			f.wake(max(s.now+1, time.Duration(f.pacer.Next(int64(s.now), g))))
 			return
 		}
 		for budget >= simMTU && f.inFlight+simMTU <= f.c.Window() && f.supply() >= f.sentByte+simMTU {
 			f.sendPacket()
-			f.pacer.sent(int64(s.now), simMTU, g)
+			f.pacer.Sent(int64(s.now), simMTU, g)
 			budget -= simMTU
 		}
 	}

@@ -1,4 +1,4 @@
-package conn_test
+package congestion_test
 
 import (
 	"crypto/rand"
@@ -7,8 +7,29 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
 )
+
+// A controller of one's own wraps a built-in one, or takes its place.
+func ExampleController() {
+	cfg := conntest.ClientConfig()
+	cfg.Congestion = func(p congestion.Params) congestion.Controller {
+		return limited{Controller: congestion.NewCubic(p), most: 100_000}
+	}
+	c := cfg.Congestion(congestion.Params{MTU: 1200})
+	fmt.Println(c.Window())
+	// Output: 12000
+}
+
+// limited keeps the congestion window below a bound, in bytes.
+type limited struct {
+	congestion.Controller
+	most uint64
+}
+
+// Window returns the window of the controller below, within the bound.
+func (l limited) Window() uint64 { return min(l.Controller.Window(), l.most) }
 
 // A leasedLine is the congestion controller of a path whose rate is known, and which
 // nobody shares: it paces at that rate whatever is lost, and keeps at most two round
@@ -21,20 +42,20 @@ type leasedLine struct {
 func (l *leasedLine) Window() uint64     { return l.window }
 func (l *leasedLine) PacingRate() uint64 { return l.rate }
 
-func (l *leasedLine) OnAck(a *conn.Ack) {
+func (l *leasedLine) OnAck(a *congestion.Ack) {
 	l.window = max(l.window, l.rate*uint64(2*a.SmoothedRTT)/uint64(time.Second))
 }
 
-func (l *leasedLine) OnSent(*conn.Sent)     {}
-func (l *leasedLine) OnLoss(*conn.Loss)     {}
-func (l *leasedLine) OnSpurious(*conn.Loss) {}
-func (l *leasedLine) OnMTU(int)             {}
+func (l *leasedLine) OnSent(*congestion.Sent)     {}
+func (l *leasedLine) OnLoss(*congestion.Loss)     {}
+func (l *leasedLine) OnSpurious(*congestion.Loss) {}
+func (l *leasedLine) OnMTU(int)                   {}
 
 // A congestion controller of your own. It keeps its rate where one packet of fifty is
 // lost by chance.
 func ExampleController_own() {
 	cfg := conntest.ClientConfig()
-	cfg.Congestion = func(p conn.ControllerParams) conn.Controller {
+	cfg.Congestion = func(p congestion.Params) congestion.Controller {
 		return &leasedLine{rate: 10e6 / 8, window: uint64(10 * p.MTU)}
 	}
 
@@ -58,6 +79,23 @@ func ExampleController_own() {
 	// Output:
 	// sent at 9 Mbit/s or more: true
 	// lost some: true
+}
+
+// produce writes what streams take, without end.
+func produce(_ time.Time, ev conn.Event) {
+	s := ev.Stream
+	switch ev.Kind {
+	case conn.EventConnected:
+		s, _ = ev.Conn.OpenStream(conn.Uni)
+	case conn.EventStreamWritable:
+	default:
+		return
+	}
+	for {
+		if _, err := s.Write(make([]byte, 4096)); err != nil {
+			return
+		}
+	}
 }
 
 // discard reads what comes.

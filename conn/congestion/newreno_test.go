@@ -1,4 +1,4 @@
-package conn
+package congestion
 
 import (
 	"math"
@@ -9,7 +9,7 @@ import (
 
 type namedController struct {
 	name string
-	make func(ControllerParams) Controller
+	make func(Params) Controller
 }
 
 // controllers are the built-in ones.
@@ -26,8 +26,8 @@ type script struct {
 	delivered uint64
 }
 
-func newScript(make func(ControllerParams) Controller) *script {
-	return &script{Controller: make(ControllerParams{Now: simTime(0), MTU: simMTU})}
+func newScript(make func(Params) Controller) *script {
+	return &script{Controller: make(Params{Now: simTime(0), MTU: simMTU})}
 }
 
 // Window returns the window to which recovery leads, once it is over.
@@ -99,7 +99,7 @@ func TestInitialWindow(t *testing.T) {
 		want uint64
 	}{{1200, 12_000}, {1452, 14_520}, {1472, 14_720}, {1500, 14_720}, {9000, 18_000}, {65_507, 131_014}} {
 		for _, c := range controllers {
-			wantWindow(t, c.make(ControllerParams{Now: simTime(0), MTU: tc.mtu}), tc.want)
+			wantWindow(t, c.make(Params{Now: simTime(0), MTU: tc.mtu}), tc.want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package conn
+package congestion
 
 import "time"
 
@@ -14,7 +14,7 @@ type newReno struct {
 // NewReno returns the controller of RFC 9002, Section 7: slow start, congestion
 // avoidance by one packet a round trip, and half the window at congestion, to which
 // Proportional Rate Reduction leads (RFC 9937).
-func NewReno(p ControllerParams) Controller {
+func NewReno(p Params) Controller {
 	return &newReno{lossWindow: newLossWindow(p.MTU)}
 }
 
