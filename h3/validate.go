@@ -98,7 +98,7 @@ func (c *checker) field(name, value string) *Error {
 			return messageError("te other than trailers")
 		}
 	case "host":
-		if c.hostSeen && c.host != value {
+		if c.hostSeen && c.host != value { // RFC 9112, Section 3.2
 			return messageError("two values of host")
 		}
 		c.host, c.hostSeen = value, true
@@ -216,7 +216,8 @@ func (c *checker) request() *Error {
 	return c.sameHost()
 }
 
-// sameHost checks that :authority and host agree, and that neither is empty.
+// sameHost checks that :authority and host agree (RFC 9114, Section 4.3.1), and that
+// neither is empty.
 func (c *checker) sameHost() *Error {
 	hasAuthority := c.seen&seenAuthority != 0
 	switch {
@@ -226,10 +227,30 @@ func (c *checker) sameHost() *Error {
 		}
 	case c.host == "":
 		return messageError("empty host")
-	case hasAuthority && c.host != c.authority:
+	case hasAuthority && c.host != c.authority && !equalHosts(c.scheme, c.host, c.authority):
 		return messageError("host is not :authority")
 	}
 	return nil
+}
+
+// equalHosts reports whether two authorities of URIs of a scheme are the same: the case of
+// letters and the port that is the default say nothing (RFC 9110, Section 4.2.3).
+func equalHosts(scheme, a, b string) bool {
+	return strings.EqualFold(cutDefaultPort(scheme, a), cutDefaultPort(scheme, b))
+}
+
+// cutDefaultPort returns an authority without the port if that is empty or the default
+// (RFC 3986, Section 6.2.3).
+func cutDefaultPort(scheme, authority string) string {
+	i := strings.LastIndexByte(authority, ':')
+	if i < strings.LastIndexByte(authority, ']')+1 { // the colons of an IPv6 address are none of a port
+		return authority
+	}
+	switch port := authority[i+1:]; {
+	case port == "", port == "443" && scheme == "https", port == "80" && scheme == "http":
+		return authority[:i]
+	}
+	return authority
 }
 
 // validPath reports whether :path is an absolute path without spaces, or, of
