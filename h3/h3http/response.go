@@ -20,6 +20,9 @@ import (
 // small writes leave behind is collected. Flush sends what there is.
 const holdBuffer = 4 << 10
 
+// sniffLen is how many bytes http.DetectContentType looks at.
+const sniffLen = 512
+
 // A response is the [http.ResponseWriter] of an exchange. Like those of net/http, one
 // goroutine uses it at a time.
 //
@@ -41,6 +44,7 @@ type response struct {
 
 	length   int64    // declared Content-Length, or -1
 	written  int64    // bytes of the body, also of one that is not sent
+	unsent   []byte   // the first of a body that is not sent: its type is that of GET
 	trailers []string // declared keys
 }
 
@@ -108,6 +112,9 @@ func (w *response) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	if w.req.Method == http.MethodHead {
+		if n := min(len(p), sniffLen-len(w.unsent)); n > 0 && !w.committed {
+			w.unsent = append(w.unsent, p[:n]...)
+		}
 		return len(p), nil
 	}
 	if !w.committed {
@@ -172,7 +179,10 @@ func bodyAllowed(status int) bool {
 func (w *response) commit(p []byte, end bool) {
 	w.committed = true
 	held, first := w.x.held()
-	if held == 0 {
+	switch {
+	case w.unsent != nil:
+		first = w.unsent
+	case held == 0:
 		first = p
 	}
 	fields := statusField(w.status)

@@ -118,6 +118,36 @@ func TestHead(t *testing.T) {
 	}
 }
 
+// TestHeadContentType: the answer to HEAD has the type that the one to GET has (RFC 9110,
+// Section 9.3.2).
+func TestHeadContentType(t *testing.T) {
+	page := "<html>" + strings.Repeat("x", 10_000)
+	p := newPair(t, routes(map[string]http.HandlerFunc{
+		"/html":   func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, page) },
+		"/pieces": func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "<h"); io.WriteString(w, "tml>") },
+		"/text":   func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "12345") },
+		"/png":    func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "\x89PNG\x0D\x0A\x1A\x0A") },
+		"/empty":  func(w http.ResponseWriter, r *http.Request) {},
+		"/own": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "x/y")
+			io.WriteString(w, "<html>")
+		},
+		"/coded": func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "br")
+			io.WriteString(w, "<html>")
+		},
+		"/none": func(w http.ResponseWriter, r *http.Request) {
+			w.Header()["Content-Type"] = nil
+			io.WriteString(w, "<html>")
+		},
+	}))
+	for _, path := range []string{"/html", "/pieces", "/text", "/png", "/empty", "/own", "/coded", "/none"} {
+		get, _ := p.get(path)
+		head, _ := p.do(p.request("HEAD", path, nil))
+		require.Equal(t, get.Header["Content-Type"], head.Header["Content-Type"], path)
+	}
+}
+
 func TestServeContent(t *testing.T) {
 	content := strings.Repeat("0123456789", 1000)
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
