@@ -155,12 +155,26 @@ func TestRequestBody(t *testing.T) {
 		got <- s
 	}))
 	_, _ = p.do(p.request("POST", "/", strings.NewReader("known")))
-	require.Equal(t, seen{length: 5, body: "known", again: http.ErrBodyReadAfterClose}, <-got)
+	require.Equal(t, seen{length: 5, body: "known", trailer: http.Header{}, again: http.ErrBodyReadAfterClose}, <-got)
 
 	r := p.request("PUT", "/", io.MultiReader(strings.NewReader("unknown")))
 	r.Trailer = http.Header{"A": {"1"}, "B": nil}
 	p.do(r)
 	require.Equal(t, seen{length: -1, body: "unknown", trailer: http.Header{"A": {"1"}, "B": nil}, again: http.ErrBodyReadAfterClose}, <-got)
+
+	// Trailers that no field announced, some next to one that was.
+	for _, announced := range []http.Header{nil, {"A": {"1"}}} {
+		r = p.request("PUT", "/", nil)
+		r.Trailer = announced
+		r.Body = io.NopCloser(readerFunc(func([]byte) (int, error) {
+			r.Trailer = http.Header{"A": {"1"}, "Late": {"x", "y"}}
+			return 0, io.EOF
+		}))
+		resp, err := p.tr.RoundTrip(r) // the Client would take a copy of r
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, seen{length: -1, trailer: http.Header{"A": {"1"}, "Late": {"x", "y"}}, again: http.ErrBodyReadAfterClose}, <-got)
+	}
 
 	p.do(p.request("POST", "/", nil))
 	require.Equal(t, int64(0), (<-got).length)

@@ -33,6 +33,7 @@ func (c *serverConn) serveRequest(a *arrival) {
 	ctx, cancel := context.WithCancelCause(c.connContext())
 	defer cancel(context.Canceled)
 	x.whenFailed(cancel)
+	r = r.WithContext(ctx)
 	w := &response{
 		x: x, req: r, logger: c.s.logger(), header: make(http.Header),
 		drain: func() { c.post(c.drain) },
@@ -40,6 +41,9 @@ func (c *serverConn) serveRequest(a *arrival) {
 	if a.end {
 		r.ContentLength = 0
 	} else {
+		if r.Trailer == nil {
+			r.Trailer = make(http.Header) // copies that handlers make of r share it
+		}
 		b := &body{x: x, trailer: &r.Trailer}
 		if takeExpect(r.Header) {
 			b.expect = func() { x.sendFields(statusField(http.StatusContinue), false, true) }
@@ -54,7 +58,6 @@ func (c *serverConn) serveRequest(a *arrival) {
 	}
 	r.RemoteAddr = a.remote
 	r.TLS = a.tls
-	r = r.WithContext(ctx)
 	c.callHandler(w, r)
 }
 
