@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // indexPage says which test is of which section.

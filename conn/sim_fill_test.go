@@ -5,9 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // One stream fills a fast path and a long one with the default configuration: the

@@ -4,9 +4,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // allCodes are the error codes of RFC 9114, Section 8.1, RFC 9204, Section 6 and RFC 9297,

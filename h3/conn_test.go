@@ -5,9 +5,8 @@ import (
 	"io"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 func TestGet(t *testing.T) {

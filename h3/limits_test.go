@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // These tests attack a server with bytes, one for each line of docs/limits.md that is about
@@ -27,7 +26,7 @@ func (p *side) nextStream() *conn.Stream {
 		require.ErrorIs(p.t, err, conn.ErrStreamLimit)
 		p.net.RunFor(rtt)
 	}
-	require.Fail(p.t, "no credit comes back")
+	p.t.Fatal("no credit comes back")
 	return nil
 }
 

@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // request opens a request stream of a scripted client, with b on it.
@@ -351,9 +350,9 @@ func TestExpireRequests(t *testing.T) {
 	cli.request(headers(get...), false)
 	slower := cli.request([]byte{frameHeaders, 30}, false)
 	oldest := srv.h.ExpireRequests(start)
-	require.WithinRange(t, oldest, start, start.Add(rtt))
+	require.True(t, !oldest.Before(start) && !oldest.After(start.Add(rtt)), "%v after the start", oldest.Sub(start))
 	oldest = srv.h.ExpireRequests(oldest)
-	require.WithinRange(t, oldest, start.Add(20*rtt), cli.net.Now())
+	require.True(t, !oldest.Before(start.Add(20*rtt)) && !oldest.After(cli.net.Now()), "%v after the start", oldest.Sub(start))
 	cli.run()
 	require.Equal(t, RequestIncomplete, slow.reset)
 	require.Equal(t, RequestIncomplete, slow.stopped)

@@ -3,10 +3,9 @@ package h3
 import (
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/qpack"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // fieldList makes fields of names and values.

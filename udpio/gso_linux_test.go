@@ -7,8 +7,9 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 func TestCaps(t *testing.T) {

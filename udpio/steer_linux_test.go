@@ -6,8 +6,9 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"golang.org/x/net/bpf"
+
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // packet returns the beginning of a QUIC packet with the given destination

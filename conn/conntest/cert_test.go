@@ -10,7 +10,7 @@ import (
 	"testing/cryptotest"
 	"time"
 
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 func TestCertificateIsFixed(t *testing.T) {
@@ -60,7 +60,7 @@ func TestTLSConfigsTrustEachOther(t *testing.T) {
 }
 
 func TestConfigsAreTheCallersToChange(t *testing.T) {
-	require.NotSame(t, ServerConfig(), ServerConfig())
+	require.False(t, ServerConfig() == ServerConfig())
 	a, b := ServerTLS(), ServerTLS()
 	a.NextProtos[0] = "other"
 	require.Equal(t, "lazotest", b.NextProtos[0])

@@ -6,9 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 func packet(size int) *Packet { return &Packet{Data: make([]byte, size), ECN: conn.ECT0} }

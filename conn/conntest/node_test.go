@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 func TestSpinsAreCounted(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
-	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // TestEcho sends to the server with a client of quic-go.

@@ -13,10 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/netrelay"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // A thief takes the one packet that carries the end of a large resource away, whenever it is sent, until it is told to stop.

@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/internal/netrelay"
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // TestMain is the program itself where a test has started it.

@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -31,7 +30,7 @@ func TestModes(t *testing.T) {
 				defer c.group.Close()
 				require.NoError(t, c.run())
 
-				require.Positive(t, c.r["ops"])
+				require.NotZero(t, c.r["ops"])
 				switch mode {
 				case "download":
 					require.EqualValues(t, 3*300<<10, c.r["bytes"])
@@ -138,5 +137,5 @@ func TestEcho(t *testing.T) {
 	c.remote = s.LocalAddr().(*net.UDPAddr).AddrPort()
 	require.NoError(t, c.run())
 	require.EqualValues(t, 5, c.r["ops"])
-	require.Positive(t, c.r["p50_us"])
+	require.NotZero(t, c.r["p50_us"])
 }

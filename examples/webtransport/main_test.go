@@ -13,9 +13,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/h3/webtransport"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // A server is one that run runs.

@@ -13,11 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/loop/looptest"
 )

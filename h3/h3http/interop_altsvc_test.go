@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go/http3"
-	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // TestInteropAltSvc follows the offer of a server for TCP to quic-go's for HTTP/3.

@@ -16,7 +16,8 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
-	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // These tests run one side of HTTP/3 on quic-go, which shares no code with this

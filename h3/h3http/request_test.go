@@ -12,9 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -123,7 +122,8 @@ func TestRequestInHandler(t *testing.T) {
 		ctx := got.Context()
 		require.Equal(t, ConnOf(got), ctx.Value(key{}))
 		require.Equal(t, client.ID(), ConnOf(got).ID())
-		require.IsType(t, (*http.Server)(nil), ctx.Value(http.ServerContextKey))
+		_, ok := ctx.Value(http.ServerContextKey).(*http.Server)
+		require.True(t, ok)
 		require.Equal(t, got.Host, ctx.Value(http.LocalAddrContextKey).(net.Addr).String())
 		_, port, err := net.SplitHostPort(got.RemoteAddr)
 		require.NoError(t, err)

@@ -5,10 +5,9 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // BenchmarkGetThroughTunnel gets 16 MiB over HTTP/3 through a proxy on loopback.

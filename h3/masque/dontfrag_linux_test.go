@@ -4,8 +4,9 @@ import (
 	"net"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // TestDontFragment: sockets set DF, and refuse what is longer than the path's MTU.

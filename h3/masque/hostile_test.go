@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // raw opens a tunnel and returns its stream, for bytes as they are.

@@ -15,9 +15,9 @@ import (
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
-	"github.com/stretchr/testify/require"
 
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // These tests run one side of the tunnel on quic-go's HTTP/3, with the little that RFC 9298

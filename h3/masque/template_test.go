@@ -3,7 +3,7 @@ package masque
 import (
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 func TestTemplates(t *testing.T) {

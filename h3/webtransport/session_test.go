@@ -13,11 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // TestEcho exchanges streams of both directions and datagrams, many at once.
@@ -375,7 +374,8 @@ func TestConnectionLost(t *testing.T) {
 		s.Conn().Close(uint64(h3.InternalError), "")
 		for range 2 {
 			err := <-errs
-			require.IsType(t, &SessionError{}, err)
+			_, ok := err.(*SessionError)
+			require.True(t, ok, "%v", err)
 			require.Equal(t, context.Cause(c.Context()), err)
 		}
 		for _, s := range []*Session{c, s} {

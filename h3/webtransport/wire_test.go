@@ -10,9 +10,8 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/dgram"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 func TestCodes(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // A byHand is an Endpoint on a net.UDPConn, whose loop is written by hand. What

@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/quic-go/quic-go"
-	"github.com/stretchr/testify/require"
 )
 
 // datagrams that each test sends, every one of which waits for the one before.

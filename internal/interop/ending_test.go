@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/quic-go/quic-go"
-	"github.com/stretchr/testify/require"
 )
 
 // TestCloseCodes closes connections with a code and a reason from either side.

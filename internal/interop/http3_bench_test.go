@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/quic-go/quic-go/http3"
-	"github.com/stretchr/testify/require"
 )
 
 // benchBuffer is what both sides read and write at a time.

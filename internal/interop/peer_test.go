@@ -17,7 +17,8 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go"
-	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // alpn is the protocol of all tests that are not about HTTP/3.

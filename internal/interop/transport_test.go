@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/quic-go/quic-go"
-	"github.com/stretchr/testify/require"
 )
 
 // ownConfig is a configuration with all that these tests use.

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -107,10 +107,8 @@ func TestChaCha20(t *testing.T) {
 func TestChaCha20CounterWraps(t *testing.T) {
 	k := newKeys(t, 1, tls.TLS_CHACHA20_POLY1305_SHA256)
 	b := bytes.Repeat([]byte{0xff}, 1+4+sampleLen)
-	require.NotPanics(t, func() {
-		_, _, ok := k.Unprotect(b, 1)
-		require.True(t, ok)
-	})
+	_, _, ok := k.Unprotect(b, 1)
+	require.True(t, ok)
 }
 
 // suites are all that QUIC has.

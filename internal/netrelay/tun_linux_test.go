@@ -12,9 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/lazoquic/lazo/internal/netns"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 func tunnel(t testing.TB, cfg TunnelConfig) *Tunnel {

@@ -11,7 +11,8 @@ import (
 	"testing"
 
 	quicgo "github.com/quic-go/qpack"
-	"github.com/stretchr/testify/require"
+
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // unhex returns the bytes of hexadecimal digits with spaces between them.

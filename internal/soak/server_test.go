@@ -16,8 +16,8 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/netrelay"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
-	"github.com/stretchr/testify/require"
 )
 
 // echoALPN names the protocol that sends streams and datagrams back.

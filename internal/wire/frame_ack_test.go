@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // ranges returns all ranges of f, from the largest down.

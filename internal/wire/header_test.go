@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // Unprotected headers of RFC 9001 and RFC 9369, Appendix A; Length is of two bytes there too.

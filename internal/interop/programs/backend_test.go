@@ -14,9 +14,9 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
-	"github.com/stretchr/testify/require"
 )
 
 // A pipe is one end of a Backend in memory. It lends its own buffers to the loop.

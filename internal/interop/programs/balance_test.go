@@ -9,9 +9,9 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/quiclb"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
-	"github.com/stretchr/testify/require"
 )
 
 // A balancerView sees what a balancer in front of the server would: the connection IDs

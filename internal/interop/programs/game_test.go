@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
-	"github.com/stretchr/testify/require"
 )
 
 const tick = 5 * time.Millisecond

@@ -4,9 +4,9 @@ import (
 	"testing"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
-	"github.com/stretchr/testify/require"
 )
 
 // TestMigration moves a connection from one interface to another while a stream is open.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
-	"github.com/stretchr/testify/require"
 )
 
 // A steady is a congestion controller that sends at one rate, whatever happens.

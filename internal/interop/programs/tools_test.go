@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
-	"github.com/stretchr/testify/require"
 )
 
 // protos are TLS configurations of a server and a client for one protocol.

@@ -20,8 +20,8 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/udpio"
-	"github.com/stretchr/testify/require"
 )
 
 // site serves files, an API and uploads, and gives each visitor a cookie.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/netrelay"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/internal/wire"
-	"github.com/stretchr/testify/require"
 )
 
 // blackhole turns the network off for a while in the middle of a transfer.
@@ -249,5 +249,5 @@ func (r *run) checkAmplification(datagrams []*datagram) {
 			received += len(d.data)
 		}
 	}
-	require.Fail(r, "the server never got a Handshake packet")
+	r.Fatal("the server never got a Handshake packet")
 }

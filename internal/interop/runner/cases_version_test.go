@@ -9,9 +9,9 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/netrelay"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/internal/wire"
 	"github.com/quic-go/quic-go"
-	"github.com/stretchr/testify/require"
 )
 
 // version2 has the server choose version 2 by compatible version negotiation (RFC 9368).

@@ -8,7 +8,7 @@ import (
 	"strings"
 	_ "unsafe" // for linkname
 
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // These are what crypto/tls offers in TLS 1.3, which no tls.Config chooses. It lets linkname reach them.

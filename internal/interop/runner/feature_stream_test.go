@@ -10,12 +10,12 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/netrelay"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/internal/wire"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/qlog"
 	"github.com/quic-go/quic-go/qlogwriter"
-	"github.com/stretchr/testify/require"
 )
 
 // joined are connections of a client and a server, of which one is this module's.

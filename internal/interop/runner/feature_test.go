@@ -9,10 +9,10 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/netrelay"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/internal/wire"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/quic-go/quic-go"
-	"github.com/stretchr/testify/require"
 )
 
 // Features that the runner has no case for, or looks at less closely. Each test runs with this module as client and as

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/internal/netrelay"
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // A pairing is a client and a server.

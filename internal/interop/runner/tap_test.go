@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/internal/netrelay"
-	"github.com/stretchr/testify/require"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // A path is where datagrams of a client go, as one side sees it.

@@ -21,11 +21,11 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
 	foreign "github.com/quic-go/webtransport-go"
-	"github.com/stretchr/testify/require"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/h3/webtransport"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 )
 
