@@ -7,7 +7,13 @@ import (
 )
 
 // Listen opens n sockets on one UDP address (SO_REUSEPORT), has the kernel choose
-// among them by connection ID where it can, and calls New.
+// among them by connection ID where it can, and calls New. If another socket has the
+// address, of this process or any other, it fails with an error that matches
+// syscall.EADDRINUSE.
+//
+// With Socket.ReusePort it shares the address with sockets that have that option too,
+// of the same user. Then the kernel chooses among all of them by addresses alone, so a
+// connection whose peer changes its address may reach a process that does not know it.
 //
 // The kernel knows one length of connection IDs in short headers, that of the first ID
 // that the Endpoint.ConnIDs of Loop 0 issues. Where it cannot choose, it goes by addresses, and the
@@ -24,7 +30,8 @@ func Listen(network, address string, n int, cfg *Config) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	sockets, err := openSockets(network, address, n, base)
+	sc := base.socketConfig()
+	sockets, err := udpio.ListenGroup(network, address, n, sc)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +43,7 @@ func Listen(network, address string, n int, cfg *Config) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n > 1 {
+	if n > 1 && !sc.ReusePort {
 		if err := sockets[0].Steer(n, k, g.loops[0].shards.size); err != nil {
 			base.Logger.Info("loop: the kernel does not steer", "err", err)
 		}
@@ -45,28 +52,14 @@ func Listen(network, address string, n int, cfg *Config) (*Group, error) {
 	return g, nil
 }
 
-// openSockets opens n sockets on one address.
-func openSockets(network, address string, n int, cfg *Config) (sockets []*udpio.Socket, err error) {
+// socketConfig returns the configuration of the sockets.
+func (cfg *Config) socketConfig() *udpio.Config {
 	var sc udpio.Config
 	if cfg.Socket != nil {
 		sc = *cfg.Socket
 	}
-	if n > 1 {
-		sc.ReusePort = true
-	}
 	if sc.Logger == nil {
 		sc.Logger = cfg.Logger
 	}
-	for range n {
-		s, err := udpio.Listen(network, address, &sc)
-		if err != nil {
-			for _, s := range sockets {
-				s.Close()
-			}
-			return nil, err
-		}
-		sockets = append(sockets, s)
-		address = s.LocalAddr().String() // the same port, if it was 0
-	}
-	return sockets, nil
+	return &sc
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -264,4 +265,34 @@ func TestSteadyState(t *testing.T) {
 	if n > packets/2 { // nothing is allocated for each packet; but free lists have their bounds
 		t.Errorf("%d allocations for %d packets", n, packets)
 	}
+}
+
+// TestListenInUse: a second server on a port does not start, however many loops either
+// has, unless both share it.
+func TestListenInUse(t *testing.T) {
+	noLeaks(t)
+	for _, n := range []int{1, 2} {
+		g := listen(t, "udp", "127.0.0.1:0", n)
+		for _, second := range []int{1, 3} {
+			other, err := loop.Listen("udp", g.LocalAddr().String(), second, serverConfig(withDatagrams(0)))
+			if !errors.Is(err, syscall.EADDRINUSE) || other != nil {
+				t.Errorf("%d loops after %d: %v", second, n, err)
+			}
+		}
+	}
+	cfg := serverConfig(withDatagrams(0))
+	cfg.Socket = &udpio.Config{ReusePort: true}
+	g, err := loop.Listen("udp", "127.0.0.1:0", 2, cfg)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("no SO_REUSEPORT here")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	other, err := loop.Listen("udp", g.LocalAddr().String(), 2, cfg)
+	if err != nil {
+		t.Fatal("two that share:", err)
+	}
+	other.Close()
 }

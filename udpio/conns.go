@@ -42,9 +42,9 @@ func newConns(cfg Config) *conns {
 	return d
 }
 
-func (d *conns) addLocal(network, address string) (netip.AddrPort, error) {
+func (d *conns) addLocal(network, address string, reusePort bool) (netip.AddrPort, error) {
 	lc := net.ListenConfig{Control: func(network, _ string, rc syscall.RawConn) error {
-		return beforeBind(network, rc, &d.cfg)
+		return beforeBind(network, rc, reusePort)
 	}}
 	c, err := lc.ListenPacket(context.Background(), network, address)
 	if err != nil {

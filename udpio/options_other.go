@@ -9,9 +9,11 @@ import (
 )
 
 // beforeBind sets what a new socket must have before it is bound.
-func beforeBind(_ string, _ syscall.RawConn, cfg *Config) error {
-	if cfg.ReusePort {
-		return fmt.Errorf("SO_REUSEPORT: %w", errors.ErrUnsupported)
+func beforeBind(_ string, _ syscall.RawConn, reusePort bool) error {
+	if reusePort {
+		return setReusePort(0)
 	}
 	return nil
 }
+
+func setReusePort(uintptr) error { return fmt.Errorf("SO_REUSEPORT: %w", errors.ErrUnsupported) }

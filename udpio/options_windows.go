@@ -16,9 +16,9 @@ const (
 
 // beforeBind sets what a new socket must have before it is bound. Older systems
 // lack the option to set DF, so that is not an error.
-func beforeBind(network string, rc syscall.RawConn, cfg *Config) error {
-	if cfg.ReusePort {
-		return fmt.Errorf("SO_REUSEPORT: %w", errors.ErrUnsupported)
+func beforeBind(network string, rc syscall.RawConn, reusePort bool) error {
+	if reusePort {
+		return setReusePort(0)
 	}
 	return rc.Control(func(fd uintptr) {
 		windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IP, ipDontFragment, 1)
@@ -27,3 +27,5 @@ func beforeBind(network string, rc syscall.RawConn, cfg *Config) error {
 		}
 	})
 }
+
+func setReusePort(uintptr) error { return fmt.Errorf("SO_REUSEPORT: %w", errors.ErrUnsupported) }

@@ -32,12 +32,12 @@ type sockets struct {
 	writer batchWriter // of the goroutine in WriteBatch
 }
 
-func listen(network, address string, cfg Config) (driver, error) {
+func listen(network, address string, cfg Config, reusePort bool) (driver, error) {
 	s, err := newSockets(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.addLocal(network, address); err != nil {
+	if _, err := s.addLocal(network, address, reusePort); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -73,9 +73,9 @@ func newSockets(cfg Config) (*sockets, error) {
 	return s, err
 }
 
-func (s *sockets) addLocal(network, address string) (netip.AddrPort, error) {
+func (s *sockets) addLocal(network, address string, reusePort bool) (netip.AddrPort, error) {
 	lc := net.ListenConfig{Control: func(network, _ string, rc syscall.RawConn) error {
-		return beforeBind(network, rc, &s.cfg)
+		return beforeBind(network, rc, reusePort)
 	}}
 	pc, err := lc.ListenPacket(context.Background(), network, address)
 	if err != nil {

@@ -74,7 +74,7 @@ func fullSocket(t *testing.T) (*Socket, func() int) {
 	require.NoError(t, s.addPort(f, rc, netip.MustParseAddrPort("127.0.0.1:1"), pairPeer))
 	t.Cleanup(func() { s.close() })
 	buf := make([]byte, 1<<16)
-	return &Socket{s}, func() int {
+	return &Socket{driver: s}, func() int {
 		n, err := unix.Read(fds[1], buf)
 		require.NoError(t, err)
 		return n
@@ -296,7 +296,7 @@ func TestWrapConnected(t *testing.T) {
 			} else {
 				var d driver
 				d, err = wrapConn(c, (&Config{}).withDefaults())
-				s = &Socket{d}
+				s = &Socket{driver: d}
 			}
 			require.NoError(t, err)
 			defer s.Close()

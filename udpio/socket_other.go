@@ -5,9 +5,9 @@ package udpio
 import "net"
 
 // listen opens sockets that move one datagram a call: package net has no more.
-func listen(network, address string, cfg Config) (driver, error) {
+func listen(network, address string, cfg Config, reusePort bool) (driver, error) {
 	d := newConns(cfg)
-	if _, err := d.addLocal(network, address); err != nil {
+	if _, err := d.addLocal(network, address, reusePort); err != nil {
 		return nil, err
 	}
 	return d, nil

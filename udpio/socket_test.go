@@ -39,9 +39,10 @@ func openers() []opener {
 		{"WrapUDPConn", wrap(func(c net.PacketConn) net.PacketConn { return c })},
 		{"WrapPacketConn", wrap(func(c net.PacketConn) net.PacketConn { return struct{ net.PacketConn }{c} })},
 		{"Portable", func(network, address string, cfg *Config) (*Socket, error) {
-			d := newConns(cfg.withDefaults())
-			_, err := d.addLocal(network, address)
-			return &Socket{d}, err
+			c := cfg.withDefaults()
+			d := newConns(c)
+			_, err := d.addLocal(network, address, c.ReusePort)
+			return &Socket{d, c.ReusePort}, err
 		}},
 	}
 }

@@ -37,13 +37,7 @@ func TestSteer(t *testing.T) {
 		{"udp", "[::]:0", "::1"},
 		{"udp", "[::]:0", "127.0.0.1"},
 	} {
-		var group []*Socket
-		address := listen.address
-		for range n {
-			s := mustListen(t, listen.network, address, &Config{ReusePort: true})
-			address = s.LocalAddr().String()
-			group = append(group, s)
-		}
+		group := mustListenGroup(t, listen.network, listen.address, n, nil)
 		k := r.Uint32() | 1
 		require.NoError(t, group[r.IntN(n)].Steer(n, k, idLen))
 

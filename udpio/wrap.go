@@ -24,7 +24,7 @@ func Wrap(c net.PacketConn, cfg *Config) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Socket{d}, nil
+	return &Socket{d, conf.ReusePort}, nil
 }
 
 func wrapConn(c net.PacketConn, cfg Config) (driver, error) {
