@@ -39,7 +39,7 @@ func TestConfigErrors(t *testing.T) {
 // by MaxUDPPayloadSize (RFC 9000, Section 18.2).
 func TestPacketSizeLimit(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
-	n := conntest.New(t, 1)
+	n := simulate(t, 1)
 	largest := map[string]int{}
 	n.Default = conntest.Link{Delay: 5 * time.Millisecond, Filter: func(p *conntest.Packet) bool {
 		from := p.Src.String()

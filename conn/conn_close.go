@@ -2,6 +2,7 @@ package conn
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
@@ -33,21 +34,15 @@ func (c *Conn) closeWith(err error) {
 
 // endWith ends the connection and leaves a closedConn in its place, which repeats packet; nil if it says nothing.
 func (c *Conn) endWith(err error, packet []byte) {
-	e := c.e
-	linger := 3 * (c.path.rtt.pto() + maxAckDelay)
-	remote, local := c.path.remote, c.path.from
-	ids := c.end(err)
-	if e.closed {
-		return
-	}
-	cc := &closedConn{e: e, ids: ids, remote: remote, local: local, packet: packet, until: e.now.add(linger)}
+	e, pa := c.e, c.path
+	linger := 3 * (pa.rtt.pto() + maxAckDelay)
+	cc := &closedConn{e: e, remote: pa.remote, local: pa.from, packet: slices.Clone(packet)}
 	cc.timer.Value = cc
-	for _, id := range ids {
-		e.addRoute(id, remote, route{closed: cc})
-	}
-	e.timers.Set(&cc.timer, int64(cc.until))
+	c.routes.handOver(cc)
+	c.end(err)
+	e.timers.Set(&cc.timer, int64(e.now.add(linger)))
 	if len(packet) > 0 {
-		cc.send()
+		e.farewells.push(cc)
 	}
 }
 
@@ -72,8 +67,8 @@ func (c *Conn) timeoutHandshake() {
 // forget ends the connection without a word.
 func (c *Conn) forget(err error) { c.end(err) }
 
-// end takes the connection out of the Endpoint, lets go of what it holds, and returns its connection IDs.
-func (c *Conn) end(err error) []ConnID {
+// end takes the connection out of the Endpoint, and lets go of what it holds.
+func (c *Conn) end(err error) {
 	e := c.e
 	c.closed, c.err = true, err
 	if c.state == stateHandshake {
@@ -82,7 +77,7 @@ func (c *Conn) end(err error) []ConnID {
 	e.stats.Conns--
 	e.stats.addConn(&c.stats)
 	e.extraCredit -= c.flow.extra
-	ids := c.forgetIDs()
+	c.routes.release()
 	c.tls.close(err)
 	e.timers.Remove(&c.timer)
 	e.unlink(c)
@@ -102,7 +97,6 @@ func (c *Conn) end(err error) []ConnID {
 	c.waiting, c.responses, c.candidate, c.oldPath = nil, nil, nil, nil
 	c.endQLog(err)
 	c.event(Event{Kind: EventClosed, Err: err})
-	return ids
 }
 
 // closePacket returns a datagram with CONNECTION_CLOSE in a packet of each space that the peer may have keys for (RFC

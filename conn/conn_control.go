@@ -104,6 +104,7 @@ func (c *Conn) appendNewIDs(w *packetWriter) {
 		w.b = wire.AppendNewConnectionID(w.b, l.seq, 0, l.id.bytes(), c.e.resetToken(l.id))
 		w.record(record{kind: recNewConnID, value: l.seq})
 		l.due = false
+		c.local.sent = max(c.local.sent, l.seq+1)
 	}
 }
 

@@ -14,22 +14,18 @@ type localID struct {
 	due bool // a NEW_CONNECTION_ID frame is to be sent
 }
 
-// localIDs are the connection IDs by which the peer reaches us. The late ones are those that it retired, at most activeConnIDs of
-// them, and what a client chose for its first packets.
+// localIDs are the connection IDs that we issued and the peer has not retired, in the order of
+// their sequence numbers.
 type localIDs struct {
-	ids     []localID
-	nextSeq uint64
-	late    []ConnID // packets may be under way to them: see tidy
+	ids  []localID
+	next uint64 // sequence number of the next
+	sent uint64 // the peer was told of those below
 }
 
-// known returns the number of IDs, the late ones too, that at returns.
-func (l *localIDs) known() int { return len(l.ids) + len(l.late) }
-
-func (l *localIDs) at(i int) *ConnID {
-	if i < len(l.ids) {
-		return &l.ids[i].id
-	}
-	return &l.late[i-len(l.ids)]
+func (l *localIDs) add(id ConnID) *localID {
+	l.ids = append(l.ids, localID{id: id, seq: l.next})
+	l.next++
+	return &l.ids[len(l.ids)-1]
 }
 
 // generateID draws a connection ID that is not in use.
@@ -44,7 +40,7 @@ func (e *Endpoint) generateID() (id ConnID, ok bool) {
 		if n == 0 {
 			return id, true
 		}
-		if _, taken := e.routes[id]; !taken {
+		if !e.routes.taken(id) {
 			return id, true
 		}
 	}
@@ -53,9 +49,13 @@ func (e *Endpoint) generateID() (id ConnID, ok bool) {
 
 // addFirstID puts in place the ID of the handshake, whose sequence number is 0.
 func (c *Conn) addFirstID(id ConnID) {
-	c.local.ids = append(make([]localID, 0, 2), localID{id: id})
-	c.local.nextSeq = 1
-	c.e.addRoute(id, c.path.remote, route{conn: c})
+	c.local.add(id)
+	c.local.sent = c.local.next
+	if id.n == 0 {
+		c.routes.addAddr(c.path.remote)
+		return
+	}
+	c.routes.addID(id)
 }
 
 // offerIDs issues connection IDs up to what the peer holds, within our own bound.
@@ -69,16 +69,16 @@ func (c *Conn) offerIDs() {
 		if !ok || id.n == 0 {
 			return
 		}
-		c.local.ids = append(c.local.ids, localID{id: id, seq: c.local.nextSeq, due: true})
-		c.local.nextSeq++
-		c.e.addRoute(id, c.path.remote, route{conn: c})
+		c.local.add(id).due = true
+		c.routes.addID(id)
 		c.control.newIDs, c.control.any = true, true
 	}
 }
 
 // retireLocal handles RETIRE_CONNECTION_ID (RFC 9000, Section 19.16). dcid is that of the packet.
 func (c *Conn) retireLocal(seq uint64, dcid []byte) error {
-	if seq >= c.local.nextSeq {
+	if seq >= c.local.sent {
+		// RFC 9000, Section 19.16: one that the peer can only guess counts as never issued, too.
 		return violation(errProtocolViolation, wire.FrameRetireConnectionID, "connection ID %d was never issued", seq)
 	}
 	for i := range c.local.ids {
@@ -89,25 +89,20 @@ func (c *Conn) retireLocal(seq uint64, dcid []byte) error {
 		if l.id.equal(dcid) {
 			return violation(errProtocolViolation, wire.FrameRetireConnectionID, "connection ID %d is in use by the packet", seq)
 		}
-		if len(c.local.late) == activeConnIDs {
-			c.forgetLate(1)
-		}
-		c.local.late = append(c.local.late, l.id)
-		c.local.ids = append(c.local.ids[:i], c.local.ids[i+1:]...)
+		c.routes.retireID(l.id, c.e.now.add(tidyAfter))
+		c.local.ids = slices.Delete(c.local.ids, i, i+1)
 		c.offerIDs()
 		return nil
 	}
 	return nil // retired before
 }
 
-// forgetLate forgets the first n of the retired IDs.
-func (c *Conn) forgetLate(n int) {
-	for _, id := range c.local.late[:n] {
-		c.e.removeRoute(id, c.path.remote, route{conn: c})
+// firstDCID returns the destination connection ID of the packet that made a server connection.
+func (c *Conn) firstDCID() ConnID {
+	if c.retried {
+		return c.retrySCID
 	}
-	if c.local.late = slices.Delete(c.local.late, 0, n); len(c.local.late) == 0 {
-		c.local.late = nil
-	}
+	return c.origin
 }
 
 // A remoteID is a connection ID that the peer issued.
@@ -214,8 +209,8 @@ func (r *remoteIDs) isRetired(seq uint64) bool {
 // dropRemote retires the ith ID.
 func (c *Conn) dropRemote(i int) error {
 	x := c.remote.ids[i]
-	if x.hasToken && c.e.resetTokens[x.token] == c {
-		delete(c.e.resetTokens, x.token)
+	if x.hasToken {
+		c.routes.dropToken(x.token)
 	}
 	c.remote.ids = append(c.remote.ids[:i], c.remote.ids[i+1:]...)
 	return c.retireRemote(x.seq)
@@ -256,24 +251,6 @@ func (c *Conn) watchResets() { c.watchResetsOf(&c.remote.ids[0]) }
 
 func (c *Conn) watchResetsOf(x *remoteID) {
 	if x.hasToken {
-		c.e.resetTokens[x.token] = c
+		c.routes.addToken(x.token)
 	}
-}
-
-// forgetIDs removes what routes to the connection, and returns its own IDs.
-func (c *Conn) forgetIDs() []ConnID {
-	ids := make([]ConnID, 0, len(c.local.ids)+1)
-	for i := range c.local.ids {
-		ids = append(ids, c.local.ids[i].id)
-	}
-	ids = append(ids, c.local.late...)
-	for i := range c.remote.ids {
-		if x := &c.remote.ids[i]; x.hasToken && c.e.resetTokens[x.token] == c {
-			delete(c.e.resetTokens, x.token)
-		}
-	}
-	for _, id := range ids {
-		c.e.removeRoute(id, c.path.remote, route{conn: c})
-	}
-	return ids
 }

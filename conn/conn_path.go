@@ -96,9 +96,18 @@ func (c *Conn) pathResponse(p *received, data [8]byte) {
 // migrateTo moves a client to the path that it has validated.
 func (c *Conn) migrateTo(cand *path) {
 	c.candidate = nil
+	c.leaveAddr(c.path.remote, cand.remote)
 	c.usePath(cand)
 	c.switchID()
 	c.pathChanged()
+}
+
+// leaveAddr forgets an address that is not used any more, for another one, after a while in which
+// packets may be under way from it. That matters where our own connection ID is empty.
+func (c *Conn) leaveAddr(old, used netip.AddrPort) {
+	if old != used {
+		c.routes.retireAddr(old, c.e.now.add(tidyAfter))
+	}
 }
 
 // pathChanged reports that the connection has moved.
@@ -237,6 +246,7 @@ func (c *Conn) pathFailed(p *path) {
 	if p == c.candidate {
 		c.candidate = nil
 		c.dropOther()
+		c.leaveAddr(p.remote, c.path.remote)
 		if p.remote != c.path.remote {
 			return // RFC 9000, Section 9.6.2: the client goes on where it is
 		}

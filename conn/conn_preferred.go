@@ -14,9 +14,9 @@ func (c *Conn) addPreferredID() {
 	if !ok || id.n == 0 {
 		return
 	}
-	c.local.ids = append(c.local.ids, localID{id: id, seq: c.local.nextSeq})
-	c.local.nextSeq++
-	c.e.addRoute(id, c.path.remote, route{conn: c})
+	c.local.add(id)
+	c.local.sent = c.local.next // in the transport parameters
+	c.routes.addID(id)
 }
 
 // preferredAddress returns the transport parameter; nil if there is none.
@@ -53,6 +53,9 @@ func (c *Conn) followPreferred() {
 	c.remote.ids = append(c.remote.ids, remoteID{id: id, seq: 1, token: pref.ResetToken, hasToken: true})
 	if !to.IsValid() || to.Port() == 0 || to.Addr().IsUnspecified() || to.Addr().IsMulticast() || to == c.path.remote {
 		return // the ID serves for other paths
+	}
+	if c.local.ids[0].id.n == 0 && !c.routes.addAddr(to) {
+		return // datagrams from there belong to another connection
 	}
 	p := c.newPath(to, c.path.from)
 	p.migrate = true

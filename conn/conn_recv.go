@@ -21,7 +21,7 @@ type waitingPacket struct {
 func (c *Conn) receive(now instant, a *arrival) {
 	if !c.server && a.remote != c.path.remote && (c.candidate == nil || a.remote != c.candidate.remote) {
 		// RFC 9000, Section 9: a client does not hear strangers.
-		c.dropped(&c.e.stats.DroppedUnroutable, a.data, "unknown server address")
+		c.dropped(&c.e.stats.DroppedUnknownID, a.data, "unknown server address")
 		return
 	}
 	c.stats.BytesReceived += uint64(len(a.data))
@@ -61,8 +61,8 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 		return 0
 	}
 	// RFC 9000, Section 12.2: packets of other connections in the datagram are not ours.
-	if !c.isLocalID(h.DCID) {
-		c.dropped(&c.e.stats.DroppedUnroutable, b[:h.End], "unknown connection ID")
+	if !c.routes.hasID(h.DCID) {
+		c.dropped(&c.e.stats.DroppedUnknownID, b[:h.End], "unknown connection ID")
 		return h.End
 	}
 	switch h.Type {
@@ -84,15 +84,6 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	}
 	c.receiveLong(now, a, b[:h.End], h, otherRx)
 	return h.End
-}
-
-func (c *Conn) isLocalID(b []byte) bool {
-	for i := range c.local.known() {
-		if c.local.at(i).equal(b) {
-			return true
-		}
-	}
-	return false
 }
 
 // receiveLong takes in an Initial, 0-RTT or Handshake packet. otherRx opens one of another version than the one in use.
@@ -209,7 +200,7 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 		}
 		return
 	}
-	n := c.localIDLen(pkt)
+	n := c.routes.startOf(pkt[1:])
 	pnOff := 1 + n
 	if n < 0 || len(pkt) <= pnOff {
 		c.dropped(&c.e.stats.DroppedMalformed, pkt, "too short")
@@ -239,17 +230,6 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 	}
 	p := received{space: sp, now: now, pn: pn, pkt: pkt, payload: payload, dcid: dcid, at: a}
 	c.process(&p)
-}
-
-// localIDLen returns the length of the ID behind the first byte of a short header, which led here; -1 if it is none of ours.
-func (c *Conn) localIDLen(pkt []byte) int {
-	for i := range c.local.known() {
-		id := c.local.at(i)
-		if len(pkt) > int(id.n) && id.equal(pkt[1:1+id.n]) {
-			return int(id.n)
-		}
-	}
-	return -1
 }
 
 // undecryptable handles a packet that does not open: it may be a stateless reset (RFC 9000, Section 10.3.1).
@@ -315,7 +295,7 @@ func (c *Conn) process(p *received) {
 	newest := int64(p.pn) > p.space.recv.largest
 	reordered := p.space.recv.add(p.now, p.pn, p.at.ecn)
 	if p.eliciting {
-		c.scheduleAck(p.space, p.now, reordered, p.at.ecn == ECNCE)
+		c.scheduleAck(p.space, p.now, reordered, p.at.ecn == CE)
 	}
 	if p.space.id == spaceApp && (p.at.remote != c.path.remote || p.at.local != c.path.local) {
 		c.arrivedElsewhere(p, newest)

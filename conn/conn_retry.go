@@ -62,7 +62,7 @@ func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 	versions, ok := wire.ParseVersionNegotiation(b)
 	_, dcid, scid, _ := wire.ParseInvariant(b)
 	// It must echo our IDs, and come before any other packet; of several the first counts (RFC 9368, Section 4).
-	if c.server || c.remote.chosen || c.retried || c.versions.reacted || !ok || !c.isLocalID(dcid) || !c.origin.equal(scid) {
+	if c.server || c.remote.chosen || c.retried || c.versions.reacted || !ok || !c.routes.hasID(dcid) || !c.origin.equal(scid) {
 		c.dropped(&c.e.stats.DroppedMalformed, b, "unexpected Version Negotiation")
 		return
 	}

@@ -15,6 +15,7 @@ func (c *Conn) deadline(now instant) instant {
 	at = earlier(at, c.keepAliveDeadline())
 	at = earlier(at, c.keys.dropAt)
 	at = earlier(at, c.tidyAt)
+	at = earlier(at, c.routes.oldest())
 	for _, sp := range c.spaces {
 		if sp != nil {
 			at = earlier(at, sp.recv.ackAt)
@@ -105,6 +106,9 @@ func (c *Conn) onTimeout(now instant) {
 	if due(c.tidyAt) {
 		c.tidy()
 	}
+	if due(c.routes.oldest()) {
+		c.routes.expire(now)
+	}
 	c.pathTimeout(now)
 	c.paceAt = 0
 	if c.datagrams != nil {
@@ -134,21 +138,19 @@ func (c *Conn) lossTimeout(now instant) {
 	}
 }
 
-// tidyAfter is how long memory that a busy time left is kept for the next, and how long packets may take to IDs that are retired.
+// tidyAfter is how long memory that a busy time left is kept for the next, and how long packets may take to IDs that are retired,
+// and from addresses that were left.
 const tidyAfter = 5 * time.Second
 
-// untidy reports whether rings are empty that a busy time made long, or retired IDs are still known.
+// untidy reports whether rings are empty that a busy time made long.
 func (c *Conn) untidy() bool {
 	d := c.datagrams
-	return len(c.local.late) > 0 && c.state == stateConfirmed || c.spaces[spaceApp].sent.oversized() || d != nil && (d.send.oversized() || d.recv.oversized())
+	return c.spaces[spaceApp].sent.oversized() || d != nil && (d.send.oversized() || d.recv.oversized())
 }
 
-// tidy gives back the memory of rings that are empty, and forgets retired IDs.
+// tidy gives back the memory of rings that are empty.
 func (c *Conn) tidy() {
 	c.tidyAt = 0
-	if c.state == stateConfirmed {
-		c.forgetLate(len(c.local.late))
-	}
 	if d := c.datagrams; d != nil {
 		for _, q := range []*datagramQueue{&d.send, &d.recv} {
 			if q.oversized() && !q.used {

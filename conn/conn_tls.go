@@ -215,7 +215,7 @@ func (c *Conn) handshakeComplete() error {
 		c.confirm()
 		c.sendNewToken()
 	}
-	c.qlogParams(state.NegotiatedProtocol)
+	c.qlogParams()
 	c.event(Event{Kind: EventConnected})
 	if !c.server {
 		c.eventOnce(EventStreamsAvailable)
@@ -233,6 +233,10 @@ func (c *Conn) confirm() {
 	c.dropSpace(spaceHandshake)
 	c.early.rx, c.early.tx, c.early.random = nil, nil, nil
 	c.versions.otherRx = nil
+	if c.server {
+		// The client knows the ID of our choice by now. Packets to its own may be under way.
+		c.routes.retireID(c.firstDCID(), c.e.now.add(tidyAfter))
+	}
 	c.offerIDs()
 	c.startECN()
 	c.followPreferred()

@@ -15,7 +15,7 @@ import (
 // An earlyRun is a client that connects again and again to one server, and what came of it.
 type earlyRun struct {
 	t       *testing.T
-	n       *conntest.Network
+	n       *simulation
 	server  *conntest.Node
 	client  *conntest.Node
 	cfg     *conn.Config
@@ -26,7 +26,7 @@ type earlyRun struct {
 
 func newEarlyRun(t *testing.T, server *conn.Config) *earlyRun {
 	rnd := conntest.Seed(t, 1)
-	r := &earlyRun{t: t, n: conntest.New(t, 1), got: map[string]bool{}, done: map[string]bool{}}
+	r := &earlyRun{t: t, n: simulate(t, 1), got: map[string]bool{}, done: map[string]bool{}}
 	r.n.Default = conntest.Link{Delay: 25 * time.Millisecond}
 	r.server = r.n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: server, Rand: rnd})
 	r.server.OnEvent = r.serve

@@ -11,18 +11,16 @@ const minClientDCID = 8
 // admit decides about an Initial that belongs to no connection (RFC 9000, Sections 5.2.2 and 8.1).
 func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 	if e.cfg.Server == nil {
-		e.stats.DroppedUnroutable++
+		e.stats.DroppedUnknownID++
 		return nil
 	}
 	// RFC 9000, Section 14.1: a server must discard Initials in smaller datagrams.
-	if len(a.data) < minMTU || len(h.DCID) < minClientDCID {
-		if len(h.Token) == 0 || len(a.data) < minMTU {
-			e.stats.DroppedMalformed++
-			return nil
-		}
+	if len(a.data) < minMTU {
+		e.stats.DroppedMalformed++
+		return nil
 	}
 	dcid, _ := ConnIDFromSlice(h.DCID)
-	in := AdmissionRequest{
+	in := Initial{
 		Time: e.wall(now), Local: a.local, Remote: a.remote,
 		DCID: dcid, Version: h.Version, Pending: e.stats.Handshakes,
 	}
@@ -38,13 +36,18 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 	if tok.kind == TokenRetry && !tok.retrySCID.equal(h.DCID) {
 		return e.refuse(a, h, errInvalidToken, "invalid token")
 	}
+	// RFC 9000, Section 7.2: only an ID that was ours, from a Retry packet, may be shorter.
+	if len(h.DCID) < minClientDCID && tok.kind != TokenRetry || len(h.DCID) == 0 {
+		e.stats.DroppedMalformed++
+		return nil
+	}
 	switch e.admission(in) {
-	case AdmissionAccept:
-	case AdmissionRetry:
+	case Accept:
+	case Retry:
 		if in.Token != TokenRetry {
 			return e.answerRetry(now, a, h)
 		}
-	case AdmissionRefuse:
+	case Refuse:
 		return e.refuse(a, h, errConnectionRefused, "")
 	default:
 		e.stats.Ignored++
@@ -54,10 +57,10 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 }
 
 // admission asks the application, or applies the default.
-func (e *Endpoint) admission(in AdmissionRequest) Admission {
+func (e *Endpoint) admission(in Initial) Admission {
 	switch {
 	case e.stopped:
-		return AdmissionRefuse
+		return Refuse
 	case e.cfg.Admit != nil:
 		return e.cfg.Admit(in)
 	}
@@ -68,13 +71,13 @@ func (e *Endpoint) admission(in AdmissionRequest) Admission {
 	}
 	switch {
 	case in.Pending >= 4*e.cfg.MaxHandshakes:
-		return AdmissionIgnore
+		return Ignore
 	case full && in.Token == TokenRetry:
-		return AdmissionIgnore
+		return Ignore
 	case full, in.Pending >= e.cfg.MaxHandshakes && in.Token == TokenNone:
-		return AdmissionRetry
+		return Retry
 	}
-	return AdmissionAccept
+	return Accept
 }
 
 // accept creates a server connection, unless its first packet does not authenticate.

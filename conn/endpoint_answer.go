@@ -68,7 +68,7 @@ func (e *Endpoint) answer(a *arrival) *answer {
 func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) {
 	// A server must not answer small datagrams, which would make it an amplifier, nor a client anything.
 	if e.cfg.Server == nil || len(a.data) < minMTU {
-		e.stats.DroppedUnroutable++
+		e.stats.DroppedUnknownID++
 		return
 	}
 	out := e.answer(a)
@@ -90,7 +90,7 @@ func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) 
 // answerRetry sends a Retry packet (RFC 9000, Section 8.1.2).
 func (e *Endpoint) answerRetry(now instant, a *arrival, h wire.Long) *Conn {
 	id, ok := e.generateID()
-	if !ok {
+	if !ok || id.n == 0 { // an empty one leads to no server
 		return nil
 	}
 	out := e.answer(a)

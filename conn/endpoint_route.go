@@ -7,12 +7,6 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A route is where a connection ID leads to: a connection, or what remains of a closed one.
-type route struct {
-	conn   *Conn
-	closed *closedConn
-}
-
 // An arrival is one received datagram.
 type arrival struct {
 	data          []byte
@@ -85,45 +79,10 @@ func (e *Endpoint) routeLong(dcid []byte, a *arrival) (route, bool) {
 
 func (e *Endpoint) route(id []byte, remote netip.AddrPort) (route, bool) {
 	if len(id) == 0 {
-		r, ok := e.addrs[remote]
+		r, ok := e.routes.addrs[remote]
 		return r, ok
 	}
-	if e.lastRoute.conn != nil && e.lastID.equal(id) {
-		return e.lastRoute, true
-	}
-	key, ok := ConnIDFromSlice(id)
-	if !ok {
-		return route{}, false
-	}
-	r, ok := e.routes[key]
-	if ok && r.conn != nil {
-		e.lastID, e.lastRoute = key, r
-	}
-	return r, ok
-}
-
-func (e *Endpoint) addRoute(id ConnID, remote netip.AddrPort, r route) {
-	if id.n == 0 {
-		if e.addrs == nil {
-			e.addrs = make(map[netip.AddrPort]route)
-		}
-		e.addrs[remote] = r
-		return
-	}
-	e.routes[id] = r
-	e.lastRoute = route{}
-}
-
-// removeRoute removes a route unless it leads to another by now.
-func (e *Endpoint) removeRoute(id ConnID, remote netip.AddrPort, r route) {
-	if id.n == 0 {
-		if e.addrs[remote] == r {
-			delete(e.addrs, remote)
-		}
-		return
-	}
-	delete(e.routes, id)
-	e.lastRoute = route{}
+	return e.routes.byID(id)
 }
 
 func (r route) receive(now instant, a *arrival) *Conn {
@@ -142,7 +101,7 @@ func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
 		c.statelessReset(now)
 		return nil
 	}
-	e.stats.DroppedUnroutable++
+	e.stats.DroppedUnknownID++
 	e.answerReset(now, a)
 	return nil
 }
@@ -151,7 +110,7 @@ func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
 func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, scid []byte) *Conn {
 	switch {
 	case version == 0:
-		e.stats.DroppedUnroutable++
+		e.stats.DroppedUnknownID++
 	case !knownVersion(version) || !e.speaks(version):
 		e.answerVersion(a, version, dcid, scid)
 	default:
@@ -166,7 +125,7 @@ func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, s
 				c.statelessReset(now)
 				return nil
 			}
-			e.stats.DroppedUnroutable++
+			e.stats.DroppedUnknownID++
 			return nil
 		}
 		return e.admit(now, a, h)

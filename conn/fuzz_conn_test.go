@@ -395,14 +395,8 @@ func (s *fuzzStory) finish() {
 	if n := s.e.chunks.Used(); n != 0 {
 		s.t.Fatalf("%d bytes are held for nobody", n)
 	}
-	if len(s.e.routes) != 0 || len(s.e.addrs) != 0 || len(s.e.resetTokens) != 0 || s.e.first != nil {
-		s.t.Fatalf("%d routes and %d reset tokens are left", len(s.e.routes), len(s.e.resetTokens))
-	}
-	if at := s.e.Timeout(); !at.IsZero() {
-		s.t.Fatalf("a timer is set for %v", at)
-	}
-	if st := s.e.Stats(); st.Conns != 0 || st.Handshakes != 0 || st.Buffered != 0 {
-		s.t.Fatalf("%+v", st)
+	if err := s.e.CheckEmpty(s.now); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
@@ -446,8 +440,8 @@ func (l *lone) run(t *testing.T, in *fuzzInput, one func(now time.Time, op byte)
 		check()
 	}
 	step(time.Hour)
-	if s := l.Stats(); s.Conns != 0 || s.Handshakes != 0 || s.Buffered != 0 || len(l.routes) != 0 || !l.Timeout().IsZero() {
-		t.Fatalf("left behind: %+v, %d routes, timer %v", s, len(l.routes), l.Timeout())
+	if err := l.CheckEmpty(now); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -461,9 +455,9 @@ func FuzzServerInitial(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 7, 2, 9, 5, 77, 0xff, 0, 0, 0xff})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in := &fuzzInput{b: data[:min(len(data), 4000)]}
-		admit := []Admission{AdmissionAccept, AdmissionRetry, AdmissionRefuse, AdmissionIgnore}[int(in.byte())%4]
+		admit := []Admission{Accept, Retry, Refuse, Ignore}[int(in.byte())%4]
 		if in.byte()&1 != 0 {
-			admit = AdmissionAccept
+			admit = Accept
 		}
 		l, _ := newLoneServer(t, always(admit))
 		pn := uint64(0)

@@ -36,8 +36,8 @@ func TestInitialFlood(t *testing.T) {
 	if s.Handshakes != 10 || s.Conns != 10 {
 		t.Errorf("%d handshakes", s.Handshakes)
 	}
-	if len(l.routes) > 20 || l.answers.size > maxAnswers {
-		t.Errorf("%d routes, %d answers", len(l.routes), l.answers.size)
+	if len(l.routes.ids) > 20 || l.answers.size > maxAnswers {
+		t.Errorf("%d routes, %d answers", len(l.routes.ids), l.answers.size)
 	}
 	retries := 0
 	for _, d := range l.drain() {
@@ -71,8 +71,8 @@ func TestInitialFloodWithTokens(t *testing.T) {
 func TestRetryKeepsNoState(t *testing.T) {
 	l, _ := newLoneServer(t, always(Retry))
 	out := l.feed(clientInitial(rawServerID, rawClientID, nil, l.hello()), elsewhere(1))
-	if len(out) != 1 || len(l.routes) != 0 || l.first != nil || l.Stats().Retries != 1 {
-		t.Fatalf("%d datagrams, %d routes", len(out), len(l.routes))
+	if len(out) != 1 || len(l.routes.ids) != 0 || l.first != nil || l.Stats().Retries != 1 {
+		t.Fatalf("%d datagrams, %d routes", len(out), len(l.routes.ids))
 	}
 	if len(out[0].data) > 3*minMTU {
 		t.Errorf("Retry of %d bytes", len(out[0].data))
@@ -349,12 +349,9 @@ func TestInitialsToDrop(t *testing.T) {
 			t.Errorf("%s: answered in %d datagrams, connection %v", name, len(out), l.first != nil)
 		}
 		s := l.Stats()
-		if n := s.DroppedMalformed + s.DroppedUnroutable + s.DroppedUndecryptable; len(b) > 0 && n == before.DroppedMalformed+before.DroppedUnroutable+before.DroppedUndecryptable {
+		if n := s.DroppedMalformed + s.DroppedUnknownID + s.DroppedUndecryptable; len(b) > 0 && n == before.DroppedMalformed+before.DroppedUnknownID+before.DroppedUndecryptable {
 			t.Errorf("%s: not counted as dropped", name)
 		}
-	}
-	if s := l.Stats(); s.DroppedUnroutable == 0 || s.DroppedUnknownID != s.DroppedUnroutable {
-		t.Errorf("%d packets counted as unroutable, %d by the old name", s.DroppedUnroutable, s.DroppedUnknownID)
 	}
 }
 
@@ -387,7 +384,7 @@ func TestVersionNegotiation(t *testing.T) {
 			t.Errorf("IDs of %d bytes: versions %x in %d bytes", n, versions, len(out[0].data))
 		}
 	}
-	if l.first != nil || len(l.routes) != 0 {
+	if l.first != nil || len(l.routes.ids) != 0 {
 		t.Error("there is state for it")
 	}
 	if out := newLone(t, nil, nil).feed(longHeader(0x1a2a3a4a, rawServerID, rawClientID, minMTU), elsewhere(1)); len(out) != 0 {
@@ -532,14 +529,45 @@ func tokenOf(e *Endpoint, id ConnID) []byte { t := e.resetToken(id); return t[:]
 func TestConnIDFlood(t *testing.T) {
 	tc := newTestConn(t, true)
 	by := tc.bystand()
-	routes := len(tc.e.routes)
+	routes := len(tc.e.routes.ids)
 	for i := range uint64(5000) {
 		b := binary.BigEndian.AppendUint64([]byte{0x41}, i)
 		tc.deliver(append(b, make([]byte, 20)...), elsewhere(int(i)), NotECT)
 	}
-	if n := len(tc.e.routes); n != routes {
+	if n := len(tc.e.routes.ids); n != routes {
 		t.Errorf("%d routes instead of %d", n, routes)
 	}
 	tc.flush()
 	by.check()
+}
+
+// TestShortDCID: a connection ID that a client chooses for a server is long enough that nobody guesses it, whatever token
+// comes with it (RFC 9000, Section 7.2). One that the server chose in a Retry packet may be shorter.
+func TestShortDCID(t *testing.T) {
+	for n := range minClientDCID {
+		dcid := rawServerID[:n]
+		id, _ := ConnIDFromSlice([]byte(dcid))
+		l, _ := newLoneServer(t, nil)
+		for name, token := range map[string][]byte{
+			"none": nil, "noise": []byte("any token that is long enough to be one"),
+			"NEW_TOKEN": l.tokens.seal(nil, [tokenNonceLen]byte{1}, tokenContent{
+				kind: TokenNewToken, time: hour0(), remote: elsewhere(1), version: Version1,
+			}),
+		} {
+			l.feed(clientInitial(dcid, rawClientID, token, l.hello()), elsewhere(1))
+			if s := l.Stats(); s.Accepted != 0 || l.first != nil {
+				t.Fatalf("ID of %d bytes, token %s: accepted", n, name)
+			}
+			if err := l.CheckEmpty(hour0()); err != nil {
+				t.Errorf("ID of %d bytes, token %s: %v", n, name, err)
+			}
+		}
+		token := l.tokens.seal(nil, [tokenNonceLen]byte{1}, tokenContent{
+			kind: TokenRetry, time: hour0(), remote: elsewhere(1), odcid: id, retrySCID: id,
+		})
+		l.feed(clientInitial(dcid, rawClientID, token, l.hello()), elsewhere(1))
+		if accepted := l.Stats().Accepted == 1; accepted != (n > 0) {
+			t.Errorf("ID of %d bytes from a Retry packet: accepted %v", n, accepted)
+		}
+	}
 }

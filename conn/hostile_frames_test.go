@@ -335,6 +335,10 @@ func hostileIDs() []hostileCase {
 			},
 		},
 		{name: "RETIRE_CONNECTION_ID of one that was not issued", frames: only(retireIDFrame(4)), code: errProtocolViolation},
+		{
+			name: "RETIRE_CONNECTION_ID of one that is issued, and was never sent", code: errProtocolViolation,
+			frames: only(retireIDFrame(1), retireIDFrame(2), retireIDFrame(activeConnIDs)),
+		},
 		{name: "RETIRE_CONNECTION_ID of the largest number", frames: only(retireIDFrame(1<<62 - 1)), code: errProtocolViolation},
 		{
 			name: "RETIRE_CONNECTION_ID of the one in use", code: errProtocolViolation,

@@ -522,8 +522,8 @@ func TestCoalescedGarbage(t *testing.T) {
 		l.HandleTimeout(at.Add(time.Minute))
 		l.drain()
 	}
-	if s := l.Stats(); s.Conns != 0 || s.Buffered != 0 || len(l.routes) != 0 {
-		t.Errorf("%d connections, %d bytes and %d routes are left", s.Conns, s.Buffered, len(l.routes))
+	if s := l.Stats(); s.Conns != 0 || s.Buffered != 0 || len(l.routes.ids) != 0 {
+		t.Errorf("%d connections, %d bytes and %d routes are left", s.Conns, s.Buffered, len(l.routes.ids))
 	}
 }
 

@@ -16,7 +16,7 @@ func (tc *testConn) knock() bool {
 	_, clientTLS := testTLS(tc.t)
 	cfg := quietConfig()
 	cfg.TLS = clientTLS
-	e := newTestEndpoint(tc.t, &EndpointConfig{Rand: testRand(byte(len(tc.e.routes)))})
+	e := newTestEndpoint(tc.t, &EndpointConfig{Rand: testRand(byte(len(tc.e.routes.ids)))})
 	tc.dial(e, Target{Remote: tc.addr, Local: by.addr}, &cfg)
 	before := tc.e.Stats().Accepted
 	for _, d := range drainEndpoint(e, tc.now, tc.buf) {

@@ -283,7 +283,7 @@ func TestControlFlood(t *testing.T) {
 func TestRetireFlood(t *testing.T) {
 	tc := newTestConn(t, true)
 	by := tc.bystand()
-	routes := len(tc.e.routes)
+	routes := len(tc.e.routes.ids)
 	for seq := uint64(1); seq < 2000; seq++ {
 		tc.write(retireIDFrame(seq))
 		if tc.c.closed {
@@ -296,7 +296,7 @@ func TestRetireFlood(t *testing.T) {
 			tc.flush() // what was sent meanwhile
 		}
 	}
-	if n := len(tc.e.routes); n > routes+activeConnIDs {
+	if n := len(tc.e.routes.ids); n > routes+activeConnIDs {
 		t.Errorf("%d routes, %d before", n, routes)
 	}
 	if sp := tc.c.spaces[spaceApp]; sp != nil && int(sp.sent.next-sp.sent.front) > 3000 {
@@ -324,8 +324,8 @@ func TestHalfOpenStreams(t *testing.T) {
 	}
 	tc.flush()
 	tc.advance(time.Minute)
-	if !tc.c.closed || tc.e.chunks.Used() != 0 || len(tc.e.routes) != 0 {
-		t.Errorf("closed %v, %d bytes, %d routes", tc.c.closed, tc.e.chunks.Used(), len(tc.e.routes))
+	if !tc.c.closed || tc.e.chunks.Used() != 0 || len(tc.e.routes.ids) != 0 {
+		t.Errorf("closed %v, %d bytes, %d routes", tc.c.closed, tc.e.chunks.Used(), len(tc.e.routes.ids))
 	}
 }
 

@@ -283,6 +283,7 @@ func (tc *testConn) takeOver() {
 	r.anyECN, r.ecn = false, [3]uint64{}
 	tc.c.skipNext = 1 << 61
 	tc.c.tidy()
+	tc.c.routes.expire(never)
 	tc.c.rest(tc.e.now) // the timer of that is off
 }
 

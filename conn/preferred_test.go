@@ -13,7 +13,7 @@ import (
 func TestPreferredAddress(t *testing.T) {
 	for _, reachable := range []bool{true, false} {
 		rnd := conntest.Seed(t, 1)
-		n := conntest.New(t, 1)
+		n := simulate(t, 1)
 		n.Default = conntest.Link{Delay: 10 * time.Millisecond}
 		preferred := netip.MustParseAddrPort("10.0.0.9:443")
 		sc := conntest.ServerConfig()

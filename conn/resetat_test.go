@@ -14,7 +14,7 @@ import (
 func TestResetAtDeliversItsPrefix(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := conntest.Seed(t, seed)
-		n := conntest.New(t, seed)
+		n := simulate(t, seed)
 		n.Default = conntest.Link{Delay: 10 * time.Millisecond, Loss: 0.2}
 		server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd})
 		client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
@@ -82,7 +82,7 @@ func TestResetAtWaitsForCredit(t *testing.T) {
 		{"not wanted", 5000, 100_000, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n := conntest.New(t, 1)
+			n := simulate(t, 1)
 			n.Default = conntest.Link{Delay: 10 * time.Millisecond}
 			cfg := conntest.ServerConfig()
 			cfg.InitialMaxStreamData, cfg.InitialMaxData = test.stream, test.conn

@@ -15,7 +15,7 @@ import (
 // A chunkRun sends a stream of which chunks change hands at both ends.
 type chunkRun struct {
 	t            *testing.T
-	n            *conntest.Network
+	n            *simulation
 	data         []byte // to be sent
 	sent, got    int
 	given, taken int // chunks
@@ -78,7 +78,7 @@ func (r *chunkRun) read(take func([]byte)) {
 // are smaller than they, and all memory comes back.
 func TestChunksOfStreams(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
-	r := &chunkRun{t: t, n: conntest.New(t, 1), spare: new(conn.Chunk), mine: new(conn.Chunk), data: make([]byte, 3<<20+77)}
+	r := &chunkRun{t: t, n: simulate(t, 1), spare: new(conn.Chunk), mine: new(conn.Chunk), data: make([]byte, 3<<20+77)}
 	io.ReadFull(rnd, r.data)
 	r.n.Default = conntest.Link{Delay: 10 * time.Millisecond, Loss: 0.02, Reorder: 0.05}
 	cfg := conntest.ServerConfig()

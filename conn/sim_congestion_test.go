@@ -23,7 +23,7 @@ type bulk struct {
 	flows []func(congestion.Params) congestion.Controller
 	every time.Duration // between the starts of flows
 
-	net    *conntest.Network
+	net    *simulation
 	client *conntest.Node
 	server *conntest.Node
 	conns  []*conn.Conn
@@ -34,7 +34,7 @@ type bulk struct {
 func (b *bulk) begin(t *testing.T) {
 	t.Helper()
 	rnd := conntest.Seed(t, b.seed)
-	b.net = conntest.New(t, b.seed)
+	b.net = simulate(t, b.seed)
 	b.server = b.net.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd})
 	b.client = b.net.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 	queue := max(int(b.queue*b.rate/8*b.rtt.Seconds()), 3000)

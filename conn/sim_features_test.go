@@ -85,7 +85,7 @@ func TestFeaturesOnABadPath(t *testing.T) {
 func TestFateOfDatagrams(t *testing.T) {
 	const count = 2000
 	rnd := conntest.Seed(t, 1)
-	n := conntest.New(t, 1)
+	n := simulate(t, 1)
 	n.Default = conntest.Link{Delay: 20 * time.Millisecond, Rate: 5e6, Queue: 30_000, Loss: 0.05, Duplicate: 0.02, Reorder: 0.02}
 	sc, cc := conntest.ServerConfig(), conntest.ClientConfig()
 	sc.MaxDatagramFrameSize, cc.MaxDatagramFrameSize = 1200, 1200
@@ -170,7 +170,7 @@ func TestPrioritiesInTransfer(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rnd := conntest.Seed(t, 1)
-			n := conntest.New(t, 1)
+			n := simulate(t, 1)
 			n.Default = conntest.Link{Delay: 20 * time.Millisecond, Rate: 10e6}
 			server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd})
 			client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})

@@ -46,7 +46,7 @@ func TestHostilePaths(t *testing.T) {
 		{"RFC 9002, Section 7.1: everything is marked for a while", func(w *world, up, down *conntest.Link) {
 			mark := func(p *conntest.Packet) bool {
 				if p.ECN != conn.NotECT && !began(w, 2*time.Second) {
-					p.ECN = conn.ECNCE
+					p.ECN = conn.CE
 				}
 				return true
 			}
@@ -137,7 +137,7 @@ func TestSpoofedMigrationInTransfer(t *testing.T) {
 // and no more, however many connections the server made it open.
 func TestPreferredAddressOfAVictim(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
-	n := conntest.New(t, 1)
+	n := simulate(t, 1)
 	link := conntest.Link{Delay: 10 * time.Millisecond}
 	n.Default = link
 	cfg := conntest.ServerConfig()
@@ -182,7 +182,7 @@ func TestStatsAgree(t *testing.T) {
 				*dropped++
 				return false
 			case p.ECN == conn.ECT0 && p.N%mark == 0:
-				p.ECN = conn.ECNCE
+				p.ECN = conn.CE
 				*marked++
 			}
 			return true
@@ -219,7 +219,7 @@ func TestStatsAgree(t *testing.T) {
 // others to validate their addresses first, and stops to ask when the flood is over.
 func TestRetryUnderFlood(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
-	n := conntest.New(t, 1)
+	n := simulate(t, 1)
 	n.Default = conntest.Link{Delay: 10 * time.Millisecond}
 	cfg := conntest.ServerConfig()
 	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: cfg, Rand: rnd, MaxHandshakes: 20})

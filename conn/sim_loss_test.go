@@ -20,7 +20,7 @@ import (
 func TestStreamSurvivesTailLoss(t *testing.T) {
 	run := func() (hash [32]byte, elapsed time.Duration) {
 		rnd := conntest.Seed(t, 1)
-		n := conntest.New(t, 1)
+		n := simulate(t, 1)
 		server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd})
 		client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 

@@ -16,7 +16,7 @@ func TestNoHeadOfLineBlocking(t *testing.T) {
 	const size = 1000 // so that a packet carries one stream only
 	arrive := func(t *testing.T, dropFirst bool) (at map[conn.StreamID]time.Duration) {
 		rnd := conntest.Seed(t, 1)
-		n := conntest.New(t, 1)
+		n := simulate(t, 1)
 		server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd})
 		client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 		drop := false

@@ -45,7 +45,7 @@ type outcome struct {
 type world struct {
 	scenario
 	t              *testing.T
-	net            *conntest.Network
+	net            *simulation
 	client, server *peer
 }
 
@@ -53,7 +53,7 @@ type world struct {
 func (sc scenario) start(t *testing.T) *world {
 	t.Helper()
 	rnd := conntest.Seed(t, sc.seed)
-	w := &world{scenario: sc, t: t, net: conntest.New(t, sc.seed)}
+	w := &world{scenario: sc, t: t, net: simulate(t, sc.seed)}
 	toServer, toClient := conntest.ClientConfig(), conntest.ServerConfig()
 	for _, cfg := range []*conn.Config{toServer, toClient} {
 		cfg.MaxIdleTimeout, cfg.HandshakeTimeout = sc.timeout, sc.timeout
@@ -65,11 +65,11 @@ func (sc scenario) start(t *testing.T) *world {
 	w.client = &peer{w: w, name: "client", sends: sc.upload, expects: sc.download, toOpen: sc.streams}
 	accept := &conn.EndpointConfig{Server: toClient, Rand: rnd}
 	if sc.retry {
-		accept.Admit = func(in conn.AdmissionRequest) conn.Admission {
+		accept.Admit = func(in conn.Initial) conn.Admission {
 			if in.Token == conn.TokenNone {
-				return conn.AdmissionRetry
+				return conn.Retry
 			}
-			return conn.AdmissionAccept
+			return conn.Accept
 		}
 	}
 	w.server.join("10.0.0.1:443", accept)
@@ -169,8 +169,8 @@ func (w *world) finish() {
 		w.checkEnd(w.server, w.client)
 	}
 	for _, p := range []*peer{w.client, w.server} {
-		if st := p.node.Stats(); st.Conns != 0 || st.Handshakes != 0 || st.Buffered != 0 {
-			p.errorf("%d connections, %d handshakes and %d bytes are left over", st.Conns, st.Handshakes, st.Buffered)
+		if err := p.node.CheckEmpty(w.net.Now()); err != nil {
+			p.errorf("%v", err)
 		}
 	}
 }

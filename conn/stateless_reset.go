@@ -45,10 +45,10 @@ func (e *Endpoint) resetToken(id ConnID) (t [16]byte) {
 // resetBy returns the connection which the datagram resets, nil if none. All 16 bytes are looked up at once, so how
 // long that takes does not tell how many are right.
 func (e *Endpoint) resetBy(b []byte) *Conn {
-	if len(b) < minResetLen || len(e.resetTokens) == 0 {
+	if len(b) < minResetLen || len(e.routes.tokens) == 0 {
 		return nil
 	}
-	return e.resetTokens[[16]byte(b[len(b)-resetTokenLen:])]
+	return e.routes.tokens[[16]byte(b[len(b)-resetTokenLen:])]
 }
 
 // answerReset sends a stateless reset for a packet of a connection that this Endpoint does not know.

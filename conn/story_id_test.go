@@ -33,7 +33,7 @@ func TestRetiredIDIsReplaced(t *testing.T) {
 		tc := newTestConn(t, server)
 		tc.ignore(wire.FrameAck)
 		old := tc.c.local.ids[1]
-		routes := len(tc.e.routes)
+		routes := len(tc.e.routes.ids)
 		tc.write(retireIDFrame(old.seq))
 		f, _ := tc.wantType("another takes its place", wire.FrameNewConnectionID)
 		if f.v[0] != activeConnIDs || f.v[1] != 0 || len(f.data) != defaultIDLen+resetTokenLen {
@@ -49,10 +49,10 @@ func TestRetiredIDIsReplaced(t *testing.T) {
 			t.Error("a packet to the retired connection ID was not taken")
 		}
 		tc.advance(tidyAfter)
-		if len(tc.e.routes) != routes {
-			t.Errorf("%d routes instead of %d", len(tc.e.routes), routes)
+		if len(tc.e.routes.ids) != routes {
+			t.Errorf("%d routes instead of %d", len(tc.e.routes.ids), routes)
 		}
-		if _, ok := tc.e.routes[old.id]; ok {
+		if _, ok := tc.e.routes.ids[old.id]; ok {
 			t.Error("the retired ID still leads to the connection")
 		}
 	})
@@ -63,18 +63,18 @@ func TestRetiredIDsAreBounded(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
 		tc.ignore(wire.FrameAck, wire.FrameNewConnectionID)
-		routes := len(tc.e.routes)
+		routes := len(tc.e.routes.ids)
 		for range 50 {
 			tc.write(retireIDFrame(tc.c.local.ids[1].seq))
 			tc.flush()
 		}
 		tc.wantOpen("it may")
-		if n := len(tc.e.routes); n > routes+activeConnIDs {
+		if n := len(tc.e.routes.ids); n > routes+activeConnIDs {
 			t.Errorf("%d routes, %d before", n, routes)
 		}
 		tc.c.Close(0, "")
 		tc.advance(time.Minute)
-		if n := len(tc.e.routes); n != 0 {
+		if n := len(tc.e.routes.ids); n != 0 {
 			t.Errorf("%d routes are left", n)
 		}
 	})
@@ -176,8 +176,8 @@ func TestIDFlood(t *testing.T) {
 	}
 	tc.wantOpen("that is allowed")
 	r := &tc.c.remote
-	if len(r.ids) > activeConnIDs || len(r.retired) > maxRetired || r.seen.Len() > 10 || len(tc.e.resetTokens) > 2*activeConnIDs {
-		t.Errorf("%d IDs, %d to retire, %d ranges seen, %d reset tokens", len(r.ids), len(r.retired), r.seen.Len(), len(tc.e.resetTokens))
+	if len(r.ids) > activeConnIDs || len(r.retired) > maxRetired || r.seen.Len() > 10 || len(tc.e.routes.tokens) > 2*activeConnIDs {
+		t.Errorf("%d IDs, %d to retire, %d ranges seen, %d reset tokens", len(r.ids), len(r.retired), r.seen.Len(), len(tc.e.routes.tokens))
 	}
 	by.check()
 }

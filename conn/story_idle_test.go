@@ -36,8 +36,8 @@ func TestIdleTimeout(t *testing.T) {
 			if n := tc.e.Stats(); n.IdleTimeouts != 1 || n.Conns != 0 {
 				t.Errorf("%+v", n)
 			}
-			if len(tc.e.routes) != 0 {
-				t.Errorf("%d routes are left", len(tc.e.routes))
+			if len(tc.e.routes.ids) != 0 {
+				t.Errorf("%d routes are left", len(tc.e.routes.ids))
 			}
 		}
 	})

@@ -118,8 +118,8 @@ func TestOffloadAndTimeout(t *testing.T) {
 	}
 	tc.complete(&works)
 	tc.advance(10 * time.Second)
-	if n := tc.e.chunks.Used(); n != 0 || len(tc.e.routes) != 0 {
-		t.Errorf("%d bytes, %d routes are left", n, len(tc.e.routes))
+	if n := tc.e.chunks.Used(); n != 0 || len(tc.e.routes.ids) != 0 {
+		t.Errorf("%d bytes, %d routes are left", n, len(tc.e.routes.ids))
 	}
 	tc.peerE.Close()
 	wantGoroutines(t, before)

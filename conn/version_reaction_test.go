@@ -246,13 +246,13 @@ func (m tokenMap) PutToken(server string, token []byte) { m[server] = append(m[s
 // TestTokenCache: a token spares the next connection a Retry, once.
 func TestTokenCache(t *testing.T) {
 	var kinds []conn.TokenKind
-	n, rnd := conntest.New(t, 1), conntest.Seed(t, 1)
-	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd, Admit: func(in conn.AdmissionRequest) conn.Admission {
+	n, rnd := simulate(t, 1), conntest.Seed(t, 1)
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd, Admit: func(in conn.Initial) conn.Admission {
 		kinds = append(kinds, in.Token)
 		if in.Token == conn.TokenNone {
-			return conn.AdmissionRetry
+			return conn.Retry
 		}
-		return conn.AdmissionAccept
+		return conn.Accept
 	}})
 	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 	cfg := conntest.ClientConfig()

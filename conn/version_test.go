@@ -31,7 +31,7 @@ func TestVersions(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			rnd := conntest.Seed(t, 1)
-			n := conntest.New(t, 1)
+			n := simulate(t, 1)
 			n.Default = conntest.Link{Delay: 10 * time.Millisecond}
 			sc, cc := conntest.ServerConfig(), conntest.ClientConfig()
 			sc.Versions, cc.Versions = tt.server, tt.client

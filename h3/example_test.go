@@ -10,7 +10,6 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
-	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 )
@@ -118,7 +117,7 @@ func ExampleConfig_streamTypes() {
 	handle := func(ev h3.Event) {
 		if ev.Kind == h3.EventStream && ev.Type == 0x54 {
 			b, _ := ev.QUIC.Peek(8) // the session ID comes first
-			session, n := varint.Parse(b)
+			session, n := conn.ParseVarint(b)
 			ev.QUIC.Discard(n)
 			fmt.Println("a stream of session", session)
 		}

@@ -82,7 +82,7 @@ func newPair(t testing.TB, own string, retry bool) *pair {
 	if own == "Server" {
 		p.url = ownHTTP(t, p, func(cfg *loop.Config) {
 			if retry {
-				cfg.Endpoint.Admit = func(conn.AdmissionRequest) conn.Admission { return conn.AdmissionRetry }
+				cfg.Endpoint.Admit = func(conn.Initial) conn.Admission { return conn.Retry }
 			}
 		})
 		tr := &http3.Transport{TLSClientConfig: p.client, QUICConfig: foreignConfig()}

@@ -104,11 +104,11 @@ func TestServerEcho(t *testing.T) {
 			server, client := tlsConfigs(t, alpn)
 			g := ownServer(t, conn.EndpointConfig{
 				Server: ownConfig(server),
-				Admit: func(conn.AdmissionRequest) conn.Admission {
+				Admit: func(conn.Initial) conn.Admission {
 					if test.retry {
-						return conn.AdmissionRetry
+						return conn.Retry
 					}
-					return conn.AdmissionAccept
+					return conn.Accept
 				},
 			}, ownEcho)
 			c, err := foreignTransport(t).Dial(ctx, net.UDPAddrFromAddrPort(g.LocalAddr()), client, foreignConfig())

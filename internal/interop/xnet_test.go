@@ -103,11 +103,11 @@ func TestXNetClient(t *testing.T) {
 			server, client := tlsConfigs(t, alpn)
 			g := ownServer(t, conn.EndpointConfig{
 				Server: ownConfig(server),
-				Admit: func(conn.AdmissionRequest) conn.Admission {
+				Admit: func(conn.Initial) conn.Admission {
 					if test.retry {
-						return conn.AdmissionRetry
+						return conn.Retry
 					}
-					return conn.AdmissionAccept
+					return conn.Accept
 				},
 			}, ownEcho)
 			c := xnetDial(ctx, t, g, client)
