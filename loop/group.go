@@ -198,7 +198,8 @@ func (g *Group) drain() {
 	}
 }
 
-// Close closes all connections with code 0 and stops the Loops.
+// Close closes all connections with code 0 and stops the Loops. It waits for sockets that are
+// full, for a second at most, so that all peers are told.
 func (g *Group) Close() error {
 	g.stop(nil)
 	g.running.Wait()

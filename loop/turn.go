@@ -105,7 +105,7 @@ func (l *Loop) yield() {
 
 // deadline returns until when the loop may wait for datagrams.
 func (l *Loop) deadline() time.Time {
-	if l.stopping || !l.mail.sleep() {
+	if l.stopping && len(l.out.waiting) == 0 || !l.mail.sleep() {
 		return l.now
 	}
 	switch {
@@ -136,9 +136,12 @@ func (l *Loop) watch(progress bool) {
 // over reports whether the loop may stop: nothing is left, or to be waited for.
 func (l *Loop) over(sent int) bool {
 	if l.draining && !l.alive() {
-		l.stopping = true
+		l.end()
 	}
-	return l.stopping && (sent == 0 || len(l.out.waiting) > 0)
+	if len(l.out.waiting) > 0 {
+		return l.stopping && !l.now.Before(l.stopBy)
+	}
+	return l.stopping && sent == 0
 }
 
 // receive feeds the n messages that were read, what other loops handed over, and

@@ -1,0 +1,90 @@
+package loop_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
+)
+
+// clogged is a Backend that at times takes few messages, or none.
+type clogged struct {
+	loop.Backend
+	room func() int // messages of the next call; negative: all
+}
+
+func (c *clogged) WriteBatch(ms []udpio.Message) (int, error) {
+	if n := c.room(); n >= 0 {
+		ms = ms[:min(n, len(ms))]
+	}
+	if len(ms) == 0 {
+		return 0, nil
+	}
+	return c.Backend.WriteBatch(ms)
+}
+
+// TestCloseTellsAll: when a Group with many connections closes, all peers learn of it, though its socket takes one datagram
+// in a while.
+func TestCloseTellsAll(t *testing.T) {
+	const many = 300
+	var closing atomic.Bool
+	calls := 0
+	wrap := func(b loop.Backend) loop.Backend {
+		if b.LocalAddr().String() != serverAddr {
+			return b
+		}
+		return &clogged{b, func() int {
+			if !closing.Load() {
+				return -1
+			}
+			calls++
+			return calls % 2 // every other time there is no room
+		}}
+	}
+	run(t, setup{link: conntest.Link{Delay: 10 * time.Millisecond}, wrap: wrap}, func(t *testing.T, w *world) {
+		var conns []*loop.Conn
+		for range many {
+			conns = append(conns, w.dialOnly(nil))
+			if _, err := w.server.Accept(w.ctx()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		closing.Store(true)
+		w.server.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+		defer cancel()
+		for i, c := range conns {
+			select {
+			case <-c.Context().Done():
+			case <-ctx.Done():
+				t.Fatalf("%d of %d peers learnt of the end in time", i, many)
+			}
+		}
+	})
+}
+
+// TestCloseOfABlockedGroup: a socket that takes nothing any more does not hold Close up for long.
+func TestCloseOfABlockedGroup(t *testing.T) {
+	var closing atomic.Bool
+	wrap := func(b loop.Backend) loop.Backend {
+		return &clogged{b, func() int {
+			if closing.Load() {
+				return 0
+			}
+			return -1
+		}}
+	}
+	run(t, setup{link: near, wrap: wrap}, func(t *testing.T, w *world) {
+		w.dialOnly(nil)
+		closing.Store(true)
+		start := time.Now()
+		w.server.Close()
+		if d := time.Since(start); d > 2*time.Second {
+			t.Errorf("Close took %v", d)
+		}
+	})
+}
