@@ -14,14 +14,32 @@ cleanup() {
 }
 trap cleanup EXIT
 
+# in_module DIR EDIT...: makes the directory a module that requires this one, and goes there. EDITs are
+# arguments of go mod edit.
+in_module() {
+	cd "$1"
+	go mod init "example.com/$(basename "$1")" 2>/dev/null
+	go mod edit "${@:2}" -require=github.com/lazoquic/lazo@v0.0.0 -replace=github.com/lazoquic/lazo="$repo"
+	go mod tidy 2>"$1/tidy.log" || { cat "$1/tidy.log" >&2 && exit 1; }
+	go vet ./...
+}
+
 dir=$(mktemp -d "$CI_WORK/user.XXXXXX")
 cp -r "$here"/*/ "$dir"
-cd "$dir"
+
+# Lazo does not move other requirements of those who import it: a program keeps its quic-go.
+beside=$(mktemp -d "$CI_WORK/beside.XXXXXX")
+mv "$dir/beside/main.go" "$beside"
+quicgo='github.com/quic-go/quic-go v0.59.0'
+in_module "$beside" -require="${quicgo/ /@}"
+[ "$(go list -m github.com/quic-go/quic-go)" = "$quicgo" ] || {
+	echo "FAILED: beside Lazo $quicgo becomes $(go list -m github.com/quic-go/quic-go)" >&2
+	exit 1
+}
+timeout 60 go run .
+
 python3 "$here/snippets.py" "$dir" "$repo/README.md" "$repo"/docs/*.md
-go mod init example.com/user 2>/dev/null
-go mod edit -require=github.com/lazoquic/lazo@v0.0.0 -replace=github.com/lazoquic/lazo="$repo"
-go mod tidy 2>"$dir/tidy.log" || { cat "$dir/tidy.log" >&2 && exit 1; }
-go vet ./...
+in_module "$dir"
 go test ./...
 go build -o bin/ ./serve ./fetch ./pulse
 go run "$(go env GOROOT)/src/crypto/tls/generate_cert.go" --host localhost,127.0.0.1 --ca --ecdsa-curve P256 2>/dev/null

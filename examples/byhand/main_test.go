@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quic-go/quic-go"
-
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/loop"
 )
 
-// TestEcho sends to the server with a client of quic-go.
+// TestEcho sends to the server with a client that blocks.
 func TestEcho(t *testing.T) {
 	sock, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	require.NoError(t, err)
@@ -29,17 +29,18 @@ func TestEcho(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	tc := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"echo"}}
-	c, err := quic.DialAddr(ctx, sock.LocalAddr().String(), tc, nil)
+	c, err := loop.Dial(ctx, sock.LocalAddr().String(), &conn.Config{
+		TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"echo"}},
+	})
 	require.NoError(t, err)
-	defer c.CloseWithError(0, "")
+	defer c.Shutdown(ctx, 0, "")
 	for range 3 {
-		s, err := c.OpenStreamSync(ctx)
+		s, err := c.OpenStream(ctx, conn.Bidi)
 		require.NoError(t, err)
 		want := bytes.Repeat([]byte("by hand "), 1<<17)
 		go func() {
 			s.Write(want)
-			s.Close()
+			s.CloseWrite()
 		}()
 		got, err := io.ReadAll(s)
 		require.NoError(t, err)

@@ -181,16 +181,24 @@ func TestProgress(t *testing.T) {
 	require.False(t, isTerminal(f))
 
 	var drawn bytes.Buffer
-	p = progress{bar: newBar(20<<20, &drawn)}
-	p.Write(make([]byte, 10<<20))
-	require.Contains(t, drawn.String(), "50%")
-	p.finish()
+	shown := showProgress(20<<20, &drawn)
+	shown.Write(make([]byte, 10<<20))
+	require.Contains(t, drawn.String(), "\r[===============               ]  50% of 20.0 MiB, ")
+	n1 := drawn.Len()
+	shown.next = time.Now().Add(time.Minute)
+	shown.Write(make([]byte, 10))
+	require.Equal(t, n1, drawn.Len(), "it is not drawn for each Write")
+	shown.finish()
+	require.True(t, strings.HasSuffix(drawn.String(), "\r"+clearLine))
+	require.Equal(t, "[==============================] 100% of 20.0 MiB, 10.0 MiB/s",
+		(&progress{length: 20 << 20, n: 20 << 20}).line(2*time.Second))
+	require.Equal(t, "20.0 MiB, 10.0 MiB/s", (&progress{length: -1, n: 20 << 20}).line(2*time.Second))
 
 	drawn.Reset()
-	p = progress{bar: newBar(-1, &drawn), since: time.Now()}
-	p.Write(make([]byte, 10<<20))
-	require.NotContains(t, drawn.String(), "MiB", "a short download shows no bar")
-	p.finish()
+	shown = showProgress(-1, &drawn)
+	require.Equal(t, longTime, shown.next.Sub(shown.began), "a short download shows no bar")
+	shown.finish()
+	require.Empty(t, drawn.String())
 }
 
 // TestSessionFile has two runs share a file: the second sends its request with its first packet.

@@ -1,5 +1,6 @@
-// Package archtest keeps the house: it reads all source of the module and fails
-// where imports run against the way of data, where the pure packages touch the
+// Package archtest keeps the house: it reads all source of the module, and of modules of ours
+// inside it, and fails where imports run against the way of data, where more is required than
+// has to be, where the pure packages touch the
 // clock, the network or a goroutine, where files and functions outgrow what a person can
 // read, and where exported names lack comments.
 //
@@ -31,6 +32,7 @@ func TestModule(t *testing.T) {
 		name  string
 		check func(*module)
 	}{
+		{"requirements", checkRequirements},
 		{"imports", checkImports},
 		{"purity", checkPurity},
 		{"shape", checkShape},
@@ -47,9 +49,11 @@ func TestModule(t *testing.T) {
 	}
 }
 
-// A module is the parsed source of a Go module, without modules and test data inside it.
+// A module is the parsed source of a Go module, without test data and without modules inside it that
+// are not ours.
 type module struct {
-	path       string // as in go.mod
+	path       string   // as in go.mod
+	requires   []string // paths of modules, as in go.mod
 	fset       *token.FileSet
 	files      []*file
 	violations []string
@@ -58,10 +62,11 @@ type module struct {
 // A file is one source file.
 type file struct {
 	*ast.File
-	name  string // its path from the root of the module
-	dir   string // "." for the root
-	test  bool   // whether the name ends in _test.go
-	lines int
+	name   string // its path from the root of the module
+	dir    string // "." for the root
+	test   bool   // whether the name ends in _test.go
+	nested bool   // whether it belongs to a module inside this one
+	lines  int
 }
 
 // load parses all Go files of the module.
@@ -70,19 +75,26 @@ func load(root fs.FS) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &module{fset: token.NewFileSet()}
-	for line := range strings.Lines(string(gomod)) {
-		if p, ok := strings.CutPrefix(line, "module "); ok {
-			m.path = strings.TrimSpace(p)
-		}
-	}
+	m := &module{fset: token.NewFileSet(), path: modulePath(gomod), requires: requirements(gomod)}
+	var nested []string
 	err = fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && name != "." && foreign(root, name):
-			return fs.SkipDir
-		case d.IsDir() || path.Ext(name) != ".go":
+		case d.IsDir() && name != ".":
+			if unread(name) {
+				return fs.SkipDir
+			}
+			gomod, err := fs.ReadFile(root, path.Join(name, "go.mod"))
+			if err != nil {
+				return nil
+			}
+			if modulePath(gomod) != m.path+"/"+name {
+				return fs.SkipDir
+			}
+			nested = append(nested, name+"/...")
+			return nil
+		case path.Ext(name) != ".go":
 			return nil
 		}
 		src, err := fs.ReadFile(root, name)
@@ -91,17 +103,16 @@ func load(root fs.FS) (*module, error) {
 		}
 		return m.add(name, src)
 	})
+	for _, f := range m.files {
+		f.nested = matches(f.dir, nested)
+	}
 	return m, err
 }
 
-// foreign reports whether the directory does not belong to the module, by the rules of the go command.
-func foreign(root fs.FS, dir string) bool {
+// unread reports whether the go command does not read the directory, either.
+func unread(dir string) bool {
 	base := path.Base(dir)
-	if base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" {
-		return true
-	}
-	_, err := fs.Stat(root, path.Join(dir, "go.mod"))
-	return err == nil
+	return base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor"
 }
 
 func (m *module) add(name string, src []byte) error {

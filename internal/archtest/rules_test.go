@@ -73,7 +73,7 @@ func TestImportRules(t *testing.T) {
 		{"looptest", one("loop/looptest/a.go", imports("looptest", "example.com/m/conn/conntest", "example.com/m/loop", "example.com/m/h3")),
 			[]string{"loop/looptest must not import h3"}},
 		{"examples use the public packages", one("examples/echo/main.go", imports("main", "example.com/m/h3/h3http", "example.org/bar", "example.com/m/internal/wire")),
-			[]string{"examples/echo must not import internal/wire"}},
+			[]string{"examples/echo must not depend on example.org/bar", "examples/echo must not import internal/wire"}},
 		{"a package without a rule", one("extra/a.go", "package extra"), []string{"no import rule for package extra"}},
 		{"dot import", one("conn/a.go", "package conn\nimport . \"time\""), []string{"dot import of time"}},
 		{"internal packages use leaves", map[string]string{
@@ -87,6 +87,31 @@ func TestImportRules(t *testing.T) {
 		}, []string{"internal/a must not import internal/b, which imports packages of the module itself"}},
 		{"internal packages use no other", one("internal/wire/a.go", imports("wire", "example.com/m/conn")),
 			[]string{"internal/wire must not import conn"}},
+	})
+}
+
+func TestRequirementRules(t *testing.T) {
+	gomod := func(lines string) map[string]string {
+		return one("go.mod", "module example.com/m // ours\n\ngo 1.26\n"+lines)
+	}
+	const foreign = `package conn
+import "example.org/quic"
+`
+	runRules(t, checkRequirements, []rulesCase{
+		{"none", gomod(""), nil},
+		{"one", gomod("require golang.org/x/sys v0.1.0"), nil},
+		{"one too many", gomod("require example.org/quic v0.1.0 // indirect"), []string{"go.mod must not require example.org/quic"}},
+		{"in a block", gomod("require (\n// net\n\ngolang.org/x/net v0.1.0\nexample.org/quic v0.1.0\n)\nrequire (\n example.org/bar v0.1.0 // indirect\n)\n"),
+			[]string{"go.mod must not require example.org/bar", "go.mod must not require example.org/quic"}},
+		{"other blocks", gomod("exclude (\nexample.org/quic v0.1.0\n)\nreplace example.org/quic => ../quic\n"), nil},
+		{"tests", map[string]string{"conn/a_test.go": foreign, "conn/b_test.go": "package conn\nimport \"golang.org/x/net/ipv4\""},
+			[]string{"conn/a_test.go:2: a test must not depend on example.org/quic"}},
+		{"packages have rules of their own", one("conn/a.go", foreign), nil},
+		{"tests of a module of ours inside", map[string]string{
+			"conn/go.mod":      "module example.com/m/conn\nrequire example.org/quic v0.1.0",
+			"conn/a_test.go":   foreign,
+			"conn/b/a_test.go": foreign,
+		}, nil},
 	})
 }
 
@@ -248,7 +273,12 @@ func TestLoad(t *testing.T) {
 		"bench/util.go":         "package util",
 		"bench/x/util.go":       "package util",
 		"conn/util.txt":         "package util",
-	}, nil}})
+	}, nil}, {"a module of ours", map[string]string{
+		"bench/go.mod":      "module example.com/m/bench",
+		"bench/x/util.go":   "package util",
+		"bench/y/go.mod":    "module example.com/y",
+		"bench/y/helper.go": "package util",
+	}, []string{"bench/x/util.go:1: the name of the file", "bench/x/util.go:1: the name of the package"}}})
 	if _, err := load(fstest.MapFS{}); err == nil {
 		t.Error("a module without go.mod is fine")
 	}

@@ -73,10 +73,16 @@ type pair struct {
 	http           *http.Client
 }
 
-// newPair makes them. With retry the server validates the client's address.
+// newPair makes a pair with routes.
 func newPair(t testing.TB, own string, retry bool) *pair {
 	t.Helper()
-	p := &pair{handler: routes()}
+	return newPairOf(t, own, routes(), retry)
+}
+
+// newPairOf makes a pair with a handler. With retry the server validates the client's address.
+func newPairOf(t testing.TB, own string, h http.Handler, retry bool) *pair {
+	t.Helper()
+	p := &pair{handler: h}
 	p.server, p.client = tlsConfigs(t)
 	var rt http.RoundTripper
 	if own == "Server" {

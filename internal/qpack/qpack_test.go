@@ -5,12 +5,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
-
-	quicgo "github.com/quic-go/qpack"
 
 	"github.com/lazoquic/lazo/internal/require"
 )
@@ -65,13 +62,6 @@ func TestStaticTable(t *testing.T) {
 		none, again := staticFind(e.name, "no such value")
 		require.Equal(t, -1, none)
 		require.Equal(t, name, again)
-
-		// The same table as that of another implementation.
-		next := quicgo.NewDecoder().Decode(append([]byte{0, 0}, appendInt(nil, 0xc0, 6, uint64(i))...))
-		f, err := next()
-		require.NoError(t, err)
-		require.Equal(t, e.name, f.Name)
-		require.Equal(t, e.value, f.Value)
 	}
 	field, name := staticFind("x-unknown", "")
 	require.Equal(t, [2]int{-1, -1}, [2]int{field, name})
@@ -98,32 +88,6 @@ func TestRoundTrip(t *testing.T) {
 	got, err = d.Decode(0, encode(e, 0))
 	require.NoError(t, err)
 	require.Empty(t, got)
-}
-
-// TestAgainstQuicGo has another implementation decode what we encode, and the
-// other way round.
-func TestAgainstQuicGo(t *testing.T) {
-	next := quicgo.NewDecoder().Decode(encode(NewEncoder(0), 0, requestFields...))
-	for _, want := range requestFields {
-		f, err := next()
-		require.NoError(t, err)
-		require.Equal(t, want.Name, f.Name)
-		require.Equal(t, want.Value, f.Value)
-	}
-	_, err := next()
-	require.ErrorIs(t, err, io.EOF)
-
-	var b bytes.Buffer
-	enc := quicgo.NewEncoder(&b)
-	for _, f := range requestFields {
-		require.NoError(t, enc.WriteField(quicgo.HeaderField{Name: f.Name, Value: f.Value}))
-	}
-	got, err := NewDecoder(0, 0, -1).Decode(0, b.Bytes())
-	require.NoError(t, err)
-	for i, f := range requestFields {
-		require.Equal(t, f.Name, got[i].Name)
-		require.Equal(t, f.Value, got[i].Value)
-	}
 }
 
 func TestInvalidSections(t *testing.T) {

@@ -1,4 +1,4 @@
-package h3http
+package interop
 
 import (
 	"fmt"
@@ -9,27 +9,29 @@ import (
 
 	"github.com/quic-go/quic-go/http3"
 
+	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestInteropAltSvc follows the offer of a server for TCP to quic-go's for HTTP/3.
-func TestInteropAltSvc(t *testing.T) {
+// TestHTTPAltSvc follows the offer of a server for TCP to quic-go's for HTTP/3.
+func TestHTTPAltSvc(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) })
+	server, client := tlsConfigs(t)
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer pc.Close()
-	over3 := &http3.Server{Handler: h, TLSConfig: http3.ConfigureTLSConfig(serverConfig())}
+	over3 := &http3.Server{Handler: h, TLSConfig: http3.ConfigureTLSConfig(server.Clone())}
 	served := make(chan error, 2)
 	go func() { served <- over3.Serve(pc) }()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	over2 := &http.Server{TLSConfig: serverConfig(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	over2 := &http.Server{TLSConfig: server.Clone(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		over3.SetQUICHeaders(w.Header())
 		h.ServeHTTP(w, r)
 	})}
 	go func() { served <- over2.ServeTLS(ln, "", "") }()
-	tr := &AltSvcTransport{
-		HTTP:      &http.Transport{TLSClientConfig: clientConfig(), ForceAttemptHTTP2: true},
+	tr := &h3http.AltSvcTransport{
+		HTTP:      &http.Transport{TLSClientConfig: client, ForceAttemptHTTP2: true},
 		HeadStart: time.Minute,
 	}
 	c := &http.Client{Transport: tr, Timeout: time.Minute}

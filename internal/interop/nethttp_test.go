@@ -1,72 +1,28 @@
-package h3http
+package interop
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/quic-go/quic-go"
-	"github.com/quic-go/quic-go/http3"
 
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// These tests run one side of HTTP/3 on quic-go, which shares no code with this
-// project.
-
-// peers is a server and a client of which one is quic-go's.
-type peers struct {
-	name string
-	url  string
-	c    *http.Client
-}
-
-// withPeers runs f with our server and quic-go's client, and the other way round.
-func withPeers(t *testing.T, h http.Handler, f func(t *testing.T, p *peers)) {
-	t.Run("server", func(t *testing.T) {
-		p := newPair(t, h)
-		tr := &http3.Transport{TLSClientConfig: clientConfig(), QUICConfig: &quic.Config{EnableDatagrams: true}}
-		defer tr.Close()
-		f(t, &peers{name: "server", url: p.url, c: &http.Client{Transport: tr, Timeout: 20 * time.Second}})
-	})
-	t.Run("client", func(t *testing.T) {
-		url := newForeignServer(t, h)
-		tr := &Transport{TLSClientConfig: clientConfig()}
-		defer tr.Close()
-		f(t, &peers{name: "client", url: url, c: &http.Client{Transport: tr, Timeout: 20 * time.Second}})
-	})
-}
-
-// newForeignServer runs a server of quic-go, and returns its URL.
-func newForeignServer(t *testing.T, h http.Handler) string {
-	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	require.NoError(t, err)
-	srv := &http3.Server{
-		Handler:         h,
-		TLSConfig:       http3.ConfigureTLSConfig(serverConfig()),
-		EnableDatagrams: true,
+// withPairs runs f with our server and quic-go's client, and the other way round.
+func withPairs(t *testing.T, h http.Handler, f func(t *testing.T, p *pair)) {
+	for _, own := range []string{"Server", "Client"} {
+		t.Run(own, func(t *testing.T) { f(t, newPairOf(t, own, h, false)) })
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(pc) }()
-	t.Cleanup(func() {
-		srv.Close()
-		<-served
-		pc.Close()
-	})
-	return "https://" + pc.LocalAddr().String()
 }
 
-func TestInteropGet(t *testing.T) {
+func TestHTTPGet(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Set-Cookie", "a=1")
 		w.Header().Add("Set-Cookie", "b=2")
@@ -74,12 +30,12 @@ func TestInteropGet(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 		fmt.Fprintf(w, "%s %s %s %s", r.Method, r.RequestURI, r.Proto, r.Header.Get("X-Test"))
 	})
-	withPeers(t, h, func(t *testing.T, p *peers) {
+	withPairs(t, h, func(t *testing.T, p *pair) {
 		r, err := http.NewRequest("GET", p.url+"/a/b?c=d%20e", nil)
 		require.NoError(t, err)
 		r.Header.Set("X-Test", "yes")
 		r.Header.Set("Cookie", "x=y; z=w")
-		resp, err := p.c.Do(r)
+		resp, err := p.http.Do(r)
 		require.NoError(t, err)
 		defer resp.Body.Close()
 		b, err := io.ReadAll(resp.Body)
@@ -92,8 +48,8 @@ func TestInteropGet(t *testing.T) {
 	})
 }
 
-// TestInteropStream exchanges messages in turns on one request.
-func TestInteropStream(t *testing.T) {
+// TestHTTPStream exchanges messages in turns on one request.
+func TestHTTPStream(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
 		rc.Flush()
@@ -109,11 +65,11 @@ func TestInteropStream(t *testing.T) {
 			}
 		}
 	})
-	withPeers(t, h, func(t *testing.T, p *peers) {
+	withPairs(t, h, func(t *testing.T, p *pair) {
 		pr, pw := io.Pipe()
 		r, err := http.NewRequest("POST", p.url+"/", pr)
 		require.NoError(t, err)
-		resp, err := p.c.Do(r)
+		resp, err := p.http.Do(r)
 		require.NoError(t, err)
 		defer resp.Body.Close()
 		buf := make([]byte, 5)
@@ -129,33 +85,7 @@ func TestInteropStream(t *testing.T) {
 	})
 }
 
-func TestInteropMany(t *testing.T) {
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		n, sum, err := hashOf(r.Body)
-		fmt.Fprint(w, n, sum, err)
-	})
-	withPeers(t, h, func(t *testing.T, p *peers) {
-		var wg sync.WaitGroup
-		for i := range 200 {
-			wg.Go(func() {
-				src := newPattern(byte(i), 10_000)
-				resp, err := p.c.Post(p.url, "", src)
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				defer resp.Body.Close()
-				b, err := io.ReadAll(resp.Body)
-				if want := fmt.Sprint(10_000, src.hash(), nil); err != nil || string(b) != want {
-					t.Errorf("request %d: %q, %v", i, b, err)
-				}
-			})
-		}
-		wg.Wait()
-	})
-}
-
-func TestInteropTrailers(t *testing.T) {
+func TestHTTPTrailers(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		w.Header().Set("Trailer", "X-Declared")
@@ -163,11 +93,11 @@ func TestInteropTrailers(t *testing.T) {
 		w.Header().Set("X-Declared", r.Trailer.Get("X-Request"))
 		w.Header().Set(http.TrailerPrefix+"X-Late", "2")
 	})
-	withPeers(t, h, func(t *testing.T, p *peers) {
+	withPairs(t, h, func(t *testing.T, p *pair) {
 		r, err := http.NewRequest("POST", p.url, io.LimitReader(strings.NewReader("request"), 100))
 		require.NoError(t, err)
 		r.Trailer = http.Header{"X-Request": {"1"}}
-		resp, err := p.c.Do(r)
+		resp, err := p.http.Do(r)
 		require.NoError(t, err)
 		defer resp.Body.Close()
 		b, err := io.ReadAll(resp.Body)
@@ -178,13 +108,13 @@ func TestInteropTrailers(t *testing.T) {
 	})
 }
 
-func TestInteropEarlyHints(t *testing.T) {
+func TestHTTPEarlyHints(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
 		w.WriteHeader(http.StatusOK)
 	})
-	withPeers(t, h, func(t *testing.T, p *peers) {
+	withPairs(t, h, func(t *testing.T, p *pair) {
 		var hints []string
 		ctx := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
 			Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
@@ -194,7 +124,7 @@ func TestInteropEarlyHints(t *testing.T) {
 		})
 		r, err := http.NewRequestWithContext(ctx, "GET", p.url, nil)
 		require.NoError(t, err)
-		resp, err := p.c.Do(r)
+		resp, err := p.http.Do(r)
 		require.NoError(t, err)
 		resp.Body.Close()
 		require.Equal(t, http.StatusOK, resp.StatusCode)
@@ -202,8 +132,8 @@ func TestInteropEarlyHints(t *testing.T) {
 	})
 }
 
-// TestInteropCancel cancels a request while the response is under way.
-func TestInteropCancel(t *testing.T) {
+// TestHTTPCancel cancels a request while the response is under way.
+func TestHTTPCancel(t *testing.T) {
 	canceled := make(chan error, 1)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/ok" {
@@ -213,40 +143,37 @@ func TestInteropCancel(t *testing.T) {
 		<-r.Context().Done()
 		canceled <- r.Context().Err()
 	})
-	withPeers(t, h, func(t *testing.T, p *peers) {
+	withPairs(t, h, func(t *testing.T, p *pair) {
 		ctx, cancel := context.WithCancel(context.Background())
 		r, err := http.NewRequestWithContext(ctx, "GET", p.url, nil)
 		require.NoError(t, err)
-		resp, err := p.c.Do(r)
+		resp, err := p.http.Do(r)
 		require.NoError(t, err)
 		defer resp.Body.Close()
 		cancel()
 		_, err = resp.Body.Read(make([]byte, 1))
 		require.Error(t, err)
 		require.Error(t, <-canceled)
-		resp, err = p.c.Get(p.url + "/ok") // the connection lives
+		resp, err = p.http.Get(p.url + "/ok") // the connection lives
 		require.NoError(t, err)
 		resp.Body.Close()
 	})
 }
 
-func TestInteropLargeBodies(t *testing.T) {
-	size := largeSize()
-	withPeers(t, sumHandler(size), func(t *testing.T, p *peers) {
-		resp, err := p.c.Get(p.url)
+// TestHTTPSum sends what is longer than all windows, and its sum after it.
+func TestHTTPSum(t *testing.T) {
+	const size = 10_000_000
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := sha256.New()
+		w.Header().Set("Trailer", "Sum")
+		io.Copy(w, io.TeeReader(payload(1, size), body))
+		w.Header().Set("Sum", fmt.Sprintf("%x", body.Sum(nil)))
+	})
+	withPairs(t, h, func(t *testing.T, p *pair) {
+		resp, err := p.http.Get(p.url)
 		require.NoError(t, err)
 		defer resp.Body.Close()
-		n, sum, err := hashOf(resp.Body)
-		require.NoError(t, err)
-		require.EqualValues(t, size, n)
-		require.Equal(t, resp.Trailer.Get("Sum"), sum)
-
-		src := newPattern(3, size)
-		resp, err = p.c.Post(p.url, "", src)
-		require.NoError(t, err)
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		require.NoError(t, err)
-		require.Equal(t, fmt.Sprint(size, " ", src.hash(), " <nil>"), string(b))
+		requireSame(t, resp.Body, 1, size)
+		require.Equal(t, fmt.Sprintf("%x", payloadSum(1, size)), resp.Trailer.Get("Sum"))
 	})
 }

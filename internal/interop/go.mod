@@ -1,0 +1,20 @@
+// This module is apart so that those who import Lazo do not require what its tests run against.
+// `go test ./...` in the root runs it too: see internal/nested.
+module github.com/lazoquic/lazo/internal/interop
+
+go 1.26.0
+
+require (
+	github.com/lazoquic/lazo v0.0.0
+	github.com/quic-go/qpack v0.6.0
+	github.com/quic-go/quic-go v0.65.0
+	golang.org/x/crypto v0.58.0
+	golang.org/x/net v0.62.0
+)
+
+require (
+	golang.org/x/sys v0.49.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
+)
+
+replace github.com/lazoquic/lazo => ../..
