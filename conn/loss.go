@@ -282,6 +282,9 @@ func (c *Conn) probe(id spaceID, now instant) {
 			h.probes = 1
 		}
 	}
+	if id != spaceApp {
+		c.doubtMTU()
+	}
 	if c.ptoCount >= 3 && id == spaceApp {
 		c.suspectECN()
 		if c.path.mtu.current > minMTU && c.path.mtu.blackHole(now) {

@@ -10,6 +10,15 @@ const (
 	hurryAfter = 50 * time.Millisecond
 )
 
+// doubtMTU sends smaller datagrams if those of the handshake are not answered: the path may not carry what
+// Config.InitialMTU says (RFC 9000, Section 14.1).
+func (c *Conn) doubtMTU() {
+	if c.path.mtu.doubt() {
+		c.path.cc.OnMTU(c.path.mtu.current)
+		c.path.pacing = c.pacingOf(c.path)
+	}
+}
+
 // hurry sends what the peer seems to miss of our Initial and Handshake packets, without waiting for a probe timeout, which is
 // long while no round trip was measured: a client sent its ClientHello again, or a server's first packets are
 // missing (RFC 9002, Section 6.2.3).

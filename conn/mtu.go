@@ -85,6 +85,14 @@ func (m *mtuState) lost(now instant) {
 	}
 }
 
+// doubt goes back to what every path carries, and reports whether that is less. That larger datagrams do
+// not pass is not known: the search begins at its upper end as ever.
+func (m *mtuState) doubt() bool {
+	less := m.current > minMTU
+	m.current = min(m.current, minMTU)
+	return less
+}
+
 // blackHole goes back to what every path carries, and searches again later (RFC 8899, Section 4.3).
 func (m *mtuState) blackHole(now instant) bool {
 	if m.current <= minMTU {

@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,6 +33,51 @@ func TestRebinding(t *testing.T) {
 	require.EqualValues(t, 1, w.server.conn.Stats().PathChanges)
 	require.Equal(t, "192.0.2.9:61000", w.server.conn.RemoteAddr().String())
 	w.finish()
+}
+
+// A path carries less than Config.InitialMTU says, as one through WireGuard or PPPoE may: the handshake completes
+// after a timeout of the client, and the search finds what passes.
+func TestInitialMTUAboveThePath(t *testing.T) {
+	const initial, path = 1400, 1372
+	for _, tc := range []struct {
+		name           string
+		client, server bool // whose InitialMTU is too large
+		max            int
+		retry          bool
+	}{
+		{name: "server", server: true, max: 1452},
+		{name: "client", client: true, max: 1452},
+		{name: "both", client: true, server: true, max: 1452},
+		{name: "both, no search", client: true, server: true, max: initial},
+		{name: "both, with Retry", client: true, server: true, max: 1452, retry: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			sc := scenario{seed: 1, streams: 2, upload: 1e5, download: 1e5, retry: tc.retry}.both(conntest.Link{Delay: 20 * time.Millisecond, MTU: path})
+			server := false
+			sc.configure = func(cfg *conn.Config) { // the client's first
+				cfg.MaxMTU = tc.max
+				if server && tc.server || !server && tc.client {
+					cfg.InitialMTU = initial
+				}
+				if server { // a chain as long as many are
+					chain := &cfg.TLS.Certificates[0].Certificate
+					*chain = slices.Repeat(*chain, 4)
+				}
+				server = true
+			}
+			w := sc.start(t)
+			w.work()
+			require.True(t, w.done(), "client: %v", w.client.err)
+			require.Less(t, w.client.connected, 1300*time.Millisecond) // a probe timeout of a second, and what a handshake takes
+			w.net.RunFor(5 * time.Second)
+			for _, p := range []*peer{w.client, w.server} {
+				if mtu := p.conn.Stats().MTU; mtu > path || mtu < path-16 {
+					t.Errorf("%s: the MTU is %d on a path of %d", p.name, mtu, path)
+				}
+			}
+			w.finish()
+		})
+	}
 }
 
 // A client moves to another of its addresses in the middle of a transfer, and the
