@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"time"
 
 	"github.com/lazoquic/lazo/conn/congestion"
@@ -157,12 +156,4 @@ func (c *EndpointConfig) withDefaults() (EndpointConfig, error) {
 		}
 	}
 	return d, nil
-}
-
-// unmap takes IPv4 addresses mapped to IPv6 for IPv4.
-func unmap(a netip.AddrPort) netip.AddrPort {
-	if a.Addr().Is4In6() {
-		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-	}
-	return a
 }

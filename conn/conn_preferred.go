@@ -1,6 +1,10 @@
 package conn
 
-import "github.com/lazoquic/lazo/internal/wire"
+import (
+	"net/netip"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
 
 // The preferred address of a server (RFC 9000, Section 9.6).
 
@@ -45,6 +49,8 @@ func (c *Conn) followPreferred() {
 	to := pref.V6
 	if c.path.remote.Addr().Is4() {
 		to = pref.V4
+	} else if zone := c.path.remote.Addr().Zone(); zone != "" && isLinkLocal(to.Addr()) {
+		to = netip.AddrPortFrom(to.Addr().WithZone(zone), to.Port()) // only there can it be reached
 	}
 	id, ok := ConnIDFromSlice(pref.ID)
 	if !ok || !c.remote.seen.Add(1, 2) {

@@ -26,6 +26,7 @@ func (e *pathError) Error() string {
 // error, or if ctx is done first, the connection is still where it was; in the latter
 // case it may yet move.
 func (c *Conn) Migrate(ctx context.Context, local netip.AddrPort) error {
+	local = netip.AddrPortFrom(named(local.Addr().Unmap()), local.Port())
 	m := &migration{local: local, done: make(chan error, 1)}
 	err := c.Do(ctx, func(_ time.Time, cc *conn.Conn) {
 		if err := c.closed(); err != nil {

@@ -36,7 +36,8 @@ func newClosedError(err error) *closedError {
 	return &closedError{err: err, local: local}
 }
 
-func (e *closedError) Error() string { return "loop: connection closed: " + e.err.Error() }
+// Error is that of package conn, which says that the connection is closed, and why.
+func (e *closedError) Error() string { return e.err.Error() }
 
 // Unwrap lets errors.Is and errors.As find the parts.
 func (e *closedError) Unwrap() []error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -33,6 +34,10 @@ type Config struct {
 	// Endpoint.ConnIDs if they have state, and a NewHandler's world.
 	Shard func(i int, cfg *Config)
 
+	// LookupIP returns the addresses of a host for Dial, in order of preference. The
+	// default is net.DefaultResolver's.
+	LookupIP func(ctx context.Context, host string) ([]netip.Addr, error)
+
 	Socket *udpio.Config // for Listen
 	Logger *slog.Logger  // default discards
 }
@@ -42,8 +47,11 @@ type Group struct {
 	loops   []*Loop
 	accepts acceptQueue
 	work    offload
-	dials   atomic.Uint32  // which loop is next to dial
-	running sync.WaitGroup // loops
+
+	lookupIP func(ctx context.Context, host string) ([]netip.Addr, error)
+	dials    atomic.Uint32 // which loop is next to dial
+	reached  reachedAddrs
+	running  sync.WaitGroup // loops
 
 	mu  sync.Mutex
 	err error // of the backend that stopped the loops
@@ -98,6 +106,11 @@ func complete(cfg *Config) (*Config, error) {
 			return nil, err
 		}
 	}
+	if c.LookupIP == nil {
+		c.LookupIP = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
 	if e.TakeTicket == nil {
 		e.TakeTicket = new(ticketFilter).first
 	}
@@ -121,7 +134,7 @@ func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 	if len(backends) == 0 {
 		return nil, errors.New("loop: a Group needs a Backend")
 	}
-	g := &Group{accepts: newAcceptQueue()}
+	g := &Group{accepts: newAcceptQueue(), lookupIP: base.LookupIP}
 	for i, b := range backends {
 		cfg := *base
 		if cfg.Shard != nil {

@@ -296,3 +296,35 @@ func TestListenInUse(t *testing.T) {
 	}
 	other.Close()
 }
+
+// TestDialThisHost: a listener's own address can be dialed, and so can what else a
+// socket takes for an address of this host.
+func TestDialThisHost(t *testing.T) {
+	noLeaks(t)
+	for _, listening := range []struct {
+		network, address string
+		hosts            []string
+	}{
+		{"udp", "[::]:0", []string{"", "0.0.0.0", "[::]", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "[::1%lo]", "[::1%1]", "[::%1]"}},
+		{"udp4", "0.0.0.0:0", []string{"", "0.0.0.0", "[::]"}},
+		{"udp6", "[::]:0", []string{"", "[::]"}},
+	} {
+		g := listen(t, listening.network, listening.address, 1)
+		_, port, _ := net.SplitHostPort(g.LocalAddr().String())
+		for _, host := range listening.hosts {
+			cfg := conntest.ClientConfig()
+			cfg.TLS.ServerName = "lazo.test"
+			ctx, cancel := context.WithTimeout(within(t), 5*time.Second)
+			c, err := loop.Dial(ctx, host+":"+port, cfg)
+			cancel()
+			if err != nil {
+				t.Errorf("listening on %v, dialing %q: %v", g.LocalAddr(), host, err)
+				continue
+			}
+			if !c.RemoteAddr().Addr().IsLoopback() {
+				t.Errorf("dialing %q led to %v", host, c.RemoteAddr())
+			}
+			c.Close(0, "")
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+)
+
+// resolve returns the host of address, and the addresses that the Group's sockets can
+// reach, in the order in which they are to be tried.
+func (g *Group) resolve(ctx context.Context, address string) (host string, addrs []netip.AddrPort, err error) {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", nil, err
+	}
+	port, err := net.DefaultResolver.LookupPort(ctx, "udp", service)
+	if err != nil {
+		return "", nil, err
+	}
+	ips, err := g.lookup(ctx, host)
+	if err != nil {
+		return "", nil, err
+	}
+	local := g.LocalAddr().Addr()
+	for _, ip := range interleave(ips) {
+		if reaches(local, ip) {
+			addrs = append(addrs, netip.AddrPortFrom(ip, uint16(port)))
+		}
+	}
+	if len(addrs) == 0 {
+		return "", nil, fmt.Errorf("no address of %q can be reached from %s", host, local)
+	}
+	return host, addrs, nil
+}
+
+// lookup returns the addresses of host, without zones that nobody can use.
+func (g *Group) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	loopback4, loopback6 := netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case host == "":
+		return []netip.Addr{loopback4, loopback6}, nil
+	case err != nil:
+		ips, err := g.lookupIP(ctx, host)
+		for i, ip := range ips {
+			ips[i] = named(ip.Unmap())
+		}
+		return ips, err
+	case ip.Unmap() == netip.IPv4Unspecified():
+		return []netip.Addr{loopback4}, nil
+	case ip.WithZone("").IsUnspecified():
+		return []netip.Addr{loopback6, loopback4}, nil // such a socket is mostly for both
+	}
+	return []netip.Addr{named(ip.Unmap())}, nil
+}
+
+// named gives a zone the name of its interface, as addresses of received datagrams have
+// it, if it is a number.
+func named(ip netip.Addr) netip.Addr {
+	if n, err := strconv.Atoi(ip.Zone()); err == nil {
+		if i, err := net.InterfaceByIndex(n); err == nil {
+			return ip.WithZone(i.Name)
+		}
+	}
+	return ip
+}
+
+// reaches reports whether a socket with the address local can send to remote. One
+// for all IPv6 addresses sends over IPv4 too.
+func reaches(local, remote netip.Addr) bool {
+	local = local.Unmap()
+	return !local.IsValid() || local.Is4() == remote.Is4() || local.Is6() && local.IsUnspecified()
+}
+
+// interleave has the families of addresses take turns, beginning with that of the first
+// (RFC 8305, Section 4). Within a family the order stays.
+func interleave(ips []netip.Addr) []netip.Addr {
+	var families [2][]netip.Addr
+	for _, ip := range ips {
+		f := 0
+		if ip.Is4() != ips[0].Is4() {
+			f = 1
+		}
+		families[f] = append(families[f], ip)
+	}
+	mixed := make([]netip.Addr, 0, len(ips))
+	for i := range ips {
+		for _, f := range families {
+			if i < len(f) {
+				mixed = append(mixed, f[i])
+			}
+		}
+	}
+	return mixed
+}
+
+// maxReached bounds how many names a Group remembers.
+const maxReached = 512
+
+// A reachedAddrs is which address of each name was reached last.
+type reachedAddrs struct {
+	mu   sync.Mutex
+	last map[string]netip.AddrPort // by host:port
+}
+
+// first moves the address that was reached last to the front of addrs, and reports
+// whether there is one.
+func (r *reachedAddrs) first(name string, addrs []netip.AddrPort) bool {
+	r.mu.Lock()
+	last, ok := r.last[name]
+	r.mu.Unlock()
+	if !ok {
+		return false
+	}
+	for i, a := range addrs {
+		if a == last {
+			copy(addrs[1:i+1], addrs[:i])
+			addrs[0] = a
+			return true
+		}
+	}
+	return false
+}
+
+// note remembers that addr was reached.
+func (r *reachedAddrs) note(name string, addr netip.AddrPort) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		r.last = make(map[string]netip.AddrPort)
+	}
+	if _, ok := r.last[name]; !ok && len(r.last) >= maxReached {
+		for other := range r.last { // any: what is forgotten costs a race at most
+			delete(r.last, other)
+			break
+		}
+	}
+	r.last[name] = addr
+}
+
+// forget forgets addr, which was not reached.
+func (r *reachedAddrs) forget(name string, addr netip.AddrPort) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last[name] == addr {
+		delete(r.last, name)
+	}
+}
