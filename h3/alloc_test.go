@@ -31,7 +31,7 @@ func newWire(tb testing.TB) *testWire {
 	for i, cfg := range []*conn.EndpointConfig{{Rand: random(1), Server: scfg}, {Rand: random(2)}} {
 		ep, err := conn.NewEndpoint(cfg)
 		require.NoError(tb, err)
-		w.ends[i] = &testEnd{ep: ep, addr: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(i+1))}
+		w.ends[i] = &testEnd{ep: ep, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, 1}), uint16(i+1))}
 	}
 	q, err := w.ends[1].ep.Dial(w.now, conn.Target{Remote: w.ends[0].addr, ServerName: "lazo.test"}, ccfg)
 	require.NoError(tb, err)
