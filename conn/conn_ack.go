@@ -13,39 +13,29 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 	if n <= 0 {
 		return n, nil
 	}
-	sp := p.space
-	if f.Largest >= sp.sent.next {
+	s := &p.space.sent
+	if f.Largest >= s.next {
 		return 0, violation(errProtocolViolation, wire.FrameAck, "packet %d was never sent", f.Largest)
 	}
-	a := ackRun{sp: sp, now: p.now, largest: f.Largest}
-	if int64(f.Largest) > sp.largestAcked {
-		a.newLargest = true
-	}
-	lowest := sp.lowestSkipped()
+	a := ackRun{sp: p.space, now: p.now, largest: f.Largest}
+	lowest := s.lowest()
 	ranges := f.Ranges()
 	for {
 		r, ok := ranges.Next()
 		if !ok || r.Largest < lowest {
 			break
 		}
-		for _, pn := range sp.skipped {
-			if pn >= r.Smallest && pn <= r.Largest && pn != 0 {
-				// An attacker who acknowledges what it has not received (RFC 9000, Section 21.4).
-				return 0, violation(errProtocolViolation, wire.FrameAck, "packet %d was left out", pn)
-			}
+		if pn := s.skippedIn(r.Smallest, r.Largest); pn != 0 {
+			// An attacker who acknowledges what it has not received (RFC 9000, Section 21.4).
+			return 0, violation(errProtocolViolation, wire.FrameAck, "packet %d was left out", pn)
 		}
-		if r.Largest < sp.sent.front {
-			continue
-		}
-		for pn := sp.unacked(max(r.Smallest, sp.sent.front)); pn <= r.Largest; pn++ {
-			c.packetAcked(&a, pn, sp.sent.at(pn))
-		}
-		sp.acked.Add(max(r.Smallest, sp.sent.front), r.Largest+1)
+		c.rangeAcked(&a, r.Smallest, r.Largest)
 	}
-	if a.newLargest {
-		sp.largestAcked = int64(f.Largest)
+	larger, q := s.reached(f.Largest)
+	if a.newLargest = larger; q.flight != 0 {
+		a.sentAt, a.flight = q.time, q.flight
 	}
-	if a.packets > 0 {
+	if a.packets > 0 || larger {
 		c.finishAck(&a, &f)
 	}
 	return n, nil
@@ -56,131 +46,131 @@ type ackRun struct {
 	sp         *space
 	now        instant
 	largest    uint64
-	newLargest bool
+	newLargest bool    // larger than in all frames before
+	sentAt     instant // when the largest was sent, if it is newly acknowledged
+	flight     uint32  // that it counted in, likewise; 0 if that is not known
 	packets    int
-	bytes      uint64 // in flight on the path in use
 	eliciting  bool
-	newest     sentPacket // the largest newly acknowledged packet
-	newestPN   uint64
-	marked     uint64 // ECT0-marked packets
+	marked     uint64 // ECT0-marked packets on the path in use
+	otherwise  uint64 // on others
+	on         [len(ledger{}.known)]ackedFlight
 }
 
-// packetAcked handles a packet in an ACK frame.
-func (c *Conn) packetAcked(a *ackRun, pn uint64, p *sentPacket) {
-	if p.flags&sentAcked != 0 {
-		return
+// An ackedFlight is the part of an ackRun that was in flight on one path.
+type ackedFlight struct {
+	bytes  uint64
+	newest *sentPacket // the largest newly acknowledged packet
+	pn     uint64      // its number
+}
+
+// rangeAcked handles a range of an ACK frame.
+func (c *Conn) rangeAcked(a *ackRun, first, last uint64) {
+	s := &a.sp.sent
+	r := s.acked(first, last)
+	for p, on := s.acknowledged(&r); p != nil; p, on = s.acknowledged(&r) {
+		c.packetAcked(a, p, on)
 	}
-	lost := p.flags&sentLost != 0
-	outstanding := p.outstanding()
-	p.flags |= sentAcked
+	for p := s.spurious(&r); p != nil; p = s.spurious(&r) {
+		a.note(p.flags, p.flight == c.path.n)
+		c.spuriousLoss(a.sp, p)
+	}
+}
+
+// note counts a newly acknowledged packet.
+func (a *ackRun) note(flags uint16, inUse bool) {
 	a.packets++
-	if p.flags&sentEliciting != 0 {
-		a.eliciting = true
-	}
-	if p.ecn == ECT0 {
-		a.marked++
-	}
-	if pn >= a.newestPN {
-		a.newest, a.newestPN = *p, pn
-	}
-	if lost {
-		c.spuriousLoss(a.sp, pn, p)
-		c.lateRecords(a.sp, p)
-		return
-	}
-	if p.flags&sentEliciting != 0 {
-		a.sp.eliciting--
-	}
-	if outstanding {
-		c.leftFlight(p)
-		if p.path == c.path.n {
-			c.path.rate.delivered += uint64(p.size)
-			a.bytes += uint64(p.size)
-			if p.flags&sentProbeMTU != 0 || int(p.size) > c.path.mtu.current {
-				c.mtuAcked(int(p.size))
-			}
-			if m := &c.path.mtu; p.size > minMTU && pn >= m.bigAcked {
-				m.bigAcked, m.bigLost = pn, 0
-			}
-		}
-	}
-	for i := range uint32(p.recCount) {
-		c.recordAcked(a.sp, a.sp.recs.at(p.recStart+i))
-	}
-}
-
-// lateRecords notes what arrived with a packet that counts as lost, so that it is not sent again if it was not yet.
-func (c *Conn) lateRecords(sp *space, p *sentPacket) {
-	for i := range uint32(p.recCount) {
-		if r := sp.recs.at(p.recStart + i); r.kind != recDatagram { // its loss was reported
-			c.recordAcked(sp, r)
-		}
-	}
-}
-
-// leftFlight notes that a packet is not in flight any more. The path that was in use before may be used again.
-func (c *Conn) leftFlight(p *sentPacket) {
+	a.eliciting = a.eliciting || flags&sentEliciting != 0
 	switch {
-	case p.path == c.path.n:
-		c.path.inFlight -= uint64(p.size)
-	case c.oldPath != nil && p.path == c.oldPath.n:
-		c.oldPath.inFlight -= uint64(p.size)
+	case flags&sentECT0 == 0:
+	case inUse:
+		a.marked++
+	default:
+		a.otherwise++
+	}
+}
+
+// packetAcked handles a newly acknowledged packet of the flight with the index on.
+func (c *Conn) packetAcked(a *ackRun, p *sentPacket, on int) {
+	s := &a.sp.sent
+	a.note(p.flags, p.flight == c.path.n)
+	pn := s.number(p)
+	if pn == a.largest {
+		a.sentAt, a.flight = p.time, p.flight
+	}
+	if on >= 0 {
+		x, m := &a.on[on], c.ledger.known[on]
+		x.bytes += uint64(p.size)
+		if x.newest == nil || pn > x.pn {
+			x.newest, x.pn = p, pn
+		}
+		if p.flags&sentProbeMTU != 0 || int(p.size) > m.mtu.current {
+			c.mtuAcked(m, int(p.size))
+		}
+		if p.size > minMTU && pn >= m.mtu.bigAcked {
+			m.mtu.bigAcked, m.mtu.bigLost = pn, 0
+		}
+	}
+	for i := range uint32(p.recCount) {
+		c.recordAcked(a.sp, s.recs.at(p.recStart+i))
 	}
 }
 
 // finishAck updates what depends on the ACK frame as a whole.
 func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 	pa := c.path
-	onPath := a.newest.path == pa.n
 	// RFC 9002, Section 5.1: a sample needs the largest to be new, and something ack-eliciting.
-	if a.newLargest && a.newestPN == a.largest && a.eliciting && onPath {
+	if a.newLargest && a.eliciting && a.flight == pa.n {
 		delay := time.Duration(0)
 		if a.sp.id == spaceApp {
 			delay = c.decodeAckDelay(f.Delay)
 		}
-		pa.rtt.update(a.now.sub(a.newest.time), delay)
+		pa.rtt.update(a.now.sub(a.sentAt), delay)
 	}
-	if onPath {
-		pa.acked = true
-	}
-	ce := c.checkECN(a, f)
+	pa.ecn.ce += c.checkECN(a, f)
 	// RFC 9002, Section 6.2.1: the backoff ends, but not for a client whose peer may not have validated its address.
 	if c.server || c.peerValidated() {
 		c.ptoCount = 0
 	}
-	rate := uint64(0)
-	if onPath && a.bytes > 0 {
-		rate = pa.rate.onAcked(&a.newest, a.now, pa.rtt.min)
+	var rates [len(a.on)]uint64
+	for i := range a.on {
+		if x := &a.on[i]; x.newest != nil {
+			m := c.ledger.known[i]
+			rates[i] = m.rate.onAcked(x.newest, a.now, m.rtt.min)
+		}
 	}
 	c.detectLost(a.sp, a.now)
-	if a.bytes > 0 || ce > 0 {
-		c.controlAck(a, ce, rate)
+	for i := range a.on {
+		if x := &a.on[i]; x.newest != nil {
+			c.controlAck(c.ledger.known[i], a, x, rates[i])
+		}
 	}
-	a.sp.trim(a.now, c.lossMemory())
+	a.sp.sent.late.forget(a.now, c.lossMemory())
 	if a.sp.id == spaceHandshake && !c.server {
 		c.wake()
 	}
 }
 
-// controlAck tells the congestion controller.
-func (c *Conn) controlAck(a *ackRun, ce, rate uint64) {
-	pa := c.path
+// controlAck tells the congestion controller of a path.
+func (c *Conn) controlAck(m *estimates, a *ackRun, x *ackedFlight, rate uint64) {
 	s := &c.e.scratch
-	s.largest = c.sentOf(&a.newest)
+	s.largest = c.sentOf(x.newest)
 	s.ack = congestion.Ack{
-		Now: c.e.wall(a.now), Bytes: a.bytes, InFlight: pa.inFlight, CE: ce, Largest: &s.largest,
-		LatestRTT: pa.rtt.latest, SmoothedRTT: pa.rtt.smoothed, MinRTT: pa.rtt.min,
-		Delivered: pa.rate.delivered, PriorDelivered: a.newest.delivered, DeliveryRate: rate,
+		Now: c.e.wall(a.now), Bytes: x.bytes, InFlight: m.inFlight, CE: m.ecn.ce, Largest: &s.largest,
+		LatestRTT: m.rtt.latest, SmoothedRTT: m.rtt.smoothed, MinRTT: m.rtt.min,
+		Delivered: m.rate.delivered, PriorDelivered: x.newest.delivered, DeliveryRate: rate,
 	}
-	pa.cc.OnAck(&s.ack)
-	pa.pacing = c.pacingOf(pa)
-	c.adaptAckFrequency(a.now)
+	m.ecn.ce = 0
+	m.cc.OnAck(&s.ack)
+	c.repace(m)
+	if m == c.path.estimates {
+		c.adaptAckFrequency(a.now)
+	}
 }
 
 // sentOf returns what the controller knows of a packet.
 func (c *Conn) sentOf(p *sentPacket) congestion.Sent {
 	return congestion.Sent{
-		Now: c.e.wall(p.time), Bytes: uint64(p.size), InFlight: p.inFlight,
+		Now: c.e.wall(p.time), Bytes: uint64(p.size), InFlight: uint64(p.inFlight),
 		AppLimited: p.flags&sentAppLimited != 0, State: p.state,
 	}
 }
@@ -207,7 +197,7 @@ func (c *Conn) peerValidated() bool {
 		return true
 	}
 	sp := c.spaces[spaceHandshake]
-	return sp == nil || sp.largestAcked >= 0
+	return sp == nil || sp.sent.largestAcked >= 0
 }
 
 // recordAcked handles a frame that arrived.

@@ -94,7 +94,8 @@ func (c *Conn) end(err error) {
 	}
 	c.streams.ready, c.streams.mask = [8]streamList{}, 0
 	c.streams.blocked, c.streams.control = streamList{}, controlList{}
-	c.waiting, c.responses, c.candidate, c.oldPath = nil, nil, nil, nil
+	c.waiting, c.responses = nil, nil
+	c.setPaths(c.path, nil, nil)
 	c.endQLog(err)
 	c.event(Event{Kind: EventClosed, Err: err})
 }

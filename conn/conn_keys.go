@@ -103,7 +103,7 @@ func (c *Conn) turnTx() error {
 // (RFC 9001, Section 6.1), three PTOs ago: it may keep no more keys than those before (Section 6.5).
 func (c *Conn) mayUpdateKeys() bool {
 	k, sp := &c.keys, c.spaces[spaceApp]
-	return k.old == nil && k.txPhase == k.rxPhase && sp.largestAcked >= int64(k.firstSent)
+	return k.old == nil && k.txPhase == k.rxPhase && sp.sent.largestAcked >= int64(k.firstSent)
 }
 
 // initiateKeyUpdate starts to send with the next keys.

@@ -76,7 +76,7 @@ func (c *Conn) pathResponse(p *received, data [8]byte) {
 	case pa.challenge.answered(data):
 		pa.challenge = challenge{}
 		if c.oldPath != nil {
-			c.oldPath = nil
+			c.setPaths(pa, nil, c.candidate)
 			c.pathChanged()
 		}
 		pa.validated = true
@@ -95,9 +95,8 @@ func (c *Conn) pathResponse(p *received, data [8]byte) {
 
 // migrateTo moves a client to the path that it has validated.
 func (c *Conn) migrateTo(cand *path) {
-	c.candidate = nil
 	c.leaveAddr(c.path.remote, cand.remote)
-	c.usePath(cand)
+	c.usePath(cand, nil, nil)
 	c.switchID()
 	c.pathChanged()
 }
@@ -141,8 +140,7 @@ func (c *Conn) arrivedElsewhere(p *received, newest bool) {
 	}
 	if c.oldPath != nil && c.oldPath.remote == a.remote && c.oldPath.local == a.local {
 		// It is back where it was.
-		c.usePath(c.oldPath)
-		c.oldPath = nil
+		c.usePath(c.oldPath, nil, c.candidate)
 		return
 	}
 	c.follow(a)
@@ -150,51 +148,48 @@ func (c *Conn) arrivedElsewhere(p *received, newest bool) {
 
 // follow moves a server connection to where its client is now.
 func (c *Conn) follow(a *arrival) {
-	old := c.path
-	next := c.newPath(a.remote, a.local)
-	next.received = uint64(len(a.data))
-	next.ecn.state = old.ecn.state
-	if a.remote.Addr() == old.remote.Addr() {
-		// RFC 9000, Section 9.4: where only the port changed, a NAT is likely to be the cause.
-		next.rtt, next.mtu = old.rtt, old.mtu
-		next.mtu.inFlight = false
-		next.cc, next.rate = old.cc, old.rate
-		c.adopt(old, next)
+	old, back := c.path, c.oldPath
+	if old.validated {
+		back = old
 	}
+	var shared *estimates
+	for _, p := range [...]*path{old, back} {
+		if p != nil && p.remote.Addr() == a.remote.Addr() {
+			shared = p.estimates
+			break
+		}
+	}
+	next := c.newPath(a.remote, a.local, shared)
+	next.received = uint64(len(a.data))
 	probed := old.probed
 	old.probed = nil
-	if old.validated {
-		c.oldPath = old
-	}
-	c.usePath(next)
+	c.usePath(next, back, c.candidate)
 	c.switchID()
 	if probed != nil && probed.validated && probed.remote == a.remote && probed.local == a.local {
 		next.validated = true
-		c.oldPath = nil
+		c.setPaths(next, nil, c.candidate)
 		c.pathChanged()
 		return
 	}
 	c.startChallenge(next)
 }
 
-// adopt counts what is in flight on one path towards another.
-func (c *Conn) adopt(from, to *path) {
-	sp := c.spaces[spaceApp]
-	for pn := sp.sent.front; pn < sp.sent.next; pn++ {
-		if p := sp.sent.at(pn); p.path == from.n {
-			p.path = to.n
-		}
-	}
-	to.inFlight = from.inFlight
-	from.inFlight = 0
+// setPaths says which paths there are: the one in use, the one to go back to, and the one that a
+// client probes.
+func (c *Conn) setPaths(use, old, candidate *path) {
+	c.path, c.oldPath, c.candidate = use, old, candidate
+	c.ledger.keep(use, old, candidate)
 }
 
-// usePath puts a path in use. What is in flight on the one before does not count any more.
-func (c *Conn) usePath(p *path) {
-	c.path = p
+// usePath puts a path in use: see setPaths.
+func (c *Conn) usePath(p, old, candidate *path) {
+	c.setPaths(p, old, candidate)
 	c.ptoCount = 0
 	c.paceAt = 0
-	p.pacing = c.pacingOf(p)
+	c.repace(p.estimates)
+	if c.state == stateConfirmed {
+		c.startECN() // RFC 9000, Section 13.4.2: each path by itself
+	}
 	if c.hasPeer {
 		p.mtu.limitTo(int(min(c.peer.MaxUDPPayload, maxUDPPayload)))
 	}
@@ -244,7 +239,7 @@ func (c *Conn) pathTimeout(now instant) {
 // pathFailed gives a path up (RFC 9000, Section 9.3.2).
 func (c *Conn) pathFailed(p *path) {
 	if p == c.candidate {
-		c.candidate = nil
+		c.setPaths(c.path, c.oldPath, nil)
 		c.dropOther()
 		c.leaveAddr(p.remote, c.path.remote)
 		if p.remote != c.path.remote {
@@ -254,8 +249,7 @@ func (c *Conn) pathFailed(p *path) {
 		return
 	}
 	if c.oldPath != nil {
-		c.usePath(c.oldPath)
-		c.oldPath = nil
+		c.usePath(c.oldPath, nil, c.candidate)
 	}
 }
 
@@ -281,8 +275,14 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 		case !c.path.validated:
 			limit = min(r.allowance, c.path.allowance())
 		}
-		elsewhere := !here || r.local != c.path.from
-		if b, ok := c.pathDatagram(now, buf, limit, elsewhere, func(b []byte) []byte {
+		on := c.path
+		if !here || r.local != c.path.from {
+			on = nil
+			if p := c.candidate; p != nil && p.remote == r.remote && p.from == r.local {
+				on = p
+			}
+		}
+		if b, ok := c.pathDatagram(now, buf, limit, on, func(b []byte) []byte {
 			return c.appendProbe(wire.AppendPath(b, wire.FramePathResponse, r.data), &r)
 		}); ok {
 			if here {
@@ -301,7 +301,7 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 		if p == c.candidate {
 			limit = minMTU
 		}
-		if b, ok := c.pathDatagram(now, buf, limit, p == c.candidate, func(b []byte) []byte {
+		if b, ok := c.pathDatagram(now, buf, limit, p, func(b []byte) []byte {
 			return wire.AppendPath(b, wire.FramePathChallenge, ch.data[ch.tries])
 		}); ok {
 			ch.pending, ch.sentAt = false, now
@@ -314,19 +314,21 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 	return Burst{}, false
 }
 
-// pathDatagram writes a probing datagram, of the path in use or of one elsewhere. RFC 9000, Section 8.2.1: padded to the least MTU, so that it also shows that the path
-// carries that, unless the anti-amplification limit is in the way.
-func (c *Conn) pathDatagram(now instant, buf []byte, limit int, elsewhere bool, appendFrames func([]byte) []byte) (Burst, bool) {
+// pathDatagram writes a probing datagram on a path, nil for one that is neither in use nor a
+// candidate. RFC 9000, Section 8.2.1: it is padded to the least MTU, so that it also shows that the
+// path carries that, unless the anti-amplification limit is in the way.
+func (c *Conn) pathDatagram(now instant, buf []byte, limit int, on *path, appendFrames func([]byte) []byte) (Burst, bool) {
 	w := &c.e.writer
 	if limit < 64 {
 		return Burst{}, false
 	}
 	id := &c.remote.ids[0]
-	if elsewhere {
+	if on != c.path {
 		id = c.remote.other()
 		c.watchResetsOf(id)
 	}
 	w.beginTo(c, c.spaces[spaceApp], buf[:0], limit, &id.id)
+	w.path = on
 	w.b = appendFrames(w.b)
 	w.record(record{kind: recPing})
 	w.pad(limit)
@@ -369,15 +371,15 @@ func (c *Conn) probePath(local netip.AddrPort, migrate bool) error {
 		return nil
 	}
 	if c.candidate != nil {
-		c.candidate = nil
+		c.setPaths(c.path, c.oldPath, nil)
 		c.dropOther()
 	}
 	if !c.remote.hasOther() {
 		return errors.New("conn: the peer has no connection ID left for another path")
 	}
-	p := c.newPath(c.path.remote, local)
+	p := c.newPath(c.path.remote, local, nil)
 	p.migrate = migrate
-	c.candidate = p
+	c.setPaths(c.path, c.oldPath, p)
 	c.startChallenge(p)
 	return nil
 }

@@ -63,8 +63,8 @@ func (c *Conn) followPreferred() {
 	if c.local.ids[0].id.n == 0 && !c.routes.addAddr(to) {
 		return // datagrams from there belong to another connection
 	}
-	p := c.newPath(to, c.path.from)
+	p := c.newPath(to, c.path.from, nil)
 	p.migrate = true
-	c.candidate = p
+	c.setPaths(c.path, c.oldPath, p)
 	c.startChallenge(p)
 }

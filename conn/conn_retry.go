@@ -40,18 +40,10 @@ func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 	c.initialKeys(c.retrySCID)
 	// RFC 9002, Section 6.3: what was sent is sent again, with packet numbers that go on.
 	sp := c.spaces[spaceInitial]
-	for pn := sp.sent.front; pn < sp.sent.next; pn++ {
-		p := sp.sent.at(pn)
-		if p.outstanding() {
-			p.flags |= sentLost
-			c.path.inFlight -= uint64(p.size)
-			if p.flags&sentEliciting != 0 {
-				sp.eliciting--
-			}
-		}
-	}
+	sp.sent.discarded(nil)
 	sp.cryptoOut.Rewind()
-	c.dropEarlyPackets(c.recordLost)
+	early := c.spaces[spaceApp]
+	early.sent.discarded(func(r *record) { c.recordLost(early, r) })
 	c.ptoCount = 0
 	c.lastActivity = now
 	c.wake()

@@ -10,6 +10,7 @@ import (
 type packetWriter struct {
 	c     *Conn
 	sp    *space
+	path  *path  // that it takes; nil if that is neither in use nor a candidate
 	b     []byte // the datagram up to here
 	start int    // where the packet begins
 	limit int    // where its payload must end: behind that comes the tag
@@ -21,7 +22,7 @@ type packetWriter struct {
 	eliciting               bool
 	early                   bool // a 0-RTT packet
 	padded                  bool
-	flags                   uint8
+	flags                   uint16
 }
 
 // fits reports whether n more bytes of frames fit.
@@ -33,7 +34,7 @@ func (w *packetWriter) room() int { return w.limit - len(w.b) }
 // record notes an ack-eliciting frame of the packet.
 func (w *packetWriter) record(r record) {
 	w.eliciting = true
-	w.sp.recs.push(r)
+	w.sp.sent.note(r)
 }
 
 // empty reports whether the packet has no frames.
@@ -46,8 +47,10 @@ func (w *packetWriter) begin(c *Conn, sp *space, b []byte, limit int) {
 
 // beginTo is begin with a certain connection ID of the peer.
 func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *ConnID) {
-	*w = packetWriter{c: c, sp: sp, b: b, start: len(b), limit: limit - keys.Overhead, recStart: sp.recs.tail, pn: sp.sent.next}
-	w.pnLen = wire.PacketNumberLen(w.pn, sp.largestAcked)
+	*w = packetWriter{
+		c: c, sp: sp, path: c.path, b: b, start: len(b), limit: limit - keys.Overhead, recStart: sp.sent.recs.tail, pn: sp.sent.next,
+	}
+	w.pnLen = wire.PacketNumberLen(w.pn, sp.sent.largestAcked)
 	dcid := id.bytes()
 	switch {
 	case sp.id == spaceApp && sp.tx == nil:
@@ -75,7 +78,7 @@ const fixedBit = 0x40
 
 // abandon takes the packet back.
 func (w *packetWriter) abandon() []byte {
-	w.sp.recs.tail = w.recStart
+	w.sp.sent.forget(w.recStart)
 	return w.b[:w.start]
 }
 
@@ -119,53 +122,45 @@ func (w *packetWriter) finish(now instant, mark ECN) []byte {
 
 // packetSent notes a packet as sent (RFC 9002, Section A.5).
 func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
-	sp, pa := w.sp, c.path
-	p := sp.sent.push()
-	p.time, p.size, p.path, p.ecn = now, uint16(size), pa.n, mark
-	p.recStart, p.recCount = w.recStart, uint16(sp.recs.tail-w.recStart)
-	p.flags = w.flags
+	sp, pa := w.sp, w.path
 	c.stats.PacketsSent++
-	if mark == ECT0 {
-		sp.ecnSent++
-		pa.ecn.sent++
-	}
 	if sp.id == spaceApp {
 		c.keys.sealed++
 	}
-	if !w.eliciting && !w.padded {
-		sp.trim(now, c.lossMemory())
-		return
+	flags := w.flags
+	if mark == ECT0 {
+		sp.ecnSent++
+		pa.ecn.sent++
+		flags |= sentECT0
 	}
-	p.flags |= sentInFlight
 	if w.eliciting {
-		p.flags |= sentEliciting
-		sp.eliciting++
-		sp.lastEliciting = now
+		flags |= sentEliciting
 		if !c.sentSinceRecv {
 			c.sentSinceRecv = true
 			c.lastActivity = now // RFC 9000, Section 10.1
 		}
 	}
-	pa.rate.onSent(p, pa.inFlight, now)
-	pa.inFlight += uint64(size)
-	p.inFlight = pa.inFlight
+	switch {
+	case pa == nil:
+		sp.sent.sentQuiet(nil, now, w.recStart)
+		return
+	case !w.eliciting && !w.padded:
+		sp.sent.sentQuiet(&pa.flight, now, w.recStart)
+		return
+	}
+	p := sp.sent.sent(&pa.flight, now, size, flags, w.recStart)
 	pa.pacer.Sent(int64(now), size, pa.pacing)
 	s := &c.e.scratch.sent
 	*s = congestion.Sent{Now: c.e.wall(now), Bytes: uint64(size), InFlight: pa.inFlight, AppLimited: p.flags&sentAppLimited != 0}
 	pa.cc.OnSent(s)
 	p.state = s.State
 	if sp.id == spaceApp && sp.sent.next >= c.skipNext {
-		c.skipNumber(sp)
+		sp.sent.skip()
+		c.chooseSkip()
 	}
-}
-
-// skipNumber leaves a packet number out. Who acknowledges it lies about what it received (RFC 9000, Section 21.4).
-func (c *Conn) skipNumber(sp *space) {
-	sp.skipped[sp.nskipped%len(sp.skipped)] = sp.sent.next
-	sp.nskipped++
-	p := sp.sent.push()
-	p.recStart = sp.recs.tail
-	c.chooseSkip()
+	if c.ledger.overfull() {
+		c.detectLost(sp, now)
+	}
 }
 
 // chooseSkip draws the next number to leave out, ever more rarely.
@@ -237,7 +232,7 @@ func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 				break
 			}
 		}
-		window := pa.window()
+		window := c.window(pa.estimates)
 		probe := sp.probes > 0
 		free := probe || window >= uint64(size) && paced >= uint64(size)
 		w.begin(c, sp, buf[n:n], size)
@@ -276,7 +271,7 @@ func (c *Conn) heldBack(now instant, free, windowOpen bool) {
 	pa := c.path
 	switch {
 	case free: // the application is the limit
-		pa.rate.limitedTo = pa.rate.delivered + pa.inFlight + 1
+		pa.appLimited()
 	case windowOpen && c.hasOutput():
 		at := instant(pa.pacer.Next(int64(now), pa.pacing))
 		c.paceAt = max(at, now.add(minPace))
@@ -318,7 +313,7 @@ func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 	if len(w.b) == mark && !r.ackNow {
 		// An acknowledgement alone may wait for its time.
 		w.b = w.b[:w.body]
-		w.sp.recs.tail = w.recStart
+		w.sp.sent.forget(w.recStart)
 		return
 	}
 	if !w.eliciting && r.seen.Len() > pingRanges && free && w.fits(1) {
@@ -352,7 +347,7 @@ func (c *Conn) appendAck(w *packetWriter, now instant) bool {
 		ecn = &r.ecn
 	}
 	w.b, _ = wire.AppendAck(w.b, limit, n, r.rangeAt, delay, ecn)
-	w.sp.recs.push(record{kind: recAck, value: uint64(r.largest)})
+	w.sp.sent.note(record{kind: recAck, value: uint64(r.largest)})
 	return true
 }
 

@@ -68,7 +68,7 @@ const minCoalesced = 128
 func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 	sp := w.sp
 	if sp.id == spaceApp {
-		free := sp.probes > 0 || c.path.window() >= minMTU
+		free := sp.probes > 0 || c.window(c.path.estimates) >= minMTU
 		if w.early {
 			c.appendEarlyFrames(w, now)
 		} else {
@@ -93,7 +93,7 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 	}
 	if len(w.b) == mark && c.holdAck(&sp.recv, now) {
 		w.b = w.b[:w.body]
-		w.sp.recs.tail = w.recStart
+		w.sp.sent.forget(w.recStart)
 		return
 	}
 	sp.recv.unacked, sp.recv.ackAt, sp.recv.heldUntil, sp.recv.ackNow = 0, 0, 0, false
@@ -117,7 +117,7 @@ func (c *Conn) holdAck(r *recvState, now instant) bool {
 
 // appendEarlyFrames appends what a 0-RTT packet is to carry (RFC 9000, Section 12.5).
 func (c *Conn) appendEarlyFrames(w *packetWriter, now instant) {
-	if c.path.window() < minMTU {
+	if c.window(c.path.estimates) < minMTU {
 		return
 	}
 	c.appendStreamControl(w)
@@ -147,7 +147,7 @@ func (c *Conn) transmitProbe(now instant, buf []byte) (Burst, bool) {
 		return Burst{}, false
 	}
 	size := pa.mtu.wants(now)
-	if size == 0 || size > len(buf) || pa.window() < uint64(size) || !pa.rtt.sampled {
+	if size == 0 || size > len(buf) || c.window(pa.estimates) < uint64(size) || !pa.rtt.sampled {
 		return Burst{}, false
 	}
 	w := &c.e.writer
@@ -162,10 +162,10 @@ func (c *Conn) transmitProbe(now instant, buf []byte) (Burst, bool) {
 }
 
 // mtuAcked notes that a datagram of size bytes passed.
-func (c *Conn) mtuAcked(size int) {
-	if c.path.mtu.acked(size) {
-		c.path.cc.OnMTU(c.path.mtu.current)
-		c.path.pacing = c.pacingOf(c.path)
+func (c *Conn) mtuAcked(m *estimates, size int) {
+	if m.mtu.acked(size) {
+		m.cc.OnMTU(m.mtu.current)
+		c.repace(m)
 	}
 	c.wake()
 }

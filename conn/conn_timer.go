@@ -38,7 +38,7 @@ func (c *Conn) lossDeadline(now instant) instant {
 	at := instant(0)
 	for _, sp := range c.spaces {
 		if sp != nil {
-			at = earlier(at, sp.lossTime)
+			at = earlier(at, sp.sent.lossTime)
 		}
 	}
 	if at != 0 {
@@ -59,7 +59,7 @@ func (c *Conn) idleDeadline() instant {
 
 // keepAliveDeadline returns when to send a PING so that the idle timeout does not pass (RFC 9000, Section 10.1.2).
 func (c *Conn) keepAliveDeadline() instant {
-	if c.keepAlive == 0 || c.state == stateHandshake || c.spaces[spaceApp].eliciting > 0 {
+	if c.keepAlive == 0 || c.state == stateHandshake || c.spaces[spaceApp].sent.eliciting > 0 {
 		return 0
 	}
 	if c.path.allowance() < minMTU {
@@ -121,13 +121,12 @@ func (c *Conn) onTimeout(now instant) {
 func (c *Conn) lossTimeout(now instant) {
 	waits := false
 	for _, sp := range c.spaces {
-		if sp == nil || sp.lossTime == 0 {
+		if sp == nil || sp.sent.lossTime == 0 {
 			continue
 		}
 		waits = true
-		if sp.lossTime <= now {
+		if sp.sent.lossTime <= now {
 			c.detectLost(sp, now)
-			sp.trim(now, c.lossMemory())
 		}
 	}
 	if waits {
@@ -159,10 +158,7 @@ func (c *Conn) tidy() {
 			q.used = false
 		}
 	}
-	if sp := c.spaces[spaceApp]; sp.sent.oversized() {
-		sp.sent.buf = nil
-		sp.recs = recordRing{head: sp.recs.tail, tail: sp.recs.tail}
-	}
+	c.spaces[spaceApp].sent.tidy(c.e.now, c.lossMemory())
 }
 
 // rest is called when the connection has no more output: it sets the timer.

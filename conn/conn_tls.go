@@ -249,12 +249,7 @@ func (c *Conn) dropSpace(id spaceID) {
 		return
 	}
 	c.spaces[id] = nil
-	for pn := sp.sent.front; pn < sp.sent.next; pn++ {
-		if p := sp.sent.at(pn); p.outstanding() {
-			c.path.inFlight -= uint64(p.size)
-		}
-	}
-	sp.sent.front = sp.sent.next // an ACK frame may stand behind what ended the space
+	sp.sent.discarded(nil) // an ACK frame may stand behind what ended the space
 	sp.cryptoIn.Reset(&c.e.chunks)
 	sp.cryptoOut.Reset(&c.e.chunks)
 	c.ptoCount = 0

@@ -154,7 +154,7 @@ func (c *Conn) rejectEarly() {
 		return
 	}
 	c.early.tx, c.early.limits = nil, nil
-	c.dropEarlyPackets(nil)
+	c.spaces[spaceApp].sent.discarded(nil)
 	for _, s := range c.streams.all {
 		c.streams.unschedule(s)
 		s.in.Reset(&c.e.chunks)
@@ -167,28 +167,6 @@ func (c *Conn) rejectEarly() {
 	*t = streamSet{server: t.server, limit: limit, window: window, peerLimit: peer}
 	c.flow.sent, c.flow.blockedAt = 0, 0
 	c.event(Event{Kind: EventEarlyDataRejected})
-}
-
-// dropEarlyPackets takes 0-RTT packets out of flight; lost, if not nil, gets their records.
-func (c *Conn) dropEarlyPackets(lost func(*space, *record)) {
-	sp := c.spaces[spaceApp]
-	for pn := sp.sent.front; pn < sp.sent.next; pn++ {
-		p := sp.sent.at(pn)
-		if !p.outstanding() {
-			continue
-		}
-		p.flags |= sentLost
-		c.path.inFlight -= min(c.path.inFlight, uint64(p.size))
-		if p.flags&sentEliciting != 0 {
-			sp.eliciting--
-		}
-		if lost == nil {
-			continue
-		}
-		for i := range uint32(p.recCount) {
-			lost(sp, sp.recs.at(p.recStart+i))
-		}
-	}
 }
 
 // ticketOptions is what a server puts into its session tickets.

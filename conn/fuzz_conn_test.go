@@ -406,7 +406,7 @@ func (l *lone) run(t *testing.T, in *fuzzInput, one func(now time.Time, op byte)
 	check := func() {
 		l.drain()
 		for c := l.first; c != nil; c = c.next {
-			checkConn(t, c)
+			checkConn(t, c, new(LedgerCheck))
 		}
 	}
 	step := func(d time.Duration) {

@@ -140,7 +140,7 @@ func FuzzPackets(f *testing.F) {
 		for len(s.data) > 0 {
 			s.step()
 			s.drain()
-			checkConn(t, tc.c)
+			checkConn(t, tc.c, &tc.books)
 		}
 	})
 }

@@ -12,128 +12,125 @@ func (c *Conn) lossMemory() time.Duration { return 3 * (c.path.rtt.pto() + maxAc
 
 // detectLost declares packets lost that were sent long enough before one that was acknowledged (RFC 9002, Section 6.1).
 func (c *Conn) detectLost(sp *space, now instant) {
-	sp.lossTime = 0
-	if sp.largestAcked < 0 {
+	run := lossDetection{sp: sp, now: now}
+	delay := c.path.rtt.lossDelay()
+	for d, ok := sp.sent.lost(now, delay); ok; d, ok = sp.sent.lost(now, delay) {
+		c.packetLost(&run, &d)
+	}
+	if run.packets == 0 {
 		return
 	}
-	delay := c.path.rtt.lossDelay()
-	run := lossDetection{sp: sp, now: now}
-	sp.scan = max(sp.scan, sp.sent.front)
-	for pn := sp.scan; pn < uint64(sp.largestAcked); pn++ {
-		p := sp.sent.at(pn)
-		if !p.outstanding() {
-			if pn == sp.scan {
-				sp.scan++
-			}
-			run.gap = run.gap || p.flags&sentAcked != 0
-			continue
+	c.wake()
+	for i := range run.on {
+		if x := &run.on[i]; x.packets > 0 {
+			c.finishLoss(c.ledger.known[i], &run, x)
 		}
-		if pn+packetThreshold > uint64(sp.largestAcked) && now.sub(p.time) < delay {
-			// What was sent later is not lost either.
-			sp.lossTime = p.time.add(delay)
-			break
-		}
-		c.packetLost(&run, pn, p)
-	}
-	if run.packets > 0 {
-		c.finishLoss(&run)
 	}
 }
 
 // A lossDetection collects what one run of loss detection declares lost.
 type lossDetection struct {
-	sp          *space
-	now         instant
+	sp      *space
+	now     instant
+	packets int
+	on      [len(ledger{}.known)]lostFlight
+}
+
+// A lostFlight is the part of a lossDetection that was in flight on one path, and counts for
+// congestion control.
+type lostFlight struct {
+	bytes       uint64
 	packets     int
-	bytes       uint64 // that count for congestion control
-	counted     int
 	ranges      int  // rows of them
 	gap         bool // a packet arrived since the last of them
 	first, last uint64
-	largest     sentPacket
-	oldest      instant // when the first of a row of lost ack-eliciting packets was sent
+	largest     *sentPacket
+	oldest      instant // when the first was sent
 }
 
 // reason says by which threshold a packet is lost (RFC 9002, Section 6.1), in the words of qlog.
 func (run *lossDetection) reason(pn uint64) string {
-	if pn+packetThreshold <= uint64(run.sp.largestAcked) {
+	if int64(pn)+packetThreshold <= run.sp.sent.largestAcked {
 		return "reordering_threshold"
 	}
 	return "time_threshold"
 }
 
-// packetLost declares one packet lost.
-func (c *Conn) packetLost(run *lossDetection, pn uint64, p *sentPacket) {
-	p.flags |= sentLost
-	if p.flags&sentEliciting != 0 {
-		run.sp.eliciting--
-	}
-	c.leftFlight(p)
+// packetLost handles a packet that was declared lost.
+func (c *Conn) packetLost(run *lossDetection, d *declaredLost) {
 	run.packets++
+	for i := range run.on {
+		run.on[i].gap = run.on[i].gap || d.gap
+	}
+	var m *estimates
+	if d.on >= 0 {
+		m = c.ledger.known[d.on]
+	}
 	switch {
-	case p.flags&sentProbePath != 0:
-	case p.flags&sentProbeMTU != 0:
-		if p.path == c.path.n && c.path.mtu.inFlight {
-			c.path.mtu.lost(run.now)
+	case d.flags&sentProbePath != 0:
+	case d.flags&sentProbeMTU != 0:
+		if m != nil && m.mtu.inFlight {
+			m.mtu.lost(run.now)
 		}
 	default:
 		c.stats.PacketsLost++
-		c.stats.BytesLost += uint64(p.size)
-		if p.path == c.path.n {
-			if run.counted == 0 {
-				run.first, run.oldest = pn, p.time
-			}
-			if run.counted == 0 || run.gap {
-				run.ranges, run.gap = run.ranges+1, false
-			}
-			run.counted++
-			run.bytes += uint64(p.size)
-			run.last, run.largest = pn, *p
-			if m := &c.path.mtu; p.size > minMTU && pn > m.bigAcked {
-				m.bigLost++
+		c.stats.BytesLost += uint64(d.size)
+		if m != nil {
+			run.on[d.on].add(d)
+			if m.mtu.bigAcked < d.pn && d.size > minMTU {
+				m.mtu.bigLost++
 			}
 		}
+	}
+	if m != nil && d.flags&sentECT0 != 0 {
+		m.ecn.lost++
 	}
 	if c.traced {
 		c.trace(&TraceEvent{
-			Kind: TracePacketLost, Packet: packetTypeOf(run.sp.id, false), Number: pn, Size: int(p.size), Reason: run.reason(pn),
+			Kind: TracePacketLost, Packet: packetTypeOf(run.sp.id, false), Number: d.pn, Size: int(d.size), Reason: run.reason(d.pn),
 		}, nil)
 	}
-	for i := range uint32(p.recCount) {
-		if r := run.sp.recs.at(p.recStart + i); p.flags&sentAgain == 0 || r.kind == recDatagram {
+	late := &run.sp.sent.late
+	for i := range uint32(d.late.recCount) {
+		if r := late.recs.at(d.late.recStart + i); d.flags&sentAgain == 0 || r.kind == recDatagram {
 			c.recordLost(run.sp, r)
 		}
 	}
-	if p.ecn == ECT0 {
-		c.path.ecn.lost++
-	}
 }
 
-// finishLoss tells the congestion controller (RFC 9002, Section 7).
-func (c *Conn) finishLoss(run *lossDetection) {
-	c.wake()
-	if run.counted == 0 {
-		return
+// add counts a packet.
+func (x *lostFlight) add(d *declaredLost) {
+	if x.packets == 0 {
+		x.first, x.oldest = d.pn, d.time
 	}
-	pa := c.path
+	if x.packets == 0 || x.gap {
+		x.ranges, x.gap = x.ranges+1, false
+	}
+	x.packets++
+	x.bytes += uint64(d.size)
+	x.last, x.largest = d.pn, d.sentPacket
+}
+
+// finishLoss tells the congestion controller of a path (RFC 9002, Section 7).
+func (c *Conn) finishLoss(m *estimates, run *lossDetection, x *lostFlight) {
 	s := &c.e.scratch
-	s.largest = c.sentOf(&run.largest)
+	s.largest = c.sentOf(x.largest)
 	s.loss = congestion.Loss{
-		Now: c.e.wall(run.now), Bytes: run.bytes, InFlight: pa.inFlight, Packets: run.counted, Ranges: run.ranges,
-		Largest: &s.largest, Persistent: c.persistent(run),
+		Now: c.e.wall(run.now), Bytes: x.bytes, InFlight: m.inFlight, Packets: x.packets, Ranges: x.ranges,
+		Largest: &s.largest, Persistent: c.persistent(m, run, x),
 	}
-	pa.losses.add(run.sp, lossRun{
-		space: run.sp.id, first: run.first, last: run.last, missing: run.counted, loss: s.loss,
+	m.losses.add(run.sp, lossRun{
+		space: run.sp.id, first: x.first, last: x.last, missing: x.packets, loss: s.loss, largest: s.largest,
 	})
-	pa.cc.OnLoss(&s.loss)
+	m.cc.OnLoss(&s.loss)
 	if s.loss.Persistent {
-		pa.rtt.min = pa.rtt.latest // RFC 9002, Section 5.2
+		m.rtt.min = m.rtt.latest // RFC 9002, Section 5.2
 	}
-	if pa.mtu.bigLost >= blackHoleRun && pa.mtu.blackHole(run.now) {
-		pa.cc.OnMTU(pa.mtu.current)
+	if m.mtu.bigLost >= blackHoleRun && m.mtu.blackHole(run.now) {
+		m.cc.OnMTU(m.mtu.current)
 	}
-	c.checkECNLoss()
-	pa.pacing = c.pacingOf(pa)
+	m.ecn.checkLoss()
+	c.repace(m)
 }
 
 // maxLossRuns is how many losses of a path are remembered.
@@ -144,7 +141,8 @@ type lossRun struct {
 	space       spaceID
 	first, last uint64
 	missing     int             // packets that did not arrive
-	loss        congestion.Loss // without Largest
+	loss        congestion.Loss // its Largest is largest
+	largest     congestion.Sent
 }
 
 // lossRuns are the last runs, oldest first, to notice when all of one arrived after all.
@@ -153,7 +151,7 @@ type lossRuns []lossRun
 // add remembers a run, instead of what cannot arrive any more, or of the oldest.
 func (r *lossRuns) add(sp *space, l lossRun) {
 	l.loss.Largest = nil
-	*r = slices.DeleteFunc(*r, func(o lossRun) bool { return o.missing == 0 || o.space == sp.id && o.last < sp.sent.front })
+	*r = slices.DeleteFunc(*r, func(o lossRun) bool { return o.missing == 0 || o.space == sp.id && o.last < sp.sent.oldest() })
 	if len(*r) == maxLossRuns {
 		*r = slices.Delete(*r, 0, 1)
 	}
@@ -178,38 +176,36 @@ func (r lossRuns) arrived(id spaceID, pn uint64) *lossRun {
 const blackHoleRun = 6
 
 // persistent reports persistent congestion: all that was sent over a long time is lost (RFC 9002, Section 7.6).
-func (c *Conn) persistent(run *lossDetection) bool {
-	pa := c.path
-	if !pa.rtt.sampled || run.counted < 2 || run.sp.id != spaceApp {
-		return false
-	}
-	limit := 3 * (pa.rtt.pto() + c.peerMaxAckDelay())
-	if run.largest.time.sub(run.oldest) < limit {
-		return false
-	}
+func (c *Conn) persistent(m *estimates, run *lossDetection, x *lostFlight) bool {
 	// None of what was sent between may have been acknowledged.
-	for pn := run.first; pn < run.last; pn++ {
-		if p := run.sp.sent.at(pn); p.flags&sentAcked != 0 {
-			return false
-		}
+	if !m.rtt.sampled || x.packets < 2 || x.ranges > 1 || run.sp.id != spaceApp {
+		return false
 	}
-	return true
+	return x.largest.time.sub(x.oldest) >= 3*(m.rtt.pto()+c.peerMaxAckDelay())
 }
 
-// spuriousLoss handles the acknowledgement of a packet that was declared lost.
-func (c *Conn) spuriousLoss(sp *space, pn uint64, p *sentPacket) {
+// spuriousLoss handles the acknowledgement of a packet that was declared lost. Its frames are not
+// sent again if they were not yet.
+func (c *Conn) spuriousLoss(sp *space, p *lostPacket) {
+	for i := range uint32(p.recCount) {
+		if r := sp.sent.late.recs.at(p.recStart + i); r.kind != recDatagram { // its loss was reported
+			c.recordAcked(sp, r)
+		}
+	}
 	if p.flags&(sentProbeMTU|sentProbePath) != 0 {
 		return
 	}
 	c.stats.SpuriousLosses++
-	if p.path != c.path.n {
+	on := c.ledger.index(p.flight)
+	if on < 0 {
 		return
 	}
-	if l := c.path.losses.arrived(sp.id, pn); l != nil {
+	m := c.ledger.known[on]
+	if l := m.losses.arrived(sp.id, p.pn); l != nil {
 		s := &c.e.scratch
-		s.largest, s.loss = c.sentOf(sp.sent.at(l.last)), l.loss
+		s.largest, s.loss = l.largest, l.loss
 		s.loss.Largest = &s.largest
-		c.path.cc.OnSpurious(&s.loss)
+		m.cc.OnSpurious(&s.loss)
 	}
 }
 
@@ -230,14 +226,14 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 	inFlight := false
 	for i := range numSpaces {
 		sp := c.spaces[i]
-		if sp == nil || sp.eliciting == 0 {
+		if sp == nil || sp.sent.eliciting == 0 {
 			continue
 		}
 		inFlight = true
 		if i == spaceApp && c.state != stateConfirmed {
 			continue // RFC 9002, Section 6.2.1: the peer may not have the keys
 		}
-		if t := sp.lastEliciting.add(c.probeTimeout(i)); at == 0 || t < at {
+		if t := sp.sent.lastEliciting.add(c.probeTimeout(i)); at == 0 || t < at {
 			at, id = t, i
 		}
 	}
@@ -250,7 +246,7 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 		last := c.lastActivity
 		for i := range numSpaces {
 			if sp := c.spaces[i]; sp != nil {
-				last = max(last, sp.lastEliciting)
+				last = max(last, sp.sent.lastEliciting)
 			}
 		}
 		at = last.add(c.probeTimeout(id))
@@ -271,7 +267,7 @@ func (c *Conn) probe(id spaceID, now instant) {
 	// RFC 9002, Section 6.2.4: the peer may have the keys of one space only. Besides, each space by itself would wait twice as often
 	// as long as the backoff means.
 	for i := range numSpaces {
-		if other := c.spaces[i]; i != id && other != nil && other.tx != nil && other.eliciting > 0 {
+		if other := c.spaces[i]; i != id && other != nil && other.tx != nil && other.sent.eliciting > 0 {
 			other.probes = max(other.probes, 1)
 			c.sendAgain(other)
 		}
@@ -296,18 +292,16 @@ func (c *Conn) probe(id spaceID, now instant) {
 // sendAgain has probes of a space carry what was sent first, unless there is new data, without declaring it lost: it may be late
 // only.
 func (c *Conn) sendAgain(sp *space) {
-	resend := 2
-	for pn := sp.sent.front; pn < sp.sent.next && resend > 0; pn++ {
-		p := sp.sent.at(pn)
-		if !p.outstanding() || p.flags&sentEliciting == 0 || p.flags&(sentProbeMTU|sentProbePath) != 0 {
-			continue
+	i := sp.sent.rows.head
+	for range 2 {
+		p := sp.sent.again(&i)
+		if p == nil {
+			return
 		}
-		for i := range uint32(p.recCount) {
-			if r := sp.recs.at(p.recStart + i); r.kind != recDatagram {
+		for k := range uint32(p.recCount) {
+			if r := sp.sent.recs.at(p.recStart + k); r.kind != recDatagram {
 				c.recordLost(sp, r)
 			}
 		}
-		p.flags |= sentAgain
-		resend--
 	}
 }

@@ -15,7 +15,7 @@ const (
 func (c *Conn) doubtMTU() {
 	if c.path.mtu.doubt() {
 		c.path.cc.OnMTU(c.path.mtu.current)
-		c.path.pacing = c.pacingOf(c.path)
+		c.repace(c.path.estimates)
 	}
 }
 
@@ -31,16 +31,16 @@ func (c *Conn) hurry(now instant) {
 	if c.path.rtt.sampled {
 		wait = c.path.rtt.smoothed
 	}
-	last := sp.lastEliciting
+	last := sp.sent.lastEliciting
 	if h := c.spaces[spaceHandshake]; h != nil {
-		last = max(last, h.lastEliciting)
+		last = max(last, h.sent.lastEliciting)
 	}
 	if now.sub(last) < wait {
 		return
 	}
 	sp.hurries++
 	for _, sp := range []*space{sp, c.spaces[spaceHandshake]} {
-		if sp != nil && sp.tx != nil && (sp.eliciting > 0 || !c.server) {
+		if sp != nil && sp.tx != nil && (sp.sent.eliciting > 0 || !c.server) {
 			sp.probes = max(sp.probes, 1)
 			c.sendAgain(sp)
 		}

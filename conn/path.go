@@ -2,35 +2,36 @@ package conn
 
 import (
 	"net/netip"
-	"time"
 
 	"github.com/lazoquic/lazo/conn/congestion"
-	"github.com/lazoquic/lazo/internal/muldiv"
 	"github.com/lazoquic/lazo/internal/pacing"
 )
 
-// A path is one pair of addresses that a connection uses (RFC 9000, Section 9), with the estimates that hold for it.
+// A path is one pair of addresses that a connection uses (RFC 9000, Section 9).
 type path struct {
-	n             uint32 // number: packets remember theirs
+	*estimates
 	remote, local netip.AddrPort
 	from          netip.AddrPort // what datagrams are sent from: local, or zero where a client lets the socket choose
-
-	rtt      rttState
-	cc       congestion.Controller
-	pacer    pacing.Pacer
-	pacing   pacing.Limits // as of the last acknowledgement
-	mtu      mtuState
-	ecn      ecnState
-	rate     deliveryRate
-	losses   lossRuns
-	inFlight uint64 // bytes
-	acked    bool   // a packet of ours arrived since the path is in use
 
 	validated      bool
 	received, sent uint64 // bytes, until it is validated (RFC 9000, Section 8.1)
 	challenge      challenge
 	migrate        bool        // move to it once it is validated
 	probed         *probedPath // server: what the client probes while this is in use
+}
+
+// The estimates of a path are what is known of the network between two hosts. Paths that differ in
+// the port of the peer alone share them: there a NAT is likely to be the cause (RFC 9000, Section
+// 9.4).
+type estimates struct {
+	flight
+	rtt    rttState
+	cc     congestion.Controller
+	pacer  pacing.Pacer
+	pacing pacing.Limits // as of the last acknowledgement
+	mtu    mtuState
+	ecn    ecnState
+	losses lossRuns
 }
 
 // A probedPath is validated already when a client that has probed it moves there.
@@ -71,73 +72,50 @@ func (p *path) allowance() int {
 	return int(min(max(int64(amplification*p.received)-int64(p.sent), 0), maxBurst))
 }
 
-func (c *Conn) newPath(remote, local netip.AddrPort) *path {
-	c.pathCount++
-	p := &path{n: c.pathCount, remote: remote, local: local, from: local}
-	p.rtt.init(c.cfg.InitialRTT)
-	p.mtu.init(c.cfg)
-	params := congestion.Params{Now: c.e.wall(c.e.now), Remote: remote, MTU: p.mtu.current, Rand: c.e.cfg.Rand}
-	if p.cc = c.cfg.Congestion(params); p.cc == nil {
-		p.cc = congestion.NewCubic(params)
+// newPath returns a path to remote. It shares estimates with another one, or has its own if that is
+// nil.
+func (c *Conn) newPath(remote, local netip.AddrPort, shared *estimates) *path {
+	if shared == nil {
+		shared = c.newEstimates(remote)
 	}
-	p.pacing = c.pacingOf(p)
-	return p
+	return &path{estimates: shared, remote: remote, local: local, from: local}
 }
 
-func (c *Conn) pacingOf(p *path) pacing.Limits {
-	if c.cfg.DisablePacing {
-		return pacing.Limits{}
+func (c *Conn) newEstimates(remote netip.AddrPort) *estimates {
+	m := &estimates{flight: c.ledger.open()}
+	m.rtt.init(c.cfg.InitialRTT)
+	m.mtu.init(c.cfg)
+	params := congestion.Params{Now: c.e.wall(c.e.now), Remote: remote, MTU: m.mtu.current, Rand: c.e.cfg.Rand}
+	if m.cc = c.cfg.Congestion(params); m.cc == nil {
+		m.cc = congestion.NewCubic(params)
 	}
-	return pacing.Of(p.cc, p.rtt.smoothed, p.mtu.current)
+	c.repace(m)
+	return m
 }
 
-// window returns how many bytes the congestion window leaves.
-func (p *path) window() uint64 {
-	w := p.cc.Window()
-	if w <= p.inFlight {
+// repace takes in what congestion control allows of a path now.
+func (c *Conn) repace(m *estimates) {
+	m.pacing = pacing.Limits{}
+	if !c.cfg.DisablePacing {
+		m.pacing = pacing.Of(m.cc, m.rtt.smoothed, m.mtu.current)
+	}
+}
+
+// window returns how many bytes congestion control lets be sent on a path.
+func (c *Conn) window(m *estimates) uint64 {
+	w := m.cc.Window()
+	if w <= m.inFlight || c.ledger.full() {
 		return 0
 	}
-	return w - p.inFlight
-}
-
-// A deliveryRate samples how fast a path delivers (draft-cheng-iccrg-delivery-rate-estimation, which BBR's draft holds now).
-type deliveryRate struct {
-	delivered   uint64  // bytes in total
-	deliveredAt instant // of the newest acknowledged packet
-	firstSentAt instant // of the packets of the sampling interval
-	limitedTo   uint64  // samples of packets sent before so much was delivered are limited by the application
-	latest      uint64  // bytes per second
-}
-
-// onSent notes the state in which a packet leaves.
-func (r *deliveryRate) onSent(p *sentPacket, inFlight uint64, now instant) {
-	if inFlight == 0 {
-		r.firstSentAt, r.deliveredAt = now, now
-	}
-	p.delivered, p.deliveredAt, p.firstSentAt = r.delivered, r.deliveredAt, r.firstSentAt
-	if r.limitedTo > r.delivered {
-		p.flags |= sentAppLimited
-	}
-}
-
-// onAcked takes a sample from the newest acknowledged packet.
-func (r *deliveryRate) onAcked(p *sentPacket, now instant, minRTT time.Duration) uint64 {
-	sendElapsed := p.time.sub(p.firstSentAt)
-	ackElapsed := now.sub(p.deliveredAt)
-	interval := max(sendElapsed, ackElapsed)
-	r.deliveredAt, r.firstSentAt = now, p.time
-	if interval <= 0 || interval < minRTT {
-		return 0
-	}
-	r.latest = muldiv.Down(r.delivered-p.delivered, uint64(time.Second), uint64(interval))
-	return r.latest
+	return w - m.inFlight
 }
 
 // An ecnState validates ECN on a path (RFC 9000, Section 13.4.2).
 type ecnState struct {
 	state ecnPhase
-	sent  int // packets marked while testing
-	lost  int // of them
+	sent  int    // packets marked while testing
+	lost  int    // of them
+	ce    uint64 // packets newly reported as marked that the congestion controller was not told of
 }
 
 type ecnPhase uint8

@@ -27,6 +27,7 @@ type testConn struct {
 	server bool // the Conn under test is a server
 
 	e, peerE *Endpoint
+	books    LedgerCheck
 	c, peer  *Conn // peer does not hear any more what c sends, once the test has taken over
 
 	addr, peerAddr netip.AddrPort // of c, of its peer

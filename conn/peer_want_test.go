@@ -28,7 +28,7 @@ func (tc *testConn) collect() {
 	}
 	tc.collectEvents()
 	if tc.c != nil {
-		checkConn(tc.t, tc.c)
+		checkConn(tc.t, tc.c, &tc.books)
 	}
 }
 
@@ -41,41 +41,13 @@ func (tc *testConn) collectEvents() {
 }
 
 // checkConn checks what always holds.
-func checkConn(t testing.TB, c *Conn) {
+func checkConn(t testing.TB, c *Conn, books *LedgerCheck) {
 	t.Helper()
 	if c.closed {
 		return
 	}
-	var outstanding, before uint64
-	for _, sp := range c.spaces {
-		if sp == nil {
-			continue
-		}
-		eliciting := 0
-		for pn := sp.sent.front; pn < sp.sent.next; pn++ {
-			p := sp.sent.at(pn)
-			if !p.outstanding() {
-				continue
-			}
-			if p.path == c.path.n {
-				outstanding += uint64(p.size)
-			}
-			if c.oldPath != nil && p.path == c.oldPath.n {
-				before += uint64(p.size)
-			}
-			if p.flags&sentEliciting != 0 {
-				eliciting++
-			}
-		}
-		if eliciting != sp.eliciting {
-			t.Fatalf("space %d counts %d ack-eliciting packets, but %d are in flight", sp.id, sp.eliciting, eliciting)
-		}
-	}
-	if c.path.inFlight != outstanding {
-		t.Fatalf("%d bytes count as in flight, but packets of %d bytes are", int64(c.path.inFlight), outstanding)
-	}
-	if c.oldPath != nil && c.oldPath.inFlight != before {
-		t.Fatalf("%d bytes count as in flight on the old path, but packets of %d bytes are", int64(c.oldPath.inFlight), before)
+	if err := books.Check(c); err != nil {
+		t.Fatal(err)
 	}
 	f := &c.flow
 	var highest uint64

@@ -3,70 +3,51 @@ package conn
 // Flags of a sentPacket.
 const (
 	sentEliciting  = 1 << iota // asks for an acknowledgement
-	sentInFlight               // counts towards bytes in flight
 	sentAcked                  // was acknowledged
-	sentLost                   // was declared lost
 	sentProbeMTU               // probes a larger MTU: its loss says nothing about congestion
 	sentProbePath              // validates a path: likewise
 	sentAppLimited             // the congestion window was not the limit
 	sentAgain                  // a probe carries its frames too: they are not sent once more when it counts as lost
+	sentECT0                   // is marked with ECT(0)
+	sentGap                    // something arrived that was sent between it and the next packet in flight
 )
 
-// A sentPacket is what is remembered of a packet until it is acknowledged or lost.
+// A sentPacket is what is remembered of a packet in flight (RFC 9002, Section A.1.1).
 type sentPacket struct {
 	time        instant
-	deliveredAt instant // of the path, when the packet was sent
-	firstSentAt instant // likewise
-	delivered   uint64  // bytes, likewise
-	inFlight    uint64  // bytes in flight with it
-	recStart    uint32  // its records
+	deliveredAt instant   // of the flight, when the packet was sent
+	firstSentAt instant   // likewise
+	delivered   uint64    // bytes, likewise
+	state       [6]uint64 // of the congestion controller
+	pn          uint32    // the lower bits of its number: see sentPackets.number
+	flight      uint32    // number of the flight that it counts in
+	inFlight    uint32    // bytes in flight with it
+	recStart    uint32    // its records
 	recCount    uint16
 	size        uint16
-	flags       uint8
-	ecn         ECN
-	path        uint32 // number of the path that it was sent on
-	state       [6]uint64
+	flags       uint16
 }
 
-// outstanding reports whether the packet counts towards bytes in flight still.
-func (p *sentPacket) outstanding() bool {
-	return p.flags&(sentInFlight|sentAcked|sentLost) == sentInFlight
+// A lostPacket is what is remembered of a packet that was declared lost, in case it arrives after
+// all.
+type lostPacket struct {
+	time     instant
+	pn       uint64
+	flight   uint32
+	recStart uint32 // its records, in those of lostPackets
+	arrived  uint32 // 0, or how many packets further the next may be that has not arrived
+	recCount uint16
+	size     uint16
+	flags    uint16
 }
 
-// A sentRing holds the packets of a packet number space from the oldest that is still of interest, by number. They are values in a ring:
-// no allocation, no pointers to follow, and packet numbers are its index.
-type sentRing struct {
-	buf   []sentPacket // its length is a power of two
-	front uint64       // number of the oldest packet held
-	next  uint64       // number of the next packet
+// A quietPacket is one that is not in flight, because it only acknowledges: it may be the largest
+// that an ACK frame acknowledges, which makes an RTT sample of it (RFC 9002, Section 5.1).
+type quietPacket struct {
+	time   instant
+	pn     uint64
+	flight uint32
 }
-
-func (r *sentRing) at(pn uint64) *sentPacket { return &r.buf[pn&uint64(len(r.buf)-1)] }
-
-// push makes room for the next packet and returns it, zeroed.
-func (r *sentRing) push() *sentPacket {
-	if int(r.next-r.front) == len(r.buf) {
-		r.grow()
-	}
-	p := r.at(r.next)
-	*p = sentPacket{}
-	r.next++
-	return p
-}
-
-func (r *sentRing) grow() {
-	old := *r
-	r.buf = make([]sentPacket, max(8, 2*len(old.buf)))
-	for pn := old.front; pn < old.next; pn++ {
-		*r.at(pn) = *old.at(pn)
-	}
-}
-
-// maxIdleRing is how long a ring may be that an idle connection keeps.
-const maxIdleRing = 32
-
-// oversized reports whether the ring is empty, and longer than an idle connection should have.
-func (r *sentRing) oversized() bool { return r.front == r.next && len(r.buf) > maxIdleRing }
 
 // A recordKind says what a record is of.
 type recordKind uint8
@@ -100,24 +81,4 @@ type record struct {
 	n      uint16 // of STREAM and CRYPTO frames the length
 	kind   recordKind
 	fin    bool
-}
-
-// A recordRing holds the records of the packets in a sentRing, in order.
-type recordRing struct {
-	buf        []record // its length is a power of two
-	head, tail uint32
-}
-
-func (r *recordRing) at(i uint32) *record { return &r.buf[i&uint32(len(r.buf)-1)] }
-
-func (r *recordRing) push(rec record) {
-	if int(r.tail-r.head) == len(r.buf) {
-		old := *r
-		r.buf = make([]record, max(8, 2*len(old.buf)))
-		for i := old.head; i != old.tail; i++ {
-			*r.at(i) = *old.at(i)
-		}
-	}
-	*r.at(r.tail) = rec
-	r.tail++
 }

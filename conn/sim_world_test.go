@@ -47,6 +47,7 @@ type world struct {
 	t              *testing.T
 	net            *simulation
 	client, server *peer
+	books          [2]conn.LedgerCheck
 }
 
 // start sets the scenario up, and dials.
@@ -148,6 +149,7 @@ func (w *world) work() {
 		if w.step != nil {
 			w.step(w)
 		}
+		w.checkLedgers()
 		return w.done() || w.client.closed || w.server.closed
 	})
 }
@@ -160,6 +162,7 @@ func (w *world) finish() {
 		w.client.conn.Close(closeCode, "done")
 	}
 	for steps := 0; w.net.Step(); steps++ {
+		w.checkLedgers()
 		if steps == 1e6 {
 			w.t.Fatal("the network does not come to rest after Close")
 		}
@@ -171,6 +174,16 @@ func (w *world) finish() {
 	for _, p := range []*peer{w.client, w.server} {
 		if err := p.node.CheckEmpty(w.net.Now()); err != nil {
 			p.errorf("%v", err)
+		}
+	}
+}
+
+// checkLedgers checks the account of what is in flight on both sides.
+func (w *world) checkLedgers() {
+	w.t.Helper()
+	for i, p := range []*peer{w.client, w.server} {
+		if err := w.books[i].Check(p.conn); err != nil {
+			w.t.Fatalf("%s, at %v: %v", p.name, w.client.now(), err)
 		}
 	}
 }

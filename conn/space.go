@@ -1,8 +1,6 @@
 package conn
 
 import (
-	"time"
-
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/rangeset"
 	"github.com/lazoquic/lazo/internal/stream"
@@ -26,72 +24,23 @@ const maxCryptoGaps = 64
 
 // A space is the state of one packet number space.
 type space struct {
-	id            spaceID
-	hurries       uint8 // of hurry
-	rx, tx        *keys.Keys
-	sent          sentRing
-	recs          recordRing
-	recv          recvState
-	acked         rangeset.Set // numbers in ACK frames, from sent.front on
-	scan          uint64       // no packet below is outstanding
-	largestAcked  int64        // -1 if none
-	lossTime      instant      // when the next packet counts as lost; 0 if none
-	lastEliciting instant      // when the last ack-eliciting packet was sent
-	eliciting     int          // ack-eliciting packets in flight
-	probes        int          // packets to send whatever the congestion window says (RFC 9002, Section 6.2.4)
+	id      spaceID
+	hurries uint8 // of hurry
+	rx, tx  *keys.Keys
+	sent    sentPackets
+	recv    recvState
+	probes  int // packets to send whatever the congestion window says (RFC 9002, Section 6.2.4)
 
 	cryptoIn  stream.RecvBuffer
 	cryptoOut stream.SendBuffer
 	ecnAcked  [3]uint64 // ECT0, ECT1, CE that the peer reported last
 	ecnSent   uint64    // packets sent with ECT0
-	skipped   [4]uint64 // numbers that were left out, see skipNumber
-	nskipped  int
 }
 
-func newSpace(id spaceID) *space {
-	sp := &space{id: id, largestAcked: -1}
+func newSpace(id spaceID, l *ledger) *space {
+	sp := &space{id: id, sent: sentPackets{ledger: l, largestAcked: -1}}
 	sp.recv.largest = -1
 	return sp
-}
-
-// trim forgets the oldest packets that need no more attention. Lost ones are remembered for a while, to notice
-// when they were not.
-func (sp *space) trim(now instant, memory time.Duration) {
-	r := &sp.sent
-	for r.front < r.next {
-		p := r.at(r.front)
-		switch {
-		case p.flags&sentAcked != 0, p.flags&(sentEliciting|sentInFlight) == 0:
-		case p.flags&sentLost != 0 && now.sub(p.time) > memory:
-		default:
-			sp.acked.Remove(0, r.front)
-			return
-		}
-		sp.recs.head = p.recStart + uint32(p.recCount)
-		r.front++
-	}
-	sp.acked.Remove(0, r.front)
-}
-
-// lowestSkipped returns the lowest packet number that acknowledgements are checked for: what is still of interest, or was left out.
-func (sp *space) lowestSkipped() uint64 {
-	low := sp.sent.front
-	for _, pn := range sp.skipped {
-		if pn != 0 {
-			low = min(low, pn)
-		}
-	}
-	return low
-}
-
-// unacked returns the first number from pn on that no ACK frame had yet: most frames repeat what earlier ones said.
-func (sp *space) unacked(pn uint64) uint64 {
-	if i := sp.acked.Search(pn); i < sp.acked.Len() {
-		if r := sp.acked.At(i); r.Start <= pn {
-			return r.End
-		}
-	}
-	return pn
 }
 
 // maxAckRanges bounds how many ranges of received packets are remembered and sent (RFC 9000, Section 13.2.3).

@@ -94,7 +94,7 @@ func TestLossTimersOfTwoSpaces(t *testing.T) {
 		for _, space := range order {
 			newest := uint64(tc.largest[space])
 			tc.writeIn(space, ackFrame(rangeString(newest, newest)))
-			if tc.c.spaces[space].lossTime == 0 {
+			if tc.c.spaces[space].sent.lossTime == 0 {
 				t.Fatal("there is no loss timer")
 			}
 		}

@@ -150,7 +150,7 @@ func TestProbesIgnoreTheWindow(t *testing.T) {
 	s := tc.open(Uni)
 	s.Write(make([]byte, 200<<10))
 	tc.flush()
-	if w := tc.c.path.window(); w >= minMTU {
+	if w := tc.c.window(tc.c.path.estimates); w >= minMTU {
 		t.Fatalf("%d bytes are left of the congestion window", w)
 	}
 	tc.advanceToTimer()

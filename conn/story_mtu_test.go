@@ -31,8 +31,8 @@ func (tc *testConn) ackEverything() {
 	tc.t.Helper()
 	tc.flush()
 	sp := tc.c.spaces[spaceApp]
-	if sp.sent.next > sp.sent.front {
-		tc.write(ackFrame(rangeString(sp.sent.front, sp.sent.next-1)))
+	if sp.sent.next > sp.sent.oldest() {
+		tc.write(ackFrame(rangeString(sp.sent.oldest(), sp.sent.next-1)))
 	}
 }
 

@@ -342,7 +342,7 @@ func TestKeepAliveWaitsForValidation(t *testing.T) {
 		tc.advance(100 * time.Millisecond)
 		tc.writeFrom(elsewhere(1), 0, tc.ackOf(spaceApp))
 	}
-	if tc.c.spaces[spaceApp].eliciting > 0 || tc.c.path.validated || tc.c.path.challenge.tries < challengeTries {
+	if tc.c.spaces[spaceApp].sent.eliciting > 0 || tc.c.path.validated || tc.c.path.challenge.tries < challengeTries {
 		t.Fatal("something is in flight, so this test says nothing")
 	}
 	tc.advance(20 * time.Second) // fails if a timer is due for ever

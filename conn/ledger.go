@@ -1,0 +1,413 @@
+package conn
+
+import (
+	"math"
+	"time"
+)
+
+// Bounds of what is remembered of sent packets.
+const (
+	// maxInFlight is how many packets of a connection may be in flight. Congestion control counts
+	// bytes, which small packets make last long.
+	maxInFlight = 1 << 17
+
+	// maxLost is how many packets are remembered that were declared lost.
+	maxLost = 1 << 12
+
+	// maxQuiet is how many packets are remembered that are not in flight.
+	maxQuiet = 1 << 8
+
+	// maxNumbers is how far the numbers of packets in flight may be apart: a packet number on the
+	// wire tells no more of them apart (RFC 9000, Section 17.1).
+	maxNumbers = 1 << 31
+)
+
+// A ledger is the account of what a connection has in flight (RFC 9002, Section 2): by packet
+// number space, in the sentPackets of each, and by path, in flights. Nothing else writes what these
+// hold. A packet comes in by sent, and leaves once, by acknowledged, lost or discarded; what was
+// lost may still arrive, by spurious. A path that moves takes its flight along.
+type ledger struct {
+	known   [3]*estimates // with the flights of the paths that there are; nil where there is none
+	left    uint64        // bytes in flight on paths that there are no more
+	packets int           // in flight
+	opened  uint32        // flights so far
+	steps   uint64        // entries that were looked at: it measures work
+}
+
+// A flight is what is in flight on a path, and what arrived of it.
+type flight struct {
+	n        uint32 // its number, which packets carry; from 1
+	inFlight uint64 // bytes
+	rate     deliveryRate
+}
+
+// open returns a new flight.
+func (l *ledger) open() flight {
+	l.opened++
+	return flight{n: l.opened}
+}
+
+// keep takes in which paths there are. What is in flight on others does not count any more when it
+// is decided how much may be sent.
+func (l *ledger) keep(paths ...*path) {
+	old := l.known
+	l.known = [3]*estimates{}
+	n := 0
+	for _, p := range paths {
+		if p != nil && l.index(p.n) < 0 {
+			l.known[n] = p.estimates
+			n++
+		}
+	}
+	for _, m := range old {
+		if m != nil && l.index(m.n) < 0 {
+			l.left += m.inFlight
+			m.inFlight = 0
+		}
+	}
+}
+
+// index returns where in known the flight of a number is, -1 if it is not there.
+func (l *ledger) index(n uint32) int {
+	for i, m := range l.known {
+		if m != nil && m.n == n {
+			return i
+		}
+	}
+	return -1
+}
+
+// full reports whether no more may be sent but what congestion control does not limit, overfull
+// whether there was too much of that.
+func (l *ledger) full() bool     { return l.packets >= maxInFlight }
+func (l *ledger) overfull() bool { return l.packets > maxInFlight+maxInFlight/64 }
+
+// sentPackets is the part of the ledger that is of one packet number space. It holds the packets in
+// flight from the oldest on, those declared lost for a while, and the last ones that are not
+// in flight, all by number.
+type sentPackets struct {
+	ledger        *ledger
+	next          uint64            // number of the next packet
+	rows          ring[sentPacket]  // in flight, from the oldest; of later ones also what was acknowledged
+	recs          ring[record]      // of the packets in rows, in order
+	late          lostPackets       // declared lost
+	quiet         ring[quietPacket] // sent since the largest acknowledged, while something was in flight
+	largestAcked  int64             // -1 if none
+	lossTime      instant           // when the next packet counts as lost; 0 if none
+	lastEliciting instant           // when the last ack-eliciting packet was sent
+	eliciting     int               // ack-eliciting packets in flight
+	gap           bool              // something arrived that was sent behind what was lost last
+	skipped       [4]uint64         // numbers that were left out, see skip
+	nskipped      int
+}
+
+// note notes a frame of the packet that is being built, forget the ones from recStart on as not
+// sent.
+func (s *sentPackets) note(r record)          { *s.recs.push() = r }
+func (s *sentPackets) forget(recStart uint32) { s.recs.tail = recStart }
+
+// sent notes the next packet, with the records from recStart on, as sent on a flight. What it
+// returns is valid until another one is sent.
+func (s *sentPackets) sent(f *flight, now instant, size int, flags uint16, recStart uint32) *sentPacket {
+	p := s.rows.push()
+	*p = sentPacket{
+		time: now, pn: uint32(s.next), flight: f.n, size: uint16(size), flags: flags,
+		recStart: recStart, recCount: uint16(s.recs.tail - recStart),
+	}
+	s.next++
+	if flags&sentEliciting != 0 {
+		s.eliciting++
+		s.lastEliciting = now
+	}
+	f.rate.onSent(p, f.inFlight, now)
+	f.inFlight += uint64(size)
+	p.inFlight = uint32(min(f.inFlight, math.MaxUint32))
+	s.ledger.packets++
+	return p
+}
+
+// sentQuiet notes the next packet as sent without being in flight. f is nil if it took no path that
+// is known. Nothing waits for such a packet, so its records, from recStart on, are not kept.
+func (s *sentPackets) sentQuiet(f *flight, now instant, recStart uint32) {
+	s.forget(recStart)
+	switch {
+	case s.eliciting == 0: // an ACK frame that makes a sample will have a later one
+		s.quiet.head = s.quiet.tail
+	case f != nil && s.quiet.len() < maxQuiet:
+		*s.quiet.push() = quietPacket{time: now, pn: s.next, flight: f.n}
+	}
+	s.next++
+}
+
+// skip leaves a packet number out. Who acknowledges it lies about what it received (RFC 9000,
+// Section 21.4).
+func (s *sentPackets) skip() {
+	s.skipped[s.nskipped%len(s.skipped)] = s.next
+	s.nskipped++
+	s.next++
+}
+
+// skippedIn returns a number from first to last that was left out, 0 if there is none.
+func (s *sentPackets) skippedIn(first, last uint64) uint64 {
+	for _, pn := range s.skipped {
+		if pn >= first && pn <= last && pn != 0 {
+			return pn
+		}
+	}
+	return 0
+}
+
+// number returns the number of a packet in rows.
+func (s *sentPackets) number(p *sentPacket) uint64 {
+	return s.next - uint64(uint32(s.next)-p.pn)
+}
+
+// oldest returns the lowest number that something is remembered of, but for those left out.
+func (s *sentPackets) oldest() uint64 {
+	pn := s.next
+	if s.rows.len() > 0 {
+		pn = s.number(s.rows.at(s.rows.head))
+	}
+	if s.late.len() > 0 {
+		pn = min(pn, s.late.at(s.late.head).pn)
+	}
+	return pn
+}
+
+// lowest returns the lowest number that acknowledgements are checked for.
+func (s *sentPackets) lowest() uint64 {
+	low := s.oldest()
+	for _, pn := range s.skipped {
+		if pn != 0 {
+			low = min(low, pn)
+		}
+	}
+	return low
+}
+
+// overdue reports whether the oldest packet in flight is so old that no more numbers may be used.
+func (s *sentPackets) overdue() bool {
+	return s.rows.len() > 0 && s.next-s.number(s.rows.at(s.rows.head)) >= maxNumbers
+}
+
+// search returns the index of the first packet in rows whose number is pn or more. Where no numbers
+// are missing it takes one step.
+func (s *sentPackets) search(pn uint64) uint32 {
+	r := &s.rows
+	n := uint64(r.len())
+	if n == 0 || pn >= s.next {
+		return r.tail
+	}
+	first := s.number(r.at(r.head))
+	if pn <= first {
+		return r.head
+	}
+	lo, hi := n-min(n, s.next-pn), min(n, pn-first)
+	for lo < hi {
+		s.ledger.steps++
+		if mid := (lo + hi) / 2; s.number(r.at(r.head+uint32(mid))) < pn {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return r.head + uint32(lo)
+}
+
+// A ackedRange goes over the packets of one range of an ACK frame.
+type ackedRange struct {
+	last uint64
+	row  uint32 // next in rows
+	late uint32 // next in late
+}
+
+// acked begins to take in that the packets from first to last are acknowledged.
+func (s *sentPackets) acked(first, last uint64) ackedRange {
+	s.ledger.steps++
+	r := ackedRange{last: last, row: s.search(first), late: s.late.search(first)}
+	if r.row != s.rows.head {
+		s.rows.at(r.row - 1).flags |= sentGap
+	}
+	return r
+}
+
+// acknowledged takes the next packet of a range out of flight and returns it, with the index of its
+// flight in the ledger, -1 if that is not known any more; nil if there is none. Its records are
+// those from recStart on. It is valid until another one is sent.
+func (s *sentPackets) acknowledged(r *ackedRange) (p *sentPacket, on int) {
+	for ; r.row != s.rows.tail; r.row++ {
+		s.ledger.steps++
+		p = s.rows.at(r.row)
+		if s.number(p) > r.last {
+			break
+		}
+		if p.flags&sentAcked != 0 {
+			continue
+		}
+		r.row++
+		p.flags |= sentAcked
+		if on = s.leave(p); on >= 0 {
+			s.ledger.known[on].rate.delivered += uint64(p.size)
+		}
+		return p, on
+	}
+	return nil, -1
+}
+
+// spurious returns the next packet of a range that was declared lost; nil if there is none.
+func (s *sentPackets) spurious(r *ackedRange) *lostPacket {
+	i := s.late.missing(r.late, &s.ledger.steps)
+	if i == s.late.tail {
+		return nil
+	}
+	p := s.late.at(i)
+	if p.pn > r.last {
+		return nil
+	}
+	p.arrived = 1
+	r.late = i + 1
+	return p
+}
+
+// reached takes in the largest number of an ACK frame. It reports whether it is larger than all
+// before, and when that packet was sent on which flight if it was not in flight.
+func (s *sentPackets) reached(largest uint64) (larger bool, q quietPacket) {
+	if int64(largest) <= s.largestAcked {
+		return false, q
+	}
+	s.largestAcked = int64(largest)
+	for ; s.quiet.len() > 0; s.quiet.head++ {
+		s.ledger.steps++
+		if x := s.quiet.at(s.quiet.head); x.pn > largest {
+			break
+		} else if x.pn == largest {
+			q = *x
+		}
+	}
+	return true, q
+}
+
+// leave takes a packet out of flight. It returns the index of its flight, -1 if that is not known.
+func (s *sentPackets) leave(p *sentPacket) (on int) {
+	l := s.ledger
+	l.packets--
+	if p.flags&sentEliciting != 0 {
+		s.eliciting--
+	}
+	if on = l.index(p.flight); on >= 0 {
+		l.known[on].inFlight -= uint64(p.size)
+	} else {
+		l.left -= uint64(p.size)
+	}
+	return on
+}
+
+// pop forgets the oldest packet, which is not in flight any more.
+func (s *sentPackets) pop() {
+	s.rows.head++
+	s.recs.head = s.recs.tail
+	if s.rows.len() > 0 {
+		s.recs.head = s.rows.at(s.rows.head).recStart
+	}
+}
+
+// A lossRow is a packet that was declared lost.
+type declaredLost struct {
+	*sentPacket             // valid until another one is sent
+	pn          uint64      // its number
+	on          int         // index of its flight in the ledger, -1 if that is not known any more
+	gap         bool        // something arrived that was sent between it and the one before
+	late        *lostPacket // its records are in late: valid until the next one is lost
+}
+
+// lost takes the oldest packet out of flight, if it was sent long enough before one that was
+// acknowledged (RFC 9002, Section 6.1), or if there are too many of them. Otherwise it sets
+// lossTime.
+func (s *sentPackets) lost(now instant, delay time.Duration) (d declaredLost, ok bool) {
+	s.lossTime = 0
+	for s.rows.len() > 0 {
+		s.ledger.steps++
+		p := s.rows.at(s.rows.head)
+		if p.flags&sentAcked != 0 {
+			s.gap = true
+			s.pop()
+			continue
+		}
+		pn := s.number(p)
+		if !s.ledger.overfull() {
+			if int64(pn) > s.largestAcked {
+				break
+			}
+			if int64(pn)+packetThreshold > s.largestAcked && now.sub(p.time) < delay {
+				s.lossTime = p.time.add(delay) // what was sent later is not lost either
+				break
+			}
+		}
+		d = declaredLost{sentPacket: p, pn: pn, on: s.leave(p), gap: s.gap, late: s.late.add(p, pn, &s.recs)}
+		s.gap = p.flags&sentGap != 0
+		s.pop()
+		return d, true
+	}
+	return d, false
+}
+
+// again returns the next packet from the index i on whose frames a probe may carry; nil if there is
+// none. It begins at rows.head.
+func (s *sentPackets) again(i *uint32) *sentPacket {
+	for *i != s.rows.tail {
+		s.ledger.steps++
+		p := s.rows.at(*i)
+		*i++
+		if p.flags&(sentEliciting|sentAcked|sentProbeMTU|sentProbePath) == sentEliciting {
+			p.flags |= sentAgain
+			return p
+		}
+	}
+	return nil
+}
+
+// discarded takes all packets out of flight, as if they had not been sent: their keys are
+// discarded, or the peer cannot have them (RFC 9002, Sections 6.3 and 6.4). each, if not nil, gets
+// their records.
+func (s *sentPackets) discarded(each func(*record)) {
+	for ; s.rows.len() > 0; s.pop() {
+		p := s.rows.at(s.rows.head)
+		if p.flags&sentAcked != 0 {
+			continue
+		}
+		s.leave(p)
+		for i := range uint32(p.recCount) {
+			if each != nil {
+				each(s.recs.at(p.recStart + i))
+			}
+		}
+	}
+	s.late.forget(never, 0)
+	s.quiet.head = s.quiet.tail
+	s.lossTime = 0
+}
+
+// oversized reports whether memory is held that an idle connection should not have.
+func (s *sentPackets) oversized() bool {
+	return s.rows.oversized() || s.rows.len() == 0 && (s.late.len() > 0 || s.late.oversized())
+}
+
+// tidy gives back the memory of what is empty.
+func (s *sentPackets) tidy(now instant, memory time.Duration) {
+	s.late.forget(now, memory)
+	if s.rows.oversized() {
+		s.rows.release()
+		s.recs.release()
+		s.quiet.release()
+	}
+	if s.late.oversized() {
+		s.late.release()
+		s.late.recs.release()
+	}
+}
+
+// bytes returns how much memory is held.
+func (s *sentPackets) bytes() int {
+	const row, rec, late, quiet = 104, 24, 40, 24
+	return row*len(s.rows.buf) + rec*(len(s.recs.buf)+len(s.late.recs.buf)) + late*len(s.late.buf) + quiet*len(s.quiet.buf)
+}

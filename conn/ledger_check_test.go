@@ -1,0 +1,175 @@
+package conn
+
+import (
+	"fmt"
+	"testing"
+	"unsafe"
+)
+
+// A LedgerCheck holds the ledger of a connection against what it is made of. Simulations call it
+// after every step.
+type LedgerCheck struct {
+	delivered map[*estimates]uint64 // when it was called last
+	bytes     flightBytes
+}
+
+// flightBytes are bytes in flight, by the number of the flight.
+type flightBytes []struct {
+	n     uint32
+	bytes uint64
+}
+
+// of returns the bytes of one flight.
+func (b *flightBytes) of(n uint32) *uint64 {
+	for i := range *b {
+		if x := &(*b)[i]; x.n == n {
+			return &x.bytes
+		}
+	}
+	*b = append(*b, struct {
+		n     uint32
+		bytes uint64
+	}{n: n})
+	return &(*b)[len(*b)-1].bytes
+}
+
+// Check returns what is wrong with the ledger of c, nil if nothing is.
+func (k *LedgerCheck) Check(c *Conn) error {
+	if c == nil || c.closed {
+		return nil
+	}
+	l := &c.ledger
+	k.bytes = k.bytes[:0]
+	packets := 0
+	for _, sp := range c.spaces {
+		if sp == nil {
+			continue
+		}
+		n, err := checkSent(&sp.sent, &k.bytes)
+		if err != nil {
+			return fmt.Errorf("space %d: %w", sp.id, err)
+		}
+		packets += n
+	}
+	if packets != l.packets {
+		return fmt.Errorf("%d packets count as in flight, and %d are", l.packets, packets)
+	}
+	if l.index(c.path.n) < 0 {
+		return fmt.Errorf("the ledger does not know the path in use")
+	}
+	if k.delivered == nil {
+		k.delivered = make(map[*estimates]uint64)
+	}
+	for i, m := range l.known {
+		if m == nil {
+			continue
+		}
+		if l.index(m.n) != i {
+			return fmt.Errorf("flight %d is there twice", m.n)
+		}
+		n := k.bytes.of(m.n)
+		if m.inFlight != *n {
+			return fmt.Errorf("%d bytes count as in flight on path %d, but packets of %d bytes are", int64(m.inFlight), i, *n)
+		}
+		*n = 0
+		if m.rate.delivered < k.delivered[m] {
+			return fmt.Errorf("delivered went back from %d to %d", k.delivered[m], m.rate.delivered)
+		}
+		k.delivered[m] = m.rate.delivered
+	}
+	var left uint64
+	for _, x := range k.bytes {
+		left += x.bytes
+	}
+	if l.left != left {
+		return fmt.Errorf("%d bytes count as in flight on paths that were left, but packets of %d bytes are", int64(l.left), left)
+	}
+	return nil
+}
+
+// checkSent adds what is in flight in one space to bytes, by flight, and returns how many packets
+// that is.
+func checkSent(s *sentPackets, bytes *flightBytes) (packets int, err error) {
+	eliciting, last, recs := 0, uint64(0), s.recs.head
+	for i := s.rows.head; i != s.rows.tail; i++ {
+		p := s.rows.at(i)
+		pn := s.number(p)
+		if pn >= s.next || i != s.rows.head && pn <= last {
+			return 0, fmt.Errorf("packet %d follows %d, and %d is next", pn, last, s.next)
+		}
+		last = pn
+		if p.recStart != recs {
+			return 0, fmt.Errorf("the records of packet %d begin at %d, want %d", pn, p.recStart, recs)
+		}
+		recs += uint32(p.recCount)
+		if p.flags&sentAcked != 0 {
+			// What is acknowledged goes with the next older packet: at most a few are stepped over
+			// again.
+			if first := s.number(s.rows.at(s.rows.head)); pn >= first+packetThreshold {
+				return 0, fmt.Errorf("packet %d is acknowledged, and %d is not lost", pn, first)
+			}
+			continue
+		}
+		packets++
+		*bytes.of(p.flight) += uint64(p.size)
+		if p.flags&sentEliciting != 0 {
+			eliciting++
+		}
+	}
+	switch {
+	case recs != s.recs.tail:
+		return 0, fmt.Errorf("records end at %d, want %d", s.recs.tail, recs)
+	case eliciting != s.eliciting:
+		return 0, fmt.Errorf("%d ack-eliciting packets count as in flight, and %d are", s.eliciting, eliciting)
+	case s.quiet.len() > maxQuiet:
+		return 0, fmt.Errorf("%d packets are remembered that are not in flight", s.quiet.len())
+	}
+	return packets, checkLate(s)
+}
+
+// checkLate checks what is remembered of lost packets.
+func checkLate(s *sentPackets) error {
+	l := &s.late
+	recs, last := l.recs.head, uint64(0)
+	for i := l.head; i != l.tail; i++ {
+		p := l.at(i)
+		if i != l.head && p.pn <= last {
+			return fmt.Errorf("lost packet %d follows %d", p.pn, last)
+		}
+		last = p.pn
+		if p.recStart != recs {
+			return fmt.Errorf("the records of lost packet %d begin at %d, want %d", p.pn, p.recStart, recs)
+		}
+		recs += uint32(p.recCount)
+		if p.arrived > l.tail-i {
+			return fmt.Errorf("lost packet %d leads behind the last one", p.pn)
+		}
+	}
+	if recs != l.recs.tail {
+		return fmt.Errorf("records of lost packets end at %d, want %d", l.recs.tail, recs)
+	}
+	if l.len() > 0 && s.rows.len() > 0 && last >= s.number(s.rows.at(s.rows.head)) {
+		return fmt.Errorf("packet %d is lost, and an older one is not", last)
+	}
+	return nil
+}
+
+// TestLedgerBytes: what the ledger says of its memory is so, and packets in flight do not get
+// larger.
+func TestLedgerBytes(t *testing.T) {
+	if n := unsafe.Sizeof(sentPacket{}); n > 104 {
+		t.Errorf("a packet in flight takes %d bytes", n)
+	}
+	var s sentPackets
+	s.rows.push()
+	s.recs.push()
+	s.late.push()
+	s.late.recs.push()
+	s.quiet.push()
+	want := len(s.rows.buf) * int(unsafe.Sizeof(sentPacket{}))
+	want += (len(s.recs.buf) + len(s.late.recs.buf)) * int(unsafe.Sizeof(record{}))
+	want += len(s.late.buf)*int(unsafe.Sizeof(lostPacket{})) + len(s.quiet.buf)*int(unsafe.Sizeof(quietPacket{}))
+	if got := s.bytes(); got != want {
+		t.Errorf("%d bytes, want %d", got, want)
+	}
+}
