@@ -123,6 +123,8 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	defer x.mu.Unlock()
 	for {
 		switch {
+		case x.done:
+			return 0, net.ErrClosed
 		case d.in.n > 0:
 			from, _ := d.in.front()
 			n := copy(b, from)
@@ -132,8 +134,6 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 				return n, io.ErrShortBuffer
 			}
 			return n, nil
-		case x.done:
-			return 0, net.ErrClosed
 		case x.failure != nil:
 			return 0, x.failure
 		case x.in.ended && x.out.ended:

@@ -228,6 +228,20 @@ func TestDatagrams(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
+// TestDatagramsAfterClose: what has come is gone once the user has closed the stream.
+func TestDatagramsAfterClose(t *testing.T) {
+	ended := make(chan error, 1)
+	p := newPair(t, echoStream(ended), withConnect)
+	s, _, err := p.tr.Connect(p.connectRequest("/", "echo"))
+	require.NoError(t, err)
+	require.NoError(t, s.SendDatagram(t.Context(), []byte("hello"), 0))
+	require.Eventually(t, func() bool { return s.DatagramStats().Received > 0 }, time.Minute, time.Millisecond)
+	require.NoError(t, s.Close())
+	_, err = s.ReceiveDatagram(t.Context(), make([]byte, 10))
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.NoError(t, <-ended)
+}
+
 // TestDatagramFlood sends more than the queues hold.
 func TestDatagramFlood(t *testing.T) {
 	for _, policy := range []conn.DatagramPolicy{conn.DatagramWait, conn.DatagramDropOldest, conn.DatagramDropNewest} {

@@ -14,8 +14,8 @@ import (
 // A Conn is a tunnel to one target. It is a [net.Conn], where each Read and Write is one UDP
 // payload, and a [net.PacketConn], which reaches the target alone. What comes is
 // queued, the oldest dropped if nobody reads. When the tunnel has ended, Read returns what
-// is left and then the error: io.EOF if the proxy ended it. Errors for time match
-// [os.ErrDeadlineExceeded], and those after Close [net.ErrClosed].
+// is left and then the error: io.EOF if the proxy ended it. After Close nothing is left.
+// Errors for time match [os.ErrDeadlineExceeded], and those after Close [net.ErrClosed].
 type Conn struct {
 	tunnel
 	counts        counters
@@ -101,7 +101,7 @@ func (c *Conn) Close() error {
 	err := net.ErrClosed
 	c.closing.Do(func() {
 		err = nil
-		c.inbox.fail(net.ErrClosed)
+		c.inbox.close()
 		c.s.Close()
 		c.receivers.Wait()
 	})

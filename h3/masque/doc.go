@@ -17,7 +17,8 @@
 // # Limits
 //
 // A Proxy reaches public addresses only, unless Allow says otherwise, and decides by the
-// address that it connects to, not by the name. It holds MaxTunnels tunnels, ends those
+// address that it connects to, not by the name. It holds MaxTunnels tunnels, half of them or
+// MaxTunnelsPerConn for one connection, ends those
 // that are idle for IdleTimeout, and keeps in each at most the queues of the stream (64
 // datagrams each way and 192 KiB), one payload each way, and a socket. A Conn keeps 64
 // payloads, 256 KiB at most, that nobody has read; the oldest are dropped.

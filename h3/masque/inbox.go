@@ -24,6 +24,7 @@ type inbox struct {
 	bytes   int
 	free    [][]byte
 	err     error // why there will be no more
+	closed  bool  // by who reads: then err is net.ErrClosed
 	dropped func()
 }
 
@@ -35,6 +36,9 @@ func newInbox(dropped func()) *inbox {
 func (q *inbox) push(b []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
 	for len(q.queue) > 0 && (len(q.queue) == inboxPayloads || q.bytes+len(b) > inboxBytes) {
 		q.take()
 		q.dropped()
@@ -75,6 +79,15 @@ func (q *inbox) fail(err error) {
 	if q.err == nil {
 		q.err = err
 	}
+	q.notify()
+}
+
+// close ends the inbox, and drops what it has.
+func (q *inbox) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed, q.err = true, net.ErrClosed
+	q.queue, q.bytes, q.free = nil, 0, nil
 	q.notify()
 }
 

@@ -13,14 +13,11 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
 )
 
-// Defaults of [Proxy].
-const (
-	defaultMaxTunnels = 1024
-	// defaultIdleTimeout is the least that RFC 9298, Section 3.1 recommends.
-	defaultIdleTimeout = 2 * time.Minute
-)
+// defaultIdleTimeout is the least that RFC 9298, Section 3.1 recommends.
+const defaultIdleTimeout = 2 * time.Minute
 
 // A Proxy is an [http.Handler] that proxies UDP (RFC 9298) for the clients of an
 // [h3http.Server], on which Configure was called. The zero value reaches public addresses only. Its fields must not
@@ -39,7 +36,13 @@ type Proxy struct {
 	// first that Allow takes is the target.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
-	MaxTunnels   int           // at once; default 1024; negative for any number
+	// MaxTunnels is how many tunnels there may be at once, and MaxTunnelsPerConn how many
+	// of one connection, so that no client takes all of them by one. Default 1024, and
+	// half of MaxTunnels; negative for any number. The server's limit of streams,
+	// conn.Config.InitialMaxStreamsBidi, holds as well.
+	MaxTunnels        int
+	MaxTunnelsPerConn int
+
 	IdleTimeout  time.Duration // ends a tunnel without traffic in either direction; default 2m; negative for none
 	CapsuleLimit int           // longest payload to clients that goes in a capsule if it fits no datagram; default 1200; negative for none
 	MaxAge       time.Duration // how long a payload to a client may wait to be sent; default any time
@@ -57,7 +60,7 @@ type Proxy struct {
 
 	mu     sync.Mutex
 	relays map[*relay]struct{}
-	places int // taken: of relays, and of requests that are about to become one
+	places places
 	closed bool
 }
 
@@ -161,10 +164,11 @@ func (p *Proxy) parse(r *http.Request) (host string, port uint16, no *refusal) {
 
 // open opens the socket and relays.
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port uint16) *refusal {
-	if no := p.takePlace(); no != nil {
-		return no
+	from := h3http.ConnOf(r)
+	if !p.takePlace(from) {
+		return &refusal{http.StatusServiceUnavailable, "connection_limit_reached", ""}
 	}
-	defer p.leavePlace()
+	defer p.leavePlace(from)
 	// RFC 9298, Section 3.1: before the response, the name is known and the socket open.
 	target, no := p.resolve(r, host, port)
 	if no != nil {
@@ -199,24 +203,19 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 }
 
 // takePlace counts a tunnel that is to be, unless there are too many.
-func (p *Proxy) takePlace() *refusal {
-	limit := p.MaxTunnels
-	if limit == 0 {
-		limit = defaultMaxTunnels
-	}
+func (p *Proxy) takePlace(from *loop.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || limit >= 0 && p.places >= limit {
-		return &refusal{http.StatusServiceUnavailable, "connection_limit_reached", ""}
+	if p.closed {
+		return false
 	}
-	p.places++
-	return nil
+	return p.places.take(from, p.MaxTunnels, p.MaxTunnelsPerConn)
 }
 
-func (p *Proxy) leavePlace() {
+func (p *Proxy) leavePlace(from *loop.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.places--
+	p.places.leave(from)
 }
 
 func (p *Proxy) add(r *relay) bool {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
 )
@@ -150,7 +151,7 @@ func TestPublic(t *testing.T) {
 }
 
 func TestMaxTunnels(t *testing.T) {
-	p := newPair(t, func(p *pair) { p.proxy.MaxTunnels = 2 })
+	p := newPair(t, func(p *pair) { p.proxy.MaxTunnels, p.proxy.MaxTunnelsPerConn = 2, 2 })
 	target := newEcho(t)
 	p.dial(target)
 	c := p.dial(target)
@@ -166,6 +167,40 @@ func TestMaxTunnels(t *testing.T) {
 		}
 		return err == nil
 	}, soon, time.Millisecond)
+}
+
+// TestMaxTunnelsPerConn: one connection cannot take the tunnels of all.
+func TestMaxTunnelsPerConn(t *testing.T) {
+	for _, c := range []struct{ limit, connLimit, want int }{
+		{limit: 4, want: 2}, {limit: 5, want: 3}, {limit: 1, want: 1},
+		{limit: 4, connLimit: 1, want: 1}, {limit: -1, connLimit: 3, want: 3},
+	} {
+		p := newPair(t, func(p *pair) { p.proxy.MaxTunnels, p.proxy.MaxTunnelsPerConn = c.limit, c.connLimit })
+		target := newEcho(t)
+		for range c.want {
+			p.dial(target)
+		}
+		_, err := p.client.Dial(t.Context(), target)
+		require.Equal(t, &RefusedError{503, "lazo; error=connection_limit_reached"}, err, c)
+		if c.want == c.limit {
+			continue
+		}
+		// Somebody else still gets one.
+		tr := &h3http.Transport{TLSClientConfig: conntest.ClientTLS()}
+		other := &Client{Transport: tr, Proxy: p.url}
+		tunnel, err := other.Dial(t.Context(), target)
+		require.NoError(t, err, c)
+		exchange(t, tunnel, []byte("x"))
+		tunnel.Close()
+		require.NoError(t, tr.Close())
+		p.client.Transport.Close()
+		p.proxy.Close()
+		require.Eventually(t, func() bool {
+			p.proxy.mu.Lock()
+			defer p.proxy.mu.Unlock()
+			return p.proxy.places.taken == 0 && len(p.proxy.places.byConn) == 0
+		}, soon, time.Millisecond)
+	}
 }
 
 func TestProxyByNameAndTemplate(t *testing.T) {
@@ -293,7 +328,7 @@ func TestProxyOnAnotherServer(t *testing.T) {
 	p.ServeHTTP(w, r)
 	require.Equal(t, http.StatusNotImplemented, w.status)
 	require.Zero(t, p.Stats().Opened)
-	require.Zero(t, p.places)
+	require.Zero(t, p.places.taken)
 }
 
 type recorder struct {

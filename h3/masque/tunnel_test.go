@@ -275,6 +275,43 @@ func TestProxyClose(t *testing.T) {
 	require.NoError(t, p.server.Shutdown(ctx))
 }
 
+// TestReadAfterClose: what has come and was not read is gone once the Conn is closed by its
+// own user, and not when the proxy ends the tunnel.
+func TestReadAfterClose(t *testing.T) {
+	for _, change := range []func(*pair){func(*pair) {}, noDatagrams} {
+		p := newPair(t, change)
+		fill := func() *Conn {
+			c := p.dial(newEcho(t))
+			for range 3 {
+				_, err := c.Write([]byte("payload"))
+				require.NoError(t, err)
+			}
+			require.Eventually(t, func() bool { return c.Stats().Received == 3 }, soon, time.Millisecond)
+			return c
+		}
+		b := make([]byte, 100)
+		ours := fill()
+		require.NoError(t, ours.Close())
+		_, err := ours.Read(b)
+		require.ErrorIs(t, err, net.ErrClosed)
+		_, _, err = ours.ReadFrom(b)
+		require.ErrorIs(t, err, net.ErrClosed)
+
+		theirs := fill()
+		require.NoError(t, p.proxy.Close())
+		for range 3 {
+			n, err := theirs.Read(b)
+			require.NoError(t, err)
+			require.Equal(t, "payload", string(b[:n]))
+		}
+		_, err = theirs.Read(b)
+		require.Equal(t, io.EOF, err)
+		require.NoError(t, theirs.Close())
+		_, err = theirs.Read(b)
+		require.ErrorIs(t, err, net.ErrClosed, "whatever ended it before")
+	}
+}
+
 // TestInboxDropsTheOldest floods a Conn that nobody reads.
 func TestInboxDropsTheOldest(t *testing.T) {
 	dropped := 0
