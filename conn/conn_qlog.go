@@ -2,6 +2,7 @@ package conn
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/lazoquic/lazo/internal/qlog"
 	"github.com/lazoquic/lazo/internal/wire"
@@ -18,7 +19,10 @@ func (c *Conn) startQLog() {
 		return
 	}
 	now := c.e.wall(c.e.now)
-	c.qlog, c.traced = qlog.New(out, qlog.Header{Server: c.server, ID: c.origin.bytes(), Start: now}), true
+	c.traced = true
+	c.qlog = qlog.New(out, qlog.Header{
+		Format: qlog.Format(c.cfg.QLogFormat), Server: c.server, ID: c.origin.bytes(), Start: now,
+	})
 	c.qlog.ConnectionStarted(now, c.path.local, c.path.remote)
 	c.qlog.VersionInformation(now, c.server, c.cfg.Versions, c.version)
 }
@@ -109,17 +113,22 @@ func (p ecnPhase) String() string {
 	return ""
 }
 
-// qlogParams writes the transport parameters of both sides, and what TLS negotiated.
-func (c *Conn) qlogParams() {
+// qlogParams writes the transport parameters of both sides, and the protocol that TLS negotiated.
+func (c *Conn) qlogParams(alpn string) {
 	if c.qlog == nil {
 		return
 	}
 	now := c.e.wall(c.e.now)
-	if p, err := wire.ParseParams(c.localParams(c.version), c.server); err == nil {
+	ours := c.tls.params[0]
+	if c.server {
+		ours = c.tls.params[max(slices.Index(c.cfg.Versions, c.version), 0)]
+	}
+	if p, err := wire.ParseParams(ours, c.server); err == nil {
 		c.qlog.ParametersSet(now, false, &p)
 	}
 	c.qlog.ParametersSet(now, true, &c.peer)
 	c.qlog.VersionInformation(now, c.server, c.cfg.Versions, c.version)
+	c.qlog.ALPNInformation(now, alpn)
 }
 
 // endQLog writes how the connection ended, and closes the log.
@@ -127,25 +136,25 @@ func (c *Conn) endQLog(err error) {
 	if c.qlog == nil {
 		return
 	}
-	end := qlog.Closed{Trigger: "error"}
+	end := qlog.Closed{Trigger: qlog.CloseError}
 	switch {
 	case errors.Is(err, ErrIdleTimeout):
-		end.Trigger = "idle_timeout"
+		end.Trigger = qlog.CloseIdleTimeout
 	case errors.Is(err, ErrHandshakeTimeout):
-		end.Trigger = "handshake_timeout"
+		end.Trigger = qlog.CloseHandshakeTimeout
 	case errors.Is(err, ErrStatelessReset):
-		end.Trigger, end.Remote = "stateless_reset", true
+		end.Trigger, end.Remote = qlog.CloseStatelessReset, true
 	case errors.Is(err, ErrVersion):
-		end.Trigger, end.Remote = "version_mismatch", true
+		end.Trigger, end.Remote = qlog.CloseVersion, true
 	}
 	if te, ok := errors.AsType[*TransportError](err); ok {
 		end.Remote, end.HasCode, end.Code, end.Reason = te.Remote, true, te.Code, te.Reason
 		if te.Code == errNo {
-			end.Trigger = "clean"
+			end.Trigger = qlog.CloseClean
 		}
 	}
 	if ae, ok := errors.AsType[*ApplicationError](err); ok {
-		end.Trigger, end.Application = "application", true
+		end.Trigger, end.Application = qlog.CloseApplication, true
 		end.Remote, end.HasCode, end.Code, end.Reason = ae.Remote, true, ae.Code, ae.Reason
 	}
 	c.qlog.ConnectionClosed(c.e.wall(c.e.now), end)

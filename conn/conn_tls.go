@@ -215,7 +215,7 @@ func (c *Conn) handshakeComplete() error {
 		c.confirm()
 		c.sendNewToken()
 	}
-	c.qlogParams()
+	c.qlogParams(state.NegotiatedProtocol)
 	c.event(Event{Kind: EventConnected})
 	if !c.server {
 		c.eventOnce(EventStreamsAvailable)

@@ -85,11 +85,11 @@ func TestQLog(t *testing.T) {
 	n.RunFor(5 * time.Second)
 	st := c.Stats()
 	got := logs[false].events(t)
-	if uint64(got["transport:packet_sent"]) != st.PacketsSent || uint64(got["transport:packet_received"]) != st.PacketsReceived ||
-		uint64(got["recovery:packet_lost"]) < st.PacketsLost {
+	if uint64(got["quic:packet_sent"]) != st.PacketsSent || uint64(got["quic:packet_received"]) != st.PacketsReceived ||
+		uint64(got["quic:packet_lost"]) < st.PacketsLost {
 		t.Errorf("the log has %v, the counters %+v", got, st)
 	}
-	if st.PacketsLost == 0 || metrics == 0 || got["recovery:metrics_updated"] == 0 || got["transport:parameters_set"] != 2 {
+	if st.PacketsLost == 0 || metrics == 0 || got["quic:recovery_metrics_updated"] == 0 || got["quic:parameters_set"] != 2 {
 		t.Errorf("%d packets lost, %d metrics, events %v", st.PacketsLost, metrics, got)
 	}
 	// A reason is the peer's, and may hold anything.
@@ -99,7 +99,7 @@ func TestQLog(t *testing.T) {
 		t.Fatalf("the server's connection ended with %v", end)
 	}
 	for side, f := range logs {
-		if ev := f.events(t); ev["transport:connection_closed"] != 1 || !f.closed {
+		if ev := f.events(t); ev["quic:connection_closed"] != 1 || !f.closed {
 			t.Errorf("server %t: closed %t, events %v", side, f.closed, ev)
 		}
 	}
@@ -129,6 +129,50 @@ func TestQLogOfUnprotectedPackets(t *testing.T) {
 	for _, typ := range []string{"version_negotiation", "retry"} {
 		if want := `"packet_type":"` + typ + `"`; bytes.Count(log.Bytes(), []byte(want)) != 1 {
 			t.Errorf("the log has not one %s", want)
+		}
+	}
+}
+
+// TestQLogChangesNothing: a run with a log is the run without it, and the log has the transport parameters that were sent.
+func TestQLogChangesNothing(t *testing.T) {
+	run := func(t *testing.T, open func(conn.ConnID, bool) io.WriteCloser) [32]byte {
+		rnd := conntest.Seed(t, 8)
+		n := conntest.New(t, 8)
+		n.Default = conntest.Link{Delay: 10 * time.Millisecond, Loss: 0.02}
+		sc, cc := conntest.ServerConfig(), conntest.ClientConfig()
+		sc.QLog, cc.QLog = open, open
+		server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd})
+		client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+		c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.RunUntil(time.Second, c.HandshakeComplete)
+		s, err := c.OpenStream(conn.Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Write(make([]byte, 100_000))
+		n.RunFor(time.Second)
+		c.Close(0, "")
+		n.RunFor(time.Second)
+		return n.Transcript()
+	}
+	var with, without [32]byte
+	var logs []*logFile
+	t.Run("without", func(t *testing.T) { without = run(t, nil) })
+	t.Run("with", func(t *testing.T) {
+		with = run(t, func(conn.ConnID, bool) io.WriteCloser {
+			logs = append(logs, new(logFile))
+			return logs[len(logs)-1]
+		})
+	})
+	if with != without {
+		t.Error("the log changed what was sent")
+	}
+	for _, f := range logs {
+		if bytes.Contains(f.Bytes(), []byte("preferred_address")) {
+			t.Error("the log has a preferred address, which no server has")
 		}
 	}
 }

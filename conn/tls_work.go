@@ -121,7 +121,7 @@ type tlsState struct {
 	cancel context.CancelCauseFunc
 	work   *TLSWork // that is out
 	paused bool     // the work before stopped at a session to resume
-	params [][]byte // our transport parameters, for each of Config.Versions that a server may choose
+	params [][]byte // our transport parameters: a client's, or for each of Config.Versions that a server may choose
 	chosen []byte   // those of the version that was chosen, while paused
 	now    time.Time
 	begun  bool
@@ -142,7 +142,8 @@ func (t *tlsState) init(c *Conn, cfg *tls.Config) {
 			c.sessions.ctx = t.ctx
 		}
 		t.q = tls.QUICClient(qc)
-		t.q.SetTransportParameters(c.localParams(c.version))
+		t.params = append(t.params, c.localParams(c.version))
+		t.q.SetTransportParameters(t.params[0])
 	}
 }
 

@@ -17,7 +17,7 @@ const maxQLogBytes = 4 << 20
 // QLogDir returns a function for [conn.Config.QLog] that writes each connection
 // to dir/ID_client.sqlog or dir/ID_server.sqlog. It makes dir if need be. A goroutine
 // does the writing, while there is something to write; what the disk cannot keep
-// up with, beyond 4 MiB, is dropped, and a record "loop:dropped" says how many records
+// up with, beyond 4 MiB, is dropped, and an event "loglevel:warning" says how many records
 // are missing. A file that fails is given up.
 func QLogDir(dir string) func(id conn.ConnID, server bool) io.WriteCloser {
 	d := &qlogDir{dir: dir}
@@ -111,7 +111,7 @@ func (f *qlogFile) mark(next []byte) []byte {
 	}
 	n := f.dropped
 	f.dropped = 0
-	return fmt.Appendf(nil, "\x1e{\"time\":%s,\"name\":\"loop:dropped\",\"data\":{\"records\":%d}}\n", time, n)
+	return fmt.Appendf(nil, "\x1e{\"time\":%s,\"name\":\"loglevel:warning\",\"data\":{\"message\":\"%d records are missing\"}}\n", time, n)
 }
 
 // add queues b. The caller holds d.mu.

@@ -97,7 +97,7 @@ func TestQLogDirDropsAndMarks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if mark := "\x1e{\"time\":12.5,\"name\":\"loop:dropped\",\"data\":{\"records\":3}}\n\x1e{\"time\":12.5,\"name\":\"next\"}\n"; !strings.Contains(string(got), mark) {
+	if mark := "\x1e{\"time\":12.5,\"name\":\"loglevel:warning\",\"data\":{\"message\":\"3 records are missing\"}}\n\x1e{\"time\":12.5,\"name\":\"next\"}\n"; !strings.Contains(string(got), mark) {
 		t.Error("no record about what was dropped before the next one")
 	}
 }

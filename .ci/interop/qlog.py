@@ -37,7 +37,7 @@ def facts_of(path):
             way, header = name.removeprefix("packet_"), data["header"]
             facts[f"{way} {header['packet_type']}"] += 1
             if "key_phase_bit" in header:
-                facts[f"{way} phase {header['key_phase_bit']}"] += 1
+                facts[f"{way} phase {int(header['key_phase_bit'])}"] += 1
             if header.get("token"):
                 facts[f"{way} token"] += 1
             for frame in data.get("frames", []):

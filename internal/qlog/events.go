@@ -1,6 +1,7 @@
 package qlog
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strconv"
 	"time"
@@ -10,7 +11,7 @@ import (
 
 // ConnectionStarted writes the ends of the first path. An end that is not valid is left empty.
 func (w *Writer) ConnectionStarted(now time.Time, local, remote netip.AddrPort) {
-	w.begin(now, "transport:connection_started")
+	w.begin(now, connectionStarted)
 	w.endpoint("local", local)
 	w.endpoint("remote", remote)
 	w.finish()
@@ -41,7 +42,7 @@ func (w *Writer) address(a netip.AddrPort) {
 
 // VersionInformation writes which versions this side speaks, and which one is in use now.
 func (w *Writer) VersionInformation(now time.Time, server bool, ours []uint32, chosen uint32) {
-	w.begin(now, "transport:version_information")
+	w.begin(now, versionInformation)
 	name := "client_versions"
 	if server {
 		name = "server_versions"
@@ -53,7 +54,7 @@ func (w *Writer) VersionInformation(now time.Time, server bool, ours []uint32, c
 
 // ALPNInformation writes the protocol that was negotiated.
 func (w *Writer) ALPNInformation(now time.Time, chosen string) {
-	w.begin(now, "transport:alpn_information")
+	w.begin(now, alpnInformation)
 	w.open("chosen_alpn")
 	text(&w.encoder, "string_value", chosen)
 	w.end()
@@ -62,9 +63,11 @@ func (w *Writer) ALPNInformation(now time.Time, chosen string) {
 
 // ParametersSet writes the transport parameters of one side.
 func (w *Writer) ParametersSet(now time.Time, remote bool, p *wire.Params) {
-	w.begin(now, "transport:parameters_set")
+	w.begin(now, parametersSet)
 	w.initiator(remote)
-	w.str("owner", side(remote)) // of older drafts, for qvis
+	if w.format == V03 {
+		w.str("owner", side(remote))
+	}
 	w.optional("original_destination_connection_id", p.OriginalDCID)
 	w.optional("initial_source_connection_id", p.InitialSCID)
 	w.optional("retry_source_connection_id", p.RetrySCID)
@@ -121,6 +124,15 @@ func (w *Writer) extensions(p *wire.Params) {
 	if p.ResetStreamAt {
 		w.bool("reset_stream_at", true)
 	}
+	if w.format == V03 {
+		w.namedExtensions(p)
+	} else {
+		w.unknownParams(p)
+	}
+}
+
+// namedExtensions appends parameters that the schema of the drafts has no name for.
+func (w *Writer) namedExtensions(p *wire.Params) {
 	if p.MinAckDelay > 0 {
 		w.millis("min_ack_delay", p.MinAckDelay)
 	}
@@ -130,6 +142,40 @@ func (w *Writer) extensions(p *wire.Params) {
 		w.versions("available_versions", p.AvailableVersions)
 		w.end()
 	}
+}
+
+// Transport parameters that the schema of the drafts has no name for.
+const (
+	paramVersionInformation = 0x11       // RFC 9368, Section 3
+	paramMinAckDelay        = 0xff04de1b // draft-ietf-quic-ack-frequency, Section 3
+)
+
+// unknownParams appends the same parameters in the way that the drafts have for them.
+func (w *Writer) unknownParams(p *wire.Params) {
+	if p.MinAckDelay == 0 && p.ChosenVersion == 0 {
+		return
+	}
+	w.array("unknown_parameters")
+	if p.MinAckDelay > 0 {
+		var b [8]byte
+		w.unknownParam(paramMinAckDelay, wire.AppendVarint(b[:0], uint64(p.MinAckDelay/time.Microsecond)))
+	}
+	if p.ChosenVersion != 0 {
+		var b [4 + 4*maxVersions]byte
+		value := binary.BigEndian.AppendUint32(b[:0], p.ChosenVersion)
+		for _, v := range p.AvailableVersions[:min(len(p.AvailableVersions), maxVersions)] {
+			value = binary.BigEndian.AppendUint32(value, v)
+		}
+		w.unknownParam(paramVersionInformation, value)
+	}
+	w.endArray()
+}
+
+func (w *Writer) unknownParam(id uint64, value []byte) {
+	w.openElem()
+	w.uint("id", id)
+	w.hex("value", value)
+	w.end()
 }
 
 func side(remote bool) string {
@@ -144,7 +190,7 @@ func (w *Writer) initiator(remote bool) { w.str("initiator", side(remote)) }
 // KeyUpdated writes that the 1-RTT keys of one side changed: those of the server if server, now of phase, because of the remote side if
 // byRemote.
 func (w *Writer) KeyUpdated(now time.Time, server bool, phase uint64, byRemote bool) {
-	w.begin(now, "security:key_updated")
+	w.begin(now, keyUpdated)
 	if server {
 		w.str("key_type", "server_1rtt_secret")
 	} else {
@@ -161,9 +207,9 @@ func (w *Writer) KeyUpdated(now time.Time, server bool, phase uint64, byRemote b
 
 // A Closed is how a connection ended.
 type Closed struct {
-	Remote      bool   // by the other side
-	Trigger     string // of the schema's list
-	Application bool   // Code is the application's
+	Remote      bool // by the other side
+	Trigger     CloseTrigger
+	Application bool // Code is the application's
 	HasCode     bool
 	Code        uint64
 	Reason      string
@@ -171,7 +217,7 @@ type Closed struct {
 
 // ConnectionClosed writes the end of a connection.
 func (w *Writer) ConnectionClosed(now time.Time, c Closed) {
-	w.begin(now, "transport:connection_closed")
+	w.begin(now, connectionClosed)
 	w.initiator(c.Remote)
 	switch {
 	case !c.HasCode:
@@ -183,7 +229,7 @@ func (w *Writer) ConnectionClosed(now time.Time, c Closed) {
 		w.uint("error_code", c.Code)
 	}
 	text(&w.encoder, "reason", c.Reason)
-	w.str("trigger", c.Trigger)
+	w.str("trigger", c.Trigger.name(w.format))
 	w.finish()
 }
 

@@ -23,9 +23,7 @@ func (w *Writer) frames(p *Packet) {
 		b = b[n:]
 	}
 	w.endArray()
-	if len(b) > 0 {
-		w.uint("frames_omitted_bytes", uint64(len(b)))
-	}
+	w.omitted.frameBytes = len(b)
 }
 
 // frame appends the members of the frame at the start of b, and returns its length. It is not positive if
@@ -47,12 +45,12 @@ func (w *Writer) frame(b []byte, exponent uint8) (n int) {
 		offset, data, l := wire.ParseCrypto(b)
 		w.frameType("crypto")
 		w.uint("offset", offset)
-		w.uint("length", uint64(len(data)))
+		w.payloadLength(len(data))
 		n = l
 	case typ == wire.FrameDatagram, typ == wire.FrameDatagramLen:
 		data, l := wire.ParseDatagram(b)
 		w.frameType("datagram")
-		w.uint("length", uint64(len(data)))
+		w.payloadLength(len(data))
 		n = l
 	case typ == wire.FrameConnectionClose, typ == wire.FrameApplicationClose:
 		n = w.connectionClose(b)
@@ -72,6 +70,28 @@ func (w *Writer) frame(b []byte, exponent uint8) (n int) {
 
 func (w *Writer) frameType(name string) { w.str("frame_type", name) }
 
+// payloadLength appends how many bytes a frame carries.
+func (w *Writer) payloadLength(n int) {
+	if w.format == V03 {
+		w.uint("length", uint64(n))
+	}
+	w.open("raw")
+	w.uint("payload_length", uint64(n))
+	w.end()
+}
+
+// extension appends the type of a frame that the schema of the drafts has no name for, and reports whether
+// its fields follow.
+func (w *Writer) extension(name string, typ uint64) bool {
+	if w.format == V03 {
+		w.frameType(name)
+		return true
+	}
+	w.frameType("unknown")
+	w.uint("frame_type_bytes", typ)
+	return false
+}
+
 // unknown appends a frame that cannot be read, with the length of the rest of the packet.
 func (w *Writer) unknown(b []byte, typ uint64) int {
 	w.frameType("unknown")
@@ -89,10 +109,7 @@ func (w *Writer) padding(b []byte) (n int) {
 		n++
 	}
 	w.frameType("padding")
-	w.uint("length", uint64(n))
-	w.open("raw")
-	w.uint("payload_length", uint64(n))
-	w.end()
+	w.payloadLength(n)
 	return n
 }
 
@@ -107,10 +124,9 @@ func (w *Writer) ack(b []byte, exponent uint8) int {
 	w.millis("ack_delay", time.Duration(min(f.Delay, longest)<<min(exponent, 20))*time.Microsecond)
 	w.array("acked_ranges")
 	it := f.Ranges()
-	left := 0
 	for r, ok := it.Next(); ok; r, ok = it.Next() {
 		if len(w.b) >= maxRecord {
-			left++
+			w.omitted.ackRanges++
 			continue
 		}
 		w.elem()
@@ -123,9 +139,6 @@ func (w *Writer) ack(b []byte, exponent uint8) int {
 		w.b = append(w.b, ']')
 	}
 	w.endArray()
-	if left > 0 {
-		w.uint("omitted_ranges", uint64(left))
-	}
 	if f.ECN {
 		w.uint("ect0", f.ECT0)
 		w.uint("ect1", f.ECT1)
@@ -142,7 +155,7 @@ func (w *Writer) stream(b []byte) int {
 	w.frameType("stream")
 	w.uint("stream_id", f.ID)
 	w.uint("offset", f.Offset)
-	w.uint("length", uint64(len(f.Data)))
+	w.payloadLength(len(f.Data))
 	if f.Fin {
 		w.bool("fin", true)
 	}
@@ -252,8 +265,8 @@ func (w *Writer) rareFrame(b []byte, typ uint64) (n int) {
 		w.frameType("handshake_done")
 		return 1
 	case wire.FrameImmediateAck:
-		w.frameType("immediate_ack")
-		return 1
+		w.extension("immediate_ack", typ)
+		return wire.VarintLen(typ)
 	case wire.FrameNewToken:
 		token, n := wire.ParseNewToken(b)
 		w.frameType("new_token")
@@ -284,7 +297,9 @@ func (w *Writer) rareFrame(b []byte, typ uint64) (n int) {
 		return n
 	case wire.FrameAckFrequency:
 		seq, threshold, delay, reordering, n := wire.ParseAckFrequency(b)
-		w.frameType("ack_frequency")
+		if !w.extension("ack_frequency", typ) {
+			return n
+		}
 		w.uint("sequence_number", seq)
 		w.uint("ack_eliciting_threshold", threshold)
 		w.millis("request_max_ack_delay", time.Duration(min(delay, 1<<40))*time.Microsecond)

@@ -28,7 +28,7 @@ func (w *Writer) MetricsUpdated(now time.Time, m *Metrics) {
 		return
 	}
 	w.last = *m
-	w.begin(now, "recovery:metrics_updated")
+	w.begin(now, metricsUpdated)
 	mark := len(w.b)
 	w.changedTime("min_rtt", m.MinRTT, last.MinRTT)
 	w.changedTime("smoothed_rtt", m.SmoothedRTT, last.SmoothedRTT)
@@ -73,10 +73,10 @@ func (w *Writer) StateUpdated(now time.Time, s State) {
 		return
 	}
 	w.state = s
-	w.stateChange(now, "recovery:congestion_state_updated", s.Congestion, last.Congestion)
-	w.stateChange(now, "recovery:ecn_state_updated", s.ECN, last.ECN)
+	w.stateChange(now, congestionStateUpdated, s.Congestion, last.Congestion)
+	w.stateChange(now, ecnStateUpdated, s.ECN, last.ECN)
 	if s.MTU != last.MTU {
-		w.begin(now, "recovery:mtu_updated")
+		w.begin(now, mtuUpdated)
 		if last.MTU != 0 {
 			w.uint("old", uint64(last.MTU))
 		}
@@ -85,11 +85,11 @@ func (w *Writer) StateUpdated(now time.Time, s State) {
 	}
 }
 
-func (w *Writer) stateChange(now time.Time, event, s, last string) {
+func (w *Writer) stateChange(now time.Time, ev event, s, last string) {
 	if s == last || s == "" {
 		return
 	}
-	w.begin(now, event)
+	w.begin(now, ev)
 	if last != "" {
 		w.str("old", last)
 	}

@@ -31,15 +31,15 @@ type Packet struct {
 }
 
 // PacketSent writes that a packet was sent.
-func (w *Writer) PacketSent(now time.Time, p *Packet) { w.packet(now, "transport:packet_sent", p) }
+func (w *Writer) PacketSent(now time.Time, p *Packet) { w.packet(now, packetSent, p) }
 
 // PacketReceived writes that a packet was received.
 func (w *Writer) PacketReceived(now time.Time, p *Packet) {
-	w.packet(now, "transport:packet_received", p)
+	w.packet(now, packetReceived, p)
 }
 
-func (w *Writer) packet(now time.Time, name string, p *Packet) {
-	w.begin(now, name)
+func (w *Writer) packet(now time.Time, ev event, p *Packet) {
+	w.begin(now, ev)
 	w.open("header")
 	w.str("packet_type", p.Type)
 	if p.Type != Retry && p.Type != VersionNegotiation {
@@ -93,10 +93,14 @@ const aeadOverhead = 16
 
 // shortHeader appends the fields of a short header (RFC 9000, Section 17.3.1).
 func (w *Writer) shortHeader(p *Packet) {
-	w.key("key_phase_bit")
-	w.b = append(w.b, '0')
-	if wire.KeyPhase(p.Raw[0]) {
-		w.b[len(w.b)-1] = '1'
+	phase := wire.KeyPhase(p.Raw[0])
+	switch {
+	case w.format != V03:
+		w.bool("key_phase_bit", phase)
+	case phase:
+		w.uint("key_phase_bit", 1)
+	default:
+		w.uint("key_phase_bit", 0)
 	}
 	pnLen := int(p.Raw[0]&0x03) + 1
 	if n := len(p.Raw) - aeadOverhead - len(p.Payload) - pnLen; n > 1 {
@@ -157,7 +161,7 @@ func (w *Writer) versionElem(v uint32) {
 // PacketDropped writes that a packet of a type, which may be Unknown, was dropped: trigger is why by the schema's list, and reason in
 // plain words.
 func (w *Writer) PacketDropped(now time.Time, typ string, size int, trigger, reason string) {
-	w.begin(now, "transport:packet_dropped")
+	w.begin(now, packetDropped)
 	w.open("header")
 	w.str("packet_type", typ)
 	w.end()
@@ -173,14 +177,16 @@ func (w *Writer) PacketDropped(now time.Time, typ string, size int, trigger, rea
 
 // PacketLost writes that a packet was declared lost.
 func (w *Writer) PacketLost(now time.Time, typ string, number uint64, size int, trigger string, mtuProbe bool) {
-	w.begin(now, "recovery:packet_lost")
+	w.begin(now, packetLost)
 	w.open("header")
 	w.str("packet_type", typ)
 	w.uint("packet_number", number)
 	w.end()
-	w.open("raw")
-	w.uint("length", uint64(size))
-	w.end()
+	if w.format == V03 {
+		w.open("raw")
+		w.uint("length", uint64(size))
+		w.end()
+	}
 	if mtuProbe {
 		w.bool("is_mtu_probe_packet", true)
 	}

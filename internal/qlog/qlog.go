@@ -1,8 +1,8 @@
 // Package qlog writes the log of a connection in the qlog format, as JSON text sequences (RFC 7464,
 // draft-ietf-quic-qlog-main-schema, draft-ietf-quic-qlog-quic-events).
 //
-// The drafts have renamed much over the years. Names of events and fields here are those that the tools read, of
-// which qvis is the most used: categories transport, recovery and security, and the fields of the later drafts.
+// The drafts have renamed much over the years. The package writes two formats: the current drafts, whose schema
+// readers check strictly, and version 0.3, which qvis reads.
 package qlog
 
 import (
@@ -23,15 +23,25 @@ const (
 // A Writer writes the records of one connection, each with one call of Write. It keeps quiet after the first Write that fails.
 type Writer struct {
 	encoder
-	out    io.WriteCloser
-	start  time.Time
-	failed bool
-	last   Metrics
-	state  State
+	out     io.WriteCloser
+	format  Format
+	start   time.Time
+	failed  bool
+	last    Metrics
+	state   State
+	omitted omission
+}
+
+// An omission is what a record leaves out because it would grow too long. It stands beside the data of the event: the
+// schema of the drafts allows fields of one's own there only.
+type omission struct {
+	frameBytes int // of the packet's payload
+	ackRanges  int // of ACK frames
 }
 
 // A Header is what stands at the start of the log.
 type Header struct {
+	Format Format
 	Server bool
 	ID     []byte // the original destination connection ID, which both sides know
 	Start  time.Time
@@ -39,25 +49,31 @@ type Header struct {
 
 // New returns a Writer after it has written the header to out.
 func New(out io.WriteCloser, h Header) *Writer {
-	w := &Writer{out: out, start: h.Start}
+	w := &Writer{out: out, format: h.Format, start: h.Start}
 	w.b = append(make([]byte, 0, 1024), recordSeparator, '{')
 	w.str("file_schema", "urn:ietf:params:qlog:file:sequential")
 	w.str("serialization_format", "application/qlog+json-seq")
-	w.str("qlog_format", "JSON-SEQ") // of draft 02, and so is qlog_version: qvis wants both
-	w.str("qlog_version", "0.3")
+	if h.Format == V03 { // qvis wants both
+		w.str("qlog_format", "JSON-SEQ")
+		w.str("qlog_version", "0.3")
+	}
 	w.str("title", "lazo")
 	w.open("trace")
 	w.str("title", "lazo "+vantage(h.Server))
 	w.array("event_schemas")
 	w.elem()
 	w.quote("urn:ietf:params:qlog:events:quic-12")
+	w.elem()
+	w.quote("urn:ietf:params:qlog:events:loglevel-13")
 	w.endArray()
 	w.open("vantage_point")
 	w.str("type", vantage(h.Server))
 	w.end()
 	w.open("common_fields")
 	w.hex("group_id", h.ID)
-	w.hex("ODCID", h.ID) // of draft 02, for qvis
+	if h.Format == V03 {
+		w.hex("ODCID", h.ID)
+	}
 	w.open("reference_time")
 	w.str("clock_type", "monotonic")
 	w.str("epoch", "unknown")
@@ -86,10 +102,10 @@ func (w *Writer) Close() error { return w.out.Close() }
 const recordSeparator = 0x1e
 
 // begin starts the record of an event. Its data follow.
-func (w *Writer) begin(now time.Time, name string) {
+func (w *Writer) begin(now time.Time, ev event) {
 	w.b = append(w.b[:0], recordSeparator, '{')
 	w.millis("time", now.Sub(w.start))
-	w.str("name", name)
+	w.str("name", ev.name(w.format))
 	w.open("data")
 }
 
@@ -108,5 +124,10 @@ func (w *Writer) flush() {
 // finish ends the data and the record, and writes it.
 func (w *Writer) finish() {
 	w.end()
+	if w.omitted != (omission{}) {
+		w.uint("frames_omitted_bytes", uint64(w.omitted.frameBytes))
+		w.uint("omitted_ranges", uint64(w.omitted.ackRanges))
+		w.omitted = omission{}
+	}
 	w.flush()
 }

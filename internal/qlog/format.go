@@ -1,0 +1,77 @@
+package qlog
+
+// A Format says which names and fields a log has.
+type Format uint8
+
+// The formats.
+const (
+	Draft Format = iota // of the current drafts
+	V03                 // of version 0.3, for qvis
+)
+
+// An event is a type of events.
+type event uint8
+
+const (
+	connectionStarted event = iota
+	connectionClosed
+	versionInformation
+	alpnInformation
+	parametersSet
+	packetSent
+	packetReceived
+	packetDropped
+	packetLost
+	keyUpdated
+	metricsUpdated
+	congestionStateUpdated
+	ecnStateUpdated
+	mtuUpdated
+)
+
+// eventNames has the names of each type of events, by format.
+var eventNames = [...][2]string{
+	connectionStarted:      {"quic:connection_started", "transport:connection_started"},
+	connectionClosed:       {"quic:connection_closed", "transport:connection_closed"},
+	versionInformation:     {"quic:version_information", "transport:version_information"},
+	alpnInformation:        {"quic:alpn_information", "transport:alpn_information"},
+	parametersSet:          {"quic:parameters_set", "transport:parameters_set"},
+	packetSent:             {"quic:packet_sent", "transport:packet_sent"},
+	packetReceived:         {"quic:packet_received", "transport:packet_received"},
+	packetDropped:          {"quic:packet_dropped", "transport:packet_dropped"},
+	packetLost:             {"quic:packet_lost", "recovery:packet_lost"},
+	keyUpdated:             {"quic:key_updated", "security:key_updated"},
+	metricsUpdated:         {"quic:recovery_metrics_updated", "recovery:metrics_updated"},
+	congestionStateUpdated: {"quic:congestion_state_updated", "recovery:congestion_state_updated"},
+	ecnStateUpdated:        {"quic:ecn_state_updated", "recovery:ecn_state_updated"},
+	mtuUpdated:             {"quic:mtu_updated", "recovery:mtu_updated"},
+}
+
+func (e event) name(f Format) string { return eventNames[e][f] }
+
+// A CloseTrigger is why a connection ended.
+type CloseTrigger uint8
+
+// The reasons.
+const (
+	CloseError CloseTrigger = iota
+	CloseClean
+	CloseApplication
+	CloseIdleTimeout
+	CloseHandshakeTimeout
+	CloseStatelessReset
+	CloseVersion
+)
+
+// closeTriggers has the names of the reasons, by format.
+var closeTriggers = [...][2]string{
+	CloseError:            {"error", "error"},
+	CloseClean:            {"unspecified", "clean"},
+	CloseApplication:      {"application", "application"},
+	CloseIdleTimeout:      {"idle_timeout", "idle_timeout"},
+	CloseHandshakeTimeout: {"aborted", "handshake_timeout"},
+	CloseStatelessReset:   {"stateless_reset", "stateless_reset"},
+	CloseVersion:          {"version_mismatch", "version_mismatch"},
+}
+
+func (t CloseTrigger) name(f Format) string { return closeTriggers[t][f] }
