@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A TokenKind says which valid token an [Initial] carried. An invalid one counts as none.
+// A TokenKind says which valid token an [AdmissionRequest] carried. An invalid one counts as none.
 type TokenKind uint8
 
 // Kinds of tokens.
@@ -15,8 +15,8 @@ const (
 	TokenNewToken                  // of a NEW_TOKEN frame: it was validated earlier
 )
 
-// An Initial describes a client Initial packet that belongs to no connection.
-type Initial struct {
+// An AdmissionRequest describes a client's Initial packet that belongs to no connection.
+type AdmissionRequest struct {
 	Time          time.Time // for limits by rate: the time given to Receive
 	Local, Remote netip.AddrPort
 	DCID          ConnID
@@ -25,13 +25,13 @@ type Initial struct {
 	Pending       int // incomplete handshakes right now
 }
 
-// Admission is what to do with an [Initial].
+// Admission is what to do with an [AdmissionRequest].
 type Admission uint8
 
-// What to do with an Initial.
+// What to do with an AdmissionRequest.
 const (
-	Accept Admission = iota // create a connection
-	Retry                   // send Retry, keep no state; Accept if the Initial has a valid token
-	Refuse                  // send CONNECTION_CLOSE with CONNECTION_REFUSED
-	Ignore                  // drop
+	AdmissionAccept Admission = iota // create a connection
+	AdmissionRetry                   // send Retry, keep no state; AdmissionAccept if the Initial has a valid token
+	AdmissionRefuse                  // send CONNECTION_CLOSE with CONNECTION_REFUSED
+	AdmissionIgnore                  // drop
 )

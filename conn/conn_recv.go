@@ -21,7 +21,7 @@ type waitingPacket struct {
 func (c *Conn) receive(now instant, a *arrival) {
 	if !c.server && a.remote != c.path.remote && (c.candidate == nil || a.remote != c.candidate.remote) {
 		// RFC 9000, Section 9: a client does not hear strangers.
-		c.dropped(&c.e.stats.DroppedUnknownID, a.data, "unknown server address")
+		c.dropped(&c.e.stats.DroppedUnroutable, a.data, "unknown server address")
 		return
 	}
 	c.stats.BytesReceived += uint64(len(a.data))
@@ -62,7 +62,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	}
 	// RFC 9000, Section 12.2: packets of other connections in the datagram are not ours.
 	if !c.routes.hasID(h.DCID) {
-		c.dropped(&c.e.stats.DroppedUnknownID, b[:h.End], "unknown connection ID")
+		c.dropped(&c.e.stats.DroppedUnroutable, b[:h.End], "unknown connection ID")
 		return h.End
 	}
 	switch h.Type {
@@ -295,7 +295,7 @@ func (c *Conn) process(p *received) {
 	newest := int64(p.pn) > p.space.recv.largest
 	reordered := p.space.recv.add(p.now, p.pn, p.at.ecn)
 	if p.eliciting {
-		c.scheduleAck(p.space, p.now, reordered, p.at.ecn == CE)
+		c.scheduleAck(p.space, p.now, reordered, p.at.ecn == ECNCE)
 	}
 	if p.space.id == spaceApp && (p.at.remote != c.path.remote || p.at.local != c.path.local) {
 		c.arrivedElsewhere(p, newest)

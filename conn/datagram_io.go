@@ -31,5 +31,5 @@ const (
 	NotECT ECN = iota
 	ECT1
 	ECT0
-	CE
+	ECNCE
 )

@@ -11,7 +11,7 @@ const minClientDCID = 8
 // admit decides about an Initial that belongs to no connection (RFC 9000, Sections 5.2.2 and 8.1).
 func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 	if e.cfg.Server == nil {
-		e.stats.DroppedUnknownID++
+		e.stats.DroppedUnroutable++
 		return nil
 	}
 	// RFC 9000, Section 14.1: a server must discard Initials in smaller datagrams.
@@ -20,7 +20,7 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 		return nil
 	}
 	dcid, _ := ConnIDFromSlice(h.DCID)
-	in := Initial{
+	in := AdmissionRequest{
 		Time: e.wall(now), Local: a.local, Remote: a.remote,
 		DCID: dcid, Version: h.Version, Pending: e.stats.Handshakes,
 	}
@@ -42,12 +42,12 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 		return nil
 	}
 	switch e.admission(in) {
-	case Accept:
-	case Retry:
+	case AdmissionAccept:
+	case AdmissionRetry:
 		if in.Token != TokenRetry {
 			return e.answerRetry(now, a, h)
 		}
-	case Refuse:
+	case AdmissionRefuse:
 		return e.refuse(a, h, errConnectionRefused, "")
 	default:
 		e.stats.Ignored++
@@ -57,10 +57,10 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 }
 
 // admission asks the application, or applies the default.
-func (e *Endpoint) admission(in Initial) Admission {
+func (e *Endpoint) admission(in AdmissionRequest) Admission {
 	switch {
 	case e.stopped:
-		return Refuse
+		return AdmissionRefuse
 	case e.cfg.Admit != nil:
 		return e.cfg.Admit(in)
 	}
@@ -71,13 +71,13 @@ func (e *Endpoint) admission(in Initial) Admission {
 	}
 	switch {
 	case in.Pending >= 4*e.cfg.MaxHandshakes:
-		return Ignore
+		return AdmissionIgnore
 	case full && in.Token == TokenRetry:
-		return Ignore
+		return AdmissionIgnore
 	case full, in.Pending >= e.cfg.MaxHandshakes && in.Token == TokenNone:
-		return Retry
+		return AdmissionRetry
 	}
-	return Accept
+	return AdmissionAccept
 }
 
 // accept creates a server connection, unless its first packet does not authenticate.

@@ -68,7 +68,7 @@ func (e *Endpoint) answer(a *arrival) *answer {
 func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) {
 	// A server must not answer small datagrams, which would make it an amplifier, nor a client anything.
 	if e.cfg.Server == nil || len(a.data) < minMTU {
-		e.stats.DroppedUnknownID++
+		e.stats.DroppedUnroutable++
 		return
 	}
 	out := e.answer(a)

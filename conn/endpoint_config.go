@@ -12,11 +12,11 @@ type EndpointConfig struct {
 	Server *Config
 
 	// Admit decides the fate of each Initial that would create a connection. If
-	// nil, it is Accept while fewer than MaxHandshakes are in progress, Retry from
-	// then on, and Ignore from four times as many on. A run replays only if Admit
+	// nil, it is AdmissionAccept while fewer than MaxHandshakes are in progress, AdmissionRetry from
+	// then on, and AdmissionIgnore from four times as many on. A run replays only if Admit
 	// depends on nothing but its arguments, this and earlier ones. Endpoints that
 	// share the configuration call it concurrently.
-	Admit         func(Initial) Admission
+	Admit         func(AdmissionRequest) Admission
 	MaxHandshakes int // incomplete server handshakes; default 1024; for a nil Admit
 
 	// MaxBuffered limits the bytes that all connections hold together: received but

@@ -101,7 +101,7 @@ func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
 		c.statelessReset(now)
 		return nil
 	}
-	e.stats.DroppedUnknownID++
+	e.stats.DroppedUnroutable++
 	e.answerReset(now, a)
 	return nil
 }
@@ -110,7 +110,7 @@ func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
 func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, scid []byte) *Conn {
 	switch {
 	case version == 0:
-		e.stats.DroppedUnknownID++
+		e.stats.DroppedUnroutable++
 	case !knownVersion(version) || !e.speaks(version):
 		e.answerVersion(a, version, dcid, scid)
 	default:
@@ -125,7 +125,7 @@ func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, s
 				c.statelessReset(now)
 				return nil
 			}
-			e.stats.DroppedUnknownID++
+			e.stats.DroppedUnroutable++
 			return nil
 		}
 		return e.admit(now, a, h)

@@ -455,9 +455,9 @@ func FuzzServerInitial(f *testing.F) {
 	f.Add([]byte{0, 0, 1, 7, 2, 9, 5, 77, 0xff, 0, 0, 0xff})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in := &fuzzInput{b: data[:min(len(data), 4000)]}
-		admit := []Admission{Accept, Retry, Refuse, Ignore}[int(in.byte())%4]
+		admit := []Admission{AdmissionAccept, AdmissionRetry, AdmissionRefuse, AdmissionIgnore}[int(in.byte())%4]
 		if in.byte()&1 != 0 {
-			admit = Accept
+			admit = AdmissionAccept
 		}
 		l, _ := newLoneServer(t, always(admit))
 		pn := uint64(0)

@@ -349,9 +349,12 @@ func TestInitialsToDrop(t *testing.T) {
 			t.Errorf("%s: answered in %d datagrams, connection %v", name, len(out), l.first != nil)
 		}
 		s := l.Stats()
-		if n := s.DroppedMalformed + s.DroppedUnknownID + s.DroppedUndecryptable; len(b) > 0 && n == before.DroppedMalformed+before.DroppedUnknownID+before.DroppedUndecryptable {
+		if n := s.DroppedMalformed + s.DroppedUnroutable + s.DroppedUndecryptable; len(b) > 0 && n == before.DroppedMalformed+before.DroppedUnroutable+before.DroppedUndecryptable {
 			t.Errorf("%s: not counted as dropped", name)
 		}
+	}
+	if s := l.Stats(); s.DroppedUnroutable == 0 || s.DroppedUnknownID != s.DroppedUnroutable {
+		t.Errorf("%d packets counted as unroutable, %d by the old name", s.DroppedUnroutable, s.DroppedUnknownID)
 	}
 }
 

@@ -113,11 +113,11 @@ func TestQLogOfUnprotectedPackets(t *testing.T) {
 	sc.Versions = []uint32{conn.Version2}
 	var log logFile
 	cc.QLog = func(conn.ConnID, bool) io.WriteCloser { return &log }
-	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd, Admit: func(in conn.Initial) conn.Admission {
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd, Admit: func(in conn.AdmissionRequest) conn.Admission {
 		if in.Token == conn.TokenNone {
-			return conn.Retry
+			return conn.AdmissionRetry
 		}
-		return conn.Accept
+		return conn.AdmissionAccept
 	}})
 	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 	c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cc)

@@ -46,7 +46,7 @@ func TestHostilePaths(t *testing.T) {
 		{"RFC 9002, Section 7.1: everything is marked for a while", func(w *world, up, down *conntest.Link) {
 			mark := func(p *conntest.Packet) bool {
 				if p.ECN != conn.NotECT && !began(w, 2*time.Second) {
-					p.ECN = conn.CE
+					p.ECN = conn.ECNCE
 				}
 				return true
 			}
@@ -182,7 +182,7 @@ func TestStatsAgree(t *testing.T) {
 				*dropped++
 				return false
 			case p.ECN == conn.ECT0 && p.N%mark == 0:
-				p.ECN = conn.CE
+				p.ECN = conn.ECNCE
 				*marked++
 			}
 			return true

@@ -66,11 +66,11 @@ func (sc scenario) start(t *testing.T) *world {
 	w.client = &peer{w: w, name: "client", sends: sc.upload, expects: sc.download, toOpen: sc.streams}
 	accept := &conn.EndpointConfig{Server: toClient, Rand: rnd}
 	if sc.retry {
-		accept.Admit = func(in conn.Initial) conn.Admission {
+		accept.Admit = func(in conn.AdmissionRequest) conn.Admission {
 			if in.Token == conn.TokenNone {
-				return conn.Retry
+				return conn.AdmissionRetry
 			}
-			return conn.Accept
+			return conn.AdmissionAccept
 		}
 	}
 	w.server.join("10.0.0.1:443", accept)

@@ -247,12 +247,12 @@ func (m tokenMap) PutToken(server string, token []byte) { m[server] = append(m[s
 func TestTokenCache(t *testing.T) {
 	var kinds []conn.TokenKind
 	n, rnd := simulate(t, 1), conntest.Seed(t, 1)
-	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd, Admit: func(in conn.Initial) conn.Admission {
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd, Admit: func(in conn.AdmissionRequest) conn.Admission {
 		kinds = append(kinds, in.Token)
 		if in.Token == conn.TokenNone {
-			return conn.Retry
+			return conn.AdmissionRetry
 		}
-		return conn.Accept
+		return conn.AdmissionAccept
 	}})
 	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 	cfg := conntest.ClientConfig()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 )
@@ -117,7 +118,7 @@ func ExampleConfig_streamTypes() {
 	handle := func(ev h3.Event) {
 		if ev.Kind == h3.EventStream && ev.Type == 0x54 {
 			b, _ := ev.QUIC.Peek(8) // the session ID comes first
-			session, n := conn.ParseVarint(b)
+			session, n := varint.Parse(b)
 			ev.QUIC.Discard(n)
 			fmt.Println("a stream of session", session)
 		}

@@ -20,9 +20,9 @@ func TestSessionCache(t *testing.T) {
 	link := conntest.Link{Delay: 50 * time.Millisecond}
 	cfg := serverConfig(func(c *conn.Config) { c.Enable0RTT = true })
 	var tokens []conn.TokenKind
-	cfg.Endpoint.Admit = func(in conn.Initial) conn.Admission {
+	cfg.Endpoint.Admit = func(in conn.AdmissionRequest) conn.Admission {
 		tokens = append(tokens, in.Token)
-		return conn.Accept
+		return conn.AdmissionAccept
 	}
 	name := filepath.Join(t.TempDir(), "sessions")
 	run(t, setup{link: link, server: cfg}, func(t *testing.T, w *world) {

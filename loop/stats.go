@@ -103,6 +103,8 @@ func addEndpoint(s, o *conn.EndpointStats) {
 		{&s.BytesSent, o.BytesSent},
 		{&s.BytesReceived, o.BytesReceived},
 		{&s.DroppedMalformed, o.DroppedMalformed},
+		{&s.DroppedUnroutable, o.DroppedUnroutable},
+		//lint:ignore SA1019 it is kept for those who read it
 		{&s.DroppedUnknownID, o.DroppedUnknownID},
 		{&s.DroppedUndecryptable, o.DroppedUndecryptable},
 		{&s.DroppedDuplicate, o.DroppedDuplicate},

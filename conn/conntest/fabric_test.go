@@ -152,7 +152,7 @@ func TestFabricFollows(t *testing.T) {
 		"later":      {func(fl *flight) { fl.at = 6 }, false},
 		"elsewhence": {func(fl *flight) { fl.src = public }, false},
 		"elsewhere":  {func(fl *flight) { fl.dst = public }, false},
-		"marked":     {func(fl *flight) { fl.ecn = conn.CE }, false},
+		"marked":     {func(fl *flight) { fl.ecn = conn.ECNCE }, false},
 	} {
 		next := *first
 		c.change(&next)
@@ -198,7 +198,7 @@ func TestTranscriptSeesEverything(t *testing.T) {
 		"time":      func(fl *flight) { fl.at = 2 },
 		"source":    func(fl *flight) { fl.src = addrB2 },
 		"port":      func(fl *flight) { fl.dst = netip.AddrPortFrom(addrB.Addr(), 5001) },
-		"codepoint": func(fl *flight) { fl.ecn = conn.CE },
+		"codepoint": func(fl *flight) { fl.ecn = conn.ECNCE },
 		"data":      func(fl *flight) { fl.data = []byte("datA") },
 	} {
 		h := sum(change)

@@ -118,7 +118,7 @@ func (l *link) send(now time.Duration, p *Packet) transit {
 
 	t := transit{n: 1}
 	if hits(d.mark, m.Mark) && (p.ECN == conn.ECT0 || p.ECN == conn.ECT1) {
-		p.ECN = conn.CE
+		p.ECN = conn.ECNCE
 		t.fate |= marked
 	}
 	if hits(d.corrupt, m.Corrupt) {

@@ -106,7 +106,7 @@ func TestLinkCertainties(t *testing.T) {
 func TestLinkMarksOnlyECT(t *testing.T) {
 	l := newLink(&Link{Mark: 1}, 1, 0)
 	for before, after := range map[conn.ECN]conn.ECN{
-		conn.NotECT: conn.NotECT, conn.ECT0: conn.CE, conn.ECT1: conn.CE, conn.CE: conn.CE,
+		conn.NotECT: conn.NotECT, conn.ECT0: conn.ECNCE, conn.ECT1: conn.ECNCE, conn.ECNCE: conn.ECNCE,
 	} {
 		p := &Packet{Data: []byte("x"), ECN: before}
 		l.send(0, p)

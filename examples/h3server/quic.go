@@ -102,11 +102,11 @@ func (o *quicOptions) listen(srv *h3http.Server, addr string, n int) (*loop.Grou
 		cfg.Endpoint.TokenKeys = [][32]byte{sha256.Sum256([]byte("token " + o.secret))}
 	}
 	if o.retry {
-		cfg.Endpoint.Admit = func(in conn.Initial) conn.Admission {
+		cfg.Endpoint.Admit = func(in conn.AdmissionRequest) conn.Admission {
 			if in.Token == conn.TokenNone {
-				return conn.Retry
+				return conn.AdmissionRetry
 			}
-			return conn.Accept
+			return conn.AdmissionAccept
 		}
 	}
 	if sockets != nil {

@@ -63,11 +63,11 @@ func runServer(ctx context.Context, o *options) error {
 func (o *options) prepareServer(cfg *conn.EndpointConfig, sock *udpio.Socket) error {
 	switch o.testCase {
 	case "retry":
-		cfg.Admit = func(i conn.Initial) conn.Admission {
+		cfg.Admit = func(i conn.AdmissionRequest) conn.Admission {
 			if i.Token == conn.TokenNone {
-				return conn.Retry
+				return conn.AdmissionRetry
 			}
-			return conn.Accept
+			return conn.AdmissionAccept
 		}
 	case "zerortt":
 		cfg.Server.Enable0RTT = true

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
@@ -106,14 +107,14 @@ func TestMalformedCapsules(t *testing.T) {
 // dgramHeader is the start of a DATAGRAM capsule of length bytes, in context 0.
 func dgramHeader(length uint64) []byte {
 	b := capsule(dgram.CapsuleDatagram, nil)[:1]
-	return append(conn.AppendVarint(b, length), 0)
+	return append(varint.Append(b, length), 0)
 }
 
 // TestEndlessUnknownCapsule is skipped as it comes.
 func TestEndlessUnknownCapsule(t *testing.T) {
 	p := newPair(t)
 	s := p.raw(newEcho(t))
-	_, err := s.Write(append(conn.AppendVarint([]byte{0x17}, 1<<62-1), make([]byte, 8<<20)...))
+	_, err := s.Write(append(varint.Append([]byte{0x17}, 1<<62-1), make([]byte, 8<<20)...))
 	require.NoError(t, err, "it is read, and so the window grows")
 	require.NoError(t, s.SendDatagram(t.Context(), payload(0, 'x'), 0))
 	b := make([]byte, 10)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/internal/require"
@@ -221,7 +222,7 @@ func TestCapsules(t *testing.T) {
 		{"longest reason", appendClose(nil, 1, strings.Repeat("x", 1024)), true,
 			&SessionError{Code: 1, Reason: strings.Repeat("x", 1024), Remote: true}},
 		{"reason too long", appendClose(nil, 1, strings.Repeat("x", 1025)), true, nil},
-		{"reason of a terabyte", conn.AppendVarint(conn.AppendVarint(nil, capsuleClose), 1<<40), false, nil},
+		{"reason of a terabyte", varint.Append(varint.Append(nil, capsuleClose), 1<<40), false, nil},
 		{"reason not UTF-8", appendClose(nil, 1, "\xff"), true, nil},
 		{"close without a code", dgram.AppendCapsule(nil, capsuleClose, []byte{1, 2, 3}), true, nil},
 		{"close cut short", closing[:6], true, nil},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/loop"
 )
@@ -148,7 +149,7 @@ func (m *mux) arrive(qs *conn.Stream, typ uint64) {
 // read reads the session ID of e, and then hands it to the session.
 func (m *mux) read(e *earlyStream) {
 	b, err := e.qs.Peek(8)
-	id, n := conn.ParseVarint(b)
+	id, n := varint.Parse(b)
 	if n == 0 {
 		if !errors.Is(err, conn.ErrWouldBlock) { // it ended before
 			m.drop(slices.Index(m.early, e), h3.StreamCreationError)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
@@ -277,7 +278,7 @@ func connectRequest() []byte {
 			section = append(section, s...)
 		}
 	}
-	return append(conn.AppendVarint([]byte{1}, uint64(len(section))), section...)
+	return append(varint.Append([]byte{1}, uint64(len(section))), section...)
 }
 
 // TestResumption: a session is no early data, whether the server takes any or not.

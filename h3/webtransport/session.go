@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 )
@@ -119,7 +120,7 @@ func (s *Session) start(qs *loop.Stream, dir conn.Dir) (*Stream, error) {
 	if dir == conn.Uni {
 		typ = typeUni
 	}
-	b := conn.AppendVarint(conn.AppendVarint(make([]byte, 0, 10), typ), uint64(s.id))
+	b := varint.Append(varint.Append(make([]byte, 0, 10), typ), uint64(s.id))
 	if _, err := qs.Write(b); err != nil { // there is room
 		return nil, err
 	}

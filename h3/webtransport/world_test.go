@@ -12,6 +12,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
@@ -210,7 +211,7 @@ func (r *raw) open(dir conn.Dir, b ...byte) *loop.Stream {
 
 // header is what a stream of a session starts with.
 func header(typ uint64, id conn.StreamID) []byte {
-	return conn.AppendVarint(conn.AppendVarint(nil, typ), uint64(id))
+	return varint.Append(varint.Append(nil, typ), uint64(id))
 }
 
 // wait lets some round trips pass.

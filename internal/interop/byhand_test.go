@@ -201,16 +201,16 @@ func TestByHandServer(t *testing.T) {
 		admit conn.Admission
 		size  int64
 	}{
-		{"Small", conn.Accept, 1000},
-		{"Retry", conn.Retry, 1 << 20},
-		{"Large", conn.Accept, 20 << 20},
+		{"Small", conn.AdmissionAccept, 1000},
+		{"Retry", conn.AdmissionRetry, 1 << 20},
+		{"Large", conn.AdmissionAccept, 20 << 20},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ctx := testContext(t)
 			server, client := tlsConfigs(t, alpn)
 			h := newByHand(t, conn.EndpointConfig{
 				Server: &conn.Config{TLS: server},
-				Admit: func(i conn.Initial) conn.Admission {
+				Admit: func(i conn.AdmissionRequest) conn.Admission {
 					return test.admit
 				},
 			}, handleEcho)

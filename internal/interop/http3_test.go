@@ -88,7 +88,7 @@ func newPairOf(t testing.TB, own string, h http.Handler, retry bool) *pair {
 	if own == "Server" {
 		p.url = ownHTTP(t, p, func(cfg *loop.Config) {
 			if retry {
-				cfg.Endpoint.Admit = func(conn.Initial) conn.Admission { return conn.Retry }
+				cfg.Endpoint.Admit = func(conn.AdmissionRequest) conn.Admission { return conn.AdmissionRetry }
 			}
 		})
 		tr := &http3.Transport{TLSClientConfig: p.client, QUICConfig: foreignConfig()}

@@ -104,11 +104,11 @@ func TestServerEcho(t *testing.T) {
 			server, client := tlsConfigs(t, alpn)
 			g := ownServer(t, conn.EndpointConfig{
 				Server: ownConfig(server),
-				Admit: func(conn.Initial) conn.Admission {
+				Admit: func(conn.AdmissionRequest) conn.Admission {
 					if test.retry {
-						return conn.Retry
+						return conn.AdmissionRetry
 					}
-					return conn.Accept
+					return conn.AdmissionAccept
 				},
 			}, ownEcho)
 			c, err := foreignTransport(t).Dial(ctx, net.UDPAddrFromAddrPort(g.LocalAddr()), client, foreignConfig())

@@ -103,11 +103,11 @@ func TestXNetClient(t *testing.T) {
 			server, client := tlsConfigs(t, alpn)
 			g := ownServer(t, conn.EndpointConfig{
 				Server: ownConfig(server),
-				Admit: func(conn.Initial) conn.Admission {
+				Admit: func(conn.AdmissionRequest) conn.Admission {
 					if test.retry {
-						return conn.Retry
+						return conn.AdmissionRetry
 					}
-					return conn.Accept
+					return conn.AdmissionAccept
 				},
 			}, ownEcho)
 			c := xnetDial(ctx, t, g, client)

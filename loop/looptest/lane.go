@@ -54,7 +54,7 @@ func (l *lane) send(now time.Time, p *conntest.Packet) []time.Time {
 		return nil
 	}
 	if l.hit(k.Mark) && (p.ECN == conn.ECT0 || p.ECN == conn.ECT1) {
-		p.ECN = conn.CE
+		p.ECN = conn.ECNCE
 	}
 	if l.hit(k.Corrupt) && len(p.Data) > 0 {
 		p.Data[l.rand.IntN(len(p.Data))] ^= 1 << l.rand.IntN(8)

@@ -193,7 +193,7 @@ func ecn(r *run) {
 				marks[p.ecn]++
 			}
 		}
-		require.Zero(r, marks[conn.CE], "direction %d", dir)
+		require.Zero(r, marks[conn.ECNCE], "direction %d", dir)
 		require.NotZero(r, marks[conn.ECT0]+marks[conn.ECT1], "direction %d", dir)
 		require.True(r, slices.ContainsFunc(tr.packets, func(p *packet) bool {
 			return p.dir == back && hasFrame(p.frames, wire.FrameAckECN)

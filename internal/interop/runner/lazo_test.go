@@ -49,11 +49,11 @@ func (l lazo) listen(t testing.TB, cfg serverConfig, edits ...func(*conn.Config)
 	}
 	endpoint := conn.EndpointConfig{Server: server}
 	if cfg.retry {
-		endpoint.Admit = func(i conn.Initial) conn.Admission {
+		endpoint.Admit = func(i conn.AdmissionRequest) conn.Admission {
 			if i.Token == conn.TokenNone {
-				return conn.Retry
+				return conn.AdmissionRetry
 			}
-			return conn.Accept
+			return conn.AdmissionAccept
 		}
 	}
 	g, err := loop.New(&loop.Config{Endpoint: endpoint}, sock)
