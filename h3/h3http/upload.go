@@ -1,7 +1,6 @@
 package h3http
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -130,7 +129,7 @@ func (u *upload) copy() error {
 				return werr // the exchange knows; the response may come still
 			}
 		}
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // an error that wraps it is one: see io.Reader
 			return nil
 		}
 		if err != nil {

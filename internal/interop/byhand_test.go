@@ -158,7 +158,7 @@ func (x *exchange) advance(s *conn.Stream) {
 		case len(b) > 0:
 		case errors.Is(err, conn.ErrWouldBlock):
 			return
-		case errors.Is(err, io.EOF):
+		case err == io.EOF:
 			x.finish(s, nil)
 			return
 		default:

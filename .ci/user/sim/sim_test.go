@@ -3,7 +3,6 @@ package sim
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"testing"
 	"time"
@@ -47,7 +46,7 @@ func transfer(t *testing.T) run {
 			got.Write(b)
 			ev.Stream.Discard(len(b))
 			if len(b) == 0 {
-				done = errors.Is(err, io.EOF)
+				done = err == io.EOF
 				return
 			}
 		}
