@@ -211,21 +211,23 @@ func (x *exchange) closeWrite(trailer []h3.Field) error {
 }
 
 // finish says that the application is through. The loop still delivers what was
-// written if closeWrite was called, and then gives the stream back.
-func (x *exchange) finish() {
+// written if closeWrite was called, and then gives the stream back. It reports false if
+// the application had been through before.
+func (x *exchange) finish() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.done {
-		return
+		return false
 	}
 	x.done = true
 	x.in.deadline.stop()
 	x.broadcast()
 	if !x.out.fin && x.out.err == nil {
 		x.cancelLocked(h3.InternalError, net.ErrClosed)
-		return
+	} else {
+		x.c.wake(x)
 	}
-	x.c.wake(x)
+	return true
 }
 
 // cancel abandons the exchange: the stream is reset and stopped with code, and

@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -66,12 +67,18 @@ func (s *Stream) Write(p []byte) (int, error) { return s.x.write(p, 0) }
 func (s *Stream) CloseWrite() error { return s.x.closeWrite(nil) }
 
 // Close ends both directions: CloseWrite, and what the peer still sends is stopped.
-// It does not wait. A Stream that is not closed is a leak.
+// It does not wait. A Stream that is not closed is a leak. That the peer or the connection
+// has ended the stream is no error of Close; a second Close is.
 func (s *Stream) Close() error {
-	err := s.x.closeWrite(nil)
-	s.x.finish()
-	return err
+	s.x.closeWrite(nil) // which fails if there is nothing left to end
+	if !s.x.finish() {
+		return errStreamClosed
+	}
+	return nil
 }
+
+// errStreamClosed is the error of a second Close.
+var errStreamClosed = fmt.Errorf("h3http: use of closed stream: %w", net.ErrClosed)
 
 // Cancel abandons both directions: the stream is reset and stopped with code. Like
 // Close it ends the use of s.
