@@ -116,6 +116,7 @@ func (c *Conn) closePacket(err error) []byte {
 		}
 		w := &ws[n]
 		w.begin(c, sp, b, limit)
+		c.appendLastAck(w)
 		appendClose(w, err, sp.id)
 		b = w.b[:len(w.b)+keys.Overhead]
 		pad = pad || sp.id == spaceInitial && !c.server
@@ -131,6 +132,20 @@ func (c *Conn) closePacket(err error) []byte {
 		b = ws[i].finish(c.e.now, NotECT)
 	}
 	return b
+}
+
+// closeRoom is how many bytes of a packet an ACK frame leaves to CONNECTION_CLOSE.
+const closeRoom = maxReason + 24
+
+// appendLastAck appends an ACK frame in front of CONNECTION_CLOSE if the peer waits for one: nothing else will tell
+// it that what it sent has arrived.
+func (c *Conn) appendLastAck(w *packetWriter) {
+	if w.sp.id != spaceApp || w.sp.recv.unacked == 0 {
+		return
+	}
+	w.limit -= closeRoom
+	c.appendAck(w, c.e.now)
+	w.limit += closeRoom
 }
 
 // maxReason bounds the reason in CONNECTION_CLOSE in bytes, so that three of them fit into a datagram.

@@ -121,7 +121,7 @@ func (s *Stream) handle(ev *conn.Event) {
 	case conn.EventStreamStopped:
 		s.failWrite(&conn.StreamError{ID: s.id, Code: ev.Code, Remote: true})
 	case conn.EventStreamAcked:
-		s.endWrite()
+		s.endWrite(nil)
 	}
 	s.mu.Unlock()
 	s.c.l.enqueue(s)
@@ -207,7 +207,7 @@ func (s *Stream) CloseWrite() error {
 // finish asks for FIN. The caller holds s.mu.
 func (s *Stream) finish() {
 	s.out.fin, s.out.err = true, errWriteClosed
-	s.c.ending.Add(1)
+	s.c.deliveries.begin()
 	s.writers.Broadcast()
 	if !s.out.full {
 		s.mark()

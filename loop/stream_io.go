@@ -249,13 +249,16 @@ func (s *Stream) failWrite(err error) {
 		o.err = err
 	}
 	o.buf.reset(&s.c.l.chunks)
-	s.endWrite()
+	if _, ok := errors.AsType[*conn.StreamError](err); ok {
+		err = nil // nobody waits for the rest
+	}
+	s.endWrite(err)
 	s.writers.Broadcast()
 }
 
-// endWrite notes that sending is over, and that the connection need not wait for it.
-// The caller holds s.mu.
-func (s *Stream) endWrite() {
+// endWrite notes that sending is over, because all has arrived if lost is nil, and that the
+// connection need not wait for it. The caller holds s.mu.
+func (s *Stream) endWrite(lost error) {
 	o := &s.out
 	if o.done {
 		return
@@ -265,7 +268,7 @@ func (s *Stream) endWrite() {
 		o.at.done <- o.err
 		o.at = nil
 	}
-	if o.fin && s.c.ending.Add(-1) == 0 {
-		notify(s.c.ended)
+	if o.fin {
+		s.c.deliveries.end(lost)
 	}
 }
