@@ -46,6 +46,7 @@ type receiving struct {
 	wait bool  // Read waits
 	stop bool  // StopSending is to be called
 	code uint64
+	kept int // bytes of buf that count in Loop.remains
 }
 
 // sending is the sending direction of a Stream.
@@ -287,6 +288,7 @@ func (s *Stream) stopSending(code uint64) {
 		return
 	}
 	i.buf.reset(&s.c.l.chunks)
+	s.forgetRemains(i.kept)
 	if !i.done && !i.stop {
 		i.stop, i.code = true, code
 		s.mark()

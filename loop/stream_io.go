@@ -22,6 +22,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case i.buf.n > 0:
 			n := i.buf.read(&s.c.l.chunks, p)
+			s.forgetRemains(min(n, i.kept))
 			if i.full && i.buf.n <= bufferSize/2 {
 				i.full = false
 				s.mark()
@@ -209,22 +210,46 @@ func (l *Loop) take(buf *buffer, s *conn.Stream) bool {
 	return true
 }
 
-// drain takes all that a connection which has closed still holds for the reader,
-// within the window that it granted.
-func (s *Stream) drain() {
+// drain takes all that a connection which has closed, because of err, still holds for the
+// reader, within the window that it granted. What would be too much is lost, and Read then
+// returns err in its place.
+func (s *Stream) drain(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	i, r := &s.in, &s.c.l.remains
 	s.pull = true
-	for !s.in.done {
-		b, err := s.s.Peek(1)
+	if i.stop {
+		i.done = true
+	}
+	if !r.keep(i.buf.n) {
+		i.buf.reset(&s.c.l.chunks)
+		i.err, i.done = err, true
+	}
+	i.kept = i.buf.n
+	for !i.done {
+		b, ended := s.s.Peek(1)
 		if len(b) == 0 {
-			if err != nil && !errors.Is(err, conn.ErrWouldBlock) && !errors.Is(err, conn.ErrClosed) {
-				s.in.err, s.in.done = err, true
+			if ended != nil && !errors.Is(ended, conn.ErrWouldBlock) && !errors.Is(ended, conn.ErrClosed) {
+				i.err, i.done = ended, true
 			}
 			break
 		}
-		s.in.buf.write(&s.c.l.chunks, b)
+		if !r.keep(len(b)) {
+			i.err, i.done = err, true
+			break
+		}
+		i.kept += len(b)
+		i.buf.write(&s.c.l.chunks, b)
 		s.s.Discard(len(b))
+	}
+}
+
+// forgetRemains notes that n bytes of those that drain has kept were read or dropped. The caller
+// holds s.mu.
+func (s *Stream) forgetRemains(n int) {
+	if n > 0 {
+		s.in.kept -= n
+		s.c.l.remains.release(n)
 	}
 }
 

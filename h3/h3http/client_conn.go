@@ -166,7 +166,7 @@ func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
 	if ev.Kind == conn.EventClosed {
 		c.t.forget(c, true)
 		c.failWaiting(&connectionError{ev.Err})
-		c.closed(&connectionError{ev.Err})
+		c.closed(now, &connectionError{ev.Err})
 	}
 }
 
@@ -225,7 +225,12 @@ func (c *clientConn) service(now time.Time, x *exchange) {
 			c.over(x)
 		}
 	case outgoingOpen:
-		if x.advance(now) && (x.dg == nil || x.done || x.canceled) {
+		if !x.advance(now) || x.dg != nil && !x.done && !x.canceled {
+			return
+		}
+		x.unwatchLocked()
+		x.leavePlace()
+		if x.delivered() { // before, the connection must not close
 			c.over(x)
 		}
 	}

@@ -119,11 +119,6 @@ type closeFunc func()
 func (f closeFunc) Read([]byte) (int, error) { return 0, io.EOF }
 func (f closeFunc) Close() error             { f(); return nil }
 
-// A failingReader has nothing but an error.
-type failingReader struct{ err error }
-
-func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
-
 func TestRequestBodyErrors(t *testing.T) {
 	started, got := make(chan bool, 1), make(chan error, 9)
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -155,11 +150,16 @@ func TestRequestBodyErrors(t *testing.T) {
 	// Only io.EOF itself is the end: half a body that came from a broken backend is not whole.
 	<-started
 	half := fmt.Errorf("backend: %w", io.EOF)
-	_, err = p.c.Do(p.request("POST", "/", io.MultiReader(strings.NewReader("half"), failingReader{half})))
+	pr, pw = io.Pipe()
+	go func() {
+		io.WriteString(pw, "half")
+		<-started
+		pw.CloseWithError(half)
+	}()
+	_, err = p.c.Do(p.request("POST", "/", pr))
 	require.ErrorIs(t, err, half)
 	requireStreamError(t, <-got, h3.RequestCancelled)
 
-	<-started
 	for _, length := range []int64{3, 7} {
 		r := p.request("POST", "/", io.MultiReader(strings.NewReader("12345")))
 		r.ContentLength = length

@@ -16,6 +16,7 @@ type connection struct {
 	h3     *h3.Conn
 	quic   *conn.Conn
 	handle *loop.Conn
+	loop   *loop.Loop
 	owner  owner
 	pool   *chunkPool
 
@@ -52,7 +53,7 @@ type owner interface {
 }
 
 func (c *connection) init(o owner, l *loop.Loop, q *conn.Conn, pool *chunkPool) {
-	c.owner, c.quic, c.pool = o, q, pool
+	c.owner, c.quic, c.loop, c.pool = o, q, l, pool
 	c.post, c.yield = l.Post, l.Yield
 	c.serve = c.serveDirty
 	c.handle = l.Conn(q)
@@ -159,8 +160,15 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 	c.owner.service(now, x)
 }
 
-// closed fails what is left after the end of the connection.
-func (c *connection) closed(err error) {
+// closed ends what is left after the end of the connection. What it has received of a body,
+// and the trailers, can still be read.
+func (c *connection) closed(now time.Time, err error) {
+	for _, x := range c.active {
+		x.mu.Lock()
+		x.drainIn(err)
+		x.mu.Unlock()
+	}
+	c.handOut(now)
 	c.mu.Lock()
 	c.err = err
 	dirty := c.dirty

@@ -52,6 +52,7 @@ type inbound struct {
 	buf      buffer
 	limit    int        // how much buf may hold
 	stalled  bool       // the loop stopped reading since buf is full
+	kept     int        // bytes of buf that outlive the connection: see drainIn
 	ended    bool       // the loop reads no more: the end has come
 	err      error      // what follows the bytes of buf: io.EOF after the end
 	trailer  []h3.Field // before err is io.EOF
@@ -104,6 +105,7 @@ func (x *exchange) read(p []byte) (int, error) {
 			return 0, nil
 		case in.buf.n > 0:
 			n := in.buf.read(x.c.pool, p)
+			x.forgetKept(min(n, in.kept))
 			x.unstall()
 			return n, nil
 		case in.err != nil:
@@ -221,6 +223,9 @@ func (x *exchange) finish() bool {
 	}
 	x.done = true
 	x.in.deadline.stop()
+	if x.in.kept > 0 {
+		x.dropIn() // the loop will not
+	}
 	x.broadcast()
 	if !x.out.fin && x.out.err == nil {
 		x.cancelLocked(h3.InternalError, net.ErrClosed)
@@ -242,7 +247,7 @@ func (x *exchange) cancelLocked(code h3.ErrorCode, err error) {
 	if x.canceled {
 		return
 	}
-	x.in.buf.reset(x.c.pool)
+	x.dropIn()
 	if x.in.ended && x.out.ended {
 		return // nothing to cancel
 	}
@@ -261,7 +266,7 @@ func (x *exchange) cancelIn(code h3.ErrorCode, err error) {
 		return
 	}
 	x.in.stop, x.in.stopCode = !x.in.ended, code
-	x.in.buf.reset(x.c.pool)
+	x.dropIn()
 	x.in.err = err
 	x.endIn(err)
 	x.c.wake(x)

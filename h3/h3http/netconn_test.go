@@ -18,7 +18,7 @@ func TestNetConn(t *testing.T) {
 			return
 		}
 		taken <- s
-	}))
+	}), withConnect)
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		client, _, err := p.tr.Connect(p.connectRequest("/", "net"))
 		if err != nil {

@@ -44,6 +44,10 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 	return (x.out.ended || x.out.err != nil) && (x.in.ended || x.done)
 }
 
+// delivered reports whether the peer has all that was sent, or nobody waits for the rest. That
+// the stream has it is not enough. x is locked.
+func (x *exchange) delivered() bool { return x.gone || x.canceled || x.out.err != nil }
+
 // pumpIn reads from the stream while there is room. x is locked.
 func (x *exchange) pumpIn() {
 	in := &x.in
@@ -72,6 +76,49 @@ func (x *exchange) pumpIn() {
 	if in.buf.n > before {
 		in.cond.Broadcast()
 	}
+}
+
+// drainIn takes all that the connection, which has ended because of err, still holds for the
+// reader: what was received and acknowledged stays readable. What would be too much is lost,
+// and Read then returns err in its place. x is locked.
+func (x *exchange) drainIn(err error) {
+	in := &x.in
+	if x.done || x.canceled || in.stop {
+		return
+	}
+	if !x.c.loop.KeepRemains(in.buf.n) {
+		x.dropIn()
+		in.err = err
+	}
+	in.kept = in.buf.n
+	for !in.ended && in.err == nil {
+		if !x.c.loop.KeepRemains(chunkSize) {
+			in.err = err
+			break
+		}
+		in.limit, in.stalled = in.kept+chunkSize, false
+		x.pumpIn()
+		grown := in.buf.n - in.kept
+		x.c.loop.ReleaseRemains(chunkSize - grown)
+		in.kept = in.buf.n
+		if grown == 0 {
+			break
+		}
+	}
+}
+
+// forgetKept notes that n bytes of those that drainIn has kept were read or dropped.
+func (x *exchange) forgetKept(n int) {
+	if n > 0 {
+		x.in.kept -= n
+		x.c.loop.ReleaseRemains(n)
+	}
+}
+
+// dropIn drops what is buffered of what the peer sent.
+func (x *exchange) dropIn() {
+	x.in.buf.reset(x.c.pool)
+	x.forgetKept(x.in.kept)
 }
 
 // inEnded notes the end of what the peer sends, which is io.EOF or an error.
@@ -224,9 +271,10 @@ func statusOf(fields []h3.Field) int {
 func (x *exchange) peerCanceled(e h3.Event) {
 	if e.Err != nil {
 		err := streamError(e.Err)
-		x.in.buf.reset(x.c.pool)
+		x.dropIn()
 		x.endIn(err)
 		x.endOut(err)
+		x.gone = true
 		x.failed(err)
 		return
 	}

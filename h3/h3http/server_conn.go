@@ -71,7 +71,7 @@ func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*s
 func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
 	c.handleEvent(now, ev)
 	if ev.Kind == conn.EventClosed {
-		c.closed(&connectionError{ev.Err})
+		c.closed(now, &connectionError{ev.Err})
 		c.end(ev.Err)
 		c.count(true)
 		c.s.forget(c)
@@ -139,7 +139,7 @@ func (c *serverConn) remoteAddr() string {
 func (c *serverConn) service(now time.Time, x *exchange) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.stream != nil && x.advance(now) && x.done && (x.gone || x.canceled || x.out.err != nil) {
+	if x.stream != nil && x.advance(now) && x.done && x.delivered() {
 		c.release(x)
 	}
 	if x.stream != nil {

@@ -64,7 +64,7 @@ func (c *serverConn) abandon(x *exchange) {
 	c.stalled++
 	x.stream.Abandon(h3.ExcessiveLoad)
 	x.canceled, x.cancelSent, x.code = true, true, h3.ExcessiveLoad
-	x.in.buf.reset(c.pool)
+	x.dropIn()
 	x.endIn(os.ErrDeadlineExceeded)
 	x.endOut(os.ErrDeadlineExceeded)
 	x.failed(os.ErrDeadlineExceeded)

@@ -67,12 +67,16 @@ func (s *Stream) Write(p []byte) (int, error) { return s.x.write(p, 0) }
 func (s *Stream) CloseWrite() error { return s.x.closeWrite(nil) }
 
 // Close ends both directions: CloseWrite, and what the peer still sends is stopped.
-// It does not wait. A Stream that is not closed is a leak. That the peer or the connection
-// has ended the stream is no error of Close; a second Close is.
+// It does not wait. A Stream that is not closed is a leak. Close returns an error if the
+// connection has ended, so that what was written may be lost, and if s was closed before; that
+// the peer has stopped the stream is none.
 func (s *Stream) Close() error {
-	s.x.closeWrite(nil) // which fails if there is nothing left to end
+	err := s.x.closeWrite(nil)
 	if !s.x.finish() {
 		return errStreamClosed
+	}
+	if _, ended := errors.AsType[*connectionError](err); ended {
+		return err
 	}
 	return nil
 }

@@ -20,11 +20,12 @@ func timeout(d, byDefault time.Duration) time.Duration {
 	return max(d, 0)
 }
 
-// lingerTime returns how long a connection without requests stays after GOAWAY: that
-// has to arrive, and requests which it crosses have to be rejected, so that the
-// client knows that it may repeat them.
+// lingerTime returns how long a connection without requests stays after GOAWAY, for the client
+// to close it: only that knows when its application has read all responses, and many drop
+// what they hold when the server closes. The GOAWAY may be lost at first, and requests which
+// it crosses have to be rejected, so that the client knows that it may repeat them.
 func lingerTime(rtt time.Duration) time.Duration {
-	return min(max(3*rtt, 10*time.Millisecond), time.Second)
+	return min(max(3*rtt, 3*time.Second), 10*time.Second)
 }
 
 // due reports whether at has come; the zero Time never does.

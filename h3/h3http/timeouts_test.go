@@ -197,9 +197,9 @@ func TestTimeoutValues(t *testing.T) {
 	require.Equal(t, time.Minute, timeout(0, time.Minute))
 	require.Equal(t, time.Duration(0), timeout(-1, time.Minute))
 	require.Equal(t, time.Second, timeout(time.Second, time.Minute))
-	require.Equal(t, 10*time.Millisecond, lingerTime(0))
-	require.Equal(t, 300*time.Millisecond, lingerTime(100*time.Millisecond))
-	require.Equal(t, time.Second, lingerTime(time.Minute))
+	require.Equal(t, 3*time.Second, lingerTime(0))
+	require.Equal(t, 6*time.Second, lingerTime(2*time.Second))
+	require.Equal(t, 10*time.Second, lingerTime(time.Minute))
 
 	var never time.Time
 	now := time.Unix(1e9, 0)

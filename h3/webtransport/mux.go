@@ -196,6 +196,16 @@ func (e *earlyStream) reject(code h3.ErrorCode) {
 	e.qs.Release()
 }
 
+// ended reports whether the connection has ended. Any goroutine may call it.
+func (m *mux) ended() bool {
+	select {
+	case <-m.lost:
+		return true
+	default:
+		return false
+	}
+}
+
 // An opening is a call of OpenStream.
 type opening struct {
 	s    *Session

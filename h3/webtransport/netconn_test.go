@@ -6,12 +6,12 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"golang.org/x/net/nettest"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
 )

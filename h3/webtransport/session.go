@@ -102,10 +102,8 @@ func (s *Session) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	select {
-	case <-s.m.lost:
+	if s.m.ended() {
 		<-s.ctx.Done() // run is about to find out
-	default:
 	}
 	if ended := s.ended(); ended != nil {
 		return ended
@@ -173,11 +171,7 @@ func (s *Session) AcceptStream(ctx context.Context, dir conn.Dir) (*Stream, erro
 	a := &s.arrived[dir]
 	for {
 		s.mu.Lock()
-		if s.err != nil {
-			defer s.mu.Unlock()
-			return nil, s.err
-		}
-		if len(a.streams) > 0 {
+		if len(a.streams) > 0 { // also if the connection has ended: they may have all their data
 			defer s.mu.Unlock()
 			st := a.streams[0]
 			a.streams[0] = nil
@@ -185,6 +179,10 @@ func (s *Session) AcceptStream(ctx context.Context, dir conn.Dir) (*Stream, erro
 				a.notify()
 			}
 			return st, nil
+		}
+		if s.err != nil {
+			defer s.mu.Unlock()
+			return nil, s.err
 		}
 		s.mu.Unlock()
 		select {
@@ -212,9 +210,9 @@ func (s *Session) SendDatagram(ctx context.Context, b []byte, maxAge time.Durati
 
 // ReceiveDatagram copies the oldest received datagram to b. If b is too short, the rest
 // is lost, and the error is io.ErrShortBuffer. Of datagrams that nobody receives, the
-// oldest are dropped.
+// oldest are dropped. Those that came before the connection ended can still be received.
 func (s *Session) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
-	if err := s.ended(); err != nil {
+	if err := s.ended(); err != nil && !s.m.ended() {
 		return 0, err
 	}
 	ctx, stop := s.bound(ctx)

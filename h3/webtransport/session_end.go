@@ -89,7 +89,13 @@ func (s *Session) abandonStreams() {
 // run reads capsules until the CONNECT stream ends.
 func (s *Session) run() {
 	err := s.readCapsules()
-	if s.end(s.endError(err)) {
+	switch ended := s.end(s.endError(err)); {
+	case !ended:
+	case s.m.ended():
+		// The streams have ended with the connection, and what they have received stays
+		// readable.
+		s.m.handle.Loop().Post(func(time.Time) { s.m.open() })
+	default:
 		s.abandonStreams()
 	}
 	if errors.Is(err, errMalformed) {

@@ -1,0 +1,229 @@
+package h3http
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/loop/looptest"
+)
+
+// readSlowly reads r to its end, n bytes at a time, and waits before each.
+func readSlowly(r io.Reader, n int, wait time.Duration) ([]byte, error) {
+	var got []byte
+	buf := make([]byte, n)
+	for {
+		time.Sleep(wait)
+		k, err := r.Read(buf)
+		got = append(got, buf[:k]...)
+		if err == io.EOF {
+			return got, nil
+		}
+		if err != nil {
+			return got, err
+		}
+	}
+}
+
+// TestResponseOutlivesConnection: what a client has received of a response it can read to the
+// end, however the connection ends meanwhile.
+func TestResponseOutlivesConnection(t *testing.T) {
+	const size = 200 << 10
+	want := bytes.Repeat([]byte("x"), size)
+	shutdown := func(p *pair) { // which says that all was delivered
+		require.NoError(p.t, p.srv.Shutdown(p.request("GET", "/", nil).Context()))
+	}
+	ends := []struct {
+		name   string
+		header bool // Connection: close
+		end    func(p *pair, n *looptest.Network)
+	}{
+		{"Shutdown", false, func(p *pair, _ *looptest.Network) { shutdown(p) }},
+		{"Connection: close", true, func(*pair, *looptest.Network) {}},
+		{"Close", false, func(p *pair, _ *looptest.Network) {
+			time.Sleep(time.Second) // all has arrived
+			require.NoError(p.t, p.srv.Close())
+		}},
+		{"Close of the Transport", false, func(p *pair, _ *looptest.Network) {
+			time.Sleep(time.Second)
+			require.NoError(p.t, p.tr.Close())
+		}},
+		{"idle timeout", false, func(p *pair, n *looptest.Network) {
+			time.Sleep(time.Second)
+			n.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Loss: 1})
+		}},
+	}
+	readers := []struct {
+		name  string
+		delay time.Duration // before the first Read
+		wait  time.Duration // before each
+	}{
+		{"late", 300 * time.Millisecond, 0},
+		{"very late", 2 * time.Minute, 0},
+		{"slow", 0, 400 * time.Millisecond}, // 10 seconds in all
+	}
+	for _, end := range ends {
+		for _, reader := range readers {
+			t.Run(end.name+", "+reader.name, func(t *testing.T) {
+				simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+					p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						if end.header {
+							w.Header().Set("Connection", "close")
+						}
+						w.Header().Set("Trailer", "X-End")
+						w.Write(want)
+						w.Header().Set("X-End", "yes")
+					}))
+					p.c.Timeout = 0
+					resp, err := p.c.Get(p.url)
+					require.NoError(t, err)
+					ended := make(chan bool)
+					go func() { end.end(p, n); close(ended) }()
+					time.Sleep(reader.delay)
+					got, err := readSlowly(resp.Body, 8<<10, reader.wait)
+					require.NoError(t, err, "%d of %d bytes", len(got), size)
+					require.True(t, bytes.Equal(want, got), "%d of %d bytes", len(got), size)
+					require.Equal(t, "yes", resp.Trailer.Get("X-End"))
+					resp.Body.Close()
+					<-ended
+				})
+			})
+		}
+	}
+}
+
+// TestTunnelOutlivesConnection: so can a server of a tunnel and of the body of a request.
+func TestTunnelOutlivesConnection(t *testing.T) {
+	const size = 200 << 10
+	want := bytes.Repeat([]byte("x"), size)
+	for _, end := range []string{"Close of the Transport", "idle timeout"} {
+		for _, method := range []string{"CONNECT", "POST"} {
+			t.Run(end+", "+method, func(t *testing.T) {
+				simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+					type result struct {
+						got []byte
+						err error
+					}
+					done := make(chan result, 1)
+					p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						body := io.Reader(r.Body)
+						if r.Method == "CONNECT" {
+							s, err := TakeStream(w)
+							require.NoError(t, err)
+							defer s.Close()
+							body = s
+						}
+						time.Sleep(3 * time.Minute)
+						got, err := io.ReadAll(body)
+						done <- result{got, err}
+					}), withConnect)
+					p.c.Timeout = 0
+					if method == "CONNECT" {
+						s, _, err := p.tr.Connect(p.connectRequest("/", "tunnel"))
+						require.NoError(t, err)
+						_, err = s.Write(want)
+						require.NoError(t, err)
+						require.NoError(t, s.CloseWrite())
+					} else {
+						go p.c.Post(p.url, "", bytes.NewReader(want))
+					}
+					time.Sleep(time.Second) // all has arrived
+					if end == "idle timeout" {
+						n.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Loss: 1})
+					} else {
+						require.NoError(t, p.tr.Close())
+					}
+					r := <-done
+					require.NoError(t, r.err, "%d of %d bytes", len(r.got), size)
+					require.True(t, bytes.Equal(want, r.got), "%d of %d bytes", len(r.got), size)
+				})
+			})
+		}
+	}
+}
+
+// TestLeavingConnectionDelivers: a connection of a client that is to close does so once the
+// server has acknowledged what was written.
+func TestLeavingConnectionDelivers(t *testing.T) {
+	const size = 300 << 10
+	tests := []struct {
+		name  string
+		leave func(p *pair)
+	}{
+		{"GOAWAY", func(p *pair) { p.srv.Shutdown(context.Background()) }},
+		{"CloseIdleConnections", func(p *pair) {
+			for range 1000 {
+				p.tr.CloseIdleConnections()
+				time.Sleep(time.Millisecond)
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			simulate(t, conntest.Link{Delay: 10 * time.Millisecond, Rate: 20e6}, func(t *testing.T, n *looptest.Network) {
+				done := make(chan int64, 1)
+				p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					s, err := TakeStream(w)
+					require.NoError(t, err)
+					s.CloseWrite()
+					got, err := io.Copy(io.Discard, s)
+					require.NoError(t, err, "%d of %d bytes", got, size)
+					s.Close()
+					done <- got
+				}), withConnect)
+				s, resp, err := p.tr.Connect(p.connectRequest("/", "tunnel"))
+				require.NoError(t, err)
+				c := ConnOf(resp.Request)
+				_, err = io.Copy(io.Discard, s) // the server has ended its side
+				require.NoError(t, err)
+				var leaving sync.WaitGroup
+				defer leaving.Wait()
+				leaving.Go(func() { tt.leave(p) })
+				time.Sleep(100 * time.Millisecond)
+				_, err = s.Write(make([]byte, size))
+				require.NoError(t, err)
+				require.NoError(t, s.Close())
+				require.EqualValues(t, size, <-done)
+				begin := time.Now()
+				<-c.Context().Done()
+				require.Less(t, time.Since(begin), time.Second) // the client has closed it
+				var closed *conn.ApplicationError
+				require.ErrorAs(t, context.Cause(c.Context()), &closed)
+				require.False(t, closed.Remote)
+			})
+		})
+	}
+}
+
+// TestClientClosesFirst: a server that goes away leaves the end to the client, and makes it
+// itself after some seconds if the client does not.
+func TestClientClosesFirst(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "x") }), withConnect)
+		resp, body := p.do(p.request("GET", "/", nil))
+		require.Equal(t, "x", body)
+		c := ConnOf(resp.Request)
+		begin := time.Now()
+		require.NoError(t, p.srv.Shutdown(context.Background()))
+		require.Less(t, time.Since(begin), time.Second)
+		var closed *conn.ApplicationError
+		require.ErrorAs(t, context.Cause(c.Context()), &closed)
+		require.False(t, closed.Remote)
+	})
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "x") }), withConnect)
+		s, _, err := p.tr.Connect(p.connectRequest("/", "held")) // and not closed
+		require.NoError(t, err)
+		begin := time.Now()
+		require.NoError(t, p.srv.Shutdown(context.Background()))
+		require.InDelta(t, lingerTime(0), time.Since(begin), float64(time.Second))
+		require.NoError(t, s.Close())
+	})
+}

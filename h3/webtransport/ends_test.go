@@ -1,0 +1,63 @@
+package webtransport
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// TestStreamsOutliveConnection: what streams have received stays readable when the connection
+// ends, on streams too that nobody has accepted yet, and so do datagrams.
+func TestStreamsOutliveConnection(t *testing.T) {
+	want := bytes.Repeat([]byte("x"), 200<<10)
+	for _, end := range []string{"Close of the server", "Close of the connection", "idle timeout"} {
+		for _, dir := range []conn.Dir{conn.Bidi, conn.Uni} {
+			run(t, nil, func(t *testing.T, w *world) {
+				client, server := w.dial()
+				send := func() {
+					st, err := client.OpenStream(w.ctx(), dir)
+					require.NoError(t, err)
+					_, err = st.Write(want)
+					require.NoError(t, err)
+					require.NoError(t, st.CloseWrite())
+				}
+				send()
+				st, err := server.AcceptStream(w.ctx(), dir)
+				require.NoError(t, err)
+				send()
+				require.NoError(t, client.SendDatagram(w.ctx(), []byte("datagram"), 0))
+				time.Sleep(time.Second) // all has arrived
+				switch end {
+				case "Close of the server":
+					require.NoError(t, w.srv.Close())
+				case "Close of the connection":
+					require.NoError(t, client.Conn().Close(0, ""))
+				default:
+					w.net.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Loss: 1})
+				}
+				<-server.Context().Done()
+				time.Sleep(time.Second)
+				late, err := server.AcceptStream(w.ctx(), dir)
+				require.NoError(t, err, "%s, %v", end, dir)
+				for _, st := range []*Stream{st, late} {
+					got, err := io.ReadAll(st)
+					require.NoError(t, err, "%s, %v: %d bytes", end, dir, len(got))
+					require.True(t, bytes.Equal(want, got), "%s: %d bytes", end, len(got))
+				}
+				b := make([]byte, 100)
+				n, err := server.ReceiveDatagram(w.ctx(), b)
+				require.NoError(t, err)
+				require.Equal(t, "datagram", string(b[:n]))
+				_, err = server.AcceptStream(w.ctx(), dir)
+				require.Error(t, err)
+				_, err = server.ReceiveDatagram(w.ctx(), b)
+				require.Error(t, err)
+			})
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package loop
+
+import (
+	"math"
+	"sync/atomic"
+)
+
+// remains counts the bytes that were received on connections which have ended, and which their
+// readers have not read yet. They do not count in the Endpoint any more, and no window bounds
+// them: a peer could fill connection after connection and end them. Any goroutine may use it.
+type remains struct {
+	limit int64
+	held  atomic.Int64
+}
+
+// init sets the limit: a quarter of what the Endpoint may hold for connections that last.
+func (r *remains) init(maxBuffered int64) {
+	switch {
+	case maxBuffered == 0:
+		maxBuffered = 256 << 20 // the default of conn
+	case maxBuffered < 0:
+		maxBuffered = math.MaxInt64
+	}
+	r.limit = maxBuffered / 4
+}
+
+// keep counts n bytes, and reports false if they would be too many.
+func (r *remains) keep(n int) bool {
+	if r.held.Add(int64(n)) <= r.limit {
+		return true
+	}
+	r.held.Add(int64(-n))
+	return false
+}
+
+// release takes n bytes back that were read or dropped.
+func (r *remains) release(n int) { r.held.Add(int64(-n)) }
+
+// KeepRemains counts n bytes that a Handler took from the streams of a connection when that had
+// ended, and keeps until somebody reads them. It reports false if all that is kept in this way
+// would be more than a quarter of [conn.EndpointConfig.MaxBuffered]: then these bytes are to be
+// dropped, and the reader told that they are missing. Any goroutine may call it.
+func (l *Loop) KeepRemains(n int) bool { return l.remains.keep(n) }
+
+// ReleaseRemains takes n bytes of KeepRemains back, which were read or dropped. Any goroutine
+// may call it.
+func (l *Loop) ReleaseRemains(n int) { l.remains.release(n) }

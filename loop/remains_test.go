@@ -1,0 +1,99 @@
+package loop_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// TestStreamOutlivesConnection: what a stream has received stays readable, however the
+// connection ends.
+func TestStreamOutlivesConnection(t *testing.T) {
+	want := bytes.Repeat([]byte("x"), 700_000) // more than the Stream itself buffers
+	for _, end := range []string{"Close of the peer", "Close", "idle timeout", "Close of the Group"} {
+		t.Run(end, func(t *testing.T) {
+			cfg := serverConfig(func(c *conn.Config) { c.InitialMaxStreamData = 1 << 20 })
+			run(t, setup{link: near, server: cfg}, func(t *testing.T, w *world) {
+				client, server := w.dial(nil)
+				var in []*loop.Stream
+				for range 2 { // one is accepted before the end
+					out := w.open(client, conn.Uni)
+					out.Write(want[:len(want)/2])
+					out.Close()
+				}
+				in = append(in, w.accept(server))
+				time.Sleep(time.Second)
+				switch end {
+				case "Close of the peer":
+					client.Close(0, "")
+				case "Close":
+					server.Close(0, "")
+				case "Close of the Group":
+					w.server.Close()
+				default:
+					w.net.Connect(serverAddr, clientAddr, conntest.Link{Loss: 1})
+				}
+				<-server.Context().Done()
+				in = append(in, w.accept(server))
+				for _, s := range in {
+					if got, err := io.ReadAll(s); err != nil || !bytes.Equal(got, want[:len(want)/2]) {
+						t.Errorf("read %d of %d bytes: %v", len(got), len(want)/2, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestRemainsAreBounded: peers that fill connection after connection and end them take no more
+// than a quarter of MaxBuffered, and readers are told that the rest is missing.
+func TestRemainsAreBounded(t *testing.T) {
+	cfg := serverConfig(nil)
+	cfg.Endpoint.MaxBuffered = 4 << 20
+	run(t, setup{link: near, server: cfg}, func(t *testing.T, w *world) {
+		const size = 200 << 10
+		fill := func() *loop.Stream {
+			client, server := w.dial(nil)
+			out := w.open(client, conn.Uni)
+			out.Write(make([]byte, size))
+			out.Close()
+			in := w.accept(server)
+			time.Sleep(time.Second)
+			client.Close(0, "")
+			<-server.Context().Done()
+			return in
+		}
+		for round := range 2 { // the first leaves nothing behind
+			var in []*loop.Stream
+			for range 8 {
+				in = append(in, fill())
+			}
+			total, whole := 0, 0
+			for i, s := range in {
+				if i == 0 {
+					s.Close() // instead of reading
+					continue
+				}
+				got, err := io.ReadAll(s)
+				total += len(got)
+				switch {
+				case err == nil && len(got) == size:
+					whole++
+				case err == nil:
+					t.Errorf("%d of %d bytes passed for the whole", len(got), size)
+				case !errors.Is(err, conn.ErrClosed):
+					t.Error(err)
+				}
+			}
+			if total > 1<<20 || whole != 4 {
+				t.Errorf("round %d: %d bytes were kept, %d streams whole, want 4 of 7 and 1 MiB at most", round, total, whole)
+			}
+		}
+	})
+}
