@@ -140,12 +140,15 @@ func (c *call) requestFields() ([]h3.Field, error) {
 		return nil, err
 	}
 	skip := func(key string) bool {
-		return key == "Host" || key == "Content-Length" || key == "Trailer" ||
-			key == "User-Agent" && r.Header.Get(key) == ""
+		return key == "Host" || key == "Content-Length" || key == "Trailer" || key == "User-Agent"
 	}
 	fields = appendHeader(fields, r.Header, skip)
-	if _, has := r.Header["User-Agent"]; !has {
-		fields = append(fields, h3.Field{Name: "user-agent", Value: userAgent})
+	agent := userAgent
+	if _, has := r.Header["User-Agent"]; has {
+		agent = r.Header.Get("User-Agent") // one, as net/http has it; none if it is empty
+	}
+	if agent != "" {
+		fields = append(fields, h3.Field{Name: "user-agent", Value: agent})
 	}
 	if c.target.alt != "" { // RFC 7838, Section 5
 		fields = append(fields, h3.Field{Name: "alt-used", Value: c.target.alt})
