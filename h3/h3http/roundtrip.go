@@ -187,9 +187,6 @@ func (c *call) receive(cc *clientConn, x *exchange) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.trace != nil && c.trace.GotFirstResponseByte != nil {
-		c.trace.GotFirstResponseByte()
-	}
 	resp := newResponse(head)
 	resp.Request = c.r.WithContext(context.WithValue(c.r.Context(), connKey{}, cc.handle))
 	resp.TLS = cc.tlsState()
@@ -218,8 +215,11 @@ func (x *exchange) waitOpen() error {
 // waitHead waits for the header section of the final response, and reports those
 // before it.
 func (c *call) waitHead(x *exchange, u *upload) ([]h3.Field, error) {
-	for {
+	for first := true; ; first = false {
 		head, info, err := x.nextHead()
+		if first && (head != nil || info != nil) && c.trace != nil && c.trace.GotFirstResponseByte != nil {
+			c.trace.GotFirstResponseByte()
+		}
 		for _, fields := range info {
 			if err := c.gotInfo(fields, u); err != nil {
 				x.cancel(h3.RequestCancelled, err)
