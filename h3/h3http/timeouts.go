@@ -1,6 +1,7 @@
 package h3http
 
 import (
+	"context"
 	"time"
 
 	"github.com/lazoquic/lazo/h3"
@@ -40,12 +41,15 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // headTimeout is the error of a request whose response does not begin in time. It is a
-// [net.Error].
+// [net.Error] and matches [context.DeadlineExceeded], as that of http.Transport.
 type headTimeout struct{}
 
 func (headTimeout) Error() string   { return "h3http: timeout awaiting response headers" }
 func (headTimeout) Timeout() bool   { return true }
 func (headTimeout) Temporary() bool { return true }
+
+// Is is for errors.Is.
+func (headTimeout) Is(err error) bool { return err == context.DeadlineExceeded }
 
 // limitHead cancels the request if its response does not begin within d.
 func (x *exchange) limitHead(d time.Duration) {
