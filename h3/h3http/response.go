@@ -1,6 +1,7 @@
 package h3http
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -33,6 +34,8 @@ type response struct {
 	req    *http.Request
 	logger *slog.Logger
 	drain  func() // begins a graceful end of the connection
+
+	goAhead func() // sends 100 (Continue), once; nil if the client does not wait for it
 
 	header      http.Header // the handler's
 	fixed       http.Header // as of WriteHeader
@@ -68,6 +71,8 @@ func (w *response) WriteHeader(code int) {
 		w.logger.Error("h3http: superfluous WriteHeader call", "code", code)
 	case code == http.StatusSwitchingProtocols: // RFC 9114, Section 4.5
 		w.logger.Error("h3http: status 101 does not exist in HTTP/3")
+	case code == http.StatusContinue && w.goAhead != nil:
+		w.goAhead()
 	case code < 200:
 		skip := func(key string) bool { return key == "Content-Length" }
 		w.x.sendFields(appendHeader(statusField(code), w.header, skip), false, true)
@@ -102,6 +107,15 @@ func (w *response) fix(code int) {
 		w.trailers = append(w.trailers, key)
 	}
 	slices.Sort(w.trailers)
+	switch code {
+	case http.StatusNotModified:
+		// RFC 9110, Section 15.4.5: what tells of the content would update a cached response
+		// with what is not known of it.
+		w.fixed.Del("Content-Type")
+		fallthrough
+	case http.StatusNoContent:
+		w.fixed.Del("Content-Length") // RFC 9110, Section 8.6
+	}
 	if httpguts.HeaderValuesContainsToken(w.fixed["Connection"], "close") {
 		w.drain()
 	}
@@ -234,6 +248,14 @@ func (w *response) FlushError() error {
 		w.commit(nil, false)
 	}
 	return w.x.push()
+}
+
+// CloseNotify is part of http.CloseNotifier, which is deprecated and which frameworks
+// demand of a ResponseWriter nevertheless.
+func (w *response) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	context.AfterFunc(w.req.Context(), func() { gone <- true })
+	return gone
 }
 
 // SetReadDeadline, SetWriteDeadline and EnableFullDuplex serve [http.ResponseController].

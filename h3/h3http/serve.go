@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/lazoquic/lazo/h3"
@@ -46,7 +47,8 @@ func (c *serverConn) serveRequest(a *arrival) {
 		}
 		b := &body{x: x, trailer: &r.Trailer}
 		if takeExpect(r.Header) {
-			b.expect = func() { x.sendFields(statusField(http.StatusContinue), false, true) }
+			w.goAhead = sync.OnceFunc(func() { x.sendFields(statusField(http.StatusContinue), false, true) })
+			b.expect = w.goAhead
 		}
 		r.Body = b
 	}
