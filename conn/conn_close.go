@@ -90,10 +90,10 @@ func (c *Conn) end(err error) {
 	}
 	for _, s := range c.streams.all {
 		s.out.Reset(&e.chunks) // what came stays readable until EventClosed is taken
-		s.flags &^= flagInSend | flagBlocked | flagInControl
+		c.streams.send.remove(s)
+		s.flags &^= flagInControl
 	}
-	c.streams.ready, c.streams.mask = [8]streamList{}, 0
-	c.streams.blocked, c.streams.control = streamList{}, controlList{}
+	c.streams.control = controlList{}
 	c.waiting, c.responses = nil, nil
 	c.setPaths(c.path, nil, nil)
 	c.endQLog(err)

@@ -196,7 +196,7 @@ func (c *Conn) handleLimit(typ uint64, b []byte) (int, error) {
 	case wire.FrameMaxData:
 		if v > c.flow.sendMax {
 			c.flow.sendMax = v
-			c.streams.unblock()
+			c.streams.send.unblock()
 		}
 	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni:
 		if v > maxStreamCount {

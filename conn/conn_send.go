@@ -280,7 +280,7 @@ func (c *Conn) heldBack(now instant, free, windowOpen bool) {
 
 // hasOutput reports whether there is something to send that congestion control or pacing holds back.
 func (c *Conn) hasOutput() bool {
-	return c.control.any || c.streams.control.head != nil || c.streams.mask != 0 ||
+	return c.control.any || c.streams.control.head != nil || !c.streams.send.empty() ||
 		c.spaces[spaceApp].cryptoOut.Unsent() > 0 || c.datagrams != nil && c.datagrams.send.size > 0
 }
 

@@ -5,29 +5,20 @@ import "github.com/lazoquic/lazo/internal/wire"
 // minStreamData is how much of a longer rest is worth a STREAM frame at the end of a packet, in bytes.
 const minStreamData = 32
 
-// appendStreams appends STREAM frames, in the order of priorities.
+// appendStreams appends STREAM frames, in the order of the send queue.
 func (c *Conn) appendStreams(w *packetWriter) {
-	t := &c.streams
-	for s := t.first(); s != nil; s = t.first() {
-		full := c.appendStream(w, s)
-		switch {
-		case full:
-			if s.priority.Incremental && s.flags&flagInSend != 0 {
-				// RFC 9218, Section 10: streams of the same urgency share.
-				l := &t.ready[s.urgency()]
-				l.remove(s)
-				l.push(s)
-			}
-			return
-		case s.flags&flagInSend == 0: // it waits for credit of the connection
-		case s.sendable():
-			if s.out.Sent() < s.end() || !w.fits(minStreamData) {
-				continue
-			}
-		default:
-			t.unschedule(s)
+	q, start := &c.streams.send, len(w.b)
+	for s := q.first(); s != nil; s = q.next() {
+		if c.appendStream(w, s) {
+			break
+		}
+		if s.flags&flagInSend != 0 && !s.sendable() {
+			q.remove(s)
 			s.noteBlocked()
 		}
+	}
+	if len(w.b) > start {
+		q.packetFilled()
 	}
 }
 
@@ -61,9 +52,7 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 	if n == 0 && !fin {
 		return false
 	}
-	var lenOff int
-	w.b, lenOff = wire.AppendStreamHeader(w.b, uint64(s.id), off, withLen, fin, n)
-	_ = lenOff
+	w.b, _ = wire.AppendStreamHeader(w.b, uint64(s.id), off, withLen, fin, n)
 	k := len(w.b)
 	w.b = w.b[:k+n]
 	if n > 0 {
@@ -71,6 +60,7 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 		s.out.MarkSent(off, n)
 	}
 	w.record(record{kind: recStream, stream: s, gen: s.gen, value: off, n: uint16(n), fin: fin})
+	c.streams.send.sent(s, n)
 	if fin {
 		s.flags |= flagFinSent
 	}
@@ -100,7 +90,7 @@ func (c *Conn) blockStream(w *packetWriter, s *Stream) {
 	if s.out.Unsent() == 0 || s.sendMax <= s.out.Sent() {
 		return
 	}
-	c.streams.block(s)
+	c.streams.send.block(s)
 	if f := &c.flow; f.blockedAt != f.sendMax+1 && w.fits(9) {
 		w.b = wire.AppendOne(w.b, wire.FrameDataBlocked, f.sendMax)
 		w.record(record{kind: recDataBlocked})

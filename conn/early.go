@@ -156,7 +156,7 @@ func (c *Conn) rejectEarly() {
 	c.early.tx, c.early.limits = nil, nil
 	c.spaces[spaceApp].sent.discarded(nil)
 	for _, s := range c.streams.all {
-		c.streams.unschedule(s)
+		c.streams.send.remove(s)
 		s.in.Reset(&c.e.chunks)
 		s.out.Reset(&c.e.chunks)
 		s.gen++

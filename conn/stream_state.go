@@ -31,7 +31,9 @@ const (
 
 	flagReleased
 	flagInSend    // in the send queue
-	flagBlocked   // in the list of streams that wait for MAX_DATA
+	flagAhead     // there, among those that go ahead of the others of their urgency
+	flagBlocked   // there, in the list of streams that wait for MAX_DATA
+	flagPriority  // SetPriority was called
 	flagInControl // in the list of streams with control frames
 	flagEarly
 	flagVoid // it was early data that the server rejected
@@ -221,7 +223,7 @@ func (s *Stream) abandon(code uint64) {
 	s.flags &^= flagWantWrite
 	s.resetCode, s.resetSize = code, s.out.Sent()
 	s.out.Reset(&s.c.e.chunks)
-	s.c.streams.unschedule(s)
+	s.c.streams.send.remove(s)
 	s.controlDue(dueReset)
 }
 
@@ -234,7 +236,7 @@ func (s *Stream) abandonAt(code, size uint64) {
 	if sent > size {
 		s.out.Ack(&s.c.e.chunks, size, int(sent-size)) // nobody waits for that
 	}
-	s.c.streams.unschedule(s)
+	s.c.streams.send.remove(s)
 	s.schedule()
 	s.resetAtSent()
 }
@@ -270,7 +272,7 @@ func (s *Stream) acked(off uint64, n int, fin bool) {
 		s.resetAtDone()
 	} else if s.flags&flagFinAcked != 0 && s.out.Acked(s.out.End()) {
 		s.flags |= flagSendDone
-		s.c.streams.unschedule(s)
+		s.c.streams.send.remove(s)
 		s.event(EventStreamAcked, 0)
 		s.finish()
 	}
@@ -290,14 +292,14 @@ func (s *Stream) lost(off uint64, n int, fin bool) {
 	if fin && s.flags&flagFinAcked == 0 {
 		s.flags &^= flagFinSent
 	}
-	s.scheduleFirst()
+	s.scheduleLost(n)
 }
 
 // resetAtDone ends the sending direction if the reset and all that it promised have arrived.
 func (s *Stream) resetAtDone() {
 	if s.flags&flagResetAcked != 0 && s.out.Acked(s.reliable) {
 		s.flags |= flagSendDone
-		s.c.streams.unschedule(s)
+		s.c.streams.send.remove(s)
 		s.out.Reset(&s.c.e.chunks)
 		s.finish()
 	}

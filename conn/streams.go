@@ -1,10 +1,6 @@
 package conn
 
-import (
-	"math/bits"
-
-	"github.com/lazoquic/lazo/internal/wire"
-)
+import "github.com/lazoquic/lazo/internal/wire"
 
 // A streamSet is the streams of a connection.
 type streamSet struct {
@@ -20,9 +16,7 @@ type streamSet struct {
 	limit     [2]uint64 // how many we allow
 	window    [2]uint64 // how many at a time
 
-	ready   [8]streamList // streams with something to send, by urgency
-	mask    uint8         // bit u is set if ready[u] is not empty
-	blocked streamList    // streams with new data, which wait for MAX_DATA
+	send    sendQueue
 	control controlList
 }
 
@@ -50,7 +44,7 @@ func (t *streamSet) newStream(c *Conn, id StreamID) *Stream {
 		s = new(Stream)
 	}
 	gen := s.gen
-	*s = Stream{c: c, id: id, gen: gen}
+	*s = Stream{c: c, id: id, gen: gen, turn: turn{ahead: aheadBytes, since: c.flow.sent}}
 	ours := id.ByServer() == t.server
 	if id.Dir() == Bidi || !ours {
 		s.flags |= flagRecv | flagArmed
@@ -87,7 +81,7 @@ func (t *streamSet) remove(s *Stream) {
 	if t.last == s {
 		t.last = nil
 	}
-	t.unschedule(s)
+	t.send.remove(s)
 	if s.id.ByServer() != t.server {
 		dir := s.id.Dir()
 		t.closed[dir]++
@@ -107,7 +101,7 @@ func (s *Stream) recycle() {
 	s.out.Reset(&e.chunks)
 	s.gen++
 	s.flags = flagReleased
-	s.UserData, s.prevQ, s.nextQ, s.nextControl = nil, nil, nil, nil
+	s.UserData, s.turn, s.nextControl = nil, turn{}, nil
 	if len(e.streams.free) < maxFreeStreams {
 		e.streams.free = append(e.streams.free, s)
 	}
@@ -152,7 +146,7 @@ func (t *streamSet) raiseLimits(c *Conn) {
 			}
 		}
 	}
-	t.unblock()
+	t.send.unblock()
 }
 
 // maySend reports whether there are keys for application data.
@@ -226,43 +220,6 @@ func (c *Conn) handleStream(p *received, b []byte) (int, error) {
 	return n, s.receive(f.Offset, f.Data, f.Fin)
 }
 
-// A streamList is a doubly linked list of streams.
-type streamList struct{ head, tail *Stream }
-
-func (l *streamList) push(s *Stream) {
-	s.nextQ, s.prevQ = nil, l.tail
-	if l.tail == nil {
-		l.head = s
-	} else {
-		l.tail.nextQ = s
-	}
-	l.tail = s
-}
-
-func (l *streamList) pushFirst(s *Stream) {
-	s.prevQ, s.nextQ = nil, l.head
-	if l.head == nil {
-		l.tail = s
-	} else {
-		l.head.prevQ = s
-	}
-	l.head = s
-}
-
-func (l *streamList) remove(s *Stream) {
-	if s.prevQ == nil {
-		l.head = s.nextQ
-	} else {
-		s.prevQ.nextQ = s.nextQ
-	}
-	if s.nextQ == nil {
-		l.tail = s.prevQ
-	} else {
-		s.nextQ.prevQ = s.prevQ
-	}
-	s.prevQ, s.nextQ = nil, nil
-}
-
 // A controlList is the streams that have control frames to send.
 type controlList struct{ head, tail *Stream }
 
@@ -282,103 +239,6 @@ func (l *controlList) pop() {
 		l.tail = nil
 	}
 	s.nextControl = nil
-}
-
-// urgency returns the index of the list for the stream (RFC 9218, Section 4.1).
-func (s *Stream) urgency() int { return min(max(3+int(s.priority.Urgency), 0), 7) }
-
-// sendable reports whether the stream has something to send that its own limits allow.
-func (s *Stream) sendable() bool {
-	if s.flags&(flagReset|flagSendDone) != 0 {
-		return false
-	}
-	if _, n := s.out.NextLost(); n > 0 {
-		return true
-	}
-	sent := s.out.Sent()
-	if sent < s.end() {
-		return sent < s.sendMax
-	}
-	return s.flags&(flagFin|flagFinSent|flagResetAt) == flagFin
-}
-
-// schedule puts the stream into the send queue if it has something to send.
-func (s *Stream) schedule() {
-	t := &s.c.streams
-	if s.flags&flagInSend != 0 || s.c.closed {
-		s.c.wake()
-		return
-	}
-	if !s.sendable() {
-		s.noteBlocked()
-		return
-	}
-	if s.flags&flagBlocked != 0 {
-		t.blocked.remove(s)
-		s.flags &^= flagBlocked
-	}
-	s.flags |= flagInSend
-	u := s.urgency()
-	t.ready[u].push(s)
-	t.mask |= 1 << u
-	s.c.wake()
-}
-
-// scheduleFirst does so for data that was lost, which goes before what other streams of the same urgency have to send for the
-// first time (RFC 9000, Section 13.3).
-func (s *Stream) scheduleFirst() {
-	s.schedule()
-	if l := &s.c.streams.ready[s.urgency()]; s.flags&flagInSend != 0 && l.head != s {
-		l.remove(s)
-		l.pushFirst(s)
-	}
-}
-
-// noteBlocked sends STREAM_DATA_BLOCKED, once for each limit (RFC 9000, Section 4.1).
-func (s *Stream) noteBlocked() {
-	if s.out.Sent() < s.end() && s.out.Sent() >= s.sendMax && s.blockedAt != s.sendMax+1 && s.flags&flagReset == 0 {
-		s.blockedAt = s.sendMax + 1
-		s.controlDue(dueBlocked)
-	}
-}
-
-// unschedule takes the stream out of the queues.
-func (t *streamSet) unschedule(s *Stream) {
-	switch {
-	case s.flags&flagInSend != 0:
-		u := s.urgency()
-		t.ready[u].remove(s)
-		if t.ready[u].head == nil {
-			t.mask &^= 1 << u
-		}
-	case s.flags&flagBlocked != 0:
-		t.blocked.remove(s)
-	}
-	s.flags &^= flagInSend | flagBlocked
-}
-
-// first returns the stream that is to send next, nil if none is.
-func (t *streamSet) first() *Stream {
-	if t.mask == 0 {
-		return nil
-	}
-	return t.ready[bits.TrailingZeros8(t.mask)].head
-}
-
-// block moves a stream to those that wait for credit of the connection.
-func (t *streamSet) block(s *Stream) {
-	t.unschedule(s)
-	s.flags |= flagBlocked
-	t.blocked.push(s)
-}
-
-// unblock lets all of them try again.
-func (t *streamSet) unblock() {
-	for s := t.blocked.head; s != nil; s = t.blocked.head {
-		t.blocked.remove(s)
-		s.flags &^= flagBlocked
-		s.schedule()
-	}
 }
 
 // freeStreams gives back what a closed connection holds for its streams.

@@ -37,6 +37,7 @@
 // Extended CONNECT (RFC 9220) is a request with :protocol. HTTP Datagrams (RFC
 // 9297) come from [Stream.Datagrams]. Priorities (RFC 9218) are applied as
 // clients state them, to the order in which a server sends; see [EventPriority].
+// Responses to clients that state none take turns.
 // [Config.StreamTypes] and [Config.Settings] make room for others. There is no
 // server push: no client gets any, and no server makes any.
 //

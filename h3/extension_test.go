@@ -3,7 +3,9 @@ package h3
 import (
 	"io"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/require"
@@ -274,6 +276,63 @@ func TestPriorityOfRequests(t *testing.T) {
 	cli.run()
 	require.Len(t, srv.h.early, maxEarlyPriorities)
 	require.NoError(t, cli.closed)
+}
+
+// TestPriorityUnsaid: responses take turns unless the client asked for an order. A field that says nothing
+// asks for the defaults of RFC 9218, which is an order; one that cannot be parsed asks for nothing.
+func TestPriorityUnsaid(t *testing.T) {
+	const size = 100 << 10
+	for _, tt := range []struct {
+		name    string
+		field   []string
+		update  string
+		inOrder bool
+	}{
+		{name: "nothing"},
+		{name: "a field that cannot be parsed", field: []string{"priority", "u=="}},
+		{name: "an update that cannot be parsed", update: "=1"},
+		{name: "incremental", field: []string{"priority", "i"}},
+		{name: "an empty field", field: []string{"priority", ""}, inOrder: true},
+		{name: "a field with other parameters", field: []string{"priority", "x=1"}, inOrder: true},
+		{name: "urgency alone", field: []string{"priority", "u=3"}, inOrder: true},
+		{name: "an empty update", update: " ", inOrder: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv, cli := connect(t, &Config{}, nil)
+			control := settings()
+			if tt.update != "" {
+				for id := range uint64(2) {
+					control = append(control, frame(framePriorityUpdateRequest, append(varint(4*id), strings.TrimSpace(tt.update)...)...)...)
+				}
+			}
+			cli.open(conn.Uni, control, false)
+			cli.run()
+			for range 2 {
+				cli.open(conn.Bidi, headers(with(get, tt.field...)...), true)
+			}
+			cli.run()
+			require.NoError(t, cli.closed)
+			for _, ev := range srv.events {
+				if ev.Kind == EventFields {
+					require.NoError(t, ev.Stream.SendFields(okFields, false))
+					_, err := ev.Stream.Write(make([]byte, size))
+					require.NoError(t, err)
+					require.NoError(t, ev.Stream.CloseWrite())
+				}
+			}
+			most := 0 // how far the first was ahead
+			cli.net.RunUntil(time.Minute, func() bool {
+				first, second := len(cli.streams[0].data), len(cli.streams[4].data)
+				most = max(most, first-second)
+				return min(first, second) > size
+			})
+			if tt.inOrder {
+				require.Greater(t, most, size*3/4)
+			} else {
+				require.Less(t, most, 8<<10)
+			}
+		})
+	}
 }
 
 // TestPriorityOrder: of two responses the more urgent one arrives first.

@@ -211,7 +211,11 @@ func (c *Conn) takeEarlyPriority(id conn.StreamID) (conn.Priority, bool) {
 }
 
 // prioritize applies what the client said of the response, and reports it if the
-// caller knows the request already.
+// caller knows the request already. A field or frame that leaves a parameter out asks
+// for its default, urgency 3 or not incremental, and so does one that is empty (RFC
+// 9218, Section 4). A client that sends neither, or nothing that can be parsed, asks
+// for nothing: then responses take turns, or else all would wait for the first long
+// one. A server may choose so (Section 10).
 func (s *Stream) prioritize(p conn.Priority) {
 	s.priority, s.prioritized = p, true
 	s.qs.SetPriority(p)

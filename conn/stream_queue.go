@@ -1,0 +1,306 @@
+package conn
+
+import (
+	"math/bits"
+
+	"github.com/lazoquic/lazo/internal/timerheap"
+)
+
+const (
+	// aheadBytes is how much a new stream sends ahead of those of its urgency that have sent as much
+	// already: a short answer is over with that, and waits for no long one.
+	aheadBytes = 4096
+
+	// aheadEvery is how much the connection sends until a stream may send aheadBytes in front again. A
+	// stream that sends little at a time always goes ahead, and none can hold up the others so.
+	aheadEvery = 16 * aheadBytes
+
+	// longestEvery is how many packets with data of streams go out for each one that goes to the stream
+	// that has waited longest, whatever the order says.
+	longestEvery = 16
+)
+
+// A turn is the place of a stream in a sendQueue.
+type turn struct {
+	prev, next   *Stream // in one of its lists
+	older, newer *Stream // in the order of waiting
+	inTurn       timerheap.Item[*Stream]
+	ahead        int    // how many bytes it may still send ahead of others
+	since        uint64 // how much the connection had sent when it was last given ahead
+}
+
+// A sendQueue holds the streams that have something to send, and tells which is next: of the most
+// urgent ones those that go ahead, one after another, then the others in turns. Streams that are to
+// be sent in the order of their IDs have turns as well, and whichever of them has one gives it to the
+// first of them (RFC 9218, Section 10).
+type sendQueue struct {
+	ahead   [8]streamList // by urgency
+	turns   [8]streamList // by urgency
+	mask    uint8         // bit u is set if there are streams of urgency u in these lists
+	inOrder timerheap.Heap[*Stream]
+	blocked streamList // streams with new data, which wait for MAX_DATA
+	waiting waitList   // all of them
+	packets int        // since the stream that had waited longest had one
+}
+
+// empty reports whether no stream has anything to send.
+func (q *sendQueue) empty() bool { return q.mask == 0 }
+
+// first returns the stream that a new packet begins with, nil if none has anything to send.
+func (q *sendQueue) first() *Stream {
+	// While streams wait for MAX_DATA none sends anything new, and there is nothing to share.
+	if q.packets >= longestEvery-1 && q.mask != 0 && q.blocked.head == nil {
+		return q.waiting.head
+	}
+	return q.next()
+}
+
+// next returns the stream that is to send next, nil if none is.
+func (q *sendQueue) next() *Stream {
+	if q.mask == 0 {
+		return nil
+	}
+	u := bits.TrailingZeros8(q.mask)
+	if s := q.ahead[u].head; s != nil {
+		return s
+	}
+	s := q.turns[u].head
+	if s.inOrder() {
+		return q.inOrder.Min().Value
+	}
+	return s
+}
+
+// sent notes that a frame of s with n bytes of data went out.
+func (q *sendQueue) sent(s *Stream, n int) {
+	if q.waiting.head == s {
+		q.packets = -1 // this packet is its own
+	}
+	q.waiting.remove(s)
+	q.waiting.push(s)
+	s.turn.ahead -= min(n, s.turn.ahead)
+	l := &q.turns[s.urgency()]
+	if s.flags&flagAhead != 0 {
+		if s.turn.ahead == 0 {
+			s.flags &^= flagAhead
+			q.ahead[s.urgency()].remove(s)
+			l.push(s)
+		}
+		return
+	}
+	if l.head.inOrder() && s.inOrder() {
+		s = l.head // the turn was that one's
+	}
+	l.remove(s)
+	l.push(s)
+}
+
+// packetFilled notes that a packet carries data of streams.
+func (q *sendQueue) packetFilled() { q.packets++ }
+
+// add puts in a stream that is not there, or waits for MAX_DATA.
+func (q *sendQueue) add(s *Stream) {
+	if s.flags&flagBlocked != 0 {
+		s.flags &^= flagBlocked
+		q.blocked.remove(s)
+	} else {
+		q.waiting.push(s)
+	}
+	s.flags |= flagInSend
+	u := s.urgency()
+	q.mask |= 1 << u
+	if s.inOrder() {
+		s.turn.inTurn.Value = s
+		q.inOrder.Set(&s.turn.inTurn, int64(u)<<60|int64(s.id))
+		q.turns[u].push(s)
+		return
+	}
+	if t, sent := &s.turn, s.c.flow.sent; t.ahead < aheadBytes && sent-t.since >= aheadEvery {
+		t.ahead, t.since = aheadBytes, sent
+	}
+	if s.turn.ahead > 0 {
+		s.flags |= flagAhead
+		q.ahead[u].push(s)
+	} else {
+		q.turns[u].push(s)
+	}
+}
+
+// resend puts a stream of which n bytes were lost before all others of its urgency (RFC 9000,
+// Section 13.3).
+func (q *sendQueue) resend(s *Stream, n int) {
+	u := s.urgency()
+	if s.flags&flagAhead == 0 {
+		s.flags |= flagAhead
+		q.turns[u].remove(s)
+	} else {
+		q.ahead[u].remove(s)
+	}
+	s.turn.ahead += max(n, 1)
+	q.ahead[u].pushFirst(s)
+}
+
+// leave takes s out of the lists by urgency.
+func (q *sendQueue) leave(s *Stream) {
+	u := s.urgency()
+	if s.flags&flagAhead != 0 {
+		q.ahead[u].remove(s)
+	} else {
+		q.turns[u].remove(s)
+	}
+	q.inOrder.Remove(&s.turn.inTurn)
+	s.flags &^= flagInSend | flagAhead
+	if q.ahead[u].head == nil && q.turns[u].head == nil {
+		q.mask &^= 1 << u
+	}
+}
+
+// remove takes a stream out, if it is in.
+func (q *sendQueue) remove(s *Stream) {
+	switch {
+	case s.flags&flagInSend != 0:
+		q.leave(s)
+	case s.flags&flagBlocked != 0:
+		s.flags &^= flagBlocked
+		q.blocked.remove(s)
+	default:
+		return
+	}
+	q.waiting.remove(s)
+}
+
+// block has a stream wait for credit of the connection.
+func (q *sendQueue) block(s *Stream) {
+	q.leave(s)
+	s.flags |= flagBlocked
+	q.blocked.push(s)
+}
+
+// unblock lets all that wait for it try again.
+func (q *sendQueue) unblock() {
+	for s := q.blocked.head; s != nil; s = q.blocked.head {
+		if !s.sendable() {
+			q.remove(s)
+			s.noteBlocked()
+			continue
+		}
+		q.add(s)
+		s.c.wake()
+	}
+}
+
+// urgency returns the index of the lists for the stream (RFC 9218, Section 4.1).
+func (s *Stream) urgency() int { return min(max(3+int(s.priority.Urgency), 0), 7) }
+
+// inOrder reports whether the stream is to be sent after those of its urgency with lower IDs.
+func (s *Stream) inOrder() bool {
+	return s.flags&flagPriority != 0 && !s.priority.Incremental
+}
+
+// sendable reports whether the stream has something to send that its own limits allow.
+func (s *Stream) sendable() bool {
+	if s.flags&(flagReset|flagSendDone) != 0 {
+		return false
+	}
+	if _, n := s.out.NextLost(); n > 0 {
+		return true
+	}
+	sent := s.out.Sent()
+	if sent < s.end() {
+		return sent < s.sendMax
+	}
+	return s.flags&(flagFin|flagFinSent|flagResetAt) == flagFin
+}
+
+// schedule puts the stream into the send queue if it has something to send.
+func (s *Stream) schedule() {
+	if s.flags&flagInSend == 0 && !s.c.closed {
+		if !s.sendable() {
+			s.noteBlocked()
+			return
+		}
+		s.c.streams.send.add(s)
+	}
+	s.c.wake()
+}
+
+// scheduleLost does so for a stream of which n bytes were lost.
+func (s *Stream) scheduleLost(n int) {
+	if s.schedule(); s.flags&flagInSend != 0 {
+		s.c.streams.send.resend(s, n)
+	}
+}
+
+// noteBlocked sends STREAM_DATA_BLOCKED, once for each limit (RFC 9000, Section 4.1).
+func (s *Stream) noteBlocked() {
+	if s.out.Sent() < s.end() && s.out.Sent() >= s.sendMax && s.blockedAt != s.sendMax+1 && s.flags&flagReset == 0 {
+		s.blockedAt = s.sendMax + 1
+		s.controlDue(dueBlocked)
+	}
+}
+
+// A streamList is a doubly linked list of streams.
+type streamList struct{ head, tail *Stream }
+
+func (l *streamList) push(s *Stream) {
+	s.turn.next, s.turn.prev = nil, l.tail
+	if l.tail == nil {
+		l.head = s
+	} else {
+		l.tail.turn.next = s
+	}
+	l.tail = s
+}
+
+func (l *streamList) pushFirst(s *Stream) {
+	s.turn.prev, s.turn.next = nil, l.head
+	if l.head == nil {
+		l.tail = s
+	} else {
+		l.head.turn.prev = s
+	}
+	l.head = s
+}
+
+func (l *streamList) remove(s *Stream) {
+	t := &s.turn
+	if t.prev == nil {
+		l.head = t.next
+	} else {
+		t.prev.turn.next = t.next
+	}
+	if t.next == nil {
+		l.tail = t.prev
+	} else {
+		t.next.turn.prev = t.prev
+	}
+	t.prev, t.next = nil, nil
+}
+
+// A waitList is streams in the order in which they last sent something, or came.
+type waitList struct{ head, tail *Stream }
+
+func (l *waitList) push(s *Stream) {
+	s.turn.newer, s.turn.older = nil, l.tail
+	if l.tail == nil {
+		l.head = s
+	} else {
+		l.tail.turn.newer = s
+	}
+	l.tail = s
+}
+
+func (l *waitList) remove(s *Stream) {
+	t := &s.turn
+	if t.older == nil {
+		l.head = t.newer
+	} else {
+		t.older.turn.newer = t.newer
+	}
+	if t.newer == nil {
+		l.tail = t.older
+	} else {
+		t.newer.turn.older = t.older
+	}
+	t.older, t.newer = nil, nil
+}
