@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
@@ -18,26 +19,38 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:4434", "UDP address to serve on")
-	alpn := flag.String("alpn", "echo", "application protocol (ALPN) to accept")
-	flag.Parse()
+	usage.Exit("byhand", run(os.Args[1:]))
+}
+
+func run(args []string) error {
+	var fs flag.FlagSet
+	addr := fs.String("addr", "127.0.0.1:4434", "UDP `address` to serve on")
+	alpn := fs.String("alpn", "echo", "application `protocol` (ALPN) to accept")
+	if err := usage.Parse(&fs, args, os.Stdout, "usage: byhand [flags]"); err != nil {
+		return err
+	}
+	err := cmp.Or(usage.NoArguments(&fs), usage.Address("addr", *addr), usage.Some("alpn", *alpn))
+	if err != nil {
+		return err
+	}
 	laddr, err := net.ResolveUDPAddr("udp", *addr)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	sock, err := net.ListenUDP("udp", laddr)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	e, err := newEndpoint(*alpn)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	fmt.Printf("echo on %v, ALPN %q\n", sock.LocalAddr(), *alpn)
-	log.Fatal(serve(sock, e))
+	return serve(sock, e)
 }
 
 // newEndpoint makes the state machine. All it needs is a certificate and randomness.

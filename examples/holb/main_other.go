@@ -3,6 +3,12 @@
 // Command holb needs Linux.
 package main
 
-import "log"
+import (
+	"errors"
 
-func main() { log.Fatal("holb: needs network namespaces and TUN devices, which Linux has") }
+	"github.com/lazoquic/lazo/examples/internal/usage"
+)
+
+func main() {
+	usage.Exit("holb", errors.New("needs network namespaces and TUN devices, which Linux has"))
+}

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -45,30 +47,34 @@ type options struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:])
-	if err == nil {
-		return
-	}
-	fmt.Fprintln(os.Stderr, "interop:", err)
+	err := run(ctx, os.Args[1:], os.Stdout)
 	if errors.Is(err, errUnsupported) {
+		fmt.Fprintln(os.Stderr, "interop:", err)
 		os.Exit(statusUnsupported)
 	}
-	os.Exit(1)
+	usage.Exit("interop", err)
 }
 
-func run(ctx context.Context, args []string) error {
+const usageText = `usage: ROLE=server TESTCASE=NAME interop [flags]
+       ROLE=client TESTCASE=NAME REQUESTS='URL...' interop [flags]
+`
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
 	o := options{
 		role:     os.Getenv("ROLE"),
 		testCase: os.Getenv("TESTCASE"),
 		requests: strings.Fields(os.Getenv("REQUESTS")),
 		qlogDir:  os.Getenv("QLOGDIR"),
 	}
-	flags := flag.NewFlagSet("interop", flag.ContinueOnError)
-	flags.StringVar(&o.addr, "addr", ":443", "where the server listens")
-	flags.StringVar(&o.www, "www", "/www", "directory of the server's files")
-	flags.StringVar(&o.certs, "certs", "/certs", "directory of cert.pem and priv.key")
-	flags.StringVar(&o.downloads, "downloads", "/downloads", "directory for what the client downloads")
-	if err := flags.Parse(args); err != nil {
+	var flags flag.FlagSet
+	flags.StringVar(&o.addr, "addr", ":443", "UDP `address` that the server listens on")
+	flags.StringVar(&o.www, "www", "/www", "`directory` of the server's files")
+	flags.StringVar(&o.certs, "certs", "/certs", "`directory` of cert.pem and priv.key")
+	flags.StringVar(&o.downloads, "downloads", "/downloads", "`directory` for what the client downloads")
+	if err := usage.Parse(&flags, args, stdout, usageText); err != nil {
+		return err
+	}
+	if err := cmp.Or(usage.NoArguments(&flags), usage.Address("addr", o.addr)); err != nil {
 		return err
 	}
 	if name := os.Getenv("SSLKEYLOGFILE"); name != "" {

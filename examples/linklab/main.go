@@ -7,15 +7,17 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
-	"log"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
 // A controller is one that the lab compares.
@@ -27,19 +29,25 @@ type controller struct {
 var controllers = [...]controller{{"CUBIC", congestion.NewCubic}, {"BBR", congestion.NewBBR}, {"NewReno", congestion.NewReno}}
 
 func main() {
-	log.SetFlags(0)
-	log.SetPrefix("linklab: ")
-	out := flag.String("o", "congestion", "write FILE.md and FILE-*.svg")
-	seed := flag.Uint64("seed", 1, "of the simulated network")
-	quick := flag.Bool("quick", false, "slow links only")
-	flag.Parse()
-	if err := run(*out, *seed, *quick); err != nil {
-		log.Fatal(err)
-	}
+	usage.Exit("linklab", run(os.Args[1:], os.Stdout))
 }
 
-// run writes the page.
-func run(out string, seed uint64, quick bool) error {
+func run(args []string, stdout io.Writer) error {
+	var fs flag.FlagSet
+	out := fs.String("o", "congestion", "write `FILE`.md and FILE-*.svg")
+	seed := fs.Uint64("seed", 1, "of the simulated network")
+	quick := fs.Bool("quick", false, "slow links only")
+	if err := usage.Parse(&fs, args, stdout, "usage: linklab [flags]"); err != nil {
+		return err
+	}
+	if err := cmp.Or(usage.NoArguments(&fs), usage.NewFile("o", *out+".md")); err != nil {
+		return err
+	}
+	return write(*out, *seed, *quick)
+}
+
+// write runs all simulations and writes the page.
+func write(out string, seed uint64, quick bool) error {
 	page := &strings.Builder{}
 	fmt.Fprintf(page, "# Congestion control on simulated links\n\n"+
 		"Made by `go run ./examples/linklab -o docs/congestion -seed %d`, in virtual time: the same seed gives the same figures.\n"+

@@ -46,9 +46,7 @@ func runClient(o *options) error {
 	if c.remote, err = netip.ParseAddrPort(o.connect); err != nil {
 		return err
 	}
-	if c.cfg, err = o.clientConfig(); err != nil {
-		return err
-	}
+	c.cfg = o.clientConfig()
 	if !o.socketPerConn {
 		if c.group, err = c.listen(); err != nil {
 			return err

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -12,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
 // comparison is what perf compare does: each test, in rounds in which every contender has
@@ -38,9 +42,9 @@ type contender struct {
 }
 
 // runCompare runs the tests and prints the tables.
-func runCompare(args []string) error {
+func runCompare(args []string, stdout io.Writer) error {
 	c := new(comparison)
-	f := flag.NewFlagSet("perf compare", flag.ExitOnError)
+	var f flag.FlagSet
 	f.StringVar(&c.peers, "peers", "", "directory with programs of other implementations: *-perf, udplimit and tlslimit")
 	f.StringVar(&c.only, "only", "", "contenders to run, by name, separated by commas; default all")
 	f.StringVar(&c.tests, "tests", "", "tests to run, separated by commas; default all")
@@ -51,7 +55,12 @@ func runCompare(args []string) error {
 	f.Float64Var(&c.scale, "scale", 1, "multiply the size of each test")
 	f.StringVar(&c.markdown, "markdown", "", "write the tables to this file, too")
 	f.StringVar(&c.svg, "svg", "", "write a bar chart to this file")
-	f.Parse(args)
+	if err := usage.Parse(&f, args, stdout, "usage: perf compare [flags]"); err != nil {
+		return err
+	}
+	if err := cmp.Or(usage.NoArguments(&f), c.check()); err != nil {
+		return err
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop() // what runs ends with this program
 	if err := c.find(); err != nil {
@@ -70,6 +79,23 @@ func runCompare(args []string) error {
 		}
 	}
 	return c.write(tables)
+}
+
+func (c *comparison) check() error {
+	names := make([]string, len(tests))
+	for i := range tests {
+		names[i] = tests[i].name
+	}
+	return cmp.Or(
+		usage.SomeOf("tests", c.tests, names...),
+		usage.Directory("peers", c.peers),
+		usage.AtLeast("rounds", c.rounds, 1),
+		usage.AtLeast("server-core", c.serverCore, -1),
+		usage.AtLeast("client-core", c.clientCore, -1),
+		usage.Positive("max-other", c.maxOther),
+		usage.Positive("scale", c.scale),
+		usage.NewFile("markdown", c.markdown),
+		usage.NewFile("svg", c.svg))
 }
 
 // find lists the contenders: this program on both tiers, and what is in the directory.
@@ -95,14 +121,16 @@ func (c *comparison) find() error {
 			}
 		}
 	}
-	if c.only != "" {
-		names := strings.Split(c.only, ",")
-		c.contenders = slices.DeleteFunc(c.contenders, func(p contender) bool { return !slices.Contains(names, p.name) })
+	if c.only == "" {
+		return nil
 	}
-	if len(c.contenders) == 0 {
-		return fmt.Errorf("no contender of %q", c.only)
+	var names []string
+	for _, p := range c.contenders {
+		names = append(names, p.name)
 	}
-	return nil
+	only := strings.Split(c.only, ",")
+	c.contenders = slices.DeleteFunc(c.contenders, func(p contender) bool { return !slices.Contains(only, p.name) })
+	return usage.SomeOf("only", c.only, names...)
 }
 
 // peer returns how to run the program of another implementation.

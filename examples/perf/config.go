@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"fmt"
 	"math/big"
 	"time"
 
@@ -22,7 +21,7 @@ const (
 )
 
 // quicConfig is what both sides have in common.
-func (o *options) quicConfig(t *tls.Config) (*conn.Config, error) {
+func (o *options) quicConfig(t *tls.Config) *conn.Config {
 	c := &conn.Config{
 		TLS:                   t,
 		MaxIdleTimeout:        idleTimeout,
@@ -38,18 +37,15 @@ func (o *options) quicConfig(t *tls.Config) (*conn.Config, error) {
 		c.DatagramSendQueue = 256
 	}
 	switch o.cc {
-	case "cubic":
 	case "newreno":
 		c.Congestion = congestion.NewReno
 	case "bbr":
 		c.Congestion = congestion.NewBBR
-	default:
-		return nil, fmt.Errorf("-cc %q is not cubic, newreno or bbr", o.cc)
 	}
 	if o.kx == "x25519" {
 		t.CurvePreferences = []tls.CurveID{tls.X25519}
 	}
-	return c, nil
+	return c
 }
 
 func (o *options) serverConfig() (*conn.Config, error) {
@@ -57,10 +53,10 @@ func (o *options) serverConfig() (*conn.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return o.quicConfig(&tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{alpn}})
+	return o.quicConfig(&tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{alpn}}), nil
 }
 
-func (o *options) clientConfig() (*conn.Config, error) {
+func (o *options) clientConfig() *conn.Config {
 	return o.quicConfig(&tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{alpn}})
 }
 

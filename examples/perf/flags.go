@@ -1,13 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
+	"io"
+	"net/netip"
 	"os"
 	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
 // options are the flags of server and client.
@@ -39,16 +44,16 @@ func (v *byteSize) Set(s string) error {
 		}
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 || n > 1<<53 {
+	if err != nil || n < 0 || n > 1<<53>>shift {
 		return fmt.Errorf("%q is not a size like 65536, 64K, 2M or 1G", s)
 	}
 	*v = byteSize(n << shift)
 	return nil
 }
 
-func parseFlags(role string, args []string) *options {
+func parseFlags(role string, args []string, stdout io.Writer) (*options, error) {
 	o := &options{bytes: 1 << 30, ops: 1, conns: 2000, maxStreams: 128}
-	f := flag.NewFlagSet("perf "+role, flag.ExitOnError)
+	var f flag.FlagSet
 	f.StringVar(&o.listen, "listen", "127.0.0.1:4433", "server: UDP address")
 	f.StringVar(&o.connect, "connect", "127.0.0.1:4433", "client: UDP address of the server")
 	f.StringVar(&o.mode, "mode", "download", "client: download, upload, rr, handshake, datagram, idle, active (requests of a few connections among many) or echo (of perf echo)")
@@ -76,8 +81,36 @@ func parseFlags(role string, args []string) *options {
 	f.StringVar(&o.key, "key", "", "server: PEM file of its key")
 	f.DurationVar(&o.warm, "warm", 0, "client: pause between the first stream and the timed part")
 	f.Var(&o.exitAfterConns, "exit-after-conns", "server: end when so many connections have closed")
-	f.Parse(args)
-	return o
+	if err := usage.Parse(&f, args, stdout, "usage: perf "+role+" [flags]"); err != nil {
+		return nil, err
+	}
+	return o, cmp.Or(usage.NoArguments(&f), o.check())
+}
+
+func (o *options) check() error {
+	if _, err := netip.ParseAddrPort(o.connect); err != nil {
+		return usage.Errorf("-connect %q: want IP:PORT", o.connect)
+	}
+	return cmp.Or(
+		usage.Address("listen", o.listen),
+		usage.OneOf("mode", o.mode, "download", "upload", "rr", "handshake", "datagram", "idle", "active", "echo"),
+		usage.OneOf("api", o.api, "handler", "stream"),
+		usage.OneOf("kx", o.kx, "x25519", "default"),
+		usage.OneOf("cc", o.cc, "cubic", "newreno", "bbr"),
+		usage.AtLeast("ops", int64(o.ops), 1),
+		usage.AtLeast("conns", int64(o.conns), 1),
+		usage.AtLeast("max-streams", int64(o.maxStreams), 1),
+		usage.AtLeast("concurrency", o.concurrency, 1),
+		usage.AtLeast("loops", o.loops, 1),
+		usage.AtLeast("server-pid", o.serverPID, 0),
+		usage.AtLeast("rate", o.rate, 0),
+		usage.Positive("secs", o.secs),
+		usage.AtLeast("warm", o.warm, 0),
+		usage.NewFile("cpuprofile", o.cpuProfile),
+		usage.NewFile("memprofile", o.memProfile),
+		usage.Together("cert", o.cert, "key", o.key),
+		usage.File("cert", o.cert),
+		usage.File("key", o.key))
 }
 
 // profile starts the CPU profile; the function that it returns ends the profiles.

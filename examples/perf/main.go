@@ -11,36 +11,41 @@
 package main
 
 import (
-	"fmt"
+	"flag"
+	"io"
 	"log"
 	"os"
+
+	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
-const usage = `usage: perf server [flags] | perf client [flags] | perf echo [flags] | perf compare [flags]
-Try perf server -help, perf client -help or perf compare -help.`
+const usageText = `usage: perf server [flags] | perf client [flags] | perf echo [flags] | perf compare [flags]
+perf server -h, perf client -h and perf compare -h tell the flags.`
 
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("perf: ")
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, usage)
-		os.Exit(2)
+	usage.Exit("perf", run(os.Args[1:], os.Stdout))
+}
+
+func run(args []string, stdout io.Writer) error {
+	var fs flag.FlagSet
+	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
+		return err
 	}
-	var err error
-	switch role, args := os.Args[1], os.Args[2:]; role {
-	case "server":
-		err = runServer(parseFlags(role, args))
-	case "client":
-		err = runClient(parseFlags(role, args))
-	case "echo":
-		err = runEchoServer(parseFlags(role, args))
-	case "compare":
-		err = runCompare(args)
-	default:
-		fmt.Fprintln(os.Stderr, usage)
-		os.Exit(2)
+	role := fs.Arg(0)
+	roles := map[string]func(*options) error{"server": runServer, "client": runClient, "echo": runEchoServer}
+	switch {
+	case fs.NArg() == 0:
+		return usage.Errorf("what to be is missing: server, client, echo or compare")
+	case role == "compare":
+		return runCompare(fs.Args()[1:], stdout)
+	case roles[role] == nil:
+		return usage.Errorf("%q: is none of server, client, echo and compare", role)
 	}
+	o, err := parseFlags(role, fs.Args()[1:], stdout)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
+	return roles[role](o)
 }

@@ -17,14 +17,13 @@ func TestModes(t *testing.T) {
 	for _, api := range []string{"handler", "stream"} {
 		for _, mode := range []string{"download", "upload", "rr", "handshake", "datagram", "idle", "active"} {
 			t.Run(api+"/"+mode, func(t *testing.T) {
-				o := parseFlags("client", []string{"-api", api, "-mode", mode, "-bytes", "300K", "-ops", "3",
-					"-concurrency", "2", "-conns", "2", "-secs", "0.2"})
+				o := clientFlags(t, "-api", api, "-mode", mode, "-bytes", "300K", "-ops", "3",
+					"-concurrency", "2", "-conns", "2", "-secs", "0.2")
 				s, addr := serveTest(t, o)
 				o.connect = addr.String()
 				c := &client{o: o, remote: addr, r: newReport("client")}
+				c.cfg = o.clientConfig()
 				var err error
-				c.cfg, err = o.clientConfig()
-				require.NoError(t, err)
 				c.group, err = c.listen()
 				require.NoError(t, err)
 				defer c.group.Close()
@@ -47,6 +46,13 @@ func TestModes(t *testing.T) {
 	}
 }
 
+func clientFlags(t *testing.T, args ...string) *options {
+	t.Helper()
+	o, err := parseFlags("client", args, t.Output())
+	require.NoError(t, err)
+	return o
+}
+
 // counts waits until the server has counted up to want, which it does when the client may have seen the effect already.
 func counts(t *testing.T, want int64, counter *atomic.Int64) {
 	t.Helper()
@@ -56,12 +62,10 @@ func counts(t *testing.T, want int64, counter *atomic.Int64) {
 
 // TestSocketPerConn runs handshakes that have a socket each.
 func TestSocketPerConn(t *testing.T) {
-	o := parseFlags("client", []string{"-mode", "handshake", "-ops", "3", "-socket-per-conn"})
+	o := clientFlags(t, "-mode", "handshake", "-ops", "3", "-socket-per-conn")
 	s, addr := serveTest(t, o)
 	c := &client{o: o, remote: addr, r: newReport("client")}
-	var err error
-	c.cfg, err = o.clientConfig()
-	require.NoError(t, err)
+	c.cfg = o.clientConfig()
 	require.NoError(t, c.run())
 	counts(t, 3, &s.conns)
 }
@@ -126,7 +130,7 @@ func TestTable(t *testing.T) {
 
 // TestEcho runs some echoes over loopback.
 func TestEcho(t *testing.T) {
-	o := parseFlags("client", []string{"-mode", "echo", "-ops", "5"})
+	o := clientFlags(t, "-mode", "echo", "-ops", "5")
 	c := &client{o: o, r: newReport("client")}
 	e, err := newEcho()
 	require.NoError(t, err)

@@ -11,26 +11,22 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	case err != nil:
-		fmt.Fprintln(os.Stderr, "webtransport:", err)
-		os.Exit(1)
-	}
+	usage.Exit("webtransport", run(ctx, os.Args[1:], os.Stdout))
 }
 
 // options are the flags.
@@ -43,10 +39,13 @@ type options struct {
 	n        int
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+const usageText = `usage: webtransport [-addr HOST:PORT] [-page HOST:PORT] [-cert FILE]
+       webtransport -connect URL [-ca FILE | -insecure] [-n COUNT]
+`
+
+func run(ctx context.Context, args []string, stdout io.Writer) error {
 	var o options
-	fs := flag.NewFlagSet("webtransport", flag.ContinueOnError)
-	fs.SetOutput(stderr)
+	var fs flag.FlagSet
 	fs.StringVar(&o.addr, "addr", "127.0.0.1:4433", "UDP `address` to serve WebTransport on")
 	fs.StringVar(&o.page, "page", "127.0.0.1:8080", "TCP `address` to serve the page on")
 	fs.StringVar(&o.cert, "cert", "", "`file` to write the certificate to, as PEM")
@@ -54,14 +53,30 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs.StringVar(&o.ca, "ca", "", "certificate to trust, a PEM `file`")
 	fs.BoolVar(&o.insecure, "insecure", false, "trust any certificate")
 	fs.IntVar(&o.n, "n", 10, "how many of each to measure")
-	if err := fs.Parse(args); err != nil {
+	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
 		return err
 	}
-	switch {
-	case fs.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	case o.connect != "":
+	if err := cmp.Or(usage.NoArguments(&fs), o.check()); err != nil {
+		return err
+	}
+	if o.connect != "" {
 		return measure(ctx, &o, stdout)
 	}
 	return serve(ctx, &o, stdout)
+}
+
+func (o *options) check() error {
+	if o.connect == "" {
+		if o.ca != "" || o.insecure {
+			return usage.Errorf("-ca and -insecure go with -connect")
+		}
+		return cmp.Or(usage.Address("addr", o.addr), usage.Address("page", o.page), usage.NewFile("cert", o.cert))
+	}
+	if u, err := url.Parse(o.connect); err != nil || u.Scheme != "https" || u.Hostname() == "" {
+		return usage.Errorf("-connect %q: want https://HOST:PORT/PATH", o.connect)
+	}
+	if o.ca != "" && o.insecure {
+		return usage.Errorf("-ca and -insecure exclude each other")
+	}
+	return cmp.Or(usage.File("ca", o.ca), usage.AtLeast("n", o.n, 1))
 }

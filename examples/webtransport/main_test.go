@@ -33,7 +33,7 @@ func start(t *testing.T, args ...string) *server {
 	pr, pw := io.Pipe()
 	s := &server{lines: make(chan string, 100), stop: cancel, ended: make(chan error, 1)}
 	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0", "-page", "127.0.0.1:0"}, args...), pw, io.Discard)
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0", "-page", "127.0.0.1:0"}, args...), pw)
 		pw.CloseWithError(io.EOF)
 		s.ended <- err
 	}()
@@ -56,7 +56,7 @@ func TestMeasure(t *testing.T) {
 	cert := filepath.Join(t.TempDir(), "cert.pem")
 	s := start(t, "-cert", cert)
 	var table bytes.Buffer
-	require.NoError(t, run(t.Context(), []string{"-ca", cert, "-connect", s.url, "-n", "5"}, &table, io.Discard))
+	require.NoError(t, run(t.Context(), []string{"-ca", cert, "-connect", s.url, "-n", "5"}, &table))
 	require.Regexp(t, `streams +5 of 5 .*s\n +pairs of streams +5 of 5 .*s\n +datagrams +[1-5] of 5 .*s\n$`, table.String())
 	require.Contains(t, <-s.lines, "has a session")
 	require.Contains(t, <-s.lines, "closed by peer with code 0: done")
@@ -100,6 +100,6 @@ func TestFlags(t *testing.T) {
 		{"-nothing"}, {"argument"}, {"-connect", "http://127.0.0.1/"}, {"-connect", "https://127.0.0.1/", "-ca", "/nothing"},
 		{"-addr", "nowhere"}, {"-page", "256.0.0.1:1", "-addr", "127.0.0.1:0"}, {"-cert", "/nothing/cert.pem"},
 	} {
-		require.Error(t, run(t.Context(), args, io.Discard, io.Discard), "%q", args)
+		require.Error(t, run(t.Context(), args, io.Discard), "%q", args)
 	}
 }

@@ -28,8 +28,9 @@ var importRules = []importRule{
 	{packages: "udpio", outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
 	{packages: "loop", inside: []string{"conn", "udpio", "internal/..."}, outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
 	{packages: "loop/looptest", inside: []string{"conn", "conn/conntest", "loop", "udpio"}},
-	{packages: "examples/holb", inside: append([]string{"internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
-	{packages: "examples/...", inside: public, outside: []string{"golang.org/x/sys/..."}},
+	{packages: "examples/holb", inside: append([]string{"examples/internal/...", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
+	{packages: "examples/internal/..."},
+	{packages: "examples/...", inside: append([]string{"examples/internal/..."}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "internal/qpack", outside: []string{"golang.org/x/net/http2/hpack"}},
 	{packages: "internal/netns", outside: []string{"golang.org/x/sys/..."}},
 	{packages: "internal/...", inside: []string{"internal/..."}, outside: []string{"golang.org/x/crypto/..."}},
@@ -39,7 +40,7 @@ var importRules = []importRule{
 var public = []string{"conn/...", "dgram/...", "h3/...", "loop/...", "udpio"}
 
 // unimportable are packages that nothing imports, test files aside.
-var unimportable = []string{"internal/archtest", "internal/require", "examples/..."}
+var unimportable = []string{"internal/archtest", "internal/require"}
 
 func checkImports(m *module) {
 	leaf := m.leaves()
