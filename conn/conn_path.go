@@ -95,6 +95,9 @@ func (c *Conn) pathResponse(p *received, data [8]byte) {
 
 // migrateTo moves a client to the path that it has validated.
 func (c *Conn) migrateTo(cand *path) {
+	if c.path.remote != cand.remote {
+		c.formerRemote = c.path.remote
+	}
 	c.leaveAddr(c.path.remote, cand.remote)
 	c.usePath(cand, nil, nil)
 	c.switchID()

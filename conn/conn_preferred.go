@@ -39,6 +39,12 @@ func (c *Conn) preferredAddress() *wire.PreferredAddress {
 	return p
 }
 
+// hears reports whether a client takes datagrams from the address: that of its server, the one that the server prefers, or
+// the one that it had before, from which packets may be under way. RFC 9000, Section 9: others are strangers.
+func (c *Conn) hears(server netip.AddrPort) bool {
+	return server == c.path.remote || server == c.formerRemote || c.candidate != nil && server == c.candidate.remote
+}
+
 // followPreferred makes a client validate the address that its server prefers, and move there (RFC 9000, Section 9.6.2).
 func (c *Conn) followPreferred() {
 	pref := c.peer.Preferred

@@ -19,8 +19,7 @@ type waitingPacket struct {
 
 // receive takes in a datagram, which may hold several packets (RFC 9000, Section 12.2).
 func (c *Conn) receive(now instant, a *arrival) {
-	if !c.server && a.remote != c.path.remote && (c.candidate == nil || a.remote != c.candidate.remote) {
-		// RFC 9000, Section 9: a client does not hear strangers.
+	if !c.server && !c.hears(a.remote) {
 		c.dropped(&c.e.stats.DroppedUnroutable, a.data, "unknown server address")
 		return
 	}

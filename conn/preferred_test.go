@@ -7,6 +7,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/require"
 )
 
 // "A server conveys a preferred address" RFC 9000, Section 9.6: the client validates it, moves there, and its streams go on.
@@ -62,5 +63,66 @@ func TestPreferredAddress(t *testing.T) {
 		if total != 200_000 {
 			t.Errorf("reachable %t: %d bytes arrived", reachable, total)
 		}
+	}
+}
+
+// TestDownloadWhileTheServerMoves: what is under way from the server's first address while the client moves to the preferred
+// one is not lost (RFC 9000, Section 9.6).
+func TestDownloadWhileTheServerMoves(t *testing.T) {
+	const size = 2_000_000
+	took := func(move bool) time.Duration {
+		rnd := conntest.Seed(t, 1)
+		n := simulate(t, 1)
+		n.Default = conntest.Link{Delay: 25 * time.Millisecond, Rate: 50e6, Queue: 500_000}
+		sc := conntest.ServerConfig()
+		preferred := netip.MustParseAddrPort("10.0.0.9:443")
+		if move {
+			sc.PreferredAddress4 = preferred
+		}
+		server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd})
+		client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+		n.AddAddr(server, preferred.String())
+		rest := size
+		server.OnEvent = func(_ time.Time, ev conn.Event) {
+			s := ev.Stream
+			switch ev.Kind {
+			case conn.EventConnected:
+				s, _ = ev.Conn.OpenStream(conn.Uni)
+			case conn.EventStreamWritable:
+			default:
+				return
+			}
+			for rest > 0 {
+				n, err := s.Write(make([]byte, min(rest, 64<<10)))
+				if rest -= n; err != nil {
+					return
+				}
+			}
+		}
+		got := 0
+		client.OnEvent = func(_ time.Time, ev conn.Event) {
+			if ev.Kind != conn.EventStreamReadable {
+				return
+			}
+			for {
+				b, err := ev.Stream.Peek(1)
+				got += len(b)
+				if ev.Stream.Discard(len(b)); err != nil {
+					return
+				}
+			}
+		}
+		start := n.Now()
+		c, err := client.Dial(start, conn.Target{Remote: server.Addr}, conntest.ClientConfig())
+		require.NoError(t, err)
+		n.RunUntil(time.Minute, func() bool { return got == size })
+		require.Equal(t, size, got)
+		require.Equal(t, move, c.RemoteAddr() == preferred)
+		require.Zero(t, client.Stats().DroppedUnroutable)
+		return n.Now().Sub(start)
+	}
+	stays, moves := took(false), took(true)
+	if moves > stays+100*time.Millisecond { // two round trips
+		t.Errorf("%v with a move, %v without", moves, stays)
 	}
 }
