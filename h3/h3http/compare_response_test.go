@@ -82,7 +82,7 @@ func responseComparisons() []comparison {
 				s.get(n, fmt.Sprintf("/%d", status))
 			}
 		}},
-		{name: "statuses with a length", differs: "HTTP/2", handler: handling(func(w http.ResponseWriter, r *http.Request) {
+		{name: "statuses with a length", differs: "HTTP/1.1 HTTP/2", handler: handling(func(w http.ResponseWriter, r *http.Request) {
 			var status int
 			fmt.Sscanf(r.URL.Path, "/%d", &status)
 			w.Header().Set("Content-Length", "5")

@@ -107,13 +107,7 @@ func (w *response) fix(code int) {
 		w.trailers = append(w.trailers, key)
 	}
 	slices.Sort(w.trailers)
-	switch code {
-	case http.StatusNotModified:
-		// RFC 9110, Section 15.4.5: what tells of the content would update a cached response
-		// with what is not known of it.
-		w.fixed.Del("Content-Type")
-		fallthrough
-	case http.StatusNoContent:
+	if code == http.StatusNoContent {
 		w.fixed.Del("Content-Length") // RFC 9110, Section 8.6
 	}
 	if httpguts.HeaderValuesContainsToken(w.fixed["Connection"], "close") {
