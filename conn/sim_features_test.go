@@ -148,23 +148,28 @@ func TestFateOfDatagrams(t *testing.T) {
 	require.Equal(t, lost, st.DatagramsLost+st.DatagramsExpired)
 }
 
-// RFC 9218, Section 10: where the path is the limit, the urgent stream has it to itself, and incremental ones share it.
+// RFC 9218, Section 10: where the path is the limit, the urgent stream has it to itself, and incremental ones share it. Those that
+// nothing was said of do so too.
 func TestPrioritiesInTransfer(t *testing.T) {
 	const size = 200_000
 	for _, tt := range []struct {
 		name       string
 		priorities [3]conn.Priority
+		unset      bool
 		check      func(t *testing.T, done [3]time.Duration)
 	}{
-		{"one after the other", [3]conn.Priority{}, func(t *testing.T, done [3]time.Duration) {
+		{"one after the other", [3]conn.Priority{}, false, func(t *testing.T, done [3]time.Duration) {
 			require.Less(t, done[0], done[1]*7/10)
 			require.Less(t, done[1], done[2]*8/10)
 		}},
-		{"the last is urgent", [3]conn.Priority{{}, {}, {Urgency: -3}}, func(t *testing.T, done [3]time.Duration) {
+		{"the last is urgent", [3]conn.Priority{{}, {}, {Urgency: -3}}, false, func(t *testing.T, done [3]time.Duration) {
 			require.Less(t, done[2], done[0]*7/10)
 			require.Less(t, done[0], done[1]*8/10)
 		}},
-		{"incremental", [3]conn.Priority{{Incremental: true}, {Incremental: true}, {Incremental: true}}, func(t *testing.T, done [3]time.Duration) {
+		{"incremental", [3]conn.Priority{{Incremental: true}, {Incremental: true}, {Incremental: true}}, false, func(t *testing.T, done [3]time.Duration) {
+			require.Greater(t, min(done[0], done[1], done[2]), max(done[0], done[1], done[2])*9/10)
+		}},
+		{"never set", [3]conn.Priority{}, true, func(t *testing.T, done [3]time.Duration) {
 			require.Greater(t, min(done[0], done[1], done[2]), max(done[0], done[1], done[2])*9/10)
 		}},
 	} {
@@ -214,7 +219,9 @@ func TestPrioritiesInTransfer(t *testing.T) {
 			for i := range streams {
 				streams[i], err = c.OpenStream(conn.Uni)
 				require.NoError(t, err)
-				streams[i].SetPriority(tt.priorities[i])
+				if !tt.unset {
+					streams[i].SetPriority(tt.priorities[i])
+				}
 				left[i] = size
 			}
 			for i := range streams {
