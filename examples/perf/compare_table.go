@@ -126,7 +126,8 @@ func chart(tables []*table) string {
 		}
 	}
 	const width = labelWidth + barWidth + valueWidth
-	return fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">\n%s</svg>\n", width, y+barGap, b.String())
+	return fmt.Sprintf("<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"12\">\n"+
+		"<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n%s</svg>\n", width, y+barGap, b.String())
 }
 
 // clockTick is the unit of /proc/stat: a hundredth of a second on all Linux systems of today.
