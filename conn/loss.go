@@ -223,31 +223,26 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 	if c.server && c.path.allowance() < minMTU {
 		return 0, 0 // RFC 9002, Section 6.2.2.1: nothing could be sent
 	}
-	inFlight := false
+	last := c.lastActivity
 	for i := range numSpaces {
 		sp := c.spaces[i]
-		if sp == nil || sp.sent.eliciting == 0 {
-			continue
-		}
-		inFlight = true
-		if i == spaceApp && c.state != stateConfirmed {
+		if sp == nil || i == spaceApp && c.state != stateConfirmed {
 			continue // RFC 9002, Section 6.2.1: the peer may not have the keys
+		}
+		last = max(last, sp.sent.lastEliciting)
+		if sp.sent.eliciting == 0 {
+			continue
 		}
 		if t := sp.sent.lastEliciting.add(c.probeTimeout(i)); at == 0 || t < at {
 			at, id = t, i
 		}
 	}
-	if !inFlight && !c.peerValidated() {
-		// RFC 9002, Section 6.2.2.1: a client must not let the server wait for bytes.
+	if at == 0 && !c.peerValidated() {
+		// RFC 9002, Section 6.2.2.1: a client must not let the server wait for bytes, whatever is in
+		// flight that no probe timeout is set for.
 		id = spaceInitial
 		if sp := c.spaces[spaceHandshake]; sp != nil && sp.tx != nil {
 			id = spaceHandshake
-		}
-		last := c.lastActivity
-		for i := range numSpaces {
-			if sp := c.spaces[i]; sp != nil {
-				last = max(last, sp.sent.lastEliciting)
-			}
 		}
 		at = last.add(c.probeTimeout(id))
 	}

@@ -1,9 +1,11 @@
 package conn
 
 import (
+	"crypto/tls"
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -372,4 +374,39 @@ func TestWindowLimitsSending(t *testing.T) {
 			t.Errorf("after all is acknowledged, %d bytes leave", got)
 		}
 	})
+}
+
+// TestClientBreaksDeadlockWithEarlyData: likewise where early data is in flight, which has no probe
+// timeout of its own yet. More of it does not put off the probe.
+func TestClientBreaksDeadlockWithEarlyData(t *testing.T) {
+	tc := newTestConn(t, false, func(s *testSetup) {
+		s.conn.Enable0RTT, s.peer.Enable0RTT = true, true
+		s.conn.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	})
+	cfg := tc.c.cfg
+	tc.c.Close(0, "")
+	tc.flush()
+	tc.rx, tc.tx = [numSpaces]*keys.Keys{}, [numSpaces]*keys.Keys{}
+	tc.c, tc.events = tc.dial(tc.e, Target{Remote: tc.peerAddr, Local: tc.addr}, cfg), nil
+	tc.writeStream(tc.open(Uni), "early")
+	tc.collect()
+	first := tc.queue[0]
+	if tc.c.spaces[spaceApp].sent.eliciting == 0 {
+		t.Fatal("no early data is in flight")
+	}
+	tc.takeKeys()
+	tc.flush()
+	// The server acknowledges the ClientHello, and what it said besides is lost.
+	tc.writeIn(spaceInitial, ackFrame(rangeString(first.pn, first.pn)))
+	tc.wantIdle("no Initial packet is in flight")
+	timeout := tc.c.probeTimeout(spaceInitial)
+	for range 10 {
+		tc.advance(timeout / 10)
+		tc.writeStream(tc.open(Uni), "more")
+	}
+	tc.advance(timeout / 10)
+	f, p := tc.wantType("the client gives the server more bytes", wire.FramePing)
+	if p.typ != PacketInitial || p.burst.N < minMTU {
+		t.Errorf("%v in %v, a datagram of %d bytes", f, p, p.burst.N) // RFC 9002, Section 6.2.2.1
+	}
 }
