@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"errors"
+
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -104,6 +106,16 @@ func (c *Conn) turnTx() error {
 func (c *Conn) mayUpdateKeys() bool {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	return k.old == nil && k.txPhase == k.rxPhase && sp.sent.largestAcked >= int64(k.firstSent)
+}
+
+// wearNumbers ends the connection before packet numbers could be taken for others (RFC 9000,
+// Section 17.1). It reports false if it did.
+func (c *Conn) wearNumbers() bool {
+	if c.spaces[spaceApp].sent.overdue() {
+		c.abort(errors.New("the peer does not acknowledge what it receives"))
+		return false
+	}
+	return true
 }
 
 // initiateKeyUpdate starts to send with the next keys.

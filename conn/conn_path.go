@@ -261,6 +261,17 @@ func (c *Conn) challengeDue() bool {
 	return c.path.challenge.pending || c.candidate != nil && c.candidate.challenge.pending
 }
 
+// pathOf returns the path in use or the candidate, whichever leads from local to remote; nil if
+// none of them does.
+func (c *Conn) pathOf(remote, local netip.AddrPort) *path {
+	for _, p := range [...]*path{c.path, c.candidate} {
+		if p != nil && p.remote == remote && p.from == local {
+			return p
+		}
+	}
+	return nil
+}
+
 // transmitPath writes a datagram that validates a path.
 func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 	sp := c.spaces[spaceApp]
@@ -270,6 +281,10 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 	}
 	for len(c.responses) > 0 {
 		r := c.responses[0]
+		on := c.pathOf(r.remote, r.local)
+		if on != nil && sp.probes == 0 && c.window(on.estimates) < minMTU {
+			break // RFC 9000, Section 8.2.2: congestion control may delay the answer
+		}
 		c.responses = append(c.responses[:0], c.responses[1:]...)
 		limit, here := minMTU, r.remote == c.path.remote
 		switch {
@@ -277,13 +292,6 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 			limit = r.allowance
 		case !c.path.validated:
 			limit = min(r.allowance, c.path.allowance())
-		}
-		on := c.path
-		if !here || r.local != c.path.from {
-			on = nil
-			if p := c.candidate; p != nil && p.remote == r.remote && p.from == r.local {
-				on = p
-			}
 		}
 		if b, ok := c.pathDatagram(now, buf, limit, on, func(b []byte) []byte {
 			return c.appendProbe(wire.AppendPath(b, wire.FramePathResponse, r.data), &r)

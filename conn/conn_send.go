@@ -213,7 +213,7 @@ func (c *Conn) burst(n, segment int, mark ECN) Burst {
 
 // transmitApp writes a burst of 1-RTT packets: the hot path.
 func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, bool) {
-	if !c.wearKeys() {
+	if !c.wearKeys() || !c.wearNumbers() {
 		return Burst{}, false
 	}
 	pa, sp, w := c.path, c.spaces[spaceApp], &c.e.writer
