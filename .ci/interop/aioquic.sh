@@ -17,6 +17,8 @@ client() {
 
 check "client: GET of 10 MB, POST of 5 MB" client transfers 'version 0x1,'
 check "client: 100 requests at once" client concurrent 'version 0x1,'
+check "client: an endless answer, and 8 at once" client sharing 'version 0x1,'
+check "client: the same, and 2 % of packets lost" client sharing-with-losses 'version 0x1,'
 for suite in aes128 aes256 chacha20; do
 	check "client: $suite" client $suite 'version 0x1,'
 done

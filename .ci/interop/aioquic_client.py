@@ -16,7 +16,7 @@ from aioquic.asyncio import QuicConnectionProtocol, connect
 from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StreamReset
+from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StreamDataReceived, StreamReset
 from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.tls import CipherSuite, Epoch
 
@@ -143,6 +143,46 @@ class Lossy:
 
 class LossyClient(Client):
     loss = 0.02
+
+
+class Delayed:
+    """A transport on which all that the client sends takes a while."""
+
+    def __init__(self, transport, client):
+        self.transport, self.client = transport, client
+
+    def sendto(self, data, addr):
+        if random.random() < self.client.loss:
+            self.client.dropped += 1
+        else:
+            asyncio.get_running_loop().call_later(self.client.delay, self.transport.sendto, data, addr)
+
+    def __getattr__(self, name):
+        return getattr(self.transport, name)
+
+
+class FarClient(Client):
+    """A client 50 ms from the server, which notes when pieces of a response come."""
+
+    delay = 0.025  # in each direction
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.longest = 0.0  # in which an answer stood still
+        self.last = {}  # by stream: when something came
+
+    def connection_made(self, transport):
+        super().connection_made(Delayed(transport, self))
+
+    def datagram_received(self, data, addr):
+        asyncio.get_running_loop().call_later(self.delay, super().datagram_received, data, addr)
+
+    def quic_event_received(self, event):
+        super().quic_event_received(event)
+        if isinstance(event, StreamDataReceived):
+            now = asyncio.get_running_loop().time()
+            self.longest = max(self.longest, now - self.last.get(event.stream_id, now))
+            self.last[event.stream_id] = now
 
 
 async def arrives(what, name):
@@ -344,6 +384,32 @@ async def losses():
     return f"{client.dropped} datagrams dropped"
 
 
+async def sharing(loss):
+    """149 small answers come while one goes on for ever, and none of 8 downloads waits for another."""
+    random.seed(1)
+    protocol = type("", (FarClient,), {"loss": loss})
+    async with dial(protocol=protocol) as client:
+        endless = asyncio.ensure_future(client.request("GET", f"/bytes/{1 << 50}"))
+        await asyncio.sleep(0.5)
+
+        async def small():
+            began = asyncio.get_running_loop().time()
+            await client.fetch(1000)
+            return asyncio.get_running_loop().time() - began
+
+        tasks = []
+        for _ in range(149):
+            tasks.append(asyncio.ensure_future(small()))
+            await asyncio.sleep(0.01)
+        took = sorted(await asyncio.gather(*tasks))
+        assert not endless.done()
+        client.requests.clear()
+    async with dial(protocol=protocol) as client:
+        await asyncio.gather(*(client.fetch(300_000) for _ in range(8)))
+    assert client.longest < 2, f"a download stood still for {client.longest:.3f} s"
+    return f"p50 {took[74] * 1000:.0f} ms, p99 {took[147] * 1000:.0f} ms, 8 at once: longest stall {client.longest * 1000:.0f} ms"
+
+
 CASES = {
     "transfers": transfers,
     "concurrent": concurrent,
@@ -365,6 +431,8 @@ CASES = {
     "negotiated-2": lambda: version(V1, V2, negotiations=1),
     "early-data-in-version-2": early_data_in_version_2,
     "losses": losses,
+    "sharing": lambda: sharing(0),
+    "sharing-with-losses": lambda: sharing(0.02),
 }
 
 

@@ -39,9 +39,10 @@ var (
 	}
 	controllers = [...]controller{{name: "CUBIC", ours: congestion.NewCubic, kernel: "cubic"}, {name: "BBR", ours: congestion.NewBBR, kernel: "bbr"}}
 	protocols   = [...]protocol{
-		{"HTTP/3", startHTTP3},
-		{"HTTP/2", func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) { return startHTTP2(t, cc, h, 0) }},
-		{"HTTP/2, unsent limit", func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) {
+		{name: "HTTP/3", start: startHTTP3},
+		{name: "HTTP/3, u=3, i", start: startHTTP3, priority: "u=3, i"},
+		{name: "HTTP/2", start: func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) { return startHTTP2(t, cc, h, 0) }},
+		{name: "HTTP/2, unsent limit", start: func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) {
 			return startHTTP2(t, cc, h, 16<<10)
 		}},
 	}

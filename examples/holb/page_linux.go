@@ -16,11 +16,12 @@ belongs to. Streams of QUIC have an order each: a lost packet holds up those tha
 
 Made by ` + "`go run ./examples/holb -o docs/head-of-line`" + `, as root on Linux, with real sockets: two network namespaces, and between
 their TUN devices a relay that carries UDP and TCP alike, at %d Mbit/s with a round trip of %v and a queue of one
-bandwidth-delay product. A client asks for %d MB, and, when a tenth of that has come, for %d small resources over the same connection,
-which all share. The times are of the small ones, each from its request to its last byte. A row is %d visits; they do
+bandwidth-delay product. A client asks for %d MB, and, when a tenth of that has come, for %d small resources over the same connection.
+The times are of the small ones, each from its request to its last byte. A row is %d visits; they do
 not repeat to the packet, as those in [virtual time](simulation.md) do.
 
-HTTP/3 is package h3http. HTTP/2 is net/http over the kernel's TCP, with its controller of that name; its BBR is version 1. A
+HTTP/3 is package h3http. Its client says nothing of priorities, as most do not: then the server lets responses take turns, and a new one
+sends its first 4 KB ahead of the others. Or it asks for the same of each, with "Priority: u=3, i" (RFC 9218). HTTP/2 is net/http over the kernel's TCP, with its controller of that name; its BBR is version 1. A
 server's socket takes a lot of the large resource, and all that is ahead of the small ones, loss or not. So there are rows
 where the socket takes little more than it can send, 16 KB (TCP_NOTSENT_LOWAT): what loss adds there is the waiting for lost packets.
 

@@ -42,7 +42,7 @@ func plot(rows []*row) string {
 }
 
 // colors of protocols.
-var colors = [len(protocols)]string{"#1f6feb", "#d1242f", "#bf8700"}
+var colors = [len(protocols)]string{"#1f6feb", "#1a7f37", "#d1242f", "#bf8700"}
 
 func legend(b *strings.Builder) {
 	x := leftMargin

@@ -20,8 +20,9 @@ import (
 
 // A site is a server at one end of a path, and a client at the other that has one connection to it.
 type site struct {
-	client *http.Client
-	closes []func()
+	client   *http.Client
+	priority string // field of requests; none if empty
+	closes   []func()
 }
 
 const siteAddr = netrelay.ServerAddr4 + ":443"
@@ -42,8 +43,9 @@ type controller struct {
 
 // A protocol makes a site whose server sends under a controller.
 type protocol struct {
-	name  string
-	start func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error)
+	name     string
+	start    func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error)
+	priority string // field of requests; none if empty
 }
 
 // startHTTP3 makes a site of packages loop and h3http.

@@ -66,6 +66,7 @@ func (v *visit) run(ctx context.Context) (*result, error) {
 		return nil, err
 	}
 	defer s.close()
+	s.priority = v.protocol.priority
 
 	r := &result{small: make([]time.Duration, v.page.count)}
 	began := time.Now()
@@ -110,13 +111,15 @@ func (s *site) fetch(ctx context.Context, n int) (time.Duration, error) {
 	return time.Since(began), err
 }
 
-// get asks for n bytes. All resources share the path: none waits for another to be sent (RFC 9218, Section 4.2).
+// get asks for n bytes.
 func (s *site) get(ctx context.Context, n int) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://%s/%d", siteAddr, n), nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Priority", "u=3, i")
+	if s.priority != "" {
+		req.Header.Set("Priority", s.priority)
+	}
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return nil, err
