@@ -38,6 +38,10 @@ type Config struct {
 	// default is net.DefaultResolver's.
 	LookupIP func(ctx context.Context, host string) ([]netip.Addr, error)
 
+	// WrapBackend, if not nil, returns what a Loop uses in place of each Backend: to watch what
+	// passes, as package capture does, or to change it. Closing the one closes the other.
+	WrapBackend func(Backend) Backend
+
 	Socket *udpio.Config // for Listen
 	Logger *slog.Logger  // default discards
 }
@@ -136,6 +140,10 @@ func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 	}
 	g := &Group{accepts: newAcceptQueue(), lookupIP: base.LookupIP}
 	for i, b := range backends {
+		if base.WrapBackend != nil {
+			b = base.WrapBackend(b)
+			backends[i] = b
+		}
 		cfg := *base
 		if cfg.Shard != nil {
 			cfg.Shard(i, &cfg)

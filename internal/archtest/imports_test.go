@@ -27,6 +27,7 @@ var importRules = []importRule{
 	{packages: "h3/webtransport", inside: []string{"h3", "h3/h3http", "dgram", "conn", "conn/varint", "loop"}},
 	{packages: "udpio", outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
 	{packages: "loop", inside: []string{"conn", "udpio", "internal/..."}, outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
+	{packages: "loop/capture", inside: []string{"loop", "udpio"}},
 	{packages: "loop/looptest", inside: []string{"conn", "conn/conntest", "loop", "udpio"}},
 	{packages: "examples/holb", inside: append([]string{"examples/internal/...", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "examples/internal/..."},
