@@ -115,6 +115,19 @@ key_updates() {
 	dissect 'quic.key_phase == 1'
 }
 
+# The files of -pcap have the keys inside: no key log is at hand.
+keys_inside() {
+	export SSLKEYLOGFILE=/dev/null
+	start_server -pcap "$tmp/server.pcapng"
+	client -pcap "$tmp/client.pcapng" "https://$server_addr/" "https://$server_addr/bytes/1000000"
+	stop_server
+	local side
+	for side in server client; do
+		cp "$tmp/$side.pcapng" "$tmp/capture"
+		dissect 'quic.frame_type == 0x08 || quic.frame_type == 0x0b'
+	done
+}
+
 early=(none 'quic.long.packet_type == 1' 'quic.long.packet_type_v2 == 2')
 for v in 1 2; do
 	version=(-versions "$v")
@@ -124,6 +137,7 @@ for v in 1 2; do
 	check "version $v: key updates" key_updates
 done
 version=(-versions 1,2)
+check "captures with the keys inside" keys_inside
 check "compatible version negotiation" plain -versions 2,1 -- 'quic.version == 1' 'quic.version == 0x6b3343cf'
 check "Version Negotiation" plain -versions 2 -- 'quic.version == 0' 'quic.version == 0x6b3343cf'
 report

@@ -6,7 +6,7 @@
 //
 // About the connection:
 //
-//	[-cc NAME] [-versions LIST] [-session-file FILE [-0rtt]] [-qlog DIR]
+//	[-cc NAME] [-versions LIST] [-session-file FILE [-0rtt]] [-qlog DIR] [-pcap FILE]
 //	[-key-update TIME] [-migrate TIME] [-rebind TIME]
 //
 // It writes the bodies of the responses to standard output, or to the file of -o. A

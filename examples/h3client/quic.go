@@ -20,6 +20,7 @@ import (
 	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/loop/capture"
 	"github.com/lazoquic/lazo/udpio"
 )
 
@@ -33,6 +34,7 @@ type quicOptions struct {
 	migrate     time.Duration
 	rebind      time.Duration
 	qlog        string
+	pcap        string
 }
 
 func (o *quicOptions) register(fs *flag.FlagSet) {
@@ -47,6 +49,7 @@ func (o *quicOptions) register(fs *flag.FlagSet) {
 	fs.DurationVar(&o.migrate, "migrate", 0, "move each connection to another port, after a `time`")
 	fs.DurationVar(&o.rebind, "rebind", 0, "change the port without a word after a `time`, as a NAT does")
 	fs.StringVar(&o.qlog, "qlog", "", "write a log of each connection to a `directory`")
+	fs.StringVar(&o.pcap, "pcap", "", "write all datagrams to a `file` with the keys inside, for Wireshark")
 }
 
 // controllers are the values of -cc.
@@ -66,7 +69,8 @@ func (o *quicOptions) check() error {
 		usage.AtLeast("key-update", o.keyUpdate, 0),
 		usage.AtLeast("migrate", o.migrate, 0),
 		usage.AtLeast("rebind", o.rebind, 0),
-		usage.NewDirectory("qlog", o.qlog))
+		usage.NewDirectory("qlog", o.qlog),
+		usage.NewFile("pcap", o.pcap))
 }
 
 // parseVersions reads a list such as 2,1.
@@ -93,6 +97,21 @@ func (o *quicOptions) config() *conn.Config {
 	return cfg
 }
 
+// capture has what the loops of lc send and receive written to the file of -pcap, with the keys
+// of tc. done ends the file.
+func (o *quicOptions) capture(tc *tls.Config, lc *loop.Config) (done func() error, err error) {
+	if o.pcap == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(o.pcap)
+	if err != nil {
+		return nil, err
+	}
+	w := capture.New(f)
+	w.Attach(tc, lc)
+	return func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+}
+
 // transport returns the Transport of the options. closeAll ends its connections and saves what
 // they taught.
 func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.Transport, closeAll func() error, err error) {
@@ -108,12 +127,17 @@ func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.T
 	if keyLog != nil {
 		tc.KeyLogWriter = keyLog
 	}
+	lc := new(loop.Config)
+	closeCapture, err := o.capture(tc, lc)
+	if err != nil {
+		return nil, nil, err
+	}
 	socket, err := udpio.Listen("udp", ":0", nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	nat := &rebinder{Socket: socket}
-	group, err := loop.New(nil, nat)
+	group, err := loop.New(lc, nat)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,7 +153,7 @@ func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.T
 		if sessions != nil {
 			sessions.wait()
 		}
-		err := errors.Join(tr.Close(), group.Close())
+		err := errors.Join(tr.Close(), group.Close(), closeCapture())
 		if sessions != nil {
 			err = errors.Join(err, sessions.Save(o.sessionFile))
 		}

@@ -5,7 +5,7 @@
 // About connections:
 //
 //	[-retry] [-cc NAME] [-versions LIST] [-0rtt] [-preferred-address HOST:PORT]
-//	[-key-update TIME] [-secret TEXT] [-qlog DIR]
+//	[-key-update TIME] [-secret TEXT] [-qlog DIR] [-pcap FILE]
 //
 // Without -cert and -key it makes itself a certificate, and prints command lines that
 // trust it. If the environment has SSLKEYLOGFILE, it logs the keys of its connections
@@ -25,6 +25,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -93,7 +94,7 @@ func parseFlags(args []string, stdout io.Writer) (*options, error) {
 }
 
 // run serves until ctx is done, and then ends gracefully.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	o, err := parseFlags(args, stdout)
 	if err != nil {
 		return err
@@ -111,6 +112,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		defer f.Close()
 		tlsConfig.KeyLogWriter = f
 	}
+	endCapture, err := o.quic.capture(tlsConfig)
+	if err != nil {
+		return err
+	}
 	srv := &h3http.Server{
 		Handler:    newHandler(o.root),
 		TLSConfig:  tlsConfig,
@@ -124,9 +129,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	g, err := o.quic.listen(srv, o.addr, o.loops)
 	if err != nil {
-		return err
+		return errors.Join(err, endCapture())
 	}
-	defer g.Close()
+	defer func() {
+		g.Close()
+		err = errors.Join(err, endCapture())
+	}()
 	if err := printHints(stdout, g.LocalAddr(), cert, o.cert == ""); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +22,7 @@ import (
 	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/loop/capture"
 	"github.com/lazoquic/lazo/udpio"
 )
 
@@ -33,6 +36,9 @@ type quicOptions struct {
 	keyUpdate time.Duration
 	secret    string
 	qlog      string
+	pcap      string
+
+	wrap func(loop.Backend) loop.Backend // by capture
 }
 
 func (o *quicOptions) register(fs *flag.FlagSet) {
@@ -47,6 +53,7 @@ func (o *quicOptions) register(fs *flag.FlagSet) {
 	fs.DurationVar(&o.keyUpdate, "key-update", 0, "update the keys of a connection after each `time` that it is serving a request")
 	fs.StringVar(&o.secret, "secret", "", "make the keys of tokens, tickets and resets of a `text`, to keep them over a restart")
 	fs.StringVar(&o.qlog, "qlog", "", "write a log of each connection to a `directory`")
+	fs.StringVar(&o.pcap, "pcap", "", "write all datagrams to a `file` with the keys inside, for Wireshark")
 }
 
 // controllers are the values of -cc.
@@ -68,7 +75,8 @@ func (o *quicOptions) check() error {
 	return cmp.Or(
 		usage.OneOf("cc", o.cc, slices.Sorted(maps.Keys(controllers))...),
 		usage.AtLeast("key-update", o.keyUpdate, 0),
-		usage.NewDirectory("qlog", o.qlog))
+		usage.NewDirectory("qlog", o.qlog),
+		usage.NewFile("pcap", o.pcap))
 }
 
 // parseVersions reads a list such as 2,1.
@@ -95,6 +103,22 @@ func (o *quicOptions) config() *conn.Config {
 	return cfg
 }
 
+// capture has all datagrams written to the file of -pcap, with the keys of tc. done ends the file.
+func (o *quicOptions) capture(tc *tls.Config) (done func() error, err error) {
+	if o.pcap == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(o.pcap)
+	if err != nil {
+		return nil, err
+	}
+	w := capture.New(f)
+	var lc loop.Config
+	w.Attach(tc, &lc)
+	o.wrap = lc.WrapBackend
+	return func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+}
+
 // listen opens the sockets of srv on addr and starts n loops.
 func (o *quicOptions) listen(srv *h3http.Server, addr string, n int) (*loop.Group, error) {
 	var sockets []loop.Backend
@@ -106,6 +130,7 @@ func (o *quicOptions) listen(srv *h3http.Server, addr string, n int) (*loop.Grou
 		sockets = append(sockets, s)
 	}
 	cfg := srv.LoopConfig()
+	cfg.WrapBackend = o.wrap
 	if o.secret != "" {
 		cfg.Endpoint.ResetKey = sha256.Sum256([]byte("reset " + o.secret))
 		cfg.Endpoint.TokenKeys = [][32]byte{sha256.Sum256([]byte("token " + o.secret))}

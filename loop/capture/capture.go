@@ -2,14 +2,14 @@
 // TLS inside. Wireshark and tshark open such a file and decrypt it without a key log.
 //
 //	out := capture.New(file)
-//	cfg.TLS.KeyLogWriter = out.KeyLog()
-//	loopConfig.WrapBackend = out.Wrap
+//	out.Attach(tlsConfig, loopConfig)
 //
 // Whoever has the file can read all that it holds. A capture is for tests and for faults that
 // are being looked for: it costs a copy of each datagram and a lock.
 package capture
 
 import (
+	"crypto/tls"
 	"io"
 	"net/netip"
 	"sync"
@@ -22,12 +22,13 @@ import (
 // A Writer writes a capture. Any goroutine may call its methods, and any number of Backends may
 // share it.
 type Writer struct {
-	mu   sync.Mutex
-	out  io.Writer
-	err  error
-	b    []byte       // scratch
-	held []byte       // blocks of datagrams that wait for their secrets
-	wait []heldPacket // what held is made of
+	mu     sync.Mutex
+	out    io.Writer
+	err    error
+	b      []byte       // scratch
+	held   []byte       // blocks of datagrams that wait for their secrets
+	wait   []heldPacket // what held is made of
+	source source
 }
 
 // A heldPacket is a datagram that waits for its secrets.
@@ -47,10 +48,21 @@ const (
 // New returns a Writer that has written the head of a capture to out. Each call of out.Write has
 // one block or more, whole. After the first that fails nothing more is written: see Err.
 func New(out io.Writer) *Writer {
-	w := &Writer{out: out}
+	w := &Writer{out: out, source: make(source)}
 	w.b = appendInterface(appendSection(nil))
 	w.write(w.b)
 	return w
+}
+
+// Attach has the Writer capture the Loops of lc with the secrets of the connections of tc. Where
+// tc has a KeyLogWriter already, both get the secrets. Call it before either is used.
+func (w *Writer) Attach(tc *tls.Config, lc *loop.Config) {
+	lc.WrapBackend = w.Wrap
+	if tc.KeyLogWriter == nil {
+		tc.KeyLogWriter = w.KeyLog()
+	} else {
+		tc.KeyLogWriter = io.MultiWriter(tc.KeyLogWriter, w.KeyLog())
+	}
 }
 
 // Wrap returns a Backend that moves datagrams by b and writes them to the capture. It is for
@@ -96,6 +108,7 @@ func (w *Writer) add(at time.Time, dir direction, m *udpio.Message, local netip.
 	if m.Local.IsValid() {
 		local = m.Local
 	}
+	local = w.source.of(local, m.Remote)
 	from, to := m.Remote, local
 	if dir == sent {
 		from, to = local, m.Remote

@@ -18,6 +18,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/loop/capture"
 	"github.com/lazoquic/lazo/loop/looptest"
+	"github.com/lazoquic/lazo/udpio"
 )
 
 // A block is one of a pcapng file.
@@ -44,8 +45,9 @@ func blocks(t *testing.T, b []byte) (list []block) {
 func captured(w *capture.Writer) *loop.Config {
 	sc := conntest.ServerConfig()
 	sc.TLS = sc.TLS.Clone()
-	sc.TLS.KeyLogWriter = w.KeyLog()
-	return &loop.Config{Endpoint: conn.EndpointConfig{Server: sc}, WrapBackend: w.Wrap}
+	lc := &loop.Config{Endpoint: conn.EndpointConfig{Server: sc}}
+	w.Attach(sc.TLS, lc)
+	return lc
 }
 
 // listen runs a server whose loop is captured.
@@ -140,6 +142,30 @@ func TestCapture(t *testing.T) {
 			require.True(t, in > 10 && out > 10, in, out)
 		})
 	}
+}
+
+// TestCaptureOfClient: a socket that is bound to no address shows the one that the kernel takes, from the first
+// datagram on. Readers take the two ways of a connection for two connections otherwise.
+func TestCaptureOfClient(t *testing.T) {
+	var file bytes.Buffer
+	w := capture.New(&file)
+	g, err := loop.Listen("udp", "127.0.0.1:0", 1, &loop.Config{Endpoint: conn.EndpointConfig{Server: conntest.ServerConfig()}})
+	require.NoError(t, err)
+	s, err := udpio.Listen("udp", ":0", nil)
+	require.NoError(t, err)
+	clients, err := loop.New(&loop.Config{WrapBackend: w.Wrap}, s)
+	require.NoError(t, err)
+	echo(t, g, clients, "hello")
+	packets := 0
+	for _, b := range blocks(t, file.Bytes())[2:] {
+		if b.typ != 6 {
+			continue
+		}
+		packets++
+		addrs := b.body[20+12:][:8]
+		require.Equal(t, []byte{127, 0, 0, 1, 127, 0, 0, 1}, addrs)
+	}
+	require.NotZero(t, packets)
 }
 
 // udp checks the headers of a packet with their sums, and returns its ports and the length of its payload.

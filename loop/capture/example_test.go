@@ -20,11 +20,9 @@ func Example() {
 	defer file.Close()
 	out := capture.New(file)
 	cfg := conntest.ServerConfig()
-	cfg.TLS.KeyLogWriter = out.KeyLog()
-	g, err := loop.Listen("udp", ":4433", 2, &loop.Config{
-		Endpoint:    conn.EndpointConfig{Server: cfg},
-		WrapBackend: out.Wrap,
-	})
+	lc := &loop.Config{Endpoint: conn.EndpointConfig{Server: cfg}}
+	out.Attach(cfg.TLS, lc)
+	g, err := loop.Listen("udp", ":4433", 2, lc)
 	if err != nil {
 		log.Fatal(err)
 	}
