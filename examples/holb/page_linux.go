@@ -20,10 +20,12 @@ bandwidth-delay product. A client asks for %d MB, and, when a tenth of that has 
 The times are of the small ones, each from its request to its last byte. A row is %d visits; they do
 not repeat to the packet, as those in [virtual time](simulation.md) do.
 
-HTTP/3 is package h3http. Its client says nothing of priorities, as most do not: then the server lets responses take turns, and a new one
-sends its first 4 KB ahead of the others. Or it asks for the same of each, with "Priority: u=3, i" (RFC 9218). HTTP/2 is net/http over the kernel's TCP, with its controller of that name; its BBR is version 1. A
-server's socket takes a lot of the large resource, and all that is ahead of the small ones, loss or not. So there are rows
-where the socket takes little more than it can send, 16 KB (TCP_NOTSENT_LOWAT): what loss adds there is the waiting for lost packets.
+HTTP/3 is package h3http. Its client says nothing of priorities, as most clients do: then responses take turns, and
+a new one sends its first 4 KB ahead of the others. In the rows "u=3, i" it asks for turns, with that Priority
+field (RFC 9218). HTTP/2 is net/http over the kernel's TCP, with its controller of that name; its BBR is version 1.
+A server's socket takes a lot of the large resource, and all that is ahead of the small ones, loss or not. So there
+are rows where the socket takes little more than it can send, 16 KB (TCP_NOTSENT_LOWAT): what loss adds there is the
+waiting for lost packets.
 
 Small resources in between show the difference: over HTTP/3 loss concerns few of them, over HTTP/2 it concerns most. When all are
 asked for at once, the rate that the congestion controller finds decides first, and the order of the bytes second.
