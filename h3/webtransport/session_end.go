@@ -89,19 +89,21 @@ func (s *Session) abandonStreams() {
 // run reads capsules until the CONNECT stream ends.
 func (s *Session) run() {
 	err := s.readCapsules()
-	switch ended := s.end(s.endError(err)); {
-	case !ended:
-	case s.m.ended():
-		// The streams have ended with the connection, and what they have received stays
-		// readable.
+	ended := s.end(s.endError(err))
+	switch {
+	case ended && s.m.ended():
+		// The CONNECT stream and the others have ended with the connection, and what they
+		// have received, datagrams too, stays readable: they are not closed.
 		s.m.handle.Loop().Post(func(time.Time) { s.m.open() })
-	default:
-		s.abandonStreams()
-	}
-	if errors.Is(err, errMalformed) {
+	case errors.Is(err, errMalformed):
 		s.connect.Cancel(h3.MessageError)
+		fallthrough
+	default:
+		if ended {
+			s.abandonStreams()
+		}
+		s.connect.Close()
 	}
-	s.connect.Close()
 	s.m.handle.Loop().Post(func(time.Time) { s.m.remove(s) })
 }
 
