@@ -28,7 +28,8 @@ const (
 	// direction return an error. The code RequestRejected says that the server has
 	// not processed the request, so that it may be sent again. That a server stops a
 	// request body with NoError, as it needs no more of it, is no cancellation:
-	// EventWritable comes to who waits for it, and Write returns the error.
+	// EventWritable comes to who waits for it, or has sent all and waits for
+	// EventAcked, and Write returns the error.
 	EventCanceled
 
 	// EventAcked reports that all that was sent on the stream, and its end, has

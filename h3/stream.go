@@ -273,8 +273,9 @@ func (s *Stream) stopped(code ErrorCode) {
 		s.free()
 	case known:
 	case code == NoError && !s.c.server:
-		// RFC 9114, Section 4.1: the response is valid nevertheless.
-		if s.wantWrite {
+		// RFC 9114, Section 4.1: the response is valid nevertheless. Who waits for room, or
+		// for an acknowledgment of a message that has ended, waits for nothing.
+		if s.wantWrite || s.sending >= sendTrailer {
 			s.wantWrite = false
 			s.push(EventWritable)
 		}

@@ -155,6 +155,8 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 		x.peerCanceled(e)
 	case h3.EventAcked:
 		x.gone = true
+	case h3.EventWritable:
+		x.unwanted()
 	}
 	x.mu.Unlock()
 	c.owner.service(now, x)

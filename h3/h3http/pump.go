@@ -284,6 +284,12 @@ func (x *exchange) peerCanceled(e h3.Event) {
 		x.in.limit = max(x.in.limit, x.in.buf.n+chunkSize)
 		x.pumpIn()
 	}
+	x.unwanted()
+}
+
+// unwanted looks whether the peer has stopped what is sent. Then it acknowledges no more of
+// it. x is locked.
+func (x *exchange) unwanted() {
 	if _, err := x.stream.Write(nil); stopped(err) {
 		x.gone = true
 		x.sent(err)
