@@ -78,7 +78,9 @@ func endComparisons() []comparison {
 			_, err = io.ReadFull(resp.Body, b)
 			n.saw("%q %s", b, kindOf(err))
 			cancel()
-			_, err = resp.Body.Read(b)
+			for err == nil {
+				_, err = resp.Body.Read(b)
+			}
 			n.saw("%s", kindOf(err))
 			n.saw("%s", kindOf(resp.Body.Close()))
 		}},
