@@ -61,7 +61,7 @@ func (c *Conn) statelessReset(instant) {
 // timeoutHandshake ends a handshake that took too long. The peer is told, in case it is slow only.
 func (c *Conn) timeoutHandshake() {
 	packet := c.closePacket(&ApplicationError{})
-	c.endWith(ErrHandshakeTimeout, packet)
+	c.endWith(c.reach.explain(ErrHandshakeTimeout), packet)
 }
 
 // forget ends the connection without a word.

@@ -291,6 +291,7 @@ func (c *Conn) process(p *received) {
 	}
 	c.lastActivity = p.now
 	c.sentSinceRecv = false
+	c.reach.noteReceived()
 	newest := int64(p.pn) > p.space.recv.largest
 	reordered := p.space.recv.add(p.now, p.pn, p.at.ecn)
 	if p.eliciting {

@@ -46,6 +46,7 @@ func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 	early.sent.discarded(func(r *record) { c.recordLost(early, r) })
 	c.ptoCount = 0
 	c.lastActivity = now
+	c.reach.noteReceived()
 	c.wake()
 }
 

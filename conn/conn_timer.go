@@ -78,7 +78,7 @@ func (c *Conn) onTimeout(now instant) {
 	switch {
 	case due(c.idleDeadline()):
 		c.e.stats.IdleTimeouts++
-		c.forget(ErrIdleTimeout)
+		c.forget(c.reach.explain(ErrIdleTimeout))
 		return
 	case due(c.handshakeBy):
 		c.e.stats.HandshakeTimeouts++

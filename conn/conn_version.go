@@ -89,6 +89,7 @@ func (c *Conn) restartWith(now instant, version uint32) {
 	c.remote.ids[0].id = c.origin
 	c.initialKeys(c.origin)
 	c.lastActivity = now
+	c.reach.noteReceived()
 	if c.qlog != nil {
 		c.qlog.VersionInformation(c.e.wall(now), false, c.cfg.Versions, version)
 	}

@@ -21,6 +21,7 @@ type Burst struct {
 	Remote      netip.AddrPort
 	Local       netip.AddrPort // where the path starts; zero to let the socket choose
 	ECN         ECN
+	Conn        *Conn // whose datagrams they are; nil for answers to what belongs to none
 }
 
 // ECN is an explicit congestion notification codepoint (RFC 3168, Section 5).

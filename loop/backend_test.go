@@ -2,11 +2,13 @@ package loop_test
 
 import (
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
@@ -221,4 +223,58 @@ func TestRebind(t *testing.T) {
 			t.Errorf("the server sees %v", got)
 		}
 	})
+}
+
+// distinct is a Backend that checks that each message has memory of its own to read to.
+type distinct struct {
+	*udpio.Socket
+	reads, shared int // of the loop's goroutine
+}
+
+func (d *distinct) ReadBatch(ms []udpio.Message, deadline time.Time) (int, error) {
+	d.reads++
+	seen := make(map[*byte]bool)
+	for _, m := range ms {
+		p := unsafe.SliceData(m.Buf)
+		if seen[p] {
+			d.shared++
+		}
+		seen[p] = true
+	}
+	return d.Socket.ReadBatch(ms, deadline)
+}
+
+// TestTruncated: datagrams that are too long for a buffer do not mix up those of others.
+func TestTruncated(t *testing.T) {
+	noLeaks(t)
+	for _, gro := range []bool{false, true} {
+		s, err := udpio.Listen("udp4", "127.0.0.1:0", &udpio.Config{DisableGRO: !gro})
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer, err := net.Dial("udp4", s.LocalAddr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer peer.Close()
+		for range 3 { // before the loop runs, so that it reads them together
+			peer.Write(make([]byte, 3000))
+			peer.Write([]byte("fits"))
+		}
+		d := &distinct{Socket: s}
+		g, err := loop.New(serverConfig(nil), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			g.Stats()
+		}
+		if s.Stats().Truncated == 0 && !s.Caps().GRO {
+			t.Error("nothing was cut off")
+		}
+		g.Close()
+		if d.shared > 0 || d.reads < 2 {
+			t.Errorf("GRO %v: in %d reads, %d messages shared memory", gro, d.reads, d.shared)
+		}
+	}
 }

@@ -12,7 +12,7 @@ import (
 // Dial opens a socket of its own, and dials address on it. The socket closes with
 // the connection. To make more than one connection, use a Group.
 func Dial(ctx context.Context, address string, cfg *conn.Config) (*Conn, error) {
-	s, err := udpio.Listen("udp", ":0", nil)
+	s, err := udpio.Listen("udp", ":0", &udpio.Config{ReceiveErrors: true})
 	if err != nil {
 		return nil, err
 	}
@@ -83,9 +83,22 @@ func (l *Loop) dialOne(ctx context.Context, to conn.Target, cfg *conn.Config, ea
 	case <-c.ctx.Done():
 		return nil, c.closed()
 	case <-ctx.Done():
-		c.abandon()
-		return nil, ctx.Err()
+		return nil, c.giveUp(ctx.Err())
 	}
+}
+
+// giveUp closes a connection in the making because of err, and returns that with what is
+// known of the cause.
+func (c *Conn) giveUp(err error) error {
+	var cause error
+	c.ask(func() {
+		cause = c.c.SendError()
+		c.c.Close(0, "")
+	})
+	if cause != nil {
+		return fmt.Errorf("%w (%w)", err, cause)
+	}
+	return err
 }
 
 // abandon closes a connection that nobody wants any more, and does not wait.

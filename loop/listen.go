@@ -61,5 +61,6 @@ func (cfg *Config) socketConfig() *udpio.Config {
 	if sc.Logger == nil {
 		sc.Logger = cfg.Logger
 	}
+	sc.ReceiveErrors = sc.ReceiveErrors || cfg.Endpoint.Server == nil
 	return &sc
 }

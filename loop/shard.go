@@ -34,11 +34,16 @@ type sharding struct {
 // owner returns the index of the loop that owns the datagram. What shows no usable
 // connection ID stays where it is.
 func (s *sharding) owner(datagram []byte) int {
-	h, ok := conn.ParseHeader(datagram, s.idLen)
-	if !ok || len(h.DCID) < steerLen {
+	h, _ := conn.ParseHeader(datagram, s.idLen)
+	return s.indexOf(h.DCID)
+}
+
+// indexOf returns which loop has issued id, which is this one if id is too short to tell.
+func (s *sharding) indexOf(id []byte) int {
+	if len(id) < steerLen {
 		return s.index
 	}
-	return udpio.SteerIndex(h.DCID, s.n, s.k)
+	return udpio.SteerIndex(id, s.n, s.k)
 }
 
 // A shardSource issues those IDs of another source that lead to one loop.

@@ -328,3 +328,72 @@ func TestDialThisHost(t *testing.T) {
 		}
 	}
 }
+
+// TestDialClosedPort: a host says that nobody has the port, and Dial returns that at once.
+func TestDialClosedPort(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("no ICMP messages here")
+	}
+	noLeaks(t)
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		// Two sockets of which one has the port: the other one is refused at it later.
+		closed, err := net.ListenPacket("udp", net.JoinHostPort(host, "0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := closed.LocalAddr().String()
+		closed.Close()
+		_, err = loop.Dial(within(t), address, conntest.ClientConfig())
+		var unreachable *conn.UnreachableError
+		var icmp *udpio.ICMPError
+		if !errors.As(err, &unreachable) || !errors.As(err, &icmp) || !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatal(err)
+		}
+		want := "loop: dial " + address + ": conn: unreachable: udpio: write to " + address + ": connection refused (ICMP from " + host + ")"
+		if err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// TestDialRefusedElsewhere: that one address refuses does not harm connections to
+// others on the same socket, nor what is dialed after it.
+func TestDialRefusedElsewhere(t *testing.T) {
+	noLeaks(t)
+	server := listen(t, "udp", "127.0.0.1:0", 1)
+	go serveEcho(t, server)
+	client, err := loop.Listen("udp", "127.0.0.1:0", 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	c, err := client.Dial(within(t), server.LocalAddr().String(), conntest.ClientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.OpenStream(within(t), conn.Bidi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		transfer(t, s, 16<<20, 3)
+	}()
+	closed, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	for range 40 {
+		if _, err := client.Dial(within(t), closed.LocalAddr().String(), conntest.ClientConfig()); err == nil {
+			t.Error("dialed a closed port")
+		} else if runtime.GOOS == "linux" && !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Error(err)
+		}
+	}
+	<-done
+	if n := client.Stats().Unreachable; n != 40 && runtime.GOOS == "linux" {
+		t.Errorf("%d connections were unreachable", n)
+	}
+}

@@ -96,6 +96,7 @@ func addEndpoint(s, o *conn.EndpointStats) {
 		{&s.TransportErrors, o.TransportErrors},
 		{&s.IdleTimeouts, o.IdleTimeouts},
 		{&s.HandshakeTimeouts, o.HandshakeTimeouts},
+		{&s.Unreachable, o.Unreachable},
 		{&s.StatelessResets, o.StatelessResets},
 		{&s.PacketsSent, o.PacketsSent},
 		{&s.PacketsReceived, o.PacketsReceived},

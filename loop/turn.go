@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"runtime"
@@ -51,6 +52,14 @@ func (in *inbox) init(gro bool) {
 	for i := range in.bufs {
 		in.bufs[i] = make([]byte, size)
 		in.ms[i].Buf = in.bufs[i]
+	}
+}
+
+// restore puts the loop's buffers where they were: those of messages that were not read
+// may have changed places, too.
+func (in *inbox) restore() {
+	for i, b := range in.bufs {
+		in.ms[i].Buf = b
 	}
 }
 
@@ -156,17 +165,34 @@ func (l *Loop) receive(n int) {
 			Local:       m.Local,
 			ECN:         conn.ECN(m.ECN),
 		}
-		if l.shards == nil {
+		if m.Err != nil {
+			l.undelivered(d, m.Err)
+		} else if l.shards == nil {
 			l.ep.Receive(l.now, d)
 		} else {
 			l.route(l.now, &d)
 		}
-		m.Buf = l.in.bufs[i]
 	}
+	l.in.restore()
 	l.letters.handed.receive(l.now, l.ep)
 	for _, w := range l.letters.works {
 		l.ep.Complete(l.now, w)
 	}
+}
+
+// undelivered handles what an ICMP message says of the datagram d. The source
+// connection ID, which this side chose, tells which loop has sent it.
+func (l *Loop) undelivered(d conn.Datagram, err error) {
+	if l.shards != nil {
+		h, _ := conn.ParseHeader(d.Data, l.shards.idLen)
+		if i := l.shards.indexOf(h.SCID); i != l.index {
+			other := l.group.loops[i]
+			d.Data = bytes.Clone(d.Data)
+			other.Post(func(now time.Time) { other.ep.Undelivered(now, d, err) })
+			return
+		}
+	}
+	l.ep.Undelivered(l.now, d, err)
 }
 
 // dispatch hands out events, and sends after every sendEvents. It returns how many
@@ -262,6 +288,7 @@ const (
 type outbox struct {
 	arena    []byte
 	ms       []udpio.Message
+	bursts   []conn.Burst    // what ms are made of
 	waiting  []udpio.Message // the end of ms that the Backend had no room for
 	segments int
 }
@@ -269,6 +296,7 @@ type outbox struct {
 func (o *outbox) init(segments int) {
 	o.arena = make([]byte, turnBytes+maxBurst)
 	o.ms = make([]udpio.Message, 0, maxMessages)
+	o.bursts = make([]conn.Burst, 0, maxMessages)
 	o.segments = max(segments, 1)
 }
 
@@ -283,7 +311,7 @@ func (l *Loop) transmit() (sent int, err error) {
 			return sent, err
 		}
 	}
-	o.ms = o.ms[:0]
+	o.clear()
 	for n := 0; n < turnBytes && len(o.ms) < maxMessages; {
 		buf := o.arena[n : n+maxBurst]
 		b, ok := l.ep.Transmit(l.now, buf, o.segments)
@@ -295,12 +323,25 @@ func (l *Loop) transmit() (sent int, err error) {
 			m.SegmentSize = b.SegmentSize
 		}
 		o.ms = append(o.ms, m)
+		o.bursts = append(o.bursts, b)
 		n += b.N
 	}
 	o.waiting = o.ms
 	more, err := l.write()
+	if len(o.waiting) == 0 {
+		o.clear()
+	}
 	return sent + more, err
 }
+
+// clear forgets messages, and the connections that they are of.
+func (o *outbox) clear() {
+	clear(o.bursts)
+	o.ms, o.bursts = o.ms[:0], o.bursts[:0]
+}
+
+// first returns the burst that is the first of those that wait.
+func (o *outbox) first() conn.Burst { return o.bursts[len(o.ms)-len(o.waiting)] }
 
 // write writes o.waiting until the Backend is full. An error about one message drops
 // that one: such as EPERM, ENETUNREACH, or EMSGSIZE for a probe of the path MTU.
@@ -317,6 +358,7 @@ func (l *Loop) write() (sent int, err error) {
 			return sent, err
 		case err != nil && len(o.waiting) > 0:
 			l.writeErrors++
+			l.ep.SendFailed(l.now, o.first(), err)
 			sent++
 			o.waiting = o.waiting[1:]
 		}

@@ -51,6 +51,13 @@ func sendmmsg(fd uintptr, v *vector, n int) (int, syscall.Errno) {
 	return int(r), errno
 }
 
+// recvErrors is recvmmsg of the queue of errors.
+func recvErrors(fd uintptr, v *vector, n int) (int, syscall.Errno) {
+	const flags = unix.MSG_DONTWAIT | unix.MSG_ERRQUEUE
+	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), flags, 0, 0)
+	return int(r), errno
+}
+
 // setRead makes message i of v read to b, up to its capacity.
 func (v *vector) setRead(i int, b []byte) {
 	h := &v.hdrs[i].hdr

@@ -31,6 +31,10 @@ type port struct {
 	recvErrno syscall.Errno
 	overflows uint32 // as last read
 
+	errors    bool        // ICMP messages are queued
+	hasErrors atomic.Bool // a call has shown that there are some
+	readError func(fd uintptr)
+
 	send        func(fd uintptr)
 	offer, sent int
 	sendErrno   syscall.Errno
@@ -41,6 +45,7 @@ func (s *sockets) newPort(c io.Closer, rc syscall.RawConn, local, peer netip.Add
 	p := &port{rc: rc, conn: c, peer: peer}
 	p.local, p.wildcard = local, local.Addr().IsUnspecified()
 	p.recv = func(fd uintptr) { p.got, p.recvErrno = recvmmsg(fd, s.reader.vector, p.want) }
+	p.readError = func(fd uintptr) { p.got, p.recvErrno = recvErrors(fd, s.reader.vector, p.want) }
 	p.send = func(fd uintptr) { p.sent, p.sendErrno = s.writer.sendmmsg(fd, s.writer.vector, p.offer) }
 	err := rc.Control(func(fd uintptr) { p.setOptions(int(fd), s) })
 	if err != nil {
@@ -75,6 +80,7 @@ func (p *port) setOptions(fd int, s *sockets) {
 		p.caps.LocalAddr = set(unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 	}
 	set(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
+	p.errors = s.cfg.ReceiveErrors && p.setReceiveErrors(set)
 	p.caps.GRO = !s.cfg.DisableGRO && set(unix.SOL_UDP, unix.UDP_GRO, 1)
 	p.caps.MaxSegments = 1
 	if !s.cfg.DisableGSO && set(unix.SOL_UDP, unix.UDP_SEGMENT, 1200) {

@@ -62,6 +62,9 @@ func (s *sockets) readPort(p *port, ms []Message) (n int, err error) {
 	}
 	defer v.release(p.want)
 	for range maxPending {
+		if p.hasErrors.Load() {
+			return s.readErrors(p, ms)
+		}
 		if p.rc.Control(p.recv) != nil {
 			return 0, p.closedError()
 		}
@@ -75,6 +78,7 @@ func (s *sockets) readPort(p *port, ms []Message) (n int, err error) {
 		case unix.EBADF, unix.EFAULT, unix.EINVAL, unix.ENOTSOCK:
 			return 0, fmt.Errorf("udpio: read at %v: %w", p.local, p.recvErrno)
 		}
+		p.hasErrors.Store(p.errors)
 	}
 	return 0, nil
 }
@@ -99,7 +103,7 @@ func (s *sockets) deliver(p *port, ms []Message) (n int) {
 		if h.hdr.Namelen == 0 {
 			m.Remote = p.peer
 		}
-		m.Local, m.ECN, m.SegmentSize = p.fixed(), 0, 0
+		m.Local, m.ECN, m.SegmentSize, m.Err = p.fixed(), 0, 0, nil
 		if h.hdr.Controllen == 0 {
 			continue
 		}

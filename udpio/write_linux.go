@@ -108,12 +108,16 @@ func (s *sockets) writeRun(p *port, ports []*port, ms []Message) (int, syscall.E
 	return s.send(p, n)
 }
 
+// maxResends bounds how often a call is repeated that may have failed because of an
+// earlier message.
+const maxResends = 2
+
 // send sends the first n messages of the vector. It returns how many were sent, or
 // why the first was not: EAGAIN if p is full, and EBADF if it is closed.
 func (s *sockets) send(p *port, n int) (int, syscall.Errno) {
 	defer s.writer.vector.release(n)
 	p.offer = n
-	for {
+	for tries := 0; ; tries++ {
 		if p.rc.Control(p.send) != nil {
 			return 0, unix.EBADF
 		}
@@ -122,11 +126,18 @@ func (s *sockets) send(p *port, n int) (int, syscall.Errno) {
 			if p.sent == n && p.full.Load() {
 				s.endRoom(p)
 			}
+			if p.sent < n {
+				s.foundErrors(p) // the kernel does not say what was wrong with the next
+			}
 			return p.sent, 0
 		case unix.EINTR:
 			continue
 		case unix.EAGAIN:
 			s.awaitRoom(p)
+		default:
+			if s.foundErrors(p) && tries < maxResends {
+				continue // the error may be of an earlier message: see readPort
+			}
 		}
 		return 0, p.sendErrno
 	}

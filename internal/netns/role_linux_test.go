@@ -34,6 +34,8 @@ func TestRole(t *testing.T) {
 		return // not in a namespace: TestAddressChange starts the roles
 	case "server":
 		err = serve(ctx)
+	case "fail":
+		err = fail(ctx)
 	default:
 		err = download(ctx, role == "migrate")
 	}
