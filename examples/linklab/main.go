@@ -51,8 +51,8 @@ func write(out string, seed uint64, quick bool) error {
 	page := &strings.Builder{}
 	fmt.Fprintf(page, "# Congestion control on simulated links\n\n"+
 		"Made by `go run ./examples/linklab -o docs/congestion -seed %d`, in virtual time: the same seed gives the same figures.\n"+
-		"One flow sends for as long as it can; loss is random, on the way of the data alone. Goodput is what the application reads, as a\n"+
-		"part of the link's rate (1,452-byte packets leave 97.5 %% at most); delay is what the queue adds to the round trip, on average.\n", seed)
+		"One flow sends for as long as it can. Loss is random, and concerns data alone. Goodput is what the application reads, as a part\n"+
+		"of the link's rate; packets of 1,452 bytes leave 97.5 %% at most. Delay is what the queue adds to the round trip, on average.\n", seed)
 	grid(page, seed, quick)
 	shortFlows(page, seed)
 	shares(page, seed)
@@ -102,7 +102,7 @@ func duration(rate float64, rtt time.Duration) time.Duration {
 func shortFlows(page *strings.Builder, seed uint64) {
 	const size, runs = 2_000_000, 7
 	fmt.Fprintf(page, "\n## 2 MB at 100 Mbit/s and 50 ms\n\nSeconds until the last byte was read, median of %d seeds. "+
-		"RFC 9438 lets expect 4.2, 7.0 and 9.1 s of CUBIC with losses.\n\n| loss |", runs)
+		"By RFC 9438, CUBIC with losses should take 4.2, 7.0 and 9.1 s.\n\n| loss |", runs)
 	for _, cc := range controllers {
 		fmt.Fprintf(page, " %s |", cc.name)
 	}

@@ -206,7 +206,7 @@ func TestExpectContinue(t *testing.T) {
 		"/refuse": func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "too large", http.StatusRequestEntityTooLarge)
 		},
-	}), func(p *pair) { p.tr.ExpectContinueTimeout = time.Hour }) // or the body would go without 100, in the end
+	}), func(p *pair) { p.tr.ExpectContinueTimeout = time.Hour }) // or the body goes without a 100
 	r := p.request("POST", "/want", strings.NewReader("body"))
 	r.Header.Set("Expect", "100-continue")
 	_, body := p.do(r)
