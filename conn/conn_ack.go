@@ -104,7 +104,7 @@ func (c *Conn) packetAcked(a *ackRun, p *sentPacket, on int) {
 			x.newest, x.pn = p, pn
 		}
 		if p.flags&sentProbeMTU != 0 || int(p.size) > m.mtu.current {
-			c.mtuAcked(m, int(p.size))
+			c.mtuAcked(m, pn, int(p.size))
 		}
 		if p.size > minMTU && pn >= m.mtu.bigAcked {
 			m.mtu.bigAcked, m.mtu.bigLost = pn, 0

@@ -270,8 +270,10 @@ func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 func (c *Conn) heldBack(now instant, free, windowOpen bool) {
 	pa := c.path
 	switch {
-	case free: // the application is the limit
-		pa.appLimited()
+	case free:
+		if !c.hasOutput() { // a datagram may be too long for the rest of the burst
+			pa.appLimited()
+		}
 	case windowOpen && c.hasOutput():
 		at := instant(pa.pacer.Next(int64(now), pa.pacing))
 		c.paceAt = max(at, now.add(minPace))

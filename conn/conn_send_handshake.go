@@ -156,14 +156,14 @@ func (c *Conn) transmitProbe(now instant, buf []byte) (Burst, bool) {
 	w.record(record{kind: recPing})
 	w.pad(size)
 	w.flags = sentProbeMTU
-	pa.mtu.probe, pa.mtu.inFlight = size, true
+	pa.mtu.sent(w.pn, size)
 	out := w.finish(now, NotECT)
 	return c.burst(len(out), len(out), NotECT), true
 }
 
 // mtuAcked notes that a datagram of size bytes passed.
-func (c *Conn) mtuAcked(m *estimates, size int) {
-	if m.mtu.acked(size) {
+func (c *Conn) mtuAcked(m *estimates, pn uint64, size int) {
+	if m.mtu.acked(pn, size) {
 		m.cc.OnMTU(m.mtu.current)
 		c.repace(m)
 	}

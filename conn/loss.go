@@ -69,8 +69,8 @@ func (c *Conn) packetLost(run *lossDetection, d *declaredLost) {
 	switch {
 	case d.flags&sentProbePath != 0:
 	case d.flags&sentProbeMTU != 0:
-		if m != nil && m.mtu.inFlight {
-			m.mtu.lost(run.now)
+		if m != nil {
+			m.mtu.lost(run.now, d.pn)
 		}
 	default:
 		c.stats.PacketsLost++
@@ -126,7 +126,7 @@ func (c *Conn) finishLoss(m *estimates, run *lossDetection, x *lostFlight) {
 	if s.loss.Persistent {
 		m.rtt.min = m.rtt.latest // RFC 9002, Section 5.2
 	}
-	if m.mtu.bigLost >= blackHoleRun && m.mtu.blackHole(run.now) {
+	if m.mtu.bigLost >= blackHoleRun && m.mtu.blackHole(run.sp.sent.next) {
 		m.cc.OnMTU(m.mtu.current)
 	}
 	m.ecn.checkLoss()
@@ -278,7 +278,7 @@ func (c *Conn) probe(id spaceID, now instant) {
 	}
 	if c.ptoCount >= 3 && id == spaceApp {
 		c.suspectECN()
-		if c.path.mtu.current > minMTU && c.path.mtu.blackHole(now) {
+		if c.path.mtu.current > minMTU && c.path.mtu.blackHole(sp.sent.next) {
 			c.path.cc.OnMTU(c.path.mtu.current)
 		}
 	}

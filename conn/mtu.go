@@ -16,10 +16,12 @@ type mtuState struct {
 	limit            int // of us, and of the peer
 	probe            int // size of the probe in flight or to be sent; 0 if none
 	inFlight         bool
+	number           uint64 // of the packet that probed last
 	tries            int
 	next             instant // when to search again; 0 if not set
 	bigAcked         uint64  // the newest packet that arrived and was larger than what every path carries
 	bigLost          int     // how many such packets were lost that were sent after it
+	since            uint64  // packets before say nothing of the path as it is now
 }
 
 func (m *mtuState) init(cfg *Config) {
@@ -59,8 +61,16 @@ func (m *mtuState) wants(now instant) int {
 	return m.probe
 }
 
-// acked notes that a datagram of size bytes arrived, and reports whether the MTU grew.
-func (m *mtuState) acked(size int) bool {
+// sent notes that a packet of size bytes probes.
+func (m *mtuState) sent(pn uint64, size int) {
+	m.probe, m.number, m.inFlight = size, pn, true
+}
+
+// acked notes that a packet of size bytes arrived, and reports whether the MTU grew.
+func (m *mtuState) acked(pn uint64, size int) bool {
+	if pn < m.since {
+		return false
+	}
 	if m.inFlight && size >= m.probe {
 		m.inFlight, m.probe, m.tries = false, 0, 0
 	}
@@ -72,8 +82,11 @@ func (m *mtuState) acked(size int) bool {
 	return true
 }
 
-// lost notes that the probe was lost.
-func (m *mtuState) lost(now instant) {
+// lost notes that a probe was lost. One that was given up before says nothing.
+func (m *mtuState) lost(now instant, pn uint64) {
+	if !m.inFlight || pn != m.number {
+		return
+	}
 	m.inFlight = false
 	if m.tries++; m.tries < mtuProbeTries {
 		return
@@ -93,14 +106,15 @@ func (m *mtuState) doubt() bool {
 	return less
 }
 
-// blackHole goes back to what every path carries, and searches again later (RFC 8899, Section 4.3).
-func (m *mtuState) blackHole(now instant) bool {
+// blackHole goes back to what every path carries, and searches again later (RFC 8899, Section 4.3). What
+// was sent before the packet with the number next may have passed before the path changed.
+func (m *mtuState) blackHole(next uint64) bool {
 	if m.current <= minMTU {
 		return false
 	}
 	m.ceiling = m.current - 1
 	m.current = minMTU
 	m.inFlight, m.probe, m.tries, m.bigLost = false, 0, 1, 0
-	m.next = 0
+	m.next, m.since = 0, next
 	return true
 }

@@ -440,3 +440,41 @@ func TestMovingCostsNothing(t *testing.T) {
 	}
 	checkConn(t, tc.c, &tc.books)
 }
+
+// A limitedSent keeps which packets the application limited, as the controller was told.
+type limitedSent struct {
+	wideController
+	limited []bool
+}
+
+func (l *limitedSent) OnSent(s *congestion.Sent) { l.limited = append(l.limited, s.AppLimited) }
+
+// TestDatagramBehindABurst: a datagram that is too long for the burst that is being built waits for the
+// next one: it is not the application that has no more to send.
+func TestDatagramBehindABurst(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 1400, 1400
+	})
+	tc.transmit()
+	pn := tc.sendPings(1, 0)
+	tc.write(ackFrame(rangeString(pn[0], pn[0])))
+	cc := &limitedSent{}
+	tc.c.path.cc = cc
+	tc.c.path.rate.limitedTo = 0
+	for _, n := range []int{600, 1100, 600, 1100, 1100} {
+		_, err := tc.c.SendDatagram(make([]byte, n), DatagramOptions{})
+		tc.must(err)
+	}
+	tc.transmit()
+	if len(cc.limited) != 5 {
+		t.Fatalf("%d packets", len(cc.limited))
+	}
+	for i, limited := range cc.limited {
+		if limited {
+			t.Errorf("packet %d of 5 is limited by the application", i)
+		}
+	}
+	if tc.c.path.rate.limitedTo == 0 {
+		t.Error("after the last one it is not known that there are no more")
+	}
+}

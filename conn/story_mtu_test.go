@@ -212,3 +212,48 @@ func TestMTUIsNotSearchedWithoutWish(t *testing.T) {
 	tc.ackAll()
 	tc.wantIdle("MaxMTU is InitialMTU")
 }
+
+// TestMTULateNewsOfABlackHole: after a black hole, the fate of what was sent before says nothing of the
+// search that goes on.
+func TestMTULateNewsOfABlackHole(t *testing.T) {
+	tc := newMTUStory(t)
+	tc.wantProbe("a probe", 1452)
+	tc.ackAll()
+	s := tc.open(Uni)
+	s.Write(make([]byte, 1400))
+	tc.collect()
+	big := tc.queue[0]
+	if big.size <= minMTU {
+		t.Fatalf("a packet of %d bytes", big.size)
+	}
+	tc.flush()
+	m := &tc.c.path.mtu
+	m.limit, m.ceiling = 1500, 1500
+	tc.c.wake()
+	old := tc.wantProbe("another search", 1500)
+	// Both are on their way still when the path seems to be a black hole.
+	m.blackHole(tc.c.spaces[spaceApp].sent.next)
+	tc.c.wake()
+	probe := tc.wantProbe("the search begins again", (minMTU+1451+1)/2)
+	tries := m.tries
+	tc.lose(probe)
+	tc.write(ackFrame(rangeString(big.pn, big.pn))) // before the first probe, so that this is not lost
+	if m.current != minMTU {
+		t.Errorf("a packet from before the black hole makes the MTU %d", m.current)
+	}
+	for range packetThreshold {
+		tc.sendPings(1, 0)
+	}
+	tc.write(ackFrame(rangeString(tc.lastSent()-1, tc.lastSent()-1)))
+	if !m.inFlight || m.tries != tries {
+		t.Errorf("the loss of packet %d counts against the probe %d: %+v", old.pn, probe.pn, *m)
+	}
+	tc.sendPings(1, 0)
+	tc.write(ackFrame(rangeString(tc.lastSent(), tc.lastSent())))
+	if m.inFlight || m.tries != tries+1 {
+		t.Errorf("the loss of the probe %d does not count: %+v", probe.pn, *m)
+	}
+}
+
+// lastSent returns the number of the last packet that the Conn sent.
+func (tc *testConn) lastSent() uint64 { return tc.c.spaces[spaceApp].sent.next - 1 }
