@@ -181,6 +181,11 @@ func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 	if r.seen.Add(seq, seq+1) { // no retransmission
 		r.ids = append(r.ids, remoteID{id: id, seq: seq, token: token, hasToken: true})
 	}
+	if r.seen.Len() > activeConnIDs {
+		// RFC 9000, Section 5.1.1: numbers increase by one, so those between were issued too. They
+		// have not come, so they are not retired, and count as active.
+		return violation(errConnectionIDLimit, wire.FrameNewConnectionID, "connection ID %d, and too many before are missing", seq)
+	}
 	for i := 0; i < len(r.ids); {
 		if r.ids[i].seq >= r.retireBelow {
 			i++

@@ -196,6 +196,30 @@ func TestIDGaps(t *testing.T) {
 	}
 }
 
+// TestIDsLeftOut: a peer that leaves out sequence numbers, and moves so that we retire what it
+// issued, does not make us remember each of them.
+func TestIDsLeftOut(t *testing.T) {
+	tc := newTestConn(t, true)
+	issued := 0
+	for i := range 100 {
+		tc.writeFrom(elsewhere(i), 1200, pingFrame())
+		tc.flush()
+		tc.ackAll()
+		tc.write(newIDFrame(uint64(10+2*i), 0, fmt.Sprintf("%08d", i)))
+		if tc.c.closed {
+			break
+		}
+		issued++
+		if n := tc.c.remote.seen.Len(); n > activeConnIDs {
+			t.Fatalf("%d ranges of sequence numbers", n)
+		}
+	}
+	if issued < 2 {
+		t.Errorf("only %d IDs are taken", issued)
+	}
+	tc.wantClosed("too many IDs were issued", errConnectionIDLimit) // RFC 9000, Section 5.1.1
+}
+
 // TestNewTokenFlood: one NEW_TOKEN is kept for the application, however many come.
 func TestNewTokenFlood(t *testing.T) {
 	tc := newTestConn(t, false)
