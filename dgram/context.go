@@ -17,11 +17,10 @@ func AppendContextID(b []byte, id uint64) []byte { return wire.AppendVarint(b, i
 // returns n == 0 if b is too short.
 func ParseContextID(b []byte) (id uint64, n int) { return wire.ParseVarint(b) }
 
-// Contexts split the datagrams of a [Flow] once more, by the context ID that each starts
-// with (RFC 9298, Section 4): one for each format or use of a flow. Context 0 always
-// exists. Datagrams of contexts that this side does not know are dropped, as they may
-// overtake what announces their context. Those who use Contexts call no Send or Receive
-// of the Flow.
+// Contexts split the datagrams of a [Flow] once more, by the context ID that each starts with
+// (RFC 9298, Section 4). There is one for each format or use of a flow. Context 0 always exists.
+// Datagrams of contexts that this side does not know are dropped: they may overtake what announces
+// their context. With Contexts, do not call Send and Receive of the Flow.
 type Contexts struct {
 	f     *Flow
 	next  uint64   // ID that Open returns next

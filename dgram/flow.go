@@ -23,10 +23,9 @@ type Flow struct {
 // ID returns the ID of the request stream.
 func (f *Flow) ID() conn.StreamID { return f.id }
 
-// Send sends b with the flow's prefix, as [conn.Conn.SendDatagram] does, whose queue
-// alone decides by age and policy. A datagram is never split: the error is a
-// *[TooLargeError] if b is longer than MaxSize, conn.ErrClosed after Close, and otherwise
-// one of SendDatagram.
+// Send sends b with the flow's prefix, as [conn.Conn.SendDatagram] does. Only the queue of the
+// connection applies age and policy. A datagram is never split: the error is a *[TooLargeError] if
+// b is longer than MaxSize, conn.ErrClosed after Close, and otherwise one of SendDatagram.
 func (f *Flow) Send(b []byte, opt conn.DatagramOptions) (id uint64, err error) {
 	return f.send(0, false, b, opt)
 }

@@ -11,8 +11,8 @@ import (
 // maxQuarterID is the largest quarter stream ID (RFC 9297, Section 2.1).
 const maxQuarterID = 1<<60 - 1
 
-// closedKept is how many closed flows are remembered, whose stragglers are
-// dropped rather than taken for datagrams that overtook their request.
+// closedKept is how many closed flows are remembered. Their late datagrams are dropped. Otherwise
+// they would be taken for datagrams that overtook their request.
 const closedKept = 16
 
 // A Mux splits the datagrams of one connection by quarter stream ID. Package h3
@@ -54,11 +54,10 @@ func NewMux(c *conn.Conn, perFlow int) *Mux {
 // datagrams (RFC 9297, Section 2.1.1), MaxSize is 0. A new Mux lets them.
 func (m *Mux) Hold(hold bool) { m.held = hold }
 
-// HandleEvent takes in the datagrams that an EventDatagramReadable announces,
-// and returns the flows that became readable: those that [Flow.Receive] had left
-// empty, and that are not now. The slice is reused. Of EventDatagramAcked and
-// EventDatagramLost it keeps the [Stats]; it ignores other events. While a Mux is in
-// use, call no ReceiveDatagram on the Conn.
+// HandleEvent takes in the datagrams that an EventDatagramReadable announces. It returns the flows
+// that became readable: [Flow.Receive] had left them empty, and now they are not. The slice is
+// reused. HandleEvent counts EventDatagramAcked and EventDatagramLost in [Stats], and ignores other
+// events. While a Mux is in use, do not call ReceiveDatagram of the Conn.
 func (m *Mux) HandleEvent(now time.Time, ev conn.Event) []*Flow {
 	m.ready, m.strays = m.ready[:0], m.strays[:0]
 	switch ev.Kind {
@@ -123,8 +122,8 @@ func (m *Mux) wait(id conn.StreamID, b []byte) {
 	m.strays = append(m.strays, id)
 }
 
-// Strays returns the IDs of the flows that do not exist and for which the last HandleEvent
-// took datagrams, one for each of these. They wait for their flow. The slice is reused.
+// Strays returns IDs of flows that do not exist, one for each datagram of such a flow that the last
+// HandleEvent took in. The datagrams wait for their flow. The slice is reused.
 func (m *Mux) Strays() []conn.StreamID { return m.strays }
 
 // Flow returns the flow of a request stream, and creates it if need be. A new

@@ -98,8 +98,8 @@ func (f *fabric) depart(fl *flight, at time.Duration, how fate) {
 	f.queue.push(fl)
 }
 
-// arrive removes the next flight and says where it arrives: at no node, if nobody
-// appears as its destination any more. The flight must be recycled.
+// arrive removes the next flight and says where it arrives. That is no node, if none appears as its
+// destination any more. The flight must be recycled.
 func (f *fabric) arrive() (*flight, host) {
 	fl := f.queue.pop()
 	to := f.hosts[fl.dst]

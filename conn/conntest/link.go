@@ -60,8 +60,8 @@ func newLink(model *Link, seed, id uint64) *link {
 
 func (l *link) set(model *Link) { l.model = model }
 
-// draws are what chance has in store for one datagram. They are drawn for every
-// one, so that no datagram's fate depends on those before it, or on the settings.
+// draws are the random numbers of one datagram. All are drawn for every datagram, so that its fate
+// depends neither on those before it nor on the settings.
 type draws struct {
 	loss, duplicate, corrupt, reorder, mark uint64
 	jitter, jitter2, late, damage           uint64

@@ -74,8 +74,8 @@ func (n *Network) join(fl *flight) []byte {
 	return n.in
 }
 
-// drain runs a's timers if they are due, and then takes what it has to give: what
-// a loop does after it received.
+// drain does what a loop does after it received: it runs the timers of a that are due, and then
+// takes events and bursts.
 func (n *Network) drain(a *Node) {
 	n.t.Helper()
 	for {

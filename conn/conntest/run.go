@@ -2,8 +2,8 @@ package conntest
 
 import "time"
 
-// stillLimit is how much may be done in one instant. A transfer over a perfect
-// link takes no time at all, so there must be room for large ones.
+// stillLimit is how much may be done in one instant. A transfer over a perfect link takes no time,
+// so the limit leaves room for large ones.
 const stillLimit = 1 << 21
 
 // Step delivers the next datagram, or runs the next timer, whichever is first; of

@@ -9,9 +9,9 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// A Source issues connection IDs of one server. It belongs to one Endpoint: it is
-// not safe for concurrent use. Several loops of a server that shard by connection ID may
-// share a configuration, with a Source each; separate processes need server IDs of their own.
+// A Source issues connection IDs of one server. It belongs to one Endpoint, and is not safe for
+// concurrent use. Loops of a server that shard by connection ID may share a configuration, with a
+// Source each. Separate processes need server IDs of their own.
 //
 // IDs without a key are random but for the server ID, which everybody can read: issue
 // few of them for a connection.

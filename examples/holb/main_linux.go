@@ -1,5 +1,5 @@
-// Command holb compares how long small resources take beside a large one, over HTTP/3 and over HTTP/2, on one lossy path, and
-// writes what came of it as a page with tables and a plot:
+// Command holb compares how long small resources take beside a large one on a lossy path, over HTTP/3
+// and over HTTP/2, and writes the results as a page with tables and a plot:
 //
 //	go run ./examples/holb -o docs/head-of-line
 //
@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	return writePage(*out, *runs, rows)
 }
 
-// A row is what came of all visits of one kind.
+// A row has the results of all visits of one kind.
 type row struct {
 	page     page
 	cc       controller

@@ -1,5 +1,5 @@
-// Command linklab runs the congestion controllers over simulated links, in virtual time, and writes what came of it as
-// a page with tables and plots:
+// Command linklab runs the congestion controllers over simulated links, in virtual time, and writes
+// the results as a page with tables and plots:
 //
 //	go run ./examples/linklab -o docs/congestion
 //

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// maxPNLen is what a packet number is taken to be as long as when sampling,
-	// because its length is not known yet (RFC 9001, Section 5.4.2).
+	// maxPNLen is the length that sampling assumes for a packet number, because its length is not
+	// known yet (RFC 9001, Section 5.4.2).
 	maxPNLen = 4
 
 	sampleLen = 16
@@ -21,8 +21,8 @@ type headerProtection interface {
 	mask(sample []byte) *[5]byte
 }
 
-// protectedBits returns which bits of a first byte are protected: also of a
-// protected one, as the first bit is not.
+// protectedBits returns which bits of a first byte are protected. The byte may be protected
+// already: the first bit, which decides, never is.
 func protectedBits(first byte) byte {
 	if first&0x80 != 0 {
 		return 0x0f

@@ -88,9 +88,9 @@ func label(version uint32, what string) string {
 	return "quic " + what
 }
 
-// An expander derives keys from one secret with HMAC (RFC 2104), whose key it sets once. It hashes messages of its
-// own in one piece, which allocates nothing: Initial takes 5.1 us so, 6.6 us with a keyed crypto/hmac, and more with
-// hkdf.Expand.
+// An expander derives keys from one secret with HMAC (RFC 2104). It sets the key once, hashes each
+// message in one piece, and allocates nothing. With it Initial takes 5.1 us; with a keyed
+// crypto/hmac it took 6.6 us, and more with hkdf.Expand.
 type expander struct {
 	inner, outer [sha512.BlockSize]byte // the key, padded and masked
 	sha384       bool

@@ -1,5 +1,5 @@
-// Package muldiv multiplies and divides without overflow in between, as rates and times of
-// paths want it.
+// Package muldiv multiplies two numbers and divides the product, which may be longer than 64 bits.
+// Rates and times of paths need that.
 package muldiv
 
 import (

@@ -19,7 +19,8 @@ type Device struct {
 	Addrs []netip.Prefix
 }
 
-// queueLength is how many packets wait for a device's reader, so that it is not the device that loses them.
+// queueLength is how many packets may wait for a device's reader. It is long because the relay is
+// to lose packets, not the device.
 const queueLength = 10_000
 
 // AddTUN makes a TUN device in the namespace. Each Read of the file returns an IP packet that the namespace sends to it, and each
@@ -117,7 +118,8 @@ func addAddr6(index uint32, a netip.Prefix) error {
 	})
 }
 
-// usable waits until the kernel has convinced itself that nobody else has the address, which takes it a moment although nobody can.
+// usable waits until the address can be used. The kernel looks for another owner first, which takes
+// a moment.
 func usable(s int, a netip.Addr) error {
 	for tries := 0; ; tries++ {
 		err := unix.Bind(s, &unix.SockaddrInet6{Addr: a.As16()})

@@ -21,13 +21,14 @@ type Link struct {
 	Reorder   float64 // of arriving later than what was sent after it, by Delay or a millisecond, whichever is more
 	Mark      float64 // of CE on ECT datagrams
 
-	// Burst is how many datagrams in a row Loss takes, on average: it stays the part of all that is lost. If it is not more than 1,
-	// each is lost or not by itself. A burst does not outlast 100 ms in which nothing is sent.
+	// Burst is how many datagrams in a row are lost, on average. Loss is still the part of all that
+	// is lost. If Burst is 1 or less, each datagram is lost or not by itself. A burst ends after
+	// 100 ms in which nothing is sent.
 	Burst float64
 }
 
-// maxBurstGap is how long a burst of losses waits for its next datagram: or else probes of a sender that waits longer every time would
-// all be lost for the sake of one burst.
+// maxBurstGap is how long a burst of losses waits for its next datagram. Without it one burst could
+// take all probes of a sender that waits longer each time.
 const maxBurstGap = 100 * time.Millisecond
 
 // A datagram is on its way.
@@ -118,8 +119,9 @@ func (l *line) wait(d *datagram) {
 	heap.Push(&l.waiting, d)
 }
 
-// lossAt is the probability that a datagram is lost. With bursts it depends on whether the one before was: a chain of two states
-// that is in the lossy one for Loss of the time, and Burst datagrams long on average.
+// lossAt is the probability that a datagram is lost. With bursts it depends on whether the one
+// before was lost: a chain of two states. The lossy state has the share Loss of the datagrams, and
+// lasts for Burst datagrams on average.
 func (l *line) lossAt(now time.Time) float64 {
 	switch loss := l.link.Loss; {
 	case l.link.Burst <= 1 || loss >= 1:

@@ -1,9 +1,8 @@
-// Package netrelay stands between clients and a server of this machine and makes a bad
-// network of it: a Relay forwards UDP datagrams with delay, loss, damage, disorder and a
-// limited rate, and, like a NAT, sends those of a client from another port or address
-// when it is told to. A Tunnel does the same to whatever goes over IP between two network
-// namespaces, which takes Linux and root. Tests use them where real sockets are the point;
-// where they are not, package conntest does the same in virtual time.
+// Package netrelay is a bad network between clients and a server of this machine. A Relay forwards
+// UDP datagrams with delay, loss, damage, disorder and a limited rate. When it is told to, it sends
+// the datagrams of a client from another port or address, like a NAT. A Tunnel does the same to all
+// that goes over IP between two network namespaces, which takes Linux and root. Tests use them
+// where real sockets are the point. Elsewhere package conntest does the same in virtual time.
 package netrelay
 
 import (
@@ -29,9 +28,9 @@ type Config struct {
 	Up, Down Link
 	Seed     uint64
 
-	// Filter, if not nil, sees each datagram before Up or Down applies, which it may change, and
-	// reports whether to pass it on. Delivered sees each that comes out behind them. Both may be
-	// called from several goroutines at once, and must not keep the Packet.
+	// Filter, if not nil, sees each datagram before Up or Down applies. It may change the datagram,
+	// and reports whether to pass it on. Delivered sees each datagram that comes out behind them.
+	// Both may be called from several goroutines at once, and must not keep the Packet.
 	Filter    func(*Packet) bool
 	Delivered func(*Packet)
 }

@@ -23,9 +23,9 @@ type TunnelConfig struct {
 	Filter func(dir Dir, packet []byte) bool
 }
 
-// A Tunnel is two network namespaces and the path between them: each has a TUN device, and what the kernel sends to one comes out of
-// the other after what Link says, be it UDP, TCP or anything else over IP. Nothing of it has a name on the machine, nor outlives the
-// process.
+// A Tunnel is two network namespaces and the path between them. Each has a TUN device. What the
+// kernel sends to one device comes out of the other after what Link says, be it UDP, TCP or
+// anything else over IP. Nothing of it has a name on the machine, and nothing outlives the process.
 type Tunnel struct {
 	Client, Server *netns.Namespace
 

@@ -9,9 +9,8 @@ import (
 	"github.com/lazoquic/lazo/internal/muldiv"
 )
 
-// Limits of pacing. A burst that leaves in one system call costs a fraction of
-// what its packets cost one by one, so the quantum grows with the rate; a slow
-// link gets its packets singly.
+// Limits of pacing. A burst that leaves in one system call costs a fraction of what its packets
+// cost one by one, so the quantum grows with the rate. A slow link gets single packets.
 const (
 	Interval     = time.Millisecond // a quantum, and what a late wake-up may catch up on
 	maxQuantum   = 64 << 10         // bytes: what one burst of segments holds

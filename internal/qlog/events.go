@@ -187,8 +187,8 @@ func side(remote bool) string {
 
 func (w *Writer) initiator(remote bool) { w.str("initiator", side(remote)) }
 
-// KeyUpdated writes that the 1-RTT keys of one side changed: those of the server if server, now of phase, because of the remote side if
-// byRemote.
+// KeyUpdated writes that the 1-RTT keys of one side changed to those of a phase. server says
+// whether they are the keys of the server, and byRemote whether the remote side began it.
 func (w *Writer) KeyUpdated(now time.Time, server bool, phase uint64, byRemote bool) {
 	w.begin(now, keyUpdated)
 	if server {

@@ -22,7 +22,7 @@ const (
 type Packet struct {
 	Type     string
 	Number   uint64
-	Raw      []byte // all of it; the header without protection, and the rest is not looked at
+	Raw      []byte // the whole packet, with its header unprotected; only the header is read
 	Payload  []byte // its frames in plaintext
 	MTUProbe bool
 
@@ -158,8 +158,8 @@ func (w *Writer) versionElem(v uint32) {
 	w.b = append(w.b, '"')
 }
 
-// PacketDropped writes that a packet of a type, which may be Unknown, was dropped: trigger is why by the schema's list, and reason in
-// plain words.
+// PacketDropped writes that a packet was dropped. Its type may be Unknown. trigger says why in the
+// words of the schema, and reason in plain words.
 func (w *Writer) PacketDropped(now time.Time, typ string, size int, trigger, reason string) {
 	w.begin(now, packetDropped)
 	w.open("header")

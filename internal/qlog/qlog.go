@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// maxRecord bounds a record, near enough: what is being written when it is reached comes to its end, and the
-// rest of the frames is left out. A full packet of the smallest frames would take many times as much.
+// maxRecord is about how long a record may get. The frame at which it is reached is written to its
+// end, and the frames behind it are left out. A full packet of the smallest frames would take many
+// times as much.
 const maxRecord = 16 << 10
 
 // Bounds of what a peer makes up, in bytes.

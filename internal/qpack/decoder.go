@@ -203,9 +203,8 @@ func (d *Decoder) literalLine(b []byte, size int64) (int, error) {
 	return n + k, nil
 }
 
-// addLiteral adds the string literal at the start of b to the text. What stands
-// before it in the section has the given size. The limit is checked first: a
-// string that cannot fit is not even decoded.
+// addLiteral adds the string literal at the start of b to the text. size is that of the section so
+// far. The limit is checked first: a string that cannot fit is not even decoded.
 func (d *Decoder) addLiteral(b []byte, prefix uint8, size int64) (int, error) {
 	l, n := parseLiteral(b, prefix)
 	if n <= 0 {

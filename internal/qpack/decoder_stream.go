@@ -67,8 +67,8 @@ func (d *Decoder) EncoderStream(b []byte) error {
 		}
 		b = b[n:]
 	}
-	// What is left starts with the string that it lacks the end of, whose length
-	// was checked: it is not longer than an entry of the table can make it.
+	// What is left begins with a string that has not come whole. Its length was checked, so it is
+	// not longer than an entry of the table may be.
 	d.partial = append(d.partial[:0], b...)
 	return nil
 }

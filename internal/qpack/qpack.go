@@ -18,9 +18,8 @@ func (f *Field) Size() int64 { return int64(len(f.Name)) + int64(len(f.Value)) +
 
 const fieldOverhead = 32
 
-// MaxFields is how many fields a section that is decoded may have. A reference of
-// one byte costs the one who sends it next to nothing, but whoever decodes,
-// checks and stores it more than the 32 bytes that count for it.
+// MaxFields is how many fields a decoded section may have. A reference of one byte costs its sender
+// next to nothing. To decode, check and store it costs more than the 32 bytes that count for it.
 const MaxFields = 1000
 
 // Error codes of QPACK (RFC 9204, Section 6).
@@ -43,8 +42,7 @@ func encoderError(reason string) error { return &Error{EncoderStreamError, reaso
 func decoderError(reason string) error { return &Error{DecoderStreamError, reason} }
 
 var (
-	// ErrTooLarge reports a field section that is larger than the limit. The
-	// connection is none the worse for it.
+	// ErrTooLarge reports a field section that is larger than the limit. The connection goes on.
 	ErrTooLarge = errors.New("qpack: field section too large")
 
 	// ErrBlocked reports a field section that needs insertions which have not

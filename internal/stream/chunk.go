@@ -48,8 +48,8 @@ func (p *Pool) get() *Chunk {
 // put takes a chunk back.
 func (p *Pool) put(c *Chunk) {
 	p.used -= ChunkSize
-	// As many as are lent out may come back and be wanted again: a window that
-	// breathes needs no garbage collector.
+	// All that are lent out may come back and be wanted again soon: a window that shrinks and grows
+	// needs no garbage collector.
 	if n := len(p.free); n < max(maxFreeChunks, int(p.used/ChunkSize)) {
 		p.free = append(p.free, c)
 	} else if n > maxFreeChunks {

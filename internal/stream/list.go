@@ -6,7 +6,7 @@ import "slices"
 type slot struct {
 	index uint64 // stream offset divided by ChunkSize
 	chunk *Chunk
-	lent  bool // by who wrote it, not by a Pool: nobody writes to it
+	lent  bool // by whoever wrote it, not by a Pool: it is not written to again
 }
 
 // A chunkList is the chunks of a buffer in the order of the stream. Only those

@@ -114,9 +114,9 @@ func (r *RecvBuffer) Read(p *Pool, b []byte) int {
 	return n
 }
 
-// Take consumes the ready bytes of the first chunk, if no others will come into it and
-// they are at least half of it. It returns that chunk, where they lie from at on to its
-// end, and keeps spare in its place; nil if there is no such chunk.
+// Take consumes the ready bytes of the first chunk and returns the chunk, in which they lie from at
+// to the end. The buffer keeps spare in its place. Take returns nil if more bytes may come into the
+// chunk, or if the ready ones are less than half of it.
 func (r *RecvBuffer) Take(p *Pool, spare *Chunk) (c *Chunk, at int) {
 	at = int(r.read % ChunkSize)
 	if at > ChunkSize/2 || r.Ready() < ChunkSize-at {

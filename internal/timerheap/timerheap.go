@@ -2,8 +2,8 @@
 // each item is.
 package timerheap
 
-// arity is how many children a place in the heap has. Four entries fill one cache
-// line, and halve the levels of a binary heap.
+// arity is how many children a place in the heap has. Four entries fill one cache line, and the
+// heap has half the levels of a binary one.
 const arity = 4
 
 // An Item is a member of a Heap. Embed it, or hold it, in what has the deadline.

@@ -92,9 +92,11 @@ func (r *AckRanges) Next() (rg AckRange, ok bool) {
 // so that their count fits into two bytes.
 const maxAckRanges = maxVarint2
 
-// AppendAck appends an ACK frame of as many of the ranges as fit into limit bytes; ranges are ascending half-open
-// [start, end) pairs, at returns the ith of n, which is at least 1; the last is the largest and always fits if limit is at least 32 (64 with ECN).
-// delay is as on the wire. ecn is nil or counts ECT0, ECT1, CE. It returns how many ranges were left out: the smallest.
+// AppendAck appends an ACK frame with as many ranges as fit into limit bytes. There are n ranges,
+// at least 1, and at returns the ith: ascending and half-open, [start, end). The last one is the
+// largest, and always fits if limit is at least 32, or 64 with ECN. delay is as on the wire. ecn is
+// nil, or counts ECT0, ECT1 and CE. AppendAck returns how many ranges it left out, which are the
+// smallest.
 func AppendAck(b []byte, limit int, n int, at func(i int) (start, end uint64), delay uint64, ecn *[3]uint64) (out []byte, omitted int) {
 	limit += len(b)
 	typ := byte(FrameAck)

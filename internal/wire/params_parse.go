@@ -16,8 +16,8 @@ const (
 	maxMaxAckDelay      = 1 << 14 // milliseconds
 	maxMaxStreams       = 1 << 60
 
-	// maxIdleTimeout, 73 years, is what longer idle timeouts are read as, so that
-	// adding one to a time in nanoseconds does not overflow.
+	// maxIdleTimeout is 73 years. Longer idle timeouts are read as this one, so that adding it to a
+	// time in nanoseconds does not overflow.
 	maxIdleTimeout = 1 << 61 / uint64(time.Millisecond)
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// maxSpins is how often a loop may look in vain at one instant.
+// maxSpins is how often a loop may call ReadBatch in vain at one instant.
 const maxSpins = 500
 
 // maxSegments is the GSO that the network simulates.
