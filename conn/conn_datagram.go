@@ -72,7 +72,8 @@ func (c *Conn) datagramQueues() *datagramState {
 }
 
 // SendDatagram queues b, which it copies, in a DATAGRAM frame (RFC 9221). It
-// returns [ErrTooLarge] if b is longer than MaxDatagramSize. If the queue is full,
+// returns [ErrTooLarge] if b is longer than MaxDatagramSize, and [ErrNoDatagrams] if the
+// peer takes none. If the queue is full,
 // [Config.DatagramPolicy] decides; by default SendDatagram returns [ErrWouldBlock],
 // and [EventDatagramWritable] follows when half of the queue is free. IDs count
 // the datagrams of the connection from 1.
@@ -81,7 +82,7 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 		return 0, c.closedErr()
 	}
 	if len(b) > c.MaxDatagramSize() {
-		return 0, ErrTooLarge
+		return 0, c.datagramError()
 	}
 	d := c.datagramQueues()
 	if d.send.size >= max(c.cfg.DatagramSendQueue, 1) {
@@ -145,6 +146,17 @@ func (c *Conn) MaxDatagramSize() int {
 	frame := int(min(uint64(room), c.peer.MaxDatagramFrame))
 	return max(frame-wire.DatagramHeaderLen(frame), 0)
 }
+
+// datagramError returns why a datagram is longer than MaxDatagramSize.
+func (c *Conn) datagramError() error {
+	if c.NoDatagrams() {
+		return ErrNoDatagrams
+	}
+	return ErrTooLarge
+}
+
+// NoDatagrams reports whether the peer is known to take no datagrams.
+func (c *Conn) NoDatagrams() bool { return c.hasPeer && c.peer.MaxDatagramFrame == 0 }
 
 // ReceiveDatagram removes and returns the oldest received datagram. The slice is
 // valid until the next ReceiveDatagram or Receive. Once it has reported false,

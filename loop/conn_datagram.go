@@ -129,6 +129,7 @@ func (c *Conn) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration)
 		if done, err := c.queueDatagram(b, maxAge, waited); done {
 			return err
 		}
+		c.l.mayWait("SendDatagram")
 		select {
 		case <-c.datagrams.space:
 		case <-ctx.Done():
@@ -176,13 +177,20 @@ func (c *Conn) fits(ctx context.Context, n int) error {
 		return nil
 	}
 	// The path may have grown since the loop looked.
-	if err := c.Do(ctx, func(time.Time, *conn.Conn) { c.flush() }); err != nil {
+	none := false
+	if err := c.Do(ctx, func(_ time.Time, cc *conn.Conn) {
+		c.flush()
+		none = cc.NoDatagrams()
+	}); err != nil {
 		return err
 	}
 	if err := c.closed(); err != nil {
 		return err
 	}
-	if int64(n) > c.maxDatagram.Load() {
+	switch {
+	case none:
+		return conn.ErrNoDatagrams
+	case int64(n) > c.maxDatagram.Load():
 		return conn.ErrTooLarge
 	}
 	return nil
@@ -214,6 +222,7 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 		if err != nil {
 			return 0, err
 		}
+		c.l.mayWait("ReceiveDatagram")
 		select {
 		case <-d.arrival:
 		case <-ctx.Done():

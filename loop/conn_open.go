@@ -32,6 +32,7 @@ func (c *Conn) OpenStream(ctx context.Context, dir conn.Dir) (*Stream, error) {
 	if dir > conn.Uni {
 		return nil, errDir
 	}
+	c.l.mayWait("OpenStream")
 	o := &opening{dir: dir, done: make(chan struct{})}
 	c.mu.Lock()
 	err := c.err
@@ -124,6 +125,7 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 		case err != nil:
 			return nil, err
 		}
+		c.l.mayWait("AcceptStream")
 		select {
 		case <-c.arrival:
 		case <-ctx.Done():

@@ -42,6 +42,7 @@ func Dial(ctx context.Context, address string, cfg *conn.Config) (*Conn, error) 
 //
 // The connection has no Handler: see [Loop.SetHandler].
 func (g *Group) Dial(ctx context.Context, address string, cfg *conn.Config) (*Conn, error) {
+	g.mayWait("Dial")
 	host, addrs, err := g.resolve(ctx, address)
 	if err != nil {
 		return nil, fmt.Errorf("loop: dial %s: %w", address, err)

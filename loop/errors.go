@@ -11,7 +11,7 @@ import (
 // Errors of calls that cannot succeed any more. Those after a Close match net.ErrClosed.
 var (
 	errStopped      = fmt.Errorf("loop: stopped: %w", net.ErrClosed)
-	errStreamClosed = fmt.Errorf("loop: use of closed stream: %w", net.ErrClosed)
+	errStreamClosed = fmt.Errorf("loop: use of closed stream (Close ends both directions, CloseWrite only sending): %w", net.ErrClosed)
 	errWriteClosed  = fmt.Errorf("loop: write after CloseWrite: %w", net.ErrClosed)
 	errHandled      = errors.New("loop: the connection has a Handler")
 	errSendOnly     = errors.New("loop: read from a stream that only sends")

@@ -186,13 +186,17 @@ func (g *Group) LocalAddr() netip.AddrPort { return g.loops[0].backend.LocalAddr
 // shut down it returns an error that matches net.ErrClosed.
 //
 // A connection that finds 1,024 others waiting for Accept is closed with code 0.
-func (g *Group) Accept(ctx context.Context) (*Conn, error) { return g.accepts.wait(ctx) }
+func (g *Group) Accept(ctx context.Context) (*Conn, error) {
+	g.mayWait("Accept")
+	return g.accepts.wait(ctx)
+}
 
 // Shutdown refuses new connections and waits until all have ended, which the
 // application brings about; those that nobody has accepted are closed with code 0.
 // When ctx is done it closes the rest with code 0 and returns its error. Either way
 // the Loops have stopped when it returns.
 func (g *Group) Shutdown(ctx context.Context) error {
+	g.mayWait("Shutdown")
 	g.drain()
 	done := make(chan struct{})
 	go func() {
@@ -222,6 +226,7 @@ func (g *Group) drain() {
 // Close closes all connections with code 0 and stops the Loops. It waits for sockets that are
 // full, for a second at most, so that all peers are told.
 func (g *Group) Close() error {
+	g.mayWait("Close")
 	g.stop(nil)
 	g.running.Wait()
 	return nil
@@ -243,6 +248,7 @@ func (g *Group) stop(err error) {
 // Wait waits until the Loops have stopped, and returns the error of the backend
 // that stopped them, or nil after Shutdown or Close.
 func (g *Group) Wait() error {
+	g.mayWait("Wait")
 	g.running.Wait()
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/lazoquic/lazo/udpio"
@@ -18,9 +19,29 @@ import (
 // The kernel knows one length of connection IDs in short headers, that of the first ID
 // that the Endpoint.ConnIDs of Loop 0 issues. Where it cannot choose, it goes by addresses, and the
 // Loops hand over what reaches the wrong one.
+//
+// A cfg that is not nil must have an Endpoint.Server, with a certificate. For a Group
+// that only dials see Open; a nil cfg makes one, too.
 func Listen(network, address string, n int, cfg *Config) (*Group, error) {
+	if cfg != nil && cfg.Endpoint.Server == nil {
+		return nil, errors.New("loop: Listen without Config.Endpoint.Server: for a Group that only dials, use Open")
+	}
+	return open(network, address, n, cfg)
+}
+
+// Open opens n sockets, as Listen does, for a Group that only dials: cfg has no
+// Endpoint.Server. The address is mostly ":0". Where the kernel tells, ICMP messages end
+// attempts to dial that lead nowhere: see [udpio.Config].ReceiveErrors.
+func Open(network, address string, n int, cfg *Config) (*Group, error) {
+	if cfg != nil && cfg.Endpoint.Server != nil {
+		return nil, errors.New("loop: Open with Config.Endpoint.Server: for a server, use Listen")
+	}
+	return open(network, address, n, cfg)
+}
+
+func open(network, address string, n int, cfg *Config) (*Group, error) {
 	if n < 1 {
-		return nil, fmt.Errorf("loop: Listen with %d sockets", n)
+		return nil, fmt.Errorf("loop: %d sockets", n)
 	}
 	base, err := complete(cfg)
 	if err != nil {

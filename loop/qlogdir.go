@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -18,15 +19,24 @@ const maxQLogBytes = 4 << 20
 // to dir/ID_client.sqlog or dir/ID_server.sqlog. It makes dir if need be. A goroutine
 // does the writing, while there is something to write; what the disk cannot keep
 // up with, beyond 4 MiB, is dropped, and an event "loglevel:warning" says how many records
-// are missing. A file that fails is given up.
+// are missing. A file that fails is given up, and [slog.Default] is told why: see
+// QLogDirReport.
 func QLogDir(dir string) func(id conn.ConnID, server bool) io.WriteCloser {
-	d := &qlogDir{dir: dir}
+	return QLogDirReport(dir, func(err error) { slog.Default().Error("no qlog", "err", err) })
+}
+
+// QLogDirReport is QLogDir with a function that is told what cannot be written: once,
+// until something can be written again. It is called on the goroutine that writes.
+func QLogDirReport(dir string, report func(error)) func(id conn.ConnID, server bool) io.WriteCloser {
+	d := &qlogDir{dir: dir, report: report}
 	return d.open
 }
 
 // A qlogDir writes the files of a directory.
 type qlogDir struct {
-	dir string
+	dir     string
+	report  func(error)
+	failing bool // the last file failed, and that was reported; of the goroutine that writes
 
 	mu      sync.Mutex
 	writing bool // there is a goroutine
@@ -158,16 +168,19 @@ func (d *qlogDir) write() {
 // write writes b to the file, and closes it at the end.
 func (f *qlogFile) write(b []byte, end bool) {
 	if f.file == nil && !f.failed && len(b) > 0 {
-		os.MkdirAll(filepath.Dir(f.path), 0o755)
-		file, err := os.Create(f.path)
-		f.file, f.failed = file, err != nil
+		err := os.MkdirAll(filepath.Dir(f.path), 0o755)
+		if err == nil {
+			f.file, err = os.Create(f.path)
+		}
+		f.ended(err)
 	}
 	if f.failed {
 		return
 	}
 	if f.file != nil && len(b) > 0 {
-		if _, err := f.file.Write(b); err != nil {
-			f.failed = true
+		_, err := f.file.Write(b)
+		f.ended(err)
+		if err != nil {
 			f.file.Close()
 			return
 		}
@@ -175,4 +188,13 @@ func (f *qlogFile) write(b []byte, end bool) {
 	if end && f.file != nil {
 		f.file.Close()
 	}
+}
+
+// ended notes how an operation on the file ended.
+func (f *qlogFile) ended(err error) {
+	f.failed = err != nil
+	if f.failed && !f.dir.failing {
+		f.dir.report(fmt.Errorf("loop: qlog: %w", err))
+	}
+	f.dir.failing = f.failed
 }

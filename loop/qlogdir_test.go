@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/lazoquic/lazo/conn"
@@ -36,7 +38,7 @@ func testConnID(t *testing.T, b ...byte) conn.ConnID {
 }
 
 func TestQLogDir(t *testing.T) {
-	d := &qlogDir{dir: filepath.Join(t.TempDir(), "new", "dir")}
+	d := &qlogDir{dir: filepath.Join(t.TempDir(), "new", "dir"), report: func(error) {}}
 	var wg sync.WaitGroup
 	want := make(map[string]string)
 	for i := range 4 {
@@ -78,7 +80,7 @@ func TestQLogDir(t *testing.T) {
 }
 
 func TestQLogDirDropsAndMarks(t *testing.T) {
-	d := &qlogDir{dir: t.TempDir()}
+	d := &qlogDir{dir: t.TempDir(), report: func(error) {}}
 	d.writing = true // as if the disk were busy
 	w := d.open(testConnID(t, 1), true)
 	record := append(bytes.Repeat([]byte("x"), 1<<20-1), '\n')
@@ -107,7 +109,7 @@ func TestQLogDirUnwritable(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &qlogDir{dir: file} // not a directory
+	d := &qlogDir{dir: file, report: func(error) {}} // not a directory
 	w := d.open(testConnID(t, 1), false)
 	for range 3 {
 		if _, err := io.WriteString(w, "record\n"); err != nil {
@@ -119,4 +121,27 @@ func TestQLogDirUnwritable(t *testing.T) {
 		t.Error(err)
 	}
 	settle(d)
+}
+
+// TestQLogDirReports: what cannot be written is reported, once.
+func TestQLogDirReports(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reports := make(chan error, 10)
+	d := &qlogDir{dir: filepath.Join(file, "below"), report: func(err error) { reports <- err }}
+	for i := range 3 {
+		id, _ := conn.ConnIDFromSlice([]byte{1, 2, 3, byte(i)})
+		w := d.open(id, true)
+		w.Write([]byte("record"))
+		w.Close()
+	}
+	settle(d)
+	if err := <-reports; !errors.Is(err, syscall.ENOTDIR) {
+		t.Error(err)
+	}
+	if len(reports) > 0 {
+		t.Error("a second report: ", <-reports)
+	}
 }

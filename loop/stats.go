@@ -28,6 +28,7 @@ type loopStats struct {
 
 // Stats asks all Loops for their counters, and waits for them.
 func (g *Group) Stats() Stats {
+	g.mayWait("Stats")
 	var sum Stats
 	for _, l := range g.loops {
 		var s Stats

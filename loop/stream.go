@@ -252,6 +252,7 @@ func (s *Stream) Reset(code uint64) {
 // ResetAt abandons sending, but the first size bytes still arrive: see
 // [conn.Stream.ResetAt]. It waits until the connection has taken these.
 func (s *Stream) ResetAt(code, size uint64) error {
+	s.mayWait("Stream.ResetAt")
 	s.mu.Lock()
 	o := &s.out
 	var err error

@@ -33,6 +33,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		}
+		s.mayWait("Stream.Read")
 		i.wait = true
 		s.readers.Wait()
 	}
@@ -71,6 +72,7 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 		if n == len(p) {
 			return n, nil
 		}
+		s.mayWait("Stream.Write")
 		o.wait = true
 		s.writers.Wait()
 	}

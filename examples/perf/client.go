@@ -70,7 +70,7 @@ func (c *client) listen() (*loop.Group, error) {
 	if c.remote.Addr().Is6() {
 		local = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
 	}
-	return loop.Listen("udp", local.String(), c.o.loops, new(loop.Config))
+	return loop.Open("udp", local.String(), c.o.loops, new(loop.Config))
 }
 
 func (c *client) run() error {

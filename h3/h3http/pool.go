@@ -176,7 +176,7 @@ func (t *Transport) defaultGroup() (*loop.Group, error) {
 		return nil, errTransportClosed
 	}
 	if t.group == nil {
-		g, err := loop.Listen("udp", ":0", 1, &loop.Config{Logger: t.Logger})
+		g, err := loop.Open("udp", ":0", 1, &loop.Config{Logger: t.Logger})
 		if err != nil {
 			return nil, err
 		}

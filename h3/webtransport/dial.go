@@ -149,7 +149,7 @@ func (d *Dialer) newConn() (func(context.Context, string, *conn.Config) (*loop.C
 	case d.NewConn != nil:
 		return d.NewConn, nil
 	case d.group == nil:
-		g, err := loop.Listen("udp", ":0", 1, &loop.Config{Logger: d.Logger})
+		g, err := loop.Open("udp", ":0", 1, &loop.Config{Logger: d.Logger})
 		if err != nil {
 			return nil, err
 		}

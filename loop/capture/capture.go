@@ -149,6 +149,9 @@ func (w *Writer) batch(dir direction, ms []udpio.Message, local netip.AddrPort) 
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range ms {
+		if ms[i].Err != nil {
+			continue // what an ICMP message quotes was captured when it was sent
+		}
 		w.add(now, dir, &ms[i], local)
 	}
 	w.release(now.Add(-holdTime))
