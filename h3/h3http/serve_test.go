@@ -88,7 +88,7 @@ func TestSharedTLSConfig(t *testing.T) {
 	cfg := other.LoopConfig()
 	tcp := &http.Server{TLSConfig: tc}
 	served := make(chan error, 1)
-	go func() { served <- tcp.ServeTLS(ln, "", "") }() // sets NextProtos of tc
+	go func() { served <- tcp.ServeTLS(ln, "", "") }() // may set NextProtos of tc: Go 1.26 does
 	outer := cfg.Endpoint.Server.TLS
 	require.Equal(t, []string{"h3"}, outer.NextProtos)
 	for range 10 {
@@ -98,7 +98,6 @@ func TestSharedTLSConfig(t *testing.T) {
 	tc.SetSessionTicketKeys([][32]byte{{1}})
 	require.NoError(t, tcp.Close())
 	require.ErrorIs(t, <-served, http.ErrServerClosed)
-	require.Contains(t, tc.NextProtos, "h2")
 	require.Equal(t, []string{"h3"}, outer.NextProtos)
 }
 
