@@ -18,8 +18,10 @@ type closedConn struct {
 	received      int // datagrams
 	answerAt      int // how many of them are answered next
 
-	queued bool // in the farewellQueue
-	next   *closedConn
+	queued       bool // in the farewellQueue
+	next         *closedConn
+	gone         bool // not in the closedList any more
+	older, newer *closedConn
 }
 
 // receive answers a late datagram, ever more rarely (RFC 9000, Section 10.2.1).
@@ -33,8 +35,54 @@ func (cc *closedConn) receive(_ instant, a *arrival) {
 	}
 }
 
-// onTimeout forgets the connection. Its datagram still goes out if it waits.
-func (cc *closedConn) onTimeout(instant) { cc.claims.release() }
+// onTimeout forgets the connection.
+func (cc *closedConn) onTimeout(instant) { cc.forget() }
+
+// forget forgets the connection. Its datagram still goes out if it waits.
+func (cc *closedConn) forget() {
+	cc.e.timers.Remove(&cc.timer)
+	cc.claims.release()
+	cc.e.lingering.remove(cc)
+	cc.gone = true
+	cc.free()
+}
+
+// free has the memory not count any more, once nothing needs it.
+func (cc *closedConn) free() {
+	if cc.gone && !cc.queued {
+		cc.e.memory.Release(cc.cost())
+	}
+}
+
+// cost returns how many bytes count for it.
+func (cc *closedConn) cost() int64 { return closedCost + int64(cap(cc.packet)) }
+
+// A closedList is the closed connections that are not forgotten, those that closed first in front.
+type closedList struct{ head, tail *closedConn }
+
+func (l *closedList) add(cc *closedConn) {
+	cc.e.memory.Charge(cc.cost())
+	if cc.older = l.tail; cc.older != nil {
+		cc.older.newer = cc
+	} else {
+		l.head = cc
+	}
+	l.tail = cc
+}
+
+func (l *closedList) remove(cc *closedConn) {
+	if cc.older != nil {
+		cc.older.newer = cc.newer
+	} else {
+		l.head = cc.newer
+	}
+	if cc.newer != nil {
+		cc.newer.older = cc.older
+	} else {
+		l.tail = cc.older
+	}
+	cc.older, cc.newer = nil, nil
+}
 
 // A farewellQueue is the closed connections whose datagram is to be sent. Each is there once, so
 // that all that close at once can tell their peers. That is what a queue of answers to strangers,
@@ -56,16 +104,23 @@ func (q *farewellQueue) push(cc *closedConn) {
 	q.tail = cc
 }
 
-// pop copies the datagram of the oldest one to b.
-func (q *farewellQueue) pop(b []byte) (Burst, bool) {
+// take removes the oldest one; there must be one.
+func (q *farewellQueue) take() *closedConn {
 	cc := q.head
-	if cc == nil {
-		return Burst{}, false
-	}
 	if q.head = cc.next; q.head == nil {
 		q.tail = nil
 	}
 	cc.queued, cc.next = false, nil
+	cc.free()
+	return cc
+}
+
+// pop copies the datagram of the oldest one to b.
+func (q *farewellQueue) pop(b []byte) (Burst, bool) {
+	if q.head == nil {
+		return Burst{}, false
+	}
+	cc := q.take()
 	n := copy(b, cc.packet)
 	return Burst{N: n, SegmentSize: n, Remote: cc.remote, Local: cc.local}, true
 }

@@ -140,7 +140,7 @@ func (c *EndpointConfig) withDefaults() (EndpointConfig, error) {
 		d.MaxHandshakes = int(^uint(0)>>1) / 8
 	}
 	if d.MaxBuffered == 0 {
-		d.MaxBuffered = 256 << 20
+		d.MaxBuffered = DefaultMaxBuffered
 	} else if d.MaxBuffered < 0 {
 		d.MaxBuffered = maxLimit
 	}

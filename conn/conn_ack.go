@@ -208,7 +208,7 @@ func (c *Conn) recordAcked(sp *space, r *record) {
 			s.acked(r.value, int(r.n), r.fin)
 		}
 	case recCrypto:
-		sp.cryptoOut.Ack(&c.e.chunks, r.value, int(r.n))
+		sp.cryptoOut.Ack(&c.chunks, r.value, int(r.n))
 	case recAck:
 		sp.recv.forget(r.value)
 	case recResetStream:
@@ -236,7 +236,7 @@ func (c *Conn) recordLost(sp *space, r *record) {
 			s.lost(r.value, int(r.n), r.fin)
 		}
 	case recCrypto:
-		sp.cryptoOut.Lose(r.value, int(r.n))
+		sp.cryptoOut.Lose(&c.chunks, r.value, int(r.n))
 	case recMaxData:
 		k.maxData, k.any = true, true
 	case recMaxStreamData, recResetStream, recStopSending, recStreamDataBlocked:

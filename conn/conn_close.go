@@ -40,6 +40,7 @@ func (c *Conn) endWith(err error, packet []byte) {
 	cc.timer.Value = cc
 	c.routes.handOver(cc)
 	c.end(err)
+	e.lingering.add(cc)
 	e.timers.Set(&cc.timer, int64(e.now.add(linger)))
 	if len(packet) > 0 {
 		e.farewells.push(cc)
@@ -73,6 +74,7 @@ func (c *Conn) end(err error) {
 	c.closed, c.err = true, err
 	if c.state == stateHandshake {
 		e.stats.Handshakes--
+		c.memory.Release(handshakeCost)
 	}
 	e.stats.Conns--
 	e.stats.addConn(&c.stats)
@@ -83,19 +85,23 @@ func (c *Conn) end(err error) {
 	e.unlink(c)
 	for i, sp := range c.spaces {
 		if sp != nil {
-			sp.cryptoIn.Reset(&e.chunks)
-			sp.cryptoOut.Reset(&e.chunks)
+			sp.cryptoIn.Reset(&c.chunks)
+			sp.cryptoOut.Reset(&c.chunks)
 			c.spaces[i] = nil
 		}
 	}
 	for _, s := range c.streams.all {
-		s.out.Reset(&e.chunks) // what came stays readable until EventClosed is taken
+		s.out.Reset(&c.chunks) // what came stays readable until EventClosed is taken
 		c.streams.send.remove(s)
 		s.flags &^= flagInControl
 	}
 	c.streams.control = controlList{}
 	c.waiting, c.responses = nil, nil
 	c.setPaths(c.path, nil, nil)
+	c.token, c.control.token = nil, nil
+	c.settle()
+	c.lastHeld = c.memory.Used()
+	e.leaving += c.lastHeld
 	c.endQLog(err)
 	c.event(Event{Kind: EventClosed, Err: err})
 }

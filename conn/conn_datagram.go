@@ -24,13 +24,18 @@ type datagram struct {
 type datagramQueue struct {
 	buf        []datagram
 	head, size int
-	used       bool // since tidy looked last
+	used       bool  // since tidy looked last
+	bytes      int64 // that the ring and its datagrams take
 }
 
-// push returns the slot behind the last datagram.
-func (q *datagramQueue) push() *datagram {
+// slotCost is what a slot takes in bytes, without the datagram.
+const slotCost = 48
+
+// push puts a copy of b behind the last datagram, and returns its slot.
+func (q *datagramQueue) push(b []byte) *datagram {
 	if q.size == len(q.buf) {
 		grown := make([]datagram, max(4, 2*len(q.buf)))
+		q.bytes += int64(len(grown)-len(q.buf)) * slotCost
 		for i := range q.size {
 			grown[i] = q.buf[(q.head+i)%len(q.buf)]
 		}
@@ -39,6 +44,9 @@ func (q *datagramQueue) push() *datagram {
 	d := &q.buf[(q.head+q.size)%len(q.buf)]
 	q.size++
 	q.used = true
+	q.bytes -= int64(cap(d.b))
+	d.b = append(d.b[:0], b...)
+	q.bytes += int64(cap(d.b))
 	return d
 }
 
@@ -85,8 +93,16 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 		return 0, c.datagramError()
 	}
 	d := c.datagramQueues()
-	if d.send.size >= max(c.cfg.DatagramSendQueue, 1) {
-		switch c.cfg.DatagramPolicy {
+	room := c.mayHold(len(b))
+	if c.closed { // the memory is needed elsewhere
+		return 0, c.closedErr()
+	}
+	if !room || d.send.size >= max(c.cfg.DatagramSendQueue, 1) {
+		policy := c.cfg.DatagramPolicy
+		if !room && policy == DatagramDropOldest {
+			policy = DatagramDropNewest // there may be no older one
+		}
+		switch policy {
 		case DatagramDropOldest:
 			c.dropDatagram(d, EventDatagramLost)
 		case DatagramDropNewest:
@@ -98,17 +114,20 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 			return d.nextID, nil
 		default:
 			d.wantWrite = true
+			if !room {
+				c.starve()
+			}
 			return 0, ErrWouldBlock
 		}
 	}
 	d.nextID++
-	q := d.send.push()
-	q.b = append(q.b[:0], b...)
+	q := d.send.push(b)
 	q.id, q.notify, q.expiry = d.nextID, opt.Notify, 0
 	if opt.MaxAge > 0 {
 		q.expiry = c.e.now.add(opt.MaxAge)
 		d.timed++
 	}
+	c.settle()
 	c.wake()
 	return d.nextID, nil
 }
@@ -186,12 +205,16 @@ func (c *Conn) handleDatagram(b []byte) (int, error) {
 	}
 	d := c.datagramQueues()
 	c.stats.DatagramsReceived++
+	if !c.mayHold(len(data)) {
+		c.stats.DatagramsDropped++ // RFC 9221, Section 5.3: it may be
+		return n, nil
+	}
 	if d.recv.size >= max(c.cfg.DatagramReceiveQueue, 1) {
 		d.recv.pop() // newer ones are worth more
 		c.stats.DatagramsDropped++
 	}
-	q := d.recv.push()
-	q.b = append(q.b[:0], data...)
+	d.recv.push(data)
+	c.settle()
 	if d.armed {
 		d.armed = false
 		c.eventOnce(EventDatagramReadable)

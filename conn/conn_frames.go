@@ -49,6 +49,9 @@ func (c *Conn) handleFrames(p *received) error {
 			p.nonProbe = true
 		}
 		n, err := c.handleFrame(p, typ, b)
+		if err == errNoRoom {
+			p.refused, err = true, nil
+		}
 		if err != nil {
 			return err
 		}
@@ -127,7 +130,10 @@ func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
 		// RFC 9001, Section 4.1.3: new data at a level that TLS has left.
 		return 0, violation(errProtocolViolation, wire.FrameCrypto, "CRYPTO data at a past encryption level")
 	}
-	r.Write(&c.e.chunks, off, data)
+	if !c.mayHold(len(data)) {
+		return n, errNoRoom
+	}
+	r.Write(&c.chunks, off, data)
 	c.stepTLS()
 	return n, nil
 }

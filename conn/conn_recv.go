@@ -266,6 +266,7 @@ type received struct {
 	at      *arrival
 
 	early     bool // a 0-RTT packet
+	refused   bool // there was no room for some of it
 	eliciting bool // it asks for an acknowledgement
 	nonProbe  bool // it has frames that are not probing ones (RFC 9000, Section 9.1)
 	reserved  int  // bytes for answers to PATH_CHALLENGE frames in it
@@ -292,6 +293,11 @@ func (c *Conn) process(p *received) {
 	c.lastActivity = p.now
 	c.sentSinceRecv = false
 	c.reach.noteReceived()
+	if p.refused {
+		// It counts as lost on the way: the peer sends again what we had no room for.
+		c.dropped(&c.e.stats.DroppedLimit, p.pkt, "no room")
+		return
+	}
 	newest := int64(p.pn) > p.space.recv.largest
 	reordered := p.space.recv.add(p.now, p.pn, p.at.ecn)
 	if p.eliciting {

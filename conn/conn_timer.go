@@ -166,6 +166,7 @@ func (c *Conn) rest(now instant) {
 	if c.closed {
 		return
 	}
+	c.settle()
 	if c.traced {
 		c.traceMetrics()
 	}

@@ -58,7 +58,7 @@ func (c *Conn) nextTLSWork() *TLSWork {
 	c.tls.paused = false
 	if ready {
 		b := make([]byte, s.cryptoIn.Ready())
-		s.cryptoIn.Read(&c.e.chunks, b)
+		s.cryptoIn.Read(&c.chunks, b)
 		if c.server {
 			c.noteClientHello(b)
 		}
@@ -170,7 +170,7 @@ func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 			if !c.server {
 				c.noteClientHello(ev.Data)
 			}
-			sp.cryptoOut.Append(&c.e.chunks, ev.Data)
+			sp.cryptoOut.Append(&c.chunks, ev.Data)
 		}
 	case tls.QUICTransportParameters:
 		return c.peerParams(ev.Data)
@@ -205,6 +205,7 @@ func (c *Conn) handshakeComplete() error {
 	}
 	c.state = stateComplete
 	c.handshakeBy = 0
+	c.memory.Release(handshakeCost)
 	c.e.stats.Handshakes--
 	c.e.stats.Connected++
 	c.path.validated = true // a client always, a server by the Finished of its client
@@ -250,8 +251,8 @@ func (c *Conn) dropSpace(id spaceID) {
 	}
 	c.spaces[id] = nil
 	sp.sent.discarded(nil) // an ACK frame may stand behind what ended the space
-	sp.cryptoIn.Reset(&c.e.chunks)
-	sp.cryptoOut.Reset(&c.e.chunks)
+	sp.cryptoIn.Reset(&c.chunks)
+	sp.cryptoOut.Reset(&c.chunks)
 	c.ptoCount = 0
 	if id == spaceInitial {
 		c.token = nil // the route of the client's first ID stays: a late Initial is not another connection

@@ -157,9 +157,10 @@ func (c *Conn) rejectEarly() {
 	c.spaces[spaceApp].sent.discarded(nil)
 	for _, s := range c.streams.all {
 		c.streams.send.remove(s)
-		s.in.Reset(&c.e.chunks)
-		s.out.Reset(&c.e.chunks)
+		s.in.Reset(&c.chunks)
+		s.out.Reset(&c.chunks)
 		s.gen++
+		c.memory.Release(streamCost)
 		s.flags |= flagVoid | flagReleased
 	}
 	t := &c.streams

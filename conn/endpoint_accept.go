@@ -41,7 +41,14 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 		e.stats.DroppedMalformed++
 		return nil
 	}
-	switch e.admission(in) {
+	admission := e.admission(in)
+	if admission == AdmissionAccept && !e.mayHoldConn() {
+		// Who has proved its address tries again. Asking the others to do so costs nothing.
+		if admission = AdmissionRetry; in.Token == TokenRetry {
+			admission = AdmissionIgnore
+		}
+	}
+	switch admission {
 	case AdmissionAccept:
 	case AdmissionRetry:
 		if in.Token != TokenRetry {
@@ -64,17 +71,10 @@ func (e *Endpoint) admission(in AdmissionRequest) Admission {
 	case e.cfg.Admit != nil:
 		return e.cfg.Admit(in)
 	}
-	full := e.chunks.Used() >= e.cfg.MaxBuffered
-	if full {
-		e.relieve(e.now)
-		full = e.chunks.Used() >= e.cfg.MaxBuffered
-	}
 	switch {
 	case in.Pending >= 4*e.cfg.MaxHandshakes:
 		return AdmissionIgnore
-	case full && in.Token == TokenRetry:
-		return AdmissionIgnore
-	case full, in.Pending >= e.cfg.MaxHandshakes && in.Token == TokenNone:
+	case in.Pending >= e.cfg.MaxHandshakes && in.Token == TokenNone:
 		return AdmissionRetry
 	}
 	return AdmissionAccept

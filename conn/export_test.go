@@ -13,6 +13,9 @@ func (e *Endpoint) CheckEmpty(now time.Time) error {
 	if s := e.Stats(); s.Conns != 0 || s.Handshakes != 0 || s.Buffered != 0 {
 		return fmt.Errorf("%d connections, %d handshakes and %d bytes are left over", s.Conns, s.Handshakes, s.Buffered)
 	}
+	if n := e.memory.Used(); n != 0 || e.leaving != 0 || len(e.starved) != 0 {
+		return fmt.Errorf("%d bytes are counted for nobody, %d are leaving", n, e.leaving)
+	}
 	if e.first != nil || e.last != nil || e.walks != nil || len(e.expired) != 0 {
 		return fmt.Errorf("connections are in the list")
 	}
@@ -20,6 +23,68 @@ func (e *Endpoint) CheckEmpty(now time.Time) error {
 		return fmt.Errorf("it has not come to rest: %v", e.Timeout())
 	}
 	return emptyMaps(reflect.ValueOf(e).Elem(), "Endpoint")
+}
+
+// CheckMemory returns what of the account is not what is really held. The Endpoint is between two
+// verbs.
+func (e *Endpoint) CheckMemory() error {
+	conns := map[*Conn]bool{}
+	for c := e.first; c != nil; c = c.next {
+		conns[c] = true
+	}
+	for i := e.events.head; i < e.events.tail; i++ {
+		conns[e.events.buf[i&(len(e.events.buf)-1)].Conn] = true
+	}
+	for _, c := range e.expired {
+		conns[c] = true
+	}
+	all, chunks, leaving := int64(0), int64(0), int64(0)
+	for c := range conns {
+		held, inChunks := c.reallyHeld()
+		if held != c.memory.Used() || c.measure() != c.measured {
+			return fmt.Errorf("connection %v holds %d bytes, %d are counted; %d of %d in the rest",
+				c.ID(), held, c.memory.Used(), c.measured, c.measure())
+		}
+		if c.closed {
+			leaving += c.lastHeld
+		}
+		all, chunks = all+held, chunks+inChunks
+	}
+	for cc := e.lingering.head; cc != nil; cc = cc.newer {
+		all += cc.cost()
+	}
+	for cc := e.farewells.head; cc != nil; cc = cc.next {
+		if cc.gone {
+			all += cc.cost()
+		}
+	}
+	if all != e.memory.Used() || chunks != e.chunks.Used() || leaving != e.leaving {
+		return fmt.Errorf("%d bytes are held, %d are counted; %d of %d in chunks; %d of %d are leaving",
+			all, e.memory.Used(), e.chunks.Used(), chunks, e.leaving, leaving)
+	}
+	if limit := e.cfg.MaxBuffered; all > limit {
+		return fmt.Errorf("%d bytes are held, more than %d", all, limit)
+	}
+	return nil
+}
+
+// reallyHeld returns how many bytes a connection holds, and how many of them in chunks.
+func (c *Conn) reallyHeld() (all, chunks int64) {
+	all = connCost + c.measure()
+	if c.state == stateHandshake && !c.closed {
+		all += handshakeCost
+	}
+	for _, s := range c.streams.all {
+		all += streamCost + int64(s.in.Bytes()+s.out.Bytes())
+		chunks += int64(s.in.Held() + s.out.Held())
+	}
+	for _, sp := range c.spaces {
+		if sp != nil {
+			all += int64(sp.cryptoIn.Bytes() + sp.cryptoOut.Bytes())
+			chunks += int64(sp.cryptoIn.Held() + sp.cryptoOut.Held())
+		}
+	}
+	return all, chunks
 }
 
 // emptyMaps returns an error about a map in v that has members. What v points to is not looked at.
@@ -37,4 +102,10 @@ func emptyMaps(v reflect.Value, name string) error {
 		}
 	}
 	return nil
+}
+
+// heldInChunks returns how many bytes of chunks a connection holds.
+func heldInChunks(c *Conn) int64 {
+	_, chunks := c.reallyHeld()
+	return chunks
 }

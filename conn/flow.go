@@ -58,7 +58,7 @@ func (c *Conn) consume(n uint64) {
 // growConnWindow grows the window of the connection under EndpointConfig.MaxBuffered.
 func (c *Conn) growConnWindow() {
 	e := c.e
-	n := c.flow.grow(e.now, c.path.rtt.shortest(), e.cfg.MaxBuffered-e.extraCredit)
+	n := c.flow.grow(e.now, c.path.rtt.shortest(), min(e.cfg.MaxBuffered-e.extraCredit, e.memory.Room()))
 	c.flow.extra += n
 	e.extraCredit += n
 }

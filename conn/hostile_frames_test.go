@@ -57,7 +57,7 @@ func (h hostileCase) run(t *testing.T, server bool) {
 	}
 	tc.send(p)
 	tc.wantClosed("no honest peer sends this", h.code)
-	if n := tc.e.chunks.Used(); n != int64(by.c.held()) {
+	if n := tc.e.chunks.Used(); n != heldInChunks(by.c) {
 		t.Errorf("%d bytes are still held for the connection", n)
 	}
 	by.check()

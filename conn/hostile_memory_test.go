@@ -1,9 +1,12 @@
 package conn
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/lazoquic/lazo/conn/congestion"
 )
 
 // Memory that connections hold together (EndpointConfig.MaxBuffered).
@@ -33,10 +36,15 @@ func hoard(t *testing.T) (*testConn, []*Stream) {
 		s.endpoint.MaxBuffered = most
 	})
 	var all []*Stream
-	for tc.e.chunks.Used() < most {
+	for {
 		s := tc.open(Uni)
-		s.Write(make([]byte, 1<<20))
 		all = append(all, s)
+		if n, _ := s.Write(make([]byte, 1<<20)); n == 0 {
+			break
+		}
+	}
+	if held := tc.e.memory.Used(); held > most {
+		t.Fatalf("%d bytes are held", held)
 	}
 	tc.flush()
 	return tc, all
@@ -58,7 +66,7 @@ func TestStalledConnsMakeRoom(t *testing.T) {
 		tc.write(pingFrame())
 	}
 	tc.wantClosed("it holds all, and nothing of it moves", errInternal)
-	if used := tc.e.chunks.Used(); used > tc.e.cfg.MaxBuffered/2 {
+	if used := tc.e.memory.Used(); used > tc.e.cfg.MaxBuffered/2 {
 		t.Errorf("%d bytes are held", used)
 	}
 }
@@ -113,4 +121,53 @@ func TestStalledConnsAreSpared(t *testing.T) {
 	if by.c.closed {
 		t.Error("what holds little ended, too")
 	}
+}
+
+// TestClosedConnsMakeRoom: who opens and closes connections as fast as it can fills no memory with what remains of them.
+func TestClosedConnsMakeRoom(t *testing.T) {
+	const most = 256 << 10
+	l, _ := newLoneServer(t, func(c *EndpointConfig) { c.MaxBuffered = most })
+	for i := range 2000 {
+		l.feed(clientInitial(fmt.Sprintf("server %04d", i), rawClientID, nil, closeFrame(1, 0, "bye")), elsewhere(i))
+		if held := l.Stats().Held; held > most {
+			t.Fatalf("after %d connections %d bytes are held", i, held)
+		}
+	}
+	if s := l.Stats(); s.Accepted != 2000 || s.Conns != 0 {
+		t.Errorf("%d connections were accepted, %d are left", s.Accepted, s.Conns)
+	}
+	if err := l.CheckMemory(); err != nil {
+		t.Error(err)
+	}
+	l.HandleTimeout(hour0().Add(time.Hour))
+	if err := l.CheckEmpty(hour0().Add(time.Hour)); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLedgersKeepToMaxBuffered: what is known of packets in flight cannot be refused. Where that does not fit, the connection
+// that holds most ends.
+func TestLedgersKeepToMaxBuffered(t *testing.T) {
+	const most = 128 << 10
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.endpoint.MaxBuffered = most
+		s.conn.Congestion = func(congestion.Params) congestion.Controller {
+			return new(wideController)
+		}
+		s.peer.InitialMaxStreamsUni, s.peer.InitialMaxStreamData, s.peer.InitialMaxData = 1000, 1<<30, 1<<30
+	})
+	shared := make([]byte, 1<<20)
+	s := tc.open(Uni)
+	for range 10_000 {
+		if tc.c.closed {
+			break
+		}
+		s.WriteShared(shared[:64<<10])
+		tc.collect()
+		tc.e.HandleTimeout(tc.now) // any verb will do
+		if held := tc.e.Stats().Held - tc.e.leaving; held > most {
+			t.Fatalf("%d bytes are held", held)
+		}
+	}
+	tc.wantClosed("the ledger of its packets fills the memory", errInternal)
 }

@@ -78,7 +78,7 @@ func TestManyStreams(t *testing.T) {
 	by.check()
 	tc.c.Close(0, "")
 	tc.flush()
-	if held := tc.e.chunks.Used(); held != int64(by.c.held()) {
+	if held := tc.e.chunks.Used(); held != heldInChunks(by.c) {
 		t.Errorf("%d bytes are held for a closed connection", held)
 	}
 }
@@ -140,7 +140,7 @@ func TestRapidResetWithRelease(t *testing.T) {
 	if n < 500 {
 		t.Errorf("%d streams were opened", n)
 	}
-	if held := tc.e.chunks.Used(); held != int64(by.c.held()) {
+	if held := tc.e.chunks.Used(); held != heldInChunks(by.c) {
 		t.Errorf("%d bytes are held", held)
 	}
 	if l := len(tc.e.streams.free); l > 100 {

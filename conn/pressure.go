@@ -3,9 +3,169 @@ package conn
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/stream"
 )
+
+// What peers make an Endpoint keep goes through one account, against EndpointConfig.MaxBuffered:
+// chunks of streams and CRYPTO data and the gaps in them as they come and go, everything of a fixed
+// size when it is made, and the rest when a connection has done something (settle). Each
+// connection has an account of its own in that of the Endpoint.
+//
+// At the limit nothing more is kept. What a packet brings is refused, and the packet not
+// acknowledged, so it comes again later; datagrams are dropped, Write takes nothing, and new connections are
+// not accepted. So that those who hold much do not keep out those who hold little, a connection
+// that needs no more than an equal share has the one that holds most end.
+
+// Bytes that count for what has a fixed size, maps and what lies behind pointers included.
+const (
+	connCost      = 10 << 10 // a connection, its connection IDs, paths and limits
+	handshakeCost = 24 << 10 // more during its handshake: crypto/tls and its goroutine
+	streamCost    = 1 << 10  // a stream, and its events in the queue
+	closedCost    = 1 << 10  // what remains of a closed connection, without its datagram
+)
+
+// reserveShare is which part of EndpointConfig.MaxBuffered is for what cannot be refused: what is
+// known of packets sent, handshakes in progress, and what remains of closed connections. Where
+// that does not do, the connection that holds most ends.
+const reserveShare = 16
+
+// errNoRoom refuses what a frame brings: there is no memory for it now.
+var errNoRoom = errors.New("conn: no room")
+
+// settle counts what of the connection is not counted as it grows.
+func (c *Conn) settle() {
+	n := c.measure()
+	c.memory.Charge(n - c.measured)
+	c.measured = n
+}
+
+// measure returns the bytes of what settle counts.
+func (c *Conn) measure() (n int64) {
+	for _, sp := range c.spaces {
+		if sp != nil {
+			n += int64(sp.sent.bytes())
+		}
+	}
+	for i := range c.waiting {
+		n += int64(cap(c.waiting[i].data))
+	}
+	if d := c.datagrams; d != nil {
+		n += d.send.bytes + d.recv.bytes
+	}
+	return n + int64(len(c.token)+len(c.control.token))
+}
+
+// mayHold reports whether there is room for n bytes of a stream.
+func (c *Conn) mayHold(n int) bool {
+	need := int64(n) + 2*stream.ChunkSize + gapCost
+	return c.memory.Room() >= need || c.e.makeRoom(c, need)
+}
+
+// gapCost is what a gap takes, in bytes, where the list of gaps does not grow.
+const gapCost = 16
+
+// mayHoldStreams reports whether there is room for n more streams.
+func (c *Conn) mayHoldStreams(n uint64) bool {
+	need := int64(min(n, maxLimit/streamCost)) * streamCost
+	return c.memory.Room() >= need || c.e.makeRoom(c, need)
+}
+
+// mayHoldConn reports whether there is room for another connection.
+func (e *Endpoint) mayHoldConn() bool {
+	const need = connCost + handshakeCost
+	return e.memory.Room() >= need || e.makeRoom(nil, need)
+}
+
+// makeRoom makes room for need more bytes of c, or of a new connection if c is nil, and reports
+// whether it is there now. Those that close give theirs back a little later.
+func (e *Endpoint) makeRoom(c *Conn, need int64) bool {
+	for e.lingering.head != nil && e.memory.Room() < need {
+		e.lingering.head.forget() // late packets to it are answered with stateless resets
+	}
+	if e.memory.Room() >= need {
+		return true
+	}
+	e.relieve(e.now)
+	if c == nil {
+		return e.memory.Room() >= need
+	}
+	if !c.closed && e.memory.Room()+e.leaving < need {
+		e.endGreediest(c, need)
+	}
+	return !c.closed && e.memory.Room() >= need
+}
+
+// endGreediest ends the connection that holds most, if c would hold no more than an equal share
+// with need more bytes.
+func (e *Endpoint) endGreediest(c *Conn, need int64) {
+	share := e.cfg.MaxBuffered / int64(max(e.stats.Conns, 1))
+	if c.memory.Used()+need > share {
+		return
+	}
+	if most := e.greediest(); most != c && most.memory.Used() > share {
+		most.abort(errors.New("memory is short, and this connection holds most"))
+	}
+}
+
+// keepLimit ends connections, those that hold most first, while all together hold more than they may.
+func (e *Endpoint) keepLimit() {
+	for e.memory.Used()-e.leaving > e.cfg.MaxBuffered && e.first != nil {
+		e.greediest().abort(errors.New("memory is short, and this connection holds most"))
+	}
+}
+
+// greediest returns the connection that holds most; there must be one.
+func (e *Endpoint) greediest() *Conn {
+	most := e.first
+	for c := e.first; c != nil; c = c.next {
+		if c.memory.Used() > most.memory.Used() {
+			most = c
+		}
+	}
+	return most
+}
+
+// starve notes that the connection waits for room to write.
+func (c *Conn) starve() {
+	c.e.makeRoom(c, 2*stream.ChunkSize)
+	if !c.starved && !c.closed {
+		c.starved = true
+		c.e.starved = append(c.e.starved, c)
+	}
+}
+
+// feed tells those who wait for room to write that there is some.
+func (e *Endpoint) feed() {
+	if e.memory.Room() < e.cfg.MaxBuffered/16 {
+		return
+	}
+	starved := e.starved
+	e.starved = nil
+	for _, c := range starved {
+		c.starved = false
+		if c.closed {
+			continue
+		}
+		for _, s := range c.streams.inOrder() {
+			if s.flags&flagWantWrite != 0 && s.Available() > 0 {
+				s.writable()
+			}
+		}
+		if d := c.datagrams; d != nil && d.wantWrite {
+			d.wantWrite = false
+			c.eventOnce(EventDatagramWritable)
+		}
+	}
+}
+
+// inOrder returns the streams in the order of their IDs.
+func (t *streamSet) inOrder() []*Stream {
+	return slices.SortedFunc(maps.Values(t.all), func(a, b *Stream) int { return cmp.Compare(a.id, b.id) })
+}
 
 // A connection is stalled if in stallTime less than 1/stallShare of what it holds has moved on.
 const (
@@ -13,27 +173,14 @@ const (
 	stallShare = 8
 )
 
-// A memoryUse is what relieve noted of a connection.
-type memoryUse struct {
+// A progress is what relieve noted of a connection.
+type progress struct {
 	moved uint64  // bytes of streams that had left our memory
 	since instant // then; 0 if never
 }
 
 // moved returns how many bytes of streams have left our memory so far: read, or acknowledged.
 func (c *Conn) moved() uint64 { return c.flow.consumed + c.flow.acked }
-
-// held returns how many bytes of memory the connection holds for streams and the handshake.
-func (c *Conn) held() (n int) {
-	for _, s := range c.streams.all {
-		n += s.in.Held() + s.out.Held()
-	}
-	for _, sp := range c.spaces {
-		if sp != nil {
-			n += sp.cryptoIn.Held() + sp.cryptoOut.Held()
-		}
-	}
-	return n
-}
 
 // relieve ends stalled connections, those that hold most first, while all together hold more than they may. Otherwise
 // those who fill the memory, and just keep their connections alive, would keep everybody else out. It looks around
@@ -45,11 +192,11 @@ func (e *Endpoint) relieve(now instant) {
 	e.relieved = now
 	type holder struct {
 		c    *Conn
-		held int // bytes
+		held int64 // bytes
 	}
 	var stalled []holder
 	for c := range e.Conns() {
-		m, moved, held := &c.memory, c.moved(), c.held()
+		m, moved, held := &c.progress, c.moved(), c.memory.Used()
 		switch {
 		case m.since == 0, moved-m.moved >= uint64(held/stallShare):
 			m.moved, m.since = moved, now
@@ -58,12 +205,12 @@ func (e *Endpoint) relieve(now instant) {
 		}
 	}
 	slices.SortStableFunc(stalled, func(a, b holder) int { return cmp.Compare(b.held, a.held) })
-	over := e.chunks.Used() - (e.cfg.MaxBuffered - e.cfg.MaxBuffered/stallShare)
+	over := e.memory.Used() - e.leaving - (e.cfg.MaxBuffered - e.cfg.MaxBuffered/stallShare)
 	for _, h := range stalled {
 		if over <= 0 {
 			return
 		}
-		over -= int64(h.held) // what came is given back later, after EventClosed
+		over -= h.held // what came is given back later, after EventClosed
 		h.c.abort(errors.New("memory is short, and this connection is stalled"))
 	}
 }

@@ -18,6 +18,11 @@ type simulation struct {
 // Network comes to rest, and checks that its Endpoints have forgotten everything.
 func simulate(t testing.TB, seed uint64) *simulation {
 	n := &simulation{Network: conntest.New(t, seed), t: t}
+	n.OnStep = func(a *conntest.Node) {
+		if err := a.CheckMemory(); err != nil {
+			t.Fatalf("%v: %v", a.Addr, err)
+		}
+	}
 	t.Cleanup(n.end)
 	return n
 }

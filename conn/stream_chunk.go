@@ -11,7 +11,7 @@ type Chunk = stream.Chunk
 // copy. c is the caller's from then on, and spare, whatever lies in it, is the connection's. It returns nil, and leaves
 // spare alone, where fewer bytes lie together than are worth it, above all at the end of what is ready: Peek has them.
 func (s *Stream) TakeChunk(spare *Chunk) (c *Chunk, from int) {
-	if c, from = s.in.Take(&s.c.e.chunks, spare); c != nil {
+	if c, from = s.in.Take(&s.c.chunks, spare); c != nil {
 		s.consumed(len(c) - from)
 	}
 	return c, from
@@ -24,7 +24,7 @@ func (s *Stream) WriteChunk(c *Chunk) (spare *Chunk) {
 	if s.out.End()%stream.ChunkSize != 0 || s.Available() < len(c) {
 		return nil
 	}
-	spare = s.out.AppendChunk(&s.c.e.chunks, c)
+	spare = s.out.AppendChunk(&s.c.chunks, c)
 	s.schedule()
 	return spare
 }

@@ -69,7 +69,10 @@ func (s *Stream) receive(off uint64, data []byte, fin bool) error {
 	}
 	before := s.in.Ready()
 	if len(data) > 0 && end > s.in.Offset() {
-		s.in.Write(&c.e.chunks, off, data)
+		if !c.mayHold(len(data)) {
+			return errNoRoom
+		}
+		s.in.Write(&c.chunks, off, data)
 		if g := s.in.Gaps(); g > maxGaps && g > int(s.window.size>>10)+maxGaps {
 			return violation(errInternal, wire.FrameStream, "stream %d has too many gaps", s.id)
 		}
@@ -136,7 +139,7 @@ func (s *Stream) consumed(n int) {
 func (s *Stream) discardRest() {
 	unread := s.highest - s.discarded
 	s.discarded = s.highest
-	s.in.Reset(&s.c.e.chunks)
+	s.in.Reset(&s.c.chunks)
 	s.c.consume(unread)
 	if s.flags&flagSizeKnown != 0 {
 		s.recvDone()
@@ -222,7 +225,7 @@ func (s *Stream) abandon(code uint64) {
 	s.flags |= flagReset
 	s.flags &^= flagWantWrite
 	s.resetCode, s.resetSize = code, s.out.Sent()
-	s.out.Reset(&s.c.e.chunks)
+	s.out.Reset(&s.c.chunks)
 	s.c.streams.send.remove(s)
 	s.controlDue(dueReset)
 }
@@ -234,7 +237,7 @@ func (s *Stream) abandonAt(code, size uint64) {
 	s.flags &^= flagWantWrite
 	s.resetCode, s.reliable, s.resetSize = code, size, max(size, sent)
 	if sent > size {
-		s.out.Ack(&s.c.e.chunks, size, int(sent-size)) // nobody waits for that
+		s.out.Ack(&s.c.chunks, size, int(sent-size)) // nobody waits for that
 	}
 	s.c.streams.send.remove(s)
 	s.schedule()
@@ -262,7 +265,7 @@ func (s *Stream) acked(off uint64, n int, fin bool) {
 		return
 	}
 	if n > 0 {
-		s.out.Ack(&s.c.e.chunks, off, n)
+		s.out.Ack(&s.c.chunks, off, n)
 		s.c.flow.acked += uint64(n)
 	}
 	if fin {
@@ -287,7 +290,7 @@ func (s *Stream) lost(off uint64, n int, fin bool) {
 		n, fin = int(min(uint64(n), s.reliable-min(off, s.reliable))), false
 	}
 	if n > 0 {
-		s.out.Lose(off, n)
+		s.out.Lose(&s.c.chunks, off, n)
 	}
 	if fin && s.flags&flagFinAcked == 0 {
 		s.flags &^= flagFinSent
@@ -300,7 +303,7 @@ func (s *Stream) resetAtDone() {
 	if s.flags&flagResetAcked != 0 && s.out.Acked(s.reliable) {
 		s.flags |= flagSendDone
 		s.c.streams.send.remove(s)
-		s.out.Reset(&s.c.e.chunks)
+		s.out.Reset(&s.c.chunks)
 		s.finish()
 	}
 }

@@ -71,6 +71,7 @@ func (t *streamSet) newStream(c *Conn, id StreamID) *Stream {
 	}
 	t.all[id] = s
 	t.last = s
+	c.memory.Charge(streamCost)
 	return s
 }
 
@@ -97,8 +98,9 @@ func (t *streamSet) remove(s *Stream) {
 // recycle gives the memory of a stream back.
 func (s *Stream) recycle() {
 	e := s.c.e
-	s.in.Reset(&e.chunks)
-	s.out.Reset(&e.chunks)
+	s.in.Reset(&s.c.chunks)
+	s.out.Reset(&s.c.chunks)
+	s.c.memory.Release(streamCost)
 	s.gen++
 	s.flags = flagReleased
 	s.UserData, s.turn, s.nextControl = nil, turn{}, nil
@@ -175,6 +177,9 @@ func (t *streamSet) find(c *Conn, id StreamID, recv bool, frame uint64) (*Stream
 			return nil, violation(errStreamLimit, frame, "stream %d", id)
 		}
 		if n >= t.opened[dir] {
+			if !c.mayHoldStreams(n + 1 - t.opened[dir]) {
+				return nil, errNoRoom
+			}
 			t.open(c, id)
 		}
 	}
@@ -244,9 +249,14 @@ func (l *controlList) pop() {
 // freeStreams gives back what a closed connection holds for its streams.
 func (c *Conn) freeStreams() {
 	for _, s := range c.streams.all {
-		s.in.Reset(&c.e.chunks)
-		s.out.Reset(&c.e.chunks)
+		s.in.Reset(&c.chunks)
+		s.out.Reset(&c.chunks)
 		s.gen++
+		c.memory.Release(streamCost)
 	}
 	c.streams = streamSet{server: c.server}
+	c.datagrams = nil
+	c.settle()
+	c.memory.Release(connCost)
+	c.e.leaving -= c.lastHeld
 }

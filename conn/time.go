@@ -45,6 +45,12 @@ func (e *Endpoint) clock(now time.Time) instant {
 		e.expired[i] = nil
 	}
 	e.expired = e.expired[:0]
+	if e.memory.Used() > e.cfg.MaxBuffered {
+		e.keepLimit()
+	}
+	if len(e.starved) > 0 {
+		e.feed()
+	}
 	return e.now
 }
 

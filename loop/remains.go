@@ -3,6 +3,8 @@ package loop
 import (
 	"math"
 	"sync/atomic"
+
+	"github.com/lazoquic/lazo/conn"
 )
 
 // remains counts the bytes that were received on connections which have ended, and which their
@@ -17,7 +19,7 @@ type remains struct {
 func (r *remains) init(maxBuffered int64) {
 	switch {
 	case maxBuffered == 0:
-		maxBuffered = 256 << 20 // the default of conn
+		maxBuffered = conn.DefaultMaxBuffered
 	case maxBuffered < 0:
 		maxBuffered = math.MaxInt64
 	}

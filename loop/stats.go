@@ -80,6 +80,7 @@ func addEndpoint(s, o *conn.EndpointStats) {
 	s.Conns += o.Conns
 	s.Handshakes += o.Handshakes
 	s.Buffered += o.Buffered
+	s.Held += o.Held
 	for _, c := range []struct {
 		sum *uint64
 		n   uint64

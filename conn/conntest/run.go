@@ -73,6 +73,9 @@ func (n *Network) step(at time.Duration, a *Node) {
 	}
 	if a != nil {
 		n.drain(a)
+		if n.OnStep != nil {
+			n.OnStep(a)
+		}
 	}
 }
 

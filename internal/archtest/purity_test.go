@@ -11,7 +11,7 @@ import (
 // events and a deadline come out. So are all packages of the module that they import.
 var pure = []string{
 	"conn", "conn/congestion", "conn/quiclb", "conn/varint", "dgram", "h3",
-	"internal/keys", "internal/muldiv", "internal/pacing", "internal/qlog", "internal/qpack", "internal/rangeset",
+	"internal/keys", "internal/memory", "internal/muldiv", "internal/pacing", "internal/qlog", "internal/qpack", "internal/rangeset",
 	"internal/stream", "internal/timerheap", "internal/wire",
 }
 

@@ -136,6 +136,9 @@ func (s *Set) searchTouching(v uint64) int {
 // Len returns the number of ranges.
 func (s *Set) Len() int { return len(s.r) }
 
+// Bytes returns the bytes of memory that the Set holds.
+func (s *Set) Bytes() int { return 16 * cap(s.r) }
+
 // At returns the ith range in ascending order.
 func (s *Set) At(i int) Range { return s.r[i] }
 

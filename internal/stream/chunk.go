@@ -3,6 +3,8 @@
 // and CRYPTO data alike, and knows no frames, limits or events.
 package stream
 
+import "github.com/lazoquic/lazo/internal/memory"
+
 // ChunkSize is the size of a chunk in bytes.
 const ChunkSize = 4096
 
@@ -24,17 +26,33 @@ type Chunk [ChunkSize]byte
 // A Pool is a free list of chunks, which belongs to one goroutine. The zero Pool is ready.
 // It keeps at most maxFreeChunks, or as many as are lent out; more go to the garbage collector.
 type Pool struct {
-	free  []*Chunk
-	lists [][]slot
-	used  int64
+	free   []*Chunk
+	lists  [][]slot
+	used   int64
+	parent *Pool           // whose chunks it lends
+	holder *memory.Account // of who has them
 }
+
+// For returns a Pool that lends the chunks of p, and has who holds them count them.
+func (p *Pool) For(holder *memory.Account) Pool { return Pool{parent: p, holder: holder} }
 
 // Used returns how many bytes of chunks are lent out.
 func (p *Pool) Used() int64 { return p.used }
 
+// count counts bytes that a buffer holds beside its chunks.
+func (p *Pool) count(n int) {
+	if p.holder != nil {
+		p.holder.Charge(int64(n))
+	}
+}
+
 // get lends a chunk, with whatever bytes its last user left in it.
 func (p *Pool) get() *Chunk {
 	p.used += ChunkSize
+	if p.parent != nil {
+		p.count(ChunkSize)
+		return p.parent.get()
+	}
 	n := len(p.free) - 1
 	if n < 0 {
 		return new(Chunk)
@@ -48,6 +66,11 @@ func (p *Pool) get() *Chunk {
 // put takes a chunk back.
 func (p *Pool) put(c *Chunk) {
 	p.used -= ChunkSize
+	if p.parent != nil {
+		p.count(-ChunkSize)
+		p.parent.put(c)
+		return
+	}
 	// All that are lent out may come back and be wanted again soon: a window that shrinks and grows
 	// needs no garbage collector.
 	if n := len(p.free); n < max(maxFreeChunks, int(p.used/ChunkSize)) {
@@ -60,6 +83,9 @@ func (p *Pool) put(c *Chunk) {
 
 // getList lends an empty list of slots.
 func (p *Pool) getList() []slot {
+	if p.parent != nil {
+		return p.parent.getList()
+	}
 	n := len(p.lists) - 1
 	if n < 0 {
 		return make([]slot, 0, minSlots)
@@ -72,6 +98,10 @@ func (p *Pool) getList() []slot {
 
 // putList takes back a list whose slots are all zero.
 func (p *Pool) putList(l []slot) {
+	if p.parent != nil {
+		p.parent.putList(l)
+		return
+	}
 	if cap(l) <= maxFreeSlots && len(p.lists) < maxFreeLists {
 		p.lists = append(p.lists, l[:0])
 	}

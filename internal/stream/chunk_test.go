@@ -1,6 +1,10 @@
 package stream
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/lazoquic/lazo/internal/memory"
+)
 
 // TestPoolBound returns more chunks and lists than the pool may keep.
 func TestPoolBound(t *testing.T) {
@@ -75,5 +79,47 @@ func TestListDescending(t *testing.T) {
 	}
 	if l.dropAll(&p); p.Used() != 0 || l.slots != nil {
 		t.Fatalf("%d bytes are used after dropAll", p.Used())
+	}
+}
+
+// TestHolderCounts: what a buffer holds is what the holder of its Pool has counted, whatever it is used for.
+func TestHolderCounts(t *testing.T) {
+	var shared Pool
+	all := memory.New(1 << 30)
+	holder := all.Child()
+	p := shared.For(&holder)
+	var in RecvBuffer
+	var out SendBuffer
+	check := func(what string) {
+		t.Helper()
+		if want := int64(in.Bytes() + out.Bytes()); holder.Used() != want || all.Used() != want {
+			t.Fatalf("%s: %d bytes are counted, %d of all, and %d held", what, holder.Used(), all.Used(), want)
+		}
+	}
+	for i := range uint64(100) {
+		in.Write(&p, 1000*i+500, make([]byte, 400))
+		check("data with gaps")
+	}
+	for i := range uint64(100) {
+		in.Write(&p, 1000*i, make([]byte, 1000))
+		in.Discard(&p, in.Ready())
+		check("gaps filled")
+	}
+	out.Append(&p, make([]byte, 100_000))
+	out.MarkSent(0, 100_000)
+	for i := range 99 {
+		out.Ack(&p, uint64(1000*i+500), 100)
+		check("acknowledgements with gaps")
+		out.Lose(&p, uint64(1000*i), 100)
+		check("losses")
+	}
+	in.Write(&p, 1<<20, make([]byte, 10))
+	check("data far ahead")
+	in.Reset(&p)
+	check("Reset")
+	out.Reset(&p)
+	check("both")
+	if all.Used() != 0 || shared.Used() != 0 {
+		t.Fatalf("%d and %d bytes are counted at the end", all.Used(), shared.Used())
 	}
 }

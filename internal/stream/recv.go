@@ -54,11 +54,13 @@ func (r *RecvBuffer) writeAhead(p *Pool, off uint64, b []byte) {
 		b = b[min(known.End-off, uint64(len(b))):]
 		off = known.End
 	}
+	before := r.ahead.Bytes()
 	r.ahead.Add(start, end)
 	if r.ahead.Min() == r.end {
 		r.end = r.ahead.At(0).End
 		r.ahead.RemoveFirst(1)
 	}
+	p.count(r.ahead.Bytes() - before)
 }
 
 // Offset returns the read offset: how many bytes were discarded.
@@ -78,6 +80,9 @@ func (r *RecvBuffer) Held() int {
 	}
 	return n * ChunkSize
 }
+
+// Bytes returns what the holder of the Pool has counted: Held, and what gaps take.
+func (r *RecvBuffer) Bytes() int { return r.Held() + r.ahead.Bytes() }
 
 // Peek returns the ready bytes at the read offset without consuming them: at least
 // min(n, 1024, Ready) of them, and as many more as lie together in memory. The slice
@@ -163,5 +168,6 @@ func (r *RecvBuffer) Reset(p *Pool) {
 	if r.scratch != nil {
 		p.put(r.scratch)
 	}
+	p.count(-r.ahead.Bytes())
 	*r = RecvBuffer{}
 }

@@ -16,6 +16,15 @@ type SendBuffer struct {
 	acked  rangeset.Set // above base, below sent
 	lost   rangeset.Set // from base on, below sent; nothing in common with acked
 	chunks chunkList    // from base to end
+	sets   int          // bytes that acked and lost held when they were counted last
+}
+
+// countSets has the holder of the Pool count what acked and lost hold.
+func (s *SendBuffer) countSets(p *Pool) {
+	if n := s.acked.Bytes() + s.lost.Bytes(); n != s.sets {
+		p.count(n - s.sets)
+		s.sets = n
+	}
 }
 
 // Append copies b behind what was written.
@@ -55,6 +64,10 @@ func (s *SendBuffer) Unsent() int { return int(s.end - s.sent) }
 
 // Held returns the bytes of memory that the buffer holds in chunks of the Pool.
 func (s *SendBuffer) Held() int { return s.chunks.held() * ChunkSize }
+
+// Bytes returns what the holder of the Pool has counted: Held, and what gaps in the
+// acknowledgements took at the last Ack or Lose.
+func (s *SendBuffer) Bytes() int { return s.Held() + s.sets }
 
 // NextLost returns the first range of bytes that is lost; n is 0 if none is.
 func (s *SendBuffer) NextLost() (off uint64, n int) {
@@ -98,6 +111,7 @@ func (s *SendBuffer) Ack(p *Pool, off uint64, n int) {
 	}
 	if off > s.base {
 		s.acked.Add(off, end)
+		s.countSets(p)
 		return
 	}
 	before := s.base / ChunkSize
@@ -105,6 +119,7 @@ func (s *SendBuffer) Ack(p *Pool, off uint64, n int) {
 	if s.acked.Len() > 0 {
 		s.joinAcked()
 	}
+	s.countSets(p)
 	switch {
 	case s.base == s.end:
 		s.chunks.dropAll(p)
@@ -124,7 +139,7 @@ func (s *SendBuffer) joinAcked() {
 
 // Lose notes that [off, off+n) is lost, but for what was acknowledged meanwhile
 // or is unsent since Rewind.
-func (s *SendBuffer) Lose(off uint64, n int) {
+func (s *SendBuffer) Lose(p *Pool, off uint64, n int) {
 	end := min(off+uint64(n), s.sent)
 	off = max(off, s.base)
 	for i := s.acked.Search(off); i < s.acked.Len() && off < end; i++ {
@@ -133,6 +148,7 @@ func (s *SendBuffer) Lose(off uint64, n int) {
 		off = r.End
 	}
 	s.lost.Add(off, end)
+	s.countSets(p)
 }
 
 // Acked reports whether all bytes below off are acknowledged.
@@ -147,5 +163,6 @@ func (s *SendBuffer) Rewind() {
 // Reset drops all bytes, returns all chunks to p and leaves the zero SendBuffer.
 func (s *SendBuffer) Reset(p *Pool) {
 	s.chunks.dropAll(p)
+	p.count(-s.sets)
 	*s = SendBuffer{}
 }

@@ -154,7 +154,7 @@ func (t *sendTest) ack(off, n int) {
 
 func (t *sendTest) lose(off, n int) {
 	t.Helper()
-	t.s.Lose(uint64(off), n)
+	t.s.Lose(&t.p, uint64(off), n)
 	t.mark(off, n, inFlight, lost)
 	t.check()
 }
@@ -262,7 +262,7 @@ func TestSendSparseAcks(t *testing.T) {
 	for off := uint64(1); off < size; off += 2 {
 		s.Ack(&p, off, 1)
 	}
-	s.Lose(0, size)
+	s.Lose(&p, 0, size)
 	for off := uint64(0); off < size; off += 2 {
 		if at, n := s.NextLost(); at != off || n != 1 {
 			t.Fatalf("NextLost = %d, %d, want %d, 1", at, n, off)
@@ -320,8 +320,8 @@ func TestSendAllocs(t *testing.T) {
 		off := s.Sent() - 14000
 		s.Ack(&p, off+2800, 2800)
 		s.Ack(&p, off+7000, 7000)
-		s.Lose(off, 2800)
-		s.Lose(off+5600, 1400)
+		s.Lose(&p, off, 2800)
+		s.Lose(&p, off+5600, 1400)
 		for at, n := s.NextLost(); n > 0; at, n = s.NextLost() {
 			s.CopyTo(packet, at)
 			s.MarkSent(at, 1400)
