@@ -60,7 +60,8 @@ func TestTLSConfigsTrustEachOther(t *testing.T) {
 }
 
 func TestConfigsAreTheCallersToChange(t *testing.T) {
-	require.False(t, ServerConfig() == ServerConfig())
+	one, other := ServerConfig(), ServerConfig()
+	require.False(t, one == other)
 	a, b := ServerTLS(), ServerTLS()
 	a.NextProtos[0] = "other"
 	require.Equal(t, "lazotest", b.NextProtos[0])
