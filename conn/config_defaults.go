@@ -35,7 +35,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	}
 	d := *c
 	if len(d.Versions) == 0 {
-		d.Versions = []uint32{Version1, Version2}
+		d.Versions, d.noFavourite = []uint32{Version1, Version2}, true
 	}
 	for _, v := range d.Versions {
 		if !knownVersion(v) {

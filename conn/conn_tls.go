@@ -49,7 +49,7 @@ func (c *Conn) nextTLSWork() *TLSWork {
 	}
 	w := &TLSWork{conn: c, q: c.tls.q, ctx: c.tls.ctx, start: start, resume: c.tls.paused, params: c.tls.chosen}
 	if c.server {
-		w.choices, w.versions, w.original = c.tls.params, c.cfg.Versions, c.versions.original
+		w.choices, w.cfg, w.original = c.tls.params, c.cfg, c.versions.original
 	}
 	if c.server && c.tls.level == tls.QUICEncryptionLevelHandshake {
 		opt := c.ticketOptions(c.tls.params[0])

@@ -31,12 +31,13 @@ func firstVersion(versions []uint32) uint32 {
 }
 
 // chooseVersion returns the version that a server negotiates: its favourite among those that the client offers (RFC 9368,
-// Section 2.3). All that we know are compatible with each other (RFC 9369, Section 4).
-func chooseVersion(ours []uint32, original uint32, client *wire.Params) uint32 {
-	if client.ChosenVersion == 0 {
+// Section 2.3), and without a favourite that of the client's first packet. All that we know are compatible with each other
+// (RFC 9369, Section 4).
+func (c *Config) chooseVersion(original uint32, client *wire.Params) uint32 {
+	if client.ChosenVersion == 0 || c.noFavourite {
 		return original
 	}
-	for _, v := range ours {
+	for _, v := range c.Versions {
 		if slices.Contains(client.AvailableVersions, v) {
 			return v
 		}
@@ -51,7 +52,7 @@ func (c *Conn) negotiateVersion(p *wire.Params) error {
 		if p.ChosenVersion != 0 && p.ChosenVersion != v.original {
 			return violation(errVersionNegotiation, 0, "version_information does not fit the first packet")
 		}
-		if chosen := chooseVersion(c.cfg.Versions, v.original, p); chosen != c.version {
+		if chosen := c.cfg.chooseVersion(v.original, p); chosen != c.version {
 			v.otherRx = c.spaces[spaceInitial].rx
 			c.version = chosen
 			c.initialKeys(v.secretID)

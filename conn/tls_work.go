@@ -20,9 +20,9 @@ type TLSWork struct {
 	paused   bool                          // at such an event: the Endpoint decides
 	ticket   *tls.QUICSessionTicketOptions // server
 	params   []byte                        // server: of the version that is chosen
-	choices  [][]byte                      // server: for each of versions
-	versions []uint32
-	original uint32 // version of the first packet
+	choices  [][]byte                      // server: for each of cfg.Versions
+	cfg      *Config                       // server: read only
+	original uint32                        // version of the first packet
 	data     []cryptoData
 	events   []tls.QUICEvent // what came of it, with data of their own
 	err      error
@@ -108,9 +108,9 @@ func (w *TLSWork) collect() {
 func (w *TLSWork) chooseParams(client []byte) {
 	chosen := w.original
 	if p, err := wire.ParseParams(client, false); err == nil {
-		chosen = chooseVersion(w.versions, chosen, &p)
+		chosen = w.cfg.chooseVersion(chosen, &p)
 	}
-	w.params = w.choices[max(slices.Index(w.versions, chosen), 0)]
+	w.params = w.choices[max(slices.Index(w.cfg.Versions, chosen), 0)]
 }
 
 // A tlsState is the TLS side of a connection. crypto/tls does the handshake on a goroutine of its own, in lock step, so it

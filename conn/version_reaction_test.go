@@ -120,7 +120,8 @@ func TestVersionNegotiationForged(t *testing.T) {
 		code           uint64
 	}{
 		{"away from what the client prefers", nil, nil, [][]uint32{{v2}}, 0, mismatch},
-		{"towards what the client prefers", []uint32{v2, v1}, nil, [][]uint32{{reserved, v2}}, v1, 0}, // which the server prefers
+		{"towards what the client prefers", []uint32{v2, v1}, nil, [][]uint32{{reserved, v2}}, v2, 0},
+		{"away from what the server prefers", []uint32{v2, v1}, []uint32{v1, v2}, [][]uint32{{reserved, v2}}, v1, 0},
 		{"twice", []uint32{v2, v1}, []uint32{v2, v1}, [][]uint32{{v2}, {v1}}, v2, 0},
 		{"our version listed", nil, nil, [][]uint32{{v2, v1}}, v1, 0},
 	} {

@@ -93,3 +93,50 @@ func TestVersions(t *testing.T) {
 		})
 	}
 }
+
+// TestVersionOfTheClient: a server whose versions nobody has put into an order speaks the one that its client begins with.
+func TestVersionOfTheClient(t *testing.T) {
+	v1, v2 := conn.Version1, conn.Version2
+	for _, tt := range []struct {
+		name   string
+		server []uint32
+		want   uint32
+	}{
+		{"no order", nil, v2},
+		{"1 first", []uint32{v1, v2}, v1},
+		{"2 first", []uint32{v2, v1}, v2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rnd := conntest.Seed(t, 1)
+			n := simulate(t, 1)
+			n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+			client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+			cc := conntest.ClientConfig()
+			cc.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+			visit := func(addr string, versions []uint32) (first, last uint32) {
+				sc := conntest.ServerConfig()
+				sc.Versions = versions
+				server := n.Add(addr, &conn.EndpointConfig{Server: sc, Rand: rnd})
+				c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cc)
+				if err != nil {
+					t.Fatal(err)
+				}
+				first = c.Version()
+				n.RunFor(200 * time.Millisecond)
+				if !c.HandshakeComplete() {
+					t.Fatal(c.Err())
+				}
+				for s := range server.Conns() {
+					if s.Version() != c.Version() {
+						t.Errorf("the client speaks %#x, the server %#x", c.Version(), s.Version())
+					}
+				}
+				return first, c.Version()
+			}
+			visit("10.0.0.1:443", []uint32{v2, v1}) // for a session of version 2
+			if first, last := visit("10.0.0.3:443", tt.server); first != v2 || last != tt.want {
+				t.Errorf("from version %#x to %#x, want from %#x to %#x", first, last, v2, tt.want)
+			}
+		})
+	}
+}
