@@ -14,6 +14,8 @@ const (
 	// framesNotEarly may not be in 0-RTT packets (RFC 9000, Section 12.5).
 	framesNotEarly = 1<<wire.FrameAck | 1<<wire.FrameAckECN | 1<<wire.FrameCrypto | 1<<wire.FrameHandshakeDone |
 		1<<wire.FrameNewToken | 1<<wire.FramePathResponse | 1<<wire.FrameRetireConnectionID
+	// framesKnown are those that are spoken, negotiated or not; see knowsFrame for those of ACK frequency.
+	framesKnown = 1<<(wire.FrameHandshakeDone+1) - 1 | 1<<wire.FrameResetStreamAt | 1<<wire.FrameDatagram | 1<<wire.FrameDatagramLen
 	// framesProbing are those of probing packets (RFC 9000, Section 9.1).
 	framesProbing = 1<<wire.FramePadding | 1<<wire.FrameNewConnectionID | 1<<wire.FramePathChallenge | 1<<wire.FramePathResponse
 	// framesQuiet do not ask for an acknowledgement.
@@ -35,6 +37,10 @@ func (c *Conn) handleFrames(p *received) error {
 				return violation(errProtocolViolation, v, "frame type is not in its shortest encoding")
 			}
 			typ = v
+		}
+		if (typ > 63 || framesKnown>>typ&1 == 0) && !c.knowsFrame(typ) {
+			// RFC 9000, Section 12.4: in whatever packet.
+			return violation(errFrameEncoding, typ, "unknown frame")
 		}
 		if p.space.id != spaceApp && (typ > 63 || framesHandshake>>typ&1 == 0) {
 			return violation(errProtocolViolation, typ, "frame is not allowed in Initial and Handshake packets")
@@ -61,6 +67,11 @@ func (c *Conn) handleFrames(p *received) error {
 		b = b[n:]
 	}
 	return nil
+}
+
+// knowsFrame reports whether a type that is not among framesKnown is spoken all the same.
+func (c *Conn) knowsFrame(typ uint64) bool {
+	return (typ == wire.FrameAckFrequency || typ == wire.FrameImmediateAck) && !c.cfg.DisableAckFrequency
 }
 
 // handleFrame handles the frame at the start of b and returns its length; not above 0 if it is malformed.
@@ -241,11 +252,10 @@ func (c *Conn) handlePath(p *received, typ uint64, b []byte) (int, error) {
 	if n <= 0 {
 		return n, nil
 	}
-	if typ == wire.FramePathChallenge {
-		c.challenged(p, data)
-	} else {
-		c.pathResponse(p, data)
+	if typ == wire.FramePathResponse {
+		return n, c.pathResponse(data)
 	}
+	c.challenged(p, data)
 	return n, nil
 }
 
@@ -302,9 +312,6 @@ type ackFrequency struct {
 
 // handleAckFrequency handles ACK_FREQUENCY and IMMEDIATE_ACK.
 func (c *Conn) handleAckFrequency(p *received, typ uint64, b []byte) (int, error) {
-	if c.cfg.DisableAckFrequency {
-		return 0, violation(errFrameEncoding, typ, "ack frequency was not negotiated")
-	}
 	if typ == wire.FrameImmediateAck {
 		p.space.recv.ackNow = true
 		return 1, nil

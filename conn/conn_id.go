@@ -125,6 +125,7 @@ type remoteIDs struct {
 	retireBelow uint64 // RetirePriorTo
 	retired     []retiredID
 	seen        rangeset.Set // sequence numbers from retireBelow on
+	former      []remoteID   // the last that were retired, the newest last
 }
 
 // A retiredID is one whose RETIRE_CONNECTION_ID is not acknowledged.
@@ -148,6 +149,36 @@ func (r *remoteIDs) other() *remoteID { return &r.ids[min(1, len(r.ids)-1)] }
 // hasOther reports whether there is an ID for another path. IDs of length zero are for all.
 func (r *remoteIDs) hasOther() bool { return len(r.ids) > 1 || r.handshake.n == 0 }
 
+// maxFormer is how many retired IDs are remembered: a peer may send their frames again.
+const maxFormer = 8
+
+// remember keeps an ID that is retired, as long as few others are.
+func (r *remoteIDs) remember(x *remoteID) {
+	for i := range r.former {
+		if r.former[i].seq == x.seq {
+			return
+		}
+	}
+	if len(r.former) == maxFormer {
+		r.former = append(r.former[:0], r.former[1:]...)
+	}
+	r.former = append(r.former, *x)
+}
+
+// conflicts reports whether an ID that the peer issues is not what it said before of the same ID, or of the same sequence
+// number (RFC 9000, Section 19.15).
+func (r *remoteIDs) conflicts(x *remoteID) bool {
+	for _, known := range [...][]remoteID{r.ids, r.former} {
+		for i := range known {
+			y := &known[i]
+			if y.seq == x.seq && (y.id != x.id || y.hasToken && y.token != x.token) || y.seq != x.seq && y.id == x.id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // newRemoteID handles NEW_CONNECTION_ID (RFC 9000, Section 19.15).
 func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) error {
 	r := &c.remote
@@ -160,13 +191,13 @@ func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 	}
 	left := 0 // IDs that stay
 	for i := range r.ids {
-		x := &r.ids[i]
-		if x.seq >= retirePriorTo {
+		if r.ids[i].seq >= retirePriorTo {
 			left++
 		}
-		if x.seq == seq && (x.id != id || x.hasToken && x.token != token) || x.seq != seq && x.id == id {
-			return violation(errProtocolViolation, wire.FrameNewConnectionID, "connection ID %d conflicts with another", seq)
-		}
+	}
+	issued := remoteID{id: id, seq: seq, token: token, hasToken: true}
+	if r.conflicts(&issued) {
+		return violation(errProtocolViolation, wire.FrameNewConnectionID, "connection ID %d conflicts with another", seq)
 	}
 	if left == 0 && r.seen.Contains(seq) {
 		return nil // a late one of an ID that we retired: there would be none left
@@ -176,10 +207,11 @@ func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 		r.seen.Remove(0, retirePriorTo)
 	}
 	if seq < r.retireBelow {
+		r.remember(&issued)
 		return c.retireRemote(seq)
 	}
 	if r.seen.Add(seq, seq+1) { // no retransmission
-		r.ids = append(r.ids, remoteID{id: id, seq: seq, token: token, hasToken: true})
+		r.ids = append(r.ids, issued)
 	}
 	if r.seen.Len() > activeConnIDs {
 		// RFC 9000, Section 5.1.1: numbers increase by one, so those between were issued too. They
@@ -218,6 +250,7 @@ func (c *Conn) dropRemote(i int) error {
 		c.routes.dropToken(x.token)
 	}
 	c.remote.ids = append(c.remote.ids[:i], c.remote.ids[i+1:]...)
+	c.remote.remember(&x)
 	return c.retireRemote(x.seq)
 }
 

@@ -15,6 +15,7 @@ type keyPhase struct {
 	dropAt           instant    // when old is dropped
 	firstSent        uint64     // the first packet number sent in the phase
 	firstRecv        uint64     // the lowest packet number received in the phase
+	lastOld          int64      // the highest packet number received in the phases before
 	sealed           uint64     // packets with the keys in use
 	failed           uint64     // packets that did not open, with all keys (RFC 9001, Section 6.6)
 }
@@ -29,19 +30,41 @@ func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, boo
 			return nil, false
 		}
 		if pn < k.firstRecv {
+			if int64(pn) < k.lastOld {
+				return c.backInPhase()
+			}
 			k.firstRecv = pn
 		}
 		return payload, true
 	}
-	if k.old != nil && pn < k.firstRecv {
+	switch {
+	case k.old == nil:
+		return c.openNext(now, pkt, hdrLen, pn)
+	case pn < k.firstRecv:
 		// RFC 9001, Section 6.5: a packet of the phase before, delayed.
 		payload, ok := k.old.Open(pkt, hdrLen, pn)
 		if !ok {
 			c.openFailed(sp)
+			return nil, false
 		}
-		return payload, ok
+		k.lastOld = max(k.lastOld, int64(pn))
+		return payload, true
+	}
+	// It is of the next phase, or a peer has gone back to the keys before. Opening with the wrong ones destroys the packet, so
+	// it is tried on a copy.
+	buf := c.e.buffers.get(len(pkt))
+	_, back := k.old.Open(append(buf, pkt...), hdrLen, pn)
+	c.e.buffers.put(buf)
+	if back {
+		return c.backInPhase()
 	}
 	return c.openNext(now, pkt, hdrLen, pn)
+}
+
+// backInPhase ends the connection: a packet has older keys than one with a lower number (RFC 9001, Section 6.4).
+func (c *Conn) backInPhase() ([]byte, bool) {
+	c.abort(violation(errKeyUpdate, 0, "a packet has older keys than one before it"))
+	return nil, false
 }
 
 // openNext opens a packet of the next phase, which updates the keys if it is authentic (RFC 9001, Section 6.2).
@@ -58,6 +81,9 @@ func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte,
 	if !ok {
 		c.openFailed(sp)
 		return nil, false
+	}
+	if int64(pn) < sp.recv.largest {
+		return c.backInPhase()
 	}
 	// A server may update before its client learns that the handshake is confirmed.
 	if k.rxPhase == k.txPhase && k.sealed == 0 {
@@ -79,6 +105,7 @@ func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte,
 func (c *Conn) turnRx(now instant, pn uint64) {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	k.old, sp.rx, k.nextRx = sp.rx, k.nextRx, nil
+	k.lastOld = sp.recv.largest
 	k.rxPhase = !k.rxPhase
 	k.firstRecv = pn
 	k.dropAt = now.add(3 * c.path.rtt.pto()) // RFC 9001, Section 6.5

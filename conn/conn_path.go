@@ -59,7 +59,13 @@ func (c *Conn) appendProbe(b []byte, r *pathResponse) []byte {
 	ch := &p.challenge
 	ch.pending = false
 	ch.tries++
-	return wire.AppendPath(b, wire.FramePathChallenge, ch.data[ch.tries-1])
+	return c.appendChallenge(b, ch.data[ch.tries-1])
+}
+
+// appendChallenge appends a PATH_CHALLENGE.
+func (c *Conn) appendChallenge(b []byte, data [8]byte) []byte {
+	c.challenges.add(data)
+	return wire.AppendPath(b, wire.FramePathChallenge, data)
 }
 
 // answerFrom returns where an answer to a is sent from.
@@ -71,7 +77,7 @@ func (c *Conn) answerFrom(a *arrival) netip.AddrPort {
 }
 
 // pathResponse handles PATH_RESPONSE (RFC 9000, Section 8.2.3). It may come by any path.
-func (c *Conn) pathResponse(p *received, data [8]byte) {
+func (c *Conn) pathResponse(data [8]byte) error {
 	switch pa := c.path; {
 	case pa.challenge.answered(data):
 		pa.challenge = challenge{}
@@ -87,10 +93,11 @@ func (c *Conn) pathResponse(p *received, data [8]byte) {
 		cand.challenge, cand.validated = challenge{}, true
 		if !cand.migrate {
 			c.event(Event{Kind: EventPathValidated, Local: cand.local, Remote: cand.remote})
-			return
+			return nil
 		}
 		c.migrateTo(cand)
 	}
+	return c.challenges.check(data)
 }
 
 // migrateTo moves a client to the path that it has validated.
@@ -313,7 +320,7 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 			limit = minMTU
 		}
 		if b, ok := c.pathDatagram(now, buf, limit, p, func(b []byte) []byte {
-			return wire.AppendPath(b, wire.FramePathChallenge, ch.data[ch.tries])
+			return c.appendChallenge(b, ch.data[ch.tries])
 		}); ok {
 			ch.pending, ch.sentAt = false, now
 			ch.tries++

@@ -322,6 +322,21 @@ func hostileIDs() []hostileCase {
 			before: func(tc *testConn) { tc.write(newIDFrame(4, 1, "an ID")) },
 		},
 		{
+			name: "number of a retired connection ID with another", code: errProtocolViolation,
+			frames: only(newIDFrame(5, 5, "theother"), newIDFrame(4, 1, "another")),
+			before: func(tc *testConn) { tc.write(newIDFrame(4, 1, "an ID")) },
+		},
+		{
+			name: "number of a connection ID that was retired before it came, twice", code: errProtocolViolation,
+			frames: only(newIDFrame(5, 5, "theother"), newIDFrame(4, 1, "an ID"), newIDFrame(4, 1, "another")),
+		},
+		{
+			name: "retired connection ID with another number", code: errProtocolViolation,
+			frames: only(newIDFrame(5, 5, "theother"), newIDFrame(6, 5, "an ID")),
+			before: func(tc *testConn) { tc.write(newIDFrame(4, 1, "an ID")) },
+		},
+		{name: "PATH_RESPONSE to nothing", frames: only(responseFrame("12345678")), code: errProtocolViolation},
+		{
 			name: "one connection ID with two numbers", frames: only(newIDFrame(5, 2, "an ID")), code: errProtocolViolation,
 			before: func(tc *testConn) { tc.write(newIDFrame(4, 1, "an ID")) },
 		},

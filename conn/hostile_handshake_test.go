@@ -255,8 +255,17 @@ func TestFramesInWrongPackets(t *testing.T) {
 				case wire.FramePing, wire.FrameCrypto, wire.FrameConnectionClose, wire.FrameAck, wire.FrameAckECN:
 					continue
 				}
+				code := uint64(errProtocolViolation)                                    // RFC 9000, Section 12.5
+				if f.typ == wire.FrameAckFrequency || f.typ == wire.FrameImmediateAck { // not negotiated
+					code = errFrameEncoding
+				}
 				tc.writeIn(space, f)
-				tc.wantClosed(f.String()+" is for 1-RTT packets", errProtocolViolation) // RFC 9000, Section 12.5
+				tc.wantClosed(f.String()+" is for 1-RTT packets", code)
+			}
+			for _, unknown := range []string{"\x20", "\x21", "\x32", "\x3f", "\x40\x52", "\x7f\xff", "\xff\xff\xff\xff\xff\xff\xff\xff"} {
+				tc := handshakeConn(t, server)
+				tc.send(testPacket{space: space, payload: []byte(unknown)})
+				tc.wantClosed(fmt.Sprintf("frame of the unknown type %x", unknown), errFrameEncoding) // RFC 9000, Section 12.4
 			}
 		}
 	})

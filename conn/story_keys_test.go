@@ -167,7 +167,47 @@ func TestKeysOfThePast(t *testing.T) {
 	tc.flush()
 	tc.send(testPacket{space: spaceApp, tx: old, phase: true, frames: []frame{streamFrame(tc.theirs(Uni, 0), 0, "x")}})
 	if len(tc.c.streams.all) != 0 {
-		t.Error("a packet newer than the update was taken with the keys before it") // RFC 9001, Section 6.4
+		t.Error("a packet newer than the update was taken with the keys before it")
+	}
+	tc.wantClosed("a packet newer than the update has the keys before it", errKeyUpdate) // RFC 9001, Section 6.4
+}
+
+// TestKeysOfThePastAreGone: three PTOs after an update nobody can tell which keys those were.
+func TestKeysOfThePastAreGone(t *testing.T) {
+	tc := newTestConn(t, true)
+	old := tc.tx[spaceApp]
+	tc.turnKeys()
+	tc.write(pingFrame())
+	tc.advance(3 * testPTO)
+	tc.send(testPacket{space: spaceApp, tx: old, phase: true, frames: []frame{pingFrame()}})
+	tc.wantOpen("it may be a forgery")
+}
+
+// TestKeysAheadOfTheirTime: packets of a phase have lower numbers than packets of the phase before.
+func TestKeysAheadOfTheirTime(t *testing.T) {
+	for name, before := range map[string]func(*testConn){
+		"before the update": func(tc *testConn) {
+			tc.next[spaceApp] += 5
+			tc.write(pingFrame())
+			tc.next[spaceApp] -= 3
+			tc.turnKeys()
+		},
+		"behind the update": func(tc *testConn) {
+			late := testPacket{space: spaceApp, pn: tc.next[spaceApp] + 5, fixed: true, tx: tc.tx[spaceApp], phase: true, frames: []frame{pingFrame()}}
+			tc.turnKeys()
+			tc.next[spaceApp] += 9
+			tc.write(pingFrame())
+			tc.send(late)
+			tc.wantOpen("it is of the phase before, and late")
+			tc.next[spaceApp] -= 7
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc := newTestConn(t, true)
+			before(tc)
+			tc.write(pingFrame())
+			tc.wantClosed("a packet has newer keys than one behind it", errKeyUpdate) // RFC 9001, Section 6.4
+		})
 	}
 }
 

@@ -429,20 +429,66 @@ func TestMigrationIsRefused(t *testing.T) {
 	}
 }
 
-// TestResponseOfNobody: PATH_RESPONSE frames that answer nothing change nothing.
-func TestResponseOfNobody(t *testing.T) {
-	sides(t, func(t *testing.T, server bool) {
-		tc := newTestConn(t, server)
-		tc.write(responseFrame("\x00\x00\x00\x00\x00\x00\x00\x00"), responseFrame("whatever"))
-		tc.wantOpen("it may be late")
-		tc.wantNoEvent("nothing happened")
-		if server {
-			tc.writeFrom(elsewhere(1), 1200, pingFrame(), responseFrame("\x00\x00\x00\x00\x00\x00\x00\x00"), responseFrame("whatever"))
-			if tc.c.path.validated {
-				t.Fatal("a made-up answer validated the path")
+// TestLateResponses: an answer to a PATH_CHALLENGE may come twice, when the path was validated or given up long
+// ago, and by another path. No made-up answer validates a path (RFC 9000, Section 19.18).
+func TestLateResponses(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID)
+	var sent []string
+	try := func(from netip.AddrPort, answer bool) {
+		tc.writeFrom(from, 1200, pingFrame())
+		data, _ := tc.challengeOf("where a packet came from, a path is")
+		sent = append(sent, data)
+		if answer {
+			tc.writeFrom(from, 1200, responseFrame(data))
+			tc.flush()
+			return
+		}
+		tc.advance(10 * time.Second) // it is given up
+		for _, p := range tc.queue {
+			for _, f := range p.frames {
+				if f.typ == wire.FramePathChallenge {
+					sent = append(sent, f.data)
+				}
 			}
 		}
-	})
+		tc.flush()
+	}
+	try(elsewhere(1), false)
+	try(elsewhere(2), true)
+	try(elsewhere(3), false)
+	if len(sent) != 2*challengeTries+1 {
+		t.Fatalf("%d challenges were sent", len(sent))
+	}
+	for range 2 {
+		for _, data := range sent {
+			tc.writeFrom(elsewhere(2), 1200, responseFrame(data))
+			tc.write(responseFrame(data))
+		}
+	}
+	tc.wantOpen("all of them were asked for")
+	tc.writeFrom(elsewhere(4), 1200, pingFrame(), responseFrame("whatever"))
+	if tc.c.path.validated && tc.c.path.remote == elsewhere(4) {
+		t.Error("a made-up answer validated the path")
+	}
+	tc.wantClosed("nobody asked for that", errProtocolViolation)
+}
+
+// TestForgottenChallenges: after so many paths that not all are remembered, no answer is taken for made-up.
+func TestForgottenChallenges(t *testing.T) {
+	var m challengeMemory
+	first := [8]byte{1}
+	m.add(first)
+	for i := range maxChallenges - 1 {
+		m.add([8]byte{2, byte(i)})
+	}
+	if m.check(first) != nil || m.check([8]byte{3}) == nil {
+		t.Error("as long as all are remembered, each of them is known, and no other")
+	}
+	m.add([8]byte{2, 255})
+	if m.check(first) != nil || len(m.data) != maxChallenges {
+		t.Errorf("one is forgotten: %v, %d remembered", m.check(first), len(m.data))
+	}
 }
 
 // TestNoController: who has no controller of its own for a path leaves it to the default.

@@ -327,7 +327,10 @@ func badRequests() map[string][]string {
 	for _, name := range []string{"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"} {
 		m["connection-specific field "+name] = with(get, name, "close")
 	}
-	for _, c := range "\x00\r\n" {
+	for _, v := range []string{" a", "a ", "\ta", "a\t", " ", "\t"} {
+		m[fmt.Sprintf("value %q", v)] = with(get, "x", v)
+	}
+	for _, c := range "\x00\r\n\x01\x08\x0b\x1f\x7f" {
 		m[fmt.Sprintf("value with %q", c)] = with(get, "x", "a"+string(c)+"b")
 		m[fmt.Sprintf(":path with %q", c)] = []string{":method", "GET", ":scheme", "https", ":authority", "a", ":path", "/" + string(c)}
 		m[fmt.Sprintf("name with %q", c)] = with(get, "x"+string(c), "1")

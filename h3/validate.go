@@ -81,7 +81,7 @@ func checkFields(kind sectionKind, fields []Field) (message, *Error) {
 // field checks one field.
 func (c *checker) field(name, value string) *Error {
 	if !validValue(value) {
-		return messageError("invalid character in a field value")
+		return messageError("invalid field value")
 	}
 	if strings.HasPrefix(name, ":") {
 		return c.pseudo(name, value)
@@ -272,16 +272,21 @@ func (c *checker) response() *Error {
 	return nil
 }
 
-// validValue reports whether a field value has no character that must not be there
-// (RFC 9110, Section 5.5; RFC 9114, Section 10.3).
+// validValue reports whether a field value has only characters that may be there, and no white
+// space around it (RFC 9110, Section 5.5; RFC 9114, Section 10.3).
 func validValue(s string) bool {
+	if s == "" {
+		return true
+	}
 	for i := range len(s) {
-		if c := s[i]; c == 0 || c == '\r' || c == '\n' {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return false
 		}
 	}
-	return true
+	return !isSpace(s[0]) && !isSpace(s[len(s)-1])
 }
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
 // Bits of the characters of tokens, those below 64 and those from 64 on (RFC 9110, Section 5.6.2).
 const (

@@ -87,6 +87,7 @@ func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3
 			continue
 		}
 		for _, value := range h[key] {
+			value = textproto.TrimString(value) // RFC 9110, Section 5.5: with white space around it, it would be malformed
 			if httpguts.ValidHeaderFieldValue(value) && (name != "te" || value == "trailers") {
 				to = append(to, h3.Field{Name: name, Value: value, Sensitive: sensitive(name)})
 			}
