@@ -177,6 +177,8 @@ func parseFrame(b []byte) (f frame, n int) {
 	switch typ {
 	case wire.FrameResetStream:
 		f.v[0], f.v[1], f.v[2], n = wire.ParseResetStream(b)
+	case wire.FrameResetStreamAt:
+		f.v[0], f.v[1], f.v[2], f.v[3], n = wire.ParseResetStreamAt(b)
 	case wire.FrameCrypto:
 		f.v[0], data, n = wire.ParseCrypto(b)
 	case wire.FrameNewToken:

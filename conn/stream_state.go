@@ -22,6 +22,7 @@ const (
 	flagFinAcked    // the FIN arrived
 	flagReset       // Reset was called, or the peer asked to stop
 	flagResetAt     // ResetAt was called
+	flagResetLast   // ResetBehind was called, and the peer knows no RESET_STREAM_AT
 	flagResetAcked  // its frame arrived
 	flagRecvResetAt // the peer reset it behind some bytes
 	flagPeerStop    // the peer asked to stop
@@ -206,7 +207,7 @@ func (s *Stream) handleResetAt(code, size, upTo uint64) error {
 
 // handleStopSending handles STOP_SENDING (RFC 9000, Section 19.5): the reset goes out without the application.
 func (s *Stream) handleStopSending(code uint64) {
-	if s.flags&(flagResetAt|flagSendDone) == flagResetAt && s.out.Sent() < s.reliable {
+	if s.flags&(flagResetAt|flagSendDone) == flagResetAt && (s.out.Sent() < s.reliable || s.flags&flagResetLast != 0) {
 		// Nobody waits for the rest, nor gives credit for it.
 		s.flags &^= flagResetAt
 		s.abandon(s.resetCode)
@@ -246,8 +247,16 @@ func (s *Stream) abandonAt(code, size uint64) {
 
 // resetAtSent has RESET_STREAM_AT follow what it promises: before, its final size could be beyond what the peer allows.
 func (s *Stream) resetAtSent() {
-	if s.flags&flagResetAt != 0 && s.out.Sent() >= s.reliable {
+	if s.flags&(flagResetAt|flagResetLast) == flagResetAt && s.out.Sent() >= s.reliable {
 		s.controlDue(dueReset)
+	}
+}
+
+// resetLast has RESET_STREAM follow the arrival of what was written: it would be taken for all of the stream before.
+func (s *Stream) resetLast() {
+	if s.flags&(flagResetAt|flagResetLast) == flagResetAt|flagResetLast && s.out.Acked(s.reliable) {
+		s.flags &^= flagResetAt
+		s.abandon(s.resetCode)
 	}
 }
 
@@ -272,6 +281,7 @@ func (s *Stream) acked(off uint64, n int, fin bool) {
 		s.flags |= flagFinAcked
 	}
 	if s.flags&flagResetAt != 0 {
+		s.resetLast()
 		s.resetAtDone()
 	} else if s.flags&flagFinAcked != 0 && s.out.Acked(s.out.End()) {
 		s.flags |= flagSendDone
@@ -304,6 +314,7 @@ func (s *Stream) resetAtDone() {
 		s.flags |= flagSendDone
 		s.c.streams.send.remove(s)
 		s.out.Reset(&s.c.chunks)
+		s.event(EventStreamAcked, 0)
 		s.finish()
 	}
 }
@@ -317,6 +328,9 @@ func (s *Stream) resetAcked() {
 	}
 	if s.flags&flagReset != 0 && s.flags&flagSendDone == 0 {
 		s.flags |= flagSendDone
+		if s.flags&flagResetLast != 0 {
+			s.event(EventStreamAcked, 0)
+		}
 		s.finish()
 	}
 }

@@ -42,6 +42,8 @@ type Stream struct {
 	wantWrite bool   // the caller waits for EventWritable
 	out       []byte // what qs has not taken
 	sendErr   error
+	breaking  bool // BreakOff was called, with breakCode
+	breakCode ErrorCode
 
 	cancelCode ErrorCode
 	cancelErr  error
@@ -319,9 +321,23 @@ func (s *Stream) Cancel(code ErrorCode) { s.endBoth(code) }
 // acknowledged is given up.
 func (s *Stream) Abandon(code ErrorCode) {
 	s.endBoth(code)
-	if s.sendErr == nil {
+	if s.sendErr == nil || s.breaking {
 		s.qs.Reset(uint64(code))
 		s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code)}
+	}
+}
+
+// BreakOff resets sending behind what was written, which still arrives: see
+// [conn.Stream.ResetBehind]. [EventAcked] follows when it has, and the reset too. A message that was sent to
+// its end stays as it is. Do not Release the stream before, and Abandon it if that takes too long.
+func (s *Stream) BreakOff(code ErrorCode) {
+	if s.sendErr != nil || s.sending == sendEnded {
+		return
+	}
+	s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code)}
+	s.breaking, s.breakCode = true, code
+	if len(s.out) == 0 {
+		s.qs.ResetBehind(uint64(code))
 	}
 }
 

@@ -116,6 +116,9 @@ func (s *Stream) writable() {
 		s.closing = false
 		s.qs.CloseWrite()
 	}
+	if s.breaking {
+		s.qs.ResetBehind(uint64(s.breakCode))
+	}
 	switch {
 	case s.released:
 		s.free()

@@ -72,6 +72,7 @@ type outbound struct {
 	open     bool         // the final one is among them, so the body may follow
 	buf      buffer
 	fin      bool // the end comes after buf
+	broken   bool // and is a reset, with resetCode: see breakOff
 	trailer  []h3.Field
 	ended    bool  // all of it was handed to the stream
 	err      error // why no more can be sent
@@ -254,6 +255,24 @@ func (x *exchange) cancelLocked(code h3.ErrorCode, err error) {
 	x.canceled, x.code = true, code
 	x.endIn(err)
 	x.endOut(err)
+	x.failed(err)
+	x.c.wake(x)
+}
+
+// breakOff ends what is sent with a reset behind all that was written, which still arrives. If that
+// is nothing, it is cancel.
+func (x *exchange) breakOff(code h3.ErrorCode, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := &x.out
+	if x.canceled || !out.open || out.fin || out.err != nil {
+		x.cancelLocked(code, err)
+		return
+	}
+	out.fin, out.broken, out.resetCode = true, true, code
+	x.in.stop, x.in.stopCode = !x.in.ended, code
+	x.dropIn()
+	x.endIn(err)
 	x.failed(err)
 	x.c.wake(x)
 }

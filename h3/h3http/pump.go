@@ -172,7 +172,10 @@ func (x *exchange) pumpOut() {
 	if out.buf.n > 0 || !out.fin || out.err != nil {
 		return
 	}
-	if len(out.trailer) > 0 {
+	if out.broken {
+		x.stream.BreakOff(out.resetCode)
+		x.outEnded()
+	} else if len(out.trailer) > 0 {
 		if x.sent(x.stream.SendFields(out.trailer, true)) {
 			x.outEnded()
 		}
@@ -185,7 +188,7 @@ func (x *exchange) pumpOut() {
 // come. It reports whether the section was sent.
 func (x *exchange) sendSection(fields []h3.Field) bool {
 	out := &x.out
-	end := out.open && len(out.sections) == 1 && out.fin && out.buf.n == 0 && len(out.trailer) == 0
+	end := out.open && len(out.sections) == 1 && out.fin && !out.broken && out.buf.n == 0 && len(out.trailer) == 0
 	if !x.sent(x.stream.SendFields(fields, end)) {
 		return false
 	}

@@ -290,12 +290,13 @@ func (w *response) finish() {
 	w.x.finish()
 }
 
-// abort ends the exchange with an error of the stream.
+// abort ends the response with an error of the stream, behind what was sent: a client of
+// a proxy whose backend has died gets what it had sent by then.
 func (w *response) abort() {
 	if w.taken {
 		return
 	}
 	w.handlerDone = true
-	w.x.cancel(h3.InternalError, http.ErrAbortHandler)
+	w.x.breakOff(h3.InternalError, http.ErrAbortHandler)
 	w.x.finish()
 }
