@@ -253,6 +253,7 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 func (c *Conn) probe(id spaceID, now instant) {
 	c.ptoCount++
 	c.stats.PTOs++
+	c.probed()
 	sp := c.spaces[id]
 	if sp == nil {
 		return

@@ -397,6 +397,7 @@ func TestClientMigrationFails(t *testing.T) {
 	tc.challengeOf("the new path is challenged")
 	probing := string(tc.current.dcid)
 	tc.advance(10 * time.Second)
+	tc.wantEvent("nobody answers at all", EventSilent)
 	tc.wantEvent("nobody answers there", EventPathFailed)
 	if tc.c.LocalAddr() != tc.addr {
 		t.Error("the client has moved nevertheless")

@@ -20,8 +20,8 @@ import (
 // when the connection fails, requests take TCP; but when the connection is complete they
 // move to it. An alternative that failed is left alone for a minute, and for twice as
 // long at each failure that follows, up to an hour; requests do not wait for it then.
-// Requests that fail with their HTTP/3 connection are sent again over TCP on the
-// conditions of [Transport].
+// Requests that fail with their HTTP/3 connection, or on which its server falls silent, are sent
+// again over TCP on the conditions of [Transport].
 //
 // What goes to a proxy of HTTP stays on TCP, and so do requests for an Upgrade.
 type AltSvcTransport struct {
@@ -216,7 +216,7 @@ func broken(err error) bool {
 	if closed, ok := errors.AsType[*conn.ApplicationError](err); ok {
 		return h3.ErrorCode(closed.Code) == h3.VersionFallback
 	}
-	return !errors.Is(err, conn.ErrStatelessReset)
+	return !errors.Is(err, conn.ErrStatelessReset) && !errors.Is(err, errSilent)
 }
 
 // keep returns what the request over HTTP/3 came to.

@@ -23,6 +23,10 @@ type clientConn struct {
 	requests int  // that were begun and have not ended
 	leaving  bool // takes no new requests, and closes after those that it has
 
+	// Guarded by the lock of the Transport. See pool_choice.go.
+	silent  bool // the server does not answer
+	crowded bool // requests wait for a stream
+
 	confirmed chan struct{} // closed when the handshake is complete
 
 	tlsMu sync.Mutex
@@ -34,13 +38,17 @@ type clientConn struct {
 	connected bool        // the handshake is complete
 	closing   bool        // Close was called
 	awaited   bool        // by requests
+	deserted  bool        // requests have left it, since the server is silent
+
+	streamTimer *time.Timer // see awaitStreams
 }
 
 // outgoing is what an exchange is to send first.
 type outgoing struct {
-	fields []h3.Field
-	end    bool // no body follows
-	safe   bool // may be sent as early data
+	fields  []h3.Field
+	end     bool // no body follows
+	safe    bool // may be sent as early data
+	movable bool // may be sent again, on another connection
 
 	state outgoingState // the loop's
 
@@ -162,6 +170,7 @@ func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
 		c.connected, c.opening = true, true
 		close(c.confirmed)
 	}
+	c.handleChoice(ev)
 	c.handleEvent(now, ev)
 	if ev.Kind == conn.EventClosed {
 		c.t.forget(c, true)
@@ -178,6 +187,9 @@ func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
 	switch e.Kind {
 	case h3.EventSettings, h3.EventRequestsAvailable:
 		c.opening = true
+		if c.crowded {
+			c.setCrowded(false)
+		}
 	case h3.EventGoAway:
 		// RFC 9114, Section 5.2. The streams of requests that are not processed are
 		// canceled one by one.
@@ -214,6 +226,10 @@ func (c *clientConn) service(now time.Time, x *exchange) {
 	case outgoingNew:
 		if failed {
 			c.over(x)
+			return
+		}
+		if c.deserted {
+			c.refuse(x, &unprocessedError{errSilent})
 			return
 		}
 		x.req.state = outgoingWaiting
@@ -290,6 +306,8 @@ func (c *clientConn) openWaiting() {
 			notReady = append(notReady, x)
 		case conn.ErrStreamLimit:
 			c.waiting = append(notReady, c.waiting...)
+			c.setCrowded(true)
+			c.awaitStreams()
 			return
 		}
 		c.waiting[0] = nil

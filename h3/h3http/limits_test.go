@@ -30,7 +30,10 @@ func TestRapidReset(t *testing.T) {
 			<-r.Context().Done()
 			time.Sleep(time.Second) // a handler that does not care at once
 		})
-		p := newSimPair(t, n, h, func(p *pair) { p.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: streams} })
+		p := newSimPair(t, n, h, func(p *pair) {
+			p.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: streams}
+			p.tr.MaxConnsPerHost = 1
+		})
 		for range 200 {
 			ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 			r, _ := http.NewRequestWithContext(ctx, "GET", p.url, nil)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http/httptrace"
+	"slices"
 	"time"
 
 	"github.com/lazoquic/lazo/loop"
@@ -27,10 +28,10 @@ func (tg target) addr() string {
 
 // A host is what a Transport knows of one target.
 type host struct {
-	conn    *clientConn // takes new requests; nil if there is none
-	dial    *dial       // in progress; nil if there is none
-	running int         // requests that have a place: see place
-	queue   []chan bool // of those that wait for one
+	conns   []*clientConn // take new requests, the oldest first
+	dial    *dial         // in progress; nil if there is none
+	running int           // requests that have a place: see place
+	queue   []chan bool   // of those that wait for one
 }
 
 // A dial is a connection in the making. All requests that want it share it.
@@ -55,8 +56,7 @@ func (t *Transport) get(ctx context.Context, tg target) (c *clientConn, reused b
 			return nil, false, errTransportClosed
 		}
 		h := t.host(tg)
-		if h.conn != nil && h.conn.begin() {
-			c := h.conn
+		if c := h.begin(); c != nil {
 			t.mu.Unlock()
 			gotConn(trace, c, attempt == 0)
 			return c, attempt == 0, nil
@@ -65,12 +65,7 @@ func (t *Transport) get(ctx context.Context, tg target) (c *clientConn, reused b
 			t.mu.Unlock()
 			return nil, false, errShortLived
 		}
-		if h.dial == nil {
-			h.dial = &dial{done: make(chan struct{})}
-			t.dials.Add(1)
-			go t.dialHost(context.WithoutCancel(ctx), tg, h, h.dial)
-		}
-		d := h.dial
+		d := t.startDial(ctx, tg, h)
 		t.mu.Unlock()
 		select {
 		case <-ctx.Done():
@@ -89,7 +84,9 @@ func (t *Transport) confirmed(tg target) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	h := t.hosts[tg]
-	return h != nil && h.conn != nil && h.conn.isConfirmed() && h.conn.alive()
+	return h != nil && slices.ContainsFunc(h.conns, func(c *clientConn) bool {
+		return !c.silent && c.isConfirmed() && c.alive()
+	})
 }
 
 // host returns what is known of tg. t is locked, and initialized.
@@ -100,6 +97,17 @@ func (t *Transport) host(tg target) *host {
 		t.hosts[tg] = h
 	}
 	return h
+}
+
+// startDial returns the dial of h that is in progress, and begins one if there is none. t is
+// locked.
+func (t *Transport) startDial(ctx context.Context, tg target, h *host) *dial {
+	if h.dial == nil {
+		h.dial = &dial{done: make(chan struct{})}
+		t.dials.Add(1)
+		go t.dialHost(context.WithoutCancel(ctx), tg, h, h.dial)
+	}
+	return h.dial
 }
 
 // dialHost runs d. Values of ctx may be of use to a Dial function; it ends with t.
@@ -118,7 +126,7 @@ func (t *Transport) dialHost(ctx context.Context, tg target, h *host, d *dial) {
 	}
 	h.dial = nil
 	if err == nil && c.alive() { // else it has called forget already
-		h.conn = c
+		h.conns = append(h.conns, c)
 		t.conns[c] = struct{}{}
 		if t.closed {
 			c.closeNow()
@@ -193,15 +201,15 @@ func (t *Transport) forget(c *clientConn, ended bool) {
 	if ended {
 		delete(t.conns, c)
 	}
-	if h := t.hosts[c.target]; h != nil && h.conn == c {
-		h.conn = nil
+	if h := t.hosts[c.target]; h != nil {
+		h.conns = slices.DeleteFunc(h.conns, func(other *clientConn) bool { return other == c })
 		t.prune(c.target, h)
 	}
 }
 
 // prune forgets a host that has nothing. t is locked.
 func (t *Transport) prune(tg target, h *host) {
-	if h.conn == nil && h.dial == nil && h.running == 0 && t.hosts[tg] == h {
+	if len(h.conns) == 0 && h.dial == nil && h.running == 0 && t.hosts[tg] == h {
 		delete(t.hosts, tg)
 	}
 }

@@ -77,6 +77,8 @@ func (c *call) do() (*http.Response, error) {
 			resp.Body.Close()
 		case err == nil:
 			return resp, nil
+		case errors.Is(err, errCrowded): // each such attempt has brought another connection
+			c.attempts--
 		case !c.repeatable(err, x, reused) || !c.rewind():
 			return nil, err
 		}
@@ -103,9 +105,10 @@ func (c *call) connection() (cc *clientConn, reused bool, err error) {
 func (c *call) send(cc *clientConn) *exchange {
 	x := newExchange(&cc.connection)
 	x.req = &outgoing{
-		fields: c.fields,
-		end:    c.body == nil && c.r.Method != http.MethodConnect,
-		safe:   !c.late && safeMethod(c.r.Method) && c.body == nil,
+		fields:  c.fields,
+		end:     c.body == nil && c.r.Method != http.MethodConnect,
+		safe:    !c.late && safeMethod(c.r.Method) && c.body == nil,
+		movable: c.idempotent() && (c.body == nil || c.r.GetBody != nil) && c.attempts < maxAttempts,
 	}
 	if c.t.MaxRequestsPerHost > 0 {
 		x.req.leave = func() { c.t.leavePlace(c.target) }
@@ -150,7 +153,7 @@ func (c *call) repeatable(err error, x *exchange, reused bool) bool {
 	// The server may have processed it. A connection that was in use before may have
 	// been dead already, and then nobody saw the request.
 	_, ended := errors.AsType[*connectionError](err)
-	return ended && reused && c.idempotent()
+	return ended && (reused || errors.Is(err, errSilent)) && c.idempotent()
 }
 
 func (c *call) idempotent() bool {

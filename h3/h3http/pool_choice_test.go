@@ -1,0 +1,187 @@
+package h3http
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/loop/looptest"
+)
+
+// rtt50 has a round trip of 50 ms.
+var rtt50 = conntest.Link{Delay: 25 * time.Millisecond}
+
+// TestServerRestarts: the server crashes, and comes back with other keys for stateless resets. What may be repeated is, on a
+// new connection, long before the idle timeout of the old one.
+func TestServerRestarts(t *testing.T) {
+	simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
+		hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body); io.WriteString(w, r.Method) })
+		p := newSimPair(t, n, hello)
+		p.c.Timeout = 0
+		_, body := p.get("/")
+		require.Equal(t, "GET", body)
+
+		n.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Loss: 1}) // nobody hears of the end
+		require.NoError(t, p.srv.Close())
+		again := &Server{Handler: hello, TLSConfig: serverConfig(), Logger: p.log.logger()}
+		backend := n.Listen("10.0.0.1:443")
+		served := make(chan error, 1)
+		go func() { served <- again.Serve(backend) }()
+		defer func() { again.Close(); <-served }()
+		n.Connect("10.0.0.1:443", "10.0.0.2:5000", rtt50)
+
+		post := make(chan error, 1)
+		go func() {
+			_, err := p.c.Post(p.url, "", io.MultiReader(strings.NewReader("not to be sent twice")))
+			post <- err
+		}()
+		begin := time.Now()
+		_, body = p.get("/")
+		require.Equal(t, "GET", body)
+		require.Less(t, time.Since(begin), 1500*time.Millisecond)
+		t.Logf("the request took %v", time.Since(begin))
+		begin = time.Now()
+		p.get("/")
+		require.Equal(t, 50*time.Millisecond, time.Since(begin))
+		r := p.request("PUT", "/", strings.NewReader("replayed "))
+		r.Header.Set("Idempotency-Key", "1")
+		_, body = p.do(r)
+		require.Equal(t, "replayed PUT", body)
+		require.ErrorIs(t, <-post, conn.ErrIdleTimeout)
+	})
+}
+
+// TestNetworkComesBack: nothing is lost when the network is away for a while, and requests that were waiting complete on the
+// connection that they have, or another.
+func TestNetworkComesBack(t *testing.T) {
+	simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
+		var posts atomic.Int64
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == "POST" {
+				posts.Add(1)
+			}
+			io.WriteString(w, r.Method)
+		}))
+		p.c.Timeout = 0
+		p.get("/")
+		n.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Loss: 1})
+		results := make(chan string, 2)
+		for _, method := range []string{"GET", "POST"} {
+			go func() {
+				_, body := p.do(p.request(method, "/", nil))
+				results <- body
+			}()
+		}
+		time.Sleep(15 * time.Second)
+		n.Connect("10.0.0.1:443", "10.0.0.2:5000", rtt50)
+		require.Equal(t, 7, len(<-results)+len(<-results))
+		require.EqualValues(t, 1, posts.Load())
+		time.Sleep(5 * time.Second)
+		_, body := p.get("/")
+		require.Equal(t, "GET", body)
+	})
+}
+
+// TestCanceledRequestsDoNotBlock: handlers of requests that were canceled hold streams. Another connection has some.
+func TestCanceledRequestsDoNotBlock(t *testing.T) {
+	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			time.Sleep(5 * time.Second)
+		}
+	})
+	for _, tt := range []struct {
+		most  int // MaxConnsPerHost
+		least time.Duration
+		limit time.Duration
+	}{
+		{0, 0, 500 * time.Millisecond},
+		{2, 0, 500 * time.Millisecond},
+		{1, 4 * time.Second, 6 * time.Second},
+	} {
+		simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
+			p := newSimPair(t, n, slow, func(p *pair) { p.tr.MaxConnsPerHost = tt.most })
+			p.get("/")
+			ctx, cancel := context.WithCancel(context.Background())
+			canceled := make(chan error)
+			for range 300 {
+				go func() {
+					resp, err := p.c.Do(p.request("GET", "/slow", nil).WithContext(ctx))
+					if err == nil {
+						resp.Body.Close()
+					}
+					canceled <- err
+				}()
+			}
+			time.Sleep(60 * time.Millisecond)
+			cancel()
+			for range 300 {
+				require.ErrorIs(t, <-canceled, context.Canceled)
+			}
+			begin := time.Now()
+			p.get("/")
+			took := time.Since(begin)
+			t.Logf("%d connections at most: the request took %v", tt.most, took)
+			require.GreaterOrEqual(t, took, tt.least)
+			require.LessOrEqual(t, took, tt.limit)
+			time.Sleep(10 * time.Second)
+		})
+	}
+}
+
+// TestConnectionsForStreams: requests that the server does not bring to an end get as many connections as they need, and no
+// more than allowed.
+func TestConnectionsForStreams(t *testing.T) {
+	for most, want := range map[int]int{0: 4, 3: 3} {
+		simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
+			conns := make(chan *http.Request, 100)
+			p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				conns <- r
+				<-r.Context().Done()
+			}), func(p *pair) {
+				p.tr.MaxConnsPerHost = most
+				p.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: 10}
+			})
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan bool)
+			for range 40 {
+				go func() {
+					p.c.Do(p.request("GET", "/", nil).WithContext(ctx))
+					done <- true
+				}()
+			}
+			time.Sleep(5 * time.Second)
+			seen := make(map[string]bool)
+			require.Equal(t, 10*want, len(conns))
+			for range 10 * want {
+				seen[ConnOf(<-conns).ID().String()] = true
+			}
+			require.Equal(t, want, len(seen))
+			cancel()
+			for range 40 {
+				<-done
+			}
+		})
+	}
+}
+
+// TestPathDies: UDP is gone in the middle of a connection. What may be repeated goes over TCP, long before the idle timeout.
+func TestPathDies(t *testing.T) {
+	simulateAlt(t, 25*time.Millisecond, sayProto, func(p *altPair) {
+		p.requireTakes(overTCP, 0, 0)
+		p.requireTakes(overUDP, 100*time.Millisecond, 200*time.Millisecond)
+		for range 3 { // enough for the measured round trip to settle
+			p.requireTakes(overUDP, 50*time.Millisecond, 50*time.Millisecond)
+		}
+		p.blocked.Store(true)
+		begin := time.Now()
+		p.requireTakes(overTCP, 0, 1500*time.Millisecond)
+		t.Logf("the request took %v", time.Since(begin))
+	})
+}
