@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net/http"
 	"strings"
@@ -18,6 +19,21 @@ import (
 // rtt50 has a round trip of 50 ms.
 var rtt50 = conntest.Link{Delay: 25 * time.Millisecond}
 
+// restart has the server crash, of which nobody hears, and comes back as again.
+func (p *pair) restart(t *testing.T, n *looptest.Network, again *Server) {
+	n.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Loss: 1})
+	require.NoError(t, p.srv.Close())
+	again.Handler, again.TLSConfig, again.Logger = p.srv.Handler, serverConfig(), p.log.logger()
+	backend := n.Listen("10.0.0.1:443")
+	served := make(chan error, 1)
+	go func() { served <- again.Serve(backend) }()
+	t.Cleanup(func() {
+		require.NoError(t, again.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	})
+	n.Connect("10.0.0.1:443", "10.0.0.2:5000", rtt50)
+}
+
 // TestServerRestarts: the server crashes, and comes back with other keys for stateless resets. What may be repeated is, on a
 // new connection, long before the idle timeout of the old one.
 func TestServerRestarts(t *testing.T) {
@@ -27,15 +43,7 @@ func TestServerRestarts(t *testing.T) {
 		p.c.Timeout = 0
 		_, body := p.get("/")
 		require.Equal(t, "GET", body)
-
-		n.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Loss: 1}) // nobody hears of the end
-		require.NoError(t, p.srv.Close())
-		again := &Server{Handler: hello, TLSConfig: serverConfig(), Logger: p.log.logger()}
-		backend := n.Listen("10.0.0.1:443")
-		served := make(chan error, 1)
-		go func() { served <- again.Serve(backend) }()
-		defer func() { again.Close(); <-served }()
-		n.Connect("10.0.0.1:443", "10.0.0.2:5000", rtt50)
+		p.restart(t, n, new(Server))
 
 		post := make(chan error, 1)
 		go func() {
@@ -56,6 +64,39 @@ func TestServerRestarts(t *testing.T) {
 		require.Equal(t, "replayed PUT", body)
 		require.ErrorIs(t, <-post, conn.ErrIdleTimeout)
 	})
+}
+
+// TestSecret: a server that comes back with the same Secret resets the connections that it had at
+// once, and resumes their sessions; one with another does neither.
+func TestSecret(t *testing.T) {
+	secret := []byte("0123456789abcdef")
+	for _, same := range []bool{true, false} {
+		simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
+			hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Method) })
+			p := newSimPair(t, n, hello, func(p *pair) {
+				p.srv.Secret = secret
+				p.tr.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(10)
+			})
+			p.get("/")
+			time.Sleep(time.Second) // tickets have come
+			again := &Server{Secret: secret}
+			if !same {
+				again.Secret = []byte("fedcba9876543210")
+			}
+			p.restart(t, n, again)
+			begin := time.Now()
+			resp, body := p.get("/")
+			require.Equal(t, "GET", body)
+			took := time.Since(begin)
+			t.Logf("same secret: %v; the request took %v", same, took)
+			require.Equal(t, same, resp.TLS.DidResume)
+			require.Equal(t, same, took == 150*time.Millisecond) // reset, handshake, request
+		})
+	}
+	_, err := new(Server).LoopConfig(), (&Server{Secret: []byte("short"), TLSConfig: serverConfig()}).ListenAndServe()
+	require.ErrorContains(t, err, "needs 16")
+	keys := (&Server{Secret: secret}).LoopConfig().Endpoint
+	require.True(t, keys.ResetKey != keys.TokenKeys[0])
 }
 
 // TestNetworkComesBack: nothing is lost when the network is away for a while, and requests that were waiting complete on the
