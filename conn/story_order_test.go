@@ -170,8 +170,8 @@ func TestNewStreamGoesAhead(t *testing.T) {
 func TestAheadIsBounded(t *testing.T) {
 	t.Run("little at a time", func(t *testing.T) {
 		o := newOrderTest(t)
-		long, drip := o.stream(0), o.stream(1)
-		drip = o.open(Uni)
+		long, _ := o.stream(0), o.stream(1)
+		drip := o.open(Uni)
 		o.sent[drip] = 0
 		for range 2000 {
 			if drip.out.Unsent() == 0 {
