@@ -22,7 +22,7 @@ type AdmissionRequest struct {
 	DCID          ConnID
 	Version       uint32
 	Token         TokenKind
-	Pending       int // incomplete handshakes right now
+	Pending       int // incomplete handshakes of clients right now
 }
 
 // Admission is what to do with an [AdmissionRequest].

@@ -73,7 +73,7 @@ func (c *Conn) end(err error) {
 	e := c.e
 	c.closed, c.err = true, err
 	if c.state == stateHandshake {
-		e.stats.Handshakes--
+		e.handshakes(c, -1)
 		c.memory.Release(handshakeCost)
 	}
 	e.stats.Conns--

@@ -52,6 +52,9 @@ func (q *datagramQueue) push(b []byte) *datagram {
 
 func (q *datagramQueue) front() *datagram { return &q.buf[q.head] }
 
+// at returns the datagram behind i others.
+func (q *datagramQueue) at(i int) *datagram { return &q.buf[(q.head+i)%len(q.buf)] }
+
 func (q *datagramQueue) pop() {
 	q.head = (q.head + 1) % len(q.buf)
 	q.size--
@@ -69,7 +72,9 @@ type datagramState struct {
 	nextID     uint64
 	wantWrite  bool // EventDatagramWritable is due
 	armed      bool // the next datagram raises EventDatagramReadable
-	timed      int  // datagrams in send with an expiry
+
+	// expiry is when to look for datagrams in send that are too old: none is before that. 0 if none ages.
+	expiry instant
 }
 
 func (c *Conn) datagramQueues() *datagramState {
@@ -104,7 +109,7 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 		}
 		switch policy {
 		case DatagramDropOldest:
-			c.dropDatagram(d, EventDatagramLost)
+			c.dropDatagram(d)
 		case DatagramDropNewest:
 			d.nextID++
 			c.stats.DatagramsExpired++
@@ -125,7 +130,7 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 	q.id, q.notify, q.expiry = d.nextID, opt.Notify, 0
 	if opt.MaxAge > 0 {
 		q.expiry = c.e.now.add(opt.MaxAge)
-		d.timed++
+		d.expiry = earlier(d.expiry, q.expiry)
 	}
 	c.settle()
 	c.wake()
@@ -133,21 +138,30 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 }
 
 // dropDatagram drops the oldest datagram that waits to be sent.
-func (c *Conn) dropDatagram(d *datagramState, kind EventKind) {
-	q := d.send.front()
-	c.stats.DatagramsExpired++
-	if q.notify {
-		c.event(Event{Kind: kind, ID: q.id})
-	}
+func (c *Conn) dropDatagram(d *datagramState) {
+	c.datagramDropped(d.send.front())
 	c.popDatagram(d)
 }
 
-// popDatagram removes the oldest datagram that waits to be sent, and makes room known.
-func (c *Conn) popDatagram(d *datagramState) {
-	if d.send.front().expiry != 0 {
-		d.timed--
+// datagramDropped notes that a datagram is never sent.
+func (c *Conn) datagramDropped(q *datagram) {
+	c.stats.DatagramsExpired++
+	if q.notify {
+		c.event(Event{Kind: EventDatagramLost, ID: q.id})
 	}
+}
+
+// popDatagram removes the oldest datagram that waits to be sent.
+func (c *Conn) popDatagram(d *datagramState) {
 	d.send.pop()
+	c.datagramRoom(d)
+}
+
+// datagramRoom makes known that the queue has become shorter.
+func (c *Conn) datagramRoom(d *datagramState) {
+	if d.send.size == 0 {
+		d.expiry = 0
+	}
 	if d.wantWrite && d.send.size <= c.cfg.DatagramSendQueue/2 {
 		d.wantWrite = false
 		c.eventOnce(EventDatagramWritable)
@@ -227,13 +241,15 @@ func (c *Conn) appendDatagrams(w *packetWriter, now instant) {
 	d := c.datagrams
 	for d.send.size > 0 {
 		q := d.send.front()
-		if q.expiry != 0 && q.expiry <= now {
-			c.dropDatagram(d, EventDatagramLost)
+		// RFC 9221, Section 3: a server that rejects early data may take shorter ones than it promised.
+		tooLong := uint64(wire.DatagramHeaderLen(len(q.b))+len(q.b)) > c.peer.MaxDatagramFrame
+		if tooLong || q.expiry != 0 && q.expiry <= now {
+			c.dropDatagram(d)
 			continue
 		}
 		if !w.fits(wire.DatagramHeaderLen(len(q.b)) + len(q.b)) {
 			if !w.eliciting && len(q.b) > c.MaxDatagramSize() {
-				c.dropDatagram(d, EventDatagramLost) // the path shrank
+				c.dropDatagram(d) // the path shrank
 				continue
 			}
 			return
@@ -262,18 +278,25 @@ func (c *Conn) datagramFate(r *record, kind EventKind) {
 	}
 }
 
-// expiry returns when the oldest datagram is too old; 0 if none ages.
-func (d *datagramState) expiry() instant {
-	if d.timed == 0 || d.send.size == 0 {
-		return 0
-	}
-	return d.send.front().expiry
-}
-
-// expireDatagrams drops datagrams that are too old.
+// expireDatagrams drops datagrams that are too old, wherever in the queue they are.
 func (c *Conn) expireDatagrams(now instant) {
 	d := c.datagrams
-	for d.send.size > 0 && d.send.front().expiry != 0 && d.send.front().expiry <= now {
-		c.dropDatagram(d, EventDatagramLost)
+	if d.expiry == 0 || d.expiry > now {
+		return
 	}
+	q, kept := &d.send, 0
+	d.expiry = 0
+	for i := range q.size {
+		x := q.at(i)
+		if x.expiry != 0 && x.expiry <= now {
+			c.datagramDropped(x)
+			continue
+		}
+		d.expiry = earlier(d.expiry, x.expiry)
+		y := q.at(kept)
+		*x, *y = *y, *x // both keep their memory
+		kept++
+	}
+	q.size = kept
+	c.datagramRoom(d)
 }

@@ -297,25 +297,18 @@ func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 	}
 	mark := len(w.b)
 	if free {
-		c.appendControl(w)
-		c.appendStreamControl(w)
-		c.appendCrypto(w)
-		if c.datagrams != nil {
-			c.appendDatagrams(w, now)
-		}
-		c.appendStreams(w)
-		if sp.probes > 0 && !w.eliciting && w.fits(1) {
-			w.b = append(w.b, wire.FramePing)
-			w.record(record{kind: recPing})
-		}
+		c.appendPayload(w, now)
 	}
 	if !acked {
 		return
 	}
 	if len(w.b) == mark && !r.ackNow {
-		// An acknowledgement alone may wait for its time.
+		// An acknowledgement alone may wait for its time. What does not fit beside it does not wait.
 		w.b = w.b[:w.body]
 		w.sp.sent.forget(w.recStart)
+		if c.hasOutput() {
+			c.appendPayload(w, now)
+		}
 		return
 	}
 	if !w.eliciting && r.seen.Len() > pingRanges && free && w.fits(1) {
@@ -324,6 +317,21 @@ func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 		w.record(record{kind: recPing})
 	}
 	r.unacked, r.ackAt, r.ackNow = 0, 0, false
+}
+
+// appendPayload appends what congestion control has a say in.
+func (c *Conn) appendPayload(w *packetWriter, now instant) {
+	c.appendControl(w)
+	c.appendStreamControl(w)
+	c.appendCrypto(w)
+	if c.datagrams != nil {
+		c.appendDatagrams(w, now)
+	}
+	c.appendStreams(w)
+	if w.sp.probes > 0 && !w.eliciting && w.fits(1) {
+		w.b = append(w.b, wire.FramePing)
+		w.record(record{kind: recPing})
+	}
 }
 
 // pingRanges is how many ranges of received packets make the receiver ask for an acknowledgement of its own.

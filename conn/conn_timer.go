@@ -28,7 +28,7 @@ func (c *Conn) deadline(now instant) instant {
 		at = earlier(at, earlier(p.challenge.until, p.challenge.nextTry(p)))
 	}
 	if d := c.datagrams; d != nil {
-		at = earlier(at, d.expiry())
+		at = earlier(at, d.expiry)
 	}
 	return at
 }

@@ -206,7 +206,7 @@ func (c *Conn) handshakeComplete() error {
 	c.state = stateComplete
 	c.handshakeBy = 0
 	c.memory.Release(handshakeCost)
-	c.e.stats.Handshakes--
+	c.e.handshakes(c, -1)
 	c.e.stats.Connected++
 	c.path.validated = true // a client always, a server by the Finished of its client
 	if c.server {

@@ -154,7 +154,11 @@ func (c *Conn) rejectEarly() {
 		return
 	}
 	c.early.tx, c.early.limits = nil, nil
-	c.spaces[spaceApp].sent.discarded(nil)
+	c.spaces[spaceApp].sent.discarded(func(r *record) {
+		if r.kind == recDatagram {
+			c.datagramFate(r, EventDatagramLost) // nothing else of it is left to note
+		}
+	})
 	for _, s := range c.streams.all {
 		c.streams.send.remove(s)
 		s.in.Reset(&c.chunks)

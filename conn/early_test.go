@@ -141,6 +141,7 @@ func TestEarlyDataRejected(t *testing.T) {
 	accept := false
 	cfg.TicketData = []byte("v1")
 	cfg.AcceptEarlyData = func(b []byte) bool { return accept && string(b) == "v1" }
+	cfg.MaxDatagramFrameSize = 1200
 	r := newEarlyRun(t, cfg)
 	r.connect("first").Close(0, "")
 	c, err := r.client.Dial(r.n.Now(), conn.Target{Remote: r.server.Addr}, r.cfg)
@@ -152,9 +153,21 @@ func TestEarlyDataRejected(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Write([]byte("early"))
-	rejected := false
-	r.client.OnEvent = func(_ time.Time, ev conn.Event) { rejected = rejected || ev.Kind == conn.EventEarlyDataRejected }
+	datagram, err := c.SendDatagram([]byte("early"), conn.DatagramOptions{Notify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejected, lost := false, []uint64(nil)
+	r.client.OnEvent = func(_ time.Time, ev conn.Event) {
+		rejected = rejected || ev.Kind == conn.EventEarlyDataRejected
+		if ev.Kind == conn.EventDatagramLost {
+			lost = append(lost, ev.ID)
+		}
+	}
 	r.n.RunFor(time.Second)
+	if len(lost) != 1 || lost[0] != datagram {
+		t.Errorf("datagrams lost: %v, want %d", lost, datagram)
+	}
 	if !rejected || !c.HandshakeComplete() || c.EarlyDataAccepted() {
 		t.Fatalf("rejected %t, handshake %t", rejected, c.HandshakeComplete())
 	}

@@ -22,7 +22,7 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 	dcid, _ := ConnIDFromSlice(h.DCID)
 	in := AdmissionRequest{
 		Time: e.wall(now), Local: a.local, Remote: a.remote,
-		DCID: dcid, Version: h.Version, Pending: e.stats.Handshakes,
+		DCID: dcid, Version: h.Version, Pending: e.accepting,
 	}
 	tok := e.tokens.open(h.Token, e.wall(now), a.remote)
 	if tok.kind == TokenNewToken && tok.version != h.Version {

@@ -51,6 +51,39 @@ func TestInitialFlood(t *testing.T) {
 	}
 }
 
+// TestDialsAreNotPending: what an endpoint dials itself leaves room for as many clients as ever.
+func TestDialsAreNotPending(t *testing.T) {
+	pending := 0
+	l, clientTLS := newLoneServer(t, func(c *EndpointConfig) {
+		c.Admit = func(r AdmissionRequest) Admission {
+			pending = r.Pending
+			return AdmissionAccept
+		}
+	})
+	cfg := quietConfig()
+	cfg.TLS = clientTLS
+	for i := range 20 {
+		if _, err := l.Dial(hour0(), Target{Remote: elsewhere(1000 + i)}, &cfg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hello := l.hello()
+	for i := range 3 {
+		l.Receive(hour0(), Datagram{Data: clientInitial(fmt.Sprintf("server %04d", i), rawClientID, nil, hello), Remote: elsewhere(i), Local: l.addr})
+		if pending != i {
+			t.Errorf("%d handshakes of clients are pending, want %d", pending, i)
+		}
+	}
+	if s := l.Stats(); s.Handshakes != 23 {
+		t.Errorf("%d handshakes in all", s.Handshakes)
+	}
+	l.drain()
+	l.HandleTimeout(hour0().Add(time.Hour))
+	if l.accepting != 0 || l.Stats().Handshakes != 0 {
+		t.Errorf("%d of clients and %d handshakes in all are left", l.accepting, l.Stats().Handshakes)
+	}
+}
+
 // TestInitialFloodWithTokens: from addresses that are validated.
 func TestInitialFloodWithTokens(t *testing.T) {
 	l, _ := newLoneServer(t, func(c *EndpointConfig) { c.MaxHandshakes = 5 })

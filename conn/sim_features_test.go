@@ -233,3 +233,48 @@ func TestPrioritiesInTransfer(t *testing.T) {
 		})
 	}
 }
+
+// TestFullDatagramsBothWays: full-size datagrams that both sides send at once, every 10 ms, arrive when the path lets them:
+// acknowledgements that may wait take no room from them.
+func TestFullDatagramsBothWays(t *testing.T) {
+	const oneWay = 23 * time.Millisecond // so that one comes between two that are sent
+	rnd := conntest.Seed(t, 1)
+	n := conntest.New(t, 1)
+	n.Default = conntest.Link{Delay: oneWay}
+	scfg, ccfg := conntest.ServerConfig(), conntest.ClientConfig()
+	scfg.MaxDatagramFrameSize, ccfg.MaxDatagramFrameSize = 1500, 1500
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: scfg, Rand: rnd})
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	var sides [2]*conn.Conn
+	var start time.Time
+	came, late := 0, 0
+	on := func(now time.Time, ev conn.Event) {
+		if ev.Kind == conn.EventDatagramReadable {
+			for _, ok := ev.Conn.ReceiveDatagram(); ok; _, ok = ev.Conn.ReceiveDatagram() {
+				if came++; now.Sub(start)%(10*time.Millisecond) != oneWay%(10*time.Millisecond) {
+					late++
+				}
+			}
+		}
+		if ev.Conn != sides[0] {
+			sides[1] = ev.Conn
+		}
+	}
+	server.OnEvent, client.OnEvent = on, on
+	var err error
+	sides[0], err = client.Dial(n.Now(), conn.Target{Remote: server.Addr}, ccfg)
+	require.NoError(t, err)
+	n.RunFor(2 * time.Second) // probes of the MTU too
+	start = n.Now()
+	const count = 250
+	for range count {
+		for _, c := range sides {
+			_, err := c.SendDatagram(make([]byte, c.MaxDatagramSize()), conn.DatagramOptions{})
+			require.NoError(t, err)
+		}
+		n.RunFor(10 * time.Millisecond)
+	}
+	n.RunFor(time.Second)
+	require.Equal(t, 2*count, came)
+	require.Zero(t, late)
+}

@@ -155,11 +155,66 @@ func TestDatagramAgeBehindAPatientOne(t *testing.T) {
 	tc := datagramStory(t, true)
 	tc.c.SendDatagram([]byte("patient"), DatagramOptions{})
 	tc.c.SendDatagram([]byte("short-lived"), DatagramOptions{MaxAge: 50 * time.Millisecond, Notify: true})
-	tc.advance(time.Second)
+	tc.wantTimer("its time is short", 50*time.Millisecond)
+	tc.advanceToTimer()
+	if ev := tc.wantEvent("the application learns of it in time", EventDatagramLost); ev.ID != 2 {
+		t.Errorf("%+v", ev)
+	}
 	tc.c.path.cc = &wideController{}
 	tc.c.wake()
 	tc.wantDatagrams("the old one is not sent", "patient")
-	tc.wantEvent("the application learns of it", EventDatagramLost)
+}
+
+// TestDatagramAgesInAnyOrder: each of a full queue goes at its own time, and makes room, wherever it is.
+func TestDatagramAgesInAnyOrder(t *testing.T) {
+	tc := datagramStory(t, true, func(s *testSetup) { s.conn.DatagramSendQueue = 6 })
+	for i, age := range []time.Duration{0, 50, 30, 0, 40, 10} {
+		tc.c.SendDatagram(fmt.Append(nil, i), DatagramOptions{MaxAge: age * time.Millisecond, Notify: true})
+	}
+	if err := tc.sendDatagrams(1, DatagramOptions{}); err != ErrWouldBlock {
+		t.Fatalf("a full queue: %v", err)
+	}
+	for _, want := range []struct {
+		after time.Duration
+		id    uint64
+	}{{10, 6}, {20, 3}, {10, 5}} {
+		tc.wantTimer("that of the next", want.after*time.Millisecond)
+		tc.advanceToTimer()
+		if ev := tc.wantEvent("it is too old", EventDatagramLost); ev.ID != want.id {
+			t.Errorf("%d went, want %d", ev.ID, want.id)
+		}
+	}
+	tc.wantEvent("half of the queue is free", EventDatagramWritable)
+	tc.c.path.cc = &wideController{}
+	tc.c.wake()
+	tc.wantDatagrams("the others, in order", "0", "1", "3")
+}
+
+// TestFullDatagramPassesAnACK: a datagram as long as a packet does not wait for an ACK frame that is not due yet, and
+// takes all the room.
+func TestFullDatagramPassesAnACK(t *testing.T) {
+	for name, gaps := range map[string]int{"a short one": 0, "one of many ranges": 40} {
+		t.Run(name, func(t *testing.T) {
+			tc := datagramStory(t, false)
+			for range gaps {
+				tc.next[spaceApp]++ // as if it was lost
+				tc.write(pingFrame())
+			}
+			tc.flush()
+			tc.write(pingFrame())
+			tc.flush()
+			full := strings.Repeat("x", tc.c.MaxDatagramSize())
+			if _, err := tc.c.SendDatagram([]byte(full), DatagramOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			if p := tc.wantFrame("at once", datagramFrame(full)); len(p.frames) > 1 {
+				t.Errorf("with others: %v", p.frames)
+			}
+			tc.wantIdle("the ACK waits for its time")
+			tc.advanceToTimer()
+			tc.wantType("and comes then", wire.FrameAck)
+		})
+	}
 }
 
 // TestDatagramReceiveQueue: a flood drops the oldest (S5).
@@ -251,5 +306,19 @@ func TestDatagramMemory(t *testing.T) {
 	tc.write(datagramFrame("again"))
 	if b, ok := tc.c.ReceiveDatagram(); !ok || string(b) != "again" {
 		t.Errorf("%q, %v", b, ok)
+	}
+}
+
+// TestDatagramLongerThanThePeerTakes: where a server rejects early data it may take shorter datagrams than it promised.
+func TestDatagramLongerThanThePeerTakes(t *testing.T) {
+	tc := datagramStory(t, true)
+	tc.c.SendDatagram(make([]byte, 500), DatagramOptions{Notify: true})
+	tc.c.SendDatagram([]byte("short"), DatagramOptions{})
+	tc.c.peer.MaxDatagramFrame = 100
+	tc.c.path.cc = &wideController{}
+	tc.c.wake()
+	tc.wantDatagrams("the long one is not sent", "short")
+	if ev := tc.wantEvent("the application learns of it", EventDatagramLost); ev.ID != 1 {
+		t.Errorf("%+v", ev)
 	}
 }
