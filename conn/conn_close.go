@@ -96,7 +96,7 @@ func (c *Conn) end(err error) {
 		s.flags &^= flagInControl
 	}
 	c.streams.control = controlList{}
-	c.waiting, c.responses = nil, nil
+	c.waiting, c.responses = waitingPackets{}, nil
 	c.setPaths(c.path, nil, nil)
 	c.token, c.control.token = nil, nil
 	c.settle()

@@ -5,18 +5,6 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// maxWaiting and maxWaitingBytes bound the packets that wait for their keys (RFC 9001, Section 5.7).
-const (
-	maxWaiting      = 64 // an initial window of small 0-RTT packets
-	maxWaitingBytes = 32 << 10
-)
-
-// A waitingPacket came before the keys to open it.
-type waitingPacket struct {
-	data []byte
-	at   arrival // without data
-}
-
 // receive takes in a datagram, which may hold several packets (RFC 9000, Section 12.2).
 func (c *Conn) receive(now instant, a *arrival) {
 	if !c.server && !c.hears(a.remote) {
@@ -107,7 +95,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 		rx = otherRx
 	}
 	if rx == nil {
-		c.wait(now, a, pkt)
+		c.wait(now, a, packetTypeOf(id, h.Type == wire.Type0RTT), pkt)
 		return
 	}
 	pnLen, truncated, ok := rx.Unprotect(pkt, h.PNOff)
@@ -148,54 +136,13 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 	c.process(&p)
 }
 
-// wait keeps a packet until its keys are there. Loss would cost a probe timeout, but memory is bounded.
-func (c *Conn) wait(now instant, a *arrival, pkt []byte) {
-	if !c.server && c.handshakeRxMissing() {
-		c.hurry(now)
-	}
-	held := len(pkt)
-	for i := range c.waiting {
-		held += len(c.waiting[i].data)
-	}
-	if len(c.waiting) >= maxWaiting || held > maxWaitingBytes || c.state == stateConfirmed {
-		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "no keys yet")
-		return
-	}
-	w := waitingPacket{data: append([]byte(nil), pkt...), at: *a}
-	w.at.data = nil
-	c.waiting = append(c.waiting, w)
-}
-
-// replayWaiting takes in what waited for keys that are there now.
-func (c *Conn) replayWaiting(now instant) {
-	if len(c.waiting) == 0 || c.tls.work != nil && c.spaces[spaceApp].rx == nil && c.handshakeRxMissing() {
-		return
-	}
-	waiting := c.waiting
-	c.waiting = nil
-	for i := range waiting {
-		if c.closed {
-			return
-		}
-		w := &waiting[i]
-		a := w.at
-		a.data = w.data
-		c.receivePacket(now, &a, w.data)
-	}
-}
-
-func (c *Conn) handshakeRxMissing() bool {
-	sp := c.spaces[spaceHandshake]
-	return sp != nil && sp.rx == nil
-}
-
 // receiveShort takes in a 1-RTT packet: the hot path.
 func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 	sp := c.spaces[spaceApp]
 	// RFC 9001, Section 5.7: 1-RTT packets must not be processed before the handshake is complete.
 	if sp.rx == nil || c.state == stateHandshake {
 		if !c.isReset(now, pkt) {
-			c.wait(now, a, pkt)
+			c.wait(now, a, Packet1RTT, pkt)
 		}
 		return
 	}
@@ -336,7 +283,7 @@ func (c *Conn) batchDone(now instant) {
 		return
 	}
 	c.stepTLS()
-	if !c.closed && len(c.waiting) > 0 {
+	if !c.closed {
 		c.replayWaiting(now)
 	}
 }

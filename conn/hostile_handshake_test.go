@@ -469,7 +469,7 @@ func TestUndecryptablePackets(t *testing.T) {
 			b = append(b, make([]byte, 20+i)...)
 			tc.deliver(b, tc.peerAddr, NotECT)
 		}
-		if n := len(tc.c.waiting); n > maxWaiting {
+		if n := len(tc.c.waiting.list); n > maxWaiting {
 			t.Errorf("%d packets wait", n)
 		}
 	})
@@ -481,7 +481,7 @@ func TestUndecryptablePackets(t *testing.T) {
 			tc.deliver(append(b, make([]byte, 65000)...), tc.peerAddr, NotECT)
 		}
 		held := 0
-		for _, w := range tc.c.waiting {
+		for _, w := range tc.c.waiting.list {
 			held += len(w.data)
 		}
 		if held > maxWaitingBytes {
@@ -495,8 +495,8 @@ func TestUndecryptablePackets(t *testing.T) {
 		tc.deliver(append(b, make([]byte, 50)...), tc.peerAddr, NotECT)
 		tc.exchange(func() bool { return false })
 		tc.wantOpen("garbage is no reason to close")
-		if tc.c.state != stateConfirmed || len(tc.c.waiting) != 0 {
-			t.Errorf("state %d, %d packets wait", tc.c.state, len(tc.c.waiting))
+		if tc.c.state != stateConfirmed || len(tc.c.waiting.list) != 0 {
+			t.Errorf("state %d, %d packets wait", tc.c.state, len(tc.c.waiting.list))
 		}
 	})
 }

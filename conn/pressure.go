@@ -50,9 +50,7 @@ func (c *Conn) measure() (n int64) {
 			n += int64(sp.sent.bytes())
 		}
 	}
-	for i := range c.waiting {
-		n += int64(cap(c.waiting[i].data))
-	}
+	n += int64(c.waiting.bytes)
 	if d := c.datagrams; d != nil {
 		n += d.send.bytes + d.recv.bytes
 	}
