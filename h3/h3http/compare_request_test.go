@@ -77,7 +77,7 @@ func requestComparisons() []comparison {
 			r.Header["Long"] = []string{strings.Repeat("x", 40_000)}
 		})},
 		{name: "many header fields", handler: noteRequest, client: set(func(r *http.Request) {
-			for i := range 500 {
+			for i := range 100 {
 				r.Header.Set(fmt.Sprintf("Field-%d", i), "v")
 			}
 		})},
