@@ -165,7 +165,7 @@ func (t *AltSvcTransport) choose(ctx context.Context, origin string) (tg target,
 
 // connect makes a connection to tg and notes how that goes.
 func (t *AltSvcTransport) connect(tg target, o *altOrigin, try *altTry) {
-	cc, _, err := t.udp.get(context.Background(), tg)
+	cc, _, err := t.udp.get(context.Background(), tg, false)
 	if try.err = err; err != nil {
 		t.cache.note(tg, false, time.Now())
 	}

@@ -16,8 +16,9 @@ import (
 // A clientConn is a connection of a Transport.
 type clientConn struct {
 	connection
-	t      *Transport
-	target target
+	t       *Transport
+	target  target
+	resumes bool // a session was to be resumed
 
 	// Guarded by mu, which connection has.
 	requests int  // that were begun and have not ended
@@ -70,8 +71,8 @@ const (
 )
 
 // newClientConn takes over lc, a connection to tg that was just dialed.
-func newClientConn(ctx context.Context, t *Transport, tg target, lc *loop.Conn) (*clientConn, error) {
-	c := &clientConn{t: t, target: tg, confirmed: make(chan struct{})}
+func newClientConn(ctx context.Context, t *Transport, tg target, resumes bool, lc *loop.Conn) (*clientConn, error) {
+	c := &clientConn{t: t, target: tg, resumes: resumes, confirmed: make(chan struct{})}
 	var err error
 	doErr := lc.Do(ctx, func(now time.Time, q *conn.Conn) {
 		l := lc.Loop()

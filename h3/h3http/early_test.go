@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -102,4 +103,51 @@ func TestEarlyDataRejected(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 	})
+}
+
+// TestBrokenTickets: a server fails every handshake that would resume a session. Requests are
+// sent once more without.
+func TestBrokenTickets(t *testing.T) {
+	for name, change := range map[string]func(p *pair){
+		"early data": early,
+		"resumption": func(p *pair) { p.tr.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(8) },
+	} {
+		simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+			var tickets atomic.Int64
+			var broken atomic.Bool
+			h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				b, _ := io.ReadAll(r.Body)
+				fmt.Fprint(w, r.Method, r.TLS.DidResume, string(b))
+			})
+			p := newSimPair(t, n, h, change, func(p *pair) {
+				tc := p.srv.TLSConfig
+				tc.SetSessionTicketKeys([][32]byte{{1}})
+				tc.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+					if tickets.Add(1); broken.Load() {
+						return nil, errors.New("broken")
+					}
+					return tc.DecryptTicket(ticket, cs)
+				}
+			})
+			for _, method := range []string{"GET", "POST"} {
+				broken.Store(false)
+				for _, want := range []string{method + "false", method + "true", method + "false"} {
+					tickets.Store(0)
+					r, err := http.NewRequest(method, p.url, http.NoBody)
+					require.NoError(t, err)
+					resp, err := p.c.Do(r)
+					require.NoError(t, err, "%s, %s", name, method)
+					b, err := io.ReadAll(resp.Body)
+					require.NoError(t, err)
+					require.Equal(t, want, string(b), "%s, %s", name, method)
+					require.LessOrEqual(t, tickets.Load(), int64(1), "one try")
+					time.Sleep(time.Second)
+					p.tr.CloseIdleConnections()
+					time.Sleep(time.Second)
+					broken.Store(want == method+"true")
+				}
+				p.tr.TLSClientConfig.ClientSessionCache.Put("10.0.0.1", nil)
+			}
+		})
+	}
 }

@@ -37,7 +37,7 @@ func (t *Transport) Preconnect(ctx context.Context, u *url.URL) (*loop.Conn, err
 	if err != nil {
 		return nil, err
 	}
-	c, _, err := t.get(ctx, target{origin: addr})
+	c, _, err := t.get(ctx, target{origin: addr}, false)
 	if err != nil {
 		return nil, err
 	}

@@ -42,8 +42,9 @@ type dial struct {
 
 // get returns a connection to tg that takes new requests, and counts one for the
 // caller, who must call end of it. reused says whether it has carried others. The
-// first caller starts the dial, which goes on if the caller gives up.
-func (t *Transport) get(ctx context.Context, tg target) (c *clientConn, reused bool, err error) {
+// first caller starts the dial, which goes on if the caller gives up. With fresh it resumes
+// no session.
+func (t *Transport) get(ctx context.Context, tg target, fresh bool) (c *clientConn, reused bool, err error) {
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.GetConn != nil {
 		trace.GetConn(tg.origin)
@@ -65,7 +66,7 @@ func (t *Transport) get(ctx context.Context, tg target) (c *clientConn, reused b
 			t.mu.Unlock()
 			return nil, false, errShortLived
 		}
-		d := t.startDial(ctx, tg, h)
+		d := t.startDial(ctx, tg, fresh, h)
 		t.mu.Unlock()
 		select {
 		case <-ctx.Done():
@@ -99,26 +100,29 @@ func (t *Transport) host(tg target) *host {
 	return h
 }
 
-// startDial returns the dial of h that is in progress, and begins one if there is none. t is
-// locked.
-func (t *Transport) startDial(ctx context.Context, tg target, h *host) *dial {
+// startDial returns the dial of h that is in progress, and begins one if there is none, with
+// fresh one that resumes no session. t is locked.
+func (t *Transport) startDial(ctx context.Context, tg target, fresh bool, h *host) *dial {
 	if h.dial == nil {
 		h.dial = &dial{done: make(chan struct{})}
 		t.dials.Add(1)
-		go t.dialHost(context.WithoutCancel(ctx), tg, h, h.dial)
+		go t.dialHost(context.WithoutCancel(ctx), tg, fresh, h, h.dial)
 	}
 	return h.dial
 }
 
 // dialHost runs d. Values of ctx may be of use to a Dial function; it ends with t.
-func (t *Transport) dialHost(ctx context.Context, tg target, h *host, d *dial) {
+func (t *Transport) dialHost(ctx context.Context, tg target, fresh bool, h *host, d *dial) {
 	defer t.dials.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(t.ctx, cancel)
 	defer stop()
 
-	c, err := t.connect(ctx, tg)
+	c, resumes, err := t.connect(ctx, tg, fresh)
+	if err != nil && resumes && ctx.Err() == nil {
+		c, _, err = t.connect(ctx, tg, true)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err != nil && t.closed {
@@ -140,21 +144,23 @@ func (t *Transport) dialHost(ctx context.Context, tg target, h *host, d *dial) {
 var errShortLived = errors.New("h3http: connections end as soon as they are made")
 
 // connect makes a connection to tg. Wherever that is, the certificate has to be that of
-// the origin (RFC 7838, Section 2.1).
-func (t *Transport) connect(ctx context.Context, tg target) (*clientConn, error) {
+// the origin (RFC 7838, Section 2.1). With fresh it resumes no session, and resumes says
+// whether it tried to.
+func (t *Transport) connect(ctx context.Context, tg target, fresh bool) (c *clientConn, resumes bool, err error) {
 	name, _, err := net.SplitHostPort(tg.origin)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	cfg, err := t.quicConfig(name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	sessions := watchSessions(cfg, fresh)
 	dial := t.Dial
 	if dial == nil {
 		g, err := t.defaultGroup()
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		dial = g.Dial
 	}
@@ -170,10 +176,12 @@ func (t *Transport) connect(ctx context.Context, tg target) (*clientConn, error)
 		}
 		trace.TLSHandshakeDone(state, err)
 	}
+	resumes = sessions.resumes()
 	if err != nil {
-		return nil, err
+		return nil, resumes, err
 	}
-	return newClientConn(ctx, t, tg, lc)
+	c, err = newClientConn(ctx, t, tg, resumes, lc)
+	return c, resumes, err
 }
 
 // defaultGroup returns the socket of a Transport without a Dial function.

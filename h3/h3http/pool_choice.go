@@ -53,7 +53,7 @@ func (c *clientConn) setSilent(silent bool) {
 func (t *Transport) replace(c *clientConn) {
 	ended := c.handle.Context()
 	for t.isSilent(c) && c.busy() {
-		other, _, err := t.get(ended, c.target)
+		other, _, err := t.get(ended, c.target, false)
 		if err == nil {
 			select {
 			case <-other.confirmed:
@@ -152,7 +152,7 @@ func (t *Transport) relieve(c *clientConn) {
 		return
 	}
 	if !room {
-		d := t.startDial(context.Background(), c.target, h)
+		d := t.startDial(context.Background(), c.target, false, h)
 		t.mu.Unlock()
 		<-d.done
 		room = d.err == nil

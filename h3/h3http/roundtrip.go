@@ -32,6 +32,7 @@ type call struct {
 	expect   bool          // Expect: 100-continue
 	started  bool          // body has been read from
 	late     bool          // not as early data
+	fresh    bool          // on a connection that resumes no session
 	patience time.Duration // to wait for the handshake; 0 for no end
 	undialed bool          // there was no connection
 	attempts int
@@ -79,8 +80,10 @@ func (c *call) do() (*http.Response, error) {
 			return resp, nil
 		case errors.Is(err, errCrowded): // each such attempt has brought another connection
 			c.attempts--
-		case !c.repeatable(err, x, reused) || !c.rewind():
+		case !c.repeatable(err, cc, reused) || !c.rewind():
 			return nil, err
+		default:
+			c.fresh = c.fresh || cc.unresumed()
 		}
 	}
 }
@@ -94,7 +97,7 @@ func (c *call) connection() (cc *clientConn, reused bool, err error) {
 	if err := c.t.place(ctx, c.target); err != nil {
 		return nil, false, err
 	}
-	if cc, reused, err = c.t.get(ctx, c.target); err != nil {
+	if cc, reused, err = c.t.get(ctx, c.target, c.fresh); err != nil {
 		c.undialed = true
 		c.t.leavePlace(c.target)
 	}
@@ -140,7 +143,7 @@ func (c *call) wasEarly(x *exchange) bool {
 }
 
 // repeatable reports whether the request may be sent again after err.
-func (c *call) repeatable(err error, x *exchange, reused bool) bool {
+func (c *call) repeatable(err error, cc *clientConn, reused bool) bool {
 	if c.attempts >= maxAttempts || c.r.Context().Err() != nil {
 		return false
 	}
@@ -151,9 +154,10 @@ func (c *call) repeatable(err error, x *exchange, reused bool) bool {
 		return true
 	}
 	// The server may have processed it. A connection that was in use before may have
-	// been dead already, and then nobody saw the request.
+	// been dead already, and then nobody saw the request. One that dies because of a ticket
+	// or of early data does not do so again without them.
 	_, ended := errors.AsType[*connectionError](err)
-	return ended && (reused || errors.Is(err, errSilent)) && c.idempotent()
+	return ended && (reused || errors.Is(err, errSilent) || cc.unresumed() && !c.fresh) && c.idempotent()
 }
 
 func (c *call) idempotent() bool {
