@@ -173,12 +173,21 @@ func (x *exchange) held() (n int, first []byte) {
 	return x.out.buf.n, x.out.buf.peek()
 }
 
+// maxSections is how many informational responses wait to be sent.
+const maxSections = 8
+
 // sendFields queues a header section. After the final one the body may follow. The
-// loop takes it now if push, else with what is written next.
+// loop takes it now if push, else with what is written next. An informational one
+// waits until there is room: a peer that reads nothing would otherwise have them all
+// kept.
 func (x *exchange) sendFields(fields []h3.Field, final, push bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.out.open || x.out.err != nil {
+	for !final && len(x.out.sections) >= maxSections && x.out.err == nil && !x.out.deadline.expired {
+		x.c.wake(x)
+		x.out.cond.Wait()
+	}
+	if x.out.open || x.out.err != nil || !final && x.out.deadline.expired {
 		return
 	}
 	x.out.sections = append(x.out.sections, fields)

@@ -154,7 +154,9 @@ func (x *exchange) pumpOut() {
 		if !x.sendSection(out.sections[0]) {
 			return
 		}
-		out.sections = out.sections[1:]
+		if out.sections = out.sections[1:]; len(out.sections) == maxSections/2 {
+			out.cond.Broadcast()
+		}
 	}
 	if !out.open || out.ended || out.err != nil {
 		return

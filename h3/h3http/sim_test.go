@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,4 +82,45 @@ func TestKeepAliveWhileWaiting(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.ErrorIs(t, context.Cause(c.Context()), conn.ErrIdleTimeout)
 	})
+}
+
+// TestInformationalResponsesAreBounded: a handler that sends them faster than the client takes them waits, and until
+// the client is gone at most.
+func TestInformationalResponsesAreBounded(t *testing.T) {
+	for _, leaves := range []bool{false, true} {
+		simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+			most, done := 0, make(chan struct{})
+			p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(done)
+				w.Header().Set("Link", strings.Repeat("x", 900))
+				x := w.(*response).x
+				for range 60 {
+					w.WriteHeader(http.StatusEarlyHints)
+					x.mu.Lock()
+					most = max(most, len(x.out.sections))
+					x.mu.Unlock()
+				}
+			}), func(p *pair) {
+				p.srv.QUICConfig = &conn.Config{UnsentBytes: 4096}
+				p.tr.QUICConfig = &conn.Config{InitialMaxStreamData: 2000, MaxStreamData: 2000}
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if leaves {
+				time.AfterFunc(50*time.Millisecond, cancel)
+			}
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+			require.NoError(t, err)
+			resp, err := p.c.Do(r)
+			if leaves {
+				require.ErrorIs(t, err, context.Canceled)
+			} else {
+				require.NoError(t, err)
+				require.Equal(t, http.StatusOK, resp.StatusCode)
+				resp.Body.Close()
+			}
+			<-done
+			require.Equal(t, maxSections, most)
+		})
+	}
 }
