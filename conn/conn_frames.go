@@ -38,7 +38,7 @@ func (c *Conn) handleFrames(p *received) error {
 			}
 			typ = v
 		}
-		if (typ > 63 || framesKnown>>typ&1 == 0) && !c.knowsFrame(typ) {
+		if (typ > 63 || uint64(framesKnown)>>typ&1 == 0) && !c.knowsFrame(typ) {
 			// RFC 9000, Section 12.4: in whatever packet.
 			return violation(errFrameEncoding, typ, "unknown frame")
 		}
