@@ -72,7 +72,7 @@ func (c *Conn) appendStreamLimits(w *packetWriter) {
 	k, t := &c.control, &c.streams
 	for dir := range uint64(2) {
 		if k.maxStreams[dir] && w.fits(9) {
-			t.limit[dir] = min(t.closed[dir]+t.window[dir], maxStreamCount)
+			t.limit[dir] = t.nextLimit(Dir(dir))
 			w.b = wire.AppendOne(w.b, byte(wire.FrameMaxStreamsBidi+dir), t.limit[dir])
 			w.record(record{kind: recMaxStreams, value: dir})
 			k.maxStreams[dir] = false

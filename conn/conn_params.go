@@ -29,8 +29,8 @@ func (c *Conn) localParams(version uint32) []byte {
 	p.MaxStreamDataBidiLocal = uint64(cfg.InitialMaxStreamData)
 	p.MaxStreamDataBidiRemote = uint64(cfg.InitialMaxStreamData)
 	p.MaxStreamDataUni = uint64(cfg.InitialMaxStreamData)
-	p.MaxStreamsBidi = uint64(cfg.InitialMaxStreamsBidi)
-	p.MaxStreamsUni = uint64(cfg.InitialMaxStreamsUni)
+	p.MaxStreamsBidi = c.streams.limit[Bidi]
+	p.MaxStreamsUni = c.streams.limit[Uni]
 	p.MaxUDPPayload = uint64(cfg.MaxUDPPayloadSize)
 	p.AckDelayExponent = ackDelayExponent
 	p.MaxAckDelay = maxAckDelay

@@ -383,3 +383,23 @@ func TestGarbage(t *testing.T) {
 		by.check()
 	})
 }
+
+// TestMillionStreams: where the limit is a million, one frame opens no more than 4096 streams, and a peer that
+// opens them one after another gets the others as it goes on.
+func TestMillionStreams(t *testing.T) {
+	const limit = 1_000_000
+	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsBidi = limit })
+	if got := tc.peer.streams.peerLimit[Bidi]; got != maxStreamsAhead {
+		t.Errorf("the transport parameter is %d", got)
+	}
+	tc.ignore(wire.FrameAck)
+	tc.write(finFrame(tc.theirs(Bidi, maxStreamsAhead-1), 0, "x"))
+	if got := len(tc.c.streams.all); got != maxStreamsAhead {
+		t.Errorf("one frame opens %d streams", got)
+	}
+	tc.wantFrame("as many more", maxStreamsFrame(Bidi, 2*maxStreamsAhead))
+	tc.write(finFrame(tc.theirs(Bidi, 2*maxStreamsAhead-1), 0, "x"))
+	tc.wantFrame("and again", maxStreamsFrame(Bidi, 3*maxStreamsAhead))
+	tc.write(finFrame(tc.theirs(Bidi, limit-1), 0, "x"))
+	tc.wantClosed("beyond what was allowed", errStreamLimit)
+}

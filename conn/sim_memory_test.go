@@ -199,7 +199,7 @@ func TestStreamsKeepToMaxBuffered(t *testing.T) {
 	h.server.OnEvent = discard
 	c, _ := h.dial()
 	var last *conn.Stream
-	for range 20_000 {
+	for range 4000 {
 		s, err := c.OpenStream(conn.Uni)
 		require.NoError(t, err)
 		last = s

@@ -23,7 +23,27 @@ type streamSet struct {
 func (t *streamSet) init(cfg *Config, server bool) {
 	t.server = server
 	t.window = [2]uint64{uint64(cfg.InitialMaxStreamsBidi), uint64(cfg.InitialMaxStreamsUni)}
-	t.limit = t.window
+	t.limit = [2]uint64{min(t.window[Bidi], maxStreamsAhead), min(t.window[Uni], maxStreamsAhead)}
+}
+
+// maxStreamsAhead is how many more streams than it has opened a peer may open: one frame opens all
+// up to an ID, and must not make work and memory for a million of them.
+const maxStreamsAhead = 4096
+
+// nextLimit returns up to which stream of a directionality the peer may be allowed to go.
+func (t *streamSet) nextLimit(dir Dir) uint64 {
+	n := min(t.closed[dir]+t.window[dir], t.opened[dir]+maxStreamsAhead, maxStreamCount)
+	return max(n, t.limit[dir])
+}
+
+// giveStreams lets the peer open more streams. Credit goes out in batches, and before the peer runs
+// out of it.
+func (t *streamSet) giveStreams(c *Conn, dir Dir) {
+	left := t.limit[dir] - t.opened[dir]
+	if left <= min(t.window[dir], maxStreamsAhead)/2 && t.nextLimit(dir) > t.limit[dir] {
+		c.control.maxStreams[dir], c.control.any = true, true
+		c.wake()
+	}
 }
 
 // A streamPool is a free list of streams.
@@ -86,11 +106,7 @@ func (t *streamSet) remove(s *Stream) {
 	if s.id.ByServer() != t.server {
 		dir := s.id.Dir()
 		t.closed[dir]++
-		// Credit goes out in batches, and before the peer runs out of it.
-		if left := t.limit[dir] - t.opened[dir]; left <= t.window[dir]/2 {
-			c.control.maxStreams[dir], c.control.any = true, true
-			c.wake()
-		}
+		t.giveStreams(c, dir)
 	}
 	s.recycle()
 }
@@ -196,6 +212,9 @@ func (t *streamSet) open(c *Conn, id StreamID) {
 	for ; t.opened[dir] <= uint64(id>>2); t.opened[dir]++ {
 		s := t.newStream(c, StreamID(t.opened[dir]<<2)|id&3)
 		s.event(EventStreamOpened, 0)
+	}
+	if t.window[dir] > maxStreamsAhead {
+		t.giveStreams(c, dir)
 	}
 }
 
