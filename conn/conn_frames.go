@@ -100,7 +100,7 @@ func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
 	case wire.FrameNewConnectionID, wire.FrameRetireConnectionID, wire.FramePathChallenge, wire.FramePathResponse:
 		return c.handlePath(p, typ, b)
 	case wire.FrameNewToken:
-		return c.handleNewToken(b)
+		return c.handleNewToken(p, b)
 	case wire.FrameConnectionClose, wire.FrameApplicationClose:
 		return c.handleClose(b)
 	case wire.FrameHandshakeDone:
@@ -259,14 +259,20 @@ func (c *Conn) handlePath(p *received, typ uint64, b []byte) (int, error) {
 	return n, nil
 }
 
+// maxTokens is how many tokens of one packet count.
+const maxTokens = 8
+
 // handleNewToken handles NEW_TOKEN (RFC 9000, Section 19.7).
-func (c *Conn) handleNewToken(b []byte) (int, error) {
+func (c *Conn) handleNewToken(p *received, b []byte) (int, error) {
 	tok, n := wire.ParseNewToken(b)
 	if n <= 0 {
 		return n, nil
 	}
 	if c.server {
 		return 0, violation(errProtocolViolation, wire.FrameNewToken, "NEW_TOKEN from a client")
+	}
+	if p.tokens++; p.tokens > maxTokens {
+		return n, nil
 	}
 	if c.cfg.Tokens != nil {
 		c.cfg.Tokens.PutToken(c.tokenKey(), append([]byte(nil), tok...))

@@ -216,6 +216,7 @@ type received struct {
 	refused   bool // there was no room for some of it
 	eliciting bool // it asks for an acknowledgement
 	nonProbe  bool // it has frames that are not probing ones (RFC 9000, Section 9.1)
+	tokens    int  // NEW_TOKEN frames in it
 	reserved  int  // bytes for answers to PATH_CHALLENGE frames in it
 }
 
