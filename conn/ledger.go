@@ -214,7 +214,7 @@ func (s *sentPackets) search(pn uint64) uint32 {
 	return r.head + uint32(lo)
 }
 
-// A ackedRange goes over the packets of one range of an ACK frame.
+// An ackedRange goes over the packets of one range of an ACK frame.
 type ackedRange struct {
 	last uint64
 	row  uint32 // next in rows
@@ -311,7 +311,7 @@ func (s *sentPackets) pop() {
 	}
 }
 
-// A lossRow is a packet that was declared lost.
+// A declaredLost is a packet that was declared lost.
 type declaredLost struct {
 	*sentPacket             // valid until another one is sent
 	pn          uint64      // its number

@@ -410,3 +410,34 @@ func TestClientBreaksDeadlockWithEarlyData(t *testing.T) {
 		t.Errorf("%v in %v, a datagram of %d bytes", f, p, p.burst.N) // RFC 9002, Section 6.2.2.1
 	}
 }
+
+// TestNoPersistentCongestionAcrossAQuietPacket: likewise where what arrives in the middle only
+// acknowledged (RFC 9002, Section 7.6.2).
+func TestNoPersistentCongestionAcrossAQuietPacket(t *testing.T) {
+	for _, arrives := range []bool{true, false} {
+		tc := newTestConn(t, false)
+		cc := &noteController{}
+		tc.c.path.cc = cc
+		r := tc.c.path.rtt
+		pn := tc.sendPings(1, 0)
+		tc.now = tc.now.Add(4 * (r.pto() + maxAckDelay) / 2)
+		tc.write(pingFrame())
+		tc.write(pingFrame())
+		_, quiet := tc.wantType("the peer is acknowledged", wire.FrameAck)
+		tc.queue = nil
+		tc.now = tc.now.Add(4 * (r.pto() + maxAckDelay) / 2)
+		pn = append(pn, tc.sendPings(1+packetThreshold, 0)...)
+		last := pn[len(pn)-1]
+		ranges := rangeString(last, last)
+		if arrives {
+			ranges += " " + rangeString(quiet.pn, quiet.pn)
+		}
+		tc.write(ackFrame(ranges))
+		if n := len(cc.losses); n == 0 || cc.losses[n-1].Packets != 2 {
+			t.Fatalf("losses: %+v", cc.losses)
+		}
+		if l := cc.losses[0]; l.Persistent == arrives {
+			t.Errorf("persistent congestion is %v where a packet between arrives: %v", l.Persistent, arrives)
+		}
+	}
+}
