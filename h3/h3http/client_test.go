@@ -246,7 +246,10 @@ func TestWaitForStream(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.(http.Flusher).Flush()
 		<-goOn
-	}), func(p *pair) { p.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: 2} })
+	}), func(p *pair) {
+		p.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: 2}
+		p.tr.MaxConnsPerHost = 1
+	})
 	var open []*http.Response
 	for range 2 {
 		resp, err := p.c.Do(p.request("GET", "/", nil))

@@ -201,7 +201,9 @@ func TestDownloadsShare(t *testing.T) {
 				stall, ends := downloads(t, p, 500_000)
 				t.Logf("longest stall %v, ends %v", stall, ends)
 				if loss == 0 {
-					require.LessOrEqual(t, stall, 3*sharingRTT)
+					// Slow start fills the queue, which doubles the round trip, and loses what does not fit: that
+					// is sent again two round trips later.
+					require.LessOrEqual(t, stall, 5*sharingRTT)
 				} else {
 					require.LessOrEqual(t, stall, 8*sharingRTT)
 				}
