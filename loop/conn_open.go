@@ -11,6 +11,7 @@ import (
 // An opening is a call of OpenStream.
 type opening struct {
 	dir  conn.Dir
+	now  bool        // or not at all: TryOpenStream
 	over atomic.Bool // finished, or given up
 	done chan struct{}
 	s    *Stream
@@ -33,7 +34,21 @@ func (c *Conn) OpenStream(ctx context.Context, dir conn.Dir) (*Stream, error) {
 		return nil, errDir
 	}
 	c.l.mayWait("OpenStream")
-	o := &opening{dir: dir, done: make(chan struct{})}
+	return c.openStream(ctx, &opening{dir: dir, done: make(chan struct{})})
+}
+
+// TryOpenStream opens a stream if the peer's limit allows it now, and nobody waits for
+// one in OpenStream. Otherwise it returns a *[StreamLimitError]. It asks the loop and
+// waits for that, but not for the peer.
+func (c *Conn) TryOpenStream(dir conn.Dir) (*Stream, error) {
+	if dir > conn.Uni {
+		return nil, errDir
+	}
+	c.l.mayWait("TryOpenStream")
+	return c.openStream(context.Background(), &opening{dir: dir, now: true, done: make(chan struct{})})
+}
+
+func (c *Conn) openStream(ctx context.Context, o *opening) (*Stream, error) {
 	c.mu.Lock()
 	err := c.err
 	if err == nil && c.handled {
@@ -58,6 +73,14 @@ func (c *Conn) OpenStream(ctx context.Context, dir conn.Dir) (*Stream, error) {
 		<-o.done
 	}
 	return o.s, o.err
+}
+
+// queueOpenings takes over the calls of OpenStream. The caller holds c.mu.
+func (c *Conn) queueOpenings() {
+	for o, ok := c.opens.pop(); ok; o, ok = c.opens.pop() {
+		c.waiting[o.dir].push(o)
+		c.trying = c.trying || o.now
+	}
 }
 
 // open opens the streams that are waited for, as far as the peer's limits go.
@@ -87,6 +110,62 @@ func (c *Conn) open() {
 				cs.Release()
 			}
 		}
+		if c.trying {
+			*q = refuse(*q)
+		}
+	}
+	c.trying = false
+}
+
+// refuse fails those calls of TryOpenStream that are left in q.
+func refuse(q queue[*opening]) queue[*opening] {
+	var left queue[*opening]
+	for o, ok := q.pop(); ok; o, ok = q.pop() {
+		if o.now {
+			o.finish(nil, &StreamLimitError{o.dir})
+		} else {
+			left.push(o)
+		}
+	}
+	return left
+}
+
+// arrivals are streams of the peer that wait for AcceptStream and AcceptStreamOf.
+type arrivals struct {
+	streams [2]queue[*Stream]
+	n       uint64           // streams that arrived, ever
+	tokens  [2]chan struct{} // for each direction, one if there is a stream or an end
+}
+
+func newArrivals() arrivals {
+	return arrivals{tokens: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}}
+}
+
+func (a *arrivals) push(s *Stream) {
+	a.n++
+	s.arrival = a.n
+	a.streams[s.id.Dir()].push(s)
+	notify(a.tokens[s.id.Dir()])
+}
+
+// pop returns the oldest stream of the directions from first to last.
+func (a *arrivals) pop(first, last conn.Dir) (s *Stream, ok bool) {
+	dir := first
+	for d := first; d <= last; d++ {
+		q, best := &a.streams[d], &a.streams[dir]
+		if best.len() == 0 || q.len() > 0 && q.items[q.head].arrival < best.items[best.head].arrival {
+			dir = d
+		}
+	}
+	return a.streams[dir].pop()
+}
+
+// wake lets one who waits for each direction look: at a stream, or at the end if over.
+func (a *arrivals) wake(over bool) {
+	for d := range a.tokens {
+		if over || a.streams[d].len() > 0 {
+			notify(a.tokens[d])
+		}
 	}
 }
 
@@ -97,16 +176,28 @@ func (c *Conn) arrive(cs *conn.Stream) {
 	s.pull = c.accepting
 	c.arrived.push(s)
 	c.mu.Unlock()
-	notify(c.arrival)
 	c.l.Yield()
 }
 
 // AcceptStream returns the next stream that the peer opened, of either
 // directionality: see [conn.StreamID.Dir].
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
+	return c.acceptStream(ctx, conn.Bidi, conn.Uni)
+}
+
+// AcceptStreamOf returns the next stream of one directionality that the peer opened.
+// Those of the other one wait.
+func (c *Conn) AcceptStreamOf(ctx context.Context, dir conn.Dir) (*Stream, error) {
+	if dir > conn.Uni {
+		return nil, errDir
+	}
+	return c.acceptStream(ctx, dir, dir)
+}
+
+func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir) (*Stream, error) {
 	for {
 		c.mu.Lock()
-		s, ok := c.arrived.pop()
+		s, ok := c.arrived.pop(first, last)
 		err := c.err
 		if err == nil && c.handled {
 			err = errHandled
@@ -114,9 +205,7 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 		if ok || err == nil {
 			c.accepting = true
 		}
-		if c.arrived.len() > 0 || err != nil {
-			notify(c.arrival)
-		}
+		c.arrived.wake(err != nil)
 		c.mu.Unlock()
 		switch {
 		case ok:
@@ -127,7 +216,8 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 		}
 		c.l.mayWait("AcceptStream")
 		select {
-		case <-c.arrival:
+		case <-c.arrived.tokens[first]:
+		case <-c.arrived.tokens[last]:
 		case <-ctx.Done():
 			if err := c.closed(); err != nil { // of which ctx may be a consequence
 				return nil, err

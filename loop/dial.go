@@ -71,15 +71,20 @@ func (g *Group) Dial(ctx context.Context, address string, cfg *conn.Config) (*Co
 func (l *Loop) dialOne(ctx context.Context, to conn.Target, cfg *conn.Config, early bool) (*Conn, error) {
 	var c *Conn
 	var err error
-	connected := make(chan struct{})
-	if e := l.Do(ctx, func(now time.Time) { c, err = l.dial(now, to, cfg, connected, early) }); e != nil {
+	if e := l.Do(ctx, func(now time.Time) {
+		c, err = l.dial(now, to, cfg)
+		early = early && err == nil && c.c.EarlyData()
+	}); e != nil {
 		return nil, e
 	}
 	if err != nil {
 		return nil, err
 	}
+	if early {
+		return c, nil
+	}
 	select {
-	case <-connected:
+	case <-c.handshake:
 		return c, nil
 	case <-c.ctx.Done():
 		return nil, c.closed()
@@ -106,7 +111,7 @@ func (c *Conn) giveUp(err error) error {
 func (c *Conn) abandon() { c.l.Post(func(time.Time) { c.c.Close(0, "") }) }
 
 // dial starts a connection, for the blocking tier.
-func (l *Loop) dial(now time.Time, to conn.Target, cfg *conn.Config, connected chan struct{}, early bool) (*Conn, error) {
+func (l *Loop) dial(now time.Time, to conn.Target, cfg *conn.Config) (*Conn, error) {
 	if l.draining || l.stopping {
 		return nil, errStopped
 	}
@@ -117,10 +122,5 @@ func (l *Loop) dial(now time.Time, to conn.Target, cfg *conn.Config, connected c
 	a := &attachment{c: cc}
 	cc.UserData = a
 	a.handle = newConn(l, a, cfg.DatagramPolicy)
-	if early && cc.EarlyData() {
-		close(connected)
-	} else {
-		a.handle.connected = connected
-	}
 	return a.handle, nil
 }

@@ -19,6 +19,28 @@ var (
 	errReceiveOnly  = errors.New("loop: write to a stream that only receives")
 )
 
+// A StreamLimitError says that the peer allows no more streams of a direction now. It
+// matches conn.ErrStreamLimit, and is a net.Error that is temporary.
+type StreamLimitError struct{ Dir conn.Dir }
+
+// Error names the direction.
+func (e *StreamLimitError) Error() string {
+	dir := "bidirectional"
+	if e.Dir == conn.Uni {
+		dir = "unidirectional"
+	}
+	return "loop: the peer allows no more " + dir + " streams now"
+}
+
+// Unwrap returns [conn.ErrStreamLimit].
+func (*StreamLimitError) Unwrap() error { return conn.ErrStreamLimit }
+
+// Timeout is part of net.Error.
+func (*StreamLimitError) Timeout() bool { return false }
+
+// Temporary is part of net.Error.
+func (*StreamLimitError) Temporary() bool { return true }
+
 // A closedError is why a connection has closed. It matches what package conn
 // reported and conn.ErrClosed, and net.ErrClosed if this side closed it.
 type closedError struct {

@@ -34,6 +34,11 @@ type Config struct {
 	// Endpoint.ConnIDs if they have state, and a NewHandler's world.
 	Shard func(i int, cfg *Config)
 
+	// ConnContext, if not nil, returns the context from which those of a connection and its
+	// streams are derived: see [Conn.Context]. ctx is the background context. It is called
+	// on the loop's goroutine, and must not block.
+	ConnContext func(ctx context.Context, c *conn.Conn) context.Context
+
 	// LookupIP returns the addresses of a host for Dial, in order of preference. The
 	// default is net.DefaultResolver's.
 	LookupIP func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -177,6 +182,23 @@ func closeAll(backends []Backend, err error) error {
 
 // Loops returns the Loops of the group, by index. The slice must not be changed.
 func (g *Group) Loops() []*Loop { return g.loops }
+
+// Conns returns the connections that have not closed, also those with a Handler and those
+// that nobody has accepted yet. It asks the loops, and waits for them.
+func (g *Group) Conns() []*Conn {
+	g.mayWait("Conns")
+	var conns []*Conn
+	for _, l := range g.loops {
+		l.Do(context.Background(), func(time.Time) { // a loop that has stopped has none
+			for c := range l.ep.Conns() {
+				if a, ok := c.UserData.(*attachment); ok && !a.closed {
+					conns = append(conns, l.Conn(c))
+				}
+			}
+		})
+	}
+	return conns
+}
 
 // LocalAddr returns the address of the first Backend.
 func (g *Group) LocalAddr() netip.AddrPort { return g.loops[0].backend.LocalAddr() }

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync"
@@ -19,6 +20,8 @@ type Stream struct {
 	id    conn.StreamID
 	local bool // opened by this side
 
+	arrival uint64 // how many streams of the peer had come with it
+
 	mu      sync.Mutex
 	dirty   bool // in the mailbox
 	pull    bool // move what is received to in.buf; not yet if a Handler may take over
@@ -29,7 +32,9 @@ type Stream struct {
 	rd, wd  deadline
 	in      receiving
 	out     sending
-	prio    *conn.Priority // to be set
+	prio    *conn.Priority  // to be set
+	ctx     context.Context // nil until somebody asks for it
+	cancel  context.CancelCauseFunc
 
 	// The rest belongs to the loop's goroutine. s also needs mu to be changed.
 	s          *conn.Stream // nil once released
@@ -205,8 +210,38 @@ func (s *Stream) CloseWrite() error {
 	return nil
 }
 
+// Context returns a context that is done when nothing more can be written: after Close,
+// CloseWrite, Reset or ResetAt, when the peer stops it, and when the connection ends; of a
+// stream that only receives, when its end or an error has come. context.Cause is the error
+// that Write, or Read, returns. Its values are those of [Conn.Context].
+func (s *Stream) Context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil {
+		s.ctx, s.cancel = context.WithCancelCause(s.c.ctx)
+		s.endContext()
+	}
+	return s.ctx
+}
+
+// endContext ends the context if that is due. The caller holds s.mu, and calls it
+// whenever an error was set.
+func (s *Stream) endContext() {
+	if s.cancel == nil {
+		return
+	}
+	err := s.out.err
+	if err == errReceiveOnly {
+		err = s.in.err
+	}
+	if err != nil {
+		s.cancel(err)
+	}
+}
+
 // finish asks for FIN. The caller holds s.mu.
 func (s *Stream) finish() {
+	defer s.endContext()
 	s.out.fin, s.out.err = true, errWriteClosed
 	s.c.deliveries.begin()
 	s.writers.Broadcast()
@@ -231,6 +266,7 @@ func (s *Stream) Close() error {
 	}
 	s.stopSending(0)
 	s.in.err, s.out.err = errStreamClosed, errStreamClosed
+	s.endContext()
 	s.readers.Broadcast()
 	s.writers.Broadcast()
 	s.mark()
@@ -296,6 +332,7 @@ func (s *Stream) stopSending(code uint64) {
 	}
 	if !s.closed { // Close says so itself
 		i.err = &conn.StreamError{ID: s.id, Code: code}
+		s.endContext()
 	}
 	s.readers.Broadcast()
 }

@@ -182,6 +182,7 @@ func (s *Stream) receive() {
 		if len(b) == 0 {
 			if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
 				i.err, i.done = err, true
+				s.endContext()
 			}
 			break
 		}
@@ -266,6 +267,7 @@ func (s *Stream) fail(err error) {
 			s.in.err = err
 		}
 	}
+	s.endContext()
 	s.readers.Broadcast()
 }
 
@@ -275,6 +277,7 @@ func (s *Stream) failWrite(err error) {
 	if o.err == nil {
 		o.err = err
 	}
+	s.endContext()
 	o.buf.reset(&s.c.l.chunks)
 	if _, ok := errors.AsType[*conn.StreamError](err); ok {
 		err = nil // nobody waits for the rest
