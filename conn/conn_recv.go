@@ -240,6 +240,9 @@ func (c *Conn) process(p *received) {
 	}
 	c.lastActivity = p.now
 	c.sentSinceRecv = false
+	if !c.server && p.space.id == spaceApp {
+		c.quiet.heard(p.now, p.eliciting)
+	}
 	c.reach.noteReceived()
 	if p.refused {
 		// It counts as lost on the way: the peer sends again what we had no room for.

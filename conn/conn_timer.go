@@ -13,6 +13,7 @@ func (c *Conn) deadline(now instant) instant {
 	at = earlier(at, c.handshakeBy)
 	at = earlier(at, c.idleDeadline())
 	at = earlier(at, c.keepAliveDeadline())
+	at = earlier(at, c.quietDeadline())
 	at = earlier(at, c.keys.dropAt)
 	at = earlier(at, c.tidyAt)
 	at = earlier(at, c.routes.oldest())
@@ -94,6 +95,9 @@ func (c *Conn) onTimeout(now instant) {
 	}
 	if due(c.keepAliveDeadline()) {
 		c.spaces[spaceApp].probes = max(c.spaces[spaceApp].probes, 1)
+	}
+	if due(c.quietDeadline()) {
+		c.breakSilence()
 	}
 	if due(c.keys.dropAt) {
 		c.keys.old, c.keys.dropAt = nil, 0

@@ -81,6 +81,9 @@ func (s *Stream) receive(off uint64, data []byte, fin bool) error {
 	if s.in.Ready() > before || s.atEnd() {
 		s.readable()
 	}
+	if s.atEnd() {
+		s.answered()
+	}
 	return nil
 }
 
@@ -150,6 +153,7 @@ func (s *Stream) discardRest() {
 // recvDone ends the receiving direction.
 func (s *Stream) recvDone() {
 	s.flags |= flagRecvDone
+	s.answered()
 	s.finish()
 }
 
@@ -171,6 +175,7 @@ func (s *Stream) handleReset(code, size uint64) error {
 		return nil // RFC 9000, Section 3.2: all data came before; it may still be read
 	}
 	s.flags |= flagSizeKnown | flagRecvReset
+	s.answered()
 	s.finalSize, s.recvCode = size, code
 	if s.flags&flagStopped == 0 {
 		s.discarded = s.in.Offset()

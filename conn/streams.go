@@ -16,6 +16,8 @@ type streamSet struct {
 	limit     [2]uint64 // how many we allow
 	window    [2]uint64 // how many at a time
 
+	awaited int // client: streams whose answer has not ended
+
 	send    sendQueue
 	control controlList
 }
@@ -99,6 +101,7 @@ func (t *streamSet) newStream(c *Conn, id StreamID) *Stream {
 func (t *streamSet) remove(s *Stream) {
 	c := s.c
 	delete(t.all, s.id)
+	s.answered()
 	if t.last == s {
 		t.last = nil
 	}
@@ -147,7 +150,11 @@ func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
 		id |= 1
 	}
 	t.next[dir]++
-	return t.newStream(c, id), nil
+	s := t.newStream(c, id)
+	if dir == Bidi && !t.server {
+		s.await()
+	}
+	return s, nil
 }
 
 // raiseLimits gives streams that were opened with remembered limits what the server allows now.

@@ -1,0 +1,62 @@
+package conn
+
+import "time"
+
+// A client that only receives is not told when a NAT has given it another address: its server sends to
+// the old one, and the client has nothing to send. So it asks with a PING when it awaits an answer and
+// nothing comes for a few times what is usual.
+const (
+	quietFactor   = 3 // times the probe timeout, or the usual gap between packets with something in them
+	maxQuietPings = 4 // in a row, each after twice the time of the one before
+)
+
+// A quietWatch notices when a server that has to answer falls silent.
+type quietWatch struct {
+	last  instant       // when a packet came
+	asked instant       // when one came that asks for acknowledgement
+	gap   time.Duration // between those, on average
+	pings uint8         // since one of those came, or a request began
+}
+
+// heard notes a packet. One that only acknowledges says that the path works, and not that the answer goes on.
+func (q *quietWatch) heard(now instant, eliciting bool) {
+	if eliciting {
+		if q.asked != 0 {
+			q.gap += (now.sub(q.asked) - q.gap) / 8
+		}
+		q.asked, q.pings = now, 0
+	}
+	q.last = now
+}
+
+// quietDeadline returns when a client asks whether its server is still there; 0 if it awaits nothing, or a packet of its own is
+// under way, whose probe timeout does the same.
+func (c *Conn) quietDeadline() instant {
+	q := &c.quiet
+	if c.streams.awaited == 0 || q.pings >= maxQuietPings || c.state != stateConfirmed || c.spaces[spaceApp].sent.eliciting > 0 {
+		return 0
+	}
+	wait := quietFactor * max(c.path.rtt.pto()+c.peerMaxAckDelay(), q.gap)
+	return q.last.add(wait << q.pings)
+}
+
+// breakSilence sends the PING.
+func (c *Conn) breakSilence() {
+	c.quiet.pings++
+	c.spaces[spaceApp].probes = max(c.spaces[spaceApp].probes, 1)
+}
+
+// await counts a stream that a client has opened for an answer.
+func (s *Stream) await() {
+	s.awaited = true
+	s.c.streams.awaited++
+	s.c.quiet.pings = 0
+}
+
+// answered notes that nothing more is awaited on the stream.
+func (s *Stream) answered() {
+	if s.awaited {
+		s.awaited = false
+		s.c.streams.awaited--
+	}
+}
