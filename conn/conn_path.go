@@ -109,6 +109,9 @@ func (c *Conn) migrateTo(cand *path) {
 	c.usePath(cand, nil, nil)
 	c.switchID()
 	c.pathChanged()
+	// RFC 9000, Section 9.2: a frame that does not only probe moves the server's side, too. One that only receives has
+	// no other to send, not even to retire a connection ID if those of the server are empty.
+	c.spaces[spaceApp].probes = max(c.spaces[spaceApp].probes, 1)
 }
 
 // leaveAddr forgets an address that is not used any more, for another one, after a while in which

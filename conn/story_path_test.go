@@ -390,6 +390,36 @@ func TestClientProbes(t *testing.T) {
 	}
 }
 
+// TestReceiverMigrates: a client that only receives, and whose server has empty connection IDs, has nothing to send when it moves.
+// Its server learns of it all the same (RFC 9000, Section 9.2).
+func TestReceiverMigrates(t *testing.T) {
+	for name, empty := range map[string]bool{"server with connection IDs": false, "server without": true} {
+		t.Run(name, func(t *testing.T) {
+			tc := newTestConn(t, false)
+			if empty { // which other implementations may have
+				tc.c.remote = remoteIDs{}
+				tc.c.remote.init(ConnID{})
+				tc.peer.local.ids[0].id = ConnID{} // for packets to be told apart
+			}
+			other := netip.MustParseAddrPort("10.0.0.77:5555")
+			tc.must(tc.c.Migrate(other))
+			data, _ := tc.challengeOf("the new path is challenged")
+			tc.flush()
+			tc.write(responseFrame(data))
+			tc.wantEvent("the path works", EventPathChanged)
+			tc.collect()
+			for _, p := range tc.queue {
+				for _, f := range p.frames {
+					if p.burst.Local == other && f.typ <= 63 && framesProbing>>f.typ&1 == 0 && f.typ != wire.FrameAck {
+						return
+					}
+				}
+			}
+			t.Errorf("nothing tells the server that the client has moved: %v", tc.queue)
+		})
+	}
+}
+
 func TestClientMigrationFails(t *testing.T) {
 	tc := newTestConn(t, false)
 	other := netip.MustParseAddrPort("10.0.0.77:5555")
