@@ -127,3 +127,13 @@ func (t *token) parse(p []byte, remote netip.AddrPort) bool {
 	}
 	return len(p) == 0
 }
+
+// sendNewToken gives the client a token for its next connection (RFC 9000, Section 8.1.3).
+func (c *Conn) sendNewToken() {
+	var nonce [tokenNonceLen]byte
+	c.e.random(nonce[:])
+	c.control.token = c.e.tokens.seal(nil, nonce, tokenContent{
+		kind: TokenNewToken, time: c.e.wall(c.e.now), remote: c.path.remote, version: c.version,
+	})
+	c.control.newToken, c.control.any = true, true
+}
