@@ -63,7 +63,8 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 			return h.End
 		}
 	case wire.TypeInitial:
-		// RFC 9000, Sections 14.1 and 17.2.2.
+		// RFC 9000, Sections 14.1 and 17.2.2. Both allow closing as well, but this packet has not been opened: anybody may
+		// have written it.
 		if c.server && len(a.data) < minMTU || !c.server && len(h.Token) > 0 {
 			c.dropped(&c.e.stats.DroppedMalformed, b[:h.End], "Initial in a small datagram, or with a token of a server")
 			return h.End

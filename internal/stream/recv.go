@@ -16,7 +16,8 @@ type RecvBuffer struct {
 }
 
 // Write stores b at offset off. What was received before, or read, is kept as it
-// was (RFC 9000, Section 2.2, lets a receiver choose which of two versions to keep). b is copied.
+// was (RFC 9000, Section 2.2, lets a receiver choose which of two versions to keep). The RFC allows closing
+// too, but telling costs a comparison of every retransmission, and what was read is gone. b is copied.
 // The caller has checked off+len(b) against flow control: it bounds memory.
 func (r *RecvBuffer) Write(p *Pool, off uint64, b []byte) {
 	if off < r.end {
