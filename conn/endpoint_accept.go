@@ -60,7 +60,11 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 		e.stats.Ignored++
 		return nil
 	}
-	return e.accept(now, a, h, dcid, tok)
+	s, err := e.served.choose(e.cfg.ConfigForClient, in)
+	if err != nil {
+		return e.refuse(a, h, errConnectionRefused, "")
+	}
+	return e.accept(now, a, h, dcid, tok, s)
 }
 
 // admission asks the application, or applies the default.
@@ -81,7 +85,7 @@ func (e *Endpoint) admission(in AdmissionRequest) Admission {
 }
 
 // accept creates a server connection, unless its first packet does not authenticate.
-func (e *Endpoint) accept(now instant, a *arrival, h wire.Long, dcid ConnID, tok token) *Conn {
+func (e *Endpoint) accept(now instant, a *arrival, h wire.Long, dcid ConnID, tok token, s *served) *Conn {
 	rx, tx := keys.Initial(h.Version, h.DCID)
 	// A packet that was not made for this ID creates no state. The packet is opened on a copy of its
 	// header, as the connection will open it again.
@@ -89,7 +93,7 @@ func (e *Endpoint) accept(now instant, a *arrival, h wire.Long, dcid ConnID, tok
 		e.stats.DroppedUndecryptable++
 		return nil
 	}
-	c := e.newServer(now, a, h, dcid, tok)
+	c := e.newServer(now, a, h, dcid, tok, s)
 	if c == nil {
 		return nil
 	}

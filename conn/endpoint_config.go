@@ -1,6 +1,9 @@
 package conn
 
-import "io"
+import (
+	"io"
+	"time"
+)
 
 // DefaultMaxBuffered is the default of [EndpointConfig.MaxBuffered]: 512 MiB.
 const DefaultMaxBuffered = 512 << 20
@@ -21,6 +24,20 @@ type EndpointConfig struct {
 	// share the configuration call it concurrently.
 	Admit         func(AdmissionRequest) Admission
 	MaxHandshakes int // incomplete server handshakes; default 1024; for a nil Admit
+
+	// ConfigForClient, if not nil, returns the configuration of a connection that is
+	// accepted, after Admit; nil for Server. With an error the client is refused
+	// (CONNECTION_REFUSED). Versions and PreferredAddress4 and 6 are those of Server in any
+	// case. It must not block, and what it returns must not change; return the same
+	// Config for many clients, as a new one has to be prepared. To choose by what the
+	// ClientHello says, see tls.Config.GetConfigForClient.
+	ConfigForClient func(AdmissionRequest) (*Config, error)
+
+	// NonQUIC, if not nil, is given each datagram that belongs to no connection and
+	// does not have the fixed bit of QUIC: STUN or DTLS for one, on a socket that QUIC
+	// shares (RFC 9443). It runs inside Receive; d.Data is lent for the call. To send
+	// such datagrams see Loop.WriteDatagram of package loop.
+	NonQUIC func(now time.Time, d Datagram)
 
 	// MaxBuffered limits the bytes that all connections hold together, those included that
 	// have closed and wait to be forgotten: what was received and not read, written and not acknowledged, packets,

@@ -49,19 +49,36 @@ func (e *Endpoint) receive(now instant, a *arrival) *Conn {
 	if !wire.IsLong(b[0]) {
 		r, ok := e.routeShort(a)
 		if !ok {
+			if e.takeNonQUIC(now, a) {
+				return nil
+			}
 			return e.unroutedShort(now, a)
 		}
 		return r.receive(now, a)
 	}
 	version, dcid, scid, ok := wire.ParseInvariant(b)
+	if r, known := e.routeLong(dcid, a); ok && known {
+		return r.receive(now, a)
+	}
+	if e.takeNonQUIC(now, a) {
+		return nil
+	}
 	if !ok || len(dcid) > maxConnIDLen && knownVersion(version) {
 		e.stats.DroppedMalformed++
 		return nil
 	}
-	if r, ok := e.routeLong(dcid, a); ok {
-		return r.receive(now, a)
-	}
 	return e.unroutedLong(now, a, version, dcid, scid)
+}
+
+// takeNonQUIC gives a datagram that belongs to no connection to those who share the socket,
+// and reports whether it was for them. Only connections clear the fixed bit (RFC 9287,
+// Section 3.1), but for Version Negotiation, which has to belong to one.
+func (e *Endpoint) takeNonQUIC(now instant, a *arrival) bool {
+	if e.cfg.NonQUIC == nil || a.data[0]&wire.FixedBit != 0 {
+		return false
+	}
+	e.cfg.NonQUIC(e.wall(now), Datagram{Data: a.data, Remote: a.remote, Local: a.local, ECN: a.ecn})
+	return true
 }
 
 // routeShort finds the connection of a packet with a short header.

@@ -121,6 +121,6 @@ func (l *Loop) dial(now time.Time, to conn.Target, cfg *conn.Config) (*Conn, err
 	}
 	a := &attachment{c: cc}
 	cc.UserData = a
-	a.handle = newConn(l, a, cfg.DatagramPolicy)
+	a.handle = newConn(l, a)
 	return a.handle, nil
 }

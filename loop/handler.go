@@ -44,7 +44,7 @@ func (l *Loop) attach(c *conn.Conn) *attachment {
 		}
 	}
 	if a.h == nil && a.handle == nil {
-		a.handle = newConn(l, a, l.policy)
+		a.handle = newConn(l, a)
 		a.handle.accept = true
 	}
 	return a
@@ -120,7 +120,7 @@ func (l *Loop) SetHandler(c *conn.Conn, h Handler) {
 func (l *Loop) Conn(c *conn.Conn) *Conn {
 	a := l.attach(c)
 	if a.handle == nil {
-		a.handle = newConn(l, a, l.policy)
+		a.handle = newConn(l, a)
 	}
 	return a.handle
 }

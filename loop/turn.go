@@ -290,6 +290,7 @@ type outbox struct {
 	ms       []udpio.Message
 	bursts   []conn.Burst    // what ms are made of
 	waiting  []udpio.Message // the end of ms that the Backend had no room for
+	others   []udpio.Message // of WriteDatagram, in memory of their own
 	segments int
 }
 
@@ -312,6 +313,7 @@ func (l *Loop) transmit() (sent int, err error) {
 		}
 	}
 	o.clear()
+	o.addOthers()
 	for n := 0; n < turnBytes && len(o.ms) < maxMessages; {
 		buf := o.arena[n : n+maxBurst]
 		b, ok := l.ep.Transmit(l.now, buf, o.segments)
@@ -338,6 +340,16 @@ func (l *Loop) transmit() (sent int, err error) {
 func (o *outbox) clear() {
 	clear(o.bursts)
 	o.ms, o.bursts = o.ms[:0], o.bursts[:0]
+}
+
+// addOthers adds what is not of the endpoint.
+func (o *outbox) addOthers() {
+	for _, m := range o.others {
+		o.ms = append(o.ms, m)
+		o.bursts = append(o.bursts, conn.Burst{N: len(m.Buf), Remote: m.Remote, Local: m.Local})
+	}
+	clear(o.others)
+	o.others = o.others[:0]
 }
 
 // first returns the burst that is the first of those that wait.

@@ -62,6 +62,11 @@ func (t *Transport) get(ctx context.Context, tg target, fresh bool) (c *clientCo
 			gotConn(trace, c, attempt == 0)
 			return c, attempt == 0, nil
 		}
+		if onlyCached(ctx) {
+			t.prune(tg, h)
+			t.mu.Unlock()
+			return nil, false, ErrNoCachedConn
+		}
 		if attempt > maxAttempts {
 			t.mu.Unlock()
 			return nil, false, errShortLived
@@ -104,6 +109,7 @@ func (t *Transport) host(tg target) *host {
 // fresh one that resumes no session. t is locked.
 func (t *Transport) startDial(ctx context.Context, tg target, fresh bool, h *host) *dial {
 	if h.dial == nil {
+		t.idleClosed = false
 		h.dial = &dial{done: make(chan struct{})}
 		t.dials.Add(1)
 		go t.dialHost(context.WithoutCancel(ctx), tg, fresh, h, h.dial)
@@ -137,8 +143,25 @@ func (t *Transport) dialHost(ctx context.Context, tg target, fresh bool, h *host
 		}
 	}
 	t.prune(tg, h)
+	t.release()
 	d.err = err
 	close(d.done)
+}
+
+// release closes the default socket if CloseIdleConnections has asked for that and nothing
+// uses it any more. t is locked.
+func (t *Transport) release() {
+	if t.closed || !t.idleClosed || t.group == nil || len(t.conns) > 0 {
+		return
+	}
+	for _, h := range t.hosts {
+		if h.dial != nil {
+			return
+		}
+	}
+	g := t.group
+	t.group, t.idleClosed = nil, false
+	t.dials.Go(func() { g.Close() }) // Close of t waits for it
 }
 
 var errShortLived = errors.New("h3http: connections end as soon as they are made")
@@ -209,6 +232,7 @@ func (t *Transport) forget(c *clientConn, ended bool) {
 	if ended {
 		delete(t.conns, c)
 	}
+	defer t.release()
 	if h := t.hosts[c.target]; h != nil {
 		h.conns = slices.DeleteFunc(h.conns, func(other *clientConn) bool { return other == c })
 		t.prune(c.target, h)

@@ -18,7 +18,10 @@ const (
 
 const (
 	formLong = 0x80 // Header Form: a long header
-	fixedBit = 0x40
+
+	// FixedBit is set in the first byte of packets, unless the peer lets it be cleared (RFC
+	// 9287).
+	FixedBit = 0x40
 
 	maxConnIDLen = 20 // RFC 9000, Section 17.2
 
@@ -125,7 +128,7 @@ func longBits(typ uint8, version uint32) byte {
 // two bytes for PutVarint2, which is to be set to pnLen + payload + tag; pnOff is where the packet number lies.
 // token is for Initial packets only, and ignored in others.
 func AppendLong(b []byte, typ uint8, version uint32, dcid, scid, token []byte, pn uint64, pnLen int) (out []byte, lengthOff, pnOff int) {
-	b = append(b, formLong|fixedBit|longBits(typ, version)|byte(pnLen-1))
+	b = append(b, formLong|FixedBit|longBits(typ, version)|byte(pnLen-1))
 	b = appendInvariant(b, version, dcid, scid)
 	if typ == TypeInitial {
 		b = AppendVarint(b, uint64(len(token)))
@@ -149,7 +152,7 @@ func appendInvariant(b []byte, version uint32, dcid, scid []byte) []byte {
 // AppendShort appends a short header with its packet number, whose offset is 1+len(dcid) behind len(b).
 // The fixed bit is set; the spin bit is as given (RFC 9000, Section 17.3.1).
 func AppendShort(b []byte, dcid []byte, spin, keyPhase bool, pn uint64, pnLen int) []byte {
-	first := byte(fixedBit) | byte(pnLen-1)
+	first := byte(FixedBit) | byte(pnLen-1)
 	if spin {
 		first |= 0x20
 	}

@@ -7,7 +7,7 @@ import "encoding/binary"
 func AppendVersionNegotiation(b []byte, unused byte, dcid, scid []byte, versions []uint32) []byte {
 	// The fixed bit is not part of this packet, but set so that demultiplexing
 	// with other protocols works.
-	b = append(b, formLong|fixedBit|unused)
+	b = append(b, formLong|FixedBit|unused)
 	b = appendInvariant(b, 0, dcid, scid)
 	for _, v := range versions {
 		b = binary.BigEndian.AppendUint32(b, v)

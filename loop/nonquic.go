@@ -1,0 +1,44 @@
+package loop
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/lazoquic/lazo/udpio"
+)
+
+const (
+	maxOthers    = maxMessages / 2 // datagrams of WriteDatagram in one turn
+	maxOtherSize = 65507           // bytes
+)
+
+// WriteDatagram sends a copy of b, which is not of QUIC, from the socket of the loop to
+// remote: for STUN or hole punching. What comes back is for [conn.EndpointConfig].NonQUIC.
+// local is as in [udpio.Message]: zero to let the socket choose. It may be called from any
+// goroutine and from Handlers, and does not wait; of what is too much for a turn of the
+// loop, more than 32 datagrams, the rest is dropped, as by a network. The error matches
+// net.ErrClosed if the Loop has stopped.
+func (l *Loop) WriteDatagram(b []byte, remote, local netip.AddrPort) error {
+	if len(b) == 0 || len(b) > maxOtherSize || !remote.IsValid() {
+		return fmt.Errorf("loop: a datagram of %d bytes to %v cannot be sent", len(b), remote)
+	}
+	m := udpio.Message{Buf: append([]byte(nil), b...), Remote: remote, Local: local}
+	if !l.Post(func(time.Time) { l.out.add(m) }) {
+		return errStopped
+	}
+	return nil
+}
+
+// add queues m for this turn.
+func (o *outbox) add(m udpio.Message) {
+	if len(o.others) < maxOthers {
+		o.others = append(o.others, m)
+	}
+}
+
+// WriteDatagram is [Loop.WriteDatagram] of the first Loop, which has the socket of
+// LocalAddr.
+func (g *Group) WriteDatagram(b []byte, remote netip.AddrPort) error {
+	return g.loops[0].WriteDatagram(b, remote, netip.AddrPort{})
+}
