@@ -139,6 +139,9 @@ func TestGoodputOfShortQueues(t *testing.T) {
 // A controller uses a link of 100 Mbit/s and 50 ms, with losses that say nothing of
 // congestion or without (RFC 9438; draft-ietf-ccwg-bbr).
 func TestGoodput(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes where AES is done in software")
+	}
 	for _, c := range []struct {
 		name string
 		cc   func(congestion.Params) congestion.Controller
@@ -190,6 +193,9 @@ func TestShortTransferWithLoss(t *testing.T) {
 // Two flows of one controller, the second late, share a link within 70:30 in the
 // first minute.
 func TestShares(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes where AES is done in software")
+	}
 	for _, c := range []struct {
 		name  string
 		cc    func(congestion.Params) congestion.Controller

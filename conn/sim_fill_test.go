@@ -12,6 +12,9 @@ import (
 // One stream fills a fast path and a long one with the default configuration: the
 // windows of stream and connection grow by themselves (RFC 9000, Section 4.2).
 func TestOneStreamFillsThePath(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes where AES is done in software")
+	}
 	for _, c := range []struct {
 		rate        float64
 		rtt         time.Duration
