@@ -211,7 +211,7 @@ func sessionParams(p *wire.Params) *wire.Params {
 }
 
 // TicketData returns, to a client, what SetTicketData stored with the session that
-// this connection resumes, for one the peer's settings; nil if it resumes none.
+// this connection resumes, such as the peer's settings; nil if it resumes none.
 // The slice must not be changed.
 func (c *Conn) TicketData() []byte {
 	if c.server || !c.early.resumed || len(c.early.memo.data) == 0 {

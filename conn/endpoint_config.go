@@ -34,8 +34,8 @@ type EndpointConfig struct {
 	ConfigForClient func(AdmissionRequest) (*Config, error)
 
 	// NonQUIC, if not nil, is given each datagram that belongs to no connection and
-	// does not have the fixed bit of QUIC: STUN or DTLS for one, on a socket that QUIC
-	// shares (RFC 9443). It runs inside Receive; d.Data is lent for the call. To send
+	// does not have the fixed bit of QUIC: STUN or DTLS, for example, on a socket that
+	// QUIC shares (RFC 9443). It runs inside Receive; d.Data is lent for the call. To send
 	// such datagrams see Loop.WriteDatagram of package loop.
 	NonQUIC func(now time.Time, d Datagram)
 

@@ -38,7 +38,7 @@ const (
 	QPACKDecoderStreamError  ErrorCode = qpack.DecoderStreamError
 )
 
-// String returns the name of the code as the RFCs have it, H3_NO_ERROR for one,
+// String returns the name of the code as the RFCs have it, such as H3_NO_ERROR,
 // and an unknown code in hexadecimal.
 func (c ErrorCode) String() string {
 	switch c {

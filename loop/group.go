@@ -20,7 +20,7 @@ import (
 type Config struct {
 	// Endpoint configures the endpoint of each Loop; limits hold for each. Zero keys
 	// are drawn once for all. Rand defaults to crypto/rand.Reader, Offload to goroutines.
-	// With an Offload of one's own, Complete is for Loop.Post: see Shard.
+	// A program that sets Offload calls Complete inside Loop.Post; Shard tells it the Loop.
 	Endpoint conn.EndpointConfig
 
 	// NewHandler returns the handler of a connection: an accepted one at

@@ -99,9 +99,9 @@ func (l *Loop) turn() (over bool, err error) {
 	return l.over(sent), nil
 }
 
-// Yield has the loop let other goroutines run before its next turn. It is for Handlers that
-// woke some, on the loop's goroutine: what those answer is then one turn's work. It
-// would be many, as each that finds the loop asleep wakes it.
+// Yield lets other goroutines run before the loop's next turn. It is for Handlers that wake
+// goroutines. The loop then finds all their answers in one turn; without Yield each answer
+// wakes the loop again. Call it on the loop's goroutine.
 func (l *Loop) Yield() { l.woken = true }
 
 // yield does what Yield asked for.

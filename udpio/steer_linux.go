@@ -9,7 +9,7 @@ import (
 )
 
 // Steer makes the kernel choose by destination connection ID among the n sockets
-// that have the address of s, of [ListenGroup] for one: it passes a QUIC packet to the
+// that have the address of s, such as those of [ListenGroup]: it passes a QUIC packet to the
 // one, in the order in which they were opened, that
 // [SteerIndex](id, n, k) gives. All packets of one connection then reach one
 // socket, wherever they come from. One call serves the whole group, also for

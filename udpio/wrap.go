@@ -6,7 +6,7 @@ import (
 )
 
 // Wrap takes over c. Caps are those of UDP sockets if c is a [net.UDPConn], made
-// by net.ListenConfig with a Control function for one; any other, of a userspace
+// for example by net.ListenConfig with a Control function; any other, of a userspace
 // stack or a relay, moves one datagram at a time, and WriteBatch blocks where its
 // WriteTo does. A goroutine reads from it until it is closed.
 //

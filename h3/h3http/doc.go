@@ -22,12 +22,15 @@
 //
 // # Limits
 //
-// Everything that a peer can make this package keep is bounded: header sections by
-// MaxHeaderBytes and MaxResponseHeaderBytes; bodies by 128 KiB on their way to the
-// application and 64 KiB on their way out, for each stream, next to the windows of
-// [conn.Config]; streams, and with them running handlers, by
-// [conn.Config.InitialMaxStreamsBidi], because a stream counts until its handler has
-// returned, whatever its client did to it. Time is bounded by ReadHeaderTimeout,
-// StallTimeout, DeliveryTimeout and IdleTimeout. [Server.Stats] counts what ran into
-// limits, and docs/limits.md lists them all.
+// Everything that a peer can make this package keep is bounded:
+//
+//   - MaxHeaderBytes and MaxResponseHeaderBytes bound header sections.
+//   - Each stream buffers 128 KiB of body on the way to the application and 64 KiB on
+//     the way out, besides the windows of [conn.Config].
+//   - [conn.Config.InitialMaxStreamsBidi] bounds streams and running handlers. A stream
+//     counts until its handler has returned, whatever its client did to it.
+//   - ReadHeaderTimeout, StallTimeout, DeliveryTimeout and IdleTimeout bound how long a
+//     peer may take.
+//
+// [Server.Stats] counts what ran into limits, and docs/limits.md lists them all.
 package h3http
