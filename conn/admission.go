@@ -31,7 +31,8 @@ type Admission uint8
 // What to do with an AdmissionRequest.
 const (
 	AdmissionAccept Admission = iota // create a connection
-	AdmissionRetry                   // send Retry, keep no state; AdmissionAccept if the Initial has a valid token
-	AdmissionRefuse                  // send CONNECTION_CLOSE with CONNECTION_REFUSED
-	AdmissionIgnore                  // drop
+	// send Retry, keep no state; AdmissionAccept if the Initial has a valid token
+	AdmissionRetry
+	AdmissionRefuse // send CONNECTION_CLOSE with CONNECTION_REFUSED
+	AdmissionIgnore // drop
 )

@@ -7,7 +7,8 @@ import (
 
 // What allocates nothing, once it has run for a while.
 
-// An allocPair is two established connections whose datagrams go from one to the other without any allocation of the test.
+// An allocPair is two established connections whose datagrams go from one to the other without any
+// allocation of the test.
 type allocPair struct {
 	t      testing.TB
 	now    time.Time
@@ -90,8 +91,8 @@ func (p *allocPair) open() (client, server *Stream) {
 	return client, server
 }
 
-// wantAllocs fails if f allocates more than want times, once it has run for a while. testing.AllocsPerRun rounds down, so
-// it gets 200 runs as one.
+// wantAllocs fails if f allocates more than want times, once it has run for a while.
+// testing.AllocsPerRun rounds down, so it gets 200 runs as one.
 func wantAllocs(t *testing.T, what string, want float64, f func()) {
 	t.Helper()
 	const runs = 200
@@ -109,7 +110,8 @@ func wantAllocs(t *testing.T, what string, want float64, f func()) {
 	}
 }
 
-// TestAllocsOfTransfer: stream data in full bursts, read as it comes, and the acknowledgements that it causes.
+// TestAllocsOfTransfer: stream data in full bursts, read as it comes, and the acknowledgements that
+// it causes.
 func TestAllocsOfTransfer(t *testing.T) {
 	p := newAllocPair(t)
 	client, server := p.open()
@@ -188,7 +190,8 @@ func TestAllocsOfDatagrams(t *testing.T) {
 	})
 }
 
-// TestAllocsOfRequests: a request and its response on a stream of their own, whose memory is that of an earlier one.
+// TestAllocsOfRequests: a request and its response on a stream of their own, whose memory is that
+// of an earlier one.
 func TestAllocsOfRequests(t *testing.T) {
 	p := newAllocPair(t)
 	request, response, buf := make([]byte, 100), make([]byte, 500), make([]byte, 4096)

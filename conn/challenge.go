@@ -9,8 +9,8 @@ import (
 // maxChallenges is how many PATH_CHALLENGE frames are remembered: those of two dozen paths.
 const maxChallenges = 64
 
-// challengeMemory knows the PATH_CHALLENGE frames that were sent, on whatever path. An answer may come
-// when its path has been validated, or given up, long ago.
+// challengeMemory knows the PATH_CHALLENGE frames that were sent, on whatever path. An answer may
+// come when its path has been validated, or given up, long ago.
 type challengeMemory struct {
 	data   [][8]byte
 	oldest int  // where the next overwrites, once there are maxChallenges

@@ -35,8 +35,8 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// The packets of both sides stay within 1,350 bytes where a configuration says so, for one's own by MaxMTU and for the peer's
-// by MaxUDPPayloadSize (RFC 9000, Section 18.2).
+// The packets of both sides stay within 1,350 bytes where a configuration says so, for one's own by
+// MaxMTU and for the peer's by MaxUDPPayloadSize (RFC 9000, Section 18.2).
 func TestPacketSizeLimit(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
 	n := simulate(t, 1)

@@ -127,7 +127,8 @@ func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 		pa.rtt.update(a.now.sub(a.sentAt), delay)
 	}
 	pa.ecn.ce += c.checkECN(a, f)
-	// RFC 9002, Section 6.2.1: the backoff ends, but not for a client whose peer may not have validated its address.
+	// RFC 9002, Section 6.2.1: the backoff ends, but not for a client whose peer may not have
+	// validated its address.
 	if c.server || c.peerValidated() {
 		c.ptoCount = 0
 		c.answered()
@@ -176,7 +177,8 @@ func (c *Conn) sentOf(p *sentPacket) congestion.Sent {
 	}
 }
 
-// controlScratch is what is lent to congestion controllers, kept here so that it does not escape to the heap.
+// controlScratch is what is lent to congestion controllers, kept here so that it does not escape to
+// the heap.
 type controlScratch struct {
 	sent, largest congestion.Sent
 	ack           congestion.Ack
@@ -192,7 +194,8 @@ func (c *Conn) decodeAckDelay(v uint64) time.Duration {
 	return d
 }
 
-// peerValidated reports whether the peer is known to have validated our address (RFC 9002, Section A.8).
+// peerValidated reports whether the peer is known to have validated our address (RFC 9002,
+// Section A.8).
 func (c *Conn) peerValidated() bool {
 	if c.server || c.state == stateConfirmed {
 		return true
@@ -228,7 +231,8 @@ func (c *Conn) recordAcked(sp *space, r *record) {
 	}
 }
 
-// recordLost handles a frame that was lost: what still matters is sent again, as it is now (RFC 9000, Section 13.3).
+// recordLost handles a frame that was lost: what still matters is sent again, as it is now
+// (RFC 9000, Section 13.3).
 func (c *Conn) recordLost(sp *space, r *record) {
 	k := &c.control
 	switch r.kind {

@@ -32,7 +32,8 @@ func (c *Conn) closeWith(err error) {
 	c.endWith(err, packet)
 }
 
-// endWith ends the connection and leaves a closedConn in its place, which repeats packet; nil if it says nothing.
+// endWith ends the connection and leaves a closedConn in its place, which repeats packet; nil if it
+// says nothing.
 func (c *Conn) endWith(err error, packet []byte) {
 	e, pa := c.e, c.path
 	linger := 3 * (pa.rtt.pto() + maxAckDelay)
@@ -53,7 +54,8 @@ func (c *Conn) drain(err error) {
 	c.endWith(err, nil)
 }
 
-// statelessReset ends the connection because the peer does not know it any more (RFC 9000, Section 10.3.1).
+// statelessReset ends the connection because the peer does not know it any more (RFC 9000,
+// Section 10.3.1).
 func (c *Conn) statelessReset(instant) {
 	c.e.stats.StatelessResets++
 	c.endWith(ErrStatelessReset, nil)
@@ -106,8 +108,8 @@ func (c *Conn) end(err error) {
 	c.event(Event{Kind: EventClosed, Err: err})
 }
 
-// closePacket returns a datagram with CONNECTION_CLOSE in a packet of each space that the peer may have keys for (RFC
-// 9000, Section 10.2.3); nil if nothing may be sent.
+// closePacket returns a datagram with CONNECTION_CLOSE in a packet of each space that the peer may
+// have keys for (RFC 9000, Section 10.2.3); nil if nothing may be sent.
 func (c *Conn) closePacket(err error) []byte {
 	limit := min(c.path.mtu.current, c.path.allowance())
 	if limit < minMTU {
@@ -143,8 +145,8 @@ func (c *Conn) closePacket(err error) []byte {
 // closeRoom is how many bytes of a packet an ACK frame leaves to CONNECTION_CLOSE.
 const closeRoom = maxReason + 24
 
-// appendLastAck appends an ACK frame in front of CONNECTION_CLOSE if the peer waits for one: nothing else will tell
-// it that what it sent has arrived.
+// appendLastAck appends an ACK frame in front of CONNECTION_CLOSE if the peer waits for one:
+// nothing else will tell it that what it sent has arrived.
 func (c *Conn) appendLastAck(w *packetWriter) {
 	if w.sp.id != spaceApp || w.sp.recv.unacked == 0 {
 		return
@@ -154,7 +156,8 @@ func (c *Conn) appendLastAck(w *packetWriter) {
 	w.limit += closeRoom
 }
 
-// maxReason bounds the reason in CONNECTION_CLOSE in bytes, so that three of them fit into a datagram.
+// maxReason bounds the reason in CONNECTION_CLOSE in bytes, so that three of them fit into a
+// datagram.
 const maxReason = 200
 
 // appendClose appends CONNECTION_CLOSE.
@@ -169,7 +172,8 @@ func appendClose(w *packetWriter, err error, id spaceID) {
 		w.b = wire.AppendConnectionClose(w.b, limit, false, err.Code, err.Frame, reason)
 	case *ApplicationError:
 		if id != spaceApp {
-			// RFC 9000, Section 10.2.3: what the application says is not for Initial and Handshake packets.
+			// RFC 9000, Section 10.2.3: what the application says is not for Initial and Handshake
+			// packets.
 			w.b = wire.AppendConnectionClose(w.b, limit, false, errApplication, 0, "")
 			return
 		}

@@ -6,8 +6,9 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A controlState says which frames of the connection are due. They say what is true when they are sent, so one that is lost is
-// not sent again as it was, but becomes due again (RFC 9000, Section 13.3).
+// A controlState says which frames of the connection are due. They say what is true when they are
+// sent, so one that is lost is not sent again as it was, but becomes due again (RFC 9000,
+// Section 13.3).
 type controlState struct {
 	any            bool // one of the others may be set
 	handshakeDone  bool
@@ -170,7 +171,8 @@ func (c *Conn) appendStreamControl(w *packetWriter) {
 	}
 }
 
-// adaptAckFrequency asks the peer for fewer acknowledgements while many packets are in flight (draft-ietf-quic-ack-frequency).
+// adaptAckFrequency asks the peer for fewer acknowledgements while many packets are in flight
+// (draft-ietf-quic-ack-frequency).
 func (c *Conn) adaptAckFrequency(now instant) {
 	f := &c.ackFreq
 	if c.peer.MinAckDelay == 0 || c.cfg.DisableAckFrequency || c.state != stateConfirmed || now < f.decideAt {

@@ -73,7 +73,8 @@ type datagramState struct {
 	wantWrite  bool // EventDatagramWritable is due
 	armed      bool // the next datagram raises EventDatagramReadable
 
-	// expiry is when to look for datagrams in send that are too old: none is before that. 0 if none ages.
+	// expiry is when to look for datagrams in send that are too old: none is before that. 0 if none
+	// ages.
 	expiry instant
 }
 
@@ -241,7 +242,8 @@ func (c *Conn) appendDatagrams(w *packetWriter, now instant) {
 	d := c.datagrams
 	for d.send.size > 0 {
 		q := d.send.front()
-		// RFC 9221, Section 3: a server that rejects early data may take shorter ones than it promised.
+		// RFC 9221, Section 3: a server that rejects early data may take shorter ones than it
+		// promised.
 		tooLong := uint64(wire.DatagramHeaderLen(len(q.b))+len(q.b)) > c.peer.MaxDatagramFrame
 		if tooLong || q.expiry != 0 && q.expiry <= now {
 			c.dropDatagram(d)

@@ -6,7 +6,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// Frames by the packets that may carry them (RFC 9000, Section 12.4, Table 3). Bit t is set for frame type t.
+// Frames by the packets that may carry them (RFC 9000, Section 12.4, Table 3). Bit t is set for
+// frame type t.
 const (
 	// framesHandshake may be in Initial and Handshake packets too.
 	framesHandshake = 1<<wire.FramePadding | 1<<wire.FramePing | 1<<wire.FrameAck | 1<<wire.FrameAckECN |
@@ -14,7 +15,8 @@ const (
 	// framesNotEarly may not be in 0-RTT packets (RFC 9000, Section 12.5).
 	framesNotEarly = 1<<wire.FrameAck | 1<<wire.FrameAckECN | 1<<wire.FrameCrypto | 1<<wire.FrameHandshakeDone |
 		1<<wire.FrameNewToken | 1<<wire.FramePathResponse | 1<<wire.FrameRetireConnectionID
-	// framesKnown are those that are spoken, negotiated or not; see knowsFrame for those of ACK frequency.
+	// framesKnown are those that are spoken, negotiated or not; see knowsFrame for those of ACK
+	// frequency.
 	framesKnown = 1<<(wire.FrameHandshakeDone+1) - 1 | 1<<wire.FrameResetStreamAt | 1<<wire.FrameDatagram | 1<<wire.FrameDatagramLen
 	// framesProbing are those of probing packets (RFC 9000, Section 9.1).
 	framesProbing = 1<<wire.FramePadding | 1<<wire.FrameNewConnectionID | 1<<wire.FramePathChallenge | 1<<wire.FramePathResponse
@@ -74,7 +76,8 @@ func (c *Conn) knowsFrame(typ uint64) bool {
 	return (typ == wire.FrameAckFrequency || typ == wire.FrameImmediateAck) && !c.cfg.DisableAckFrequency
 }
 
-// handleFrame handles the frame at the start of b and returns its length; not above 0 if it is malformed.
+// handleFrame handles the frame at the start of b and returns its length; not above 0 if it is
+// malformed.
 func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
 	if typ >= wire.FrameStream && typ < wire.FrameStream+8 {
 		return c.handleStream(p, b)
@@ -135,7 +138,8 @@ func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
 		}
 		return n, nil // nothing new
 	case c.tls.q == nil:
-		// A server got it after the handshake (RFC 9001, Section 6 bars KeyUpdate, and nothing else may come).
+		// A server got it after the handshake (RFC 9001, Section 6 bars KeyUpdate, and nothing else
+		// may come).
 		return 0, violation(errCrypto+10, wire.FrameCrypto, "unexpected TLS message")
 	case spaceOf(c.tls.level) > p.space.id && c.tls.work == nil:
 		// RFC 9001, Section 4.1.3: new data at a level that TLS has left.
@@ -149,7 +153,8 @@ func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
 	return n, nil
 }
 
-// handleStreamControl handles the frames of one stream without data (RFC 9000, Sections 19.4, 19.5, 19.10, 19.13).
+// handleStreamControl handles the frames of one stream without data (RFC 9000, Sections 19.4, 19.5,
+// 19.10, 19.13).
 func (c *Conn) handleStreamControl(typ uint64, b []byte) (int, error) {
 	switch typ {
 	case wire.FrameResetStream:
@@ -203,7 +208,8 @@ func (c *Conn) handleStreamControl(typ uint64, b []byte) (int, error) {
 	}
 }
 
-// handleLimit handles the frames of connection limits (RFC 9000, Sections 19.9, 19.11, 19.12, 19.14).
+// handleLimit handles the frames of connection limits (RFC 9000, Sections 19.9, 19.11, 19.12,
+// 19.14).
 func (c *Conn) handleLimit(typ uint64, b []byte) (int, error) {
 	v, n := wire.ParseOne(b)
 	if n <= 0 {

@@ -113,11 +113,12 @@ type remoteID struct {
 	hasToken bool
 }
 
-// maxRetired bounds the RETIRE_CONNECTION_ID frames that wait for acknowledgement. A peer that makes us retire more is
-// hostile (RFC 9000, Section 5.1.2).
+// maxRetired bounds the RETIRE_CONNECTION_ID frames that wait for acknowledgement. A peer that
+// makes us retire more is hostile (RFC 9000, Section 5.1.2).
 const maxRetired = 3 * activeConnIDs
 
-// remoteIDs are the connection IDs by which we reach the peer. The first is in use, the second on a path that is only probed.
+// remoteIDs are the connection IDs by which we reach the peer. The first is in use, the second on a
+// path that is only probed.
 type remoteIDs struct {
 	ids         []remoteID
 	handshake   ConnID // the first ID that the peer chose
@@ -143,7 +144,8 @@ func (r *remoteIDs) init(id ConnID) {
 // current returns the ID in use.
 func (r *remoteIDs) current() *ConnID { return &r.ids[0].id }
 
-// other returns the ID for a path that is only probed, which is another one if the peer gave any (RFC 9000, Section 9.5).
+// other returns the ID for a path that is only probed, which is another one if the peer gave any
+// (RFC 9000, Section 9.5).
 func (r *remoteIDs) other() *remoteID { return &r.ids[min(1, len(r.ids)-1)] }
 
 // hasOther reports whether there is an ID for another path. IDs of length zero are for all.
@@ -165,8 +167,8 @@ func (r *remoteIDs) remember(x *remoteID) {
 	r.former = append(r.former, *x)
 }
 
-// conflicts reports whether an ID that the peer issues is not what it said before of the same ID, or of the same sequence
-// number (RFC 9000, Section 19.15).
+// conflicts reports whether an ID that the peer issues is not what it said before of the same ID,
+// or of the same sequence number (RFC 9000, Section 19.15).
 func (r *remoteIDs) conflicts(x *remoteID) bool {
 	for _, known := range [...][]remoteID{r.ids, r.former} {
 		for i := range known {
@@ -268,8 +270,8 @@ func (c *Conn) retireRemote(seq uint64) error {
 	return nil
 }
 
-// switchID starts to use the ID of a path that was only probed, or never used, and retires the one in use, as a new path asks
-// for (RFC 9000, Section 9.5). Without another ID all stays as it is.
+// switchID starts to use the ID of a path that was only probed, or never used, and retires the one
+// in use, as a new path asks for (RFC 9000, Section 9.5). Without another ID all stays as it is.
 func (c *Conn) switchID() {
 	if len(c.remote.ids) > 1 && c.dropRemote(0) == nil {
 		c.watchResets()
@@ -283,8 +285,8 @@ func (c *Conn) dropOther() {
 	}
 }
 
-// watchResets makes stateless resets with the token of the ID in use be recognised: only those of IDs that were used
-// count (RFC 9000, Section 10.3.1).
+// watchResets makes stateless resets with the token of the ID in use be recognised: only those of
+// IDs that were used count (RFC 9000, Section 10.3.1).
 func (c *Conn) watchResets() { c.watchResetsOf(&c.remote.ids[0]) }
 
 func (c *Conn) watchResetsOf(x *remoteID) {

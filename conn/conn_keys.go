@@ -7,7 +7,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A keyPhase is the state of 1-RTT key updates (RFC 9001, Section 6). The keys in use are those of the application space.
+// A keyPhase is the state of 1-RTT key updates (RFC 9001, Section 6). The keys in use are those of
+// the application space.
 type keyPhase struct {
 	txPhase, rxPhase bool
 	old              *keys.Keys // of the phase before, for packets that come late
@@ -50,8 +51,8 @@ func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, boo
 		k.lastOld = max(k.lastOld, int64(pn))
 		return payload, true
 	}
-	// It is of the next phase, or a peer has gone back to the keys before. Opening with the wrong ones destroys the packet, so
-	// it is tried on a copy.
+	// It is of the next phase, or a peer has gone back to the keys before. Opening with the wrong
+	// ones destroys the packet, so it is tried on a copy.
 	buf := c.e.buffers.get(len(pkt))
 	_, back := k.old.Open(append(buf, pkt...), hdrLen, pn)
 	c.e.buffers.put(buf)
@@ -61,13 +62,15 @@ func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, boo
 	return c.openNext(now, pkt, hdrLen, pn)
 }
 
-// backInPhase ends the connection: a packet has older keys than one with a lower number (RFC 9001, Section 6.4).
+// backInPhase ends the connection: a packet has older keys than one with a lower number (RFC 9001,
+// Section 6.4).
 func (c *Conn) backInPhase() ([]byte, bool) {
 	c.abort(violation(errKeyUpdate, 0, "a packet has older keys than one before it"))
 	return nil, false
 }
 
-// openNext opens a packet of the next phase, which updates the keys if it is authentic (RFC 9001, Section 6.2).
+// openNext opens a packet of the next phase, which updates the keys if it is authentic (RFC 9001,
+// Section 6.2).
 func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	if k.nextRx == nil {
@@ -128,8 +131,9 @@ func (c *Conn) turnTx() error {
 	return nil
 }
 
-// mayUpdateKeys reports whether a packet sent with the keys in use was acknowledged, and the peer has followed the last update
-// (RFC 9001, Section 6.1), three PTOs ago: it may keep no more keys than those before (Section 6.5).
+// mayUpdateKeys reports whether a packet sent with the keys in use was acknowledged, and the peer
+// has followed the last update (RFC 9001, Section 6.1), three PTOs ago: it may keep no more keys
+// than those before (Section 6.5).
 func (c *Conn) mayUpdateKeys() bool {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	return k.old == nil && k.txPhase == k.rxPhase && sp.sent.largestAcked >= int64(k.firstSent)
@@ -156,7 +160,8 @@ func (c *Conn) openFailed(sp *space) {
 	}
 }
 
-// wearKeys updates the keys before they wear out (RFC 9001, Section 6.6). It reports false if they have.
+// wearKeys updates the keys before they wear out (RFC 9001, Section 6.6). It reports false if they
+// have.
 func (c *Conn) wearKeys() bool {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	limit := sp.tx.ConfidentialityLimit()

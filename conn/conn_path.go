@@ -20,7 +20,8 @@ type pathResponse struct {
 	allowance     int // bytes that may be sent there, if the address is not validated
 }
 
-// challenged handles PATH_CHALLENGE (RFC 9000, Section 8.2.2). A flood of them costs nothing: the oldest answers are dropped.
+// challenged handles PATH_CHALLENGE (RFC 9000, Section 8.2.2). A flood of them costs nothing: the
+// oldest answers are dropped.
 func (c *Conn) challenged(p *received, data [8]byte) {
 	if len(c.responses) == maxResponses {
 		copy(c.responses, c.responses[1:])
@@ -33,8 +34,8 @@ func (c *Conn) challenged(p *received, data [8]byte) {
 	c.probeBack(p.at)
 }
 
-// probeBack has a server validate the path by which a client probes it (RFC 9000, Section 9.6.3), with a PATH_CHALLENGE in the answer:
-// so nothing is sent that the client did not ask for.
+// probeBack has a server validate the path by which a client probes it (RFC 9000, Section 9.6.3),
+// with a PATH_CHALLENGE in the answer: so nothing is sent that the client did not ask for.
 func (c *Conn) probeBack(a *arrival) {
 	if !c.server || c.state != stateConfirmed || a.remote == c.path.remote && a.local == c.path.local {
 		return
@@ -109,8 +110,9 @@ func (c *Conn) migrateTo(cand *path) {
 	c.usePath(cand, nil, nil)
 	c.switchID()
 	c.pathChanged()
-	// RFC 9000, Section 9.2: a frame that does not only probe moves the server's side, too. One that only receives has
-	// no other to send, not even to retire a connection ID if those of the server are empty.
+	// RFC 9000, Section 9.2: a frame that does not only probe moves the server's side, too. One
+	// that only receives has no other to send, not even to retire a connection ID if those of the
+	// server are empty.
 	c.spaces[spaceApp].probes = max(c.spaces[spaceApp].probes, 1)
 }
 
@@ -128,7 +130,8 @@ func (c *Conn) pathChanged() {
 	c.event(Event{Kind: EventPathChanged, Local: c.path.local, Remote: c.path.remote})
 }
 
-// arrivedElsewhere handles a packet that came by another path than the one in use (RFC 9000, Section 9.3).
+// arrivedElsewhere handles a packet that came by another path than the one in use (RFC 9000,
+// Section 9.3).
 func (c *Conn) arrivedElsewhere(p *received, newest bool) {
 	a := p.at
 	if c.path.local == (netip.AddrPort{}) && a.remote == c.path.remote {
@@ -147,7 +150,8 @@ func (c *Conn) arrivedElsewhere(p *received, newest bool) {
 	if a.remote == c.path.remote && a.local == (netip.AddrPort{}) {
 		return
 	}
-	// RFC 9000, Section 9: only a client migrates, after the handshake, with packets that do not only probe.
+	// RFC 9000, Section 9: only a client migrates, after the handshake, with packets that do not
+	// only probe.
 	if c.state != stateConfirmed || !p.nonProbe || !newest {
 		return
 	}
@@ -222,8 +226,8 @@ func (c *Conn) startChallenge(p *path) {
 	c.wake()
 }
 
-// nextTry returns when to send another PATH_CHALLENGE, as often as an Initial packet is sent (RFC 9000, Section 8.2.1); 0 if there were
-// enough.
+// nextTry returns when to send another PATH_CHALLENGE, as often as an Initial packet is sent
+// (RFC 9000, Section 8.2.1); 0 if there were enough.
 func (ch *challenge) nextTry(p *path) instant {
 	if !ch.active || ch.pending || ch.tries == 0 || ch.tries >= challengeTries {
 		return 0

@@ -8,7 +8,8 @@ import (
 
 // The preferred address of a server (RFC 9000, Section 9.6).
 
-// addPreferredID issues the connection ID that goes with the preferred address, whose sequence number is 1.
+// addPreferredID issues the connection ID that goes with the preferred address, whose sequence
+// number is 1.
 func (c *Conn) addPreferredID() {
 	cfg := c.cfg
 	if !cfg.PreferredAddress4.IsValid() && !cfg.PreferredAddress6.IsValid() {
@@ -39,13 +40,15 @@ func (c *Conn) preferredAddress() *wire.PreferredAddress {
 	return p
 }
 
-// hears reports whether a client takes datagrams from the address: that of its server, the one that the server prefers, or
-// the one that it had before, from which packets may be under way. RFC 9000, Section 9: others are strangers.
+// hears reports whether a client takes datagrams from the address: that of its server, the one that
+// the server prefers, or the one that it had before, from which packets may be under way. RFC 9000,
+// Section 9: others are strangers.
 func (c *Conn) hears(server netip.AddrPort) bool {
 	return server == c.path.remote || server == c.formerRemote || c.candidate != nil && server == c.candidate.remote
 }
 
-// followPreferred makes a client validate the address that its server prefers, and move there (RFC 9000, Section 9.6.2).
+// followPreferred makes a client validate the address that its server prefers, and move there
+// (RFC 9000, Section 9.6.2).
 func (c *Conn) followPreferred() {
 	pref := c.peer.Preferred
 	if c.server || pref == nil || c.remote.handshake.n == 0 {

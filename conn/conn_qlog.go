@@ -27,8 +27,8 @@ func (c *Conn) startQLog() {
 	c.qlog.VersionInformation(now, c.server, c.cfg.Versions, c.version)
 }
 
-// trace tells Config.Trace and the qlog of what happened. raw is the packet, if the event is of one. It is called only if
-// Conn.traced is set.
+// trace tells Config.Trace and the qlog of what happened. raw is the packet, if the event is of
+// one. It is called only if Conn.traced is set.
 func (c *Conn) trace(ev *TraceEvent, raw []byte) {
 	ev.Time, ev.Conn = c.e.wall(c.e.now), c
 	if c.cfg.Trace != nil {

@@ -25,7 +25,8 @@ func (c *Conn) receive(now instant, a *arrival) {
 	c.wake()
 }
 
-// receivePacket takes in the packet at the start of b, and returns its length; 0 if nothing behind it can be told apart.
+// receivePacket takes in the packet at the start of b, and returns its length; 0 if nothing behind
+// it can be told apart.
 func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	if !wire.IsLong(b[0]) {
 		c.receiveShort(now, a, b)
@@ -63,8 +64,8 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 			return h.End
 		}
 	case wire.TypeInitial:
-		// RFC 9000, Sections 14.1 and 17.2.2. Both allow closing as well, but this packet has not been opened: anybody may
-		// have written it.
+		// RFC 9000, Sections 14.1 and 17.2.2. Both allow closing as well, but this packet has not
+		// been opened: anybody may have written it.
 		if c.server && len(a.data) < minMTU || !c.server && len(h.Token) > 0 {
 			c.dropped(&c.e.stats.DroppedMalformed, b[:h.End], "Initial in a small datagram, or with a token of a server")
 			return h.End
@@ -74,7 +75,8 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	return h.End
 }
 
-// receiveLong takes in an Initial, 0-RTT or Handshake packet. otherRx opens one of another version than the one in use.
+// receiveLong takes in an Initial, 0-RTT or Handshake packet. otherRx opens one of another version
+// than the one in use.
 func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, otherRx *keys.Keys) {
 	id := spaceInitial
 	switch h.Type {
@@ -179,7 +181,8 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 	c.process(&p)
 }
 
-// undecryptable handles a packet that does not open: it may be a stateless reset (RFC 9000, Section 10.3.1).
+// undecryptable handles a packet that does not open: it may be a stateless reset (RFC 9000,
+// Section 10.3.1).
 func (c *Conn) undecryptable(now instant, pkt []byte) {
 	if !c.isReset(now, pkt) {
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "authentication failed")

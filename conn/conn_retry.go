@@ -11,7 +11,8 @@ import (
 // retryTagLen is the length of the integrity tag of a Retry packet.
 const retryTagLen = 16
 
-// maxPeerToken is the length of the longest token that leaves room for something else in an Initial packet.
+// maxPeerToken is the length of the longest token that leaves room for something else in an Initial
+// packet.
 const maxPeerToken = 1000
 
 // receiveRetry handles a Retry packet (RFC 9000, Section 17.2.5.2).
@@ -54,7 +55,8 @@ func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 	versions, ok := wire.ParseVersionNegotiation(b)
 	_, dcid, scid, _ := wire.ParseInvariant(b)
-	// It must echo our IDs, and come before any other packet; of several the first counts (RFC 9368, Section 4).
+	// It must echo our IDs, and come before any other packet; of several the first counts
+	// (RFC 9368, Section 4).
 	if c.server || c.remote.chosen || c.retried || c.versions.reacted || !ok || !c.routes.hasID(dcid) || !c.origin.equal(scid) {
 		c.dropped(&c.e.stats.DroppedMalformed, b, "unexpected Version Negotiation")
 		return

@@ -6,7 +6,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A packetWriter builds one packet: frames are appended speculatively, and the packet is abandoned if none was.
+// A packetWriter builds one packet: frames are appended speculatively, and the packet is abandoned
+// if none was.
 type packetWriter struct {
 	c     *Conn
 	sp    *space
@@ -73,7 +74,8 @@ func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *Conn
 	w.body = len(w.b)
 }
 
-// fixedBit is set in packets of version 1, unless the peer is fine without (RFC 9000, Section 17.3.1).
+// fixedBit is set in packets of version 1, unless the peer is fine without (RFC 9000,
+// Section 17.3.1).
 const fixedBit = 0x40
 
 // abandon takes the packet back.
@@ -93,7 +95,8 @@ func (w *packetWriter) pad(n int) {
 	}
 }
 
-// padSample makes sure that there is enough to sample for header protection (RFC 9001, Section 5.4.2).
+// padSample makes sure that there is enough to sample for header protection (RFC 9001,
+// Section 5.4.2).
 func (w *packetWriter) padSample() {
 	for len(w.b)-w.pnOff < 4 {
 		w.b = append(w.b, wire.FramePadding)
@@ -280,14 +283,15 @@ func (c *Conn) heldBack(now instant, free, windowOpen bool) {
 	}
 }
 
-// hasOutput reports whether there is something to send that congestion control or pacing holds back.
+// hasOutput reports whether there is something to send that congestion control or pacing holds
+// back.
 func (c *Conn) hasOutput() bool {
 	return c.control.any || c.streams.control.head != nil || !c.streams.send.empty() ||
 		c.spaces[spaceApp].cryptoOut.Unsent() > 0 || c.datagrams != nil && c.datagrams.send.size > 0
 }
 
-// appendAppFrames appends what a 1-RTT packet is to carry. free tells whether congestion control lets it carry
-// more than an acknowledgement.
+// appendAppFrames appends what a 1-RTT packet is to carry. free tells whether congestion control
+// lets it carry more than an acknowledgement.
 func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 	sp := w.sp
 	r := &sp.recv
@@ -303,7 +307,8 @@ func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 		return
 	}
 	if len(w.b) == mark && !r.ackNow {
-		// An acknowledgement alone may wait for its time. What does not fit beside it does not wait.
+		// An acknowledgement alone may wait for its time. What does not fit beside it does not
+		// wait.
 		w.b = w.b[:w.body]
 		w.sp.sent.forget(w.recStart)
 		if c.hasOutput() {
@@ -312,7 +317,8 @@ func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 		return
 	}
 	if !w.eliciting && r.seen.Len() > pingRanges && free && w.fits(1) {
-		// RFC 9000, Section 13.2.4: once in a while the peer is asked to acknowledge, so that ranges can be forgotten.
+		// RFC 9000, Section 13.2.4: once in a while the peer is asked to acknowledge, so that
+		// ranges can be forgotten.
 		w.b = append(w.b, wire.FramePing)
 		w.record(record{kind: recPing})
 	}
@@ -334,7 +340,8 @@ func (c *Conn) appendPayload(w *packetWriter, now instant) {
 	}
 }
 
-// pingRanges is how many ranges of received packets make the receiver ask for an acknowledgement of its own.
+// pingRanges is how many ranges of received packets make the receiver ask for an acknowledgement of
+// its own.
 const pingRanges = 8
 
 // appendAck appends an ACK frame (RFC 9000, Section 19.3).

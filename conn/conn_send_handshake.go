@@ -7,13 +7,14 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// transmitHandshake writes a datagram with Initial and Handshake packets, and a 1-RTT packet behind them if there is room
-// (RFC 9000, Section 12.2).
+// transmitHandshake writes a datagram with Initial and Handshake packets, and a 1-RTT packet behind
+// them if there is room (RFC 9000, Section 12.2).
 func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 	pa := c.path
 	limit := min(pa.mtu.current, len(buf), pa.allowance())
 	if limit < minMTU {
-		return Burst{}, false // RFC 9000, Section 8.1: too little is left of what the server may send
+		// RFC 9000, Section 8.1: too little is left of what the server may send
+		return Burst{}, false
 	}
 	var ws [numSpaces]packetWriter
 	b, n, pad := buf[:0], 0, false
@@ -36,7 +37,8 @@ func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 		if sp.probes > 0 && w.eliciting {
 			sp.probes--
 		}
-		// RFC 9000, Section 14.1: a client pads all datagrams with Initials, a server those that are ack-eliciting.
+		// RFC 9000, Section 14.1: a client pads all datagrams with Initials, a server those that
+		// are ack-eliciting.
 		if id == spaceInitial && (!c.server || w.eliciting) {
 			pad = true
 		}
@@ -45,7 +47,8 @@ func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 		b = w.b[:len(w.b)+keys.Overhead]
 		n++
 		if id == spaceHandshake && !c.server {
-			// RFC 9001, Section 4.9.1: a client drops Initial keys when it first sends a Handshake packet.
+			// RFC 9001, Section 4.9.1: a client drops Initial keys when it first sends a Handshake
+			// packet.
 			defer c.dropSpace(spaceInitial)
 		}
 	}
@@ -81,8 +84,9 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 		acked = c.appendAck(w, now)
 	}
 	mark := len(w.b)
-	// The little that a handshake sends does not wait for the congestion window: data in flight, whose probes must wait for the
-	// handshake to be confirmed (RFC 9002, Section 6.2.1), could fill it for ever.
+	// The little that a handshake sends does not wait for the congestion window: data in flight,
+	// whose probes must wait for the handshake to be confirmed (RFC 9002, Section 6.2.1), could
+	// fill it for ever.
 	c.appendCrypto(w)
 	if sp.probes > 0 && !w.eliciting && w.fits(1) {
 		w.b = append(w.b, wire.FramePing)
@@ -102,8 +106,9 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 // maxTLSHold is how long an acknowledgement waits for what TLS makes of the packet.
 const maxTLSHold = 5 * time.Millisecond
 
-// holdAck reports whether an acknowledgement that would go alone waits for TLS, which is at work elsewhere and will soon have
-// something to send along. A peer expects nothing of the kind sooner: it does not know how TLS works here.
+// holdAck reports whether an acknowledgement that would go alone waits for TLS, which is at work
+// elsewhere and will soon have something to send along. A peer expects nothing of the kind sooner:
+// it does not know how TLS works here.
 func (c *Conn) holdAck(r *recvState, now instant) bool {
 	if c.tls.work == nil {
 		return false

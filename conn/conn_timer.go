@@ -2,7 +2,8 @@ package conn
 
 import "time"
 
-// minPace is the shortest wait that pacing asks for: timers are not finer, and bursts should stay long.
+// minPace is the shortest wait that pacing asks for: timers are not finer, and bursts should stay
+// long.
 const minPace = 50 * time.Microsecond
 
 // deadline returns when HandleTimeout is due next; 0 if never.
@@ -58,7 +59,8 @@ func (c *Conn) idleDeadline() instant {
 	return c.lastActivity.add(max(c.idle, 3*(c.path.rtt.pto()+maxAckDelay)))
 }
 
-// keepAliveDeadline returns when to send a PING so that the idle timeout does not pass (RFC 9000, Section 10.1.2).
+// keepAliveDeadline returns when to send a PING so that the idle timeout does not pass (RFC 9000,
+// Section 10.1.2).
 func (c *Conn) keepAliveDeadline() instant {
 	if c.keepAlive == 0 || c.state == stateHandshake || c.spaces[spaceApp].sent.eliciting > 0 {
 		return 0
@@ -141,8 +143,8 @@ func (c *Conn) lossTimeout(now instant) {
 	}
 }
 
-// tidyAfter is how long memory that a busy time left is kept for the next, and how long packets may take to IDs that are retired,
-// and from addresses that were left.
+// tidyAfter is how long memory that a busy time left is kept for the next, and how long packets may
+// take to IDs that are retired, and from addresses that were left.
 const tidyAfter = 5 * time.Second
 
 // untidy reports whether rings are empty that a busy time made long.

@@ -20,7 +20,8 @@ func spaceOf(level tls.QUICEncryptionLevel) spaceID {
 	return spaceApp
 }
 
-// stepTLS gives TLS what CRYPTO data is ready, unless it is at work. It is the one place that drives crypto/tls.
+// stepTLS gives TLS what CRYPTO data is ready, unless it is at work. It is the one place that
+// drives crypto/tls.
 func (c *Conn) stepTLS() {
 	for !c.closed && c.tls.work == nil && c.tls.q != nil {
 		w := c.nextTLSWork()
@@ -113,7 +114,8 @@ func (c *Conn) completeTLS(w *TLSWork) {
 	c.wake()
 }
 
-// noteTLSState remembers the state of the handshake once it says something, and lets go of crypto/tls when it is not needed any more.
+// noteTLSState remembers the state of the handshake once it says something, and lets go of
+// crypto/tls when it is not needed any more.
 func (c *Conn) noteTLSState() {
 	t := &c.tls
 	if t.q == nil {
@@ -186,7 +188,8 @@ func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 	return nil
 }
 
-// secretVersion returns the version whose labels derive keys at a level: 0-RTT packets keep the original one (RFC 9369, Section 4.1).
+// secretVersion returns the version whose labels derive keys at a level: 0-RTT packets keep the
+// original one (RFC 9369, Section 4.1).
 func (c *Conn) secretVersion(level tls.QUICEncryptionLevel) uint32 {
 	if level == tls.QUICEncryptionLevelEarly {
 		return c.versions.original
@@ -197,11 +200,13 @@ func (c *Conn) secretVersion(level tls.QUICEncryptionLevel) uint32 {
 // handshakeComplete is RFC 9001, Section 4.1.1.
 func (c *Conn) handshakeComplete() error {
 	if !c.hasPeer {
-		return violation(errCrypto+109, 0, "no transport parameters") // missing_extension: RFC 9001, Section 8.2
+		// missing_extension: RFC 9001, Section 8.2
+		return violation(errCrypto+109, 0, "no transport parameters")
 	}
 	state := c.tls.q.ConnectionState()
 	if state.NegotiatedProtocol == "" {
-		return violation(errCrypto+120, 0, "no application protocol") // no_application_protocol: RFC 9001, Section 8.1
+		// no_application_protocol: RFC 9001, Section 8.1
+		return violation(errCrypto+120, 0, "no application protocol")
 	}
 	c.state = stateComplete
 	c.handshakeBy = 0
@@ -243,7 +248,8 @@ func (c *Conn) confirm() {
 	c.followPreferred()
 }
 
-// dropSpace discards the keys of a space and all that was in flight there (RFC 9001, Section 4.9; RFC 9002, Section 6.4).
+// dropSpace discards the keys of a space and all that was in flight there (RFC 9001, Section 4.9;
+// RFC 9002, Section 6.4).
 func (c *Conn) dropSpace(id spaceID) {
 	sp := c.spaces[id]
 	if sp == nil {
@@ -255,7 +261,8 @@ func (c *Conn) dropSpace(id spaceID) {
 	sp.cryptoOut.Reset(&c.chunks)
 	c.ptoCount = 0
 	if id == spaceInitial {
-		c.token = nil // the route of the client's first ID stays: a late Initial is not another connection
+		// the route of the client's first ID stays: a late Initial is not another connection
+		c.token = nil
 	}
 }
 
@@ -265,7 +272,8 @@ func (c *Conn) tlsError(err error) error {
 	code := uint64(errInternal)
 	if alert, ok := errors.AsType[tls.AlertError](err); ok {
 		if c.state != stateHandshake && alert == alertInternalError {
-			alert = alertUnexpectedMessage // RFC 9001, Section 6: what crypto/tls reports of KeyUpdate without its alert
+			// RFC 9001, Section 6: what crypto/tls reports of KeyUpdate without its alert
+			alert = alertUnexpectedMessage
 		}
 		code = errCrypto + uint64(alert)
 	}

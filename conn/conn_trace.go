@@ -13,7 +13,8 @@ func packetTypeOf(id spaceID, early bool) PacketType {
 	return Packet1RTT
 }
 
-// tracePacket tells of a packet that was sent or received. Its header is not protected any more, or not yet.
+// tracePacket tells of a packet that was sent or received. Its header is not protected any more, or
+// not yet.
 func (c *Conn) tracePacket(kind TraceKind, typ PacketType, pn uint64, raw, payload []byte) {
 	c.trace(&TraceEvent{Kind: kind, Packet: typ, Number: pn, Size: len(raw), Payload: payload}, raw)
 }

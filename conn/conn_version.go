@@ -10,19 +10,20 @@ import (
 // errVersionNegotiation is the code of RFC 9368, Section 9.
 const errVersionNegotiation = 0x11
 
-// A versionState is compatible version negotiation (RFC 9368): the server may choose another version than the client's first
-// packet had, without a round trip.
+// A versionState is compatible version negotiation (RFC 9368): the server may choose another
+// version than the client's first packet had, without a round trip.
 type versionState struct {
-	original uint32     // of the client's first packet
-	secretID ConnID     // Initial keys derive from it
-	reacted  bool       // client: to a Version Negotiation packet
-	otherRx  *keys.Keys // server: for Initial packets in the original version, once it chose another
+	original uint32 // of the client's first packet
+	secretID ConnID // Initial keys derive from it
+	reacted  bool   // client: to a Version Negotiation packet
+	// server: for Initial packets in the original version, once it chose another
+	otherRx *keys.Keys
 }
 
 func knownVersion(v uint32) bool { return v == Version1 || v == Version2 }
 
-// firstVersion returns the version that a client starts with: version 1 if it speaks it, which all servers know; a server that
-// prefers another one changes to it.
+// firstVersion returns the version that a client starts with: version 1 if it speaks it, which all
+// servers know; a server that prefers another one changes to it.
 func firstVersion(versions []uint32) uint32 {
 	if slices.Contains(versions, Version1) {
 		return Version1
@@ -30,9 +31,9 @@ func firstVersion(versions []uint32) uint32 {
 	return versions[0]
 }
 
-// chooseVersion returns the version that a server negotiates: its favourite among those that the client offers (RFC 9368,
-// Section 2.3), and without a favourite that of the client's first packet. All that we know are compatible with each other
-// (RFC 9369, Section 4).
+// chooseVersion returns the version that a server negotiates: its favourite among those that the
+// client offers (RFC 9368, Section 2.3), and without a favourite that of the client's first packet.
+// All that we know are compatible with each other (RFC 9369, Section 4).
 func (c *Config) chooseVersion(original uint32, client *wire.Params) uint32 {
 	if client.ChosenVersion == 0 || c.noFavourite {
 		return original
@@ -69,9 +70,10 @@ func (c *Conn) negotiateVersion(p *wire.Params) error {
 	return nil
 }
 
-// restartWith makes a client begin again with a version that the server listed in a Version Negotiation packet (RFC 9368,
-// Section 2.1). What it sent before counts for nothing, early data too. Only a new destination connection ID tells apart what
-// answers it: a forged packet may have come, and the server may speak the version before.
+// restartWith makes a client begin again with a version that the server listed in a Version
+// Negotiation packet (RFC 9368, Section 2.1). What it sent before counts for nothing, early data
+// too. Only a new destination connection ID tells apart what answers it: a forged packet may have
+// come, and the server may speak the version before.
 func (c *Conn) restartWith(now instant, version uint32) {
 	v := &c.versions
 	c.rejectEarly()
@@ -109,8 +111,8 @@ func reaction(ours, theirs []uint32) uint32 {
 	return 0
 }
 
-// checkReaction makes sure that a Version Negotiation packet was genuine: with what the server says now, the client would have
-// chosen the same version (RFC 9368, Section 4).
+// checkReaction makes sure that a Version Negotiation packet was genuine: with what the server says
+// now, the client would have chosen the same version (RFC 9368, Section 4).
 func (c *Conn) checkReaction(p *wire.Params) error {
 	v := c.versions.original
 	if p.ChosenVersion == 0 {
@@ -125,8 +127,8 @@ func (c *Conn) checkReaction(p *wire.Params) error {
 	return nil
 }
 
-// initialRx returns the keys to open a long header packet of another version than the one in use, if that can be: of a server that
-// chose another version, or of a client that has not changed yet.
+// initialRx returns the keys to open a long header packet of another version than the one in use,
+// if that can be: of a server that chose another version, or of a client that has not changed yet.
 func (c *Conn) initialRx(h *wire.Long) *keys.Keys {
 	v := &c.versions
 	switch {

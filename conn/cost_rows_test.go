@@ -66,8 +66,8 @@ func (tc *testConn) of(frames []byte) *costCase {
 // costStreams is how many streams of each kind a peer has opened in the states below.
 const costStreams = 100
 
-// costConn returns a connection with many streams of all kinds, whose data has come with gaps and waits to be
-// sent without credit, with all that a peer may make it note.
+// costConn returns a connection with many streams of all kinds, whose data has come with gaps and
+// waits to be sent without credit, with all that a peer may make it note.
 func costConn(t *testing.T, server bool, edit ...func(*testSetup)) *testConn {
 	edit = append([]func(*testSetup){func(s *testSetup) {
 		s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 1500, 1500
@@ -137,7 +137,8 @@ var costRows = []costRow{
 	row("StopSending", true, func(tc *testConn, i int) frame {
 		return stopSendingFrame(tc.theirs(Bidi, uint64(i%costStreams)), 1)
 	}),
-	row("Stream", true, func(tc *testConn, i int) frame { // each on another stream, and in another chunk
+	// each on another stream, and in another chunk
+	row("Stream", true, func(tc *testConn, i int) frame {
 		return streamFrame(tc.theirs(Dir(i/costStreams%2), uint64(i%costStreams)), 5000*(1+uint64(i/(2*costStreams))), "x")
 	}),
 	row("streams that are opened", true, func(tc *testConn, i int) frame {

@@ -27,9 +27,10 @@ import (
 const (
 	// costLimit is how many times the cost of a datagram full of PINGs another one may cost.
 	costLimit = 4
-	// costPacket is how many steps more it may cost for each packet that was in flight. That is what
-	// it takes to acknowledge one, or to declare it lost and send it again, and happens to each of
-	// them once: the account of what is in flight has tests of its own (TestAckWorkIsBounded).
+	// costPacket is how many steps more it may cost for each packet that was in flight. That is
+	// what it takes to acknowledge one, or to declare it lost and send it again, and happens to
+	// each of them once: the account of what is in flight has tests of its own
+	// (TestAckWorkIsBounded).
 	costPacket = 400
 	// costAllocs is how many allocations a datagram may make.
 	costAllocs = 600

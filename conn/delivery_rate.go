@@ -12,8 +12,9 @@ type deliveryRate struct {
 	delivered   uint64  // bytes in total
 	deliveredAt instant // of the newest acknowledged packet
 	firstSentAt instant // of the packets of the sampling interval
-	limitedTo   uint64  // packets sent before so much was delivered were held back by the application
-	latest      uint64  // bytes per second
+	// packets sent before so much was delivered were held back by the application
+	limitedTo uint64
+	latest    uint64 // bytes per second
 }
 
 // onSent notes the state in which a packet leaves.

@@ -10,12 +10,14 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// 0-RTT (RFC 9000, Section 4.6; RFC 9001, Section 4.6): what both sides remember with a TLS session, and how it is judged.
+// 0-RTT (RFC 9000, Section 4.6; RFC 9001, Section 4.6): what both sides remember with a TLS
+// session, and how it is judged.
 
 // sessionTag begins what this package stores with a session.
 const sessionTag = "lazo0rt2"
 
-// A sessionMemo is what is stored with a TLS session. A server's goes into the ticket, a client's into its cache.
+// A sessionMemo is what is stored with a TLS session. A server's goes into the ticket, a client's
+// into its cache.
 type sessionMemo struct {
 	version uint32   // of the connection that the session comes from
 	nonce   TicketID // server
@@ -67,8 +69,8 @@ type earlyState struct {
 // maxSessions bounds the sessions that SetTicketData reaches.
 const maxSessions = 4
 
-// EarlyData reports whether a client may send early data: a session allows it, and the handshake is not complete. Then
-// OpenStream works at once after Dial.
+// EarlyData reports whether a client may send early data: a session allows it, and the handshake is
+// not complete. Then OpenStream works at once after Dial.
 func (c *Conn) EarlyData() bool { return c.early.tx != nil && !c.closed }
 
 // EarlyDataAccepted reports whether the server took early data, which a client knows when
@@ -105,8 +107,9 @@ func (c *Conn) resumeSession(s *tls.SessionState) {
 	}
 }
 
-// takesEarly reports whether a server accepts early data: its limits are not below those that the client remembers
-// (RFC 9000, Section 7.4.1), the application agrees, and the ticket was not used here before.
+// takesEarly reports whether a server accepts early data: its limits are not below those that the
+// client remembers (RFC 9000, Section 7.4.1), the application agrees, and the ticket was not used
+// here before.
 func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 	cfg := c.cfg
 	if p.MaxData > uint64(cfg.InitialMaxData) || p.MaxStreamDataBidiRemote > uint64(cfg.InitialMaxStreamData) ||
@@ -121,8 +124,8 @@ func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 	return c.e.cfg.TakeTicket(m.nonce)
 }
 
-// useEarlyLimits puts remembered transport parameters in force. Those that must not be remembered keep their defaults
-// (RFC 9000, Section 7.4.1).
+// useEarlyLimits puts remembered transport parameters in force. Those that must not be remembered
+// keep their defaults (RFC 9000, Section 7.4.1).
 func (c *Conn) useEarlyLimits(p *wire.Params) {
 	d := &c.peer
 	d.MaxData, d.MaxDatagramFrame, d.ActiveConnIDLimit = p.MaxData, p.MaxDatagramFrame, p.ActiveConnIDLimit
@@ -132,7 +135,8 @@ func (c *Conn) useEarlyLimits(p *wire.Params) {
 	c.streams.peerLimit = [2]uint64{p.MaxStreamsBidi, p.MaxStreamsUni}
 }
 
-// checkEarlyLimits makes sure that a server which took early data did not lower its limits (RFC 9000, Section 7.4.1).
+// checkEarlyLimits makes sure that a server which took early data did not lower its limits
+// (RFC 9000, Section 7.4.1).
 func (c *Conn) checkEarlyLimits() error {
 	old, p := c.early.limits, &c.peer
 	if old == nil || !c.early.offered || !c.hasPeer || c.early.accepted {

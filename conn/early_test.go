@@ -107,7 +107,8 @@ func (r *earlyRun) want(word string, early bool) {
 	}
 }
 
-// "Endpoints that accept 0-RTT [...] can receive application data before the handshake is complete" RFC 9001, Section 4.6.
+// "Endpoints that accept 0-RTT [...] can receive application data before the handshake is complete"
+// RFC 9001, Section 4.6.
 func TestEarlyDataAccepted(t *testing.T) {
 	cfg := conntest.ServerConfig()
 	cfg.Enable0RTT = true
@@ -134,7 +135,8 @@ func TestEarlyDataAccepted(t *testing.T) {
 	}
 }
 
-// "A server MAY reject 0-RTT [...] the client MUST reset the state of all streams" RFC 9000, Section 4.6.2 of RFC 9001.
+// "A server MAY reject 0-RTT [...] the client MUST reset the state of all streams" RFC 9000,
+// Section 4.6.2 of RFC 9001.
 func TestEarlyDataRejected(t *testing.T) {
 	cfg := conntest.ServerConfig()
 	cfg.Enable0RTT = true

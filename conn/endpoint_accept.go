@@ -5,7 +5,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// minClientDCID is the length of the shortest ID that a client may choose for a server (RFC 9000, Section 7.2).
+// minClientDCID is the length of the shortest ID that a client may choose for a server (RFC 9000,
+// Section 7.2).
 const minClientDCID = 8
 
 // admit decides about an Initial that belongs to no connection (RFC 9000, Sections 5.2.2 and 8.1).
@@ -30,7 +31,8 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 	}
 	in.Token = tok.kind
 	if tok.retryInvalid {
-		// RFC 9000, Section 8.1.2: a Retry token that is not valid, which the client can do nothing about.
+		// RFC 9000, Section 8.1.2: a Retry token that is not valid, which the client can do nothing
+		// about.
 		return e.refuse(a, h, errInvalidToken, "invalid token")
 	}
 	if tok.kind == TokenRetry && !tok.retrySCID.equal(h.DCID) {
@@ -87,8 +89,8 @@ func (e *Endpoint) admission(in AdmissionRequest) Admission {
 // accept creates a server connection, unless its first packet does not authenticate.
 func (e *Endpoint) accept(now instant, a *arrival, h wire.Long, dcid ConnID, tok token, s *served) *Conn {
 	rx, tx := keys.Initial(h.Version, h.DCID)
-	// A packet that was not made for this ID creates no state. The packet is opened on a copy of its
-	// header, as the connection will open it again.
+	// A packet that was not made for this ID creates no state. The packet is opened on a copy of
+	// its header, as the connection will open it again.
 	if !e.authentic(rx, a.data[:h.End], h.PNOff) {
 		e.stats.DroppedUndecryptable++
 		return nil

@@ -7,8 +7,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// maxAnswers bounds the datagrams that wait to be sent on behalf of no connection. More are not made: a peer
-// that gets none tries again.
+// maxAnswers bounds the datagrams that wait to be sent on behalf of no connection. More are not
+// made: a peer that gets none tries again.
 const maxAnswers = 256
 
 // An answer is a datagram that belongs to no connection.
@@ -66,7 +66,8 @@ func (e *Endpoint) answer(a *arrival) *answer {
 
 // answerVersion sends a Version Negotiation packet (RFC 9000, Section 6.1).
 func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) {
-	// A server must not answer small datagrams, which would make it an amplifier, nor a client anything.
+	// A server must not answer small datagrams, which would make it an amplifier, nor a client
+	// anything.
 	if e.cfg.Server == nil || len(a.data) < minMTU {
 		e.stats.DroppedUnroutable++
 		return

@@ -17,11 +17,11 @@ type EndpointConfig struct {
 	// Server, if not nil, makes the endpoint accept connections.
 	Server *Config
 
-	// Admit decides the fate of each Initial that would create a connection. If
-	// nil, it is AdmissionAccept while fewer than MaxHandshakes are in progress, AdmissionRetry from
-	// then on, and AdmissionIgnore from four times as many on. A run replays only if Admit
-	// depends on nothing but its arguments, this and earlier ones. Endpoints that
-	// share the configuration call it concurrently.
+	// Admit decides the fate of each Initial that would create a connection. If nil, it is
+	// AdmissionAccept while fewer than MaxHandshakes are in progress, AdmissionRetry from then on,
+	// and AdmissionIgnore from four times as many on. A run replays only if Admit depends on
+	// nothing but its arguments, this and earlier ones. Endpoints that share the configuration call
+	// it concurrently.
 	Admit         func(AdmissionRequest) Admission
 	MaxHandshakes int // incomplete server handshakes; default 1024; for a nil Admit
 
@@ -39,15 +39,15 @@ type EndpointConfig struct {
 	// such datagrams see Loop.WriteDatagram of package loop.
 	NonQUIC func(now time.Time, d Datagram)
 
-	// MaxBuffered limits the bytes that all connections hold together, those included that
-	// have closed and wait to be forgotten: what was received and not read, written and not acknowledged, packets,
-	// datagrams, and what each connection and stream takes by itself. At the limit nothing more
-	// is kept: what a packet brings beyond it counts as lost, and so comes again; datagrams are
-	// dropped; Write takes nothing until there is room; Initials are answered with Retry, or
-	// dropped, whatever Admit says. Connections of which little moves for 10 seconds end with
-	// INTERNAL_ERROR, those that hold most first, and so does the one that holds most at once, if
-	// another needs room and has no more than an equal share. An idle connection takes about 12
-	// KiB, and 45 KiB during its handshake. Default DefaultMaxBuffered.
+	// MaxBuffered limits the bytes that all connections hold together, those included that have
+	// closed and wait to be forgotten: what was received and not read, written and not
+	// acknowledged, packets, datagrams, and what each connection and stream takes by itself. At the
+	// limit nothing more is kept: what a packet brings beyond it counts as lost, and so comes
+	// again; datagrams are dropped; Write takes nothing until there is room; Initials are answered
+	// with Retry, or dropped, whatever Admit says. Connections of which little moves for 10 seconds
+	// end with INTERNAL_ERROR, those that hold most first, and so does the one that holds most at
+	// once, if another needs room and has no more than an equal share. An idle connection takes
+	// about 12 KiB, and 45 KiB during its handshake. Default DefaultMaxBuffered.
 	MaxBuffered int64
 
 	// Offload, if not nil, is given each step of a TLS handshake. It must arrange

@@ -38,7 +38,8 @@ func TestClosedConnsKeepNoOthers(t *testing.T) {
 	}
 }
 
-// TestConnsMayCloseMeanwhile: whichever closes at whichever step, the others are still walked over, once each.
+// TestConnsMayCloseMeanwhile: whichever closes at whichever step, the others are still walked over,
+// once each.
 func TestConnsMayCloseMeanwhile(t *testing.T) {
 	const n = 4
 	for step := range n {
@@ -68,7 +69,8 @@ func TestConnsMayCloseMeanwhile(t *testing.T) {
 	}
 }
 
-// TestWalksInAnyOrder: several loops over the connections at once, which end in the order in which they began.
+// TestWalksInAnyOrder: several loops over the connections at once, which end in the order in which
+// they began.
 func TestWalksInAnyOrder(t *testing.T) {
 	e, cs := dialSeveral(t, 3)
 	next1, stop1 := iter.Pull(e.Conns())

@@ -111,8 +111,8 @@ func (r route) receive(now instant, a *arrival) *Conn {
 	return r.conn
 }
 
-// unroutedShort handles a packet with a short header whose ID leads nowhere: a stateless reset of one of our
-// connections, or one that we answer with a stateless reset.
+// unroutedShort handles a packet with a short header whose ID leads nowhere: a stateless reset of
+// one of our connections, or one that we answer with a stateless reset.
 func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
 	if c := e.resetBy(a.data); c != nil {
 		c.statelessReset(now)

@@ -72,7 +72,8 @@ func ExampleEndpoint() {
 
 // Version-independent headers are what a balancer routes by.
 func ExampleParseHeader() {
-	packet := []byte{0x40, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff} // a short header, with an ID of 8 bytes
+	// a short header, with an ID of 8 bytes
+	packet := []byte{0x40, 1, 2, 3, 4, 5, 6, 7, 8, 0xff, 0xff}
 	h, ok := conn.ParseHeader(packet, func([]byte) int { return 8 })
 	fmt.Printf("%t %t %x\n", ok, h.Long, h.DCID)
 	// Output: true false 0102030405060708

@@ -9,10 +9,10 @@ type recvWindow struct {
 	updatedAt instant // when credit was last given
 }
 
-// grow doubles the window if half of it was consumed in less than four of the shortest round trips: it holds the sender
-// up, or soon will. With the usual round trip instead, a window that fills queues on the way would grow by what these add
-// to it, to no end but more memory and colder caches.
-// It returns by how much it grew, at most room.
+// grow doubles the window if half of it was consumed in less than four of the shortest round trips:
+// it holds the sender up, or soon will. With the usual round trip instead, a window that fills
+// queues on the way would grow by what these add to it, to no end but more memory and colder
+// caches. It returns by how much it grew, at most room.
 func (w *recvWindow) grow(now instant, minRTT time.Duration, room int64) int64 {
 	fast := w.updatedAt != 0 && now.sub(w.updatedAt) < 4*minRTT
 	w.updatedAt = now
@@ -43,7 +43,8 @@ func (f *connFlow) init(cfg *Config) {
 	f.recvMax = uint64(cfg.InitialMaxData)
 }
 
-// consume notes that n bytes of streams left our memory, and gives credit when half of the window is used.
+// consume notes that n bytes of streams left our memory, and gives credit when half of the window
+// is used.
 func (c *Conn) consume(n uint64) {
 	f := &c.flow
 	f.consumed += n

@@ -107,7 +107,8 @@ func FuzzConn(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { playFuzz(t, data[:min(len(data), 600)]) })
 }
 
-// TestAnything plays FuzzConn with random inputs, in which peers that keep to the rules are as frequent as others.
+// TestAnything plays FuzzConn with random inputs, in which peers that keep to the rules are as
+// frequent as others.
 func TestAnything(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -175,7 +176,8 @@ func (s *fuzzStory) anyFrame() frame {
 	return pingFrame()
 }
 
-// politeFrame returns a frame that breaks no rule; PADDING where it cannot make the one that the input asks for.
+// politeFrame returns a frame that breaks no rule; PADDING where it cannot make the one that the
+// input asks for.
 func (s *fuzzStory) politeFrame() frame {
 	in, c := s.in, s.c
 	op, dir := in.byte()%20, Dir(in.byte()&1)
@@ -400,7 +402,8 @@ func (s *fuzzStory) finish() {
 	}
 }
 
-// run feeds an Endpoint with datagrams and time until the input is empty, then waits for the end. one delivers something.
+// run feeds an Endpoint with datagrams and time until the input is empty, then waits for the end.
+// one delivers something.
 func (l *lone) run(t *testing.T, in *fuzzInput, one func(now time.Time, op byte)) {
 	now := hour0()
 	check := func() {
@@ -445,7 +448,8 @@ func (l *lone) run(t *testing.T, in *fuzzInput, one func(now time.Time, op byte)
 	}
 }
 
-// FuzzServerInitial sends datagrams to a server: any bytes, and Initial and other packets with valid protection.
+// FuzzServerInitial sends datagrams to a server: any bytes, and Initial and other packets with
+// valid protection.
 func FuzzServerInitial(f *testing.F) {
 	_, clientTLS := testTLS(f)
 	hello := newRawTLS(f, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}})).out[spaceInitial]
@@ -494,7 +498,8 @@ func FuzzServerInitial(f *testing.F) {
 	})
 }
 
-// FuzzClient sends datagrams to a client that dials: any bytes, and packets of a server with valid protection.
+// FuzzClient sends datagrams to a client that dials: any bytes, and packets of a server with valid
+// protection.
 func FuzzClient(f *testing.F) {
 	serverTLS, clientTLS := testTLS(f)
 	f.Add([]byte{0, 0, 1, 0, 2, 0, 3, 0xf1})

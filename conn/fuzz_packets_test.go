@@ -125,8 +125,9 @@ func (f *fuzzScript) event(ev Event) {
 	}
 }
 
-// FuzzPackets runs an established connection against a peer that holds the keys and sends whatever it likes in valid packets,
-// garbage, from anywhere and at any time, while the application calls what it may.
+// FuzzPackets runs an established connection against a peer that holds the keys and sends whatever
+// it likes in valid packets, garbage, from anywhere and at any time, while the application calls
+// what it may.
 func FuzzPackets(f *testing.F) {
 	f.Add([]byte{1, 0, 4, 1, 0, 0, 0, 6, 0, 5, 20, 0, 8, 0x0a, 4, 3, 1, 2, 3, 0, 0})
 	f.Add([]byte{0, 0, 5, 2, 0, 0, 0, 0, 5, 255, 3, 9, 6, 0, 0, 0, 1, 2, 3, 4, 5, 6, 48, 6, 54, 0})

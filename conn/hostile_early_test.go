@@ -10,8 +10,8 @@ import (
 
 // Early data of hostile clients (RFC 9001, Section 4.6; RFC 9000, Sections 7.4.1 and 12.5).
 
-// earlyServer returns a server that takes early data of a client, whose 0-RTT packets the test makes, and the ID that the
-// client chose for itself.
+// earlyServer returns a server that takes early data of a client, whose 0-RTT packets the test
+// makes, and the ID that the client chose for itself.
 func earlyServer(t *testing.T) (*testConn, string) {
 	t.Helper()
 	var client *Config
@@ -68,7 +68,8 @@ func TestHostileFramesInEarlyPackets(t *testing.T) {
 	} {
 		tc, id := earlyServer(t)
 		tc.sendEarly(id, 0, f)
-		tc.wantClosed(f.String()+" is not for 0-RTT packets", errProtocolViolation) // RFC 9000, Section 12.5
+		// RFC 9000, Section 12.5
+		tc.wantClosed(f.String()+" is not for 0-RTT packets", errProtocolViolation)
 	}
 }
 
@@ -79,7 +80,8 @@ func TestEarlyLimits(t *testing.T) {
 	tc.wantClosed("beyond the limit", errFlowControl)
 }
 
-// TestEarlyReplay: the first flight of a client comes again, from elsewhere, and to another connection ID.
+// TestEarlyReplay: the first flight of a client comes again, from elsewhere, and to another
+// connection ID.
 func TestEarlyReplay(t *testing.T) {
 	var client *Config
 	tc := newTestConn(t, true, func(s *testSetup) {

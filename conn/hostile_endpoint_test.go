@@ -13,7 +13,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// What strangers may send to an Endpoint: floods, Version Negotiation, Retry and tokens, stateless resets.
+// What strangers may send to an Endpoint: floods, Version Negotiation, Retry and tokens, stateless
+// resets.
 
 // hello returns the CRYPTO frame with a ClientHello.
 func (l *lone) hello() frame {
@@ -409,7 +410,8 @@ func TestVersionNegotiation(t *testing.T) {
 		}
 		version, d, s, ok := wire.ParseInvariant(out[0].data)
 		if !ok || version != 0 || string(d) != scid || string(s) != dcid {
-			t.Errorf("IDs of %d bytes: version %#x, IDs %q and %q", n, version, d, s) // RFC 9000, Section 17.2.1
+			// RFC 9000, Section 17.2.1
+			t.Errorf("IDs of %d bytes: version %#x, IDs %q and %q", n, version, d, s)
 		}
 		versions, _ := wire.ParseVersionNegotiation(out[0].data)
 		has := false
@@ -455,7 +457,8 @@ func TestClientOfAnotherVersion(t *testing.T) {
 	tc.wantOpen("the server has spoken our version already") // RFC 9000, Section 6.2
 }
 
-// TestStatelessReset: an Endpoint that has forgotten a connection resets it, and the other end takes the reset.
+// TestStatelessReset: an Endpoint that has forgotten a connection resets it, and the other end
+// takes the reset.
 func TestStatelessReset(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		key := [32]byte{7}
@@ -473,7 +476,8 @@ func TestStatelessReset(t *testing.T) {
 		trigger := append(sent.data, make([]byte, 100)...)
 		out := again.feed(trigger, tc.addr)
 		if len(out) != 1 || len(out[0].data) >= len(trigger) {
-			t.Fatalf("%d datagrams", len(out)) // RFC 9000, Section 10.3.3: smaller than what it answers
+			// RFC 9000, Section 10.3.3: smaller than what it answers
+			t.Fatalf("%d datagrams", len(out))
 		}
 		tc.deliver(append([]byte(nil), out[0].data...), elsewhere(44), NotECT)
 		if !server {
@@ -537,7 +541,8 @@ func TestStatelessResetFlood(t *testing.T) {
 	}
 }
 
-// TestNoResetWithoutToken: datagrams that end in zeros, or in the token of an ID that was not used, reset nothing.
+// TestNoResetWithoutToken: datagrams that end in zeros, or in the token of an ID that was not used,
+// reset nothing.
 func TestNoResetWithoutToken(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -577,8 +582,9 @@ func TestConnIDFlood(t *testing.T) {
 	by.check()
 }
 
-// TestShortDCID: a connection ID that a client chooses for a server is long enough that nobody guesses it, whatever token
-// comes with it (RFC 9000, Section 7.2). One that the server chose in a Retry packet may be shorter.
+// TestShortDCID: a connection ID that a client chooses for a server is long enough that nobody
+// guesses it, whatever token comes with it (RFC 9000, Section 7.2). One that the server chose in a
+// Retry packet may be shorter.
 func TestShortDCID(t *testing.T) {
 	for n := range minClientDCID {
 		dcid := rawServerID[:n]

@@ -7,7 +7,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A hostileCase is something that no honest peer sends in a 1-RTT packet, and the connection error that it must end in.
+// A hostileCase is something that no honest peer sends in a 1-RTT packet, and the connection error
+// that it must end in.
 type hostileCase struct {
 	name    string
 	side    string // "client" or "server" if the Conn under test must be one of them
@@ -95,7 +96,8 @@ func TestHostileTruncation(t *testing.T) {
 	})
 }
 
-// allFrames returns a frame of each type that has fields, with a length where the length may be left out.
+// allFrames returns a frame of each type that has fields, with a length where the length may be
+// left out.
 func allFrames(server bool) []frame {
 	theirs := StreamID(1)
 	if server {
@@ -409,7 +411,8 @@ func hostileRest() []hostileCase {
 			},
 		},
 		{
-			name: "a TLS message that nobody knows", side: "client", code: errCrypto + 10, // unexpected_message
+			// unexpected_message
+			name: "a TLS message that nobody knows", side: "client", code: errCrypto + 10,
 			frames: func(tc *testConn) []frame {
 				return []frame{cryptoFrame(tc.c.spaces[spaceApp].cryptoIn.Offset(), "\x63\x00\x00\x01x")}
 			},

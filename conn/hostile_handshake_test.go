@@ -11,14 +11,16 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// Hostile handshakes: transport parameters, CRYPTO data, packets that no honest peer sends before the end of the handshake.
+// Hostile handshakes: transport parameters, CRYPTO data, packets that no honest peer sends before
+// the end of the handshake.
 
 const (
 	rawServerID = "server ID" // what the test chooses as a client, for a server
 	rawClientID = "client ID"
 )
 
-// hostileParams are transport parameters, and who must not send them: "client", "server" or "" for both.
+// hostileParams are transport parameters, and who must not send them: "client", "server" or "" for
+// both.
 func hostileParams() []struct {
 	name, by string
 	edit     func([]rawParam) []rawParam
@@ -255,8 +257,10 @@ func TestFramesInWrongPackets(t *testing.T) {
 				case wire.FramePing, wire.FrameCrypto, wire.FrameConnectionClose, wire.FrameAck, wire.FrameAckECN:
 					continue
 				}
-				code := uint64(errProtocolViolation)                                    // RFC 9000, Section 12.5
-				if f.typ == wire.FrameAckFrequency || f.typ == wire.FrameImmediateAck { // not negotiated
+				// RFC 9000, Section 12.5
+				code := uint64(errProtocolViolation)
+				// not negotiated
+				if f.typ == wire.FrameAckFrequency || f.typ == wire.FrameImmediateAck {
 					code = errFrameEncoding
 				}
 				tc.writeIn(space, f)
@@ -265,7 +269,8 @@ func TestFramesInWrongPackets(t *testing.T) {
 			for _, unknown := range []string{"\x20", "\x21", "\x32", "\x3f", "\x40\x52", "\x7f\xff", "\xff\xff\xff\xff\xff\xff\xff\xff"} {
 				tc := handshakeConn(t, server)
 				tc.send(testPacket{space: space, payload: []byte(unknown)})
-				tc.wantClosed(fmt.Sprintf("frame of the unknown type %x", unknown), errFrameEncoding) // RFC 9000, Section 12.4
+				// RFC 9000, Section 12.4
+				tc.wantClosed(fmt.Sprintf("frame of the unknown type %x", unknown), errFrameEncoding)
 			}
 		}
 	})
@@ -287,12 +292,14 @@ func TestReservedBits(t *testing.T) {
 		for _, space := range []spaceID{spaceInitial, spaceHandshake} {
 			tc := handshakeConn(t, server)
 			tc.send(testPacket{space: space, frames: []frame{pingFrame()}, reserved: true})
-			tc.wantClosed("reserved bits in a long header", errProtocolViolation) // RFC 9000, Section 17.2
+			// RFC 9000, Section 17.2
+			tc.wantClosed("reserved bits in a long header", errProtocolViolation)
 		}
 		tc := newTestConn(t, server)
 		by := tc.bystand()
 		tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, reserved: true})
-		tc.wantClosed("reserved bits in a short header", errProtocolViolation) // RFC 9000, Section 17.3.1
+		// RFC 9000, Section 17.3.1
+		tc.wantClosed("reserved bits in a short header", errProtocolViolation)
 		by.check()
 	})
 }
@@ -380,7 +387,8 @@ func TestHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// TestAmplificationOfHandshake: a client that may not exist gets three times of what came, whatever happens.
+// TestAmplificationOfHandshake: a client that may not exist gets three times of what came, whatever
+// happens.
 func TestAmplificationOfHandshake(t *testing.T) {
 	for _, end := range []string{"silence", "garbage", "violation", "challenge"} {
 		cfg := quietConfig()
@@ -459,7 +467,8 @@ func TestDiscardedBytesCount(t *testing.T) {
 	}
 }
 
-// TestUndecryptablePackets: packets that come before their keys are kept, within limits (RFC 9001, Section 5.7).
+// TestUndecryptablePackets: packets that come before their keys are kept, within limits (RFC 9001,
+// Section 5.7).
 func TestUndecryptablePackets(t *testing.T) {
 	t.Run("many", func(t *testing.T) {
 		tc := startTestConn(t, true)
@@ -501,7 +510,8 @@ func TestUndecryptablePackets(t *testing.T) {
 	})
 }
 
-// TestCoalescedGarbage: a first datagram with malformed packets behind the Initial leaves nothing behind (QUIC-LEAK).
+// TestCoalescedGarbage: a first datagram with malformed packets behind the Initial leaves nothing
+// behind (QUIC-LEAK).
 func TestCoalescedGarbage(t *testing.T) {
 	l, clientTLS := newLoneServer(t, func(c *EndpointConfig) { c.MaxHandshakes = -1 })
 	r := newRawTLS(t, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}}))

@@ -28,7 +28,8 @@ func (tc *testConn) knock() bool {
 	return tc.e.Stats().Accepted > before
 }
 
-// hoard makes the Conn hold at least as much as all may hold together: streams on which the peer gives no credit.
+// hoard makes the Conn hold at least as much as all may hold together: streams on which the peer
+// gives no credit.
 func hoard(t *testing.T) (*testConn, []*Stream) {
 	const most = 1 << 20
 	tc := newTestConn(t, true, func(s *testSetup) {
@@ -50,7 +51,8 @@ func hoard(t *testing.T) (*testConn, []*Stream) {
 	return tc, all
 }
 
-// TestStalledConnsMakeRoom: who fills the memory, and keeps its connection alive, locks nobody out for long.
+// TestStalledConnsMakeRoom: who fills the memory, and keeps its connection alive, locks nobody out
+// for long.
 func TestStalledConnsMakeRoom(t *testing.T) {
 	tc, _ := hoard(t)
 	if tc.knock() {
@@ -123,7 +125,8 @@ func TestStalledConnsAreSpared(t *testing.T) {
 	}
 }
 
-// TestClosedConnsMakeRoom: who opens and closes connections as fast as it can fills no memory with what remains of them.
+// TestClosedConnsMakeRoom: who opens and closes connections as fast as it can fills no memory with
+// what remains of them.
 func TestClosedConnsMakeRoom(t *testing.T) {
 	const most = 256 << 10
 	l, _ := newLoneServer(t, func(c *EndpointConfig) { c.MaxBuffered = most })
@@ -145,8 +148,8 @@ func TestClosedConnsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestLedgersKeepToMaxBuffered: what is known of packets in flight cannot be refused. Where that does not fit, the connection
-// that holds most ends.
+// TestLedgersKeepToMaxBuffered: what is known of packets in flight cannot be refused. Where that
+// does not fit, the connection that holds most ends.
 func TestLedgersKeepToMaxBuffered(t *testing.T) {
 	const most = 128 << 10
 	tc := newTestConn(t, true, func(s *testSetup) {

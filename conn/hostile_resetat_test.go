@@ -84,7 +84,8 @@ func TestDataBehindResetAt(t *testing.T) {
 	tc.wantClosed("the stream has eight bytes", errFinalSize)
 }
 
-// TestResetAtChangesItsMind: a peer promises ever more, and ever less. The least counts, and the application hears of it once.
+// TestResetAtChangesItsMind: a peer promises ever more, and ever less. The least counts, and the
+// application hears of it once.
 func TestResetAtChangesItsMind(t *testing.T) {
 	tc := newTestConn(t, true)
 	for reliable := range uint64(1000) {

@@ -9,7 +9,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// Peers that keep to the letter of the protocol and mean no good. Others are in the files of what they break.
+// Peers that keep to the letter of the protocol and mean no good. Others are in the files of what
+// they break.
 
 // RFC 9368, Sections 3 and 4: version_information that cannot be, or is not true.
 func TestHostileVersionInformation(t *testing.T) {
@@ -56,7 +57,8 @@ func TestHostileVersionInformation(t *testing.T) {
 	}
 }
 
-// RFC 9001, Section 6: a peer updates its keys as often as it may. That costs it as much as us, and leaves nothing behind.
+// RFC 9001, Section 6: a peer updates its keys as often as it may. That costs it as much as us, and
+// leaves nothing behind.
 func TestKeyUpdateFlood(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -84,8 +86,8 @@ var controllers = []struct {
 	make func(congestion.Params) congestion.Controller
 }{{"NewReno", congestion.NewReno}, {"CUBIC", congestion.NewCubic}, {"BBR", congestion.NewBBR}}
 
-// RFC 9000, Section 13.4.2, and RFC 9002, Section 8.3: a peer reports all packets as marked. It gets what it asks for: the least
-// window, and no more.
+// RFC 9000, Section 13.4.2, and RFC 9002, Section 8.3: a peer reports all packets as marked. It
+// gets what it asks for: the least window, and no more.
 func TestAllMarked(t *testing.T) {
 	for _, cc := range controllers {
 		t.Run(cc.name, func(t *testing.T) {
@@ -122,8 +124,9 @@ func TestMarksOfPacketsNeverSent(t *testing.T) {
 	}
 }
 
-// RFC 9002, Section 6.1: a peer keeps acknowledgements back so that packets count as lost, and sends them after all, to have
-// every reduction undone. The window is never larger than without the reduction.
+// RFC 9002, Section 6.1: a peer keeps acknowledgements back so that packets count as lost, and
+// sends them after all, to have every reduction undone. The window is never larger than without the
+// reduction.
 func TestLateAcksGainNothing(t *testing.T) {
 	for _, cc := range controllers {
 		t.Run(cc.name, func(t *testing.T) {
@@ -230,8 +233,8 @@ func TestPreferredAddressOfNobody(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 9: a client moves though the server does not want active migration. It may be a NAT: the server validates the
-// new address, and sends there no more than it may until then.
+// RFC 9000, Section 9: a client moves though the server does not want active migration. It may be a
+// NAT: the server validates the new address, and sends there no more than it may until then.
 func TestMigrationThoughDisabled(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.DisableActiveMigration = true })
 	tc.writeFrom(elsewhere(1), 100, pingFrame())

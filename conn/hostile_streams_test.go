@@ -8,7 +8,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// Hostile peers that keep to the letter of the protocol, and try to make us hold memory or work for them.
+// Hostile peers that keep to the letter of the protocol, and try to make us hold memory or work for
+// them.
 
 // TestSparseData: one byte at a time with gaps between (S1).
 func TestSparseData(t *testing.T) {
@@ -113,7 +114,8 @@ func TestRapidReset(t *testing.T) {
 	}
 }
 
-// TestRapidResetWithRelease: as fast as the application releases streams, so fast new ones come, and nothing is left behind.
+// TestRapidResetWithRelease: as fast as the application releases streams, so fast new ones come,
+// and nothing is left behind.
 func TestRapidResetWithRelease(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsBidi = 20 })
 	by := tc.bystand()
@@ -163,7 +165,8 @@ func TestEventsAreBounded(t *testing.T) {
 	}
 }
 
-// TestStalledReceiver: the peer grants all credit, and acknowledges nothing, or grants nothing (S4).
+// TestStalledReceiver: the peer grants all credit, and acknowledges nothing, or grants nothing
+// (S4).
 func TestStalledReceiver(t *testing.T) {
 	for name, edit := range map[string]func(*testSetup){
 		"no acknowledgement": func(s *testSetup) { s.peer.InitialMaxData, s.peer.InitialMaxStreamData = 1<<40, 1<<40 },
@@ -230,7 +233,8 @@ func TestStalledReceiversTogether(t *testing.T) {
 	}
 }
 
-// TestBlockedFrames: a peer that raises its limits by one byte each time, and word that we are blocked (S4).
+// TestBlockedFrames: a peer that raises its limits by one byte each time, and word that we are
+// blocked (S4).
 func TestBlockedFrames(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.peer.InitialMaxStreamData = 1 })
 	s := tc.open(Uni)
@@ -316,7 +320,8 @@ func TestPaddingFlood(t *testing.T) {
 	tc.wantOpen("padding is allowed")
 }
 
-// TestHalfOpenStreams: streams that the peer never ends are closed by the idle timeout with the connection, and nothing is left.
+// TestHalfOpenStreams: streams that the peer never ends are closed by the idle timeout with the
+// connection, and nothing is left.
 func TestHalfOpenStreams(t *testing.T) {
 	tc := newTestConn(t, true)
 	for i := range uint64(50) {
@@ -384,8 +389,8 @@ func TestGarbage(t *testing.T) {
 	})
 }
 
-// TestMillionStreams: where the limit is a million, one frame opens no more than 4096 streams, and a peer that
-// opens them one after another gets the others as it goes on.
+// TestMillionStreams: where the limit is a million, one frame opens no more than 4096 streams, and
+// a peer that opens them one after another gets the others as it goes on.
 func TestMillionStreams(t *testing.T) {
 	const limit = 1_000_000
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsBidi = limit })

@@ -18,8 +18,8 @@ var (
 	testFunc  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 )
 
-// TestIndexOfTests: every test that the index names exists, and every row has one of peers that keep to the section, and one of
-// those that do not. Who renames a test renames it there.
+// TestIndexOfTests: every test that the index names exists, and every row has one of peers that
+// keep to the section, and one of those that do not. Who renames a test renames it there.
 func TestIndexOfTests(t *testing.T) {
 	page, err := os.ReadFile(indexPage)
 	require.NoError(t, err)
@@ -54,7 +54,8 @@ func TestIndexOfTests(t *testing.T) {
 // A testIndex has, by directory and name of each test, the file that it is in.
 type testIndex map[string]map[string]string
 
-// find returns what is wrong with the name of a test, and of one of its cases, in a directory of the module.
+// find returns what is wrong with the name of a test, and of one of its cases, in a directory of
+// the module.
 func (x testIndex) find(t *testing.T, dir, name, part string) string {
 	if x[dir] == nil {
 		x[dir] = make(map[string]string)

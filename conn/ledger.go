@@ -86,18 +86,20 @@ func (l *ledger) overfull() bool { return l.packets > maxInFlight+maxInFlight/64
 // flight from the oldest on, those declared lost for a while, and the last ones that are not
 // in flight, all by number.
 type sentPackets struct {
-	ledger        *ledger
-	next          uint64            // number of the next packet
-	rows          ring[sentPacket]  // in flight, from the oldest; of later ones also what was acknowledged
-	recs          ring[record]      // of the packets in rows, in order
-	late          lostPackets       // declared lost
-	quiet         ring[quietPacket] // sent since the largest acknowledged, while something was in flight
-	largestAcked  int64             // -1 if none
-	lossTime      instant           // when the next packet counts as lost; 0 if none
-	lastEliciting instant           // when the last ack-eliciting packet was sent
-	eliciting     int               // ack-eliciting packets in flight
-	gap           bool              // something arrived that was sent behind what was lost last
-	skipped       [4]uint64         // numbers that were left out, see skip
+	ledger *ledger
+	next   uint64 // number of the next packet
+	// in flight, from the oldest; of later ones also what was acknowledged
+	rows ring[sentPacket]
+	recs ring[record] // of the packets in rows, in order
+	late lostPackets  // declared lost
+	// sent since the largest acknowledged, while something was in flight
+	quiet         ring[quietPacket]
+	largestAcked  int64     // -1 if none
+	lossTime      instant   // when the next packet counts as lost; 0 if none
+	lastEliciting instant   // when the last ack-eliciting packet was sent
+	eliciting     int       // ack-eliciting packets in flight
+	gap           bool      // something arrived that was sent behind what was lost last
+	skipped       [4]uint64 // numbers that were left out, see skip
 	nskipped      int
 }
 

@@ -10,7 +10,8 @@ import (
 // lossMemory is how long a lost packet is remembered, in case it arrives after all.
 func (c *Conn) lossMemory() time.Duration { return 3 * (c.path.rtt.pto() + maxAckDelay) }
 
-// detectLost declares packets lost that were sent long enough before one that was acknowledged (RFC 9002, Section 6.1).
+// detectLost declares packets lost that were sent long enough before one that was acknowledged
+// (RFC 9002, Section 6.1).
 func (c *Conn) detectLost(sp *space, now instant) {
 	run := lossDetection{sp: sp, now: now}
 	delay := c.path.rtt.lossDelay()
@@ -158,7 +159,8 @@ func (r *lossRuns) add(sp *space, l lossRun) {
 	*r = append(*r, l)
 }
 
-// arrived notes that a lost packet was acknowledged, and returns its run if that was the last of it.
+// arrived notes that a lost packet was acknowledged, and returns its run if that was the last of
+// it.
 func (r lossRuns) arrived(id spaceID, pn uint64) *lossRun {
 	for i := range r {
 		if l := &r[i]; l.space == id && pn >= l.first && pn <= l.last && l.missing > 0 {
@@ -171,11 +173,12 @@ func (r lossRuns) arrived(id spaceID, pn uint64) *lossRun {
 	return nil
 }
 
-// blackHoleRun is how many packets larger than what every path carries must be lost in a row to search the MTU anew (RFC
-// 8899, Section 4.3).
+// blackHoleRun is how many packets larger than what every path carries must be lost in a row to
+// search the MTU anew (RFC 8899, Section 4.3).
 const blackHoleRun = 6
 
-// persistent reports persistent congestion: all that was sent over a long time is lost (RFC 9002, Section 7.6).
+// persistent reports persistent congestion: all that was sent over a long time is lost (RFC 9002,
+// Section 7.6).
 func (c *Conn) persistent(m *estimates, run *lossDetection, x *lostFlight) bool {
 	// None of what was sent between may have been acknowledged.
 	if !m.rtt.sampled || x.packets < 2 || x.ranges > 1 || run.sp.id != spaceApp {
@@ -188,7 +191,8 @@ func (c *Conn) persistent(m *estimates, run *lossDetection, x *lostFlight) bool 
 // sent again if they were not yet.
 func (c *Conn) spuriousLoss(sp *space, p *lostPacket) {
 	for i := range uint32(p.recCount) {
-		if r := sp.sent.late.recs.at(p.recStart + i); r.kind != recDatagram { // its loss was reported
+		// its loss was reported
+		if r := sp.sent.late.recs.at(p.recStart + i); r.kind != recDatagram {
 			c.recordAcked(sp, r)
 		}
 	}
@@ -238,8 +242,8 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 		}
 	}
 	if at == 0 && !c.peerValidated() {
-		// RFC 9002, Section 6.2.2.1: a client must not let the server wait for bytes, whatever is in
-		// flight that no probe timeout is set for.
+		// RFC 9002, Section 6.2.2.1: a client must not let the server wait for bytes, whatever is
+		// in flight that no probe timeout is set for.
 		id = spaceInitial
 		if sp := c.spaces[spaceHandshake]; sp != nil && sp.tx != nil {
 			id = spaceHandshake
@@ -260,8 +264,8 @@ func (c *Conn) probe(id spaceID, now instant) {
 	}
 	sp.probes = 2
 	c.sendAgain(sp)
-	// RFC 9002, Section 6.2.4: the peer may have the keys of one space only. Besides, each space by itself would wait twice as often
-	// as long as the backoff means.
+	// RFC 9002, Section 6.2.4: the peer may have the keys of one space only. Besides, each space by
+	// itself would wait twice as often as long as the backoff means.
 	for i := range numSpaces {
 		if other := c.spaces[i]; i != id && other != nil && other.tx != nil && other.sent.eliciting > 0 {
 			other.probes = max(other.probes, 1)
@@ -285,8 +289,8 @@ func (c *Conn) probe(id spaceID, now instant) {
 	}
 }
 
-// sendAgain has probes of a space carry what was sent first, unless there is new data, without declaring it lost: it may be late
-// only.
+// sendAgain has probes of a space carry what was sent first, unless there is new data, without
+// declaring it lost: it may be late only.
 func (c *Conn) sendAgain(sp *space) {
 	i := sp.sent.rows.head
 	for range 2 {

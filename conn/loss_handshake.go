@@ -6,12 +6,13 @@ const (
 	// maxHurries bounds how often in a handshake what was sent is sent again before its time.
 	maxHurries = 3
 
-	// hurryAfter is the least time between them, while no round trip was measured: packets may be there twice, or out of order.
+	// hurryAfter is the least time between them, while no round trip was measured: packets may be
+	// there twice, or out of order.
 	hurryAfter = 50 * time.Millisecond
 )
 
-// doubtMTU sends smaller datagrams if those of the handshake are not answered: the path may not carry what
-// Config.InitialMTU says (RFC 9000, Section 14.1).
+// doubtMTU sends smaller datagrams if those of the handshake are not answered: the path may not
+// carry what Config.InitialMTU says (RFC 9000, Section 14.1).
 func (c *Conn) doubtMTU() {
 	if c.path.mtu.doubt() {
 		c.path.cc.OnMTU(c.path.mtu.current)
@@ -19,9 +20,9 @@ func (c *Conn) doubtMTU() {
 	}
 }
 
-// hurry sends what the peer seems to miss of our Initial and Handshake packets, without waiting for a probe timeout, which is
-// long while no round trip was measured: a client sent its ClientHello again, or a server's first packets are
-// missing (RFC 9002, Section 6.2.3).
+// hurry sends what the peer seems to miss of our Initial and Handshake packets, without waiting for
+// a probe timeout, which is long while no round trip was measured: a client sent its ClientHello
+// again, or a server's first packets are missing (RFC 9002, Section 6.2.3).
 func (c *Conn) hurry(now instant) {
 	sp := c.spaces[spaceInitial]
 	if sp == nil || sp.hurries == maxHurries || sp.probes > 0 || c.tls.work != nil {

@@ -2,8 +2,8 @@ package conn
 
 import "time"
 
-// Path MTU discovery (RFC 8899; RFC 9000, Section 14.3). Probes are packets of their own, whose loss does not
-// concern congestion control.
+// Path MTU discovery (RFC 8899; RFC 9000, Section 14.3). Probes are packets of their own, whose
+// loss does not concern congestion control.
 const (
 	mtuProbeTries  = 3                 // MAX_PROBES
 	mtuRaiseAfter  = 600 * time.Second // PMTU_RAISE_TIMER
@@ -19,9 +19,10 @@ type mtuState struct {
 	number           uint64 // of the packet that probed last
 	tries            int
 	next             instant // when to search again; 0 if not set
-	bigAcked         uint64  // the newest packet that arrived and was larger than what every path carries
-	bigLost          int     // how many such packets were lost that were sent after it
-	since            uint64  // packets before say nothing of the path as it is now
+	// the newest packet that arrived and was larger than what every path carries
+	bigAcked uint64
+	bigLost  int    // how many such packets were lost that were sent after it
+	since    uint64 // packets before say nothing of the path as it is now
 }
 
 func (m *mtuState) init(cfg *Config) {
@@ -98,16 +99,16 @@ func (m *mtuState) lost(now instant, pn uint64) {
 	}
 }
 
-// doubt goes back to what every path carries, and reports whether that is less. That larger datagrams do
-// not pass is not known: the search begins at its upper end as ever.
+// doubt goes back to what every path carries, and reports whether that is less. That larger
+// datagrams do not pass is not known: the search begins at its upper end as ever.
 func (m *mtuState) doubt() bool {
 	less := m.current > minMTU
 	m.current = min(m.current, minMTU)
 	return less
 }
 
-// blackHole goes back to what every path carries, and searches again later (RFC 8899, Section 4.3). What
-// was sent before the packet with the number next may have passed before the path changed.
+// blackHole goes back to what every path carries, and searches again later (RFC 8899, Section 4.3).
+// What was sent before the packet with the number next may have passed before the path changed.
 func (m *mtuState) blackHole(next uint64) bool {
 	if m.current <= minMTU {
 		return false

@@ -11,7 +11,8 @@ import (
 type path struct {
 	*estimates
 	remote, local netip.AddrPort
-	from          netip.AddrPort // what datagrams are sent from: local, or zero where a client lets the socket choose
+	// what datagrams are sent from: local, or zero where a client lets the socket choose
+	from netip.AddrPort
 
 	validated      bool
 	received, sent uint64 // bytes, until it is validated (RFC 9000, Section 8.1)
@@ -61,7 +62,8 @@ func (ch *challenge) answered(data [8]byte) bool {
 	return false
 }
 
-// amplification is how many times the bytes received a server may send to an address that is not validated (RFC 9000, Section 8.1).
+// amplification is how many times the bytes received a server may send to an address that is not
+// validated (RFC 9000, Section 8.1).
 const amplification = 3
 
 // allowance returns how many bytes may be sent before the address is validated.
@@ -127,7 +129,8 @@ const (
 	ecnFailed
 )
 
-// ecnTestPackets is how many packets are marked before the first validation. If all of them are lost, the path drops marked ones.
+// ecnTestPackets is how many packets are marked before the first validation. If all of them are
+// lost, the path drops marked ones.
 const ecnTestPackets = 10
 
 // mark returns the codepoint for the next packets.

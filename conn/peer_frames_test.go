@@ -154,7 +154,8 @@ func (f frame) appendAck(b []byte) []byte {
 	return b
 }
 
-// parseFrame parses the frame at the start of b, which a Conn of ours made. The delay of an ACK frame is left out.
+// parseFrame parses the frame at the start of b, which a Conn of ours made. The delay of an ACK
+// frame is left out.
 func parseFrame(b []byte) (f frame, n int) {
 	typ, _ := wire.ParseVarint(b)
 	f.typ = typ

@@ -10,7 +10,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A rawTLS is one side of a TLS handshake without any Conn around it, for tests that send what a Conn would not.
+// A rawTLS is one side of a TLS handshake without any Conn around it, for tests that send what a
+// Conn would not.
 type rawTLS struct {
 	t      testing.TB
 	q      *tls.QUICConn
@@ -134,7 +135,8 @@ func newLone(t testing.TB, server *Config, edit func(*EndpointConfig)) *lone {
 	}
 }
 
-// newLoneServer returns the Endpoint of a server with quietConfig, and the TLS configuration of its clients.
+// newLoneServer returns the Endpoint of a server with quietConfig, and the TLS configuration of its
+// clients.
 func newLoneServer(t testing.TB, edit func(*EndpointConfig)) (*lone, *tls.Config) {
 	t.Helper()
 	cfg := quietConfig()
@@ -162,7 +164,8 @@ func (l *lone) drain() []seenDatagram {
 	return drainEndpoint(l.Endpoint, now, l.buf)
 }
 
-// closeOf opens an Initial packet of a server, to a client that chose dcid, and returns the CONNECTION_CLOSE frame in it.
+// closeOf opens an Initial packet of a server, to a client that chose dcid, and returns the
+// CONNECTION_CLOSE frame in it.
 func closeOf(t testing.TB, b []byte, dcid string) frame {
 	t.Helper()
 	_, rx := keys.Initial(Version1, []byte(dcid))

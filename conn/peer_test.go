@@ -20,7 +20,8 @@ import (
 // A testConn is a Conn under test, whose peer the test plays packet by packet. A real Endpoint
 // does the handshake; then the test takes its place and its keys.
 //
-// What the Conn sends is collected when the test asks for it, so all that a test writes before counts as one batch.
+// What the Conn sends is collected when the test asks for it, so all that a test writes before
+// counts as one batch.
 type testConn struct {
 	t      testing.TB
 	now    time.Time
@@ -194,7 +195,8 @@ func testTLS(t testing.TB) (server, client *tls.Config) {
 	return server, client
 }
 
-// exchange passes datagrams between the two Endpoints, 5 ms each way, until done reports true or all is quiet.
+// exchange passes datagrams between the two Endpoints, 5 ms each way, until done reports true or
+// all is quiet.
 func (tc *testConn) exchange(done func() bool) {
 	tc.t.Helper()
 	for range 200 {
@@ -297,7 +299,8 @@ func (tc *testConn) keepKeys() {
 		if sp == nil {
 			continue
 		}
-		if tc.tx[i] == nil || spaceID(i) == spaceInitial && sp.rx != nil { // Retry changes those of Initial packets
+		// Retry changes those of Initial packets
+		if tc.tx[i] == nil || spaceID(i) == spaceInitial && sp.rx != nil {
 			tc.tx[i] = sp.rx
 		}
 		if tc.rx[i] == nil || spaceID(i) == spaceInitial && sp.tx != nil {
@@ -319,7 +322,8 @@ func (tc *testConn) deliver(b []byte, from netip.AddrPort, mark ECN) {
 	tc.keepKeys()
 }
 
-// A testPacket is one that a test writes. The zero values of all fields but space and frames are what is right.
+// A testPacket is one that a test writes. The zero values of all fields but space and frames are
+// what is right.
 type testPacket struct {
 	space   spaceID
 	frames  []frame

@@ -218,8 +218,8 @@ func (tc *testConn) wantIdle(why string) {
 	}
 }
 
-// wantPacket wants the next packet, the one that was looked at left aside, to be in the space and to have exactly these
-// frames apart from ignored ones.
+// wantPacket wants the next packet, the one that was looked at left aside, to be in the space and
+// to have exactly these frames apart from ignored ones.
 func (tc *testConn) wantPacket(why string, space spaceID, frames ...frame) *seenPacket {
 	tc.t.Helper()
 	tc.collect()
@@ -293,7 +293,8 @@ func (tc *testConn) wantNoEvent(why string) {
 	}
 }
 
-// hasEvent reports whether there is an event of the kind among those that the test has not looked at.
+// hasEvent reports whether there is an event of the kind among those that the test has not looked
+// at.
 func (tc *testConn) hasEvent(kind EventKind) bool {
 	tc.collect()
 	for _, ev := range tc.events {
@@ -304,7 +305,8 @@ func (tc *testConn) hasEvent(kind EventKind) bool {
 	return false
 }
 
-// wantClosed wants the Conn to have closed with a transport error: the peer is told, and so is the application.
+// wantClosed wants the Conn to have closed with a transport error: the peer is told, and so is the
+// application.
 func (tc *testConn) wantClosed(why string, code uint64) {
 	tc.t.Helper()
 	tc.collect()

@@ -10,7 +10,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// "A server conveys a preferred address" RFC 9000, Section 9.6: the client validates it, moves there, and its streams go on.
+// "A server conveys a preferred address" RFC 9000, Section 9.6: the client validates it, moves
+// there, and its streams go on.
 func TestPreferredAddress(t *testing.T) {
 	for _, reachable := range []bool{true, false} {
 		rnd := conntest.Seed(t, 1)
@@ -66,8 +67,8 @@ func TestPreferredAddress(t *testing.T) {
 	}
 }
 
-// TestDownloadWhileTheServerMoves: what is under way from the server's first address while the client moves to the preferred
-// one is not lost (RFC 9000, Section 9.6).
+// TestDownloadWhileTheServerMoves: what is under way from the server's first address while the
+// client moves to the preferred one is not lost (RFC 9000, Section 9.6).
 func TestDownloadWhileTheServerMoves(t *testing.T) {
 	const size = 2_000_000
 	took := func(move bool) time.Duration {

@@ -16,9 +16,9 @@ import (
 // connection has an account of its own in that of the Endpoint.
 //
 // At the limit nothing more is kept. What a packet brings is refused, and the packet not
-// acknowledged, so it comes again later; datagrams are dropped, Write takes nothing, and new connections are
-// not accepted. So that those who hold much do not keep out those who hold little, a connection
-// that needs no more than an equal share has the one that holds most end.
+// acknowledged, so it comes again later; datagrams are dropped, Write takes nothing, and new
+// connections are not accepted. So that those who hold much do not keep out those who hold little,
+// a connection that needs no more than an equal share has the one that holds most end.
 
 // Bytes that count for what has a fixed size, maps and what lies behind pointers included.
 const (
@@ -109,7 +109,8 @@ func (e *Endpoint) endGreediest(c *Conn, need int64) {
 	}
 }
 
-// keepLimit ends connections, those that hold most first, while all together hold more than they may.
+// keepLimit ends connections, those that hold most first, while all together hold more than they
+// may.
 func (e *Endpoint) keepLimit() {
 	for e.memory.Used()-e.leaving > e.cfg.MaxBuffered && e.first != nil {
 		e.greediest().abort(errors.New("memory is short, and this connection holds most"))
@@ -180,9 +181,9 @@ type progress struct {
 // moved returns how many bytes of streams have left our memory so far: read, or acknowledged.
 func (c *Conn) moved() uint64 { return c.flow.consumed + c.flow.acked }
 
-// relieve ends stalled connections, those that hold most first, while all together hold more than they may. Otherwise
-// those who fill the memory, and just keep their connections alive, would keep everybody else out. It looks around
-// once a second at most.
+// relieve ends stalled connections, those that hold most first, while all together hold more than
+// they may. Otherwise those who fill the memory, and just keep their connections alive, would keep
+// everybody else out. It looks around once a second at most.
 func (e *Endpoint) relieve(now instant) {
 	if e.relieved != 0 && now.sub(e.relieved) < time.Second {
 		return

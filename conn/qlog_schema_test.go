@@ -16,13 +16,13 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// A schema says what an object holds: names of members, those that must be there with a "!" behind them, and what
-// each is: one of the kinds below, a list of strings separated by "|", or "@NAME" for another schema, with
-// "[]" in front for arrays. Nothing else may be in the object.
+// A schema says what an object holds: names of members, those that must be there with a "!" behind
+// them, and what each is: one of the kinds below, a list of strings separated by "|", or "@NAME"
+// for another schema, with "[]" in front for arrays. Nothing else may be in the object.
 type schema map[string]string
 
-// qlogSchemas are the parts of draft-ietf-quic-qlog-main-schema and draft-ietf-quic-qlog-quic-events (their state of
-// July 2026) that we write.
+// qlogSchemas are the parts of draft-ietf-quic-qlog-main-schema and
+// draft-ietf-quic-qlog-quic-events (their state of July 2026) that we write.
 var qlogSchemas = map[string]schema{
 	"file": {"file_schema!": "urn:ietf:params:qlog:file:sequential", "serialization_format!": "application/qlog+json-seq",
 		"title": "text", "description": "text", "trace!": "@trace"},
@@ -212,8 +212,8 @@ func checkFrame(v any) error {
 	return nil
 }
 
-// check fails the test where the log is not as the drafts say. It returns how often each event and each type of
-// frame stands in it.
+// check fails the test where the log is not as the drafts say. It returns how often each event and
+// each type of frame stands in it.
 func (f *logFile) check(t *testing.T) map[string]int {
 	t.Helper()
 	seen := map[string]int{}
@@ -247,7 +247,8 @@ func (f *logFile) check(t *testing.T) map[string]int {
 	return seen
 }
 
-// TestQLogSchema: every record is what the drafts say, on both sides of connections on which much happens.
+// TestQLogSchema: every record is what the drafts say, on both sides of connections on which much
+// happens.
 func TestQLogSchema(t *testing.T) {
 	seen := map[string]int{}
 	for _, f := range loggedSessions(t, conn.QLogDraft) {
@@ -296,8 +297,8 @@ func TestQLog03(t *testing.T) {
 	}
 }
 
-// loggedSessions returns the logs of the connections of a client that loses packets, sends datagrams, resets and stops streams,
-// changes keys and its address, and closes.
+// loggedSessions returns the logs of the connections of a client that loses packets, sends
+// datagrams, resets and stops streams, changes keys and its address, and closes.
 func loggedSessions(t *testing.T, format conn.QLogFormat) []*logFile {
 	t.Helper()
 	rnd := conntest.Seed(t, 5)

@@ -23,7 +23,8 @@ func (f *logFile) Close() error {
 	return nil
 }
 
-// events returns how often each event stands in the log. Every record must be JSON behind a record separator (RFC 7464).
+// events returns how often each event stands in the log. Every record must be JSON behind a record
+// separator (RFC 7464).
 func (f *logFile) events(t *testing.T) map[string]int {
 	t.Helper()
 	n := map[string]int{}
@@ -133,7 +134,8 @@ func TestQLogOfUnprotectedPackets(t *testing.T) {
 	}
 }
 
-// TestQLogChangesNothing: a run with a log is the run without it, and the log has the transport parameters that were sent.
+// TestQLogChangesNothing: a run with a log is the run without it, and the log has the transport
+// parameters that were sent.
 func TestQLogChangesNothing(t *testing.T) {
 	run := func(t *testing.T, open func(conn.ConnID, bool) io.WriteCloser) [32]byte {
 		rnd := conntest.Seed(t, 8)

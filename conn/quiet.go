@@ -2,11 +2,12 @@ package conn
 
 import "time"
 
-// A client that only receives is not told when a NAT has given it another address: its server sends to
-// the old one, and the client has nothing to send. So it asks with a PING when it awaits an answer and
-// nothing comes for a few times what is usual.
+// A client that only receives is not told when a NAT has given it another address: its server sends
+// to the old one, and the client has nothing to send. So it asks with a PING when it awaits an
+// answer and nothing comes for a few times what is usual.
 const (
-	quietFactor   = 3 // times the probe timeout, or the usual gap between packets with something in them
+	// times the probe timeout, or the usual gap between packets with something in them
+	quietFactor   = 3
 	maxQuietPings = 4 // in a row, each after twice the time of the one before
 )
 
@@ -18,7 +19,8 @@ type quietWatch struct {
 	pings uint8         // since one of those came, or a request began
 }
 
-// heard notes a packet. One that only acknowledges says that the path works, and not that the answer goes on.
+// heard notes a packet. One that only acknowledges says that the path works, and not that the
+// answer goes on.
 func (q *quietWatch) heard(now instant, eliciting bool) {
 	if eliciting {
 		if q.asked != 0 {
@@ -29,8 +31,8 @@ func (q *quietWatch) heard(now instant, eliciting bool) {
 	q.last = now
 }
 
-// quietDeadline returns when a client asks whether its server is still there; 0 if it awaits nothing, or a packet of its own is
-// under way, whose probe timeout does the same.
+// quietDeadline returns when a client asks whether its server is still there; 0 if it awaits
+// nothing, or a packet of its own is under way, whose probe timeout does the same.
 func (c *Conn) quietDeadline() instant {
 	q := &c.quiet
 	if c.streams.awaited == 0 || q.pings >= maxQuietPings || c.state != stateConfirmed || c.spaces[spaceApp].sent.eliciting > 0 {

@@ -121,7 +121,8 @@ func TestUndelivered(t *testing.T) {
 		d.ep.Undelivered(d.now, conn.Datagram{Data: nil, Remote: other}, refused)
 	}
 	require.NoError(t, d.c.SendError())
-	d.ep.Undelivered(d.now, conn.Datagram{Remote: d.remote}, refused) // eight bytes of UDP alone were quoted
+	// eight bytes of UDP alone were quoted
+	d.ep.Undelivered(d.now, conn.Datagram{Remote: d.remote}, refused)
 	require.Equal(t, error(refused), d.c.SendError())
 	require.False(t, d.ended())
 	for _, b := range sent {

@@ -9,8 +9,8 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// A stream that is reset behind its first bytes delivers these, whatever is lost, and then the error
-// (draft-ietf-quic-reliable-stream-reset, Section 4).
+// A stream that is reset behind its first bytes delivers these, whatever is lost, and then the
+// error (draft-ietf-quic-reliable-stream-reset, Section 4).
 func TestResetAtDeliversItsPrefix(t *testing.T) {
 	for seed := range uint64(20) {
 		rnd := conntest.Seed(t, seed)
@@ -69,8 +69,8 @@ func TestResetAtDeliversItsPrefix(t *testing.T) {
 	}
 }
 
-// TestResetAtWaitsForCredit: what RESET_STREAM_AT promises goes no further than the peer allows, and comes when it allows more;
-// or not at all if the peer does not want it.
+// TestResetAtWaitsForCredit: what RESET_STREAM_AT promises goes no further than the peer allows,
+// and comes when it allows more; or not at all if the peer does not want it.
 func TestResetAtWaitsForCredit(t *testing.T) {
 	for _, test := range []struct {
 		name         string

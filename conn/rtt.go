@@ -47,12 +47,14 @@ func (r *rttState) shortest() time.Duration {
 
 func abs(d time.Duration) time.Duration { return max(d, -d) }
 
-// pto is the probe timeout without the peer's max_ack_delay and without backoff (RFC 9002, Section 6.2.1).
+// pto is the probe timeout without the peer's max_ack_delay and without backoff (RFC 9002,
+// Section 6.2.1).
 func (r *rttState) pto() time.Duration {
 	return r.smoothed + max(4*r.variance, timerGranularity)
 }
 
-// lossDelay is how long after a later packet was acknowledged an earlier one counts as lost (RFC 9002, Section 6.1.2).
+// lossDelay is how long after a later packet was acknowledged an earlier one counts as lost
+// (RFC 9002, Section 6.1.2).
 func (r *rttState) lossDelay() time.Duration {
 	d := max(r.latest, r.smoothed)
 	return max(d+d/8, timerGranularity)

@@ -7,9 +7,11 @@ const (
 	sentProbeMTU               // probes a larger MTU: its loss says nothing about congestion
 	sentProbePath              // validates a path: likewise
 	sentAppLimited             // the congestion window was not the limit
-	sentAgain                  // a probe carries its frames too: they are not sent once more when it counts as lost
-	sentECT0                   // is marked with ECT(0)
-	sentGap                    // something arrived that was sent between it and the next packet in flight
+	// a probe carries its frames too: they are not sent once more when it counts as lost
+	sentAgain
+	sentECT0 // is marked with ECT(0)
+	// something arrived that was sent between it and the next packet in flight
+	sentGap
 )
 
 // A sentPacket is what is remembered of a packet in flight (RFC 9002, Section A.1.1).

@@ -74,8 +74,8 @@ func (r *chunkRun) read(take func([]byte)) {
 	}
 }
 
-// TestChunksOfStreams: streams whose chunks change hands arrive whole, over a network that loses and reorders, through windows that
-// are smaller than they, and all memory comes back.
+// TestChunksOfStreams: streams whose chunks change hands arrive whole, over a network that loses
+// and reorders, through windows that are smaller than they, and all memory comes back.
 func TestChunksOfStreams(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
 	r := &chunkRun{t: t, n: simulate(t, 1), spare: new(conn.Chunk), mine: new(conn.Chunk), data: make([]byte, 3<<20+77)}

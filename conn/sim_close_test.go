@@ -13,7 +13,8 @@ import (
 // closeMany is more than the answers to strangers that an Endpoint keeps.
 const closeMany = 300
 
-// Many connections that close in one turn all tell their peers at once, whatever strangers send meanwhile.
+// Many connections that close in one turn all tell their peers at once, whatever strangers send
+// meanwhile.
 func TestManyCloseInOneTurn(t *testing.T) {
 	for _, segments := range []int{1, 64} {
 		rnd := conntest.Seed(t, 1)

@@ -12,8 +12,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// Transfers over a path that loses, reorders, duplicates and damages packets, each with something that the protocol has
-// besides streams. They arrive bit for bit, and replay.
+// Transfers over a path that loses, reorders, duplicates and damages packets, each with something
+// that the protocol has besides streams. They arrive bit for bit, and replay.
 func TestFeaturesOnABadPath(t *testing.T) {
 	bad := conntest.Link{Delay: 20 * time.Millisecond, Rate: 20e6, Queue: 100_000, Loss: 0.02, Reorder: 0.02, Duplicate: 0.01, Corrupt: 0.01}
 	firstLost := func(n int) func(*conntest.Packet) bool {
@@ -80,8 +80,8 @@ func TestFeaturesOnABadPath(t *testing.T) {
 	}
 }
 
-// RFC 9221, Section 5: of every datagram the sender hears once whether it arrived, and what it hears is true, but for what
-// counted as lost too early.
+// RFC 9221, Section 5: of every datagram the sender hears once whether it arrived, and what it
+// hears is true, but for what counted as lost too early.
 func TestFateOfDatagrams(t *testing.T) {
 	const count = 2000
 	rnd := conntest.Seed(t, 1)
@@ -148,8 +148,8 @@ func TestFateOfDatagrams(t *testing.T) {
 	require.Equal(t, lost, st.DatagramsLost+st.DatagramsExpired)
 }
 
-// RFC 9218, Section 10: where the path is the limit, the urgent stream has it to itself, and incremental ones share it. Those that
-// nothing was said of do so too.
+// RFC 9218, Section 10: where the path is the limit, the urgent stream has it to itself, and
+// incremental ones share it. Those that nothing was said of do so too.
 func TestPrioritiesInTransfer(t *testing.T) {
 	const size = 200_000
 	for _, tt := range []struct {
@@ -234,8 +234,8 @@ func TestPrioritiesInTransfer(t *testing.T) {
 	}
 }
 
-// TestFullDatagramsBothWays: full-size datagrams that both sides send at once, every 10 ms, arrive when the path lets them:
-// acknowledgements that may wait take no room from them.
+// TestFullDatagramsBothWays: full-size datagrams that both sides send at once, every 10 ms, arrive
+// when the path lets them: acknowledgements that may wait take no room from them.
 func TestFullDatagramsBothWays(t *testing.T) {
 	const oneWay = 23 * time.Millisecond // so that one comes between two that are sent
 	rnd := conntest.Seed(t, 1)

@@ -91,7 +91,8 @@ func TestHostilePaths(t *testing.T) {
 			}
 			out := sc.run(t)
 			require.NoError(t, out.timeout)
-			require.Less(t, out.elapsed, 2*time.Minute) // a tenth of all packets damaged takes longest
+			// a tenth of all packets damaged takes longest
+			require.Less(t, out.elapsed, 2*time.Minute)
 			c.check(t, out)
 		})
 	}
@@ -100,9 +101,9 @@ func TestHostilePaths(t *testing.T) {
 // silence is the link of one who does not answer.
 var silence = conntest.Link{Filter: func(*conntest.Packet) bool { return false }}
 
-// RFC 9000, Section 9.3.2: somebody on the path takes packets of the client, and sends them on from the address of
-// somebody else. The server sends there at most what it may to an address that is not validated, goes back, and the
-// transfer is complete.
+// RFC 9000, Section 9.3.2: somebody on the path takes packets of the client, and sends them on from
+// the address of somebody else. The server sends there at most what it may to an address that is
+// not validated, goes back, and the transfer is complete.
 func TestSpoofedMigrationInTransfer(t *testing.T) {
 	link := conntest.Link{Delay: 20 * time.Millisecond, Rate: 10e6, Queue: 50_000}
 	sc := scenario{seed: 1, streams: 1, download: 3e6}.both(link)
@@ -133,8 +134,8 @@ func TestSpoofedMigrationInTransfer(t *testing.T) {
 	w.finish()
 }
 
-// RFC 9000, Section 21.5.3: a server prefers an address that is somebody else's. A client sends there what validation takes,
-// and no more, however many connections the server made it open.
+// RFC 9000, Section 21.5.3: a server prefers an address that is somebody else's. A client sends
+// there what validation takes, and no more, however many connections the server made it open.
 func TestPreferredAddressOfAVictim(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
 	n := simulate(t, 1)
@@ -215,8 +216,9 @@ func TestStatsAgree(t *testing.T) {
 	w.finish()
 }
 
-// RFC 9000, Sections 8.1.2 and 21.2: clients that never answer fill the places for incomplete handshakes. The server asks
-// others to validate their addresses first, and stops to ask when the flood is over.
+// RFC 9000, Sections 8.1.2 and 21.2: clients that never answer fill the places for incomplete
+// handshakes. The server asks others to validate their addresses first, and stops to ask when the
+// flood is over.
 func TestRetryUnderFlood(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
 	n := simulate(t, 1)

@@ -97,8 +97,8 @@ func numbered(n int) []byte {
 	return b
 }
 
-// Sixteen connections may send a window of 1 MiB each, and the server keeps 1 MiB of all. An honest one is
-// served all the same.
+// Sixteen connections may send a window of 1 MiB each, and the server keeps 1 MiB of all. An honest
+// one is served all the same.
 func TestConnsTogetherKeepToMaxBuffered(t *testing.T) {
 	const most = 1 << 20
 	h := newHoard(t, most)

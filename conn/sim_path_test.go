@@ -35,8 +35,8 @@ func TestRebinding(t *testing.T) {
 	w.finish()
 }
 
-// A path carries less than Config.InitialMTU says, as one through WireGuard or PPPoE may: the handshake completes
-// after a timeout of the client, and the search finds what passes.
+// A path carries less than Config.InitialMTU says, as one through WireGuard or PPPoE may: the
+// handshake completes after a timeout of the client, and the search finds what passes.
 func TestInitialMTUAboveThePath(t *testing.T) {
 	const initial, path = 1400, 1372
 	for _, tc := range []struct {
@@ -68,7 +68,8 @@ func TestInitialMTUAboveThePath(t *testing.T) {
 			w := sc.start(t)
 			w.work()
 			require.True(t, w.done(), "client: %v", w.client.err)
-			require.Less(t, w.client.connected, 1300*time.Millisecond) // a probe timeout of a second, and what a handshake takes
+			// a probe timeout of a second, and what a handshake takes
+			require.Less(t, w.client.connected, 1300*time.Millisecond)
 			w.net.RunFor(5 * time.Second)
 			for _, p := range []*peer{w.client, w.server} {
 				if mtu := p.conn.Stats().MTU; mtu > path || mtu < path-16 {

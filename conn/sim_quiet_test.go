@@ -10,7 +10,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A drip is a server that sends a little on each stream from time to time, and a client that has asked once and only receives.
+// A drip is a server that sends a little on each stream from time to time, and a client that has
+// asked once and only receives.
 type drip struct {
 	n              *simulation
 	client, server *conntest.Node
@@ -69,7 +70,8 @@ func (d *drip) send(n int, every time.Duration) {
 	}
 }
 
-// TestReceiverIsRebound: a NAT gives a client that only receives another address. It is not long without what it awaits.
+// TestReceiverIsRebound: a NAT gives a client that only receives another address. It is not long
+// without what it awaits.
 func TestReceiverIsRebound(t *testing.T) {
 	for _, every := range []time.Duration{20 * time.Millisecond, 200 * time.Millisecond, time.Second} {
 		d := newDrip(t)
@@ -79,20 +81,23 @@ func TestReceiverIsRebound(t *testing.T) {
 		before, last := d.got, d.gotAt
 		d.send(1, 0)
 		d.n.RunUntil(20*time.Second, func() bool { return d.got > before })
-		wait := max(3*every, 500*time.Millisecond) + 500*time.Millisecond // what quietWatch waits, and two probe timeouts of the server
+		// what quietWatch waits, and two probe timeouts of the server
+		wait := max(3*every, 500*time.Millisecond) + 500*time.Millisecond
 		if took := d.gotAt.Sub(last); d.got == before || took > wait+every {
 			t.Errorf("a packet each %v: the next one came after %v", every, took)
 		}
 	}
 }
 
-// TestQuietIsBounded: a client whose answer does not go on asks a few times, and never without an open answer.
+// TestQuietIsBounded: a client whose answer does not go on asks a few times, and never without an
+// open answer.
 func TestQuietIsBounded(t *testing.T) {
 	d := newDrip(t)
 	d.send(20, 20*time.Millisecond)
 	before := d.cc.Stats().PacketsSent
 	d.n.RunFor(25 * time.Second)
-	if n := d.cc.Stats().PacketsSent - before; n < 2 || n > 6 { // PINGs, and the ACK of the last data
+	// PINGs, and the ACK of the last data
+	if n := d.cc.Stats().PacketsSent - before; n < 2 || n > 6 {
 		t.Errorf("%d packets while the server is silent", n)
 	}
 	d.streams[0].CloseWrite()

@@ -16,7 +16,8 @@ const (
 	numSpaces
 )
 
-// maxCryptoBuffer is how far behind the read offset CRYPTO data is taken, in bytes (RFC 9000, Section 7.5).
+// maxCryptoBuffer is how far behind the read offset CRYPTO data is taken, in bytes (RFC 9000,
+// Section 7.5).
 const maxCryptoBuffer = 64 << 10
 
 // maxCryptoGaps bounds the bookkeeping of CRYPTO data that comes out of order.
@@ -43,10 +44,12 @@ func newSpace(id spaceID, l *ledger) *space {
 	return sp
 }
 
-// maxAckRanges bounds how many ranges of received packets are remembered and sent (RFC 9000, Section 13.2.3).
+// maxAckRanges bounds how many ranges of received packets are remembered and sent (RFC 9000,
+// Section 13.2.3).
 const maxAckRanges = 64
 
-// A recvState remembers the packets received in a space, and when to acknowledge them (RFC 9000, Section 13.2).
+// A recvState remembers the packets received in a space, and when to acknowledge them (RFC 9000,
+// Section 13.2).
 type recvState struct {
 	seen      rangeset.Set
 	floor     uint64  // packets below count as received

@@ -9,7 +9,8 @@ import (
 // Stateless resets (RFC 9000, Section 10.3).
 const (
 	resetTokenLen = 16
-	// minResetLen is the length of the shortest stateless reset, and of the shortest datagram that may be one.
+	// minResetLen is the length of the shortest stateless reset, and of the shortest datagram that
+	// may be one.
 	minResetLen = 5 + resetTokenLen
 	// maxResetLen is long enough to look like a packet with data.
 	maxResetLen = 42
@@ -42,8 +43,8 @@ func (e *Endpoint) resetToken(id ConnID) (t [16]byte) {
 	return t
 }
 
-// resetBy returns the connection which the datagram resets, nil if none. All 16 bytes are looked up at once, so how
-// long that takes does not tell how many are right.
+// resetBy returns the connection which the datagram resets, nil if none. All 16 bytes are looked up
+// at once, so how long that takes does not tell how many are right.
 func (e *Endpoint) resetBy(b []byte) *Conn {
 	if len(b) < minResetLen || len(e.routes.tokens) == 0 {
 		return nil
@@ -51,10 +52,11 @@ func (e *Endpoint) resetBy(b []byte) *Conn {
 	return e.routes.tokens[[16]byte(b[len(b)-resetTokenLen:])]
 }
 
-// answerReset sends a stateless reset for a packet of a connection that this Endpoint does not know.
+// answerReset sends a stateless reset for a packet of a connection that this Endpoint does not
+// know.
 func (e *Endpoint) answerReset(now instant, a *arrival) {
-	// RFC 9000, Section 10.3.3: it must be smaller than what it answers, so that two endpoints cannot
-	// answer each other for ever.
+	// RFC 9000, Section 10.3.3: it must be smaller than what it answers, so that two endpoints
+	// cannot answer each other for ever.
 	n := min(len(a.data)-1, maxResetLen)
 	idLen := e.idSource.Len(a.data[1:])
 	if n < minResetLen || idLen <= 0 || len(a.data) < 1+idLen || !e.resets.allow(now) {

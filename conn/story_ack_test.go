@@ -12,7 +12,8 @@ import (
 
 // Acknowledgements (RFC 9000, Section 13.2; draft-ietf-quic-ack-frequency).
 
-// wantAck wants the next frame to be an ACK whose largest range ends with the newest packet of the test.
+// wantAck wants the next frame to be an ACK whose largest range ends with the newest packet of the
+// test.
 func (tc *testConn) wantAck(why string) frame {
 	tc.t.Helper()
 	f, _ := tc.wantType(why, wire.FrameAck)
@@ -91,7 +92,8 @@ func TestAckAtOnce(t *testing.T) {
 	t.Run("CE", func(t *testing.T) {
 		tc := newTestConn(t, false)
 		tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, ecn: CE})
-		f, _ := tc.wantType("congestion is reported at once", wire.FrameAckECN) // RFC 9000, Section 13.2.1
+		// RFC 9000, Section 13.2.1
+		f, _ := tc.wantType("congestion is reported at once", wire.FrameAckECN)
 		if f.v[2] != 1 || f.v[0] != 0 || f.v[1] != 0 {
 			t.Errorf("%v", f)
 		}
@@ -108,7 +110,8 @@ func TestAckAtOnce(t *testing.T) {
 	})
 }
 
-// TestNoAckForAcks: packets that hold nothing but acknowledgements are not acknowledged for their own sake.
+// TestNoAckForAcks: packets that hold nothing but acknowledgements are not acknowledged for their
+// own sake.
 func TestNoAckForAcks(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -190,7 +193,8 @@ func TestAckRangesAreBounded(t *testing.T) {
 	}
 }
 
-// TestRangesAreForgotten: what the peer knows to be acknowledged is not repeated (RFC 9000, Section 13.2.4).
+// TestRangesAreForgotten: what the peer knows to be acknowledged is not repeated (RFC 9000,
+// Section 13.2.4).
 func TestRangesAreForgotten(t *testing.T) {
 	tc := newTestConn(t, false)
 	for range 20 {
@@ -249,8 +253,8 @@ func TestOwnPacketNumbersGrow(t *testing.T) {
 	}
 }
 
-// TestOwnPacketNumbersSkip: now and then a number is left out, to catch who acknowledges what it did not receive (RFC
-// 9000, Section 21.4).
+// TestOwnPacketNumbersSkip: now and then a number is left out, to catch who acknowledges what it
+// did not receive (RFC 9000, Section 21.4).
 func TestOwnPacketNumbersSkip(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.c.skipNext = 0
@@ -374,7 +378,8 @@ func TestECNValidation(t *testing.T) {
 		ack := tc.ackOf(spaceApp)
 		tc.write(test.ack(ack.data, 4))
 		if got := tc.c.path.ecn.state; got != test.want {
-			t.Errorf("%s: state %d, want %d", test.name, got, test.want) // RFC 9000, Section 13.4.2.1
+			// RFC 9000, Section 13.4.2.1
+			t.Errorf("%s: state %d, want %d", test.name, got, test.want)
 		}
 		tc.wantOpen("a path that damages marks is no reason to close")
 		tc.flush()

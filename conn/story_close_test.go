@@ -45,7 +45,8 @@ func TestClose(t *testing.T) {
 		routes := len(tc.e.routes.ids)
 		tc.advance(3*testPTO + time.Millisecond)
 		if len(tc.e.routes.ids) >= routes {
-			t.Error("the connection is not forgotten after three probe timeouts") // RFC 9000, Section 10.2
+			// RFC 9000, Section 10.2
+			t.Error("the connection is not forgotten after three probe timeouts")
 		}
 		by.check()
 	})
@@ -95,7 +96,8 @@ func TestFramesBehindClose(t *testing.T) {
 	}
 }
 
-// TestEventsOfAClosedConn: EventClosed comes last and once, and what came before can be read until it is taken.
+// TestEventsOfAClosedConn: EventClosed comes last and once, and what came before can be read until
+// it is taken.
 func TestEventsOfAClosedConn(t *testing.T) {
 	tc := newTestConn(t, true)
 	id := tc.theirs(Uni, 0)
@@ -119,7 +121,8 @@ func TestEventsOfAClosedConn(t *testing.T) {
 	}
 }
 
-// TestCloseBeforeTheHandshakeEnds: the peer is told in a form that it can read (RFC 9000, Section 10.2.3).
+// TestCloseBeforeTheHandshakeEnds: the peer is told in a form that it can read (RFC 9000,
+// Section 10.2.3).
 func TestCloseBeforeTheHandshakeEnds(t *testing.T) {
 	t.Run("client at once", func(t *testing.T) {
 		tc := startTestConn(t, false)
@@ -170,7 +173,8 @@ func TestCloseBeforeTheHandshakeEnds(t *testing.T) {
 	})
 }
 
-// TestCloseIsNotTricked: datagrams from elsewhere are not answered, nor do they move what is left of a connection.
+// TestCloseIsNotTricked: datagrams from elsewhere are not answered, nor do they move what is left
+// of a connection.
 func TestCloseIsNotTricked(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.c.Close(1, "")

@@ -12,7 +12,8 @@ import (
 
 // Datagrams (RFC 9221).
 
-// datagramStory returns a Conn that sends and takes datagrams, and has no congestion window to send them in if stuck.
+// datagramStory returns a Conn that sends and takes datagrams, and has no congestion window to send
+// them in if stuck.
 func datagramStory(t *testing.T, stuck bool, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	edit = append(edit, func(s *testSetup) { s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 60000, 60000 })
@@ -88,7 +89,8 @@ func TestDatagramSize(t *testing.T) {
 	}
 	tc = newTestConn(t, true, func(s *testSetup) { s.peer.MaxDatagramFrameSize = 100 })
 	if n := tc.c.MaxDatagramSize(); n != 97 {
-		t.Errorf("the peer takes frames of 100 bytes, MaxDatagramSize is %d", n) // type and length are part of it
+		// type and length are part of it
+		t.Errorf("the peer takes frames of 100 bytes, MaxDatagramSize is %d", n)
 	}
 	if err := lastError(tc.c.SendDatagram(make([]byte, 97), DatagramOptions{})); err != nil {
 		t.Fatal(err)
@@ -150,7 +152,8 @@ func TestDatagramAge(t *testing.T) {
 	tc.wantDatagrams("the other is sent", "patient")
 }
 
-// TestDatagramAgeBehindAPatientOne: one that waits behind one without an age is not sent when it is too old.
+// TestDatagramAgeBehindAPatientOne: one that waits behind one without an age is not sent when it is
+// too old.
 func TestDatagramAgeBehindAPatientOne(t *testing.T) {
 	tc := datagramStory(t, true)
 	tc.c.SendDatagram([]byte("patient"), DatagramOptions{})
@@ -165,7 +168,8 @@ func TestDatagramAgeBehindAPatientOne(t *testing.T) {
 	tc.wantDatagrams("the old one is not sent", "patient")
 }
 
-// TestDatagramAgesInAnyOrder: each of a full queue goes at its own time, and makes room, wherever it is.
+// TestDatagramAgesInAnyOrder: each of a full queue goes at its own time, and makes room, wherever
+// it is.
 func TestDatagramAgesInAnyOrder(t *testing.T) {
 	tc := datagramStory(t, true, func(s *testSetup) { s.conn.DatagramSendQueue = 6 })
 	for i, age := range []time.Duration{0, 50, 30, 0, 40, 10} {
@@ -190,8 +194,8 @@ func TestDatagramAgesInAnyOrder(t *testing.T) {
 	tc.wantDatagrams("the others, in order", "0", "1", "3")
 }
 
-// TestFullDatagramPassesAnACK: a datagram as long as a packet does not wait for an ACK frame that is not due yet, and
-// takes all the room.
+// TestFullDatagramPassesAnACK: a datagram as long as a packet does not wait for an ACK frame that
+// is not due yet, and takes all the room.
 func TestFullDatagramPassesAnACK(t *testing.T) {
 	for name, gaps := range map[string]int{"a short one": 0, "one of many ranges": 40} {
 		t.Run(name, func(t *testing.T) {
@@ -239,7 +243,8 @@ func TestDatagramReceiveQueue(t *testing.T) {
 	}
 }
 
-// TestDatagramAndMTU: a datagram that does not fit any more, as the path has shrunk, is dropped and does not block others.
+// TestDatagramAndMTU: a datagram that does not fit any more, as the path has shrunk, is dropped and
+// does not block others.
 func TestDatagramAndMTU(t *testing.T) {
 	tc := datagramStory(t, true, searching)
 	tc.c.path.mtu.current = 1452
@@ -309,7 +314,8 @@ func TestDatagramMemory(t *testing.T) {
 	}
 }
 
-// TestDatagramLongerThanThePeerTakes: where a server rejects early data it may take shorter datagrams than it promised.
+// TestDatagramLongerThanThePeerTakes: where a server rejects early data it may take shorter
+// datagrams than it promised.
 func TestDatagramLongerThanThePeerTakes(t *testing.T) {
 	tc := datagramStory(t, true)
 	tc.c.SendDatagram(make([]byte, 500), DatagramOptions{Notify: true})

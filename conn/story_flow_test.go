@@ -16,7 +16,8 @@ func TestStreamLimitHoldsSender(t *testing.T) {
 		s := tc.open(Uni)
 		tc.writeStream(s, "123456789")
 		tc.wantFrame("what is allowed", streamFrame(s.ID(), 0, "1234"))
-		tc.wantFrame("and word that it is not enough", streamBlockedFrame(s.ID(), 4)) // RFC 9000, Section 4.1
+		// RFC 9000, Section 4.1
+		tc.wantFrame("and word that it is not enough", streamBlockedFrame(s.ID(), 4))
 		tc.wantIdle("no more")
 		tc.ackAll()
 		tc.write(maxStreamDataFrame(s.ID(), 3))
@@ -68,7 +69,8 @@ func TestConnLimitHoldsSender(t *testing.T) {
 	})
 }
 
-// TestPriorityWhileBlocked: a stream that waits for MAX_DATA goes on when it comes, also if its priority was changed meanwhile.
+// TestPriorityWhileBlocked: a stream that waits for MAX_DATA goes on when it comes, also if its
+// priority was changed meanwhile.
 func TestPriorityWhileBlocked(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData = 5 })
 	s := tc.open(Uni)
@@ -127,7 +129,8 @@ func TestWindowGrowsWithTheRoundTrip(t *testing.T) {
 	}
 }
 
-// windowGrows tests with an application that reads at most piece bytes at a time: what it reads at once grows a window once.
+// windowGrows tests with an application that reads at most piece bytes at a time: what it reads at
+// once grows a window once.
 func windowGrows(t *testing.T, piece int) {
 	tc := newTestConn(t, true, func(s *testSetup) {
 		s.conn.InitialMaxStreamData, s.conn.MaxStreamData = 1000, 5000

@@ -7,10 +7,11 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// The handshake: coalescing, anti-amplification, keys that are discarded (RFC 9000, Sections 7, 8.1 and 12.2; RFC 9001,
-// Section 4.9).
+// The handshake: coalescing, anti-amplification, keys that are discarded (RFC 9000, Sections 7, 8.1
+// and 12.2; RFC 9001, Section 4.9).
 
-// handshakeServer returns a server that has sent its first flight, which the test has not looked at; the client has it not.
+// handshakeServer returns a server that has sent its first flight, which the test has not looked
+// at; the client has it not.
 func handshakeServer(t *testing.T, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	tc := startTestConn(t, true, edit...)
@@ -20,8 +21,8 @@ func handshakeServer(t *testing.T, edit ...func(*testSetup)) *testConn {
 	return tc
 }
 
-// finishOf lets the real client finish the handshake on what the server sent, and returns the CRYPTO frame with its Finished,
-// which the server does not get.
+// finishOf lets the real client finish the handshake on what the server sent, and returns the
+// CRYPTO frame with its Finished, which the server does not get.
 func (tc *testConn) finishOf() frame {
 	tc.t.Helper()
 	for _, d := range tc.datagrams {
@@ -55,8 +56,8 @@ func (tc *testConn) finishOf() frame {
 	return frame{}
 }
 
-// TestAckBehindFinished: the ACK frame of a Handshake packet stands behind the CRYPTO frame that ends the
-// handshake, and with it the space.
+// TestAckBehindFinished: the ACK frame of a Handshake packet stands behind the CRYPTO frame that
+// ends the handshake, and with it the space.
 func TestAckBehindFinished(t *testing.T) {
 	tc := handshakeServer(t)
 	finished := tc.finishOf()
@@ -71,7 +72,8 @@ func TestAckBehindFinished(t *testing.T) {
 	}
 }
 
-// completeClient returns a client that has completed the handshake, and which the server has not confirmed it to.
+// completeClient returns a client that has completed the handshake, and which the server has not
+// confirmed it to.
 func completeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	tc := startTestConn(t, false, edit...)
@@ -80,7 +82,8 @@ func completeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
 	return tc
 }
 
-// TestLossTimersOfTwoSpaces: packets of one space are due to be declared lost before those of another.
+// TestLossTimersOfTwoSpaces: packets of one space are due to be declared lost before those of
+// another.
 func TestLossTimersOfTwoSpaces(t *testing.T) {
 	for _, order := range [][2]spaceID{{spaceApp, spaceHandshake}, {spaceHandshake, spaceApp}} {
 		tc := completeClient(t)
@@ -105,7 +108,8 @@ func TestLossTimersOfTwoSpaces(t *testing.T) {
 	}
 }
 
-// handshakeClient returns a client that has the ServerHello, and so Handshake keys, and nothing more.
+// handshakeClient returns a client that has the ServerHello, and so Handshake keys, and nothing
+// more.
 func handshakeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	tc := startTestConn(t, false, edit...)
@@ -154,7 +158,8 @@ func TestHandshakePackets(t *testing.T) {
 	}
 	tc.exchange(func() bool { return false })
 	if tc.c.spaces[spaceHandshake] != nil || tc.c.state != stateConfirmed {
-		t.Error("the client has Handshake keys where the handshake is confirmed") // RFC 9001, Section 4.9.2
+		// RFC 9001, Section 4.9.2
+		t.Error("the client has Handshake keys where the handshake is confirmed")
 	}
 	if !tc.c.HandshakeComplete() || tc.c.TLS().NegotiatedProtocol != "test" {
 		t.Errorf("complete %v, protocol %q", tc.c.HandshakeComplete(), tc.c.TLS().NegotiatedProtocol)
@@ -180,7 +185,8 @@ func TestServerHandshakePackets(t *testing.T) {
 		for _, p := range d.packets {
 			types[p.typ] = true
 			if p.typ == PacketInitial && len(d.data) < minMTU {
-				t.Errorf("an ack-eliciting Initial in %d bytes", len(d.data)) // RFC 9000, Section 14.1
+				// RFC 9000, Section 14.1
+				t.Errorf("an ack-eliciting Initial in %d bytes", len(d.data))
 			}
 			if p.typ == PacketInitial && len(p.header.Token) != 0 {
 				t.Error("the server sends a token")
@@ -224,7 +230,8 @@ func TestEventsOfHandshake(t *testing.T) {
 	})
 }
 
-// TestBlockedByAmplification: a server that may not send more goes on when the client sends something.
+// TestBlockedByAmplification: a server that may not send more goes on when the client sends
+// something.
 func TestBlockedByAmplification(t *testing.T) {
 	tc := handshakeServer(t, func(s *testSetup) {
 		certs := s.conn.TLS.Certificates[0].Certificate
@@ -267,7 +274,8 @@ func TestLostClientHello(t *testing.T) {
 	tc.flush()
 	for _, want := range []time.Duration{1, 2, 4} {
 		if d := tc.timer(); d < want*900*time.Millisecond || d > want*1100*time.Millisecond {
-			t.Errorf("the timer is due in %v, want about %v", d, want*time.Second) // RFC 9002, Section 6.2.2
+			// RFC 9002, Section 6.2.2
+			t.Errorf("the timer is due in %v, want about %v", d, want*time.Second)
 		}
 		tc.advanceToTimer()
 		again, p := tc.wantType("it repeats what was lost", wire.FrameCrypto)
@@ -296,7 +304,8 @@ func TestInitialRTT(t *testing.T) {
 	}
 }
 
-// TestProbesOfBothSpaces: a server whose flight is lost sends all of it again, with one backoff for both spaces.
+// TestProbesOfBothSpaces: a server whose flight is lost sends all of it again, with one backoff for
+// both spaces.
 func TestProbesOfBothSpaces(t *testing.T) {
 	tc := handshakeServer(t)
 	tc.c.path.received = 1 << 20 // anti-amplification is not what this is about
@@ -316,13 +325,15 @@ func TestProbesOfBothSpaces(t *testing.T) {
 			}
 		}
 		if !crypto[PacketInitial] || !crypto[PacketHandshake] {
-			t.Errorf("CRYPTO frames in packets of types %v alone", crypto) // RFC 9002, Section 6.2.4
+			// RFC 9002, Section 6.2.4
+			t.Errorf("CRYPTO frames in packets of types %v alone", crypto)
 		}
 		tc.flush()
 	}
 }
 
-// TestProbeBeforeData: a Handshake packet with PING alone, which is too short to be sampled, stands before a 1-RTT packet.
+// TestProbeBeforeData: a Handshake packet with PING alone, which is too short to be sampled, stands
+// before a 1-RTT packet.
 func TestProbeBeforeData(t *testing.T) {
 	tc := completeClient(t)
 	tc.flush()
@@ -362,7 +373,8 @@ func TestReorderedHandshake(t *testing.T) {
 	}
 }
 
-// TestEarlyPackets: 1-RTT packets of the peer come before the handshake is complete, and are not lost.
+// TestEarlyPackets: 1-RTT packets of the peer come before the handshake is complete, and are not
+// lost.
 func TestEarlyPackets(t *testing.T) {
 	tc := startTestConn(t, true)
 	tc.exchange(func() bool { return tc.peer.state == stateComplete })

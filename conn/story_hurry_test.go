@@ -41,7 +41,8 @@ func TestRepeatedClientHello(t *testing.T) {
 	}
 }
 
-// TestRepeatedClientHelloAmplification: no repetition makes a server send more than it may (RFC 9000, Section 8.1).
+// TestRepeatedClientHelloAmplification: no repetition makes a server send more than it may
+// (RFC 9000, Section 8.1).
 func TestRepeatedClientHelloAmplification(t *testing.T) {
 	tc := handshakeServer(t)
 	tc.takeKeys()

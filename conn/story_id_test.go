@@ -118,7 +118,8 @@ func TestPeerRetiresIDs(t *testing.T) {
 	})
 }
 
-// TestRetirePriorToOfKnownID: NEW_CONNECTION_ID says of an ID that is known already that older ones are to go.
+// TestRetirePriorToOfKnownID: NEW_CONNECTION_ID says of an ID that is known already that older ones
+// are to go.
 func TestRetirePriorToOfKnownID(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.ignore(wire.FrameAck)
@@ -132,7 +133,8 @@ func TestRetirePriorToOfKnownID(t *testing.T) {
 	}
 }
 
-// TestLateFrameOfARetiredID: a frame comes again, for an ID that we have retired, and wants all others retired. One must stay.
+// TestLateFrameOfARetiredID: a frame comes again, for an ID that we have retired, and wants all
+// others retired. One must stay.
 func TestLateFrameOfARetiredID(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.write(newIDFrame(5, 4, "ID no. 5"))
@@ -237,7 +239,8 @@ func TestNewTokenFlood(t *testing.T) {
 	tc.wantEvent("later there may be another", EventNewToken)
 }
 
-// TestConnectionIDsOfHandshake: packets of a server that changes its mind about its ID are not taken (RFC 9000, Section 7.2).
+// TestConnectionIDsOfHandshake: packets of a server that changes its mind about its ID are not
+// taken (RFC 9000, Section 7.2).
 func TestConnectionIDsOfHandshake(t *testing.T) {
 	for _, space := range []spaceID{spaceInitial, spaceHandshake} {
 		tc := handshakeClient(t)

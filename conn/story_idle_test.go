@@ -51,7 +51,8 @@ func TestNoIdleTimeout(t *testing.T) {
 	}
 }
 
-// TestIdleTimeoutAndSending: the first ack-eliciting packet after one came starts the timeout again, and later ones do not.
+// TestIdleTimeoutAndSending: the first ack-eliciting packet after one came starts the timeout
+// again, and later ones do not.
 func TestIdleTimeoutAndSending(t *testing.T) {
 	tc := newTestConn(t, false, idleAfter(10*time.Second, 10*time.Second))
 	tc.write(paddingFrames(1))

@@ -118,7 +118,8 @@ func TestOldKeysAreDropped(t *testing.T) {
 func TestKeyUpdateBeforeConfirmation(t *testing.T) {
 	tc := completeClient(t)
 	if tc.c.UpdateKeys() == nil {
-		t.Error("a client updated its keys before the handshake is confirmed") // RFC 9001, Section 6.1
+		// RFC 9001, Section 6.1
+		t.Error("a client updated its keys before the handshake is confirmed")
 	}
 	// The server has confirmed the handshake; HANDSHAKE_DONE was lost.
 	tc.ping()
@@ -136,7 +137,8 @@ func TestHostileKeyUpdates(t *testing.T) {
 		tc.write(pingFrame())
 		tc.turnKeys()
 		tc.write(pingFrame())
-		tc.wantClosed("two updates without waiting for the first to be answered", errKeyUpdate) // RFC 9001, Section 6.2
+		// RFC 9001, Section 6.2
+		tc.wantClosed("two updates without waiting for the first to be answered", errKeyUpdate)
 	})
 }
 
@@ -145,7 +147,8 @@ func TestForgedKeyPhase(t *testing.T) {
 		tc := newTestConn(t, server)
 		before := tc.e.stats.DroppedUndecryptable
 		for range 100 {
-			tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, phase: true}) // flips the bit alone
+			// flips the bit alone
+			tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, phase: true})
 		}
 		if n := tc.e.stats.DroppedUndecryptable - before; n != 100 {
 			t.Errorf("%d of 100 forged packets count as dropped", n)
@@ -169,7 +172,8 @@ func TestKeysOfThePast(t *testing.T) {
 	if len(tc.c.streams.all) != 0 {
 		t.Error("a packet newer than the update was taken with the keys before it")
 	}
-	tc.wantClosed("a packet newer than the update has the keys before it", errKeyUpdate) // RFC 9001, Section 6.4
+	// RFC 9001, Section 6.4
+	tc.wantClosed("a packet newer than the update has the keys before it", errKeyUpdate)
 }
 
 // TestKeysOfThePastAreGone: three PTOs after an update nobody can tell which keys those were.
@@ -206,7 +210,8 @@ func TestKeysAheadOfTheirTime(t *testing.T) {
 			tc := newTestConn(t, true)
 			before(tc)
 			tc.write(pingFrame())
-			tc.wantClosed("a packet has newer keys than one behind it", errKeyUpdate) // RFC 9001, Section 6.4
+			// RFC 9001, Section 6.4
+			tc.wantClosed("a packet has newer keys than one behind it", errKeyUpdate)
 		})
 	}
 }
@@ -222,7 +227,8 @@ func TestKeysWearOut(t *testing.T) {
 	// The peer never follows.
 	tc.c.keys.sealed = limit - 1
 	tc.ping()
-	tc.wantClosed("if they cannot be updated, nothing more is sent with them", errAEADLimit) // RFC 9001, Section 6.6
+	// RFC 9001, Section 6.6
+	tc.wantClosed("if they cannot be updated, nothing more is sent with them", errAEADLimit)
 }
 
 func TestTooManyForgeries(t *testing.T) {

@@ -449,8 +449,8 @@ type limitedSent struct {
 
 func (l *limitedSent) OnSent(s *congestion.Sent) { l.limited = append(l.limited, s.AppLimited) }
 
-// TestDatagramBehindABurst: a datagram that is too long for the burst that is being built waits for the
-// next one: it is not the application that has no more to send.
+// TestDatagramBehindABurst: a datagram that is too long for the burst that is being built waits for
+// the next one: it is not the application that has no more to send.
 func TestDatagramBehindABurst(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) {
 		s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 1400, 1400

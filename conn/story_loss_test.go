@@ -130,7 +130,8 @@ func TestProbeTimeout(t *testing.T) {
 			tc.wantTimer("the timeout backs off", want) // RFC 9002, Section 6.2.1
 			tc.advanceToTimer()
 			tc.wantFrame("the probe carries what was not acknowledged", streamFrame(s.ID(), 0, "tail"))
-			tc.wantFrame("and a second one follows", pingFrame()) // RFC 9002, Section 6.2.4: up to two
+			// RFC 9002, Section 6.2.4: up to two
+			tc.wantFrame("and a second one follows", pingFrame())
 			tc.wantIdle("not more")
 			if n := tc.c.stats.PTOs; n != uint64(i+1) {
 				t.Fatalf("%d probe timeouts counted", n)
@@ -162,8 +163,8 @@ func TestProbesIgnoreTheWindow(t *testing.T) {
 	}
 }
 
-// TestClientBreaksDeadlock: a client that has nothing in flight sends all the same, because its server may wait for
-// bytes until it may send (RFC 9002, Section 6.2.2.1).
+// TestClientBreaksDeadlock: a client that has nothing in flight sends all the same, because its
+// server may wait for bytes until it may send (RFC 9002, Section 6.2.2.1).
 func TestClientBreaksDeadlock(t *testing.T) {
 	tc := startTestConn(t, false)
 	tc.collect()
@@ -184,7 +185,8 @@ func TestClientBreaksDeadlock(t *testing.T) {
 	}
 }
 
-// takeKeys is takeOver in the middle of a handshake: what the test sends comes with high packet numbers.
+// takeKeys is takeOver in the middle of a handshake: what the test sends comes with high packet
+// numbers.
 func (tc *testConn) takeKeys() {
 	tc.keepKeys()
 	tc.dcid = tc.c.local.ids[0].id
@@ -207,8 +209,8 @@ func TestClientBreaksDeadlockWithHandshakeKeys(t *testing.T) {
 	t.Fatalf("no Handshake packet was sent: %v", tc.queue)
 }
 
-// TestNoProbesBeforeConfirmation: 1-RTT packets have no probe timeout before the handshake is confirmed (RFC 9002, Section
-// 6.2.1).
+// TestNoProbesBeforeConfirmation: 1-RTT packets have no probe timeout before the handshake is
+// confirmed (RFC 9002, Section 6.2.1).
 func TestNoProbesBeforeConfirmation(t *testing.T) {
 	tc := completeClient(t)
 	tc.collect()

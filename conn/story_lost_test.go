@@ -7,15 +7,17 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// What becomes of each type of frame when the packet that carried it is lost (RFC 9000, Section 13.3).
+// What becomes of each type of frame when the packet that carried it is lost (RFC 9000,
+// Section 13.3).
 
 // A lostCase makes the Conn send one frame, and says what must follow its loss.
 type lostCase struct {
-	name   string
-	side   string // "client" or "server" if it is of one alone
-	edit   func(*testSetup)
-	cause  func(tc *testConn) // what makes the Conn send the frame
-	sent   frame              // the frame; v and data are filled in from what was sent if fill is set
+	name  string
+	side  string // "client" or "server" if it is of one alone
+	edit  func(*testSetup)
+	cause func(tc *testConn) // what makes the Conn send the frame
+	// the frame; v and data are filled in from what was sent if fill is set
+	sent   frame
 	fill   bool
 	change func(tc *testConn) // what happens between sending and loss
 	again  []frame            // what is sent after the loss; nil: the frame as it was
@@ -377,7 +379,8 @@ func TestLostStreamThatWasReset(t *testing.T) {
 	})
 }
 
-// TestProbeAfterARepairedLoss: what was lost, sent again and acknowledged is not part of a later probe.
+// TestProbeAfterARepairedLoss: what was lost, sent again and acknowledged is not part of a later
+// probe.
 func TestProbeAfterARepairedLoss(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxData = 100 })
 	tc.ignore(wire.FrameAck, wire.FramePing)

@@ -47,8 +47,8 @@ func (tc *testConn) wantProbe(why string, size int) *seenPacket {
 	return p
 }
 
-// pass lets datagrams up to size through, and loses larger ones, until no probe is sent any more. It returns the sizes of
-// the probes.
+// pass lets datagrams up to size through, and loses larger ones, until no probe is sent any more.
+// It returns the sizes of the probes.
 func (tc *testConn) pass(size int) (probes []int) {
 	tc.t.Helper()
 	for range 60 {
@@ -107,7 +107,8 @@ func TestMTUOfNarrowPaths(t *testing.T) {
 			t.Errorf("%d probes for a path of %d", len(probes), size)
 		}
 		if cc.lost > 0 {
-			t.Errorf("lost probes of %d bytes count as congestion", cc.lost) // RFC 9000, Section 14.4
+			// RFC 9000, Section 14.4
+			t.Errorf("lost probes of %d bytes count as congestion", cc.lost)
 		}
 		tc.advance(20 * time.Second)
 		if tc.c.stats.PTOs > 0 {
@@ -153,7 +154,8 @@ func TestMTUBlackHole(t *testing.T) {
 	tc.queue = nil
 	tc.ackAll()
 	if got := tc.c.Stats().MTU; got != minMTU {
-		t.Fatalf("the MTU is %d after %d lost packets larger than %d", got, len(sent), minMTU) // RFC 8899, Section 4.3
+		// RFC 8899, Section 4.3
+		t.Fatalf("the MTU is %d after %d lost packets larger than %d", got, len(sent), minMTU)
 	}
 	tc.collect()
 	for _, p := range tc.queue {
@@ -213,8 +215,8 @@ func TestMTUIsNotSearchedWithoutWish(t *testing.T) {
 	tc.wantIdle("MaxMTU is InitialMTU")
 }
 
-// TestMTULateNewsOfABlackHole: after a black hole, the fate of what was sent before says nothing of the
-// search that goes on.
+// TestMTULateNewsOfABlackHole: after a black hole, the fate of what was sent before says nothing of
+// the search that goes on.
 func TestMTULateNewsOfABlackHole(t *testing.T) {
 	tc := newMTUStory(t)
 	tc.wantProbe("a probe", 1452)
@@ -237,7 +239,8 @@ func TestMTULateNewsOfABlackHole(t *testing.T) {
 	probe := tc.wantProbe("the search begins again", (minMTU+1451+1)/2)
 	tries := m.tries
 	tc.lose(probe)
-	tc.write(ackFrame(rangeString(big.pn, big.pn))) // before the first probe, so that this is not lost
+	// before the first probe, so that this is not lost
+	tc.write(ackFrame(rangeString(big.pn, big.pn)))
 	if m.current != minMTU {
 		t.Errorf("a packet from before the black hole makes the MTU %d", m.current)
 	}

@@ -57,7 +57,8 @@ func TestOffload(t *testing.T) {
 	})
 }
 
-// TestOffloadKeepsTheConnAlive: meanwhile packets are acknowledged, CRYPTO data is kept within limits, and time passes.
+// TestOffloadKeepsTheConnAlive: meanwhile packets are acknowledged, CRYPTO data is kept within
+// limits, and time passes.
 func TestOffloadKeepsTheConnAlive(t *testing.T) {
 	var works []*TLSWork
 	tc := startTestConn(t, true, offloaded(&works))
@@ -82,8 +83,8 @@ func TestOffloadKeepsTheConnAlive(t *testing.T) {
 	tc.flush()
 }
 
-// TestOffloadAcknowledgesOnce: a flight of TLS and the acknowledgement of what it answers are one datagram, as if TLS
-// had been at work here.
+// TestOffloadAcknowledgesOnce: a flight of TLS and the acknowledgement of what it answers are one
+// datagram, as if TLS had been at work here.
 func TestOffloadAcknowledgesOnce(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		var works []*TLSWork
@@ -168,7 +169,8 @@ func TestOffloadAndClose(t *testing.T) {
 	}
 }
 
-// TestGoroutinesOfHandshakes: every way in which a handshake ends takes the goroutine of crypto/tls with it.
+// TestGoroutinesOfHandshakes: every way in which a handshake ends takes the goroutine of crypto/tls
+// with it.
 func TestGoroutinesOfHandshakes(t *testing.T) {
 	for name, end := range map[string]func(tc *testConn){
 		"close":    func(tc *testConn) { tc.c.Close(0, "") },
@@ -191,7 +193,8 @@ func TestGoroutinesOfHandshakes(t *testing.T) {
 	}
 }
 
-// TestOffloadKeepsEarlyData: the first flight of a client that writes many small 0-RTT packets waits for TLS.
+// TestOffloadKeepsEarlyData: the first flight of a client that writes many small 0-RTT packets
+// waits for TLS.
 func TestOffloadKeepsEarlyData(t *testing.T) {
 	const requests = 30
 	var client *Config

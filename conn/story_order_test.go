@@ -15,7 +15,8 @@ type orderTest struct {
 	out     []byte
 	writers []*Stream       // that have more to write whenever there is room
 	sent    map[*Stream]int // bytes, of streams that were opened here
-	last    map[*Stream]int // the packet that carried some of it last, or that it was scheduled before
+	// the packet that carried some of it last, or that it was scheduled before
+	last    map[*Stream]int
 	gap     map[*Stream]int // how many packets it waited at most
 	packets int             // so far
 }
@@ -102,8 +103,8 @@ func (o *orderTest) wait(why string, streams []*Stream, n int) {
 	}
 }
 
-// TestStreamsTakeTurns: streams whose priority was never set share, and so do incremental ones, with each
-// other and with those: a packet each, once each has had its first bytes.
+// TestStreamsTakeTurns: streams whose priority was never set share, and so do incremental ones,
+// with each other and with those: a packet each, once each has had its first bytes.
 func TestStreamsTakeTurns(t *testing.T) {
 	for name, priorities := range map[string][2][]Priority{
 		"never set":   {},
@@ -133,8 +134,8 @@ func TestStreamsTakeTurns(t *testing.T) {
 	}
 }
 
-// TestNewStreamGoesAhead: an answer that is short does not wait for those that are long, however many
-// there are, and 149 of them take as many packets as their bytes fill, but for one in 16.
+// TestNewStreamGoesAhead: an answer that is short does not wait for those that are long, however
+// many there are, and 149 of them take as many packets as their bytes fill, but for one in 16.
 func TestNewStreamGoesAhead(t *testing.T) {
 	for _, long := range []int{1, 50} {
 		for name, p := range map[string][]Priority{"never set": nil, "incremental": {{Incremental: true}}} {
@@ -165,8 +166,9 @@ func TestNewStreamGoesAhead(t *testing.T) {
 	}
 }
 
-// TestAheadIsBounded: who is always new, or writes little whenever it has sent all, does not get more than
-// the others for that. Streams that are new without end leave a packet in 16 to the old ones.
+// TestAheadIsBounded: who is always new, or writes little whenever it has sent all, does not get
+// more than the others for that. Streams that are new without end leave a packet in 16 to the old
+// ones.
 func TestAheadIsBounded(t *testing.T) {
 	t.Run("little at a time", func(t *testing.T) {
 		o := newOrderTest(t)
@@ -210,7 +212,8 @@ func TestAheadIsBounded(t *testing.T) {
 	})
 }
 
-// TestNothingStarves: one packet in 16 goes to the stream that has waited longest, whatever was asked for.
+// TestNothingStarves: one packet in 16 goes to the stream that has waited longest, whatever was
+// asked for.
 func TestNothingStarves(t *testing.T) {
 	urgent, last := Priority{Urgency: -3}, Priority{Urgency: 4}
 	for _, tt := range []struct {
@@ -252,8 +255,8 @@ func TestNothingStarves(t *testing.T) {
 	}
 }
 
-// TestInOrderOfIDs: streams that are not incremental are sent in the order of their IDs, whichever was
-// written first, and also when the first comes back with more (RFC 9218, Section 10).
+// TestInOrderOfIDs: streams that are not incremental are sent in the order of their IDs, whichever
+// was written first, and also when the first comes back with more (RFC 9218, Section 10).
 func TestInOrderOfIDs(t *testing.T) {
 	o := newOrderTest(t)
 	var streams []*Stream
@@ -286,8 +289,8 @@ func TestInOrderOfIDs(t *testing.T) {
 	}
 }
 
-// TestInOrderBesideTurns: streams that are sent in order have as many turns as there are of them, and
-// those that share have theirs.
+// TestInOrderBesideTurns: streams that are sent in order have as many turns as there are of them,
+// and those that share have theirs.
 func TestInOrderBesideTurns(t *testing.T) {
 	o := newOrderTest(t)
 	ordered := o.streams(4, 0, Priority{})
@@ -304,7 +307,8 @@ func TestInOrderBesideTurns(t *testing.T) {
 	o.wait("all of them", append(ordered, shared...), 8*16)
 }
 
-// TestLostDataKeepsOrder: what was lost of a stream goes first, and what is new of it waits for its turn.
+// TestLostDataKeepsOrder: what was lost of a stream goes first, and what is new of it waits for its
+// turn.
 func TestLostDataKeepsOrder(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.ignore(wire.FrameAck, wire.FramePing)

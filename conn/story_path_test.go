@@ -104,12 +104,14 @@ func TestServerStaysForProbes(t *testing.T) {
 	tc.writeFrom(elsewhere(1), 1200, challengeFrame("probe..."), paddingFrames(10))
 	p := tc.wantFrame("a probe is answered", responseFrame("probe..."))
 	if p.burst.Remote != elsewhere(1) || p.burst.N < minMTU {
-		t.Errorf("the answer of %d bytes went to %v", p.burst.N, p.burst.Remote) // RFC 9000, Section 8.2.2: expanded
+		// RFC 9000, Section 8.2.2: expanded
+		t.Errorf("the answer of %d bytes went to %v", p.burst.N, p.burst.Remote)
 	}
 	if tc.c.RemoteAddr() != tc.peerAddr {
 		t.Error("the server moved for a probing packet")
 	}
-	f, with := tc.wantType("the probe is challenged", wire.FramePathChallenge) // RFC 9000, Section 9.6.3
+	// RFC 9000, Section 9.6.3
+	f, with := tc.wantType("the probe is challenged", wire.FramePathChallenge)
 	if with.burst != p.burst {
 		t.Error("the challenge is in another datagram than the answer")
 	}
@@ -134,7 +136,8 @@ func TestServerStaysForProbes(t *testing.T) {
 	tc.wantIdle("no further challenge")
 }
 
-// TestServerProbesOnePath: a client that probes many paths is asked by each, but validates the last one alone.
+// TestServerProbesOnePath: a client that probes many paths is asked by each, but validates the last
+// one alone.
 func TestServerProbesOnePath(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID, wire.FramePathResponse)
@@ -182,10 +185,12 @@ func TestSpoofedMigrationFallsBack(t *testing.T) {
 	tc.wantFrame("data leaves", streamFrame(s.ID(), 0, "before the attack"))
 	held := tc.next[spaceApp]
 	tc.next[spaceApp]++
-	// An attacker sends a packet of the client, which it has held up, from the address of its victim.
+	// An attacker sends a packet of the client, which it has held up, from the address of its
+	// victim.
 	tc.writeFrom(elsewhere(7), 0, pingFrame())
 	tc.flush()
-	// The client goes on meanwhile, and acknowledges; but its newest packets come from where they always did.
+	// The client goes on meanwhile, and acknowledges; but its newest packets come from where they
+	// always did.
 	cwnd := tc.c.oldPath.cc.Window()
 	tc.send(testPacket{space: spaceApp, frames: []frame{tc.ackOf(spaceApp)}, pn: held, fixed: true})
 	tc.advance(4 * time.Second)
@@ -241,7 +246,8 @@ func TestMigrationIsNotAmplified(t *testing.T) {
 		tc.deliver(b, victim, NotECT)
 		tc.advance(100 * time.Millisecond)
 		if out := tc.bytesOut(victim); out > 3*in {
-			t.Fatalf("%d bytes went to an address that %d came from", out, in) // RFC 9000, Section 9.3.1
+			// RFC 9000, Section 9.3.1
+			t.Fatalf("%d bytes went to an address that %d came from", out, in)
 		}
 	}
 	tc.advance(3 * time.Second)
@@ -267,7 +273,8 @@ func TestProbesAreNotAmplified(t *testing.T) {
 	}
 }
 
-// TestPortRotation: the client turns up at one new address after the other, and answers no challenge.
+// TestPortRotation: the client turns up at one new address after the other, and answers no
+// challenge.
 func TestPortRotation(t *testing.T) {
 	tc := newTestConn(t, true)
 	by := tc.bystand()
@@ -390,8 +397,8 @@ func TestClientProbes(t *testing.T) {
 	}
 }
 
-// TestReceiverMigrates: a client that only receives, and whose server has empty connection IDs, has nothing to send when it moves.
-// Its server learns of it all the same (RFC 9000, Section 9.2).
+// TestReceiverMigrates: a client that only receives, and whose server has empty connection IDs, has
+// nothing to send when it moves. Its server learns of it all the same (RFC 9000, Section 9.2).
 func TestReceiverMigrates(t *testing.T) {
 	for name, empty := range map[string]bool{"server with connection IDs": false, "server without": true} {
 		t.Run(name, func(t *testing.T) {
@@ -460,8 +467,9 @@ func TestMigrationIsRefused(t *testing.T) {
 	}
 }
 
-// TestLateResponses: an answer to a PATH_CHALLENGE may come twice, when the path was validated or given up long
-// ago, and by another path. No made-up answer validates a path (RFC 9000, Section 19.18).
+// TestLateResponses: an answer to a PATH_CHALLENGE may come twice, when the path was validated or
+// given up long ago, and by another path. No made-up answer validates a path (RFC 9000,
+// Section 19.18).
 func TestLateResponses(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID)
@@ -505,7 +513,8 @@ func TestLateResponses(t *testing.T) {
 	tc.wantClosed("nobody asked for that", errProtocolViolation)
 }
 
-// TestForgottenChallenges: after so many paths that not all are remembered, no answer is taken for made-up.
+// TestForgottenChallenges: after so many paths that not all are remembered, no answer is taken for
+// made-up.
 func TestForgottenChallenges(t *testing.T) {
 	var m challengeMemory
 	first := [8]byte{1}

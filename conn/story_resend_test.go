@@ -19,8 +19,8 @@ func (g *gateController) Window() uint64 {
 	return g.wideController.Window()
 }
 
-// TestLostDataGoesFirst: what was lost is sent again before what another stream of the same urgency, which waits already, has to
-// send for the first time (RFC 9000, Section 13.3).
+// TestLostDataGoesFirst: what was lost is sent again before what another stream of the same
+// urgency, which waits already, has to send for the first time (RFC 9000, Section 13.3).
 func TestLostDataGoesFirst(t *testing.T) {
 	losses(t, func(t *testing.T, lost func(*testConn, *seenPacket)) {
 		for _, p := range []Priority{{}, {Incremental: true}} {

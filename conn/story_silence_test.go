@@ -6,7 +6,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// TestSilence: three probe timeouts without an answer make a peer silent, once, and an ACK makes it answer again.
+// TestSilence: three probe timeouts without an answer make a peer silent, once, and an ACK makes it
+// answer again.
 func TestSilence(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)

@@ -12,7 +12,8 @@ import (
 
 // Streams: sending, receiving, and how they end (RFC 9000, Sections 2, 3 and 4.5).
 
-// TestStreamPacking fills packets so that every small number of bytes is left over for one more STREAM frame.
+// TestStreamPacking fills packets so that every small number of bytes is left over for one more
+// STREAM frame.
 func TestStreamPacking(t *testing.T) {
 	for _, rest := range []string{"", "x", "xy", "a few bytes"} {
 		for size := 1120; size < 1175; size++ {
@@ -88,7 +89,8 @@ func TestReadableEvents(t *testing.T) {
 	tc.wantEvent("now it has", EventStreamReadable)
 }
 
-// TestImplicitStreams: a frame for a stream opens all lower ones of its type (RFC 9000, Section 2.1).
+// TestImplicitStreams: a frame for a stream opens all lower ones of its type (RFC 9000,
+// Section 2.1).
 func TestImplicitStreams(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -114,7 +116,8 @@ func TestStopSending(t *testing.T) {
 	tc.wantFrame("data is sent", streamFrame(s.ID(), 0, "hello"))
 	tc.writeStream(s, "unsent")
 	tc.write(stopSendingFrame(s.ID(), 33))
-	tc.wantFrame("the reset is sent without the application", resetStreamFrame(s.ID(), 33, 5)) // RFC 9000, Section 3.5
+	// RFC 9000, Section 3.5
+	tc.wantFrame("the reset is sent without the application", resetStreamFrame(s.ID(), 33, 5))
 	ev := tc.wantEvent("which learns of it", EventStreamStopped)
 	if ev.Code != 33 || ev.Stream != s {
 		t.Errorf("%+v", ev)
@@ -165,14 +168,16 @@ func TestResetStream(t *testing.T) {
 			t.Errorf("Read returned %v", err)
 		}
 		if tc.c.flow.consumed != 100 || tc.c.flow.received != 100 {
-			t.Errorf("credit for %d of %d bytes", tc.c.flow.consumed, tc.c.flow.received) // RFC 9000, Section 4.5
+			// RFC 9000, Section 4.5
+			t.Errorf("credit for %d of %d bytes", tc.c.flow.consumed, tc.c.flow.received)
 		}
 		tc.write(resetStreamFrame(id, 45, 100), streamFrame(id, 20, "late"))
 		tc.wantNoEvent("once")
 	})
 }
 
-// TestResetBehindTheEnd: a reset of a stream all of whose data came is of no use any more (RFC 9000, Section 3.2).
+// TestResetBehindTheEnd: a reset of a stream all of whose data came is of no use any more
+// (RFC 9000, Section 3.2).
 func TestResetBehindTheEnd(t *testing.T) {
 	tc := newTestConn(t, true)
 	id := tc.theirs(Uni, 0)
@@ -186,7 +191,8 @@ func TestResetBehindTheEnd(t *testing.T) {
 	}
 }
 
-// TestReleaseEndsStreams: credit for another stream comes when both directions are done and the application has released it.
+// TestReleaseEndsStreams: credit for another stream comes when both directions are done and the
+// application has released it.
 func TestReleaseEndsStreams(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		steps := map[string]func(tc *testConn, s *Stream){
@@ -213,7 +219,8 @@ func TestReleaseEndsStreams(t *testing.T) {
 	})
 }
 
-// TestReleaseOfUnfinished: an early Release resets and stops, and the stream stays until the peer has done its part.
+// TestReleaseOfUnfinished: an early Release resets and stops, and the stream stays until the peer
+// has done its part.
 func TestReleaseOfUnfinished(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsBidi = 1 })
 	tc.ignore(wire.FrameAck)
@@ -233,7 +240,8 @@ func TestReleaseOfUnfinished(t *testing.T) {
 	tc.wantNoEvent("late frames of the old stream are ignored")
 }
 
-// TestStreamMemoryIsReused: late acknowledgements and losses of a stream do not touch the one that took its place.
+// TestStreamMemoryIsReused: late acknowledgements and losses of a stream do not touch the one that
+// took its place.
 func TestStreamMemoryIsReused(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.ignore(wire.FrameAck)
@@ -335,7 +343,8 @@ func TestWriteAfterTheEnd(t *testing.T) {
 
 func lastError[T any](_ T, err error) error { return err }
 
-// TestWriteShared: what is written so arrives like anything else, also what was lost, without memory of ours.
+// TestWriteShared: what is written so arrives like anything else, also what was lost, without
+// memory of ours.
 func TestWriteShared(t *testing.T) {
 	tc := newTestConn(t, true)
 	data := []byte(strings.Repeat("what many peers are told. ", 4000))

@@ -7,16 +7,17 @@ import (
 )
 
 const (
-	// aheadBytes is how much a new stream sends ahead of those of its urgency that have sent as much
-	// already: a short answer is over with that, and waits for no long one.
+	// aheadBytes is how much a new stream sends ahead of those of its urgency that have sent as
+	// much already: a short answer is over with that, and waits for no long one.
 	aheadBytes = 4096
 
-	// aheadEvery is how much the connection sends until a stream may send aheadBytes in front again. A
-	// stream that sends little at a time always goes ahead, and none can hold up the others so.
+	// aheadEvery is how much the connection sends until a stream may send aheadBytes in front
+	// again. A stream that sends little at a time always goes ahead, and none can hold up the
+	// others so.
 	aheadEvery = 16 * aheadBytes
 
-	// longestEvery is how many packets with data of streams go out for each one that goes to the stream
-	// that has waited longest, whatever the order says.
+	// longestEvery is how many packets with data of streams go out for each one that goes to the
+	// stream that has waited longest, whatever the order says.
 	longestEvery = 16
 )
 
@@ -31,8 +32,8 @@ type turn struct {
 
 // A sendQueue holds the streams that have something to send, and tells which is next: of the most
 // urgent ones those that go ahead, one after another, then the others in turns. Streams that are to
-// be sent in the order of their IDs have turns as well, and whichever of them has one gives it to the
-// first of them (RFC 9218, Section 10).
+// be sent in the order of their IDs have turns as well, and whichever of them has one gives it to
+// the first of them (RFC 9218, Section 10).
 type sendQueue struct {
 	ahead   [8]streamList // by urgency
 	turns   [8]streamList // by urgency

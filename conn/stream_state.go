@@ -135,11 +135,13 @@ func (s *Stream) consumed(n int) {
 		return
 	}
 	e := s.c.e
-	w.grow(e.now, s.c.path.rtt.shortest(), max(s.c.flow.size, w.size)) // the window of the connection bounds the memory
+	// the window of the connection bounds the memory
+	w.grow(e.now, s.c.path.rtt.shortest(), max(s.c.flow.size, w.size))
 	s.controlDue(dueMaxData)
 }
 
-// discardRest throws away what came and will not be read, and ends the receiving direction if its size is known.
+// discardRest throws away what came and will not be read, and ends the receiving direction if its
+// size is known.
 func (s *Stream) discardRest() {
 	unread := s.highest - s.discarded
 	s.discarded = s.highest
@@ -185,7 +187,8 @@ func (s *Stream) handleReset(code, size uint64) error {
 	return nil
 }
 
-// handleResetAt handles RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset): what comes before size is still read.
+// handleResetAt handles RESET_STREAM_AT (draft-ietf-quic-reliable-stream-reset): what comes before
+// size is still read.
 func (s *Stream) handleResetAt(code, size, upTo uint64) error {
 	if s.flags&(flagStopped|flagRecvReset|flagRecvDone) != 0 || upTo <= s.in.Offset() {
 		return s.handleReset(code, size)
@@ -210,7 +213,8 @@ func (s *Stream) handleResetAt(code, size, upTo uint64) error {
 	return nil
 }
 
-// handleStopSending handles STOP_SENDING (RFC 9000, Section 19.5): the reset goes out without the application.
+// handleStopSending handles STOP_SENDING (RFC 9000, Section 19.5): the reset goes out without the
+// application.
 func (s *Stream) handleStopSending(code uint64) {
 	if s.flags&(flagResetAt|flagSendDone) == flagResetAt && (s.out.Sent() < s.reliable || s.flags&flagResetLast != 0) {
 		// Nobody waits for the rest, nor gives credit for it.
@@ -250,14 +254,16 @@ func (s *Stream) abandonAt(code, size uint64) {
 	s.resetAtSent()
 }
 
-// resetAtSent has RESET_STREAM_AT follow what it promises: before, its final size could be beyond what the peer allows.
+// resetAtSent has RESET_STREAM_AT follow what it promises: before, its final size could be beyond
+// what the peer allows.
 func (s *Stream) resetAtSent() {
 	if s.flags&(flagResetAt|flagResetLast) == flagResetAt && s.out.Sent() >= s.reliable {
 		s.controlDue(dueReset)
 	}
 }
 
-// resetLast has RESET_STREAM follow the arrival of what was written: it would be taken for all of the stream before.
+// resetLast has RESET_STREAM follow the arrival of what was written: it would be taken for all of
+// the stream before.
 func (s *Stream) resetLast() {
 	if s.flags&(flagResetAt|flagResetLast) == flagResetAt|flagResetLast && s.out.Acked(s.reliable) {
 		s.flags &^= flagResetAt

@@ -179,7 +179,8 @@ func (c *Conn) maySend() bool {
 	return !c.closed && (c.early.tx != nil || c.hasPeer && c.spaces[spaceApp].tx != nil)
 }
 
-// find returns the stream of an ID in a frame, nil if it has ended. recv tells which direction the frame concerns.
+// find returns the stream of an ID in a frame, nil if it has ended. recv tells which direction the
+// frame concerns.
 func (t *streamSet) find(c *Conn, id StreamID, recv bool, frame uint64) (*Stream, error) {
 	if s := t.last; s != nil && s.id == id {
 		if recv && s.flags&flagRecv == 0 || !recv && s.flags&flagSend == 0 {
@@ -213,7 +214,8 @@ func (t *streamSet) find(c *Conn, id StreamID, recv bool, frame uint64) (*Stream
 	return s, nil
 }
 
-// open opens the streams of the peer up to id (RFC 9000, Section 2.1: and all lower ones of its type).
+// open opens the streams of the peer up to id (RFC 9000, Section 2.1: and all lower ones of its
+// type).
 func (t *streamSet) open(c *Conn, id StreamID) {
 	dir := id.Dir()
 	for ; t.opened[dir] <= uint64(id>>2); t.opened[dir]++ {

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// A serverTLS holds the TLS configuration of a server. crypto/tls wants MinVersion 1.3 of it, resumes sessions only
-// where the ticket keys last longer than a connection, and must see what the user changes: so it has the keys, and takes a
-// fresh copy of the user's configuration for each connection.
+// A serverTLS holds the TLS configuration of a server. crypto/tls wants MinVersion 1.3 of it,
+// resumes sessions only where the ticket keys last longer than a connection, and must see what the
+// user changes: so it has the keys, and takes a fresh copy of the user's configuration for each
+// connection.
 type serverTLS struct {
 	user  *tls.Config
 	outer *tls.Config

@@ -41,7 +41,8 @@ type cryptoData struct {
 func (w *TLSWork) Run() {
 	w.run()
 	close(w.done)
-	// The connection may have closed meanwhile, and nobody may come to take the work back. Closing twice does no harm.
+	// The connection may have closed meanwhile, and nobody may come to take the work back. Closing
+	// twice does no harm.
 	if w.ctx.Err() != nil {
 		w.q.Close()
 	}
@@ -68,7 +69,8 @@ func (w *TLSWork) run() {
 	}
 }
 
-// collect takes the events that are ready, with copies of their data, which is valid until the next one only.
+// collect takes the events that are ready, with copies of their data, which is valid until the next
+// one only.
 func (w *TLSWork) collect() {
 	for {
 		ev := w.q.NextEvent()
@@ -113,16 +115,17 @@ func (w *TLSWork) chooseParams(client []byte) {
 	w.params = w.choices[max(slices.Index(w.cfg.Versions, chosen), 0)]
 }
 
-// A tlsState is the TLS side of a connection. crypto/tls does the handshake on a goroutine of its own, in lock step, so it
-// must be closed however the connection ends.
+// A tlsState is the TLS side of a connection. crypto/tls does the handshake on a goroutine of its
+// own, in lock step, so it must be closed however the connection ends.
 type tlsState struct {
 	q      *tls.QUICConn // nil once it is not needed any more
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	work   *TLSWork // that is out
 	paused bool     // the work before stopped at a session to resume
-	params [][]byte // our transport parameters: a client's, or for each of Config.Versions that a server may choose
-	chosen []byte   // those of the version that was chosen, while paused
+	// our transport parameters: a client's, or for each of Config.Versions that a server may choose
+	params [][]byte
+	chosen []byte // those of the version that was chosen, while paused
 	now    time.Time
 	begun  bool
 	level  tls.QUICEncryptionLevel // of the data that TLS takes now
@@ -147,7 +150,8 @@ func (t *tlsState) init(c *Conn, cfg *tls.Config) {
 	}
 }
 
-// close ends the goroutine of crypto/tls; cause is why the connection ended, if it did. If work is out, that does it in the end.
+// close ends the goroutine of crypto/tls; cause is why the connection ended, if it did. If work is
+// out, that does it in the end.
 func (t *tlsState) close(cause error) {
 	if t.q == nil {
 		return

@@ -69,8 +69,8 @@ func (s *tokenSealer) seal(b []byte, nonce [tokenNonceLen]byte, c tokenContent) 
 	return s.aeads[0].Seal(b, nonce[:], p, nil)
 }
 
-// tokenAddress is what a token is bound to: a Retry token to address and port, a NEW_TOKEN token to the address alone,
-// because the port of a later connection differs (RFC 9000, Section 8.1.4).
+// tokenAddress is what a token is bound to: a Retry token to address and port, a NEW_TOKEN token to
+// the address alone, because the port of a later connection differs (RFC 9000, Section 8.1.4).
 func tokenAddress(kind TokenKind, a netip.AddrPort) (b [18]byte) {
 	ip := a.Addr().As16()
 	copy(b[:], ip[:])

@@ -69,7 +69,8 @@ func (r *versionRun) begin() *conn.Conn {
 	return c
 }
 
-// "the client SHALL select a mutually supported version and send a new first flight with that version" RFC 9368, Section 2.1.
+// "the client SHALL select a mutually supported version and send a new first flight with that
+// version" RFC 9368, Section 2.1.
 func TestVersionNegotiationReaction(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
@@ -101,15 +102,16 @@ func TestVersionNegotiationReaction(t *testing.T) {
 				r.connect(word).Close(0, "")
 				r.want(word, true) // for there is a session now, and what is of it is version 2
 			}
-			if n := r.server.Stats().VersionNegotiations; n != 2 { // for each datagram of the first flight
+			// for each datagram of the first flight
+			if n := r.server.Stats().VersionNegotiations; n != 2 {
 				t.Errorf("%d Version Negotiation packets", n)
 			}
 		})
 	}
 }
 
-// "These connection closures prevent an attacker from being able to use forged Version Negotiation packets to force a version
-// downgrade" RFC 9368, Section 4.
+// "These connection closures prevent an attacker from being able to use forged Version Negotiation
+// packets to force a version downgrade" RFC 9368, Section 4.
 func TestVersionNegotiationForged(t *testing.T) {
 	const mismatch = 0x11 // VERSION_NEGOTIATION_ERROR
 	for _, tt := range []struct {
@@ -144,8 +146,8 @@ func TestVersionNegotiationForged(t *testing.T) {
 	}
 }
 
-// "Clients MUST NOT use a session ticket or token from a QUIC version 1 connection to initiate a QUIC version 2 connection, and
-// vice versa" RFC 9369, Section 5.
+// "Clients MUST NOT use a session ticket or token from a QUIC version 1 connection to initiate a
+// QUIC version 2 connection, and vice versa" RFC 9369, Section 5.
 func TestSessionOfVersion(t *testing.T) {
 	r := newVersionRun(t, nil, []uint32{v2, v1})
 	tokens := tokenMap{}
@@ -275,7 +277,8 @@ func TestTokenCache(t *testing.T) {
 	dial(conn.Target{Remote: server.Addr})
 	dial(conn.Target{Remote: server.Addr, Token: []byte("that of the Target, which is none")})
 	want := []conn.TokenKind{conn.TokenNone, conn.TokenRetry, conn.TokenNewToken, conn.TokenNone, conn.TokenRetry}
-	if kinds = slices.Compact(kinds); !slices.Equal(kinds, want) { // the first flight has several datagrams
+	// the first flight has several datagrams
+	if kinds = slices.Compact(kinds); !slices.Equal(kinds, want) {
 		t.Errorf("tokens %v, want %v", kinds, want)
 	}
 	if len(tokens) != 1 {

@@ -11,7 +11,8 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// "Compatible version negotiation" RFC 9368, Section 2.3: the server picks its favourite without a round trip.
+// "Compatible version negotiation" RFC 9368, Section 2.3: the server picks its favourite without a
+// round trip.
 func TestVersions(t *testing.T) {
 	v1, v2 := conn.Version1, conn.Version2
 	for _, tt := range []struct {
@@ -94,7 +95,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestVersionOfTheClient: a server whose versions nobody has put into an order speaks the one that its client begins with.
+// TestVersionOfTheClient: a server whose versions nobody has put into an order speaks the one that
+// its client begins with.
 func TestVersionOfTheClient(t *testing.T) {
 	v1, v2 := conn.Version1, conn.Version2
 	for _, tt := range []struct {

@@ -51,7 +51,8 @@ func (w *waitingPackets) take(types uint32) (taken []waitingPacket) {
 	return taken
 }
 
-// wait keeps a packet until its keys are there. Loss would cost a probe timeout, but memory is bounded.
+// wait keeps a packet until its keys are there. Loss would cost a probe timeout, but memory is
+// bounded.
 func (c *Conn) wait(now instant, a *arrival, typ PacketType, pkt []byte) {
 	if !c.server && c.handshakeRxMissing() {
 		c.hurry(now)

@@ -39,9 +39,11 @@ const (
 	EventDatagram          // Stream.Datagrams has some: Stream
 	EventRequestsAvailable // OpenRequest works again
 	EventStream            // a stream of Config.StreamTypes: QUIC, Type
-	EventGoAway            // by the peer: ID of the first request, or push, that it does not process
-	EventPriority          // priority field or PRIORITY_UPDATE (RFC 9218): Stream, ID, Priority; applied already
-	EventClosed            // once: Err
+	// by the peer: ID of the first request, or push, that it does not process
+	EventGoAway
+	// priority field or PRIORITY_UPDATE (RFC 9218): Stream, ID, Priority; applied already
+	EventPriority
+	EventClosed // once: Err
 
 	// eventWork stands for reading a stream on, which may lead to an event. It
 	// waits in the queue so that fields are decoded no faster than the caller

@@ -267,7 +267,8 @@ func TestPriorityOfRequests(t *testing.T) {
 	require.Equal(t, []conn.Priority{{Urgency: 3}, {Urgency: -1, Incremental: true}, {Urgency: 3}, {Urgency: -3}}, got)
 	require.Empty(t, srv.h.early)
 	srv.events[len(srv.events)-1].Stream.Release()
-	cli.write(control, frame(framePriorityUpdateRequest, append(varint(8), "u=1"...)...), false) // has come and gone
+	// has come and gone
+	cli.write(control, frame(framePriorityUpdateRequest, append(varint(8), "u=1"...)...), false)
 	cli.run()
 	require.Empty(t, srv.h.early)
 	for i := range uint64(1000) {
@@ -278,8 +279,9 @@ func TestPriorityOfRequests(t *testing.T) {
 	require.NoError(t, cli.closed)
 }
 
-// TestPriorityUnsaid: responses take turns unless the client asked for an order. A field that says nothing
-// asks for the defaults of RFC 9218, which is an order; one that cannot be parsed asks for nothing.
+// TestPriorityUnsaid: responses take turns unless the client asked for an order. A field that says
+// nothing asks for the defaults of RFC 9218, which is an order; one that cannot be parsed asks for
+// nothing.
 func TestPriorityUnsaid(t *testing.T) {
 	const size = 100 << 10
 	for _, tt := range []struct {

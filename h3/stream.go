@@ -211,11 +211,11 @@ func (s *Stream) Early() bool { return s.qs.Early() }
 // A server's streams have what the client asked for.
 func (s *Stream) SetPriority(p conn.Priority) { s.qs.SetPriority(p) }
 
-// Datagrams returns the flow of the stream's HTTP Datagrams. It is nil without
-// Config.Datagrams, and sends nothing until the peer's settings allow it.
-// EventDatagram follows for streams of extended CONNECT, and for others once
-// Datagrams was called. Requests with other methods than CONNECT end in an EventCanceled
-// with DatagramError if datagrams come and it was not called: call it when the fields come. The UserData of the flow is this package's.
+// Datagrams returns the flow of the stream's HTTP Datagrams. It is nil without Config.Datagrams,
+// and sends nothing until the peer's settings allow it. EventDatagram follows for streams of
+// extended CONNECT, and for others once Datagrams was called. Requests with other methods than
+// CONNECT end in an EventCanceled with DatagramError if datagrams come and it was not called: call
+// it when the fields come. The UserData of the flow is this package's.
 func (s *Stream) Datagrams() *dgram.Flow {
 	if s.flow == nil && s.c.mux != nil {
 		s.flow = s.c.mux.Flow(s.id)
@@ -328,8 +328,9 @@ func (s *Stream) Abandon(code ErrorCode) {
 }
 
 // BreakOff resets sending behind what was written, which still arrives: see
-// [conn.Stream.ResetBehind]. [EventAcked] follows when it has, and the reset too. A message that was sent to
-// its end stays as it is. Do not Release the stream before, and Abandon it if that takes too long.
+// [conn.Stream.ResetBehind]. [EventAcked] follows when it has, and the reset too. A message that
+// was sent to its end stays as it is. Do not Release the stream before, and Abandon it if that
+// takes too long.
 func (s *Stream) BreakOff(code ErrorCode) {
 	if s.sendErr != nil || s.sending == sendEnded {
 		return

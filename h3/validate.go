@@ -243,7 +243,8 @@ func equalHosts(scheme, a, b string) bool {
 // (RFC 3986, Section 6.2.3).
 func cutDefaultPort(scheme, authority string) string {
 	i := strings.LastIndexByte(authority, ':')
-	if i < strings.LastIndexByte(authority, ']')+1 { // the colons of an IPv6 address are none of a port
+	// the colons of an IPv6 address are none of a port
+	if i < strings.LastIndexByte(authority, ']')+1 {
 		return authority
 	}
 	switch port := authority[i+1:]; {

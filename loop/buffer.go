@@ -153,8 +153,8 @@ func (b *buffer) push(c *chunk) {
 	b.tail = c
 }
 
-// drop removes the n oldest bytes, at most those of the first chunk, and returns their chunk if it is
-// done with.
+// drop removes the n oldest bytes, at most those of the first chunk, and returns their chunk if it
+// is done with.
 func (b *buffer) drop(n int) *chunk {
 	b.n -= n
 	c := b.head

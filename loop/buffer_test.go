@@ -135,7 +135,8 @@ func TestDatagramQueue(t *testing.T) {
 		}
 	}
 	turn()
-	// sync.Pool loses some to the garbage collector, and a quarter under the race detector; each costs two.
+	// sync.Pool loses some to the garbage collector, and a quarter under the race detector; each
+	// costs two.
 	if n := testing.AllocsPerRun(100, turn); n > maxDatagrams {
 		t.Errorf("%d datagrams cost %v allocations", maxDatagrams, n)
 	}

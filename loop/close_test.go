@@ -27,8 +27,8 @@ func (c *clogged) WriteBatch(ms []udpio.Message) (int, error) {
 	return c.Backend.WriteBatch(ms)
 }
 
-// TestCloseTellsAll: when a Group with many connections closes, all peers learn of it, though its socket takes one datagram
-// in a while.
+// TestCloseTellsAll: when a Group with many connections closes, all peers learn of it, though its
+// socket takes one datagram in a while.
 func TestCloseTellsAll(t *testing.T) {
 	const many = 300
 	var closing atomic.Bool

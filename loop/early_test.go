@@ -86,7 +86,8 @@ func (c *onceCache) Put(_ string, s *tls.ClientSessionState) {
 	}
 }
 
-// TestEarlyDataReplayedToAnotherLoop: a Group takes early data once from each ticket, whichever of its loops it reaches.
+// TestEarlyDataReplayedToAnotherLoop: a Group takes early data once from each ticket, whichever of
+// its loops it reaches.
 func TestEarlyDataReplayedToAnotherLoop(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -121,7 +121,8 @@ func TestSessionCacheFiles(t *testing.T) {
 		"":   false,
 		"x":  false,
 		"{}": true,
-		`{"sessions":[{"server":"a","items":[{"ticket":"AAAA","state":"AAAA"}]}]}`: true, // which Get does not give
+		// which Get does not give
+		`{"sessions":[{"server":"a","items":[{"ticket":"AAAA","state":"AAAA"}]}]}`: true,
 	} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
 			t.Fatal(err)

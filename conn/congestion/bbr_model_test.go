@@ -246,7 +246,8 @@ func TestBBRLatest(t *testing.T) {
 		{bbrCruise, 20 * time.Millisecond, 1_960, 1_960, 980_000, 103_000},
 		{bbrDown, 20 * time.Millisecond, 1_960, 1_960, 999_600, 104_960},
 		{bbrCruise, 0, 0, 1_960, 980_000, 103_000},
-		{bbrCruise, 0, 50_000, 50_000, 1_030_980, 108_098}, // the threshold and its allowance: 2,000 and 3,098
+		// the threshold and its allowance: 2,000 and 3,098
+		{bbrCruise, 0, 50_000, 50_000, 1_030_980, 108_098},
 	} {
 		b := newTestBBR(tc.state)
 		b.updateLatest(&bbrSample{

@@ -131,7 +131,8 @@ func (c *cubic) beginEpoch() {
 	c.inEpoch = true
 	c.elapsed = 0
 	c.wEst = cwnd
-	c.wMax = max(c.wMax, cwnd) // K is 0 after a timeout and after slow start: RFC 9438, Sections 4.8 and 4.10
+	// K is 0 after a timeout and after slow start: RFC 9438, Sections 4.8 and 4.10
+	c.wMax = max(c.wMax, cwnd)
 	c.k = math.Cbrt((c.wMax - cwnd) / (cubicC * float64(c.mtu)))
 }
 

@@ -60,8 +60,8 @@ func TestPRRSingleLoss(t *testing.T) {
 	}
 }
 
-// The second example of RFC 6937, Section 3.1: of twenty packets fifteen are lost. The
-// sender does not fill the reduced window at once, but sends one packet more than arrive for each ACK.
+// The second example of RFC 6937, Section 3.1: of twenty packets fifteen are lost. The sender does
+// not fill the reduced window at once, but sends one packet more than arrive for each ACK.
 func TestPRRHeavyLoss(t *testing.T) {
 	r := newRecovery(20, 15, 3, 10)
 	if r.inFlight > 6 {

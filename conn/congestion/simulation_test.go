@@ -25,8 +25,9 @@ type simLink struct {
 	queue     uint64        // bytes that may wait
 	loss      float64       // probability, apart from overflow
 	lossEvery int           // loses one of so many packets; 0 none
-	ce        float64       // fraction of the queue beyond which packets are marked; 0 does not mark
-	slot      time.Duration // ACKs arrive at multiples of it; 0 does not aggregate
+	// fraction of the queue beyond which packets are marked; 0 does not mark
+	ce   float64
+	slot time.Duration // ACKs arrive at multiples of it; 0 does not aggregate
 
 	free  time.Duration // when the queue will be empty
 	drops int           // overflows

@@ -23,8 +23,9 @@ type Link struct {
 
 	Loss, Duplicate float64 // probabilities
 	Corrupt         float64 // probability of a few flipped bits, or of a missing end
-	Reorder         float64 // probability of arriving late, by up to Delay or a millisecond, whichever is more
-	Mark            float64 // probability of CE on ECT packets
+	// probability of arriving late, by up to Delay or a millisecond, whichever is more
+	Reorder float64
+	Mark    float64 // probability of CE on ECT packets
 
 	// Filter, if not nil, sees each datagram and reports whether to deliver it.
 	// It may change the packet, its addresses and its ECN codepoint too.

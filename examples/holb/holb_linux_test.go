@@ -18,7 +18,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A thief takes the one packet that carries the end of a large resource away, whenever it is sent, until it is told to stop.
+// A thief takes the one packet that carries the end of a large resource away, whenever it is sent,
+// until it is told to stop.
 type thief struct {
 	active atomic.Bool
 	took   chan struct{} // closed when it has taken the packet for the first time
@@ -26,10 +27,12 @@ type thief struct {
 	behind chan struct{} // closed when TCP has sent something behind it
 	after  sync.Once
 
-	mu    sync.Mutex
-	sent  []sentPacket // over QUIC, not seen by filter yet
-	hole  uint32       // over TCP: the first sequence number that is missing
-	mixed bool         // over QUIC: the end of the large resource went in one packet with something else, and was let through
+	mu   sync.Mutex
+	sent []sentPacket // over QUIC, not seen by filter yet
+	hole uint32       // over TCP: the first sequence number that is missing
+	// over QUIC: the end of the large resource went in one packet with something else, and was let
+	// through
+	mixed bool
 }
 
 // A sentPacket is what tells a QUIC packet, and what it carries.
@@ -78,7 +81,8 @@ func (th *thief) filter(dir netrelay.Dir, p []byte) bool {
 	return !take
 }
 
-// takeTCP takes the first segment that is long enough for the end of the large resource, and all that bring its first byte.
+// takeTCP takes the first segment that is long enough for the end of the large resource, and all
+// that bring its first byte.
 func (th *thief) takeTCP(seq uint32, size int) bool {
 	if !th.active.Load() {
 		return false
@@ -227,7 +231,8 @@ func TestHTTP2(t *testing.T) {
 	select {
 	case <-st.thief.behind:
 	case <-time.After(3 * time.Second):
-		t.Log("the server sends nothing behind the hole") // it was slow, and TCP has shrunk its window
+		// it was slow, and TCP has shrunk its window
+		t.Log("the server sends nothing behind the hole")
 	}
 	require.Empty(t, small, "a small resource came past a hole")
 	require.Empty(t, large)

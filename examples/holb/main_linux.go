@@ -1,10 +1,10 @@
-// Command holb compares how long small resources take beside a large one on a lossy path, over HTTP/3
-// and over HTTP/2, and writes the results as a page with tables and a plot:
+// Command holb compares how long small resources take beside a large one on a lossy path, over
+// HTTP/3 and over HTTP/2, and writes the results as a page with tables and a plot:
 //
 //	go run ./examples/holb -o docs/head-of-line
 //
-// makes docs/head-of-line.md and docs/head-of-line.svg. It needs root: the sockets are real ones, in network namespaces, and the
-// path is a relay between them.
+// makes docs/head-of-line.md and docs/head-of-line.svg. It needs root: the sockets are real ones,
+// in network namespaces, and the path is a relay between them.
 package main
 
 import (
@@ -26,9 +26,10 @@ import (
 
 // What is measured.
 const (
-	rate  = 20_000_000 // bits per second
-	rtt   = 50 * time.Millisecond
-	queue = rate / 8 / 20 * 3 / 2 // bytes: one bandwidth-delay product, and what is on its way in one direction
+	rate = 20_000_000 // bits per second
+	rtt  = 50 * time.Millisecond
+	// bytes: one bandwidth-delay product, and what is on its way in one direction
+	queue = rate / 8 / 20 * 3 / 2
 	loss  = 0.02
 )
 

@@ -17,7 +17,8 @@ const (
 	gapHeight   = 60
 )
 
-// plot draws how many of the small resources have come over time, a panel for each page and controller.
+// plot draws how many of the small resources have come over time, a panel for each page and
+// controller.
 func plot(rows []*row) string {
 	b := &strings.Builder{}
 	height := topMargin + len(controllers)*(panelHeight+gapHeight) - 20

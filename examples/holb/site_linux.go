@@ -80,8 +80,8 @@ func startHTTP3(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error
 	return s, nil
 }
 
-// startHTTP2 makes a site of package net/http, over the kernel's TCP, whose server leaves at most unsent bytes in its socket
-// that were never sent; 0 for as many as the kernel takes.
+// startHTTP2 makes a site of package net/http, over the kernel's TCP, whose server leaves at most
+// unsent bytes in its socket that were never sent; 0 for as many as the kernel takes.
 func startHTTP2(t *netrelay.Tunnel, cc controller, h http.Handler, unsent int) (*site, error) {
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		_ = raw.Control(func(fd uintptr) { // accepted sockets inherit both

@@ -53,7 +53,8 @@ func resource(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// run makes the path and visits the page. The first small resource is asked for when a part of the large one has come.
+// run makes the path and visits the page. The first small resource is asked for when a part of the
+// large one has come.
 func (v *visit) run(ctx context.Context) (*result, error) {
 	up := netrelay.Link{Delay: v.path.Delay, Loss: v.path.Loss}
 	t, err := netrelay.NewTunnel(netrelay.TunnelConfig{Up: up, Down: v.path, Seed: v.seed})

@@ -77,8 +77,8 @@ func (d *download) updatingKeys(ctx context.Context, urls []*url.URL) error {
 	return d.over(ctx, urls, updateKeys)
 }
 
-// over downloads urls, which are of one server, at the same time over one connection. Meanwhile it calls also, if that is
-// not nil.
+// over downloads urls, which are of one server, at the same time over one connection. Meanwhile it
+// calls also, if that is not nil.
 func (d *download) over(ctx context.Context, urls []*url.URL, also func(context.Context, *loop.Conn) error) error {
 	c, err := loop.Dial(ctx, hostPort(urls[0]), d.config)
 	if err != nil {
@@ -172,7 +172,8 @@ func (c *ticketCache) Put(key string, s *tls.ClientSessionState) {
 	}
 }
 
-// resuming downloads the first URL over a connection, and the others over another that resumes its session.
+// resuming downloads the first URL over a connection, and the others over another that resumes its
+// session.
 func (d *download) resuming(ctx context.Context, urls []*url.URL) error {
 	if len(urls) < 2 {
 		return errors.New("there is nothing to request over the second connection")

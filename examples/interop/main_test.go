@@ -88,8 +88,8 @@ func (d *directories) serve(t *testing.T, testCase string) string {
 	return addr
 }
 
-// slow returns where a server is found 50 ms away: a handshake must take longer than it takes to send
-// early data.
+// slow returns where a server is found 50 ms away: a handshake must take longer than it takes to
+// send early data.
 func slow(t *testing.T, server string) string {
 	t.Helper()
 	link := netrelay.Link{Delay: 50 * time.Millisecond}

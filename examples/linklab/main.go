@@ -89,7 +89,8 @@ func grid(page *strings.Builder, seed uint64, quick bool) {
 	}
 }
 
-// duration is how long a flow runs: long enough for its start not to count for much, short enough to simulate.
+// duration is how long a flow runs: long enough for its start not to count for much, short enough
+// to simulate.
 func duration(rate float64, rtt time.Duration) time.Duration {
 	d := max(20*time.Second, 100*rtt)
 	if rate >= 1e9 {

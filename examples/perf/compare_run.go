@@ -60,7 +60,8 @@ func command(ctx context.Context, core int, path string, args ...string) *exec.C
 	return exec.CommandContext(ctx, path, args...)
 }
 
-// A background is a program that says "ready" on its standard error, and runs until it is told to end.
+// A background is a program that says "ready" on its standard error, and runs until it is told to
+// end.
 type background struct {
 	cmd *exec.Cmd
 	out bytes.Buffer

@@ -84,8 +84,8 @@ func TestListenAndServeTLS(t *testing.T) {
 	require.Error(t, ListenAndServeTLS(addr, "/nonexistent", keyFile, h))
 }
 
-// serveOnFreePort has serve listen on a port that was free a moment before, and returns its address and the
-// first response to tr. If somebody was faster, it takes another port.
+// serveOnFreePort has serve listen on a port that was free a moment before, and returns its address
+// and the first response to tr. If somebody was faster, it takes another port.
 func serveOnFreePort(t *testing.T, tr http.RoundTripper, serve func(addr string) error) (string, *http.Response) {
 	for range 20 {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")

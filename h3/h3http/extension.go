@@ -10,9 +10,9 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// An Extension is what a protocol that shares connections with HTTP/3, such as
-// WebTransport, knows of one of them: see Extend of Server and of Transport. Its methods run on the loop's
-// goroutine and must not block.
+// An Extension is what a protocol that shares connections with HTTP/3, such as WebTransport, knows
+// of one of them: see Extend of Server and of Transport. Its methods run on the loop's goroutine
+// and must not block.
 type Extension interface {
 	// HandleHTTP gets the events of HTTP/3 that are about no request, such as
 	// [h3.EventSettings] and [h3.EventStream], with streams of h3.Config.StreamTypes.

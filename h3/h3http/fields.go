@@ -87,7 +87,8 @@ func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3
 			continue
 		}
 		for _, value := range h[key] {
-			value = textproto.TrimString(value) // RFC 9110, Section 5.5: with white space around it, it would be malformed
+			// RFC 9110, Section 5.5: with white space around it, it would be malformed
+			value = textproto.TrimString(value)
 			if httpguts.ValidHeaderFieldValue(value) && (name != "te" || value == "trailers") {
 				to = append(to, h3.Field{Name: name, Value: value, Sensitive: sensitive(name)})
 			}

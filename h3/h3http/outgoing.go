@@ -80,7 +80,8 @@ func checkHeader(h http.Header) error {
 		}
 		for _, value := range values {
 			if !httpguts.ValidHeaderFieldValue(value) {
-				return fmt.Errorf("h3http: invalid header field value for %q", key) // which may be a secret
+				// which may be a secret
+				return fmt.Errorf("h3http: invalid header field value for %q", key)
 			}
 		}
 	}

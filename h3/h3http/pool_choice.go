@@ -48,8 +48,8 @@ func (c *clientConn) setSilent(silent bool) {
 	}
 }
 
-// replace makes a connection in the place of c, on which the server is silent, and moves what it can
-// of the requests once it is there. Until then they stay: it may be the network that is gone.
+// replace makes a connection in the place of c, on which the server is silent, and moves what it
+// can of the requests once it is there. Until then they stay: it may be the network that is gone.
 func (t *Transport) replace(c *clientConn) {
 	ended := c.handle.Context()
 	for t.isSilent(c) && c.busy() {

@@ -34,8 +34,8 @@ func (p *pair) restart(t *testing.T, n *looptest.Network, again *Server) {
 	n.Connect("10.0.0.1:443", "10.0.0.2:5000", rtt50)
 }
 
-// TestServerRestarts: the server crashes, and comes back with other keys for stateless resets. What may be repeated is, on a
-// new connection, long before the idle timeout of the old one.
+// TestServerRestarts: the server crashes, and comes back with other keys for stateless resets. What
+// may be repeated is, on a new connection, long before the idle timeout of the old one.
 func TestServerRestarts(t *testing.T) {
 	simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
 		hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body); io.WriteString(w, r.Method) })
@@ -99,8 +99,8 @@ func TestSecret(t *testing.T) {
 	require.True(t, keys.ResetKey != keys.TokenKeys[0])
 }
 
-// TestNetworkComesBack: nothing is lost when the network is away for a while, and requests that were waiting complete on the
-// connection that they have, or another.
+// TestNetworkComesBack: nothing is lost when the network is away for a while, and requests that
+// were waiting complete on the connection that they have, or another.
 func TestNetworkComesBack(t *testing.T) {
 	simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
 		var posts atomic.Int64
@@ -130,7 +130,8 @@ func TestNetworkComesBack(t *testing.T) {
 	})
 }
 
-// TestCanceledRequestsDoNotBlock: handlers of requests that were canceled hold streams. Another connection has some.
+// TestCanceledRequestsDoNotBlock: handlers of requests that were canceled hold streams. Another
+// connection has some.
 func TestCanceledRequestsDoNotBlock(t *testing.T) {
 	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -176,8 +177,8 @@ func TestCanceledRequestsDoNotBlock(t *testing.T) {
 	}
 }
 
-// TestConnectionsForStreams: requests that the server does not bring to an end get as many connections as they need, and no
-// more than allowed.
+// TestConnectionsForStreams: requests that the server does not bring to an end get as many
+// connections as they need, and no more than allowed.
 func TestConnectionsForStreams(t *testing.T) {
 	for most, want := range map[int]int{0: 4, 3: 3} {
 		simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
@@ -212,7 +213,8 @@ func TestConnectionsForStreams(t *testing.T) {
 	}
 }
 
-// TestPathDies: UDP is gone in the middle of a connection. What may be repeated goes over TCP, long before the idle timeout.
+// TestPathDies: UDP is gone in the middle of a connection. What may be repeated goes over TCP, long
+// before the idle timeout.
 func TestPathDies(t *testing.T) {
 	simulateAlt(t, 25*time.Millisecond, sayProto, func(p *altPair) {
 		p.requireTakes(overTCP, 0, 0)

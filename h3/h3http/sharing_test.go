@@ -20,7 +20,8 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// Long transfers beside short ones, and beside each other, of a client that says nothing of priorities.
+// Long transfers beside short ones, and beside each other, of a client that says nothing of
+// priorities.
 
 const (
 	sharingRTT = 50 * time.Millisecond
@@ -51,7 +52,8 @@ type occupied struct {
 	cancel context.CancelFunc
 }
 
-// occupy begins an endless download or upload, and waits until it has been at it for ten round trips.
+// occupy begins an endless download or upload, and waits until it has been at it for ten round
+// trips.
 func occupy(t *testing.T, p *pair, method string) *occupied {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -73,7 +75,8 @@ func occupy(t *testing.T, p *pair, method string) *occupied {
 	return o
 }
 
-// small sends requests for small resources, one every few milliseconds, and returns how long each took.
+// small sends requests for small resources, one every few milliseconds, and returns how long each
+// took.
 func (o *occupied) small(t *testing.T, method string) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, smallCount)
@@ -112,8 +115,8 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[int(q*float64(len(sorted)-1))]
 }
 
-// TestSmallBesideEndless: a transfer that does not end takes half a round trip from short ones at most, and with loss
-// they wait for their own lost packets alone.
+// TestSmallBesideEndless: a transfer that does not end takes half a round trip from short ones at
+// most, and with loss they wait for their own lost packets alone.
 func TestSmallBesideEndless(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for _, loss := range []float64{0, 0.02} {
@@ -163,8 +166,8 @@ func (m *stallMeter) read(body io.Reader) (n int, err error) {
 	}
 }
 
-// downloads makes 8 downloads at once, and returns the longest time that one of them stood still, and the times
-// at which they ended.
+// downloads makes 8 downloads at once, and returns the longest time that one of them stood still,
+// and the times at which they ended.
 func downloads(t *testing.T, p *pair, size int) (stall time.Duration, ends []time.Duration) {
 	t.Helper()
 	m := &stallMeter{}
@@ -191,7 +194,8 @@ func downloads(t *testing.T, p *pair, size int) (stall time.Duration, ends []tim
 	return m.longest, ends
 }
 
-// TestDownloadsShare: none of 8 downloads stands still for longer than the path needs, and they end together.
+// TestDownloadsShare: none of 8 downloads stands still for longer than the path needs, and they end
+// together.
 func TestDownloadsShare(t *testing.T) {
 	for _, loss := range []float64{0, 0.02} {
 		t.Run(fmt.Sprintf("%g %% loss", 100*loss), func(t *testing.T) {
@@ -201,8 +205,8 @@ func TestDownloadsShare(t *testing.T) {
 				stall, ends := downloads(t, p, 500_000)
 				t.Logf("longest stall %v, ends %v", stall, ends)
 				if loss == 0 {
-					// Slow start fills the queue, which doubles the round trip, and loses what does not fit: that
-					// is sent again two round trips later.
+					// Slow start fills the queue, which doubles the round trip, and loses what does
+					// not fit: that is sent again two round trips later.
 					require.LessOrEqual(t, stall, 5*sharingRTT)
 				} else {
 					require.LessOrEqual(t, stall, 8*sharingRTT)
@@ -226,8 +230,8 @@ func relayPair(t *testing.T, link netrelay.Link) *pair {
 	return p
 }
 
-// TestSharingOnRealSockets is both, through a relay. Here a busy machine adds to the times, so that they are told, and
-// that all of it comes is what is checked: with an order there would be no end.
+// TestSharingOnRealSockets is both, through a relay. Here a busy machine adds to the times, so that
+// they are told, and that all of it comes is what is checked: with an order there would be no end.
 func TestSharingOnRealSockets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

@@ -201,8 +201,8 @@ func TestSharedGroup(t *testing.T) {
 	require.Error(t, err, "the Server must take no new connections")
 }
 
-// TestServeAfterClose begins to serve a Group when the Server has been closed, and a connection has come already: its
-// handler, which is being made, must not wait for the Group's end.
+// TestServeAfterClose begins to serve a Group when the Server has been closed, and a connection has
+// come already: its handler, which is being made, must not wait for the Group's end.
 func TestServeAfterClose(t *testing.T) {
 	srv := &Server{TLSConfig: serverConfig(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})}
 	cfg := srv.LoopConfig()

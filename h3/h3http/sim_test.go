@@ -64,7 +64,8 @@ func TestOverLossyNetwork(t *testing.T) {
 	})
 }
 
-// TestKeepAliveWhileWaiting: a connection lives for as long as a request waits for its answer, and not much longer.
+// TestKeepAliveWhileWaiting: a connection lives for as long as a request waits for its answer, and
+// not much longer.
 func TestKeepAliveWhileWaiting(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -84,8 +85,8 @@ func TestKeepAliveWhileWaiting(t *testing.T) {
 	})
 }
 
-// TestInformationalResponsesAreBounded: a handler that sends them faster than the client takes them waits, and until
-// the client is gone at most.
+// TestInformationalResponsesAreBounded: a handler that sends them faster than the client takes them
+// waits, and until the client is gone at most.
 func TestInformationalResponsesAreBounded(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {

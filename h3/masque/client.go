@@ -29,8 +29,10 @@ type Client struct {
 	// path, for the default template: https://proxy.example.
 	Proxy string
 
-	Header       http.Header   // sent with each request, Proxy-Authorization for one; may be nil
-	CapsuleLimit int           // longest payload that goes in a capsule if it fits no datagram; default 1200; negative for none
+	Header http.Header // sent with each request, Proxy-Authorization for one; may be nil
+	// longest payload that goes in a capsule if it fits no datagram; default 1200; negative for
+	// none
+	CapsuleLimit int
 	MaxAge       time.Duration // how long a payload may wait to be sent; default any time
 }
 

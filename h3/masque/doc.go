@@ -1,9 +1,9 @@
 // Package masque proxies UDP in HTTP/3 (CONNECT-UDP, RFC 9298).
 //
-// A [Proxy] is an http.Handler for an [h3http.Server], which [Proxy.Configure] makes
-// ready: it opens a UDP socket to the target that a request names, and relays. A [Client] asks a proxy for such a tunnel; the [Conn]
-// that it gets is a net.Conn and a net.PacketConn. [Client.DialQUIC] puts a QUIC
-// connection through a tunnel, and so serves as Dial of an [h3http.Transport].
+// A [Proxy] is an http.Handler for an [h3http.Server], which [Proxy.Configure] makes ready: it
+// opens a UDP socket to the target that a request names, and relays. A [Client] asks a proxy for
+// such a tunnel; the [Conn] that it gets is a net.Conn and a net.PacketConn. [Client.DialQUIC] puts
+// a QUIC connection through a tunnel, and so serves as Dial of an [h3http.Transport].
 //
 // UDP payloads travel in HTTP Datagrams (RFC 9297) with context ID 0. Where the peer
 // takes no QUIC datagrams they travel in DATAGRAM capsules on the stream, which is

@@ -145,7 +145,8 @@ func TestUnknownContexts(t *testing.T) {
 		p.server.Handler = takeStream(func(s *h3http.Stream) {
 			s.Write(capsule(0x17, []byte("x")))
 			for _, b := range [][]byte{payload(1, 'a'), {}, payload(0, 'b')} {
-				for s.SendDatagram(context.Background(), b, 0) != nil { // until the settings are there
+				// until the settings are there
+				for s.SendDatagram(context.Background(), b, 0) != nil {
 				}
 			}
 			<-sent

@@ -19,8 +19,8 @@ import (
 // defaultIdleTimeout is the least that RFC 9298, Section 3.1 recommends.
 const defaultIdleTimeout = 2 * time.Minute
 
-// A Proxy is an [http.Handler] that proxies UDP (RFC 9298) for the clients of an
-// [h3http.Server], on which Configure was called. The zero value reaches public addresses only. Its fields must not
+// A Proxy is an [http.Handler] that proxies UDP (RFC 9298) for the clients of an [h3http.Server],
+// on which Configure was called. The zero value reaches public addresses only. Its fields must not
 // change once it serves.
 //
 // It authenticates nobody: wrap it in a handler that does, or anyone may use it.
@@ -43,11 +43,15 @@ type Proxy struct {
 	MaxTunnels        int
 	MaxTunnelsPerConn int
 
-	IdleTimeout  time.Duration // ends a tunnel without traffic in either direction; default 2m; negative for none
-	CapsuleLimit int           // longest payload to clients that goes in a capsule if it fits no datagram; default 1200; negative for none
-	MaxAge       time.Duration // how long a payload to a client may wait to be sent; default any time
-	Name         string        // in Proxy-Status fields (RFC 9209); default "lazo"
-	Logger       *slog.Logger  // of mistakes in the configuration; default slog.Default
+	// ends a tunnel without traffic in either direction; default 2m; negative for none
+	IdleTimeout time.Duration
+	// longest payload to clients that goes in a capsule if it fits no datagram; default 1200;
+	// negative for none
+	CapsuleLimit int
+	// how long a payload to a client may wait to be sent; default any time
+	MaxAge time.Duration
+	Name   string       // in Proxy-Status fields (RFC 9209); default "lazo"
+	Logger *slog.Logger // of mistakes in the configuration; default slog.Default
 
 	once        sync.Once
 	template    *template
@@ -157,7 +161,8 @@ func (p *Proxy) parse(r *http.Request) (host string, port uint16, no *refusal) {
 	case !portOK || !checkHost(host):
 		no = &refusal{http.StatusBadRequest, "http_request_error", "invalid target"}
 	case r.TLS != nil && !r.TLS.HandshakeComplete:
-		no = &refusal{http.StatusTooEarly, "http_request_denied", "early data may be a replay"} // RFC 8470
+		// RFC 8470
+		no = &refusal{http.StatusTooEarly, "http_request_denied", "early data may be a replay"}
 	}
 	return host, port, no
 }

@@ -9,7 +9,8 @@ type Stats struct {
 	Received, ReceivedBytes        uint64 // UDP payloads out of the tunnel
 	CapsulesSent, CapsulesReceived uint64 // of these: in capsules
 	TooLarge                       uint64 // not sent: neither datagram nor capsule takes them
-	Dropped                        uint64 // received: unknown contexts and capsules, and payloads that nobody read or the socket refused
+	// received: unknown contexts and capsules, and payloads that nobody read or the socket refused
+	Dropped uint64
 }
 
 // counters are those of Stats, for several goroutines.

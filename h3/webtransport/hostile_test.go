@@ -77,7 +77,8 @@ func TestEarlyDatagrams(t *testing.T) {
 		r := w.raw(nil)
 		err := r.c.Do(w.ctx(), func(_ time.Time, q *conn.Conn) {
 			for i := range 100 {
-				_, err := q.SendDatagram([]byte{0, byte(i)}, conn.DatagramOptions{}) // quarter stream ID 0
+				// quarter stream ID 0
+				_, err := q.SendDatagram([]byte{0, byte(i)}, conn.DatagramOptions{})
 				require.NoError(t, err)
 			}
 		})

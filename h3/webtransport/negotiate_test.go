@@ -95,7 +95,8 @@ func TestClientWithout(t *testing.T) {
 		r := w.raw(func(cfg *h3.Config) { cfg.Datagrams = false })
 		require.Equal(t, 400, r.connect(protocolName).StatusCode)
 		require.Equal(t, 400, r.connect("websocket").StatusCode)
-		r = w.raw(func(cfg *h3.Config) { cfg.Settings = nil }) // nothing to say, once there are no drafts
+		// nothing to say, once there are no drafts
+		r = w.raw(func(cfg *h3.Config) { cfg.Settings = nil })
 		require.Equal(t, 200, r.connect(protocolName).StatusCode)
 		req, err := http.NewRequest("GET", w.url, nil)
 		require.NoError(t, err)
@@ -268,7 +269,8 @@ func connectRequest() []byte {
 	for _, f := range [][2]string{
 		{":method", "CONNECT"}, {":protocol", protocolName}, {":scheme", "https"}, {":authority", "10.0.0.1"}, {":path", "/"},
 	} {
-		for i, s := range f { // a literal field line without Huffman coding (RFC 9204, Section 4.5.6)
+		// a literal field line without Huffman coding (RFC 9204, Section 4.5.6)
+		for i, s := range f {
 			prefix := []int{7, 127}[i]
 			if len(s) < prefix {
 				section = append(section, byte(len(s))|byte(0x20*(1-i)))

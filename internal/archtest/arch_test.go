@@ -49,8 +49,8 @@ func TestModule(t *testing.T) {
 	}
 }
 
-// A module is the parsed source of a Go module, without test data and without modules inside it that
-// are not ours.
+// A module is the parsed source of a Go module, without test data and without modules inside it
+// that are not ours.
 type module struct {
 	path       string   // as in go.mod
 	requires   []string // paths of modules, as in go.mod
@@ -144,8 +144,8 @@ func (m *module) inModule(importPath string) (dir string, ok bool) {
 	return strings.CutPrefix(importPath, m.path+"/")
 }
 
-// matches reports whether an import path or directory is one of the patterns, of which those that end in
-// "/..." stand for all below, too.
+// matches reports whether an import path or directory is one of the patterns, of which those that
+// end in "/..." stand for all below, too.
 func matches(p string, patterns []string) bool {
 	for _, pattern := range patterns {
 		prefix, below := strings.CutSuffix(pattern, "/...")

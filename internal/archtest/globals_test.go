@@ -95,8 +95,9 @@ func computes[E ast.Expr](e E) bool {
 	return found
 }
 
-// checkTablesUnwritten fails where code assigns to a global variable of a pure package, or takes its address.
-// It goes by names, so a local variable must not have the name of a global one and be written.
+// checkTablesUnwritten fails where code assigns to a global variable of a pure package, or takes
+// its address. It goes by names, so a local variable must not have the name of a global one and be
+// written.
 func (m *module) checkTablesUnwritten(dirs map[string]bool) {
 	names := make(map[string]map[string]bool) // directory to names
 	for _, f := range m.files {

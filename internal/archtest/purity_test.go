@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// pure are the packages that know no clock, socket, lock or goroutine: bytes and the time go in, bytes,
-// events and a deadline come out. So are all packages of the module that they import.
+// pure are the packages that know no clock, socket, lock or goroutine: bytes and the time go in,
+// bytes, events and a deadline come out. So are all packages of the module that they import.
 var pure = []string{
 	"conn", "conn/congestion", "conn/quiclb", "conn/varint", "dgram", "h3",
 	"internal/keys", "internal/memory", "internal/muldiv", "internal/pacing", "internal/qlog", "internal/qpack", "internal/rangeset",

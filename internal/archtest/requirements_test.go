@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// required are the patterns of modules that go.mod may require, for tests too. Whoever imports this module
-// gets at least these versions of them (minimal version selection), and reads their names in
+// required are the patterns of modules that go.mod may require, for tests too. Whoever imports this
+// module gets at least these versions of them (minimal version selection), and reads their names in
 // go.sum. What tests alone need goes to a module inside this one, such as internal/interop.
 var required = []string{"golang.org/x/..."}
 

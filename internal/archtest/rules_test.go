@@ -6,8 +6,8 @@ import (
 	"testing/fstest"
 )
 
-// A rulesCase is a small module and what a check must find in it: one string a violation, in the order
-// of the files, each a part of the message. Where there is none the module is fine.
+// A rulesCase is a small module and what a check must find in it: one string a violation, in the
+// order of the files, each a part of the message. Where there is none the module is fine.
 type rulesCase struct {
 	name  string
 	files map[string]string

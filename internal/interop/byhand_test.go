@@ -245,7 +245,8 @@ func TestByHandClient(t *testing.T) {
 	}
 }
 
-// byHandExchange dials addr, sends payload(seed, size) on a stream and returns the sum of what comes back.
+// byHandExchange dials addr, sends payload(seed, size) on a stream and returns the sum of what
+// comes back.
 func byHandExchange(ctx context.Context, t testing.TB, addr net.Addr, cfg *conn.Config, seed byte, size int64) (got []byte, err error) {
 	t.Helper()
 	ended := make(chan struct{})

@@ -205,8 +205,8 @@ func orError(t testing.TB, err error) bool {
 	return err == nil
 }
 
-// TestKeyUpdate updates keys from both sides: this one on request, and quic-go every 100,000 packets,
-// for the first time after 100.
+// TestKeyUpdate updates keys from both sides: this one on request, and quic-go every 100,000
+// packets, for the first time after 100.
 func TestKeyUpdate(t *testing.T) {
 	ctx := testContext(t)
 	server, client := tlsConfigs(t, alpn)
@@ -220,7 +220,8 @@ func TestKeyUpdate(t *testing.T) {
 	require.GreaterOrEqual(t, c.Stats().KeyUpdates, uint64(6), "five of this side, one or more of the peer")
 }
 
-// updateKeys updates the keys of c, as soon as the last update is long enough ago (RFC 9001, Section 6.5).
+// updateKeys updates the keys of c, as soon as the last update is long enough ago (RFC 9001,
+// Section 6.5).
 func updateKeys(ctx context.Context, t testing.TB, c *loop.Conn) {
 	t.Helper()
 	for {

@@ -2,10 +2,10 @@ package keys
 
 import "encoding/binary"
 
-// Seal protects a packet in place. b is the header, which ends with the packet number
-// of pnLen bytes at pnOff, and the payload; its capacity has room for Overhead more bytes, to which it
-// is extended. The payload and packet number must be at least 4 bytes together.
-// Seal returns the protected packet; it does not allocate.
+// Seal protects a packet in place. b is the header, which ends with the packet number of pnLen
+// bytes at pnOff, and the payload; its capacity has room for Overhead more bytes, to which it is
+// extended. The payload and packet number must be at least 4 bytes together. Seal returns the
+// protected packet; it does not allocate.
 func (k *Keys) Seal(b []byte, pnOff, pnLen int, pn uint64) []byte {
 	hdrLen := pnOff + pnLen
 	k.setNonce(pn)
@@ -18,9 +18,9 @@ func (k *Keys) Seal(b []byte, pnOff, pnLen int, pn uint64) []byte {
 	return b
 }
 
-// Unprotect removes header protection in place (RFC 9001, Section 5.4). b is the whole packet, which
-// ends where the packet does. It returns the length of the packet number at pnOff and its truncated
-// value; ok is false if the packet is too short for a sample.
+// Unprotect removes header protection in place (RFC 9001, Section 5.4). b is the whole packet,
+// which ends where the packet does. It returns the length of the packet number at pnOff and its
+// truncated value; ok is false if the packet is too short for a sample.
 func (k *Keys) Unprotect(b []byte, pnOff int) (pnLen int, truncated uint64, ok bool) {
 	if pnOff < 1 || pnOff+maxPNLen+sampleLen > len(b) {
 		return 0, 0, false // RFC 9001, Section 5.4.2
@@ -35,8 +35,9 @@ func (k *Keys) Unprotect(b []byte, pnOff int) (pnLen int, truncated uint64, ok b
 	return pnLen, truncated, true
 }
 
-// Open opens an unprotected packet in place. hdrLen is the length of the header with its packet number.
-// It returns the payload, which aliases b; ok is false if authentication failed: the payload of b is then undefined.
+// Open opens an unprotected packet in place. hdrLen is the length of the header with its packet
+// number. It returns the payload, which aliases b; ok is false if authentication failed: the
+// payload of b is then undefined.
 func (k *Keys) Open(b []byte, hdrLen int, pn uint64) (payload []byte, ok bool) {
 	k.setNonce(pn)
 	payload, err := k.aead.Open(b[hdrLen:hdrLen], k.nonce[:], b[hdrLen:], b[:hdrLen])

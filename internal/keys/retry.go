@@ -5,9 +5,9 @@ import (
 	"crypto/cipher"
 )
 
-// RetryTag computes the integrity tag of a Retry packet (RFC 9001, Section 5.8).
-// retry is the packet without the tag; odcid is the destination connection ID that the client chose,
-// of at most 255 bytes.
+// RetryTag computes the integrity tag of a Retry packet (RFC 9001, Section 5.8). retry is the
+// packet without the tag; odcid is the destination connection ID that the client chose, of at most
+// 255 bytes.
 func RetryTag(version uint32, odcid, retry []byte) (tag [16]byte) {
 	key, nonce := retryKey(version)
 	block, err := aes.NewCipher(key)

@@ -29,7 +29,8 @@ func (s suite) known() bool {
 	return false
 }
 
-// keyLen is the length of the packet protection key, and of the header protection key (RFC 9001, Section 5.4.1).
+// keyLen is the length of the packet protection key, and of the header protection key (RFC 9001,
+// Section 5.4.1).
 func (s suite) keyLen() int {
 	if s == initialSuite {
 		return 16
@@ -80,7 +81,8 @@ func (k *Keys) IntegrityLimit() uint64 {
 	return 1 << 52
 }
 
-// label returns the label which derives what in a version (RFC 9001, Section 5.1; RFC 9369, Section 3.3.2).
+// label returns the label which derives what in a version (RFC 9001, Section 5.1; RFC 9369,
+// Section 3.3.2).
 func label(version uint32, what string) string {
 	if version == version2 {
 		return "quicv2 " + what
@@ -107,8 +109,8 @@ func (e *expander) init(s suite, secret []byte) {
 	}
 }
 
-// label is HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, Section 7.1). length is at most that of the
-// hash, so one block of HKDF-Expand does (RFC 5869, Section 2.3).
+// label is HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, Section 7.1). length is at
+// most that of the hash, so one block of HKDF-Expand does (RFC 5869, Section 2.3).
 func (e *expander) label(label string, length int) (key [sha512.Size384]byte) {
 	const prefix = "tls13 "
 	var room [48]byte

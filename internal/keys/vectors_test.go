@@ -8,8 +8,9 @@ type vector struct {
 	serverHeader, serverPacket string
 	retry                      string
 	chacha                     secrets
-	chachaSecret               string // the traffic secret; chacha.secret is the one after a key update
-	chachaPacket               string
+	// the traffic secret; chacha.secret is the one after a key update
+	chachaSecret string
+	chachaPacket string
 }
 
 // secrets are what one traffic secret leads to.

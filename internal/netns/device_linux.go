@@ -23,8 +23,8 @@ type Device struct {
 // to lose packets, not the device.
 const queueLength = 10_000
 
-// AddTUN makes a TUN device in the namespace. Each Read of the file returns an IP packet that the namespace sends to it, and each
-// Write passes it one; closing the file removes the device.
+// AddTUN makes a TUN device in the namespace. Each Read of the file returns an IP packet that the
+// namespace sends to it, and each Write passes it one; closing the file removes the device.
 func (n *Namespace) AddTUN(d Device) (*os.File, error) {
 	fd := -1
 	err := n.Do(func() (err error) {

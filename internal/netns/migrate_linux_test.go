@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestAddressChange changes the address of a client in the middle of a download of 100 MB at 50 Mbit/s, which goes on and
-// arrives bit for bit (RFC 9000, Section 9).
+// TestAddressChange changes the address of a client in the middle of a download of 100 MB at 50
+// Mbit/s, which goes on and arrives bit for bit (RFC 9000, Section 9).
 func TestAddressChange(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 20 seconds")
@@ -29,7 +29,8 @@ func TestAddressChange(t *testing.T) {
 			server.want("ready")
 			client := p.start(p.client, role)
 			client.want("part")
-			// A client that migrates has both addresses for a while; one that does not loses the first at once.
+			// A client that migrates has both addresses for a while; one that does not loses the
+			// first at once.
 			if role == "rebind" {
 				p.ip("-n", p.client, "addr", "del", clientAddr+"/24", "dev", "eth0")
 			}

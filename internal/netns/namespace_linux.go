@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// A Namespace is a network namespace without a name. It lasts as long as this process has it open, or sockets or
-// processes in it, so nothing is left behind however the process ends.
+// A Namespace is a network namespace without a name. It lasts as long as this process has it open,
+// or sockets or processes in it, so nothing is left behind however the process ends.
 type Namespace struct {
 	calls chan call
 	ended chan struct{}
@@ -19,7 +19,8 @@ type call struct {
 	err chan error
 }
 
-// New makes a namespace, in which nothing but a loopback device exists. The error matches fs.ErrPermission where the process may not.
+// New makes a namespace, in which nothing but a loopback device exists. The error matches
+// fs.ErrPermission where the process may not.
 func New() (*Namespace, error) {
 	n := &Namespace{calls: make(chan call), ended: make(chan struct{})}
 	made := make(chan error)
@@ -30,7 +31,8 @@ func New() (*Namespace, error) {
 	return n, nil
 }
 
-// run is the one thread of the process that is in the namespace. It ends with its goroutine, which never unlocks it.
+// run is the one thread of the process that is in the namespace. It ends with its goroutine, which
+// never unlocks it.
 func (n *Namespace) run(made chan<- error) {
 	runtime.LockOSThread()
 	defer close(n.ended)
@@ -47,9 +49,10 @@ func (n *Namespace) run(made chan<- error) {
 	}
 }
 
-// Do runs f in the namespace and returns its error. Sockets that f opens and processes that it starts are of the
-// namespace for ever, whoever uses them; goroutines that it starts are not. f must not call Do, nor end its goroutine as
-// the methods of testing.T do that fail a test. Calls run one at a time.
+// Do runs f in the namespace and returns its error. Sockets that f opens and processes that it
+// starts are of the namespace for ever, whoever uses them; goroutines that it starts are not. f
+// must not call Do, nor end its goroutine as the methods of testing.T do that fail a test. Calls
+// run one at a time.
 func (n *Namespace) Do(f func() error) error {
 	c := call{f, make(chan error, 1)}
 	n.calls <- c

@@ -20,7 +20,8 @@ const (
 	otherAddr  = "10.77.0.3" // of the client, later
 )
 
-// newPair makes the namespaces, with a link of the given rate from server to client. They go when the test ends.
+// newPair makes the namespaces, with a link of the given rate from server to client. They go when
+// the test ends.
 func newPair(t *testing.T, n int, rate string) *pair {
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root")

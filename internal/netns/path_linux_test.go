@@ -33,7 +33,8 @@ type download struct {
 	mtu        int // of the devices
 	filter     func(netrelay.Dir, []byte) bool
 
-	// part happens when a fifth of the content has come; done when all has, with what the server knows.
+	// part happens when a fifth of the content has come; done when all has, with what the server
+	// knows.
 	part func(*testing.T, *netrelay.Tunnel)
 	done func(*testing.T, conn.Stats)
 }
@@ -49,7 +50,8 @@ func contentSize(t *testing.T) int64 {
 	return n
 }
 
-// fifty makes a link of 50 Mbit/s and half of 50 ms, with a queue of one bandwidth-delay product besides what is on its way.
+// fifty makes a link of 50 Mbit/s and half of 50 ms, with a queue of one bandwidth-delay product
+// besides what is on its way.
 func fifty(l netrelay.Link) netrelay.Link {
 	l.Delay, l.Rate, l.Queue = 25*time.Millisecond, 50e6, 500_000
 	return l
@@ -61,7 +63,8 @@ func slow(l netrelay.Link) netrelay.Link {
 	return l
 }
 
-// TestPath downloads over paths that TUN devices and a relay make bad. What arrives is right, bit for bit.
+// TestPath downloads over paths that TUN devices and a relay make bad. What arrives is right, bit
+// for bit.
 func TestPath(t *testing.T) {
 	for _, d := range []download{
 		{name: "1 % loss, CUBIC", link: fifty(netrelay.Link{Loss: 0.01}), congestion: congestion.NewCubic},
@@ -95,7 +98,8 @@ func longer(t *testing.T, s conn.Stats) {
 	require.LessOrEqual(t, s.MTU, 1300-28)
 }
 
-// smallerPackets is a route that changes to one for packets of 1,250 bytes; nothing tells the ends (RFC 8899, Section 4.3).
+// smallerPackets is a route that changes to one for packets of 1,250 bytes; nothing tells the ends
+// (RFC 8899, Section 4.3).
 func smallerPackets() download {
 	const mtu = 1250
 	var long atomic.Int64
@@ -170,7 +174,8 @@ func (d *download) run(t *testing.T) {
 	}
 	client := d.config(conntest.ClientConfig())
 	if d.part != nil {
-		client.MaxStreamData = 256 << 10 // so that the server cannot be through when a fifth has been read, however late that is
+		// so that the server cannot be through when a fifth has been read, however late that is
+		client.MaxStreamData = 256 << 10
 	}
 	c, err := group(t, tun.Client, local, nil).Dial(ctx, at, client)
 	require.NoError(t, err)
@@ -198,7 +203,8 @@ func (d *download) run(t *testing.T) {
 // config completes a configuration.
 func (d *download) config(c *conn.Config) *conn.Config {
 	c.Congestion = d.congestion
-	c.KeepAlive = 500 * time.Millisecond // who only receives must say something, or the server does not learn the new address
+	// who only receives must say something, or the server does not learn the new address
+	c.KeepAlive = 500 * time.Millisecond
 	return c
 }
 
@@ -217,7 +223,8 @@ func group(t *testing.T, n *netns.Namespace, addr string, cfg *loop.Config) *loo
 
 func content(size int64) io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{2}), size) }
 
-// serve sends the content on the first stream of the first connection, and returns what it knows when that has closed.
+// serve sends the content on the first stream of the first connection, and returns what it knows
+// when that has closed.
 func serve(ctx context.Context, g *loop.Group, size int64) (stats conn.Stats, err error) {
 	c, err := g.Accept(ctx)
 	if err != nil {

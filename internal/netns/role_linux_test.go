@@ -47,7 +47,8 @@ func TestRole(t *testing.T) {
 // content is what the server sends.
 func content() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{1}), size) }
 
-// serve sends the content on the first stream of the first connection, and reports how often that moved.
+// serve sends the content on the first stream of the first connection, and reports how often that
+// moved.
 func serve(ctx context.Context) error {
 	g, err := loop.Listen("udp", "0.0.0.0:4433", 1, &loop.Config{Endpoint: conn.EndpointConfig{Server: conntest.ServerConfig()}})
 	if err != nil {
@@ -74,8 +75,9 @@ func serve(ctx context.Context) error {
 	return nil
 }
 
-// download reads the content. It says when a part of it has come, and then waits for a line on its standard input: the address has
-// changed. With migrate it moves to another socket there, or else it does not know.
+// download reads the content. It says when a part of it has come, and then waits for a line on its
+// standard input: the address has changed. With migrate it moves to another socket there, or else
+// it does not know.
 func download(ctx context.Context, migrate bool) error {
 	local := "0.0.0.0:0"
 	if migrate {
@@ -91,7 +93,8 @@ func download(ctx context.Context, migrate bool) error {
 	}
 	defer g.Close()
 	cfg := conntest.ClientConfig()
-	cfg.KeepAlive = time.Second // who only receives must say something, or the server does not learn the new address
+	// who only receives must say something, or the server does not learn the new address
+	cfg.KeepAlive = time.Second
 	c, err := g.Dial(ctx, serverAddr+":4433", cfg)
 	if err != nil {
 		return err

@@ -18,7 +18,8 @@ import (
 // addressEnv is where a client of role "fail" dials.
 const addressEnv = "LAZO_NETNS_ADDRESS"
 
-// fail dials and reports which error that ends with. It must come long before the handshake's timeout.
+// fail dials and reports which error that ends with. It must come long before the handshake's
+// timeout.
 func fail(ctx context.Context) error {
 	cfg := conntest.ClientConfig()
 	cfg.TLS.ServerName = "lazo.test"

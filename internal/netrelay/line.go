@@ -18,8 +18,9 @@ type Link struct {
 	Loss      float64 // probabilities
 	Duplicate float64
 	Corrupt   float64 // of one flipped bit
-	Reorder   float64 // of arriving later than what was sent after it, by Delay or a millisecond, whichever is more
-	Mark      float64 // of CE on ECT datagrams
+	// of arriving later than what was sent after it, by Delay or a millisecond, whichever is more
+	Reorder float64
+	Mark    float64 // of CE on ECT datagrams
 
 	// Burst is how many datagrams in a row are lost, on average. Loss is still the part of all that
 	// is lost. If Burst is 1 or less, each datagram is lost or not by itself. A burst ends after

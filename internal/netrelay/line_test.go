@@ -65,7 +65,8 @@ func TestMTU(t *testing.T) {
 	require.Empty(t, pass(1, Link{MTU: 100}, 10, 101))
 }
 
-// TestLineWakes has each datagram wait for a moment so short that it may be over before the line has begun to wait.
+// TestLineWakes has each datagram wait for a moment so short that it may be over before the line
+// has begun to wait.
 func TestLineWakes(t *testing.T) {
 	delivered := make(chan struct{})
 	l := newLine(Link{}, 1, 0, func(*datagram) { delivered <- struct{}{} })

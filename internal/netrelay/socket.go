@@ -6,7 +6,8 @@ import (
 	"net/netip"
 )
 
-// maxDatagram is the longest datagram that is passed on, in bytes; the rest of a longer one is lost.
+// maxDatagram is the longest datagram that is passed on, in bytes; the rest of a longer one is
+// lost.
 const maxDatagram = 2048
 
 // A socket is a UDP socket that reads and writes ECN codepoints where the system lets it.

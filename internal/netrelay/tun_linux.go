@@ -11,15 +11,16 @@ import (
 	"github.com/lazoquic/lazo/internal/netns"
 )
 
-// TunnelConfig configures a Tunnel. Lengths, rates and queues of its links count whole IP packets. Damage is for the
-// kernel's checksums to find.
+// TunnelConfig configures a Tunnel. Lengths, rates and queues of its links count whole IP packets.
+// Damage is for the kernel's checksums to find.
 type TunnelConfig struct {
 	Up, Down Link
 	Seed     uint64
 	MTU      int // of both devices, in bytes; default 1500
 
-	// Filter, if not nil, sees each IP packet as it was sent, before anything else applies, and reports whether to pass it on. It
-	// is called from one goroutine for each direction, and must not keep or change the packet.
+	// Filter, if not nil, sees each IP packet as it was sent, before anything else applies, and
+	// reports whether to pass it on. It is called from one goroutine for each direction, and must
+	// not keep or change the packet.
 	Filter func(dir Dir, packet []byte) bool
 }
 
@@ -117,8 +118,9 @@ func deliver(dev *os.File, d *datagram) {
 	_, _ = dev.Write(p)
 }
 
-// Rebind makes the server see other ports of the client, and, if source is valid, that address of ServerAddr4's or ServerAddr6's
-// network. What is on its way to the former ports is lost, as when a NAT starts again; TCP connections do not survive.
+// Rebind makes the server see other ports of the client, and, if source is valid, that address of
+// ServerAddr4's or ServerAddr6's network. What is on its way to the former ports is lost, as when a
+// NAT starts again; TCP connections do not survive.
 func (t *Tunnel) Rebind(source netip.Addr) { t.nat.rebind(source) }
 
 // Blackhole drops everything that is sent from now on, or stops to.
@@ -130,7 +132,8 @@ func (t *Tunnel) SetLinks(up, down Link) {
 	t.down.setLink(down)
 }
 
-// Close ends the Tunnel, and waits until it has. The namespaces go when nothing is in them any more.
+// Close ends the Tunnel, and waits until it has. The namespaces go when nothing is in them any
+// more.
 func (t *Tunnel) Close() {
 	t.inClient.Close()
 	t.inServer.Close()

@@ -5,10 +5,12 @@ import (
 	"sync"
 )
 
-// A nat gives the client other ports, and another address. It passes everything on as it is until rebind.
+// A nat gives the client other ports, and another address. It passes everything on as it is until
+// rebind.
 type nat struct {
-	mu      sync.Mutex
-	shift   uint32                      // from ports of the client to those that the server sees; 0 before rebind
+	mu sync.Mutex
+	// from ports of the client to those that the server sees; 0 before rebind
+	shift   uint32
 	outside [2]netip.Addr               // of the client, for IPv4 and IPv6
 	flows   map[uint8]map[uint16]uint16 // by protocol and port outside: the client's port
 }
@@ -52,7 +54,8 @@ func (n *nat) out(p packet) bool {
 	return true
 }
 
-// in translates what the client is to receive. It reports whether the packet goes on: it does if it is of a flow.
+// in translates what the client is to receive. It reports whether the packet goes on: it does if it
+// is of a flow.
 func (n *nat) in(p packet) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

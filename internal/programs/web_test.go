@@ -59,7 +59,8 @@ func serveSite(t *testing.T, cert *atomic.Pointer[tls.Certificate], h http.Handl
 	tlsc := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.Load(), nil }}
 	h3 := &h3http.Server{Handler: h, TLSConfig: tlsc}
 	ln, sock := listenBoth(t)
-	tcp := &http.Server{Handler: h3.AltSvc(h), TLSConfig: tlsc.Clone()} // net/http writes to its own
+	// net/http writes to its own
+	tcp := &http.Server{Handler: h3.AltSvc(h), TLSConfig: tlsc.Clone()}
 	ended := make(chan error, 2)
 	go func() { ended <- h3.Serve(sock) }()
 	go func() { ended <- tcp.ServeTLS(ln, "", "") }()

@@ -26,8 +26,8 @@ func (w *Writer) frames(p *Packet) {
 	w.omitted.frameBytes = len(b)
 }
 
-// frame appends the members of the frame at the start of b, and returns its length. It is not positive if
-// the frame is unknown or malformed: what is behind it cannot be told apart.
+// frame appends the members of the frame at the start of b, and returns its length. It is not
+// positive if the frame is unknown or malformed: what is behind it cannot be told apart.
 func (w *Writer) frame(b []byte, exponent uint8) (n int) {
 	typ, typLen := wire.ParseVarint(b)
 	if typLen == 0 || typLen != wire.VarintLen(typ) {
@@ -80,8 +80,8 @@ func (w *Writer) payloadLength(n int) {
 	w.end()
 }
 
-// extension appends the type of a frame that the schema of the drafts has no name for, and reports whether
-// its fields follow.
+// extension appends the type of a frame that the schema of the drafts has no name for, and reports
+// whether its fields follow.
 func (w *Writer) extension(name string, typ uint64) bool {
 	if w.format == V03 {
 		w.frameType(name)

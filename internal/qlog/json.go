@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// An encoder appends JSON. It takes care of commas and of strings; that what is opened is closed is up to the caller.
+// An encoder appends JSON. It takes care of commas and of strings; that what is opened is closed is
+// up to the caller.
 type encoder struct{ b []byte }
 
 // elem starts an element of an array or an object.
@@ -96,8 +97,8 @@ func (e *encoder) hex(name string, b []byte) {
 	e.b = append(e.b, '"')
 }
 
-// text appends a member that is a string from anywhere, shortened to maxText bytes. What is not UTF-8
-// becomes U+FFFD.
+// text appends a member that is a string from anywhere, shortened to maxText bytes. What is not
+// UTF-8 becomes U+FFFD.
 func text[T string | []byte](e *encoder, name string, s T) {
 	e.key(name)
 	e.b = append(e.b, '"')

@@ -1,8 +1,8 @@
 // Package qlog writes the log of a connection in the qlog format, as JSON text sequences (RFC 7464,
 // draft-ietf-quic-qlog-main-schema, draft-ietf-quic-qlog-quic-events).
 //
-// The drafts have renamed much over the years. The package writes two formats: the current drafts, whose schema
-// readers check strictly, and version 0.3, which qvis reads.
+// The drafts have renamed much over the years. The package writes two formats: the current drafts,
+// whose schema readers check strictly, and version 0.3, which qvis reads.
 package qlog
 
 import (
@@ -21,7 +21,8 @@ const (
 	maxBytes = 256  // of a token and the like, in hexadecimal
 )
 
-// A Writer writes the records of one connection, each with one call of Write. It keeps quiet after the first Write that fails.
+// A Writer writes the records of one connection, each with one call of Write. It keeps quiet after
+// the first Write that fails.
 type Writer struct {
 	encoder
 	out     io.WriteCloser
@@ -33,8 +34,8 @@ type Writer struct {
 	omitted omission
 }
 
-// An omission is what a record leaves out because it would grow too long. It stands beside the data of the event: the
-// schema of the drafts allows fields of one's own there only.
+// An omission is what a record leaves out because it would grow too long. It stands beside the data
+// of the event: the schema of the drafts allows fields of one's own there only.
 type omission struct {
 	frameBytes int // of the packet's payload
 	ackRanges  int // of ACK frames

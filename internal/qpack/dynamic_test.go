@@ -413,7 +413,8 @@ func (l *link) decodeOne(rnd *rand.Rand) error {
 func FuzzEncoderStream(f *testing.F) {
 	f.Add([]byte("\x3f\xbd\x01\xc0\x0fwww.example.com\xc1\x0c/sample/path"))
 	f.Add([]byte("\x3f\xbd\x01\x4acustom-key\x0ccustom-value\x00\x81\x01a"))
-	f.Add([]byte("\x3f\xbd\x01\x4acustom-key\x0ccustom-value\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbfA0")) // an endless number
+	// an endless number
+	f.Add([]byte("\x3f\xbd\x01\x4acustom-key\x0ccustom-value\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbf\xbfA0"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		whole, pieces := NewDecoder(220, 1, -1), NewDecoder(220, 1, -1)
 		err1 := whole.EncoderStream(b)

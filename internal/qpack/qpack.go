@@ -13,7 +13,8 @@ type Field struct {
 	Sensitive   bool // a literal that must stay one (RFC 9204, Section 7.1.3)
 }
 
-// Size returns the size that limits count, in bytes (RFC 9114, Section 4.2.2; RFC 9204, Section 3.2.1).
+// Size returns the size that limits count, in bytes (RFC 9114, Section 4.2.2; RFC 9204,
+// Section 3.2.1).
 func (f *Field) Size() int64 { return int64(len(f.Name)) + int64(len(f.Value)) + fieldOverhead }
 
 const fieldOverhead = 32

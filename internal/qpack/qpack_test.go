@@ -156,7 +156,8 @@ func TestSectionOfManyFields(t *testing.T) {
 // TestSectionBomb sends sections that are small but would be large when decoded.
 func TestSectionBomb(t *testing.T) {
 	for name, in := range map[string][]byte{
-		"indexed": append([]byte{0, 0}, bytes.Repeat([]byte{0xff, 0x55 - 0x3f}, 1<<20)...), // entry 85
+		// entry 85
+		"indexed": append([]byte{0, 0}, bytes.Repeat([]byte{0xff, 0x55 - 0x3f}, 1<<20)...),
 		"empty":   append([]byte{0, 0}, bytes.Repeat([]byte{0x20, 0}, 1<<20)...),
 		"huffman": append(appendInt([]byte{0, 0, 0x51}, 0x80, 7, 1<<20), bytes.Repeat([]byte{0}, 1<<20)...),
 	} {

@@ -82,7 +82,8 @@ func TestListDescending(t *testing.T) {
 	}
 }
 
-// TestHolderCounts: what a buffer holds is what the holder of its Pool has counted, whatever it is used for.
+// TestHolderCounts: what a buffer holds is what the holder of its Pool has counted, whatever it is
+// used for.
 func TestHolderCounts(t *testing.T) {
 	var shared Pool
 	all := memory.New(1 << 30)

@@ -5,8 +5,8 @@ import "github.com/lazoquic/lazo/internal/rangeset"
 // maxPeek is how many bytes Peek brings together at most.
 const maxPeek = 1024
 
-// A RecvBuffer reassembles the bytes of one direction of a stream and holds
-// them until they are read. The zero RecvBuffer is empty, at offset 0. It holds no chunk while it holds no byte.
+// A RecvBuffer reassembles the bytes of one direction of a stream and holds them until they are
+// read. The zero RecvBuffer is empty, at offset 0. It holds no chunk while it holds no byte.
 type RecvBuffer struct {
 	read    uint64       // what lies below was discarded
 	end     uint64       // the first missing byte
@@ -15,9 +15,9 @@ type RecvBuffer struct {
 	scratch *Chunk // what Peek brought together, until the first chunk is done with
 }
 
-// Write stores b at offset off. What was received before, or read, is kept as it
-// was (RFC 9000, Section 2.2, lets a receiver choose which of two versions to keep). The RFC allows closing
-// too, but telling costs a comparison of every retransmission, and what was read is gone. b is copied.
+// Write stores b at offset off. What was received before, or read, is kept as it was (RFC 9000,
+// Section 2.2, lets a receiver choose which of two versions to keep). The RFC allows closing too,
+// but telling costs a comparison of every retransmission, and what was read is gone. b is copied.
 // The caller has checked off+len(b) against flow control: it bounds memory.
 func (r *RecvBuffer) Write(p *Pool, off uint64, b []byte) {
 	if off < r.end {
@@ -70,7 +70,8 @@ func (r *RecvBuffer) Offset() uint64 { return r.read }
 // Ready returns how many bytes lie in order behind the read offset.
 func (r *RecvBuffer) Ready() int { return int(r.end - r.read) }
 
-// Gaps returns how many separate ranges are held behind the first missing byte: the caller bounds it.
+// Gaps returns how many separate ranges are held behind the first missing byte: the caller bounds
+// it.
 func (r *RecvBuffer) Gaps() int { return r.ahead.Len() }
 
 // Held returns the bytes of memory that the buffer holds in chunks.

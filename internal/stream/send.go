@@ -154,7 +154,8 @@ func (s *SendBuffer) Lose(p *Pool, off uint64, n int) {
 // Acked reports whether all bytes below off are acknowledged.
 func (s *SendBuffer) Acked(off uint64) bool { return s.base >= off }
 
-// Rewind makes every byte unsent again, as after Retry or a rejection of early data (nothing may be acknowledged).
+// Rewind makes every byte unsent again, as after Retry or a rejection of early data (nothing may be
+// acknowledged).
 func (s *SendBuffer) Rewind() {
 	s.sent = s.base
 	s.lost.Reset()

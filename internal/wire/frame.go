@@ -1,6 +1,7 @@
 package wire
 
-// Frame types (RFC 9000, Section 19; RFC 9221; draft-ietf-quic-ack-frequency; draft-ietf-quic-reliable-stream-reset).
+// Frame types (RFC 9000, Section 19; RFC 9221; draft-ietf-quic-ack-frequency;
+// draft-ietf-quic-reliable-stream-reset).
 //
 // A Parse function takes the frame from its type on, and returns its fields and its length n. The
 // caller has checked that the type is minimally encoded. All types are one byte long but

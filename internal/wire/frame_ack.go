@@ -43,8 +43,8 @@ func ParseAck(b []byte) (f Ack, n int) {
 	return f, c.n()
 }
 
-// rangeBelow returns the range of the given length that lies gap below one which ends with smallest;
-// ok is false if a packet number would be negative (RFC 9000, Section 19.3.1).
+// rangeBelow returns the range of the given length that lies gap below one which ends with
+// smallest; ok is false if a packet number would be negative (RFC 9000, Section 19.3.1).
 func rangeBelow(smallest, gap, length uint64) (rg AckRange, ok bool) {
 	if smallest < gap+2 {
 		return AckRange{}, false
@@ -142,8 +142,8 @@ func AppendAck(b []byte, limit int, n int, at func(i int) (start, end uint64), d
 	return b, n - 1 - count
 }
 
-// ParseAckFrequency parses an ACK_FREQUENCY frame (draft-ietf-quic-ack-frequency, Section 4), from its type of two bytes on.
-// maxAckDelay is in microseconds.
+// ParseAckFrequency parses an ACK_FREQUENCY frame (draft-ietf-quic-ack-frequency, Section 4), from
+// its type of two bytes on. maxAckDelay is in microseconds.
 func ParseAckFrequency(b []byte) (seq, threshold, maxAckDelay, reordering uint64, n int) {
 	c := cursor{b: b}
 	c.varint() // the type

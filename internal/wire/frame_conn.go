@@ -2,7 +2,8 @@ package wire
 
 import "unicode/utf8"
 
-// ParseNewToken parses a NEW_TOKEN frame (RFC 9000, Section 19.7). token aliases the packet; an empty one is malformed.
+// ParseNewToken parses a NEW_TOKEN frame (RFC 9000, Section 19.7). token aliases the packet; an
+// empty one is malformed.
 func ParseNewToken(b []byte) (token []byte, n int) {
 	c := frameAt(b)
 	token = c.bytes(c.varint())
@@ -19,8 +20,8 @@ func AppendNewToken(b []byte, token []byte) []byte {
 	return append(b, token...)
 }
 
-// ParseNewConnectionID parses a NEW_CONNECTION_ID frame (RFC 9000, Section 19.15). id aliases the packet.
-// It is malformed also if the ID is not 1 to 20 bytes long or retirePriorTo > seq.
+// ParseNewConnectionID parses a NEW_CONNECTION_ID frame (RFC 9000, Section 19.15). id aliases the
+// packet. It is malformed also if the ID is not 1 to 20 bytes long or retirePriorTo > seq.
 func ParseNewConnectionID(b []byte) (seq, retirePriorTo uint64, id []byte, resetToken [16]byte, n int) {
 	c := frameAt(b)
 	seq = c.varint()
@@ -59,8 +60,9 @@ func AppendPath(b []byte, typ byte, data [8]byte) []byte {
 	return append(b, data[:]...)
 }
 
-// ParseConnectionClose parses a CONNECTION_CLOSE frame of both kinds (RFC 9000, Section 19.19). frame is
-// the type at fault, 0 for an application close. reason aliases the packet, and may hold any bytes.
+// ParseConnectionClose parses a CONNECTION_CLOSE frame of both kinds (RFC 9000, Section 19.19).
+// frame is the type at fault, 0 for an application close. reason aliases the packet, and may hold
+// any bytes.
 func ParseConnectionClose(b []byte) (app bool, code, frame uint64, reason []byte, n int) {
 	c := frameAt(b)
 	if c.bad {
@@ -75,8 +77,9 @@ func ParseConnectionClose(b []byte) (app bool, code, frame uint64, reason []byte
 	return app, code, frame, reason, c.n()
 }
 
-// AppendConnectionClose appends a CONNECTION_CLOSE frame; frame is not used for an application close. It truncates reason,
-// between characters, so that at most limit bytes are appended; limit must be at least 18, which the other fields may need.
+// AppendConnectionClose appends a CONNECTION_CLOSE frame; frame is not used for an application
+// close. It truncates reason, between characters, so that at most limit bytes are appended; limit
+// must be at least 18, which the other fields may need.
 func AppendConnectionClose(b []byte, limit int, app bool, code, frame uint64, reason string) []byte {
 	limit += len(b)
 	if app {

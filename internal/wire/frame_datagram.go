@@ -1,6 +1,7 @@
 package wire
 
-// ParseDatagram parses a DATAGRAM frame of both kinds (RFC 9221, Section 4). data aliases the packet.
+// ParseDatagram parses a DATAGRAM frame of both kinds (RFC 9221, Section 4). data aliases the
+// packet.
 func ParseDatagram(b []byte) (data []byte, n int) {
 	c := frameAt(b)
 	if c.bad {
@@ -14,7 +15,8 @@ func ParseDatagram(b []byte) (data []byte, n int) {
 	return data, c.n()
 }
 
-// AppendDatagramHeader appends the header of a DATAGRAM frame with a Length field; length bytes of data follow.
+// AppendDatagramHeader appends the header of a DATAGRAM frame with a Length field; length bytes of
+// data follow.
 func AppendDatagramHeader(b []byte, length int) []byte {
 	b = append(b, FrameDatagramLen)
 	return AppendVarint(b, uint64(length))

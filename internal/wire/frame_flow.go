@@ -1,7 +1,8 @@
 package wire
 
 // ParseOne parses a frame with one integer: MAX_DATA, MAX_STREAMS, DATA_BLOCKED, STREAMS_BLOCKED or
-// RETIRE_CONNECTION_ID (RFC 9000, Sections 19.9 to 19.16). The limit of stream counts, 1<<60, is for the caller.
+// RETIRE_CONNECTION_ID (RFC 9000, Sections 19.9 to 19.16). The limit of stream counts, 1<<60, is
+// for the caller.
 func ParseOne(b []byte) (v uint64, n int) {
 	c := frameAt(b)
 	v = c.varint()

@@ -14,7 +14,8 @@ type Stream struct {
 	Data       []byte
 }
 
-// ParseStream parses the frame, from its type on. n < 0: malformed, also where offset + length exceeds MaxVarint.
+// ParseStream parses the frame, from its type on. n < 0: malformed, also where offset + length
+// exceeds MaxVarint.
 func ParseStream(b []byte) (f Stream, n int) {
 	c := frameAt(b)
 	if c.bad {
@@ -37,9 +38,9 @@ func ParseStream(b []byte) (f Stream, n int) {
 	return f, c.n()
 }
 
-// AppendStreamHeader appends the header of a STREAM frame, up to its data. With withLen, a Length field of
-// two bytes lies at lenOff in out, which PutVarint2 may change; without, the frame extends to the end of
-// the packet, and lenOff is -1.
+// AppendStreamHeader appends the header of a STREAM frame, up to its data. With withLen, a Length
+// field of two bytes lies at lenOff in out, which PutVarint2 may change; without, the frame extends
+// to the end of the packet, and lenOff is -1.
 func AppendStreamHeader(b []byte, id, offset uint64, withLen, fin bool, length int) (out []byte, lenOff int) {
 	typ := byte(FrameStream)
 	if offset > 0 {
@@ -115,8 +116,8 @@ func AppendResetStream(b []byte, id, code, finalSize uint64) []byte {
 	return AppendVarint(b, finalSize)
 }
 
-// ParseResetStreamAt parses a RESET_STREAM_AT frame (draft-ietf-quic-reliable-stream-reset, Section 3).
-// It is malformed also where reliableSize exceeds finalSize.
+// ParseResetStreamAt parses a RESET_STREAM_AT frame (draft-ietf-quic-reliable-stream-reset,
+// Section 3). It is malformed also where reliableSize exceeds finalSize.
 func ParseResetStreamAt(b []byte) (id, code, finalSize, reliableSize uint64, n int) {
 	c := frameAt(b)
 	id = c.varint()

@@ -25,12 +25,13 @@ const (
 	paramActiveConnIDLimit       = 0x0e
 	paramInitialSCID             = 0x0f
 	paramRetrySCID               = 0x10
-	paramVersionInformation      = 0x11             // RFC 9368, Section 3
-	paramResetStreamAt           = 0x1d             // draft-ietf-quic-reliable-stream-reset, Section 3
-	paramMaxDatagramFrame        = 0x20             // RFC 9221, Section 3
-	paramGreaseQUICBit           = 0x2ab2           // RFC 9287, Section 3
-	paramMinAckDelay             = 0xff04de1b       // draft-ietf-quic-ack-frequency, Section 3
-	paramResetStreamAtOld        = 0x17f7586d2cb571 // draft-ietf-quic-reliable-stream-reset-07
+	paramVersionInformation      = 0x11 // RFC 9368, Section 3
+	// draft-ietf-quic-reliable-stream-reset, Section 3
+	paramResetStreamAt    = 0x1d
+	paramMaxDatagramFrame = 0x20             // RFC 9221, Section 3
+	paramGreaseQUICBit    = 0x2ab2           // RFC 9287, Section 3
+	paramMinAckDelay      = 0xff04de1b       // draft-ietf-quic-ack-frequency, Section 3
+	paramResetStreamAtOld = 0x17f7586d2cb571 // draft-ietf-quic-reliable-stream-reset-07
 )
 
 // What absent parameters mean (RFC 9000, Section 18.2).
@@ -41,28 +42,43 @@ const (
 	defaultActiveConnIDLimit = 2
 )
 
-// Params are transport parameters (RFC 9000, Section 18.2; RFC 9221; RFC 9287; RFC 9368; draft-ietf-quic-ack-frequency; draft-ietf-quic-reliable-stream-reset).
-// Start from DefaultParams: zero is a value like others for some.
+// Params are transport parameters (RFC 9000, Section 18.2; RFC 9221; RFC 9287; RFC 9368;
+// draft-ietf-quic-ack-frequency; draft-ietf-quic-reliable-stream-reset). Start from DefaultParams:
+// zero is a value like others for some.
 type Params struct {
-	OriginalDCID                                                               []byte // server only; nil if absent
-	InitialSCID                                                                []byte // nil if absent; empty but not nil if zero-length
-	RetrySCID                                                                  []byte // server only; nil if absent
-	ResetToken                                                                 *[16]byte
-	MaxIdleTimeout                                                             time.Duration // 0: none
-	MaxUDPPayload                                                              uint64        // default 65527
+	// server only; nil if absent
+	OriginalDCID []byte
+	// nil if absent; empty but not nil if zero-length
+	InitialSCID []byte
+	// server only; nil if absent
+	RetrySCID  []byte
+	ResetToken *[16]byte
+	// 0: none
+	MaxIdleTimeout time.Duration
+	// default 65527
+	MaxUDPPayload                                                              uint64
 	MaxData, MaxStreamDataBidiLocal, MaxStreamDataBidiRemote, MaxStreamDataUni uint64
 	MaxStreamsBidi, MaxStreamsUni                                              uint64
-	AckDelayExponent                                                           uint8         // default 3
-	MaxAckDelay                                                                time.Duration // default 25ms
-	DisableActiveMigration                                                     bool
-	Preferred                                                                  *PreferredAddress // server only
-	ActiveConnIDLimit                                                          uint64            // default 2
-	MaxDatagramFrame                                                           uint64            // RFC 9221; 0: none
-	GreaseQUICBit                                                              bool              // RFC 9287
-	MinAckDelay                                                                time.Duration     // draft-ietf-quic-ack-frequency (0xff04de1b, microseconds); 0: absent
-	ResetStreamAt                                                              bool              // draft-ietf-quic-reliable-stream-reset (0x1d, or 0x17f7586d2cb571 of earlier drafts)
-	ChosenVersion                                                              uint32            // version_information (RFC 9368, 0x11); 0: absent
-	AvailableVersions                                                          []uint32
+	// default 3
+	AckDelayExponent uint8
+	// default 25ms
+	MaxAckDelay            time.Duration
+	DisableActiveMigration bool
+	// server only
+	Preferred *PreferredAddress
+	// default 2
+	ActiveConnIDLimit uint64
+	// RFC 9221; 0: none
+	MaxDatagramFrame uint64
+	// RFC 9287
+	GreaseQUICBit bool
+	// draft-ietf-quic-ack-frequency (0xff04de1b, microseconds); 0: absent
+	MinAckDelay time.Duration
+	// draft-ietf-quic-reliable-stream-reset (0x1d, or 0x17f7586d2cb571 of earlier drafts)
+	ResetStreamAt bool
+	// version_information (RFC 9368, 0x11); 0: absent
+	ChosenVersion     uint32
+	AvailableVersions []uint32
 }
 
 // A PreferredAddress is the parameter of that name (RFC 9000, Section 18.2).
@@ -83,9 +99,10 @@ func DefaultParams() Params {
 	}
 }
 
-// AppendParams appends the encoding of p, without what has its default value. Times are rounded up to the milliseconds of
-// the wire, MinAckDelay down to microseconds. grease is a random number, from which a reserved parameter (31*N+27) with
-// random content is made, so that peers stay used to unknown ones (RFC 9000, Section 18.1); 0 adds none.
+// AppendParams appends the encoding of p, without what has its default value. Times are rounded up
+// to the milliseconds of the wire, MinAckDelay down to microseconds. grease is a random number,
+// from which a reserved parameter (31*N+27) with random content is made, so that peers stay used to
+// unknown ones (RFC 9000, Section 18.1); 0 adds none.
 func AppendParams(b []byte, p *Params, grease uint64) []byte {
 	b = appendParamBytes(b, paramOriginalDCID, p.OriginalDCID)
 	b = appendParamBytes(b, paramInitialSCID, p.InitialSCID)
@@ -130,7 +147,8 @@ func AppendParams(b []byte, p *Params, grease uint64) []byte {
 	return b
 }
 
-// milliseconds returns d in milliseconds, rounded up: a timeout of less than one must not become none.
+// milliseconds returns d in milliseconds, rounded up: a timeout of less than one must not become
+// none.
 func milliseconds(d time.Duration) uint64 {
 	ms := d / time.Millisecond
 	if d%time.Millisecond > 0 {

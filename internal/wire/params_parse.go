@@ -27,12 +27,14 @@ var (
 	errClientSent = errors.New("sent by a client")
 )
 
-// ParseParams parses the parameters of a peer, which is a server if fromServer. The error says which parameter is wrong:
-// duplicate (any, also unknown), malformed, out of range (ack_delay_exponent > 20, max_ack_delay >= 2^14, max_udp_payload_size < 1200,
-// active_connection_id_limit < 2, initial_max_streams > 2^60, min_ack_delay > max_ack_delay), or sent by a client that must not
-// (original_destination_connection_id, preferred_address, retry_source_connection_id, stateless_reset_token). Each is a
-// TRANSPORT_PARAMETER_ERROR. Whether parameters are missing is for the caller. Slices are copied. A MinAckDelay of 0 on
-// the wire is read as 1ns, to tell it from none.
+// ParseParams parses the parameters of a peer, which is a server if fromServer. The error says
+// which parameter is wrong: duplicate (any, also unknown), malformed, out of range
+// (ack_delay_exponent > 20, max_ack_delay >= 2^14, max_udp_payload_size < 1200,
+// active_connection_id_limit < 2, initial_max_streams > 2^60, min_ack_delay > max_ack_delay), or
+// sent by a client that must not (original_destination_connection_id, preferred_address,
+// retry_source_connection_id, stateless_reset_token). Each is a TRANSPORT_PARAMETER_ERROR. Whether
+// parameters are missing is for the caller. Slices are copied. A MinAckDelay of 0 on the wire is
+// read as 1ns, to tell it from none.
 func ParseParams(b []byte, fromServer bool) (Params, error) {
 	p := paramsParser{Params: DefaultParams()}
 	var ids []uint64
@@ -77,7 +79,8 @@ type paramsParser struct {
 	minAckDelay uint64 // microseconds
 }
 
-// parse parses the parameter id with the content v. Unknown ones are ignored (RFC 9000, Section 7.4.2).
+// parse parses the parameter id with the content v. Unknown ones are ignored (RFC 9000,
+// Section 7.4.2).
 func (p *paramsParser) parse(id uint64, v []byte) (err error) {
 	switch id {
 	case paramOriginalDCID:

@@ -1,7 +1,7 @@
 package wire
 
-// AppendRetry appends a Retry packet without its integrity tag (RFC 9000, Section 17.2.5). dcid is the
-// client's source ID, scid the ID that the server chose; token must not be empty.
+// AppendRetry appends a Retry packet without its integrity tag (RFC 9000, Section 17.2.5). dcid is
+// the client's source ID, scid the ID that the server chose; token must not be empty.
 func AppendRetry(b []byte, version uint32, dcid, scid, token []byte) []byte {
 	b = append(b, formLong|FixedBit|longBits(TypeRetry, version))
 	b = appendInvariant(b, version, dcid, scid)

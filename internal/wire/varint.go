@@ -23,7 +23,8 @@ func AppendVarint(b []byte, v uint64) []byte {
 	panic("wire: integer above MaxVarint")
 }
 
-// AppendVarint2 appends v, below 1<<14, in two bytes whatever its value: a placeholder for PutVarint2.
+// AppendVarint2 appends v, below 1<<14, in two bytes whatever its value: a placeholder for
+// PutVarint2.
 func AppendVarint2(b []byte, v uint64) []byte {
 	if v > maxVarint2 {
 		panic("wire: integer needs more than two bytes")

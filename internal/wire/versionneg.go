@@ -2,8 +2,9 @@ package wire
 
 import "encoding/binary"
 
-// AppendVersionNegotiation appends a Version Negotiation packet (RFC 9000, Section 17.2.1). dcid and scid are those
-// of the answer: the client's IDs swapped. unused is a random byte for the unused bits.
+// AppendVersionNegotiation appends a Version Negotiation packet (RFC 9000, Section 17.2.1). dcid
+// and scid are those of the answer: the client's IDs swapped. unused is a random byte for the
+// unused bits.
 func AppendVersionNegotiation(b []byte, unused byte, dcid, scid []byte, versions []uint32) []byte {
 	// The fixed bit is not part of this packet, but set so that demultiplexing
 	// with other protocols works.
@@ -15,8 +16,9 @@ func AppendVersionNegotiation(b []byte, unused byte, dcid, scid []byte, versions
 	return b
 }
 
-// ParseVersionNegotiation returns the supported versions behind the invariant header as raw bytes, 4 a version.
-// It is not ok if b is no such packet, or the list is empty or no multiple of 4 bytes long.
+// ParseVersionNegotiation returns the supported versions behind the invariant header as raw bytes,
+// 4 a version. It is not ok if b is no such packet, or the list is empty or no multiple of 4 bytes
+// long.
 func ParseVersionNegotiation(b []byte) (versions []byte, ok bool) {
 	version, _, _, n := parseInvariant(b)
 	if n < 0 || version != 0 {

@@ -58,7 +58,8 @@ func listen(t *testing.T, address string, w *capture.Writer) *loop.Group {
 	return g
 }
 
-// echo has the server g send back what a client of the group clients, which may be nil, sends to it.
+// echo has the server g send back what a client of the group clients, which may be nil, sends to
+// it.
 func echo(t *testing.T, g, clients *loop.Group, data string) (server, client netip.AddrPort) {
 	t.Helper()
 	defer g.Close()
@@ -144,8 +145,9 @@ func TestCapture(t *testing.T) {
 	}
 }
 
-// TestCaptureOfClient: a socket that is bound to no address shows the one that the kernel takes, from the first
-// datagram on. Readers take the two ways of a connection for two connections otherwise.
+// TestCaptureOfClient: a socket that is bound to no address shows the one that the kernel takes,
+// from the first datagram on. Readers take the two ways of a connection for two connections
+// otherwise.
 func TestCaptureOfClient(t *testing.T) {
 	var file bytes.Buffer
 	w := capture.New(&file)
@@ -168,7 +170,8 @@ func TestCaptureOfClient(t *testing.T) {
 	require.NotZero(t, packets)
 }
 
-// udp checks the headers of a packet with their sums, and returns its ports and the length of its payload.
+// udp checks the headers of a packet with their sums, and returns its ports and the length of its
+// payload.
 func udp(t *testing.T, p []byte) (from, to uint16, payload int) {
 	t.Helper()
 	head, addrs := 40, 8
@@ -197,8 +200,8 @@ func sum(b []byte) uint16 {
 	return uint16(s)
 }
 
-// TestSecretsComeFirst: on a network of 20 ms all secrets of a handshake stand before its packets, which readers want,
-// and the packets are in order.
+// TestSecretsComeFirst: on a network of 20 ms all secrets of a handshake stand before its packets,
+// which readers want, and the packets are in order.
 func TestSecretsComeFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var file bytes.Buffer

@@ -105,7 +105,8 @@ func File(name, value string) error {
 	return f.Close()
 }
 
-// NewFile wants the name of a file that can be made or replaced: a directory is there for it. It may be empty.
+// NewFile wants the name of a file that can be made or replaced: a directory is there for it. It
+// may be empty.
 func NewFile(name, value string) error {
 	if value == "" {
 		return nil

@@ -29,7 +29,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// prefix is where the path of all requests begins, which ends with a host and a port (RFC 9298, Section 3).
+// prefix is where the path of all requests begins, which ends with a host and a port (RFC 9298,
+// Section 3).
 const prefix = "/.well-known/masque/udp/"
 
 // foreignProxy relays UDP, without checks.

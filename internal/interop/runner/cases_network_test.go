@@ -123,8 +123,9 @@ func rebindAddr(r *run) {
 	require.Greater(r, len(addrs), 1, "addresses that the server sent to")
 }
 
-// rebind has the NAT forget when parts of a transfer are through. By the clock, as in the runner, it might forget while the
-// handshake is still going on, or nothing is on its way to a client that then has no reason to send anything.
+// rebind has the NAT forget when parts of a transfer are through. By the clock, as in the runner,
+// it might forget while the handshake is still going on, or nothing is on its way to a client that
+// then has no reason to send anything.
 func (r *run) rebind(source func(i int) netip.Addr) *trace {
 	size := r.size(10*mb, 2*mb)
 	parts := []int{size / 8, size / 8 * 5}
@@ -153,8 +154,8 @@ func (r *run) rebind(source func(i int) netip.Addr) *trace {
 	return tr
 }
 
-// validatedPaths returns how many paths the server sent on, each of which it had to challenge in its first datagram
-// there, and the client had to answer.
+// validatedPaths returns how many paths the server sent on, each of which it had to challenge in
+// its first datagram there, and the client had to answer.
 func (r *run) validatedPaths(tr *trace) int {
 	r.Helper()
 	answered := make(map[[8]byte]bool)
@@ -211,10 +212,12 @@ func overIPv6(r *run) {
 	}
 }
 
-// amplificationLimit has a long chain of certificates, and a client that the server does not hear of for a while.
+// amplificationLimit has a long chain of certificates, and a client that the server does not hear
+// of for a while.
 func amplificationLimit(r *run) {
 	r.trust(9, 20)
-	// A ClientHello with a post-quantum key share takes two datagrams, and only the first gets through.
+	// A ClientHello with a post-quantum key share takes two datagrams, and only the first gets
+	// through.
 	r.clientTLS.CurvePreferences = classical
 	scenario := simple()
 	scenario.Filter = dropUp(2, 3, 4, 5, 6, 7)
@@ -225,8 +228,9 @@ func amplificationLimit(r *run) {
 	r.checkAmplification(r.tap.recorded())
 }
 
-// checkAmplification adds up what the server got and sent (RFC 9000, Section 8.1). The runner lets a server send its last
-// datagram over the limit, up to four times what it got; this module must not.
+// checkAmplification adds up what the server got and sent (RFC 9000, Section 8.1). The runner lets
+// a server send its last datagram over the limit, up to four times what it got; this module must
+// not.
 func (r *run) checkAmplification(datagrams []*datagram) {
 	allowed, received, blocked, tolerance := 0, 0, 0, 0
 	if r.server != implementation(lazo{}) {

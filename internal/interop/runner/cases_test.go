@@ -76,7 +76,8 @@ var cases = []testCase{
 		asked: "Version Negotiation answers a version that the server does not know; the client gives up"},
 }
 
-// maxReset is the length of the stateless resets that either implementation sends (RFC 9000, Section 10.3).
+// maxReset is the length of the stateless resets that either implementation sends (RFC 9000,
+// Section 10.3).
 const maxReset = 43
 
 // one requires a trace of one connection in version 1.
@@ -165,7 +166,8 @@ func retry(r *run) {
 	require.True(r, used, "no Initial has a token of a Retry")
 }
 
-// resume downloads the first file over one connection, and the others over one that resumes its session.
+// resume downloads the first file over one connection, and the others over one that resumes its
+// session.
 func (r *run) resume(cfg clientConfig, names ...string) *trace {
 	ctx := r.context(timeout, timeout)
 	cache := newTicketCache()

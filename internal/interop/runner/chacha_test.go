@@ -11,7 +11,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// These are what crypto/tls offers in TLS 1.3, which no tls.Config chooses. It lets linkname reach them.
+// These are what crypto/tls offers in TLS 1.3, which no tls.Config chooses. It lets linkname reach
+// them.
 
 //go:linkname tls13Suites crypto/tls.defaultCipherSuitesTLS13
 var tls13Suites []uint16

@@ -14,7 +14,8 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// earlyPackets returns the 0-RTT packets of a trace, and whether the server of the last connection accepted early data.
+// earlyPackets returns the 0-RTT packets of a trace, and whether the server of the last connection
+// accepted early data.
 func (r *run) earlyPackets(tr *trace) (packets []*packet, accepted bool) {
 	r.Helper()
 	require.Len(r, tr.sessions, 2)
@@ -44,7 +45,8 @@ func (r *run) remember(ctx context.Context, name string) {
 	require.NoError(r, c.close())
 }
 
-// TestEarlyDataToQUICGo sends early data to quic-go, which accepts it the first time and rejects it otherwise.
+// TestEarlyDataToQUICGo sends early data to quic-go, which accepts it the first time and rejects it
+// otherwise.
 func TestEarlyDataToQUICGo(t *testing.T) {
 	for _, accept := range []bool{true, false} {
 		t.Run(map[bool]string{true: "Accepted", false: "Rejected"}[accept], func(t *testing.T) {

@@ -15,8 +15,9 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// requireProbed fails the test unless the client challenged a second path first, and the server answered there and challenged
-// it, too, as it must before it sends much (RFC 9000, Section 9). No connection ID may be used on both paths.
+// requireProbed fails the test unless the client challenged a second path first, and the server
+// answered there and challenged it, too, as it must before it sends much (RFC 9000, Section 9). No
+// connection ID may be used on both paths.
 func requireProbed(t *testing.T, tr *trace) {
 	t.Helper()
 	var paths []path
@@ -33,7 +34,8 @@ func requireProbed(t *testing.T, tr *trace) {
 			require.True(t, len(paths) == 1 || probe, "the new path is not probed first")
 		}
 		was, ok := ids[string(p.dcid)]
-		require.True(t, !ok || was == p.atClient, "a connection ID of direction %d on two paths", p.dir) // RFC 9000, Section 9.5
+		// RFC 9000, Section 9.5
+		require.True(t, !ok || was == p.atClient, "a connection ID of direction %d on two paths", p.dir)
 		ids[string(p.dcid)] = p.atClient
 		for _, data := range pathData(p.frames, wire.FramePathChallenge) {
 			require.GreaterOrEqual(t, len(p.data), 1200) // RFC 9000, Section 8.2.1
@@ -118,7 +120,8 @@ func TestMigrationFromQUICGo(t *testing.T) {
 	requireProbed(t, r.closedTrace(1))
 }
 
-// TestRebindingTellsTheServer changes the address of a client, which does not notice, between downloads.
+// TestRebindingTellsTheServer changes the address of a client, which does not notice, between
+// downloads.
 func TestRebindingTellsTheServer(t *testing.T) {
 	other := netip.AddrFrom4([4]byte{127, 0, 0, 7})
 	t.Run(toQUICGo.String(), func(t *testing.T) {

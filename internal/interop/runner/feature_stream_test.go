@@ -257,8 +257,8 @@ func (l *ecnLog) last() qlog.ECNState {
 	return l.states[len(l.states)-1]
 }
 
-// TestECN has a network that marks some of the packets, both ways: both sides validate the path, report each mark,
-// and this module counts what is reported to it (RFC 9000, Section 13.4).
+// TestECN has a network that marks some of the packets, both ways: both sides validate the path,
+// report each mark, and this module counts what is reported to it (RFC 9000, Section 13.4).
 func TestECN(t *testing.T) {
 	bothWays(t, func(ctx context.Context, r *run) {
 		scenario := near()

@@ -15,8 +15,9 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// Features that the runner has no case for, or looks at less closely. Each test runs with this module as client and as
-// server, and looks at what both implementations say of it as well as at the trace.
+// Features that the runner has no case for, or looks at less closely. Each test runs with this
+// module as client and as server, and looks at what both implementations say of it as well as at
+// the trace.
 
 // localhost is where servers are.
 var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -34,7 +35,8 @@ func near() netrelay.Config {
 	return netrelay.Config{Up: link, Down: link}
 }
 
-// far is a link over which a handshake takes longer than it takes to send early data, even on a busy machine.
+// far is a link over which a handshake takes longer than it takes to send early data, even on a
+// busy machine.
 func far() netrelay.Config {
 	link := netrelay.Link{Delay: 150 * time.Millisecond}
 	return netrelay.Config{Up: link, Down: link}
@@ -119,7 +121,8 @@ func TestVersion2(t *testing.T) {
 	}
 }
 
-// A keyPhases says who was first in each key phase: the direction of the first packet of phases 1, 2, ...
+// A keyPhases says who was first in each key phase: the direction of the first packet of phases 1,
+// 2, ...
 func keyPhases(tr *trace) (first []netrelay.Dir) {
 	seen := make(map[*session][2]int)
 	for _, p := range tr.packets {
@@ -179,8 +182,8 @@ func TestKeyUpdateByLazo(t *testing.T) {
 	})
 }
 
-// updateKeys updates the keys of c. Before the peer has acknowledged packets of the keys in use it cannot, and
-// exchanges more of them.
+// updateKeys updates the keys of c. Before the peer has acknowledged packets of the keys in use it
+// cannot, and exchanges more of them.
 func (r *run) updateKeys(ctx context.Context, c *loop.Conn, exchange func() error) {
 	r.Helper()
 	for {
@@ -202,7 +205,8 @@ func requireGenerations(t *testing.T, tr *trace, n int) {
 	}
 }
 
-// TestKeyUpdateByQUICGo has quic-go update its keys, as it does after 100 packets; this module follows.
+// TestKeyUpdateByQUICGo has quic-go update its keys, as it does after 100 packets; this module
+// follows.
 func TestKeyUpdateByQUICGo(t *testing.T) {
 	for _, p := range []pairing{toQUICGo, fromQUICGo} {
 		t.Run(p.String(), func(t *testing.T) {
@@ -224,7 +228,8 @@ func TestKeyUpdateByQUICGo(t *testing.T) {
 	}
 }
 
-// TestNewToken uses a token of NEW_TOKEN where the server would otherwise send Retry (RFC 9000, Section 8.1.3).
+// TestNewToken uses a token of NEW_TOKEN where the server would otherwise send Retry (RFC 9000,
+// Section 8.1.3).
 func TestNewToken(t *testing.T) {
 	for _, p := range []pairing{toQUICGo, fromQUICGo} {
 		t.Run(p.String(), func(t *testing.T) {

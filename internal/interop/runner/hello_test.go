@@ -5,7 +5,8 @@ import (
 	"golang.org/x/crypto/cryptobyte"
 )
 
-// Types of TLS handshake messages and extensions (RFC 8446, Sections 4 and 4.2; RFC 9001, Section 8.2).
+// Types of TLS handshake messages and extensions (RFC 8446, Sections 4 and 4.2; RFC 9001,
+// Section 8.2).
 const (
 	tlsClientHello         = 1
 	tlsServerHello         = 2

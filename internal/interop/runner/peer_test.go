@@ -159,8 +159,8 @@ func request(s stream, name string) ([]byte, error) {
 	return io.ReadAll(s)
 }
 
-// credentials returns what a server and a client that trusts it need. The chain of the server has length
-// certificates, the last of which the client knows; each is padded with names.
+// credentials returns what a server and a client that trusts it need. The chain of the server has
+// length certificates, the last of which the client knows; each is padded with names.
 func credentials(t testing.TB, length, names int) (server, client *tls.Config) {
 	t.Helper()
 	var chain [][]byte

@@ -29,8 +29,8 @@ type testCase struct {
 	daily string // what is done without LAZO_RUNNER=full, if that is less
 	run   func(*run)
 
-	// lacking, if not nil, is run in place of the case with quic-go, which lacks what the case needs.
-	// It proves that, and returns what it is.
+	// lacking, if not nil, is run in place of the case with quic-go, which lacks what the case
+	// needs. It proves that, and returns what it is.
 	lacking func(*run) string
 }
 
@@ -44,17 +44,19 @@ type run struct {
 
 	serverTLS, clientTLS *tls.Config
 	addr                 netip.AddrPort // of the server, for the client
-	resets               bool           // connection IDs may be unknown, for which there are stateless resets
-	relay                *netrelay.Relay
+	// connection IDs may be unknown, for which there are stateless resets
+	resets bool
+	relay  *netrelay.Relay
 }
 
 // atOnce is how many runs take place at the same time: most of them wait for a slow link.
 const atOnce = 8
 
-// TestRunner runs the cases of quic-interop-runner, with this module as client, as server and as both.
+// TestRunner runs the cases of quic-interop-runner, with this module as client, as server and as
+// both.
 //
-// The files are smaller than the runner's, and some runs shorter, unless LAZO_RUNNER is full. What it finds is
-// compared with the table of docs/interop.md, which LAZO_RUNNER_TABLE=write writes.
+// The files are smaller than the runner's, and some runs shorter, unless LAZO_RUNNER is full. What
+// it finds is compared with the table of docs/interop.md, which LAZO_RUNNER_TABLE=write writes.
 func TestRunner(t *testing.T) {
 	full := os.Getenv("LAZO_RUNNER") == "full"
 	var tb table

@@ -11,7 +11,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// pointToPoint is the link of the runner: a queue of 25 packets. What is under way counts there as waiting.
+// pointToPoint is the link of the runner: a queue of 25 packets. What is under way counts there as
+// waiting.
 func pointToPoint(delay time.Duration) netrelay.Link {
 	const rate, packet = 10_000_000, 1500
 	return netrelay.Link{Delay: delay, Rate: rate, Queue: 25*packet + int(rate/8*delay/time.Second)}
@@ -23,8 +24,9 @@ func simple() netrelay.Config {
 	return netrelay.Config{Up: link, Down: link}
 }
 
-// A misfortune meets each datagram with a probability, and at most burst in a row. Connections that the runner has one
-// after the other are at the same time here, so what is in a row is of one client.
+// A misfortune meets each datagram with a probability, and at most burst in a row. Connections that
+// the runner has one after the other are at the same time here, so what is in a row is of one
+// client.
 type misfortune struct {
 	rate  float64
 	burst int
@@ -60,8 +62,8 @@ func (m *misfortune) drop(p *netrelay.Packet) bool {
 	return !m.meets(p)
 }
 
-// corrupt is a Filter that changes one of the first 50 bytes, often in a header. As in the runner it spares Version
-// Negotiation, which is the answer to an Initial with a corrupt version.
+// corrupt is a Filter that changes one of the first 50 bytes, often in a header. As in the runner
+// it spares Version Negotiation, which is the answer to an Initial with a corrupt version.
 func (m *misfortune) corrupt(p *netrelay.Packet) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

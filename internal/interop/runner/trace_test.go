@@ -35,7 +35,8 @@ type trace struct {
 	secrets  *keyLog
 }
 
-// A session is what a trace knows of a connection. Arrays are by direction, and by packet number space.
+// A session is what a trace knows of a connection. Arrays are by direction, and by packet number
+// space.
 type session struct {
 	clients    []path // at the client
 	initialIDs [][]byte
@@ -184,7 +185,8 @@ func (s *session) openEarly(secrets *keyLog, p *packet, b []byte, pnOff int) {
 	}
 }
 
-// openBy calls open with the keys of a secret, once it is known. The first packet that opens tells the cipher suite.
+// openBy calls open with the keys of a secret, once it is known. The first packet that opens tells
+// the cipher suite.
 func (s *session) openBy(secrets *keyLog, label string, version uint32, have *[]*keys.Keys, open func(*keys.Keys) bool) bool {
 	if len(*have) > 0 {
 		return open((*have)[0])
