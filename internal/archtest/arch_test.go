@@ -38,6 +38,7 @@ func TestModule(t *testing.T) {
 		{"shape", checkShape},
 		{"comments", checkComments},
 		{"package comments", checkPackageComments},
+		{"comment lines", checkCommentLines},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			m.violations = nil
@@ -67,6 +68,7 @@ type file struct {
 	test   bool   // whether the name ends in _test.go
 	nested bool   // whether it belongs to a module inside this one
 	lines  int
+	src    string
 }
 
 // load parses all Go files of the module.
@@ -126,6 +128,7 @@ func (m *module) add(name string, src []byte) error {
 		dir:   path.Dir(name),
 		test:  strings.HasSuffix(name, "_test.go"),
 		lines: strings.Count(string(src), "\n"),
+		src:   string(src),
 	})
 	return nil
 }
