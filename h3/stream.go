@@ -42,7 +42,7 @@ type Stream struct {
 	wantWrite bool   // the caller waits for EventWritable
 	out       []byte // what qs has not taken
 	sendErr   error
-	breaking  bool // BreakOff was called, with breakCode
+	breaking  bool // ResetBehind was called, with breakCode
 	breakCode ErrorCode
 
 	cancelCode ErrorCode
@@ -327,11 +327,11 @@ func (s *Stream) Abandon(code ErrorCode) {
 	}
 }
 
-// BreakOff resets sending behind what was written, which still arrives: see
+// ResetBehind resets sending behind what was written, which still arrives: see
 // [conn.Stream.ResetBehind]. [EventAcked] follows when it has, and the reset too. A message that
 // was sent to its end stays as it is. Do not Release the stream before, and Abandon it if that
 // takes too long.
-func (s *Stream) BreakOff(code ErrorCode) {
+func (s *Stream) ResetBehind(code ErrorCode) {
 	if s.sendErr != nil || s.sending == sendEnded {
 		return
 	}
@@ -342,11 +342,23 @@ func (s *Stream) BreakOff(code ErrorCode) {
 	}
 }
 
-// CancelRead stops receiving, as Cancel does, and leaves sending as it is.
-func (s *Stream) CancelRead(code ErrorCode) { s.stopReceiving(code) }
+// StopSending stops receiving, as Cancel does, and leaves sending as it is: see
+// [conn.Stream.StopSending].
+func (s *Stream) StopSending(code ErrorCode) { s.stopReceiving(code) }
 
-// CancelWrite resets sending, as Cancel does, and leaves receiving as it is.
-func (s *Stream) CancelWrite(code ErrorCode) { s.resetSending(code) }
+// Reset resets sending, as Cancel does, and leaves receiving as it is: see
+// [conn.Stream.Reset].
+func (s *Stream) Reset(code ErrorCode) { s.resetSending(code) }
+
+// CancelRead is StopSending.
+//
+// Deprecated: use [Stream.StopSending].
+func (s *Stream) CancelRead(code ErrorCode) { s.StopSending(code) }
+
+// CancelWrite is Reset.
+//
+// Deprecated: use [Stream.Reset].
+func (s *Stream) CancelWrite(code ErrorCode) { s.Reset(code) }
 
 // endBoth ends what of the two directions has not ended.
 func (s *Stream) endBoth(code ErrorCode) {

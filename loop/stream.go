@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/deadline"
 )
 
 // A Stream is a [net.Conn], and one direction of one for [conn.Uni]. One goroutine
@@ -29,7 +30,7 @@ type Stream struct {
 	early   bool
 	readers sync.Cond
 	writers sync.Cond
-	rd, wd  deadline
+	rd, wd  deadline.Deadline
 	in      receiving
 	out     sending
 	prio    *conn.Priority  // to be set
@@ -183,13 +184,13 @@ func (s *Stream) SetReadDeadline(t time.Time) error { return s.setDeadline(&s.rd
 // too; what it has taken by then is sent. The zero Time means never.
 func (s *Stream) SetWriteDeadline(t time.Time) error { return s.setDeadline(&s.wd, t, &s.writers) }
 
-func (s *Stream) setDeadline(d *deadline, t time.Time, wake *sync.Cond) error {
+func (s *Stream) setDeadline(d *deadline.Deadline, t time.Time, wake *sync.Cond) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return errStreamClosed
 	}
-	d.set(&s.mu, t, wake)
+	d.Set(wake, t, nil)
 	return nil
 }
 
@@ -259,8 +260,8 @@ func (s *Stream) Close() error {
 		return errStreamClosed
 	}
 	s.closed = true
-	s.rd.stop()
-	s.wd.stop()
+	s.rd.Stop()
+	s.wd.Stop()
 	if !s.out.fin && s.out.err == nil {
 		s.finish()
 	}

@@ -18,7 +18,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		switch {
 		case s.closed:
 			return 0, errStreamClosed
-		case s.rd.passed:
+		case s.rd.Passed():
 			return 0, os.ErrDeadlineExceeded
 		case i.buf.n > 0:
 			n := i.buf.read(&s.c.l.chunks, p)
@@ -55,7 +55,7 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 		switch {
 		case o.err != nil:
 			return n, o.err
-		case s.wd.passed:
+		case s.wd.Passed():
 			return n, os.ErrDeadlineExceeded
 		}
 		if k := min(len(p)-n, bufferSize-o.buf.n); k > 0 {

@@ -10,16 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// beforeBind sets what a new socket must have before it is bound. Older systems
-// lack the option to set DF, so that is not an error.
-func beforeBind(network string, rc syscall.RawConn, reusePort bool) error {
+// beforeBind sets what a new socket must have before it is bound.
+func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
 	var optErr error
 	err := rc.Control(func(fd uintptr) {
-		if network == "udp4" {
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_DONTFRAG, 1)
-		} else {
-			unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 1)
-		}
+		dontFragment(fd, false)
 		if reusePort {
 			optErr = setReusePort(fd)
 		}
@@ -29,4 +24,11 @@ func beforeBind(network string, rc syscall.RawConn, reusePort bool) error {
 
 func setReusePort(fd uintptr) error {
 	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+}
+
+// dontFragment sets DF in all packets. Older systems lack the option, so that is not an
+// error; that of the other address family fails.
+func dontFragment(fd uintptr, _ bool) {
+	unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_DONTFRAG, 1)
+	unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_DONTFRAG, 1)
 }

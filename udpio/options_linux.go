@@ -12,7 +12,7 @@ import (
 func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
 	var optErr error
 	err := rc.Control(func(fd uintptr) {
-		setDontFragment(int(fd))
+		dontFragment(fd, false)
 		if reusePort {
 			optErr = setReusePort(fd)
 		}
@@ -20,12 +20,16 @@ func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
 	return errors.Join(err, optErr)
 }
 
-// setDontFragment sets DF in all packets. PROBE also keeps the kernel from
-// believing ICMP messages about the path's MTU, which anyone can send. The option
-// of the other family fails, but for IP's on a socket of both.
-func setDontFragment(fd int) {
-	unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
-	unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_PROBE)
+// dontFragment sets DF in all packets. PROBE also keeps the kernel from believing ICMP
+// messages about the path's MTU, which anyone can send. The option of the other family
+// fails, but for IP's on a socket of both.
+func dontFragment(fd uintptr, known bool) {
+	v4, v6 := unix.IP_PMTUDISC_PROBE, unix.IPV6_PMTUDISC_PROBE
+	if known {
+		v4, v6 = unix.IP_PMTUDISC_DO, unix.IPV6_PMTUDISC_DO
+	}
+	unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, v4)
+	unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, v6)
 }
 
 func setReusePort(fd uintptr) error {

@@ -17,3 +17,6 @@ func beforeBind(_ string, _ syscall.RawConn, reusePort bool) error {
 }
 
 func setReusePort(uintptr) error { return fmt.Errorf("SO_REUSEPORT: %w", errors.ErrUnsupported) }
+
+// dontFragment does nothing: there is no option for it.
+func dontFragment(uintptr, bool) {}

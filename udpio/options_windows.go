@@ -14,18 +14,19 @@ const (
 	ipv6DontFrag   = 14
 )
 
-// beforeBind sets what a new socket must have before it is bound. Older systems
-// lack the option to set DF, so that is not an error.
-func beforeBind(network string, rc syscall.RawConn, reusePort bool) error {
+// beforeBind sets what a new socket must have before it is bound.
+func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
 	if reusePort {
 		return setReusePort(0)
 	}
-	return rc.Control(func(fd uintptr) {
-		windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IP, ipDontFragment, 1)
-		if network != "udp4" {
-			windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IPV6, ipv6DontFrag, 1)
-		}
-	})
+	return SetDontFragment(rc, false)
 }
 
 func setReusePort(uintptr) error { return fmt.Errorf("SO_REUSEPORT: %w", errors.ErrUnsupported) }
+
+// dontFragment sets DF in all packets. Older systems lack the option, so that is not an
+// error; that of the other address family fails.
+func dontFragment(fd uintptr, _ bool) {
+	windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IP, ipDontFragment, 1)
+	windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IPV6, ipv6DontFrag, 1)
+}

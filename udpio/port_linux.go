@@ -65,7 +65,7 @@ func (p *port) setOptions(fd int, s *sockets) {
 	}
 	set := func(level, opt, value int) bool { return unix.SetsockoptInt(fd, level, opt, value) == nil }
 
-	setDontFragment(fd) // again, for a wrapped socket
+	dontFragment(uintptr(fd), false) // again, for a wrapped socket
 	// On a socket of both families, IP's options are for IPv4.
 	p.caps.ECN, p.caps.LocalAddr = true, true
 	if !p.no4 {

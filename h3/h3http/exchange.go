@@ -9,6 +9,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/deadline"
 )
 
 const (
@@ -56,7 +57,7 @@ type inbound struct {
 	ended    bool       // the loop reads no more: the end has come
 	err      error      // what follows the bytes of buf: io.EOF after the end
 	trailer  []h3.Field // before err is io.EOF
-	deadline deadline
+	deadline deadline.Deadline
 
 	stop     bool         // the loop is to stop the peer, with stopCode
 	stopCode h3.ErrorCode // see cancelIn
@@ -76,7 +77,7 @@ type outbound struct {
 	trailer  []h3.Field
 	ended    bool  // all of it was handed to the stream
 	err      error // why no more can be sent
-	deadline deadline
+	deadline deadline.Deadline
 
 	reset     bool         // the loop is to reset the stream, with resetCode
 	resetCode h3.ErrorCode // see cancelOut
@@ -100,7 +101,7 @@ func (x *exchange) read(p []byte) (int, error) {
 		switch {
 		case x.done:
 			return 0, net.ErrClosed
-		case in.deadline.expired:
+		case in.deadline.Passed():
 			return 0, os.ErrDeadlineExceeded
 		case len(p) == 0:
 			return 0, nil
@@ -137,7 +138,7 @@ func (x *exchange) write(p []byte, push int) (n int, err error) {
 			return n, out.err
 		case out.fin:
 			return n, net.ErrClosed
-		case out.deadline.expired:
+		case out.deadline.Passed():
 			return n, os.ErrDeadlineExceeded
 		}
 		k := min(len(p), sendBuffer-out.buf.n)
@@ -183,11 +184,11 @@ const maxSections = 8
 func (x *exchange) sendFields(fields []h3.Field, final, push bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for !final && len(x.out.sections) >= maxSections && x.out.err == nil && !x.out.deadline.expired {
+	for !final && len(x.out.sections) >= maxSections && x.out.err == nil && !x.out.deadline.Passed() {
 		x.c.wake(x)
 		x.out.cond.Wait()
 	}
-	if x.out.open || x.out.err != nil || !final && x.out.deadline.expired {
+	if x.out.open || x.out.err != nil || !final && x.out.deadline.Passed() {
 		return
 	}
 	x.out.sections = append(x.out.sections, fields)
@@ -232,7 +233,7 @@ func (x *exchange) finish() bool {
 		return false
 	}
 	x.done = true
-	x.in.deadline.stop()
+	x.in.deadline.Stop()
 	if x.in.kept > 0 {
 		x.dropIn() // the loop will not
 	}
@@ -350,7 +351,7 @@ func (x *exchange) endOut(err error) {
 		x.out.buf.reset(x.c.pool)
 		x.out.sections, x.out.trailer = nil, nil
 	}
-	x.out.deadline.stop()
+	x.out.deadline.Stop()
 	x.broadcast()
 }
 
@@ -391,7 +392,7 @@ func (x *exchange) setReadDeadline(t time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.done {
-		x.in.deadline.reset(&x.in.cond, t, func() {
+		x.in.deadline.Set(&x.in.cond, t, func() {
 			if !x.in.ended {
 				x.c.missed.read()
 			}
@@ -407,7 +408,7 @@ func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
 	if x.out.ended || x.out.err != nil {
 		return
 	}
-	x.out.deadline.reset(&x.out.cond, t, func() {
+	x.out.deadline.Set(&x.out.cond, t, func() {
 		if !x.out.ended {
 			x.c.missed.write()
 		}

@@ -29,11 +29,11 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 	}
 	if x.in.stop {
 		x.in.stop = false
-		x.stream.CancelRead(x.in.stopCode)
+		x.stream.StopSending(x.in.stopCode)
 	}
 	if x.out.reset {
 		x.out.reset = false
-		x.stream.CancelWrite(x.out.resetCode)
+		x.stream.Reset(x.out.resetCode)
 	}
 	if x.dg != nil {
 		x.pumpDatagrams(now)
@@ -175,7 +175,7 @@ func (x *exchange) pumpOut() {
 		return
 	}
 	if out.broken {
-		x.stream.BreakOff(out.resetCode)
+		x.stream.ResetBehind(out.resetCode)
 		x.outEnded()
 	} else if len(out.trailer) > 0 {
 		if x.sent(x.stream.SendFields(out.trailer, true)) {
@@ -234,7 +234,7 @@ func stopped(err error) bool {
 // outEnded notes that the stream has all that there is to send.
 func (x *exchange) outEnded() {
 	x.out.ended = true
-	x.out.deadline.stop()
+	x.out.deadline.Stop()
 }
 
 // gotFields takes a field section: the trailers, or of a Transport before that the

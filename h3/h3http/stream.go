@@ -91,14 +91,24 @@ func (s *Stream) Cancel(code h3.ErrorCode) {
 	s.x.finish()
 }
 
-// CancelRead abandons receiving: the peer is stopped with code (RFC 9114, Section
+// StopSending abandons receiving: the peer is stopped with code (RFC 9114, Section
 // 4.1.1), and Read fails with an error that matches [net.ErrClosed]. Sending goes on.
-func (s *Stream) CancelRead(code h3.ErrorCode) { s.x.cancelIn(code, net.ErrClosed) }
+func (s *Stream) StopSending(code h3.ErrorCode) { s.x.cancelIn(code, net.ErrClosed) }
 
-// CancelWrite abandons sending: the stream is reset with code, and what was written
+// Reset abandons sending: the stream is reset with code, and what was written
 // and has not arrived may be lost. Write fails with an error that matches
 // [net.ErrClosed]. Receiving goes on. After CloseWrite it has no effect.
-func (s *Stream) CancelWrite(code h3.ErrorCode) { s.x.cancelOut(code, net.ErrClosed) }
+func (s *Stream) Reset(code h3.ErrorCode) { s.x.cancelOut(code, net.ErrClosed) }
+
+// CancelRead is StopSending.
+//
+// Deprecated: use [Stream.StopSending].
+func (s *Stream) CancelRead(code h3.ErrorCode) { s.StopSending(code) }
+
+// CancelWrite is Reset.
+//
+// Deprecated: use [Stream.Reset].
+func (s *Stream) CancelWrite(code h3.ErrorCode) { s.Reset(code) }
 
 // LocalAddr and RemoteAddr return the ends of the current path, each a *net.UDPAddr.
 func (s *Stream) LocalAddr() net.Addr {

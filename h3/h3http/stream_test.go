@@ -331,7 +331,7 @@ func TestCancelDirections(t *testing.T) {
 	}
 	client, server := ends()
 	transfer(client, server)
-	client.CancelWrite(h3.ErrorCode(77))
+	client.Reset(h3.ErrorCode(77))
 	_, err := client.Write(b[:])
 	require.ErrorIs(t, err, net.ErrClosed)
 	_, err = server.Read(b[:])
@@ -342,7 +342,7 @@ func TestCancelDirections(t *testing.T) {
 
 	client, server = ends()
 	transfer(server, client)
-	client.CancelRead(h3.ErrorCode(78))
+	client.StopSending(h3.ErrorCode(78))
 	_, err = client.Read(b[:])
 	require.ErrorIs(t, err, net.ErrClosed)
 	for err = nil; err == nil; {
@@ -351,7 +351,7 @@ func TestCancelDirections(t *testing.T) {
 	requireStreamError(t, err, 78)
 	transfer(client, server)
 	require.NoError(t, client.CloseWrite())
-	client.CancelWrite(h3.ErrorCode(79)) // too late
+	client.Reset(h3.ErrorCode(79)) // too late
 	_, err = server.Read(b[:])
 	require.Equal(t, io.EOF, err)
 	client.Close()

@@ -22,7 +22,7 @@ type Conn struct {
 	remote        netip.AddrPort
 	remoteAddr    *net.UDPAddr // the same
 	inbox         *inbox
-	read, write   *deadline
+	read, write   *pastDeadline
 	receivers     sync.WaitGroup
 	closing       sync.Once
 	outgoing      sync.Mutex

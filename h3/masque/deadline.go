@@ -5,40 +5,36 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/deadline"
 )
 
-// A deadline is a point in time that those who wait can see move.
-type deadline struct {
-	mu    sync.Mutex
-	timer *time.Timer
-	past  chan struct{} // closed when it has passed
+// A pastDeadline is a deadline that those who wait can see move.
+type pastDeadline struct {
+	mu   sync.Mutex
+	cond sync.Cond // nobody waits for it
+	d    deadline.Deadline
+	past chan struct{} // closed when it has passed
 }
 
-func newDeadline() *deadline { return &deadline{past: make(chan struct{})} }
+func newDeadline() *pastDeadline {
+	d := &pastDeadline{past: make(chan struct{})}
+	d.cond.L = &d.mu
+	return d
+}
 
 // set moves the deadline; the zero Time is none.
-func (d *deadline) set(t time.Time) {
+func (d *pastDeadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.timer != nil && !d.timer.Stop() {
-		<-d.past // the timer has fired, and closes it now
-	}
-	d.timer = nil
-	if isClosed(d.past) {
+	if d.d.Passed() {
 		d.past = make(chan struct{})
 	}
-	past := d.past
-	switch wait := time.Until(t); {
-	case t.IsZero():
-	case wait <= 0:
-		close(past)
-	default:
-		d.timer = time.AfterFunc(wait, func() { close(past) })
-	}
+	d.d.Set(&d.cond, t, func() { close(d.past) })
 }
 
 // wait returns a channel that is closed when the deadline passes.
-func (d *deadline) wait() <-chan struct{} {
+func (d *pastDeadline) wait() <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.past

@@ -103,7 +103,7 @@ func (q *inbox) failure() error {
 
 // read copies the oldest payload to b, and waits for one until d has passed. What does not
 // fit is lost, as with a socket.
-func (q *inbox) read(b []byte, d *deadline) (int, error) {
+func (q *inbox) read(b []byte, d *pastDeadline) (int, error) {
 	for {
 		past := d.wait()
 		if isClosed(past) {

@@ -10,10 +10,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
 )
 
 // defaultIdleTimeout is the least that RFC 9298, Section 3.1 recommends.
@@ -179,7 +181,9 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 	if no != nil {
 		return no
 	}
-	dialer := net.Dialer{Control: dontFragment}
+	dialer := net.Dialer{Control: func(_, _ string, rc syscall.RawConn) error {
+		return udpio.SetDontFragment(rc, true) // RFC 9298, Section 5
+	}}
 	c, err := dialer.DialContext(r.Context(), "udp", target.String())
 	if err != nil {
 		return &refusal{http.StatusBadGateway, "destination_ip_unroutable", ""}

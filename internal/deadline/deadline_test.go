@@ -1,4 +1,4 @@
-package loop
+package deadline
 
 import (
 	"sync"
@@ -8,11 +8,11 @@ import (
 )
 
 // waitFor returns when d passes, and how long it took.
-func waitFor(mu *sync.Mutex, cond *sync.Cond, d *deadline) time.Duration {
+func waitFor(mu *sync.Mutex, cond *sync.Cond, d *Deadline) time.Duration {
 	start := time.Now()
 	mu.Lock()
 	defer mu.Unlock()
-	for !d.passed {
+	for !d.Passed() {
 		cond.Wait()
 	}
 	return time.Since(start)
@@ -22,11 +22,12 @@ func TestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		cond := sync.NewCond(&mu)
-		var d deadline
+		var d Deadline
+		calls := 0 // of what is to be done then
 		set := func(after time.Duration) {
 			mu.Lock()
 			defer mu.Unlock()
-			d.set(&mu, time.Now().Add(after), cond)
+			d.Set(cond, time.Now().Add(after), func() { calls++ })
 		}
 
 		set(time.Second)
@@ -50,19 +51,22 @@ func TestDeadline(t *testing.T) {
 
 		set(time.Second)
 		mu.Lock()
-		d.set(&mu, time.Time{}, cond) // none
+		d.Set(cond, time.Time{}, nil) // none
 		mu.Unlock()
 		time.Sleep(time.Hour)
-		if d.passed {
+		if d.Passed() {
 			t.Error("a deadline that was taken back has passed")
 		}
 		set(time.Second)
 		mu.Lock()
-		d.stop()
+		d.Stop()
 		mu.Unlock()
 		time.Sleep(time.Hour)
-		if d.passed {
+		if d.Passed() {
 			t.Error("a deadline that was stopped has passed")
+		}
+		if calls != 4 {
+			t.Errorf("%d deadlines have passed, want 4", calls)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package masque
+package udpio
 
 import (
 	"net"
@@ -9,8 +9,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestDontFragment: sockets set DF, and refuse what is longer than the path's MTU.
-func TestDontFragment(t *testing.T) {
+// TestSetDontFragment: sockets set DF, and refuse what is longer than the path's MTU.
+func TestSetDontFragment(t *testing.T) {
 	for _, test := range []struct {
 		addr                  string
 		level, option, expect int
@@ -18,11 +18,12 @@ func TestDontFragment(t *testing.T) {
 		{"127.0.0.1:9", unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO},
 		{"[::1]:9", unix.IPPROTO_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO},
 	} {
-		c, err := (&net.Dialer{Control: dontFragment}).Dial("udp", test.addr)
+		c, err := net.Dial("udp", test.addr)
 		require.NoError(t, err)
 		defer c.Close()
 		rc, err := c.(*net.UDPConn).SyscallConn()
 		require.NoError(t, err)
+		require.NoError(t, SetDontFragment(rc, true))
 		value := -1
 		require.NoError(t, rc.Control(func(fd uintptr) { value, err = unix.GetsockoptInt(int(fd), test.level, test.option) }))
 		require.NoError(t, err)
