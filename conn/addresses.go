@@ -2,7 +2,7 @@ package conn
 
 import "net/netip"
 
-// unmap takes IPv4 addresses mapped to IPv6 for IPv4.
+// unmap turns an IPv4 address that is mapped to IPv6 into the IPv4 address.
 func unmap(a netip.AddrPort) netip.AddrPort {
 	if a.Addr().Is4In6() {
 		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
@@ -10,10 +10,10 @@ func unmap(a netip.AddrPort) netip.AddrPort {
 	return a
 }
 
-// canonicalRemote returns the address that datagrams from a host at a have. Sockets take
-// other spellings of it, which no datagram matches: an unspecified address means this
-// host (RFC 4291, Section 2.5.2 does not allow it as a destination), and a zone means
-// nothing but for link-local addresses (RFC 4007, Section 6).
+// canonicalRemote returns the source address of datagrams from a host at a. Sockets also take other
+// spellings of it, which no datagram matches. An unspecified address means this host (RFC 4291,
+// Section 2.5.2 does not allow it as a destination). A zone means nothing except with a link-local
+// address (RFC 4007, Section 6).
 func canonicalRemote(a netip.AddrPort) netip.AddrPort {
 	addr := a.Addr().Unmap()
 	if !isLinkLocal(addr) {

@@ -31,7 +31,7 @@ type Admission uint8
 // What to do with an AdmissionRequest.
 const (
 	AdmissionAccept Admission = iota // create a connection
-	// send Retry, keep no state; AdmissionAccept if the Initial has a valid token
+	// send Retry and keep no state; accept if the Initial has the token of a Retry packet
 	AdmissionRetry
 	AdmissionRefuse // send CONNECTION_CLOSE with CONNECTION_REFUSED
 	AdmissionIgnore // drop

@@ -9,12 +9,12 @@ import (
 // maxChallenges is how many PATH_CHALLENGE frames are remembered: those of two dozen paths.
 const maxChallenges = 64
 
-// challengeMemory knows the PATH_CHALLENGE frames that were sent, on whatever path. An answer may
-// come when its path has been validated, or given up, long ago.
+// challengeMemory remembers the PATH_CHALLENGE frames that were sent on any path. An answer may
+// come long after its path was validated or given up.
 type challengeMemory struct {
 	data   [][8]byte
-	oldest int  // where the next overwrites, once there are maxChallenges
-	forgot bool // that happened
+	oldest int  // which one the next overwrites, once there are maxChallenges
+	forgot bool // one was overwritten
 }
 
 // add notes that a PATH_CHALLENGE is sent.
@@ -29,7 +29,7 @@ func (m *challengeMemory) add(data [8]byte) {
 }
 
 // check returns an error if data answers no PATH_CHALLENGE (RFC 9000, Section 19.18). Once some are
-// forgotten, any answer may be a late one to those.
+// forgotten it returns nil: any answer may be a late one to those.
 func (m *challengeMemory) check(data [8]byte) error {
 	if m.forgot || slices.Contains(m.data, data) {
 		return nil

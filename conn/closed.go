@@ -7,8 +7,8 @@ import (
 )
 
 // A closedConn is what remains of a connection in the closing or draining state (RFC 9000, Section
-// 10.2): its routes, so that late packets do not cause stateless resets, and a datagram that tells
-// the peer of the end, and answers such packets.
+// 10.2). Its routes keep late packets from causing stateless resets. Its datagram tells the peer of
+// the end, and answers late packets.
 type closedConn struct {
 	e             *Endpoint
 	claims        claims
@@ -16,7 +16,7 @@ type closedConn struct {
 	packet        []byte // sealed CONNECTION_CLOSE; nil while draining
 	timer         timerheap.Item[timed]
 	received      int // datagrams
-	answerAt      int // how many of them are answered next
+	answerAt      int // the number of the next one to answer
 
 	queued       bool // in the farewellQueue
 	next         *closedConn
@@ -38,7 +38,7 @@ func (cc *closedConn) receive(_ instant, a *arrival) {
 // onTimeout forgets the connection.
 func (cc *closedConn) onTimeout(instant) { cc.forget() }
 
-// forget forgets the connection. Its datagram still goes out if it waits.
+// forget forgets the connection. If its datagram waits to be sent, it still goes out.
 func (cc *closedConn) forget() {
 	cc.e.timers.Remove(&cc.timer)
 	cc.claims.release()
@@ -47,7 +47,7 @@ func (cc *closedConn) forget() {
 	cc.free()
 }
 
-// free has the memory not count any more, once nothing needs it.
+// free stops counting the memory once nothing needs it.
 func (cc *closedConn) free() {
 	if cc.gone && !cc.queued {
 		cc.e.memory.Release(cc.cost())
@@ -57,7 +57,7 @@ func (cc *closedConn) free() {
 // cost returns how many bytes count for it.
 func (cc *closedConn) cost() int64 { return closedCost + int64(cap(cc.packet)) }
 
-// A closedList is the closed connections that are not forgotten, those that closed first in front.
+// A closedList holds the closed connections that are not forgotten, the oldest first.
 type closedList struct{ head, tail *closedConn }
 
 func (l *closedList) add(cc *closedConn) {
@@ -84,9 +84,9 @@ func (l *closedList) remove(cc *closedConn) {
 	cc.older, cc.newer = nil, nil
 }
 
-// A farewellQueue is the closed connections whose datagram is to be sent. Each is there once, so
-// that all that close at once can tell their peers. That is what a queue of answers to strangers,
-// which has to be short, must not hold up.
+// A farewellQueue holds the closed connections whose datagram is to be sent, each of them once. It
+// is apart from the queue of answers to strangers, which has to be short: however many connections
+// close at once, all of them can tell their peers.
 type farewellQueue struct{ head, tail *closedConn }
 
 func (q *farewellQueue) empty() bool { return q.head == nil }

@@ -18,7 +18,7 @@ const (
 	maxStreamCount   = 1 << 60
 	maxAckDelay      = 25 * time.Millisecond
 	ackDelayExponent = 3
-	minAckDelay      = time.Millisecond // that we honour in ACK_FREQUENCY frames
+	minAckDelay      = time.Millisecond // the least that ACK_FREQUENCY frames may ask for
 	activeConnIDs    = 4                // connection IDs of the peer that we hold
 )
 
@@ -89,7 +89,7 @@ func setDuration(d *time.Duration, def time.Duration) {
 	*d = max(*d, 0)
 }
 
-// maxLimit stands for no limit: what a variable-length integer holds.
+// maxLimit stands for no limit: it is the largest variable-length integer.
 const maxLimit = 1<<62 - 1
 
 func setLimit(v *int64, def int64) {

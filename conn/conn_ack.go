@@ -48,11 +48,11 @@ type ackRun struct {
 	largest    uint64
 	newLargest bool    // larger than in all frames before
 	sentAt     instant // when the largest was sent, if it is newly acknowledged
-	flight     uint32  // that it counted in, likewise; 0 if that is not known
+	flight     uint32  // in which it counted, likewise; 0 if that is not known
 	packets    int
 	eliciting  bool
 	marked     uint64 // ECT0-marked packets on the path in use
-	otherwise  uint64 // on others
+	otherwise  uint64 // such packets on other paths
 	on         [len(ledger{}.known)]ackedFlight
 }
 
@@ -177,8 +177,8 @@ func (c *Conn) sentOf(p *sentPacket) congestion.Sent {
 	}
 }
 
-// controlScratch is what is lent to congestion controllers, kept here so that it does not escape to
-// the heap.
+// controlScratch holds the values that are lent to congestion controllers. The Endpoint keeps it,
+// so that they are not allocated each time.
 type controlScratch struct {
 	sent, largest congestion.Sent
 	ack           congestion.Ack
@@ -231,8 +231,8 @@ func (c *Conn) recordAcked(sp *space, r *record) {
 	}
 }
 
-// recordLost handles a frame that was lost: what still matters is sent again, as it is now
-// (RFC 9000, Section 13.3).
+// recordLost handles a frame that was lost. What still matters is sent again, with the value of the
+// moment (RFC 9000, Section 13.3).
 func (c *Conn) recordLost(sp *space, r *record) {
 	k := &c.control
 	switch r.kind {

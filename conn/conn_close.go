@@ -32,8 +32,8 @@ func (c *Conn) closeWith(err error) {
 	c.endWith(err, packet)
 }
 
-// endWith ends the connection and leaves a closedConn in its place, which repeats packet; nil if it
-// says nothing.
+// endWith ends the connection and leaves a closedConn in its place. That repeats packet, or says
+// nothing if packet is nil.
 func (c *Conn) endWith(err error, packet []byte) {
 	e, pa := c.e, c.path
 	linger := 3 * (pa.rtt.pto() + maxAckDelay)
@@ -61,13 +61,14 @@ func (c *Conn) statelessReset(instant) {
 	c.endWith(ErrStatelessReset, nil)
 }
 
-// timeoutHandshake ends a handshake that took too long. The peer is told, in case it is slow only.
+// timeoutHandshake ends a handshake that took too long. The peer is told, because it may only be
+// slow.
 func (c *Conn) timeoutHandshake() {
 	packet := c.closePacket(&ApplicationError{})
 	c.endWith(c.reach.explain(ErrHandshakeTimeout), packet)
 }
 
-// forget ends the connection without a word.
+// forget ends the connection without telling the peer.
 func (c *Conn) forget(err error) { c.end(err) }
 
 // end takes the connection out of the Endpoint, and lets go of what it holds.

@@ -6,9 +6,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A controlState says which frames of the connection are due. They say what is true when they are
-// sent, so one that is lost is not sent again as it was, but becomes due again (RFC 9000,
-// Section 13.3).
+// A controlState says which frames of the connection are due. A frame gets its value when it is
+// sent. So a lost frame is not sent again as it was: it becomes due again (RFC 9000, Section 13.3).
 type controlState struct {
 	any            bool // one of the others may be set
 	handshakeDone  bool
@@ -195,7 +194,7 @@ func (c *Conn) adaptAckFrequency(now instant) {
 }
 
 const (
-	ackShare        = 8   // acknowledgements a congestion window
-	ackDelayShare   = 4   // of a round trip that an acknowledgement may wait
-	maxAckThreshold = 128 // packets an acknowledgement
+	ackShare        = 8   // acknowledgements in a congestion window
+	ackDelayShare   = 4   // an acknowledgement may wait for 1/ackDelayShare of a round trip
+	maxAckThreshold = 128 // packets for each acknowledgement
 )

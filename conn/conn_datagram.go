@@ -6,7 +6,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// DatagramOptions are those of one datagram.
+// DatagramOptions are the options of one datagram.
 type DatagramOptions struct {
 	MaxAge time.Duration // drop it if it waits longer to be sent; default none
 	Notify bool          // raise EventDatagramAcked or EventDatagramLost with its ID
@@ -66,15 +66,14 @@ const maxIdleDatagrams = 8
 // oversized reports whether the queue is empty, and longer than an idle connection should have.
 func (q *datagramQueue) oversized() bool { return q.size == 0 && len(q.buf) > maxIdleDatagrams }
 
-// A datagramState is the datagrams of a connection (RFC 9221). It exists once there were some.
+// A datagramState holds the datagrams of a connection (RFC 9221). It exists from the first one on.
 type datagramState struct {
 	send, recv datagramQueue
 	nextID     uint64
 	wantWrite  bool // EventDatagramWritable is due
 	armed      bool // the next datagram raises EventDatagramReadable
 
-	// expiry is when to look for datagrams in send that are too old: none is before that. 0 if none
-	// ages.
+	// expiry is when to look again for datagrams in send that are too old; 0 if none has a MaxAge.
 	expiry instant
 }
 
@@ -85,12 +84,11 @@ func (c *Conn) datagramQueues() *datagramState {
 	return c.datagrams
 }
 
-// SendDatagram queues b, which it copies, in a DATAGRAM frame (RFC 9221). It
-// returns [ErrTooLarge] if b is longer than MaxDatagramSize, and [ErrNoDatagrams] if the
-// peer takes none. If the queue is full,
-// [Config.DatagramPolicy] decides; by default SendDatagram returns [ErrWouldBlock],
-// and [EventDatagramWritable] follows when half of the queue is free. IDs count
-// the datagrams of the connection from 1.
+// SendDatagram copies b and queues it for a DATAGRAM frame (RFC 9221). It returns [ErrTooLarge] if
+// b is longer than MaxDatagramSize, and [ErrNoDatagrams] if the peer takes none. If the queue is
+// full, [Config.DatagramPolicy] decides. By default SendDatagram then returns [ErrWouldBlock], and
+// [EventDatagramWritable] follows when half of the queue is free. IDs count the datagrams of the
+// connection from 1.
 func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error) {
 	if c.closed {
 		return 0, c.closedErr()
@@ -158,7 +156,8 @@ func (c *Conn) popDatagram(d *datagramState) {
 	c.datagramRoom(d)
 }
 
-// datagramRoom makes known that the queue has become shorter.
+// datagramRoom notes that the queue has become shorter. It tells the application if that waits for
+// room.
 func (c *Conn) datagramRoom(d *datagramState) {
 	if d.send.size == 0 {
 		d.expiry = 0
@@ -221,7 +220,7 @@ func (c *Conn) handleDatagram(b []byte) (int, error) {
 	d := c.datagramQueues()
 	c.stats.DatagramsReceived++
 	if !c.mayHold(len(data)) {
-		c.stats.DatagramsDropped++ // RFC 9221, Section 5.3: it may be
+		c.stats.DatagramsDropped++ // RFC 9221, Section 5.3 allows that
 		return n, nil
 	}
 	if d.recv.size >= max(c.cfg.DatagramReceiveQueue, 1) {
@@ -237,7 +236,8 @@ func (c *Conn) handleDatagram(b []byte) (int, error) {
 	return n, nil
 }
 
-// appendDatagrams appends DATAGRAM frames. They go before streams: they are worth nothing later.
+// appendDatagrams appends DATAGRAM frames. They go before streams, because they are of no use
+// later.
 func (c *Conn) appendDatagrams(w *packetWriter, now instant) {
 	d := c.datagrams
 	for d.send.size > 0 {

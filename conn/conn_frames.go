@@ -41,7 +41,7 @@ func (c *Conn) handleFrames(p *received) error {
 			typ = v
 		}
 		if (typ > 63 || uint64(framesKnown)>>typ&1 == 0) && !c.knowsFrame(typ) {
-			// RFC 9000, Section 12.4: in whatever packet.
+			// RFC 9000, Section 12.4: in any packet.
 			return violation(errFrameEncoding, typ, "unknown frame")
 		}
 		if p.space.id != spaceApp && (typ > 63 || framesHandshake>>typ&1 == 0) {
@@ -71,13 +71,13 @@ func (c *Conn) handleFrames(p *received) error {
 	return nil
 }
 
-// knowsFrame reports whether a type that is not among framesKnown is spoken all the same.
+// knowsFrame reports whether the connection speaks a frame type that is not in framesKnown.
 func (c *Conn) knowsFrame(typ uint64) bool {
 	return (typ == wire.FrameAckFrequency || typ == wire.FrameImmediateAck) && !c.cfg.DisableAckFrequency
 }
 
-// handleFrame handles the frame at the start of b and returns its length; not above 0 if it is
-// malformed.
+// handleFrame handles the frame at the start of b and returns its length. A malformed frame has a
+// length of 0 or less.
 func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
 	if typ >= wire.FrameStream && typ < wire.FrameStream+8 {
 		return c.handleStream(p, b)

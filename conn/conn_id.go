@@ -58,7 +58,7 @@ func (c *Conn) addFirstID(id ConnID) {
 	c.routes.addID(id)
 }
 
-// offerIDs issues connection IDs up to what the peer holds, within our own bound.
+// offerIDs issues connection IDs until the peer has as many as it accepts, up to our own bound.
 func (c *Conn) offerIDs() {
 	if c.state != stateConfirmed || len(c.local.ids) == 0 || c.local.ids[0].id.n == 0 {
 		return
@@ -78,7 +78,7 @@ func (c *Conn) offerIDs() {
 // retireLocal handles RETIRE_CONNECTION_ID (RFC 9000, Section 19.16). dcid is that of the packet.
 func (c *Conn) retireLocal(seq uint64, dcid []byte) error {
 	if seq >= c.local.sent {
-		// RFC 9000, Section 19.16: one that the peer can only guess counts as never issued, too.
+		// RFC 9000, Section 19.16: an ID that the peer was not told of yet counts as never issued.
 		return violation(errProtocolViolation, wire.FrameRetireConnectionID, "connection ID %d was never issued", seq)
 	}
 	for i := range c.local.ids {
@@ -144,17 +144,17 @@ func (r *remoteIDs) init(id ConnID) {
 // current returns the ID in use.
 func (r *remoteIDs) current() *ConnID { return &r.ids[0].id }
 
-// other returns the ID for a path that is only probed, which is another one if the peer gave any
-// (RFC 9000, Section 9.5).
+// other returns the ID for a path that is only probed. It is not the one in use if the peer issued
+// another (RFC 9000, Section 9.5).
 func (r *remoteIDs) other() *remoteID { return &r.ids[min(1, len(r.ids)-1)] }
 
-// hasOther reports whether there is an ID for another path. IDs of length zero are for all.
+// hasOther reports whether there is an ID for another path. An ID of length zero serves all paths.
 func (r *remoteIDs) hasOther() bool { return len(r.ids) > 1 || r.handshake.n == 0 }
 
 // maxFormer is how many retired IDs are remembered: a peer may send their frames again.
 const maxFormer = 8
 
-// remember keeps an ID that is retired, as long as few others are.
+// remember keeps a retired ID. The oldest of more than maxFormer is forgotten.
 func (r *remoteIDs) remember(x *remoteID) {
 	for i := range r.former {
 		if r.former[i].seq == x.seq {
@@ -167,8 +167,8 @@ func (r *remoteIDs) remember(x *remoteID) {
 	r.former = append(r.former, *x)
 }
 
-// conflicts reports whether an ID that the peer issues is not what it said before of the same ID,
-// or of the same sequence number (RFC 9000, Section 19.15).
+// conflicts reports whether x contradicts what the peer said before about the same ID, or about the
+// same sequence number (RFC 9000, Section 19.15).
 func (r *remoteIDs) conflicts(x *remoteID) bool {
 	for _, known := range [...][]remoteID{r.ids, r.former} {
 		for i := range known {
@@ -202,7 +202,7 @@ func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 		return violation(errProtocolViolation, wire.FrameNewConnectionID, "connection ID %d conflicts with another", seq)
 	}
 	if left == 0 && r.seen.Contains(seq) {
-		return nil // a late one of an ID that we retired: there would be none left
+		return nil // a late frame for an ID that we retired: obeying it would leave none
 	}
 	if retirePriorTo > r.retireBelow {
 		r.retireBelow = retirePriorTo
@@ -270,23 +270,24 @@ func (c *Conn) retireRemote(seq uint64) error {
 	return nil
 }
 
-// switchID starts to use the ID of a path that was only probed, or never used, and retires the one
-// in use, as a new path asks for (RFC 9000, Section 9.5). Without another ID all stays as it is.
+// switchID retires the ID in use and starts to use the next one, as a new path requires (RFC 9000,
+// Section 9.5). The next one is that of a probed path, or was never used. Without another ID
+// nothing changes.
 func (c *Conn) switchID() {
 	if len(c.remote.ids) > 1 && c.dropRemote(0) == nil {
 		c.watchResets()
 	}
 }
 
-// dropOther retires the ID of a path that was only probed, and is given up.
+// dropOther retires the ID of a probed path that is given up.
 func (c *Conn) dropOther() {
 	if len(c.remote.ids) > 1 {
 		_ = c.dropRemote(1) // fails only where the peer makes us retire too many
 	}
 }
 
-// watchResets makes stateless resets with the token of the ID in use be recognised: only those of
-// IDs that were used count (RFC 9000, Section 10.3.1).
+// watchResets begins to recognise stateless resets with the token of the ID in use. Tokens of IDs
+// that were never used do not count (RFC 9000, Section 10.3.1).
 func (c *Conn) watchResets() { c.watchResetsOf(&c.remote.ids[0]) }
 
 func (c *Conn) watchResetsOf(x *remoteID) {

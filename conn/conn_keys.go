@@ -51,8 +51,8 @@ func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, boo
 		k.lastOld = max(k.lastOld, int64(pn))
 		return payload, true
 	}
-	// It is of the next phase, or a peer has gone back to the keys before. Opening with the wrong
-	// ones destroys the packet, so it is tried on a copy.
+	// The packet is of the next phase, or the peer has gone back to the keys before. Opening with
+	// wrong keys destroys a packet, so the old keys are tried on a copy.
 	buf := c.e.buffers.get(len(pkt))
 	_, back := k.old.Open(append(buf, pkt...), hdrLen, pn)
 	c.e.buffers.put(buf)
@@ -131,15 +131,15 @@ func (c *Conn) turnTx() error {
 	return nil
 }
 
-// mayUpdateKeys reports whether a packet sent with the keys in use was acknowledged, and the peer
-// has followed the last update (RFC 9001, Section 6.1), three PTOs ago: it may keep no more keys
-// than those before (Section 6.5).
+// mayUpdateKeys reports whether the keys may be updated. A packet sent with the keys in use must
+// have been acknowledged, and the peer must have followed the last update (RFC 9001, Section 6.1),
+// three PTOs ago: it may keep no older keys than those before (Section 6.5).
 func (c *Conn) mayUpdateKeys() bool {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	return k.old == nil && k.txPhase == k.rxPhase && sp.sent.largestAcked >= int64(k.firstSent)
 }
 
-// wearNumbers ends the connection before packet numbers could be taken for others (RFC 9000,
+// wearNumbers ends the connection before one packet number could be taken for another (RFC 9000,
 // Section 17.1). It reports false if it did.
 func (c *Conn) wearNumbers() bool {
 	if c.spaces[spaceApp].sent.overdue() {

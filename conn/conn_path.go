@@ -27,15 +27,16 @@ func (c *Conn) challenged(p *received, data [8]byte) {
 		copy(c.responses, c.responses[1:])
 		c.responses = c.responses[:maxResponses-1]
 	}
-	// RFC 9000, Section 8.1: what one datagram entitles to is for all the answers to it.
+	// RFC 9000, Section 8.1: all answers to one datagram share the bytes that it allows.
 	allowance := min(minMTU, amplification*len(p.at.data)-p.reserved)
 	p.reserved += allowance
 	c.responses = append(c.responses, pathResponse{data: data, remote: p.at.remote, local: c.answerFrom(p.at), allowance: allowance})
 	c.probeBack(p.at)
 }
 
-// probeBack has a server validate the path by which a client probes it (RFC 9000, Section 9.6.3),
-// with a PATH_CHALLENGE in the answer: so nothing is sent that the client did not ask for.
+// probeBack makes a server validate the path by which a client probes it (RFC 9000, Section 9.6.3).
+// The PATH_CHALLENGE goes into the answer, so the server sends no datagram that the client did not
+// ask for.
 func (c *Conn) probeBack(a *arrival) {
 	if !c.server || c.state != stateConfirmed || a.remote == c.path.remote && a.local == c.path.local {
 		return
@@ -110,14 +111,14 @@ func (c *Conn) migrateTo(cand *path) {
 	c.usePath(cand, nil, nil)
 	c.switchID()
 	c.pathChanged()
-	// RFC 9000, Section 9.2: a frame that does not only probe moves the server's side, too. One
-	// that only receives has no other to send, not even to retire a connection ID if those of the
-	// server are empty.
+	// RFC 9000, Section 9.2: only a frame that does not probe moves the server's side. A client
+	// that only receives has no other such frame: if the server's IDs are empty, it does not even
+	// retire one.
 	c.spaces[spaceApp].probes = max(c.spaces[spaceApp].probes, 1)
 }
 
-// leaveAddr forgets an address that is not used any more, for another one, after a while in which
-// packets may be under way from it. That matters where our own connection ID is empty.
+// leaveAddr forgets old, an address that was left for used. It waits a while, because packets from
+// there may be under way. This matters where our own connection ID is empty.
 func (c *Conn) leaveAddr(old, used netip.AddrPort) {
 	if old != used {
 		c.routes.retireAddr(old, c.e.now.add(tidyAfter))
@@ -235,7 +236,7 @@ func (ch *challenge) nextTry(p *path) instant {
 	return ch.sentAt.add(p.rtt.pto() << (ch.tries - 1))
 }
 
-// pathTimeout runs what is due of path validation.
+// pathTimeout runs the steps of path validation that are due.
 func (c *Conn) pathTimeout(now instant) {
 	for _, p := range [...]*path{c.path, c.candidate} {
 		if p == nil || !p.challenge.active {
@@ -339,9 +340,9 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 	return Burst{}, false
 }
 
-// pathDatagram writes a probing datagram on a path, nil for one that is neither in use nor a
-// candidate. RFC 9000, Section 8.2.1: it is padded to the least MTU, so that it also shows that the
-// path carries that, unless the anti-amplification limit is in the way.
+// pathDatagram writes a probing datagram. on is its path, nil if that is neither in use nor a
+// candidate. RFC 9000, Section 8.2.1: the datagram is padded to the least MTU, to show that the
+// path carries it, unless the anti-amplification limit forbids that.
 func (c *Conn) pathDatagram(now instant, buf []byte, limit int, on *path, appendFrames func([]byte) []byte) (Burst, bool) {
 	w := &c.e.writer
 	if limit < 64 {
@@ -367,11 +368,10 @@ func (c *Conn) pathDatagram(now instant, buf []byte, limit int, on *path, append
 // without moving to it. [EventPathValidated] or [EventPathFailed] follows.
 func (c *Conn) Probe(local netip.AddrPort) error { return c.probePath(local, false) }
 
-// Migrate moves a client connection to another local address (RFC 9000, Section
-// 9), which it probes first if need be. [EventPathChanged] or [EventPathFailed]
-// follows; streams notice nothing. Bursts then have local as their Local. It fails before
-// the handshake is confirmed, and a server cannot migrate. Where the local
-// address of the same socket changed, pass the new address and the old port.
+// Migrate moves a client connection to another local address (RFC 9000, Section 9), and probes it
+// first if necessary. [EventPathChanged] or [EventPathFailed] follows; streams notice nothing.
+// Bursts then have local as their Local. Migrate fails before the handshake is confirmed, and on a
+// server. If the address of the same socket changed, pass the new address and the old port.
 func (c *Conn) Migrate(local netip.AddrPort) error { return c.probePath(local, true) }
 
 func (c *Conn) probePath(local netip.AddrPort, migrate bool) error {

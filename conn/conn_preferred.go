@@ -59,7 +59,7 @@ func (c *Conn) followPreferred() {
 	if c.path.remote.Addr().Is4() {
 		to = pref.V4
 	} else if zone := c.path.remote.Addr().Zone(); zone != "" && isLinkLocal(to.Addr()) {
-		to = netip.AddrPortFrom(to.Addr().WithZone(zone), to.Port()) // only there can it be reached
+		to = netip.AddrPortFrom(to.Addr().WithZone(zone), to.Port()) // reachable only there
 	}
 	id, ok := ConnIDFromSlice(pref.ID)
 	if !ok || !c.remote.seen.Add(1, 2) {

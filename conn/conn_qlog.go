@@ -27,7 +27,7 @@ func (c *Conn) startQLog() {
 	c.qlog.VersionInformation(now, c.server, c.cfg.Versions, c.version)
 }
 
-// trace tells Config.Trace and the qlog of what happened. raw is the packet, if the event is of
+// trace tells Config.Trace and the qlog what happened. raw is the packet, if the event is about
 // one. It is called only if Conn.traced is set.
 func (c *Conn) trace(ev *TraceEvent, raw []byte) {
 	ev.Time, ev.Conn = c.e.wall(c.e.now), c
@@ -76,7 +76,7 @@ func qlogType(t PacketType) string {
 	return qlog.Unknown
 }
 
-// traceMetrics tells of the estimates of the path in use, once a turn and if they changed.
+// traceMetrics reports the estimates of the path in use, once a turn and only if they changed.
 func (c *Conn) traceMetrics() {
 	s := c.Stats()
 	m := qlog.Metrics{
@@ -158,6 +158,6 @@ func (c *Conn) endQLog(err error) {
 		end.Remote, end.HasCode, end.Code, end.Reason = ae.Remote, true, ae.Code, ae.Reason
 	}
 	c.qlog.ConnectionClosed(c.e.wall(c.e.now), end)
-	c.qlog.Close() // what it could not write, it cannot mend
+	c.qlog.Close() // nothing can be done about what it could not write
 	c.qlog = nil
 }

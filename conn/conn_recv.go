@@ -25,8 +25,8 @@ func (c *Conn) receive(now instant, a *arrival) {
 	c.wake()
 }
 
-// receivePacket takes in the packet at the start of b, and returns its length; 0 if nothing behind
-// it can be told apart.
+// receivePacket takes in the packet at the start of b, and returns its length. It returns 0 if no
+// other packet can be found behind it.
 func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	if !wire.IsLong(b[0]) {
 		c.receiveShort(now, a, b)
@@ -58,7 +58,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 		c.receiveRetry(now, b, h)
 		return 0
 	case wire.Type0RTT:
-		// Until TLS has seen the ClientHello, it is not known whether it is accepted.
+		// Until TLS has seen the ClientHello, it is not known whether 0-RTT is accepted.
 		if !c.server || c.early.rx == nil && (!c.cfg.Enable0RTT || c.tls.state != nil) {
 			c.dropped(&c.e.stats.DroppedUndecryptable, b[:h.End], "0-RTT is not accepted")
 			return h.End

@@ -6,8 +6,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A packetWriter builds one packet: frames are appended speculatively, and the packet is abandoned
-// if none was.
+// A packetWriter builds one packet. A packet that gets no frames is abandoned.
 type packetWriter struct {
 	c     *Conn
 	sp    *space
@@ -269,7 +268,7 @@ func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 	return c.burst(n, segment, mark), true
 }
 
-// heldBack notes what a burst ended for: output waits for pacing, or there is none.
+// heldBack notes why a burst ended: output waits for pacing, or there is no more.
 func (c *Conn) heldBack(now instant, free, windowOpen bool) {
 	pa := c.path
 	switch {
@@ -307,8 +306,8 @@ func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 		return
 	}
 	if len(w.b) == mark && !r.ackNow {
-		// An acknowledgement alone may wait for its time. What does not fit beside it does not
-		// wait.
+		// An acknowledgement that would go alone may wait until it is due. Data that does not fit
+		// beside it must not wait, and goes without it.
 		w.b = w.b[:w.body]
 		w.sp.sent.forget(w.recStart)
 		if c.hasOutput() {
@@ -325,7 +324,7 @@ func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 	r.unacked, r.ackAt, r.ackNow = 0, 0, false
 }
 
-// appendPayload appends what congestion control has a say in.
+// appendPayload appends the frames that congestion control limits.
 func (c *Conn) appendPayload(w *packetWriter, now instant) {
 	c.appendControl(w)
 	c.appendStreamControl(w)
@@ -340,8 +339,8 @@ func (c *Conn) appendPayload(w *packetWriter, now instant) {
 	}
 }
 
-// pingRanges is how many ranges of received packets make the receiver ask for an acknowledgement of
-// its own.
+// pingRanges is the number of ranges of received packets above which the receiver asks for an
+// acknowledgement itself.
 const pingRanges = 8
 
 // appendAck appends an ACK frame (RFC 9000, Section 19.3).

@@ -64,7 +64,7 @@ func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 	return c.burst(len(b), len(b), NotECT), true
 }
 
-// minCoalesced is the room that a further packet in a datagram is worth, in bytes.
+// minCoalesced is the least room for another packet in a datagram, in bytes.
 const minCoalesced = 128
 
 // appendHandshakeFrames appends the frames of a packet in a handshake datagram.
@@ -84,9 +84,9 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 		acked = c.appendAck(w, now)
 	}
 	mark := len(w.b)
-	// The little that a handshake sends does not wait for the congestion window: data in flight,
-	// whose probes must wait for the handshake to be confirmed (RFC 9002, Section 6.2.1), could
-	// fill it for ever.
+	// A handshake sends little, and does not wait for the congestion window. Otherwise application
+	// data in flight could fill the window for ever: its probes must wait until the handshake is
+	// confirmed (RFC 9002, Section 6.2.1).
 	c.appendCrypto(w)
 	if sp.probes > 0 && !w.eliciting && w.fits(1) {
 		w.b = append(w.b, wire.FramePing)
@@ -103,12 +103,12 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 	sp.recv.unacked, sp.recv.ackAt, sp.recv.heldUntil, sp.recv.ackNow = 0, 0, 0, false
 }
 
-// maxTLSHold is how long an acknowledgement waits for what TLS makes of the packet.
+// maxTLSHold is how long an acknowledgement waits for the answer of TLS to the packet.
 const maxTLSHold = 5 * time.Millisecond
 
-// holdAck reports whether an acknowledgement that would go alone waits for TLS, which is at work
-// elsewhere and will soon have something to send along. A peer expects nothing of the kind sooner:
-// it does not know how TLS works here.
+// holdAck reports whether an acknowledgement that would go alone waits for TLS. TLS is at work
+// elsewhere, and will soon have something to send along. The peer expects no acknowledgement
+// sooner: it does not know how TLS works here.
 func (c *Conn) holdAck(r *recvState, now instant) bool {
 	if c.tls.work == nil {
 		return false

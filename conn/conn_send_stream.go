@@ -2,8 +2,8 @@ package conn
 
 import "github.com/lazoquic/lazo/internal/wire"
 
-// minStreamData is how much of a longer rest is worth a STREAM frame at the end of a packet, in
-// bytes.
+// minStreamData is the least part of longer data for which a STREAM frame is put at the end of a
+// packet, in bytes.
 const minStreamData = 32
 
 // appendStreams appends STREAM frames, in the order of the send queue.
@@ -86,8 +86,8 @@ func (s *Stream) writable() {
 	}
 }
 
-// blockStream puts aside a stream whose new data waits for MAX_DATA, and says so, once for each
-// limit.
+// blockStream puts aside a stream whose new data waits for MAX_DATA, and tells the peer, once for
+// each limit.
 func (c *Conn) blockStream(w *packetWriter, s *Stream) {
 	if s.out.Unsent() == 0 || s.sendMax <= s.out.Sent() {
 		return

@@ -143,11 +143,11 @@ func (c *Conn) lossTimeout(now instant) {
 	}
 }
 
-// tidyAfter is how long memory that a busy time left is kept for the next, and how long packets may
-// take to IDs that are retired, and from addresses that were left.
+// tidyAfter is how long empty rings keep their memory. It is also how long packets may be under way
+// to retired IDs and from addresses that were left.
 const tidyAfter = 5 * time.Second
 
-// untidy reports whether rings are empty that a busy time made long.
+// untidy reports whether there are empty rings that have become long.
 func (c *Conn) untidy() bool {
 	d := c.datagrams
 	return c.spaces[spaceApp].sent.oversized() || d != nil && (d.send.oversized() || d.recv.oversized())

@@ -20,7 +20,7 @@ func spaceOf(level tls.QUICEncryptionLevel) spaceID {
 	return spaceApp
 }
 
-// stepTLS gives TLS what CRYPTO data is ready, unless it is at work. It is the one place that
+// stepTLS gives TLS the CRYPTO data that is ready, unless TLS is at work. It is the one place that
 // drives crypto/tls.
 func (c *Conn) stepTLS() {
 	for !c.closed && c.tls.work == nil && c.tls.q != nil {
@@ -70,8 +70,8 @@ func (c *Conn) nextTLSWork() *TLSWork {
 	return w
 }
 
-// Complete takes back work of [EndpointConfig.Offload] after Run, in any order. It
-// ignores the work of connections that have closed.
+// Complete takes back work that [EndpointConfig.Offload] was given, after its Run. Work may come
+// back in any order. Complete ignores the work of connections that have closed.
 func (e *Endpoint) Complete(now time.Time, w *TLSWork) {
 	t := e.clock(now)
 	c := w.conn
@@ -89,7 +89,7 @@ func (e *Endpoint) Complete(now time.Time, w *TLSWork) {
 	c.wake()
 }
 
-// completeTLS takes in what came of a step.
+// completeTLS handles the events and the error of a step.
 func (c *Conn) completeTLS(w *TLSWork) {
 	c.tls.work = nil
 	for i := range w.events {
@@ -114,8 +114,8 @@ func (c *Conn) completeTLS(w *TLSWork) {
 	c.wake()
 }
 
-// noteTLSState remembers the state of the handshake once it says something, and lets go of
-// crypto/tls when it is not needed any more.
+// noteTLSState remembers the state of the handshake once it is known, and lets go of crypto/tls
+// when it is not needed any more.
 func (c *Conn) noteTLSState() {
 	t := &c.tls
 	if t.q == nil {
@@ -240,7 +240,8 @@ func (c *Conn) confirm() {
 	c.early.rx, c.early.tx, c.early.random = nil, nil, nil
 	c.versions.otherRx = nil
 	if c.server {
-		// The client knows the ID of our choice by now. Packets to its own may be under way.
+		// The client knows the ID that we chose by now. Packets to the ID that it chose may be
+		// under way.
 		c.routes.retireID(c.firstDCID(), c.e.now.add(tidyAfter))
 	}
 	c.offerIDs()
@@ -256,7 +257,7 @@ func (c *Conn) dropSpace(id spaceID) {
 		return
 	}
 	c.spaces[id] = nil
-	sp.sent.discarded(nil) // an ACK frame may stand behind what ended the space
+	sp.sent.discarded(nil) // an ACK frame may follow the frame that ended the space
 	sp.cryptoIn.Reset(&c.chunks)
 	sp.cryptoOut.Reset(&c.chunks)
 	c.ptoCount = 0
@@ -266,13 +267,13 @@ func (c *Conn) dropSpace(id spaceID) {
 	}
 }
 
-// tlsError makes a connection error of one of crypto/tls (RFC 9001, Section 4.8).
+// tlsError turns an error of crypto/tls into a connection error (RFC 9001, Section 4.8).
 func (c *Conn) tlsError(err error) error {
 	const alertUnexpectedMessage, alertInternalError = 10, 80
 	code := uint64(errInternal)
 	if alert, ok := errors.AsType[tls.AlertError](err); ok {
 		if c.state != stateHandshake && alert == alertInternalError {
-			// RFC 9001, Section 6: what crypto/tls reports of KeyUpdate without its alert
+			// RFC 9001, Section 6: crypto/tls reports a KeyUpdate without its alert
 			alert = alertUnexpectedMessage
 		}
 		code = errCrypto + uint64(alert)

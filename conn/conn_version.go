@@ -22,8 +22,8 @@ type versionState struct {
 
 func knownVersion(v uint32) bool { return v == Version1 || v == Version2 }
 
-// firstVersion returns the version that a client starts with: version 1 if it speaks it, which all
-// servers know; a server that prefers another one changes to it.
+// firstVersion returns the version that a client starts with. That is version 1 if the client
+// speaks it, because all servers know it. A server that prefers another version changes to that.
 func firstVersion(versions []uint32) uint32 {
 	if slices.Contains(versions, Version1) {
 		return Version1
@@ -32,8 +32,8 @@ func firstVersion(versions []uint32) uint32 {
 }
 
 // chooseVersion returns the version that a server negotiates: its favourite among those that the
-// client offers (RFC 9368, Section 2.3), and without a favourite that of the client's first packet.
-// All that we know are compatible with each other (RFC 9369, Section 4).
+// client offers (RFC 9368, Section 2.3). Without a favourite it is the version of the client's
+// first packet. All that we know are compatible with each other (RFC 9369, Section 4).
 func (c *Config) chooseVersion(original uint32, client *wire.Params) uint32 {
 	if client.ChosenVersion == 0 || c.noFavourite {
 		return original
@@ -71,9 +71,9 @@ func (c *Conn) negotiateVersion(p *wire.Params) error {
 }
 
 // restartWith makes a client begin again with a version that the server listed in a Version
-// Negotiation packet (RFC 9368, Section 2.1). What it sent before counts for nothing, early data
-// too. Only a new destination connection ID tells apart what answers it: a forged packet may have
-// come, and the server may speak the version before.
+// Negotiation packet (RFC 9368, Section 2.1). What it sent before, early data included, counts for
+// nothing. A new destination connection ID shows what answers the new attempt: the Version
+// Negotiation packet may be forged, and the server may speak the version before.
 func (c *Conn) restartWith(now instant, version uint32) {
 	v := &c.versions
 	c.rejectEarly()
@@ -127,8 +127,9 @@ func (c *Conn) checkReaction(p *wire.Params) error {
 	return nil
 }
 
-// initialRx returns the keys to open a long header packet of another version than the one in use,
-// if that can be: of a server that chose another version, or of a client that has not changed yet.
+// initialRx returns the keys to open a long header packet of another version than the one in use;
+// nil if none is expected. It may come from a server that chose another version, or from a client
+// that has not changed yet.
 func (c *Conn) initialRx(h *wire.Long) *keys.Keys {
 	v := &c.versions
 	switch {

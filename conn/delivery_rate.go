@@ -12,7 +12,7 @@ type deliveryRate struct {
 	delivered   uint64  // bytes in total
 	deliveredAt instant // of the newest acknowledged packet
 	firstSentAt instant // of the packets of the sampling interval
-	// packets sent before so much was delivered were held back by the application
+	// the application held back packets that were sent before this much was delivered
 	limitedTo uint64
 	latest    uint64 // bytes per second
 }

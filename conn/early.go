@@ -53,7 +53,7 @@ func findMemo(s *tls.SessionState) (m sessionMemo, index int, ok bool) {
 	return sessionMemo{}, 0, false
 }
 
-// An earlyState is the 0-RTT side of a connection. It exists where one is possible.
+// An earlyState is the 0-RTT side of a connection.
 type earlyState struct {
 	rx, tx   *keys.Keys   // 0-RTT keys
 	memo     sessionMemo  // of the session that is resumed
@@ -73,8 +73,8 @@ const maxSessions = 4
 // not complete. Then OpenStream works at once after Dial.
 func (c *Conn) EarlyData() bool { return c.early.tx != nil && !c.closed }
 
-// EarlyDataAccepted reports whether the server took early data, which a client knows when
-// [Conn.HandshakeComplete] does.
+// EarlyDataAccepted reports whether the server took early data. A client knows it once
+// [Conn.HandshakeComplete] reports true.
 func (c *Conn) EarlyDataAccepted() bool { return c.early.accepted }
 
 // offersEarly reports whether 0-RTT is enabled on this side.
@@ -214,9 +214,9 @@ func sessionParams(p *wire.Params) *wire.Params {
 	return &d
 }
 
-// TicketData returns, to a client, what SetTicketData stored with the session that
-// this connection resumes, such as the peer's settings; nil if it resumes none.
-// The slice must not be changed.
+// TicketData returns what SetTicketData stored with the session that this client connection
+// resumes, for example the peer's settings. It returns nil if no session is resumed, and on a
+// server. The slice must not be changed.
 func (c *Conn) TicketData() []byte {
 	if c.server || !c.early.resumed || len(c.early.memo.data) == 0 {
 		return nil

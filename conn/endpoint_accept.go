@@ -31,8 +31,7 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 	}
 	in.Token = tok.kind
 	if tok.retryInvalid {
-		// RFC 9000, Section 8.1.2: a Retry token that is not valid, which the client can do nothing
-		// about.
+		// RFC 9000, Section 8.1.2: the client can do nothing about a Retry token that is not valid.
 		return e.refuse(a, h, errInvalidToken, "invalid token")
 	}
 	if tok.kind == TokenRetry && !tok.retrySCID.equal(h.DCID) {
@@ -45,7 +44,8 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 	}
 	admission := e.admission(in)
 	if admission == AdmissionAccept && !e.mayHoldConn() {
-		// Who has proved its address tries again. Asking the others to do so costs nothing.
+		// A client that has proved its address tries again. Asking the others to prove theirs costs
+		// nothing.
 		if admission = AdmissionRetry; in.Token == TokenRetry {
 			admission = AdmissionIgnore
 		}
@@ -89,8 +89,8 @@ func (e *Endpoint) admission(in AdmissionRequest) Admission {
 // accept creates a server connection, unless its first packet does not authenticate.
 func (e *Endpoint) accept(now instant, a *arrival, h wire.Long, dcid ConnID, tok token, s *served) *Conn {
 	rx, tx := keys.Initial(h.Version, h.DCID)
-	// A packet that was not made for this ID creates no state. The packet is opened on a copy of
-	// its header, as the connection will open it again.
+	// A packet that was not made for this ID creates no state. It is opened on a copy, because the
+	// connection will open it again.
 	if !e.authentic(rx, a.data[:h.End], h.PNOff) {
 		e.stats.DroppedUndecryptable++
 		return nil

@@ -66,8 +66,8 @@ func (e *Endpoint) answer(a *arrival) *answer {
 
 // answerVersion sends a Version Negotiation packet (RFC 9000, Section 6.1).
 func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) {
-	// A server must not answer small datagrams, which would make it an amplifier, nor a client
-	// anything.
+	// A server must not answer small datagrams, which would make it an amplifier. A client must not
+	// answer at all.
 	if e.cfg.Server == nil || len(a.data) < minMTU {
 		e.stats.DroppedUnroutable++
 		return

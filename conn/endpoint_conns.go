@@ -2,7 +2,7 @@ package conn
 
 import "iter"
 
-// A walk is a loop over the connections. Where it stands, connections may close.
+// A walk is a loop over the connections. Connections may close during it.
 type walk struct {
 	next  *Conn
 	outer *walk // one that has begun before
@@ -18,8 +18,8 @@ func (e *Endpoint) link(c *Conn) {
 	e.last = c
 }
 
-// unlink takes c out. It keeps no neighbour: who keeps a closed connection would
-// otherwise keep all that came after it.
+// unlink takes c out. c keeps no neighbour: otherwise whoever keeps a closed connection would keep
+// all that came after it.
 func (e *Endpoint) unlink(c *Conn) {
 	for w := e.walks; w != nil; w = w.outer {
 		if w.next == c {
@@ -39,8 +39,8 @@ func (e *Endpoint) unlink(c *Conn) {
 	c.prev, c.next = nil, nil
 }
 
-// Conns returns the connections in the order of their creation. Any of them may
-// be closed meanwhile.
+// Conns returns the connections in the order of their creation. The body of the loop may close any
+// of them.
 func (e *Endpoint) Conns() iter.Seq[*Conn] {
 	return func(yield func(*Conn) bool) {
 		w := &walk{next: e.first, outer: e.walks}

@@ -14,15 +14,15 @@ type arrival struct {
 	ecn           ECN
 }
 
-// Receive feeds d. It neither retains d.Data nor fails: what cannot be
-// processed is counted in [EndpointStats] and dropped, as RFC 9000 requires.
-// IPv4 addresses mapped to IPv6 are taken for IPv4.
+// Receive takes in d. It does not retain d.Data, and it does not fail: what cannot be processed is
+// counted in [EndpointStats] and dropped, as RFC 9000 requires. IPv4 addresses mapped to IPv6 count
+// as IPv4.
 func (e *Endpoint) Receive(now time.Time, d Datagram) {
 	t := e.clock(now)
 	if e.closed || len(d.Data) == 0 {
 		return
 	}
-	a := &e.arrival // not on the stack, from where it would escape
+	a := &e.arrival // a variable would escape to the heap
 	*a = arrival{remote: unmap(d.Remote), local: unmap(d.Local), ecn: d.ECN}
 	size := d.SegmentSize
 	if size <= 0 || size > len(d.Data) {
@@ -70,9 +70,9 @@ func (e *Endpoint) receive(now instant, a *arrival) *Conn {
 	return e.unroutedLong(now, a, version, dcid, scid)
 }
 
-// takeNonQUIC gives a datagram that belongs to no connection to those who share the socket,
-// and reports whether it was for them. Only connections clear the fixed bit (RFC 9287,
-// Section 3.1), but for Version Negotiation, which has to belong to one.
+// takeNonQUIC gives a datagram that belongs to no connection to those who share the socket, and
+// reports whether it was for them. Only packets of connections clear the fixed bit (RFC 9287,
+// Section 3.1). Version Negotiation may do so too, but has to belong to a connection.
 func (e *Endpoint) takeNonQUIC(now instant, a *arrival) bool {
 	if e.cfg.NonQUIC == nil || a.data[0]&wire.FixedBit != 0 {
 		return false
@@ -137,7 +137,7 @@ func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, s
 			return nil
 		}
 		if h.Type != wire.TypeInitial {
-			// Nothing is kept for packets that come before their Initial: they are sent again.
+			// Packets that come before their Initial are not kept: they are sent again.
 			if c := e.resetBy(a.data); c != nil {
 				c.statelessReset(now)
 				return nil

@@ -9,10 +9,10 @@ type recvWindow struct {
 	updatedAt instant // when credit was last given
 }
 
-// grow doubles the window if half of it was consumed in less than four of the shortest round trips:
-// it holds the sender up, or soon will. With the usual round trip instead, a window that fills
-// queues on the way would grow by what these add to it, to no end but more memory and colder
-// caches. It returns by how much it grew, at most room.
+// grow doubles the window if half of it was consumed in less than four of the shortest round trips,
+// because it holds the sender up, or soon will. The usual round trip would not do: it includes the
+// queues that the window itself fills, so the window would grow only to take more memory and cool
+// caches. It returns by how much the window grew, at most room.
 func (w *recvWindow) grow(now instant, minRTT time.Duration, room int64) int64 {
 	fast := w.updatedAt != 0 && now.sub(w.updatedAt) < 4*minRTT
 	w.updatedAt = now

@@ -8,7 +8,7 @@ import (
 // Bounds of what is remembered of sent packets.
 const (
 	// maxInFlight is how many packets of a connection may be in flight. Congestion control counts
-	// bytes, which small packets make last long.
+	// bytes, so it allows a great many small packets.
 	maxInFlight = 1 << 17
 
 	// maxLost is how many packets are remembered that were declared lost.
@@ -17,18 +17,18 @@ const (
 	// maxQuiet is how many packets are remembered that are not in flight.
 	maxQuiet = 1 << 8
 
-	// maxNumbers is how far the numbers of packets in flight may be apart: a packet number on the
-	// wire tells no more of them apart (RFC 9000, Section 17.1).
+	// maxNumbers is how far the numbers of packets in flight may be apart. Packet numbers on the
+	// wire cannot tell apart more (RFC 9000, Section 17.1).
 	maxNumbers = 1 << 31
 )
 
 // A ledger is the account of what a connection has in flight (RFC 9002, Section 2): by packet
 // number space, in the sentPackets of each, and by path, in flights. Nothing else writes what these
-// hold. A packet comes in by sent, and leaves once, by acknowledged, lost or discarded; what was
-// lost may still arrive, by spurious. A path that moves takes its flight along.
+// hold. A packet comes in through sent. It leaves once, through acknowledged, lost or discarded. A
+// lost packet may still arrive, through spurious. A path that moves takes its flight along.
 type ledger struct {
 	known   [3]*estimates // with the flights of the paths that there are; nil where there is none
-	left    uint64        // bytes in flight on paths that there are no more
+	left    uint64        // bytes in flight on paths that do not exist any more
 	packets int           // in flight
 	opened  uint32        // flights so far
 	steps   uint64        // entries that were looked at: it measures work
@@ -47,8 +47,8 @@ func (l *ledger) open() flight {
 	return flight{n: l.opened}
 }
 
-// keep takes in which paths there are. What is in flight on others does not count any more when it
-// is decided how much may be sent.
+// keep takes the paths that there are. What is in flight on other paths no longer counts against
+// what may be sent.
 func (l *ledger) keep(paths ...*path) {
 	old := l.known
 	l.known = [3]*estimates{}
@@ -77,14 +77,14 @@ func (l *ledger) index(n uint32) int {
 	return -1
 }
 
-// full reports whether no more may be sent but what congestion control does not limit, overfull
-// whether there was too much of that.
+// full reports whether nothing may be sent except what congestion control does not limit. overfull
+// reports whether there is too much of that, too.
 func (l *ledger) full() bool     { return l.packets >= maxInFlight }
 func (l *ledger) overfull() bool { return l.packets > maxInFlight+maxInFlight/64 }
 
-// sentPackets is the part of the ledger that is of one packet number space. It holds the packets in
-// flight from the oldest on, those declared lost for a while, and the last ones that are not
-// in flight, all by number.
+// sentPackets is the part of the ledger for one packet number space. It holds the packets in flight
+// from the oldest on, those declared lost for a while, and the last ones that are not in flight,
+// all by number.
 type sentPackets struct {
 	ledger *ledger
 	next   uint64 // number of the next packet
@@ -98,13 +98,13 @@ type sentPackets struct {
 	lossTime      instant   // when the next packet counts as lost; 0 if none
 	lastEliciting instant   // when the last ack-eliciting packet was sent
 	eliciting     int       // ack-eliciting packets in flight
-	gap           bool      // something arrived that was sent behind what was lost last
+	gap           bool      // something arrived that was sent after the last lost packet
 	skipped       [4]uint64 // numbers that were left out, see skip
 	nskipped      int
 }
 
-// note notes a frame of the packet that is being built, forget the ones from recStart on as not
-// sent.
+// note notes a frame of the packet that is being built. forget drops the frames from recStart on,
+// which are not sent.
 func (s *sentPackets) note(r record)          { *s.recs.push() = r }
 func (s *sentPackets) forget(recStart uint32) { s.recs.tail = recStart }
 
@@ -141,8 +141,8 @@ func (s *sentPackets) sentQuiet(f *flight, now instant, recStart uint32) {
 	s.next++
 }
 
-// skip leaves a packet number out. Who acknowledges it lies about what it received (RFC 9000,
-// Section 21.4).
+// skip leaves a packet number out. A peer that acknowledges it lies about what it received (RFC
+// 9000, Section 21.4).
 func (s *sentPackets) skip() {
 	s.skipped[s.nskipped%len(s.skipped)] = s.next
 	s.nskipped++
@@ -164,7 +164,8 @@ func (s *sentPackets) number(p *sentPacket) uint64 {
 	return s.next - uint64(uint32(s.next)-p.pn)
 }
 
-// oldest returns the lowest number that something is remembered of, but for those left out.
+// oldest returns the lowest number of the packets that are remembered. Numbers that were left out
+// do not count.
 func (s *sentPackets) oldest() uint64 {
 	pn := s.next
 	if s.rows.len() > 0 {
@@ -223,7 +224,7 @@ type ackedRange struct {
 	late uint32 // next in late
 }
 
-// acked begins to take in that the packets from first to last are acknowledged.
+// acked begins to handle the acknowledgement of the packets from first to last.
 func (s *sentPackets) acked(first, last uint64) ackedRange {
 	s.ledger.steps++
 	r := ackedRange{last: last, row: s.search(first), late: s.late.search(first)}
@@ -233,9 +234,9 @@ func (s *sentPackets) acked(first, last uint64) ackedRange {
 	return r
 }
 
-// acknowledged takes the next packet of a range out of flight and returns it, with the index of its
-// flight in the ledger, -1 if that is not known any more; nil if there is none. Its records are
-// those from recStart on. It is valid until another one is sent.
+// acknowledged takes the next packet of a range out of flight and returns it; nil if there is none.
+// on is the index of its flight in the ledger, -1 if that is not known any more. The records of the
+// packet are those from recStart on. It is valid until another packet is sent.
 func (s *sentPackets) acknowledged(r *ackedRange) (p *sentPacket, on int) {
 	for ; r.row != s.rows.tail; r.row++ {
 		s.ledger.steps++
@@ -271,8 +272,8 @@ func (s *sentPackets) spurious(r *ackedRange) *lostPacket {
 	return p
 }
 
-// reached takes in the largest number of an ACK frame. It reports whether it is larger than all
-// before, and when that packet was sent on which flight if it was not in flight.
+// reached takes in the largest number of an ACK frame. It reports whether that is larger than all
+// before. If the packet was not in flight, q says when it was sent and on which flight.
 func (s *sentPackets) reached(largest uint64) (larger bool, q quietPacket) {
 	if int64(largest) <= s.largestAcked {
 		return false, q
@@ -354,7 +355,7 @@ func (s *sentPackets) lost(now instant, delay time.Duration) (d declaredLost, ok
 }
 
 // again returns the next packet from the index i on whose frames a probe may carry; nil if there is
-// none. It begins at rows.head.
+// none. The first i is rows.head.
 func (s *sentPackets) again(i *uint32) *sentPacket {
 	for *i != s.rows.tail {
 		s.ledger.steps++

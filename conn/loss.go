@@ -146,10 +146,11 @@ type lossRun struct {
 	largest     congestion.Sent
 }
 
-// lossRuns are the last runs, oldest first, to notice when all of one arrived after all.
+// lossRuns are the last runs, oldest first. They show when all packets of a run arrived after all.
 type lossRuns []lossRun
 
-// add remembers a run, instead of what cannot arrive any more, or of the oldest.
+// add remembers a run. It forgets runs of which nothing more can arrive, and the oldest if there
+// are too many.
 func (r *lossRuns) add(sp *space, l lossRun) {
 	l.loss.Largest = nil
 	*r = slices.DeleteFunc(*r, func(o lossRun) bool { return o.missing == 0 || o.space == sp.id && o.last < sp.sent.oldest() })
@@ -159,8 +160,8 @@ func (r *lossRuns) add(sp *space, l lossRun) {
 	*r = append(*r, l)
 }
 
-// arrived notes that a lost packet was acknowledged, and returns its run if that was the last of
-// it.
+// arrived notes that a lost packet was acknowledged. It returns the run of the packet if nothing
+// else of it is missing.
 func (r lossRuns) arrived(id spaceID, pn uint64) *lossRun {
 	for i := range r {
 		if l := &r[i]; l.space == id && pn >= l.first && pn <= l.last && l.missing > 0 {
@@ -173,8 +174,8 @@ func (r lossRuns) arrived(id spaceID, pn uint64) *lossRun {
 	return nil
 }
 
-// blackHoleRun is how many packets larger than what every path carries must be lost in a row to
-// search the MTU anew (RFC 8899, Section 4.3).
+// blackHoleRun is how many packets in a row, larger than what every path carries, must be lost
+// before the MTU is searched anew (RFC 8899, Section 4.3).
 const blackHoleRun = 6
 
 // persistent reports persistent congestion: all that was sent over a long time is lost (RFC 9002,
@@ -242,8 +243,8 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 		}
 	}
 	if at == 0 && !c.peerValidated() {
-		// RFC 9002, Section 6.2.2.1: a client must not let the server wait for bytes, whatever is
-		// in flight that no probe timeout is set for.
+		// RFC 9002, Section 6.2.2.1: a client must not let the server wait for bytes, even if
+		// packets are in flight for which no probe timeout is set.
 		id = spaceInitial
 		if sp := c.spaces[spaceHandshake]; sp != nil && sp.tx != nil {
 			id = spaceHandshake
@@ -264,8 +265,8 @@ func (c *Conn) probe(id spaceID, now instant) {
 	}
 	sp.probes = 2
 	c.sendAgain(sp)
-	// RFC 9002, Section 6.2.4: the peer may have the keys of one space only. Besides, each space by
-	// itself would wait twice as often as long as the backoff means.
+	// RFC 9002, Section 6.2.4: the peer may have the keys of one space only. Besides, if the spaces
+	// took turns, each would be probed only half as often as the backoff means.
 	for i := range numSpaces {
 		if other := c.spaces[i]; i != id && other != nil && other.tx != nil && other.sent.eliciting > 0 {
 			other.probes = max(other.probes, 1)
@@ -289,8 +290,8 @@ func (c *Conn) probe(id spaceID, now instant) {
 	}
 }
 
-// sendAgain has probes of a space carry what was sent first, unless there is new data, without
-// declaring it lost: it may be late only.
+// sendAgain makes the probes of a space carry the frames that were sent first. Their packets are
+// not declared lost, because they may only be late.
 func (c *Conn) sendAgain(sp *space) {
 	i := sp.sent.rows.head
 	for range 2 {

@@ -3,11 +3,11 @@ package conn
 import "time"
 
 const (
-	// maxHurries bounds how often in a handshake what was sent is sent again before its time.
+	// maxHurries is how often packets of a handshake may be sent again before a probe timeout.
 	maxHurries = 3
 
-	// hurryAfter is the least time between them, while no round trip was measured: packets may be
-	// there twice, or out of order.
+	// hurryAfter is the least time since packets were sent, while no round trip was measured.
+	// Packets may come twice, or out of order.
 	hurryAfter = 50 * time.Millisecond
 )
 
@@ -20,9 +20,9 @@ func (c *Conn) doubtMTU() {
 	}
 }
 
-// hurry sends what the peer seems to miss of our Initial and Handshake packets, without waiting for
-// a probe timeout, which is long while no round trip was measured: a client sent its ClientHello
-// again, or a server's first packets are missing (RFC 9002, Section 6.2.3).
+// hurry sends again what the peer seems to miss of our Initial and Handshake packets: a client sent
+// its ClientHello again, or a server's first packets are missing (RFC 9002, Section 6.2.3). It does
+// not wait for a probe timeout, which is long while no round trip was measured.
 func (c *Conn) hurry(now instant) {
 	sp := c.spaces[spaceInitial]
 	if sp == nil || sp.hurries == maxHurries || sp.probes > 0 || c.tls.work != nil {

@@ -52,8 +52,9 @@ func (l *lostPackets) search(pn uint64) uint32 {
 	return l.head + uint32(lo)
 }
 
-// missing returns the index of the first packet from i on that has not arrived. What it steps over
-// it will step over at once the next time, so that ACK frames which say the same again cost little.
+// missing returns the index of the first packet from i on that has not arrived. The next time it
+// steps at once over the packets that it steps over now. So ACK frames that repeat themselves cost
+// little.
 func (l *lostPackets) missing(i uint32, steps *uint64) uint32 {
 	end := i
 	for end != l.tail && l.at(end).arrived != 0 {

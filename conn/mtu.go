@@ -7,13 +7,13 @@ import "time"
 const (
 	mtuProbeTries  = 3                 // MAX_PROBES
 	mtuRaiseAfter  = 600 * time.Second // PMTU_RAISE_TIMER
-	mtuGranularity = 16                // bytes: closer is not searched
+	mtuGranularity = 16                // bytes: the search gets no closer than this
 )
 
 // An mtuState searches for the largest datagram that a path carries, in bytes of UDP payload.
 type mtuState struct {
-	current, ceiling int // known to pass; not known not to pass
-	limit            int // of us, and of the peer
+	current, ceiling int // the largest size known to pass; the largest that may pass
+	limit            int // ours or the peer's, whichever is lower
 	probe            int // size of the probe in flight or to be sent; 0 if none
 	inFlight         bool
 	number           uint64 // of the packet that probed last
@@ -99,8 +99,8 @@ func (m *mtuState) lost(now instant, pn uint64) {
 	}
 }
 
-// doubt goes back to what every path carries, and reports whether that is less. That larger
-// datagrams do not pass is not known: the search begins at its upper end as ever.
+// doubt goes back to what every path carries, and reports whether that is less. Larger datagrams
+// may pass all the same, so the search still begins at its upper end.
 func (m *mtuState) doubt() bool {
 	less := m.current > minMTU
 	m.current = min(m.current, minMTU)

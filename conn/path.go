@@ -35,7 +35,7 @@ type estimates struct {
 	losses lossRuns
 }
 
-// A probedPath is validated already when a client that has probed it moves there.
+// A probedPath is a path that a client probes. It is validated already when the client moves there.
 type probedPath struct {
 	remote, local netip.AddrPort
 	challenge     challenge
@@ -95,7 +95,7 @@ func (c *Conn) newEstimates(remote netip.AddrPort) *estimates {
 	return m
 }
 
-// repace takes in what congestion control allows of a path now.
+// repace sets the pacing of a path by what its congestion controller says now.
 func (c *Conn) repace(m *estimates) {
 	m.pacing = pacing.Limits{}
 	if !c.cfg.DisablePacing {
@@ -117,7 +117,7 @@ type ecnState struct {
 	state ecnPhase
 	sent  int    // packets marked while testing
 	lost  int    // of them
-	ce    uint64 // packets newly reported as marked that the congestion controller was not told of
+	ce    uint64 // packets reported as marked, of which the congestion controller was not told yet
 }
 
 type ecnPhase uint8

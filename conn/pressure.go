@@ -10,15 +10,15 @@ import (
 	"github.com/lazoquic/lazo/internal/stream"
 )
 
-// What peers make an Endpoint keep goes through one account, against EndpointConfig.MaxBuffered:
-// chunks of streams and CRYPTO data and the gaps in them as they come and go, everything of a fixed
-// size when it is made, and the rest when a connection has done something (settle). Each
-// connection has an account of its own in that of the Endpoint.
+// One account counts all that peers make an Endpoint keep, against EndpointConfig.MaxBuffered.
+// Chunks of streams and CRYPTO data, and the gaps in them, count as they come and go. What has a
+// fixed size counts when it is made. The rest counts when a connection has done something (settle).
+// Each connection has an account of its own within that of the Endpoint.
 //
-// At the limit nothing more is kept. What a packet brings is refused, and the packet not
-// acknowledged, so it comes again later; datagrams are dropped, Write takes nothing, and new
-// connections are not accepted. So that those who hold much do not keep out those who hold little,
-// a connection that needs no more than an equal share has the one that holds most end.
+// At the limit nothing more is kept. What a packet brings is refused and the packet is not
+// acknowledged, so it comes again later. Datagrams are dropped, Write takes nothing, and new
+// connections are not accepted. Those who hold much must not keep out those who hold little: if a
+// connection that needs no more than an equal share finds no room, the one that holds most ends.
 
 // Bytes that count for what has a fixed size, maps and what lies behind pointers included.
 const (
@@ -28,15 +28,15 @@ const (
 	closedCost    = 1 << 10  // what remains of a closed connection, without its datagram
 )
 
-// reserveShare is which part of EndpointConfig.MaxBuffered is for what cannot be refused: what is
-// known of packets sent, handshakes in progress, and what remains of closed connections. Where
-// that does not do, the connection that holds most ends.
+// reserveShare says how large a part of EndpointConfig.MaxBuffered is for what cannot be refused:
+// one part in reserveShare. That is what is known of packets sent, handshakes in progress, and what
+// remains of closed connections. If it is not enough, the connection that holds most ends.
 const reserveShare = 16
 
 // errNoRoom refuses what a frame brings: there is no memory for it now.
 var errNoRoom = errors.New("conn: no room")
 
-// settle counts what of the connection is not counted as it grows.
+// settle counts what the connection holds that is not counted as it grows.
 func (c *Conn) settle() {
 	n := c.measure()
 	c.memory.Charge(n - c.measured)
@@ -79,7 +79,7 @@ func (e *Endpoint) mayHoldConn() bool {
 }
 
 // makeRoom makes room for need more bytes of c, or of a new connection if c is nil, and reports
-// whether it is there now. Those that close give theirs back a little later.
+// whether it is there now. Connections that close give their bytes back a little later.
 func (e *Endpoint) makeRoom(c *Conn, need int64) bool {
 	for e.lingering.head != nil && e.memory.Room() < need {
 		e.lingering.head.forget() // late packets to it are answered with stateless resets
@@ -175,7 +175,7 @@ const (
 // A progress is what relieve noted of a connection.
 type progress struct {
 	moved uint64  // bytes of streams that had left our memory
-	since instant // then; 0 if never
+	since instant // when that was noted; 0 if never
 }
 
 // moved returns how many bytes of streams have left our memory so far: read, or acknowledged.

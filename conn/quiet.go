@@ -3,8 +3,8 @@ package conn
 import "time"
 
 // A client that only receives is not told when a NAT has given it another address: its server sends
-// to the old one, and the client has nothing to send. So it asks with a PING when it awaits an
-// answer and nothing comes for a few times what is usual.
+// to the old one, and the client has nothing to send. So it sends a PING when it awaits an answer
+// and nothing comes for a few times the usual gap.
 const (
 	// times the probe timeout, or the usual gap between packets with something in them
 	quietFactor   = 3
@@ -19,8 +19,8 @@ type quietWatch struct {
 	pings uint8         // since one of those came, or a request began
 }
 
-// heard notes a packet. One that only acknowledges says that the path works, and not that the
-// answer goes on.
+// heard notes a packet. A packet that only acknowledges shows that the path works. It does not show
+// that the answer goes on.
 func (q *quietWatch) heard(now instant, eliciting bool) {
 	if eliciting {
 		if q.asked != 0 {

@@ -9,8 +9,8 @@ import (
 
 // A reach is what a connection knows of datagrams that certainly got nowhere.
 type reach struct {
-	heard        bool  // something of the peer was received, ever
-	sent, failed int   // datagrams of a handshake, as long as nothing was
+	heard        bool  // something of the peer was received
+	sent, failed int   // datagrams of a handshake, until then
 	err          error // of the last one that failed; nil once something is received
 }
 
@@ -39,7 +39,7 @@ func (r *reach) noteReceived() {
 	}
 }
 
-// explain adds to timeout why nothing may have been received.
+// explain adds to timeout the likely reason why nothing was received.
 func (r *reach) explain(timeout error) error {
 	if r.err == nil {
 		return timeout
@@ -63,9 +63,9 @@ func (b *Burst) datagrams() int {
 	return (b.N + b.SegmentSize - 1) / b.SegmentSize
 }
 
-// SendFailed says that b, of an earlier Transmit, was not sent, and why. For loss
-// recovery its packets are lost on the way. The error becomes part of that of a timeout;
-// a client whose datagrams all failed so far ends with an [UnreachableError].
+// SendFailed tells the Endpoint that b, of an earlier Transmit, was not sent, and why. Loss
+// recovery treats its packets as lost on the way. err becomes part of the error of a timeout. A
+// client whose datagrams have all failed so far ends with an [UnreachableError].
 func (e *Endpoint) SendFailed(now time.Time, b Burst, err error) {
 	e.clock(now)
 	c := b.Conn
@@ -78,11 +78,11 @@ func (e *Endpoint) SendFailed(now time.Time, b Burst, err error) {
 	c.failed(b.datagrams(), err)
 }
 
-// Undelivered says what an ICMP message reports: a datagram to d.Remote did not arrive,
-// and why. d.Data is the beginning of that datagram as the message quotes it; if that is
-// too short to tell that it is ours, the error only becomes part of that of a handshake
-// timeout. Anyone can send ICMP messages: once something was received, they count for
-// nothing (RFC 9000, Section 14.2.1; RFC 8085, Section 5.2).
+// Undelivered tells the Endpoint what an ICMP message reports: a datagram to d.Remote did not
+// arrive, and why. d.Data is the beginning of that datagram as the message quotes it. If that is
+// too short to show that the datagram is ours, err only becomes part of the error of a handshake
+// timeout. Anyone can send ICMP messages, so they count for nothing once something was received
+// (RFC 9000, Section 14.2.1; RFC 8085, Section 5.2).
 func (e *Endpoint) Undelivered(now time.Time, d Datagram, err error) {
 	e.clock(now)
 	remote := canonicalRemote(d.Remote)
@@ -129,7 +129,6 @@ func (c *Conn) failed(n int, err error) {
 	}
 }
 
-// SendError returns why the last datagram that certainly got nowhere did not: the error
-// of [Endpoint.SendFailed] or [Endpoint.Undelivered]; nil if something was received
-// since.
+// SendError returns why the last datagram that certainly got nowhere failed: the error of
+// [Endpoint.SendFailed] or [Endpoint.Undelivered]. It returns nil if something was received since.
 func (c *Conn) SendError() error { return c.reach.err }

@@ -87,7 +87,7 @@ type claimedAddr struct {
 	until instant // likewise, as the connection has left it
 }
 
-// addID makes an ID that nobody has lead here.
+// addID makes an ID that is not in use lead here.
 func (cl *claims) addID(id ConnID) {
 	cl.ids = append(cl.ids, claimedID{id: id})
 	cl.table.setID(id, cl.to)
@@ -138,7 +138,7 @@ func (cl *claims) retireID(id ConnID, until instant) {
 }
 
 // addAddr makes datagrams without a connection ID from a lead here. It reports false if those
-// belong to another connection. One that has closed gives its place up.
+// belong to another connection. A closed connection gives up its place.
 func (cl *claims) addAddr(a netip.AddrPort) bool {
 	for i := range cl.addrs {
 		if cl.addrs[i].addr == a {
@@ -173,8 +173,8 @@ func (cl *claims) retireAddr(a netip.AddrPort, until instant) {
 	}
 }
 
-// addToken makes stateless resets with the token end the connection. One that another connection
-// watches for is left to that.
+// addToken makes stateless resets with the token end the connection. A token that another
+// connection watches for stays with that one.
 func (cl *claims) addToken(token [resetTokenLen]byte) {
 	if cl.table.tokens == nil {
 		cl.table.tokens = make(map[[resetTokenLen]byte]*Conn)
@@ -222,7 +222,8 @@ func (cl *claims) expire(now instant) {
 	})
 }
 
-// handOver makes what led to a connection lead to what remains of it. Resets do not matter to that.
+// handOver makes what led to a connection lead to what remains of it. Stateless resets do not
+// matter to a closed connection.
 func (cl *claims) handOver(cc *closedConn) {
 	cl.dropTokens()
 	cc.claims = claims{table: cl.table, to: route{closed: cc}, ids: cl.ids, addrs: cl.addrs}

@@ -7,13 +7,13 @@ import (
 	"strconv"
 )
 
-// What a client remembers of servers. Sessions and tokens are of one version of QUIC (RFC 9369,
-// Section 5).
+// What a client remembers of servers. Each session and token belongs to one version of QUIC (RFC
+// 9369, Section 5).
 
 // A TokenCache keeps the tokens that servers give to a client in NEW_TOKEN frames, for later
-// connections (RFC 9000, Section 8.1.3). A server is named by host, port and version of QUIC, in a
-// form that means nothing else. Calls come from inside Receive and Dial of any number of Endpoints,
-// and must not block. See loop.SessionCache.
+// connections (RFC 9000, Section 8.1.3). The string server stands for host, port and version of
+// QUIC; its form has no other meaning. Calls come from inside Receive and Dial of any number of
+// Endpoints, and must not block. See loop.SessionCache.
 type TokenCache interface {
 	// TakeToken removes a token of the server from the cache and returns it, nil if there is none.
 	TakeToken(server string) []byte
@@ -80,9 +80,9 @@ func (s *clientSessions) Get(string) (*tls.ClientSessionState, bool) {
 	return s.session, s.session != nil
 }
 
-// Put stores a session. crypto/tls forgets those of a server if a handshake with one of them does
-// not come to its end. If it was broken off because the network was down, the user gave up, or the
-// server wants another version, they may be good yet.
+// Put stores a session. crypto/tls forgets the sessions of a server if a handshake with one of them
+// does not complete. They may still be good if it was broken off because the network was down, the
+// user gave up, or the server wants another version.
 func (s *clientSessions) Put(key string, session *tls.ClientSessionState) {
 	if session == nil && s.ctx.Err() != nil {
 		if _, ok := context.Cause(s.ctx).(*TransportError); !ok {

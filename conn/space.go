@@ -16,7 +16,7 @@ const (
 	numSpaces
 )
 
-// maxCryptoBuffer is how far behind the read offset CRYPTO data is taken, in bytes (RFC 9000,
+// maxCryptoBuffer is how far beyond the read offset CRYPTO data is taken, in bytes (RFC 9000,
 // Section 7.5).
 const maxCryptoBuffer = 64 << 10
 

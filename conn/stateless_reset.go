@@ -44,7 +44,7 @@ func (e *Endpoint) resetToken(id ConnID) (t [16]byte) {
 }
 
 // resetBy returns the connection which the datagram resets, nil if none. All 16 bytes are looked up
-// at once, so how long that takes does not tell how many are right.
+// at once, so the time that takes does not show how many of them are right.
 func (e *Endpoint) resetBy(b []byte) *Conn {
 	if len(b) < minResetLen || len(e.routes.tokens) == 0 {
 		return nil

@@ -7,13 +7,13 @@ import (
 )
 
 const (
-	// aheadBytes is how much a new stream sends ahead of those of its urgency that have sent as
-	// much already: a short answer is over with that, and waits for no long one.
+	// aheadBytes is how much a new stream sends ahead of those of its urgency that have already
+	// sent as much. So a short answer is complete without waiting for a long one.
 	aheadBytes = 4096
 
-	// aheadEvery is how much the connection sends until a stream may send aheadBytes in front
-	// again. A stream that sends little at a time always goes ahead, and none can hold up the
-	// others so.
+	// aheadEvery is how much the connection sends until a stream may send aheadBytes ahead again.
+	// So a stream that sends little at a time always goes ahead, and no stream can hold up the
+	// others by that.
 	aheadEvery = 16 * aheadBytes
 
 	// longestEvery is how many packets with data of streams go out for each one that goes to the
@@ -30,10 +30,10 @@ type turn struct {
 	since        uint64 // how much the connection had sent when it was last given ahead
 }
 
-// A sendQueue holds the streams that have something to send, and tells which is next: of the most
-// urgent ones those that go ahead, one after another, then the others in turns. Streams that are to
-// be sent in the order of their IDs have turns as well, and whichever of them has one gives it to
-// the first of them (RFC 9218, Section 10).
+// A sendQueue holds the streams that have something to send, and says which is next. Among the most
+// urgent ones, those that go ahead come first, one after another; then the others take turns.
+// Streams that are sent in the order of their IDs take turns as well, but each gives its turn to
+// the one of them with the lowest ID (RFC 9218, Section 10).
 type sendQueue struct {
 	ahead   [8]streamList // by urgency
 	turns   [8]streamList // by urgency
@@ -127,8 +127,8 @@ func (q *sendQueue) add(s *Stream) {
 	}
 }
 
-// resend puts a stream of which n bytes were lost before all others of its urgency (RFC 9000,
-// Section 13.3).
+// resend puts a stream ahead of all others of its urgency, because n bytes of it were lost (RFC
+// 9000, Section 13.3).
 func (q *sendQueue) resend(s *Stream, n int) {
 	u := s.urgency()
 	if s.flags&flagAhead == 0 {
@@ -170,7 +170,7 @@ func (q *sendQueue) remove(s *Stream) {
 	q.waiting.remove(s)
 }
 
-// block has a stream wait for credit of the connection.
+// block makes a stream wait for credit of the connection.
 func (q *sendQueue) block(s *Stream) {
 	q.leave(s)
 	s.flags |= flagBlocked
@@ -225,7 +225,7 @@ func (s *Stream) schedule() {
 	s.c.wake()
 }
 
-// scheduleLost does so for a stream of which n bytes were lost.
+// scheduleLost schedules a stream of which n bytes were lost.
 func (s *Stream) scheduleLost(n int) {
 	if s.schedule(); s.flags&flagInSend != 0 {
 		s.c.streams.send.resend(s, n)

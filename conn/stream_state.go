@@ -213,11 +213,11 @@ func (s *Stream) handleResetAt(code, size, upTo uint64) error {
 	return nil
 }
 
-// handleStopSending handles STOP_SENDING (RFC 9000, Section 19.5): the reset goes out without the
-// application.
+// handleStopSending handles STOP_SENDING (RFC 9000, Section 19.5). The reset goes out without
+// asking the application.
 func (s *Stream) handleStopSending(code uint64) {
 	if s.flags&(flagResetAt|flagSendDone) == flagResetAt && (s.out.Sent() < s.reliable || s.flags&flagResetLast != 0) {
-		// Nobody waits for the rest, nor gives credit for it.
+		// Nobody waits for the rest or gives credit for it.
 		s.flags &^= flagResetAt
 		s.abandon(s.resetCode)
 		return
@@ -254,16 +254,16 @@ func (s *Stream) abandonAt(code, size uint64) {
 	s.resetAtSent()
 }
 
-// resetAtSent has RESET_STREAM_AT follow what it promises: before, its final size could be beyond
-// what the peer allows.
+// resetAtSent queues RESET_STREAM_AT once what it promises was sent. Earlier, its final size could
+// be beyond what the peer allows.
 func (s *Stream) resetAtSent() {
 	if s.flags&(flagResetAt|flagResetLast) == flagResetAt && s.out.Sent() >= s.reliable {
 		s.controlDue(dueReset)
 	}
 }
 
-// resetLast has RESET_STREAM follow the arrival of what was written: it would be taken for all of
-// the stream before.
+// resetLast queues RESET_STREAM once what was written has arrived. An earlier one would abandon
+// that, too.
 func (s *Stream) resetLast() {
 	if s.flags&(flagResetAt|flagResetLast) == flagResetAt|flagResetLast && s.out.Acked(s.reliable) {
 		s.flags &^= flagResetAt

@@ -28,11 +28,11 @@ func (t *streamSet) init(cfg *Config, server bool) {
 	t.limit = [2]uint64{min(t.window[Bidi], maxStreamsAhead), min(t.window[Uni], maxStreamsAhead)}
 }
 
-// maxStreamsAhead is how many more streams than it has opened a peer may open: one frame opens all
-// up to an ID, and must not make work and memory for a million of them.
+// maxStreamsAhead is how many more streams than it has opened a peer may open. One frame opens all
+// up to an ID, and must not cost work and memory for a million of them.
 const maxStreamsAhead = 4096
 
-// nextLimit returns up to which stream of a directionality the peer may be allowed to go.
+// nextLimit returns how many streams of a directionality the peer may be allowed to open now.
 func (t *streamSet) nextLimit(dir Dir) uint64 {
 	n := min(t.closed[dir]+t.window[dir], t.opened[dir]+maxStreamsAhead, maxStreamCount)
 	return max(n, t.limit[dir])
@@ -56,7 +56,8 @@ type streamPool struct {
 // maxFreeStreams bounds a streamPool.
 const maxFreeStreams = 1024
 
-// newStream makes a stream. The limits of the peer hold for what it calls local and remote.
+// newStream makes a stream. In the limits of the peer, local and remote are from the peer's point
+// of view.
 func (t *streamSet) newStream(c *Conn, id StreamID) *Stream {
 	var s *Stream
 	if p := &c.e.streams; len(p.free) > 0 {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// A serverTLS holds the TLS configuration of a server. crypto/tls wants MinVersion 1.3 of it,
-// resumes sessions only where the ticket keys last longer than a connection, and must see what the
-// user changes: so it has the keys, and takes a fresh copy of the user's configuration for each
-// connection.
+// A serverTLS holds the TLS configuration of a server. crypto/tls wants MinVersion 1.3 in it, and
+// resumes sessions only if the ticket keys last longer than a connection: so outer has both. What
+// the user changes must have effect: so each connection gets a fresh copy of the user's
+// configuration.
 type serverTLS struct {
 	user  *tls.Config
 	outer *tls.Config

@@ -24,7 +24,7 @@ type TLSWork struct {
 	cfg      *Config                       // server: read only
 	original uint32                        // version of the first packet
 	data     []cryptoData
-	events   []tls.QUICEvent // what came of it, with data of their own
+	events   []tls.QUICEvent // of the step, with copies of their data
 	err      error
 	done     chan struct{} // closed at the end of Run
 }
@@ -69,8 +69,8 @@ func (w *TLSWork) run() {
 	}
 }
 
-// collect takes the events that are ready, with copies of their data, which is valid until the next
-// one only.
+// collect takes the events that are ready. It copies their data, which is valid only until the next
+// event.
 func (w *TLSWork) collect() {
 	for {
 		ev := w.q.NextEvent()
@@ -151,7 +151,7 @@ func (t *tlsState) init(c *Conn, cfg *tls.Config) {
 }
 
 // close ends the goroutine of crypto/tls; cause is why the connection ended, if it did. If work is
-// out, that does it in the end.
+// out, its Run ends the goroutine.
 func (t *tlsState) close(cause error) {
 	if t.q == nil {
 		return

@@ -14,7 +14,7 @@ type waitingPacket struct {
 }
 
 // waitingPackets holds packets until their keys are there. Until then nobody looks at them, so
-// that packets for which there will be none cost nothing when others come.
+// packets that never get keys cost nothing when others come.
 type waitingPackets struct {
 	list  []waitingPacket
 	bytes int

@@ -218,10 +218,10 @@ func (c *Conn) fail(err *Error) {
 	}
 }
 
-// OpenRequest opens a request stream and sends its fields, :method and the like
-// first. If end, the request has no body. It returns [conn.ErrStreamLimit] until
-// [EventRequestsAvailable]; [ErrGoAway], [ErrFieldsTooLarge], [ErrNoExtendedConnect]
-// or an *[Error] for fields that are no request (RFC 9114, Section 4.3.1). Clients only.
+// OpenRequest opens a request stream and sends its fields, :method and the like first. If end, the
+// request has no body. The error is [conn.ErrStreamLimit] until [EventRequestsAvailable],
+// [ErrGoAway], [ErrFieldsTooLarge], [ErrNoExtendedConnect], or an *[Error] for fields that are no
+// request (RFC 9114, Section 4.3.1). Clients only.
 func (c *Conn) OpenRequest(fields []Field, end bool) (*Stream, error) {
 	m, herr := checkFields(sectionRequest, fields)
 	switch {
@@ -305,8 +305,8 @@ func (c *Conn) Stats() Stats {
 	return st
 }
 
-// Expects reports whether the request stream id is open, or yet to come. What refers
-// to a request and overtakes it, as streams of WebTransport may, is worth keeping as long.
+// Expects reports whether the request stream id is open, or yet to come. While it is true, keep
+// what refers to the request and overtook it, as streams of WebTransport may.
 func (c *Conn) Expects(id conn.StreamID) bool {
 	return c.streams[id] != nil || c.server && id >= c.nextRequest
 }

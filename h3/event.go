@@ -23,13 +23,12 @@ const (
 	// or SendFields has returned conn.ErrWouldBlock.
 	EventWritable
 
-	// EventCanceled reports that the peer canceled one direction or both, or broke
-	// a rule of messages: Stream, Code, and of the latter Err. Read or Write of the
-	// direction return an error. The code RequestRejected says that the server has
-	// not processed the request, so that it may be sent again. That a server stops a
-	// request body with NoError, as it needs no more of it, is no cancellation:
-	// EventWritable comes to who waits for it, or has sent all and waits for
-	// EventAcked, and Write returns the error.
+	// EventCanceled reports that the peer canceled one direction or both, or broke a rule of
+	// messages: Stream, Code, and for a broken rule Err. Read or Write of the direction return an
+	// error. The code RequestRejected says that the server has not processed the request, so that
+	// it may be sent again. A server that stops a request body with NoError, as it needs no more of
+	// it, does not cancel: EventWritable comes if the caller waits for it, or has sent all and
+	// waits for EventAcked, and Write returns the error.
 	EventCanceled
 
 	// EventAcked reports that all that was sent on the stream, and its end, has

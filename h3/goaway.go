@@ -11,11 +11,10 @@ import (
 // noID is above all stream and push IDs.
 const noID = 1 << 62
 
-// GoAway announces that requests from the next one on are not processed: a
-// server rejects those, so that the client knows that it may send them
-// elsewhere, and serves on those that it has. A client's says that it takes no
-// pushes, which it never does; it should then open no more requests. To lose
-// nothing, close the connection after the last response was acknowledged, see
+// GoAway announces that requests from the next one on are not processed: a server rejects those, so
+// that the client knows that it may send them elsewhere, and goes on to serve those that it has. A
+// client announces that it takes no pushes, which it never does; it should then open no more
+// requests. To lose nothing, close the connection after the last response was acknowledged: see
 // [EventAcked]. It may be called again. See RFC 9114, Section 5.2.
 func (c *Conn) GoAway() error {
 	var id uint64 // of a push, if this is a client

@@ -35,11 +35,11 @@ const (
 // A Config configures a [Conn]. Zero fields take the documented defaults, and a
 // negative limit means none. It is not changed, and may be shared.
 type Config struct {
-	// MaxFieldSectionSize limits the fields of a message, and again its trailers, in
-	// bytes: names, values, and 32 a field (RFC 9114, Section 4.2.2). Default
-	// 64 KiB. More than 1,000 fields are beyond it, too, even if there is no limit.
-	// A server answers requests beyond it with status 431 by itself;
-	// what else is beyond it ends in an [EventCanceled] with ExcessiveLoad.
+	// MaxFieldSectionSize limits the fields of a message, and again its trailers, in bytes: names,
+	// values, and 32 a field (RFC 9114, Section 4.2.2). Default 64 KiB. A message with more than
+	// 1,000 fields exceeds it too, even if there is no limit. A server answers requests that exceed
+	// it with status 431 by itself. Other messages that exceed it end in an [EventCanceled] with
+	// ExcessiveLoad.
 	MaxFieldSectionSize int64
 
 	// QPACKTableCapacity is how many bytes the decoder's dynamic table may have (RFC
@@ -52,20 +52,20 @@ type Config struct {
 	// peer allows so many. Default 4096.
 	QPACKEncoderCapacity int64
 
-	// MaxCancels is how many requests a client may cancel, or send malformed or too
-	// large, at a stretch. It may do so once more for each request that it lets be
-	// answered, and as many times again in 30 seconds. A server closes the connection
-	// with ExcessiveLoad when there are more. Default 1000.
+	// MaxCancels is how many requests a client may cancel, or send malformed or too large, in one
+	// burst. Each request that is answered to the end allows one more, and every 30 seconds allow
+	// MaxCancels more. A server closes the connection with ExcessiveLoad when there are more.
+	// Default 1000.
 	MaxCancels int64
 
 	ExtendedConnect bool              // RFC 9220; servers
 	Datagrams       bool              // RFC 9297; conn.Config.MaxDatagramFrameSize must be set
 	Settings        map[uint64]uint64 // additional settings
 
-	// StreamTypes are types of streams that the caller takes, those of WebTransport
-	// for one: of unidirectional streams (RFC 9114, Section 6.2), or the first
-	// varint of bidirectional ones. See [EventStream]. Unknown unidirectional
-	// streams of other types are stopped. No frames may have these types.
+	// StreamTypes are types of streams that the caller takes, for example those of WebTransport:
+	// types of unidirectional streams (RFC 9114, Section 6.2), or the first varint of bidirectional
+	// ones. See [EventStream]. Unknown unidirectional streams of other types are stopped. No frames
+	// may have these types.
 	StreamTypes []uint64
 }
 

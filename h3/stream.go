@@ -313,12 +313,12 @@ func (s *Stream) report(code ErrorCode, err error) {
 	s.push(EventCanceled)
 }
 
-// Cancel resets sending and stops receiving, whatever of them has not ended. Read
-// and Write return a [conn.StreamError] afterwards.
+// Cancel resets sending and stops receiving, unless the direction has ended. Read and Write return
+// a [conn.StreamError] afterwards.
 func (s *Stream) Cancel(code ErrorCode) { s.endBoth(code) }
 
-// Abandon is Cancel also for a message that was sent to its end: what of it has not been
-// acknowledged is given up.
+// Abandon is Cancel, and it also gives up what has not been acknowledged of a message that was sent
+// to its end.
 func (s *Stream) Abandon(code ErrorCode) {
 	s.endBoth(code)
 	if s.sendErr == nil || s.breaking {
@@ -328,9 +328,9 @@ func (s *Stream) Abandon(code ErrorCode) {
 }
 
 // ResetBehind resets sending behind what was written, which still arrives: see
-// [conn.Stream.ResetBehind]. [EventAcked] follows when it has, and the reset too. A message that
-// was sent to its end stays as it is. Do not Release the stream before, and Abandon it if that
-// takes too long.
+// [conn.Stream.ResetBehind]. [EventAcked] follows when that and the reset have arrived. A message
+// that was sent to its end stays as it is. Do not Release the stream before EventAcked, and Abandon
+// it if that takes too long.
 func (s *Stream) ResetBehind(code ErrorCode) {
 	if s.sendErr != nil || s.sending == sendEnded {
 		return

@@ -17,10 +17,9 @@ func (s *Stream) seekData() error {
 	return err
 }
 
-// Read reads the body in order, across its frames. It returns
-// [conn.ErrWouldBlock] if no data is ready, and an [EventReadable] follows; io.EOF
-// at the end of the message, when trailers have been reported; and a
-// [conn.StreamError] after a cancellation, whoever's it is. What is not read holds
+// Read reads the body in order, across its frames. It returns [conn.ErrWouldBlock] if no data is
+// ready, and an [EventReadable] follows; io.EOF at the end of the message, when trailers have been
+// reported; and a [conn.StreamError] after a cancellation by either side. What is not read holds
 // the peer back.
 func (s *Stream) Read(p []byte) (int, error) {
 	n := copy(p, s.joined)
@@ -53,9 +52,9 @@ func (s *Stream) arm(err error) error {
 	return err
 }
 
-// Peek returns bytes of the body without consuming them, with the contract of
-// [conn.Stream.Peek]: at least n, at most 1024, where so many are ready, and
-// otherwise those that are, with the error that Read would return behind them.
+// Peek returns bytes of the body without consuming them, with the contract of [conn.Stream.Peek]:
+// at least n bytes, n up to 1024, if so many are ready. Otherwise it returns those that are ready,
+// with the error that Read would return after them.
 func (s *Stream) Peek(n int) ([]byte, error) {
 	n = min(max(n, 1), maxPeek)
 	if len(s.joined) == 0 {

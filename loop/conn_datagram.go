@@ -118,9 +118,9 @@ func (c *Conn) usable() error {
 	return c.err
 }
 
-// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge
-// to be sent; 0 for never. If the queue is full, [conn.Config.DatagramPolicy]
-// decides; SendDatagram waits, until ctx is done, only if that is to wait.
+// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be sent; 0
+// for never. If the queue is full, [conn.Config.DatagramPolicy] decides. SendDatagram waits only if
+// the policy is to wait, and then until there is room or ctx is done.
 func (c *Conn) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
 	if err := c.fits(ctx, len(b)); err != nil {
 		return err

@@ -21,10 +21,9 @@ func (e *pathError) Error() string {
 	return "loop: no answer on the path from " + e.local.String()
 }
 
-// Migrate moves the connection to the socket of its Backend that has the address
-// local, once the path from there is validated: see [udpio.Socket.AddLocal]. On an
-// error, or if ctx is done first, the connection is still where it was; in the latter
-// case it may yet move.
+// Migrate moves the connection to the socket of its Backend that has the address local, once the
+// path from there is validated: see [udpio.Socket.AddLocal]. On an error the connection is still
+// where it was. If ctx is done first, it may still move later.
 func (c *Conn) Migrate(ctx context.Context, local netip.AddrPort) error {
 	local = netip.AddrPortFrom(named(local.Addr().Unmap()), local.Port())
 	m := &migration{local: local, done: make(chan error, 1)}

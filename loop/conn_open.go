@@ -185,8 +185,8 @@ func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
 	return c.acceptStream(ctx, conn.Bidi, conn.Uni)
 }
 
-// AcceptStreamOf returns the next stream of one directionality that the peer opened.
-// Those of the other one wait.
+// AcceptStreamOf returns the next stream of one directionality that the peer opened. Streams of the
+// other directionality wait.
 func (c *Conn) AcceptStreamOf(ctx context.Context, dir conn.Dir) (*Stream, error) {
 	if dir > conn.Uni {
 		return nil, errDir

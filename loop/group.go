@@ -213,10 +213,9 @@ func (g *Group) Accept(ctx context.Context) (*Conn, error) {
 	return g.accepts.wait(ctx)
 }
 
-// Shutdown refuses new connections and waits until all have ended, which the
-// application brings about; those that nobody has accepted are closed with code 0.
-// When ctx is done it closes the rest with code 0 and returns its error. Either way
-// the Loops have stopped when it returns.
+// Shutdown refuses new connections and waits until all have ended. Ending them is up to the
+// application; those that nobody has accepted are closed with code 0. When ctx is done it closes
+// the rest with code 0 and returns its error. Either way the Loops have stopped when it returns.
 func (g *Group) Shutdown(ctx context.Context) error {
 	g.mayWait("Shutdown")
 	g.drain()

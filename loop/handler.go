@@ -14,10 +14,9 @@ type Handler interface {
 	// HandleEvent is called for each event of the connection, the last of which is EventClosed.
 	HandleEvent(now time.Time, ev conn.Event)
 
-	// Flush is called after c had events or was the concern of Conn.Do, once for
-	// all those of a turn of the loop or, if there are many, of a part of it.
-	// Datagrams are built after it. To be called at a certain time, use
-	// [conn.Conn.SetTimer].
+	// Flush is called after events of c and after Conn.Do on c: once for a whole turn of the loop,
+	// or once for each part of a turn that has many. Datagrams are built after it. To be called at
+	// a certain time, use [conn.Conn.SetTimer].
 	Flush(now time.Time, c *conn.Conn)
 }
 
@@ -83,9 +82,9 @@ func (l *Loop) handle(ev *conn.Event) {
 // first gets the events that describe it: EventConnected, EventStreamOpened and
 // EventStreamReadable. Call it on the loop's goroutine.
 //
-// Streams that somebody has from OpenStream or AcceptStream stay as they are, and
-// so do those that came after a first call of AcceptStream, which still returns
-// them; the others are the handler's. What an earlier Handler knew it must pass on.
+// Streams that somebody has from OpenStream or AcceptStream stay as they are, and so do those that
+// came after a first call of AcceptStream, which still returns them; the others are the handler's.
+// An earlier Handler must itself pass on what it knew.
 func (l *Loop) SetHandler(c *conn.Conn, h Handler) {
 	a, ok := c.UserData.(*attachment)
 	if !ok {

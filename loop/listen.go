@@ -16,8 +16,8 @@ import (
 // of the same user. Then the kernel chooses among all of them by addresses alone, so a
 // connection whose peer changes its address may reach a process that does not know it.
 //
-// The kernel knows one length of connection IDs in short headers, that of the first ID
-// that the Endpoint.ConnIDs of Loop 0 issues. Where it cannot choose, it goes by addresses, and the
+// The kernel knows one length of connection IDs in short headers, that of the first ID that the
+// Endpoint.ConnIDs of Loop 0 issues. Where it cannot choose by ID, it chooses by addresses, and the
 // Loops hand over what reaches the wrong one.
 //
 // A cfg that is not nil must have an Endpoint.Server, with a certificate. For a Group

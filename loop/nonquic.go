@@ -13,12 +13,11 @@ const (
 	maxOtherSize = 65507           // bytes
 )
 
-// WriteDatagram sends a copy of b, which is not of QUIC, from the socket of the loop to
-// remote: for STUN or hole punching. What comes back is for [conn.EndpointConfig].NonQUIC.
-// local is as in [udpio.Message]: zero to let the socket choose. It may be called from any
-// goroutine and from Handlers, and does not wait; of what is too much for a turn of the
-// loop, more than 32 datagrams, the rest is dropped, as by a network. The error matches
-// net.ErrClosed if the Loop has stopped.
+// WriteDatagram sends a copy of b, which is not of QUIC, from the socket of the loop to remote: for
+// STUN or hole punching. What comes back is for [conn.EndpointConfig].NonQUIC. local is as in
+// [udpio.Message]: zero to let the socket choose. It may be called from any goroutine and from
+// Handlers, and does not wait. A turn of the loop takes 32 datagrams; more are dropped, as by a
+// network. The error matches net.ErrClosed if the Loop has stopped.
 func (l *Loop) WriteDatagram(b []byte, remote, local netip.AddrPort) error {
 	if len(b) == 0 || len(b) > maxOtherSize || !remote.IsValid() {
 		return fmt.Errorf("loop: a datagram of %d bytes to %v cannot be sent", len(b), remote)

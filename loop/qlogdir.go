@@ -15,18 +15,17 @@ import (
 // maxQLogBytes is how much waits for the disk.
 const maxQLogBytes = 4 << 20
 
-// QLogDir returns a function for [conn.Config.QLog] that writes each connection
-// to dir/ID_client.sqlog or dir/ID_server.sqlog. It makes dir if need be. A goroutine
-// does the writing, while there is something to write; what the disk cannot keep
-// up with, beyond 4 MiB, is dropped, and an event "loglevel:warning" says how many records
-// are missing. A file that fails is given up, and [slog.Default] is told why: see
-// QLogDirReport.
+// QLogDir returns a function for [conn.Config.QLog] that writes each connection to
+// dir/ID_client.sqlog or dir/ID_server.sqlog. It makes dir if need be. A goroutine does the
+// writing, while there is something to write; up to 4 MiB wait for the disk. Records beyond that
+// are dropped, and an event "loglevel:warning" says how many are missing. A file that fails is
+// given up, and [slog.Default] is told why: see QLogDirReport.
 func QLogDir(dir string) func(id conn.ConnID, server bool) io.WriteCloser {
 	return QLogDirReport(dir, func(err error) { slog.Default().Error("no qlog", "err", err) })
 }
 
-// QLogDirReport is QLogDir with a function that is told what cannot be written: once,
-// until something can be written again. It is called on the goroutine that writes.
+// QLogDirReport is QLogDir with a function that is told what cannot be written. It is told once,
+// and again only after something could be written. It is called on the goroutine that writes.
 func QLogDirReport(dir string, report func(error)) func(id conn.ConnID, server bool) io.WriteCloser {
 	d := &qlogDir{dir: dir, report: report}
 	return d.open

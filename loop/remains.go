@@ -38,12 +38,12 @@ func (r *remains) keep(n int) bool {
 // release takes n bytes back that were read or dropped.
 func (r *remains) release(n int) { r.held.Add(int64(-n)) }
 
-// KeepRemains counts n bytes that a Handler took from the streams of a connection when that had
-// ended, and keeps until somebody reads them. It reports false if all that is kept in this way
-// would be more than a quarter of [conn.EndpointConfig.MaxBuffered]: then these bytes are to be
-// dropped, and the reader told that they are missing. Any goroutine may call it.
+// KeepRemains counts n bytes that a Handler took from the streams of an ended connection, and keeps
+// until somebody reads them. It reports false if the bytes kept in this way would exceed a quarter
+// of [conn.EndpointConfig.MaxBuffered]. The Handler must then drop them, and tell the reader that
+// they are missing. Any goroutine may call it.
 func (l *Loop) KeepRemains(n int) bool { return l.remains.keep(n) }
 
-// ReleaseRemains takes n bytes of KeepRemains back, which were read or dropped. Any goroutine
+// ReleaseRemains ends the count of n bytes of KeepRemains that were read or dropped. Any goroutine
 // may call it.
 func (l *Loop) ReleaseRemains(n int) { l.remains.release(n) }

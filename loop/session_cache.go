@@ -26,10 +26,10 @@ const (
 // [conn.Config.TLS], or of an h3http.Transport's TLSClientConfig, and as
 // [conn.Config.Tokens]. With Save and Load it outlives the process.
 //
-// What it gives it forgets: to use a session or a token again would link connections to
-// each other, and early data may go once with a session (RFC 8446, Appendix C.4; RFC 9000,
-// Section 8.1.3). It holds at most 4 of each for a server, and 256 servers, of which those
-// that were used last stay.
+// It forgets each session and token that it gives: using one again would link connections to each
+// other, and a session may carry early data only once (RFC 8446, Appendix C.4; RFC 9000, Section
+// 8.1.3). It holds at most 4 of each for a server, and 256 servers, of which those that were used
+// last stay.
 //
 // The zero SessionCache is empty and ready to use, by any number of goroutines.
 type SessionCache struct {

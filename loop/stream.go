@@ -14,8 +14,8 @@ import (
 // A Stream is a [net.Conn], and one direction of one for [conn.Uni]. One goroutine
 // may read while another writes.
 //
-// Up to 256 KiB of each direction wait between the application and the connection,
-// beyond what that buffers itself; they cost memory only while they do.
+// Up to 256 KiB of each direction wait between the application and the connection, which has
+// buffers of its own besides. They cost memory only while they wait.
 type Stream struct {
 	c     *Conn
 	id    conn.StreamID
@@ -176,12 +176,12 @@ func (s *Stream) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
-// SetReadDeadline has Read return os.ErrDeadlineExceeded from t on, a Read that waits too.
+// SetReadDeadline has Read return os.ErrDeadlineExceeded from t on, also a Read that waits already.
 // The zero Time means never.
 func (s *Stream) SetReadDeadline(t time.Time) error { return s.setDeadline(&s.rd, t, &s.readers) }
 
-// SetWriteDeadline has Write return os.ErrDeadlineExceeded from t on, a Write that waits
-// too; what it has taken by then is sent. The zero Time means never.
+// SetWriteDeadline has Write return os.ErrDeadlineExceeded from t on, also a Write that waits
+// already; what it has taken by then is sent. The zero Time means never.
 func (s *Stream) SetWriteDeadline(t time.Time) error { return s.setDeadline(&s.wd, t, &s.writers) }
 
 func (s *Stream) setDeadline(d *deadline.Deadline, t time.Time, wake *sync.Cond) error {
@@ -211,10 +211,10 @@ func (s *Stream) CloseWrite() error {
 	return nil
 }
 
-// Context returns a context that is done when nothing more can be written: after Close,
-// CloseWrite, Reset or ResetAt, when the peer stops it, and when the connection ends; of a
-// stream that only receives, when its end or an error has come. context.Cause is the error
-// that Write, or Read, returns. Its values are those of [Conn.Context].
+// Context returns a context that is done when nothing more can be written: after Close, CloseWrite,
+// Reset or ResetAt, when the peer stops the stream, and when the connection ends. If the stream
+// only receives, it is done when the end or an error has come. context.Cause is the error that
+// Write, or Read, returns. Its values are those of [Conn.Context].
 func (s *Stream) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,9 +7,9 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// Read reads what has arrived, and waits if that is nothing. After the last byte it
-// returns io.EOF. Of a stream that the peer resets, it returns what had been taken
-// from the connection by then, and then the [conn.StreamError].
+// Read reads what has arrived, and waits if nothing has. After the last byte it returns io.EOF. If
+// the peer resets the stream, Read returns what had been taken from the connection before, and then
+// the [conn.StreamError].
 func (s *Stream) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,8 +39,8 @@ func (s *Stream) Read(p []byte) (int, error) {
 	}
 }
 
-// Write copies p, and waits while there is no room. If it fails, it returns how much
-// of p it has taken, which is sent unless the stream or the connection failed.
+// Write copies p, and waits while there is no room. If it fails, it returns how much of p it has
+// taken. That much is sent unless the stream or the connection failed.
 func (s *Stream) Write(p []byte) (int, error) { return s.write(p, false) }
 
 // WriteShared is Write for data that never changes, such as a file in memory or what

@@ -8,19 +8,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Steer makes the kernel choose by destination connection ID among the n sockets
-// that have the address of s, such as those of [ListenGroup]: it passes a QUIC packet to the
-// one, in the order in which they were opened, that
-// [SteerIndex](id, n, k) gives. All packets of one connection then reach one
-// socket, wherever they come from. One call serves the whole group, also for
-// sockets that are opened later; closing one renumbers the others. It needs no
-// privilege.
+// Steer makes the kernel choose by destination connection ID among the n sockets that have the
+// address of s, such as those of [ListenGroup]: a QUIC packet goes to the socket whose index, in
+// the order in which they were opened, is [SteerIndex](id, n, k). All packets of one connection
+// then reach one socket, wherever they come from. One call serves the whole group, also for sockets
+// that are opened later; closing one renumbers the others. It needs no privilege.
 //
-// In packets with long headers the ID tells its own length. In those with short
-// headers (RFC 9000, Section 17.3) it must have idLen bytes, 4 to 20. Where IDs
-// vary in length, or a datagram is too short, the choice is arbitrary: whoever
-// reads it passes it on. k should be odd, secret and random, so that nobody can aim
-// at one socket, or link IDs by it.
+// In packets with long headers the ID tells its own length. In those with short headers (RFC 9000,
+// Section 17.3) it must have idLen bytes, 4 to 20. Where IDs vary in length, or a datagram is too
+// short, the choice is arbitrary, and the program must pass it on to the right socket. k should be
+// odd, secret and random, so that nobody can aim at one socket, or link IDs by it.
 //
 // With AddLocal, the group of the oldest socket is meant. The error matches
 // [errors.ErrUnsupported] on systems other than Linux.

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Wrap takes over c. Caps are those of UDP sockets if c is a [net.UDPConn], made
-// for example by net.ListenConfig with a Control function; any other, of a userspace
-// stack or a relay, moves one datagram at a time, and WriteBatch blocks where its
-// WriteTo does. A goroutine reads from it until it is closed.
+// Wrap takes over c. If c is a [net.UDPConn], made for example by net.ListenConfig with a Control
+// function, Caps are those of UDP sockets. Any other c, such as one of a userspace stack or a
+// relay, moves one datagram at a time, and WriteBatch blocks where its WriteTo does. A goroutine
+// reads from it until it is closed.
 //
 // c may be connected. Closing the Socket closes it.
 func Wrap(c net.PacketConn, cfg *Config) (*Socket, error) {

@@ -91,9 +91,9 @@ type bbr struct {
 	bbrRTTProbe
 }
 
-// NewBBR returns version 3 of BBR, as in draft-ietf-ccwg-bbr. It paces at the
-// bandwidth that it measured, and probes for more every few seconds at random
-// times; without Params.Rand they are regular.
+// NewBBR returns version 3 of BBR, as in draft-ietf-ccwg-bbr. It paces at the bandwidth that it
+// measured, and probes for more every few seconds. The times are random, or regular without
+// Params.Rand.
 func NewBBR(p Params) Controller {
 	b := &bbr{mtu: clampMTU(p.MTU), rand: p.Rand}
 	b.cwnd = initialWindow(b.mtu)
@@ -151,8 +151,7 @@ type bbrSample struct {
 	latestBW, latestInflight uint64 // rate and delivered for the short-term bounds
 }
 
-// OnAck updates the model, then the state, then what follows from them
-// (Section 5.2.3).
+// OnAck updates the model, then the state, then the pacing rate and the window (Section 5.2.3).
 func (b *bbr) OnAck(a *Ack) {
 	if a.Largest == nil {
 		return
@@ -222,8 +221,8 @@ func (b *bbr) setPacingRate(gain uint64) {
 	}
 }
 
-// setWindow moves the window towards what the model holds necessary, and below
-// what it holds safe (Section 5.6.4).
+// setWindow moves the window towards what the model says is needed, and keeps it below what the
+// model says is safe (Section 5.6.4).
 func (b *bbr) setWindow(s *bbrSample) {
 	_, gain := b.state.gains()
 	need := b.quantize(b.bdpMultiple(gain) + b.extraAcked())

@@ -33,7 +33,7 @@ type bbrBounds struct {
 	undo       bbrUndo
 }
 
-// bbrUndo is what a loss changed, should it turn out to be spurious.
+// bbrUndo is what a loss changed. It is restored if the loss turns out to be spurious.
 type bbrUndo struct {
 	state         bbrState // that the loss ended, if left
 	left          bool
@@ -45,7 +45,7 @@ type bbrUndo struct {
 // lostSince returns how much was lost since p was sent.
 func (b *bbr) lostSince(p *Sent) uint64 { return b.lost - min(p.State[0], b.lost) }
 
-// droppedSince is that without marks.
+// droppedSince is lostSince without marks.
 func (b *bbr) droppedSince(p *Sent) uint64 {
 	return b.lostSince(p) - min(b.marked-min(p.State[2], b.marked), b.lostSince(p))
 }
@@ -73,8 +73,8 @@ func (b *bbr) onMarks(a *Ack) {
 	b.checkInflight(a.Largest)
 }
 
-// noteLoss counts bytes that were lost in so many rows of packets, p the last of
-// them.
+// noteLoss counts bytes that were lost in the given number of rows of packets. p is the last of the
+// packets.
 func (b *bbr) noteLoss(now time.Time, p *Sent, bytes uint64, ranges int) {
 	b.lost += min(bytes, maxWindow)
 	if !b.recovery.covers(p) {
@@ -112,10 +112,10 @@ func (b *bbr) checkInflight(p *Sent) {
 // tooHigh reports whether more was lost than the model accepts.
 func (b *bbr) tooHigh(s *bbrSample) bool { return s.lost > b.acceptedLoss(s) }
 
-// acceptedLoss is the loss threshold of what was in flight, and two standard
-// deviations of the number of packets that this stands for. Without that
-// allowance a few packets lost by chance end most probes of a path whose random
-// loss is near the threshold, each lowering the bound some more.
+// acceptedLoss is the loss threshold of what was in flight, plus two standard deviations of the
+// number of packets that this stands for. Without the allowance a few packets lost by chance would
+// end most probes of a path whose random loss is near the threshold. Each would lower the bound
+// some more.
 func (b *bbr) acceptedLoss(s *bbrSample) uint64 {
 	expected := bbrLossThreshold * float64(s.txInFlight)
 	return uint64(expected + 2*math.Sqrt(expected*float64(b.mtu)))
@@ -131,11 +131,10 @@ func (s *bbrSample) inflightAtLoss(size uint64) uint64 {
 	return uint64(before + max(prefix, 0))
 }
 
-// inflightTooHigh ends a probe, once, and lowers the long-term bound to what was in
-// flight then, and by beta as far as the bandwidth-delay product and what ACKs
-// aggregate fit with their headroom. Otherwise the bounds of flows that fill a queue
-// together would stay as they began, for each would take back only what it added
-// last.
+// inflightTooHigh ends a probe, once, and lowers the long-term bound. The bound becomes what was in
+// flight then, times beta, but not so little that the bandwidth-delay product and what ACKs
+// aggregate do not fit with their headroom. Without beta the bounds of flows that fill a queue
+// together would stay as they began: each would take back only what it added last.
 func (b *bbr) inflightTooHigh(s *bbrSample) {
 	b.prevProbeTooHigh = true
 	b.probeSample = false
@@ -151,13 +150,12 @@ func (b *bbr) inflightTooHigh(s *bbrSample) {
 	}
 }
 
-// updateLatest takes the signals of this round. The short-term bounds are lowered to
-// them in each round with losses, so what is missing in them adds up over the dozens
-// of rounds until the next probe. Therefore what was lost within the threshold
-// counts as delivered. Not so where a queue stands, for what was lost is lost to that;
-// the queue of a probe is being drained already. And what one ACK acknowledges at once
-// comes on top: a window as large as what is in flight between ACKs would hold the
-// sender back.
+// updateLatest takes the signals of this round. The short-term bounds are lowered to them in each
+// round with losses, so what is missing in them adds up over the dozens of rounds until the next
+// probe. Therefore losses within the threshold count as delivered. They do not where a queue
+// stands, because the queue caused them; in bbrDown they do, because there the queue of a probe is
+// being drained already. What one ACK acknowledges at once is added: a window as large as what is
+// in flight between ACKs would hold the sender back.
 func (b *bbr) updateLatest(s *bbrSample) {
 	accepted := uint64(0)
 	if b.state == bbrDown || s.rtt <= b.minRTT+b.minRTT/16+pacing.Interval {
@@ -206,7 +204,7 @@ func (b *bbr) adaptShortTerm() {
 	if b.inflightShort == bbrUnbounded {
 		b.inflightShort = b.cwnd
 	}
-	// What was not sent for the pacing margin was not lost either.
+	// What the pacing margin kept from being sent was not lost either.
 	latest := muldiv.Down(b.bwLatest, 100, 100-bbrPacingMargin)
 	b.bwShort = max(latest, muldiv.Down(b.bwShort, bbrBeta, 100))
 	b.inflightShort = max(b.inflightLatest, muldiv.Down(b.inflightShort, bbrBeta, 100))

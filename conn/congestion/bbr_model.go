@@ -55,8 +55,8 @@ func (b *bbr) updateRound(s *bbrSample) {
 
 func (b *bbr) startRound() { b.roundDelivered = b.delivered }
 
-// updateMaxBW takes a delivery rate. One that the application limited only counts
-// if it is higher still (Section 5.5.4).
+// updateMaxBW takes a delivery rate. A rate that the application limited counts only if it is no
+// less than the maximum (Section 5.5.4).
 func (b *bbr) updateMaxBW(s *bbrSample) {
 	if s.rate >= b.maxBW() || !s.appLimited {
 		b.bwFilter[1] = max(b.bwFilter[1], s.rate)
@@ -97,8 +97,7 @@ func (b *bbr) checkFullBW(s *bbrSample) {
 	}
 }
 
-// updateExtraAcked measures how ACKs are aggregated, for which the window must
-// make up.
+// updateExtraAcked measures how much ACKs are aggregated. The window must make up for that.
 func (b *bbr) updateExtraAcked(s *bbrSample) {
 	interval := uint64(max(s.now.Sub(b.extraStart), 0))
 	expected := muldiv.Down(b.bw, interval, uint64(time.Second))
@@ -118,7 +117,8 @@ func (b *bbr) updateExtraAcked(s *bbrSample) {
 	*slot = max(*slot, extra)
 }
 
-// extraAcked is the windowed maximum of that, over one round in Startup.
+// extraAcked is the windowed maximum of what updateExtraAcked measures. In Startup the window is
+// one round.
 func (b *bbr) extraAcked() uint64 {
 	if !b.fullBWReached {
 		return b.extraFilter[b.roundCount%bbrExtraAckedRounds]
@@ -148,8 +148,7 @@ func (b *bbr) quantize(n uint64) uint64 {
 	return n
 }
 
-// inflight is gain percent of the bandwidth-delay product, as far as sending in
-// bursts allows.
+// inflight is gain percent of the bandwidth-delay product, raised to what sending in bursts needs.
 func (b *bbr) inflight(gain uint64) uint64 { return b.quantize(b.bdpMultiple(gain)) }
 
 // targetInflight is what the flow wants in flight, unless congestion cut the

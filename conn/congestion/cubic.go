@@ -159,8 +159,8 @@ func (c *cubic) OnLoss(l *Loss) {
 	}
 }
 
-// reduce begins a recovery period (RFC 9438, Sections 4.6 and 4.7), with so much of
-// the flight left.
+// reduce begins a recovery period (RFC 9438, Sections 4.6 and 4.7). Of flight, what was in flight,
+// inFlight is left.
 func (c *cubic) reduce(now time.Time, flight, inFlight uint64) {
 	c.prior = c.cubicState
 	c.recovery.begin(now)

@@ -2,8 +2,8 @@ package congestion
 
 import "time"
 
-// Constants of HyStart++ (RFC 9406, Section 4.3). The limit L is none, for
-// senders here are paced.
+// Constants of HyStart++ (RFC 9406, Section 4.3). There is no limit L, because senders here are
+// paced.
 const (
 	hystartMinThreshold  = 4 * time.Millisecond
 	hystartMaxThreshold  = 16 * time.Millisecond
@@ -16,15 +16,15 @@ const (
 // hystart is HyStart++ (RFC 9406): it ends the first slow start when the round
 // trip time rises, before the queue overflows. The zero value is ready.
 type hystart struct {
-	roundEnd uint64 // the round ends when data sent with so much delivered is acknowledged
+	roundEnd uint64 // the round ends when data sent with this much delivered is acknowledged
 	acked    uint64 // bytes in this round
 	samples  int    // of the round trip time in this round
 
 	// The least round trip times of this round and the last, 0 if unknown.
 	current, previous time.Duration
 
-	// Conservative slow start: growth is a quarter, until the round trip time
-	// falls below the baseline again or so many rounds have passed.
+	// Conservative slow start: growth is a quarter, until the round trip time falls below the
+	// baseline again, or hystartRounds rounds have passed.
 	conservative bool
 	baseline     time.Duration
 	rounds       int

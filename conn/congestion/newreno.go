@@ -11,9 +11,9 @@ type newReno struct {
 	prior    lossWindow // before the last reduction
 }
 
-// NewReno returns the controller of RFC 9002, Section 7: slow start, congestion
-// avoidance by one packet a round trip, and half the window at congestion, to which
-// Proportional Rate Reduction leads (RFC 9937).
+// NewReno returns the controller of RFC 9002, Section 7. After slow start, the window grows by one
+// packet a round trip. Congestion halves it, and Proportional Rate Reduction leads to the reduced
+// window (RFC 9937).
 func NewReno(p Params) Controller {
 	return &newReno{lossWindow: newLossWindow(p.MTU)}
 }
@@ -66,8 +66,8 @@ func (r *newReno) OnLoss(l *Loss) {
 	}
 }
 
-// reduce begins a recovery period (RFC 9002, Section 7.3.2), with so much of the
-// flight left.
+// reduce begins a recovery period (RFC 9002, Section 7.3.2). Of flight, what was in flight,
+// inFlight is left.
 func (r *newReno) reduce(now time.Time, flight, inFlight uint64) {
 	r.prior = r.lossWindow
 	r.recovery.begin(now)

@@ -6,10 +6,10 @@ import (
 	"github.com/lazoquic/lazo/internal/muldiv"
 )
 
-// prr is Proportional Rate Reduction (RFC 9937). In a recovery period it lets so
-// much be sent for what arrives that what is in flight comes down to the reduced
-// window evenly, without a silence of half a round trip, and without a burst when
-// heavy losses left less than that. Sizes are in bytes. The zero value is ready.
+// prr is Proportional Rate Reduction (RFC 9937). In a recovery period it allows sending in
+// proportion to what arrives. So what is in flight comes down to the reduced window evenly, without
+// a silence of half a round trip. If heavy losses left less in flight than that, there is no burst.
+// Sizes are in bytes. The zero value is ready.
 type prr struct {
 	active    bool
 	start     time.Time
@@ -20,8 +20,8 @@ type prr struct {
 	lossy     bool   // something was lost since the last ACK
 }
 
-// begin begins a recovery period. Of the flight that it began with, so much is
-// still in flight; room is for a packet that is sent again.
+// begin begins a recovery period. Of flight, what was in flight, inFlight is left. room is for a
+// packet that is sent again.
 func (p *prr) begin(now time.Time, flight, inFlight, room uint64) {
 	*p = prr{active: true, start: now, flight: min(flight, maxWindow), window: min(inFlight, maxWindow) + room, lossy: true}
 }
@@ -29,7 +29,7 @@ func (p *prr) begin(now time.Time, flight, inFlight, room uint64) {
 // end ends the recovery period.
 func (p *prr) end() { p.active = false }
 
-// limit returns the window, of which cwnd is the reduced one.
+// limit returns the window. cwnd is the reduced one.
 func (p *prr) limit(cwnd, minimum uint64) uint64 {
 	if !p.active {
 		return cwnd
@@ -40,14 +40,14 @@ func (p *prr) limit(cwnd, minimum uint64) uint64 {
 // onSent counts what is sent in the period.
 func (p *prr) onSent(bytes uint64) { p.out = min(p.out+min(bytes, maxWindow), maxWindow) }
 
-// onLoss takes what was lost out of the window, for the loss allows nothing to be
-// sent in its place.
+// onLoss takes what was lost out of the window, because a loss allows nothing to be sent in its
+// place.
 func (p *prr) onLoss(bytes uint64) {
 	p.lossy = true
 	p.window -= min(bytes, p.window)
 }
 
-// onAck decides how much may be sent ; ssthresh is the reduced window.
+// onAck decides how much may be sent. ssthresh is the reduced window.
 func (p *prr) onAck(a *Ack, ssthresh, mtu uint64) {
 	if !p.active || a.Bytes == 0 {
 		return

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// maxWindow bounds every congestion window. No path needs it; sums of a few
-// windows stay far from overflow, and exact as floating point.
+// maxWindow bounds every congestion window. No path needs so much. Sums of a few windows stay far
+// from overflow, and are exact in floating point.
 const maxWindow = 1 << 40
 
 // noThreshold is the slow start threshold before the first congestion event.
@@ -22,8 +22,8 @@ func clampMTU(mtu int) uint64 {
 	return uint64(min(max(mtu, 1), math.MaxUint16))
 }
 
-// A lossWindow is a congestion window that losses shrink, what NewReno and CUBIC
-// share. Sizes are in bytes.
+// A lossWindow is a congestion window that losses shrink. NewReno and CUBIC share it. Sizes are in
+// bytes.
 type lossWindow struct {
 	mtu      uint64
 	cwnd     uint64
@@ -69,10 +69,10 @@ func (w *lossWindow) setMTU(mtu int) {
 	w.ssthresh = max(w.ssthresh, w.minimum())
 }
 
-// used reports whether the sender made use of the window, without which it must
-// not grow (RFC 9002, Section 7.8). Pacing may keep a sender below its window
-// without making it application limited, so half of it is enough for one that
-// had more to send, and in slow start, which doubles the window in a round trip.
+// used reports whether the sender made use of the window. If it did not, the window must not grow
+// (RFC 9002, Section 7.8). Pacing may keep a sender that has more to send below its window, so half
+// of the window is enough for such a sender. Half is also enough in slow start, which doubles the
+// window in a round trip.
 func (w *lossWindow) used(a *Ack) bool {
 	inFlight := a.InFlight + a.Bytes
 	if w.slowStart() || a.Largest != nil && !a.Largest.AppLimited {

@@ -15,15 +15,15 @@ import (
 // offer it by Alt-Svc (RFC 7838), and HTTP/1.1 or HTTP/2 with all others. It is safe for
 // concurrent use. The zero value is ready; its fields must not change once it is used.
 //
-// The first request to an origin goes over TCP. If the response offers HTTP/3, the next
-// request waits for a connection of HTTP/3 as long as HeadStart says. Then, and also
-// when the connection fails, requests take TCP; but when the connection is complete they
-// move to it. An alternative that failed is left alone for a minute, and for twice as
-// long at each failure that follows, up to an hour; requests do not wait for it then.
-// Requests that fail with their HTTP/3 connection, or on which its server falls silent, are sent
-// again over TCP on the conditions of [Transport].
+// The first request to an origin goes over TCP. If the response offers HTTP/3, the next request
+// waits for a connection of HTTP/3 as long as HeadStart says. After that time, and also when the
+// connection fails, requests take TCP. Once the connection is complete they move to it. An
+// alternative that failed is left alone for a minute, and for twice as long at each failure that
+// follows, up to an hour; requests do not wait for it then. Requests that fail with their HTTP/3
+// connection, or on which its server falls silent, are sent again over TCP on the conditions of
+// [Transport].
 //
-// What goes to a proxy of HTTP stays on TCP, and so do requests for an Upgrade.
+// Requests that go through an HTTP proxy stay on TCP, and so do requests for an Upgrade.
 type AltSvcTransport struct {
 	HTTP  *http.Transport // default is a clone of http.DefaultTransport
 	HTTP3 *Transport      // default has the TLSClientConfig and limits of HTTP

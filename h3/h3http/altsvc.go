@@ -14,9 +14,9 @@ const defaultMaxAge = 24 * time.Hour
 
 // AltSvc sets the Alt-Svc header that advertises s. Use it as middleware of the TCP server.
 //
-// It advertises the ports on which s serves, or before that the one of Addr. After
-// Shutdown or Close it advertises nothing. To advertise a port that clients see and s
-// does not know, set the header without AltSvc.
+// It advertises the ports on which s serves, or the port of Addr while s does not serve yet. After
+// Shutdown or Close it advertises nothing. To advertise a port that clients see and s does not
+// know, set the header without AltSvc.
 func (s *Server) AltSvc(next http.Handler) http.Handler {
 	maxAge := int64(timeout(s.AltSvcMaxAge, defaultMaxAge).Seconds())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

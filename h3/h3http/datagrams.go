@@ -74,11 +74,10 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 	}
 }
 
-// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to
-// be sent; 0 for never. It waits, until ctx is done, for the loop to take what was queued
-// before: no longer than a moment, unless the queue of the connection is full and
-// [conn.Config.DatagramPolicy] is to wait. The error is a *[dgram.TooLargeError] if b is
-// longer than MaxDatagramSize.
+// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be sent; 0
+// for never. It waits, until ctx is done, for the loop to take what was queued before. That takes a
+// moment, unless the queue of the connection is full and [conn.Config.DatagramPolicy] is to wait.
+// The error is a *[dgram.TooLargeError] if b is longer than MaxDatagramSize.
 func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
 	x, d := s.x, s.x.dg
 	if int64(len(b)) > d.maxSize.Load() {
@@ -149,8 +148,8 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	}
 }
 
-// DatagramStats returns the counters of the stream's datagrams. What became of those that
-// were sent is not among them.
+// DatagramStats returns the counters of the stream's datagrams. They do not tell what became of
+// datagrams that were sent.
 func (s *Stream) DatagramStats() dgram.Stats {
 	s.x.mu.Lock()
 	defer s.x.mu.Unlock()

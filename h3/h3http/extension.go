@@ -30,8 +30,8 @@ func (c *connection) extend(now time.Time, ev conn.Event, ours bool) {
 	}
 }
 
-// Preconnect connects to the host of u, unless there is a connection already, and
-// returns the connection that requests to it will take as long as that lasts.
+// Preconnect connects to the host of u, unless there is a connection already, and returns the
+// connection. Requests to the host take it while it lasts.
 func (t *Transport) Preconnect(ctx context.Context, u *url.URL) (*loop.Conn, error) {
 	addr, err := dialAddr(u)
 	if err != nil {

@@ -25,10 +25,10 @@ func ListenAndServeTLS(addr, certFile, keyFile string, h http.Handler) error {
 	return s.ListenAndServeAll()
 }
 
-// ListenAndServeAll serves HTTP/3 on UDP, and HTTP/1.1 and HTTP/2 on TCP, at Addr, with
-// the same Handler, certificates and timeouts. Responses over TCP have the header of
-// AltSvc. Shutdown and Close of s end both, and then it returns http.ErrServerClosed;
-// when one of the two fails, it closes s.
+// ListenAndServeAll serves HTTP/3 on UDP, and HTTP/1.1 and HTTP/2 on TCP, at Addr, with the same
+// Handler, certificates and timeouts. Responses over TCP have the header of AltSvc. When Shutdown
+// or Close of s has ended both, it returns http.ErrServerClosed. When one of the two fails, it
+// closes s.
 func (s *Server) ListenAndServeAll() error {
 	if err := s.check(s.TLSConfig); err != nil {
 		return err

@@ -176,7 +176,7 @@ func appendPseudo(fields []h3.Field, r *http.Request, host string) ([]h3.Field, 
 	}
 	path := r.URL.RequestURI()
 	if !strings.HasPrefix(path, "/") && path != "*" {
-		// An opaque URL, for one https:host/path, may name the host.
+		// An opaque URL, for example https:host/path, may name the host.
 		path = strings.TrimPrefix(path, r.URL.Scheme+"://"+host)
 		if !strings.HasPrefix(path, "/") {
 			return nil, fmt.Errorf("h3http: invalid request path %q", path)

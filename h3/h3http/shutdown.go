@@ -42,8 +42,8 @@ func (s *Server) stop() ending {
 	}
 }
 
-// RegisterOnShutdown has Shutdown call f, in a goroutine of its own, and not wait for
-// it: to end streams that were taken over, for one.
+// RegisterOnShutdown has Shutdown call f in a goroutine of its own, and not wait for it. Such a
+// function can for example end streams that were taken over.
 func (s *Server) RegisterOnShutdown(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

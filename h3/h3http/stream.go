@@ -66,10 +66,10 @@ func (s *Stream) Write(p []byte) (int, error) { return s.x.write(p, 0) }
 // CloseWrite ends the sending direction after what was written, and does not wait.
 func (s *Stream) CloseWrite() error { return s.x.closeWrite(nil) }
 
-// Close ends both directions: CloseWrite, and what the peer still sends is stopped.
-// It does not wait. A Stream that is not closed is a leak. Close returns an error if the
-// connection has ended, so that what was written may be lost, and if s was closed before; that
-// the peer has stopped the stream is none.
+// Close ends both directions: it calls CloseWrite, and stops what the peer still sends. It does not
+// wait. A Stream that is not closed is a leak. Close returns an error if the connection has ended,
+// so that what was written may be lost, and if s was closed before. It returns no error if only the
+// peer has stopped the stream.
 func (s *Stream) Close() error {
 	err := s.x.closeWrite(nil)
 	if !s.x.finish() {

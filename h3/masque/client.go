@@ -29,7 +29,7 @@ type Client struct {
 	// path, for the default template: https://proxy.example.
 	Proxy string
 
-	Header http.Header // sent with each request, Proxy-Authorization for one; may be nil
+	Header http.Header // sent with each request, for example Proxy-Authorization; may be nil
 	// longest payload that goes in a capsule if it fits no datagram; default 1200; negative for
 	// none
 	CapsuleLimit int

@@ -12,9 +12,9 @@ import (
 )
 
 // A Conn is a tunnel to one target. It is a [net.Conn], where each Read and Write is one UDP
-// payload, and a [net.PacketConn], which reaches the target alone. What comes is
-// queued, the oldest dropped if nobody reads. When the tunnel has ended, Read returns what
-// is left and then the error: io.EOF if the proxy ended it. After Close nothing is left.
+// payload, and a [net.PacketConn], which reaches the target alone. Payloads that come are queued;
+// if nobody reads, the oldest are dropped. When the tunnel has ended, Read returns what is left and
+// then the error, which is io.EOF if the proxy ended the tunnel. After Close nothing is left.
 // Errors for time match [os.ErrDeadlineExceeded], and those after Close [net.ErrClosed].
 type Conn struct {
 	tunnel

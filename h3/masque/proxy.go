@@ -38,9 +38,9 @@ type Proxy struct {
 	// first that Allow takes is the target.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
-	// MaxTunnels is how many tunnels there may be at once, and MaxTunnelsPerConn how many
-	// of one connection, so that no client takes all of them by one. Default 1024, and
-	// half of MaxTunnels; negative for any number. The server's limit of streams,
+	// MaxTunnels is how many tunnels there may be at once, and MaxTunnelsPerConn how many of them
+	// on one connection, so that no client takes all of them with one connection. The defaults are
+	// 1024, and half of MaxTunnels; negative for any number. The server's limit of streams,
 	// conn.Config.InitialMaxStreamsBidi, holds as well.
 	MaxTunnels        int
 	MaxTunnelsPerConn int

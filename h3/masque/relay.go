@@ -143,8 +143,8 @@ func passing(err error) bool {
 	return false
 }
 
-// A socketError says that the socket is of no more use, because of an ICMP message for one.
-// The tunnel must end then (RFC 9298, Section 3.1).
+// A socketError says that the socket cannot be used any more, for example because of an ICMP
+// message. The tunnel must end then (RFC 9298, Section 3.1).
 type socketError struct{ err error }
 
 func (e *socketError) Error() string { return "masque: socket: " + e.err.Error() }

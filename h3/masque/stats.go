@@ -2,8 +2,8 @@ package masque
 
 import "sync/atomic"
 
-// Stats are the counters of a [Conn], or of all tunnels of a [Proxy], seen from the end
-// that is asked: a Proxy has sent what targets sent to it.
+// Stats are the counters of a [Conn], or of all tunnels of a [Proxy], each as that end sees them:
+// what a Proxy has sent into tunnels came from the targets.
 type Stats struct {
 	Sent, SentBytes                uint64 // UDP payloads into the tunnel
 	Received, ReceivedBytes        uint64 // UDP payloads out of the tunnel

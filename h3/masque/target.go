@@ -122,9 +122,9 @@ var embedding = []struct {
 // globalUnicast is all of IPv6 that is given out.
 var globalUnicast = netip.MustParsePrefix("2000::/3")
 
-// Public reports whether addr is one that the whole Internet can reach. It is not if it
-// is of a loopback, private, link-local, shared, documentation, benchmarking, multicast or
-// reserved block, nor if it stands for an IPv4 address that is.
+// Public reports whether addr is one that the whole Internet can reach. Addresses of loopback,
+// private, link-local, shared, documentation, benchmarking, multicast and reserved blocks are not,
+// nor are those that stand for an IPv4 address of such a block.
 func Public(addr netip.Addr) bool {
 	addr = addr.Unmap()
 	if !addr.IsValid() || addr.Zone() != "" {

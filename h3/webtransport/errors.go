@@ -10,8 +10,8 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// A SessionError says why a session has ended. All calls of the session and of its
-// streams return it from then on. One of this side's Close matches [net.ErrClosed].
+// A SessionError says why a session has ended. All calls of the session and of its streams return
+// it from then on. After Close of this side it matches [net.ErrClosed].
 type SessionError struct {
 	Code   uint32 // of the application that closed the session
 	Reason string // at most 1024 bytes

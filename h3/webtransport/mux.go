@@ -213,7 +213,7 @@ type opening struct {
 	done chan opened // with room for one
 }
 
-// opened is what came of it.
+// opened is the result of an opening.
 type opened struct {
 	stream *Stream
 	err    error

@@ -13,8 +13,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A Session is a WebTransport session, of either side. Any goroutine may use it. It ends
-// when one side closes it, or the connection; its streams and datagrams end with it.
+// A Session is a WebTransport session, of either side. Any goroutine may use it. It ends when one
+// side closes it, and when its connection ends; its streams and datagrams end with it.
 type Session struct {
 	m        *mux
 	connect  *h3http.Stream
@@ -194,11 +194,10 @@ func (s *Session) AcceptStream(ctx context.Context, dir conn.Dir) (*Stream, erro
 	}
 }
 
-// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be
-// sent; 0 for never. It waits, until ctx is done, for what was queued before: no longer
-// than a moment, unless the queue of the connection is full and
-// [conn.Config.DatagramPolicy] is to wait. The error matches [conn.ErrTooLarge] if b is
-// longer than MaxDatagramSize.
+// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be sent; 0
+// for never. It waits, until ctx is done, for what was queued before. That takes a moment, unless
+// the queue of the connection is full and [conn.Config.DatagramPolicy] is to wait. The error
+// matches [conn.ErrTooLarge] if b is longer than MaxDatagramSize.
 func (s *Session) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
 	if err := s.ended(); err != nil {
 		return err

@@ -15,9 +15,9 @@ import (
 // peer to end it too.
 const lingerTime = 3 * time.Second
 
-// Draining returns a channel that is closed when the peer wants the session to end, and
-// perhaps the connection too: everything goes on working, but the application should
-// finish and close the session.
+// Draining returns a channel that is closed when the peer wants the session, and perhaps the
+// connection, to end. Everything goes on working, but the application should finish and close the
+// session.
 func (s *Session) Draining() <-chan struct{} { return s.draining }
 
 // Drain asks the peer to finish: see Draining.
@@ -42,9 +42,9 @@ func (s *Session) gotDrain() {
 // Close is CloseWithError with code 0 and no reason.
 func (s *Session) Close() error { return s.CloseWithError(0, "") }
 
-// CloseWithError ends the session, which the peer learns with code and reason. The latter
-// is text and shortened to 1024 bytes. Streams end, whatever of them has not arrived; a
-// session that has ended stays as it is. It does not wait: see [Dialer.Close].
+// CloseWithError ends the session, and tells the peer code and reason. The reason is text,
+// shortened to 1024 bytes. Streams end even if their data has not all arrived. A session that has
+// ended stays as it is. It does not wait: see [Dialer.Close].
 func (s *Session) CloseWithError(code uint32, reason string) error {
 	reason = truncate(strings.ToValidUTF8(reason, "\uFFFD"))
 	if !s.end(&SessionError{Code: code, Reason: reason}) {

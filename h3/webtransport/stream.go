@@ -30,8 +30,7 @@ func (st *Stream) ID() conn.StreamID { return st.qs.ID() }
 // Session returns the session of the stream.
 func (st *Stream) Session() *Session { return st.s }
 
-// Read reads what has arrived, and waits if that is nothing. After the last byte it
-// returns io.EOF.
+// Read reads what has arrived, and waits if nothing has. After the last byte it returns io.EOF.
 func (st *Stream) Read(p []byte) (int, error) {
 	n, err := st.qs.Read(p)
 	return n, st.explain(err)

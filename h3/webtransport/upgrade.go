@@ -33,8 +33,8 @@ type Upgrader struct {
 	// request. Requests without an origin come from no browser, and pass.
 	CheckOrigin func(r *http.Request) bool
 
-	// Protocols are those of applications that the server speaks. The first that the client
-	// offers and that is among them is chosen; without one there is none.
+	// Protocols are those of applications that the server speaks. The first of the client's
+	// protocols that is among them is chosen. If none is, the session has no protocol.
 	Protocols []string
 
 	MaxSessions     int // at once on a connection, where they may share one; default 16
