@@ -130,7 +130,6 @@ func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 	// RFC 9002, Section 6.2.1: the backoff ends, but not for a client whose peer may not have
 	// validated its address.
 	if c.server || c.peerValidated() {
-		c.ptoCount = 0
 		c.answered()
 	}
 	var rates [len(a.on)]uint64

@@ -202,7 +202,7 @@ func (c *Conn) setPaths(use, old, candidate *path) {
 // usePath puts a path in use: see setPaths.
 func (c *Conn) usePath(p, old, candidate *path) {
 	c.setPaths(p, old, candidate)
-	c.ptoCount = 0
+	c.timeouts.restart()
 	c.paceAt = 0
 	c.repace(p.estimates)
 	if c.state == stateConfirmed {

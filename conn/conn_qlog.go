@@ -82,7 +82,7 @@ func (c *Conn) traceMetrics() {
 	m := qlog.Metrics{
 		MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT, LatestRTT: s.LatestRTT, RTTVar: s.RTTVar,
 		CongestionWindow: s.CongestionWindow, BytesInFlight: s.BytesInFlight,
-		SlowStartThreshold: s.SlowStartThreshold, PacingRate: s.PacingRate, PTOCount: c.ptoCount,
+		SlowStartThreshold: s.SlowStartThreshold, PacingRate: s.PacingRate, PTOCount: c.timeouts.count,
 	}
 	if c.lastMetrics == nil {
 		c.lastMetrics = new(qlog.Metrics)

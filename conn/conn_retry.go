@@ -45,7 +45,7 @@ func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 	sp.cryptoOut.Rewind()
 	early := c.spaces[spaceApp]
 	early.sent.discarded(func(r *record) { c.recordLost(early, r) })
-	c.ptoCount = 0
+	c.timeouts.restart()
 	c.lastActivity = now
 	c.reach.noteReceived()
 	c.wake()

@@ -1,26 +1,54 @@
 package conn
 
-// silentAfter is how many probe timeouts in a row pass before the peer counts as silent: with the
-// backoff, seven times the first of them.
-const silentAfter = 3
+import "time"
 
-// probed notes that a probe timeout has passed.
-func (c *Conn) probed() {
-	if c.ptoCount >= silentAfter && !c.silent && c.state != stateHandshake {
-		c.silent = true
+const (
+	// silentAfter is how many probe timeouts in a row pass before the peer counts as silent: with
+	// the backoff, seven times the first of them.
+	silentAfter = 3
+	// minSilence is how long they have to last, from the first one on. Between two hosts of one
+	// network three of them are over in 10 ms. Many a server that is well is away for longer,
+	// because it is not scheduled, or collects garbage.
+	minSilence = 300 * time.Millisecond
+)
+
+// A timeouts counts the probe timeouts in a row. It says how far the next one backs off, and
+// whether the peer is silent.
+type timeouts struct {
+	count  int
+	since  instant // when the first of them had passed
+	silent bool    // EventSilent was reported, and no answer since
+}
+
+// restart ends the row: what it was about has been replaced.
+func (t *timeouts) restart() { t.count, t.since = 0, 0 }
+
+// probed notes that a probe timeout has passed, and reports whether the row is a silence.
+func (c *Conn) probed(now instant) bool {
+	t := &c.timeouts
+	if t.count == 0 {
+		t.since = now
+	}
+	t.count++
+	c.stats.PTOs++
+	long := t.count >= silentAfter && now.sub(t.since) >= minSilence
+	if long && !t.silent && c.state != stateHandshake {
+		t.silent = true
 		c.event(Event{Kind: EventSilent})
 	}
+	return long
 }
 
 // answered notes that the peer has acknowledged something.
 func (c *Conn) answered() {
-	if c.silent {
-		c.silent = false
+	c.timeouts.restart()
+	if c.timeouts.silent {
+		c.timeouts.silent = false
 		c.event(Event{Kind: EventAnswered})
 	}
 }
 
-// Silent reports whether three probe timeouts in a row have passed and the peer has acknowledged
-// nothing since: it may be gone, or the path to it. The connection goes on trying until its idle
-// timeout. [EventSilent] and [EventAnswered] tell when this changes.
-func (c *Conn) Silent() bool { return c.silent }
+// Silent reports whether three probe timeouts in a row have passed, for 300 ms at least, and the
+// peer has acknowledged nothing since: it may be gone, or the path to it. The connection goes on
+// trying until its idle timeout. [EventSilent] and [EventAnswered] tell when this changes.
+func (c *Conn) Silent() bool { return c.timeouts.silent }

@@ -260,7 +260,7 @@ func (c *Conn) dropSpace(id spaceID) {
 	sp.sent.discarded(nil) // an ACK frame may follow the frame that ended the space
 	sp.cryptoIn.Reset(&c.chunks)
 	sp.cryptoOut.Reset(&c.chunks)
-	c.ptoCount = 0
+	c.timeouts.restart()
 	if id == spaceInitial {
 		// the route of the client's first ID stays: a late Initial is not another connection
 		c.token = nil

@@ -220,7 +220,7 @@ func (c *Conn) probeTimeout(id spaceID) time.Duration {
 	if id == spaceApp {
 		d += c.peerMaxAckDelay()
 	}
-	return d << min(c.ptoCount, 20)
+	return d << min(c.timeouts.count, 20)
 }
 
 // ptoDeadline returns when probes are due, and in which space; 0 if never (RFC 9002, Section A.8).
@@ -256,9 +256,7 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 
 // probe sends probes (RFC 9002, Section 6.2.4).
 func (c *Conn) probe(id spaceID, now instant) {
-	c.ptoCount++
-	c.stats.PTOs++
-	c.probed()
+	silent := c.probed(now)
 	sp := c.spaces[id]
 	if sp == nil {
 		return
@@ -282,7 +280,7 @@ func (c *Conn) probe(id spaceID, now instant) {
 	if id != spaceApp {
 		c.doubtMTU()
 	}
-	if c.ptoCount >= 3 && id == spaceApp {
+	if silent && id == spaceApp {
 		c.suspectECN()
 		if c.path.mtu.current > minMTU && c.path.mtu.blackHole(sp.sent.next) {
 			c.path.cc.OnMTU(c.path.mtu.current)

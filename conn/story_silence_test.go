@@ -2,6 +2,7 @@ package conn
 
 import (
 	"testing"
+	"time"
 
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -39,4 +40,35 @@ func TestSilence(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPauseIsNotSilence: between neighbours a server that is away for 300 ms, on a machine that is
+// busy, is not silent yet, though it misses more than three probe timeouts.
+func TestPauseIsNotSilence(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.ignore(wire.FrameStream, wire.FramePing, wire.FramePadding, wire.FrameAck)
+	for range 50 { // so that the round trip is known to be short
+		s := tc.open(Uni)
+		tc.writeStream(s, "hello")
+		tc.flush()
+		tc.advance(100 * time.Microsecond)
+		tc.ackAll()
+	}
+	s := tc.open(Uni)
+	tc.writeStream(s, "is anybody there?")
+	tc.flush()
+	start := tc.now
+	for tc.now.Add(max(tc.timer(), 0)).Sub(start) < 300*time.Millisecond {
+		tc.advanceToTimer()
+		tc.flush()
+		tc.wantNoEvent("it may be a pause")
+	}
+	if n := tc.c.timeouts.count; n < silentAfter {
+		t.Fatalf("%d probe timeouts: the test shows nothing", n)
+	}
+	for !tc.c.Silent() && tc.now.Sub(start) < 2*time.Second {
+		tc.advanceToTimer()
+		tc.flush()
+	}
+	tc.wantEvent("this is none", EventSilent)
 }
