@@ -69,7 +69,7 @@ func (c *Client) Dial(ctx context.Context, target string) (*Conn, error) {
 	}
 	if s == nil {
 		resp.Body.Close()
-		return nil, &RefusedError{resp.StatusCode, resp.Header.Get("Proxy-Status")}
+		return nil, &RefusedError{resp.StatusCode, resp.Header.Get(headerStatus)}
 	}
 	// RFC 9297, Section 3.2
 	if resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusResetContent ||
@@ -77,7 +77,7 @@ func (c *Client) Dial(ctx context.Context, target string) (*Conn, error) {
 		s.Cancel(h3.MessageError)
 		return nil, fmt.Errorf("masque: the proxy's response, with status %d, is not one with capsules", resp.StatusCode)
 	}
-	return newConn(c, s, remoteAddr(target, resp.Header.Get("Proxy-Status"))), nil
+	return newConn(c, s, remoteAddr(target, resp.Header)), nil
 }
 
 // expand returns the URL that asks for a tunnel to target.
@@ -116,16 +116,13 @@ func (c *Client) expand(target string) (string, error) {
 var unknownAddr = netip.AddrFrom4([4]byte{192, 0, 0, 8})
 
 // remoteAddr returns the address of the target: its own if it is one, or else the next-hop
-// of the proxy's status.
-func remoteAddr(target, status string) netip.AddrPort {
+// that the header of the proxy's response tells.
+func remoteAddr(target string, header http.Header) netip.AddrPort {
 	if addr, err := netip.ParseAddrPort(target); err == nil {
 		return addr
 	}
-	if _, hop, ok := strings.Cut(status, `next-hop="`); ok {
-		hop, _, _ = strings.Cut(hop, `"`)
-		if addr, err := netip.ParseAddrPort(hop); err == nil {
-			return addr
-		}
+	if addr, ok := nextHop(header); ok {
+		return addr
 	}
 	_, port, _ := net.SplitHostPort(target)
 	n, _ := parsePort(port)

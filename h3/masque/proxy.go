@@ -2,7 +2,6 @@ package masque
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -120,11 +119,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.refused.Add(1)
-	status := p.name() + "; error=" + no.kind
-	if no.details != "" {
-		status += "; details=" + quote(no.details)
-	}
-	w.Header().Set("Proxy-Status", status)
+	w.Header().Set(headerStatus, no.field(p.Name))
 	if no.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodConnect)
 	}
@@ -190,7 +185,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 	}
 	defer c.Close()
 	w.Header().Set("Capsule-Protocol", "?1") // RFC 9297, Section 3.4
-	w.Header().Set("Proxy-Status", p.name()+"; next-hop="+quote(target.String()))
+	w.Header().Set(headerStatus, nextHopField(p.Name, target))
 	s, err := h3http.TakeStream(w)
 	if err != nil {
 		return &refusal{http.StatusNotImplemented, "proxy_internal_error", ""}
@@ -254,34 +249,9 @@ func (p *Proxy) idleTimeout() time.Duration {
 	return max(p.IdleTimeout, 0)
 }
 
-func (p *Proxy) name() string {
-	if p.Name == "" {
-		return "lazo"
-	}
-	return quote(p.Name)
-}
-
 func (p *Proxy) logger() *slog.Logger {
 	if p.Logger == nil {
 		return slog.Default()
 	}
 	return p.Logger
-}
-
-// quote returns s as a string of structured fields (RFC 8941, Section 3.3.3).
-func quote(s string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			fmt.Fprintf(&b, `\%c`, r)
-		case r < ' ' || r >= 0x7f:
-			b.WriteByte('?')
-		default:
-			b.WriteRune(r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
 }

@@ -64,7 +64,7 @@ func (d *Dialer) Dial(ctx context.Context, url string, header http.Header) (*Ses
 		r.Header = header.Clone()
 	}
 	if len(d.Protocols) > 0 {
-		value, ok := formatStrings(d.Protocols)
+		value, ok := formatStrings(d.Protocols...)
 		if !ok {
 			return nil, nil, fmt.Errorf("webtransport: protocols %q are not all ASCII", d.Protocols)
 		}

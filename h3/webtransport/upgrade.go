@@ -102,7 +102,7 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Session, er
 		return nil, err
 	}
 	protocol, ok := choose(available(r.Header), u.Protocols)
-	if value, valid := formatStrings([]string{protocol}); ok && valid {
+	if value, valid := formatStrings(protocol); ok && valid {
 		w.Header().Set(headerProtocol, value)
 	}
 	if r.Header.Get(header02) != "" {

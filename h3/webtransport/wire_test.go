@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -57,46 +58,80 @@ func TestErrorTexts(t *testing.T) {
 	require.ErrorIs(t, &SessionError{Err: io.EOF}, io.EOF)
 }
 
-func TestParseStrings(t *testing.T) {
+// offered returns what available finds in a field of these lines.
+func offered(lines ...string) []string { return available(http.Header{headerAvailable: lines}) }
+
+// TestProtocolsField: both fields are structured ones (RFC 9651), and one that is malformed in any
+// place counts as absent.
+func TestProtocolsField(t *testing.T) {
 	for s, want := range map[string][]string{
 		`"a"`:                               {"a"},
 		`"a", "b"`:                          {"a", "b"},
 		"  \"a\"\t ,\t\"b\"  ":              {"a", "b"},
 		`"a";q=1;x="y,\"z";flag, "b" , "c"`: {"a", "b", "c"},
+		`"a";x=@1;y=:YQ==:;z=tok/en;w=1.5`:  {"a"},
 		`"\"\\"`:                            {`"\`},
 		`""`:                                {""},
 		`"a";k=?1`:                          {"a"},
+		`"a";  k`:                           {"a"},
 	} {
-		got, ok := parseStrings(s)
-		require.True(t, ok, s)
-		require.Equal(t, want, got, s)
+		require.Equal(t, want, offered(s), s)
+		name, ok := chosen(http.Header{headerProtocol: {s}})
+		require.Equal(t, len(want) == 1, ok, s)
+		if ok {
+			require.Equal(t, want[0], name, s)
+		}
 	}
 	for _, s := range []string{"", " ", "a", `"a`, `"a",`, `,"a"`, `"a" "b"`, `"a";`, `"a";=1`, `"a";k=`, `"a";k="`, `"a";K`,
-		`"\a"`, `"\`, "\"\x7f\"", `1`, `("a")`, `"a";k=,"b"`, `"a", b`, strings.Repeat(`"a",`, maxProtocols) + `"a"`} {
-		_, ok := parseStrings(s)
+		`"\a"`, `"\`, "\"\x7f\"", `1`, `("a")`, `"a";k=,"b"`, `"a", b`,
+		// parameters that begin well
+		`"a";1k`, `"a";-k`, `"a";k=-`, `"a";k=?2`, `"a";k=:!:`, `"a";k=1.`, `"a";k=1234567890123456`, `"a";k=@x`, `"a";k=^`,
+		`"a";k=(1)`, "\"a\";\tk", "\t\"a\""} {
+		require.Nil(t, offered(s), "%q", s)
+		_, ok := chosen(http.Header{headerProtocol: {s}})
 		require.False(t, ok, "%q", s)
 	}
-	h := http.Header{"Wt-Available-Protocols": {`"a", "b"`, `"c"`}}
-	require.Equal(t, []string{"a", "b", "c"}, available(h))
-	_, ok := chosen(http.Header{"Wt-Protocol": {`"a", "b"`}})
+	require.Equal(t, []string{"a", "b", "c"}, offered(`"a", "b"`, `"c"`))
+	require.Nil(t, offered(`"a"`, ""), "a line with no member leaves a comma at the end")
+	_, ok := chosen(http.Header{headerProtocol: {`"a"`, `"b"`}})
 	require.False(t, ok)
+	require.Nil(t, available(nil))
+	_, ok = chosen(nil)
+	require.False(t, ok)
+}
+
+// TestProtocolsFieldIsBounded: 64 protocols are read, and no more; a field that is too long is not
+// parsed at all.
+func TestProtocolsFieldIsBounded(t *testing.T) {
+	most := strings.Repeat(`"a",`, maxProtocols-1) + `"a"`
+	require.Len(t, offered(most), maxProtocols)
+	require.Nil(t, offered(most+`,"a"`))
+	long := `"` + strings.Repeat("a", maxProtocolsField) + `"`
+	for _, field := range [][]string{{long}, slices.Repeat([]string{"1"}, maxProtocolsField/2+1)} {
+		h := http.Header{headerAvailable: field, headerProtocol: field}
+		require.Zero(t, testing.AllocsPerRun(1, func() {
+			if names := available(h); names != nil {
+				t.Errorf("%d protocols", len(names))
+			}
+			if name, ok := chosen(h); ok {
+				t.Errorf("a protocol of %d bytes", len(name))
+			}
+		}))
+	}
 }
 
 // FuzzProtocols parses what a peer says of protocols.
 func FuzzProtocols(f *testing.F) {
 	f.Add(`"a", "b";q=1;x="y"`)
 	f.Fuzz(func(t *testing.T, s string) {
-		names, ok := parseStrings(s)
-		if !ok {
-			return
-		}
-		again, valid := formatStrings(names)
+		names := offered(s)
+		again, valid := formatStrings(names...)
 		if !valid {
 			t.Fatalf("%q became %q", s, names)
 		}
-		twice, ok := parseStrings(again)
-		require.True(t, ok)
-		require.Equal(t, names, twice)
+		if len(again) < maxProtocolsField {
+			require.Equal(t, names, offered(again))
+		}
 	})
 }
 

@@ -278,7 +278,7 @@ func TestForeignClient(t *testing.T) {
 	require.Greater(t, proxy.Stats().Sent, uint64(100))
 
 	_, err = newForeignTunnel(ctx, cc, url, "127.0.0.1:0")
-	require.ErrorContains(t, err, "status 400, lazo; error=http_request_error")
+	require.ErrorContains(t, err, "status 400, lazo;error=http_request_error")
 }
 
 // TestForeignQUICOverConn runs quic-go's QUIC over a Conn, as a net.PacketConn.
