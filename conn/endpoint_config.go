@@ -1,7 +1,9 @@
 package conn
 
 import (
+	"crypto/tls"
 	"io"
+	"net/netip"
 	"time"
 )
 
@@ -32,6 +34,13 @@ type EndpointConfig struct {
 	// the same Config for many clients, because a new one has to be prepared. To choose by what the
 	// ClientHello says, see tls.Config.GetConfigForClient.
 	ConfigForClient func(AdmissionRequest) (*Config, error)
+
+	// ClientHello, if not nil, is called before each callback of [Config.TLS] that is given a
+	// ClientHello: GetConfigForClient, and GetCertificate of the configuration in use. local and
+	// remote are the addresses between which the connection began; local is as far as it is known.
+	// It may change hello. Package loop sets hello.Conn with it. It runs where the callbacks run:
+	// see Offload.
+	ClientHello func(hello *tls.ClientHelloInfo, local, remote netip.AddrPort)
 
 	// NonQUIC, if not nil, gets each datagram that belongs to no connection and does not have the
 	// fixed bit of QUIC. On a socket that QUIC shares, that is STUN or DTLS, for example (RFC

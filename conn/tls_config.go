@@ -31,12 +31,14 @@ func (s *serverTLS) setKeys(keys [][32]byte) {
 // config returns the configuration for a connection.
 func (s *serverTLS) config(c *Conn) *tls.Config {
 	now := func() time.Time { return c.tls.now }
+	came := helloHook(c)
 	cfg := s.outer.Clone()
 	cfg.Time = now
 	cfg.KeyLogWriter = s.user.KeyLogWriter
 	cfg.GetConfigForClient = func(chi *tls.ClientHelloInfo) (*tls.Config, error) {
 		user := s.user
 		if user.GetConfigForClient != nil {
+			came(chi)
 			other, err := user.GetConfigForClient(chi)
 			if err != nil {
 				return nil, err
@@ -46,6 +48,12 @@ func (s *serverTLS) config(c *Conn) *tls.Config {
 			}
 		}
 		inner := atLeast13(user, now)
+		if get := inner.GetCertificate; get != nil {
+			inner.GetCertificate = func(chi *tls.ClientHelloInfo) (*tls.Certificate, error) {
+				came(chi) // which is not the one of GetConfigForClient
+				return get(chi)
+			}
+		}
 		open := inner.UnwrapSession
 		if open == nil {
 			open = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
@@ -59,6 +67,17 @@ func (s *serverTLS) config(c *Conn) *tls.Config {
 		return inner, nil
 	}
 	return cfg
+}
+
+// helloHook returns what each ClientHello passes before a callback of the user sees it. The
+// callbacks run on other goroutines, so it does not touch c.
+func helloHook(c *Conn) func(*tls.ClientHelloInfo) {
+	hook := c.e.cfg.ClientHello
+	if hook == nil {
+		return func(*tls.ClientHelloInfo) {}
+	}
+	local, remote := c.path.local, c.path.remote
+	return func(chi *tls.ClientHelloInfo) { hook(chi, local, remote) }
 }
 
 // atLeast13 returns a copy of cfg for QUIC (RFC 9001, Section 4.2).

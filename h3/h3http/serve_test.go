@@ -130,6 +130,39 @@ func TestConfigForClient(t *testing.T) {
 	require.Equal(t, "h3", resp.TLS.NegotiatedProtocol)
 }
 
+// TestHelloConn: callbacks of a TLS configuration see the addresses of the connection, as with
+// [http.Server], in each way that a server gets its configuration.
+func TestHelloConn(t *testing.T) {
+	cert, _ := testCert()
+	var seen []string
+	look := func(where string, hello *tls.ClientHelloInfo) {
+		if hello.Conn == nil {
+			seen = append(seen, where+" without Conn")
+			return
+		}
+		_, err := hello.Conn.Read(nil)
+		seen = append(seen, fmt.Sprint(where, hello.Conn.RemoteAddr(), " to ", hello.Conn.LocalAddr(), ", ", err))
+	}
+	chosen := &tls.Config{GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		look("GetCertificate ", hello)
+		return &cert, nil
+	}}
+	choosing := &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		look("GetConfigForClient ", hello)
+		return chosen, nil
+	}}
+	addresses := " 10.0.0.2:5000 to 10.0.0.1:443, loop: ClientHelloInfo.Conn has the addresses of a QUIC connection and no byte stream"
+	want := []string{"GetConfigForClient" + addresses, "GetCertificate" + addresses}
+	for tc, want := range map[*tls.Config][]string{chosen: want[1:], choosing: want} {
+		seen = nil
+		simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+			p := newSimPair(t, n, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func(p *pair) { p.srv.TLSConfig = tc })
+			p.get("/")
+		})
+		require.Equal(t, want, seen)
+	}
+}
+
 // TestServerReadTimeout sends a body too slowly, and then has a handler ask for more time.
 func TestServerReadTimeout(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {

@@ -1,0 +1,39 @@
+package loop
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// A helloHook is the type of [conn.EndpointConfig].ClientHello.
+type helloHook = func(hello *tls.ClientHelloInfo, local, remote netip.AddrPort)
+
+// withConn returns a hook that sets Conn, and then calls next, which may be nil. Services choose
+// certificates and configurations by the addresses of that Conn.
+func withConn(next helloHook) helloHook {
+	return func(hello *tls.ClientHelloInfo, local, remote netip.AddrPort) {
+		hello.Conn = helloConn{local: local, remote: remote}
+		if next != nil {
+			next(hello, local, remote)
+		}
+	}
+}
+
+// A helloConn is the Conn of a [tls.ClientHelloInfo]. It has the addresses of a connection of QUIC
+// and carries no data.
+type helloConn struct{ local, remote netip.AddrPort }
+
+var errHelloConn = errors.New("loop: ClientHelloInfo.Conn has the addresses of a QUIC connection and no byte stream")
+
+func (c helloConn) LocalAddr() net.Addr  { return net.UDPAddrFromAddrPort(c.local) }
+func (c helloConn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.remote) }
+
+func (helloConn) Read([]byte) (int, error)         { return 0, errHelloConn }
+func (helloConn) Write([]byte) (int, error)        { return 0, errHelloConn }
+func (helloConn) Close() error                     { return errHelloConn }
+func (helloConn) SetDeadline(time.Time) error      { return errHelloConn }
+func (helloConn) SetReadDeadline(time.Time) error  { return errHelloConn }
+func (helloConn) SetWriteDeadline(time.Time) error { return errHelloConn }
