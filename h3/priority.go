@@ -28,8 +28,8 @@ type earlyPriority struct {
 const defaultUrgency = 3
 
 // parsePriority sets p to the priority field value s, a Dictionary of structured
-// fields (RFC 9218, Section 4). Unknown parameters and impossible values are
-// ignored. It reports false, and leaves p alone, if s is no Dictionary.
+// fields (RFC 9218, Section 4). Unknown parameters are ignored, and an impossible value counts as
+// the default. It reports false, and leaves p alone, if s is no Dictionary.
 func parsePriority(p *conn.Priority, s string) bool {
 	if len(s) > maxPriorityField {
 		return false
@@ -42,7 +42,7 @@ func parsePriority(p *conn.Priority, s string) bool {
 		}
 		value := "?1" // RFC 9651, Section 3.2: a key alone is true
 		if strings.HasPrefix(rest, "=") {
-			value, rest, ok = cutItem(rest[1:])
+			value, rest, ok = cutMember(rest[1:])
 			if !ok {
 				return false
 			}
@@ -50,10 +50,10 @@ func parsePriority(p *conn.Priority, s string) bool {
 		if rest, ok = skipParameters(rest); !ok {
 			return false
 		}
-		switch {
-		case key == "u" && len(value) == 1 && value[0] >= '0' && value[0] <= '7':
-			got.Urgency = int8(value[0]-'0') - defaultUrgency
-		case key == "i" && (value == "?0" || value == "?1"):
+		switch key { // RFC 9651, Section 4.2.2: the last of a name counts
+		case "u":
+			got.Urgency = parseUrgency(value)
+		case "i":
 			got.Incremental = value == "?1"
 		}
 		s = strings.TrimLeft(rest, " \t")
@@ -71,85 +71,17 @@ func parsePriority(p *conn.Priority, s string) bool {
 	return true
 }
 
-// cutKey cuts a key from the start of s (RFC 9651, Section 4.2.3.3).
-func cutKey(s string) (key, rest string, ok bool) {
-	n := 0
-	for n < len(s) && (s[n] >= 'a' && s[n] <= 'z' || s[n] == '*' ||
-		n > 0 && (s[n] >= '0' && s[n] <= '9' || strings.IndexByte("_-.", s[n]) >= 0)) {
-		n++
+// parseUrgency returns the value of the parameter u, which is any Item or Inner List.
+func parseUrgency(item string) int8 {
+	digits, negative := strings.CutPrefix(item, "-")
+	digits = strings.TrimLeft(digits, "0")
+	switch {
+	case digits == "": // an Integer, 0
+		return -defaultUrgency
+	case negative || len(digits) != 1 || digits[0] < '1' || digits[0] > '7':
+		return 0
 	}
-	return s[:n], s[n:], n > 0
-}
-
-// cutItem cuts a bare item or an inner list from the start of s. It finds the end
-// of each, and does not check all that is between.
-func cutItem(s string) (item, rest string, ok bool) {
-	if s == "" {
-		return "", "", false
-	}
-	n := 0
-	switch s[0] {
-	case '"': // String, RFC 9651, Section 3.3.3
-		for n = 1; n < len(s) && s[n] != '"'; n++ {
-			if s[n] == '\\' {
-				n++
-			}
-		}
-		n++
-	case ':': // Byte Sequence, Section 3.3.5
-		n = strings.IndexByte(s[1:], ':') + 2
-		if n < 2 {
-			return "", "", false
-		}
-	case '(': // Inner List, Section 3.1.1
-		return cutInnerList(s)
-	case '?': // Boolean, Section 3.3.6
-		n = 2
-	default: // Integer, Decimal, Token
-		for n < len(s) && s[n] > ' ' && s[n] < 0x7f && strings.IndexByte(",;()\"=", s[n]) < 0 {
-			n++
-		}
-	}
-	if n == 0 || n > len(s) {
-		return "", "", false
-	}
-	return s[:n], s[n:], true
-}
-
-// cutInnerList cuts an inner list from the start of s.
-func cutInnerList(s string) (list, rest string, ok bool) {
-	rest = s[1:]
-	for {
-		rest = strings.TrimLeft(rest, " ")
-		if strings.HasPrefix(rest, ")") {
-			return s[:len(s)-len(rest)+1], rest[1:], true
-		}
-		if strings.HasPrefix(rest, "(") { // lists do not nest
-			return "", "", false
-		}
-		if _, rest, ok = cutItem(rest); !ok {
-			return "", "", false
-		}
-		if rest, ok = skipParameters(rest); !ok {
-			return "", "", false
-		}
-	}
-}
-
-// skipParameters skips the parameters at the start of s (RFC 9651, Section 3.1.2).
-func skipParameters(s string) (rest string, ok bool) {
-	for strings.HasPrefix(s, ";") {
-		_, s, ok = cutKey(strings.TrimLeft(s[1:], " "))
-		if !ok {
-			return "", false
-		}
-		if strings.HasPrefix(s, "=") {
-			if _, s, ok = cutItem(s[1:]); !ok {
-				return "", false
-			}
-		}
-	}
-	return s, true
+	return int8(digits[0]-'0') - defaultUrgency
 }
 
 // appendPriority appends the priority field value of p.
