@@ -23,6 +23,10 @@ var wrong = map[string][]string{
 	"byhand": {
 		"extra", "-nosuchflag", "-addr nonsense", "-addr 127.0.0.1:99999", "-alpn=",
 	},
+	"edge": {
+		"extra", "-nosuchflag", "-addr nonsense", "-check", "-config missing", "-config program", "-config program -check",
+		"-config missing -check", "-config .",
+	},
 	"h3client": {
 		"", "-nosuchflag https://a", "-o x https://BUSY https://BUSY", "-o missing/x https://BUSY", "-o . https://BUSY",
 		"http://BUSY", "https:// ", "https://", "ftp://a", "%zz", "-X G(T https://BUSY", "-H nonsense https://BUSY",
@@ -64,7 +68,7 @@ var wrong = map[string][]string{
 
 // serves has the flags by which a program, or one in a role, serves on BUSY.
 var serves = map[string]string{
-	"byhand": "-addr BUSY", "h3server": "-addr BUSY", "interop": "-addr BUSY", "webtransport": "-addr BUSY -page BUSY",
+	"byhand": "-addr BUSY", "edge": "-addr BUSY", "h3server": "-addr BUSY", "interop": "-addr BUSY", "webtransport": "-addr BUSY -page BUSY",
 	"perf server": "-listen BUSY", "perf echo": "-listen BUSY",
 }
 

@@ -31,6 +31,7 @@ var importRules = []importRule{
 	{packages: "loop/looptest", inside: []string{"conn", "conn/conntest", "loop", "udpio"}},
 	{packages: "examples/holb", inside: append([]string{"examples/internal/...", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "examples/internal/..."},
+	{packages: "examples/edge", inside: append([]string{"examples/internal/..."}, public...), outside: []string{"github.com/goccy/go-yaml/..."}},
 	{packages: "examples/...", inside: append([]string{"examples/internal/..."}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "internal/qpack", outside: []string{"golang.org/x/net/http2/hpack"}},
 	{packages: "internal/netns", outside: []string{"golang.org/x/sys/..."}},

@@ -9,11 +9,15 @@ import (
 // required are the patterns of modules that go.mod may require, for tests too. Whoever imports this
 // module gets at least these versions of them (minimal version selection), and reads their names in
 // go.sum. What tests alone need goes to a module inside this one, such as internal/interop.
-var required = []string{"golang.org/x/...", httpsfv}
+var required = []string{"golang.org/x/...", httpsfv, yaml}
 
 // httpsfv parses structured fields (RFC 9651), whose grammar has many corners. It stands on the
 // standard library alone, and its API is that of version 1, so it moves nothing else in a program.
 const httpsfv = "github.com/dunglas/httpsfv"
+
+// yaml reads the configuration of examples/edge, and requires no other module. A module of the
+// example's own would keep `go run ./examples/edge` from working.
+const yaml = "github.com/goccy/go-yaml"
 
 func checkRequirements(m *module) {
 	for _, p := range m.requires {

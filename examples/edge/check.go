@@ -1,0 +1,158 @@
+package main
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// check finds the first mistake. It reads the files that c names.
+func (c *config) check() error {
+	if err := cmp.Or(c.checkAddress("listen", c.Listen), c.checkTimes()); err != nil {
+		return err
+	}
+	if c.Admin != "" {
+		if err := c.checkAddress("admin", c.Admin); err != nil {
+			return err
+		}
+	}
+	if len(c.Certificates) == 0 {
+		return c.errorf("certificates", "must not be empty")
+	}
+	for i, pair := range c.Certificates {
+		if _, err := tls.LoadX509KeyPair(pair.Cert, pair.Key); err != nil {
+			return c.errorf(fmt.Sprintf("certificates[%d]", i), "%v", err)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Pools)) {
+		if err := c.checkPool(name, c.Pools[name]); err != nil {
+			return err
+		}
+	}
+	if len(c.Routes) == 0 {
+		return c.errorf("routes", "must not be empty")
+	}
+	for i, r := range c.Routes {
+		if err := c.checkRoute(fmt.Sprintf("routes[%d]", i), r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *config) checkAddress(key, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
+		return c.errorf(key, "%q is not HOST:PORT", addr)
+	}
+	return nil
+}
+
+// checkTimes wants all times positive.
+func (c *config) checkTimes() error {
+	if c.Drain < 0 {
+		return c.errorf("drain", "must be at least 0")
+	}
+	if c.Timeouts.Header <= 0 {
+		return c.errorf("timeouts.header", "must be greater than 0")
+	}
+	if c.Timeouts.Idle <= 0 {
+		return c.errorf("timeouts.idle", "must be greater than 0")
+	}
+	return nil
+}
+
+// poolName is what a pool can be called.
+var poolName = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+
+func (c *config) checkPool(name string, p *poolConfig) error {
+	key := "pools." + name
+	switch {
+	case !poolName.MatchString(name):
+		return c.errorf("pools", "%q: the name of a pool has letters, digits, - and _", name)
+	case p == nil || len(p.Backends) == 0:
+		return c.errorf(key+".backends", "must not be empty")
+	case !slices.Contains(balances, p.Balance):
+		return c.errorf(key+".balance", "%q is not one of %s", p.Balance, strings.Join(balances, ", "))
+	case (p.Balance == "hash-header") != (p.HashHeader != ""):
+		return c.errorf(key+".hash_header", "goes together with balance: hash-header")
+	case p.Timeouts.Connect <= 0:
+		return c.errorf(key+".timeouts.connect", "must be greater than 0")
+	case p.Timeouts.Header <= 0:
+		return c.errorf(key+".timeouts.header", "must be greater than 0")
+	case p.Timeouts.Idle <= 0:
+		return c.errorf(key+".timeouts.idle", "must be greater than 0")
+	}
+	for i, b := range p.Backends {
+		if _, err := parseBackend(b); err != nil {
+			return c.errorf(fmt.Sprintf("%s.backends[%d]", key, i), "%v", err)
+		}
+	}
+	if _, err := loadCA(p.CA); err != nil {
+		return c.errorf(key+".ca", "%v", err)
+	}
+	return nil
+}
+
+func (c *config) checkRoute(key string, r *routeConfig) error {
+	switch {
+	case r == nil || r.Pool == "":
+		return c.errorf(key+".pool", "must not be empty")
+	case c.Pools[r.Pool] == nil:
+		return c.errorf(key+".pool", "there is no pool %q", r.Pool)
+	case r.Path != "" && !strings.HasPrefix(r.Path, "/"):
+		return c.errorf(key+".path", "%q does not start with /", r.Path)
+	case strings.ContainsAny(r.Host, ":/ ") || strings.Contains(strings.TrimPrefix(r.Host, "*."), "*"):
+		return c.errorf(key+".host", "%q is neither a name such as example.org nor *.example.org", r.Host)
+	}
+	return nil
+}
+
+// parseBackend reads the URL of a backend.
+func parseBackend(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	switch u.Scheme {
+	case "http", "h2c", "https", "h3", "h3+https":
+	default:
+		return nil, fmt.Errorf("%q: the scheme is not one of http, h2c, https, h3, h3+https", text)
+	}
+	if u.Host == "" || u.Hostname() == "" || strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
+		return nil, fmt.Errorf("%q is not SCHEME://HOST or SCHEME://HOST:PORT", text)
+	}
+	return u, nil
+}
+
+// loadCA reads certificates of authorities. Without a file those of the system count.
+func loadCA(name string) (*x509.CertPool, error) {
+	if name == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, errors.New(name + ": no certificate in it")
+	}
+	return pool, nil
+}
+
+// canonicalHeader returns a header name as it is in an http.Header.
+func canonicalHeader(name string) string { return http.CanonicalHeaderKey(name) }

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// A config is what the file says. docs/edge.md explains each key.
+type config struct {
+	Listen       string                 `yaml:"listen"`
+	Admin        string                 `yaml:"admin"`
+	Certificates []keyPair              `yaml:"certificates"`
+	Drain        span                   `yaml:"drain"` // for requests in progress at the end
+	Timeouts     clientTimeouts         `yaml:"timeouts"`
+	Pools        map[string]*poolConfig `yaml:"pools"`
+	Routes       []*routeConfig         `yaml:"routes"`
+
+	name string    // of the file
+	file *ast.File // where each key is
+}
+
+// A keyPair names two PEM files.
+type keyPair struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// clientTimeouts bound what clients take time for.
+type clientTimeouts struct {
+	Header span `yaml:"header"` // of a request, from its first byte on
+	Idle   span `yaml:"idle"`   // a connection without requests
+}
+
+// A poolConfig is a set of backends that serve the same.
+type poolConfig struct {
+	Backends   []string     `yaml:"backends"`
+	Balance    string       `yaml:"balance"`
+	HashHeader string       `yaml:"hash_header"`
+	CA         string       `yaml:"ca"`
+	ServerName string       `yaml:"server_name"`
+	Timeouts   poolTimeouts `yaml:"timeouts"`
+}
+
+// poolTimeouts bound what a backend takes time for.
+type poolTimeouts struct {
+	Connect span `yaml:"connect"` // of TCP and TLS, or of QUIC
+	Header  span `yaml:"header"`  // of the response, from the end of the request on
+	Idle    span `yaml:"idle"`    // an unused connection
+}
+
+// A routeConfig sends requests of a host and below a path to a pool.
+type routeConfig struct {
+	Host string `yaml:"host"`
+	Path string `yaml:"path"`
+	Pool string `yaml:"pool"`
+}
+
+// A span is a length of time, such as 1m30s.
+type span time.Duration
+
+func (s span) String() string { return time.Duration(s).String() }
+
+// UnmarshalYAML reads the text of a span. An error tells the line, unlike that of a time.Duration.
+func (s *span) UnmarshalYAML(node ast.Node) error {
+	text, ok := node.(*ast.StringNode)
+	if !ok {
+		return &yaml.SyntaxError{Message: "want a time such as 1m30s", Token: node.GetToken()}
+	}
+	d, err := time.ParseDuration(text.Value)
+	if err != nil {
+		return &yaml.SyntaxError{Message: "want a time such as 1m30s", Token: node.GetToken()}
+	}
+	*s = span(d)
+	return nil
+}
+
+// complete sets what the file does not say.
+func (c *config) complete() {
+	c.Listen = cmp.Or(c.Listen, ":443")
+	c.Drain = cmp.Or(c.Drain, span(30*time.Second))
+	c.Timeouts.Header = cmp.Or(c.Timeouts.Header, span(10*time.Second))
+	c.Timeouts.Idle = cmp.Or(c.Timeouts.Idle, span(2*time.Minute))
+	for _, p := range c.Pools {
+		if p != nil {
+			p.complete()
+		}
+	}
+}
+
+func (p *poolConfig) complete() {
+	p.Balance = cmp.Or(p.Balance, balances[0])
+	p.Timeouts.Connect = cmp.Or(p.Timeouts.Connect, span(5*time.Second))
+	p.Timeouts.Header = cmp.Or(p.Timeouts.Header, span(time.Minute))
+	p.Timeouts.Idle = cmp.Or(p.Timeouts.Idle, span(90*time.Second))
+}
+
+// readConfig reads a file and checks it. The error of a mistake in it is a *configError.
+func readConfig(name string) (*config, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	return parseConfig(name, text)
+}
+
+// parseConfig is readConfig of a file that was read.
+func parseConfig(name string, text []byte) (*config, error) {
+	c := &config{name: name}
+	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
+		return nil, syntaxError(name, err)
+	}
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return nil, syntaxError(name, err)
+	}
+	c.file = file
+	c.complete()
+	return c, c.check()
+}
+
+// A configError is one mistake in a file.
+type configError struct {
+	file string
+	line int
+	text string
+}
+
+func (e *configError) Error() string { return fmt.Sprintf("%s:%d: %s", e.file, e.line, e.text) }
+
+// syntaxError tells in one line what the YAML library tells in several.
+func syntaxError(name string, err error) error {
+	var e yaml.Error
+	if !errors.As(err, &e) || e.GetToken() == nil {
+		return &configError{name, 1, err.Error()}
+	}
+	t := e.GetToken()
+	return &configError{name, t.Position.Line, fmt.Sprintf("%q: %s", t.Value, e.GetMessage())}
+}
+
+// errorf returns the error of a key, such as pools.web.balance or routes[2].path.
+func (c *config) errorf(key, format string, args ...any) error {
+	return &configError{c.name, c.line(key), key + ": " + fmt.Sprintf(format, args...)}
+}
+
+// line returns where a key is, or what it should be in.
+func (c *config) line(key string) int {
+	for ; key != ""; key = parent(key) {
+		path, err := yaml.PathString("$." + key)
+		if err != nil {
+			continue
+		}
+		if node, err := path.FilterFile(c.file); err == nil && node != nil {
+			return node.GetToken().Position.Line
+		}
+	}
+	return 1
+}
+
+// parent cuts the last part of a key off.
+func parent(key string) string {
+	for i := len(key) - 1; i > 0; i-- {
+		if key[i] == '.' || key[i] == '[' {
+			return key[:i]
+		}
+	}
+	return ""
+}

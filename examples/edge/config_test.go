@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// TestConfigErrors: each mistake is told with file, line and key.
+func TestConfigErrors(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, (&demo{dir: dir}).writeCertificate())
+	file := filepath.Join(dir, "edge.yaml")
+	const pool = "pools: {p: {backends: ['http://a']}}\n"
+	const good = pool + "routes: [{pool: p}]\n"
+	for _, c := range []struct{ text, want string }{
+		{good + "lisen: :443\n", `5: "lisen": unknown field "lisen"`},
+		{good + "drain: soon\n", `5: "soon": want a time such as 1m30s`},
+		{good + "drain: 5\n", `5: "5": want a time`},
+		{good + "drain: -1s\n", `5: drain: must be at least 0`},
+		{good + "timeouts:\n  header: 5s\n  idle: -1s\n", `7: timeouts.idle: must be greater than 0`},
+		{good + "timeouts:\n  header: -5s\n", `6: timeouts.header: must be greater than 0`},
+		{good + "admin: nowhere\n", `5: admin: "nowhere" is not HOST:PORT`},
+		{good + "drain: 1s\ndrain: 2s\n", `6: "drain": mapping key "drain" already defined at [5:1]`},
+		{good + " x: [\n", `5: `},
+		{pool, `1: routes: must not be empty`},
+		{"routes: [{pool: p}]\n", `3: routes[0].pool: there is no pool "p"`},
+		{pool + "routes:\n  - host: a\n", `5: routes[0].pool: must not be empty`},
+		{pool + "routes:\n  - pool: p\n  - pool: p\n    path: x\n", `7: routes[1].path: "x" does not start with /`},
+		{pool + "routes:\n  - pool: p\n    host: a.*\n", `6: routes[0].host: "a.*" is neither a name`},
+		{pool + "routes:\n  - pool: p\n    host: a:443\n", `6: routes[0].host: "a:443" is neither a name`},
+		{"pools: {'a b': {}}\n", `3: pools: "a b": the name of a pool has letters`},
+		{"pools:\n  p:\n    balance: hash-client\n", `5: pools.p.backends: must not be empty`},
+		{"pools:\n  p:\n    backends:\n      - http://a\n      - ftp://a\n", `7: pools.p.backends[1]: "ftp://a": the scheme is not one of`},
+		{"pools:\n  p:\n    backends: [\"http://a/x\"]\n", `5: pools.p.backends[0]: "http://a/x" is not SCHEME://HOST`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    balance: fair\n", `6: pools.p.balance: "fair" is not one of round-robin,`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    balance: hash-header\n", `5: pools.p.hash_header: goes together`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    timeouts: {connect: -1s}\n", `6: pools.p.timeouts.connect: must be greater than 0`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    ca: missing\n", `6: pools.p.ca: open missing`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    tiemouts: {}\n", `6: "tiemouts": unknown field "tiemouts"`},
+	} {
+		text := withBasics(dir, c.text)
+		_, err := parseConfig(file, []byte(text))
+		require.Error(t, err, c.text)
+		require.True(t, strings.HasPrefix(err.Error(), file+":"+c.want), "%q\n%v", c.text, err)
+		require.NotContains(t, err.Error(), "\n")
+
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		var out bytes.Buffer
+		require.EqualError(t, run(t.Context(), []string{"-check", "-config", file}, &out, io.Discard), err.Error())
+		require.Empty(t, out.String())
+	}
+	_, err := parseConfig(file, []byte(strings.Replace(withBasics(dir, good), "key.pem", "none.pem", 1)))
+	require.ErrorContains(t, err, file+":2: certificates[0]: open "+dir+"/none.pem")
+}
+
+func TestConfigDefaults(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, (&demo{dir: dir}).writeCertificate())
+	c, err := parseConfig("x", []byte(withBasics(dir, "pools: {p: {backends: ['http://a'], timeouts: {header: 7s}}}\nroutes: [{pool: p}]\n")))
+	require.NoError(t, err)
+	require.Equal(t, span(30*time.Second), c.Drain)
+	require.Equal(t, poolTimeouts{Connect: span(5 * time.Second), Header: span(7 * time.Second), Idle: span(90 * time.Second)}, c.Pools["p"].Timeouts)
+	require.Equal(t, "round-robin", c.Pools["p"].Balance)
+}

@@ -1,0 +1,93 @@
+// Command edge is an edge terminator: it takes HTTP/3, HTTP/2 and HTTP/1.1 from clients, and passes
+// requests on to pools of backends.
+//
+//	edge [-config FILE] [-check] [-addr HOST:PORT]
+//
+// Without -config it is a demonstration, with two backends of its own and a certificate that it
+// makes. docs/edge.md describes the file.
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/lazoquic/lazo/examples/internal/usage"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	usage.Exit("edge", run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// options are the flags.
+type options struct {
+	config string
+	check  bool
+	addr   string
+}
+
+const usageText = `usage: edge [flags]
+
+Without -config edge is a demonstration, with two backends of its own and a certificate that it
+makes. docs/edge.md describes the file. Flags:
+`
+
+func parseFlags(args []string, stdout io.Writer) (*options, error) {
+	var o options
+	var fs flag.FlagSet
+	fs.StringVar(&o.config, "config", "", "the YAML `file` that says what to serve")
+	fs.BoolVar(&o.check, "check", false, "look at the file and at those it names, and serve nothing")
+	fs.StringVar(&o.addr, "addr", "127.0.0.1:8443", "`address` of the demonstration")
+	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
+		return nil, err
+	}
+	if err := cmp.Or(usage.NoArguments(&fs), usage.Address("addr", o.addr)); err != nil {
+		return nil, err
+	}
+	if o.check && o.config == "" {
+		return nil, usage.Errorf("-check goes with -config")
+	}
+	return &o, nil
+}
+
+// run serves until ctx is done, and then ends gracefully.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parseFlags(args, stdout)
+	if err != nil {
+		return err
+	}
+	var d *demo
+	if o.config == "" {
+		if d, err = startDemo(o.addr); err != nil {
+			return err
+		}
+		defer d.close()
+		o.config = d.config()
+	}
+	c, err := readConfig(o.config)
+	if err != nil {
+		return usage.Errorf("%v", err)
+	}
+	if o.check {
+		fmt.Fprintf(stdout, "%s: %d routes to %d pools\n", o.config, len(c.Routes), len(c.Pools))
+		return nil
+	}
+	e, err := newEdge(c, slog.New(slog.NewJSONHandler(stderr, nil)))
+	if err != nil {
+		return err
+	}
+	if d != nil {
+		d.tell(stdout, e.addr())
+	} else {
+		fmt.Fprintf(stdout, "serving https://%v/\n", e.addr())
+	}
+	return e.serve(ctx)
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+)
+
+// A site is a configuration at work: what a reload replaces.
+type site struct {
+	config *config
+	routes routes
+	pools  map[string]*pool
+	certs  *certificates
+}
+
+// newSite makes the site of a configuration that was checked.
+func newSite(c *config, log *slog.Logger) (*site, error) {
+	certs, err := loadCertificates(c.Certificates)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{config: c, pools: make(map[string]*pool), certs: certs}
+	for name, pc := range c.Pools {
+		p, err := newPool(name, pc)
+		if err != nil {
+			return nil, err
+		}
+		s.pools[name] = p
+	}
+	for _, rc := range c.Routes {
+		s.routes = append(s.routes, &route{host: rc.Host, path: rc.Path, next: proxyTo(s.pools[rc.Pool], log)})
+	}
+	s.routes.sort()
+	return s, nil
+}
+
+// proxyTo returns the handler of a route.
+func proxyTo(p *pool, log *slog.Logger) http.Handler {
+	return &httputil.ReverseProxy{
+		Rewrite:       rewrite,
+		Transport:     p,
+		FlushInterval: -1, // what a backend sends goes on at once
+		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			log.Warn("a backend failed", "pool", p.name, "backend", r.URL.Host, "error", err)
+			w.WriteHeader(statusOf(err))
+		},
+	}
+}
+
+// statusOf tells a client what an error of a backend was.
+func statusOf(err error) int {
+	var timeout net.Error
+	switch {
+	case errors.Is(err, errNoBackend):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusGatewayTimeout
+	default:
+		return http.StatusBadGateway
+	}
+}
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if refuse(w, r) {
+		return
+	}
+	rt := s.routes.find(r)
+	if rt == nil {
+		http.Error(w, "no route", http.StatusNotFound)
+		return
+	}
+	rt.next.ServeHTTP(w, r)
+}
+
+// close ends what requests in progress do not need.
+func (s *site) close() {
+	for _, p := range s.pools {
+		p.close()
+	}
+}
