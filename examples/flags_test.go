@@ -32,6 +32,12 @@ var wrong = map[string][]string{
 		"http://BUSY", "https:// ", "https://", "ftp://a", "%zz", "-X G(T https://BUSY", "-H nonsense https://BUSY",
 		"-ca missing https://BUSY", "-d @missing https://BUSY", "-cc fast https://BUSY", "-versions 3 https://BUSY",
 		"-versions= https://BUSY", "-0rtt https://BUSY", "-session-file missing/x https://BUSY", "-key-update -1s https://BUSY",
+		"-parallel 0 https://BUSY", "-parallel -1 https://BUSY", "-parallel many https://BUSY",
+		"-parallel 2 https://BUSY/a https://BUSY/b", "-parallel 2 -o x -o - -o - https://BUSY/a https://BUSY/b https://BUSY/c",
+		"-o x -o y https://BUSY", "-o x -o ./x https://BUSY https://BUSY", "-o= https://BUSY", "-O -o x https://BUSY/a",
+		"-O https://BUSY", "-O https://BUSY/a/", "-O https://BUSY/a/..", "-O https://BUSY/a https://BUSY/b/a?c",
+		"-output-dir . https://BUSY/a", "-O -output-dir missing https://BUSY/a", "-O -output-dir program https://BUSY/a",
+		"-d @- https://BUSY https://BUSY",
 		"-migrate -1s https://BUSY", "-rebind -1s https://BUSY", "-qlog program https://BUSY", "-key-update often https://BUSY",
 	},
 	"h3server": {

@@ -1,6 +1,7 @@
 // Command h3client is a curl for HTTP/3.
 //
-//	h3client [-insecure] [-ca FILE] [-o FILE] [-H 'k: v'] [-X METHOD] [-d DATA|@FILE] [-v] URL...
+//	h3client [-insecure] [-ca FILE] [-o FILE]... [-O [-output-dir DIR]] [-parallel N]
+//	         [-H 'k: v']... [-X METHOD] [-d DATA|@FILE] [-v] URL...
 //
 // A URL without a scheme has https.
 //
@@ -9,10 +10,15 @@
 //	[-cc NAME] [-versions LIST] [-session-file FILE [-0rtt]] [-qlog DIR] [-pcap FILE]
 //	[-key-update TIME] [-migrate TIME] [-rebind TIME]
 //
-// It writes the bodies of the responses to standard output, or to the file of -o. A
-// status is not a failure, whatever it is. A long download whose body does not go to a
-// terminal shows a progress bar on standard error, if that is one. If the environment has
-// SSLKEYLOGFILE, it logs the keys of its connections there, for Wireshark.
+// It writes the bodies of the responses to standard output. With several URLs there is one -o for
+// each of them, in their order, of which - is standard output. -O writes each body to a file with
+// the last name in the path of its URL. The URLs are fetched one after another, or with -parallel
+// several at once, and always over one connection to each server. If one fails, the others go on,
+// and the status is 1. An HTTP status is not a failure, whatever it is.
+//
+// A long download whose body does not go to a terminal shows a progress bar on standard error, if
+// that is one. Several at once share one line. If the environment has SSLKEYLOGFILE, it logs the
+// keys of its connections there, for Wireshark.
 package main
 
 import (
@@ -30,7 +36,6 @@ import (
 	"syscall"
 
 	"github.com/lazoquic/lazo/examples/internal/usage"
-	"github.com/lazoquic/lazo/h3/h3http"
 )
 
 func main() {
@@ -43,7 +48,8 @@ func main() {
 type options struct {
 	insecure bool
 	ca       string
-	output   string
+	output   outputFlags
+	parallel int
 	header   headerFlag
 	method   string
 	data     string
@@ -51,6 +57,7 @@ type options struct {
 	verbose  bool
 	quic     quicOptions
 	urls     []string
+	outputs  []string // for each of urls: see outputFlags.forURLs
 }
 
 // A headerFlag collects the header fields of -H.
@@ -60,7 +67,7 @@ func (h headerFlag) String() string { return "" }
 
 const usageText = `usage: h3client [flags] URL...
 
-A URL without a scheme has https.
+A URL without a scheme has https. With several URLs there is one -o for each, or -O for all.
 `
 
 // parseFlags opens nothing, but looks whether what is named is there.
@@ -69,7 +76,8 @@ func parseFlags(args []string, stdout io.Writer) (*options, error) {
 	var fs flag.FlagSet
 	fs.BoolVar(&o.insecure, "insecure", false, "accept any certificate")
 	fs.StringVar(&o.ca, "ca", "", "trust the certificates of a PEM `file`, and no others")
-	fs.StringVar(&o.output, "o", "", "write the body to a `file`")
+	o.output.register(&fs)
+	fs.IntVar(&o.parallel, "parallel", 1, "fetch `N` URLs at once, over one connection to each server")
 	fs.Var(&o.header, "H", "send a header `field`, as 'name: value'; may be repeated")
 	fs.StringVar(&o.method, "X", "", "use a `method` other than GET, or POST with -d")
 	fs.Func("d", "send `data`, or the content of a file as @FILE, or standard input as @-", func(s string) error {
@@ -88,16 +96,22 @@ func parseFlags(args []string, stdout io.Writer) (*options, error) {
 		}
 		o.urls = append(o.urls, url)
 	}
-	switch {
-	case len(o.urls) == 0:
+	if len(o.urls) == 0 {
 		return nil, usage.Errorf("a URL is missing")
-	case o.output != "" && len(o.urls) > 1:
-		return nil, usage.Errorf("-o takes the body of one URL")
 	}
-	return &o, cmp.Or(usage.File("ca", o.ca), usage.NewFile("o", o.output), o.checkData(), o.quic.check())
+	var err error
+	if o.outputs, err = o.output.forURLs(o.urls); err != nil {
+		return nil, err
+	}
+	return &o, cmp.Or(
+		usage.AtLeast("parallel", o.parallel, 1),
+		o.checkMixing(),
+		usage.File("ca", o.ca),
+		o.checkData(),
+		o.quic.check())
 }
 
-// run does what the command line says. It stops at the first URL that fails.
+// run does what the command line says.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	o, err := parseFlags(args, stdout)
 	if err != nil {
@@ -107,30 +121,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	s := &screen{w: stderr, bars: isTerminal(stderr) && !(o.toStdout() > 0 && isTerminal(stdout))}
 	verbose := io.Discard
 	if o.verbose {
-		verbose = stderr
+		verbose = s
 	}
 	tr, closeAll, err := o.quic.transport(tlsConfig, verbose)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeAll()) }()
-	out := stdout
-	if o.output != "" {
-		f, err := os.Create(o.output)
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		out = f
-	}
-	for _, url := range o.urls {
-		if err := o.fetch(ctx, tr, url, out, stderr); err != nil {
-			return err
-		}
-	}
-	return err
+	f := &fetcher{options: o, tr: tr, stdout: stdout, screen: s}
+	return f.all(ctx)
 }
 
 func (o *options) tlsConfig() (*tls.Config, error) {
@@ -146,34 +148,4 @@ func (o *options) tlsConfig() (*tls.Config, error) {
 		}
 	}
 	return tc, nil
-}
-
-// fetch sends one request and writes the body of the response to out.
-func (o *options) fetch(ctx context.Context, tr *h3http.Transport, url string, out, stderr io.Writer) error {
-	if o.verbose {
-		ctx = withTrace(ctx, stderr)
-	}
-	req, err := o.request(ctx, url)
-	if err != nil {
-		return err
-	}
-	resp, err := tr.RoundTrip(req)
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", req.Method, url, err)
-	}
-	defer resp.Body.Close()
-	if o.verbose {
-		printResponse(stderr, resp)
-	}
-	bar := newProgress(resp.ContentLength, out, stderr)
-	_, err = io.Copy(io.MultiWriter(out, bar), resp.Body)
-	bar.finish()
-	if err != nil {
-		return fmt.Errorf("%s %s: %w", req.Method, url, err)
-	}
-	if o.verbose {
-		printTrailer(stderr, resp)
-		printStats(stderr, resp)
-	}
-	return nil
 }

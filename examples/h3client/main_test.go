@@ -157,6 +157,65 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestOutputs: with several URLs each body has its place.
+func TestOutputs(t *testing.T) {
+	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL) })
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, parallel := range []string{"1", "3"} {
+		stdout, _, err := client(t, "-ca", ca, "-parallel", parallel, "-o", "a", "-o", "-", "-o", os.DevNull, "-o", "c", url+"/1", url+"/2", url+"/3", url+"/4")
+		require.NoError(t, err)
+		require.Equal(t, "/2", stdout)
+		requireFiles(t, dir, map[string]string{"a": "/1", "c": "/4"})
+
+		stdout, _, err = client(t, "-ca", ca, "-parallel", parallel, "-O", url+"/x/a?b=c", url+"/%2Fetc%2Fc")
+		require.NoError(t, err)
+		require.Empty(t, stdout)
+		requireFiles(t, dir, map[string]string{"a": "/x/a?b=c", "%2Fetc%2Fc": "/%2Fetc%2Fc"})
+	}
+	into := t.TempDir()
+	_, _, err := client(t, "-ca", ca, "-parallel", "2", "-O", "-output-dir", into, url+"/1", url+"/2")
+	require.NoError(t, err)
+	requireFiles(t, into, map[string]string{"1": "/1", "2": "/2"})
+	requireFiles(t, dir, nil)
+}
+
+// requireFiles expects these files in a directory, and removes them.
+func requireFiles(t *testing.T, dir string, want map[string]string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, entries, len(want))
+	for name, content := range want {
+		name = filepath.Join(dir, name)
+		got, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.Equal(t, content, string(got))
+		require.NoError(t, os.Remove(name))
+	}
+}
+
+// TestOneOfSeveralFails: the others go on, and the error says which did.
+func TestOneOfSeveralFails(t *testing.T) {
+	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/bad" {
+			panic(http.ErrAbortHandler)
+		}
+		fmt.Fprint(w, r.URL)
+	})
+	for _, parallel := range []string{"1", "2"} {
+		dir := t.TempDir()
+		_, _, err := client(t, "-ca", ca, "-parallel", parallel, "-O", "-output-dir", dir, url+"/bad", url+"/1", url+"/2")
+		require.ErrorContains(t, err, "GET "+url+"/bad: ")
+		require.Equal(t, 0, strings.Count(strings.TrimSpace(err.Error()), "\n"), "%v", err)
+		requireFiles(t, dir, map[string]string{"1": "/1", "2": "/2"})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := run(ctx, []string{"-ca", ca, url + "/1", url + "/2"}, io.Discard, io.Discard)
+	require.ErrorContains(t, err, "2 URLs were not fetched")
+}
+
 // TestURLWithoutScheme: what people type is HOST:PORT.
 func TestURLWithoutScheme(t *testing.T) {
 	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host, r.URL.Path) })
@@ -164,40 +223,6 @@ func TestURLWithoutScheme(t *testing.T) {
 	stdout, _, err := client(t, "-ca", ca, hostPort, hostPort+"/a:b")
 	require.NoError(t, err)
 	require.Equal(t, hostPort+"/"+hostPort+"/a:b", stdout)
-}
-
-// TestProgress draws a bar to a buffer, as there is no terminal here.
-func TestProgress(t *testing.T) {
-	var p progress // one that shows nothing
-	n, err := p.Write(make([]byte, 5))
-	require.Equal(t, 5, n)
-	require.NoError(t, err)
-	p.finish()
-	require.False(t, isTerminal(&bytes.Buffer{}))
-	f, err := os.Open("main.go")
-	require.NoError(t, err)
-	defer f.Close()
-	require.False(t, isTerminal(f))
-
-	var drawn bytes.Buffer
-	shown := showProgress(20<<20, &drawn)
-	shown.Write(make([]byte, 10<<20))
-	require.Contains(t, drawn.String(), "\r[===============               ]  50% of 20.0 MiB, ")
-	n1 := drawn.Len()
-	shown.next = time.Now().Add(time.Minute)
-	shown.Write(make([]byte, 10))
-	require.Equal(t, n1, drawn.Len(), "it is not drawn for each Write")
-	shown.finish()
-	require.True(t, strings.HasSuffix(drawn.String(), "\r"+clearLine))
-	require.Equal(t, "[==============================] 100% of 20.0 MiB, 10.0 MiB/s",
-		(&progress{length: 20 << 20, n: 20 << 20}).line(2*time.Second))
-	require.Equal(t, "20.0 MiB, 10.0 MiB/s", (&progress{length: -1, n: 20 << 20}).line(2*time.Second))
-
-	drawn.Reset()
-	shown = showProgress(-1, &drawn)
-	require.Equal(t, longTime, shown.next.Sub(shown.began), "a short download shows no bar")
-	shown.finish()
-	require.Empty(t, drawn.String())
 }
 
 // TestSessionFile has two runs share a file: the second sends its request with its first packet.

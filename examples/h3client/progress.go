@@ -5,42 +5,32 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
 const (
 	longDownload = 8 << 20     // bytes from which on a download is long
-	longTime     = time.Second // or this, if its length is not known
+	longTime     = time.Second // or this, while the length says nothing
 	drawEvery    = 100 * time.Millisecond
 	barWidth     = 30
+	clearLine    = "\x1b[K" // the control sequence that clears the rest of a line
 )
 
-// A progress shows how far a download is, in one line of a terminal. As an io.Writer it counts
-// what it gets. The zero progress shows nothing.
-type progress struct {
-	terminal io.Writer // nil if nothing is shown
-	length   int64     // of the whole, or -1
-	began    time.Time
-	next     time.Time // when it is drawn again
-	n        int64     // bytes so far
-	drawn    bool
-}
+// A screen is standard error. It has whole lines, and below them, if it is a terminal, one that
+// shows how far the downloads are that run. It may be used concurrently.
+type screen struct {
+	w    io.Writer
+	bars bool // whether it shows downloads
 
-// newProgress returns the progress of a download of length bytes, or -1, to out.
-func newProgress(length int64, out, stderr io.Writer) *progress {
-	if !isTerminal(stderr) || isTerminal(out) || length >= 0 && length < longDownload {
-		return &progress{}
-	}
-	return showProgress(length, stderr)
-}
-
-func showProgress(length int64, terminal io.Writer) *progress {
-	now := time.Now()
-	p := &progress{terminal: terminal, length: length, began: now, next: now}
-	if length < 0 {
-		p.next = now.Add(longTime)
-	}
-	return p
+	mu      sync.Mutex
+	drawn   bool
+	began   time.Time // when the first of these downloads began, while no other ran
+	next    time.Time // when they are drawn again
+	begun   int       // downloads since
+	running int
+	length  int64 // of all, or -1
+	n       int64 // bytes so far
 }
 
 // isTerminal reports whether f is a terminal, or at least a character device.
@@ -53,35 +43,86 @@ func isTerminal(f any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Write never fails: a bar that cannot be drawn does not matter.
-func (p *progress) Write(b []byte) (int, error) {
-	p.n += int64(len(b))
-	if now := time.Now(); p.terminal != nil && !now.Before(p.next) {
-		fmt.Fprint(p.terminal, "\r", p.line(now.Sub(p.began)), clearLine)
-		p.next, p.drawn = now.Add(drawEvery), true
+// Write writes whole lines.
+func (s *screen) Write(lines []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+	return s.w.Write(lines)
+}
+
+// clear takes away what is drawn.
+func (s *screen) clear() {
+	if s.drawn {
+		fmt.Fprint(s.w, "\r", clearLine)
+		s.drawn = false
+	}
+}
+
+// A download is one of those that a screen shows. As an io.Writer it counts what it gets.
+type download struct{ s *screen }
+
+// begin begins to show a download of length bytes, or -1.
+func (s *screen) begin(length int64) download {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.running == 0 {
+		s.began, s.next = now, now.Add(longTime)
+		s.begun, s.length, s.n = 0, 0, 0
+	}
+	s.begun++
+	s.running++
+	switch {
+	case length < 0 || s.length < 0:
+		s.length = -1
+	default:
+		s.length += length
+	}
+	if length >= longDownload && now.Before(s.next) {
+		s.next = now
+	}
+	return download{s}
+}
+
+// Write never fails: a line that cannot be drawn does not matter.
+func (d download) Write(b []byte) (int, error) {
+	s := d.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n += int64(len(b))
+	if now := time.Now(); s.bars && !now.Before(s.next) {
+		fmt.Fprint(s.w, "\r", s.line(now.Sub(s.began)), clearLine)
+		s.next, s.drawn = now.Add(drawEvery), true
 	}
 	return len(b), nil
 }
 
-// clearLine is the control sequence that clears the rest of a line.
-const clearLine = "\x1b[K"
-
-// line is what a person reads after a time.
-func (p *progress) line(elapsed time.Duration) string {
-	const mib = 1 << 20
-	rate := float64(p.n) / mib / max(elapsed, time.Millisecond).Seconds()
-	if p.length < 0 {
-		return fmt.Sprintf("%.1f MiB, %.1f MiB/s", float64(p.n)/mib, rate)
+// end ends the download. The last one takes the line away.
+func (d download) end() {
+	d.s.mu.Lock()
+	defer d.s.mu.Unlock()
+	if d.s.running--; d.s.running == 0 {
+		d.s.clear()
 	}
-	part := min(float64(p.n)/float64(p.length), 1)
-	full := int(part * barWidth)
-	return fmt.Sprintf("[%s%s] %3.0f%% of %.1f MiB, %.1f MiB/s", strings.Repeat("=", full),
-		strings.Repeat(" ", barWidth-full), 100*part, float64(p.length)/mib, rate)
 }
 
-// finish takes the line away.
-func (p *progress) finish() {
-	if p.drawn {
-		fmt.Fprint(p.terminal, "\r", clearLine)
+// line is what a person reads after a time.
+func (s *screen) line(elapsed time.Duration) string {
+	const mib = 1 << 20
+	rate := float64(s.n) / mib / max(elapsed, time.Millisecond).Seconds()
+	amount := fmt.Sprintf("%.1f MiB, %.1f MiB/s", float64(s.n)/mib, rate)
+	switch {
+	case s.begun > 1:
+		return fmt.Sprintf("%d done, %d running, %s", s.begun-s.running, s.running, amount)
+	case s.length < 0:
+		return amount
 	}
+	part := 1.0
+	if s.n < s.length {
+		part = float64(s.n) / float64(s.length)
+	}
+	full := int(part * barWidth)
+	return fmt.Sprintf("[%s%s] %3.0f%% of %.1f MiB, %.1f MiB/s", strings.Repeat("=", full),
+		strings.Repeat(" ", barWidth-full), 100*part, float64(s.length)/mib, rate)
 }

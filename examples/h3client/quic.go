@@ -148,7 +148,7 @@ func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.T
 		}
 		return c, err
 	}
-	tr = &h3http.Transport{TLSClientConfig: tc, QUICConfig: cfg, Dial: dial}
+	tr = &h3http.Transport{TLSClientConfig: tc, QUICConfig: cfg, Dial: dial, MaxConnsPerHost: 1}
 	return tr, func() error {
 		if sessions != nil {
 			sessions.wait()

@@ -46,6 +46,9 @@ func (o *options) checkURL(arg string) (string, error) {
 
 // checkData looks for the file of -d.
 func (o *options) checkData() error {
+	if o.data == "@-" && len(o.urls) > 1 {
+		return usage.Errorf("-d @-: standard input can be sent to one URL only")
+	}
 	if name, isFile := strings.CutPrefix(o.data, "@"); isFile && name != "-" {
 		return usage.File("d", name)
 	}

@@ -15,15 +15,43 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
 )
 
-// withTrace has the connection, its handshake and what is sent written to w, in the
-// way of curl: "*" for remarks, ">" for what goes out, "<" for what comes in.
-func withTrace(ctx context.Context, w io.Writer) context.Context {
+// remarks are what -v tells about one URL, in the way of curl: "*" for remarks, ">" for what goes
+// out, "<" for what comes in. Lines that belong together are written together, because other
+// downloads may tell at the same time.
+type remarks struct {
+	w      io.Writer
+	prefix string // of each line
+}
+
+// remarks returns those of a URL. If several are fetched at once, lines begin with its number.
+func (f *fetcher) remarks(i int) *remarks {
+	r := &remarks{w: f.screen}
+	if f.parallel > 1 && len(f.urls) > 1 {
+		r.prefix = fmt.Sprintf("[%d] ", i+1)
+	}
+	return r
+}
+
+// tell writes the lines that f writes.
+func (r *remarks) tell(f func(w *strings.Builder)) {
+	var b, lines strings.Builder
+	f(&b)
+	for line := range strings.Lines(b.String()) {
+		lines.WriteString(r.prefix + line)
+	}
+	io.WriteString(r.w, lines.String())
+}
+
+// withTrace has the connection, its handshake and what is sent told.
+func withTrace(ctx context.Context, r *remarks) context.Context {
+	var sent strings.Builder // a request so far
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
 			if err == nil {
-				printTLS(w, &state)
+				r.tell(func(w *strings.Builder) { printTLS(w, &state) })
 			}
 		},
 		GotConn: func(info httptrace.GotConnInfo) {
@@ -31,21 +59,52 @@ func withTrace(ctx context.Context, w io.Writer) context.Context {
 			if info.Reused {
 				word = "Using the connection to"
 			}
-			fmt.Fprintf(w, "* %s %v from %v over QUIC\n", word, info.Conn.RemoteAddr(), info.Conn.LocalAddr())
+			r.tell(func(w *strings.Builder) {
+				fmt.Fprintf(w, "* %s %v from %v over QUIC\n", word, info.Conn.RemoteAddr(), info.Conn.LocalAddr())
+			})
 		},
 		WroteHeaderField: func(key string, values []string) {
 			for _, value := range values {
-				fmt.Fprintf(w, "> %s: %s\n", key, value)
+				fmt.Fprintf(&sent, "> %s: %s\n", key, value)
 			}
 		},
-		WroteHeaders: func() { fmt.Fprintln(w, ">") },
+		WroteHeaders: func() {
+			r.tell(func(w *strings.Builder) { fmt.Fprintln(w, sent.String()+">") })
+			sent.Reset()
+		},
 		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
-			fmt.Fprintf(w, "< HTTP/3 %d %s\n", code, http.StatusText(code))
-			printHeader(w, http.Header(header))
-			fmt.Fprintln(w, "<")
+			r.tell(func(w *strings.Builder) {
+				fmt.Fprintf(w, "< HTTP/3 %d %s\n", code, http.StatusText(code))
+				printHeader(w, http.Header(header))
+				fmt.Fprintln(w, "<")
+			})
 			return nil
 		},
 	})
+}
+
+func (r *remarks) response(resp *http.Response) {
+	r.tell(func(w *strings.Builder) {
+		fmt.Fprintf(w, "< HTTP/3 %s\n", resp.Status)
+		printHeader(w, resp.Header)
+		fmt.Fprintln(w, "<")
+	})
+}
+
+func (r *remarks) trailer(resp *http.Response) {
+	if len(resp.Trailer) == 0 {
+		return
+	}
+	r.tell(func(w *strings.Builder) {
+		fmt.Fprintln(w, "* Trailers")
+		printHeader(w, resp.Trailer)
+	})
+}
+
+func (r *remarks) stats(resp *http.Response) {
+	if c := h3http.ConnOf(resp.Request); c != nil {
+		r.tell(func(w *strings.Builder) { printStats(w, c) })
+	}
 }
 
 func printTLS(w io.Writer, state *tls.ConnectionState) {
@@ -70,19 +129,6 @@ func printTLS(w io.Writer, state *tls.ConnectionState) {
 	}
 }
 
-func printResponse(w io.Writer, resp *http.Response) {
-	fmt.Fprintf(w, "< HTTP/3 %s\n", resp.Status)
-	printHeader(w, resp.Header)
-	fmt.Fprintln(w, "<")
-}
-
-func printTrailer(w io.Writer, resp *http.Response) {
-	if len(resp.Trailer) > 0 {
-		fmt.Fprintln(w, "* Trailers")
-		printHeader(w, resp.Trailer)
-	}
-}
-
 func printHeader(w io.Writer, h http.Header) {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, value := range h[name] {
@@ -91,11 +137,7 @@ func printHeader(w io.Writer, h http.Header) {
 	}
 }
 
-func printStats(w io.Writer, resp *http.Response) {
-	c := h3http.ConnOf(resp.Request)
-	if c == nil {
-		return
-	}
+func printStats(w io.Writer, c *loop.Conn) {
 	st := c.Stats()
 	fmt.Fprintf(w, "* Connection %v: RTT %v (min %v), congestion window %d bytes, MTU %d\n",
 		c.ID(), st.SmoothedRTT.Round(time.Microsecond), st.MinRTT.Round(time.Microsecond), st.CongestionWindow, st.MTU)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // An Error says what is wrong with a command line.
@@ -58,7 +59,9 @@ func tell(w io.Writer, name string, err error) (status int) {
 		fmt.Fprintf(w, "%s: %v (%s -h tells more)\n", name, err, name)
 		return 2
 	default:
-		fmt.Fprintf(w, "%s: %v\n", name, err)
+		for line := range strings.Lines(err.Error() + "\n") { // joined errors have one each
+			fmt.Fprintf(w, "%s: %s", name, line)
+		}
 		return 1
 	}
 }

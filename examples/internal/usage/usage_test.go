@@ -23,6 +23,7 @@ func TestTell(t *testing.T) {
 		{Errorf("-n %d: no", 1), 2, "name: -n 1: no (name -h tells more)\n"},
 		{errors.Join(Errorf("a")), 2, "name: a (name -h tells more)\n"},
 		{fs.ErrExist, 1, "name: file already exists\n"},
+		{errors.Join(fs.ErrExist, fs.ErrClosed), 1, "name: file already exists\nname: file already closed\n"},
 	} {
 		var b strings.Builder
 		require.Equal(t, c.status, tell(&b, "name", c.err))
