@@ -24,7 +24,7 @@ func (l *lone) hello() frame {
 }
 
 func always(a Admission) func(*EndpointConfig) {
-	return func(c *EndpointConfig) { c.Admit = func(Initial) Admission { return a } }
+	return func(c *EndpointConfig) { c.Admit = func(AdmissionRequest) Admission { return a } }
 }
 
 func TestInitialFlood(t *testing.T) {
@@ -103,7 +103,7 @@ func TestInitialFloodWithTokens(t *testing.T) {
 }
 
 func TestRetryKeepsNoState(t *testing.T) {
-	l, _ := newLoneServer(t, always(Retry))
+	l, _ := newLoneServer(t, always(AdmissionRetry))
 	out := l.feed(clientInitial(rawServerID, rawClientID, nil, l.hello()), elsewhere(1))
 	if len(out) != 1 || len(l.routes.ids) != 0 || l.first != nil || l.Stats().Retries != 1 {
 		t.Fatalf("%d datagrams, %d routes", len(out), len(l.routes.ids))
@@ -116,7 +116,7 @@ func TestRetryKeepsNoState(t *testing.T) {
 func TestRetry(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, func(s *testSetup) {
-			s.endpoint.Admit = func(in Initial) Admission { return Retry }
+			s.endpoint.Admit = func(in AdmissionRequest) Admission { return AdmissionRetry }
 			s.peerSide.Admit = s.endpoint.Admit
 		})
 		client, serverConn := tc.c, tc.peer
@@ -287,9 +287,9 @@ func TestTokens(t *testing.T) {
 		{name: "none", content: tokenContent{kind: TokenRetry}, damage: func([]byte) []byte { return nil }},
 		{name: "noise", content: tokenContent{kind: TokenRetry}, damage: func([]byte) []byte { return bytes.Repeat([]byte("noise"), 100) }},
 	} {
-		var asked []Initial
+		var asked []AdmissionRequest
 		l, _ := newLoneServer(t, func(c *EndpointConfig) {
-			c.Admit = func(in Initial) Admission { asked = append(asked, in); return Ignore }
+			c.Admit = func(in AdmissionRequest) Admission { asked = append(asked, in); return AdmissionIgnore }
 		})
 		if test.dcid == "" {
 			test.dcid = rawServerID
@@ -325,7 +325,7 @@ func TestTokenKeysRotate(t *testing.T) {
 	var kind []TokenKind
 	l, _ := newLoneServer(t, func(c *EndpointConfig) {
 		c.TokenKeys = [][32]byte{{1}}
-		c.Admit = func(in Initial) Admission { kind = append(kind, in.Token); return Ignore }
+		c.Admit = func(in AdmissionRequest) Admission { kind = append(kind, in.Token); return AdmissionIgnore }
 	})
 	tok := l.tokens.seal(nil, [tokenNonceLen]byte{1}, tokenContent{kind: TokenNewToken, remote: elsewhere(1), time: hour0(), version: Version1})
 	feed := func() { l.feed(clientInitial(rawServerID, rawClientID, tok, l.hello()), elsewhere(1)) }

@@ -87,7 +87,7 @@ func (r *recvState) add(now instant, pn uint64, ecn ECN) (reordered bool) {
 			r.ecn[0]++
 		case ECT1:
 			r.ecn[1]++
-		case CE:
+		case ECNCE:
 			r.ecn[2]++
 		}
 	}

@@ -91,7 +91,7 @@ func TestAckAtOnce(t *testing.T) {
 	})
 	t.Run("CE", func(t *testing.T) {
 		tc := newTestConn(t, false)
-		tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, ecn: CE})
+		tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, ecn: ECNCE})
 		// RFC 9000, Section 13.2.1
 		f, _ := tc.wantType("congestion is reported at once", wire.FrameAckECN)
 		if f.v[2] != 1 || f.v[0] != 0 || f.v[1] != 0 {
@@ -330,7 +330,7 @@ func TestAckFrequencyIsAsked(t *testing.T) {
 
 func TestECNCounts(t *testing.T) {
 	tc := newTestConn(t, true)
-	for i, mark := range []ECN{ECT0, ECT0, ECT1, CE, NotECT, ECT0} {
+	for i, mark := range []ECN{ECT0, ECT0, ECT1, ECNCE, NotECT, ECT0} {
 		tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, ecn: mark})
 		if i == 5 {
 			tc.collect()

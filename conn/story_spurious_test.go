@@ -3,6 +3,7 @@ package conn
 import (
 	"testing"
 
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -10,18 +11,18 @@ import (
 type noteController struct {
 	wideController
 	order  []string
-	losses []Loss
-	undone []Loss
+	losses []congestion.Loss
+	undone []congestion.Loss
 }
 
-func (n *noteController) OnAck(*Ack) { n.order = append(n.order, "ack") }
+func (n *noteController) OnAck(*congestion.Ack) { n.order = append(n.order, "ack") }
 
-func (n *noteController) OnLoss(l *Loss) {
+func (n *noteController) OnLoss(l *congestion.Loss) {
 	n.order = append(n.order, "loss")
 	n.losses = append(n.losses, *l)
 }
 
-func (n *noteController) OnSpurious(l *Loss) {
+func (n *noteController) OnSpurious(l *congestion.Loss) {
 	n.order = append(n.order, "spurious")
 	n.undone = append(n.undone, *l)
 }

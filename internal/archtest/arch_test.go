@@ -39,6 +39,7 @@ func TestModule(t *testing.T) {
 		{"comments", checkComments},
 		{"package comments", checkPackageComments},
 		{"comment lines", checkCommentLines},
+		{"deprecated names", checkDeprecated},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			m.violations = nil
@@ -118,7 +119,7 @@ func unread(dir string) bool {
 }
 
 func (m *module) add(name string, src []byte) error {
-	f, err := parser.ParseFile(m.fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
+	f, err := parser.ParseFile(m.fset, name, src, parser.ParseComments)
 	if err != nil {
 		return err
 	}
