@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// maxAccepts is how many connections wait for Accept.
+// maxAccepts is how many connections may wait for Accept.
 const maxAccepts = 1024
 
 // An acceptQueue holds the connections of a Group that nobody has accepted yet.
@@ -26,7 +26,7 @@ func notify(c chan struct{}) {
 	}
 }
 
-// push reports false if the queue is full or closed.
+// push adds c. It reports false if the queue is full or closed.
 func (q *acceptQueue) push(c *Conn) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -61,7 +61,7 @@ func (q *acceptQueue) wait(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// close makes push and wait fail from now on, and returns what was waiting.
+// close makes push and wait fail from now on. It returns the connections that were waiting.
 func (q *acceptQueue) close() (waiting []*Conn) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

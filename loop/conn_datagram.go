@@ -10,14 +10,14 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// maxDatagrams is how many datagrams of each direction wait between the application
-// and the connection, which has queues of its own.
+// maxDatagrams is how many datagrams of each direction wait between the application and the
+// connection. The connection has queues of its own besides.
 const maxDatagrams = 64
 
-// A datagram waits to be sent or to be received.
+// A datagram is one that waits to be sent or to be received.
 type datagram struct {
 	b   []byte
-	age time.Duration // the most, to be sent
+	age time.Duration // how long it may wait, if it is to be sent
 }
 
 // A datagramQueue holds copies of datagrams, in memory of the Loop's datagramPool.
@@ -37,7 +37,7 @@ func (q *datagramQueue) drop(pool *datagramPool) {
 	}
 }
 
-// A datagramPool recycles datagrams of all queues of a Loop, on any goroutine.
+// A datagramPool recycles datagrams of all queues of a Loop. Any goroutine may use it.
 type datagramPool struct{ pool sync.Pool }
 
 func (p *datagramPool) get() *datagram {
@@ -49,13 +49,13 @@ func (p *datagramPool) get() *datagram {
 
 func (p *datagramPool) put(d *datagram) { p.pool.Put(d) }
 
-// datagrams are those of a Conn, guarded by its mutex.
+// datagrams holds the datagrams of a Conn. The mutex of the Conn guards it.
 type datagrams struct {
 	out, in        datagramQueue
 	full           bool          // the connection takes no more: EventDatagramWritable follows
 	receiving      bool          // ReceiveDatagram was called
 	readable       bool          // the connection may have more
-	space, arrival chan struct{} // tokens for those who wait to send and to receive
+	space, arrival chan struct{} // tokens for the goroutines that wait to send and to receive
 }
 
 func (d *datagrams) init() {
@@ -68,8 +68,8 @@ func (d *datagrams) wakeAll() {
 	notify(d.arrival)
 }
 
-// sendDatagrams moves what waits to the connection. It runs on the loop's
-// goroutine, with c.mu held.
+// sendDatagrams moves datagrams that wait to the connection. It runs on the loop's goroutine, with
+// c.mu held.
 func (c *Conn) sendDatagrams() {
 	d := &c.datagrams
 	moved := false
@@ -80,7 +80,7 @@ func (c *Conn) sendDatagrams() {
 			d.full = true
 			break
 		}
-		d.out.drop(&c.l.dgrams) // also if the path has become too narrow for it
+		d.out.drop(&c.l.dgrams) // the path may have become too narrow for it: drop it then, too
 		moved = true
 	}
 	if moved {
@@ -89,8 +89,8 @@ func (c *Conn) sendDatagrams() {
 	}
 }
 
-// receiveDatagrams moves what the connection received to those who wait. It runs on
-// the loop's goroutine, with c.mu held.
+// receiveDatagrams moves datagrams that the connection received to the queue. It runs on the loop's
+// goroutine, with c.mu held.
 func (c *Conn) receiveDatagrams() {
 	d := &c.datagrams
 	if !d.receiving || !d.readable {
@@ -133,7 +133,7 @@ func (c *Conn) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration)
 		select {
 		case <-c.datagrams.space:
 		case <-ctx.Done():
-			if err := c.closed(); err != nil { // of which ctx may be a consequence
+			if err := c.closed(); err != nil { // ctx may be done because of this error
 				return err
 			}
 			return ctx.Err()
@@ -141,8 +141,8 @@ func (c *Conn) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration)
 	}
 }
 
-// queueDatagram reports false if there is no room and the policy is to wait. If the
-// caller has waited, it passes the token on to others who do.
+// queueDatagram queues a datagram. It reports false if there is no room and the policy is to wait.
+// A caller that has waited passes the token on to others who wait.
 func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -226,7 +226,7 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 		select {
 		case <-d.arrival:
 		case <-ctx.Done():
-			if err := c.closed(); err != nil { // of which ctx may be a consequence
+			if err := c.closed(); err != nil { // ctx may be done because of this error
 				return 0, err
 			}
 			return 0, ctx.Err()
@@ -234,8 +234,8 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	}
 }
 
-// takeDatagram removes the oldest datagram, and has the loop bring more once half of
-// the queue is free. The caller holds c.mu.
+// takeDatagram removes the oldest datagram. Once half of the queue is free, the loop brings more.
+// The caller holds c.mu.
 func (c *Conn) takeDatagram(b []byte) (n int, err error) {
 	d := &c.datagrams
 	g := d.in.front()

@@ -8,7 +8,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// A migration is a call of Migrate.
+// A migration is a call of Migrate that waits.
 type migration struct {
 	local netip.AddrPort
 	done  chan error // with room for one
@@ -47,7 +47,7 @@ func (c *Conn) Migrate(ctx context.Context, local netip.AddrPort) error {
 	}
 }
 
-// migrated ends the calls of Migrate to local.
+// migrated ends the calls of Migrate that wait for local.
 func (c *Conn) migrated(local netip.AddrPort, err error) {
 	rest := c.migrations[:0]
 	for _, m := range c.migrations {

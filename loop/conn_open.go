@@ -8,17 +8,17 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// An opening is a call of OpenStream.
+// An opening is a call of OpenStream or TryOpenStream that waits.
 type opening struct {
 	dir  conn.Dir
-	now  bool        // or not at all: TryOpenStream
-	over atomic.Bool // finished, or given up
+	now  bool        // TryOpenStream: fail rather than wait
+	over atomic.Bool // finished, or the caller gave up
 	done chan struct{}
 	s    *Stream
 	err  error
 }
 
-// finish ends the call. It reports false if nobody waits any more.
+// finish ends the call. It reports false if the caller has given up.
 func (o *opening) finish(s *Stream, err error) bool {
 	if !o.over.CompareAndSwap(false, true) {
 		return false
@@ -75,7 +75,7 @@ func (c *Conn) openStream(ctx context.Context, o *opening) (*Stream, error) {
 	return o.s, o.err
 }
 
-// queueOpenings takes over the calls of OpenStream. The caller holds c.mu.
+// queueOpenings takes the calls of OpenStream over for the loop. The caller holds c.mu.
 func (c *Conn) queueOpenings() {
 	for o, ok := c.opens.pop(); ok; o, ok = c.opens.pop() {
 		c.waiting[o.dir].push(o)
@@ -83,13 +83,13 @@ func (c *Conn) queueOpenings() {
 	}
 }
 
-// open opens the streams that are waited for, as far as the peer's limits go.
+// open opens the streams that calls wait for, as far as the peer's limits go.
 func (c *Conn) open() {
 	for dir := range c.waiting {
 		q := &c.waiting[dir]
 		for q.len() > 0 {
 			o := q.items[q.head]
-			if o.over.Load() { // given up
+			if o.over.Load() { // the caller gave up
 				q.pop()
 				continue
 			}
@@ -117,7 +117,7 @@ func (c *Conn) open() {
 	c.trying = false
 }
 
-// refuse fails those calls of TryOpenStream that are left in q.
+// refuse fails the calls of TryOpenStream in q, and returns the others.
 func refuse(q queue[*opening]) queue[*opening] {
 	var left queue[*opening]
 	for o, ok := q.pop(); ok; o, ok = q.pop() {
@@ -130,11 +130,11 @@ func refuse(q queue[*opening]) queue[*opening] {
 	return left
 }
 
-// arrivals are streams of the peer that wait for AcceptStream and AcceptStreamOf.
+// arrivals holds streams of the peer that wait for AcceptStream and AcceptStreamOf.
 type arrivals struct {
 	streams [2]queue[*Stream]
-	n       uint64           // streams that arrived, ever
-	tokens  [2]chan struct{} // for each direction, one if there is a stream or an end
+	n       uint64           // how many streams have arrived in all
+	tokens  [2]chan struct{} // a token for each direction, if there is a stream or the end
 }
 
 func newArrivals() arrivals {
@@ -160,7 +160,7 @@ func (a *arrivals) pop(first, last conn.Dir) (s *Stream, ok bool) {
 	return a.streams[dir].pop()
 }
 
-// wake lets one who waits for each direction look: at a stream, or at the end if over.
+// wake wakes one goroutine for each direction that has a stream, or for both if over is set.
 func (a *arrivals) wake(over bool) {
 	for d := range a.tokens {
 		if over || a.streams[d].len() > 0 {
@@ -219,7 +219,7 @@ func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir) (*Stream,
 		case <-c.arrived.tokens[first]:
 		case <-c.arrived.tokens[last]:
 		case <-ctx.Done():
-			if err := c.closed(); err != nil { // of which ctx may be a consequence
+			if err := c.closed(); err != nil { // ctx may be done because of this error
 				return nil, err
 			}
 			return nil, ctx.Err()
@@ -233,6 +233,6 @@ func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir) (*Stream,
 // nothing must have been written to it. Call Adopt on the loop's goroutine.
 func (c *Conn) Adopt(cs *conn.Stream) *Stream {
 	s := newStream(c, cs, cs.ID().ByServer() == c.c.Server())
-	s.start() // data may have come before
+	s.start() // data may have come before anybody accepted the stream
 	return s
 }

@@ -2,26 +2,27 @@ package loop
 
 import "sync"
 
-// deliveries counts the streams of a connection that were ended, by CloseWrite or Close, and
-// whose end the peer has not acknowledged yet. What was handed to the connection is not
-// delivered: the connection may end before. Any goroutine may use it.
+// deliveries counts the streams of a connection that CloseWrite or Close has ended, and whose end
+// the peer has not acknowledged yet. Data that was only handed to the connection is not delivered:
+// the connection may end before. Any goroutine may use it.
 type deliveries struct {
-	none chan struct{} // has a token when the last of them was delivered
+	none chan struct{} // has a token when the last of them has been delivered
 
 	mu   sync.Mutex
 	open int
-	lost error // why one of them was not delivered, and will not be
+	lost error // why one of them will never be delivered
 }
 
-// begin counts a stream that was ended.
+// begin counts a stream that has been ended.
 func (d *deliveries) begin() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open++
 }
 
-// end notes that a stream is delivered, or that nobody waits for it any more since it was reset
-// or the peer does not want it; or, with lost, that the connection could not deliver it.
+// end stops counting a stream. Lost is nil if the stream has been delivered, or if nobody waits for
+// it because it was reset or the peer does not want it. Otherwise lost says why the connection
+// could not deliver it.
 func (d *deliveries) end(lost error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -33,12 +34,12 @@ func (d *deliveries) end(lost error) {
 	}
 }
 
-// state reports whether nothing is waited for any more, and returns why something is lost.
+// state reports whether no stream is left to wait for, and returns why one was lost, if one was.
 func (d *deliveries) state() (done bool, lost error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.open == 0, d.lost
 }
 
-// pass wakes up the next who waits.
+// pass wakes up the next goroutine that waits.
 func (d *deliveries) pass() { notify(d.none) }

@@ -66,8 +66,8 @@ func (g *Group) Dial(ctx context.Context, address string, cfg *conn.Config) (*Co
 	return c, nil
 }
 
-// dialOne connects to one address. With early it returns before the handshake if there
-// is early data to be sent.
+// dialOne connects to one address. If early is set and there is early data to send, it returns
+// before the handshake.
 func (l *Loop) dialOne(ctx context.Context, to conn.Target, cfg *conn.Config, early bool) (*Conn, error) {
 	var c *Conn
 	var err error
@@ -93,8 +93,8 @@ func (l *Loop) dialOne(ctx context.Context, to conn.Target, cfg *conn.Config, ea
 	}
 }
 
-// giveUp closes a connection in the making because of err, and returns that with what is
-// known of the cause.
+// giveUp closes a connection whose handshake is not complete because of err. It returns err with
+// what is known of the cause.
 func (c *Conn) giveUp(err error) error {
 	var cause error
 	c.ask(func() {
@@ -110,7 +110,7 @@ func (c *Conn) giveUp(err error) error {
 // abandon closes a connection that nobody wants any more, and does not wait.
 func (c *Conn) abandon() { c.l.Post(func(time.Time) { c.c.Close(0, "") }) }
 
-// dial starts a connection, for the blocking tier.
+// dial starts a connection that has no Handler.
 func (l *Loop) dial(now time.Time, to conn.Target, cfg *conn.Config) (*Conn, error) {
 	if l.draining || l.stopping {
 		return nil, errStopped

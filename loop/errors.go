@@ -8,7 +8,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// Errors of calls that cannot succeed any more. Those after a Close match net.ErrClosed.
+// Errors of calls that can never succeed again. Those of calls after a Close match net.ErrClosed.
 var (
 	errStopped      = fmt.Errorf("loop: stopped: %w", net.ErrClosed)
 	errStreamClosed = fmt.Errorf("loop: use of closed stream (Close ends both directions, CloseWrite only sending): %w", net.ErrClosed)
@@ -41,8 +41,8 @@ func (*StreamLimitError) Timeout() bool { return false }
 // Temporary is part of net.Error.
 func (*StreamLimitError) Temporary() bool { return true }
 
-// A closedError is why a connection has closed. It matches what package conn
-// reported and conn.ErrClosed, and net.ErrClosed if this side closed it.
+// A closedError says why a connection has closed. It matches the error that package conn reported,
+// and conn.ErrClosed. If this side closed the connection, it matches net.ErrClosed too.
 type closedError struct {
 	err   error
 	local bool

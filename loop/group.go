@@ -58,12 +58,12 @@ type Group struct {
 	work    offload
 
 	lookupIP func(ctx context.Context, host string) ([]netip.Addr, error)
-	dials    atomic.Uint32 // which loop is next to dial
+	dials    atomic.Uint32 // the next loop that dials
 	reached  reachedAddrs
-	running  sync.WaitGroup // loops
+	running  sync.WaitGroup // counts loops
 
 	mu  sync.Mutex
-	err error // of the backend that stopped the loops
+	err error // of the backend that failed and stopped the loops
 }
 
 // New runs one Loop on each backend, and owns the backends: if it fails, it closes
@@ -91,7 +91,7 @@ func New(cfg *Config, backends ...Backend) (*Group, error) {
 	return g, nil
 }
 
-// complete returns a copy of cfg with what all Loops share filled in.
+// complete returns a copy of cfg, with the values filled in that all Loops share.
 func complete(cfg *Config) (*Config, error) {
 	c := new(Config)
 	if cfg != nil {
@@ -126,7 +126,7 @@ func complete(cfg *Config) (*Config, error) {
 	return c, nil
 }
 
-// A ticketFilter is a conn.TicketFilter for any number of goroutines.
+// A ticketFilter is a conn.TicketFilter that any goroutine may use.
 type ticketFilter struct {
 	mu sync.Mutex
 	f  conn.TicketFilter
@@ -138,7 +138,7 @@ func (t *ticketFilter) first(id conn.TicketID) bool {
 	return t.f.First(id)
 }
 
-// newGroup makes the Loops, which do not run yet.
+// newGroup makes the Loops. They do not run yet.
 func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 	if len(backends) == 0 {
 		return nil, errors.New("loop: a Group needs a Backend")
@@ -189,7 +189,7 @@ func (g *Group) Conns() []*Conn {
 	g.mayWait("Conns")
 	var conns []*Conn
 	for _, l := range g.loops {
-		l.Do(context.Background(), func(time.Time) { // a loop that has stopped has none
+		l.Do(context.Background(), func(time.Time) { // a loop that has stopped has no connections
 			for c := range l.ep.Conns() {
 				if a, ok := c.UserData.(*attachment); ok && !a.closed {
 					conns = append(conns, l.Conn(c))

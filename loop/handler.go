@@ -20,17 +20,17 @@ type Handler interface {
 	Flush(now time.Time, c *conn.Conn)
 }
 
-// An attachment is what a loop knows of a connection, as its UserData.
+// An attachment is what a loop knows of a connection. It is the connection's UserData.
 type attachment struct {
 	c       *conn.Conn
 	h       Handler // nil on the blocking tier
 	handle  *Conn   // nil until somebody needs it
 	touched bool    // in Loop.touched
 	closed  bool    // EventClosed has come
-	err     error   // what it brought
+	err     error   // the error of EventClosed
 }
 
-// attach returns the attachment of c, with a Handler or else a handle if it is new.
+// attach returns the attachment of c. A new one has a Handler or else a handle.
 func (l *Loop) attach(c *conn.Conn) *attachment {
 	if a, ok := c.UserData.(*attachment); ok {
 		return a
@@ -49,7 +49,7 @@ func (l *Loop) attach(c *conn.Conn) *attachment {
 	return a
 }
 
-// touch has the connection flushed in this turn.
+// touch lets the connection be flushed in this turn.
 func (l *Loop) touch(a *attachment) {
 	if !a.touched {
 		a.touched = true
@@ -57,7 +57,7 @@ func (l *Loop) touch(a *attachment) {
 	}
 }
 
-// handle hands ev to the Handler of its connection, or to the blocking tier.
+// handle hands ev to the Handler of its connection. Without a Handler the Conn gets it.
 func (l *Loop) handle(ev *conn.Event) {
 	a := l.attach(ev.Conn)
 	l.touch(a)

@@ -7,16 +7,15 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// What a loop holds at most of datagrams that reached another one and were handed
-// to it; more are dropped, as a full socket would. Steered sockets hand over
-// next to nothing.
+// Limits of the datagrams that a loop holds for another loop. More are dropped, as a full socket
+// would drop them. With steered sockets almost nothing is handed over.
 const (
 	maxHandedBytes = 1 << 20
 	maxHandedItems = 4096
 )
 
-// A handover is a queue of datagrams for another loop. Their bytes lie one after
-// another in one slice, so that it allocates nothing once it has grown.
+// A handover is a queue of datagrams for another loop. Their bytes lie one after another in one
+// slice, so the queue allocates nothing once it has grown.
 type handover struct {
 	items []handed
 	bytes []byte
@@ -29,7 +28,7 @@ type handed struct {
 	ecn           conn.ECN
 }
 
-// add appends a copy of d, which is one datagram. It reports false if h is full.
+// add appends a copy of d, which is a single datagram. It reports false if h is full.
 func (h *handover) add(d *conn.Datagram) bool {
 	if len(h.items) >= maxHandedItems || len(h.bytes)+len(d.Data) > maxHandedBytes {
 		return false
@@ -51,14 +50,14 @@ func (h *handover) receive(now time.Time, e *conn.Endpoint) {
 
 func (h *handover) clear() { h.items, h.bytes = h.items[:0], h.bytes[:0] }
 
-// A part is consecutive datagrams of a batch that belong to one loop.
+// A part is a run of datagrams of a batch that belong to one loop.
 type part struct {
 	d     conn.Datagram
 	owner int
 }
 
-// split cuts the batch d, behind the first at bytes, where the owner changes. Next
-// is where to go on; the batch is done when it is len(d.Data).
+// split returns the part of batch d that begins at byte at, up to the next datagram of another
+// owner. The next part begins at byte next. If next is len(d.Data), there is none.
 func (s *sharding) split(d *conn.Datagram, at int) (p part, next int) {
 	size := d.SegmentSize
 	if size <= 0 || size > len(d.Data) {
@@ -79,8 +78,8 @@ func (s *sharding) split(d *conn.Datagram, at int) (p part, next int) {
 	return p, next
 }
 
-// route feeds d to the endpoints that own its datagrams: the kernel joins datagrams
-// by address alone, so one batch may hold those of several loops.
+// route feeds d to the endpoints that own its datagrams. The kernel joins datagrams by address
+// alone, so one batch may hold datagrams of several loops.
 func (l *Loop) route(now time.Time, d *conn.Datagram) {
 	for at := 0; at < len(d.Data); {
 		p, next := l.shards.split(d, at)

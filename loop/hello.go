@@ -11,8 +11,8 @@ import (
 // A helloHook is the type of [conn.EndpointConfig].ClientHello.
 type helloHook = func(hello *tls.ClientHelloInfo, local, remote netip.AddrPort)
 
-// withConn returns a hook that sets Conn, and then calls next, which may be nil. Services choose
-// certificates and configurations by the addresses of that Conn.
+// withConn returns a hook that sets Conn, so that services can choose certificates and
+// configurations by its addresses. The hook then calls next, which may be nil.
 func withConn(next helloHook) helloHook {
 	return func(hello *tls.ClientHelloInfo, local, remote netip.AddrPort) {
 		hello.Conn = helloConn{local: local, remote: remote}
@@ -22,8 +22,8 @@ func withConn(next helloHook) helloHook {
 	}
 }
 
-// A helloConn is the Conn of a [tls.ClientHelloInfo]. It has the addresses of a connection of QUIC
-// and carries no data.
+// A helloConn is the Conn of a [tls.ClientHelloInfo]. It has the addresses of a QUIC connection and
+// carries no data.
 type helloConn struct{ local, remote netip.AddrPort }
 
 var errHelloConn = errors.New("loop: ClientHelloInfo.Conn has the addresses of a QUIC connection and no byte stream")

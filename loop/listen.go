@@ -73,7 +73,7 @@ func open(network, address string, n int, cfg *Config) (*Group, error) {
 	return g, nil
 }
 
-// socketConfig returns the configuration of the sockets.
+// socketConfig returns the configuration of the sockets of cfg.
 func (cfg *Config) socketConfig() *udpio.Config {
 	var sc udpio.Config
 	if cfg.Socket != nil {

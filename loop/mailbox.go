@@ -8,12 +8,12 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// Letters are what other goroutines want of a loop.
+// Letters are requests of other goroutines to a loop.
 type letters struct {
 	posts   []func(now time.Time)
-	works   []*conn.TLSWork // done, for Endpoint.Complete
-	conns   []*Conn         // with something to do, each at most once
-	streams []*Stream       // the same
+	works   []*conn.TLSWork // finished, for Endpoint.Complete
+	conns   []*Conn         // that have something to do, each at most once
+	streams []*Stream       // that have something to do, each at most once
 	handed  handover
 }
 
@@ -22,7 +22,7 @@ func (l *letters) empty() bool {
 		len(l.streams) == 0 && len(l.handed.items) == 0
 }
 
-// clear empties l, keeps its memory, and forgets what it pointed to.
+// clear empties l. It keeps the memory of l, and drops the pointers in it.
 func (l *letters) clear() {
 	clear(l.posts)
 	clear(l.works)
@@ -33,8 +33,8 @@ func (l *letters) clear() {
 	l.handed.clear()
 }
 
-// A mailbox carries work from any goroutine to that of a loop. However much
-// arrives, it wakes the loop once, and only if the loop sleeps.
+// A mailbox carries work from any goroutine to the goroutine of a loop. It wakes the loop only if
+// the loop sleeps, and only once, however many letters arrive.
 type mailbox struct {
 	wake     func()      // of the Backend
 	sleeping atomic.Bool // the loop waits in ReadBatch, or is about to
@@ -45,7 +45,7 @@ type mailbox struct {
 	in     letters
 }
 
-// open locks m for a letter to be added, unless it is closed.
+// open locks m, so that a letter can be added. It reports false if m is closed.
 func (m *mailbox) open() bool {
 	m.mu.Lock()
 	if m.closed {
@@ -55,7 +55,7 @@ func (m *mailbox) open() bool {
 	return true
 }
 
-// send unlocks m, and sees to it that the loop looks.
+// send unlocks m, and wakes the loop if it sleeps.
 func (m *mailbox) send() {
 	m.mu.Unlock()
 	if m.sleeping.Load() && m.sleeping.CompareAndSwap(true, false) {
@@ -64,7 +64,7 @@ func (m *mailbox) send() {
 	}
 }
 
-// post reports false if the loop has stopped; if not, f runs.
+// post lets the loop run f. It reports false if the loop has stopped; f does not run then.
 func (m *mailbox) post(f func(now time.Time)) bool {
 	if !m.open() {
 		return false
@@ -109,8 +109,8 @@ func (m *mailbox) hand(d *conn.Datagram) bool {
 	return true
 }
 
-// sleep is called by the loop before it waits. It reports false if there is a
-// letter; if not, the next one wakes the loop.
+// sleep announces that the loop is about to wait. It reports false if there is a letter. Otherwise
+// the next letter wakes the loop.
 func (m *mailbox) sleep() bool {
 	m.sleeping.Store(true)
 	m.mu.Lock()
@@ -122,17 +122,17 @@ func (m *mailbox) sleep() bool {
 	return empty
 }
 
-// awake is called by the loop after it waited.
+// awake says that the loop does not wait any more.
 func (m *mailbox) awake() { m.sleeping.Store(false) }
 
-// take swaps the letters with out, which must be clear.
+// take swaps the letters for those of out, which must be empty.
 func (m *mailbox) take(out *letters) {
 	m.mu.Lock()
 	m.in, *out = *out, m.in
 	m.mu.Unlock()
 }
 
-// close takes no letters from now on.
+// close makes m refuse letters from now on.
 func (m *mailbox) close() {
 	m.mu.Lock()
 	m.closed = true

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	maxOthers    = maxMessages / 2 // datagrams of WriteDatagram in one turn
-	maxOtherSize = 65507           // bytes
+	maxOthers    = maxMessages / 2 // how many datagrams of WriteDatagram one turn takes
+	maxOtherSize = 65507           // in bytes
 )
 
 // WriteDatagram sends a copy of b, which is not of QUIC, from the socket of the loop to remote: for

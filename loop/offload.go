@@ -7,19 +7,19 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// workersPerCore bounds the goroutines that run TLS. Most of their time is
-// arithmetic, for which one a core would do; the rest is for callbacks that block.
+// workersPerCore bounds the goroutines that run TLS. Most of their time is arithmetic, for which
+// one goroutine a core would do. The others are for callbacks that block.
 const workersPerCore = 4
 
-// An offload runs steps of TLS handshakes away from the loops of a Group, on
-// goroutines that start when there is work and end when there is none.
+// An offload runs steps of TLS handshakes away from the loops of a Group. Its goroutines start when
+// there is work and end when there is none.
 type offload struct {
 	mu      sync.Mutex
 	jobs    queue[job]
 	workers int
 }
 
-// A job is a step and the loop that gets it back.
+// A job is a step and the loop that gets it back when it is done.
 type job struct {
 	l *Loop
 	w *conn.TLSWork
@@ -45,7 +45,7 @@ func (o *offload) work() {
 			return
 		}
 		o.mu.Unlock()
-		j.w.Run() // even if the loop has stopped: it cleans up
+		j.w.Run() // run it even if the loop has stopped: the step cleans up
 		j.l.mail.complete(j.w)
 	}
 }

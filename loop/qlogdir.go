@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// maxQLogBytes is how much waits for the disk.
+// maxQLogBytes is how many bytes may wait for the disk.
 const maxQLogBytes = 4 << 20
 
 // QLogDir returns a function for [conn.Config.QLog] that writes each connection to
@@ -33,37 +33,38 @@ func QLogDirReport(dir string, report func(error)) func(id conn.ConnID, server b
 
 // A qlogDir writes the files of a directory.
 type qlogDir struct {
-	dir     string
-	report  func(error)
-	failing bool // the last file failed, and that was reported; of the goroutine that writes
+	dir    string
+	report func(error)
+	// the last file failed, and the failure was reported; belongs to the goroutine that writes
+	failing bool
 
 	mu      sync.Mutex
-	writing bool // there is a goroutine
+	writing bool // the goroutine that writes exists
 	in      qlogQueue
 }
 
-// A qlogQueue is what is to be written: pieces of data, in order.
+// A qlogQueue holds data that is to be written, in pieces, in order.
 type qlogQueue struct {
 	pieces []qlogPiece
 	data   []byte
 }
 
-// A qlogPiece is the next n bytes of data, for one file, and perhaps its end.
+// A qlogPiece is the next n bytes of the data. They are for one file, which may end with them.
 type qlogPiece struct {
 	f   *qlogFile
 	n   int
 	end bool
 }
 
-// A qlogFile is one file. What is not the goroutine's is guarded by dir.mu.
+// A qlogFile is one file. dir.mu guards the fields that do not belong to the goroutine that writes.
 type qlogFile struct {
 	dir     *qlogDir
 	path    string
 	closed  bool
-	dropped int // records since the last one that was taken
+	dropped int // records that were dropped since the last one that was queued
 
-	file   *os.File // the goroutine's; nil until there is something to write
-	failed bool     // the goroutine's
+	file   *os.File // belongs to the goroutine; nil until there is something to write
+	failed bool     // belongs to the goroutine
 }
 
 func (d *qlogDir) open(id conn.ConnID, server bool) io.WriteCloser {
@@ -110,7 +111,7 @@ func (f *qlogFile) Close() error {
 	return nil
 }
 
-// mark returns a record about those that were dropped, with the time of next.
+// mark returns a record that says how many records were dropped. It takes the time of next.
 func (f *qlogFile) mark(next []byte) []byte {
 	time := []byte("0")
 	if _, after, ok := bytes.Cut(next, []byte(`"time":`)); ok {
@@ -123,7 +124,7 @@ func (f *qlogFile) mark(next []byte) []byte {
 	return fmt.Appendf(nil, "\x1e{\"time\":%s,\"name\":\"loglevel:warning\",\"data\":{\"message\":\"%d records are missing\"}}\n", time, n)
 }
 
-// add queues b. The caller holds d.mu.
+// add queues b for f. The caller holds d.mu.
 func (d *qlogDir) add(f *qlogFile, b []byte) {
 	q := &d.in
 	q.data = append(q.data, b...)
@@ -135,7 +136,7 @@ func (d *qlogDir) add(f *qlogFile, b []byte) {
 	d.start()
 }
 
-// start has a goroutine write the queue. The caller holds d.mu.
+// start starts the goroutine that writes the queue, unless it runs already. The caller holds d.mu.
 func (d *qlogDir) start() {
 	if !d.writing {
 		d.writing = true
@@ -189,7 +190,7 @@ func (f *qlogFile) write(b []byte, end bool) {
 	}
 }
 
-// ended notes how an operation on the file ended.
+// ended notes the result of an operation on the file.
 func (f *qlogFile) ended(err error) {
 	f.failed = err != nil
 	if f.failed && !f.dir.failing {

@@ -1,7 +1,7 @@
 package loop
 
-// A queue is a first-in-first-out list. The zero queue is empty. It keeps its memory,
-// which grows to what it once held.
+// A queue is a first-in-first-out list. The zero queue is empty. A queue keeps its memory when
+// items leave it.
 type queue[T any] struct {
 	items []T
 	head  int

@@ -12,31 +12,31 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// attemptDelay is how long an attempt to connect has before another address is tried
-// too (RFC 8305, Section 5).
+// attemptDelay is how long the race waits for an attempt before it tries another address too (RFC
+// 8305, Section 5).
 const attemptDelay = 250 * time.Millisecond
 
 // A race connects to whichever of several addresses answers first (RFC 8305).
 type race struct {
 	l       *Loop
-	address string           // what the user calls it
+	address string           // as the user wrote it
 	addrs   []netip.AddrPort // in the order of attempts
 	to      conn.Target      // without Remote
 	cfg     *conn.Config
 	known   bool // the first address was reached before
 
-	finished chan attempt // what attempts lead to
+	finished chan attempt // the results of attempts
 	over     chan struct{}
 }
 
-// An attempt is one that has ended.
+// An attempt is the result of an attempt to connect.
 type attempt struct {
 	addr netip.AddrPort
 	c    *Conn
 	err  error
 }
 
-// run returns the first connection. Attempts that are left are abandoned.
+// run returns the first connection, and abandons the other attempts.
 func (r *race) run(ctx context.Context) (*Conn, error) {
 	if len(r.addrs) == 1 {
 		a := r.try(ctx, 0)
@@ -84,8 +84,9 @@ func (r *race) start(ctx context.Context, i int) {
 	}()
 }
 
-// try connects to address i. Before the handshake is complete, nobody knows whether
-// an address can be reached: so early data is for one alone, or one that was.
+// try connects to address i. Before the handshake is complete, nobody knows whether an address can
+// be reached. So early data is sent only to an address that is the only one, or that was reached
+// before.
 func (r *race) try(ctx context.Context, i int) attempt {
 	addr := r.addrs[i]
 	to := r.to
@@ -104,7 +105,7 @@ func (r *race) learn(addr netip.AddrPort, c *Conn, err error) {
 	switch {
 	case err == nil && c.handshaken.Load():
 		reached.note(r.address, addr)
-	case err == nil: // with early data: it will turn out
+	case err == nil: // it has early data: whether addr is reached is not known yet
 		context.AfterFunc(c.ctx, func() {
 			if !c.handshaken.Load() {
 				reached.forget(r.address, addr)
@@ -115,7 +116,7 @@ func (r *race) learn(addr netip.AddrPort, c *Conn, err error) {
 	}
 }
 
-// attemptErrors are why no address was reached.
+// attemptErrors says why no address was reached.
 type attemptErrors []error
 
 func (e attemptErrors) Error() string {

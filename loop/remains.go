@@ -7,15 +7,15 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// remains counts the bytes that were received on connections which have ended, and which their
-// readers have not read yet. They do not count in the Endpoint any more, and no window bounds
-// them: a peer could fill connection after connection and end them. Any goroutine may use it.
+// remains counts bytes that were received on connections which have ended, and that their readers
+// have not read yet. The Endpoint does not count them any more, and no window bounds them: a peer
+// could fill one connection after another and end each. Any goroutine may use it.
 type remains struct {
 	limit int64
 	held  atomic.Int64
 }
 
-// init sets the limit: a quarter of what the Endpoint may hold for connections that last.
+// init sets the limit: a quarter of what the Endpoint may hold for its connections.
 func (r *remains) init(maxBuffered int64) {
 	switch {
 	case maxBuffered == 0:
@@ -35,7 +35,7 @@ func (r *remains) keep(n int) bool {
 	return false
 }
 
-// release takes n bytes back that were read or dropped.
+// release stops counting n bytes that were read or dropped.
 func (r *remains) release(n int) { r.held.Add(int64(-n)) }
 
 // KeepRemains counts n bytes that a Handler took from the streams of an ended connection, and keeps

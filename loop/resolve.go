@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// resolve returns the host of address, and the addresses that the Group's sockets can
-// reach, in the order in which they are to be tried.
+// resolve returns the host of address, and its IP addresses that the sockets of the Group can
+// reach, in the order in which to try them.
 func (g *Group) resolve(ctx context.Context, address string) (host string, addrs []netip.AddrPort, err error) {
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
@@ -36,7 +36,7 @@ func (g *Group) resolve(ctx context.Context, address string) (host string, addrs
 	return host, addrs, nil
 }
 
-// lookup returns the addresses of host, without zones that nobody can use.
+// lookup returns the addresses of host. It drops zones that have no meaning.
 func (g *Group) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	loopback4, loopback6 := netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
 	ip, err := netip.ParseAddr(host)
@@ -52,13 +52,14 @@ func (g *Group) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	case ip.Unmap() == netip.IPv4Unspecified():
 		return []netip.Addr{loopback4}, nil
 	case ip.WithZone("").IsUnspecified():
-		return []netip.Addr{loopback6, loopback4}, nil // such a socket is mostly for both
+		// a socket that is bound to [::] mostly takes IPv4 as well
+		return []netip.Addr{loopback6, loopback4}, nil
 	}
 	return []netip.Addr{named(ip.Unmap())}, nil
 }
 
-// named gives a zone the name of its interface, as addresses of received datagrams have
-// it, if it is a number.
+// named turns a zone that is a number into the name of its interface. Addresses of received
+// datagrams have the name.
 func named(ip netip.Addr) netip.Addr {
 	if n, err := strconv.Atoi(ip.Zone()); err == nil {
 		if i, err := net.InterfaceByIndex(n); err == nil {
@@ -68,15 +69,15 @@ func named(ip netip.Addr) netip.Addr {
 	return ip
 }
 
-// reaches reports whether a socket with the address local can send to remote. One
-// for all IPv6 addresses sends over IPv4 too.
+// reaches reports whether a socket that is bound to local can send to remote. A socket that is
+// bound to all IPv6 addresses sends over IPv4 too.
 func reaches(local, remote netip.Addr) bool {
 	local = local.Unmap()
 	return !local.IsValid() || local.Is4() == remote.Is4() || local.Is6() && local.IsUnspecified()
 }
 
-// interleave has the families of addresses take turns, beginning with that of the first
-// (RFC 8305, Section 4). Within a family the order stays.
+// interleave puts the families of addresses in turns, beginning with the family of the first (RFC
+// 8305, Section 4). Within a family the order stays.
 func interleave(ips []netip.Addr) []netip.Addr {
 	var families [2][]netip.Addr
 	for _, ip := range ips {
@@ -97,17 +98,17 @@ func interleave(ips []netip.Addr) []netip.Addr {
 	return mixed
 }
 
-// maxReached bounds how many names a Group remembers.
+// maxReached bounds how many names a Group remembers with an address.
 const maxReached = 512
 
-// A reachedAddrs is which address of each name was reached last.
+// A reachedAddrs remembers which address of each name was reached last.
 type reachedAddrs struct {
 	mu   sync.Mutex
 	last map[string]netip.AddrPort // by host:port
 }
 
-// first moves the address that was reached last to the front of addrs, and reports
-// whether there is one.
+// first moves the address that was reached last to the front of addrs. It reports whether addrs has
+// such an address.
 func (r *reachedAddrs) first(name string, addrs []netip.AddrPort) bool {
 	r.mu.Lock()
 	last, ok := r.last[name]
@@ -133,7 +134,7 @@ func (r *reachedAddrs) note(name string, addr netip.AddrPort) {
 		r.last = make(map[string]netip.AddrPort)
 	}
 	if _, ok := r.last[name]; !ok && len(r.last) >= maxReached {
-		for other := range r.last { // any: what is forgotten costs a race at most
+		for other := range r.last { // any of them: forgetting one costs a race at most
 			delete(r.last, other)
 			break
 		}
@@ -141,7 +142,7 @@ func (r *reachedAddrs) note(name string, addr netip.AddrPort) {
 	r.last[name] = addr
 }
 
-// forget forgets addr, which was not reached.
+// forget forgets addr, because it was not reached.
 func (r *reachedAddrs) forget(name string, addr netip.AddrPort) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

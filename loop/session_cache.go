@@ -17,7 +17,7 @@ import (
 // Bounds of a SessionCache.
 const (
 	maxCachedServers = 256
-	maxCachedItems   = 4 // sessions, and tokens, of a server
+	maxCachedItems   = 4 // for each server, of sessions and of tokens
 )
 
 // A SessionCache remembers servers for a client: TLS sessions, with the transport
@@ -37,14 +37,14 @@ type SessionCache struct {
 	content sessionCacheContent
 }
 
-// sessionCacheContent is what a file holds, as JSON.
+// sessionCacheContent is the content of the file, as JSON.
 type sessionCacheContent struct {
 	Sessions shelf[cachedSession] `json:"sessions"`
 	Tokens   shelf[[]byte]        `json:"tokens"`
 }
 
-// A cachedSession is the parts of a tls.ClientSessionState, encoded: a connection may change
-// its own while it lasts.
+// A cachedSession holds the parts of a tls.ClientSessionState in encoded form, because a connection
+// may change its ClientSessionState while it lasts.
 type cachedSession struct {
 	Ticket []byte `json:"ticket"`
 	State  []byte `json:"state"`
@@ -117,7 +117,8 @@ func (c *SessionCache) Save(name string) error {
 	if err != nil {
 		return fmt.Errorf("loop: session cache: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".sessions-*") // with mode 0600
+	// CreateTemp gives the file mode 0600
+	f, err := os.CreateTemp(filepath.Dir(name), ".sessions-*")
 	if err != nil {
 		return err
 	}
@@ -148,11 +149,11 @@ func (c *SessionCache) Load(name string) error {
 	return nil
 }
 
-// A shelf holds a few items for each of some servers; both are in the order in which they
-// were used last. There are too few for anything but a search from end to end.
+// A shelf holds a few items for each of a few servers. The servers and the items of each are in the
+// order in which they were used last. It is so small that a linear search is fast enough.
 type shelf[T any] []shelfOf[T]
 
-// A shelfOf is what is kept for one server.
+// A shelfOf holds the items of one server.
 type shelfOf[T any] struct {
 	Server string `json:"server"`
 	Items  []T    `json:"items"`
@@ -180,7 +181,7 @@ func (s *shelf[T]) take(server string) (item T, ok bool) {
 	return item, ok
 }
 
-// put adds an item, in place of the one that same reports, if any.
+// put adds an item. It takes the place of an old item for which same reports true, if there is one.
 func (s *shelf[T]) put(server string, item T, same func(T) bool) {
 	o := shelfOf[T]{Server: server}
 	if i := s.find(server); i >= 0 {
@@ -199,7 +200,7 @@ func (s *shelf[T]) remove(server string) {
 	}
 }
 
-// add puts everything of another shelf on this one.
+// add puts all items of another shelf on this one.
 func (s *shelf[T]) add(other shelf[T]) {
 	for _, o := range other {
 		for _, item := range o.Items {

@@ -9,9 +9,9 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// steerLen is how many bytes of a connection ID, its last, tell the loop: see
-// [udpio.SteerIndex]. They are nonce or ciphertext in every format of IDs, and the
-// secret factor keeps a peer from aiming at one loop.
+// steerLen is how many bytes at the end of a connection ID tell the loop: see [udpio.SteerIndex].
+// In every format of IDs these bytes are nonce or ciphertext. The secret factor keeps a peer from
+// aiming at one loop.
 const steerLen = 4
 
 // drawSteer draws the secret odd number of a Group.
@@ -23,22 +23,23 @@ func drawSteer(rand io.Reader) (k uint32, err error) {
 	return binary.BigEndian.Uint32(b[:]) | 1, nil
 }
 
-// A sharding tells which of n loops a datagram belongs to, for the loop index.
+// A sharding tells which of n loops a datagram belongs to. It is the sharding of loop index.
 type sharding struct {
 	k        uint32
 	n, index int
-	idLen    func(b []byte) int // of conn.ConnIDSource
+	idLen    func(b []byte) int // the Len method of the conn.ConnIDSource
 	size     int                // bytes of the first ID that the source issued
 }
 
-// owner returns the index of the loop that owns the datagram. What shows no usable
-// connection ID stays where it is.
+// owner returns the index of the loop that owns the datagram. A datagram without a usable
+// connection ID stays with the loop that has read it.
 func (s *sharding) owner(datagram []byte) int {
 	h, _ := conn.ParseHeader(datagram, s.idLen)
 	return s.indexOf(h.DCID)
 }
 
-// indexOf returns which loop has issued id, which is this one if id is too short to tell.
+// indexOf returns the index of the loop that issued id. If id is too short to tell, that is this
+// loop.
 func (s *sharding) indexOf(id []byte) int {
 	if len(id) < steerLen {
 		return s.index
@@ -46,16 +47,16 @@ func (s *sharding) indexOf(id []byte) int {
 	return udpio.SteerIndex(id, s.n, s.k)
 }
 
-// A shardSource issues those IDs of another source that lead to one loop.
+// A shardSource draws IDs from another source, and issues those that lead to one loop.
 type shardSource struct {
 	conn.ConnIDSource
 	k        uint32
 	n, index int
 }
 
-// maxDraws bounds how often, for each loop of the group, a shardSource draws. By then
-// a source that varies as it must has failed once in e^64 times; from one that does
-// not, IDs lead to other loops, which hand over.
+// maxDraws bounds how often a shardSource draws, for each loop of the group. A source that varies
+// as it must fails that often once in e^64 times. If a source does not vary, its IDs lead to other
+// loops, and those hand the datagrams over.
 const maxDraws = 64
 
 // Generate implements [conn.ConnIDSource].
@@ -69,7 +70,7 @@ func (s *shardSource) Generate(b *[20]byte) (n int) {
 	return n
 }
 
-// A randomSource is the default: IDs of randomIDLen bytes.
+// A randomSource is the default source. Its IDs have randomIDLen bytes.
 type randomSource struct{ rand io.Reader }
 
 const randomIDLen = 8

@@ -12,11 +12,11 @@ import (
 type Stats struct {
 	conn.EndpointStats
 	Turns, Wakes uint64
-	SlowTurns    uint64      // longer than 5 ms: a Handler blocks, or does too much
-	HandedOver   uint64      // datagrams that reached the wrong Loop
-	HandoverLost uint64      // of such, those for which there was no room
+	SlowTurns    uint64      // turns of more than 5 ms: a Handler blocks, or does too much
+	HandedOver   uint64      // datagrams that reached the wrong Loop and were handed over
+	HandoverLost uint64      // datagrams that reached the wrong Loop and found no room
 	WriteErrors  uint64      // messages that the Backend refused
-	Socket       udpio.Stats // of Listen's sockets
+	Socket       udpio.Stats // of the sockets that Listen opened
 }
 
 // loopStats are the counters of a Loop.
@@ -41,8 +41,7 @@ func (g *Group) Stats() Stats {
 	return sum
 }
 
-// stats returns the counters of the loop. Call it on the loop's goroutine, or when
-// that has ended.
+// stats returns the counters of the loop. Call it on the loop's goroutine, or after that has ended.
 func (l *Loop) stats() Stats {
 	s := Stats{
 		EndpointStats: l.ep.Stats(),

@@ -21,11 +21,11 @@ type Stream struct {
 	id    conn.StreamID
 	local bool // opened by this side
 
-	arrival uint64 // how many streams of the peer had come with it
+	arrival uint64 // how many streams of the peer had arrived, this one included
 
 	mu      sync.Mutex
 	dirty   bool // in the mailbox
-	pull    bool // move what is received to in.buf; not yet if a Handler may take over
+	pull    bool // the loop moves received data to in.buf; false while a Handler may take over
 	closed  bool // Close was called
 	early   bool
 	readers sync.Cond
@@ -33,11 +33,11 @@ type Stream struct {
 	rd, wd  deadline.Deadline
 	in      receiving
 	out     sending
-	prio    *conn.Priority  // to be set
+	prio    *conn.Priority  // set by SetPriority; the loop is to apply it
 	ctx     context.Context // nil until somebody asks for it
 	cancel  context.CancelCauseFunc
 
-	// The rest belongs to the loop's goroutine. s also needs mu to be changed.
+	// The fields below belong to the loop's goroutine. To change s, it needs mu as well.
 	s          *conn.Stream // nil once released
 	prev, next *Stream      // in Conn.streams
 	queued     bool         // in Loop.ready
@@ -46,36 +46,36 @@ type Stream struct {
 // receiving is the receiving direction of a Stream.
 type receiving struct {
 	buf  buffer
-	err  error // what follows buf: io.EOF, or why there is no more
-	done bool  // the connection has nothing more for us
-	full bool  // buf had no room for all there was
+	err  error // the error after the last byte of buf; io.EOF at the end
+	done bool  // the connection has nothing more to read
+	full bool  // buf had no room for everything
 	wait bool  // Read waits
-	stop bool  // StopSending is to be called
+	stop bool  // the loop is to call StopSending
 	code uint64
-	kept int // bytes of buf that count in Loop.remains
+	kept int // how many bytes of buf count in Loop.remains
 }
 
 // sending is the sending direction of a Stream.
 type sending struct {
 	buf   buffer
-	err   error // of Write
-	full  bool  // the connection takes no more: EventStreamWritable follows
+	err   error // the error of Write
+	full  bool  // the connection takes no more until EventStreamWritable
 	wait  bool  // Write waits
 	fin   bool  // CloseWrite was called
 	sent  bool  // FIN was handed to the connection
-	done  bool  // nothing more is to be done: acknowledged, reset, or no such direction
-	reset bool  // Reset is to be called
+	done  bool  // nothing is left to do: acknowledged, reset, or no such direction
+	reset bool  // the loop is to call Reset
 	code  uint64
-	at    *resetAt // ResetAt is to be called
+	at    *resetAt // the loop is to call ResetAt
 }
 
 // A resetAt is a call of ResetAt that waits.
 type resetAt struct {
 	code, size uint64
-	done       chan error // with room for one
+	done       chan error // has room for one
 }
 
-// newStream returns the Stream of cs.
+// newStream makes the Stream of cs.
 func newStream(c *Conn, cs *conn.Stream, local bool) *Stream {
 	s := &Stream{c: c, id: cs.ID(), local: local, early: cs.Early(), s: cs}
 	s.readers.L, s.writers.L = &s.mu, &s.mu
@@ -94,7 +94,7 @@ func newStream(c *Conn, cs *conn.Stream, local bool) *Stream {
 	return s
 }
 
-// forget cuts s from the connection. The caller holds s.mu, or nobody knows of s.
+// forget cuts s off from the connection. The caller holds s.mu, or no other goroutine knows s.
 func (s *Stream) forget() {
 	s.s.UserData = nil
 	s.s = nil
@@ -109,7 +109,7 @@ func (s *Stream) forget() {
 	s.prev, s.next = nil, nil
 }
 
-// streamOf returns the Stream that ev is about, nil if it is about none or about one
+// streamOf returns the Stream of an event. It returns nil if the event has no stream, or a stream
 // of a Handler.
 func streamOf(ev *conn.Event) *Stream {
 	if ev.Stream == nil {
@@ -142,7 +142,7 @@ func (s *Stream) mark() {
 	}
 }
 
-// start has the loop bring data, of a stream that it left alone so far.
+// start lets the loop bring received data from now on.
 func (s *Stream) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,12 +176,12 @@ func (s *Stream) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
-// SetReadDeadline has Read return os.ErrDeadlineExceeded from t on, also a Read that waits already.
-// The zero Time means never.
+// SetReadDeadline makes Read return os.ErrDeadlineExceeded from t on. This includes a Read that
+// waits already. The zero Time means never.
 func (s *Stream) SetReadDeadline(t time.Time) error { return s.setDeadline(&s.rd, t, &s.readers) }
 
-// SetWriteDeadline has Write return os.ErrDeadlineExceeded from t on, also a Write that waits
-// already; what it has taken by then is sent. The zero Time means never.
+// SetWriteDeadline makes Write return os.ErrDeadlineExceeded from t on. This includes a Write that
+// waits already; bytes that it has taken by then are sent. The zero Time means never.
 func (s *Stream) SetWriteDeadline(t time.Time) error { return s.setDeadline(&s.wd, t, &s.writers) }
 
 func (s *Stream) setDeadline(d *deadline.Deadline, t time.Time, wake *sync.Cond) error {
@@ -225,8 +225,8 @@ func (s *Stream) Context() context.Context {
 	return s.ctx
 }
 
-// endContext ends the context if that is due. The caller holds s.mu, and calls it
-// whenever an error was set.
+// endContext ends the context if it is time. The caller holds s.mu, and calls it after it has set
+// an error.
 func (s *Stream) endContext() {
 	if s.cancel == nil {
 		return
@@ -240,7 +240,7 @@ func (s *Stream) endContext() {
 	}
 }
 
-// finish asks for FIN. The caller holds s.mu.
+// finish asks the loop to send FIN. The caller holds s.mu.
 func (s *Stream) finish() {
 	defer s.endContext()
 	s.out.fin, s.out.err = true, errWriteClosed
@@ -331,7 +331,7 @@ func (s *Stream) stopSending(code uint64) {
 		i.stop, i.code = true, code
 		s.mark()
 	}
-	if !s.closed { // Close says so itself
+	if !s.closed { // Close wakes the loop itself
 		i.err = &conn.StreamError{ID: s.id, Code: code}
 		s.endContext()
 	}

@@ -78,8 +78,8 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 	}
 }
 
-// serve moves bytes between the stream's buffers and the connection, and does what
-// the application asked for meanwhile. It runs on the loop's goroutine.
+// serve moves bytes between the stream's buffers and the connection, and carries out what the
+// application has asked for. It runs on the loop's goroutine.
 func (s *Stream) serve() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +114,7 @@ func (s *Stream) command() {
 	s.early = s.s.Early()
 }
 
-// send moves what was written to the connection.
+// send moves written bytes to the connection.
 func (s *Stream) send() {
 	o := &s.out
 	if o.done {
@@ -152,7 +152,7 @@ func (s *Stream) send() {
 	}
 }
 
-// writeTo writes what is in c to a stream of the connection, without a copy if it can.
+// writeTo writes the bytes of c to a stream of the connection. It makes no copy if it can.
 func (c *chunk) writeTo(s *conn.Stream) (int, error) {
 	p := c.bytes()
 	if c.own == nil {
@@ -167,7 +167,7 @@ func (c *chunk) writeTo(s *conn.Stream) (int, error) {
 	return s.Write(p)
 }
 
-// receive moves what the connection has received to the reader.
+// receive moves bytes from the connection to the reader's buffer.
 func (s *Stream) receive() {
 	i := &s.in
 	if i.done || !s.pull {
@@ -198,8 +198,8 @@ func (s *Stream) receive() {
 	}
 }
 
-// take moves bytes from a stream of the connection to buf without a copy: it exchanges
-// chunks. It reports whether there were any that are worth it.
+// take moves bytes from a stream of the connection to buf without a copy, by an exchange of chunks.
+// It reports false if there is no chunk that is worth it.
 func (l *Loop) take(buf *buffer, s *conn.Stream) bool {
 	if l.spare == nil {
 		l.spare = l.chunks.get()
@@ -213,9 +213,8 @@ func (l *Loop) take(buf *buffer, s *conn.Stream) bool {
 	return true
 }
 
-// drain takes all that a connection which has closed, because of err, still holds for the
-// reader, within the window that it granted. What would be too much is lost, and Read then
-// returns err in its place.
+// drain takes over everything that a closed connection still holds for the reader, as far as
+// Loop.remains has room. If there is no room, the rest is lost, and Read returns err at that place.
 func (s *Stream) drain(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,8 +246,7 @@ func (s *Stream) drain(err error) {
 	}
 }
 
-// forgetRemains notes that n bytes of those that drain has kept were read or dropped. The caller
-// holds s.mu.
+// forgetRemains notes that n bytes that drain had kept were read or dropped. The caller holds s.mu.
 func (s *Stream) forgetRemains(n int) {
 	if n > 0 {
 		s.in.kept -= n
@@ -256,7 +254,7 @@ func (s *Stream) forgetRemains(n int) {
 	}
 }
 
-// fail ends both directions with err, behind what was received.
+// fail ends both directions with err. Read returns err after the bytes that were received.
 func (s *Stream) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -271,7 +269,7 @@ func (s *Stream) fail(err error) {
 	s.readers.Broadcast()
 }
 
-// failWrite ends sending: Write returns err. The caller holds s.mu.
+// failWrite ends sending, and makes Write return err. The caller holds s.mu.
 func (s *Stream) failWrite(err error) {
 	o := &s.out
 	if o.err == nil {
@@ -280,14 +278,14 @@ func (s *Stream) failWrite(err error) {
 	s.endContext()
 	o.buf.reset(&s.c.l.chunks)
 	if _, ok := errors.AsType[*conn.StreamError](err); ok {
-		err = nil // nobody waits for the rest
+		err = nil // nobody waits for the rest of a stream that was reset or stopped
 	}
 	s.endWrite(err)
 	s.writers.Broadcast()
 }
 
-// endWrite notes that sending is over, because all has arrived if lost is nil, and that the
-// connection need not wait for it. The caller holds s.mu.
+// endWrite notes that sending has ended and that the connection need not wait for it. If lost is
+// nil, everything has arrived or nobody waits for it. The caller holds s.mu.
 func (s *Stream) endWrite(lost error) {
 	o := &s.out
 	if o.done {

@@ -12,34 +12,33 @@ import (
 )
 
 const (
-	// slowTurn is a turn that made other connections wait.
+	// slowTurn is how long a turn may last. A longer one makes other connections wait.
 	slowTurn = 5 * time.Millisecond
 
-	// retryWait is when a full Backend is tried again if it does not say that
-	// there is room. The endpoint's Timeout does not count then: it is due for as
-	// long as there is something to send.
+	// retryWait is how soon a full Backend is tried again if it does not say that it has room. The
+	// endpoint's Timeout cannot decide it: that is due for as long as there is something to send.
 	retryWait = time.Millisecond
 
-	// maxIdle is how many turns in a row may be due and achieve nothing. It takes
-	// an endpoint that never makes progress to get there.
+	// maxIdle is how many turns in a row may be due and achieve nothing. Only an endpoint that
+	// never makes progress gets there.
 	maxIdle = 1000
 )
 
-// sendEvents is after how many events of a turn what they led to is sent, so that the
-// peer works on it meanwhile: with 64 small requests at a time, 32 more than doubles
-// their rate and costs no more CPU than all in one; 8 costs twice as much.
+// sendEvents is how many events a turn handles before it sends. The peer then has work while the
+// turn goes on. With 64 small requests at a time, 32 more than doubles their rate and costs no more
+// CPU than sending once at the end; 8 costs twice as much.
 const sendEvents = 32
 
-// Sizes of buffers to read to. A GRO read needs 64 KiB or it truncates.
+// Sizes of the buffers that are read into. A GRO read needs 64 KiB, or the kernel truncates it.
 const (
 	groBuffers, groBufferSize = 4, 64 << 10
 	buffers, bufferLen        = 32, 2 << 10
 )
 
-// An inbox is what a turn reads.
+// An inbox holds what one turn reads.
 type inbox struct {
 	ms   []udpio.Message
-	bufs [][]byte // the loop's own; a Backend may put its own in ms instead
+	bufs [][]byte // the loop's own buffers; a Backend may put others into ms
 }
 
 func (in *inbox) init(gro bool) {
@@ -55,16 +54,15 @@ func (in *inbox) init(gro bool) {
 	}
 }
 
-// restore puts the loop's buffers where they were: those of messages that were not read
-// may have changed places, too.
+// restore puts the loop's buffers back in their places. Buffers of messages that were not read may
+// have changed places too.
 func (in *inbox) restore() {
 	for i, b := range in.bufs {
 		in.ms[i].Buf = b
 	}
 }
 
-// turn runs once around. It reports whether the loop is over, or the error of its
-// Backend.
+// turn runs one turn. It reports whether the loop is over, and returns the error of its Backend.
 func (l *Loop) turn() (over bool, err error) {
 	l.yield()
 	n, err := l.backend.ReadBatch(l.in.ms, l.deadline())
@@ -83,7 +81,7 @@ func (l *Loop) turn() (over bool, err error) {
 		l.ep.HandleTimeout(l.now)
 	}
 	events, sent, err := l.dispatch()
-	l.runLetters() // in any case: somebody may wait for what they do
+	l.runLetters() // also when the loop ends: goroutines may wait for these functions
 	if err != nil {
 		return true, err
 	}
@@ -112,7 +110,7 @@ func (l *Loop) yield() {
 	}
 }
 
-// deadline returns until when the loop may wait for datagrams.
+// deadline returns the time until which the loop may wait for datagrams.
 func (l *Loop) deadline() time.Time {
 	if l.stopping && len(l.out.waiting) == 0 || !l.mail.sleep() {
 		return l.now
@@ -130,8 +128,9 @@ func (l *Loop) due() bool {
 	return !t.IsZero() && !t.After(l.now)
 }
 
-// watch counts turns for nothing, so that a state machine that is due for ever
-// costs a log line and little time.
+// watch counts turns in a row that were due and achieved nothing. At maxIdle it writes a log line,
+// and deadline lets the loop sleep a little between turns: a fault of the state machine then costs
+// little time.
 func (l *Loop) watch(progress bool) {
 	if progress || len(l.out.waiting) > 0 || !l.due() {
 		l.idle = 0
@@ -142,7 +141,7 @@ func (l *Loop) watch(progress bool) {
 	}
 }
 
-// over reports whether the loop may stop: nothing is left, or to be waited for.
+// over reports whether the loop may stop: it has nothing left to send, or has waited long enough.
 func (l *Loop) over(sent int) bool {
 	if l.draining && !l.alive() {
 		l.end()
@@ -153,8 +152,8 @@ func (l *Loop) over(sent int) bool {
 	return l.stopping && sent == 0
 }
 
-// receive feeds the n messages that were read, what other loops handed over, and
-// finished TLS work to the endpoint.
+// receive feeds the endpoint: the n messages that were read, datagrams that other loops handed
+// over, and finished TLS work.
 func (l *Loop) receive(n int) {
 	for i := range l.in.ms[:n] {
 		m := &l.in.ms[i]
@@ -180,8 +179,8 @@ func (l *Loop) receive(n int) {
 	}
 }
 
-// undelivered handles what an ICMP message says of the datagram d. The source
-// connection ID, which this side chose, tells which loop has sent it.
+// undelivered handles an ICMP message about the datagram d. The source connection ID, which this
+// side chose, tells which loop has sent d.
 func (l *Loop) undelivered(d conn.Datagram, err error) {
 	if l.shards != nil {
 		h, _ := conn.ParseHeader(d.Data, l.shards.idLen)
@@ -195,7 +194,7 @@ func (l *Loop) undelivered(d conn.Datagram, err error) {
 	l.ep.Undelivered(l.now, d, err)
 }
 
-// dispatch hands out events, and sends after every sendEvents. It returns how many
+// dispatch hands out events, and sends after every sendEvents of them. It returns how many events
 // there were, and how many messages were sent.
 func (l *Loop) dispatch() (events, sent int, err error) {
 	for ev, ok := l.ep.NextEvent(); ok; ev, ok = l.ep.NextEvent() {
@@ -211,11 +210,12 @@ func (l *Loop) dispatch() (events, sent int, err error) {
 	return events, sent, nil
 }
 
-// send serves and flushes what has changed, and transmits, in several rounds if that is much.
+// send serves and flushes what has changed, and transmits. It does so in several rounds if much has
+// changed.
 func (l *Loop) send() (sent int, err error) {
 	for more := true; more && err == nil; {
 		more = l.flush()
-		l.now = time.Now() // or a long turn would distort samples of RTT and rate
+		l.now = time.Now() // without a new time, a long turn would distort samples of RTT and rate
 		var n int
 		n, err = l.transmit()
 		sent += n
@@ -223,7 +223,8 @@ func (l *Loop) send() (sent int, err error) {
 	return sent, err
 }
 
-// runLetters does what other goroutines want.
+// runLetters runs the functions that other goroutines posted, serves their connections, and
+// enqueues their streams.
 func (l *Loop) runLetters() {
 	for _, f := range l.letters.posts {
 		f(l.now)
@@ -237,7 +238,7 @@ func (l *Loop) runLetters() {
 	l.letters.clear()
 }
 
-// enqueue has s served in this turn.
+// enqueue lets s be served in this turn.
 func (l *Loop) enqueue(s *Stream) {
 	if !s.queued {
 		s.queued = true
@@ -245,8 +246,8 @@ func (l *Loop) enqueue(s *Stream) {
 	}
 }
 
-// flush serves streams that had events or letters, up to sendEvents of them, and calls
-// Flush for connections that had events. It reports whether streams are left.
+// flush serves up to sendEvents streams that had events or letters. Then it calls Flush for the
+// connections that had events. It reports whether streams are left.
 func (l *Loop) flush() (more bool) {
 	n := min(len(l.ready), sendEvents)
 	for _, s := range l.ready[:n] {
@@ -257,7 +258,7 @@ func (l *Loop) flush() (more bool) {
 	clear(l.ready[left:])
 	l.ready = l.ready[:left]
 
-	for i := 0; i < len(l.touched); i++ { // Flush may touch other connections
+	for i := 0; i < len(l.touched); i++ { // the length may grow: Flush may touch other connections
 		a := l.touched[i]
 		a.touched = false
 		if a.closed {
@@ -275,22 +276,22 @@ func (l *Loop) flush() (more bool) {
 	return left > 0
 }
 
-// Bounds of what a turn sends. The ACKs that steer the sender wait in the receive
-// queue meanwhile; two full bursts cost no more a byte than four and keep the RTT low.
+// Bounds of what a turn sends. ACKs that steer the sender wait in the receive queue meanwhile. Two
+// full bursts cost no more per byte than four, and keep the RTT low.
 const (
-	maxBurst    = 65507 // the most that a UDP datagram, and so GSO, can carry over IPv4
+	maxBurst    = 65507 // the largest payload of UDP, and so of GSO, over IPv4
 	turnBytes   = 2 * maxBurst
 	maxMessages = 64
 )
 
-// An outbox holds the bursts of a turn, packed one behind another, so that one
-// WriteBatch takes many small ones.
+// An outbox holds the bursts of a turn. They lie one behind another, so that one WriteBatch takes
+// many small ones.
 type outbox struct {
 	arena    []byte
 	ms       []udpio.Message
-	bursts   []conn.Burst    // what ms are made of
-	waiting  []udpio.Message // the end of ms that the Backend had no room for
-	others   []udpio.Message // of WriteDatagram, in memory of their own
+	bursts   []conn.Burst    // the bursts in ms
+	waiting  []udpio.Message // the end of ms, for which the Backend had no room
+	others   []udpio.Message // from WriteDatagram, in memory of their own
 	segments int
 }
 
@@ -301,9 +302,9 @@ func (o *outbox) init(segments int) {
 	o.segments = max(segments, 1)
 }
 
-// transmit writes what waited, and then, if all of it went, what the endpoint has
-// to send, up to the bounds of a turn. It returns how many messages it has dealt
-// with. An error is the end of the Backend.
+// transmit writes the messages that waited. If all of them went, it writes what the endpoint has to
+// send, up to the bounds of a turn. It returns how many messages were sent or dropped. An error
+// means that the Backend has failed.
 func (l *Loop) transmit() (sent int, err error) {
 	o := &l.out
 	if len(o.waiting) > 0 {
@@ -336,13 +337,13 @@ func (l *Loop) transmit() (sent int, err error) {
 	return sent + more, err
 }
 
-// clear forgets messages, and the connections that they are of.
+// clear drops the messages, and the pointers to their connections.
 func (o *outbox) clear() {
 	clear(o.bursts)
 	o.ms, o.bursts = o.ms[:0], o.bursts[:0]
 }
 
-// addOthers adds what is not of the endpoint.
+// addOthers adds the datagrams of WriteDatagram.
 func (o *outbox) addOthers() {
 	for _, m := range o.others {
 		o.ms = append(o.ms, m)
@@ -352,11 +353,11 @@ func (o *outbox) addOthers() {
 	o.others = o.others[:0]
 }
 
-// first returns the burst that is the first of those that wait.
+// first returns the burst of the first message that waits.
 func (o *outbox) first() conn.Burst { return o.bursts[len(o.ms)-len(o.waiting)] }
 
-// write writes o.waiting until the Backend is full. An error about one message drops
-// that one: such as EPERM, ENETUNREACH, or EMSGSIZE for a probe of the path MTU.
+// write writes o.waiting until the Backend is full. An error about one message drops that message,
+// such as EPERM, ENETUNREACH, or EMSGSIZE for a probe of the path MTU.
 func (l *Loop) write() (sent int, err error) {
 	o := &l.out
 	for len(o.waiting) > 0 {

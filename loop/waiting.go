@@ -6,11 +6,11 @@ import (
 	"strconv"
 )
 
-// mayWait panics if the caller is about to wait on the loop's goroutine, such as a Handler
-// or a function of Post: all connections of the Loop, and this one too, would wait for
-// ever. What is to be done then runs there anyway: use the connection itself.
+// mayWait panics if the caller is about to wait on the loop's goroutine, as a Handler or a function
+// of Post might. All connections of the Loop would wait for ever, the caller's own too. Code that
+// runs there has to use package conn instead.
 //
-// While the loop sleeps, and so mostly, this costs one load.
+// The check costs one load while the loop sleeps, which is most of the time.
 func (l *Loop) mayWait(method string) {
 	if !l.mail.sleeping.Load() && goroutineID() == l.home.Load() {
 		panic("loop: " + method + " was called on the goroutine of the Loop, for which it would wait: " +
@@ -18,7 +18,7 @@ func (l *Loop) mayWait(method string) {
 	}
 }
 
-// mayWait is [Loop.mayWait] for methods that wait for any Loop of the group.
+// mayWait panics if the caller is about to wait on the goroutine of any Loop of the group.
 func (g *Group) mayWait(method string) {
 	for _, l := range g.loops {
 		l.mayWait("Group." + method)
@@ -27,8 +27,8 @@ func (g *Group) mayWait(method string) {
 
 func (s *Stream) mayWait(method string) { s.c.l.mayWait(method) }
 
-// goroutineID returns the number of the calling goroutine, which is in the first line of
-// its stack trace, as "goroutine 7 [".
+// goroutineID returns the number of the calling goroutine. It stands in the first line of a stack
+// trace, as "goroutine 7 [".
 func goroutineID() uint64 {
 	var b [64]byte
 	_, s, _ := bytes.Cut(b[:runtime.Stack(b[:], false)], []byte(" "))

@@ -4,8 +4,8 @@
 //	out := capture.New(file)
 //	out.Attach(tlsConfig, loopConfig)
 //
-// Whoever has the file can read all that it holds. A capture is for tests and for faults that
-// are being looked for: it costs a copy of each datagram and a lock.
+// Whoever has the file can read all that it holds. A capture is for tests and for finding faults:
+// each datagram costs a copy and a lock.
 package capture
 
 import (
@@ -27,7 +27,7 @@ type Writer struct {
 	err    error
 	b      []byte       // scratch
 	held   []byte       // blocks of datagrams that wait for their secrets
-	wait   []heldPacket // what held is made of
+	wait   []heldPacket // the datagrams in held
 	source source
 }
 
@@ -37,9 +37,9 @@ type heldPacket struct {
 	n  int // bytes of its block
 }
 
-// Readers decrypt a packet only if its secrets stand before it in the file. But secrets become
-// known when a packet is handled, which may take a goroutine of TLS a while. So datagrams
-// wait for holdTime, or until there are holdBytes of them.
+// Readers decrypt a packet only if its secrets stand before it in the file. The secrets may become
+// known a while after the packet was read, because TLS runs on another goroutine. So datagrams wait
+// for holdTime, or until holdBytes of them wait.
 const (
 	holdTime  = 250 * time.Millisecond
 	holdBytes = 4 << 20
@@ -94,16 +94,16 @@ func (w *Writer) write(b []byte) {
 	}
 }
 
-// A direction says which way a datagram went.
+// A direction is the way that a datagram went.
 type direction uint32
 
-// The directions, as the flags of a packet have them.
+// The values are the flags of a packet in the file.
 const (
 	received direction = 1
 	sent     direction = 2
 )
 
-// add takes in the datagrams of a message that was read or written at a time.
+// add takes in the datagrams of a message that was read or written at the time at.
 func (w *Writer) add(at time.Time, dir direction, m *udpio.Message, local netip.AddrPort) {
 	if m.Local.IsValid() {
 		local = m.Local
@@ -127,8 +127,8 @@ func (w *Writer) add(at time.Time, dir direction, m *udpio.Message, local netip.
 	}
 }
 
-// release writes the datagrams that have waited since before a time, or all if that is zero or
-// too many wait.
+// release writes the datagrams that were read or written before a time. It writes all of them if
+// the time is zero or too many wait.
 func (w *Writer) release(before time.Time) {
 	n, bytes := 0, 0
 	for _, p := range w.wait {
@@ -143,21 +143,21 @@ func (w *Writer) release(before time.Time) {
 	w.wait = append(w.wait[:0], w.wait[n:]...)
 }
 
-// batch takes in what was read or written.
+// batch takes in the messages of one ReadBatch or WriteBatch.
 func (w *Writer) batch(dir direction, ms []udpio.Message, local netip.AddrPort) {
 	now := time.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range ms {
 		if ms[i].Err != nil {
-			continue // what an ICMP message quotes was captured when it was sent
+			continue // an ICMP message quotes a datagram that was captured when it was sent
 		}
 		w.add(now, dir, &ms[i], local)
 	}
 	w.release(now.Add(-holdTime))
 }
 
-// A keyLog is a Writer as crypto/tls sees it.
+// A keyLog is a Writer in the form that crypto/tls uses.
 type keyLog Writer
 
 // Write takes one line of a key log.
@@ -167,10 +167,11 @@ func (k *keyLog) Write(line []byte) (int, error) {
 	defer w.mu.Unlock()
 	w.b = appendSecrets(w.b[:0], line)
 	w.write(w.b)
-	return len(line), nil // crypto/tls would end the handshake; see Err
+	// an error would make crypto/tls end the handshake; Err returns it instead
+	return len(line), nil
 }
 
-// A backend captures what passes another one.
+// A backend captures the messages of another Backend.
 type backend struct {
 	loop.Backend
 	w *Writer
@@ -199,6 +200,6 @@ func (b *backend) Stats() udpio.Stats {
 // Close closes the Backend that does the work, and writes what waits for its secrets.
 func (b *backend) Close() error {
 	err := b.Backend.Close()
-	b.w.Flush() // Err tells
+	b.w.Flush() // Err returns the error
 	return err
 }

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// The headers of a datagram are made up from what is known of it: sockets do not show them.
+// Sockets do not show the headers of a datagram. They are made up here from what is known of it.
 const (
 	protoUDP  = 17
 	hopLimit  = 64

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Types of blocks, and what they hold (draft-ietf-opsawg-pcapng, Section 4).
+// Types of blocks, and values in them (draft-ietf-opsawg-pcapng, Section 4).
 const (
 	blockSection   = 0x0a0d0d0a
 	blockInterface = 1
@@ -13,7 +13,7 @@ const (
 	blockSecrets   = 10
 
 	byteOrder   = 0x1a2b3c4d
-	linkTypeRaw = 101        // a packet begins with its IP header
+	linkTypeRaw = 101        // each packet begins with its IP header
 	tlsKeyLog   = 0x544c534b // secrets in the format of a key log
 
 	optEnd       = 0
@@ -40,7 +40,8 @@ func appendSection(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint32(b, byteOrder)
 		b = binary.LittleEndian.AppendUint16(b, 1) // version 1.0
 		b = binary.LittleEndian.AppendUint16(b, 0)
-		return binary.LittleEndian.AppendUint64(b, 1<<64-1) // its length is not known
+		// the length of the section is not known
+		return binary.LittleEndian.AppendUint64(b, 1<<64-1)
 	})
 }
 
@@ -48,7 +49,7 @@ func appendInterface(b []byte) []byte {
 	return block(b, blockInterface, func(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint16(b, linkTypeRaw)
 		b = binary.LittleEndian.AppendUint16(b, 0)
-		b = binary.LittleEndian.AppendUint32(b, 0) // packets are whole
+		b = binary.LittleEndian.AppendUint32(b, 0) // no limit on the length of a packet
 		b = binary.LittleEndian.AppendUint16(b, optTimestamp)
 		b = binary.LittleEndian.AppendUint16(b, 1)
 		b = append(b, 9, 0, 0, 0) // nanoseconds
@@ -68,7 +69,7 @@ func appendSecrets(b, line []byte) []byte {
 // appendPacket appends an IP packet.
 func appendPacket(b []byte, at time.Time, dir direction, packet []byte) []byte {
 	return block(b, blockPacket, func(b []byte) []byte {
-		b = binary.LittleEndian.AppendUint32(b, 0) // the interface
+		b = binary.LittleEndian.AppendUint32(b, 0) // index of the interface
 		ns := uint64(at.UnixNano())
 		b = binary.LittleEndian.AppendUint32(b, uint32(ns>>32))
 		b = binary.LittleEndian.AppendUint32(b, uint32(ns))

@@ -8,11 +8,11 @@ import (
 // maxSources bounds how many peers' addresses are remembered.
 const maxSources = 1024
 
-// A source finds the addresses that the kernel sends from, where a socket has none of its own. All
-// datagrams of a connection must show the same one, or readers take them for two.
-type source map[netip.Addr]netip.Addr // by the peer's
+// A source finds the addresses that the kernel sends from, for sockets that are bound to none. All
+// datagrams of a connection must show the same address, or readers take them for two connections.
+type source map[netip.Addr]netip.Addr // by the address of the peer
 
-// of returns local with an address that datagrams from and to remote have.
+// of returns local, with the address that the kernel uses for datagrams from and to remote.
 func (s source) of(local, remote netip.AddrPort) netip.AddrPort {
 	if !remote.IsValid() || local.IsValid() && !local.Addr().IsUnspecified() {
 		return local
@@ -28,8 +28,8 @@ func (s source) of(local, remote netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(addr, local.Port())
 }
 
-// routed returns the address that the kernel would send to remote from: the unspecified one of the
-// same family if it does not know. Nothing is sent.
+// routed returns the address from which the kernel would send to remote. If the kernel does not
+// know, it returns the unspecified address of the same family. Nothing is sent.
 func routed(remote netip.AddrPort) netip.Addr {
 	if c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(remote)); err == nil {
 		defer c.Close()

@@ -11,23 +11,23 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// maxSpins is how often a loop may call ReadBatch in vain at one instant.
+// maxSpins is how often a loop may call ReadBatch at one instant without reading anything.
 const maxSpins = 500
 
-// maxSegments is the GSO that the network simulates.
+// maxSegments is how many segments of GSO the network simulates.
 const maxSegments = 16
 
-// A backend is a socket of the network. Its fields are guarded by Network.mu.
+// A backend is a socket of the network. Network.mu guards its fields.
 type backend struct {
 	n        *Network
 	addr     netip.AddrPort
 	arrivals arrivals
 	woken    bool
 	closed   bool
-	changed  chan struct{} // a token if ReadBatch must look again
+	changed  chan struct{} // has a token if ReadBatch must look again
 
-	spins int       // calls of ReadBatch that brought nothing
-	since time.Time // the instant of these
+	spins int       // calls of ReadBatch at one instant that read nothing
+	since time.Time // that instant
 }
 
 var _ loop.Backend = (*backend)(nil)
@@ -50,7 +50,8 @@ func (b *backend) ReadBatch(ms []udpio.Message, deadline time.Time) (int, error)
 	}
 }
 
-// poll returns what ReadBatch is to return now, or n < 0 and until when to wait.
+// poll returns what ReadBatch is to return now. If n < 0, ReadBatch has to wait, at most until the
+// time until.
 func (b *backend) poll(ms []udpio.Message, deadline time.Time) (n int, until time.Time, err error) {
 	b.n.mu.Lock()
 	defer b.n.mu.Unlock()
@@ -77,7 +78,8 @@ func (b *backend) poll(ms []udpio.Message, deadline time.Time) (n int, until tim
 	return -1, until, nil
 }
 
-// spun counts calls that achieve nothing, and ends the loop that makes too many.
+// spun counts calls that read nothing. It returns an error, which ends the loop, if there are too
+// many.
 func (b *backend) spun(now time.Time) error {
 	if !now.Equal(b.since) {
 		b.since, b.spins = now, 0
@@ -90,7 +92,7 @@ func (b *backend) spun(now time.Time) error {
 	return net.ErrClosed
 }
 
-// wait returns when something has changed, or at the time until unless it is zero.
+// wait returns when something has changed, or at the time until. A zero until means never.
 func (b *backend) wait(until time.Time) {
 	if until.IsZero() {
 		<-b.changed

@@ -10,22 +10,22 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// A lane is a link at work.
+// A lane is the state of one direction of a link.
 type lane struct {
 	link conntest.Link
 	rand *rand.Rand
 	sent int
-	free time.Time // when it has sent all that waits
+	free time.Time // when it has sent everything that waits
 }
 
-// hash tells directions apart.
+// hash returns a number that differs between directions.
 func hash(d direction) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(d.from.String() + " " + d.to.String()))
 	return h.Sum64()
 }
 
-// send returns when the copies of p arrive. It may change p.
+// send returns the times at which the copies of p arrive. It may change p.
 func (l *lane) send(now time.Time, p *conntest.Packet) []time.Time {
 	p.N, p.Sent = l.sent, now
 	l.sent++
@@ -70,7 +70,7 @@ func (l *lane) hit(probability float64) bool {
 	return probability > 0 && l.rand.Float64() < probability
 }
 
-// arrival returns when what leaves at the time done arrives.
+// arrival returns the time at which a datagram arrives that has left at the time done.
 func (l *lane) arrival(done time.Time) time.Time {
 	k := &l.link
 	at := done.Add(k.Delay)
@@ -86,7 +86,7 @@ func (l *lane) arrival(done time.Time) time.Time {
 // An arrival is a datagram on its way.
 type arrival struct {
 	at     time.Time
-	order  uint64 // of sending, which breaks ties
+	order  uint64 // the order of sending, which breaks ties
 	packet conntest.Packet
 }
 
