@@ -51,8 +51,9 @@ type EndpointConfig struct {
 	// MaxBuffered limits the bytes that all connections hold together, including closed ones that
 	// wait to be forgotten. It counts data that was received and not read, data that was written
 	// and not acknowledged, packets, datagrams, and what each connection and stream takes by
-	// itself. An idle connection takes about 12 KiB, and 45 KiB during its handshake. The default
-	// is DefaultMaxBuffered.
+	// itself. An idle connection takes about 12 KiB, and 45 KiB during its handshake. Memory that
+	// is kept for reuse gives way to what counts. An Endpoint takes up to 3 MiB besides. The
+	// default is DefaultMaxBuffered.
 	//
 	// At the limit nothing more is kept. What a packet brings beyond it counts as lost, so it comes
 	// again. Datagrams are dropped. Write takes nothing until there is room. Initials are answered

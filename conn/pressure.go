@@ -50,7 +50,7 @@ func (c *Conn) measure() (n int64) {
 			n += int64(sp.sent.bytes())
 		}
 	}
-	n += int64(c.waiting.bytes)
+	n += c.waiting.held()
 	if d := c.datagrams; d != nil {
 		n += d.send.bytes + d.recv.bytes
 	}

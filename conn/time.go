@@ -48,6 +48,9 @@ func (e *Endpoint) clock(now time.Time) instant {
 	if e.memory.Used() > e.cfg.MaxBuffered {
 		e.keepLimit()
 	}
+	if room := e.memory.Room(); e.chunks.Free() > room {
+		e.chunks.Trim(room) // what is kept for reuse keeps to the limit, too
+	}
 	if len(e.starved) > 0 {
 		e.feed()
 	}

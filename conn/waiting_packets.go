@@ -6,6 +6,10 @@ const (
 	maxWaitingBytes = 32 << 10
 )
 
+// waitingCost is what a waiting packet takes in bytes, beside its own: its place in a list that
+// grows by doubling.
+const waitingCost = 256
+
 // A waitingPacket came before the keys to open it.
 type waitingPacket struct {
 	typ  PacketType
@@ -17,9 +21,12 @@ type waitingPacket struct {
 // packets that never get keys cost nothing when others come.
 type waitingPackets struct {
 	list  []waitingPacket
-	bytes int
+	bytes int    // of the packets alone
 	types uint32 // bit t is set if packets of type t wait
 }
+
+// held returns how many bytes of memory the packets take.
+func (w *waitingPackets) held() int64 { return int64(w.bytes + waitingCost*len(w.list)) }
 
 // add keeps a copy of a packet, and reports whether there is room for it.
 func (w *waitingPackets) add(typ PacketType, pkt []byte, at *arrival) bool {
@@ -57,7 +64,7 @@ func (c *Conn) wait(now instant, a *arrival, typ PacketType, pkt []byte) {
 	if !c.server && c.handshakeRxMissing() {
 		c.hurry(now)
 	}
-	if c.state == stateConfirmed || !c.mayHold(len(pkt)) || !c.waiting.add(typ, pkt, a) {
+	if c.state == stateConfirmed || !c.mayHold(len(pkt)+waitingCost) || !c.waiting.add(typ, pkt, a) {
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "no keys yet")
 		return
 	}

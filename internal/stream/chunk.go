@@ -9,7 +9,7 @@ import "github.com/lazoquic/lazo/internal/memory"
 const ChunkSize = 4096
 
 // What a Pool keeps for reuse at most: 8 MiB of chunks, or as many as are lent
-// out, and 1 MiB of the lists that hold chunks while a buffer is not empty.
+// out, and 1.5 MiB of the lists that hold chunks while a buffer is not empty.
 const (
 	maxFreeChunks = 2048
 	maxFreeLists  = 64
@@ -38,6 +38,17 @@ func (p *Pool) For(holder *memory.Account) Pool { return Pool{parent: p, holder:
 
 // Used returns how many bytes of chunks are lent out.
 func (p *Pool) Used() int64 { return p.used }
+
+// Free returns how many bytes of chunks are kept for reuse.
+func (p *Pool) Free() int64 { return int64(len(p.free)) * ChunkSize }
+
+// Trim lets go of chunks that are kept for reuse, until they take no more than n bytes.
+func (p *Pool) Trim(n int64) {
+	if keep := max(n, 0) / ChunkSize; keep < int64(len(p.free)) {
+		clear(p.free[keep:])
+		p.free = p.free[:keep]
+	}
+}
 
 // count counts bytes that a buffer holds beside its chunks.
 func (p *Pool) count(n int) {

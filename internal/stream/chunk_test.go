@@ -24,6 +24,14 @@ func TestPoolBound(t *testing.T) {
 	if p.Used() != 0 || len(p.free) != maxFreeChunks || len(p.lists) != maxFreeLists {
 		t.Fatalf("%d used, %d chunks and %d lists free", p.Used(), len(p.free), len(p.lists))
 	}
+	p.Trim(10*ChunkSize + 1)
+	if p.Free() != 10*ChunkSize || p.free[:11][10] != nil {
+		t.Fatalf("%d bytes are kept after Trim", p.Free())
+	}
+	p.Trim(-1)
+	if p.Free() != 0 {
+		t.Fatalf("%d bytes are kept after Trim", p.Free())
+	}
 	s[0].Append(&p, make([]byte, (maxFreeSlots+1)*ChunkSize))
 	long := &s[0].chunks.slots[0]
 	s[0].Reset(&p)
