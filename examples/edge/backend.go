@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -18,17 +17,21 @@ import (
 
 // A backend is one server of a pool.
 type backend struct {
-	name     string   // as the file has it
-	url      *url.URL // with a scheme that the transport knows
-	rt       http.RoundTripper
-	shut     func()
-	inflight atomic.Int64 // requests whose response is not complete
+	name      string   // as the file has it
+	url       *url.URL // with a scheme that the transport knows
+	rt        http.RoundTripper
+	shut      func()
+	inflight  atomic.Int64 // requests whose response is not complete
+	condition condition
 }
 
 // newBackend makes the transport of a URL that was checked.
 func newBackend(name string, c *poolConfig, ca *x509.CertPool) *backend {
 	u, _ := parseBackend(name)
-	b := &backend{name: name, url: &url.URL{Scheme: "https", Host: u.Host}}
+	b := &backend{
+		name: name, url: &url.URL{Scheme: "https", Host: u.Host},
+		condition: condition{checks: c.Health, eject: c.Eject},
+	}
 	tc := &tls.Config{RootCAs: ca, ServerName: c.ServerName}
 	quic := &h3http.Transport{
 		TLSClientConfig:       tc,
@@ -61,13 +64,7 @@ func overTCP(c *poolConfig, tc *tls.Config, scheme string) *http.Transport {
 	speaks.SetUnencryptedHTTP2(scheme == "h2c")
 	dialer := net.Dialer{Timeout: time.Duration(c.Timeouts.Connect)}
 	return &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			nc, err := dialer.DialContext(ctx, network, addr)
-			if err != nil {
-				return nil, &dialError{err}
-			}
-			return nc, nil
-		},
+		DialContext:           dialer.DialContext,
 		TLSClientConfig:       tc,
 		TLSHandshakeTimeout:   time.Duration(c.Timeouts.Connect),
 		ResponseHeaderTimeout: time.Duration(c.Timeouts.Header),
@@ -80,14 +77,9 @@ func overTCP(c *poolConfig, tc *tls.Config, scheme string) *http.Transport {
 	}
 }
 
-// A dialError is that of a connection that was not made: the backend has seen nothing of the
-// request.
-type dialError struct{ error }
-
-func (e *dialError) Unwrap() error { return e.error }
-
-// roundTrip sends r to b. Until the body of the response is closed r counts as in progress.
-func (b *backend) roundTrip(r *http.Request) (*http.Response, error) {
+// roundTrip sends r to b. Until the body of the response is closed r counts as in progress. broken
+// is called if the body ends with an error.
+func (b *backend) roundTrip(r *http.Request, broken func()) (*http.Response, error) {
 	r.URL.Scheme, r.URL.Host = b.url.Scheme, b.url.Host
 	b.inflight.Add(1)
 	done := sync.OnceFunc(func() { b.inflight.Add(-1) })
@@ -96,21 +88,27 @@ func (b *backend) roundTrip(r *http.Request) (*http.Response, error) {
 		done()
 		return nil, err
 	}
-	resp.Body = counted(resp.Body, done)
+	if both, ok := resp.Body.(io.ReadWriteCloser); ok { // status 101
+		resp.Body = &countedStream{both, done}
+	} else {
+		resp.Body = &countedBody{resp.Body, done, broken}
+	}
 	return resp, nil
 }
 
-// counted has done called when the body is closed. That of status 101 can be written to as well.
-func counted(body io.ReadCloser, done func()) io.ReadCloser {
-	if both, ok := body.(io.ReadWriteCloser); ok {
-		return &countedStream{both, done}
-	}
-	return &countedBody{body, done}
-}
-
+// A countedBody tells when it is closed, and when it breaks off.
 type countedBody struct {
 	io.ReadCloser
-	done func()
+	done   func()
+	broken func()
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		b.broken()
+	}
+	return n, err
 }
 
 func (b *countedBody) Close() error {
@@ -118,6 +116,7 @@ func (b *countedBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
+// A countedStream tells when it is closed.
 type countedStream struct {
 	io.ReadWriteCloser
 	done func()

@@ -89,12 +89,9 @@ func (c *config) checkPool(name string, p *poolConfig) error {
 		return c.errorf(key+".balance", "%q is not one of %s", p.Balance, strings.Join(balances, ", "))
 	case (p.Balance == "hash-header") != (p.HashHeader != ""):
 		return c.errorf(key+".hash_header", "goes together with balance: hash-header")
-	case p.Timeouts.Connect <= 0:
-		return c.errorf(key+".timeouts.connect", "must be greater than 0")
-	case p.Timeouts.Header <= 0:
-		return c.errorf(key+".timeouts.header", "must be greater than 0")
-	case p.Timeouts.Idle <= 0:
-		return c.errorf(key+".timeouts.idle", "must be greater than 0")
+	}
+	if err := c.checkPoolNumbers(key, p); err != nil {
+		return err
 	}
 	for i, b := range p.Backends {
 		if _, err := parseBackend(b); err != nil {
@@ -105,6 +102,49 @@ func (c *config) checkPool(name string, p *poolConfig) error {
 		return c.errorf(key+".ca", "%v", err)
 	}
 	return nil
+}
+
+// checkPoolNumbers wants times and counts that make sense.
+func (c *config) checkPoolNumbers(key string, p *poolConfig) error {
+	positive := func(name string, n int) error {
+		if n <= 0 {
+			return c.errorf(key+"."+name, "must be greater than 0")
+		}
+		return nil
+	}
+	if err := cmp.Or(
+		positive("timeouts.connect", int(p.Timeouts.Connect)),
+		positive("timeouts.header", int(p.Timeouts.Header)),
+		positive("timeouts.idle", int(p.Timeouts.Idle)),
+		positive("eject.failures", p.Eject.Failures),
+		positive("eject.for", int(p.Eject.For)),
+		positive("eject.max", int(p.Eject.Max)),
+	); err != nil {
+		return err
+	}
+	if *p.Retries.Max < 0 {
+		return c.errorf(key+".retries.max", "must be at least 0")
+	}
+	if b := *p.Retries.Budget; !(b >= 0 && b <= 1) {
+		return c.errorf(key+".retries.budget", "must be from 0 to 1")
+	}
+	for i, s := range p.Retries.Statuses {
+		if s < 500 || s > 599 {
+			return c.errorf(fmt.Sprintf("%s.retries.statuses[%d]", key, i), "must be from 500 to 599")
+		}
+	}
+	h := p.Health
+	if h == nil {
+		return nil
+	}
+	if !strings.HasPrefix(h.Path, "/") {
+		return c.errorf(key+".health.path", "%q does not start with /", h.Path)
+	}
+	return cmp.Or(
+		positive("health.interval", int(h.Interval)),
+		positive("health.timeout", int(h.Timeout)),
+		positive("health.healthy", h.Healthy),
+		positive("health.unhealthy", h.Unhealthy))
 }
 
 func (c *config) checkRoute(key string, r *routeConfig) error {

@@ -46,6 +46,9 @@ type poolConfig struct {
 	CA         string       `yaml:"ca"`
 	ServerName string       `yaml:"server_name"`
 	Timeouts   poolTimeouts `yaml:"timeouts"`
+	Health     *checkConfig `yaml:"health"` // nil for no checks
+	Eject      ejectConfig  `yaml:"eject"`
+	Retries    retryConfig  `yaml:"retries"`
 }
 
 // poolTimeouts bound what a backend takes time for.
@@ -53,6 +56,30 @@ type poolTimeouts struct {
 	Connect span `yaml:"connect"` // of TCP and TLS, or of QUIC
 	Header  span `yaml:"header"`  // of the response, from the end of the request on
 	Idle    span `yaml:"idle"`    // an unused connection
+}
+
+// A checkConfig has each backend of a pool asked whether it is well.
+type checkConfig struct {
+	Path      string `yaml:"path"`
+	Host      string `yaml:"host"`
+	Interval  span   `yaml:"interval"`
+	Timeout   span   `yaml:"timeout"`
+	Healthy   int    `yaml:"healthy"`   // good checks in a row that bring a backend back
+	Unhealthy int    `yaml:"unhealthy"` // bad checks in a row that take it out
+}
+
+// An ejectConfig says when requests that fail take a backend out.
+type ejectConfig struct {
+	Failures int  `yaml:"failures"` // in a row
+	For      span `yaml:"for"`      // the first time, and twice as long at each that follows
+	Max      span `yaml:"max"`
+}
+
+// A retryConfig says how often a request that fails goes to another backend.
+type retryConfig struct {
+	Max      *int     `yaml:"max"`      // for one request; default 1
+	Budget   *float64 `yaml:"budget"`   // for all of a pool, as a share of requests; default 0.2
+	Statuses []int    `yaml:"statuses"` // which are failures, too
 }
 
 // A routeConfig sends requests of a host and below a path to a pool.
@@ -99,6 +126,18 @@ func (p *poolConfig) complete() {
 	p.Timeouts.Connect = cmp.Or(p.Timeouts.Connect, span(5*time.Second))
 	p.Timeouts.Header = cmp.Or(p.Timeouts.Header, span(time.Minute))
 	p.Timeouts.Idle = cmp.Or(p.Timeouts.Idle, span(90*time.Second))
+	p.Eject.Failures = cmp.Or(p.Eject.Failures, 5)
+	p.Eject.For = cmp.Or(p.Eject.For, span(10*time.Second))
+	p.Eject.Max = cmp.Or(p.Eject.Max, span(5*time.Minute))
+	p.Retries.Max = cmp.Or(p.Retries.Max, new(1))
+	p.Retries.Budget = cmp.Or(p.Retries.Budget, new(0.2))
+	if h := p.Health; h != nil {
+		h.Path = cmp.Or(h.Path, "/")
+		h.Interval = cmp.Or(h.Interval, span(10*time.Second))
+		h.Timeout = cmp.Or(h.Timeout, span(2*time.Second))
+		h.Healthy = cmp.Or(h.Healthy, 2)
+		h.Unhealthy = cmp.Or(h.Unhealthy, 3)
+	}
 }
 
 // readConfig reads a file and checks it. The error of a mistake in it is a *configError.

@@ -44,6 +44,12 @@ func TestConfigErrors(t *testing.T) {
 		{"pools:\n  p:\n    backends: [\"http://a\"]\n    timeouts: {connect: -1s}\n", `6: pools.p.timeouts.connect: must be greater than 0`},
 		{"pools:\n  p:\n    backends: [\"http://a\"]\n    ca: missing\n", `6: pools.p.ca: open missing`},
 		{"pools:\n  p:\n    backends: [\"http://a\"]\n    tiemouts: {}\n", `6: "tiemouts": unknown field "tiemouts"`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    health: {path: x}\n", `6: pools.p.health.path: "x" does not start with /`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    health:\n      path: /\n      healthy: -1\n", `8: pools.p.health.healthy: must be greater than 0`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    eject: {for: -1s}\n", `6: pools.p.eject.for: must be greater than 0`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    retries: {max: -1}\n", `6: pools.p.retries.max: must be at least 0`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    retries: {budget: 1.5}\n", `6: pools.p.retries.budget: must be from 0 to 1`},
+		{"pools:\n  p:\n    backends: [\"http://a\"]\n    retries: {statuses: [200]}\n", `6: pools.p.retries.statuses[0]: must be from 500`},
 	} {
 		text := withBasics(dir, c.text)
 		_, err := parseConfig(file, []byte(text))

@@ -1,26 +1,45 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"net/http"
+	"slices"
+	"sync"
+	"time"
 )
 
 // A pool is the http.RoundTripper of a set of backends.
 type pool struct {
 	name     string
+	config   *poolConfig
 	backends []*backend
 	balance  balancer
+	budget   *budget
+	log      *slog.Logger
+	stop     context.CancelFunc
+
+	ejecting sync.Mutex // so that two are not ejected where one is enough
 }
 
-// newPool makes the pool of a configuration that was checked.
-func newPool(name string, c *poolConfig) (*pool, error) {
+// newPool makes the pool of a configuration that was checked, and begins to watch its backends.
+func newPool(name string, c *poolConfig, log *slog.Logger) (*pool, error) {
 	ca, err := loadCA(c.CA)
 	if err != nil {
 		return nil, err
 	}
-	p := &pool{name: name, balance: newBalancer(c)}
-	for _, b := range c.Backends {
-		p.backends = append(p.backends, newBackend(b, c, ca))
+	ctx, stop := context.WithCancel(context.Background())
+	p := &pool{
+		name: name, config: c, balance: newBalancer(c), budget: newBudget(*c.Retries.Budget),
+		log: log.With("pool", name), stop: stop,
+	}
+	for _, text := range c.Backends {
+		b := newBackend(text, c, ca)
+		p.backends = append(p.backends, b)
+		if c.Health != nil {
+			go p.watch(ctx, b)
+		}
 	}
 	return p, nil
 }
@@ -28,16 +47,93 @@ func newPool(name string, c *poolConfig) (*pool, error) {
 // errNoBackend is the error of a request that no backend can take.
 var errNoBackend = errors.New("edge: no backend is available")
 
-// RoundTrip sends r to a backend of the balancer's choice.
+// RoundTrip sends r to a backend of the balancer's choice. If that fails, and r can be sent again,
+// others follow.
 func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
-	if len(p.backends) == 0 {
-		return nil, errNoBackend
+	p.budget.earn()
+	trip := tripOf(r)
+	var tried []*backend
+	for {
+		b := p.choose(r, tried)
+		if b == nil {
+			return nil, errNoBackend
+		}
+		tried = append(tried, b)
+		trip.attempt(b)
+		var a attempt
+		resp, err := p.send(r, b, &a)
+		failed := err != nil || p.retryStatus(resp)
+		if !failed || len(tried) > *p.config.Retries.Max || !a.repeatable(r) || p.choose(r, tried) == nil || !p.budget.spend() {
+			return resp, err
+		}
+		if resp != nil {
+			resp.Body.Close()
+		}
 	}
-	return p.balance.choose(r, p.backends).roundTrip(r)
 }
 
-// close ends connections that carry no request.
+// send makes one attempt, and takes note of how it went.
+func (p *pool) send(r *http.Request, b *backend, a *attempt) (*http.Response, error) {
+	resp, err := b.roundTrip(a.begin(r), func() { p.noteBreak(r, b, a) })
+	if err != nil {
+		p.noteBreak(r, b, a)
+		return nil, err
+	}
+	switch resp.StatusCode {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		p.noteFailure(b)
+	default:
+		b.condition.succeeded(time.Now())
+	}
+	return resp, nil
+}
+
+// noteBreak takes note of a request that broke off, unless the client has caused it.
+func (p *pool) noteBreak(r *http.Request, b *backend, a *attempt) {
+	if r.Context().Err() == nil && !a.broken.Load() {
+		p.noteFailure(b)
+	}
+}
+
+// noteFailure ejects b if it has failed too often. At least half of the backends stay: if all fail,
+// it is better to ask them than to ask none.
+func (p *pool) noteFailure(b *backend) {
+	now := time.Now()
+	if !b.condition.failed(now) {
+		return
+	}
+	p.ejecting.Lock()
+	defer p.ejecting.Unlock()
+	ejected := 1
+	for _, other := range p.backends {
+		if other != b && other.condition.isEjected(now) {
+			ejected++
+		}
+	}
+	if 2*ejected <= len(p.backends) {
+		pause := b.condition.ejectAt(now)
+		p.log.Warn("a backend is left out", "backend", b.name, "for", pause.String())
+	}
+}
+
+// choose returns a backend that is available and was not tried, or nil.
+func (p *pool) choose(r *http.Request, tried []*backend) *backend {
+	now := time.Now()
+	from := make([]*backend, 0, len(p.backends))
+	for _, b := range p.backends {
+		if b.condition.available(now) && !slices.Contains(tried, b) {
+			from = append(from, b)
+		}
+	}
+	if len(from) == 0 {
+		return nil
+	}
+	return p.balance.choose(r, from)
+}
+
+// close ends checks, and connections that carry no request.
 func (p *pool) close() {
+	p.stop()
 	for _, b := range p.backends {
 		b.shut()
 	}

@@ -25,7 +25,7 @@ func newSite(c *config, log *slog.Logger) (*site, error) {
 	}
 	s := &site{config: c, pools: make(map[string]*pool), certs: certs}
 	for name, pc := range c.Pools {
-		p, err := newPool(name, pc)
+		p, err := newPool(name, pc, log)
 		if err != nil {
 			return nil, err
 		}
@@ -46,7 +46,9 @@ func proxyTo(p *pool, log *slog.Logger) http.Handler {
 		FlushInterval: -1, // what a backend sends goes on at once
 		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			log.Warn("a backend failed", "pool", p.name, "backend", r.URL.Host, "error", err)
+			if r.Context().Err() == nil { // the client is still there
+				log.Warn("a request failed", "pool", p.name, "backend", tripOf(r).backend, "error", err)
+			}
 			w.WriteHeader(statusOf(err))
 		},
 	}
@@ -66,6 +68,7 @@ func statusOf(err error) int {
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = new(trip).with(r)
 	if refuse(w, r) {
 		return
 	}
