@@ -6,7 +6,7 @@ import "github.com/lazoquic/lazo/internal/wire"
 // stream itself (RFC 9297, Section 3.5).
 const CapsuleDatagram = 0x00
 
-// MaxCapsuleHeader is the length of the longest capsule header: what to Peek.
+// MaxCapsuleHeader is the length in bytes of the longest capsule header. Peek that many.
 const MaxCapsuleHeader = 16
 
 // AppendCapsule appends a capsule (RFC 9297, Section 3.2) to b. The type must be

@@ -23,8 +23,8 @@ func ParseContextID(b []byte) (id uint64, n int) { return wire.ParseVarint(b) }
 // their context. With Contexts, do not call Send and Receive of the Flow.
 type Contexts struct {
 	f     *Flow
-	next  uint64   // ID that Open returns next
-	known []uint64 // sorted; but for 0
+	next  uint64   // the ID that Open returns next
+	known []uint64 // the IDs that are open, sorted, without 0
 
 	unknown, malformed uint64
 }

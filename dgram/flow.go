@@ -13,7 +13,7 @@ type Flow struct {
 	id      conn.StreamID
 	ring    [][]byte // received, from head on
 	head, n int
-	lent    []byte // what Receive returned last
+	lent    []byte // the datagram that Receive returned last
 	armed   bool   // the next datagram makes the flow readable
 	closed  bool
 
@@ -30,7 +30,7 @@ func (f *Flow) Send(b []byte, opt conn.DatagramOptions) (id uint64, err error) {
 	return f.send(0, false, b, opt)
 }
 
-// send is Send, with a context ID if inContext.
+// send is Send, with a context ID if inContext is set.
 func (f *Flow) send(context uint64, inContext bool, b []byte, opt conn.DatagramOptions) (id uint64, err error) {
 	m := f.m
 	switch {

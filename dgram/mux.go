@@ -22,22 +22,22 @@ type Mux struct {
 	c       *conn.Conn
 	perFlow int
 	flows   map[conn.StreamID]*Flow
-	last    *Flow // that of the last datagram: they come in runs
+	last    *Flow // the flow of the last datagram: datagrams of a flow come in runs
 	held    bool
 
 	waiting   []waiting // datagrams without a flow, the oldest first
 	closed    [closedKept]conn.StreamID
 	nClosed   int
-	notify    map[uint64]*Flow // by ID of the datagram: whose fate is not known
+	notify    map[uint64]*Flow // by ID of the datagram, until its fate is known
 	ready     []*Flow
 	strays    []conn.StreamID
-	free      [][]byte // buffers
+	free      [][]byte // buffers for reuse
 	scratch   []byte   // for Flow.Send
 	dropped   uint64
 	malformed uint64
 }
 
-// A waiting is a datagram whose flow is not there yet.
+// A waiting is a datagram whose flow does not exist yet.
 type waiting struct {
 	id conn.StreamID
 	b  []byte
@@ -74,7 +74,7 @@ func (m *Mux) HandleEvent(now time.Time, ev conn.Event) []*Flow {
 	return m.ready
 }
 
-// track notes that f waits for the fate of a datagram, which the Conn reports for each.
+// track notes that f wants to know the fate of a datagram. The Conn reports the fate of each.
 func (m *Mux) track(id uint64, f *Flow) {
 	if m.notify == nil {
 		m.notify = make(map[uint64]*Flow)
@@ -82,7 +82,7 @@ func (m *Mux) track(id uint64, f *Flow) {
 	m.notify[id] = f
 }
 
-// deliver queues one datagram, whose bytes it copies.
+// deliver copies one datagram into the queue of its flow.
 func (m *Mux) deliver(b []byte) {
 	quarter, n := wire.ParseVarint(b)
 	if n == 0 || quarter > maxQuarterID {
@@ -106,8 +106,7 @@ func (m *Mux) deliver(b []byte) {
 	}
 }
 
-// wait keeps a datagram until its flow is there, and drops the oldest of those
-// that wait if there are too many.
+// wait keeps a datagram until its flow exists. If too many datagrams wait, it drops the oldest.
 func (m *Mux) wait(id conn.StreamID, b []byte) {
 	if slices.Contains(m.closed[:min(m.nClosed, closedKept)], id) {
 		m.dropped++

@@ -13,9 +13,8 @@ import (
 // A name holds a socket address of either family.
 type name = unix.RawSockaddrInet6
 
-// zones translates between indices of interfaces and their names, which are what
-// zones of link-local addresses are in package net. It remembers, as asking is
-// slow.
+// zones translates between the indices and the names of interfaces. Package net puts the names into
+// link-local addresses, as zones. A zones remembers what it has asked for, because asking is slow.
 type zones struct {
 	names   map[uint32]string
 	indices map[string]uint32
@@ -42,7 +41,7 @@ func (z *zones) name(index uint32) string {
 	return s
 }
 
-// index returns 0 if there is no such interface.
+// index returns the index of an interface, or 0 if there is none of that name.
 func (z *zones) index(name string) uint32 {
 	i, ok := z.indices[name]
 	if !ok {
@@ -59,8 +58,7 @@ func (z *zones) index(name string) uint32 {
 	return i
 }
 
-// addr16 makes an address of what the kernel gives, which is never a zone but for
-// link-local addresses.
+// addr16 makes an address of what the kernel returns. Only link-local addresses get a zone.
 func (z *zones) addr16(a [16]byte, index uint32) netip.Addr {
 	addr := netip.AddrFrom16(a)
 	if addr.Is4In6() {
@@ -84,8 +82,8 @@ func (z *zones) decode(n *name) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// encode writes to n, for a socket of IPv6 or of IPv4, and returns the size in
-// bytes; 0 if the socket cannot send to a.
+// encode writes a to n, for a socket of IPv6 or of IPv4. It returns the size in bytes, or 0 if the
+// socket cannot send to a.
 func (z *zones) encode(n *name, a netip.AddrPort, v6 bool) uint32 {
 	if !a.IsValid() {
 		return 0
@@ -108,7 +106,7 @@ func (z *zones) encode(n *name, a netip.AddrPort, v6 bool) uint32 {
 	return unix.SizeofSockaddrInet6
 }
 
-// A port in a socket address is in network byte order, whatever the machine's.
+// The kernel keeps ports in network byte order on every machine.
 func ntohs(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
 func htons(p *uint16, v uint16) {
 	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(p))[:], v)

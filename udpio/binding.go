@@ -5,11 +5,11 @@ import (
 	"net/netip"
 )
 
-// A binding is where a socket is bound, and what it can reach.
+// A binding is the address that a socket is bound to, and the kinds of addresses that it can reach.
 type binding struct {
 	local    netip.AddrPort // zero if unknown
 	wildcard bool           // bound to no particular address
-	no4, no6 bool           // addresses that it cannot send to
+	no4, no6 bool           // the families that it cannot send to
 }
 
 // fixed returns the local address of all datagrams, or zero if each has its own.
@@ -34,8 +34,8 @@ func (b *binding) owns(local netip.AddrPort) bool {
 		b.wildcard && b.local.Port() == local.Port() && b.reaches(local.Addr())
 }
 
-// source returns the source address that a message asks for, which is invalid if
-// the kernel shall choose.
+// source returns the source address that a message asks for. It is invalid if the kernel is to
+// choose one.
 func (b *binding) source(m *Message) netip.Addr {
 	if !b.wildcard || m.Local.Addr().IsUnspecified() {
 		return netip.Addr{}
@@ -43,7 +43,7 @@ func (b *binding) source(m *Message) netip.Addr {
 	return m.Local.Addr()
 }
 
-// addrPort converts a, and returns zero if it is no UDP address.
+// addrPort converts a. It returns the zero AddrPort if a is no UDP address.
 func addrPort(a net.Addr) netip.AddrPort {
 	var ap netip.AddrPort
 	switch a := a.(type) {

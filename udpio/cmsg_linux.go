@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// controlSize is room for all control messages that this package asks for, each at
-// most 40 bytes, and for some that another owner of a wrapped socket asked for.
+// controlSize is room for all control messages that this package asks for, each of at most 40
+// bytes. Some room is for those that another owner of a wrapped socket asked for.
 const controlSize = 256
 
 // A control is the space for the control messages of one message, aligned as the
@@ -18,12 +18,12 @@ type control [controlSize / 8]uint64
 
 func (c *control) bytes() []byte { return unsafe.Slice((*byte)(unsafe.Pointer(c)), controlSize) }
 
-// received is what control messages say of a message.
+// A received is what the control messages of a message say.
 type received struct {
 	ecn         uint8
 	segmentSize int
 	local       netip.Addr
-	overflows   uint32 // since the socket was opened; 0 if not said
+	overflows   uint32 // since the socket was opened; 0 if the kernel did not say
 }
 
 // parse reads the first n bytes of c.
@@ -43,7 +43,7 @@ func (c *control) parse(n int, z *zones, r *received) {
 func (r *received) set(level, typ int32, data []byte, z *zones) {
 	switch {
 	case level == unix.SOL_UDP && typ == unix.UDP_GRO && len(data) >= 4:
-		// An int, unlike UDP_SEGMENT.
+		// The kernel writes an int here, unlike for UDP_SEGMENT.
 		r.segmentSize = int(int32(binary.NativeEndian.Uint32(data)))
 	case level == unix.IPPROTO_IP && typ == unix.IP_TOS && len(data) >= 1:
 		r.ecn = data[0] & 3
@@ -53,7 +53,8 @@ func (r *received) set(level, typ int32, data []byte, z *zones) {
 		info := (*unix.Inet4Pktinfo)(unsafe.Pointer(&data[0]))
 		r.local = netip.AddrFrom4(info.Addr)
 		if info.Spec_dst != [4]byte{} {
-			r.local = netip.AddrFrom4(info.Spec_dst) // not the group, for multicast
+			// for multicast too this is the host's address, not the group's
+			r.local = netip.AddrFrom4(info.Spec_dst)
 		}
 	case level == unix.IPPROTO_IPV6 && typ == unix.IPV6_PKTINFO && len(data) >= unix.SizeofInet6Pktinfo:
 		info := (*unix.Inet6Pktinfo)(unsafe.Pointer(&data[0]))
@@ -69,8 +70,8 @@ type controlWriter struct {
 	n int // bytes written
 }
 
-// add appends a control message of size bytes and returns where they are. The
-// control has room for all that are ever written together.
+// add appends a control message of size bytes and returns where its data goes. A control has room
+// for all the control messages of one message.
 func (w *controlWriter) add(level, typ int32, size int) unsafe.Pointer {
 	b := w.c.bytes()[w.n:]
 	h := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
@@ -85,7 +86,7 @@ func (w *controlWriter) segment(size int) {
 	*(*uint16)(w.add(unix.SOL_UDP, unix.UDP_SEGMENT, 2)) = uint16(size)
 }
 
-// ecn sets the codepoint. To IPv4 addresses, IP_TOS counts on IPv6 sockets too.
+// ecn sets the codepoint. Towards IPv4 addresses, IP_TOS counts on IPv6 sockets too.
 func (w *controlWriter) ecn(ecn uint8, to4 bool) {
 	if to4 {
 		*(*int32)(w.add(unix.IPPROTO_IP, unix.IP_TOS, 4)) = int32(ecn & 3)

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// conns is the driver for any net.PacketConn. One goroutine for each reads ahead, so
-// that several can be waited for, and so that deadlines of theirs are not needed.
+// conns is the driver for any net.PacketConn. One goroutine for each net.PacketConn reads ahead, so
+// ReadBatch can wait for several of them, and needs none of their deadlines.
 type conns struct {
 	cfg   Config
 	ready chan *datagram
-	woken chan struct{} // holds one
+	woken chan struct{} // has a token after wake
 	timer *time.Timer   // of the goroutine in ReadBatch
 
 	mu     sync.Mutex
 	list   atomic.Pointer[[]*packetConn] // oldest first; never changed in place; set with mu held
-	done   chan struct{}                 // closed when there is an err
+	done   chan struct{}                 // closed when err is set
 	err    error
 	closed bool
 
@@ -106,7 +106,7 @@ func (d *conns) fail(err error) {
 	d.stop(err)
 }
 
-// stop is fail with mu held.
+// stop is fail for callers that hold mu.
 func (d *conns) stop(err error) {
 	if d.err == nil {
 		close(d.done)
@@ -167,8 +167,8 @@ func (d *conns) readBatch(ms []Message, deadline time.Time) (n int, err error) {
 	return n, nil
 }
 
-// next waits for a datagram. It returns nil if there is none before the deadline or
-// a call of wake, which woken says has been.
+// next waits for a datagram. It returns nil at the deadline, and after a call of wake. Woken says
+// whether wake has been called already.
 func (d *conns) next(deadline time.Time, woken bool) (*datagram, error) {
 	if err := d.stopped(); err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func (d *conns) next(deadline time.Time, woken bool) (*datagram, error) {
 	return nil, nil
 }
 
-// poll returns a datagram that is there, or nil.
+// poll returns a datagram that has been read, or nil.
 func (d *conns) poll() *datagram {
 	select {
 	case g := <-d.ready:
@@ -235,7 +235,7 @@ func (d *conns) writeBatch(ms []Message) (n int, err error) {
 	return n, nil
 }
 
-// route returns the conn that m names, or nil if there is none such.
+// route returns the conn for m, or nil if m names one that is gone.
 func (d *conns) route(m *Message) *packetConn {
 	list := *d.list.Load()
 	for _, p := range list {
@@ -246,7 +246,7 @@ func (d *conns) route(m *Message) *packetConn {
 	if m.Local.IsValid() {
 		return nil
 	}
-	return list[0] // whose error is the right one
+	return list[0] // none reaches m.Remote: its error says why
 }
 
 func (d *conns) caps() Caps {

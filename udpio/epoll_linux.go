@@ -12,43 +12,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shortWait is the wait below which the poller sets its timerfd. Go's netpoller
-// sleeps in whole milliseconds; the timerfd is exact, but setting it is a system
-// call.
+// shortWait is the wait below which the poller sets its timerfd. Go's netpoller sleeps in whole
+// milliseconds. The timerfd is exact, but each use costs a system call.
 const shortWait = 2 * time.Millisecond
 
-// The states of a poller: what its goroutine does, and whether wake was called.
+// The states of a poller say what its goroutine does, and whether wake was called.
 const (
 	awake int32 = iota
 	parked
 	woken
 )
 
-// A poller parks one goroutine until one of several sockets is ready, a deadline
-// passes or it is woken. The sockets and a timerfd are in one epoll set, whose
-// descriptor is a file that Go's netpoller parks on.
+// A poller parks one goroutine until one of several sockets is ready, a deadline passes or wake is
+// called. The sockets and a timerfd are in one epoll set. Go's netpoller watches the set through a
+// file with its descriptor.
 //
-// The epoll set is never asked which of them it was: the goroutine tries them all.
-// The netpoller sees an edge whenever one of them becomes ready, so nothing is lost
-// as long as each is tried after the poller was reset and before it parks.
+// The poller never asks the epoll set which socket is ready. The goroutine tries them all. The
+// netpoller sees an edge whenever one of them becomes ready. So nothing is lost if each socket is
+// tried between the reset of the file and the next park.
 type poller struct {
 	file  *os.File // the epoll descriptor
 	rc    syscall.RawConn
 	state atomic.Int32
 
-	// What follows belongs to the goroutine that waits.
+	// The fields below belong to the goroutine that waits.
 	try      func() bool        // set once, by the owner
-	step     func(uintptr) bool // onStep, stored so that it is not allocated anew
+	step     func(uintptr) bool // onStep as a value, which would cost an allocation each time
 	deadline time.Time          // of this wait
 	stepped  bool               // in this wait
 	woken    bool               // in this wait
-	armed    time.Time          // read deadline of file, unless wake has changed it
+	armed    time.Time          // the read deadline of file, unless wake has changed it
 
 	timer   *os.File // the timerfd
 	timerRC syscall.RawConn
 	setTime func(uintptr)
 	spec    unix.ItimerSpec
-	timerAt time.Time // when the timer fires, or did
+	timerAt time.Time // when the timer fires or has fired
 }
 
 func newPoller(try func() bool) (*poller, error) {
@@ -84,8 +83,8 @@ func newPoller(try func() bool) (*poller, error) {
 	return p, nil
 }
 
-// add begins to watch rc for datagrams, set changes what it is watched for, and
-// remove ends that.
+// add begins to watch rc for datagrams. Set changes the events that it is watched for. Remove stops
+// watching it.
 func (p *poller) add(rc syscall.RawConn) error {
 	return p.control(unix.EPOLL_CTL_ADD, rc, unix.EPOLLIN)
 }
@@ -111,9 +110,9 @@ func (p *poller) control(op int, rc syscall.RawConn, events uint32) error {
 	return err
 }
 
-// wait calls try until it returns true, parking in between. It also returns when
-// deadline, if not zero, has passed, or after wake, but never without having called
-// try. The error is net.ErrClosed.
+// wait calls try until that returns true, and parks in between. It also returns after the deadline,
+// if that is not zero, and after wake. It always calls try at least once. Its only error is
+// net.ErrClosed.
 func (p *poller) wait(deadline time.Time) error {
 	p.deadline = deadline
 	p.stepped, p.woken = false, false
@@ -128,8 +127,9 @@ func (p *poller) wait(deadline time.Time) error {
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return net.ErrClosed
 		}
-		// It was this wait's deadline, that of an earlier wait, or one set by a
-		// wake, late perhaps. With an expired one, Read does not even call step.
+		// The deadline that passed may be that of this wait, of an earlier wait, or of a late wake.
+		// It has to be reset in any case: with a deadline that has passed, Read does not even call
+		// step.
 		p.armed = time.Time{}
 		if err := p.file.SetReadDeadline(time.Time{}); err != nil {
 			return net.ErrClosed
@@ -140,8 +140,8 @@ func (p *poller) wait(deadline time.Time) error {
 	}
 }
 
-// onStep is called by RawConn.Read before it parks and whenever the netpoller saw
-// something. It returns true to stop waiting.
+// onStep tries the sockets. RawConn.Read calls it before it parks, and whenever the netpoller has
+// seen an edge. It returns true to end the wait.
 func (p *poller) onStep(uintptr) bool {
 	if p.state.Load() != awake && p.state.Swap(awake) == woken {
 		p.woken = true
@@ -157,8 +157,8 @@ func (p *poller) onStep(uintptr) bool {
 		}
 		p.arm(d)
 	}
-	// wake sets a deadline only if it finds the goroutine parked, so it cannot
-	// be undone by arm.
+	// From here on wake may set a deadline. It does so only if it finds the goroutine parked, so
+	// arm cannot undo it.
 	if !p.state.CompareAndSwap(awake, parked) {
 		p.state.Store(awake)
 		p.woken = true
@@ -169,9 +169,9 @@ func (p *poller) onStep(uintptr) bool {
 
 func (p *poller) expired() bool { return !p.deadline.IsZero() && time.Until(p.deadline) <= 0 }
 
-// arm sees to it that the goroutine runs at the deadline, d from now, or before.
-// Where something earlier is armed, that is left: to wake up once too early costs
-// less than to change the timer in every turn.
+// arm makes sure that the goroutine runs at the deadline, which is d from now, or earlier. It
+// leaves an earlier deadline as it is: one wake-up too many costs less than a change of the timer
+// in every turn.
 func (p *poller) arm(d time.Duration) {
 	if d < shortWait {
 		if !p.timerAt.Equal(p.deadline) {
@@ -187,9 +187,9 @@ func (p *poller) arm(d time.Duration) {
 	}
 }
 
-// wake makes the current or the next wait return. A deadline in the past needs no
-// system call, and costs a third of writing to an eventfd in the epoll set: 1.2 us
-// there and back, against 4.1.
+// wake makes the current wait return, or the next one. It sets a deadline in the past, which needs
+// no system call. That takes 1.2 us there and back; writing to an eventfd in the epoll set would
+// take 4.1.
 func (p *poller) wake() {
 	if p.state.Swap(woken) == parked {
 		p.file.SetReadDeadline(time.Unix(1, 0))

@@ -18,9 +18,9 @@ func ListenGroup(network, address string, n int, cfg *Config) ([]*Socket, error)
 		return nil, fmt.Errorf("udpio: a group of %d sockets", n)
 	}
 	c := cfg.withDefaults()
-	// Without SO_REUSEPORT, the kernel binds the first socket only if the address is
-	// free, and keeps it so until share. Two groups that are opened at the same time
-	// cannot both get past this.
+	// Without SO_REUSEPORT, the kernel binds the first socket only if the address is free, and
+	// keeps others away until share. So two groups that are opened at the same time cannot both get
+	// past this line.
 	first, err := listenSocket(network, address, c, c.ReusePort)
 	if err != nil {
 		return nil, err
@@ -29,7 +29,7 @@ func ListenGroup(network, address string, n int, cfg *Config) ([]*Socket, error)
 	if n > 1 && !c.ReusePort {
 		err = first.share()
 	}
-	address = first.LocalAddr().String() // the same port, if it was 0
+	address = first.LocalAddr().String() // from here on the port is known, if it was 0
 	for len(group) < n && err == nil {
 		var s *Socket
 		if s, err = listenSocket(network, address, c, true); err == nil {
@@ -45,7 +45,7 @@ func ListenGroup(network, address string, n int, cfg *Config) ([]*Socket, error)
 	return group, nil
 }
 
-// share lets others bind to the address that s has already.
+// share lets other sockets bind to the address of s.
 func (s *Socket) share() error {
 	rc, err := s.SyscallConn()
 	if err != nil {

@@ -9,35 +9,34 @@ import (
 )
 
 const (
-	maxSegments = 64 // UDP_MAX_SEGMENTS of older kernels; newer ones take 128
+	maxSegments = 64 // UDP_MAX_SEGMENTS of older kernels; newer kernels take 128
 
-	// maxGSO is the most bytes of one GSO message. The kernel takes 65,507, but with
-	// all headers, Ethernet's too, a packet must stay below 65,536, or it is
-	// segmented in software.
+	// maxGSO is the largest size of a GSO message in bytes. The kernel takes 65,507. But a packet
+	// with all its headers, Ethernet's included, must stay below 65,536, or the kernel segments it
+	// in software.
 	maxGSO = 65535 - 14 - 40 - 8
 
-	maxRefused = 1024 // peers that are remembered
+	maxRefused = 1024 // how many peers are remembered
 )
 
-// A gsoState is what WriteBatch knows of messages that cannot go as they are.
+// A gsoState is what WriteBatch knows of messages that have to be split.
 type gsoState struct {
 	// refused holds the peers to which a device has refused GSO.
 	refused map[netip.AddrPort]struct{}
 
-	// partial is the message of which the first sent bytes had gone when the socket
-	// was full.
+	// partial is a message that was sent in part before the socket was full. Its first sent bytes
+	// have gone.
 	partial Message
 	sent    int
 }
 
-// isRefusal reports whether errno may mean that a message was refused for its
-// segments only. EIO and EINVAL come from devices without checksum offload and from
-// old kernels.
+// isRefusal reports whether errno may mean that a message was refused only because of its segments.
+// EIO and EINVAL come from devices without checksum offload and from old kernels.
 func isRefusal(errno syscall.Errno) bool {
 	return errno == unix.EIO || errno == unix.EINVAL || errno == unix.EMSGSIZE || errno == unix.ENOBUFS
 }
 
-// mustSplit reports whether m needs more than one message of the kernel from p.
+// mustSplit reports whether p needs more than one message of the kernel for m.
 func (g *gsoState) mustSplit(p *port, m *Message) bool {
 	if m.SegmentSize <= 0 || m.SegmentSize >= len(m.Buf) {
 		return false
@@ -56,30 +55,30 @@ func (g *gsoState) isRefused(remote netip.AddrPort) bool {
 	return ok
 }
 
-// remember has later messages to remote sent singly.
+// remember makes later messages to remote go as single datagrams.
 func (g *gsoState) remember(remote netip.AddrPort) {
 	if len(g.refused) >= maxRefused {
-		clear(g.refused) // it is learned again
+		clear(g.refused) // the others are learned again
 	}
 	g.refused[remote] = struct{}{}
 }
 
-// isPartial reports whether m is the message that was begun.
+// isPartial reports whether m is the message that was sent in part.
 func (g *gsoState) isPartial(m *Message) bool {
 	return g.sent > 0 && len(m.Buf) == len(g.partial.Buf) && m.Remote == g.partial.Remote &&
 		unsafe.SliceData(m.Buf) == unsafe.SliceData(g.partial.Buf)
 }
 
-// forgetPartial is called with the first message of a WriteBatch, which the one that
-// was begun should be.
+// forgetPartial is called with the first message of a WriteBatch. A caller that continues begins
+// with the message that was sent in part. If first is another one, that message is forgotten.
 func (g *gsoState) forgetPartial(first *Message) {
 	if g.sent > 0 && !g.isPartial(first) {
 		g.partial, g.sent = Message{}, 0
 	}
 }
 
-// writeParts sends m in several messages of the kernel: as many segments in each as
-// it takes, or single datagrams where there is no GSO. A refusal, if not 0, is why m
+// writeParts sends m in several messages of the kernel. Each has as many segments as the kernel
+// takes, or is a single datagram where there is no GSO. A refusal other than 0 is the reason why m
 // was not sent whole. It returns 0 when all of m is sent.
 func (s *sockets) writeParts(p *port, m *Message, refusal syscall.Errno) syscall.Errno {
 	w := &s.writer
@@ -98,7 +97,7 @@ func (s *sockets) writeParts(p *port, m *Message, refusal syscall.Errno) syscall
 		off = min(off+n*part, len(m.Buf))
 		switch {
 		case errno == 0 && (refusal == unix.EIO || refusal == unix.EINVAL):
-			// Without segments it goes: so it was they.
+			// It was sent without segments, so the segments were the reason.
 			w.gso.remember(m.Remote)
 			refusal = 0
 		case errno == unix.EAGAIN && off > 0:
@@ -116,8 +115,8 @@ func (s *sockets) writeParts(p *port, m *Message, refusal syscall.Errno) syscall
 	return 0
 }
 
-// writeRow sends b, datagrams of m, in messages of part bytes each, with one system
-// call. It returns how many messages were sent, or why the first was not.
+// writeRow sends b, which is datagrams of m, with one system call, in messages of part bytes each.
+// It returns how many messages were sent, or why the first was not.
 func (s *sockets) writeRow(p *port, m *Message, b []byte, part int) (int, syscall.Errno) {
 	w := &s.writer
 	n := 0

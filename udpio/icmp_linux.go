@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setReceiveErrors has the kernel queue what ICMP messages say, and reports whether it
+// setReceiveErrors asks the kernel to queue what ICMP messages say. It reports whether the kernel
 // does. On a socket of both families, IP's option is for IPv4.
 func (p *port) setReceiveErrors(set func(level, opt, value int) bool) bool {
 	ok := true
@@ -21,9 +21,9 @@ func (p *port) setReceiveErrors(set func(level, opt, value int) bool) bool {
 	return ok
 }
 
-// foundErrors notes that a call has failed, maybe because of an ICMP message: the kernel
-// tells the next call on the socket, whatever that is, once. The message itself waits in
-// a queue. It reports false if there is no such queue.
+// foundErrors notes that a call has failed, perhaps because of an ICMP message. The kernel reports
+// such an error once, to the next call on the socket, whatever that call is. The ICMP message
+// itself waits in a queue. It reports false if there is no such queue.
 func (s *sockets) foundErrors(p *port) bool {
 	if p.errors && !p.hasErrors.Swap(true) {
 		s.poller.wake()
@@ -31,19 +31,19 @@ func (s *sockets) foundErrors(p *port) bool {
 	return p.errors
 }
 
-// readErrors reads from the queue of errors of p, for which the vector is prepared. It
-// returns the number of messages that it made of it.
+// readErrors reads from the queue of errors of p, into the prepared vector. It returns the number
+// of messages that it has put into ms.
 func (s *sockets) readErrors(p *port, ms []Message) (n int, err error) {
 	p.hasErrors.Store(false)
 	if p.rc.Control(p.readError) != nil {
 		return 0, p.closedError()
 	}
-	s.reader.again = true // there may be datagrams, too
+	s.reader.again = true // datagrams may wait too
 	if p.recvErrno != 0 {
 		return 0, nil
 	}
 	if p.got == p.want {
-		p.hasErrors.Store(true) // there may be more
+		p.hasErrors.Store(true) // more errors may wait
 	}
 	v := s.reader.vector
 	for i := range ms[:p.got] {
@@ -64,9 +64,9 @@ func (s *sockets) readErrors(p *port, ms []Message) (n int, err error) {
 	return n, nil
 }
 
-// extendedError returns what the first n bytes of c say, nil if that is not of an ICMP
-// message: the queue has errors of this host too, such as EMSGSIZE, of which the call
-// has told.
+// extendedError returns what the first n bytes of c say. It returns nil if no ICMP message is the
+// cause. The queue also has errors of this host, such as EMSGSIZE, which the failed call has
+// returned already.
 func (c *control) extendedError(n int, z *zones) *ICMPError {
 	b := c.bytes()[:min(n, controlSize)]
 	for len(b) >= unix.SizeofCmsghdr {
@@ -83,7 +83,7 @@ func (c *control) extendedError(n int, z *zones) *ICMPError {
 	return nil
 }
 
-const sizeofExtended = 16 // struct sock_extended_err, behind which the sender's address stands
+const sizeofExtended = 16 // the length of struct sock_extended_err; the sender's address follows it
 
 func parseExtended(b []byte, z *zones) *ICMPError {
 	if len(b) < sizeofExtended || b[4] != unix.SO_EE_ORIGIN_ICMP && b[4] != unix.SO_EE_ORIGIN_ICMP6 {

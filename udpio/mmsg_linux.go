@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// batchSize is the number of messages a system call moves at most.
+// batchSize is the largest number of messages that one system call moves.
 const batchSize = 64
 
 // An mmsghdr is a struct mmsghdr. Go pads it as C does.
@@ -16,7 +16,7 @@ type mmsghdr struct {
 	n   uint32
 }
 
-// A vector is the memory of one recvmmsg or sendmmsg call: headers, and what they
+// A vector is the memory of one recvmmsg or sendmmsg call: the headers, and everything that they
 // point to. It is built once and must not move.
 type vector struct {
 	hdrs     [batchSize]mmsghdr
@@ -35,11 +35,11 @@ func newVector() *vector {
 	return v
 }
 
-// A syscallFunc is recvmmsg or sendmmsg of the first n messages of v.
+// A syscallFunc is recvmmsg or sendmmsg, for the first n messages of v.
 type syscallFunc func(fd uintptr, v *vector, n int) (int, syscall.Errno)
 
-// The calls never block, as MSG_DONTWAIT tells the kernel, whatever the mode of the
-// descriptor; so they need not tell Go's scheduler either.
+// MSG_DONTWAIT keeps these calls from blocking, whatever the mode of the descriptor. So they need
+// not tell Go's scheduler.
 
 func recvmmsg(fd uintptr, v *vector, n int) (int, syscall.Errno) {
 	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
@@ -51,14 +51,14 @@ func sendmmsg(fd uintptr, v *vector, n int) (int, syscall.Errno) {
 	return int(r), errno
 }
 
-// recvErrors is recvmmsg of the queue of errors.
+// recvErrors is recvmmsg for the queue of errors.
 func recvErrors(fd uintptr, v *vector, n int) (int, syscall.Errno) {
 	const flags = unix.MSG_DONTWAIT | unix.MSG_ERRQUEUE
 	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), flags, 0, 0)
 	return int(r), errno
 }
 
-// setRead makes message i of v read to b, up to its capacity.
+// setRead prepares message i of v for reading into b, up to its capacity.
 func (v *vector) setRead(i int, b []byte) {
 	h := &v.hdrs[i].hdr
 	h.Name, h.Namelen = (*byte)(unsafe.Pointer(&v.names[i])), unix.SizeofSockaddrInet6
@@ -68,12 +68,12 @@ func (v *vector) setRead(i int, b []byte) {
 	v.iovs[i].SetLen(cap(b))
 }
 
-// setWrite makes message i of v send b, part of m, in segments, or as one datagram
-// if segmentSize is 0. It reports false if p cannot send to that address.
+// setWrite prepares message i of v for sending b, which is part of m. It goes in segments, or as
+// one datagram if segmentSize is 0. SetWrite reports false if p cannot send to that address.
 func (v *vector) setWrite(i int, p *port, m *Message, b []byte, segmentSize int, z *zones) bool {
 	h := &v.hdrs[i].hdr
 	if p.peer.IsValid() && m.Remote == p.peer {
-		h.Name, h.Namelen = nil, 0 // connected: the kernel need not look up the route
+		h.Name, h.Namelen = nil, 0 // the socket is connected: the kernel need not look up the route
 	} else {
 		h.Name = (*byte)(unsafe.Pointer(&v.names[i]))
 		if h.Namelen = z.encode(&v.names[i], m.Remote, p.v6); h.Namelen == 0 {
@@ -102,7 +102,7 @@ func (v *vector) setWrite(i int, p *port, m *Message, b []byte, segmentSize int,
 	return true
 }
 
-// release forgets the buffers of the first n messages.
+// release drops the pointers to the buffers of the first n messages.
 func (v *vector) release(n int) {
 	for i := range n {
 		v.iovs[i].Base = nil

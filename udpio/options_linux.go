@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// beforeBind sets what a new socket must have before it is bound.
+// beforeBind sets the options that a new socket must have before it is bound.
 func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
 	var optErr error
 	err := rc.Control(func(fd uintptr) {
@@ -20,9 +20,9 @@ func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
 	return errors.Join(err, optErr)
 }
 
-// dontFragment sets DF in all packets. PROBE also keeps the kernel from believing ICMP
-// messages about the path's MTU, which anyone can send. The option of the other family
-// fails, but for IP's on a socket of both.
+// dontFragment sets DF in all packets. PROBE also keeps the kernel from believing ICMP messages
+// about the path's MTU, which anyone can send. It ignores errors: the option of the other family
+// fails, except for IP's on a socket of both.
 func dontFragment(fd uintptr, known bool) {
 	v4, v6 := unix.IP_PMTUDISC_PROBE, unix.IPV6_PMTUDISC_PROBE
 	if known {

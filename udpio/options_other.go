@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// beforeBind sets what a new socket must have before it is bound.
+// beforeBind sets the options that a new socket must have before it is bound.
 func beforeBind(_ string, _ syscall.RawConn, reusePort bool) error {
 	if reusePort {
 		return setReusePort(0)

@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Of ws2ipdef.h.
+// From ws2ipdef.h.
 const (
 	ipDontFragment = 14
 	ipv6DontFrag   = 14
 )
 
-// beforeBind sets what a new socket must have before it is bound.
+// beforeBind sets the options that a new socket must have before it is bound.
 func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
 	if reusePort {
 		return setReusePort(0)
@@ -24,8 +24,8 @@ func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
 
 func setReusePort(uintptr) error { return fmt.Errorf("SO_REUSEPORT: %w", errors.ErrUnsupported) }
 
-// dontFragment sets DF in all packets. Older systems lack the option, so that is not an
-// error; that of the other address family fails.
+// dontFragment sets DF in all packets. It ignores errors: older systems lack the option, and the
+// option of the other address family fails.
 func dontFragment(fd uintptr, _ bool) {
 	windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IP, ipDontFragment, 1)
 	windows.SetsockoptInt(windows.Handle(fd), windows.IPPROTO_IPV6, ipv6DontFrag, 1)

@@ -14,44 +14,45 @@ import (
 )
 
 const (
-	readAhead   = 16      // datagrams that one packetConn holds
-	maxDatagram = 1 << 16 // bytes; what UDP can carry at most, and more
-	maxFailures = 16      // reads that may fail in turn, each after a longer pause
+	readAhead   = 16      // how many datagrams one packetConn holds
+	maxDatagram = 1 << 16 // in bytes; UDP cannot carry as much
+	// how many reads may fail in a row; a pause follows each, and they get longer
+	maxFailures = 16
 )
 
-// A packetConn is one net.PacketConn of a conns.
+// A packetConn is one of the net.PacketConns of a conns.
 type packetConn struct {
 	binding
 	driver *conns
 	conn   net.PacketConn
-	udp    *net.UDPConn   // conn, if it is one
-	peer   netip.AddrPort // where it is connected, or zero
+	udp    *net.UDPConn   // conn, if it is a *net.UDPConn
+	peer   netip.AddrPort // the address that it is connected to, or zero
 	free   chan *datagram
 	done   chan struct{} // closed by close
 	closed atomic.Bool
 
-	info     bool // control messages with the local address are on
+	info     bool // the system sends control messages with the local address
 	hasLocal bool // for Caps
 
-	readBuffer, writeBuffer int // bytes granted, as far as known
+	readBuffer, writeBuffer int // bytes that were granted; 0 if unknown
 
-	// Of the goroutine in WriteBatch, for the last address each.
+	// The rest belongs to the goroutine in WriteBatch: the last addresses, converted.
 	to       netip.AddrPort
 	toAddr   *net.UDPAddr
 	from     netip.Addr
-	fromInfo []byte // control message
+	fromInfo []byte // the control message for the source address
 }
 
 // A datagram is one that a packetConn read.
 type datagram struct {
 	from    *packetConn
-	buf     []byte // all of it
+	buf     []byte // the whole buffer
 	n       int
 	info    [128]byte // control messages
 	message Message   // without Buf
 }
 
-// newPacketConn does not begin to read. The network is that of Listen, or "".
+// newPacketConn does not begin to read. The network is the argument of Listen, or "".
 func newPacketConn(d *conns, c net.PacketConn, network string) *packetConn {
 	p := &packetConn{driver: d, conn: c, free: make(chan *datagram, readAhead), done: make(chan struct{})}
 	for range readAhead {
@@ -82,15 +83,15 @@ func (p *packetConn) setUDP(udp *net.UDPConn) {
 			p.info = ipv6.NewPacketConn(udp).SetControlMessage(ipv6.FlagDst, true) == nil
 			source = sourceInfo(netip.IPv6Loopback())
 		}
-		// On a socket of both families, source addresses of IPv4 are not portable.
+		// On a socket of both families, IPv4 source addresses are not portable.
 		p.hasLocal = p.info && len(source) > 0 && (p.no4 || p.no6)
 	}
 	p.readBuffer = growBuffer(udp.SetReadBuffer, p.driver.cfg.ReadBuffer)
 	p.writeBuffer = growBuffer(udp.SetWriteBuffer, p.driver.cfg.WriteBuffer)
 }
 
-// growBuffer returns the largest size up to want that set takes; some systems refuse
-// what is above their limit rather than to cut it.
+// growBuffer returns the largest size up to want that set takes. Some systems refuse a size above
+// their limit instead of reducing it.
 func growBuffer(set func(int) error, want int) int {
 	for size := want; size > 0 && size >= min(want, 64<<10); size -= size / 8 {
 		if set(size) == nil {
@@ -140,7 +141,7 @@ func (p *packetConn) read() {
 				return
 			}
 			continue
-		case err == nil: // nothing that could be answered
+		case err == nil: // the sender has no address to answer to
 			p.free <- g
 			continue
 		case p.isFatal(err, failures):
@@ -157,9 +158,9 @@ func (p *packetConn) read() {
 	}
 }
 
-// isFatal reports whether to give up, after so many failures in turn. Errors of a
-// kernel's socket are of earlier sends, as ICMP messages bring; anyone can cause
-// them.
+// isFatal reports whether to give up after an error and so many failures in a row. Errors of a UDP
+// socket of the kernel may concern earlier sends, by ICMP messages, which anyone can cause: they
+// are never a reason to give up.
 func (p *packetConn) isFatal(err error, failures int) bool {
 	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) ||
 		p.udp == nil && failures == maxFailures
@@ -216,8 +217,7 @@ func (p *packetConn) parse(info []byte) netip.Addr {
 	return addr.Unmap()
 }
 
-// moveTo copies g to m, and gives it back to be read to. It reports false if m has no
-// room.
+// moveTo copies g to m, and gives g back for reading. It reports false if m has no room.
 func (g *datagram) moveTo(m *Message) bool {
 	fits := g.n <= cap(m.Buf)
 	if fits {

@@ -10,29 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A port is one UDP socket of the kernel. Its descriptor is only ever used inside
-// rc.Control, so it cannot be closed, and another file get its number, meanwhile.
+// A port is one UDP socket of the kernel. Its descriptor is used only inside rc.Control. Nobody can
+// close it meanwhile, so its number cannot become that of another file.
 type port struct {
 	binding
 	rc      syscall.RawConn
 	conn    io.Closer
 	removed atomic.Bool
-	full    atomic.Bool    // the last write found no room, and EPOLLOUT is in the epoll set
-	peer    netip.AddrPort // where it is connected, or zero
+	full    atomic.Bool    // the last write found no room, so EPOLLOUT is in the epoll set
+	peer    netip.AddrPort // the address that it is connected to, or zero
 	v6      bool           // AF_INET6
 	caps    Caps
 
-	readBuffer, writeBuffer int // bytes granted
+	readBuffer, writeBuffer int // bytes that were granted
 
-	// Arguments and results of recv and send, which are stored so that they are not
-	// allocated for each call.
+	// Arguments and results of recv and send. They are fields, so that no call allocates them.
 	recv      func(fd uintptr)
 	want, got int
 	recvErrno syscall.Errno
-	overflows uint32 // as last read
+	overflows uint32 // the counter as it was last read
 
-	errors    bool        // ICMP messages are queued
-	hasErrors atomic.Bool // a call has shown that there are some
+	errors    bool        // the kernel queues ICMP messages
+	hasErrors atomic.Bool // a call has shown that the queue has some
 	readError func(fd uintptr)
 
 	send        func(fd uintptr)
@@ -54,7 +53,7 @@ func (s *sockets) newPort(c io.Closer, rc syscall.RawConn, local, peer netip.Add
 	return p, nil
 }
 
-// setOptions sets what the kernel has, and notes what it does not.
+// setOptions sets the options that the kernel has, and notes which it lacks.
 func (p *port) setOptions(fd int, s *sockets) {
 	domain, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	p.v6 = domain == unix.AF_INET6
@@ -65,7 +64,7 @@ func (p *port) setOptions(fd int, s *sockets) {
 	}
 	set := func(level, opt, value int) bool { return unix.SetsockoptInt(fd, level, opt, value) == nil }
 
-	dontFragment(uintptr(fd), false) // again, for a wrapped socket
+	dontFragment(uintptr(fd), false) // a wrapped socket has not got it yet
 	// On a socket of both families, IP's options are for IPv4.
 	p.caps.ECN, p.caps.LocalAddr = true, true
 	if !p.no4 {
@@ -75,7 +74,7 @@ func (p *port) setOptions(fd int, s *sockets) {
 		p.caps.ECN = set(unix.IPPROTO_IPV6, unix.IPV6_RECVTCLASS, 1) && p.caps.ECN
 	}
 	if p.wildcard && p.v6 {
-		p.caps.LocalAddr = set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1) // of IPv4 too
+		p.caps.LocalAddr = set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1) // this is for IPv4 too
 	} else if p.wildcard {
 		p.caps.LocalAddr = set(unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
 	}
@@ -84,15 +83,15 @@ func (p *port) setOptions(fd int, s *sockets) {
 	p.caps.GRO = !s.cfg.DisableGRO && set(unix.SOL_UDP, unix.UDP_GRO, 1)
 	p.caps.MaxSegments = 1
 	if !s.cfg.DisableGSO && set(unix.SOL_UDP, unix.UDP_SEGMENT, 1200) {
-		set(unix.SOL_UDP, unix.UDP_SEGMENT, 0) // it was a try
+		set(unix.SOL_UDP, unix.UDP_SEGMENT, 0) // it was only set to try it
 		p.caps.MaxSegments = maxSegments
 	}
 	p.readBuffer = setBuffer(fd, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE, s.cfg.ReadBuffer)
 	p.writeBuffer = setBuffer(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, s.cfg.WriteBuffer)
 }
 
-// setBuffer asks for size bytes, unless it is negative, and returns what the kernel
-// has granted.
+// setBuffer asks for size bytes, unless size is negative. It returns the size that the kernel has
+// granted.
 func setBuffer(fd, opt, force, size int) int {
 	if size >= 0 {
 		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) != nil {
@@ -100,7 +99,7 @@ func setBuffer(fd, opt, force, size int) int {
 		}
 	}
 	granted, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, opt)
-	return granted / 2 // the kernel doubles it, for its bookkeeping
+	return granted / 2 // the kernel reports twice the size, for its bookkeeping
 }
 
 func (p *port) warnBuffers(cfg *Config) {
@@ -112,8 +111,8 @@ func (p *port) warnBuffers(cfg *Config) {
 	}
 }
 
-// closedError is the error of a call that found the descriptor closed: nil if that
-// was RemoveLocal.
+// closedError returns the error of a call that found the descriptor closed. It is nil if
+// RemoveLocal has closed it.
 func (p *port) closedError() error {
 	if p.removed.Load() {
 		return nil

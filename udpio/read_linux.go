@@ -12,18 +12,18 @@ type batchReader struct {
 	vector *vector
 	zones  zones
 	ms     []Message // of this call
-	n      int       // messages read
+	n      int       // how many messages were read
 	err    error
-	again  bool // only messages that had to be dropped were read
+	again  bool // messages were read, but all of them had to be dropped
 	first  int  // index of the socket to begin with
 }
 
-// tryRead reads what is there from all sockets, as far as ms goes. It reports
-// whether ReadBatch should return, or look again.
+// tryRead reads from all sockets until ms is full. It reports whether ReadBatch should return.
+// Otherwise ReadBatch has to look again.
 func (s *sockets) tryRead() bool {
 	r := &s.reader
 	ports := *s.ports.Load()
-	// Each call begins with another socket, so that none is starved.
+	// Each call begins with another socket, so that none starves.
 	if r.first++; r.first >= len(ports) {
 		r.first = 0
 	}
@@ -49,11 +49,11 @@ func (s *sockets) tryRead() bool {
 	return room
 }
 
-// maxPending bounds how often a call is repeated for errors that concern no message
-// here, such as one of an earlier send that an ICMP message brought.
+// maxPending bounds how often a call is repeated for errors that concern no message here. An ICMP
+// message about an earlier send brings such an error.
 const maxPending = 8
 
-// readPort reads from p and returns the number of messages that it made of it.
+// readPort reads from p. It returns the number of messages that it has put into ms.
 func (s *sockets) readPort(p *port, ms []Message) (n int, err error) {
 	v := s.reader.vector
 	p.want = min(len(ms), batchSize)
@@ -83,8 +83,8 @@ func (s *sockets) readPort(p *port, ms []Message) (n int, err error) {
 	return 0, nil
 }
 
-// deliver completes the messages that the kernel wrote, leaves out those that
-// were cut off, and returns how many are left.
+// deliver completes the messages that the kernel wrote, and drops those that were cut off. It
+// returns how many are left.
 func (s *sockets) deliver(p *port, ms []Message) (n int) {
 	v := s.reader.vector
 	for i := range ms {
@@ -117,7 +117,7 @@ func (s *sockets) deliver(p *port, ms []Message) (n int) {
 			m.Local = netip.AddrPortFrom(r.local, p.local.Port())
 		}
 		if r.overflows != 0 {
-			s.overflows.Add(uint64(r.overflows - p.overflows)) // modulo 2^32
+			s.overflows.Add(uint64(r.overflows - p.overflows)) // both counters are modulo 2^32
 			p.overflows = r.overflows
 		}
 	}

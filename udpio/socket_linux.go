@@ -21,10 +21,10 @@ type sockets struct {
 	cfg    Config
 	poller *poller
 
-	mu     sync.Mutex              // held to change ports
-	ports  atomic.Pointer[[]*port] // oldest first; never empty, never changed in place
+	mu     sync.Mutex              // held by those who change ports
+	ports  atomic.Pointer[[]*port] // oldest first; never empty, and never changed in place
 	closed atomic.Bool
-	common atomic.Pointer[Caps] // of all ports
+	common atomic.Pointer[Caps] // what all ports can do
 
 	overflows, truncated, fallbacks atomic.Uint64
 
@@ -44,7 +44,7 @@ func listen(network, address string, cfg Config, reusePort bool) (driver, error)
 	return s, nil
 }
 
-// wrapUDP is the driver for a socket that was made elsewhere.
+// wrapUDP makes the driver for a socket that was made elsewhere.
 func wrapUDP(c *net.UDPConn, cfg Config) (driver, error) {
 	rc, err := c.SyscallConn()
 	if err != nil {
@@ -102,9 +102,9 @@ func (s *sockets) addLocal(network, address string, reusePort bool) (netip.AddrP
 	return local, nil
 }
 
-// leaveNetpoller closes c but keeps its socket, as a file that the netpoller does not
-// watch: it would be told of each datagram twice, and whenever one was sent (4 to 6 %
-// of the CPU time on loopback).
+// leaveNetpoller closes c but keeps its socket, as a file that the netpoller does not watch.
+// Otherwise the netpoller would hear of each datagram twice, and also whenever one was sent. That
+// takes 4 to 6 % of the CPU time on loopback.
 func leaveNetpoller(c *net.UDPConn) (*os.File, error) {
 	defer c.Close()
 	rc, err := c.SyscallConn()
@@ -118,8 +118,8 @@ func leaveNetpoller(c *net.UDPConn) (*os.File, error) {
 		if dup, dupErr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); dupErr != nil {
 			return
 		}
-		// os.NewFile hands non-blocking files to the netpoller. All calls here say
-		// themselves that they shall not block.
+		// os.NewFile hands non-blocking files to the netpoller. The socket may be in blocking mode,
+		// because all calls here pass MSG_DONTWAIT.
 		if dupErr = unix.SetNonblock(dup, false); dupErr != nil {
 			unix.Close(dup)
 			return
@@ -129,8 +129,7 @@ func leaveNetpoller(c *net.UDPConn) (*os.File, error) {
 	return f, errors.Join(err, dupErr)
 }
 
-// addPort begins to read from c, whose descriptor is rc. It is the caller's to close
-// if that fails.
+// addPort begins to read from c, whose descriptor is rc. If it fails, the caller closes c.
 func (s *sockets) addPort(c io.Closer, rc syscall.RawConn, local, peer netip.AddrPort) error {
 	p, err := s.newPort(c, rc, local, peer)
 	if err != nil {
@@ -147,7 +146,7 @@ func (s *sockets) addPort(c io.Closer, rc syscall.RawConn, local, peer netip.Add
 		s.setPorts(old)
 		return err
 	}
-	if len(old) == 0 { // say it once
+	if len(old) == 0 { // the first port alone says it
 		p.warnBuffers(&s.cfg)
 	}
 	return nil
@@ -157,7 +156,7 @@ func (s *sockets) setPorts(ports []*port) {
 	c := Caps{MaxSegments: maxSegments, GRO: false, ECN: true, LocalAddr: true}
 	for _, p := range ports {
 		c.MaxSegments = min(c.MaxSegments, p.caps.MaxSegments)
-		c.GRO = c.GRO || p.caps.GRO // one that has it is enough to need large buffers
+		c.GRO = c.GRO || p.caps.GRO // one port with GRO is enough to need large buffers
 		c.ECN = c.ECN && p.caps.ECN
 		c.LocalAddr = c.LocalAddr && p.caps.LocalAddr
 	}
@@ -187,7 +186,8 @@ func (s *sockets) removeLocal(local netip.AddrPort) error {
 
 func (s *sockets) closePort(p *port) error {
 	p.removed.Store(true)
-	s.poller.remove(p.rc) // a descriptor that someone duplicated would stay in the set
+	// if somebody has duplicated the descriptor, closing it does not take it out of the set
+	s.poller.remove(p.rc)
 	return p.conn.Close()
 }
 

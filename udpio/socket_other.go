@@ -4,7 +4,7 @@ package udpio
 
 import "net"
 
-// listen opens sockets that move one datagram a call: package net has no more.
+// listen opens sockets that move one datagram a call, because package net can do no more.
 func listen(network, address string, cfg Config, reusePort bool) (driver, error) {
 	d := newConns(cfg)
 	if _, err := d.addLocal(network, address, reusePort); err != nil {

@@ -48,8 +48,8 @@ func (s *Socket) Steer(n int, k uint32, idLen int) error {
 	return nil
 }
 
-// steering is [SteerIndex] for the kernel. The data begin with the UDP payload. A
-// load beyond them ends the program and returns 0, the first socket.
+// steering is [SteerIndex] as a program for the kernel. Its input begins with the UDP payload. A
+// load beyond the end of the input ends the program, which then returns 0: the first socket.
 func steering(n, k, idLen uint32) []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.LoadAbsolute{Off: 0, Size: 1},

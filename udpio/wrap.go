@@ -13,7 +13,7 @@ import (
 // c may be connected. Closing the Socket closes it.
 func Wrap(c net.PacketConn, cfg *Config) (*Socket, error) {
 	conf := cfg.withDefaults()
-	c.SetDeadline(time.Time{}) // one that is left over would fail all that follows
+	c.SetDeadline(time.Time{}) // a deadline that was left would make all later calls fail
 	var d driver
 	var err error
 	if udp, ok := c.(*net.UDPConn); ok {

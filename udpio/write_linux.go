@@ -12,7 +12,7 @@ import (
 // A batchWriter is the state of WriteBatch.
 type batchWriter struct {
 	vector   *vector
-	sendmmsg syscallFunc // where tests put errors
+	sendmmsg syscallFunc // the system call, or what a test puts in its place
 	zones    zones
 	gso      gsoState
 }
@@ -57,7 +57,7 @@ func (s *sockets) writeBatch(ms []Message) (n int, err error) {
 			if !p.removed.Load() {
 				return n, net.ErrClosed
 			}
-			// Look for its socket again.
+			// The socket was removed meanwhile: route finds another one, or none.
 		default:
 			return n, fmt.Errorf("udpio: write to %v: %w", m.Remote, errno)
 		}
@@ -65,7 +65,7 @@ func (s *sockets) writeBatch(ms []Message) (n int, err error) {
 	return n, nil
 }
 
-// route returns the socket that m names, or nil if there is none such.
+// route returns the socket for m, or nil if m names one that is gone.
 func route(ports []*port, m *Message) *port {
 	if m.Local.IsValid() {
 		for _, p := range ports {
@@ -80,11 +80,11 @@ func route(ports []*port, m *Message) *port {
 			return p
 		}
 	}
-	return ports[0] // whose error is the right one
+	return ports[0] // none reaches m.Remote: its error says why
 }
 
-// writeRun sends the messages at the start of ms that are all from p and need no
-// splitting, in one system call. It returns how many were sent, or why ms[0] was not.
+// writeRun sends, in one system call, the messages at the start of ms that are all for p and need
+// no splitting. It returns how many were sent, or why ms[0] was not.
 func (s *sockets) writeRun(p *port, ports []*port, ms []Message) (int, syscall.Errno) {
 	w := &s.writer
 	n := 0
@@ -108,8 +108,7 @@ func (s *sockets) writeRun(p *port, ports []*port, ms []Message) (int, syscall.E
 	return s.send(p, n)
 }
 
-// maxResends bounds how often a call is repeated that may have failed because of an
-// earlier message.
+// maxResends bounds how often a call is repeated whose failure may concern an earlier message.
 const maxResends = 2
 
 // send sends the first n messages of the vector. It returns how many were sent, or
@@ -127,7 +126,7 @@ func (s *sockets) send(p *port, n int) (int, syscall.Errno) {
 				s.endRoom(p)
 			}
 			if p.sent < n {
-				s.foundErrors(p) // the kernel does not say what was wrong with the next
+				s.foundErrors(p) // the call does not say why the next message failed
 			}
 			return p.sent, 0
 		case unix.EINTR:
@@ -143,8 +142,8 @@ func (s *sockets) send(p *port, n int) (int, syscall.Errno) {
 	}
 }
 
-// awaitRoom makes ReadBatch return when p has room. EPOLLOUT is in the epoll set
-// only while it is waited for: a socket nearly always has room.
+// awaitRoom makes ReadBatch return when p has room. EPOLLOUT is in the epoll set only meanwhile,
+// because a socket has room nearly always.
 func (s *sockets) awaitRoom(p *port) {
 	if !p.full.Swap(true) {
 		s.poller.set(p.rc, unix.EPOLLIN|unix.EPOLLOUT)
@@ -156,8 +155,8 @@ func (s *sockets) endRoom(p *port) {
 	s.poller.set(p.rc, unix.EPOLLIN)
 }
 
-// checkRoom reports whether p was full and has room again. If WriteBatch finds it
-// full at the same time, that is all right: the caller is told to try again.
+// checkRoom reports whether p was full and has room again. WriteBatch may find it full at the same
+// time. That does no harm: the caller is only told to try again.
 func (s *sockets) checkRoom(p *port) bool {
 	if !p.full.Load() {
 		return false
