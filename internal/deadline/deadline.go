@@ -1,4 +1,4 @@
-// Package deadline has the deadlines of all Conns and Streams that wait.
+// Package deadline implements the deadlines of Conns and Streams that block.
 package deadline
 
 import (
@@ -52,7 +52,7 @@ func (d *Deadline) Stop() {
 	d.at = time.Time{}
 }
 
-// expire runs when the timer fires, which it may do late, for an earlier deadline.
+// expire runs when the timer fires. The timer may fire late, for an earlier deadline.
 func (d *Deadline) expire(cond *sync.Cond) {
 	if d.at.IsZero() || d.passed {
 		return

@@ -22,7 +22,7 @@ type headerProtection interface {
 }
 
 // protectedBits returns which bits of a first byte are protected. The byte may be protected
-// already: the first bit, which decides, never is.
+// already: the answer depends only on the first bit, which is never protected.
 func protectedBits(first byte) byte {
 	if first&0x80 != 0 {
 		return 0x0f
@@ -33,7 +33,7 @@ func protectedBits(first byte) byte {
 // An aesHeader is header protection with AES (RFC 9001, Section 5.4.3).
 type aesHeader struct {
 	block cipher.Block
-	out   [16]byte // not on the stack, where it would escape through the interface
+	out   [16]byte // on the stack it would escape through the interface
 }
 
 func (h *aesHeader) mask(sample []byte) *[5]byte {
@@ -51,7 +51,7 @@ func (h *chachaHeader) mask(sample []byte) *[5]byte {
 	h.out = [5]byte{}
 	c, err := chacha20.NewUnauthenticatedCipher(h.key[:], sample[4:])
 	if err != nil {
-		panic("keys: " + err.Error()) // both lengths are right
+		panic("keys: " + err.Error()) // cannot happen: both lengths are right
 	}
 	c.SetCounter(binary.LittleEndian.Uint32(sample))
 	c.XORKeyStream(h.out[:], h.out[:])

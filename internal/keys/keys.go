@@ -1,8 +1,8 @@
 // Package keys protects packets (RFC 9001): packet protection with an AEAD, and
 // header protection, in place. It is pure, and draws no randomness.
 //
-// It uses the ciphers as RFC 9001 composes them, which GODEBUG=fips140=only forbids:
-// that setting makes deriving keys fail.
+// With GODEBUG=fips140=only no keys can be derived: that setting forbids the way in which RFC 9001
+// composes the ciphers.
 package keys
 
 import (
@@ -26,8 +26,8 @@ type Keys struct {
 	aead   cipher.AEAD
 	header headerProtection
 	iv     [ivLen]byte
-	// nonce is the argument of the AEAD's last call. On the stack it would escape
-	// through the interface, and cost an allocation a packet.
+	// nonce is the nonce of the AEAD's last call. On the stack it would escape through the
+	// interface, and cost an allocation a packet.
 	nonce [ivLen]byte
 
 	suite   suite
@@ -71,7 +71,8 @@ func (k *Keys) Next() (*Keys, error) {
 	return next, nil
 }
 
-// derive derives everything but the header protection from secret, which e has and which is copied.
+// derive derives everything except the header protection from secret. It copies secret, which e has
+// too.
 func derive(version uint32, s suite, secret []byte, e *expander) (*Keys, error) {
 	iv := e.label(label(version, "iv"), ivLen)
 	key := e.label(label(version, "key"), s.keyLen())
@@ -94,7 +95,8 @@ func Initial(version uint32, dcid []byte) (client, server *Keys) {
 		}
 	}
 	if err != nil {
-		panic("keys: initial secret: " + err.Error()) // fips140=only, never the arguments
+		// only fips140=only makes it fail; the arguments are always right
+		panic("keys: initial secret: " + err.Error())
 	}
 	return client, server
 }

@@ -91,8 +91,8 @@ func label(version uint32, what string) string {
 }
 
 // An expander derives keys from one secret with HMAC (RFC 2104). It sets the key once, hashes each
-// message in one piece, and allocates nothing. With it Initial takes 5.1 us; with a keyed
-// crypto/hmac it took 6.6 us, and more with hkdf.Expand.
+// message in one piece, and allocates nothing. The keys of an Initial take 5.1 us with it, 6.6 us
+// with a keyed crypto/hmac, and more with hkdf.Expand.
 type expander struct {
 	inner, outer [sha512.BlockSize]byte // the key, padded and masked
 	sha384       bool

@@ -3,8 +3,8 @@ package keys
 // version2 is QUIC version 2 (RFC 9369), which has constants of its own.
 const version2 = 0x6b3343cf
 
-// initialSalt is what turns a connection ID into the initial secret
-// (RFC 9001, Section 5.2; RFC 9369, Section 3.3.1).
+// initialSalt returns the salt that turns a connection ID into the initial secret (RFC 9001,
+// Section 5.2; RFC 9369, Section 3.3.1).
 func initialSalt(version uint32) []byte {
 	if version == version2 {
 		return []byte{

@@ -15,12 +15,12 @@ import (
 // A Device configures a TUN device.
 type Device struct {
 	Name  string
-	MTU   int // bytes
+	MTU   int // in bytes
 	Addrs []netip.Prefix
 }
 
-// queueLength is how many packets may wait for a device's reader. It is long because the relay is
-// to lose packets, not the device.
+// queueLength is how many packets may wait for a device's reader. It is long, so that only the
+// relay loses packets, never the device.
 const queueLength = 10_000
 
 // AddTUN makes a TUN device in the namespace. Each Read of the file returns an IP packet that the
@@ -102,7 +102,7 @@ func (d *Device) addAddr(s int, a netip.Prefix) error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFNETMASK, ifr)
 }
 
-// addAddr6 gives the device of the index an IPv6 address.
+// addAddr6 gives an IPv6 address to the device with the index.
 func addAddr6(index uint32, a netip.Prefix) error {
 	req := struct { // in6_ifreq of linux/ipv6.h
 		addr   [16]byte
@@ -118,8 +118,8 @@ func addAddr6(index uint32, a netip.Prefix) error {
 	})
 }
 
-// usable waits until the address can be used. The kernel looks for another owner first, which takes
-// a moment.
+// usable waits until the address can be used. The kernel first looks for another owner of the
+// address, which takes a moment.
 func usable(s int, a netip.Addr) error {
 	for tries := 0; ; tries++ {
 		err := unix.Bind(s, &unix.SockaddrInet6{Addr: a.As16()})
@@ -157,7 +157,7 @@ func setUp(s int, name string, on bool) error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr)
 }
 
-// withSocket runs f with a socket that requests about devices go through.
+// withSocket runs f with a socket. Requests about devices take one.
 func withSocket(family int, f func(s int) error) error {
 	s, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -13,7 +13,7 @@ type Namespace struct {
 	ended chan struct{}
 }
 
-// A call is a function to run, and where its error goes.
+// A call is a function to run, and the channel for its error.
 type call struct {
 	f   func() error
 	err chan error

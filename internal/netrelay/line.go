@@ -12,24 +12,24 @@ import (
 type Link struct {
 	Delay time.Duration
 	Rate  int64 // bits of payload per second; 0 is infinite
-	Queue int   // bytes that wait for Rate or for Delay, tail drop; 0 is infinite
-	MTU   int   // bytes of what is passed on, what is longer vanishes; 0 is infinite
+	Queue int   // how many bytes wait for Rate or for Delay; more are dropped; 0 is infinite
+	MTU   int   // bytes of a datagram; longer ones are dropped; 0 is infinite
 
 	Loss      float64 // probabilities
 	Duplicate float64
-	Corrupt   float64 // of one flipped bit
-	// of arriving later than what was sent after it, by Delay or a millisecond, whichever is more
+	Corrupt   float64 // of one flipped bit in a datagram
+	// of an arrival behind later datagrams: it is late by Delay or a millisecond, whichever is more
 	Reorder float64
-	Mark    float64 // of CE on ECT datagrams
+	Mark    float64 // of CE on a datagram that is ECT
 
-	// Burst is how many datagrams in a row are lost, on average. Loss is still the part of all that
-	// is lost. If Burst is 1 or less, each datagram is lost or not by itself. A burst ends after
-	// 100 ms in which nothing is sent.
+	// Burst is how many datagrams in a row are lost, on average. Loss is still the share of all
+	// datagrams that are lost. If Burst is 1 or less, each datagram is lost or not independently. A
+	// burst ends after 100 ms in which nothing is sent.
 	Burst float64
 }
 
 // maxBurstGap is how long a burst of losses waits for its next datagram. Without it one burst could
-// take all probes of a sender that waits longer each time.
+// lose all probes of a sender that waits longer before each one.
 const maxBurstGap = 100 * time.Millisecond
 
 // A datagram is on its way.
@@ -38,10 +38,10 @@ type datagram struct {
 	ecn  uint8
 	flow *flow
 	due  time.Time
-	n    uint64 // order of what is due at the same time
+	n    uint64 // the order among datagrams that are due at the same time
 }
 
-// A line delays and damages what it is given, and delivers it on its own goroutine.
+// A line delays and damages datagrams, and delivers them on a goroutine of its own.
 type line struct {
 	deliver func(*datagram)
 
@@ -49,9 +49,9 @@ type line struct {
 	link     Link
 	rng      *rand.Rand
 	waiting  dueHeap
-	bytes    int // of waiting
+	bytes    int // of the datagrams that wait
 	free     time.Time
-	burst    time.Time // when what came last was lost; zero if it was not
+	burst    time.Time // when the last datagram was lost; zero if it was not
 	n        uint64
 	closed   bool
 	earliest *sync.Cond
@@ -62,7 +62,7 @@ func newLine(link Link, seed, stream uint64, deliver func(*datagram)) *line {
 	l := &line{deliver: deliver, link: link, rng: rand.New(rand.NewPCG(seed, stream))}
 	l.earliest = sync.NewCond(&l.mu)
 	l.timer = time.AfterFunc(time.Hour, func() {
-		l.mu.Lock() // run, which set the timer, waits by now
+		l.mu.Lock() // run, which set the timer, has given up the lock and waits
 		defer l.mu.Unlock()
 		l.earliest.Broadcast()
 	})
@@ -120,8 +120,8 @@ func (l *line) wait(d *datagram) {
 	heap.Push(&l.waiting, d)
 }
 
-// lossAt is the probability that a datagram is lost. With bursts it depends on whether the one
-// before was lost: a chain of two states. The lossy state has the share Loss of the datagrams, and
+// lossAt is the probability that a datagram is lost. With bursts it depends on whether the previous
+// one was lost: there are two states. The share Loss of the datagrams is in the lossy state, which
 // lasts for Burst datagrams on average.
 func (l *line) lossAt(now time.Time) float64 {
 	switch loss := l.link.Loss; {
@@ -172,7 +172,7 @@ func (l *line) close() {
 	l.earliest.Broadcast()
 }
 
-// dueHeap is a heap of what is due first.
+// A dueHeap is a heap of datagrams; the one that is due first is in front.
 type dueHeap []*datagram
 
 func (h dueHeap) Len() int { return len(h) }

@@ -1,8 +1,8 @@
 // Package netrelay is a bad network between clients and a server of this machine. A Relay forwards
-// UDP datagrams with delay, loss, damage, disorder and a limited rate. When it is told to, it sends
-// the datagrams of a client from another port or address, like a NAT. A Tunnel does the same to all
-// that goes over IP between two network namespaces, which takes Linux and root. Tests use them
-// where real sockets are the point. Elsewhere package conntest does the same in virtual time.
+// UDP datagrams with delay, loss, damage, disorder and a limited rate. It can also send the
+// datagrams of a client from another port or address, as a NAT does. A Tunnel does the same to all
+// IP packets between two network namespaces, which takes Linux and root. Tests use them where real
+// sockets matter. For other tests package conntest does the same in virtual time.
 package netrelay
 
 import (
@@ -29,7 +29,7 @@ type Config struct {
 	Seed     uint64
 
 	// Filter, if not nil, sees each datagram before Up or Down applies. It may change the datagram,
-	// and reports whether to pass it on. Delivered sees each datagram that comes out behind them.
+	// and reports whether to pass it on. Delivered sees each datagram that Up or Down lets through.
 	// Both may be called from several goroutines at once, and must not keep the Packet.
 	Filter    func(*Packet) bool
 	Delivered func(*Packet)
@@ -53,16 +53,16 @@ type Relay struct {
 	wg       sync.WaitGroup
 
 	mu     sync.Mutex
-	source netip.Addr // of upstream sockets
+	source netip.Addr // the address of upstream sockets
 	flows  map[netip.AddrPort]*flow
 	black  bool
 	closed bool
 }
 
-// A flow is what one client sends and receives.
+// A flow is the traffic of one client.
 type flow struct {
 	client netip.AddrPort
-	socket *socket // towards the server
+	socket *socket // the socket towards the server
 }
 
 // New starts a Relay on a port of the loopback interface, of the server's address family.
@@ -89,7 +89,7 @@ func New(cfg Config) (*Relay, error) {
 // Addr returns where clients find the server.
 func (r *Relay) Addr() netip.AddrPort { return r.front.addr() }
 
-// read passes what s receives on to l, until s is closed.
+// read passes everything that s receives on to l, until s is closed.
 func (r *Relay) read(s *socket, dir Dir, l *line, flowOf func(from netip.AddrPort) *flow) {
 	buf, oob := make([]byte, maxDatagram), make([]byte, 128)
 	for {
@@ -98,7 +98,7 @@ func (r *Relay) read(s *socket, dir Dir, l *line, flowOf func(from netip.AddrPor
 			return
 		}
 		if err != nil {
-			continue // of one datagram, which the other side refused
+			continue // the error is about one datagram, which the other side refused
 		}
 		f := flowOf(from)
 		if f == nil {
@@ -115,7 +115,8 @@ func (r *Relay) read(s *socket, dir Dir, l *line, flowOf func(from netip.AddrPor
 	}
 }
 
-// flowOf returns the flow of a client, a new one if need be; nil if there can be none.
+// flowOf returns the flow of a client, and makes it if necessary. It returns nil if there can be
+// none.
 func (r *Relay) flowOf(client netip.AddrPort) *flow {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,13 +125,13 @@ func (r *Relay) flowOf(client netip.AddrPort) *flow {
 	}
 	f := &flow{client: client}
 	if err := r.bind(f); err != nil {
-		return nil // as a NAT without a free port
+		return nil // a NAT without a free port drops the datagram too
 	}
 	r.flows[client] = f
 	return f
 }
 
-// bind gives f a new socket. r.mu is held.
+// bind gives f a new socket. The caller holds r.mu.
 func (r *Relay) bind(f *flow) error {
 	s, err := listen(r.source)
 	if err != nil {
@@ -151,7 +152,7 @@ func (r *Relay) bind(f *flow) error {
 	return nil
 }
 
-// upstream returns the socket that what f sends leaves from now.
+// upstream returns the socket that sends the datagrams of f now.
 func (r *Relay) upstream(f *flow) *socket {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +170,7 @@ func (r *Relay) deliverDown(d *datagram) {
 	r.front.write(d.data, d.ecn, d.flow.client)
 }
 
-// delivered reports d, whose flow has the socket s.
+// delivered reports d, which is of the flow with the socket s.
 func (r *Relay) delivered(dir Dir, d *datagram, s *socket) {
 	if r.cfg.Delivered != nil {
 		r.cfg.Delivered(&Packet{Dir: dir, Data: d.data, ECN: d.ecn, Client: d.flow.client, Source: s.addr()})

@@ -41,7 +41,7 @@ type Tunnel struct {
 // TunName is the name of both devices.
 const TunName = "tun0"
 
-// The addresses of the devices. All of 10.77.0.0/16 and fd77::/64 is at the other end.
+// Addresses of the devices. The whole of 10.77.0.0/16 and fd77::/64 is at the other end.
 const (
 	ServerAddr4 = "10.77.0.1"
 	ClientAddr4 = "10.77.0.2"
@@ -77,7 +77,7 @@ func NewTunnel(cfg TunnelConfig) (*Tunnel, error) {
 	return t, nil
 }
 
-// end makes a namespace with a device.
+// end makes one end of a Tunnel: a namespace with a device.
 func end(mtu int, four, six string) (*netns.Namespace, *os.File, error) {
 	n, err := netns.New()
 	if err != nil {
@@ -93,13 +93,13 @@ func end(mtu int, four, six string) (*netns.Namespace, *os.File, error) {
 	return n, dev, nil
 }
 
-// read passes on what a namespace sends, until its device is closed.
+// read passes on the packets that a namespace sends, until its device is closed.
 func (t *Tunnel) read(dev *os.File, dir Dir, l *line) {
 	buf := make([]byte, max(t.cfg.MTU, maxDatagram))
 	for {
 		n, err := dev.Read(buf)
 		if err != nil {
-			return // closed
+			return // the device is closed
 		}
 		p, black := packet(buf[:n]), t.black.Load()
 		if !p.valid() || t.cfg.Filter != nil && !t.cfg.Filter(dir, p) || black || dir == Up && !t.nat.out(p) {
@@ -109,7 +109,7 @@ func (t *Tunnel) read(dev *os.File, dir Dir, l *line) {
 	}
 }
 
-// deliver writes what is left of a packet. The kernel drops what it cannot read, as routers do.
+// deliver writes the packet of d. The kernel drops a packet that it cannot read, as routers do.
 func deliver(dev *os.File, d *datagram) {
 	p := packet(d.data)
 	if d.ecn == ce && p.valid() && p.ecn() != ce {

@@ -9,10 +9,12 @@ import (
 // rebind.
 type nat struct {
 	mu sync.Mutex
-	// from ports of the client to those that the server sees; 0 before rebind
-	shift   uint32
-	outside [2]netip.Addr               // of the client, for IPv4 and IPv6
-	flows   map[uint8]map[uint16]uint16 // by protocol and port outside: the client's port
+	// from the client's ports to those that the server sees; 0 before rebind
+	shift uint32
+	// the client's addresses that the server sees, for IPv4 and IPv6
+	outside [2]netip.Addr
+	// the client's port, by protocol and by the port that the server sees
+	flows map[uint8]map[uint16]uint16
 }
 
 // rebind forgets all flows.
@@ -36,7 +38,7 @@ func family(six bool) int {
 	return 0
 }
 
-// out translates what the client sends. It reports whether the packet goes on.
+// out translates a packet that the client sends. It reports whether the packet goes on.
 func (n *nat) out(p packet) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -54,8 +56,8 @@ func (n *nat) out(p packet) bool {
 	return true
 }
 
-// in translates what the client is to receive. It reports whether the packet goes on: it does if it
-// is of a flow.
+// in translates a packet for the client. It reports whether the packet goes on, which takes a flow
+// that it belongs to.
 func (n *nat) in(p packet) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 // A packet is an IP packet, with its header.
 type packet []byte
 
-// ce is the ECN codepoint of congestion (RFC 3168, Section 5).
+// ce is the ECN codepoint that reports congestion (RFC 3168, Section 5).
 const ce = 3
 
 // Numbers of protocols.
@@ -17,7 +17,7 @@ const (
 	protocolUDP = 17
 )
 
-// valid reports whether the header is whole. Nothing else may be asked of a packet without one.
+// valid reports whether the header is complete. All other methods need that.
 func (p packet) valid() bool {
 	switch {
 	case len(p) < 20:
@@ -45,10 +45,10 @@ func (p packet) ecn() uint8 {
 	return p[1] & 3
 }
 
-// mark sets ce.
+// mark sets the codepoint ce.
 func (p packet) mark() {
 	if p.is6() {
-		p[1] |= ce << 4 // outside all checksums
+		p[1] |= ce << 4 // no checksum covers these bits
 		return
 	}
 	p[1] |= ce
@@ -70,7 +70,7 @@ func sum(b []byte) (s uint32) {
 	return s
 }
 
-// fold makes a ones' complement sum of 16 bits.
+// fold reduces a ones' complement sum to 16 bits.
 func fold(s uint32) uint16 {
 	for s>>16 != 0 {
 		s = s&0xffff + s>>16
@@ -78,9 +78,9 @@ func fold(s uint32) uint16 {
 	return uint16(s)
 }
 
-// A side of a packet is where its source or its destination is in it.
+// A side says where a packet has its source or its destination.
 type side struct {
-	addr4, addr6, port int // offsets, of port behind the header
+	addr4, addr6, port int // offsets; that of port counts from the end of the IP header
 }
 
 var (
@@ -88,7 +88,7 @@ var (
 	destination = side{addr4: 16, addr6: 24, port: 2}
 )
 
-// ports reports whether p has ports, and the whole of the header around them.
+// ports reports whether p has ports, and the whole header that contains them.
 func (p packet) ports() (protocol uint8, ok bool) {
 	protocol = p[9]
 	if p.is6() {
@@ -109,7 +109,8 @@ func (p packet) addr(s side) []byte {
 
 func (p packet) port(s side) uint16 { return binary.BigEndian.Uint16(p[p.headerLen()+s.port:]) }
 
-// rewrite sets address and port of a packet that has ports, and the checksums.
+// rewrite sets the address and the port of one side of a packet with ports, and corrects the
+// checksums.
 func (p packet) rewrite(s side, addr netip.Addr, port uint16) {
 	b := p[p.headerLen():]
 	protocol, _ := p.ports()
@@ -127,7 +128,7 @@ func (p packet) rewrite(s side, addr netip.Addr, port uint16) {
 	}
 	old := binary.BigEndian.Uint16(check)
 	if protocol == protocolUDP && old == 0 {
-		return // none (RFC 768)
+		return // the packet has no checksum (RFC 768)
 	}
 	// RFC 1624, Section 3
 	now := ^fold(uint32(^old) + uint32(^fold(before)) + after)

@@ -1,4 +1,5 @@
-// Package pacing spreads over time what a congestion controller allows (RFC 9002, Section 7.7).
+// Package pacing spreads over time what a congestion controller lets be sent (RFC 9002, Section
+// 7.7).
 package pacing
 
 import (
@@ -9,22 +10,23 @@ import (
 	"github.com/lazoquic/lazo/internal/muldiv"
 )
 
-// Limits of pacing. A burst that leaves in one system call costs a fraction of what its packets
-// cost one by one, so the quantum grows with the rate. A slow link gets single packets.
+// Limits of pacing. The quantum grows with the rate, because a burst in one system call costs a
+// fraction of what its packets cost one by one. A slow link gets single packets.
 const (
-	Interval     = time.Millisecond // a quantum, and what a late wake-up may catch up on
-	maxQuantum   = 64 << 10         // bytes: what one burst of segments holds
-	burstPackets = 10               // RFC 9002, Section 7.7
-	MaxRate      = 1 << 50          // bytes per second
-	maxBurst     = 1 << 31          // bytes
+	// how long a quantum lasts, and how late a wake-up may be without loss of rate
+	Interval     = time.Millisecond
+	maxQuantum   = 64 << 10 // bytes that one burst of segments holds
+	burstPackets = 10       // RFC 9002, Section 7.7
+	MaxRate      = 1 << 50  // bytes per second
+	maxBurst     = 1 << 31  // bytes
 )
 
 // Limits are what the congestion controller allows of a path. Sizes are in bytes. The zero value
 // does not pace.
 type Limits struct {
 	Rate    uint64 // bytes per second; 0 does not pace
-	Quantum uint64 // less than that is not worth a wake-up
-	Burst   uint64 // what may leave at once after a pause
+	Quantum uint64 // bytes; fewer are not worth a wake-up
+	Burst   uint64 // bytes that may leave at once after a pause
 }
 
 // A Source is a congestion controller, as far as pacing follows from it. One with a slow start may
@@ -64,8 +66,8 @@ func New(rate uint64, mtu int) Limits {
 // A Pacer is a leaky bucket: what is sent fills it, and it leaks at the pacing
 // rate. The zero value is ready. Times are in nanoseconds of any monotonic clock.
 type Pacer struct {
-	level int64 // bytes times nanoseconds a second, which keeps the leak exact
-	last  int64 // when level was right
+	level int64 // in bytes times nanoseconds per second, which makes the leak exact
+	last  int64 // the time for which level holds
 }
 
 // leak brings the bucket up to date.

@@ -1,3 +1,3 @@
-// Package programs holds tests alone: whole programs as users write them, with the public packages,
-// over sockets of this machine. They show that users can write what they need.
+// Package programs holds only tests. They are whole programs as users write them, with the public
+// packages, over sockets of this machine. They show that users can write what they need.
 package programs

@@ -17,7 +17,7 @@ func (w *Writer) ConnectionStarted(now time.Time, local, remote netip.AddrPort) 
 	w.finish()
 }
 
-// endpoint appends an end of a path.
+// endpoint appends one end of a path.
 func (w *Writer) endpoint(name string, a netip.AddrPort) {
 	w.open(name)
 	if a.IsValid() {
@@ -113,7 +113,7 @@ func (w *Writer) preferred(a *wire.PreferredAddress) {
 	w.end()
 }
 
-// extensions appends the parameters of extensions, as far as they are there.
+// extensions appends the parameters of extensions that are present.
 func (w *Writer) extensions(p *wire.Params) {
 	if p.MaxDatagramFrame > 0 {
 		w.uint("max_datagram_frame_size", p.MaxDatagramFrame)
@@ -150,7 +150,7 @@ const (
 	paramMinAckDelay        = 0xff04de1b // draft-ietf-quic-ack-frequency, Section 3
 )
 
-// unknownParams appends the same parameters in the way that the drafts have for them.
+// unknownParams appends the same parameters in the form that the drafts have for unknown ones.
 func (w *Writer) unknownParams(p *wire.Params) {
 	if p.MinAckDelay == 0 && p.ChosenVersion == 0 {
 		return
@@ -207,9 +207,9 @@ func (w *Writer) KeyUpdated(now time.Time, server bool, phase uint64, byRemote b
 
 // A Closed is how a connection ended.
 type Closed struct {
-	Remote      bool // by the other side
+	Remote      bool // the other side closed
 	Trigger     CloseTrigger
-	Application bool // Code is the application's
+	Application bool // Code is an error code of the application
 	HasCode     bool
 	Code        uint64
 	Reason      string

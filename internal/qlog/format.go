@@ -5,8 +5,8 @@ type Format uint8
 
 // The formats.
 const (
-	Draft Format = iota // of the current drafts
-	V03                 // of version 0.3, for qvis
+	Draft Format = iota // the current drafts
+	V03                 // version 0.3, for qvis
 )
 
 // An event is a type of events.

@@ -8,7 +8,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// frames appends the frames of a packet, as far as the record may grow.
+// frames appends the frames of a packet, until the record is as long as it may get.
 func (w *Writer) frames(p *Packet) {
 	w.array("frames")
 	b := p.Payload
@@ -26,8 +26,9 @@ func (w *Writer) frames(p *Packet) {
 	w.omitted.frameBytes = len(b)
 }
 
-// frame appends the members of the frame at the start of b, and returns its length. It is not
-// positive if the frame is unknown or malformed: what is behind it cannot be told apart.
+// frame appends the members of the frame at the start of b, and returns its length. The length is
+// not positive if the frame is unknown or malformed. Nobody can tell then where the next frame
+// begins.
 func (w *Writer) frame(b []byte, exponent uint8) (n int) {
 	typ, typLen := wire.ParseVarint(b)
 	if typLen == 0 || typLen != wire.VarintLen(typ) {
@@ -80,8 +81,8 @@ func (w *Writer) payloadLength(n int) {
 	w.end()
 }
 
-// extension appends the type of a frame that the schema of the drafts has no name for, and reports
-// whether its fields follow.
+// extension appends the type of a frame for which the schema of the drafts has no name. It reports
+// whether the frame's fields are to follow.
 func (w *Writer) extension(name string, typ uint64) bool {
 	if w.format == V03 {
 		w.frameType(name)
@@ -119,7 +120,7 @@ func (w *Writer) ack(b []byte, exponent uint8) int {
 		return n
 	}
 	w.frameType("ack")
-	// No peer waits so long, but one may say so.
+	// No peer waits so long, but a peer may claim to.
 	const longest = 1 << 32
 	w.millis("ack_delay", time.Duration(min(f.Delay, longest)<<min(exponent, 20))*time.Microsecond)
 	w.array("acked_ranges")
@@ -255,7 +256,7 @@ func (w *Writer) resetFrame(b []byte, typ uint64) (n int) {
 	return n
 }
 
-// rareFrame appends a frame that there are few of.
+// rareFrame appends a frame of a rare type.
 func (w *Writer) rareFrame(b []byte, typ uint64) (n int) {
 	switch typ {
 	case wire.FramePing:

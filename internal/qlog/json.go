@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// An encoder appends JSON. It takes care of commas and of strings; that what is opened is closed is
-// up to the caller.
+// An encoder appends JSON. It takes care of commas and of strings. The caller closes what it has
+// opened.
 type encoder struct{ b []byte }
 
 // elem starts an element of an array or an object.
@@ -48,7 +48,7 @@ func (e *encoder) array(name string) {
 
 func (e *encoder) endArray() { e.b = append(e.b, ']') }
 
-// str appends a member that is a string of our own, without anything to escape.
+// str appends a member whose value is a string of this package, without anything to escape.
 func (e *encoder) str(name, s string) {
 	e.key(name)
 	e.quote(s)
@@ -89,7 +89,7 @@ func (e *encoder) millis(name string, d time.Duration) {
 	}
 }
 
-// hex appends a member that is bytes in hexadecimal, of which there may be too many.
+// hex appends a member whose value is bytes in hexadecimal, shortened to maxBytes.
 func (e *encoder) hex(name string, b []byte) {
 	e.key(name)
 	e.b = append(e.b, '"')
@@ -97,8 +97,8 @@ func (e *encoder) hex(name string, b []byte) {
 	e.b = append(e.b, '"')
 }
 
-// text appends a member that is a string from anywhere, shortened to maxText bytes. What is not
-// UTF-8 becomes U+FFFD.
+// text appends a member whose value is a string from anywhere, shortened to maxText bytes. Bytes
+// that are not UTF-8 become U+FFFD.
 func text[T string | []byte](e *encoder, name string, s T) {
 	e.key(name)
 	e.b = append(e.b, '"')
@@ -113,7 +113,7 @@ func text[T string | []byte](e *encoder, name string, s T) {
 		var first [utf8.UTFMax]byte
 		r, n := utf8.DecodeRune(first[:copy(first[:], s)])
 		if r == '\u2028' || r == '\u2029' {
-			// Allowed in JSON but not in JavaScript of old.
+			// JSON allows these two as they are, but older versions of JavaScript do not.
 			e.b = append(e.b, `\u202`...)
 			e.b = append(e.b, '0'+byte(r&0xf))
 		} else {

@@ -9,15 +9,15 @@ import (
 type Metrics struct {
 	MinRTT, SmoothedRTT, LatestRTT, RTTVar time.Duration
 	CongestionWindow, BytesInFlight        uint64
-	SlowStartThreshold                     uint64 // math.MaxUint64 for none
+	SlowStartThreshold                     uint64 // math.MaxUint64 if there is none
 	PacingRate                             uint64 // bytes per second
 	PTOCount                               int
 }
 
 // A State is what changes rarely. What is not known is zero.
 type State struct {
-	Congestion string // of the congestion controller
-	ECN        string // of validation: testing, capable or failed
+	Congestion string // the state of the congestion controller
+	ECN        string // the state of validation: testing, capable or failed
 	MTU        int
 }
 
@@ -46,7 +46,7 @@ func (w *Writer) MetricsUpdated(now time.Time, m *Metrics) {
 	}
 }
 
-// bits returns a rate in bits per second, which the schema wants.
+// bits returns a rate in bits per second, as the schema wants it.
 func bits(bytes uint64) uint64 {
 	if bytes > math.MaxUint64/8 {
 		return math.MaxUint64

@@ -26,7 +26,7 @@ type Packet struct {
 	Payload  []byte // its frames in plaintext
 	MTUProbe bool
 
-	// AckDelayExponent is that of the side which sent the packet.
+	// AckDelayExponent is the exponent of the side that sent the packet.
 	AckDelayExponent uint8
 }
 

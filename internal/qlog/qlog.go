@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// maxRecord is about how long a record may get. The frame at which it is reached is written to its
-// end, and the frames behind it are left out. A full packet of the smallest frames would take many
-// times as much.
+// maxRecord is about how many bytes a record may have. The frame that reaches it is written to its
+// end, and later frames are left out. Without it, a full packet of the smallest frames would take
+// many times as much.
 const maxRecord = 16 << 10
 
-// Bounds of what a peer makes up, in bytes.
+// Bounds of values that a peer makes up, in bytes.
 const (
 	maxText  = 1024 // a reason
 	maxBytes = 256  // of a token and the like, in hexadecimal
@@ -35,10 +35,10 @@ type Writer struct {
 }
 
 // An omission is what a record leaves out because it would grow too long. It stands beside the data
-// of the event: the schema of the drafts allows fields of one's own there only.
+// of the event, because the schema of the drafts allows additional fields only there.
 type omission struct {
-	frameBytes int // of the packet's payload
-	ackRanges  int // of ACK frames
+	frameBytes int // bytes of the packet's payload
+	ackRanges  int // ranges of ACK frames
 }
 
 // A Header is what stands at the start of the log.

@@ -5,20 +5,20 @@ type Decoder struct {
 	table       table
 	maxCapacity uint64
 	maxBlocked  int
-	maxSection  int64 // negative for none
+	maxSection  int64 // negative if there is no limit
 
 	partial      []byte    // an instruction of the encoder stream that is not complete
 	out          []byte    // instructions to send
-	acknowledged uint64    // insertions that the peer knows to have arrived
-	blocked      []blocked // in the order in which they came
+	acknowledged uint64    // the insertions that the peer knows to have arrived
+	blocked      []blocked // in order of arrival
 
-	// The section at hand, kept for its memory.
+	// The section that is being decoded. The slices are kept for the next one.
 	fields []Field
 	spans  []span
 	text   appender
 }
 
-// A blocked is a stream whose section waits for insertions.
+// A blocked is a stream with a section that waits for insertions.
 type blocked struct {
 	stream   uint64
 	required uint64
@@ -64,7 +64,7 @@ func (d *Decoder) Decode(stream uint64, b []byte) ([]Field, error) {
 // maxKept is how many bytes of text are kept for the next section.
 const maxKept = 16 << 10
 
-// reset makes ready for a section. What a large one needed is not kept.
+// reset prepares d for a section. It drops memory that only a large section needed.
 func (d *Decoder) reset() {
 	if cap(d.text) > maxKept || cap(d.fields) > maxKept/fieldOverhead {
 		d.fields, d.spans, d.text = nil, nil, nil
@@ -97,8 +97,8 @@ func (d *Decoder) parsePrefix(b []byte) (required, base uint64, n int, err error
 	return required, base, n1 + n2, nil
 }
 
-// requiredInsertCount undoes the encoding of a Required Insert Count, which is
-// that modulo twice the most entries the table can have (RFC 9204, Section 4.5.1.1).
+// requiredInsertCount decodes a Required Insert Count. Its encoding is the count modulo twice the
+// largest number of entries that the table can have (RFC 9204, Section 4.5.1.1).
 func (d *Decoder) requiredInsertCount(encoded uint64) (uint64, bool) {
 	if encoded == 0 {
 		return 0, true
@@ -139,14 +139,14 @@ func (d *Decoder) decodeLines(b []byte, required, base uint64) error {
 	return nil
 }
 
-// lastSize returns the size of the line decoded last, whose strings are not made yet.
+// lastSize returns the size of the last line that was decoded. Its strings are not made yet.
 func (d *Decoder) lastSize() int64 {
 	f, s := &d.fields[len(d.fields)-1], &d.spans[len(d.spans)-1]
 	return f.Size() + int64(s.end-s.name)
 }
 
-// decodeLine decodes the line at the start of b, and returns its length. The
-// lines before it have the given size.
+// decodeLine decodes the line at the start of b, and returns its length. Size is the size of the
+// lines before it.
 func (d *Decoder) decodeLine(b []byte, required, base uint64, size int64) (n int, err error) {
 	var f Field
 	switch c := b[0]; {
@@ -186,7 +186,7 @@ func (d *Decoder) decodeLine(b []byte, required, base uint64, size int64) (n int
 	return n + k, nil
 }
 
-// literalLine decodes a line whose name is a literal, too.
+// literalLine decodes a line whose name is a literal as well.
 func (d *Decoder) literalLine(b []byte, size int64) (int, error) {
 	s := span{name: len(d.text), hasName: true, hasLiteral: true}
 	n, err := d.addLiteral(b, 3, size+fieldOverhead)
@@ -203,8 +203,8 @@ func (d *Decoder) literalLine(b []byte, size int64) (int, error) {
 	return n + k, nil
 }
 
-// addLiteral adds the string literal at the start of b to the text. size is that of the section so
-// far. The limit is checked first: a string that cannot fit is not even decoded.
+// addLiteral adds the string literal at the start of b to the text. Size is the size of the section
+// so far. The limit is checked first, so a string that cannot fit is not even decoded.
 func (d *Decoder) addLiteral(b []byte, prefix uint8, size int64) (int, error) {
 	l, n := parseLiteral(b, prefix)
 	if n <= 0 {
@@ -252,8 +252,8 @@ func (d *Decoder) reference(b []byte, prefix uint8, static bool, required, base 
 	return Field{Name: e.name, Value: e.value}, n, nil
 }
 
-// fillStrings makes the literal strings of a section: slices of one string, so
-// that a section costs one allocation.
+// fillStrings makes the literal strings of a section. All of them are slices of one string, so a
+// section costs one allocation.
 func (d *Decoder) fillStrings() {
 	if len(d.text) == 0 {
 		return

@@ -67,8 +67,8 @@ func (d *Decoder) EncoderStream(b []byte) error {
 		}
 		b = b[n:]
 	}
-	// What is left begins with a string that has not come whole. Its length was checked, so it is
-	// not longer than an entry of the table may be.
+	// The rest begins with a string that has not arrived whole. Its length was checked: it is not
+	// longer than an entry of the table may be.
 	d.partial = append(d.partial[:0], b...)
 	return nil
 }
@@ -112,7 +112,7 @@ func (d *Decoder) insertWithNameReference(b []byte) (int, error) {
 	var e entry
 	var ok bool
 	switch {
-	case n < 0: // too large, whatever i is
+	case n < 0: // too large, whatever i refers to
 	case b[0]&0x40 == 0:
 		e, ok = d.relative(i)
 	case i < uint64(len(staticTable)):
@@ -151,9 +151,9 @@ func (d *Decoder) insertWithLiteralName(b []byte) (int, error) {
 	return n + k, d.insert(e)
 }
 
-// entryLiteral parses a string of an entry that has other bytes already, and
-// returns n == 0 if b is too short. A string that makes the entry larger than the
-// table is refused before it has arrived.
+// entryLiteral parses a string of an entry. Other is the size of the rest of the entry. It returns
+// n == 0 if b is too short. A string that makes the entry larger than the table is refused before
+// it has arrived.
 func (d *Decoder) entryLiteral(b []byte, prefix uint8, other int64) (l literal, n int, err error) {
 	length, k := parseInt(b, prefix)
 	if k < 0 {

@@ -2,15 +2,15 @@ package qpack
 
 import "strings"
 
-// maxOutstanding is how many sections with references may wait for their
-// acknowledgment. Further ones make do with the static table.
+// maxOutstanding is how many sections with references may wait for their acknowledgment. Meanwhile
+// later sections use only the static table.
 const maxOutstanding = 128
 
 // An Encoder encodes the field sections of one connection.
 type Encoder struct {
 	table       table
-	limit       uint64 // what this side spends on the table
-	maxCapacity uint64 // what the peer allows
+	limit       uint64 // bytes that this side spends on the table
+	maxCapacity uint64 // bytes that the peer allows
 	maxBlocked  uint64
 	known       uint64 // the Known Received Count (RFC 9204, Section 2.1.4)
 	sections    []section
@@ -18,12 +18,12 @@ type Encoder struct {
 	out         []byte // instructions to send
 	seen        history
 
-	// The section at hand.
+	// The section that is being encoded.
 	lines   []byte
 	current section
 	base    uint64
-	mayRef  bool // it may refer to the table,
-	mayRisk bool // even to what may not have arrived
+	mayRef  bool // it may refer to the table
+	mayRisk bool // it may refer to entries that may not have arrived
 }
 
 // A section is an encoded section with references that is not acknowledged.
@@ -96,7 +96,7 @@ func (e *Encoder) atRisk(stream uint64, n int) bool {
 func (e *Encoder) Field(f Field) {
 	field, name := staticFind(f.Name, f.Value)
 	if f.Sensitive {
-		e.literal(f, name, noEntry) // a literal, lest a later hop index it
+		e.literal(f, name, noEntry) // a literal, so that no later hop puts it into a table
 		return
 	}
 	if field >= 0 { // Indexed Field Line, Section 4.5.2
@@ -117,7 +117,7 @@ func (e *Encoder) Field(f Field) {
 		return
 	}
 	if m.name < e.table.dropped {
-		m.name = noEntry // evicted for the field, which will serve the next section
+		m.name = noEntry // the insertion evicted it; the field serves the next section
 	}
 	e.literal(f, name, m.name)
 }
@@ -154,7 +154,7 @@ func (e *Encoder) indexed(i uint64) {
 	}
 }
 
-// refer notes a reference of the section at hand.
+// refer notes a reference of the section that is being encoded.
 func (e *Encoder) refer(i uint64) {
 	e.current.required = max(e.current.required, i+1)
 	e.current.oldest = min(e.current.oldest, i)
@@ -187,16 +187,16 @@ func (e *Encoder) encodeRequired(n uint64) uint64 {
 // noEntry is the index of no entry.
 const noEntry = 1<<64 - 1
 
-// A match is what the dynamic table has for a field: absolute indices, or noEntry.
+// A match is what find has found for a field: absolute indices, or noEntry.
 type match struct {
-	field   uint64 // the field; it may be referred to
-	name    uint64 // its name; it may be referred to
-	anyName uint64 // its name
-	exists  bool   // the field is there, though it may not be referred to
+	field   uint64 // an entry with the field, to which the section may refer
+	name    uint64 // an entry with the name, to which the section may refer
+	anyName uint64 // an entry with the name, whether the section may refer to it or not
+	exists  bool   // the table has the field, even if the section may not refer to it
 }
 
-// find looks for a field, the newest entries first. A table has a few dozen
-// entries, most of whose lengths differ, so that looking at each is quick.
+// find looks for a field, the newest entries first. A table has a few dozen entries. Most of them
+// differ in length, so a comparison is quick.
 func (e *Encoder) find(f Field) match {
 	m := match{noEntry, noEntry, noEntry, false}
 	for i := e.table.inserted; i > e.table.dropped; {
@@ -223,8 +223,8 @@ func (e *Encoder) find(f Field) match {
 	return m
 }
 
-// insert inserts a field, and reports whether it could. The name is that of an
-// entry, static or dynamic, or neither.
+// insert inserts a field, and reports whether it could. The name is that of a static entry, of a
+// dynamic entry, or of neither.
 func (e *Encoder) insert(f Field, static int, dynamic uint64) bool {
 	if !e.hasRoom(uint64(f.Size())) {
 		return false
@@ -238,12 +238,12 @@ func (e *Encoder) insert(f Field, static int, dynamic uint64) bool {
 		e.out = appendLiteral(e.out, 0x40, 5, f.Name)
 	}
 	e.out = appendLiteral(e.out, 0, 7, f.Value)
-	// A field may be a part of a string that is much longer.
+	// The clones keep a much longer string from staying in memory for one field.
 	return e.table.insert(entry{strings.Clone(f.Name), strings.Clone(f.Value)})
 }
 
-// refresh returns an entry with the content of i. If i is about to be evicted, it
-// is duplicated, lest references to it hold up the table (RFC 9204, Section 2.1.1.1).
+// refresh returns an entry with the content of i. If i is about to be evicted, refresh duplicates
+// it. Otherwise references to i would hold up the table (RFC 9204, Section 2.1.1.1).
 func (e *Encoder) refresh(i uint64) uint64 {
 	old := (e.table.inserted - e.table.dropped) / 4
 	if !e.mayRisk || i >= e.table.dropped+old || e.table.size < e.table.capacity*3/4 {
@@ -258,8 +258,8 @@ func (e *Encoder) refresh(i uint64) uint64 {
 	return e.table.inserted - 1
 }
 
-// hasRoom reports whether an entry of size bytes can be inserted. Entries are evicted
-// for it only if they have arrived and nothing refers to them (RFC 9204, Section 2.1.1).
+// hasRoom reports whether an entry of size bytes can be inserted. It may take the place of entries
+// that have arrived and that nothing refers to (RFC 9204, Section 2.1.1).
 func (e *Encoder) hasRoom(size uint64) bool {
 	if size > e.table.capacity {
 		return false

@@ -18,7 +18,7 @@ func (e *Encoder) DecoderStream(b []byte) error {
 		}
 		b = b[n:]
 	}
-	e.partial = append(e.partial[:0], b...) // an integer at most
+	e.partial = append(e.partial[:0], b...) // at most a part of one integer
 	return nil
 }
 

@@ -1,12 +1,12 @@
 package qpack
 
-// A history remembers fields that were sent lately, by a hash of them.
+// A history remembers fields that were sent recently, by their hashes.
 type history struct {
 	hashes [64]uint32
 	next   int
 }
 
-// has reports whether the field was sent lately, and remembers it.
+// has reports whether the field was sent recently, and remembers it.
 func (h *history) has(f Field) bool {
 	sum := hash(f)
 	for _, s := range h.hashes {
@@ -36,9 +36,8 @@ func hash(f Field) uint32 {
 // easy to guess (RFC 9204, Section 7.1).
 const minCookie = 20
 
-// worthInserting reports whether a field is likely to come again and may be
-// compressed. Those of a kind that rarely changes go into the table at once, others
-// the second time.
+// worthInserting reports whether a field is likely to come again and may be compressed. Fields of a
+// kind that rarely changes go into the table at once, others when they come for the second time.
 func (e *Encoder) worthInserting(f Field) bool {
 	if uint64(f.Size()) > e.table.capacity/2 {
 		return false
@@ -49,7 +48,7 @@ func (e *Encoder) worthInserting(f Field) bool {
 	case ":path", "age", "authorization", "content-length", "content-range", "date", "etag", "expires",
 		"if-modified-since", "if-none-match", "if-range", "last-modified", "location",
 		"proxy-authorization", "range", "set-cookie":
-		return false // of one message, or secret
+		return false // they are particular to one message, or secret
 	case "cookie":
 		if len(f.Value) < minCookie {
 			return false

@@ -5,8 +5,8 @@ import "golang.org/x/net/http2/hpack"
 // maxInt is the largest integer that must be understood (RFC 9204, Section 4.1.1).
 const maxInt = 1<<62 - 1
 
-// appendInt appends v as an integer with a prefix of n bits, beside which stand
-// the bits of first (RFC 7541, Section 5.1).
+// appendInt appends v as an integer with a prefix of n bits (RFC 7541, Section 5.1). The other bits
+// of the first byte are those of first.
 func appendInt(b []byte, first byte, n uint8, v uint64) []byte {
 	limit := uint64(1)<<n - 1
 	if v < limit {
@@ -19,9 +19,9 @@ func appendInt(b []byte, first byte, n uint8, v uint64) []byte {
 	return append(b, byte(v))
 }
 
-// parseInt parses the integer with a prefix of n bits at the start of b, and
-// returns its length. That is 0 if b is too short, and negative if the integer
-// is above maxInt or takes more bytes than any below it needs.
+// parseInt parses the integer with a prefix of n bits at the start of b, and returns its length.
+// The length is 0 if b is too short. It is negative if the integer is above maxInt, or takes more
+// bytes than maxInt does.
 func parseInt(b []byte, n uint8) (v uint64, size int) {
 	if len(b) == 0 {
 		return 0, 0
@@ -52,9 +52,9 @@ type literal struct {
 	huffman bool
 }
 
-// parseLiteral parses the string literal at the start of b, whose length has a
-// prefix of n bits after the bit that tells Huffman coding. It returns the
-// length of all, as parseInt does; the literal then is not complete or not valid.
+// parseLiteral parses the string literal at the start of b. Its length has a prefix of n bits,
+// behind the bit that tells Huffman coding. It returns the length of the whole literal. Like that
+// of parseInt it is 0 or negative if the literal is not complete or not valid.
 func parseLiteral(b []byte, n uint8) (l literal, size int) {
 	length, k := parseInt(b, n)
 	if k <= 0 {
@@ -93,8 +93,9 @@ func (a *appender) add(l literal) bool {
 	return err == nil
 }
 
-// appendLiteral appends s as a string literal, with Huffman coding where that is
-// shorter. Beside the prefix of n bits and the bit before it stand those of first.
+// appendLiteral appends s as a string literal, with Huffman coding where that is shorter. The
+// prefix has n bits, and the bit before it tells Huffman coding. The other bits of the first byte
+// are those of first.
 func appendLiteral(b []byte, first byte, n uint8, s string) []byte {
 	if h := hpack.HuffmanEncodeLength(s); h < uint64(len(s)) {
 		b = appendInt(b, first|1<<n, n, h)

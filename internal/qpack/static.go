@@ -112,9 +112,9 @@ var staticTable = [...]staticEntry{
 	98: {"x-frame-options", "sameorigin", 0},
 }
 
-// staticName returns the index of the first entry of the static table with the
-// name, or -1. It is a switch, which the compiler turns into a search by length
-// and content: no map to build, no hash to compute.
+// staticName returns the index of the first entry of the static table with the name, or -1. It is a
+// switch, because the compiler turns that into a search by length and content. It needs no map and
+// no hash.
 func staticName(name string) int {
 	switch {
 	case strings.HasPrefix(name, ":"):

@@ -5,8 +5,8 @@ type entry struct{ name, value string }
 
 func (e entry) size() uint64 { return uint64(len(e.name)) + uint64(len(e.value)) + fieldOverhead }
 
-// A table is a dynamic table (RFC 9204, Section 3.2), a queue of entries which
-// absolute indices from 0 number. Its memory follows what it holds.
+// A table is a dynamic table (RFC 9204, Section 3.2): a queue of entries, with absolute indices
+// from 0 on. Its memory grows with its content.
 type table struct {
 	ring     []entry // a power of two long
 	inserted uint64  // entries ever inserted: the absolute index of the next one
@@ -39,8 +39,8 @@ func (t *table) setCapacity(c uint64) {
 	t.evict(c)
 }
 
-// insert adds an entry, for which it evicts others. It reports false if the entry
-// is larger than the table.
+// insert adds an entry, and evicts others to make room. It reports false if the entry is larger
+// than the table.
 func (t *table) insert(e entry) bool {
 	n := e.size()
 	if n > t.capacity {
@@ -56,7 +56,7 @@ func (t *table) insert(e entry) bool {
 	return true
 }
 
-// grow doubles the ring. Entries move, as their place depends on its length.
+// grow doubles the ring. The place of an entry depends on the length of the ring, so entries move.
 func (t *table) grow() {
 	ring := make([]entry, max(8, 2*len(t.ring)))
 	for i := t.dropped; i < t.inserted; i++ {

@@ -1,10 +1,10 @@
-// Package rangeset keeps sorted sets of integers as half-open ranges: the packet
-// numbers that arrived, the bytes of a stream that were acknowledged or lost.
+// Package rangeset keeps sorted sets of integers as half-open ranges. They are packet numbers that
+// arrived, or bytes of a stream that were acknowledged or lost.
 package rangeset
 
 import "slices"
 
-// keepRanges is how many ranges an empty Set keeps memory for.
+// keepRanges is how many ranges an empty Set keeps memory for, at most.
 const keepRanges = 16
 
 // A Range is the integers from Start up to but not including End.
@@ -49,7 +49,7 @@ func (s *Set) addWithin(start, end uint64) bool {
 	if first.Start <= start && end <= first.End {
 		return false
 	}
-	j := i + 1 // behind the last range that joins
+	j := i + 1 // the first range that does not join
 	for j < len(s.r) && s.r[j].Start <= end {
 		j++
 	}
@@ -124,8 +124,7 @@ func (s *Set) Search(v uint64) int {
 	return lo
 }
 
-// searchTouching returns the index of the first range that ends at or above v.
-// One must.
+// searchTouching returns the index of the first range that ends at or above v. There must be one.
 func (s *Set) searchTouching(v uint64) int {
 	if v == 0 {
 		return 0
@@ -179,8 +178,8 @@ func (s *Set) Reset() {
 	s.r = s.r[:0]
 }
 
-// cut removes the ranges i up to but not including j. Those behind move down,
-// so that no capacity is lost in front.
+// cut removes the ranges from i up to but not including j. It moves later ranges down, so that no
+// capacity is lost at the front.
 func (s *Set) cut(i, j int) {
 	if i == j {
 		return

@@ -1,5 +1,5 @@
-// Package require has the checks of all tests: one line each, which ends the test where it fails.
-// It is here so that the module requires no other module for its tests: what go.mod names counts
+// Package require has the checks of all tests. Each is one line, and ends the test if it fails.
+// With this package the module needs no other module for its tests: a requirement in go.mod counts
 // in the programs of everyone who imports Lazo.
 //
 // Each check takes an optional message at its end, as fmt.Sprintf does.
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// fail ends the test. It says what is wrong and then the message of the check's caller.
+// fail ends the test. It prints what is wrong, and then the message of the check's caller.
 func fail(t testing.TB, message []any, format string, args ...any) {
 	t.Helper()
 	wrong := fmt.Sprintf(format, args...)
@@ -278,7 +278,7 @@ func Eventually(t testing.TB, ok func() bool, limit, pause time.Duration, messag
 	}
 }
 
-// compared shows two values that differ, with their types if their texts do not.
+// compared shows two values that differ. It adds their types if their texts are the same.
 func compared(want, got any) string {
 	w, g := shown(want), shown(got)
 	if w == g {

@@ -1,6 +1,6 @@
-// Package stream holds the bytes of streams: what was received out of order until
-// it is read, and what was written until it is acknowledged. It serves STREAM
-// and CRYPTO data alike, and knows no frames, limits or events.
+// Package stream holds the bytes of streams. Received bytes stay until they are read, in order or
+// not. Written bytes stay until they are acknowledged. It serves STREAM and CRYPTO data alike, and
+// knows no frames, limits or events.
 package stream
 
 import "github.com/lazoquic/lazo/internal/memory"
@@ -8,8 +8,8 @@ import "github.com/lazoquic/lazo/internal/memory"
 // ChunkSize is the size of a chunk in bytes.
 const ChunkSize = 4096
 
-// What a Pool keeps for reuse at most: 8 MiB of chunks, or as many as are lent
-// out, and 1.5 MiB of the lists that hold chunks while a buffer is not empty.
+// Bounds of what a Pool keeps for reuse. It keeps 8 MiB of chunks, or as many as are lent out, if
+// that is more. It also keeps 1.5 MiB of the lists in which buffers hold their chunks.
 const (
 	maxFreeChunks = 2048
 	maxFreeLists  = 64
@@ -29,11 +29,11 @@ type Pool struct {
 	free   []*Chunk
 	lists  [][]slot
 	used   int64
-	parent *Pool           // whose chunks it lends
-	holder *memory.Account // of who has them
+	parent *Pool           // the Pool whose chunks it lends
+	holder *memory.Account // the account of those who use the chunks
 }
 
-// For returns a Pool that lends the chunks of p, and has who holds them count them.
+// For returns a Pool that lends the chunks of p and counts them in the account holder.
 func (p *Pool) For(holder *memory.Account) Pool { return Pool{parent: p, holder: holder} }
 
 // Used returns how many bytes of chunks are lent out.
@@ -57,7 +57,7 @@ func (p *Pool) count(n int) {
 	}
 }
 
-// get lends a chunk, with whatever bytes its last user left in it.
+// get lends a chunk. It still has the bytes of its last user.
 func (p *Pool) get() *Chunk {
 	p.used += ChunkSize
 	if p.parent != nil {
@@ -82,8 +82,8 @@ func (p *Pool) put(c *Chunk) {
 		p.parent.put(c)
 		return
 	}
-	// All that are lent out may come back and be wanted again soon: a window that shrinks and grows
-	// needs no garbage collector.
+	// All chunks that are lent out may come back, and be wanted again soon. If they are kept, a
+	// window that shrinks and grows makes no work for the garbage collector.
 	if n := len(p.free); n < max(maxFreeChunks, int(p.used/ChunkSize)) {
 		p.free = append(p.free, c)
 	} else if n > maxFreeChunks {

@@ -2,31 +2,30 @@ package stream
 
 import "slices"
 
-// A slot is a place in a chunkList: a chunk and which one of its stream it is.
+// A slot is a place in a chunkList. It holds a chunk and its index in the stream.
 type slot struct {
 	index uint64 // stream offset divided by ChunkSize
 	chunk *Chunk
-	lent  bool // by whoever wrote it, not by a Pool: it is not written to again
+	lent  bool // the writer's memory, not a Pool's: nothing is written to it
 }
 
-// A chunkList is the chunks of a buffer in the order of the stream. Only those
-// exist that hold bytes, so a byte far ahead costs one chunk. As far as there
-// is no gap, a chunk is found by counting from the first one. The zero chunkList
-// is empty and holds no memory.
+// A chunkList holds the chunks of a buffer in the order of the stream. Only chunks with bytes
+// exist, so a byte far ahead costs one chunk. Before the first gap, a chunk is found by counting
+// from the first one. The zero chunkList is empty and holds no memory.
 type chunkList struct {
-	slots []slot // those before head are zero
+	slots []slot // the slots before head are zero
 	head  int
-	lent  int // how many of them are
+	lent  int // how many chunks are lent
 }
 
-// held returns the number of chunks that are of a Pool.
+// held returns the number of chunks that belong to a Pool.
 func (l *chunkList) held() int { return len(l.slots) - l.head - l.lent }
 
 // first returns the first chunk; there must be one.
 func (l *chunkList) first() *Chunk { return l.slots[l.head].chunk }
 
-// find returns the place of the chunk with the index in l.slots, or where it would be, and
-// whether it is there.
+// find returns the place in l.slots of the chunk with the index, and whether it is there. If not,
+// the place is where it would be.
 func (l *chunkList) find(index uint64) (int, bool) {
 	live := l.slots[l.head:]
 	n := len(live)
@@ -57,7 +56,7 @@ func (l *chunkList) get(index uint64) *Chunk {
 	return l.slots[i].chunk
 }
 
-// make returns the chunk with the index, a fresh one if it is not there yet.
+// make returns the chunk with the index. It adds a new chunk if there is none.
 func (l *chunkList) make(p *Pool, index uint64) *Chunk {
 	i, ok := l.find(index)
 	if ok {
@@ -68,7 +67,7 @@ func (l *chunkList) make(p *Pool, index uint64) *Chunk {
 	return c
 }
 
-// lend adds a chunk behind all others.
+// lend adds a chunk of the writer's memory behind all others.
 func (l *chunkList) lend(p *Pool, index uint64, c *Chunk) {
 	l.insert(p, len(l.slots), slot{index, c, true})
 	l.lent++
@@ -86,15 +85,15 @@ func (l *chunkList) insert(p *Pool, i int, s slot) {
 	l.slots = slices.Insert(l.slots, i, s)
 }
 
-// compact moves the chunks to the front, instead of growing while half of the list
-// is unused. It runs once for every cap/2 chunks dropped at least.
+// compact moves the chunks to the front, so that the list need not grow while half of it is unused.
+// It runs at most once for every cap/2 chunks that are dropped.
 func (l *chunkList) compact() {
 	n := copy(l.slots, l.slots[l.head:])
 	clear(l.slots[n:])
 	l.slots, l.head = l.slots[:n], 0
 }
 
-// drop returns the chunks below index to p; the list, too, if nothing is left.
+// drop returns the chunks below index to p. If no chunk is left, it returns the list too.
 func (l *chunkList) drop(p *Pool, index uint64) {
 	for l.head < len(l.slots) && l.slots[l.head].index < index {
 		if s := &l.slots[l.head]; s.lent {
@@ -114,7 +113,7 @@ func (l *chunkList) drop(p *Pool, index uint64) {
 // dropAll returns all chunks, and the list, to p.
 func (l *chunkList) dropAll(p *Pool) { l.drop(p, ^uint64(0)) }
 
-// write copies b to the offset, into chunks that exist or are made.
+// write copies b to the offset. It makes the chunks that are missing.
 func (l *chunkList) write(p *Pool, off uint64, b []byte) {
 	for len(b) > 0 {
 		c := l.make(p, off/ChunkSize)

@@ -2,17 +2,17 @@ package stream
 
 import "github.com/lazoquic/lazo/internal/rangeset"
 
-// maxPeek is how many bytes Peek brings together at most.
+// maxPeek is how many bytes of several chunks Peek copies together, at most.
 const maxPeek = 1024
 
 // A RecvBuffer reassembles the bytes of one direction of a stream and holds them until they are
 // read. The zero RecvBuffer is empty, at offset 0. It holds no chunk while it holds no byte.
 type RecvBuffer struct {
-	read    uint64       // what lies below was discarded
-	end     uint64       // the first missing byte
-	ahead   rangeset.Set // what was received behind end
+	read    uint64       // bytes below this offset were discarded
+	end     uint64       // the offset of the first missing byte
+	ahead   rangeset.Set // ranges that were received behind end
 	chunks  chunkList
-	scratch *Chunk // what Peek brought together, until the first chunk is done with
+	scratch *Chunk // bytes that Peek copied together, until the first of its chunks has been read
 }
 
 // Write stores b at offset off. What was received before, or read, is kept as it was (RFC 9000,
@@ -39,8 +39,8 @@ func (r *RecvBuffer) Write(p *Pool, off uint64, b []byte) {
 	r.end += uint64(len(b))
 }
 
-// writeAhead is Write where bytes are missing before or behind b. b is not empty,
-// and does not start below r.end.
+// writeAhead is Write for bytes before or behind which others are missing. b is not empty, and does
+// not start below r.end.
 func (r *RecvBuffer) writeAhead(p *Pool, off uint64, b []byte) {
 	start, end := off, off+uint64(len(b))
 	for i := r.ahead.Search(off); off < end; i++ {
@@ -148,7 +148,7 @@ func (r *RecvBuffer) Discard(p *Pool, n int) {
 	}
 }
 
-// dropRead returns the chunks to p that hold no bytes to be read.
+// dropRead returns the chunks to p that hold no unread bytes.
 func (r *RecvBuffer) dropRead(p *Pool) {
 	if r.scratch != nil {
 		p.put(r.scratch)

@@ -13,13 +13,13 @@ type SendBuffer struct {
 	base   uint64 // base <= sent <= end
 	sent   uint64
 	end    uint64
-	acked  rangeset.Set // above base, below sent
-	lost   rangeset.Set // from base on, below sent; nothing in common with acked
-	chunks chunkList    // from base to end
-	sets   int          // bytes that acked and lost held when they were counted last
+	acked  rangeset.Set // ranges above base and below sent
+	lost   rangeset.Set // ranges from base on and below sent, apart from acked
+	chunks chunkList    // the bytes from base to end
+	sets   int          // bytes of memory that acked and lost held at the last count
 }
 
-// countSets has the holder of the Pool count what acked and lost hold.
+// countSets reports to the Pool how much memory acked and lost hold.
 func (s *SendBuffer) countSets(p *Pool) {
 	if n := s.acked.Bytes() + s.lost.Bytes(); n != s.sets {
 		p.count(n - s.sets)
@@ -128,7 +128,7 @@ func (s *SendBuffer) Ack(p *Pool, off uint64, n int) {
 	}
 }
 
-// joinAcked moves base, which was raised, over what was acknowledged behind it.
+// joinAcked moves base, which was raised, over the ranges behind it that were acknowledged.
 func (s *SendBuffer) joinAcked() {
 	s.acked.Remove(0, s.base)
 	if s.acked.Len() > 0 && s.acked.Min() == s.base {

@@ -1,5 +1,5 @@
-// Package timerheap is a 4-ary min-heap of deadlines, one an item, which knows where
-// each item is.
+// Package timerheap is a 4-ary min-heap of deadlines. Each item has one deadline and knows its
+// place in the heap.
 package timerheap
 
 // arity is how many children a place in the heap has. Four entries fill one cache line, and the
@@ -11,7 +11,7 @@ const arity = 4
 type Item[T any] struct {
 	Value    T
 	deadline int64
-	index    int // place in the heap plus one; 0 if in none
+	index    int // place in the heap plus one; 0 if it is in no heap
 }
 
 // Deadline returns the deadline, and whether the item is in a heap.
@@ -21,8 +21,7 @@ func (it *Item[T]) Deadline() (int64, bool) { return it.deadline, it.index != 0 
 // of equal deadline come in the order of an unspecified but deterministic rule.
 type Heap[T any] struct{ entries []entry[T] }
 
-// An entry repeats the deadline of its item, so that comparing does not have to
-// fetch the items.
+// An entry repeats the deadline of its item, so that comparisons need not fetch the items.
 type entry[T any] struct {
 	deadline int64
 	item     *Item[T]
@@ -75,7 +74,7 @@ func (h *Heap[T]) Min() *Item[T] {
 // Len returns the number of items.
 func (h *Heap[T]) Len() int { return len(h.entries) }
 
-// up puts e at place i, which is free, or as far above as it belongs.
+// up puts e at place i, which is free, or at the place above i where it belongs.
 func (h *Heap[T]) up(e entry[T], i int) {
 	for i > 0 {
 		parent := (i - 1) / arity
@@ -88,7 +87,7 @@ func (h *Heap[T]) up(e entry[T], i int) {
 	h.put(e, i)
 }
 
-// down puts e at place i, which is free, or as far below as it belongs.
+// down puts e at place i, which is free, or at the place below i where it belongs.
 func (h *Heap[T]) down(e entry[T], i int) {
 	for {
 		first := i*arity + 1

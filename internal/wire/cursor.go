@@ -1,7 +1,7 @@
 package wire
 
-// A cursor reads the fields of b one after another. Once a field does not fit,
-// bad stays set, so that a parser may check it once, at its end.
+// A cursor reads the fields of b one after another. When a field does not fit, bad is set and stays
+// set. So a parser may check it once, at its end.
 type cursor struct {
 	b   []byte
 	off int

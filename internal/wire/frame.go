@@ -4,8 +4,8 @@ package wire
 // draft-ietf-quic-reliable-stream-reset).
 //
 // A Parse function takes the frame from its type on, and returns its fields and its length n. The
-// caller has checked that the type is minimally encoded. All types are one byte long but
-// FrameAckFrequency, which takes two.
+// caller has checked that the type is minimally encoded. All types are one byte long, except
+// FrameAckFrequency, which has two.
 const (
 	FramePadding            = 0x00
 	FramePing               = 0x01

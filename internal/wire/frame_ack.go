@@ -5,14 +5,15 @@ type AckRange struct{ Smallest, Largest uint64 }
 
 // An Ack is an ACK frame (RFC 9000, Section 19.3). It aliases the packet.
 type Ack struct {
-	Largest        uint64
-	Delay          uint64 // as on the wire, to be shifted by ack_delay_exponent
-	ECN            bool   // the three counts are there
+	Largest uint64
+	// as on the wire: the receiver shifts it left by the sender's ack_delay_exponent
+	Delay          uint64
+	ECN            bool // the frame has the three ECN counts
 	ECT0, ECT1, CE uint64
 
 	first uint64 // First ACK Range
-	count uint64 // of the ranges behind the first
-	rest  []byte // these ranges, checked
+	count uint64 // how many ranges follow the first
+	rest  []byte // those ranges, which have been checked
 }
 
 // ParseAck parses the frame, from its type on. n < 0: malformed, also where ranges underflow.
@@ -22,7 +23,7 @@ func ParseAck(b []byte) (f Ack, n int) {
 	f.Delay = c.varint()
 	f.count = c.varint()
 	f.first = c.varint()
-	// A range takes at least two bytes: a count beyond that cannot be true.
+	// A range takes at least two bytes, so a larger count cannot be true.
 	if c.bad || f.first > f.Largest || f.count > uint64(len(b)-c.off)/2 {
 		return Ack{}, -1
 	}
@@ -59,7 +60,7 @@ func rangeBelow(smallest, gap, length uint64) (rg AckRange, ok bool) {
 // AckRanges iterates over the ranges of an Ack, from the largest down.
 type AckRanges struct {
 	next AckRange
-	left uint64 // ranges still to return, with next
+	left uint64 // how many ranges are left to return, with next
 	rest []byte
 }
 
@@ -82,14 +83,14 @@ func (r *AckRanges) Next() (rg AckRange, ok bool) {
 	if r.left > 0 {
 		c := cursor{b: r.rest}
 		gap, length := c.varint(), c.varint()
-		r.next, _ = rangeBelow(rg.Smallest, gap, length) // ParseAck has checked them
+		r.next, _ = rangeBelow(rg.Smallest, gap, length) // ParseAck has checked the ranges
 		r.rest = r.rest[c.off:]
 	}
 	return rg, true
 }
 
-// maxAckRanges bounds the ranges behind the first of a frame that AppendAck writes,
-// so that their count fits into two bytes.
+// maxAckRanges bounds the ranges behind the first in a frame that AppendAck writes. Their count
+// then fits into two bytes.
 const maxAckRanges = maxVarint2
 
 // AppendAck appends an ACK frame with as many ranges as fit into limit bytes. There are n ranges,

@@ -51,7 +51,7 @@ func ParseInvariant(b []byte) (version uint32, dcid, scid []byte, ok bool) {
 	return version, dcid, scid, n > 0
 }
 
-// parseInvariant is ParseInvariant; n is where the version-specific part starts.
+// parseInvariant is ParseInvariant. It also returns n, the offset of the version-specific part.
 func parseInvariant(b []byte) (version uint32, dcid, scid []byte, n int) {
 	if len(b) < 7 || !IsLong(b[0]) {
 		return 0, nil, nil, -1
@@ -75,12 +75,12 @@ func (c *cursor) idWithLen() []byte {
 // A Long is the header of a packet with a long header of a known version, up to its
 // packet number. Slices alias the packet.
 type Long struct {
-	Type       uint8 // TypeInitial and so on, the same whatever the version
+	Type       uint8 // TypeInitial and so on, the same in every version
 	Version    uint32
 	DCID, SCID []byte
 	Token      []byte // Initial: the token; Retry: the retry token
-	PNOff      int    // offset of the packet number; of the integrity tag in a Retry
-	End        int    // offset behind the packet in the datagram
+	PNOff      int    // offset of the packet number, or of the integrity tag in a Retry
+	End        int    // offset of the end of the packet in the datagram
 }
 
 // ParseLong parses the long header of a packet of version 1 or 2 at the start of b, which may hold
@@ -107,8 +107,7 @@ func ParseLong(b []byte) (h Long, ok bool) {
 	return h, !c.bad
 }
 
-// longType turns the type bits of one version into the type of version 1, and the
-// other way round for version 2: see longBits.
+// longType turns the type bits of a version into the type of version 1. LongBits does the reverse.
 func longType(bits byte, version uint32) uint8 {
 	if version == Version2 {
 		bits-- // RFC 9369, Section 3.2: Initial 1, 0-RTT 2, Handshake 3, Retry 0
@@ -116,7 +115,7 @@ func longType(bits byte, version uint32) uint8 {
 	return bits & 3
 }
 
-// longBits is the inverse of longType, shifted to where the first byte has the type.
+// longBits is the inverse of longType. It returns the bits in their place in the first byte.
 func longBits(typ uint8, version uint32) byte {
 	if version == Version2 {
 		typ++
@@ -140,7 +139,7 @@ func AppendLong(b []byte, typ uint8, version uint32, dcid, scid, token []byte, p
 	return AppendPacketNumber(b, pn, pnLen), lengthOff, pnOff
 }
 
-// appendInvariant appends what follows the first byte of every long header.
+// appendInvariant appends the fields that follow the first byte of every long header.
 func appendInvariant(b []byte, version uint32, dcid, scid []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, version)
 	b = append(b, byte(len(dcid)))

@@ -4,7 +4,7 @@ package wire
 // the peer is known to have received largestAcked; -1 if none (RFC 9000, Section A.2).
 // It is 4 also where even four bytes would not do, which takes 2^31 packets in flight.
 func PacketNumberLen(pn uint64, largestAcked int64) int {
-	unacked := pn - uint64(largestAcked) // -1 wraps to pn + 1
+	unacked := pn - uint64(largestAcked) // if largestAcked is -1, this is pn + 1
 	switch {
 	case unacked <= 1<<7:
 		return 1

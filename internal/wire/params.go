@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Identifiers of transport parameters (RFC 9000, Section 18.2, where nothing else is said).
+// Identifiers of transport parameters. They are from RFC 9000, Section 18.2, unless a line says
+// otherwise.
 const (
 	paramOriginalDCID            = 0x00
 	paramMaxIdleTimeout          = 0x01
@@ -34,7 +35,7 @@ const (
 	paramResetStreamAtOld = 0x17f7586d2cb571 // draft-ietf-quic-reliable-stream-reset-07
 )
 
-// What absent parameters mean (RFC 9000, Section 18.2).
+// Values of parameters that are absent (RFC 9000, Section 18.2).
 const (
 	defaultMaxUDPPayload     = 65527
 	defaultAckDelayExponent  = 3
@@ -133,7 +134,8 @@ func AppendParams(b []byte, p *Params, grease uint64) []byte {
 		b = AppendVarint(b, v)
 	}
 	b = appendParamFlag(b, paramResetStreamAt, p.ResetStreamAt)
-	b = appendParamFlag(b, paramResetStreamAtOld, p.ResetStreamAt) // peers know one or the other
+	// some peers know only this one, some only the other
+	b = appendParamFlag(b, paramResetStreamAtOld, p.ResetStreamAt)
 	if p.ChosenVersion != 0 {
 		b = appendParamHeader(b, paramVersionInformation, 4+4*len(p.AvailableVersions))
 		b = binary.BigEndian.AppendUint32(b, p.ChosenVersion)
@@ -147,8 +149,8 @@ func AppendParams(b []byte, p *Params, grease uint64) []byte {
 	return b
 }
 
-// milliseconds returns d in milliseconds, rounded up: a timeout of less than one must not become
-// none.
+// milliseconds returns d in milliseconds, rounded up: a timeout of less than one millisecond must
+// not become 0, which means none.
 func milliseconds(d time.Duration) uint64 {
 	ms := d / time.Millisecond
 	if d%time.Millisecond > 0 {
@@ -206,8 +208,8 @@ func appendPreferredAddress(b []byte, p *PreferredAddress) []byte {
 	return append(b, p.ResetToken[:]...)
 }
 
-// appendGrease appends a reserved parameter of 0 to 7 bytes: the low three bits of
-// grease tell their number, the rest the identifier and the content.
+// appendGrease appends a reserved parameter of 0 to 7 bytes. The low three bits of grease are their
+// number. The other bits make the identifier and the content.
 func appendGrease(b []byte, grease uint64) []byte {
 	const maxN = (MaxVarint - 27) / 31
 	n := int(grease & 7)

@@ -13,11 +13,11 @@ import (
 const (
 	minMaxUDPPayload    = 1200
 	maxAckDelayExponent = 20
-	maxMaxAckDelay      = 1 << 14 // milliseconds
+	maxMaxAckDelay      = 1 << 14 // in milliseconds
 	maxMaxStreams       = 1 << 60
 
-	// maxIdleTimeout is 73 years. Longer idle timeouts are read as this one, so that adding it to a
-	// time in nanoseconds does not overflow.
+	// maxIdleTimeout is 73 years. A longer idle timeout is read as this one. Adding it to a time in
+	// nanoseconds then does not overflow.
 	maxIdleTimeout = 1 << 61 / uint64(time.Millisecond)
 )
 
@@ -54,7 +54,7 @@ func ParseParams(b []byte, fromServer bool) (Params, error) {
 			return Params{}, fmt.Errorf("wire: transport parameter %#x: %w", id, err)
 		}
 	}
-	// A peer may send thousands of unknown ones: sorting bounds the work.
+	// A peer may send thousands of unknown parameters. Sorting bounds the work.
 	slices.Sort(ids)
 	for i := 1; i < len(ids); i++ {
 		if ids[i] == ids[i-1] { // RFC 9000, Section 7.4
@@ -73,13 +73,13 @@ func checkFromClient(id uint64) error {
 	return nil
 }
 
-// A paramsParser collects Params, and what must be compared at the end.
+// A paramsParser collects Params, and values that finish compares.
 type paramsParser struct {
 	Params
-	minAckDelay uint64 // microseconds
+	minAckDelay uint64 // in microseconds
 }
 
-// parse parses the parameter id with the content v. Unknown ones are ignored (RFC 9000,
+// parse parses the parameter id with the content v. It ignores unknown parameters (RFC 9000,
 // Section 7.4.2).
 func (p *paramsParser) parse(id uint64, v []byte) (err error) {
 	switch id {
@@ -116,7 +116,7 @@ func (p *paramsParser) parse(id uint64, v []byte) (err error) {
 	return err
 }
 
-// setInt stores the parameter id, an integer.
+// setInt stores the parameter id, whose value is an integer.
 func (p *paramsParser) setInt(id, v uint64) error {
 	ok := true
 	switch id {
@@ -145,7 +145,7 @@ func (p *paramsParser) setInt(id, v uint64) error {
 	case paramMaxDatagramFrame:
 		p.MaxDatagramFrame = v
 	case paramMinAckDelay:
-		// Durations above max_ack_delay are refused in the end, so this one may overflow.
+		// This may overflow: finish refuses durations above max_ack_delay.
 		p.minAckDelay, p.MinAckDelay = v, max(time.Duration(v)*time.Microsecond, 1)
 	}
 	if !ok {
@@ -154,7 +154,7 @@ func (p *paramsParser) setInt(id, v uint64) error {
 	return nil
 }
 
-// finish checks what depends on more than one parameter.
+// finish checks values that depend on more than one parameter.
 func (p *paramsParser) finish(fromServer bool) (Params, error) {
 	if p.MinAckDelay != 0 && p.minAckDelay > uint64(p.MaxAckDelay/time.Microsecond) {
 		return Params{}, fmt.Errorf("wire: transport parameter %#x: above max_ack_delay", uint64(paramMinAckDelay))
@@ -174,7 +174,7 @@ func paramConnID(v []byte) ([]byte, error) {
 	return append([]byte{}, v...), nil
 }
 
-// paramFlag is for parameters that say something by being there.
+// paramFlag parses a parameter that has no content: its presence is its value.
 func paramFlag(v []byte) (bool, error) {
 	if len(v) != 0 {
 		return false, errMalformed
@@ -217,7 +217,7 @@ func parsePreferredAddress(v []byte) (*PreferredAddress, error) {
 	}, nil
 }
 
-// addrPort joins the two; zeros stand for no address.
+// addrPort makes an AddrPort. Zeros mean that there is no address.
 func addrPort(ip netip.Addr, port []byte) netip.AddrPort {
 	ap := netip.AddrPortFrom(ip, binary.BigEndian.Uint16(port))
 	if ip.IsUnspecified() && ap.Port() == 0 {

@@ -12,7 +12,7 @@ func AppendRetry(b []byte, version uint32, dcid, scid, token []byte) []byte {
 func parseRetry(h Long, c *cursor) (Long, bool) {
 	rest := len(c.b) - c.off
 	if rest <= RetryTagLen {
-		return Long{}, false // an empty token is discarded: RFC 9000, Section 17.2.5.2
+		return Long{}, false // RFC 9000, Section 17.2.5.2: a Retry with an empty token is discarded
 	}
 	h.Token = c.bytes(uint64(rest - RetryTagLen))
 	h.PNOff = c.off

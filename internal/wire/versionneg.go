@@ -6,8 +6,8 @@ import "encoding/binary"
 // and scid are those of the answer: the client's IDs swapped. unused is a random byte for the
 // unused bits.
 func AppendVersionNegotiation(b []byte, unused byte, dcid, scid []byte, versions []uint32) []byte {
-	// The fixed bit is not part of this packet, but set so that demultiplexing
-	// with other protocols works.
+	// The fixed bit is not part of this packet. It is set so that demultiplexing with other
+	// protocols works.
 	b = append(b, formLong|FixedBit|unused)
 	b = appendInvariant(b, 0, dcid, scid)
 	for _, v := range versions {
