@@ -9,6 +9,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/deadline"
+	"github.com/lazoquic/lazo/internal/fifo"
 )
 
 // A Stream is a [net.Conn], and one direction of one for [conn.Uni]. One goroutine
@@ -45,7 +46,7 @@ type Stream struct {
 
 // receiving is the receiving direction of a Stream.
 type receiving struct {
-	buf  buffer
+	buf  fifo.Buffer
 	err  error // the error after the last byte of buf; io.EOF at the end
 	done bool  // the connection has nothing more to read
 	full bool  // buf had no room for everything
@@ -57,7 +58,7 @@ type receiving struct {
 
 // sending is the sending direction of a Stream.
 type sending struct {
-	buf   buffer
+	buf   fifo.Buffer
 	err   error // the error of Write
 	full  bool  // the connection takes no more until EventStreamWritable
 	wait  bool  // Write waits
@@ -298,7 +299,7 @@ func (s *Stream) ResetAt(code, size uint64) error {
 		err = o.err
 	case o.at != nil:
 		err = errors.New("loop: ResetAt is under way")
-	case size > o.buf.end:
+	case size > o.buf.End():
 		err = errors.New("loop: ResetAt beyond what was written")
 	}
 	if err != nil {
@@ -325,7 +326,7 @@ func (s *Stream) stopSending(code uint64) {
 	if i.err == errSendOnly {
 		return
 	}
-	i.buf.reset(&s.c.l.chunks)
+	i.buf.Reset(&s.c.l.chunks)
 	s.forgetRemains(i.kept)
 	if !i.done && !i.stop {
 		i.stop, i.code = true, code

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/fifo"
 )
 
 // Read reads what has arrived, and waits if nothing has. After the last byte it returns io.EOF. If
@@ -20,10 +21,10 @@ func (s *Stream) Read(p []byte) (int, error) {
 			return 0, errStreamClosed
 		case s.rd.Passed():
 			return 0, os.ErrDeadlineExceeded
-		case i.buf.n > 0:
-			n := i.buf.read(&s.c.l.chunks, p)
+		case i.buf.Len() > 0:
+			n := i.buf.Read(&s.c.l.chunks, p)
 			s.forgetRemains(min(n, i.kept))
-			if i.full && i.buf.n <= bufferSize/2 {
+			if i.full && i.buf.Len() <= bufferSize/2 {
 				i.full = false
 				s.mark()
 			}
@@ -58,11 +59,11 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 		case s.wd.Passed():
 			return n, os.ErrDeadlineExceeded
 		}
-		if k := min(len(p)-n, bufferSize-o.buf.n); k > 0 {
-			if shared {
-				o.buf.writeShared(&s.c.l.chunks, p[n:n+k])
+		if k := min(len(p)-n, bufferSize-o.buf.Len()); k > 0 {
+			if shared && k >= minShared {
+				o.buf.Push(&s.c.l.chunks, s.c.l.chunks.lend(p[n:n+k]))
 			} else {
-				o.buf.write(&s.c.l.chunks, p[n:n+k])
+				o.buf.Write(&s.c.l.chunks, p[n:n+k])
 			}
 			n += k
 			if !o.full {
@@ -120,9 +121,9 @@ func (s *Stream) send() {
 	if o.done {
 		return
 	}
-	for o.buf.n > 0 && !o.full {
-		n, err := o.buf.head.writeTo(s.s)
-		o.buf.discard(&s.c.l.chunks, n)
+	for o.buf.Len() > 0 && !o.full {
+		n, err := writeChunk(s.s, o.buf.First())
+		o.buf.Discard(&s.c.l.chunks, n)
 		if errors.Is(err, conn.ErrWouldBlock) {
 			o.full = true
 		} else if err != nil {
@@ -130,7 +131,7 @@ func (s *Stream) send() {
 			return
 		}
 	}
-	if at := o.at; at != nil && o.buf.end-uint64(o.buf.n) >= at.size {
+	if at := o.at; at != nil && o.buf.Taken() >= at.size {
 		o.at = nil
 		err := s.s.ResetAt(at.code, at.size)
 		at.done <- err
@@ -139,28 +140,28 @@ func (s *Stream) send() {
 			return
 		}
 	}
-	if o.fin && !o.sent && o.buf.n == 0 {
+	if o.fin && !o.sent && o.buf.Len() == 0 {
 		o.sent = true
 		if err := s.s.CloseWrite(); err != nil {
 			s.failWrite(err)
 		}
 	}
-	if o.wait && o.buf.n <= bufferSize/2 {
+	if o.wait && o.buf.Len() <= bufferSize/2 {
 		o.wait = false
 		s.writers.Broadcast()
 		s.c.l.Yield()
 	}
 }
 
-// writeTo writes the bytes of c to a stream of the connection. It makes no copy if it can.
-func (c *chunk) writeTo(s *conn.Stream) (int, error) {
-	p := c.bytes()
-	if c.own == nil {
+// writeChunk writes the bytes of c to a stream of the connection. It makes no copy if it can.
+func writeChunk(s *conn.Stream, c *fifo.Chunk) (int, error) {
+	p := c.Bytes()
+	if c.Lent {
 		return s.WriteShared(p)
 	}
-	if len(p) == len(c.own) {
-		if spare := s.WriteChunk(c.own); spare != nil {
-			c.own, c.b = spare, spare[:]
+	if len(p) == len(c.Memory) {
+		if spare := s.WriteChunk((*conn.Chunk)(p)); spare != nil {
+			c.Memory = spare[:]
 			return len(p), nil
 		}
 	}
@@ -174,7 +175,7 @@ func (s *Stream) receive() {
 		return
 	}
 	l := s.c.l
-	for i.buf.n < bufferSize {
+	for i.buf.Len() < bufferSize {
 		if l.take(&i.buf, s.s) {
 			continue
 		}
@@ -186,12 +187,12 @@ func (s *Stream) receive() {
 			}
 			break
 		}
-		b = b[:min(len(b), bufferSize-i.buf.n)]
-		i.buf.write(&l.chunks, b)
+		b = b[:min(len(b), bufferSize-i.buf.Len())]
+		i.buf.Write(&l.chunks, b)
 		s.s.Discard(len(b))
 	}
-	i.full = i.buf.n >= bufferSize && !i.done
-	if i.wait && (i.buf.n > 0 || i.done) {
+	i.full = i.buf.Len() >= bufferSize && !i.done
+	if i.wait && (i.buf.Len() > 0 || i.done) {
 		i.wait = false
 		s.readers.Broadcast()
 		s.c.l.Yield()
@@ -200,15 +201,16 @@ func (s *Stream) receive() {
 
 // take moves bytes from a stream of the connection to buf without a copy, by an exchange of chunks.
 // It reports false if there is no chunk that is worth it.
-func (l *Loop) take(buf *buffer, s *conn.Stream) bool {
+func (l *Loop) take(buf *fifo.Buffer, s *conn.Stream) bool {
 	if l.spare == nil {
-		l.spare = l.chunks.get()
+		l.spare = l.chunks.Get(0)
 	}
-	own, from := s.TakeChunk(l.spare.own)
+	own, from := s.TakeChunk((*conn.Chunk)(l.spare.Memory))
 	if own == nil {
 		return false
 	}
-	buf.add(l.spare, own, from)
+	l.spare.Fill(own[:], from)
+	buf.Push(&l.chunks, l.spare)
 	l.spare = nil
 	return true
 }
@@ -223,11 +225,11 @@ func (s *Stream) drain(err error) {
 	if i.stop {
 		i.done = true
 	}
-	if !r.keep(i.buf.n) {
-		i.buf.reset(&s.c.l.chunks)
+	if !r.keep(i.buf.Len()) {
+		i.buf.Reset(&s.c.l.chunks)
 		i.err, i.done = err, true
 	}
-	i.kept = i.buf.n
+	i.kept = i.buf.Len()
 	for !i.done {
 		b, ended := s.s.Peek(1)
 		if len(b) == 0 {
@@ -241,7 +243,7 @@ func (s *Stream) drain(err error) {
 			break
 		}
 		i.kept += len(b)
-		i.buf.write(&s.c.l.chunks, b)
+		i.buf.Write(&s.c.l.chunks, b)
 		s.s.Discard(len(b))
 	}
 }
@@ -276,7 +278,7 @@ func (s *Stream) failWrite(err error) {
 		o.err = err
 	}
 	s.endContext()
-	o.buf.reset(&s.c.l.chunks)
+	o.buf.Reset(&s.c.l.chunks)
 	if _, ok := errors.AsType[*conn.StreamError](err); ok {
 		err = nil // nobody waits for the rest of a stream that was reset or stopped
 	}

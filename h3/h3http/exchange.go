@@ -10,6 +10,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/internal/deadline"
+	"github.com/lazoquic/lazo/internal/fifo"
 )
 
 const (
@@ -50,7 +51,7 @@ type exchange struct {
 // inbound is what the peer sends: the request to a server, the response to a client.
 type inbound struct {
 	cond     sync.Cond
-	buf      buffer
+	buf      fifo.Buffer
 	limit    int        // how much buf may hold
 	stalled  bool       // the loop stopped reading since buf is full
 	kept     int        // bytes of buf that outlive the connection: see drainIn
@@ -71,7 +72,7 @@ type outbound struct {
 	cond     sync.Cond
 	sections [][]h3.Field // header sections to send
 	open     bool         // the final one is among them, so the body may follow
-	buf      buffer
+	buf      fifo.Buffer
 	fin      bool // the end comes after buf
 	broken   bool // and is a reset, with resetCode: see breakOff
 	trailer  []h3.Field
@@ -105,8 +106,8 @@ func (x *exchange) read(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case len(p) == 0:
 			return 0, nil
-		case in.buf.n > 0:
-			n := in.buf.read(x.c.pool, p)
+		case in.buf.Len() > 0:
+			n := in.buf.Read(x.c.pool, p)
 			x.forgetKept(min(n, in.kept))
 			x.unstall()
 			return n, nil
@@ -120,7 +121,7 @@ func (x *exchange) read(p []byte) (int, error) {
 
 // unstall makes the loop read again once half of the buffer is free.
 func (x *exchange) unstall() {
-	if x.in.stalled && x.in.buf.n <= x.in.limit/2 {
+	if x.in.stalled && x.in.buf.Len() <= x.in.limit/2 {
 		x.in.stalled = false
 		x.c.wake(x)
 	}
@@ -141,11 +142,11 @@ func (x *exchange) write(p []byte, push int) (n int, err error) {
 		case out.deadline.Passed():
 			return n, os.ErrDeadlineExceeded
 		}
-		k := min(len(p), sendBuffer-out.buf.n)
-		out.buf.write(x.c.pool, p[:k])
+		k := min(len(p), sendBuffer-out.buf.Len())
+		out.buf.Write(x.c.pool, p[:k])
 		n += k
 		if p = p[k:]; len(p) == 0 {
-			if out.buf.n >= push {
+			if out.buf.Len() >= push {
 				x.c.wake(x)
 			}
 			return n, nil
@@ -160,10 +161,10 @@ func (x *exchange) write(p []byte, push int) (n int, err error) {
 func (x *exchange) hold(p []byte, limit int) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.out.err != nil || x.out.buf.n+len(p) > limit {
+	if x.out.err != nil || x.out.buf.Len()+len(p) > limit {
 		return false
 	}
-	x.out.buf.write(x.c.pool, p)
+	x.out.buf.Write(x.c.pool, p)
 	return true
 }
 
@@ -171,7 +172,7 @@ func (x *exchange) hold(p []byte, limit int) bool {
 func (x *exchange) held() (n int, first []byte) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.out.buf.n, x.out.buf.peek()
+	return x.out.buf.Len(), x.out.buf.Peek()
 }
 
 // maxSections is how many informational responses wait to be sent.
@@ -291,7 +292,7 @@ func (x *exchange) breakOff(code h3.ErrorCode, err error) {
 func (x *exchange) cancelIn(code h3.ErrorCode, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.canceled || x.in.ended && x.in.buf.n == 0 {
+	if x.canceled || x.in.ended && x.in.buf.Len() == 0 {
 		return
 	}
 	x.in.stop, x.in.stopCode = !x.in.ended, code
@@ -348,7 +349,7 @@ func (x *exchange) endIn(err error) {
 func (x *exchange) endOut(err error) {
 	if x.out.err == nil && !x.out.ended {
 		x.out.err = err
-		x.out.buf.reset(x.c.pool)
+		x.out.buf.Reset(x.c.pool)
 		x.out.sections, x.out.trailer = nil, nil
 	}
 	x.out.deadline.Stop()

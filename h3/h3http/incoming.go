@@ -54,5 +54,5 @@ func (c *call) setBody(resp *http.Response, x *exchange, u *upload) {
 func (x *exchange) isEmpty() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.in.buf.n == 0 && x.in.err == io.EOF && x.in.trailer == nil
+	return x.in.buf.Len() == 0 && x.in.err == io.EOF && x.in.trailer == nil
 }

@@ -104,24 +104,3 @@ func TestConnectionClose(t *testing.T) {
 	second, _ := p.get("/")
 	require.NotEqual(t, ConnOf(first.Request), ConnOf(second.Request))
 }
-
-func TestBuffer(t *testing.T) {
-	var pool chunkPool
-	var b buffer
-	require.Empty(t, b.peek())
-	in, out := newPattern(1, 1<<20), newPattern(1, 1<<20)
-	p, q := make([]byte, 50_000), make([]byte, 50_000)
-	for i := 0; in.n > 0 || b.n > 0; i++ {
-		n, _ := in.Read(p[:(i*7919)%len(p)+1])
-		b.write(&pool, p[:n])
-		n = b.read(&pool, p[:(i*104729)%len(p)+1])
-		io.ReadFull(out, q[:n])
-		require.Equal(t, q[:n], p[:n])
-	}
-	require.Zero(t, out.n)
-	require.Empty(t, b.chunks, "an empty buffer holds no memory")
-	require.Zero(t, testing.AllocsPerRun(100, func() {
-		b.write(&pool, p[:40_000])
-		b.read(&pool, p[:40_000])
-	}))
-}

@@ -54,14 +54,14 @@ func (x *exchange) pumpIn() {
 	if in.ended || in.stalled {
 		return
 	}
-	before := in.buf.n
+	before := in.buf.Len()
 	for !in.ended {
-		if in.buf.n >= in.limit {
+		if in.buf.Len() >= in.limit {
 			in.stalled = true
 			break
 		}
-		n, err := x.stream.Read(in.buf.space(x.c.pool))
-		in.buf.commit(n)
+		n, err := x.stream.Read(in.buf.Space(x.c.pool))
+		in.buf.Commit(n)
 		if err == nil {
 			continue
 		}
@@ -70,10 +70,10 @@ func (x *exchange) pumpIn() {
 		}
 		x.inEnded(err)
 	}
-	if in.buf.n == 0 {
-		in.buf.reset(x.c.pool) // space may have taken a chunk
+	if in.buf.Len() == 0 {
+		in.buf.Reset(x.c.pool) // Space may have taken a chunk
 	}
-	if in.buf.n > before {
+	if in.buf.Len() > before {
 		in.cond.Broadcast()
 	}
 }
@@ -86,11 +86,11 @@ func (x *exchange) drainIn(err error) {
 	if x.done || x.canceled || in.stop {
 		return
 	}
-	if !x.c.loop.KeepRemains(in.buf.n) {
+	if !x.c.loop.KeepRemains(in.buf.Len()) {
 		x.dropIn()
 		in.err = err
 	}
-	in.kept = in.buf.n
+	in.kept = in.buf.Len()
 	for !in.ended && in.err == nil {
 		if !x.c.loop.KeepRemains(chunkSize) {
 			in.err = err
@@ -98,9 +98,9 @@ func (x *exchange) drainIn(err error) {
 		}
 		in.limit, in.stalled = in.kept+chunkSize, false
 		x.pumpIn()
-		grown := in.buf.n - in.kept
+		grown := in.buf.Len() - in.kept
 		x.c.loop.ReleaseRemains(chunkSize - grown)
-		in.kept = in.buf.n
+		in.kept = in.buf.Len()
 		if grown == 0 {
 			break
 		}
@@ -117,7 +117,7 @@ func (x *exchange) forgetKept(n int) {
 
 // dropIn drops what is buffered of what the peer sent.
 func (x *exchange) dropIn() {
-	x.in.buf.reset(x.c.pool)
+	x.in.buf.Reset(x.c.pool)
 	x.forgetKept(x.in.kept)
 }
 
@@ -133,7 +133,7 @@ func (x *exchange) inEnded(err error) {
 // skipIn reads what is there and drops it: the end of a body that has arrived whole
 // counts as read, and the body need not be stopped. x is locked.
 func (x *exchange) skipIn() {
-	x.in.buf.reset(x.c.pool)
+	x.in.buf.Reset(x.c.pool)
 	for !x.in.ended {
 		b, err := x.stream.Peek(1)
 		x.stream.Discard(len(b))
@@ -161,17 +161,17 @@ func (x *exchange) pumpOut() {
 	if !out.open || out.ended || out.err != nil {
 		return
 	}
-	for out.buf.n > 0 {
-		n, err := x.stream.Write(out.buf.peek())
-		out.buf.discard(x.c.pool, n)
+	for out.buf.Len() > 0 {
+		n, err := x.stream.Write(out.buf.Peek())
+		out.buf.Discard(x.c.pool, n)
 		if !x.sent(err) {
 			break
 		}
 	}
-	if out.buf.n <= sendBuffer/2 {
+	if out.buf.Len() <= sendBuffer/2 {
 		out.cond.Broadcast()
 	}
-	if out.buf.n > 0 || !out.fin || out.err != nil {
+	if out.buf.Len() > 0 || !out.fin || out.err != nil {
 		return
 	}
 	if out.broken {
@@ -190,7 +190,7 @@ func (x *exchange) pumpOut() {
 // come. It reports whether the section was sent.
 func (x *exchange) sendSection(fields []h3.Field) bool {
 	out := &x.out
-	end := out.open && len(out.sections) == 1 && out.fin && !out.broken && out.buf.n == 0 && len(out.trailer) == 0
+	end := out.open && len(out.sections) == 1 && out.fin && !out.broken && out.buf.Len() == 0 && len(out.trailer) == 0
 	if !x.sent(x.stream.SendFields(fields, end)) {
 		return false
 	}
@@ -286,7 +286,7 @@ func (x *exchange) peerCanceled(e h3.Event) {
 	// Asking the stream tells which direction it is.
 	if !x.in.ended {
 		x.in.stalled = false
-		x.in.limit = max(x.in.limit, x.in.buf.n+chunkSize)
+		x.in.limit = max(x.in.limit, x.in.buf.Len()+chunkSize)
 		x.pumpIn()
 	}
 	x.unwanted()

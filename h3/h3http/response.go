@@ -139,10 +139,11 @@ func (w *response) WriteString(s string) (int, error) { return w.Write([]byte(s)
 
 // ReadFrom is part of [io.ReaderFrom]. It saves those who copy files a buffer for each.
 func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
-	buf := w.x.c.pool.get()
-	defer w.x.c.pool.put(buf)
+	chunk := w.x.c.pool.Get(0)
+	defer w.x.c.pool.Put(chunk)
+	buf := chunk.Memory
 	for {
-		k, err := r.Read(buf[:])
+		k, err := r.Read(buf)
 		if k > 0 {
 			k, werr := w.Write(buf[:k])
 			n += int64(k)

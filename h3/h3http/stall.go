@@ -22,8 +22,8 @@ type stall struct {
 
 // watchStall sets when the response of x is given up. x is locked and has its stream.
 func (c *serverConn) watchStall(now time.Time, x *exchange) {
-	s, waits := &x.stall, x.out.buf.n > 0 || len(x.out.sections) > 0
-	taken := x.out.buf.taken
+	s, waits := &x.stall, x.out.buf.Len() > 0 || len(x.out.sections) > 0
+	taken := x.out.buf.Taken()
 	switch {
 	case s.last:
 		return

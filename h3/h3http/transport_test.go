@@ -188,7 +188,7 @@ func TestExpectContinueTimeout(t *testing.T) {
 				time.Sleep(time.Minute)
 				x.mu.Lock()
 				defer x.mu.Unlock()
-				arrived <- x.in.buf.n > 0
+				arrived <- x.in.buf.Len() > 0
 			})
 			p := newSimPair(t, n, h, func(p *pair) {
 				p.srv.QUICConfig = keepAliveConfig()

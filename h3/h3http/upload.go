@@ -116,11 +116,12 @@ func (u *upload) run() {
 
 // copy sends the content. If it cannot be had whole, the request is canceled.
 func (u *upload) copy() error {
-	buf := u.x.c.pool.get()
-	defer u.x.c.pool.put(buf)
+	chunk := u.x.c.pool.Get(0)
+	defer u.x.c.pool.Put(chunk)
+	buf := chunk.Memory
 	sent := int64(0)
 	for {
-		n, err := u.body.Read(buf[:])
+		n, err := u.body.Read(buf)
 		sent += int64(n)
 		if u.length >= 0 && (sent > u.length || err == io.EOF && sent < u.length) {
 			err = fmt.Errorf("h3http: request has ContentLength %d and a body of %d bytes or more: %w", u.length, sent, errLength)

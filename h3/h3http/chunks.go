@@ -1,0 +1,38 @@
+package h3http
+
+import (
+	"sync"
+
+	"github.com/lazoquic/lazo/internal/fifo"
+)
+
+// chunkSize is the size of the pieces that bodies lie in on their way between a loop and an
+// application. It is also the longest DATA frame that this package sends.
+const chunkSize = 16 << 10
+
+// A chunkPool keeps chunks for reuse. All bodies of a Server or Transport share one, whatever
+// their loops: a lock would be theirs to wait for.
+type chunkPool struct{ pool sync.Pool }
+
+var _ fifo.Source = (*chunkPool)(nil)
+
+// Get returns an empty chunk. What is written next goes to its start, whatever the offset, so that
+// DATA frames are few.
+func (p *chunkPool) Get(uint64) *fifo.Chunk {
+	c, ok := p.pool.Get().(*fifo.Chunk)
+	if !ok {
+		c = &fifo.Chunk{Memory: make([]byte, chunkSize)}
+	}
+	c.Clear(0)
+	return c
+}
+
+// Put takes a list of chunks back.
+func (p *chunkPool) Put(c *fifo.Chunk) {
+	for c != nil {
+		next := c.Next
+		c.Next = nil
+		p.pool.Put(c)
+		c = next
+	}
+}

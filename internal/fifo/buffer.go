@@ -1,0 +1,151 @@
+// Package fifo holds bytes on their way between two goroutines, in the order in which they were
+// written: those of a stream between an application and a loop.
+package fifo
+
+// A Chunk is a piece of memory that some of the bytes of a Buffer lie in.
+type Chunk struct {
+	Next   *Chunk // of the list in which it stands
+	Memory []byte
+	Lent   bool // Memory belongs to who wrote it, and does not change
+	r, w   int  // Memory[r:w] is to be read
+}
+
+// Bytes returns what is to be read.
+func (c *Chunk) Bytes() []byte { return c.Memory[c.r:c.w] }
+
+// Clear makes c empty: the next byte goes to Memory[at].
+func (c *Chunk) Clear(at int) { c.r, c.w = at, at }
+
+// Fill gives c other memory, of which memory[from:] is to be read.
+func (c *Chunk) Fill(memory []byte, from int) {
+	c.Memory, c.r, c.w = memory, from, len(memory)
+}
+
+// A Source lends chunks to buffers. It chooses their size.
+type Source interface {
+	// Get returns an empty Chunk with memory of its own, for the bytes from an offset on.
+	Get(offset uint64) *Chunk
+
+	// Put takes a list of chunks back, each of which may have got other memory.
+	Put(list *Chunk)
+}
+
+// A Buffer is a queue of bytes. While it is empty it holds no memory, but for what Space returned.
+// All calls for one Buffer have the same Source. The zero Buffer is empty. It has no lock.
+type Buffer struct {
+	head, tail *Chunk
+	n          int
+	end        uint64 // bytes that were appended, ever
+}
+
+// Len returns how many bytes the Buffer holds.
+func (b *Buffer) Len() int { return b.n }
+
+// End returns how many bytes were ever appended.
+func (b *Buffer) End() uint64 { return b.end }
+
+// Taken returns how many bytes were ever taken from the front. Those that Reset dropped count.
+func (b *Buffer) Taken() uint64 { return b.end - uint64(b.n) }
+
+// First returns the chunk with the oldest bytes; nil if the Buffer is empty.
+func (b *Buffer) First() *Chunk { return b.head }
+
+// Peek returns the bytes that lie together at the front. They are valid until the next call.
+func (b *Buffer) Peek() []byte {
+	if b.head == nil {
+		return nil
+	}
+	return b.head.Bytes()
+}
+
+// Write appends a copy of p.
+func (b *Buffer) Write(src Source, p []byte) {
+	for len(p) > 0 {
+		n := copy(b.Space(src), p)
+		b.Commit(n)
+		p = p[n:]
+	}
+}
+
+// Space returns memory to write to, which is never empty. Commit then says how many bytes were
+// written. If those are none, and the Buffer is empty, Reset gives the memory back.
+func (b *Buffer) Space(src Source) []byte {
+	if b.tail == nil || b.tail.w == len(b.tail.Memory) {
+		b.push(src.Get(b.end))
+	}
+	return b.tail.Memory[b.tail.w:]
+}
+
+// Commit appends the first n bytes of what Space returned.
+func (b *Buffer) Commit(n int) {
+	b.tail.w += n
+	b.grow(n)
+}
+
+// Push appends the bytes of c, of which there are some, and c itself, without a copy.
+func (b *Buffer) Push(src Source, c *Chunk) {
+	if b.n == 0 {
+		b.Reset(src) // what Space may have left
+	}
+	b.push(c)
+	b.grow(c.w - c.r)
+}
+
+func (b *Buffer) push(c *Chunk) {
+	if b.tail == nil {
+		b.head = c
+	} else {
+		b.tail.Next = c
+	}
+	b.tail = c
+}
+
+func (b *Buffer) grow(n int) {
+	b.n += n
+	b.end += uint64(n)
+}
+
+// Discard removes the n oldest bytes, at most those that Peek returned.
+func (b *Buffer) Discard(src Source, n int) {
+	if n > 0 {
+		b.head.r += n
+		b.n -= n
+		b.trim(src)
+	}
+}
+
+// Read moves the oldest bytes to p, and returns how many.
+func (b *Buffer) Read(src Source, p []byte) (n int) {
+	for c := b.head; n < len(p) && b.n > 0; c = c.Next {
+		k := copy(p[n:], c.Bytes())
+		n += k
+		c.r += k
+		b.n -= k
+	}
+	b.trim(src)
+	return n
+}
+
+// trim gives back the chunks at the front that hold nothing more.
+func (b *Buffer) trim(src Source) {
+	if b.n == 0 {
+		b.Reset(src)
+		return
+	}
+	first, last := b.head, (*Chunk)(nil)
+	for c := first; c.r == c.w; c = c.Next {
+		last = c
+	}
+	if last != nil {
+		b.head, last.Next = last.Next, nil
+		src.Put(first)
+	}
+}
+
+// Reset drops all bytes.
+func (b *Buffer) Reset(src Source) {
+	if b.head != nil {
+		src.Put(b.head)
+	}
+	b.head, b.tail, b.n = nil, nil, 0
+}
