@@ -19,12 +19,12 @@ type Conn struct {
 	q      *conn.Conn
 	cfg    Config
 	server bool
-	err    *Error    // the rule that the peer broke: nothing is read any more
-	closed error     // of EventClosed
-	now    time.Time // of the last event
+	err    *Error    // the rule that the peer broke; nothing is read any more then
+	closed error     // the error of EventClosed
+	now    time.Time // the time of the last event
 
 	out     [outStreams]outStream
-	seen    [4]bool // the peer's critical streams, by type
+	seen    [4]bool // which critical streams of the peer exist, by type
 	control controlReader
 	dec     *qpack.Decoder
 	enc     *qpack.Encoder
@@ -32,28 +32,28 @@ type Conn struct {
 
 	peerSettings map[uint64]uint64
 	peer         peerLimits
-	remembered   map[uint64]uint64 // settings that early data relies on
+	remembered   map[uint64]uint64 // the settings that early data relies on
 	maxPushID    uint64
-	goAway       uint64 // of the peer; noID before
+	goAway       uint64 // the ID in the peer's GOAWAY; noID before it
 	sentGoAway   uint64
-	nextRequest  conn.StreamID // above all requests that have come
+	nextRequest  conn.StreamID // above the IDs of all requests that have come
 	early        []earlyPriority
 
 	streams      map[conn.StreamID]*Stream
-	waiting      streamList // requests that have begun, and whose fields have not come
-	silent       int        // requests that have not begun
+	waiting      streamList // requests that have begun, but whose fields have not come
+	silent       int        // how many requests have not begun
 	free         []*Stream
-	wantRequests bool // OpenRequest met the limit
+	wantRequests bool // OpenRequest was refused because of the limit
 
 	queue   queue
-	pending uint32 // kinds of events in queue
+	pending uint32 // which kinds of events are in queue
 	stats   Stats
 	cancels cancelBucket
 
-	// Memory that is used again.
+	// Memory for reuse.
 	fields  []Field
 	frame   []byte
-	partial int     // bytes of field sections in all streams
+	partial int     // bytes of incomplete field sections in all streams
 	empty   [2]byte // a DATA frame without data
 	scratch [1]byte
 }
@@ -87,9 +87,9 @@ func NewConn(q *conn.Conn, cfg *Config) (*Conn, error) {
 	return c, nil
 }
 
-// prepare makes QPACK's state, and sets what the critical streams start with:
-// their types, and the settings. A reserved frame follows, which the peer must
-// ignore (RFC 9114, Section 7.2.8).
+// prepare makes QPACK's state, and the first bytes of the critical streams: their types, and the
+// settings. A reserved frame follows the settings. The peer must ignore it (RFC 9114, Section
+// 7.2.8).
 func (c *Conn) prepare() {
 	c.dec = qpack.NewDecoder(uint64(c.cfg.QPACKTableCapacity), int(c.cfg.QPACKBlockedStreams), c.cfg.MaxFieldSectionSize)
 	c.enc = qpack.NewEncoder(uint64(c.cfg.QPACKEncoderCapacity))
@@ -105,8 +105,8 @@ func (c *Conn) prepare() {
 	}
 }
 
-// grease returns a number that differs between connections, and not between runs
-// of a simulation: it comes from the connection ID.
+// grease returns a number that differs between connections. It comes from the connection ID, so it
+// is the same in each run of a simulation.
 func (c *Conn) grease() uint64 {
 	n := uint64(0)
 	for _, b := range c.q.ID().Append(make([]byte, 0, 20)) {
@@ -153,12 +153,12 @@ func (c *Conn) HandleEvent(now time.Time, ev conn.Event) bool {
 	return false
 }
 
-// handleStreamEvent passes an event to the stream it is about, if that is HTTP/3's.
+// handleStreamEvent passes an event to its stream if HTTP/3 uses that stream.
 func (c *Conn) handleStreamEvent(ev conn.Event) bool {
 	switch u := ev.Stream.UserData.(type) {
 	case *Stream:
 		if u.qs != ev.Stream {
-			return false // the caller's, who refers to a request with it
+			return false // UserData of the caller, which refers to a request
 		}
 		if c.err == nil {
 			u.handleEvent(ev)
@@ -198,15 +198,15 @@ func (c *Conn) handleDatagrams(now time.Time, ev conn.Event) bool {
 	return true
 }
 
-// strayDatagram handles a datagram of a stream without a flow. If its request is known, and
-// neither its method nor the caller has a use for datagrams, the request is aborted (RFC
-// 9297, Section 2). Others may have overtaken their request.
+// strayDatagram handles a datagram of a stream without a flow. The request is aborted if it is
+// known, and neither its method nor the caller has a use for datagrams (RFC 9297, Section 2).
+// Otherwise the datagram may have overtaken its request.
 func (c *Conn) strayDatagram(id conn.StreamID) {
 	s := c.streams[id]
 	if s == nil || !s.visible || s.connect || s.cancelErr != nil {
 		return
 	}
-	c.mux.Flow(id).Close() // what waits is dropped
+	c.mux.Flow(id).Close() // this drops the datagrams that wait
 	s.malformed(&Error{DatagramError, "datagram for a request that has no use for any"})
 }
 
@@ -283,16 +283,18 @@ func (c *Conn) QUIC() *conn.Conn { return c.q }
 
 // Stats are the counters of a [Conn].
 type Stats struct {
-	Requests       uint64 // opened, or whose fields came
-	Rejected       uint64 // after GoAway
-	Malformed      uint64 // messages
-	TooLarge       uint64 // field sections above Config.MaxFieldSectionSize, or too many in part
-	Canceled       uint64 // by the peer, in either direction
+	Requests  uint64 // that were opened, or whose fields came
+	Rejected  uint64 // requests that came after GoAway
+	Malformed uint64 // messages
+	// field sections above Config.MaxFieldSectionSize, or too many incomplete ones
+	TooLarge       uint64
+	Canceled       uint64 // streams that the peer canceled in a direction
 	Floods         uint64 // 1 if Config.MaxCancels has ended the connection
-	HeaderTimeouts uint64 // see ExpireRequests
-	Dropped        uint64 // received HTTP Datagrams: without a request, or not read in time
-	Open           int    // now: requests that have begun
-	FieldBytes     int    // now: of field sections that have not come whole
+	HeaderTimeouts uint64 // requests that ExpireRequests has ended
+	// received HTTP Datagrams without a request, or that were not read in time
+	Dropped    uint64
+	Open       int // requests that have begun and not ended
+	FieldBytes int // bytes of incomplete field sections now
 }
 
 // Stats returns a snapshot of the counters.

@@ -8,22 +8,22 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A controlReader parses the peer's control stream (RFC 9114, Section 6.2.1)
-// piece by piece. It holds one frame that matters at a time, and of others nothing.
+// A controlReader parses the peer's control stream (RFC 9114, Section 6.2.1) piece by piece. It
+// holds at most one frame of a type that matters, and nothing of other frames.
 type controlReader struct {
-	server   bool // this side
+	server   bool // this side is the server
 	settings bool // SETTINGS has come
 	typ      uint64
-	left     uint64 // bytes of the payload that have not come
+	left     uint64 // bytes of the payload that are still to come
 	inFrame  bool
 	skip     bool
 	buf      []byte // the payload so far
 }
 
-// next parses what b starts with, which must be the bytes behind those of the
-// last call and a whole frame header if they go so far. It returns the number of
-// bytes consumed, and, with done, that a frame is complete: its type is r.typ and
-// its payload r.buf. If n is 0 and done is false, it needs more.
+// next parses the start of b, and returns the number of bytes that it has consumed. The next call
+// must go on behind them. If done is set, a frame is complete: its type is r.typ and its payload
+// r.buf. If n is 0 and done is not set, next needs more bytes. B has to hold a whole frame header,
+// unless the stream has no more yet.
 func (r *controlReader) next(b []byte) (n int, done bool, err *Error) {
 	if !r.inFrame {
 		typ, length, n := parseFrameHeader(b)
@@ -50,7 +50,7 @@ func (r *controlReader) next(b []byte) (n int, done bool, err *Error) {
 	return n, !r.inFrame, nil
 }
 
-// accept decides about a frame by its header alone.
+// accept checks a frame by its header. Skip says that its payload does not matter.
 func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
 	if !r.settings && typ != frameSettings {
 		return false, &Error{MissingSettings, "SETTINGS is not the first frame"}
@@ -82,7 +82,7 @@ func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
 		if length == 0 {
 			return false, frameError("control frame of the wrong length")
 		}
-		return length > 8+maxPriorityField, nil // a longer one is ignored
+		return length > 8+maxPriorityField, nil // RFC 9218, Section 7.1: a longer one is ignored
 	}
 	if isHTTP2Frame(typ) {
 		return false, &Error{FrameUnexpected, "frame of HTTP/2"}
@@ -90,7 +90,8 @@ func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
 	return true, nil
 }
 
-// parseID parses a payload that is one integer (RFC 9114, Sections 7.2.3, 7.2.6 and 7.2.7).
+// parseID parses a payload that consists of one integer (RFC 9114, Sections 7.2.3, 7.2.6 and
+// 7.2.7).
 func parseID(b []byte) (uint64, *Error) {
 	id, n := wire.ParseVarint(b)
 	if n == 0 || n != len(b) {
@@ -99,7 +100,7 @@ func parseID(b []byte) (uint64, *Error) {
 	return id, nil
 }
 
-// readControl processes what the peer's control stream has.
+// readControl processes the bytes on the peer's control stream.
 func (c *Conn) readControl(qs *conn.Stream) {
 	for c.err == nil {
 		b, err := qs.Peek(maxFrameHeader)
@@ -148,7 +149,7 @@ func (c *Conn) controlFrame() {
 	case framePriorityUpdateRequest:
 		err = c.handlePriorityUpdate(p)
 	case framePriorityUpdatePush:
-		// RFC 9218, Section 7.2: nothing was ever promised.
+		// RFC 9218, Section 7.2: no push was ever promised.
 		err = &Error{IDError, "PRIORITY_UPDATE for a push"}
 	}
 	if err != nil {
@@ -156,8 +157,8 @@ func (c *Conn) controlFrame() {
 	}
 }
 
-// handleCancelPush refuses CANCEL_PUSH, as there are no pushes that it could mean
-// (RFC 9114, Section 7.2.3).
+// handleCancelPush refuses CANCEL_PUSH. There is no push that it could cancel (RFC 9114, Section
+// 7.2.3).
 func handleCancelPush(p []byte) *Error {
 	if _, err := parseID(p); err != nil {
 		return err
@@ -193,7 +194,8 @@ func (c *Conn) handleSettings(p []byte) *Error {
 		c.q.SetTicketData(appendRemembered(nil, m))
 	}
 	c.peerSettings, c.peer = m, limits(m)
-	if c.out[outEncoder].qs != nil { // otherwise instructions would not get there before their use
+	// if it is not open, instructions would come too late for their use
+	if c.out[outEncoder].qs != nil {
 		c.enc.SetLimits(m[SettingQPACKTableCapacity], m[SettingQPACKBlockedStreams])
 		c.flushEncoder()
 	}

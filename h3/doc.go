@@ -1,4 +1,4 @@
-// Package h3 is HTTP/3 (RFC 9114) over package conn. Like conn it does no I/O.
+// Package h3 is HTTP/3 (RFC 9114) over package conn. Like package conn it does no I/O.
 //
 // Package h3http serves net/http handlers and makes requests with it. This
 // package is for programs that want to stay inside the loop, for extensions such

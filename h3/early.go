@@ -8,16 +8,16 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// Early data (0-RTT) relies on the settings of the connection before (RFC 9114,
-// Section 7.2.4.2): a client remembers them with the session, and a server puts
-// them into its tickets, so that it can refuse early data that they would mislead.
+// Early data (0-RTT) relies on the settings of an earlier connection (RFC 9114, Section 7.2.4.2). A
+// client remembers them with the session. A server puts them into its tickets, so that it can
+// refuse early data that relies on settings which no longer hold.
 
 // TicketData returns what a server with cfg has for [conn.Config.TicketData]. A nil
 // cfg is the zero one.
 func (cfg *Config) TicketData() []byte {
 	c, err := cfg.withDefaults()
 	if err != nil {
-		return nil // as NewConn says
+		return nil // NewConn returns the error
 	}
 	return appendPairs(nil, c.settings())
 }
@@ -36,14 +36,13 @@ func (cfg *Config) AcceptEarlyData(ticketData []byte) bool {
 	now := c.settings()
 	for id, v := range was {
 		if !isOwnSetting(id) && now[id] != v {
-			return false // of an extension, whose rules are not known here
+			return false // a setting of an extension, whose rules are not known here
 		}
 	}
 	return compatible(was, now) == nil
 }
 
-// remember makes a client whose early data may be accepted rely on what it
-// remembers of the settings.
+// remember applies the settings that a client remembers, if its early data may be accepted.
 func (c *Conn) remember() {
 	early := c.out[outControl].qs != nil && !c.q.HandshakeComplete()
 	if c.server || !early {
@@ -54,17 +53,17 @@ func (c *Conn) remember() {
 	}
 }
 
-// appendRemembered appends the settings that are worth remembering: reserved ones
-// are not (RFC 9114, Section 7.2.4.1).
+// appendRemembered appends the settings that are worth remembering. Reserved ones are not (RFC
+// 9114, Section 7.2.4.1).
 func appendRemembered(b []byte, m map[uint64]uint64) []byte {
 	m = maps.Clone(m)
 	maps.DeleteFunc(m, func(id, _ uint64) bool { return id >= 0x21 && (id-0x21)%0x1f == 0 })
 	return appendPairs(b, m)
 }
 
-// compatible reports whether a server that promised some settings may have others
-// now: it must not take anything back that early data may have used (RFC 9114,
-// Section 7.2.4.2; RFC 9204, Section 3.2.3; RFC 9220, Section 3; RFC 9297, Section 2.1.1).
+// compatible reports whether a server may have the settings now after it promised the settings was.
+// It must not take back anything that early data may have used (RFC 9114, Section 7.2.4.2; RFC
+// 9204, Section 3.2.3; RFC 9220, Section 3; RFC 9297, Section 2.1.1).
 func compatible(was, now map[uint64]uint64) *Error {
 	before, after := limits(was), limits(now)
 	capacity := was[SettingQPACKTableCapacity]
@@ -80,8 +79,8 @@ func compatible(was, now map[uint64]uint64) *Error {
 	return nil
 }
 
-// restart begins again after the server has rejected early data. The streams are
-// no more, and others get their IDs; the requests are to be made again.
+// restart begins again after the server has rejected early data. The streams have ended, and new
+// streams get their IDs. The application has to make the requests again.
 func (c *Conn) restart() {
 	for _, id := range slices.Sorted(maps.Keys(c.streams)) {
 		s := c.streams[id]

@@ -35,18 +35,17 @@ const (
 	// arrived: Stream. It does not come for streams that were released before.
 	EventAcked
 
-	EventDatagram          // Stream.Datagrams has some: Stream
+	EventDatagram          // Stream.Datagrams has a datagram: Stream
 	EventRequestsAvailable // OpenRequest works again
 	EventStream            // a stream of Config.StreamTypes: QUIC, Type
-	// by the peer: ID of the first request, or push, that it does not process
+	// the peer sent GOAWAY: ID of the first request, or push, that it does not process
 	EventGoAway
-	// priority field or PRIORITY_UPDATE (RFC 9218): Stream, ID, Priority; applied already
+	// a priority field or PRIORITY_UPDATE came (RFC 9218), and was applied: Stream, ID, Priority
 	EventPriority
-	EventClosed // once: Err
+	EventClosed // comes once: Err
 
-	// eventWork stands for reading a stream on, which may lead to an event. It
-	// waits in the queue so that fields are decoded no faster than the caller
-	// takes them.
+	// eventWork stands for reading on in a stream, which may lead to an event. It waits in the
+	// queue like an event. So fields are decoded no faster than the caller takes them.
 	eventWork
 )
 
@@ -65,16 +64,16 @@ type Event struct {
 	Err      error
 }
 
-// An entry is an event that waits. What it says is looked up when it is taken.
+// An entry is an event that waits. Its content is looked up when it is taken.
 type entry struct {
 	kind   EventKind
 	stream *Stream
-	gen    uint32 // of stream, which may be another by then
+	gen    uint32 // gen of stream, to see whether the struct was reused meanwhile
 	peer   *peerStream
 }
 
-// A queue is a FIFO of entries that keeps its memory. Streams see to it that at
-// most one of a kind waits for each.
+// A queue is a FIFO of entries that keeps its memory. A Stream queues at most one entry of each
+// kind.
 type queue struct {
 	entries []entry
 	head    int
@@ -123,14 +122,14 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 			return Event{}, false
 		case e.stream != nil:
 			if e.gen != e.stream.gen {
-				continue // released since
+				continue // the stream was released meanwhile
 			}
 			e.stream.pending &^= 1 << e.kind
 			if ev, ok = e.stream.event(e.kind); ok {
 				return ev, true
 			}
 		case e.peer != nil:
-			// The stream is the caller's from here on.
+			// From here on the stream belongs to the caller.
 			e.peer.qs.UserData = nil
 			return Event{Kind: EventStream, QUIC: e.peer.qs, Type: e.peer.typ}, true
 		default:
@@ -140,7 +139,7 @@ func (c *Conn) NextEvent() (ev Event, ok bool) {
 	}
 }
 
-// event returns the event of the connection of a kind.
+// event returns an event of the connection, of the given kind.
 func (c *Conn) event(kind EventKind) Event {
 	ev := Event{Kind: kind}
 	switch kind {
@@ -152,7 +151,7 @@ func (c *Conn) event(kind EventKind) Event {
 	return ev
 }
 
-// event returns the event of the stream of a kind. Work may not lead to any.
+// event returns an event of the stream, of the given kind. Work does not always lead to an event.
 func (s *Stream) event(kind EventKind) (Event, bool) {
 	ev := Event{Kind: kind, Stream: s}
 	switch kind {

@@ -11,7 +11,7 @@ import (
 // A Field is a header or pseudo-header field. Names are lower case.
 type Field struct {
 	Name, Value string
-	Sensitive   bool // never to be indexed by a table (RFC 9204, Section 7.1.3)
+	Sensitive   bool // no table may ever have it (RFC 9204, Section 7.1.3)
 }
 
 // fieldsSize returns the size of a field section (RFC 9114, Section 4.2.2).
@@ -34,7 +34,7 @@ func (c *Conn) encodeFields(id conn.StreamID, fields []Field) []byte {
 	}
 	var room [headersRoom]byte
 	c.frame = c.enc.End(append(c.frame[:0], room[:]...))
-	// The header stands right before the payload, whose length is known only now.
+	// The header stands right in front of the payload, whose length is known only now.
 	n := len(c.frame) - headersRoom
 	start := headersRoom - 1 - wire.VarintLen(uint64(n))
 	appendFrameHeader(c.frame[start:start], frameHeaders, uint64(n))
@@ -56,7 +56,7 @@ func (c *Conn) decodeFields(id conn.StreamID, section []byte) ([]Field, error) {
 	return c.fields, nil
 }
 
-// qpackError returns err, which ends the connection, as this package's type.
+// qpackError turns err, which ends the connection, into an *Error.
 func qpackError(err error) *Error {
 	var q *qpack.Error
 	if errors.As(err, &q) {

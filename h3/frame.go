@@ -18,8 +18,8 @@ const (
 // maxFrameHeader is the length of the longest frame header.
 const maxFrameHeader = 16
 
-// parseFrameHeader parses the type and the length at the start of b. It returns
-// n == 0 if b is too short.
+// parseFrameHeader parses a type and a length at the start of b. It returns n == 0 if b is too
+// short.
 func parseFrameHeader(b []byte) (typ, length uint64, n int) {
 	typ, n1 := wire.ParseVarint(b)
 	if n1 == 0 {
@@ -37,27 +37,27 @@ func appendFrameHeader(b []byte, typ, length uint64) []byte {
 	return wire.AppendVarint(wire.AppendVarint(b, typ), length)
 }
 
-// isHTTP2Frame reports whether typ is that of a frame that HTTP/2 has and HTTP/3
-// has not: PRIORITY, PING, WINDOW_UPDATE, CONTINUATION (RFC 9114, Section 7.2.8).
+// isHTTP2Frame reports whether typ is a frame type that HTTP/2 has and HTTP/3 has not: PRIORITY,
+// PING, WINDOW_UPDATE, CONTINUATION (RFC 9114, Section 7.2.8).
 func isHTTP2Frame(typ uint64) bool {
 	return typ == 0x02 || typ == 0x06 || typ == 0x08 || typ == 0x09
 }
 
-// reserved returns the nth of the types and identifiers that are reserved for
-// greasing (RFC 9114, Sections 6.2.3, 7.2.4.1 and 7.2.8).
+// reserved returns the nth type or identifier that is reserved for greasing (RFC 9114, Sections
+// 6.2.3, 7.2.4.1 and 7.2.8).
 func reserved(n uint64) uint64 { return 0x1f*n + 0x21 }
 
-// A phase is how far the receiving side of a message is (RFC 9114, Section 4.1).
+// A phase is how far the receiving side of a message has got (RFC 9114, Section 4.1).
 type phase uint8
 
 const (
-	phaseHeader  phase = iota // the header section, of a response perhaps an interim one, is next
-	phaseBody                 // DATA or the trailer section
-	phaseTunnel               // after CONNECT: DATA alone (RFC 9114, Section 4.4)
-	phaseTrailer              // the trailer section was there: no known frame may follow
+	phaseHeader  phase = iota // the header section is next, or that of an interim response
+	phaseBody                 // DATA or the trailer section is next
+	phaseTunnel               // after CONNECT: only DATA (RFC 9114, Section 4.4)
+	phaseTrailer              // the trailer section has come: no known frame may follow
 )
 
-// What to do with a frame of a request stream.
+// A frameAction is what to do with a frame of a request stream.
 type frameAction uint8
 
 const (
@@ -66,7 +66,7 @@ const (
 	actSkip
 )
 
-// next decides about a frame of type typ on a request stream.
+// next returns what to do with a frame of type typ on a request stream.
 func (p phase) next(typ uint64, server bool) (frameAction, *Error) {
 	switch typ {
 	case frameData:
@@ -95,9 +95,9 @@ func (p phase) next(typ uint64, server bool) (frameAction, *Error) {
 	return actSkip, nil // RFC 9114, Section 9
 }
 
-// dataRoom returns how many bytes of payload a DATA frame has that takes n bytes
-// of a stream, and the length of its length. The two fill n bytes exactly, because
-// a length may take more bytes than it needs. From 3 bytes on there is room.
+// dataRoom returns how many bytes of payload a DATA frame has that takes n bytes of a stream, and
+// how many bytes its length has. A length may have more bytes than it needs, so the frame can
+// always fill the n bytes. It takes 3 bytes at least.
 func dataRoom(n int) (payload, lengthSize int) {
 	switch {
 	case n < 3:

@@ -17,7 +17,7 @@ const noID = 1 << 62
 // requests. To lose nothing, close the connection after the last response was acknowledged: see
 // [EventAcked]. It may be called again. See RFC 9114, Section 5.2.
 func (c *Conn) GoAway() error {
-	var id uint64 // of a push, if this is a client
+	var id uint64 // as a client: the ID of a push
 	if c.server {
 		id = uint64(c.nextRequest)
 	}
@@ -30,7 +30,7 @@ func (c *Conn) GoAway() error {
 	return c.out[outControl].write(wire.AppendVarint(b, id))
 }
 
-// handleGoAway takes in the peer's GOAWAY (RFC 9114, Sections 5.2 and 7.2.6).
+// handleGoAway handles the peer's GOAWAY (RFC 9114, Sections 5.2 and 7.2.6).
 func (c *Conn) handleGoAway(p []byte) *Error {
 	id, err := parseID(p)
 	if err != nil {
@@ -50,8 +50,8 @@ func (c *Conn) handleGoAway(p []byte) *Error {
 	return nil
 }
 
-// cancelFrom cancels the requests that the server does not process, from an ID on.
-// They may be sent again.
+// cancelFrom cancels the requests from an ID on, which the server does not process. They may be
+// sent again.
 func (c *Conn) cancelFrom(first conn.StreamID) {
 	for _, id := range slices.Sorted(maps.Keys(c.streams)) {
 		if id < first {

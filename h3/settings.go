@@ -26,8 +26,8 @@ const (
 	maxQPACKCapacity            = 1 << 30
 	maxQPACKBlockedStreams      = 1 << 16
 
-	// maxSettingsFrame and maxSettings bound what a peer's SETTINGS cost. Real ones
-	// have a dozen identifiers and 100 bytes.
+	// maxSettingsFrame and maxSettings bound the cost of a peer's SETTINGS. Real ones have at most
+	// a dozen identifiers and 100 bytes.
 	maxSettingsFrame = 4096
 	maxSettings      = 256
 )
@@ -42,9 +42,9 @@ type Config struct {
 	// ExcessiveLoad.
 	MaxFieldSectionSize int64
 
-	// QPACKTableCapacity is how many bytes the decoder's dynamic table may have (RFC
-	// 9204, Section 3.2.3), and QPACKBlockedStreams how many requests may wait for
-	// it. Default 0 for both: the fields that come need nothing but themselves.
+	// QPACKTableCapacity is how many bytes the decoder's dynamic table may have (RFC 9204, Section
+	// 3.2.3), and QPACKBlockedStreams how many requests may wait for it. Default 0 for both: peers
+	// then send fields that refer to no table.
 	QPACKTableCapacity  int64
 	QPACKBlockedStreams int64
 
@@ -58,7 +58,7 @@ type Config struct {
 	// Default 1000.
 	MaxCancels int64
 
-	ExtendedConnect bool              // RFC 9220; servers
+	ExtendedConnect bool              // of servers (RFC 9220)
 	Datagrams       bool              // RFC 9297; conn.Config.MaxDatagramFrameSize must be set
 	Settings        map[uint64]uint64 // additional settings
 
@@ -69,7 +69,7 @@ type Config struct {
 	StreamTypes []uint64
 }
 
-// withDefaults returns a copy of cfg, checked and with its defaults.
+// withDefaults returns a copy of cfg, checked and with the defaults filled in.
 func (cfg *Config) withDefaults() (Config, error) {
 	var c Config
 	if cfg != nil {
@@ -104,7 +104,7 @@ func (cfg *Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// isOwnSetting reports whether a field of Config stands for the setting.
+// isOwnSetting reports whether a field of Config has the setting.
 func isOwnSetting(id uint64) bool {
 	switch id {
 	case SettingQPACKTableCapacity, SettingMaxFieldSectionSize, SettingQPACKBlockedStreams,
@@ -114,12 +114,12 @@ func isOwnSetting(id uint64) bool {
 	return false
 }
 
-// isHTTP2Setting reports whether id is one of those that HTTP/2 has and HTTP/3
-// has not (RFC 9114, Sections 7.2.4.1 and 11.2.2).
+// isHTTP2Setting reports whether id is a setting that HTTP/2 has and HTTP/3 has not (RFC 9114,
+// Sections 7.2.4.1 and 11.2.2).
 func isHTTP2Setting(id uint64) bool { return id == 0x00 || id >= 0x02 && id <= 0x05 }
 
-// appendSettings appends the SETTINGS frame of c, with a reserved setting that is
-// the nth, which the peer must ignore (RFC 9114, Section 7.2.4.1).
+// appendSettings appends a SETTINGS frame. It adds the nth reserved setting, which the peer must
+// ignore (RFC 9114, Section 7.2.4.1).
 func (cfg *Config) appendSettings(b []byte, n uint64) []byte {
 	m := cfg.settings()
 	if _, taken := m[reserved(n)]; !taken {
@@ -130,7 +130,7 @@ func (cfg *Config) appendSettings(b []byte, n uint64) []byte {
 	return append(b, p...)
 }
 
-// settings returns the settings of c that are not their default.
+// settings returns the settings that do not have their default values.
 func (cfg *Config) settings() map[uint64]uint64 {
 	m := make(map[uint64]uint64, len(cfg.Settings)+6)
 	maps.Copy(m, cfg.Settings)
@@ -187,15 +187,14 @@ func parseSettings(b []byte) (map[uint64]uint64, *Error) {
 	return m, nil
 }
 
-// peerLimits are what the peer's settings say, with the defaults that hold until
-// they come.
+// peerLimits are the limits in the peer's settings. Until these come, the defaults hold.
 type peerLimits struct {
 	maxFieldSectionSize uint64
 	extendedConnect     bool
 	datagrams           bool
 }
 
-// limits returns what m says.
+// limits returns the limits in m.
 func limits(m map[uint64]uint64) peerLimits {
 	l := peerLimits{
 		maxFieldSectionSize: wire.MaxVarint,

@@ -15,32 +15,32 @@ type Stream struct {
 	c   *Conn
 	qs  *conn.Stream
 	id  conn.StreamID
-	gen uint32 // how often the struct was used; see entry
+	gen uint32 // how often the struct has been used; see entry
 
-	pending  uint32 // kinds of events in the queue
+	pending  uint32 // which kinds of events are in the queue
 	visible  bool   // the caller knows the stream
-	released bool   // the caller is done with it; out is still to be sent
+	released bool   // the caller is done with it, but out is still to be sent
 	head     bool   // the request was HEAD
-	connect  bool   // it was CONNECT
-	counted  bool   // see wasted
+	connect  bool   // the request was CONNECT
+	counted  bool   // wasted has counted the request
 
-	// Receiving: see stream_read.go.
+	// Receiving: stream_read.go uses these.
 	phase       phase
 	place       place
 	first       bool   // a frame has come
 	armed       bool   // the caller waits for EventReadable
-	left        uint64 // bytes of the frame that have not been read
-	contentLeft int64  // what content-length lets follow; negative for any
-	interims    int    // interim responses
-	section     []byte // what has come of a field section
-	joined      []byte // body bytes from more than one frame, for Peek
-	recvErr     error  // io.EOF or why there is no more
+	left        uint64 // bytes of the frame that were not read
+	contentLeft int64  // how many bytes content-length lets follow; negative for any number
+	interims    int    // how many interim responses have come
+	section     []byte // the part of a field section that has come
+	joined      []byte // body bytes of several frames, joined for Peek
+	recvErr     error  // io.EOF, or why there is no more
 
-	// Sending: see stream_write.go.
+	// Sending: stream_write.go uses these.
 	sending   sendState
-	closing   bool   // the end follows behind out
+	closing   bool   // the end follows after out
 	wantWrite bool   // the caller waits for EventWritable
-	out       []byte // what qs has not taken
+	out       []byte // bytes that qs has not taken
 	sendErr   error
 	breaking  bool // ResetBehind was called, with breakCode
 	breakCode ErrorCode
@@ -50,11 +50,11 @@ type Stream struct {
 	flow       *dgram.Flow
 
 	priority    conn.Priority
-	prioritized bool // the client has said it
-	updated     bool // with PRIORITY_UPDATE: a header field that comes later counts no more
+	prioritized bool // the client has stated a priority
+	updated     bool // it came with PRIORITY_UPDATE: a header field that comes later does not count
 
-	// In Conn.waiting.
-	silent     bool // no byte has come: it is not in there yet
+	// For Conn.waiting.
+	silent     bool // no byte has come, so it is not in the list yet
 	opened     time.Time
 	prev, next *Stream
 	listed     bool
@@ -90,8 +90,8 @@ func (l *streamList) remove(s *Stream) {
 	s.listed, s.prev, s.next = false, nil, nil
 }
 
-// maxFree is how many streams that ended are kept for new ones, and maxKeptBytes how
-// long a buffer may be that a stream keeps.
+// maxFree is how many streams that ended are kept for reuse. maxKeptBytes is how long a buffer may
+// be that such a stream keeps.
 const (
 	maxFree      = 64
 	maxKeptBytes = 4 << 10
@@ -116,7 +116,7 @@ func (c *Conn) newStream(qs *conn.Stream) *Stream {
 	return s
 }
 
-// free gives the stream below back, and the Stream to the next.
+// free releases the stream below, and keeps the Stream for reuse.
 func (s *Stream) free() {
 	c := s.c
 	s.detach()
@@ -131,7 +131,7 @@ func (s *Stream) free() {
 
 // detach makes the connection forget the stream and its events.
 func (s *Stream) detach() {
-	if s.c.streams[s.id] == s { // after a restart it may be another
+	if s.c.streams[s.id] == s { // after a restart another stream may have the ID
 		delete(s.c.streams, s.id)
 	}
 	s.c.waiting.remove(s)
@@ -146,7 +146,7 @@ func (s *Stream) detach() {
 	s.pending = 0
 }
 
-// kept returns b emptied, or nothing if it is too long to keep.
+// kept returns b emptied, or nil if it is too long to keep.
 func kept(b []byte) []byte {
 	if cap(b) > maxKeptBytes {
 		return nil
@@ -158,7 +158,7 @@ func kept(b []byte) []byte {
 func (c *Conn) acceptRequest(qs *conn.Stream) {
 	id := qs.ID()
 	if uint64(id) >= c.sentGoAway {
-		// RFC 9114, Section 5.2: the client may send it elsewhere.
+		// RFC 9114, Section 5.2: the client may send the request elsewhere.
 		c.stats.Rejected++
 		qs.StopSending(uint64(RequestRejected))
 		qs.Reset(uint64(RequestRejected))
@@ -169,7 +169,7 @@ func (c *Conn) acceptRequest(qs *conn.Stream) {
 	}
 	c.nextRequest = max(c.nextRequest, id+4)
 	s := c.newStream(qs)
-	// It may be open because a later one is, and get its first byte much later.
+	// The stream may be open only because a later one is. Its first byte may come much later.
 	s.silent = true
 	c.silent++
 	if p, ok := c.takeEarlyPriority(id); ok {
@@ -178,7 +178,7 @@ func (c *Conn) acceptRequest(qs *conn.Stream) {
 	}
 }
 
-// speak notes that something has come, or that nothing will.
+// speak notes that the first byte has come, or that none will.
 func (s *Stream) speak() {
 	if s.silent {
 		s.silent = false
@@ -252,7 +252,7 @@ func (s *Stream) handleEvent(ev conn.Event) {
 	}
 }
 
-// reset handles that the peer abandoned sending.
+// reset handles a reset by the peer, which has abandoned sending.
 func (s *Stream) reset(code ErrorCode) {
 	if s.released || s.recvErr != nil {
 		return
@@ -262,8 +262,8 @@ func (s *Stream) reset(code ErrorCode) {
 	s.canceled(code)
 }
 
-// stopped handles that the peer does not want to receive. The stream below has
-// sent the reset.
+// stopped handles a peer that does not want to receive. The stream below has sent the reset
+// already.
 func (s *Stream) stopped(code ErrorCode) {
 	s.out = s.out[:0]
 	known := s.sendErr != nil
@@ -275,8 +275,8 @@ func (s *Stream) stopped(code ErrorCode) {
 		s.free()
 	case known:
 	case code == NoError && !s.c.server:
-		// RFC 9114, Section 4.1: the response is valid nevertheless. Who waits for room, or
-		// for an acknowledgment of a message that has ended, waits for nothing.
+		// RFC 9114, Section 4.1: the response is valid nevertheless. A caller that waits for room,
+		// or for the acknowledgment of a message that has ended, has nothing to wait for any more.
 		if s.wantWrite || s.sending >= sendTrailer {
 			s.wantWrite = false
 			s.push(EventWritable)
@@ -286,8 +286,8 @@ func (s *Stream) stopped(code ErrorCode) {
 	}
 }
 
-// canceled reports what the peer canceled. A request that the caller does not
-// know ends without a word.
+// canceled reports that the peer canceled. It reports nothing for a request that the caller does
+// not know.
 func (s *Stream) canceled(code ErrorCode) {
 	s.c.stats.Canceled++
 	s.wasted()
@@ -297,7 +297,7 @@ func (s *Stream) canceled(code ErrorCode) {
 	s.report(code, nil)
 }
 
-// abort ends both directions, with code, because of err.
+// abort ends both directions with code, and reports err.
 func (s *Stream) abort(code ErrorCode, err *Error) {
 	s.endBoth(code)
 	s.report(err.Code, err)
@@ -360,7 +360,7 @@ func (s *Stream) CancelRead(code ErrorCode) { s.StopSending(code) }
 // Deprecated: use [Stream.Reset].
 func (s *Stream) CancelWrite(code ErrorCode) { s.Reset(code) }
 
-// endBoth ends what of the two directions has not ended.
+// endBoth ends the directions that have not ended.
 func (s *Stream) endBoth(code ErrorCode) {
 	s.stopReceiving(code)
 	s.resetSending(code)

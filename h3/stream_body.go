@@ -6,8 +6,8 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// seekData goes on to bytes of the body. Trailers make it return ErrWouldBlock:
-// they come as an event first.
+// seekData goes on to bytes of the body. At trailers it returns ErrWouldBlock, because they come as
+// an event first.
 func (s *Stream) seekData() error {
 	err := s.seek()
 	if err == nil && s.place == inFields {
@@ -44,7 +44,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// arm makes the next data raise an event, if err says that there is none now.
+// arm makes the next data raise an event if err says that there is none now.
 func (s *Stream) arm(err error) error {
 	if errors.Is(err, conn.ErrWouldBlock) {
 		s.armed = true
@@ -69,7 +69,7 @@ func (s *Stream) Peek(n int) ([]byte, error) {
 		if uint64(len(b)) < s.left {
 			return b, s.arm(s.cut(err))
 		}
-		s.join(b) // the frame ends here, and more is asked for
+		s.join(b) // the frame ends here, and the caller asks for more
 	}
 	for len(s.joined) < n {
 		err := s.seekData()
@@ -88,8 +88,7 @@ func (s *Stream) Peek(n int) ([]byte, error) {
 	return s.joined, nil
 }
 
-// join moves b, which is what the stream below has next, behind the bytes of
-// earlier frames.
+// join appends b to the bytes of earlier frames. B is what the stream below has next.
 func (s *Stream) join(b []byte) {
 	s.joined = append(s.joined, b...)
 	s.qs.Discard(len(b))

@@ -9,30 +9,30 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A place is where the reader of a stream stands.
+// A place is the kind of bytes that the reader of a stream is at.
 type place uint8
 
 const (
-	atHeader  place = iota // of a frame
-	inData                 // in the payload of DATA
-	inFields               // in that of HEADERS
-	inSkipped              // in one that is skipped
+	atHeader  place = iota // the header of a frame
+	inData                 // the payload of DATA
+	inFields               // the payload of HEADERS
+	inSkipped              // the payload of a frame that is skipped
 )
 
 const (
-	// maxPeek is the most that conn.Stream.Peek joins, and so what Peek does.
+	// maxPeek is the largest number of bytes that conn.Stream.Peek joins. Peek joins as many.
 	maxPeek = 1024
 
-	// maxPartial limits the bytes of field sections that wait for the rest of them,
-	// of all requests together, beside one of the largest size.
+	// maxPartial limits the bytes of incomplete field sections, of all requests together. One
+	// section of the largest size may come on top.
 	maxPartial = 1 << 20
 
 	// maxInterims is how many interim responses may come for a request.
 	maxInterims = 64
 )
 
-// seek goes on to what matters next, over frames that do not. Without an error
-// the reader stands in DATA with bytes left, or in HEADERS.
+// seek goes on to the next frame that matters. It skips others. Without an error the reader stands
+// in DATA with bytes left, or in HEADERS.
 func (s *Stream) seek() error {
 	for {
 		switch {
@@ -61,7 +61,7 @@ func (s *Stream) seek() error {
 	}
 }
 
-// skip skips what has come of a frame that does not matter.
+// skip skips the bytes that have come of a frame that does not matter.
 func (s *Stream) skip() error {
 	for s.left > 0 {
 		b, err := s.qs.Peek(1)
@@ -104,7 +104,7 @@ func (s *Stream) nextFrame() error {
 	case actFields:
 		s.place = inFields
 		if limit := s.c.cfg.MaxFieldSectionSize; limit >= 0 && length > uint64(limit) {
-			// Field lines are never longer than what the limit counts for them.
+			// The encoded section is never longer than what the limit counts for it.
 			s.tooLarge()
 			return s.recvErr
 		}
@@ -118,12 +118,12 @@ func (s *Stream) nextFrame() error {
 	return nil
 }
 
-// handOver makes a stream whose first varint is one of Config.StreamTypes the caller's.
+// handOver gives the stream to the caller, because its first varint is one of Config.StreamTypes.
 func (s *Stream) handOver(typ uint64, n int) {
 	qs, c := s.qs, s.c
 	qs.Discard(n)
 	s.detach()
-	s.recvErr = conn.ErrWouldBlock // for whoever is reading it
+	s.recvErr = conn.ErrWouldBlock // the result for a caller that is reading it now
 	u := &peerStream{qs: qs, typ: typ, typed: true}
 	qs.UserData = u
 	c.push(entry{kind: EventStream, peer: u})
@@ -141,7 +141,7 @@ func (s *Stream) count(length uint64) error {
 	return nil
 }
 
-// endOfStream handles the end behind a whole frame.
+// endOfStream handles the end of the stream behind a whole frame.
 func (s *Stream) endOfStream() error {
 	switch {
 	case s.phase == phaseHeader && s.c.server:
@@ -154,12 +154,12 @@ func (s *Stream) endOfStream() error {
 		return s.malformed(messageError("body shorter than content-length"))
 	default:
 		s.recvErr = io.EOF
-		s.qs.Read(s.c.scratch[:]) // the end counts as read, not as abandoned
+		s.qs.Read(s.c.scratch[:]) // so that the end counts as read, not as abandoned
 	}
 	return s.recvErr
 }
 
-// cut returns the error for what Peek or Read could not give within a frame.
+// cut returns the error to report when Peek or Read has returned err within a frame.
 func (s *Stream) cut(err error) error {
 	switch err {
 	case nil:
@@ -169,7 +169,7 @@ func (s *Stream) cut(err error) error {
 		s.c.fail(frameError("frame cut short by the end of the stream"))
 		return conn.ErrClosed
 	}
-	return err // after a reset, EventStreamReset does the rest
+	return err // a reset: EventStreamReset reports it
 }
 
 // malformed ends the stream because of a malformed message (RFC 9114, Section 4.1.2).
@@ -180,9 +180,8 @@ func (s *Stream) malformed(err *Error) error {
 	return s.recvErr
 }
 
-// tooLarge ends the stream because of a field section above the limit. A server
-// answers a request with status 431 (RFC 6585, Section 5), as RFC 9114, Section
-// 4.2.2 has it.
+// tooLarge ends the stream because of a field section above the limit. A server answers a request
+// with status 431 (RFC 6585, Section 5; RFC 9114, Section 4.2.2).
 func (s *Stream) tooLarge() {
 	s.c.stats.TooLarge++
 	s.wasted()
@@ -197,7 +196,7 @@ func (s *Stream) tooLarge() {
 	s.Release()
 }
 
-// advance reads on, which leads to an event or does not.
+// advance reads on. It returns an event if reading leads to one.
 func (s *Stream) advance() (Event, bool) {
 	err := s.seek()
 	switch {
@@ -227,7 +226,7 @@ func (s *Stream) readFields() (Event, bool) {
 	switch {
 	case err == nil:
 	case errors.Is(err, qpack.ErrBlocked):
-		return Event{}, false // Conn.unblock comes back here
+		return Event{}, false // Conn.unblock continues here
 	case errors.Is(err, qpack.ErrTooLarge):
 		s.tooLarge()
 		return Event{}, false
@@ -235,7 +234,7 @@ func (s *Stream) readFields() (Event, bool) {
 		s.c.fail(qpackError(err))
 		return Event{}, false
 	}
-	if s.left > 0 { // it lay in the stream below
+	if s.left > 0 { // the section lay in the stream below
 		s.qs.Discard(int(s.left))
 		s.left = 0
 	}
@@ -245,8 +244,8 @@ func (s *Stream) readFields() (Event, bool) {
 	return s.takeFields(fields)
 }
 
-// collect returns the field section if it has come whole. A short one stays in
-// the stream below until it has, and s.left with it; a long one is copied as it comes.
+// collect returns the field section if it has come whole. A short section stays in the stream below
+// until then, and s.left keeps its length. A long section is copied as it comes.
 func (s *Stream) collect() ([]byte, error) {
 	if s.left > 0 && len(s.section) == 0 {
 		b, err := s.qs.Peek(int(min(s.left, maxPeek)))
@@ -277,7 +276,7 @@ func (s *Stream) collect() ([]byte, error) {
 	return s.section, nil
 }
 
-// takeFields checks a field section, and makes the event of it.
+// takeFields checks a field section, and makes the event for it.
 func (s *Stream) takeFields(fields []Field) (Event, bool) {
 	var herr *Error
 	switch {
@@ -304,18 +303,18 @@ func (s *Stream) takeFields(fields []Field) (Event, bool) {
 		s.announce()
 	}
 	if s.recvErr == nil || s.phase == phaseTrailer {
-		s.push(eventWork) // for the body, or for who waits for its end
+		s.push(eventWork) // it leads to the body, or to the end that somebody waits for
 	}
 	return Event{Kind: EventFields, Stream: s, Fields: fields, End: s.recvErr == io.EOF}, true
 }
 
-// atEnd reports whether nothing follows.
+// atEnd reports whether nothing more follows on the stream.
 func (s *Stream) atEnd() bool {
 	b, err := s.qs.Peek(1)
 	return len(b) == 0 && err == io.EOF
 }
 
-// takeRequest takes the header section of a request.
+// takeRequest checks and keeps the header section of a request.
 func (s *Stream) takeRequest(fields []Field) *Error {
 	m, err := checkFields(sectionRequest, fields)
 	if err != nil {
@@ -338,8 +337,7 @@ func (s *Stream) takeRequest(fields []Field) *Error {
 	return nil
 }
 
-// announce makes a request known to the caller. What there is to say about it
-// follows its fields.
+// announce makes a request known to the caller. Events about it follow its fields.
 func (s *Stream) announce() {
 	s.visible = true
 	s.c.stats.Requests++
@@ -349,7 +347,7 @@ func (s *Stream) announce() {
 	}
 }
 
-// takeResponse takes the header section of a response, perhaps of an interim one.
+// takeResponse checks and keeps the header section of a response, which may be an interim one.
 func (s *Stream) takeResponse(fields []Field) *Error {
 	m, err := checkFields(sectionResponse, fields)
 	if err != nil {
@@ -366,8 +364,8 @@ func (s *Stream) takeResponse(fields []Field) *Error {
 	case s.connect && m.status/100 == 2:
 		s.phase, s.contentLeft = phaseTunnel, -1
 	case s.head || m.status == 304 || m.status == 204:
-		// No content (RFC 9110, Sections 9.3.2 and 15). content-length tells of what is not
-		// sent (Section 8.6).
+		// The response has no content (RFC 9110, Sections 9.3.2 and 15). Its content-length says
+		// how long the content would have been (Section 8.6).
 		s.contentLeft = 0
 	}
 	return nil

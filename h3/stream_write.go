@@ -7,18 +7,18 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A sendState is how far the sending side of a message is.
+// A sendState is how far the sending side of a message has got.
 type sendState uint8
 
 const (
-	sendHeader  sendState = iota // the header section, or an interim one, is next
-	sendBody                     // data or trailers
+	sendHeader  sendState = iota // the header section is next, or that of an interim response
+	sendBody                     // data or trailers are next
 	sendTrailer                  // trailers were sent
 	sendEnded                    // CloseWrite was called
 )
 
-// maxQueued is how many bytes of fields wait in a stream before SendFields
-// returns ErrWouldBlock. One section is taken whatever its length.
+// maxQueued is how many bytes of fields may wait in a stream. With more waiting, SendFields returns
+// ErrWouldBlock. A section is taken whatever its length if none waits.
 const maxQueued = 64 << 10
 
 // SendFields sends a header or trailer section, whole or not at all, and ends the
@@ -63,7 +63,7 @@ func (s *Stream) SendFields(fields []Field, end bool) error {
 	return nil
 }
 
-// sendable returns why nothing can be sent, if so.
+// sendable returns an error if nothing can be sent.
 func (s *Stream) sendable() error {
 	switch {
 	case s.sendErr != nil:
@@ -79,7 +79,7 @@ func (s *Stream) sendSection(fields []Field) error {
 	return s.send(s.c.encodeFields(s.id, fields))
 }
 
-// send sends b, and queues what the stream below does not take.
+// send sends b. It queues the bytes that the stream below does not take.
 func (s *Stream) send(b []byte) error {
 	if len(s.out) == 0 {
 		n, err := s.qs.Write(b)
@@ -93,7 +93,7 @@ func (s *Stream) send(b []byte) error {
 	return nil
 }
 
-// flush writes what is queued, and reports whether that is all.
+// flush writes the bytes in the queue. It reports whether none are left.
 func (s *Stream) flush() bool {
 	if len(s.out) == 0 {
 		return true
@@ -107,7 +107,7 @@ func (s *Stream) flush() bool {
 	return len(s.out) == 0
 }
 
-// writable handles that the stream below takes more.
+// writable handles an event of the stream below, which takes more now.
 func (s *Stream) writable() {
 	if !s.flush() {
 		return
@@ -165,9 +165,9 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// block makes sure that an event says when the stream takes more. The stream below
-// does so only after it has refused bytes. One that is full refuses an empty DATA
-// frame; one that has room for a byte or two, which are of no use, takes it first.
+// block makes sure that an event says when the stream takes more. The stream below raises one only
+// after it has refused bytes. If it is full, it refuses an empty DATA frame. If it has room for one
+// or two bytes, which are too few to use, it takes the frame first.
 func (s *Stream) block() error {
 	s.wantWrite = true
 	for len(s.out) == 0 {
@@ -181,7 +181,7 @@ func (s *Stream) block() error {
 		}
 		s.out = append(s.out, s.c.empty[n:]...)
 	}
-	return conn.ErrWouldBlock // those in out were refused
+	return conn.ErrWouldBlock // the stream below has refused the bytes in out
 }
 
 // Available returns how many bytes Write takes now.

@@ -5,10 +5,10 @@ import (
 	"unicode/utf8"
 )
 
-// The functions here cut one part of a structured field from the start of a string, and refuse
-// what the grammar does not allow at that place (RFC 9651, Section 4.2). They are written by hand
-// because a server parses a Priority field with each request: these allocate nothing, where the
-// module httpsfv allocates 7 to 11 times for one.
+// The functions here cut one part of a structured field from the start of a string. They refuse
+// what the grammar does not allow there (RFC 9651, Section 4.2). They are written by hand because a
+// server parses a Priority field with each request. They allocate nothing. The module httpsfv would
+// allocate 7 to 11 times for one field.
 
 // cutKey cuts a key from the start of s (RFC 9651, Section 4.2.3.3).
 func cutKey(s string) (key, rest string, ok bool) {
@@ -20,8 +20,8 @@ func cutKey(s string) (key, rest string, ok bool) {
 	return s[:n], s[n:], n > 0
 }
 
-// cutMember cuts what follows a key and "=" in a Dictionary, without its parameters: an Item or an
-// Inner List (RFC 9651, Section 4.2.1.1).
+// cutMember cuts the value of a key in a Dictionary, which follows "=", without its parameters. The
+// value is an Item or an Inner List (RFC 9651, Section 4.2.1.1).
 func cutMember(s string) (member, rest string, ok bool) {
 	if strings.HasPrefix(s, "(") {
 		return cutInnerList(s)
@@ -99,7 +99,7 @@ func cutItem(s string) (item, rest string, ok bool) {
 }
 
 // numberLen returns the length of an Integer or a Decimal at the start of s, and whether it is an
-// Integer; 0 and false if there is neither (RFC 9651, Section 4.2.4).
+// Integer. If there is neither, it returns 0 and false (RFC 9651, Section 4.2.4).
 func numberLen(s string) (n int, integer bool) {
 	if strings.HasPrefix(s, "-") {
 		n = 1
@@ -208,7 +208,8 @@ func fromHex(c byte) byte {
 	return c - 'a' + 10
 }
 
-// isTokenChar reports whether a Token may go on with c (RFC 9651, Section 3.3.4).
+// isTokenChar reports whether a Token may have c after its first character (RFC 9651, Section
+// 3.3.4).
 func isTokenChar(c byte) bool {
 	return isAlpha(c) || isDigit(c) || strings.IndexByte("!#$%&'*+-.^_`|~:/", c) >= 0
 }

@@ -17,7 +17,7 @@ const (
 	streamQPACKDecoder = 0x03
 )
 
-// The streams that each side must open, in the order in which this one does.
+// The streams that each side must open, in the order in which this side opens them.
 const (
 	outControl = iota
 	outEncoder
@@ -25,17 +25,17 @@ const (
 	outStreams
 )
 
-// maxUnsent bounds what waits for the peer to read a stream of outStreams. Who
-// lets so much pile up does not want it.
+// maxUnsent bounds the bytes that wait for the peer to read one of the outStreams. A peer that lets
+// so many pile up does not want them.
 const maxUnsent = 64 << 10
 
 // An outStream is one of this side's critical streams.
 type outStream struct {
 	qs  *conn.Stream // nil until it may be opened
-	buf []byte       // what qs has not taken
+	buf []byte       // bytes that qs has not taken
 }
 
-// write sends b, and keeps what the stream does not take now.
+// write sends b. It keeps the bytes that the stream does not take now.
 func (o *outStream) write(b []byte) error {
 	if len(o.buf)+len(b) > maxUnsent {
 		return conn.ErrWouldBlock
@@ -44,7 +44,7 @@ func (o *outStream) write(b []byte) error {
 	return o.flush()
 }
 
-// flush writes what was kept.
+// flush writes the bytes that were kept.
 func (o *outStream) flush() error {
 	if o.qs == nil || len(o.buf) == 0 {
 		return nil
@@ -57,8 +57,8 @@ func (o *outStream) flush() error {
 	return nil
 }
 
-// openCritical opens what streams of outStreams are not open, as far as the peer
-// lets it. Nothing it sends is more urgent.
+// openCritical opens the outStreams that are not open, as far as the peer lets it. Nothing else
+// that this side sends is more urgent.
 func (c *Conn) openCritical() {
 	for i := range c.out {
 		o := &c.out[i]
@@ -76,8 +76,8 @@ func (c *Conn) openCritical() {
 	}
 }
 
-// A peerStream is a stream that the peer opened and that is no request: one of
-// its unidirectional streams, or a bidirectional one of a server's.
+// A peerStream is a stream that the peer opened and that is not a request: a unidirectional stream,
+// or a bidirectional stream of a server.
 type peerStream struct {
 	qs    *conn.Stream
 	typ   uint64
@@ -99,7 +99,7 @@ func (c *Conn) accept(qs *conn.Stream) {
 	qs.UserData = &peerStream{qs: qs}
 }
 
-// read processes what a peerStream has.
+// read processes the bytes on a peerStream.
 func (c *Conn) read(u *peerStream) {
 	if !u.typed && !c.readType(u) {
 		return
@@ -116,14 +116,14 @@ func (c *Conn) read(u *peerStream) {
 	}
 }
 
-// readType reads the type of a stream, and reports whether it is one of those
-// that this package reads. The caller's are announced, others stopped.
+// readType reads the type of a stream. It reports whether this package reads streams of that type.
+// It announces those of the caller, and stops others.
 func (c *Conn) readType(u *peerStream) bool {
 	b, err := u.qs.Peek(8)
 	typ, n := wire.ParseVarint(b)
 	if n == 0 {
 		if !errors.Is(err, conn.ErrWouldBlock) {
-			u.stop(StreamCreationError) // it ended before it said what it was
+			u.stop(StreamCreationError) // the stream ended before its type came
 		}
 		return false
 	}
@@ -158,14 +158,14 @@ func (c *Conn) readType(u *peerStream) bool {
 	return false
 }
 
-// takes reports whether streams of the type are the caller's.
+// takes reports whether streams of the type belong to the caller.
 func (c *Conn) takes(typ uint64) bool { return slices.Contains(c.cfg.StreamTypes, typ) }
 
 // errMisplaced is the error for a type of Config.StreamTypes where a frame is expected
 // (draft-ietf-webtrans-http3, Section 4.3).
 func errMisplaced() *Error { return frameError("stream type in the place of a frame") }
 
-// stop ends a stream that nobody takes.
+// stop ends a stream that nobody reads.
 func (u *peerStream) stop(code ErrorCode) {
 	u.qs.UserData = nil
 	u.qs.StopSending(uint64(code))
@@ -180,7 +180,7 @@ func (u *peerStream) isCritical() bool {
 	return u.typed && u.qs.ID().Dir() == conn.Uni && u.typ <= streamQPACKDecoder
 }
 
-// readQPACK passes what a stream of instructions has to feed.
+// readQPACK passes the bytes on a stream of instructions to feed.
 func (c *Conn) readQPACK(qs *conn.Stream, feed func([]byte) error) {
 	for c.err == nil {
 		b, err := qs.Peek(1)
@@ -198,7 +198,7 @@ func (c *Conn) readQPACK(qs *conn.Stream, feed func([]byte) error) {
 	}
 }
 
-// unblock goes on with the requests whose fields waited for the dynamic table.
+// unblock continues with the requests whose fields waited for the dynamic table.
 func (c *Conn) unblock() {
 	for id, ok := c.dec.Unblocked(); ok; id, ok = c.dec.Unblocked() {
 		if s := c.streams[conn.StreamID(id)]; s != nil {
@@ -207,7 +207,7 @@ func (c *Conn) unblock() {
 	}
 }
 
-// flushDecoder and flushEncoder send what instructions QPACK has for the peer.
+// flushDecoder and flushEncoder send the instructions that QPACK has for the peer.
 func (c *Conn) flushDecoder() { c.sendInstructions(outDecoder, c.dec.Instructions()) }
 func (c *Conn) flushEncoder() { c.sendInstructions(outEncoder, c.enc.Instructions()) }
 

@@ -7,7 +7,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// A sectionKind says what a field section is, and so what may be in it.
+// A sectionKind is the kind of a field section. It decides what may be in the section.
 type sectionKind uint8
 
 const (
@@ -16,13 +16,13 @@ const (
 	sectionTrailer
 )
 
-// A message is what this package needs to know of a header section.
+// A message is what this package has to know of a header section.
 type message struct {
 	status        int // of a response
 	contentLength int64
 	head          bool // the response has no content
 	connect       bool
-	protocol      bool // extended CONNECT
+	protocol      bool // the request is an extended CONNECT
 	hasPriority   bool
 	priority      conn.Priority
 }
@@ -55,7 +55,7 @@ type checker struct {
 	host      string
 }
 
-// checkFields checks a section, and returns what it says. The error is a
+// checkFields checks a section, and returns what is to be known of it. The error is a
 // [MessageError].
 func checkFields(kind sectionKind, fields []Field) (message, *Error) {
 	c := checker{kind: kind}
@@ -164,8 +164,8 @@ func (c *checker) pseudo(name, value string) *Error {
 	return nil
 }
 
-// parseStatus returns the status code, or 0 if it is none that HTTP/3 has: it has
-// no 101 (RFC 9114, Section 4.5).
+// parseStatus returns the status code, or 0 if it is not valid in HTTP/3, which has no 101 (RFC
+// 9114, Section 4.5).
 func parseStatus(s string) int {
 	if len(s) != 3 || s[0] < '1' || s[0] > '9' || s == "101" {
 		return 0
@@ -233,8 +233,8 @@ func (c *checker) sameHost() *Error {
 	return nil
 }
 
-// equalHosts reports whether two authorities of URIs of a scheme are the same: the case of
-// letters and the port that is the default say nothing (RFC 9110, Section 4.2.3).
+// equalHosts reports whether two authorities of URIs of a scheme are the same. The case of letters
+// does not matter, nor does the default port (RFC 9110, Section 4.2.3).
 func equalHosts(scheme, a, b string) bool {
 	return strings.EqualFold(cutDefaultPort(scheme, a), cutDefaultPort(scheme, b))
 }
@@ -243,7 +243,7 @@ func equalHosts(scheme, a, b string) bool {
 // (RFC 3986, Section 6.2.3).
 func cutDefaultPort(scheme, authority string) string {
 	i := strings.LastIndexByte(authority, ':')
-	// the colons of an IPv6 address are none of a port
+	// a colon inside an IPv6 address is not in front of a port
 	if i < strings.LastIndexByte(authority, ']')+1 {
 		return authority
 	}
@@ -254,8 +254,8 @@ func cutDefaultPort(scheme, authority string) string {
 	return authority
 }
 
-// validPath reports whether :path is an absolute path without spaces, or, of
-// OPTIONS, an asterisk (RFC 9114, Section 4.3.1).
+// validPath reports whether :path is an absolute path without spaces. For OPTIONS it may be an
+// asterisk (RFC 9114, Section 4.3.1).
 func (c *checker) validPath() bool {
 	for i := range len(c.path) {
 		if c.path[i] <= ' ' || c.path[i] == 0x7f {
@@ -273,8 +273,8 @@ func (c *checker) response() *Error {
 	return nil
 }
 
-// validValue reports whether a field value has only characters that may be there, and no white
-// space around it (RFC 9110, Section 5.5; RFC 9114, Section 10.3).
+// validValue reports whether a field value has only characters that are allowed, and no white space
+// around it (RFC 9110, Section 5.5; RFC 9114, Section 10.3).
 func validValue(s string) bool {
 	if s == "" {
 		return true
@@ -289,7 +289,7 @@ func validValue(s string) bool {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' }
 
-// Bits of the characters of tokens, those below 64 and those from 64 on (RFC 9110, Section 5.6.2).
+// Bits of the characters that tokens may have, below 64 and from 64 on (RFC 9110, Section 5.6.2).
 const (
 	tokenLow  uint64 = 0x03ff6cfa00000000
 	tokenHigh uint64 = 0x57ffffffc7fffffe

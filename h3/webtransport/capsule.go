@@ -19,29 +19,29 @@ const (
 	capsuleStreamDataBlocked = 0x190b4d42
 )
 
-// errMalformed is what the errors of capsules that no peer may send wrap.
+// errMalformed is wrapped by the errors of capsules that no peer may send.
 var errMalformed = errors.New("webtransport: malformed capsule")
 
 func malformed(what string) error { return fmt.Errorf("%w: %s", errMalformed, what) }
 
-// A capsule is one that matters here.
+// A capsule is a capsule of a type that matters here.
 type capsule struct {
 	typ    uint64
-	code   uint32 // of capsuleClose
+	code   uint32 // the code in capsuleClose
 	reason string
 }
 
-// A capsuleReader reads capsules. Others than those that matter are skipped as they
-// come, whatever their length; among them are those for flow control, as this side does
-// not offer it (draft-ietf-webtrans-http3-15, Section 5.1).
+// A capsuleReader reads capsules. It skips those that do not matter, whatever their length. Among
+// them are capsules for flow control, which this side does not offer (draft-ietf-webtrans-http3-15,
+// Section 5.1).
 type capsuleReader struct{ r *bufio.Reader }
 
 func newCapsuleReader(r io.Reader) capsuleReader {
 	return capsuleReader{bufio.NewReaderSize(r, 512)}
 }
 
-// next returns the next capsule that matters: io.EOF behind the last, or an error
-// that wraps errMalformed, or that of reading.
+// next returns the next capsule that matters. The error is io.EOF after the last capsule, an error
+// that wraps errMalformed, or the error of reading.
 func (c capsuleReader) next() (capsule, error) {
 	for {
 		typ, length, err := c.header()
@@ -57,7 +57,7 @@ func (c capsuleReader) next() (capsule, error) {
 			}
 			return capsule{typ: typ}, nil
 		case capsuleMaxStreamData, capsuleStreamDataBlocked:
-			// draft-ietf-webtrans-http3-15, Section 5.4: QUIC does it.
+			// draft-ietf-webtrans-http3-15, Section 5.4: QUIC itself limits the data of streams.
 			return capsule{}, malformed("flow control of streams")
 		}
 		for length > 0 {

@@ -2,8 +2,8 @@ package webtransport
 
 import "github.com/lazoquic/lazo/h3"
 
-// Types of streams (draft-ietf-webtrans-http3-15, Sections 4.2 and 4.3): of
-// unidirectional ones, and the value that bidirectional ones start with.
+// Types of streams (draft-ietf-webtrans-http3-15, Sections 4.2 and 4.3): the type of unidirectional
+// streams, and the value at the start of bidirectional ones.
 const (
 	typeUni  = 0x54
 	typeBidi = 0x41
@@ -20,20 +20,20 @@ const (
 // choose one of its protocols.
 const ALPNError = 0x0817b3dd
 
-// The range of HTTP/3 error codes that the codes of applications are mapped to.
+// The range of HTTP/3 error codes for the codes of applications.
 const (
 	firstCode = 0x52e4a40fa8db
 	lastCode  = 0x52e5ac983162
 )
 
-// toHTTP maps an error code of the application to one of HTTP/3. Those in between that
-// HTTP/3 reserves are left out (draft-ietf-webtrans-http3-15, Section 4.4).
+// toHTTP maps an error code of the application to one of HTTP/3. It leaves out the codes in the
+// range that HTTP/3 reserves (draft-ietf-webtrans-http3-15, Section 4.4).
 func toHTTP(code uint32) uint64 {
 	n := uint64(code)
 	return firstCode + n + n/0x1e
 }
 
-// fromHTTP is the reverse of toHTTP. It reports false for codes that are no application's.
+// fromHTTP is the reverse of toHTTP. It reports false for codes that no application can have given.
 func fromHTTP(code uint64) (uint32, bool) {
 	if code < firstCode || code > lastCode || (code-0x21)%0x1f == 0 {
 		return 0, false

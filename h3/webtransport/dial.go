@@ -18,13 +18,13 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// maxErrorBody is how much of the body of a response without a session is kept.
+// maxErrorBody is how many bytes are kept of the body of a response that opens no session.
 const maxErrorBody = 4 << 10
 
 // A Dialer opens sessions, each on a connection of its own. The zero value is ready; its
 // fields must not change once it is used. It is safe for concurrent use.
 type Dialer struct {
-	TLSClientConfig *tls.Config  // as [h3http.Transport] has it
+	TLSClientConfig *tls.Config  // like the field of [h3http.Transport]
 	QUICConfig      *conn.Config // its TLS must be nil
 	H3Config        *h3.Config
 
@@ -33,18 +33,18 @@ type Dialer struct {
 	// Session.Protocol tells.
 	Protocols []string
 
-	MaxEarlyStreams int // that may come before the response; default 16
+	MaxEarlyStreams int // how many streams may come before the response; default 16
 
 	// NewConn connects to addr, which is host:port. By default one UDP socket serves all.
 	// The method Dial of a [loop.Group] fits.
 	NewConn func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error)
 
-	Logger *slog.Logger // of the default socket; default discards
+	Logger *slog.Logger // for the default socket; default discards
 
 	mu       sync.Mutex
 	group    *loop.Group
-	sessions map[*Session]struct{} // whose connections are not closed
-	running  sync.WaitGroup        // of these
+	sessions map[*Session]struct{} // sessions whose connections are not closed
+	running  sync.WaitGroup        // counts the goroutines of these sessions
 	closed   bool
 }
 
@@ -115,8 +115,8 @@ func (d *Dialer) Close() error {
 	return g.Close()
 }
 
-// keep runs a session and then closes its connection. It reports false if Close was
-// called already.
+// keep runs a session and then closes its connection. It reports false if Close has been called
+// already.
 func (d *Dialer) keep(s *Session, tr *h3http.Transport) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -165,7 +165,7 @@ type attempt struct {
 	tr *h3http.Transport
 
 	mu sync.Mutex
-	m  *mux // of the newest connection
+	m  *mux // of the latest connection
 }
 
 // extend makes the mux of a connection.
@@ -182,7 +182,7 @@ func (a *attempt) mux() *mux {
 	return a.m
 }
 
-// do connects, waits for the settings that say how to ask, and asks for a session.
+// do connects, waits for the settings that say how to ask for a session, and asks for one.
 func (a *attempt) do(ctx context.Context) (*Session, *http.Response, error) {
 	c, err := a.tr.Preconnect(ctx, a.r.URL)
 	if err != nil {
@@ -219,7 +219,7 @@ func (a *attempt) do(ctx context.Context) (*Session, *http.Response, error) {
 	return a.begin(stream, resp, m)
 }
 
-// begin makes the session of the stream that the server gave us.
+// begin makes a session from the stream of a successful response.
 func (a *attempt) begin(stream *h3http.Stream, resp *http.Response, m *mux) (*Session, *http.Response, error) {
 	if h3http.ConnOf(resp.Request) != m.handle {
 		stream.Cancel(h3.RequestCancelled)
@@ -239,7 +239,7 @@ func (a *attempt) begin(stream *h3http.Stream, resp *http.Response, m *mux) (*Se
 	return s, resp, nil
 }
 
-// keepBody reads the start of a body, so that its connection need not last.
+// keepBody reads the start of a body, so that the connection is not needed any more.
 func keepBody(body io.ReadCloser) io.ReadCloser {
 	b, _ := io.ReadAll(io.LimitReader(body, maxErrorBody))
 	body.Close()

@@ -8,28 +8,28 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// Settings by which peers say which drafts of draft-ietf-webtrans-http3 they speak.
+// Settings that say which drafts of draft-ietf-webtrans-http3 a peer speaks.
 const (
 	settingEnabled02     = 0x2b603742 // up to draft 06: 1
-	settingMaxSessions07 = 0xc671706a // drafts 07 to 12: sessions at once
-	settingMaxSessions13 = 0x14e9cd29 // drafts 13 and 14: sessions at once
+	settingMaxSessions07 = 0xc671706a // drafts 07 to 12: how many sessions at once
+	settingMaxSessions13 = 0x14e9cd29 // drafts 13 and 14: how many sessions at once
 	settingEnabled15     = 0x2c7cf000 // since draft 15: 1
 )
 
-// What extended CONNECT says it is for.
+// Values of :protocol.
 const (
 	protocolName   = "webtransport-h3" // since draft 15
 	protocolName14 = "webtransport"
 )
 
-// Header fields by which draft 02 alone is told.
+// Header fields that only draft 02 has.
 const (
 	header02         = "Sec-Webtransport-Http3-Draft02"
 	headerResponse02 = "Sec-Webtransport-Http3-Draft"
 )
 
-// A draft is the first of those with the same wire format. The streams, datagrams and
-// capsules that this package uses are the same in all.
+// A draft stands for all drafts with the same wire format, of which it is the first. The streams,
+// datagrams and capsules that this package uses are the same in all drafts.
 type draft uint8
 
 const (
@@ -40,7 +40,7 @@ const (
 	draft15   draft = 15
 )
 
-// newest returns the newest draft that settings offer: this side speaks all of them.
+// newest returns the newest draft that settings offer. This side speaks all of them.
 func newest(settings map[uint64]uint64) draft {
 	switch {
 	case settings[settingEnabled15] == 1:
@@ -63,9 +63,9 @@ func (d draft) protocol() string {
 	return protocolName14
 }
 
-// shares reports whether sessions may share a connection. Since draft 13 that takes
-// flow control by session (draft-ietf-webtrans-http3-15, Section 5.1), which this side
-// does not offer.
+// shares reports whether sessions may share a connection. Since draft 13 they may only with flow
+// control for each session (draft-ietf-webtrans-http3-15, Section 5.1). This side does not offer
+// that.
 func (d draft) shares() bool { return d < draft13 }
 
 // isWebTransport reports whether r asks for a session.
@@ -74,9 +74,9 @@ func isWebTransport(r *http.Request) bool {
 	return r.Method == http.MethodConnect && (name == protocolName || name == protocolName14)
 }
 
-// extendConfig returns a copy of cfg, or of the zero one, that offers all drafts and takes
-// the streams of sessions. The setting of drafts 07 to 12 says how many sessions may share
-// a connection.
+// extendConfig returns a copy of cfg, or of the zero Config, that offers all drafts and takes the
+// streams of sessions. Sessions is how many may share a connection, for the setting of drafts 07 to
+// 12.
 func extendConfig(cfg *h3.Config, sessions int) *h3.Config {
 	var c h3.Config
 	if cfg != nil {
@@ -99,12 +99,12 @@ func extendConfig(cfg *h3.Config, sessions int) *h3.Config {
 	return &c
 }
 
-// An offer is what the settings of a peer say.
+// An offer is what the settings of a peer offer.
 type offer struct {
 	draft     draft
 	datagrams bool
-	connect   bool // extended CONNECT
-	invalid   bool // a setting has a value that it may not have
+	connect   bool // extended CONNECT is allowed
+	invalid   bool // a setting has a value that is not allowed
 }
 
 func offerOf(settings map[uint64]uint64) offer {

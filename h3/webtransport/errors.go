@@ -13,9 +13,9 @@ import (
 // A SessionError says why a session has ended. All calls of the session and of its streams return
 // it from then on. After Close of this side it matches [net.ErrClosed].
 type SessionError struct {
-	Code   uint32 // of the application that closed the session
+	Code   uint32 // the code of the application that closed the session
 	Reason string // at most 1024 bytes
-	Remote bool   // the peer did it
+	Remote bool   // the peer closed it
 	Err    error  // what broke the session, if nobody closed it
 }
 
@@ -45,9 +45,9 @@ func (e *SessionError) Is(target error) bool {
 // A StreamError says that a direction of a stream was abandoned: by Reset or
 // StopSending, of either side.
 type StreamError struct {
-	Code   uint32       // of the application
-	HTTP   h3.ErrorCode // if not 0, the code was this one, which no application gave
-	Remote bool         // the peer did it
+	Code   uint32       // the code of the application
+	HTTP   h3.ErrorCode // if not 0, the code on the wire, which no application can have given
+	Remote bool         // the peer ended it
 }
 
 // Error returns what the fields say.
@@ -67,10 +67,10 @@ func (e *StreamError) Error() string {
 	return fmt.Sprintf("webtransport: stream abandoned %s with %v", who, e.HTTP)
 }
 
-// streamError returns err with the code that applications know.
+// streamError returns err with the code that the application knows.
 func streamError(err error) error {
 	if _, ok := err.(*SessionError); ok {
-		return err // whatever it wraps
+		return err // a *SessionError stays, even if it wraps a StreamError
 	}
 	se, ok := errors.AsType[*conn.StreamError](err)
 	if !ok {
@@ -89,7 +89,7 @@ func streamError(err error) error {
 // (draft-ietf-webtrans-http3-15, Section 6).
 const maxReason = 1024
 
-// truncate returns s, shortened between characters if it is too long for a reason.
+// truncate returns s. If s is too long for a reason, it is cut between two characters.
 func truncate(s string) string {
 	if len(s) <= maxReason {
 		return s

@@ -12,20 +12,20 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A mux is the WebTransport of one connection: it knows the sessions, and finds that of
-// each stream. It is a [h3http.Extension], and all of it but ready, peer and lost belongs
-// to the loop's goroutine.
+// A mux is the WebTransport of one connection. It knows the sessions, and finds the session of each
+// stream. It is an [h3http.Extension]. All of it belongs to the loop's goroutine, except ready,
+// peer and lost.
 type mux struct {
 	handle    *loop.Conn
 	http      *h3.Conn
-	maxEarly  int           // streams that may wait for their session
+	maxEarly  int           // how many streams may wait for their session
 	forget    func()        // called when the connection has ended; may be nil
 	ready     chan struct{} // closed when the peer's settings have come
-	peer      offer         // valid then
+	peer      offer         // valid once ready is closed
 	lost      chan struct{} // closed when the connection has ended
 	isReady   bool
 	sessions  map[conn.StreamID]*Session
-	accepting int            // sessions that are about to be added
+	accepting int            // how many sessions are about to be added
 	early     []*earlyStream // the oldest first
 	opening   []*opening     // calls of OpenStream that wait for the limit of streams
 }
@@ -75,8 +75,9 @@ func (m *mux) HandleEvent(_ time.Time, ev conn.Event) {
 	m.sweep()
 }
 
-// closed ends what is left when the connection has ended. Sessions end when they have
-// read what came on their CONNECT streams: perhaps the peer closed them right before.
+// closed ends what is left when the connection has ended. A session ends when it has read
+// everything that came on its CONNECT stream, because the peer may have closed the session right
+// before.
 func (m *mux) closed(err error) {
 	close(m.lost)
 	for _, o := range m.opening {
@@ -93,8 +94,7 @@ func (m *mux) run(f func()) error {
 	return m.handle.Do(context.Background(), func(time.Time, *conn.Conn) { f() })
 }
 
-// add adds a session, whose CONNECT stream is open, and gives it the streams that wait
-// for it.
+// add adds a session whose CONNECT stream is open. The session gets the streams that wait for it.
 func (m *mux) add(s *Session) {
 	m.sessions[s.id] = s
 	m.early = slices.DeleteFunc(m.early, func(e *earlyStream) bool {
@@ -109,8 +109,7 @@ func (m *mux) add(s *Session) {
 // remove forgets a session whose CONNECT stream is closed.
 func (m *mux) remove(s *Session) { delete(m.sessions, s.id) }
 
-// alive returns how many sessions have not ended, those that are about to be added
-// among them.
+// alive returns how many sessions have not ended. Those that are about to be added count.
 func (m *mux) alive() int {
 	n := m.accepting
 	for _, s := range m.sessions {
@@ -121,15 +120,15 @@ func (m *mux) alive() int {
 	return n
 }
 
-// An earlyStream is a stream of the peer that came before its session, or of whose
-// header not all has come.
+// An earlyStream is a stream of the peer that came before its session, or whose header has not come
+// whole.
 type earlyStream struct {
 	qs      *conn.Stream
-	known   bool // which session it is for
+	known   bool // the session ID has been read
 	session conn.StreamID
 }
 
-// arrive takes a stream that the peer opened; typ was read from it.
+// arrive takes a stream that the peer opened. Its type, typ, has been read already.
 func (m *mux) arrive(qs *conn.Stream, typ uint64) {
 	e := &earlyStream{qs: qs}
 	if (typ == typeBidi) != (qs.ID().Dir() == conn.Bidi) {
@@ -140,24 +139,25 @@ func (m *mux) arrive(qs *conn.Stream, typ uint64) {
 	qs.UserData = e
 	m.read(e)
 	if over := len(m.early) - m.maxEarly; over > 0 {
-		// draft-ietf-webtrans-http3-15, Section 4.6. The newest goes: those before it
-		// were promised a place.
+		// draft-ietf-webtrans-http3-15, Section 4.6. The newest stream goes, because earlier ones
+		// have a place already.
 		m.drop(len(m.early)-1, BufferedStreamRejected)
 	}
 }
 
-// read reads the session ID of e, and then hands it to the session.
+// read reads the session ID of e, and then gives e to the session.
 func (m *mux) read(e *earlyStream) {
 	b, err := e.qs.Peek(8)
 	id, n := varint.Parse(b)
 	if n == 0 {
-		if !errors.Is(err, conn.ErrWouldBlock) { // it ended before
+		if !errors.Is(err, conn.ErrWouldBlock) { // the stream ended before
 			m.drop(slices.Index(m.early, e), h3.StreamCreationError)
 		}
 		return
 	}
 	if id%4 != 0 {
-		// draft-ietf-webtrans-http3-15, Section 4: not a bidirectional stream of a client.
+		// draft-ietf-webtrans-http3-15, Section 4: the ID is not that of a bidirectional stream of
+		// a client.
 		m.http.QUIC().Close(uint64(h3.IDError), "session ID of no request")
 		return
 	}
@@ -172,7 +172,7 @@ func (m *mux) read(e *earlyStream) {
 	}
 }
 
-// sweep rejects the streams whose sessions will not come.
+// sweep rejects the streams whose sessions will never come.
 func (m *mux) sweep() {
 	for i := len(m.early) - 1; i >= 0; i-- {
 		if e := m.early[i]; e.known && !m.http.Expects(e.session) {
@@ -188,7 +188,7 @@ func (m *mux) drop(i int, code h3.ErrorCode) {
 	e.reject(code)
 }
 
-// reject ends both directions.
+// reject ends both directions of the stream.
 func (e *earlyStream) reject(code h3.ErrorCode) {
 	e.qs.UserData = nil
 	e.qs.StopSending(uint64(code))
@@ -206,11 +206,11 @@ func (m *mux) ended() bool {
 	}
 }
 
-// An opening is a call of OpenStream.
+// An opening is a call of OpenStream that waits.
 type opening struct {
 	s    *Session
 	dir  conn.Dir
-	done chan opened // with room for one
+	done chan opened // has room for one
 }
 
 // opened is the result of an opening.
@@ -219,7 +219,7 @@ type opened struct {
 	err    error
 }
 
-// open opens the streams that are waited for, as far as the peer's limits go.
+// open opens the streams that calls wait for, as far as the peer's limits go.
 func (m *mux) open() {
 	var full [2]bool
 	m.opening = slices.DeleteFunc(m.opening, func(o *opening) bool {

@@ -18,7 +18,7 @@ import (
 type Session struct {
 	m        *mux
 	connect  *h3http.Stream
-	id       conn.StreamID // of the CONNECT stream
+	id       conn.StreamID // ID of the CONNECT stream
 	protocol string
 	ctx      context.Context // done when the session has ended
 	cancel   context.CancelCauseFunc
@@ -62,7 +62,7 @@ func (s *Session) Conn() *loop.Conn { return s.m.handle }
 // returns the [SessionError].
 func (s *Session) Context() context.Context { return s.ctx }
 
-// ended returns why the session has ended; nil if it has not.
+// ended returns why the session has ended, or nil if it has not.
 func (s *Session) ended() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,20 +90,21 @@ func (s *Session) OpenStream(ctx context.Context, dir conn.Dir) (*Stream, error)
 	}
 	s.m.run(func() { s.m.giveUp(o) })
 	select {
-	case r := <-o.done: // it came meanwhile
+	case r := <-o.done: // the result came meanwhile
 		return r.stream, s.explain(r.err)
 	default:
 		return nil, s.explain(context.Cause(ctx))
 	}
 }
 
-// explain returns err, or why the session has ended if that is the reason.
+// explain returns err. If err is a consequence of the end of the session, it returns why that has
+// ended.
 func (s *Session) explain(err error) error {
 	if err == nil {
 		return nil
 	}
 	if s.m.ended() {
-		<-s.ctx.Done() // run is about to find out
+		<-s.ctx.Done() // run is about to find out why
 	}
 	if ended := s.ended(); ended != nil {
 		return ended
@@ -111,15 +112,15 @@ func (s *Session) explain(err error) error {
 	return err
 }
 
-// start makes a stream of the session of qs, which this side opened. It runs on the
-// loop's goroutine.
+// start makes a stream of the session from qs, which this side opened. It runs on the loop's
+// goroutine.
 func (s *Session) start(qs *loop.Stream, dir conn.Dir) (*Stream, error) {
 	typ := uint64(typeBidi)
 	if dir == conn.Uni {
 		typ = typeUni
 	}
 	b := varint.Append(varint.Append(make([]byte, 0, 10), typ), uint64(s.id))
-	if _, err := qs.Write(b); err != nil { // there is room
+	if _, err := qs.Write(b); err != nil { // a new stream always has room for it
 		return nil, err
 	}
 	st := &Stream{s: s, qs: qs, header: uint64(len(b))}
@@ -171,7 +172,8 @@ func (s *Session) AcceptStream(ctx context.Context, dir conn.Dir) (*Stream, erro
 	a := &s.arrived[dir]
 	for {
 		s.mu.Lock()
-		if len(a.streams) > 0 { // also if the connection has ended: they may have all their data
+		// also if the connection has ended: the streams may have all their data
+		if len(a.streams) > 0 {
 			defer s.mu.Unlock()
 			st := a.streams[0]
 			a.streams[0] = nil

@@ -11,8 +11,8 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// lingerTime is how long the CONNECT stream of a session that has ended waits for the
-// peer to end it too.
+// lingerTime is how long this side waits, after a session has ended, for the peer to end the
+// CONNECT stream too.
 const lingerTime = 3 * time.Second
 
 // Draining returns a channel that is closed when the peer wants the session, and perhaps the
@@ -29,7 +29,7 @@ func (s *Session) Drain() error {
 	return s.explain(err)
 }
 
-// gotDrain notes that the peer wants an end.
+// gotDrain notes that the peer asks for the end of the session.
 func (s *Session) gotDrain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,14 +51,14 @@ func (s *Session) CloseWithError(code uint32, reason string) error {
 		return nil
 	}
 	s.abandonStreams()
-	// draft-ietf-webtrans-http3-15, Section 6: the end follows at once. Then run waits
-	// for that of the peer.
+	// draft-ietf-webtrans-http3-15, Section 6: the end of the stream follows at once. Then run
+	// waits for the peer's end.
 	s.connect.SetReadDeadline(time.Now().Add(lingerTime))
 	_, err := s.connect.Write(appendClose(nil, code, reason))
 	return errors.Join(err, s.connect.CloseWrite())
 }
 
-// end notes that the session has ended. It reports false if it had before.
+// end notes that the session has ended. It reports false if it had ended before.
 func (s *Session) end(err *SessionError) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,8 +70,8 @@ func (s *Session) end(err *SessionError) bool {
 	return true
 }
 
-// abandonStreams ends the streams of a session that has ended, and calls of OpenStream.
-// It must not run on the loop's goroutine.
+// abandonStreams ends the streams of a session that has ended, and its calls of OpenStream. It must
+// not run on the loop's goroutine.
 func (s *Session) abandonStreams() {
 	s.mu.Lock()
 	streams := s.streams
@@ -92,8 +92,8 @@ func (s *Session) run() {
 	ended := s.end(s.endError(err))
 	switch {
 	case ended && s.m.ended():
-		// The CONNECT stream and the others have ended with the connection, and what they
-		// have received, datagrams too, stays readable: they are not closed.
+		// The streams have ended with the connection. They are not closed here, because what they
+		// have received stays readable. The same goes for datagrams.
 		s.m.handle.Loop().Post(func(time.Time) { s.m.open() })
 	case errors.Is(err, errMalformed):
 		s.connect.Cancel(h3.MessageError)
@@ -107,8 +107,8 @@ func (s *Session) run() {
 	s.m.handle.Loop().Post(func(time.Time) { s.m.remove(s) })
 }
 
-// readCapsules returns why no more capsules come: a *SessionError if the peer closed the
-// session, and otherwise the error of reading.
+// readCapsules returns why no more capsules come. If the peer closed the session, this is a
+// *SessionError, otherwise the error of reading.
 func (s *Session) readCapsules() error {
 	r := newCapsuleReader(s.connect)
 	for {
@@ -137,7 +137,7 @@ func (s *Session) readCapsules() error {
 // endError returns what the end of the CONNECT stream means for the session.
 func (s *Session) endError(err error) *SessionError {
 	if err == io.EOF {
-		// draft-ietf-webtrans-http3-15, Section 6: as good as a close without an error.
+		// draft-ietf-webtrans-http3-15, Section 6: this means the same as a close without an error.
 		return &SessionError{Remote: true}
 	}
 	if se, ok := errors.AsType[*SessionError](err); ok {

@@ -19,7 +19,7 @@ import (
 type Stream struct {
 	s      *Session
 	qs     *loop.Stream
-	header uint64 // bytes in front of what the application wrote
+	header uint64 // bytes that stand in front of the application's
 }
 
 var _ net.Conn = (*Stream)(nil)
@@ -66,7 +66,7 @@ func (st *Stream) Close() error {
 func (st *Stream) Reset(code uint32) { st.reset(toHTTP(code)) }
 
 func (st *Stream) reset(code uint64) {
-	// draft-ietf-webtrans-http3-15, Section 4.4: the header has to arrive.
+	// draft-ietf-webtrans-http3-15, Section 4.4: the header has to arrive in any case.
 	if st.header > 0 {
 		if err := st.qs.ResetAt(code, st.header); !errors.Is(err, errors.ErrUnsupported) {
 			return
@@ -86,7 +86,7 @@ func (st *Stream) StopSending(code uint32) {
 // receives reports whether the stream has a direction from the peer.
 func (st *Stream) receives() bool { return st.ID().Dir() == conn.Bidi || st.header == 0 }
 
-// sends reports whether it has one to the peer.
+// sends reports whether the stream has a direction to the peer.
 func (st *Stream) sends() bool { return st.ID().Dir() == conn.Bidi || st.header > 0 }
 
 // abandon ends both directions because the session has ended

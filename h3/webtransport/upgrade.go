@@ -20,8 +20,8 @@ const (
 	defaultMaxSessions     = 16
 	defaultMaxEarlyStreams = 16
 
-	// settingsTime is how long a server waits for the client's settings, which are the
-	// first that a client has to send.
+	// settingsTime is how long a server waits for the client's settings. A client has to send them
+	// first of all.
 	settingsTime = 10 * time.Second
 )
 
@@ -37,8 +37,9 @@ type Upgrader struct {
 	// protocols that is among them is chosen. If none is, the session has no protocol.
 	Protocols []string
 
-	MaxSessions     int // at once on a connection, where they may share one; default 16
-	MaxEarlyStreams int // that may wait on a connection for their session; default 16
+	// how many may be on a connection at once, where they may share one; default 16
+	MaxSessions     int
+	MaxEarlyStreams int // how many may wait on a connection for their session; default 16
 
 	mu    sync.Mutex
 	muxes map[*loop.Conn]*mux
@@ -76,7 +77,7 @@ func (u *Upgrader) extend(c *loop.Conn, h *h3.Conn) h3http.Extension {
 	return m
 }
 
-// muxOf returns the mux of the connection of r, nil if u did not configure its server.
+// muxOf returns the mux of the connection of r. It returns nil if u did not configure the server.
 func (u *Upgrader) muxOf(r *http.Request) *mux {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -125,12 +126,12 @@ var errEarly = errors.New("webtransport: request for a session as early data")
 
 var errNotConfigured = errors.New("webtransport: the server was not configured by this Upgrader")
 
-// check looks at the request alone.
+// check checks the request itself.
 func (u *Upgrader) check(r *http.Request) (status int, err error) {
 	if !isWebTransport(r) {
 		return http.StatusBadRequest, fmt.Errorf("webtransport: %s request for protocol %q", r.Method, r.Header.Get(":protocol"))
 	}
-	// draft-ietf-webtrans-http3-15, Section 3.2: it may be a replay.
+	// draft-ietf-webtrans-http3-15, Section 3.2: the request may be a replay.
 	if r.TLS != nil && !r.TLS.HandshakeComplete {
 		return http.StatusTooEarly, errEarly
 	}
@@ -148,7 +149,7 @@ func (u *Upgrader) check(r *http.Request) (status int, err error) {
 	return 0, nil
 }
 
-// sameOrigin reports whether a page of this very host made the request.
+// sameOrigin reports whether a page of the host of the request made it.
 func sameOrigin(r *http.Request) bool {
 	u, err := url.Parse(r.Header.Get("Origin"))
 	return err == nil && u.Scheme == "https" && strings.EqualFold(canonical(u.Host), canonical(r.Host))
@@ -156,7 +157,7 @@ func sameOrigin(r *http.Request) bool {
 
 func canonical(host string) string { return strings.TrimSuffix(host, ":443") }
 
-// admit waits for the client's settings and finds a place for the session.
+// admit waits for the client's settings, and then looks for a place for the session.
 func (u *Upgrader) admit(r *http.Request, m *mux) (status int, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), settingsTime)
 	defer cancel()
