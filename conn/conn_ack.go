@@ -37,6 +37,7 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 	}
 	if a.packets > 0 || larger {
 		c.finishAck(&a, &f)
+		c.releaseReserve()
 	}
 	return n, nil
 }

@@ -217,8 +217,7 @@ func (c *Conn) handleLimit(typ uint64, b []byte) (int, error) {
 	}
 	switch typ {
 	case wire.FrameMaxData:
-		if v > c.flow.sendMax {
-			c.flow.sendMax = v
+		if c.flow.raise(v) {
 			c.streams.send.unblock()
 		}
 	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni:

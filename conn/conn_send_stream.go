@@ -30,7 +30,7 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 	if fresh {
 		off = s.out.Sent()
 		n = int(min(s.end()-min(off, s.end()), s.sendMax-min(off, s.sendMax)))
-		if credit := c.flow.sendCredit(); uint64(n) > credit {
+		if credit := c.streamCredit(s, uint64(n)); uint64(n) > credit {
 			if n = int(credit); n == 0 {
 				c.blockStream(w, s)
 				return false
@@ -62,6 +62,7 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 	}
 	w.record(record{kind: recStream, stream: s, gen: s.gen, value: off, n: uint16(n), fin: fin})
 	c.streams.send.sent(s, n)
+	c.flow.lastPN = w.pn
 	if fin {
 		s.flags |= flagFinSent
 	}
@@ -75,6 +76,36 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 		s.writable()
 	}
 	return !withLen
+}
+
+// streamCredit returns how many of n bytes of new data the peer's limit for the connection allows a
+// stream.
+func (c *Conn) streamCredit(s *Stream, n uint64) uint64 {
+	f := &c.flow
+	credit := f.sendCredit()
+	if f.reserve == 0 || n+f.reserve <= credit || s.flags&flagAhead != 0 && s.urgency() <= f.heldFor {
+		return credit
+	}
+	if c.streamsAcked() {
+		f.reserve = 0
+		return credit
+	}
+	f.heldFor = min(f.heldFor, s.urgency())
+	return credit - min(credit, f.reserve)
+}
+
+// streamsAcked reports whether the peer has everything that streams sent. If it gives no credit
+// then, it may wait until more is used, so nothing may be held back any more.
+func (c *Conn) streamsAcked() bool {
+	return c.spaces[spaceApp].sent.largestAcked >= int64(c.flow.lastPN)
+}
+
+// releaseReserve lets all streams use what was held back, once waiting for credit may be in vain.
+func (c *Conn) releaseReserve() {
+	if f := &c.flow; f.reserve > 0 && c.streams.send.blocked.head != nil && c.streamsAcked() {
+		f.reserve = 0
+		c.streams.send.unblock()
+	}
 }
 
 // writable raises EventStreamWritable.
@@ -93,6 +124,7 @@ func (c *Conn) blockStream(w *packetWriter, s *Stream) {
 		return
 	}
 	c.streams.send.block(s)
+	c.flow.limited = true
 	if f := &c.flow; f.blockedAt != f.sendMax+1 && w.fits(9) {
 		w.b = wire.AppendOne(w.b, wire.FrameDataBlocked, f.sendMax)
 		w.record(record{kind: recDataBlocked})

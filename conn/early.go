@@ -174,7 +174,7 @@ func (c *Conn) rejectEarly() {
 	t := &c.streams
 	limit, window, peer := t.limit, t.window, t.peerLimit
 	*t = streamSet{server: t.server, limit: limit, window: window, peerLimit: peer}
-	c.flow.sent, c.flow.blockedAt = 0, 0
+	c.flow.sent, c.flow.blockedAt, c.flow.limited, c.flow.reserve = 0, 0, false, 0
 	c.event(Event{Kind: EventEarlyDataRejected})
 }
 

@@ -36,7 +36,14 @@ type connFlow struct {
 	sendMax   uint64 // what the peer allows
 	sent      uint64 // bytes of streams sent for the first time
 	blockedAt uint64 // the limit that DATA_BLOCKED was sent for
+	limited   bool   // a stream waited for the limit
+	reserve   uint64 // credit that only streams ahead of others may use
+	heldFor   int    // and whose urgency is at most this, that of the most urgent one it held up
+	lastPN    uint64 // of the last packet with data of streams
 }
+
+// maxReserve bounds connFlow.reserve, in bytes.
+const maxReserve = 4 * aheadBytes
 
 func (f *connFlow) init(cfg *Config) {
 	f.recvWindow = recvWindow{size: cfg.InitialMaxData, most: cfg.MaxData}
@@ -68,6 +75,21 @@ func (c *Conn) growConnWindow() {
 func (f *connFlow) newRecvMax() uint64 {
 	f.recvMax = max(f.recvMax, min(f.consumed+uint64(f.size), maxLimit))
 	return f.recvMax
+}
+
+// raise takes a new limit of the peer, if it is higher. When the limit holds streams up, each piece
+// of credit is used as soon as it comes, and a short answer that is ready a moment later would wait
+// for the next one, which may be a round trip away. So a small part of it is kept for such answers.
+func (f *connFlow) raise(limit uint64) (higher bool) {
+	if limit <= f.sendMax {
+		return false
+	}
+	f.reserve, f.heldFor = 0, 7
+	if f.limited {
+		f.reserve = min((limit-f.sendMax)/8, maxReserve)
+	}
+	f.limited, f.sendMax = false, limit
+	return true
 }
 
 // sendCredit returns how many more bytes the peer allows.

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,89 @@ func TestConnLimitHoldsSender(t *testing.T) {
 			t.Errorf("%d bytes follow", n)
 		}
 	})
+}
+
+// TestReserveOfCredit: while the limit of the connection holds a long stream up, a part of each new
+// credit is kept for short ones, unless a more urgent one waits.
+func TestReserveOfCredit(t *testing.T) {
+	for _, urgency := range []int{-1, 0, 1} {
+		tc := newTestConn(t, true, func(s *testSetup) { s.peer.InitialMaxData = 16_000 })
+		tc.c.path.cc = &wideController{}
+		sent := func(why string, want uint64) {
+			t.Helper()
+			if tc.collect(); tc.c.flow.sent != want {
+				t.Errorf("urgency %+d: %s: %d bytes sent, want %d", urgency, why, tc.c.flow.sent, want)
+			}
+		}
+		short := func(n int) {
+			s := tc.open(Uni)
+			s.SetPriority(Priority{Urgency: int8(urgency), Incremental: true})
+			tc.writeStream(s, strings.Repeat("s", n))
+		}
+		tc.writeStream(tc.open(Uni), strings.Repeat("l", 60_000))
+		sent("the limit was none before", 16_000)
+		tc.write(maxDataFrame(32_000))
+		sent("an eighth of what came is kept", 30_000)
+		if urgency > 0 {
+			short(1_500)
+			sent("not for what is less urgent", 30_000)
+			continue
+		}
+		short(1_500)
+		sent("a short one has it", 31_500)
+		short(1_500)
+		sent("all of it", 32_000)
+		tc.write(maxDataFrame(48_000))
+		sent("again", 46_000)
+	}
+}
+
+// TestReserveIsReleased: a peer may give no credit until all of it was used. So nothing is kept
+// once it has acknowledged everything, whether that was sent once or again.
+func TestReserveIsReleased(t *testing.T) {
+	for _, lose := range []bool{false, true} {
+		tc := newTestConn(t, true, func(s *testSetup) { s.peer.InitialMaxData = 16_000 })
+		tc.c.path.cc = &wideController{}
+		s := tc.open(Uni)
+		tc.writeStream(s, strings.Repeat("l", 60_000))
+		tc.collect()
+		tc.write(maxDataFrame(32_000))
+		if tc.collect(); tc.c.flow.sent != 30_000 {
+			t.Errorf("loss %t: nothing is kept: %d bytes sent", lose, tc.c.flow.sent)
+		}
+		if lose {
+			last := tc.queue[len(tc.queue)-1]
+			tc.lostByGap(last)
+		}
+		tc.ackAll()
+		tc.ackAll() // what was lost, too
+		if tc.collect(); tc.c.flow.sent != 32_000 {
+			t.Errorf("loss %t: %d bytes sent", lose, tc.c.flow.sent)
+		}
+		tc.write(maxDataFrame(32_001))
+		tc.ackAll()
+		tc.write(maxDataFrame(32_010))
+		tc.ackAll()
+		if tc.collect(); tc.c.flow.sent != 32_010 {
+			t.Errorf("loss %t: %d bytes sent after small credit", lose, tc.c.flow.sent)
+		}
+	}
+}
+
+// TestReserveIsNotKeptFromNewData: what is written when everything was acknowledged may use all
+// credit, because no ACK would come that could release it.
+func TestReserveIsNotKeptFromNewData(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) { s.peer.InitialMaxData = 16_000 })
+	tc.c.path.cc = &wideController{}
+	s := tc.open(Uni)
+	tc.writeStream(s, strings.Repeat("l", 30_000))
+	tc.collect()
+	tc.write(maxDataFrame(32_000))
+	tc.ackAll()
+	tc.writeStream(s, strings.Repeat("l", 5_000))
+	if tc.collect(); tc.c.flow.sent != 32_000 {
+		t.Errorf("%d bytes sent", tc.c.flow.sent)
+	}
 }
 
 // TestPriorityWhileBlocked: a stream that waits for MAX_DATA goes on when it comes, also if its

@@ -49,7 +49,7 @@ func (q *sendQueue) empty() bool { return q.mask == 0 }
 
 // first returns the stream that a new packet begins with, nil if none has anything to send.
 func (q *sendQueue) first() *Stream {
-	// While streams wait for MAX_DATA none sends anything new, and there is nothing to share.
+	// While streams wait for MAX_DATA there is nothing to share but the reserve of connFlow.
 	if q.packets >= longestEvery-1 && q.mask != 0 && q.blocked.head == nil {
 		return q.waiting.head
 	}

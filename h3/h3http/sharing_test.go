@@ -15,6 +15,7 @@ import (
 
 	"github.com/lazoquic/lazo/internal/require"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/internal/netrelay"
 	"github.com/lazoquic/lazo/loop/looptest"
@@ -136,6 +137,24 @@ func TestSmallBesideEndless(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestSmallBesideEndlessOfFixedWindow: where the client's window for the connection is the limit,
+// the server keeps some of it for short answers. Most clients have such a window.
+func TestSmallBesideEndlessOfFixedWindow(t *testing.T) {
+	for _, window := range []int64{128 << 10, 512 << 10, 1 << 20} {
+		t.Run(fmt.Sprintf("%d KiB", window>>10), func(t *testing.T) {
+			simulate(t, conntest.Link{Delay: sharingRTT / 2}, func(t *testing.T, n *looptest.Network) {
+				o := occupy(t, newSimPair(t, n, http.HandlerFunc(exchangeBytes), func(p *pair) {
+					p.tr.QUICConfig = &conn.Config{InitialMaxData: window, MaxData: window}
+				}), http.MethodGet)
+				defer o.cancel()
+				took := o.small(t, http.MethodGet)
+				t.Logf("p50 %v, p99 %v, longest %v", quantile(took, 0.5), quantile(took, 0.99), took[len(took)-1])
+				require.LessOrEqual(t, quantile(took, 0.99), sharingRTT*3/2)
+			})
+		})
 	}
 }
 
