@@ -283,7 +283,9 @@ func responseComparisons() []comparison {
 			http.NotFound(w, r)
 		}), client: getHead},
 		{name: "TimeoutHandler", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
+			ended := make(chan bool) // TimeoutHandler itself does not wait
 			http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(ended)
 				if r.URL.Path == "/slow" {
 					<-r.Context().Done()
 					n.add("%s", kindOf(r.Context().Err()))
@@ -291,6 +293,7 @@ func responseComparisons() []comparison {
 				}
 				io.WriteString(w, "in time")
 			}), time.Second, "timed out").ServeHTTP(w, r)
+			<-ended
 		}, client: func(n *notes, s *side) {
 			s.get(n, "/")
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -163,11 +163,12 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 }
 
 // closed ends what is left after the end of the connection. What it has received of a body,
-// and the trailers, can still be read.
+// the trailers, and datagrams can still be read.
 func (c *connection) closed(now time.Time, err error) {
 	for _, x := range c.active {
 		x.mu.Lock()
 		x.drainIn(err)
+		x.drainDatagrams(now)
 		x.mu.Unlock()
 	}
 	c.handOut(now)

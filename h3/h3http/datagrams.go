@@ -31,6 +31,9 @@ type datagrams struct {
 // takeDatagrams makes the loop move datagrams between the flow of x and its queues.
 // x is locked.
 func (x *exchange) takeDatagrams() {
+	if x.dg != nil {
+		return // see drainDatagrams
+	}
 	x.dg = new(datagrams)
 	x.dg.readable.L = &x.mu
 	x.dg.writable.L = &x.mu
@@ -74,6 +77,20 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 	}
 }
 
+// drainDatagrams takes what the flow has when the connection has ended, also of a stream that is
+// not taken over yet: a client may have the response, and not have looked at it. x is locked.
+func (x *exchange) drainDatagrams(now time.Time) {
+	if x.done || x.canceled || x.stream == nil {
+		return
+	}
+	if flow := x.stream.Datagrams(); x.dg == nil && flow != nil && flow.Len() > 0 {
+		x.takeDatagrams()
+	}
+	if x.dg != nil {
+		x.pumpDatagrams(now)
+	}
+}
+
 // SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be sent; 0
 // for never. It waits, until ctx is done, for the loop to take what was queued before. That takes a
 // moment, unless the queue of the connection is full and [conn.Config.DatagramPolicy] is to wait.
@@ -113,8 +130,10 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 	}
 }
 
-// ReceiveDatagram copies the oldest received datagram to b. If b is too short, the
-// rest is lost, and the error is io.ErrShortBuffer.
+// ReceiveDatagram copies the oldest received datagram to b, and waits for one until ctx is done. If
+// b is too short, the rest is lost, and the error is io.ErrShortBuffer. Datagrams end when both
+// directions of the stream have, or what is received has failed; the error is then io.EOF or that
+// of Read. What had arrived before comes first.
 func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	x, d := s.x, s.x.dg
 	var stop func() bool
@@ -133,10 +152,10 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 				return n, io.ErrShortBuffer
 			}
 			return n, nil
-		case x.failure != nil:
+		case x.in.ended && x.failure != nil:
 			return 0, x.failure
-		case x.in.ended && x.out.ended:
-			return 0, io.EOF
+		case x.in.ended && (x.out.ended || x.out.err != nil):
+			return 0, x.in.err
 		case ctx.Err() != nil:
 			return 0, context.Cause(ctx)
 		}

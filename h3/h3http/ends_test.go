@@ -5,12 +5,15 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop/looptest"
 )
@@ -225,5 +228,96 @@ func TestClientClosesFirst(t *testing.T) {
 		require.NoError(t, p.srv.Shutdown(context.Background()))
 		require.InDelta(t, lingerTime(0), time.Since(begin), float64(time.Second))
 		require.NoError(t, s.Close())
+	})
+}
+
+// TestDatagramsOutliveConnection: datagrams that came before the end of the connection can still
+// be received, also if the client had not taken the stream over by then.
+func TestDatagramsOutliveConnection(t *testing.T) {
+	for _, late := range []bool{false, true} {
+		simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+			p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.WriteHeader(http.StatusEarlyHints)
+				s, err := TakeStream(w)
+				require.NoError(t, err)
+				for i := range 10 {
+					require.NoError(t, s.SendDatagram(t.Context(), []byte{byte(i)}, 0))
+				}
+				<-r.Context().Done()
+				s.Close()
+			}), withConnect)
+			r := p.connectRequest("/", "datagrams")
+			if late {
+				r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+					Got1xxResponse: func(int, textproto.MIMEHeader) error {
+						time.Sleep(2 * time.Second)
+						return nil
+					},
+				}))
+			}
+			time.AfterFunc(time.Second, func() { p.srv.Close() })
+			s, _, err := p.tr.Connect(r)
+			require.NoError(t, err)
+			time.Sleep(2 * time.Second)
+			b := make([]byte, 10)
+			for i := range 10 {
+				k, err := s.ReceiveDatagram(t.Context(), b)
+				require.NoError(t, err)
+				require.Equal(t, []byte{byte(i)}, b[:k])
+			}
+			_, err = s.ReceiveDatagram(t.Context(), b)
+			var closed *conn.ApplicationError
+			require.ErrorAs(t, err, &closed)
+			s.Close()
+		})
+	}
+}
+
+// TestDatagramsEndWithTheirDirection: datagrams come for as long as the peer sends, whether it
+// receives or not, and end when both directions have, whoever has ended them.
+func TestDatagramsEndWithTheirDirection(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s, err := TakeStream(w)
+			require.NoError(t, err)
+			s.StopSending(h3.RequestCancelled)
+			time.Sleep(time.Second)
+			require.NoError(t, s.SendDatagram(t.Context(), []byte("x"), 0))
+			if r.URL.Path == "/fin" {
+				require.NoError(t, s.CloseWrite())
+			}
+			<-r.Context().Done()
+			s.Close()
+		}), withConnect)
+		for _, path := range []string{"/fin", "/"} {
+			s, _, err := p.tr.Connect(p.connectRequest(path, "datagrams"))
+			require.NoError(t, err)
+			b := make([]byte, 10)
+			k, err := s.ReceiveDatagram(t.Context(), b)
+			require.NoError(t, err)
+			require.Equal(t, "x", string(b[:k]))
+			if path == "/" {
+				s.StopSending(h3.NoError)
+				s.Reset(h3.NoError)
+			}
+			_, err = s.ReceiveDatagram(t.Context(), b)
+			require.Error(t, err)
+			s.Close()
+		}
+	})
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s, err := TakeStream(w)
+			require.NoError(t, err)
+			require.NoError(t, s.CloseWrite())
+			s.Read(make([]byte, 1))
+			s.Close()
+		}), withConnect)
+		s, _, err := p.tr.Connect(p.connectRequest("/", "datagrams"))
+		require.NoError(t, err)
+		defer s.Close()
+		time.AfterFunc(time.Second, func() { s.CloseWrite() })
+		_, err = s.ReceiveDatagram(t.Context(), make([]byte, 1)) // waits all the while
+		require.Equal(t, io.EOF, err)
 	})
 }

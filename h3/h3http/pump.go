@@ -235,6 +235,7 @@ func stopped(err error) bool {
 func (x *exchange) outEnded() {
 	x.out.ended = true
 	x.out.deadline.Stop()
+	x.broadcast()
 }
 
 // gotFields takes a field section: the trailers, or of a Transport before that the

@@ -1,6 +1,7 @@
 package masque
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
 )
 
@@ -38,24 +40,35 @@ func newConn(client *Client, s *h3http.Stream, remote netip.AddrPort) *Conn {
 	c := &Conn{remote: remote, remoteAddr: net.UDPAddrFromAddrPort(remote), read: newDeadline(), write: newDeadline()}
 	c.tunnel = tunnel{s: s, limit: capsuleLimit(client.CapsuleLimit), maxAge: client.MaxAge, counters: &c.counts}
 	c.inbox = newInbox(func() { c.counts.dropped.Add(1) })
-	c.receivers.Go(func() { c.receive(c.receiveDatagrams) })
-	c.receivers.Go(func() { c.receive(c.receiveCapsules) })
+	c.receivers.Go(func() { c.inbox.end(ended(c.receiveDatagrams(c.queue)), false) })
+	c.receivers.Go(c.receiveStream)
 	return c
 }
 
-// receive fills the inbox until the tunnel ends.
-func (c *Conn) receive(from func(deliver func([]byte) error) error) {
-	err := from(func(b []byte) error {
-		c.inbox.push(b)
-		return nil
-	})
+func (c *Conn) queue(b []byte) error {
+	c.inbox.push(b)
+	return nil
+}
+
+// ended returns the reason that Read gives for the end of a source.
+func ended(err error) error {
 	if err == nil || err == io.EOF {
-		err = io.EOF
-		c.s.CloseWrite() // RFC 9298, Section 3.1: the proxy has closed its socket
-	} else {
-		err = fmt.Errorf("masque: %w", err)
+		return io.EOF
 	}
-	c.inbox.fail(err)
+	return fmt.Errorf("masque: %w", err)
+}
+
+// receiveStream takes the capsules until the stream ends, and then ends the other direction too:
+// after both have ended, no more datagrams come.
+func (c *Conn) receiveStream() {
+	err := c.receiveCapsules(c.queue)
+	c.inbox.end(ended(err), true)
+	if malformed, ok := errors.AsType[*h3.Error](err); ok {
+		c.s.StopSending(malformed.Code) // RFC 9297, Section 3.3
+		c.s.Reset(malformed.Code)
+		return
+	}
+	c.s.CloseWrite() // RFC 9298, Section 3.1: the proxy has closed its socket
 }
 
 // Read reads one UDP payload. What does not fit into b is lost.

@@ -15,7 +15,7 @@ const (
 )
 
 // An inbox holds the payloads that have come and that nobody has read. Newer ones push out
-// the oldest.
+// the oldest. It has two sources, datagrams and capsules, and ends when both have.
 type inbox struct {
 	arrival chan struct{} // a token for those who wait
 
@@ -23,13 +23,14 @@ type inbox struct {
 	queue   [][]byte // oldest first
 	bytes   int
 	free    [][]byte
-	err     error // why there will be no more
-	closed  bool  // by who reads: then err is net.ErrClosed
+	sources int   // that have not ended
+	err     error // why they have, or one; net.ErrClosed once closed
+	closed  bool  // by who reads
 	dropped func()
 }
 
 func newInbox(dropped func()) *inbox {
-	return &inbox{arrival: make(chan struct{}, 1), dropped: dropped}
+	return &inbox{arrival: make(chan struct{}, 1), sources: 2, dropped: dropped}
 }
 
 // push adds a copy of b.
@@ -72,15 +73,24 @@ func (q *inbox) notify() {
 	}
 }
 
-// fail ends the inbox. What it has can still be read.
-func (q *inbox) fail(err error) {
+// end notes that a source has ended because of err. What it and the other one bring can still be
+// read. The reason of the stream, which brings the capsules, counts for more than that of the
+// datagrams: it tells whether the proxy has ended the tunnel.
+func (q *inbox) end(err error, stream bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.err == nil {
+	if q.closed {
+		return
+	}
+	q.sources--
+	if q.err == nil || stream {
 		q.err = err
 	}
 	q.notify()
 }
+
+// over reports whether nothing more can come. q is locked.
+func (q *inbox) over() bool { return q.closed || q.sources == 0 }
 
 // close ends the inbox, and drops what it has.
 func (q *inbox) close() {
@@ -91,7 +101,7 @@ func (q *inbox) close() {
 	q.notify()
 }
 
-// failure returns why nothing more can be sent: the tunnel has ended.
+// failure returns why nothing more can be sent: the end of one source is that of the tunnel.
 func (q *inbox) failure() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -126,12 +136,12 @@ func (q *inbox) poll(b []byte) (n int, err error, ok bool) {
 	switch {
 	case len(q.queue) > 0:
 		n = copy(b, q.take())
-	case q.err != nil:
+	case q.over():
 		err = q.err
 	default:
 		return 0, nil, false
 	}
-	if len(q.queue) > 0 || q.err != nil {
+	if len(q.queue) > 0 || q.over() {
 		q.notify() // somebody else may be waiting
 	}
 	return n, err, true

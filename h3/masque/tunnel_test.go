@@ -329,7 +329,8 @@ func TestInboxDropsTheOldest(t *testing.T) {
 	}
 	require.LessOrEqual(t, q.bytes, inboxBytes)
 	require.LessOrEqual(t, len(q.queue)+len(q.free), inboxPayloads)
-	q.fail(io.EOF)
+	q.end(io.EOF, false)
+	q.end(io.EOF, true)
 	for {
 		if n, err = q.read(b, newDeadline()); err != nil {
 			break
