@@ -22,6 +22,7 @@ type backend struct {
 	rt        http.RoundTripper
 	shut      func()
 	inflight  atomic.Int64 // requests whose response is not complete
+	attempts  atomic.Int64 // requests that were sent, or should have been
 	condition condition
 }
 
@@ -82,6 +83,7 @@ func overTCP(c *poolConfig, tc *tls.Config, scheme string) *http.Transport {
 func (b *backend) roundTrip(r *http.Request, broken func()) (*http.Response, error) {
 	r.URL.Scheme, r.URL.Host = b.url.Scheme, b.url.Host
 	b.inflight.Add(1)
+	b.attempts.Add(1)
 	done := sync.OnceFunc(func() { b.inflight.Add(-1) })
 	resp, err := b.rt.RoundTrip(r)
 	if err != nil {

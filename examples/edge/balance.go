@@ -20,7 +20,7 @@ func newBalancer(c *poolConfig) balancer {
 	case "least-loaded":
 		return leastLoaded{}
 	case "hash-client":
-		return hashed{clientOf}
+		return hashed{func(r *http.Request) string { return tripOf(r).client }}
 	case "hash-header":
 		name := canonicalHeader(c.HashHeader)
 		return hashed{func(r *http.Request) string { return r.Header.Get(name) }}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -24,6 +25,11 @@ func (c *config) check() error {
 	if c.Admin != "" {
 		if err := c.checkAddress("admin", c.Admin); err != nil {
 			return err
+		}
+	}
+	for i, text := range c.Trusted {
+		if _, err := netip.ParsePrefix(text); err != nil {
+			return c.errorf(fmt.Sprintf("trusted[%d]", i), "%q is not ADDRESS/BITS", text)
 		}
 	}
 	if len(c.Certificates) == 0 {

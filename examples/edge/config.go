@@ -16,6 +16,7 @@ import (
 type config struct {
 	Listen       string                 `yaml:"listen"`
 	Admin        string                 `yaml:"admin"`
+	Trusted      []string               `yaml:"trusted"` // whose forwarding fields count
 	Certificates []keyPair              `yaml:"certificates"`
 	Drain        span                   `yaml:"drain"` // for requests in progress at the end
 	Timeouts     clientTimeouts         `yaml:"timeouts"`
@@ -87,6 +88,8 @@ type routeConfig struct {
 	Host string `yaml:"host"`
 	Path string `yaml:"path"`
 	Pool string `yaml:"pool"`
+
+	EarlyData bool `yaml:"early_data"` // whether requests of 0-RTT go on before the handshake is complete
 }
 
 // A span is a length of time, such as 1m30s.

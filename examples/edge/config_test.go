@@ -29,6 +29,7 @@ func TestConfigErrors(t *testing.T) {
 		{good + "admin: nowhere\n", `5: admin: "nowhere" is not HOST:PORT`},
 		{good + "drain: 1s\ndrain: 2s\n", `6: "drain": mapping key "drain" already defined at [5:1]`},
 		{good + " x: [\n", `5: `},
+		{good + "trusted: [10.0.0.1]\n", `5: trusted[0]: "10.0.0.1" is not ADDRESS/BITS`},
 		{pool, `1: routes: must not be empty`},
 		{"routes: [{pool: p}]\n", `3: routes[0].pool: there is no pool "p"`},
 		{pool + "routes:\n  - host: a\n", `5: routes[0].pool: must not be empty`},

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 )
@@ -40,10 +41,12 @@ func newEdge(c *config, log *slog.Logger) (*edge, error) {
 			return e.site.Load().certs.choose(hello)
 		},
 	}
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.site.Load().ServeHTTP(w, r) })
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.site.Load().ServeHTTP(w, new(trip).with(r)) })
 	e.quic = &h3http.Server{
 		Handler:           h,
 		TLSConfig:         tc,
+		QUICConfig:        &conn.Config{Enable0RTT: true}, // settle decides, request by request
+		ExtendedConnect:   true,
 		ReadHeaderTimeout: time.Duration(c.Timeouts.Header),
 		IdleTimeout:       time.Duration(c.Timeouts.Idle),
 		Logger:            log,

@@ -180,9 +180,9 @@ func TestBackends(t *testing.T) {
 	}{
 		{plain.URL, []string{"[3.0 edge] HTTP/1.1"}},
 		{strings.Replace(plain.URL, "http:", "h2c:", 1), []string{"[3.0 edge] HTTP/2.0"}},
-		{"https://" + host, []string{"[3.0 edge 2.0 edge] HTTP/1.1"}},
-		{"h3://" + host, []string{"[3.0 edge 3.0 edge] HTTP/1.1"}},
-		{"h3+https://" + host, []string{"[3.0 edge 2.0 edge] HTTP/1.1", "[3.0 edge 3.0 edge] HTTP/1.1"}},
+		{"https://" + host, []string{"[3.0 edge, 2.0 edge] HTTP/1.1"}},
+		{"h3://" + host, []string{"[3.0 edge, 3.0 edge] HTTP/1.1"}},
+		{"h3+https://" + host, []string{"[3.0 edge, 2.0 edge] HTTP/1.1", "[3.0 edge, 3.0 edge] HTTP/1.1"}},
 	} {
 		e := start(t, fmt.Sprintf("pools: {p: {backends: [%q], ca: %q, server_name: localhost}}\nroutes: [{pool: p}]\n", c.url, ca))
 		client := e.client("HTTP/3.0")

@@ -1,39 +1,58 @@
 package main
 
 import (
-	"net"
 	"net/http"
 	"net/http/httputil"
+	"slices"
 	"strings"
 )
 
 // rewrite makes the request that a backend gets. httputil.ReverseProxy has removed fields of the
 // connection, and the forwarding fields that the client sent.
-func rewrite(pr *httputil.ProxyRequest) {
+func (t trust) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Host = pr.In.Host
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // it is for the backend to judge
 	pr.Out.Trailer = pr.In.Trailer           // which fills while the body is read
-	forward(pr.Out.Header, pr.In)
-	// RFC 9110, Section 7.6.3
-	pr.Out.Header.Add("Via", strings.TrimPrefix(pr.In.Proto, "HTTP/")+" edge")
-}
-
-// forward says in h whom a request came from, and for what.
-func forward(h http.Header, in *http.Request) {
-	client := clientOf(in)
-	h.Set("X-Forwarded-For", client)
-	h.Set("X-Forwarded-Host", in.Host)
-	h.Set("X-Forwarded-Proto", "https")
-	h.Set("Forwarded", "for="+forwardedNode(client)+`;host="`+quoted(in.Host)+`";proto=https`)
-}
-
-// clientOf returns the IP address of the client.
-func clientOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
+	t.forward(pr.Out.Header, pr.In)
+	if tripOf(pr.In).early {
+		pr.Out.Header.Set("Early-Data", "1") // RFC 8470, Section 5.1
 	}
-	return host
+}
+
+// forwarding are fields that the edge alone sets.
+var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
+
+// forward says in h whom a request came from, and for what. What a trusted peer has said stays.
+func (t trust) forward(h http.Header, in *http.Request) {
+	for name := range h {
+		// Many backends take X_Forwarded_For for the same as X-Forwarded-For.
+		if dashed := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")); slices.Contains(forwarding, dashed) {
+			delete(h, name)
+		}
+	}
+	peer := peerOf(in)
+	if t.trusts(peer) {
+		for _, name := range forwarding {
+			if prior := in.Header[name]; len(prior) > 0 {
+				h[name] = []string{strings.Join(prior, ", ")}
+			}
+		}
+	}
+	add(h, "X-Forwarded-For", peer)
+	add(h, "Forwarded", "for="+forwardedNode(peer)+`;host="`+quoted(in.Host)+`";proto=https`)
+	if h.Get("X-Forwarded-Host") == "" {
+		h.Set("X-Forwarded-Host", in.Host)
+	}
+	if h.Get("X-Forwarded-Proto") == "" {
+		h.Set("X-Forwarded-Proto", "https")
+	}
+	// RFC 9110, Section 7.6.3
+	add(h, "Via", strings.TrimPrefix(in.Proto, "HTTP/")+" edge")
+}
+
+// add appends to a field that is a list.
+func add(h http.Header, name, value string) {
+	h.Set(name, strings.Join(append(slices.Clone(h[name]), value), ", "))
 }
 
 // forwardedNode writes an address as RFC 7239, Section 6 has it.

@@ -62,6 +62,12 @@ func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
 		trip.attempt(b)
 		var a attempt
 		resp, err := p.send(r, b, &a)
+		if err == nil && tooEarly(r, resp) {
+			resp.Body.Close()
+			a = attempt{}
+			trip.attempt(b)
+			resp, err = p.send(r, b, &a)
+		}
 		failed := err != nil || p.retryStatus(resp)
 		if !failed || len(tried) > *p.config.Retries.Max || !a.repeatable(r) || p.choose(r, tried) == nil || !p.budget.spend() {
 			return resp, err

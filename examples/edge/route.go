@@ -11,7 +11,11 @@ import (
 type route struct {
 	host string // "" for any, or *.example.org for all below
 	path string // "/api" for itself and all below it
-	next http.Handler
+	pool string
+
+	early     bool // takes requests that may be repeated by an attacker
+	next      http.Handler
+	webSocket http.Handler // over HTTP/3
 }
 
 // routes are in order: the most specific comes first.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/netip"
 )
 
 // A site is a configuration at work: what a reload replaces.
@@ -14,6 +15,7 @@ type site struct {
 	config *config
 	routes routes
 	pools  map[string]*pool
+	trust  trust
 	certs  *certificates
 }
 
@@ -31,23 +33,33 @@ func newSite(c *config, log *slog.Logger) (*site, error) {
 		}
 		s.pools[name] = p
 	}
+	for _, text := range c.Trusted {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, err
+		}
+		s.trust = append(s.trust, prefix)
+	}
 	for _, rc := range c.Routes {
-		s.routes = append(s.routes, &route{host: rc.Host, path: rc.Path, next: proxyTo(s.pools[rc.Pool], log)})
+		next := s.proxyTo(s.pools[rc.Pool])
+		s.routes = append(s.routes, &route{
+			host: rc.Host, path: rc.Path, pool: rc.Pool, early: rc.EarlyData, next: next, webSocket: webSocket{next},
+		})
 	}
 	s.routes.sort()
 	return s, nil
 }
 
 // proxyTo returns the handler of a route.
-func proxyTo(p *pool, log *slog.Logger) http.Handler {
+func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Rewrite:       rewrite,
+		Rewrite:       s.trust.rewrite,
 		Transport:     p,
 		FlushInterval: -1, // what a backend sends goes on at once
-		ErrorLog:      slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil { // the client is still there
-				log.Warn("a request failed", "pool", p.name, "backend", tripOf(r).backend, "error", err)
+				p.log.Warn("a request failed", "backend", tripOf(r).backend, "error", err)
 			}
 			w.WriteHeader(statusOf(err))
 		},
@@ -67,8 +79,11 @@ func statusOf(err error) int {
 	}
 }
 
+// ServeHTTP finds the backend of a request that has a trip.
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	r = new(trip).with(r)
+	t := tripOf(r)
+	t.client = s.trust.client(r)
+	t.saidEarly = r.Header.Get("Early-Data") != ""
 	if refuse(w, r) {
 		return
 	}
@@ -77,7 +92,15 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no route", http.StatusNotFound)
 		return
 	}
-	rt.next.ServeHTTP(w, r)
+	t.pool = rt.pool
+	switch {
+	case !settle(r, rt.early):
+	case isWebSocket(r):
+		rt.webSocket.ServeHTTP(w, r)
+	default:
+		http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 alone needs that
+		rt.next.ServeHTTP(w, r)
+	}
 }
 
 // close ends what requests in progress do not need.

@@ -7,9 +7,12 @@ import (
 
 // A trip is what becomes known of a request on its way. Its log line needs that.
 type trip struct {
-	pool     string
-	backend  string // the last one that was asked
-	attempts int
+	client    string // IP address
+	pool      string
+	backend   string // the last one that was asked
+	attempts  int
+	early     bool // the handshake of the client is not complete
+	saidEarly bool // the client says so itself
 }
 
 type tripKey struct{}
@@ -24,7 +27,7 @@ func tripOf(r *http.Request) *trip {
 	if t, ok := r.Context().Value(tripKey{}).(*trip); ok {
 		return t
 	}
-	return new(trip)
+	return &trip{client: peerOf(r)}
 }
 
 // attempt takes note of a backend that is asked.

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/lazoquic/lazo/h3/h3http"
+)
+
+// settle deals with a request that came as early data, which an attacker may have sent again. Where
+// the route does not take those it waits for the end of the handshake, which nobody can repeat (RFC
+// 8470, Section 3). It reports false if the client has left.
+func settle(r *http.Request, takes bool) (ok bool) {
+	t := tripOf(r)
+	t.early = r.TLS != nil && !r.TLS.HandshakeComplete
+	if !t.early || takes {
+		return true
+	}
+	if !handshake(r) {
+		return false
+	}
+	t.early = false
+	return true
+}
+
+// handshake waits for the end of the handshake of the client.
+func handshake(r *http.Request) (ok bool) {
+	c := h3http.ConnOf(r)
+	if c == nil {
+		return true
+	}
+	select {
+	case <-c.Handshake():
+		return r.Context().Err() == nil
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+// tooEarly reports whether a request that got resp is to be sent again as one that is not early. The
+// edge may do that unless the client itself has said that it is early: then the client gets the
+// status (RFC 8470, Section 5.2).
+func tooEarly(r *http.Request, resp *http.Response) bool {
+	t := tripOf(r)
+	if resp.StatusCode != http.StatusTooEarly || !t.early || t.saidEarly || !safe(r) || !handshake(r) {
+		return false
+	}
+	t.early = false
+	r.Header.Del("Early-Data")
+	return true
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// socketServer accepts WebSockets, says what it saw, and then sends back what comes, as it is. It
+// ends when it reads "bye", and breaks off when it reads "die".
+func socketServer(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Upgrade") != "websocket" || r.Method != "GET" || len(r.Header.Get("Sec-Websocket-Key")) != 24 {
+		http.Error(w, "no WebSocket", http.StatusBadRequest)
+		return
+	}
+	if r.URL.Path == "/forbidden" {
+		http.Error(w, "forbidden", http.StatusForbidden)
+		return
+	}
+	c, in, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	key := r.Header.Get("Sec-Websocket-Key")
+	if r.URL.Path == "/wrong" {
+		key = "another"
+	}
+	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n"+
+		"Sec-WebSocket-Protocol: chat\r\nX-For: %s\r\n\r\n", accept(key), r.Header.Get("X-Forwarded-For"))
+	buf := make([]byte, 100)
+	for {
+		n, err := in.Read(buf)
+		if err != nil || string(buf[:n]) == "bye" {
+			return
+		}
+		c.Write(buf[:n])
+	}
+}
+
+// connect opens a WebSocket over HTTP/3.
+func (e *running) connect(path string) (*h3http.Stream, *http.Response) {
+	e.t.Helper()
+	r, err := http.NewRequest("CONNECT", e.url(path), nil)
+	require.NoError(e.t, err)
+	r.Header[":protocol"] = []string{"websocket"}
+	r.Header.Set("Sec-WebSocket-Version", "13")
+	r.Header.Set("X-Forwarded-For", "192.0.2.1")
+	s, resp, err := e.client("HTTP/3.0").Transport.(*h3http.Transport).Connect(r)
+	require.NoError(e.t, err)
+	return s, resp
+}
+
+// TestWebSocket: a WebSocket over HTTP/3 is one over HTTP/1.1 to the backend, both ways and to the
+// end.
+func TestWebSocket(t *testing.T) {
+	e := start(t, onePool(serveTest(t, socketServer)))
+	s, resp := e.connect("/")
+	require.Equal(t, 200, resp.StatusCode)
+	require.Equal(t, "chat", resp.Header.Get("Sec-Websocket-Protocol"))
+	require.Equal(t, "127.0.0.1", resp.Header.Get("X-For"))
+	for _, name := range []string{"Upgrade", "Connection", "Sec-Websocket-Accept"} {
+		require.Empty(t, resp.Header[name])
+	}
+	buf := make([]byte, 100)
+	for _, text := range []string{"hello", strings.Repeat("x", 100)} {
+		io.WriteString(s, text)
+		_, err := io.ReadFull(s, buf[:len(text)])
+		require.NoError(t, err)
+		require.Equal(t, text, string(buf[:len(text)]))
+	}
+	io.WriteString(s, "bye")
+	_, err := s.Read(buf)
+	require.Equal(t, io.EOF, err)
+	s.Close()
+
+	s, _ = e.connect("/") // the client ends
+	require.NoError(t, s.CloseWrite())
+	_, err = s.Read(buf)
+	require.Equal(t, io.EOF, err)
+	s.Close()
+	backend := e.site.Load().pools["p"].backends[0]
+	require.Eventually(t, func() bool { return backend.inflight.Load() == 0 }, time.Minute, time.Millisecond)
+}
+
+// TestNoWebSocket: what a backend says instead of accepting a WebSocket goes to the client.
+func TestNoWebSocket(t *testing.T) {
+	e := start(t, onePool(serveTest(t, socketServer)))
+	for path, want := range map[string]string{"/forbidden": "403 forbidden\n", "/wrong": "502 "} {
+		_, resp := e.connect(path)
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, want, fmt.Sprint(resp.StatusCode, " ", string(b)))
+	}
+}
+
+// TestUpgrade: a WebSocket over HTTP/1.1 goes on, too.
+func TestUpgrade(t *testing.T) {
+	e := start(t, onePool(serveTest(t, socketServer)))
+	tc := e.trust.Clone()
+	tc.NextProtos = []string{"http/1.1"}
+	c, err := (&tls.Dialer{Config: tc}).DialContext(context.Background(), "tcp", e.addr().String())
+	require.NoError(t, err)
+	defer c.Close()
+	const key = "dGhlIHNhbXBsZSBub25jZQ=="
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: %s\r\n\r\n", key)
+	in := bufio.NewReader(c)
+	resp, err := http.ReadResponse(in, nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
+	// RFC 6455, Section 1.3
+	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", resp.Header.Get("Sec-Websocket-Accept"))
+	io.WriteString(c, "hello")
+	buf := make([]byte, 5)
+	_, err = io.ReadFull(in, buf)
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(buf))
+}
