@@ -36,9 +36,9 @@ func (b *roundRobin) choose(_ *http.Request, from []*backend) *backend {
 	return from[(b.next.Add(1)-1)%uint64(len(from))]
 }
 
-// leastLoaded takes the one with fewer requests in progress of two that it draws. That spreads load
-// nearly as well as the least loaded of all would. Several edges that do so do not all run to the
-// same backend at once.
+// leastLoaded takes the one with fewer requests in progress of two that it draws. That spreads
+// load nearly as well as the least loaded of all would. Several edges that do so do not all run to
+// the same backend at once.
 type leastLoaded struct{}
 
 func (leastLoaded) choose(_ *http.Request, from []*backend) *backend {

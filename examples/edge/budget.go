@@ -2,8 +2,9 @@ package main
 
 import "sync"
 
-// A budget keeps retries from doubling the load of backends that fail because of load. Each request
-// earns a part of a retry. Some can be saved, so that a few failures in a quiet time do no harm.
+// A budget keeps retries from doubling the load of backends that fail because of load. Each
+// request earns a part of a retry. Some can be saved, so that a few failures in a quiet time do no
+// harm.
 type budget struct {
 	share float64
 

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A condition is whether a backend can take requests. Checks that ask it, and requests that fail on
-// it, say so, each apart from the other.
+// A condition is whether a backend can take requests. Checks that ask it, and requests that fail
+// on it, say so, each apart from the other.
 type condition struct {
 	checks *checkConfig // nil for none
 	eject  ejectConfig

@@ -16,7 +16,7 @@ import (
 type config struct {
 	Listen       string                 `yaml:"listen"`
 	Admin        string                 `yaml:"admin"`
-	Trusted      []string               `yaml:"trusted"` // whose forwarding fields count
+	Trusted      []string               `yaml:"trusted"` // to set forwarding fields
 	Certificates []keyPair              `yaml:"certificates"`
 	Drain        span                   `yaml:"drain"` // for requests in progress at the end
 	Timeouts     clientTimeouts         `yaml:"timeouts"`
@@ -89,7 +89,7 @@ type routeConfig struct {
 	Path string `yaml:"path"`
 	Pool string `yaml:"pool"`
 
-	EarlyData bool `yaml:"early_data"` // whether requests of 0-RTT go on before the handshake is complete
+	EarlyData bool `yaml:"early_data"` // requests of 0-RTT do not wait for the handshake
 }
 
 // A span is a length of time, such as 1m30s.

@@ -14,8 +14,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestEarlyData: requests of 0-RTT go on as such where the route takes them, and wait elsewhere. One
-// that the backend finds too early goes to it again.
+// TestEarlyData: requests of 0-RTT go on as such where the route takes them, and wait elsewhere.
+// One that the backend finds too early goes to it again.
 func TestEarlyData(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
@@ -31,29 +31,37 @@ func TestEarlyData(t *testing.T) {
 	e := start(t, fmt.Sprintf("pools: {p: {backends: %s}}\nroutes: [{pool: p}, {path: /take, pool: p, early_data: true}]\n", list(backend)))
 	tc := e.trust.Clone()
 	tc.ClientSessionCache = tls.NewLRUClientSessionCache(1)
-	for _, row := range []struct {
-		path   string
-		fields []string
-		asked  []string
-	}{
-		{"/take/first", nil, []string{"/take/first "}}, // a full handshake
-		{"/take/early", nil, []string{"/take/early 1"}},
-		{"/wait", nil, []string{"/wait "}},
-		{"/take/careful", nil, []string{"/take/careful 1", "/take/careful "}},
-	} {
-		// The transport sends what is too early again itself, so that the edge must be quicker.
+	visit := func(path string) []string {
 		tr := &h3http.Transport{TLSClientConfig: tc, QUICConfig: &conn.Config{Enable0RTT: true}}
-		resp, _ := e.get(&http.Client{Transport: tr, Timeout: time.Minute}, row.path, row.fields...)
+		defer tr.Close()
+		resp, _ := e.get(&http.Client{Transport: tr, Timeout: time.Minute}, path)
 		require.Equal(t, 200, resp.StatusCode)
-		mu.Lock()
-		require.Equal(t, row.asked, asked)
-		asked = nil
-		mu.Unlock()
 		require.Eventually(t, func() bool {
 			_, there := tc.ClientSessionCache.Get("localhost")
 			return there
+		}, time.Minute, time.Millisecond, "the next connection needs a ticket")
+		mu.Lock()
+		defer mu.Unlock()
+		defer func() { asked = nil }()
+		return asked
+	}
+	visit("/first")
+	for path, want := range map[string][]string{
+		"/take/early":   {"/take/early 1"},
+		"/take/careful": {"/take/careful 1", "/take/careful "},
+	} {
+		// A client that is slow sends its request after the handshake: then it is not early.
+		require.Eventually(t, func() bool {
+			got := visit(path)
+			if len(got) > 1 || got[0] != path+" " {
+				require.Equal(t, want, got)
+				return true
+			}
+			return false
 		}, time.Minute, time.Millisecond)
-		tr.Close()
+	}
+	for range 5 {
+		require.Equal(t, []string{"/wait "}, visit("/wait"))
 	}
 }
 

@@ -31,8 +31,8 @@ func (e *running) seen(c *http.Client, path string, fields ...string) http.Heade
 	return h
 }
 
-// TestForwarding: a backend learns whom a request comes from, and what a client says of that itself
-// does not count.
+// TestForwarding: a backend learns whom a request comes from, and what a client says of that
+// itself does not count.
 func TestForwarding(t *testing.T) {
 	e := start(t, onePool(serveTest(t, showing)))
 	for _, proto := range protocols {

@@ -1,5 +1,5 @@
-// Command edge is an edge terminator: it takes HTTP/3, HTTP/2 and HTTP/1.1 from clients, and passes
-// requests on to pools of backends.
+// Command edge is an edge terminator: it takes HTTP/3, HTTP/2 and HTTP/1.1 from clients, and
+// passes requests on to pools of backends.
 //
 //	edge [-config FILE] [-check] [-addr HOST:PORT]
 //

@@ -101,8 +101,8 @@ func (p *pool) noteBreak(r *http.Request, b *backend, a *attempt) {
 	}
 }
 
-// noteFailure ejects b if it has failed too often. At least half of the backends stay: if all fail,
-// it is better to ask them than to ask none.
+// noteFailure ejects b if it has failed too often. At least half of the backends stay: if all
+// fail, it is better to ask them than to ask none.
 func (p *pool) noteFailure(b *backend) {
 	now := time.Now()
 	if !b.condition.failed(now) {

@@ -14,8 +14,8 @@ import (
 )
 
 // TestSmuggling sends requests over HTTP/1.1 whose end, or host, two servers could see in two
-// places. Each is refused, or reaches the backend as one request that is clear. Each connection ends
-// with a request for /last, which must not be answered in place of another.
+// places. Each is refused, or reaches the backend as one request that is clear. Each connection
+// ends with a request for /last, which must not be answered in place of another.
 func TestSmuggling(t *testing.T) {
 	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
