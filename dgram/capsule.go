@@ -12,9 +12,7 @@ const MaxCapsuleHeader = 16
 // AppendCapsule appends a capsule (RFC 9297, Section 3.2) to b. The type must be
 // below 1<<62.
 func AppendCapsule(b []byte, typ uint64, value []byte) []byte {
-	b = wire.AppendVarint(b, typ)
-	b = wire.AppendVarint(b, uint64(len(value)))
-	return append(b, value...)
+	return append(wire.AppendPair(b, typ, uint64(len(value))), value...)
 }
 
 // ParseCapsule parses the header of the capsule at the start of b, which length
@@ -22,13 +20,5 @@ func AppendCapsule(b []byte, typ uint64, value []byte) []byte {
 // whether to buffer, stream or skip a value: its length is the peer's word.
 // Capsules of unknown types are skipped without an error (RFC 9297, Section 3.2).
 func ParseCapsule(b []byte) (typ, length uint64, n int) {
-	typ, n1 := wire.ParseVarint(b)
-	if n1 == 0 {
-		return 0, 0, 0
-	}
-	length, n2 := wire.ParseVarint(b[n1:])
-	if n2 == 0 {
-		return 0, 0, 0
-	}
-	return typ, length, n1 + n2
+	return wire.ParsePair(b)
 }

@@ -20,21 +20,11 @@ const maxFrameHeader = 16
 
 // parseFrameHeader parses a type and a length at the start of b. It returns n == 0 if b is too
 // short.
-func parseFrameHeader(b []byte) (typ, length uint64, n int) {
-	typ, n1 := wire.ParseVarint(b)
-	if n1 == 0 {
-		return 0, 0, 0
-	}
-	length, n2 := wire.ParseVarint(b[n1:])
-	if n2 == 0 {
-		return 0, 0, 0
-	}
-	return typ, length, n1 + n2
-}
+func parseFrameHeader(b []byte) (typ, length uint64, n int) { return wire.ParsePair(b) }
 
 // appendFrameHeader appends the header of a frame of length bytes.
 func appendFrameHeader(b []byte, typ, length uint64) []byte {
-	return wire.AppendVarint(wire.AppendVarint(b, typ), length)
+	return wire.AppendPair(b, typ, length)
 }
 
 // isHTTP2Frame reports whether typ is a frame type that HTTP/2 has and HTTP/3 has not: PRIORITY,

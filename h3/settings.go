@@ -154,7 +154,7 @@ func (cfg *Config) settings() map[uint64]uint64 {
 // appendPairs appends settings in the order of their identifiers.
 func appendPairs(b []byte, m map[uint64]uint64) []byte {
 	for _, id := range slices.Sorted(maps.Keys(m)) {
-		b = wire.AppendVarint(wire.AppendVarint(b, id), m[id])
+		b = wire.AppendPair(b, id, m[id])
 	}
 	return b
 }
@@ -163,12 +163,11 @@ func appendPairs(b []byte, m map[uint64]uint64) []byte {
 func parseSettings(b []byte) (map[uint64]uint64, *Error) {
 	m := make(map[uint64]uint64)
 	for len(b) > 0 {
-		id, n1 := wire.ParseVarint(b)
-		v, n2 := wire.ParseVarint(b[n1:])
-		if n1 == 0 || n2 == 0 {
+		id, v, n := wire.ParsePair(b)
+		if n == 0 {
 			return nil, frameError("SETTINGS cut short")
 		}
-		b = b[n1+n2:]
+		b = b[n:]
 		if _, twice := m[id]; twice {
 			return nil, &Error{SettingsError, fmt.Sprintf("setting %#x twice", id)}
 		}

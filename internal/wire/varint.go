@@ -61,6 +61,22 @@ func ParseVarint(b []byte) (v uint64, n int) {
 	}
 }
 
+// AppendPair appends two integers, for example the type and the length of what follows.
+func AppendPair(b []byte, v, w uint64) []byte { return AppendVarint(AppendVarint(b, v), w) }
+
+// ParsePair parses the two integers at the start of b; n is 0 if b is too short.
+func ParsePair(b []byte) (v, w uint64, n int) {
+	v, n1 := ParseVarint(b)
+	if n1 == 0 {
+		return 0, 0, 0
+	}
+	w, n2 := ParseVarint(b[n1:])
+	if n2 == 0 {
+		return 0, 0, 0
+	}
+	return v, w, n1 + n2
+}
+
 // VarintLen returns how many bytes AppendVarint uses for v.
 func VarintLen(v uint64) int {
 	switch {

@@ -64,6 +64,21 @@ func TestVarintBoundaries(t *testing.T) {
 	require.Panics(t, func() { AppendVarint(nil, MaxVarint+1) })
 }
 
+func TestVarintPair(t *testing.T) {
+	for _, v := range []uint64{0, 63, 64, 1 << 14, MaxVarint} {
+		for _, w := range []uint64{1, 1<<14 - 1, 1 << 30} {
+			b := AppendPair([]byte{0xee}, v, w)[1:]
+			require.Equal(t, VarintLen(v)+VarintLen(w), len(b))
+			gotV, gotW, n := ParsePair(append(b, 0xee))
+			require.Equal(t, []uint64{v, w, uint64(len(b))}, []uint64{gotV, gotW, uint64(n)})
+			for i := range b {
+				_, _, n := ParsePair(b[:i])
+				require.Zero(t, n, "%d bytes of %x", i, b)
+			}
+		}
+	}
+}
+
 func TestVarint2(t *testing.T) {
 	for _, v := range []uint64{0, 1, 63, 64, 1<<14 - 1} {
 		b := AppendVarint2([]byte{0xee}, v)
