@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// What allocates nothing, once it has run for a while.
+// Operations that allocate nothing once a connection has run for a while.
 
-// An allocPair is two established connections whose datagrams go from one to the other without any
-// allocation of the test.
+// An allocPair is two established connections. Datagrams go from one to the other, and the test
+// itself allocates nothing for it.
 type allocPair struct {
 	t      testing.TB
 	now    time.Time
-	e      [2]*Endpoint // of the client, of the server
+	e      [2]*Endpoint // the client, the server
 	c      [2]*Conn
 	tc     *testConn
 	buf    [2][]byte
@@ -36,7 +36,7 @@ func newAllocPair(t testing.TB, edit ...func(*testSetup)) *allocPair {
 	return p
 }
 
-// datagram returns what side i sent, as the other side receives it.
+// datagram returns a burst of side i in the form in which the other side receives it.
 func (p *allocPair) datagram(i int, b Burst) Datagram {
 	d := Datagram{Data: p.buf[i][:b.N], SegmentSize: b.SegmentSize, Remote: p.tc.addr, Local: p.tc.peerAddr, ECN: b.ECN}
 	if i == 1 {
@@ -56,7 +56,7 @@ func (p *allocPair) send(i int) (n int) {
 	return b.N
 }
 
-// pass passes a round trip of time, and all that both sides have to say.
+// pass lets a round trip of time pass, and delivers everything that both sides send.
 func (p *allocPair) pass() {
 	for i := range p.e {
 		p.now = p.now.Add(testRTT / 2)
@@ -91,8 +91,8 @@ func (p *allocPair) open() (client, server *Stream) {
 	return client, server
 }
 
-// wantAllocs fails if f allocates more than want times, once it has run for a while.
-// testing.AllocsPerRun rounds down, so it gets 200 runs as one.
+// wantAllocs fails if f allocates more than want times on average, once it has run for a while.
+// testing.AllocsPerRun rounds down, so 200 calls of f are one run for it.
 func wantAllocs(t *testing.T, what string, want float64, f func()) {
 	t.Helper()
 	const runs = 200
@@ -104,7 +104,7 @@ func wantAllocs(t *testing.T, what string, want float64, f func()) {
 	for range 4 { // rings and free lists grow to what they need
 		many()
 	}
-	const noise = 0.02 // of the runtime, which allocates now and then
+	const noise = 0.02 // the runtime allocates now and then
 	if got := testing.AllocsPerRun(1, many) / runs; got > want+noise {
 		t.Errorf("%s allocates %v times, want %v", what, got, want)
 	}
@@ -241,7 +241,7 @@ func TestAllocsOfRequests(t *testing.T) {
 	}
 }
 
-// TestAllocsOfStreams: writing and reading alone, in steady state.
+// TestAllocsOfStreams: only writing and reading, in steady state.
 func TestAllocsOfStreams(t *testing.T) {
 	p := newAllocPair(t)
 	client, server := p.open()
@@ -264,7 +264,7 @@ func TestAllocsOfStreams(t *testing.T) {
 	})
 }
 
-// TestAllocsOfGarbage: what does not open costs no allocation either.
+// TestAllocsOfGarbage: a packet that does not decrypt costs no allocation either.
 func TestAllocsOfGarbage(t *testing.T) {
 	p := newAllocPair(t)
 	packet := append([]byte{0x41}, p.c[1].local.ids[0].id.bytes()...)

@@ -13,13 +13,13 @@ import (
 // A costRow is the most expensive datagram of one kind.
 type costRow struct {
 	name   string
-	frames []string // names of wire.Frame constants that it is the row of
+	frames []string // the names of the wire.Frame constants that the row stands for
 	make   func(t *testing.T) *costCase
 	closes bool // it ends the connection
-	junk   bool // it has no frames, or nobody looks at them
+	junk   bool // the datagram has no frames, or they are not read
 }
 
-// A costCase is an Endpoint in its most unfavourable state, and what comes next.
+// A costCase is an Endpoint in its most unfavourable state, and the datagram that comes next.
 type costCase struct {
 	e        *Endpoint
 	now      time.Time
@@ -28,7 +28,7 @@ type costCase struct {
 	buf      []byte
 }
 
-// settle takes all events, and all that the Endpoint sends.
+// settle takes all events, and everything that the Endpoint sends.
 func (x *costCase) settle() {
 	for _, ok := x.e.NextEvent(); ok; _, ok = x.e.NextEvent() {
 	}
@@ -36,10 +36,11 @@ func (x *costCase) settle() {
 	}
 }
 
-// costRoom is how many bytes of frames a datagram has room for that every path carries.
+// costRoom is how many bytes of frames fit into a datagram that every path carries.
 const costRoom = minMTU - 1 - defaultIDLen - 4 - 16
 
-// fill returns as many frames as a packet has room for, fillBytes those that are there as bytes.
+// fill returns as many frames as fit into a packet. fillBytes does the same for frames in encoded
+// form.
 func fill(frame func(i int) frame) []byte {
 	return fillBytes(func(i int) []byte { return frame(i).append(nil) })
 }
@@ -54,7 +55,7 @@ func fillBytes(frame func(i int) []byte) (all []byte) {
 	}
 }
 
-// of makes the case of a 1-RTT packet with frames.
+// of makes the case of a 1-RTT packet with these frames.
 func (tc *testConn) of(frames []byte) *costCase {
 	tc.collect()
 	return &costCase{
@@ -66,8 +67,9 @@ func (tc *testConn) of(frames []byte) *costCase {
 // costStreams is how many streams of each kind a peer has opened in the states below.
 const costStreams = 100
 
-// costConn returns a connection with many streams of all kinds, whose data has come with gaps and
-// waits to be sent without credit, with all that a peer may make it note.
+// costConn returns a connection with many streams of all kinds. Their received data has gaps, and
+// their own data waits for credit. The connection remembers everything that a peer can make it
+// remember.
 func costConn(t *testing.T, server bool, edit ...func(*testSetup)) *testConn {
 	edit = append([]func(*testSetup){func(s *testSetup) {
 		s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 1500, 1500
@@ -98,7 +100,7 @@ func costConn(t *testing.T, server bool, edit ...func(*testSetup)) *testConn {
 	return tc
 }
 
-// row makes a row of a packet full of frames on such a connection.
+// row makes the row of a packet full of frames, on a connection of costConn.
 func row(name string, server bool, make func(tc *testConn, i int) frame, names ...string) costRow {
 	if len(names) == 0 {
 		names = []string{name}
@@ -109,14 +111,14 @@ func row(name string, server bool, make func(tc *testConn, i int) frame, names .
 	}}
 }
 
-// closing makes a row of a packet that ends such a connection.
+// closing makes the row of a packet that ends such a connection.
 func closing(name string, make func(i int) frame) costRow {
 	r := row(name, true, func(_ *testConn, i int) frame { return make(i) })
 	r.closes = true
 	return r
 }
 
-// costRows are all of them, that of PINGs first.
+// costRows has all rows. The row of PING comes first.
 var costRows = []costRow{
 	row("PING", true, func(*testConn, int) frame { return pingFrame() }, "Ping"),
 	row("Padding", true, func(_ *testConn, i int) frame {
@@ -137,7 +139,7 @@ var costRows = []costRow{
 	row("StopSending", true, func(tc *testConn, i int) frame {
 		return stopSendingFrame(tc.theirs(Bidi, uint64(i%costStreams)), 1)
 	}),
-	// each on another stream, and in another chunk
+	// each frame is for another stream, or for another chunk of it
 	row("Stream", true, func(tc *testConn, i int) frame {
 		return streamFrame(tc.theirs(Dir(i/costStreams%2), uint64(i%costStreams)), 5000*(1+uint64(i/(2*costStreams))), "x")
 	}),
@@ -224,7 +226,7 @@ var costRows = []costRow{
 		}.seal()
 	}),
 	strangerRow("coalesced junk", true, func(l *lone) (b []byte) {
-		tx := l.first.spaces[spaceInitial].rx // its keys are not there yet
+		tx := l.first.spaces[spaceInitial].rx // the receiver has not got its keys yet
 		for len(b) < 1150 {
 			b = append(b, rawPacket{typ: wire.TypeHandshake, dcid: rawServerID, scid: rawClientID, tx: tx, payload: make([]byte, 4)}.seal()...)
 		}
@@ -247,7 +249,7 @@ var costRows = []costRow{
 	}},
 }
 
-// strangerRow makes a row of a datagram to a server that has one handshake in progress.
+// strangerRow makes the row of a datagram to a server that has one handshake in progress.
 func strangerRow(name string, junk bool, datagram func(l *lone) []byte) costRow {
 	return costRow{name: name, junk: junk, make: func(t *testing.T) *costCase {
 		var works []*TLSWork
@@ -257,7 +259,7 @@ func strangerRow(name string, junk bool, datagram func(l *lone) []byte) costRow 
 	}}
 }
 
-// ackCase has ACK frames of so many ranges come, with thousands of packets in flight.
+// ackCase makes the case of ACK frames with so many ranges, and thousands of packets in flight.
 func ackCase(t *testing.T, ranges int) *costCase {
 	tc := newTestConn(t, true, func(s *testSetup) {
 		s.conn.Congestion = func(congestion.Params) congestion.Controller { return new(wideController) }

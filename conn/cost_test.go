@@ -16,31 +16,30 @@ import (
 	"testing"
 )
 
-// What a packet costs at most. For each type of frame and of packet, costRows makes the most
-// expensive datagram that a peer can send, in the state that is most favourable to it.
+// What can one packet cost? For each type of frame and of packet, costRows makes the most expensive
+// datagram that a peer can send, in the state that is most favourable to the peer.
 //
-// Cost is counted in steps: the basic blocks of this package, and of what it uses, that run until
-// all events are taken and all answers are written. The coverage counters of the compiler count
-// them, so a new loop counts without anybody thinking of it. Each row runs in processes of its own,
-// with the datagram and without it, and what is between the two is its cost.
+// Cost is counted in steps. A step is a basic block of this package, or of a package that it uses.
+// Steps count until all events are taken and all answers are written. The coverage counters of the
+// compiler count them, so a new loop counts by itself. Each row runs in processes of its own, once
+// with the datagram and once without it. The difference is the cost.
 
 const (
-	// costLimit is how many times the cost of a datagram full of PINGs another one may cost.
+	// costLimit is how many times as much as a datagram full of PINGs another datagram may cost.
 	costLimit = 4
-	// costPacket is how many steps more it may cost for each packet that was in flight. That is
-	// what it takes to acknowledge one, or to declare it lost and send it again, and happens to
-	// each of them once: the account of what is in flight has tests of its own
-	// (TestAckWorkIsBounded).
+	// costPacket is how many more steps it may cost for each packet that was in flight. That is
+	// enough to acknowledge the packet, or to declare it lost and send it again. Each packet costs
+	// them only once: TestAckWorkIsBounded and others test the ledger.
 	costPacket = 400
 	// costAllocs is how many allocations a datagram may make.
 	costAllocs = 600
-	// costJunk is which part of both is for datagrams that anybody can make.
+	// costJunk is the divisor of both limits for datagrams that anybody can make.
 	costJunk = 8
-	// costEnv names the row to a process that runs one, with + if its datagram is to come.
+	// costEnv names the row to a process that runs one, with a + if its datagram is to come.
 	costEnv = "LAZO_COST_ROW"
 )
 
-// costPackages are those whose blocks count.
+// costPackages are the packages whose blocks count.
 var costPackages = []string{
 	"github.com/lazoquic/lazo/conn/...", "github.com/lazoquic/lazo/internal/keys", "github.com/lazoquic/lazo/internal/memory",
 	"github.com/lazoquic/lazo/internal/rangeset", "github.com/lazoquic/lazo/internal/stream", "github.com/lazoquic/lazo/internal/timerheap",
@@ -87,7 +86,8 @@ func TestCost(t *testing.T) {
 	}
 }
 
-// checkCostRows wants a row for each type of frame that package wire knows, that of PING first.
+// checkCostRows checks that there is a row for each type of frame that package wire knows, and that
+// the row of PING comes first.
 func checkCostRows(t *testing.T) {
 	t.Helper()
 	if costRows[0].name != "PING" {
@@ -113,13 +113,13 @@ func checkCostRows(t *testing.T) {
 	}
 }
 
-// A costReport is what the process of a row says of it.
+// A costReport is the report of a process that ran a row.
 type costReport struct {
 	allocs, inFlight int
 	closed           bool // the datagram ended a connection
 }
 
-// costFormat is how it says it.
+// costFormat is the format of the report.
 const costFormat = "row: allocations %d in flight %d closed %t\n"
 
 // costOf runs a row in a process of its own, and returns how many blocks ran.

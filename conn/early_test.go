@@ -12,15 +12,15 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// An earlyRun is a client that connects again and again to one server, and what came of it.
+// An earlyRun is a client that connects again and again to one server, and the results.
 type earlyRun struct {
 	t       *testing.T
 	n       *simulation
 	server  *conntest.Node
 	client  *conntest.Node
 	cfg     *conn.Config
-	got     map[string]bool // what the server read, and whether it was early
-	done    map[string]bool // what was read after the handshake was complete
+	got     map[string]bool // words that the server read, and whether they were early
+	done    map[string]bool // words that it read after the handshake was complete
 	rejects int
 }
 
@@ -58,7 +58,7 @@ func (r *earlyRun) serve(_ time.Time, ev conn.Event) {
 	}
 }
 
-// connect dials and says a word, as early as it can.
+// connect dials and sends a word as early as it can.
 func (r *earlyRun) connect(word string) *conn.Conn {
 	r.t.Helper()
 	c, err := r.client.Dial(r.n.Now(), conn.Target{Remote: r.server.Addr}, r.cfg)
@@ -179,7 +179,7 @@ func TestEarlyDataRejected(t *testing.T) {
 	if err := s.CloseWrite(); !errors.Is(err, conn.ErrEarlyDataRejected) {
 		t.Errorf("CloseWrite = %v", err)
 	}
-	s.Reset(1) // nothing of the stream may reach the server, which does not know it
+	s.Reset(1) // no frame of this stream may reach the server, which does not know it
 	s.StopSending(1)
 	s.SetPriority(conn.Priority{Urgency: 1})
 	s.Release()
@@ -221,7 +221,7 @@ func TestEarlyDataTicketUsedOnce(t *testing.T) {
 	}
 }
 
-// A onceCache goes on to give out the first session.
+// A onceCache returns the first session again and again.
 type onceCache struct {
 	tls.ClientSessionCache
 	s *tls.ClientSessionState

@@ -22,7 +22,8 @@ func dialSeveral(t *testing.T, n int) (e *lone, cs []*Conn) {
 	return e, cs
 }
 
-// TestClosedConnsKeepNoOthers: who keeps one that has closed does not keep all that came after it.
+// TestClosedConnsKeepNoOthers: an application that keeps a closed Conn does not thereby keep the
+// later ones in memory.
 func TestClosedConnsKeepNoOthers(t *testing.T) {
 	e, cs := dialSeveral(t, 4)
 	for _, i := range []int{1, 0, 2, 3} {
@@ -38,8 +39,8 @@ func TestClosedConnsKeepNoOthers(t *testing.T) {
 	}
 }
 
-// TestConnsMayCloseMeanwhile: whichever closes at whichever step, the others are still walked over,
-// once each.
+// TestConnsMayCloseMeanwhile: any Conn may close at any step of the walk, and each of the others is
+// still visited once.
 func TestConnsMayCloseMeanwhile(t *testing.T) {
 	const n = 4
 	for step := range n {
@@ -69,8 +70,8 @@ func TestConnsMayCloseMeanwhile(t *testing.T) {
 	}
 }
 
-// TestWalksInAnyOrder: several loops over the connections at once, which end in the order in which
-// they began.
+// TestWalksInAnyOrder: several loops over the connections run at once, and end in the order in
+// which they began.
 func TestWalksInAnyOrder(t *testing.T) {
 	e, cs := dialSeveral(t, 3)
 	next1, stop1 := iter.Pull(e.Conns())

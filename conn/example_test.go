@@ -35,7 +35,7 @@ func ExampleEndpoint() {
 
 	buf := make([]byte, 65536)
 	done := false
-	// turn runs one side: what is due, what happened, and what it sends to the other.
+	// turn runs one side. It runs timers, handles events, and passes datagrams to the other side.
 	turn := func(e, other *conn.Endpoint, addr netip.AddrPort, handle func(conn.Event)) {
 		e.HandleTimeout(now)
 		for ev, ok := e.NextEvent(); ok; ev, ok = e.NextEvent() {

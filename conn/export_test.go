@@ -9,7 +9,7 @@ import (
 // CheckEmpty returns what an Endpoint whose connections have all ended, long ago, still has. now
 // is no earlier than its last verb.
 func (e *Endpoint) CheckEmpty(now time.Time) error {
-	e.HandleTimeout(now) // the streams of the last connection end with a verb
+	e.HandleTimeout(now) // a verb drops the streams of the last connection
 	if s := e.Stats(); s.Conns != 0 || s.Handshakes != 0 || s.Buffered != 0 {
 		return fmt.Errorf("%d connections, %d handshakes and %d bytes are left over", s.Conns, s.Handshakes, s.Buffered)
 	}
@@ -87,7 +87,7 @@ func (c *Conn) reallyHeld() (all, chunks int64) {
 	return all, chunks
 }
 
-// emptyMaps returns an error about a map in v that has members. What v points to is not looked at.
+// emptyMaps returns an error about a map in v that has members. It does not follow pointers.
 func emptyMaps(v reflect.Value, name string) error {
 	switch v.Kind() {
 	case reflect.Map:

@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A fuzzInput is consumed from its start.
+// A fuzzInput is the rest of an input, which is consumed from its start.
 type fuzzInput struct{ b []byte }
 
 func (in *fuzzInput) empty() bool { return len(in.b) == 0 }
@@ -107,8 +107,7 @@ func FuzzConn(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) { playFuzz(t, data[:min(len(data), 600)]) })
 }
 
-// TestAnything plays FuzzConn with random inputs, in which peers that keep to the rules are as
-// frequent as others.
+// TestAnything plays FuzzConn with random inputs. In half of them the peer keeps to the rules.
 func TestAnything(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -126,7 +125,7 @@ func TestAnything(t *testing.T) {
 	}
 }
 
-// playFuzz does what the input says. Its first byte chooses the configuration.
+// playFuzz plays one input. Its first byte chooses the configuration.
 func playFuzz(t *testing.T, data []byte) {
 	in := &fuzzInput{b: data}
 	flags := in.byte()
@@ -156,7 +155,7 @@ func playFuzz(t *testing.T, data []byte) {
 	s.finish()
 }
 
-// A fuzzStory is a testConn that things happen to.
+// A fuzzStory is a testConn and the input that decides what happens to it.
 type fuzzStory struct {
 	*testConn
 	in      *fuzzInput
@@ -165,7 +164,7 @@ type fuzzStory struct {
 	ids     uint64
 }
 
-// anyFrame returns a frame that is polite if the peer is.
+// anyFrame returns any frame. If the peer is polite, so is the frame.
 func (s *fuzzStory) anyFrame() frame {
 	if !s.polite {
 		return s.in.frame()
@@ -176,8 +175,8 @@ func (s *fuzzStory) anyFrame() frame {
 	return pingFrame()
 }
 
-// politeFrame returns a frame that breaks no rule; PADDING where it cannot make the one that the
-// input asks for.
+// politeFrame returns a frame that breaks no rule. It returns PADDING if the frame that the input
+// asks for would break one.
 func (s *fuzzStory) politeFrame() frame {
 	in, c := s.in, s.c
 	op, dir := in.byte()%20, Dir(in.byte()&1)
@@ -239,7 +238,7 @@ func (s *fuzzStory) politeFrame() frame {
 	return frame{}
 }
 
-// step does one thing that the input says.
+// step does one thing that the input asks for.
 func (s *fuzzStory) step() {
 	in := s.in
 	op := in.byte() % 16
@@ -304,7 +303,7 @@ func (s *fuzzStory) step() {
 	}
 }
 
-// call is something that the application does.
+// call calls a method, as the application would.
 func (s *fuzzStory) call() {
 	in := s.in
 	var st *Stream
@@ -358,7 +357,7 @@ func (s *fuzzStory) call() {
 	}
 }
 
-// check collects what the Conn sends, and checks what must hold whatever happens.
+// check collects what the Conn sends, and checks what must always hold.
 func (s *fuzzStory) check() {
 	s.collect()
 	for _, ev := range s.events {
@@ -389,7 +388,7 @@ func (s *fuzzStory) check() {
 	}
 }
 
-// finish closes the connection, and wants nothing to be left of it.
+// finish closes the connection, and checks that nothing is left of it.
 func (s *fuzzStory) finish() {
 	s.c.Close(1, "the end")
 	s.check()
@@ -402,8 +401,8 @@ func (s *fuzzStory) finish() {
 	}
 }
 
-// run feeds an Endpoint with datagrams and time until the input is empty, then waits for the end.
-// one delivers something.
+// run feeds an Endpoint with datagrams and time until the input is empty, and then waits for the
+// end. The function one delivers one datagram.
 func (l *lone) run(t *testing.T, in *fuzzInput, one func(now time.Time, op byte)) {
 	now := hour0()
 	check := func() {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A fuzzScript turns bytes into what happens to a connection.
+// A fuzzScript turns bytes into events in the life of a connection.
 type fuzzScript struct {
 	tc      *testConn
 	data    []byte
@@ -89,7 +89,8 @@ func (f *fuzzScript) call(what byte) {
 	}
 }
 
-// drain runs the Endpoint until it has nothing more to do now. One that never gets there spins.
+// drain runs the Endpoint until it has nothing more to do now. It fails if that takes too many
+// steps.
 func (f *fuzzScript) drain() {
 	e := f.tc.e
 	for range 2000 {
@@ -110,7 +111,7 @@ func (f *fuzzScript) drain() {
 	f.tc.t.Fatalf("the Endpoint is never done: Timeout is %v at %v", e.Timeout(), f.tc.now)
 }
 
-// event keeps streams that the peer opened, and reads what is readable.
+// event keeps streams that the peer opened, and reads from streams that are readable.
 func (f *fuzzScript) event(ev Event) {
 	switch ev.Kind {
 	case EventStreamOpened:
@@ -125,9 +126,8 @@ func (f *fuzzScript) event(ev Event) {
 	}
 }
 
-// FuzzPackets runs an established connection against a peer that holds the keys and sends whatever
-// it likes in valid packets, garbage, from anywhere and at any time, while the application calls
-// what it may.
+// FuzzPackets runs an established connection against a peer that holds the keys. The peer sends any
+// valid packets and garbage, from anywhere and at any time, while the application calls any method.
 func FuzzPackets(f *testing.F) {
 	f.Add([]byte{1, 0, 4, 1, 0, 0, 0, 6, 0, 5, 20, 0, 8, 0x0a, 4, 3, 1, 2, 3, 0, 0})
 	f.Add([]byte{0, 0, 5, 2, 0, 0, 0, 0, 5, 255, 3, 9, 6, 0, 0, 0, 1, 2, 3, 4, 5, 6, 48, 6, 54, 0})
@@ -146,7 +146,7 @@ func FuzzPackets(f *testing.F) {
 	})
 }
 
-// FuzzDatagrams gives a server whatever may come from the network, as its first datagrams.
+// FuzzDatagrams gives a server any bytes as its first datagrams.
 func FuzzDatagrams(f *testing.F) {
 	initial := make([]byte, minMTU)
 	copy(initial, []byte{0xc0, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x44, 0x9a})
@@ -166,7 +166,7 @@ func FuzzDatagrams(f *testing.F) {
 	})
 }
 
-// drainEndpoint is drain before there is a connection.
+// drainEndpoint is drain for an Endpoint that has no connection yet.
 func (f *fuzzScript) drainEndpoint() {
 	e := f.tc.e
 	for range 2000 {

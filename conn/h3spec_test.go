@@ -7,14 +7,15 @@ import (
 	"testing"
 )
 
-// An h3specCase is something that the test suite h3spec checks of a QUIC server, and how it is
-// checked here.
+// An h3specCase is one rule that the test suite h3spec checks on a QUIC server, and the way in
+// which this package checks it.
 type h3specCase struct {
-	section, name string // of RFC 9000 or, behind "TLS", of RFC 9001
-	hostile       string // name of the hostileCase that does the same, and its code
+	section, name string // in RFC 9000, or in RFC 9001 if it starts with "TLS"
+	hostile       string // the name and the code of the hostileCase that checks the rule
 	code          uint64
-	param         string // name of the hostileParams that do the same: TRANSPORT_PARAMETER_ERROR
-	test          func(*testing.T)
+	// the name of the hostileParams that check the rule, with TRANSPORT_PARAMETER_ERROR
+	param string
+	test  func(*testing.T)
 }
 
 func h3specCases() []h3specCase {
@@ -54,8 +55,8 @@ func h3specCases() []h3specCase {
 	}
 }
 
-// TestH3Spec runs all of them, of which h3spec itself needs a toolchain of Haskell. Its cases of
-// HTTP/3 are in package h3.
+// TestH3Spec checks all these rules. The suite h3spec itself needs a toolchain of Haskell. Its
+// rules of HTTP/3 are in package h3.
 func TestH3Spec(t *testing.T) {
 	hostile := make(map[string]hostileCase)
 	for _, h := range slices.Concat(hostileEncodings(), hostileStreams(), hostileSizes(), hostileIDs(), hostileRest()) {
@@ -79,7 +80,7 @@ func TestH3Spec(t *testing.T) {
 	}
 }
 
-// wantParameterError sends hostile transport parameters, by their name.
+// wantParameterError sends the hostile transport parameters of a name.
 func wantParameterError(t *testing.T, name string) {
 	for _, h := range hostileParams() {
 		if h.name == name && h.by != "server" {
@@ -95,7 +96,7 @@ func wantParameterError(t *testing.T, name string) {
 	t.Fatalf("no parameters %q of a client", name)
 }
 
-// wantUnexpectedMessage sends a TLS message where a client's Finished should be.
+// wantUnexpectedMessage sends a TLS message in the place of a client's Finished.
 func wantUnexpectedMessage(message string) func(t *testing.T) {
 	return func(t *testing.T) {
 		tc := handshakeConn(t, true)
@@ -106,8 +107,8 @@ func wantUnexpectedMessage(message string) func(t *testing.T) {
 	}
 }
 
-// wantMissingExtension sends a ClientHello whose transport parameters have another number,
-// that of a draft.
+// wantMissingExtension sends a ClientHello whose transport parameters are in the extension of a
+// draft, which has another number.
 func wantMissingExtension(t *testing.T) {
 	l, clientTLS := newLoneServer(t, nil)
 	r := newRawTLS(t, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}}))

@@ -8,24 +8,24 @@ import (
 	"github.com/lazoquic/lazo/conn/congestion"
 )
 
-// The account of memory held against the heap of the Go runtime. CheckMemory adds up what the code
-// believes that things take. Here the garbage collector says what they take.
+// These tests hold the account of memory against the heap of the Go runtime. CheckMemory adds up
+// what the code believes to hold. Here the garbage collector measures what it really holds.
 
-// A heapWay is a way to make a connection hold memory. What does not show before the handshake is
-// complete has begin, the rest has fill.
+// A heapWay is a way to make a connection hold memory. Begin runs before the handshake is complete,
+// and fill after it.
 type heapWay struct {
 	name   string
-	client bool // the connections are those of clients
+	client bool // the connections belong to clients
 	edit   func(*testSetup)
 	begin  func(*testing.T) *testConn
 	fill   func(*testing.T, *testConn)
 }
 
-// heapConns is how many connections of a kind are measured together.
+// heapConns is how many connections of one way are measured together.
 const heapConns = 8
 
-// TestAccountBoundsHeap: whatever a peer makes connections hold, the heap grows by no more than one
-// and a half times what the account says, and 4 KiB a connection.
+// TestAccountBoundsHeap: a peer makes connections hold memory in every way. The heap grows by no
+// more than one and a half times what the account says, and 4 KiB for each connection.
 func TestAccountBoundsHeap(t *testing.T) {
 	for _, way := range heapWays() {
 		t.Run(way.name, func(t *testing.T) {
@@ -43,8 +43,8 @@ func TestAccountBoundsHeap(t *testing.T) {
 	}
 }
 
-// measure returns what the Endpoints of connections hold, full or idle, as bytes of the heap that
-// are free without them, and as bytes of their accounts.
+// measure returns what the Endpoints of connections hold, full or idle: the bytes of the heap that
+// become free without them, and the bytes of their accounts.
 func (way *heapWay) measure(t *testing.T, full bool) (heap, account int64) {
 	t.Helper()
 	all := make([]*testConn, heapConns)
@@ -68,7 +68,8 @@ func (way *heapWay) measure(t *testing.T, full bool) (heap, account int64) {
 			t.Fatal(err)
 		}
 		account += all[i].e.Stats().Held
-		all[i] = &testConn{e: all[i].e} // the side of the peer goes before heapBytes looks
+		// drops the peer's side, so that heapBytes does not count it
+		all[i] = &testConn{e: all[i].e}
 	}
 	before := heapBytes()
 	for _, tc := range all {
@@ -247,7 +248,7 @@ func serverThatHasBegun(t *testing.T) *testConn {
 	return tc
 }
 
-// heapOf returns what an Endpoint holds: bytes of the heap that are free without it.
+// heapOf returns how many bytes of the heap become free without the Endpoint.
 func heapOf(e *Endpoint) int64 {
 	before := heapBytes()
 	e.Close()
@@ -255,8 +256,8 @@ func heapOf(e *Endpoint) int64 {
 	return before - heapBytes()
 }
 
-// TestConnCosts: what an idle connection, a handshake and a closed connection count for is what
-// they take.
+// TestConnCosts: an idle connection, a handshake and a closed connection really take the bytes that
+// count for them.
 func TestConnCosts(t *testing.T) {
 	const n = 200
 	for name, begin := range map[string]func(*lone, *testing.T, int){
@@ -281,8 +282,8 @@ func TestConnCosts(t *testing.T) {
 	}
 }
 
-// endpointHeap is what an Endpoint may take in bytes without connections, chunks aside: queues, and
-// what it keeps for reuse.
+// endpointHeap is how many bytes an Endpoint without connections may take: its queues, and memory
+// for reuse, except for chunks.
 const endpointHeap = 3 << 20
 
 // connect makes an idle connection to the server.
@@ -322,8 +323,8 @@ func (l *lone) greet(t *testing.T, i int) {
 	l.feed(clientInitial(fmt.Sprint("server ", i), rawClientID, nil, cryptoFrame(0, string(r.out[spaceInitial]))), elsewhere(i))
 }
 
-// TestEndpointKeepsLittle: what an Endpoint keeps for reuse, and holds for strangers, is bounded
-// whatever its connections held before. Chunks that are kept fit into MaxBuffered with the rest.
+// TestEndpointKeepsLittle: an Endpoint keeps a bounded amount for reuse and for strangers, whatever
+// its connections held before. The chunks that it keeps count in MaxBuffered.
 func TestEndpointKeepsLittle(t *testing.T) {
 	for _, most := range []int64{1 << 20, 32 << 20, 0} {
 		t.Run(fmt.Sprint(most>>10, " KiB"), func(t *testing.T) {

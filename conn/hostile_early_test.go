@@ -10,8 +10,8 @@ import (
 
 // Early data of hostile clients (RFC 9001, Section 4.6; RFC 9000, Sections 7.4.1 and 12.5).
 
-// earlyServer returns a server that takes early data of a client, whose 0-RTT packets the test
-// makes, and the ID that the client chose for itself.
+// earlyServer returns a server that takes the early data of a client, and the ID that the client
+// chose for the server. The test makes the 0-RTT packets.
 func earlyServer(t *testing.T) (*testConn, string) {
 	t.Helper()
 	var client *Config
@@ -73,14 +73,14 @@ func TestHostileFramesInEarlyPackets(t *testing.T) {
 	}
 }
 
-// TestEarlyLimits: flow control holds for early data, too.
+// TestEarlyLimits: flow control holds for early data too.
 func TestEarlyLimits(t *testing.T) {
 	tc, id := earlyServer(t)
 	tc.sendEarly(id, 0, streamFrame(0, uint64(tc.c.cfg.InitialMaxStreamData), "x"))
 	tc.wantClosed("beyond the limit", errFlowControl)
 }
 
-// TestEarlyReplay: the first flight of a client comes again, from elsewhere, and to another
+// TestEarlyReplay: the first flight of a client comes again, from another address and for another
 // connection ID.
 func TestEarlyReplay(t *testing.T) {
 	var client *Config

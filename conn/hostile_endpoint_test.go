@@ -13,8 +13,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// What strangers may send to an Endpoint: floods, Version Negotiation, Retry and tokens, stateless
-// resets.
+// Datagrams that strangers may send to an Endpoint: floods, Version Negotiation, Retry and tokens,
+// stateless resets.
 
 // hello returns the CRYPTO frame with a ClientHello.
 func (l *lone) hello() frame {
@@ -52,7 +52,8 @@ func TestInitialFlood(t *testing.T) {
 	}
 }
 
-// TestDialsAreNotPending: what an endpoint dials itself leaves room for as many clients as ever.
+// TestDialsAreNotPending: connections that the endpoint dials itself take no room away from
+// clients.
 func TestDialsAreNotPending(t *testing.T) {
 	pending := 0
 	l, clientTLS := newLoneServer(t, func(c *EndpointConfig) {
@@ -85,7 +86,7 @@ func TestDialsAreNotPending(t *testing.T) {
 	}
 }
 
-// TestInitialFloodWithTokens: from addresses that are validated.
+// TestInitialFloodWithTokens: the same flood comes from addresses that are validated.
 func TestInitialFloodWithTokens(t *testing.T) {
 	l, _ := newLoneServer(t, func(c *EndpointConfig) { c.MaxHandshakes = 5 })
 	hello := l.hello()
@@ -161,7 +162,7 @@ func TestClientTakesRetry(t *testing.T) {
 	if string(h.Token) != "a token" || string(h.DCID) != "new server ID" {
 		t.Errorf("token %q, destination %q", h.Token, h.DCID)
 	}
-	// RFC 9000, Section 17.2.5.3: packet numbers go on.
+	// RFC 9000, Section 17.2.5.3: packet numbers are not reset.
 	rx, _ := keys.Initial(Version1, []byte("new server ID"))
 	_, pn, ok := rx.Unprotect(out[0].data[:h.End], h.PNOff)
 	if !ok || pn < first {
@@ -357,7 +358,7 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-// TestInitialsToDrop: what a server drops without a word.
+// TestInitialsToDrop: a server drops these without an answer.
 func TestInitialsToDrop(t *testing.T) {
 	l, _ := newLoneServer(t, nil)
 	hello := l.hello()
@@ -392,7 +393,7 @@ func TestInitialsToDrop(t *testing.T) {
 	}
 }
 
-// longHeader makes a datagram with a long header that nothing true stands behind.
+// longHeader makes a datagram with a long header and made-up content.
 func longHeader(version uint32, dcid, scid string, size int) []byte {
 	b := binary.BigEndian.AppendUint32([]byte{0xc0}, version)
 	b = append(append(b, byte(len(dcid))), dcid...)
@@ -464,7 +465,7 @@ func TestStatelessReset(t *testing.T) {
 		key := [32]byte{7}
 		tc := newTestConn(t, server, func(s *testSetup) { s.peerSide.ResetKey = key })
 		by := tc.bystand()
-		if server { // the first ID of a client has no token
+		if server { // a client's first ID has no reset token
 			tc.writeFrom(elsewhere(3), 1200, pingFrame())
 			tc.flush()
 		}
@@ -476,7 +477,7 @@ func TestStatelessReset(t *testing.T) {
 		trigger := append(sent.data, make([]byte, 100)...)
 		out := again.feed(trigger, tc.addr)
 		if len(out) != 1 || len(out[0].data) >= len(trigger) {
-			// RFC 9000, Section 10.3.3: smaller than what it answers
+			// RFC 9000, Section 10.3.3: the reset is smaller than the packet that it answers
 			t.Fatalf("%d datagrams", len(out))
 		}
 		tc.deliver(append([]byte(nil), out[0].data...), elsewhere(44), NotECT)
@@ -512,7 +513,7 @@ func TestStatelessResetSizes(t *testing.T) {
 	}
 }
 
-// TestStatelessResetLoop: two Endpoints that know nothing of each other come to rest.
+// TestStatelessResetLoop: two Endpoints that know nothing of each other stop answering each other.
 func TestStatelessResetLoop(t *testing.T) {
 	a, b := newLone(t, nil, nil), newLone(t, nil, nil)
 	data := bytes.Repeat([]byte{0x41}, 1200)
@@ -541,8 +542,8 @@ func TestStatelessResetFlood(t *testing.T) {
 	}
 }
 
-// TestNoResetWithoutToken: datagrams that end in zeros, or in the token of an ID that was not used,
-// reset nothing.
+// TestNoResetWithoutToken: datagrams that end in zeros, or in the token of an unused ID, reset
+// nothing.
 func TestNoResetWithoutToken(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -582,9 +583,9 @@ func TestConnIDFlood(t *testing.T) {
 	by.check()
 }
 
-// TestShortDCID: a connection ID that a client chooses for a server is long enough that nobody
-// guesses it, whatever token comes with it (RFC 9000, Section 7.2). One that the server chose in a
-// Retry packet may be shorter.
+// TestShortDCID: the connection ID that a client chooses for a server must be too long to guess,
+// whatever token comes with it (RFC 9000, Section 7.2). An ID that the server chose in a Retry
+// packet may be shorter.
 func TestShortDCID(t *testing.T) {
 	for n := range minClientDCID {
 		dcid := rawServerID[:n]

@@ -7,11 +7,11 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A hostileCase is something that no honest peer sends in a 1-RTT packet, and the connection error
-// that it must end in.
+// A hostileCase is a 1-RTT packet that no honest peer sends, and the connection error that must
+// follow.
 type hostileCase struct {
 	name    string
-	side    string // "client" or "server" if the Conn under test must be one of them
+	side    string // "client" or "server" if only such a Conn is tested
 	edit    func(*testSetup)
 	before  func(tc *testConn) // honest behaviour before
 	frames  func(tc *testConn) []frame
@@ -64,7 +64,7 @@ func (h hostileCase) run(t *testing.T, server bool) {
 	by.check()
 }
 
-// only makes the frames of a case of such that are always the same.
+// only makes the frames of a case whose frames are always the same.
 func only(f ...frame) func(*testConn) []frame { return func(*testConn) []frame { return f } }
 
 func hostileEncodings() []hostileCase {
@@ -96,8 +96,8 @@ func TestHostileTruncation(t *testing.T) {
 	})
 }
 
-// allFrames returns a frame of each type that has fields, with a length where the length may be
-// left out.
+// allFrames returns a frame of each type that has fields. Each has a length, also where the length
+// may be left out.
 func allFrames(server bool) []frame {
 	theirs := StreamID(1)
 	if server {
@@ -162,7 +162,7 @@ func hostileAcks() []hostileCase {
 				tc.ping()
 			},
 			frames: func(tc *testConn) []frame {
-				// The number before the last was left out.
+				// The Conn has left out the number before the last.
 				n := uint64(tc.largest[spaceApp])
 				return []frame{ackFrame(rangeString(n-1, n-1))}
 			},
@@ -392,7 +392,7 @@ func hostileRest() []hostileCase {
 		{
 			name: "DATAGRAM larger than negotiated", code: errProtocolViolation,
 			edit:   func(s *testSetup) { s.conn.MaxDatagramFrameSize = 10 },
-			frames: only(datagramFrame("123456789")), // with type and length 11 bytes
+			frames: only(datagramFrame("123456789")), // 11 bytes with type and length
 		},
 		{name: "ACK_FREQUENCY that was not negotiated", frames: only(ackFrequencyFrame(0, 1, 25000, 1)), code: errFrameEncoding},
 		{name: "IMMEDIATE_ACK that was not negotiated", frames: only(immediateAckFrame()), code: errFrameEncoding},

@@ -11,15 +11,15 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// Hostile handshakes: transport parameters, CRYPTO data, packets that no honest peer sends before
-// the end of the handshake.
+// Hostile handshakes: transport parameters, CRYPTO data, and packets that no honest peer sends
+// before the end of the handshake.
 
 const (
-	rawServerID = "server ID" // what the test chooses as a client, for a server
+	rawServerID = "server ID" // the ID that the test chooses for a server when it is the client
 	rawClientID = "client ID"
 )
 
-// hostileParams are transport parameters, and who must not send them: "client", "server" or "" for
+// hostileParams are transport parameters, and who must not send them: "client", "server", or "" for
 // both.
 func hostileParams() []struct {
 	name, by string
@@ -84,7 +84,7 @@ func hostileParams() []struct {
 	}
 }
 
-// TestHostileParamsOfClient: a server gets them.
+// TestHostileParamsOfClient: a client sends the hostile parameters to a server.
 func TestHostileParamsOfClient(t *testing.T) {
 	for _, h := range hostileParams() {
 		if h.by == "server" {
@@ -112,12 +112,13 @@ type rawServer struct {
 	*rawTLS
 	l      *lone
 	c      *Conn
-	client *keys.Keys // of the Initial packets of both sides
+	client *keys.Keys // keys of the Initial packets of both sides
 	server *keys.Keys
 	next   uint64
 }
 
-// dialRaw makes a client dial a server that the test plays. params gets those of an honest server.
+// dialRaw makes a client dial a server that the test plays. The function params gets the parameters
+// of an honest server and returns those to send.
 func dialRaw(t testing.TB, serverTLS *tls.Config, cfg *Config, params func([]rawParam) []rawParam) *rawServer {
 	t.Helper()
 	l := newLone(t, nil, nil)
@@ -181,7 +182,7 @@ func TestHostileParamsOfServer(t *testing.T) {
 	}
 }
 
-// TestHonestRawServer makes sure that the tests above fail for what they say.
+// TestHonestRawServer makes sure that the tests above fail for the reason that they name.
 func TestHonestRawServer(t *testing.T) {
 	serverTLS, clientTLS := testTLS(t)
 	cfg := quietConfig()
@@ -224,7 +225,7 @@ func TestHandshakeAlerts(t *testing.T) {
 			})
 			var c *Conn
 			tc.exchange(func() bool { c = cmpOr(tc.c, c); return false })
-			if c == nil { // it closed as soon as it was there
+			if c == nil { // the connection closed when it was accepted
 				c = tc.events[len(tc.events)-1].Conn
 			}
 			te, ok := errors.AsType[*TransportError](c.Err())
@@ -344,7 +345,8 @@ func TestHostileCryptoInHandshake(t *testing.T) {
 	})
 }
 
-// TestOverlappingCrypto: what came first counts, and other bytes in its place change nothing.
+// TestOverlappingCrypto: the bytes that came first count. Later bytes at the same offset change
+// nothing.
 func TestOverlappingCrypto(t *testing.T) {
 	l, clientTLS := newLoneServer(t, nil)
 	r := newRawTLS(t, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}}))
@@ -356,7 +358,7 @@ func TestOverlappingCrypto(t *testing.T) {
 	}
 }
 
-// TestHandshakeTimeout: a client sends its ClientHello byte by byte, or nothing any more.
+// TestHandshakeTimeout: a client sends its ClientHello byte by byte, or stops sending.
 func TestHandshakeTimeout(t *testing.T) {
 	for _, every := range []time.Duration{time.Second, time.Hour} {
 		l, clientTLS := newLoneServer(t, nil)
@@ -387,14 +389,14 @@ func TestHandshakeTimeout(t *testing.T) {
 	}
 }
 
-// TestAmplificationOfHandshake: a client that may not exist gets three times of what came, whatever
-// happens.
+// TestAmplificationOfHandshake: until its address is validated, a client gets at most three times
+// the bytes that it sent, whatever happens.
 func TestAmplificationOfHandshake(t *testing.T) {
 	for _, end := range []string{"silence", "garbage", "violation", "challenge"} {
 		cfg := quietConfig()
 		serverTLS, clientTLS := testTLS(t)
 		chain := serverTLS.Certificates[0].Certificate
-		for range 40 { // a long chain: the flight does not fit
+		for range 40 { // a long chain, so that the flight does not fit into the limit
 			serverTLS.Certificates[0].Certificate = append(serverTLS.Certificates[0].Certificate, chain[0])
 		}
 		cfg.TLS = serverTLS
@@ -455,7 +457,8 @@ func TestAmplificationOfHandshake(t *testing.T) {
 	}
 }
 
-// TestDiscardedBytesCount: datagrams that do not open raise what may be sent, too.
+// TestDiscardedBytesCount: datagrams that do not decrypt count for the anti-amplification limit
+// too.
 func TestDiscardedBytesCount(t *testing.T) {
 	tc := handshakeServer(t)
 	before := tc.c.path.received
@@ -510,8 +513,8 @@ func TestUndecryptablePackets(t *testing.T) {
 	})
 }
 
-// TestCoalescedGarbage: a first datagram with malformed packets behind the Initial leaves nothing
-// behind (QUIC-LEAK).
+// TestCoalescedGarbage: a first datagram has malformed packets behind the Initial. Nothing is left
+// of it (QUIC-LEAK).
 func TestCoalescedGarbage(t *testing.T) {
 	l, clientTLS := newLoneServer(t, func(c *EndpointConfig) { c.MaxHandshakes = -1 })
 	r := newRawTLS(t, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}}))

@@ -9,9 +9,9 @@ import (
 	"github.com/lazoquic/lazo/conn/congestion"
 )
 
-// Memory that connections hold together (EndpointConfig.MaxBuffered).
+// Memory that all connections hold together (EndpointConfig.MaxBuffered).
 
-// knock sends the server a ClientHello of somebody new, and reports whether it got in.
+// knock sends the server the ClientHello of a new client. It reports whether the server accepts it.
 func (tc *testConn) knock() bool {
 	tc.t.Helper()
 	by := &bystander{tc: tc, addr: netip.MustParseAddrPort("10.0.0.98:9898")}
@@ -28,8 +28,8 @@ func (tc *testConn) knock() bool {
 	return tc.e.Stats().Accepted > before
 }
 
-// hoard makes the Conn hold at least as much as all may hold together: streams on which the peer
-// gives no credit.
+// hoard makes the Conn hold at least as much as all connections together may hold. It writes to
+// streams on which the peer gives no credit.
 func hoard(t *testing.T) (*testConn, []*Stream) {
 	const most = 1 << 20
 	tc := newTestConn(t, true, func(s *testSetup) {
@@ -51,8 +51,8 @@ func hoard(t *testing.T) (*testConn, []*Stream) {
 	return tc, all
 }
 
-// TestStalledConnsMakeRoom: who fills the memory, and keeps its connection alive, locks nobody out
-// for long.
+// TestStalledConnsMakeRoom: a peer fills the memory and keeps its connection alive. It does not
+// lock others out for long.
 func TestStalledConnsMakeRoom(t *testing.T) {
 	tc, _ := hoard(t)
 	if tc.knock() {
@@ -73,7 +73,8 @@ func TestStalledConnsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestBusyConnsKeepMemory: a connection whose data moves stays, and so does one that holds little.
+// TestBusyConnsKeepMemory: a connection whose data moves stays, and so does a connection that holds
+// little.
 func TestBusyConnsKeepMemory(t *testing.T) {
 	tc, all := hoard(t)
 	credit := uint64(1000)
@@ -96,7 +97,8 @@ func TestBusyConnsKeepMemory(t *testing.T) {
 	tc.wantOpen("what it holds moves")
 }
 
-// TestStalledConnsAreSpared: once those that hold most have ended, others that are stalled go on.
+// TestStalledConnsAreSpared: once the connections that hold most have ended, other stalled ones go
+// on.
 func TestStalledConnsAreSpared(t *testing.T) {
 	const most = 1 << 20
 	tc := newTestConn(t, true, func(s *testSetup) {
@@ -125,8 +127,8 @@ func TestStalledConnsAreSpared(t *testing.T) {
 	}
 }
 
-// TestClosedConnsMakeRoom: who opens and closes connections as fast as it can fills no memory with
-// what remains of them.
+// TestClosedConnsMakeRoom: a peer opens and closes connections as fast as it can. What remains of
+// them fills no memory.
 func TestClosedConnsMakeRoom(t *testing.T) {
 	const most = 256 << 10
 	l, _ := newLoneServer(t, func(c *EndpointConfig) { c.MaxBuffered = most })
@@ -148,8 +150,8 @@ func TestClosedConnsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestLedgersKeepToMaxBuffered: what is known of packets in flight cannot be refused. Where that
-// does not fit, the connection that holds most ends.
+// TestLedgersKeepToMaxBuffered: the Endpoint cannot refuse to remember packets in flight. If they
+// do not fit, the connection that holds most ends.
 func TestLedgersKeepToMaxBuffered(t *testing.T) {
 	const most = 128 << 10
 	tc := newTestConn(t, true, func(s *testSetup) {

@@ -29,7 +29,7 @@ func TestHostileResetAt(t *testing.T) {
 	for _, h := range []struct {
 		name           string
 		before         func(*testConn)
-		ours           bool   // on a stream that only we send on
+		ours           bool   // on a stream in our direction only
 		n              uint64 // of the stream
 		size, reliable uint64
 		code           uint64
@@ -73,7 +73,7 @@ func TestHostileResetAt(t *testing.T) {
 	}
 }
 
-// TestDataBehindResetAt: what lies behind the end of a stream that was reset is an error, too.
+// TestDataBehindResetAt: data behind the final size of a stream that was reset is an error too.
 func TestDataBehindResetAt(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.writeResetAt(1, 8, 4)
@@ -84,8 +84,8 @@ func TestDataBehindResetAt(t *testing.T) {
 	tc.wantClosed("the stream has eight bytes", errFinalSize)
 }
 
-// TestResetAtChangesItsMind: a peer promises ever more, and ever less. The least counts, and the
-// application hears of it once.
+// TestResetAtChangesItsMind: a peer promises more and more bytes, or fewer and fewer. The smallest
+// number counts, and the application hears of it once.
 func TestResetAtChangesItsMind(t *testing.T) {
 	tc := newTestConn(t, true)
 	for reliable := range uint64(1000) {

@@ -9,8 +9,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// Peers that keep to the letter of the protocol and mean no good. Others are in the files of what
-// they break.
+// Peers that keep to the letter of the protocol but mean harm. More of them are in the files of the
+// rules that they break.
 
 // RFC 9368, Sections 3 and 4: version_information that cannot be, or is not true.
 func TestHostileVersionInformation(t *testing.T) {
@@ -80,7 +80,7 @@ func TestKeyUpdateFlood(t *testing.T) {
 	})
 }
 
-// controllers are the built-in ones.
+// controllers are the built-in congestion controllers.
 var controllers = []struct {
 	name string
 	make func(congestion.Params) congestion.Controller
@@ -220,7 +220,7 @@ func TestPreferredAddressOfNobody(t *testing.T) {
 		if r.l.err != nil || r.c.state != stateComplete {
 			t.Fatalf("%s: %v", to, r.l.err)
 		}
-		r.c.followPreferred() // as when the handshake is confirmed
+		r.c.followPreferred() // this happens when the handshake is confirmed
 		r.l.HandleTimeout(hour0().Add(time.Millisecond))
 		for _, d := range append(out, r.l.drain()...) {
 			if d.burst.Remote != elsewhere(1) {

@@ -8,7 +8,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// Sessions that one side changed its mind about (RFC 9000, Section 7.4.1).
+// Sessions after which one side has changed its transport parameters (RFC 9000, Section 7.4.1).
 
 // A sessionEdit is a session cache whose sessions the test changes.
 type sessionEdit struct {
@@ -60,19 +60,20 @@ func newResumption(t *testing.T) *resumption {
 	clientTLS.ClientSessionCache = r.cache
 	r.toServer.TLS, r.toClient.TLS = clientTLS, serverTLS
 	r.toServer.Enable0RTT, r.toClient.Enable0RTT = true, true
-	serverTLS.SetSessionTicketKeys([][32]byte{{1, 2, 3}}) // which a later server has, too
+	// a server that comes later has the same keys
+	serverTLS.SetSessionTicketKeys([][32]byte{{1, 2, 3}})
 	r.client = newLone(t, nil, nil)
 	r.restart()
 	return r
 }
 
-// restart takes another server with the configuration as it is now.
+// restart puts another server in place, with the configuration as it is now.
 func (r *resumption) restart() {
 	cfg := r.toClient
 	r.server = newLone(r.t, &cfg, nil)
 }
 
-// dial connects, and returns the connection when all is quiet.
+// dial connects. It returns the connection when nothing more is under way.
 func (r *resumption) dial() *Conn {
 	r.t.Helper()
 	c, err := r.client.Dial(r.now, Target{Remote: elsewhere(1), Local: elsewhere(2)}, &r.toServer)
@@ -93,7 +94,7 @@ func (r *resumption) dial() *Conn {
 	return c
 }
 
-// TestEarlyLimitsKept makes sure that the tests below fail for what they say.
+// TestEarlyLimitsKept makes sure that the tests below fail for the reason that they name.
 func TestEarlyLimitsKept(t *testing.T) {
 	r := newResumption(t)
 	r.dial().Close(0, "")
@@ -139,7 +140,7 @@ func TestEarlyLimitsLowered(t *testing.T) {
 	} {
 		r := newResumption(t)
 		r.dial().Close(0, "")
-		r.cache.edit = edit // the client remembers more than the server ever said
+		r.cache.edit = edit // the client remembers higher limits than the server ever stated
 		if c := r.dial(); errorCode(c.Err()) != errProtocolViolation {
 			t.Errorf("%s: the connection ends with %v", name, c.Err())
 		}

@@ -8,10 +8,10 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// Hostile peers that keep to the letter of the protocol, and try to make us hold memory or work for
-// them.
+// Hostile peers that keep to the letter of the protocol, and try to make the Conn hold memory or do
+// work for them.
 
-// TestSparseData: one byte at a time with gaps between (S1).
+// TestSparseData: single bytes come, with gaps between them (S1).
 func TestSparseData(t *testing.T) {
 	for _, step := range []uint64{2, 100, 4096, 5000} {
 		tc := newTestConn(t, true)
@@ -34,7 +34,7 @@ func TestSparseData(t *testing.T) {
 	}
 }
 
-// TestOverlappingData: what came first counts.
+// TestOverlappingData: the bytes that came first count.
 func TestOverlappingData(t *testing.T) {
 	tc := newTestConn(t, true)
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -62,7 +62,7 @@ func TestOverlappingData(t *testing.T) {
 	}
 }
 
-// TestManyStreams: the peer opens all streams that it may, with a byte on each (S2).
+// TestManyStreams: the peer opens all the streams that it may, with one byte on each (S2).
 func TestManyStreams(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsBidi = 1000 })
 	by := tc.bystand()
@@ -103,7 +103,8 @@ func TestRapidReset(t *testing.T) {
 			}
 			tc.flush()
 			tc.ackAll()
-			// The application has released none: there is no credit, however dead the streams are.
+			// The application has released no stream. So there is no credit, although the streams
+			// have ended.
 			if n := tc.c.streams.limit[Bidi]; n != 20 {
 				t.Fatalf("the peer may open %d streams", n)
 			}
@@ -114,8 +115,8 @@ func TestRapidReset(t *testing.T) {
 	}
 }
 
-// TestRapidResetWithRelease: as fast as the application releases streams, so fast new ones come,
-// and nothing is left behind.
+// TestRapidResetWithRelease: new streams come as fast as the application releases old ones. Nothing
+// is left behind.
 func TestRapidResetWithRelease(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsBidi = 20 })
 	by := tc.bystand()
@@ -151,7 +152,8 @@ func TestRapidResetWithRelease(t *testing.T) {
 	by.check()
 }
 
-// TestEventsAreBounded: what a peer can do to one stream raises a few events, whatever it repeats.
+// TestEventsAreBounded: a peer can raise only a few events of one stream, however often it repeats
+// itself.
 func TestEventsAreBounded(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.MaxDatagramFrameSize = 1000 })
 	s := tc.open(Bidi)
@@ -165,7 +167,7 @@ func TestEventsAreBounded(t *testing.T) {
 	}
 }
 
-// TestStalledReceiver: the peer grants all credit, and acknowledges nothing, or grants nothing
+// TestStalledReceiver: the peer grants all credit and acknowledges nothing, or it grants nothing
 // (S4).
 func TestStalledReceiver(t *testing.T) {
 	for name, edit := range map[string]func(*testSetup){
@@ -190,8 +192,8 @@ func TestStalledReceiver(t *testing.T) {
 	}
 }
 
-// TestStalledReceiversTogether: no peer grants credit on any stream. What they hold together
-// stays far below the limit, at which nobody else would be let in.
+// TestStalledReceiversTogether: no peer grants credit on any stream. Together the connections hold
+// far less than the limit, at which nobody else would be let in.
 func TestStalledReceiversTogether(t *testing.T) {
 	const most = 4 << 20
 	tc := newTestConn(t, true, func(s *testSetup) {
@@ -211,7 +213,7 @@ func TestStalledReceiversTogether(t *testing.T) {
 	if n := all[99].Available(); n != 0 {
 		t.Errorf("the last stream takes %d bytes more", n)
 	}
-	// Each still gets on when its own peer gives credit.
+	// Each stream goes on when its own peer gives credit.
 	for _, s := range all {
 		tc.write(maxStreamDataFrame(s.ID(), 1<<20))
 		for range 100 {
@@ -233,8 +235,8 @@ func TestStalledReceiversTogether(t *testing.T) {
 	}
 }
 
-// TestBlockedFrames: a peer that raises its limits by one byte each time, and word that we are
-// blocked (S4).
+// TestBlockedFrames: a peer raises its limits by one byte at a time. Frames that say that we are
+// blocked stay few (S4).
 func TestBlockedFrames(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.peer.InitialMaxStreamData = 1 })
 	s := tc.open(Uni)
@@ -255,7 +257,7 @@ func TestBlockedFrames(t *testing.T) {
 	}
 }
 
-// TestControlFlood: frames that ask for an answer each do not pile answers up (S6).
+// TestControlFlood: each frame asks for an answer. The answers do not pile up (S6).
 func TestControlFlood(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, frequent, func(s *testSetup) { s.conn.MaxDatagramFrameSize = 1000 })
@@ -320,7 +322,7 @@ func TestPaddingFlood(t *testing.T) {
 	tc.wantOpen("padding is allowed")
 }
 
-// TestHalfOpenStreams: streams that the peer never ends are closed by the idle timeout with the
+// TestHalfOpenStreams: the peer never ends its streams. The idle timeout ends them with the
 // connection, and nothing is left.
 func TestHalfOpenStreams(t *testing.T) {
 	tc := newTestConn(t, true)
@@ -334,7 +336,8 @@ func TestHalfOpenStreams(t *testing.T) {
 	}
 }
 
-// TestACKOfDroppedSpaces: acknowledgements in spaces that are gone change nothing (P1, P2).
+// TestACKOfDroppedSpaces: acknowledgements in packet number spaces that are discarded change
+// nothing (P1, P2).
 func TestACKOfDroppedSpaces(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -348,7 +351,7 @@ func TestACKOfDroppedSpaces(t *testing.T) {
 	})
 }
 
-// TestFixedBit: packets without it are dropped or taken, but do no harm.
+// TestFixedBit: packets without the fixed bit are dropped or taken, and do no harm.
 func TestFixedBit(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -389,8 +392,8 @@ func TestGarbage(t *testing.T) {
 	})
 }
 
-// TestMillionStreams: where the limit is a million, one frame opens no more than 4096 streams, and
-// a peer that opens them one after another gets the others as it goes on.
+// TestMillionStreams: where the limit is a million, one frame opens no more than 4096 streams. A
+// peer that opens them one after another may open more as it goes on.
 func TestMillionStreams(t *testing.T) {
 	const limit = 1_000_000
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsBidi = limit })

@@ -10,7 +10,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// indexPage says which test is of which section.
+// indexPage lists the sections of RFCs and the tests of each.
 const indexPage = "../docs/rfc-tests.md"
 
 var (
@@ -18,8 +18,8 @@ var (
 	testFunc  = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 )
 
-// TestIndexOfTests: every test that the index names exists, and every row has one of peers that
-// keep to the section, and one of those that do not. Who renames a test renames it there.
+// TestIndexOfTests: every test in the index exists. Every row has a test with peers that keep to
+// the section, and one with peers that do not. Whoever renames a test has to rename it there too.
 func TestIndexOfTests(t *testing.T) {
 	page, err := os.ReadFile(indexPage)
 	require.NoError(t, err)
@@ -51,11 +51,11 @@ func TestIndexOfTests(t *testing.T) {
 	require.Greater(t, rows, 50)
 }
 
-// A testIndex has, by directory and name of each test, the file that it is in.
+// A testIndex has the file of each test, by the directory and the name of the test.
 type testIndex map[string]map[string]string
 
-// find returns what is wrong with the name of a test, and of one of its cases, in a directory of
-// the module.
+// find returns what is wrong with the name of a test or of one of its cases, in a directory of the
+// module.
 func (x testIndex) find(t *testing.T, dir, name, part string) string {
 	if x[dir] == nil {
 		x[dir] = make(map[string]string)

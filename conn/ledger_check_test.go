@@ -10,7 +10,7 @@ import (
 // A LedgerCheck holds the ledger of a connection against what it is made of. Simulations call it
 // after every step.
 type LedgerCheck struct {
-	delivered map[*estimates]uint64 // when it was called last
+	delivered map[*estimates]uint64 // Delivered at the last call
 	bytes     flightBytes
 }
 
@@ -88,8 +88,8 @@ func (k *LedgerCheck) Check(c *Conn) error {
 	return nil
 }
 
-// checkSent adds what is in flight in one space to bytes, by flight, and returns how many packets
-// that is.
+// checkSent adds the bytes in flight in one space to bytes, by flight. It returns how many packets
+// are in flight.
 func checkSent(s *sentPackets, bytes *flightBytes) (packets int, err error) {
 	eliciting, last, recs := 0, uint64(0), s.recs.head
 	for i := s.rows.head; i != s.rows.tail; i++ {
@@ -104,8 +104,8 @@ func checkSent(s *sentPackets, bytes *flightBytes) (packets int, err error) {
 		}
 		recs += uint32(p.recCount)
 		if p.flags&sentAcked != 0 {
-			// What is acknowledged goes with the next older packet: at most a few are stepped over
-			// again.
+			// A packet that was acknowledged is dropped together with the next older one. So at
+			// most a few such packets are stepped over again.
 			if first := s.number(s.rows.at(s.rows.head)); pn >= first+packetThreshold {
 				return 0, fmt.Errorf("packet %d is acknowledged, and %d is not lost", pn, first)
 			}
@@ -128,7 +128,7 @@ func checkSent(s *sentPackets, bytes *flightBytes) (packets int, err error) {
 	return packets, checkLate(s)
 }
 
-// checkLate checks what is remembered of lost packets.
+// checkLate checks what the ledger remembers of lost packets.
 func checkLate(s *sentPackets) error {
 	l := &s.late
 	recs, last := l.recs.head, uint64(0)
@@ -155,8 +155,8 @@ func checkLate(s *sentPackets) error {
 	return nil
 }
 
-// TestLedgerBytes: what the ledger says of its memory is so, and packets in flight do not get
-// larger. Where pointers are shorter it may say more.
+// TestLedgerBytes: the ledger reports its true memory, and a packet in flight takes no more than it
+// did. Where pointers are shorter, the ledger may report too much.
 func TestLedgerBytes(t *testing.T) {
 	if n := unsafe.Sizeof(sentPacket{}); n > 104 {
 		t.Errorf("a packet in flight takes %d bytes", n)

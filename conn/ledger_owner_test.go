@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// ledgerTypes are written by ledgerFiles alone.
+// Only ledgerFiles may write ledgerTypes.
 var (
 	ledgerTypes = []string{"ledger", "flight", "deliveryRate", "sentPackets", "sentPacket", "lostPackets", "lostPacket", "ring"}
 	ledgerFiles = []string{"ledger.go", "lost_packets.go", "delivery_rate.go", "ring.go"}
@@ -21,8 +21,8 @@ type noImports struct{}
 
 func (noImports) Import(string) (*types.Package, error) { return nil, errors.New("not needed") }
 
-// TestLedgerIsWrittenByItself: no file but those of the ledger writes its fields. What controllers
-// keep with a packet is theirs.
+// TestLedgerIsWrittenByItself: only the files of the ledger write its fields. Values that
+// controllers keep with a packet belong to the controllers.
 func TestLedgerIsWrittenByItself(t *testing.T) {
 	names, err := filepath.Glob("*.go")
 	if err != nil {
@@ -42,7 +42,8 @@ func TestLedgerIsWrittenByItself(t *testing.T) {
 	}
 	info := &types.Info{Selections: make(map[*ast.SelectorExpr]*types.Selection)}
 	cfg := types.Config{Importer: noImports{}, Error: func(error) {}}
-	pkg, _ := cfg.Check("conn", fset, files, info) // errors are of what other packages declare
+	// the errors are about declarations in other packages
+	pkg, _ := cfg.Check("conn", fset, files, info)
 	owned := make(map[types.Object]bool)
 	for _, name := range ledgerTypes {
 		fields := pkg.Scope().Lookup(name).Type().Underlying().(*types.Struct)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A bystander is another connection of the Endpoint under test, whose both ends are real.
+// A bystander is another connection of the Endpoint under test. Both its ends are real.
 type bystander struct {
 	tc    *testConn
 	e     *Endpoint // of its other end
@@ -75,7 +75,7 @@ func (by *bystander) run() {
 	tc.t.Fatal("the bystander does not come to rest")
 }
 
-// check sends a message both ways, and fails if one does not arrive.
+// check sends a message each way, and fails if one does not arrive.
 func (by *bystander) check() {
 	tc := by.tc
 	tc.t.Helper()

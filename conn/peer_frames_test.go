@@ -7,11 +7,11 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A frame is one frame in a form that tests write down and compare with ==.
+// A frame is one frame in a form that tests can write down, and compare with ==.
 type frame struct {
-	typ  uint64    // STREAM and DATAGRAM frames have the lowest type of theirs
-	v    [5]uint64 // integers in the order of the RFC; of ACK frames the ECN counts alone
-	data string    // what the frame carries; of ACK frames the ranges, as "7-9 5 0-3"
+	typ  uint64    // STREAM and DATAGRAM frames have the lowest of their types
+	v    [5]uint64 // integers in the order of the RFC; ACK frames have only the ECN counts here
+	data string    // the data of the frame; ACK frames have their ranges here, as "7-9 5 0-3"
 	fin  bool
 }
 
@@ -69,7 +69,7 @@ func ackECNFrame(ranges string, ect0, ect1, ce uint64) frame {
 	return frame{typ: wire.FrameAckECN, data: ranges, v: [5]uint64{ect0, ect1, ce}}
 }
 
-// newIDFrame is NEW_CONNECTION_ID. Its stateless reset token is made of the sequence number.
+// newIDFrame is NEW_CONNECTION_ID. Its stateless reset token follows from the sequence number.
 func newIDFrame(seq, retirePriorTo uint64, id string) frame {
 	return frame{typ: wire.FrameNewConnectionID, v: [5]uint64{seq, retirePriorTo}, data: id + string(resetTokenOf(seq))}
 }
@@ -90,7 +90,7 @@ func ackFrequencyFrame(seq, threshold, delay, reordering uint64) frame {
 	return frame{typ: wire.FrameAckFrequency, v: [5]uint64{seq, threshold, delay, reordering}}
 }
 
-// append appends the frame as it goes over the wire.
+// append appends the frame in its wire format.
 func (f frame) append(b []byte) []byte {
 	switch f.typ {
 	case wire.FramePadding:
@@ -126,8 +126,8 @@ func (f frame) append(b []byte) []byte {
 	return wire.AppendVarint(b, f.typ)
 }
 
-// appendAck appends an ACK frame. Ranges need not be sensible: those that do not
-// descend wrap around, as an attacker's would.
+// appendAck appends an ACK frame. Its ranges may make no sense: if they do not descend, they wrap
+// around, as an attacker's might.
 func (f frame) appendAck(b []byte) []byte {
 	var ranges [][2]uint64
 	for _, s := range strings.Fields(f.data) {
@@ -154,8 +154,8 @@ func (f frame) appendAck(b []byte) []byte {
 	return b
 }
 
-// parseFrame parses the frame at the start of b, which a Conn of ours made. The delay of an ACK
-// frame is left out.
+// parseFrame parses the frame at the start of b, which a Conn of this package made. It leaves out
+// the delay of an ACK frame.
 func parseFrame(b []byte) (f frame, n int) {
 	typ, _ := wire.ParseVarint(b)
 	f.typ = typ

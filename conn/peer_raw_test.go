@@ -10,8 +10,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A rawTLS is one side of a TLS handshake without any Conn around it, for tests that send what a
-// Conn would not.
+// A rawTLS is one side of a TLS handshake without a Conn. Tests use it to send what a Conn would
+// not.
 type rawTLS struct {
 	t      testing.TB
 	q      *tls.QUICConn
@@ -70,14 +70,14 @@ func (r *rawTLS) pump() {
 	}
 }
 
-// A rawPacket is a packet made without any Conn.
+// A rawPacket is a packet that is made without a Conn.
 type rawPacket struct {
 	typ        uint8 // of the long header
 	version    uint32
 	dcid, scid string
 	token      []byte
 	pn         uint64
-	size       int // of the datagram, by padding
+	size       int // the size of the datagram, by padding
 	tx         *keys.Keys
 	frames     []frame
 	payload    []byte
@@ -112,7 +112,7 @@ func appendRawParams(params []rawParam) []byte {
 
 func varint(v uint64) string { return string(wire.AppendVarint(nil, v)) }
 
-// A lone is an Endpoint under test by itself, which the test plays the whole world for.
+// A lone is an Endpoint under test. The test plays everyone else.
 type lone struct {
 	t testing.TB
 	*Endpoint
@@ -122,7 +122,7 @@ type lone struct {
 	n    int   // of them
 }
 
-// newLone returns an Endpoint, of a server if cfg is not nil.
+// newLone returns an Endpoint. It is a server if server is not nil.
 func newLone(t testing.TB, server *Config, edit func(*EndpointConfig)) *lone {
 	t.Helper()
 	cfg := EndpointConfig{Rand: testRand(3), Server: server}
@@ -145,14 +145,14 @@ func newLoneServer(t testing.TB, edit func(*EndpointConfig)) (*lone, *tls.Config
 	return newLone(t, &cfg, edit), clientTLS
 }
 
-// feed delivers a datagram, and returns what is sent then.
+// feed delivers a datagram, and returns the datagrams that the Endpoint sends then.
 func (l *lone) feed(b []byte, from netip.AddrPort) []seenDatagram {
 	l.t.Helper()
 	l.Receive(hour0(), Datagram{Data: append([]byte(nil), b...), Remote: from, Local: l.addr})
 	return l.drain()
 }
 
-// drain returns what is sent, and notes events.
+// drain returns what the Endpoint sends, and notes its events.
 func (l *lone) drain() []seenDatagram {
 	for ev, ok := l.NextEvent(); ok; ev, ok = l.NextEvent() {
 		if ev.Kind == EventClosed {

@@ -17,11 +17,11 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A testConn is a Conn under test, whose peer the test plays packet by packet. A real Endpoint
-// does the handshake; then the test takes its place and its keys.
+// A testConn is a Conn under test. The test plays its peer packet by packet. A real Endpoint does
+// the handshake. Then the test takes its place and its keys.
 //
-// What the Conn sends is collected when the test asks for it, so all that a test writes before
-// counts as one batch.
+// The test collects what the Conn sends only when it asks for it. So everything that a test writes
+// before that counts as one batch.
 type testConn struct {
 	t      testing.TB
 	now    time.Time
@@ -29,22 +29,22 @@ type testConn struct {
 
 	e, peerE *Endpoint
 	books    LedgerCheck
-	c, peer  *Conn // peer does not hear any more what c sends, once the test has taken over
+	c, peer  *Conn // after takeOver, peer does not get what c sends
 
-	addr, peerAddr netip.AddrPort // of c, of its peer
+	addr, peerAddr netip.AddrPort // of c, and of its peer
 
-	// The side of the peer, as the test plays it.
+	// The peer's side, as the test plays it.
 	tx, rx  [numSpaces]*keys.Keys
 	txPhase bool
 	rxPhase bool
 	next    [numSpaces]uint64       // packet numbers
 	largest [numSpaces]int64        // that came from c
-	got     [numSpaces]rangeset.Set // packet numbers that came from c, for ACK frames
-	dcid    ConnID                  // where the test sends to
+	got     [numSpaces]rangeset.Set // numbers of packets that came from c, for ACK frames
+	dcid    ConnID                  // the ID that the test sends to
 
-	datagrams []seenDatagram // that were not passed on to the peer
-	queue     []*seenPacket  // packets that the test has not looked at
-	unread    []frame        // frames of the current packet that it has not looked at
+	datagrams []seenDatagram // sent by c, and not passed on to the peer
+	queue     []*seenPacket  // packets that the test has not looked at yet
+	unread    []frame        // frames of the current packet that it has not looked at yet
 	current   *seenPacket
 	undecoded [][]byte
 	ignored   map[uint64]bool
@@ -53,14 +53,14 @@ type testConn struct {
 	buf       []byte
 }
 
-// A seenDatagram is one that the Conn sent.
+// A seenDatagram is a datagram that the Conn sent.
 type seenDatagram struct {
 	data    []byte
 	burst   Burst
 	packets []*seenPacket
 }
 
-// A seenPacket is a packet that the Conn sent, opened.
+// A seenPacket is a packet that the Conn sent, decrypted.
 type seenPacket struct {
 	typ    PacketType
 	space  spaceID
@@ -75,23 +75,23 @@ type seenPacket struct {
 
 // A testSetup is what a test may change before connections are made.
 type testSetup struct {
-	conn, peer         Config         // of the Conn under test, and of its peer
-	endpoint, peerSide EndpointConfig // of theirs; Server is filled in
+	conn, peer         Config         // for the Conn under test, and for its peer
+	endpoint, peerSide EndpointConfig // for their Endpoints; Server is filled in
 	connAddr, peerAddr netip.AddrPort
 	target             Target
 }
 
-// Estimates that every story starts with.
+// The estimates at the start of every story.
 const (
 	testRTT      = 10 * time.Millisecond
 	testVariance = 5 * time.Millisecond
 	testPTO      = testRTT + 4*testVariance + maxAckDelay // of 1-RTT packets
 )
 
-// hour0 is when stories begin.
+// hour0 is the time at which stories begin.
 func hour0() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
 
-// newTestConn returns a connection whose handshake is confirmed and where all is quiet.
+// newTestConn returns a connection whose handshake is confirmed, with nothing under way.
 func newTestConn(t testing.TB, server bool, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	tc := startTestConn(t, server, edit...)
@@ -103,7 +103,7 @@ func newTestConn(t testing.TB, server bool, edit ...func(*testSetup)) *testConn 
 	return tc
 }
 
-// startTestConn returns a connection that a client has just dialed. Nothing was sent.
+// startTestConn returns a connection that a client has just dialed. Nothing has been sent.
 func startTestConn(t testing.TB, server bool, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	s := testSetup{
@@ -144,7 +144,7 @@ func startTestConn(t testing.TB, server bool, edit ...func(*testSetup)) *testCon
 	return tc
 }
 
-// quietConfig is a configuration that sends nothing by itself but what a story is about.
+// quietConfig is a configuration with which a Conn sends little that a story does not ask for.
 func quietConfig() Config {
 	return Config{DisablePacing: true, DisableAckFrequency: true, MaxMTU: minMTU}
 }
@@ -195,8 +195,8 @@ func testTLS(t testing.TB) (server, client *tls.Config) {
 	return server, client
 }
 
-// exchange passes datagrams between the two Endpoints, 5 ms each way, until done reports true or
-// all is quiet.
+// exchange passes datagrams between the two Endpoints, 5 ms each way. It stops when done reports
+// true or nothing is under way.
 func (tc *testConn) exchange(done func() bool) {
 	tc.t.Helper()
 	for range 200 {
@@ -241,7 +241,7 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
-// drainEndpoint returns all that an Endpoint wants to send.
+// drainEndpoint returns everything that an Endpoint wants to send.
 func drainEndpoint(e *Endpoint, now time.Time, buf []byte) (out []seenDatagram) {
 	for {
 		b, ok := e.Transmit(now, buf, 10)
@@ -256,14 +256,15 @@ func drainEndpoint(e *Endpoint, now time.Time, buf []byte) (out []seenDatagram) 
 	}
 }
 
-// takeDatagrams removes and returns what was collected, for the other Endpoint.
+// takeDatagrams removes and returns the datagrams that were collected, for the other Endpoint.
 func (tc *testConn) takeDatagrams() []seenDatagram {
 	out := tc.datagrams
 	tc.datagrams, tc.queue, tc.unread, tc.undecoded = nil, nil, nil, nil
 	return out
 }
 
-// takeOver puts the test in the place of the peer. Estimates of the Conn are set to round figures.
+// takeOver puts the test in the place of the peer. It sets the estimates of the Conn to round
+// figures.
 func (tc *testConn) takeOver() {
 	tc.t.Helper()
 	tc.keepKeys()
@@ -287,10 +288,10 @@ func (tc *testConn) takeOver() {
 	tc.c.skipNext = 1 << 61
 	tc.c.tidy()
 	tc.c.routes.expire(never)
-	tc.c.rest(tc.e.now) // the timer of that is off
+	tc.c.rest(tc.e.now) // its timer is off now
 }
 
-// keepKeys remembers the keys of c, which may discard them.
+// keepKeys remembers the keys of c, because c may discard them.
 func (tc *testConn) keepKeys() {
 	if tc.c == nil {
 		return
@@ -299,7 +300,7 @@ func (tc *testConn) keepKeys() {
 		if sp == nil {
 			continue
 		}
-		// Retry changes those of Initial packets
+		// Retry changes the keys of Initial packets
 		if tc.tx[i] == nil || spaceID(i) == spaceInitial && sp.rx != nil {
 			tc.tx[i] = sp.rx
 		}
@@ -322,8 +323,8 @@ func (tc *testConn) deliver(b []byte, from netip.AddrPort, mark ECN) {
 	tc.keepKeys()
 }
 
-// A testPacket is one that a test writes. The zero values of all fields but space and frames are
-// what is right.
+// A testPacket is a packet that a test writes. Space and frames must be set. The zero value of any
+// other field stands for a correct one.
 type testPacket struct {
 	space   spaceID
 	frames  []frame
@@ -331,7 +332,7 @@ type testPacket struct {
 
 	pn       uint64 // if fixed
 	fixed    bool
-	skip     uint64 // packet numbers to leave out
+	skip     uint64 // how many packet numbers to leave out
 	pnLen    int
 	reserved bool // sets the reserved bits
 	noFixed  bool // clears the fixed bit
@@ -422,7 +423,7 @@ func (tc *testConn) send(p testPacket) {
 	tc.deliver(tc.seal(p), p.from, p.ecn)
 }
 
-// write writes frames in a 1-RTT packet, writeIn in one of another space.
+// write writes frames in a 1-RTT packet. writeIn writes them in a packet of another space.
 func (tc *testConn) write(frames ...frame) {
 	tc.t.Helper()
 	tc.send(testPacket{space: spaceApp, frames: frames})
@@ -433,7 +434,8 @@ func (tc *testConn) writeIn(space spaceID, frames ...frame) {
 	tc.send(testPacket{space: space, frames: frames})
 }
 
-// ours and theirs return the ID of the nth stream that c opens, and its peer.
+// ours returns the ID of the nth stream that c opens. theirs returns that of the nth stream that
+// its peer opens.
 func (tc *testConn) ours(d Dir, n uint64) StreamID {
 	id := StreamID(n<<2 | uint64(d)<<1)
 	if tc.server {
@@ -462,7 +464,7 @@ func (tc *testConn) must(err error) {
 	}
 }
 
-// writeStream writes all of s to the stream.
+// writeStream writes all of data to the stream.
 func (tc *testConn) writeStream(s *Stream, data string) {
 	tc.t.Helper()
 	if n, err := s.Write([]byte(data)); n != len(data) || err != nil {
@@ -493,7 +495,7 @@ func (tc *testConn) stream(id StreamID) *Stream {
 	return s
 }
 
-// errorCode returns the code of a *TransportError, -1 of any other error.
+// errorCode returns the code of a *TransportError, or -1 for any other error.
 func errorCode(err error) int64 {
 	if te, ok := errors.AsType[*TransportError](err); ok {
 		return int64(te.Code)

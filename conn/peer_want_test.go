@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// collect takes the events of the Endpoint and all that it wants to send.
+// collect takes the events of the Endpoint and everything that it wants to send.
 func (tc *testConn) collect() {
 	tc.t.Helper()
 	tc.collectEvents()
@@ -137,7 +137,7 @@ func (tc *testConn) decodePacket(b []byte) (*seenPacket, int) {
 	return p, end
 }
 
-// openPayload opens a packet with the keys of its phase.
+// openPayload decrypts a packet with the keys of its phase.
 func (tc *testConn) openPayload(rx *keys.Keys, b []byte, hdrLen int, p *seenPacket) ([]byte, bool) {
 	if p.space != spaceApp || wire.KeyPhase(b[0]) == tc.rxPhase {
 		return rx.Open(b, hdrLen, p.pn)
@@ -171,7 +171,7 @@ func (tc *testConn) nextFrame() (frame, bool) {
 	}
 }
 
-// ignore makes the test not look at frames of these types.
+// ignore makes the test skip frames of these types.
 func (tc *testConn) ignore(types ...uint64) {
 	for _, typ := range types {
 		tc.ignored[typ] = true
@@ -206,7 +206,7 @@ func (tc *testConn) wantType(why string, typ uint64) (frame, *seenPacket) {
 	return got, tc.current
 }
 
-// wantIdle wants no frame beyond those that the test has looked at.
+// wantIdle wants no frame that the test has not looked at.
 func (tc *testConn) wantIdle(why string) {
 	tc.t.Helper()
 	tc.collect()
@@ -218,8 +218,8 @@ func (tc *testConn) wantIdle(why string) {
 	}
 }
 
-// wantPacket wants the next packet, the one that was looked at left aside, to be in the space and
-// to have exactly these frames apart from ignored ones.
+// wantPacket wants the next packet to be in the space and to have exactly these frames. It leaves
+// ignored frames aside, and a packet that the test has looked at already.
 func (tc *testConn) wantPacket(why string, space spaceID, frames ...frame) *seenPacket {
 	tc.t.Helper()
 	tc.collect()
@@ -240,14 +240,14 @@ func (tc *testConn) wantPacket(why string, space spaceID, frames ...frame) *seen
 	return tc.current
 }
 
-// flush throws away what the Conn has sent so far.
+// flush throws away everything that the Conn has sent so far.
 func (tc *testConn) flush() {
 	tc.t.Helper()
 	tc.collect()
 	tc.queue, tc.unread, tc.datagrams, tc.undecoded = nil, nil, nil, nil
 }
 
-// bytesOut returns how many bytes the Conn sent since the last flush, to an address.
+// bytesOut returns how many bytes the Conn has sent to an address since the last flush.
 func (tc *testConn) bytesOut(to netip.AddrPort) (n int) {
 	tc.t.Helper()
 	tc.collect()
@@ -293,8 +293,7 @@ func (tc *testConn) wantNoEvent(why string) {
 	}
 }
 
-// hasEvent reports whether there is an event of the kind among those that the test has not looked
-// at.
+// hasEvent reports whether an event of the kind is among those that the test has not looked at.
 func (tc *testConn) hasEvent(kind EventKind) bool {
 	tc.collect()
 	for _, ev := range tc.events {
@@ -305,8 +304,8 @@ func (tc *testConn) hasEvent(kind EventKind) bool {
 	return false
 }
 
-// wantClosed wants the Conn to have closed with a transport error: the peer is told, and so is the
-// application.
+// wantClosed wants the Conn to have closed with a transport error. Both the peer and the
+// application must have been told.
 func (tc *testConn) wantClosed(why string, code uint64) {
 	tc.t.Helper()
 	tc.collect()
@@ -385,7 +384,7 @@ func (tc *testConn) advanceToTimer() {
 	tc.e.HandleTimeout(tc.now)
 }
 
-// advance lets time pass, and runs what comes due.
+// advance lets time pass, and runs the timers that are due.
 func (tc *testConn) advance(d time.Duration) {
 	tc.t.Helper()
 	tc.collect()
@@ -407,7 +406,7 @@ func (tc *testConn) advance(d time.Duration) {
 	tc.collect()
 }
 
-// ackAll acknowledges all packets of a space that came, those that the test lost left aside.
+// ackAll acknowledges all 1-RTT packets that came, except those that the test has lost.
 func (tc *testConn) ackAll() { tc.t.Helper(); tc.ackAllIn(spaceApp) }
 
 func (tc *testConn) ackAllIn(space spaceID) {
@@ -416,7 +415,7 @@ func (tc *testConn) ackAllIn(space spaceID) {
 	tc.writeIn(space, tc.ackOf(space))
 }
 
-// ackOf returns the ACK frame of all packets of a space that came.
+// ackOf returns an ACK frame for all packets of a space that came.
 func (tc *testConn) ackOf(space spaceID) frame {
 	tc.t.Helper()
 	got := &tc.got[space]
@@ -430,10 +429,10 @@ func (tc *testConn) ackOf(space spaceID) frame {
 	return ackFrame(strings.Join(s, " "))
 }
 
-// lose makes as if a packet of the Conn had never come.
+// lose treats a packet of the Conn as if it had never come.
 func (tc *testConn) lose(p *seenPacket) { tc.got[p.space].Remove(p.pn, p.pn+1) }
 
-// ping makes the Conn send a PING, or something more useful.
+// ping makes the Conn send a PING, or other data if it has some.
 func (tc *testConn) ping() { tc.t.Helper(); tc.pingIn(spaceApp) }
 
 func (tc *testConn) pingIn(space spaceID) {
@@ -443,7 +442,7 @@ func (tc *testConn) pingIn(space spaceID) {
 	tc.collect()
 }
 
-// lostByGap loses a packet by acknowledging three later ones.
+// lostByGap loses a packet: it acknowledges three later ones.
 func (tc *testConn) lostByGap(p *seenPacket) {
 	tc.t.Helper()
 	tc.lose(p)
@@ -455,7 +454,7 @@ func (tc *testConn) lostByGap(p *seenPacket) {
 	tc.ackAll()
 }
 
-// lostByPTO loses a packet, and all that was sent with it, by letting the probe timeout pass.
+// lostByPTO loses a packet and everything that was sent with it: it lets the probe timeout pass.
 func (tc *testConn) lostByPTO(p *seenPacket) {
 	tc.t.Helper()
 	tc.lose(p)
@@ -471,14 +470,14 @@ func (tc *testConn) lostByPTO(p *seenPacket) {
 	tc.t.Fatal("the probe timeout does not come")
 }
 
-// losses runs a test that loses a packet in both ways.
+// losses runs a test once for each of the two ways to lose a packet.
 func losses(t *testing.T, f func(t *testing.T, lost func(*testConn, *seenPacket))) {
 	t.Helper()
 	t.Run("by ACK gap", func(t *testing.T) { f(t, (*testConn).lostByGap) })
 	t.Run("by PTO", func(t *testing.T) { f(t, (*testConn).lostByPTO) })
 }
 
-// elsewhere returns the nth address that the peer may turn up at.
+// elsewhere returns the nth of the addresses to which the peer may move.
 func elsewhere(n int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(n >> 8), byte(n)}), 7000)
 }

@@ -67,8 +67,8 @@ func TestPreferredAddress(t *testing.T) {
 	}
 }
 
-// TestDownloadWhileTheServerMoves: what is under way from the server's first address while the
-// client moves to the preferred one is not lost (RFC 9000, Section 9.6).
+// TestDownloadWhileTheServerMoves: the client moves to the preferred address. Packets that are
+// under way from the server's first address are not lost (RFC 9000, Section 9.6).
 func TestDownloadWhileTheServerMoves(t *testing.T) {
 	const size = 2_000_000
 	took := func(move bool) time.Duration {

@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A dialer is a client whose datagrams a test takes out of the network's hands.
+// A dialer is a client whose datagrams the test takes before the network does.
 type dialer struct {
 	ep     *conn.Endpoint
 	c      *conn.Conn
@@ -33,7 +33,7 @@ func newDialer(t *testing.T) *dialer {
 	return d
 }
 
-// transmit returns the bursts that are to be sent, and copies of what is in them.
+// transmit returns the bursts that are to be sent, and copies of their bytes.
 func (d *dialer) transmit() (bursts []conn.Burst, data [][]byte) {
 	for {
 		b, ok := d.ep.Transmit(d.now, d.buf[:], 1)
@@ -55,7 +55,7 @@ func (d *dialer) ended() bool {
 	return d.err != nil
 }
 
-// pass lets time pass, and everything that is sent get lost.
+// pass lets time pass, and loses everything that is sent.
 func (d *dialer) pass(until time.Duration) {
 	for end := d.now.Add(until); ; {
 		d.transmit()
@@ -74,7 +74,7 @@ func (d *dialer) pass(until time.Duration) {
 func TestSendFailed(t *testing.T) {
 	d := newDialer(t)
 	bursts, _ := d.transmit()
-	require.Greater(t, len(bursts), 1) // post-quantum key shares need two
+	require.Greater(t, len(bursts), 1) // a post-quantum key share needs two datagrams
 	for i, b := range bursts {
 		require.False(t, d.ended(), "datagram %d", i)
 		require.Same(t, d.c, b.Conn)
@@ -113,7 +113,7 @@ func TestUndelivered(t *testing.T) {
 	d := newDialer(t)
 	_, sent := d.transmit()
 	forged := append([]byte(nil), sent[0]...)
-	forged[7] ^= 1 // in the destination connection ID
+	forged[7] ^= 1 // a byte of the destination connection ID
 	other := netip.MustParseAddrPort("10.0.0.2:443")
 	for range 100 {
 		d.ep.Undelivered(d.now, conn.Datagram{Data: forged, Remote: d.remote}, refused)
@@ -121,7 +121,7 @@ func TestUndelivered(t *testing.T) {
 		d.ep.Undelivered(d.now, conn.Datagram{Data: nil, Remote: other}, refused)
 	}
 	require.NoError(t, d.c.SendError())
-	// eight bytes of UDP alone were quoted
+	// only the eight bytes of UDP were quoted
 	d.ep.Undelivered(d.now, conn.Datagram{Remote: d.remote}, refused)
 	require.Equal(t, error(refused), d.c.SendError())
 	require.False(t, d.ended())

@@ -69,8 +69,8 @@ func TestResetAtDeliversItsPrefix(t *testing.T) {
 	}
 }
 
-// TestResetAtWaitsForCredit: what RESET_STREAM_AT promises goes no further than the peer allows,
-// and comes when it allows more; or not at all if the peer does not want it.
+// TestResetAtWaitsForCredit: RESET_STREAM_AT promises no more bytes than the peer allows. When the
+// peer allows more, the rest follows; it does not if the peer does not want it.
 func TestResetAtWaitsForCredit(t *testing.T) {
 	for _, test := range []struct {
 		name         string

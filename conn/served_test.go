@@ -48,7 +48,7 @@ func TestConfigForClient(t *testing.T) {
 	}
 	for addr, want := range map[string]int{"10.0.0.2": 3, "10.0.0.3": -1, "10.0.0.4": -1, "10.0.0.5": 100} {
 		client := n.Add(addr+":5000", &conn.EndpointConfig{Rand: rnd})
-		for range 2 { // the second time the configuration is ready
+		for range 2 { // the second time, the configuration is ready
 			var closed error
 			client.OnEvent = func(_ time.Time, ev conn.Event) {
 				if ev.Kind == conn.EventClosed {
@@ -79,7 +79,8 @@ func TestConfigForClient(t *testing.T) {
 			n.RunFor(10 * time.Second)
 		}
 	}
-	require.GreaterOrEqual(t, len(asked), 6) // a ClientHello of two datagrams is refused twice
+	// the ClientHello has two datagrams, and is refused twice
+	require.GreaterOrEqual(t, len(asked), 6)
 }
 
 // A fixedRate is a controller whose rate the application sets.

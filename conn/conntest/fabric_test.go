@@ -121,7 +121,7 @@ func TestFabricDuplicatesAreCopies(t *testing.T) {
 	f, a, _ := newFabric(1, Link{Duplicate: 1})
 	f.send(0, a, addrA, addrB, conn.NotECT, []byte("twice"))
 	first, _ := f.arrive()
-	copy(first.data, "XXXXX") // as an endpoint does that decrypts in place
+	copy(first.data, "XXXXX") // an endpoint decrypts in place, too
 	second, _ := f.arrive()
 	require.Equal(t, "twice", string(second.data))
 	require.Equal(t, duplicate, second.fate)

@@ -76,7 +76,7 @@ func (r *recorder) Fatalf(format string, args ...any) {
 	panic(stopped{})
 }
 
-// run runs f as a test, until it fails, and then what it wanted cleaned up.
+// run runs f as a test until it fails, and then the clean-up functions.
 func (r *recorder) run(f func()) {
 	func() {
 		defer func() {
