@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
@@ -55,7 +56,7 @@ func run(args []string) error {
 
 // newEndpoint makes the state machine. All it needs is a certificate and randomness.
 func newEndpoint(alpn string) (*conn.Endpoint, error) {
-	cert, err := selfSigned()
+	cert, err := selfsigned.Certificate()
 	if err != nil {
 		return nil, err
 	}

@@ -1,22 +1,19 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 )
 
 // A demo is what an edge needs to have something to do.
@@ -82,39 +79,19 @@ func (d *demo) close() {
 	}
 }
 
-// writeCertificate makes a certificate that signs itself. Chromium accepts such ones for no longer
-// than 14 days.
+// writeCertificate makes a certificate for this host.
 func (d *demo) writeCertificate() error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, err := selfsigned.Certificate()
 	if err != nil {
 		return err
 	}
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(time.Now().UnixNano()),
-		Subject:               pkix.Name{CommonName: "edge"},
-		NotBefore:             time.Now().Add(-time.Hour),
-		NotAfter:              time.Now().Add(13 * 24 * time.Hour),
-		KeyUsage:              x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		BasicConstraintsValid: true,
-		DNSNames:              []string{"localhost"},
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	private, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
 	if err != nil {
 		return err
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		return err
-	}
-	hash := sha256.Sum256(public)
+	hash := sha256.Sum256(cert.Leaf.RawSubjectPublicKeyInfo)
 	d.hash = base64.StdEncoding.EncodeToString(hash[:])
-	if err := writePEM(d.cert(), "CERTIFICATE", der); err != nil {
+	if err := writePEM(d.cert(), "CERTIFICATE", cert.Certificate[0]); err != nil {
 		return err
 	}
 	return writePEM(d.key(), "PRIVATE KEY", private)

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
@@ -170,7 +171,7 @@ func TestGracefulStop(t *testing.T) {
 }
 
 func TestCertificateFiles(t *testing.T) {
-	cert, err := selfSigned("example.org")
+	cert, err := selfsigned.Certificate("example.org")
 	require.NoError(t, err)
 	require.NoError(t, cert.Leaf.VerifyHostname("example.org"))
 	require.NoError(t, cert.Leaf.VerifyHostname("127.0.0.1"))

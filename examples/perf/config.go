@@ -1,17 +1,12 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"math/big"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 )
 
 const (
@@ -65,14 +60,5 @@ func (o *options) certificate() (tls.Certificate, error) {
 	if o.cert != "" {
 		return tls.LoadX509KeyPair(o.cert, o.key)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, err
-	}
-	t := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(240 * time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
+	return selfsigned.Certificate()
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/h3/webtransport"
 	"github.com/lazoquic/lazo/loop"
@@ -28,7 +29,11 @@ var indexHTML string
 
 // serve serves until ctx is done.
 func serve(ctx context.Context, o *options, stdout io.Writer) error {
-	cert, err := selfSigned(o.addr)
+	host, _, err := net.SplitHostPort(o.addr)
+	if err != nil {
+		return err
+	}
+	cert, err := selfsigned.Certificate(host)
 	if err != nil {
 		return err
 	}
