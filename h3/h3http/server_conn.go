@@ -71,6 +71,7 @@ func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*s
 func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
 	c.handleEvent(now, ev)
 	if ev.Kind == conn.EventClosed {
+		c.loseActive(ev.Err)
 		c.closed(now, &connectionError{ev.Err})
 		c.end(ev.Err)
 		c.count(true)

@@ -3,11 +3,13 @@ package h3http
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/loop"
 )
@@ -53,7 +55,8 @@ func (s *Server) RegisterOnShutdown(f func()) {
 // Shutdown refuses new connections, sends GOAWAY, and waits for requests in
 // progress and for the delivery of their responses, at most until ctx is done. Then
 // it returns the error of ctx, and Close ends what is left. Streams that were taken
-// over count as requests.
+// over count as requests. The error is or wraps an *[UndeliveredError] if all has ended, and
+// clients have not acknowledged all that they were to get.
 func (s *Server) Shutdown(ctx context.Context) error {
 	e := s.stop()
 	for _, f := range e.onStop {
@@ -84,7 +87,67 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		errs = append(errs, g.Shutdown(ctx))
 		s.forgetGroup(g)
 	}
+	if lost := s.undelivered(); lost != nil {
+		errs = append(errs, lost)
+	}
 	return errors.Join(errs...)
+}
+
+// An UndeliveredError says that responses were lost after Shutdown was called: their connections
+// ended, or Server.StallTimeout or DeliveryTimeout gave them up, before clients had acknowledged
+// them. What a client canceled does not count, nor what was open when it closed the connection
+// itself, nor what a handler aborted.
+type UndeliveredError struct {
+	Responses int
+	Err       error // what became of the first of them
+}
+
+// Error counts the responses.
+func (e *UndeliveredError) Error() string {
+	return fmt.Sprintf("h3http: responses that were not delivered: %d: %v", e.Responses, e.Err)
+}
+
+// Unwrap returns e.Err.
+func (e *UndeliveredError) Unwrap() error { return e.Err }
+
+// lose counts n responses that are lost because of err, if s is stopping.
+func (s *Server) lose(n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n == 0 || !s.stopping {
+		return
+	}
+	if s.lost.Responses == 0 {
+		s.lost.Err = err
+	}
+	s.lost.Responses += n
+}
+
+// undelivered returns what was lost, or nil.
+func (s *Server) undelivered() *UndeliveredError {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lost.Responses == 0 {
+		return nil
+	}
+	lost := s.lost
+	return &lost
+}
+
+// loseActive counts the responses that are lost since the connection has ended because of err.
+func (c *serverConn) loseActive(err error) {
+	if closed, ok := errors.AsType[*conn.ApplicationError](err); ok && closed.Remote {
+		return // the client knows what it has
+	}
+	n := 0
+	for _, x := range c.active {
+		x.mu.Lock()
+		if !x.delivered() {
+			n++
+		}
+		x.mu.Unlock()
+	}
+	c.s.lose(n, err)
 }
 
 // Close closes all connections at once. The contexts of requests in progress end; it

@@ -3,8 +3,10 @@ package h3http
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/loop/looptest"
@@ -244,4 +247,71 @@ func TestServerMistakes(t *testing.T) {
 	require.Error(t, srv.ListenAndServe())
 	require.Error(t, srv.ListenAndServeTLS("/nonexistent", "/nonexistent"))
 	require.NoError(t, srv.Close())
+}
+
+// TestShutdownSaysWhatWasLost: Shutdown returns nil only if clients have acknowledged all responses
+// that they still wanted.
+func TestShutdownSaysWhatWasLost(t *testing.T) {
+	vanish := func(_ *pair, n *looptest.Network, _ func()) {
+		n.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Loss: 1})
+	}
+	for _, tt := range []struct {
+		name   string
+		server func(s *Server)
+		end    func(p *pair, n *looptest.Network, cancel func()) // while three requests wait
+		lost   int
+		err    error
+	}{
+		{"idle timeout", nil, vanish, 3, conn.ErrIdleTimeout},
+		{"delivery timeout", func(s *Server) { s.DeliveryTimeout = 5 * time.Second }, vanish, 3, os.ErrDeadlineExceeded},
+		{"Close", nil, func(p *pair, n *looptest.Network, _ func()) {
+			vanish(p, n, nil)
+			time.AfterFunc(3*time.Second, func() { p.srv.Close() })
+		}, 3, &conn.ApplicationError{Code: uint64(h3.NoError)}},
+		{"closed by the client", nil, func(p *pair, _ *looptest.Network, _ func()) { p.tr.Close() }, 0, nil},
+		{"canceled by the client", nil, func(_ *pair, _ *looptest.Network, cancel func()) { cancel() }, 0, nil},
+		{"delivered", nil, func(*pair, *looptest.Network, func()) {}, 0, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+				var handlers sync.WaitGroup
+				handlers.Add(3)
+				p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					defer handlers.Done()
+					time.Sleep(time.Second)
+					w.Write(make([]byte, 30_000))
+				}), func(p *pair) {
+					p.c.Timeout = 0
+					if tt.server != nil {
+						tt.server(p.srv)
+					}
+				})
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				var clients sync.WaitGroup
+				for range 3 {
+					clients.Go(func() {
+						r := p.request("GET", "/", nil).WithContext(ctx)
+						if resp, err := p.c.Do(r); err == nil {
+							io.Copy(io.Discard, resp.Body)
+							resp.Body.Close()
+						}
+					})
+				}
+				time.AfterFunc(900*time.Millisecond, func() { tt.end(p, n, cancel) })
+				time.Sleep(500 * time.Millisecond)
+				err := p.srv.Shutdown(context.Background())
+				var lost *UndeliveredError
+				if errors.As(err, &lost); tt.lost == 0 {
+					require.NoError(t, err)
+				} else {
+					require.True(t, lost != nil && lost.Responses == tt.lost && lost.Err.Error() == tt.err.Error(), "%v", err)
+					require.Equal(t, err, p.srv.Shutdown(context.Background()), "again")
+				}
+				cancel()
+				clients.Wait()
+				handlers.Wait()
+			})
+		})
+	}
 }

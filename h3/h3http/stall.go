@@ -62,6 +62,7 @@ func (c *serverConn) giveUp(now time.Time) {
 // abandon resets the stream of x, also if all was handed to it. x is locked.
 func (c *serverConn) abandon(x *exchange) {
 	c.stalled++
+	c.s.lose(1, os.ErrDeadlineExceeded)
 	x.stream.Abandon(h3.ExcessiveLoad)
 	x.canceled, x.cancelSent, x.code = true, true, h3.ExcessiveLoad
 	x.dropIn()
