@@ -8,55 +8,35 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"net/netip"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
-	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/examples/internal/quicflags"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
-	"github.com/lazoquic/lazo/loop/capture"
 	"github.com/lazoquic/lazo/udpio"
 )
 
 // quicOptions are the flags about the connection.
 type quicOptions struct {
-	cc          string
-	versions    []uint32
+	quicflags.Flags
 	sessionFile string
 	early       bool
 	keyUpdate   time.Duration
 	migrate     time.Duration
 	rebind      time.Duration
-	qlog        string
-	pcap        string
 }
 
 func (o *quicOptions) register(fs *flag.FlagSet) {
-	fs.StringVar(&o.cc, "cc", "cubic", "congestion controller: newreno, cubic or bbr")
-	fs.Func("versions", "`versions` of QUIC to speak, the preferred first; default 1,2", func(s string) (err error) {
-		o.versions, err = parseVersions(s)
-		return err
-	})
+	o.Register(fs)
 	fs.StringVar(&o.sessionFile, "session-file", "", "resume sessions of a `file`, and write those of this run to it")
 	fs.BoolVar(&o.early, "0rtt", false, "send a GET as early data, if -session-file has a session that allows it")
 	fs.DurationVar(&o.keyUpdate, "key-update", 0, "update the keys again and again, after each `time`")
 	fs.DurationVar(&o.migrate, "migrate", 0, "move each connection to another port, after a `time`")
 	fs.DurationVar(&o.rebind, "rebind", 0, "change the port without a word after a `time`, as a NAT does")
-	fs.StringVar(&o.qlog, "qlog", "", "write a log of each connection to a `directory`")
-	fs.StringVar(&o.pcap, "pcap", "", "write all datagrams to a `file` with the keys inside, for Wireshark")
-}
-
-// controllers are the values of -cc.
-var controllers = map[string]func(congestion.Params) congestion.Controller{
-	"newreno": congestion.NewReno,
-	"cubic":   congestion.NewCubic,
-	"bbr":     congestion.NewBBR,
 }
 
 func (o *quicOptions) check() error {
@@ -64,58 +44,18 @@ func (o *quicOptions) check() error {
 		return usage.Errorf("-0rtt needs -session-file")
 	}
 	return cmp.Or(
-		usage.OneOf("cc", o.cc, slices.Sorted(maps.Keys(controllers))...),
+		o.Check(),
 		usage.NewFile("session-file", o.sessionFile),
 		usage.AtLeast("key-update", o.keyUpdate, 0),
 		usage.AtLeast("migrate", o.migrate, 0),
-		usage.AtLeast("rebind", o.rebind, 0),
-		usage.NewDirectory("qlog", o.qlog),
-		usage.NewFile("pcap", o.pcap))
-}
-
-// parseVersions reads a list such as 2,1.
-func parseVersions(s string) (versions []uint32, err error) {
-	for name := range strings.SplitSeq(s, ",") {
-		switch name {
-		case "1":
-			versions = append(versions, conn.Version1)
-		case "2":
-			versions = append(versions, conn.Version2)
-		default:
-			return nil, fmt.Errorf("unknown version %q", name)
-		}
-	}
-	return versions, nil
-}
-
-// config returns the configuration of connections.
-func (o *quicOptions) config() *conn.Config {
-	cfg := &conn.Config{Versions: o.versions, Enable0RTT: o.early, Congestion: controllers[o.cc]}
-	if o.qlog != "" {
-		cfg.QLog = loop.QLogDir(o.qlog)
-	}
-	return cfg
-}
-
-// capture has what the loops of lc send and receive written to the file of -pcap, with the keys
-// of tc. done ends the file.
-func (o *quicOptions) capture(tc *tls.Config, lc *loop.Config) (done func() error, err error) {
-	if o.pcap == "" {
-		return func() error { return nil }, nil
-	}
-	f, err := os.Create(o.pcap)
-	if err != nil {
-		return nil, err
-	}
-	w := capture.New(f)
-	w.Attach(tc, lc)
-	return func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+		usage.AtLeast("rebind", o.rebind, 0))
 }
 
 // transport returns the Transport of the options. closeAll ends its connections and saves what
 // they taught.
 func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.Transport, closeAll func() error, err error) {
-	cfg := o.config()
+	cfg := o.Config()
+	cfg.Enable0RTT = o.early
 	sessions, err := o.openSessions(tc, cfg)
 	if err != nil {
 		return nil, nil, err
@@ -128,7 +68,7 @@ func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.T
 		tc.KeyLogWriter = keyLog
 	}
 	lc := new(loop.Config)
-	closeCapture, err := o.capture(tc, lc)
+	closeCapture, err := o.Capture(tc, lc)
 	if err != nil {
 		return nil, nil, err
 	}

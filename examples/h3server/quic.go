@@ -9,58 +9,37 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/netip"
-	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
-	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/examples/internal/quicflags"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
-	"github.com/lazoquic/lazo/loop/capture"
 	"github.com/lazoquic/lazo/udpio"
 )
 
 // quicOptions are the flags about connections.
 type quicOptions struct {
+	quicflags.Flags
 	retry     bool
-	cc        string
-	versions  []uint32
 	early     bool
 	preferred string
 	keyUpdate time.Duration
 	secret    string
-	qlog      string
-	pcap      string
 
 	wrap func(loop.Backend) loop.Backend // by capture
 }
 
 func (o *quicOptions) register(fs *flag.FlagSet) {
+	o.Register(fs)
 	fs.BoolVar(&o.retry, "retry", false, "validate the address of each client by a Retry packet, or a token of an earlier connection")
-	fs.StringVar(&o.cc, "cc", "cubic", "congestion controller: newreno, cubic or bbr")
-	fs.Func("versions", "`versions` of QUIC to speak, the preferred first; default 1,2", func(s string) (err error) {
-		o.versions, err = parseVersions(s)
-		return err
-	})
 	fs.BoolVar(&o.early, "0rtt", false, "accept early data, which an attacker may send again")
 	fs.StringVar(&o.preferred, "preferred-address", "", "another `address` to serve on, to which clients move; one loop then does all")
 	fs.DurationVar(&o.keyUpdate, "key-update", 0, "update the keys of a connection after each `time` that it is serving a request")
 	fs.StringVar(&o.secret, "secret", "", "make the keys of tokens, tickets and resets of a `text`, to keep them over a restart")
-	fs.StringVar(&o.qlog, "qlog", "", "write a log of each connection to a `directory`")
-	fs.StringVar(&o.pcap, "pcap", "", "write all datagrams to a `file` with the keys inside, for Wireshark")
-}
-
-// controllers are the values of -cc.
-var controllers = map[string]func(congestion.Params) congestion.Controller{
-	"newreno": congestion.NewReno,
-	"cubic":   congestion.NewCubic,
-	"bbr":     congestion.NewBBR,
 }
 
 func (o *quicOptions) check() error {
@@ -72,51 +51,22 @@ func (o *quicOptions) check() error {
 			return usage.Errorf("-preferred-address %q: must be the IP address of an interface", o.preferred)
 		}
 	}
-	return cmp.Or(
-		usage.OneOf("cc", o.cc, slices.Sorted(maps.Keys(controllers))...),
-		usage.AtLeast("key-update", o.keyUpdate, 0),
-		usage.NewDirectory("qlog", o.qlog),
-		usage.NewFile("pcap", o.pcap))
-}
-
-// parseVersions reads a list such as 2,1.
-func parseVersions(s string) (versions []uint32, err error) {
-	for name := range strings.SplitSeq(s, ",") {
-		switch name {
-		case "1":
-			versions = append(versions, conn.Version1)
-		case "2":
-			versions = append(versions, conn.Version2)
-		default:
-			return nil, fmt.Errorf("unknown version %q", name)
-		}
-	}
-	return versions, nil
+	return cmp.Or(o.Check(), usage.AtLeast("key-update", o.keyUpdate, 0))
 }
 
 // config returns the configuration of connections.
 func (o *quicOptions) config() *conn.Config {
-	cfg := &conn.Config{Congestion: controllers[o.cc], Versions: o.versions, Enable0RTT: o.early}
-	if o.qlog != "" {
-		cfg.QLog = loop.QLogDir(o.qlog)
-	}
+	cfg := o.Config()
+	cfg.Enable0RTT = o.early
 	return cfg
 }
 
 // capture has all datagrams written to the file of -pcap, with the keys of tc. done ends the file.
 func (o *quicOptions) capture(tc *tls.Config) (done func() error, err error) {
-	if o.pcap == "" {
-		return func() error { return nil }, nil
-	}
-	f, err := os.Create(o.pcap)
-	if err != nil {
-		return nil, err
-	}
-	w := capture.New(f)
 	var lc loop.Config
-	w.Attach(tc, &lc)
+	done, err = o.Capture(tc, &lc)
 	o.wrap = lc.WrapBackend
-	return func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+	return done, err
 }
 
 // listen opens the sockets of srv on addr and starts n loops.
