@@ -79,10 +79,19 @@ func (d *conns) add(p *packetConn) error {
 }
 
 func (d *conns) removeLocal(local netip.AddrPort) error {
+	p, err := d.take(local)
+	if err != nil {
+		return err
+	}
+	return p.close() // which may wait for a reader that wants d.mu
+}
+
+// take removes the packetConn at local from the list.
+func (d *conns) take(local netip.AddrPort) (*packetConn, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.err != nil {
-		return net.ErrClosed
+		return nil, net.ErrClosed
 	}
 	old := *d.list.Load()
 	for i, p := range old {
@@ -90,13 +99,13 @@ func (d *conns) removeLocal(local netip.AddrPort) error {
 			continue
 		}
 		if len(old) == 1 {
-			return fmt.Errorf("udpio: %v is the only socket", local)
+			return nil, fmt.Errorf("udpio: %v is the only socket", local)
 		}
 		list := append(old[:i:i], old[i+1:]...)
 		d.list.Store(&list)
-		return p.close()
+		return p, nil
 	}
-	return fmt.Errorf("udpio: no socket at %v", local)
+	return nil, fmt.Errorf("udpio: no socket at %v", local)
 }
 
 // fail ends all reading and writing.
@@ -116,12 +125,13 @@ func (d *conns) stop(err error) {
 
 func (d *conns) close() error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return net.ErrClosed
-	}
+	was := d.closed
 	d.closed = true
 	d.stop(net.ErrClosed)
+	d.mu.Unlock()
+	if was {
+		return net.ErrClosed
+	}
 	var errs []error
 	for _, p := range *d.list.Load() {
 		errs = append(errs, p.close())

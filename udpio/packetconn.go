@@ -29,6 +29,8 @@ type packetConn struct {
 	peer   netip.AddrPort // the address that it is connected to, or zero
 	free   chan *datagram
 	done   chan struct{} // closed by close
+	keep   bool          // Config.KeepOpen
+	ended  chan struct{} // closed when read has ended
 	closed atomic.Bool
 
 	info     bool // the system sends control messages with the local address
@@ -54,7 +56,7 @@ type datagram struct {
 
 // newPacketConn does not begin to read. The network is the argument of Listen, or "".
 func newPacketConn(d *conns, c net.PacketConn, network string) *packetConn {
-	p := &packetConn{driver: d, conn: c, free: make(chan *datagram, readAhead), done: make(chan struct{})}
+	p := &packetConn{driver: d, conn: c, free: make(chan *datagram, readAhead), done: make(chan struct{}), ended: make(chan struct{})}
 	for range readAhead {
 		p.free <- &datagram{from: p}
 	}
@@ -114,13 +116,26 @@ func (p *packetConn) warnBuffers() {
 func (p *packetConn) close() error {
 	p.closed.Store(true)
 	close(p.done)
+	if p.keep {
+		return p.letGo()
+	}
 	return p.conn.Close()
+}
+
+// letGo ends reading and leaves the connection as it was.
+func (p *packetConn) letGo() error {
+	if err := p.conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return err
+	}
+	<-p.ended
+	return p.conn.SetReadDeadline(time.Time{})
 }
 
 func (p *packetConn) isClosed() bool { return p.closed.Load() }
 
 // read reads until p is closed or fails.
 func (p *packetConn) read() {
+	defer close(p.ended)
 	failures := 0
 	for {
 		var g *datagram

@@ -54,11 +54,25 @@ func wrapUDP(c *net.UDPConn, cfg Config) (driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.addPort(c, rc, addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())); err != nil {
+	var closer io.Closer = c
+	if cfg.KeepOpen {
+		closer = leftOpen{rc}
+	}
+	if err := s.addPort(closer, rc, addrPort(c.LocalAddr()), addrPort(c.RemoteAddr())); err != nil {
 		s.poller.close()
 		return nil, fmt.Errorf("udpio: wrap: %w", err)
 	}
 	return s, nil
+}
+
+// leftOpen is a socket that its user goes on with: closing it only ends what Wrap began.
+type leftOpen struct{ rc syscall.RawConn }
+
+// Close turns GRO off: the user expects one datagram for each read.
+func (l leftOpen) Close() error {
+	return l.rc.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_GRO, 0)
+	})
 }
 
 func newSockets(cfg Config) (*sockets, error) {

@@ -10,7 +10,7 @@ import (
 // relay, moves one datagram at a time, and WriteBatch blocks where its WriteTo does. A goroutine
 // reads from it until it is closed.
 //
-// c may be connected. Closing the Socket closes it.
+// c may be connected. Closing the Socket closes it, unless cfg.KeepOpen is set.
 func Wrap(c net.PacketConn, cfg *Config) (*Socket, error) {
 	conf := cfg.withDefaults()
 	c.SetDeadline(time.Time{}) // a deadline that was left would make all later calls fail
@@ -29,5 +29,7 @@ func Wrap(c net.PacketConn, cfg *Config) (*Socket, error) {
 
 func wrapConn(c net.PacketConn, cfg Config) (driver, error) {
 	d := newConns(cfg)
-	return d, d.add(newPacketConn(d, c, ""))
+	p := newPacketConn(d, c, "")
+	p.keep = cfg.KeepOpen
+	return d, d.add(p)
 }
