@@ -67,6 +67,10 @@ func (c *Conn) consume(n uint64) {
 func (c *Conn) growConnWindow() {
 	e := c.e
 	n := c.flow.grow(e.now, c.path.rtt.shortest(), min(e.cfg.MaxBuffered-e.extraCredit, e.memory.Room()))
+	if n > 0 && c.cfg.AllowWindowIncrease != nil && !c.cfg.AllowWindowIncrease(c, n) {
+		c.flow.size -= n
+		return
+	}
 	c.flow.extra += n
 	e.extraCredit += n
 }

@@ -83,6 +83,71 @@ func TestConfigForClient(t *testing.T) {
 	require.GreaterOrEqual(t, len(asked), 6)
 }
 
+// TestSetServer: a server that comes later, is exchanged and goes away again.
+func TestSetServer(t *testing.T) {
+	rnd := conntest.Seed(t, 1)
+	n := conntest.New(t, 1)
+	n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Rand: rnd})
+	var last *conn.Conn
+	server.OnEvent = func(_ time.Time, ev conn.Event) {
+		if ev.Kind == conn.EventConnected {
+			last = ev.Conn
+		}
+	}
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	connects := func(versions ...uint32) bool {
+		cfg := conntest.ClientConfig()
+		cfg.Versions, cfg.HandshakeTimeout = versions, time.Second
+		c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cfg)
+		require.NoError(t, err)
+		n.RunFor(2 * time.Second)
+		return c.HandshakeComplete()
+	}
+	require.False(t, connects(conn.Version1))
+	require.NoError(t, server.SetServer(conntest.ServerConfig()))
+	require.True(t, connects(conn.Version1))
+	require.True(t, connects(conn.Version2))
+	first := last
+
+	require.Error(t, server.SetServer(&conn.Config{}))
+	only := conntest.ServerConfig()
+	only.Versions, only.InitialMaxStreamsUni = []uint32{conn.Version2}, 7
+	require.NoError(t, server.SetServer(only))
+	require.False(t, connects(conn.Version1))
+	require.True(t, connects(conn.Version2))
+	require.Equal(t, int64(7), last.Config().InitialMaxStreamsUni)
+
+	require.NoError(t, server.SetServer(nil))
+	require.False(t, connects(conn.Version2))
+	require.NoError(t, first.Err())
+	require.Equal(t, int64(100), first.Config().InitialMaxStreamsUni)
+}
+
+// TestAdmittedWith: a connection tells how its client had proved its address.
+func TestAdmittedWith(t *testing.T) {
+	for retry, want := range map[conn.Admission]conn.TokenKind{
+		conn.AdmissionAccept: conn.TokenNone, conn.AdmissionRetry: conn.TokenRetry,
+	} {
+		rnd := conntest.Seed(t, 1)
+		n := conntest.New(t, 1)
+		server := n.Add("10.0.0.1:443", &conn.EndpointConfig{
+			Server: conntest.ServerConfig(), Rand: rnd,
+			Admit: func(conn.AdmissionRequest) conn.Admission { return retry },
+		})
+		var accepted *conn.Conn
+		server.OnEvent = func(_ time.Time, ev conn.Event) { accepted = ev.Conn }
+		client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+		c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, conntest.ClientConfig())
+		require.NoError(t, err)
+		require.False(t, c.ResetAtSupported())
+		n.RunFor(time.Second)
+		require.Equal(t, want, accepted.AdmittedWith())
+		require.Equal(t, conn.TokenNone, c.AdmittedWith())
+		require.True(t, c.ResetAtSupported())
+	}
+}
+
 // A fixedRate is a controller whose rate the application sets.
 type fixedRate struct {
 	congestion.Controller

@@ -357,3 +357,32 @@ func TestSlowReader(t *testing.T) {
 		t.Errorf("%d bytes credited, %d are held", tc.c.flow.consumed, tc.e.chunks.Used())
 	}
 }
+
+// TestAllowWindowIncrease: the application keeps a window from growing.
+func TestAllowWindowIncrease(t *testing.T) {
+	for _, allow := range []bool{false, true} {
+		asked := int64(0)
+		tc := newTestConn(t, true, func(s *testSetup) {
+			s.conn.InitialMaxStreamData, s.conn.InitialMaxData = 1000, 1000
+			s.conn.AllowWindowIncrease = func(_ *Conn, delta int64) bool {
+				asked += delta
+				return allow
+			}
+		})
+		id := tc.theirs(Uni, 0)
+		for off, i := uint64(0), 0; i < 5; i++ {
+			limit := min(tc.c.flow.recvMax, tc.stream2(id, 1000))
+			for off < limit {
+				n := min(limit-off, 1000)
+				tc.write(streamFrame(id, off, string(make([]byte, n))))
+				off += n
+			}
+			tc.now = tc.now.Add(testRTT)
+			tc.readStream(tc.stream(id))
+			tc.flush()
+		}
+		if grown := tc.c.flow.size - 1000; asked == 0 || allow != (grown == asked) || tc.e.extraCredit != grown {
+			t.Errorf("with %v: asked for %d bytes, the window grew by %d", allow, asked, grown)
+		}
+	}
+}
