@@ -25,8 +25,9 @@ type Config struct {
 
 	// NewHandler returns the handler of a connection: an accepted one at
 	// EventAccepted, when its ALPN is known, or one that [conn.Endpoint.Dial]
-	// made. If it is or returns nil, the connection is for Accept. It does not
-	// concern connections that Dial of this package made: see [Loop.SetHandler].
+	// made. If it is or returns nil, the connection is for Accept, unless it has called
+	// [Loop.Conn] and so has taken the connection itself. It does not concern
+	// connections that Dial of this package made: see [Loop.SetHandler].
 	NewHandler func(l *Loop, c *conn.Conn) Handler
 
 	// Shard, if not nil, is called for each Loop with its index and its copy of the

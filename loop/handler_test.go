@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -346,6 +347,47 @@ func TestPostToAll(t *testing.T) {
 			if !bytes.Equal(got, []byte("news")) || err != nil {
 				t.Errorf("read %q, %v", got, err)
 			}
+		}
+	})
+}
+
+// TestTakeConn: NewHandler may take the handle of a connection, which is then not for Accept.
+func TestTakeConn(t *testing.T) {
+	taken := make(chan *loop.Conn, 1)
+	cfg := serverConfig(nil)
+	cfg.NewHandler = func(l *loop.Loop, c *conn.Conn) loop.Handler {
+		taken <- l.Conn(c)
+		return nil
+	}
+	run(t, setup{link: near, server: cfg}, func(t *testing.T, w *world) {
+		client := w.dialOnly(nil)
+		server := <-taken
+		a := w.open(client, conn.Bidi)
+		if err := a.TryWrite(make([]byte, 1<<20)); !errors.Is(err, conn.ErrWouldBlock) {
+			t.Errorf("TryWrite of too much returned %v", err)
+		}
+		if err := a.TryWrite([]byte("hello")); err != nil {
+			t.Errorf("TryWrite returned %v", err)
+		}
+		a.CloseWrite()
+		if err := a.TryWrite([]byte("more")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("TryWrite after CloseWrite returned %v", err)
+		}
+		b := w.accept(server)
+		time.Sleep(time.Second)
+		if n, err := b.Buffered(); n != 5 || err != io.EOF {
+			t.Errorf("Buffered returned %d, %v", n, err)
+		}
+		if n, err := a.Buffered(); n != 0 || err != nil {
+			t.Errorf("Buffered returned %d, %v where nothing came", n, err)
+		}
+		if got, err := io.ReadAll(b); string(got) != "hello" || err != nil {
+			t.Errorf("read %q, %v", got, err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if c, err := w.server.Accept(ctx); c != nil || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Accept returned %v, %v", c, err)
 		}
 	})
 }

@@ -40,6 +40,17 @@ func (s *Stream) Read(p []byte) (int, error) {
 	}
 }
 
+// Buffered returns how many bytes Read returns without waiting, and the error that Read returns
+// behind these: nil if that is not known yet, io.EOF if they are the last ones.
+func (s *Stream) Buffered() (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, errStreamClosed
+	}
+	return s.in.buf.Len(), s.in.err
+}
+
 // Write copies p, and waits while there is no room. If it fails, it returns how much of p it has
 // taken. That much is sent unless the stream or the connection failed.
 func (s *Stream) Write(p []byte) (int, error) { return s.write(p, false) }
@@ -47,6 +58,26 @@ func (s *Stream) Write(p []byte) (int, error) { return s.write(p, false) }
 // WriteShared is Write for data that never changes, such as a file in memory or what
 // many peers are told: it is not copied before it goes into packets.
 func (s *Stream) WriteShared(p []byte) (int, error) { return s.write(p, true) }
+
+// TryWrite writes all of p if there is room for it now. Otherwise it writes nothing, and returns an
+// error that matches conn.ErrWouldBlock. It does not wait and ignores the deadline. What it takes
+// may still wait in the stream for credit of the peer.
+func (s *Stream) TryWrite(p []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := &s.out
+	switch {
+	case o.err != nil:
+		return o.err
+	case len(p) > bufferSize-o.buf.Len():
+		return conn.ErrWouldBlock
+	}
+	o.buf.Write(&s.c.l.chunks, p)
+	if !o.full {
+		s.mark()
+	}
+	return nil
+}
 
 func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 	s.mu.Lock()
