@@ -95,6 +95,9 @@ func (c *Conn) packetAcked(a *ackRun, p *sentPacket, on int) {
 	s := &a.sp.sent
 	a.note(p.flags, p.flight == c.path.n)
 	pn := s.number(p)
+	if c.qlog != nil {
+		c.qlog.Acked(pn)
+	}
 	if pn == a.largest {
 		a.sentAt, a.flight = p.time, p.flight
 	}
@@ -119,6 +122,9 @@ func (c *Conn) packetAcked(a *ackRun, p *sentPacket, on int) {
 // finishAck updates what depends on the ACK frame as a whole.
 func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 	pa := c.path
+	if c.qlog != nil {
+		c.qlog.PacketsAcked(c.e.wall(a.now), qlogSpaces[a.sp.id])
+	}
 	// RFC 9002, Section 5.1: a sample needs the largest to be new, and something ack-eliciting.
 	if a.newLargest && a.eliciting && a.flight == pa.n {
 		delay := time.Duration(0)

@@ -194,6 +194,9 @@ func (c *Conn) handleStreamControl(typ uint64, b []byte) (int, error) {
 		}
 		s, err := c.streams.sending(c, StreamID(id), typ)
 		if s != nil && err == nil && limit > s.sendMax {
+			if c.traced && s.blockedAt == s.sendMax+1 {
+				s.traceBlocked(false)
+			}
 			s.sendMax = limit
 			s.schedule()
 		}

@@ -23,8 +23,14 @@ func (c *Conn) startQLog() {
 	c.qlog = qlog.New(out, qlog.Header{
 		Format: qlog.Format(c.cfg.QLogFormat), Server: c.server, ID: c.origin.bytes(), Start: now,
 	})
+	c.observer = &observer{log: c.qlog}
 	c.qlog.ConnectionStarted(now, c.path.local, c.path.remote)
 	c.qlog.VersionInformation(now, c.server, c.cfg.Versions, c.version)
+	c.qlog.RecoveryParametersSet(now, qlog.RecoveryParameters{
+		ReorderingThreshold: packetThreshold, TimeThreshold: timeThreshold, Granularity: timerGranularity,
+		InitialRTT: c.cfg.InitialRTT, MaxDatagram: uint64(c.path.mtu.current), InitialWindow: c.path.cc.Window(),
+		PersistentCongestion: persistentThreshold,
+	})
 }
 
 // trace tells Config.Trace and the qlog what happened. raw is the packet, if the event is about
@@ -97,7 +103,11 @@ func (c *Conn) traceMetrics() {
 	}
 	now := c.e.wall(c.e.now)
 	c.qlog.MetricsUpdated(now, &m)
-	c.qlog.StateUpdated(now, qlog.State{ECN: c.path.ecn.state.String(), MTU: s.MTU})
+	state := qlog.State{ECN: c.path.ecn.state.String(), MTU: s.MTU}
+	if cc, ok := c.path.cc.(interface{ State() string }); ok {
+		state.Congestion = cc.State()
+	}
+	c.qlog.StateUpdated(now, state)
 }
 
 // String returns the name that qlog has for the phase of validation.
@@ -157,7 +167,16 @@ func (c *Conn) endQLog(err error) {
 		end.Trigger, end.Application = qlog.CloseApplication, true
 		end.Remote, end.HasCode, end.Code, end.Reason = ae.Remote, true, ae.Code, ae.Reason
 	}
-	c.qlog.ConnectionClosed(c.e.wall(c.e.now), end)
+	now := c.e.wall(c.e.now)
+	switch {
+	case end.Remote && end.HasCode:
+		c.qlog.ConnectionState(now, qlog.Draining)
+	case end.HasCode || end.Trigger == qlog.CloseHandshakeTimeout:
+		c.qlog.ConnectionState(now, qlog.Closing)
+	default:
+		c.qlog.ConnectionState(now, qlog.Gone)
+	}
+	c.qlog.ConnectionClosed(now, end)
 	c.qlog.Close() // nothing can be done about what it could not write
-	c.qlog = nil
+	c.qlog, c.observer = nil, nil
 }

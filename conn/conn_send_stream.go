@@ -65,6 +65,9 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 	c.flow.lastPN = w.pn
 	if fin {
 		s.flags |= flagFinSent
+		if c.traced {
+			s.traceState()
+		}
 	}
 	if !fresh {
 		c.stats.StreamBytesRetransmitted += uint64(n)

@@ -77,6 +77,9 @@ func (c *Conn) keepAliveDeadline() instant {
 
 // onTimeout runs what is due.
 func (c *Conn) onTimeout(now instant) {
+	if c.observer != nil {
+		c.observer.timersExpired(c, now)
+	}
 	due := func(t instant) bool { return t != 0 && t <= now }
 	switch {
 	case due(c.idleDeadline()):
@@ -175,6 +178,9 @@ func (c *Conn) rest(now instant) {
 	c.settle()
 	if c.traced {
 		c.traceMetrics()
+		if c.observer != nil {
+			c.observe(now)
+		}
 	}
 	if c.tidyAt == 0 && c.untidy() {
 		c.tidyAt = now.add(tidyAfter)

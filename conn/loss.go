@@ -178,6 +178,10 @@ func (r lossRuns) arrived(id spaceID, pn uint64) *lossRun {
 // before the MTU is searched anew (RFC 8899, Section 4.3).
 const blackHoleRun = 6
 
+// persistentThreshold is how many probe timeouts make congestion persistent (RFC 9002, Section
+// 7.6.1).
+const persistentThreshold = 3
+
 // persistent reports persistent congestion: all that was sent over a long time is lost (RFC 9002,
 // Section 7.6).
 func (c *Conn) persistent(m *estimates, run *lossDetection, x *lostFlight) bool {
@@ -185,7 +189,7 @@ func (c *Conn) persistent(m *estimates, run *lossDetection, x *lostFlight) bool 
 	if !m.rtt.sampled || x.packets < 2 || x.ranges > 1 || run.sp.id != spaceApp {
 		return false
 	}
-	return x.largest.time.sub(x.oldest) >= 3*(m.rtt.pto()+c.peerMaxAckDelay())
+	return x.largest.time.sub(x.oldest) >= persistentThreshold*(m.rtt.pto()+c.peerMaxAckDelay())
 }
 
 // spuriousLoss handles the acknowledgement of a packet that was declared lost. Its frames are not

@@ -5,6 +5,7 @@ import "time"
 // Constants of loss detection (RFC 9002, Section 6).
 const (
 	packetThreshold  = 3
+	timeThreshold    = 9.0 / 8 // round trips
 	timerGranularity = time.Millisecond
 	initialRTT       = 333 * time.Millisecond
 )

@@ -237,6 +237,9 @@ func (s *Stream) noteBlocked() {
 	if s.out.Sent() < s.end() && s.out.Sent() >= s.sendMax && s.blockedAt != s.sendMax+1 && s.flags&flagReset == 0 {
 		s.blockedAt = s.sendMax + 1
 		s.controlDue(dueBlocked)
+		if s.c.traced {
+			s.traceBlocked(true)
+		}
 	}
 }
 

@@ -84,6 +84,9 @@ func (s *Stream) receive(off uint64, data []byte, fin bool) error {
 	if s.atEnd() {
 		s.answered()
 	}
+	if fin && c.traced {
+		s.traceState()
+	}
 	return nil
 }
 
@@ -179,6 +182,9 @@ func (s *Stream) handleReset(code, size uint64) error {
 	s.flags |= flagSizeKnown | flagRecvReset
 	s.answered()
 	s.finalSize, s.recvCode = size, code
+	if s.c.traced {
+		s.traceState()
+	}
 	if s.flags&flagStopped == 0 {
 		s.discarded = s.in.Offset()
 		s.event(EventStreamReset, code)
@@ -210,6 +216,9 @@ func (s *Stream) handleResetAt(code, size, upTo uint64) error {
 	}
 	s.flags |= flagRecvResetAt | flagSizeKnown
 	s.finalSize, s.recvCode, s.recvUpTo = size, code, upTo
+	if s.c.traced {
+		s.traceState()
+	}
 	return nil
 }
 
@@ -234,6 +243,9 @@ func (s *Stream) handleStopSending(code uint64) {
 func (s *Stream) abandon(code uint64) {
 	s.flags |= flagReset
 	s.flags &^= flagWantWrite
+	if s.c.traced {
+		s.traceState()
+	}
 	s.resetCode, s.resetSize = code, s.out.Sent()
 	s.out.Reset(&s.c.chunks)
 	s.c.streams.send.remove(s)
@@ -245,6 +257,9 @@ func (s *Stream) abandonAt(code, size uint64) {
 	sent := s.out.Sent()
 	s.flags |= flagResetAt
 	s.flags &^= flagWantWrite
+	if s.c.traced {
+		s.traceState()
+	}
 	s.resetCode, s.reliable, s.resetSize = code, size, max(size, sent)
 	if sent > size {
 		s.out.Ack(&s.c.chunks, size, int(sent-size)) // nobody waits for that
@@ -373,6 +388,9 @@ func (s *Stream) controlDue(due uint32) {
 
 // finish ends the stream once both directions are done and the application has released it.
 func (s *Stream) finish() {
+	if s.c.traced {
+		s.traceState()
+	}
 	const done = flagReleased | flagRecvDone | flagSendDone
 	if s.flags&done == done && s.flags&flagInControl == 0 {
 		s.c.streams.remove(s)

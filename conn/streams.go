@@ -95,6 +95,9 @@ func (t *streamSet) newStream(c *Conn, id StreamID) *Stream {
 	t.all[id] = s
 	t.last = s
 	c.memory.Charge(streamCost)
+	if c.traced {
+		s.traceState()
+	}
 	return s
 }
 

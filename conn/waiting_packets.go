@@ -68,6 +68,9 @@ func (c *Conn) wait(now instant, a *arrival, typ PacketType, pkt []byte) {
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "no keys yet")
 		return
 	}
+	if c.qlog != nil {
+		c.qlog.PacketBuffered(c.e.wall(now), qlogType(typ), len(pkt))
+	}
 	c.settle()
 }
 

@@ -45,6 +45,14 @@ const (
 	bbrProbeRTT
 )
 
+// String returns the name of the state.
+func (s bbrState) String() string {
+	return [...]string{
+		bbrStartup: "startup", bbrDrain: "drain", bbrDown: "probe_bw_down", bbrCruise: "probe_bw_cruise",
+		bbrRefill: "probe_bw_refill", bbrUp: "probe_bw_up", bbrProbeRTT: "probe_rtt",
+	}[s]
+}
+
 // gains returns how the state scales bandwidth and window, in percent.
 func (s bbrState) gains() (pacing, window uint64) {
 	switch s {
@@ -104,6 +112,9 @@ func NewBBR(p Params) Controller {
 	b.initPacingRate(bbrInitialRoundTrip)
 	return b
 }
+
+// State returns the name of the state, for logs.
+func (b *bbr) State() string { return b.state.String() }
 
 // Window returns how many bytes may be in flight.
 func (b *bbr) Window() uint64 { return b.cwnd }

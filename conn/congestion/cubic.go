@@ -46,6 +46,9 @@ func NewCubic(p Params) Controller {
 	return &cubic{cubicState: cubicState{lossWindow: newLossWindow(p.MTU)}}
 }
 
+// State returns the name of the state, for logs.
+func (c *cubic) State() string { return c.state(c.prr.active) }
+
 // Window returns how many bytes may be in flight.
 func (c *cubic) Window() uint64 { return c.prr.limit(c.cwnd, c.minimum()) }
 

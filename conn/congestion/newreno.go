@@ -18,6 +18,9 @@ func NewReno(p Params) Controller {
 	return &newReno{lossWindow: newLossWindow(p.MTU)}
 }
 
+// State returns the name of the state, for logs.
+func (r *newReno) State() string { return r.state(r.prr.active) }
+
 // Window returns how many bytes may be in flight.
 func (r *newReno) Window() uint64 { return r.prr.limit(r.cwnd, r.minimum()) }
 

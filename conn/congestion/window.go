@@ -47,6 +47,17 @@ func (w *lossWindow) minimum() uint64 { return 2 * w.mtu }
 
 func (w *lossWindow) slowStart() bool { return w.cwnd < w.ssthresh }
 
+// state names the state of a controller for logs. recovers says whether it is in recovery.
+func (w *lossWindow) state(recovers bool) string {
+	switch {
+	case recovers:
+		return "recovery"
+	case w.slowStart():
+		return "slow_start"
+	}
+	return "congestion_avoidance"
+}
+
 // set moves the window to n, within bounds.
 func (w *lossWindow) set(n uint64) {
 	w.cwnd = max(min(n, maxWindow), w.minimum())

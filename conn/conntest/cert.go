@@ -46,11 +46,11 @@ func ClientTLS() *tls.Config {
 
 // ServerConfig returns a configuration with ServerTLS, which may be changed before
 // it is used.
-func ServerConfig() *conn.Config { return &conn.Config{TLS: ServerTLS()} }
+func ServerConfig() *conn.Config { return &conn.Config{TLS: ServerTLS(), QLog: qlog()} }
 
 // ClientConfig returns a configuration with ClientTLS, which may be changed before
 // it is used.
-func ClientConfig() *conn.Config { return &conn.Config{TLS: ClientTLS()} }
+func ClientConfig() *conn.Config { return &conn.Config{TLS: ClientTLS(), QLog: qlog()} }
 
 // newCertificate makes the certificate, which is the same every time: the key is
 // fixed and Ed25519 signs without randomness. So sizes do not vary either.

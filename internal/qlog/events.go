@@ -187,24 +187,6 @@ func side(remote bool) string {
 
 func (w *Writer) initiator(remote bool) { w.str("initiator", side(remote)) }
 
-// KeyUpdated writes that the 1-RTT keys of one side changed to those of a phase. server says
-// whether they are the keys of the server, and byRemote whether the remote side began it.
-func (w *Writer) KeyUpdated(now time.Time, server bool, phase uint64, byRemote bool) {
-	w.begin(now, keyUpdated)
-	if server {
-		w.str("key_type", "server_1rtt_secret")
-	} else {
-		w.str("key_type", "client_1rtt_secret")
-	}
-	w.uint("key_phase", phase)
-	if byRemote {
-		w.str("trigger", "remote_update")
-	} else {
-		w.str("trigger", "local_update")
-	}
-	w.finish()
-}
-
 // A Closed is how a connection ended.
 type Closed struct {
 	Remote      bool // the other side closed

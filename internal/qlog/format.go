@@ -27,9 +27,22 @@ const (
 	congestionStateUpdated
 	ecnStateUpdated
 	mtuUpdated
+	connectionStateUpdated
+	connectionIDUpdated
+	tupleAssigned
+	migrationStateUpdated
+	timerUpdated
+	keyDiscarded
+	recoveryParametersSet
+	packetsAcked
+	packetBuffered
+	streamStateUpdated
+	connectionDataBlockedUpdated
+	streamDataBlockedUpdated
 )
 
-// eventNames has the names of each type of events, by format.
+// eventNames has the names of each type of events, by format. Version 0.3 has no name for some:
+// they are left out there.
 var eventNames = [...][2]string{
 	connectionStarted:      {"quic:connection_started", "transport:connection_started"},
 	connectionClosed:       {"quic:connection_closed", "transport:connection_closed"},
@@ -45,6 +58,19 @@ var eventNames = [...][2]string{
 	congestionStateUpdated: {"quic:congestion_state_updated", "recovery:congestion_state_updated"},
 	ecnStateUpdated:        {"quic:ecn_state_updated", "recovery:ecn_state_updated"},
 	mtuUpdated:             {"quic:mtu_updated", "recovery:mtu_updated"},
+	connectionStateUpdated: {"quic:connection_state_updated", "connectivity:connection_state_updated"},
+	connectionIDUpdated:    {"quic:connection_id_updated", "connectivity:connection_id_updated"},
+	tupleAssigned:          {"quic:tuple_assigned", ""},
+	migrationStateUpdated:  {"quic:migration_state_updated", ""},
+	timerUpdated:           {"quic:timer_updated", "recovery:loss_timer_updated"},
+	keyDiscarded:           {"quic:key_discarded", "security:key_discarded"},
+	recoveryParametersSet:  {"quic:recovery_parameters_set", "recovery:parameters_set"},
+	packetsAcked:           {"quic:packets_acked", "transport:packets_acked"},
+	packetBuffered:         {"quic:packet_buffered", "transport:packet_buffered"},
+	streamStateUpdated:     {"quic:stream_state_updated", "transport:stream_state_updated"},
+
+	connectionDataBlockedUpdated: {"quic:connection_data_blocked_updated", ""},
+	streamDataBlockedUpdated:     {"quic:stream_data_blocked_updated", ""},
 }
 
 func (e event) name(f Format) string { return eventNames[e][f] }

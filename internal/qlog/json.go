@@ -61,6 +61,8 @@ func (e *encoder) quote(s string) {
 	e.b = append(e.b, '"')
 }
 
+func appendUint(b []byte, v uint64) []byte { return strconv.AppendUint(b, v, 10) }
+
 func (e *encoder) uint(name string, v uint64) {
 	e.key(name)
 	e.b = strconv.AppendUint(e.b, v, 10)

@@ -31,6 +31,10 @@ type Writer struct {
 	failed  bool
 	last    Metrics
 	state   State
+	conn    string // the last ConnectionState
+	blocked string // the last Blocked
+	moving  string // the last MigrationState
+	acked   []uint64
 	omitted omission
 }
 
@@ -110,6 +114,9 @@ func (w *Writer) begin(now time.Time, ev event) {
 	w.str("name", ev.name(w.format))
 	w.open("data")
 }
+
+// unnamed reports whether the format has no name for a type of events.
+func (w *Writer) unnamed(ev event) bool { return ev.name(w.format) == "" }
 
 // flush ends the record and writes it.
 func (w *Writer) flush() {
