@@ -32,13 +32,14 @@ const (
 )
 
 // seek goes on to the next frame that matters. It skips others. Without an error the reader stands
-// in DATA with bytes left, or in HEADERS.
+// in DATA with bytes left, or in HEADERS. After a connection error of the peer, what it had sent of
+// bodies before can still be read. Field sections cannot: the dynamic table may be wrong by then.
 func (s *Stream) seek() error {
 	for {
 		switch {
 		case s.recvErr != nil:
 			return s.recvErr
-		case s.c.err != nil:
+		case s.c.err != nil && (s.phase == phaseHeader || s.place == inFields):
 			return conn.ErrClosed
 		}
 		switch s.place {

@@ -89,8 +89,11 @@ func (st *Stream) receives() bool { return st.ID().Dir() == conn.Bidi || st.head
 // sends reports whether the stream has a direction to the peer.
 func (st *Stream) sends() bool { return st.ID().Dir() == conn.Bidi || st.header > 0 }
 
-// abandon ends both directions because the session has ended
-// (draft-ietf-webtrans-http3-15, Section 6).
+// abandon ends both directions because the peer or the application has ended the session. What was
+// received and not read is lost: draft-ietf-webtrans-http3-15, Section 6, demands that reading is
+// aborted as RFC 9000, Section 2.4, describes. An application that has data to deliver must see
+// it acknowledged, or answered, before it closes the session. It is different when the connection
+// ends without a word about the session: see run.
 func (st *Stream) abandon() {
 	if st.receives() {
 		st.qs.StopSending(uint64(SessionGone))
