@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	maxAltOrigins = 1000 // that an altCache remembers
+	maxAltOrigins = 1000 // how many origins an altCache remembers
 
-	// How long an alternative that does not work is left alone: the first time, and at
-	// most. Each failure in a row doubles it.
+	// How long an alternative that does not work is left alone: the first time, and at most. Each
+	// further failure in a row doubles the time.
 	firstBackoff = time.Minute
 	maxBackoff   = time.Hour
 )
 
-// An altCache is what is known of origins that have alternatives for HTTP/3.
+// An altCache remembers origins that have alternatives for HTTP/3.
 type altCache struct {
 	mu      sync.Mutex
 	origins map[string]*altOrigin // by host:port
@@ -28,19 +28,19 @@ type altOrigin struct {
 	alt     string    // host:port of the alternative
 	expires time.Time // RFC 7838, Section 3.1
 
-	failures int       // in a row
-	broken   time.Time // not to be tried before
-	try      *altTry   // in progress; nil if there is none
+	failures int       // failures in a row
+	broken   time.Time // until then it is not tried
+	try      *altTry   // the attempt in progress, or nil
 }
 
 // An altTry is an attempt to connect to an alternative.
 type altTry struct {
 	began time.Time
 	ready chan struct{} // closed when requests can be sent, or the attempt has failed
-	err   error         // of the latter
+	err   error         // why the attempt has failed
 }
 
-// learn takes the Alt-Svc field of a response into account, if it has one.
+// learn updates the cache from the Alt-Svc field of a response, if it has one.
 func (c *altCache) learn(origin string, h http.Header, now time.Time) {
 	values := h["Alt-Svc"]
 	if len(values) == 0 {
@@ -52,7 +52,7 @@ func (c *altCache) learn(origin string, h http.Header, now time.Time) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(services) == 0 { // clear, or others than HTTP/3
+	if len(services) == 0 { // "clear", or only services other than HTTP/3
 		delete(c.origins, origin)
 		return
 	}
@@ -70,7 +70,8 @@ func (c *altCache) learn(origin string, h http.Header, now time.Time) {
 	c.insert(origin, o)
 }
 
-// insert remembers o. The origin that would be forgotten first makes room. c is locked.
+// insert remembers o. If the cache is full, the origin that expires first makes room. The caller
+// has locked c.
 func (c *altCache) insert(origin string, o *altOrigin) {
 	if c.origins == nil {
 		c.origins = make(map[string]*altOrigin)
@@ -87,7 +88,7 @@ func (c *altCache) insert(origin string, o *altOrigin) {
 	c.origins[origin] = o
 }
 
-// lookup returns the alternative of an origin, nil if there is none. c is locked.
+// lookup returns the alternative of an origin, or nil if there is none. The caller has locked c.
 func (c *altCache) lookup(origin string, now time.Time) *altOrigin {
 	o := c.origins[origin]
 	if o != nil && !now.Before(o.expires) {
@@ -113,7 +114,7 @@ func (c *altCache) note(tg target, works bool, now time.Time) {
 	case o == nil || o.alt != tg.alt:
 	case works:
 		o.failures, o.broken = 0, time.Time{}
-	case !now.Before(o.broken): // one failure, however many suffer from it
+	case !now.Before(o.broken): // many requests may suffer from one failure: it counts once
 		o.broken = now.Add(min(firstBackoff<<min(o.failures, 10), maxBackoff))
 		o.failures++
 	}

@@ -10,20 +10,20 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// An altService is where an origin is served over HTTP/3 (RFC 7838, Section 3).
+// An altService says where an origin is served over HTTP/3 (RFC 7838, Section 3).
 type altService struct {
-	host   string // empty for that of the origin
+	host   string // empty for the host of the origin
 	port   string
 	maxAge time.Duration
 }
 
-// maxMaxAge bounds what is remembered: longer is for ever anyway.
+// maxMaxAge bounds how long an alternative is remembered.
 const maxMaxAge = 365 * 24 * time.Hour
 
 var errAltSvc = errors.New("h3http: malformed Alt-Svc")
 
-// parseAltSvc returns the services for HTTP/3 of an Alt-Svc field, those that the server
-// prefers first. There are none in "clear".
+// parseAltSvc returns the services for HTTP/3 of an Alt-Svc field, in the server's order of
+// preference. The value "clear" has none.
 func parseAltSvc(value string) ([]altService, error) {
 	if strings.Trim(value, " \t") == "clear" {
 		return nil, nil
@@ -51,13 +51,13 @@ func parseAltSvc(value string) ([]altService, error) {
 	}
 }
 
-// An altParser reads the rest of an Alt-Svc field.
+// An altParser is a parser. It holds the rest of an Alt-Svc field.
 type altParser struct{ rest string }
 
 // skip drops white space.
 func (p *altParser) skip() { p.rest = strings.TrimLeft(p.rest, " \t") }
 
-// take drops s if it comes next.
+// take drops s if the rest begins with it.
 func (p *altParser) take(s string) bool {
 	rest, ok := strings.CutPrefix(p.rest, s)
 	p.rest = rest

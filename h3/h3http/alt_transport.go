@@ -28,8 +28,8 @@ type AltSvcTransport struct {
 	HTTP  *http.Transport // default is a clone of http.DefaultTransport
 	HTTP3 *Transport      // default has the TLSClientConfig and limits of HTTP
 
-	// HeadStart is how long a request waits for HTTP/3 while a connection is being
-	// made; default 300ms. Negative for not at all.
+	// HeadStart is how long a request waits for HTTP/3 while a connection is being made; default
+	// 300ms. If it is negative, the request does not wait.
 	HeadStart time.Duration
 
 	once  sync.Once
@@ -40,7 +40,7 @@ type AltSvcTransport struct {
 
 var _ http.RoundTripper = (*AltSvcTransport)(nil)
 
-// errSlow is why a request that was sent as early data moves to TCP.
+// errSlow is the reason why a request that was sent as early data moves to TCP.
 var errSlow = errors.New("h3http: the handshake takes too long")
 
 const defaultHeadStart = 300 * time.Millisecond
@@ -77,7 +77,7 @@ func (t *AltSvcTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if tg, patience, ok := t.choose(r.Context(), origin); ok {
 		c := newCall(t.udp, r)
 		c.target.alt, c.patience = tg.alt, patience
-		if c.prepare() == nil { // else HTTP may think otherwise
+		if c.prepare() == nil { // if prepare fails, HTTP may still take the request
 			resp, err := c.do()
 			if !t.moveOn(c, resp, err) {
 				return t.keep(c, resp, err)
@@ -106,7 +106,8 @@ func (t *AltSvcTransport) Close() error {
 	return t.udp.Close()
 }
 
-// origin returns host:port of the origin that r is for, if an alternative may serve it.
+// origin returns host:port of the origin that r is for. It reports false if no alternative may
+// serve it.
 func (t *AltSvcTransport) origin(r *http.Request) (string, bool) {
 	if r.URL == nil || r.URL.Scheme != "https" || r.Method == http.MethodConnect || r.Header.Get("Upgrade") != "" {
 		return "", false
@@ -120,9 +121,9 @@ func (t *AltSvcTransport) origin(r *http.Request) (string, bool) {
 	return origin, err == nil
 }
 
-// choose reports whether a request to an origin goes over HTTP/3, waiting for a
-// connection if there may be one soon. If that is not complete, patience is how long
-// the request may wait for that.
+// choose reports whether a request to an origin goes over HTTP/3. It waits for a connection if
+// there may be one soon. If the handshake is not complete, patience is how long the request may
+// wait for it.
 func (t *AltSvcTransport) choose(ctx context.Context, origin string) (tg target, patience time.Duration, ok bool) {
 	now := time.Now()
 	t.cache.mu.Lock()
@@ -163,7 +164,7 @@ func (t *AltSvcTransport) choose(ctx context.Context, origin string) (tg target,
 	return target{}, 0, false
 }
 
-// connect makes a connection to tg and notes how that goes.
+// connect makes a connection to tg and notes the result.
 func (t *AltSvcTransport) connect(tg target, o *altOrigin, try *altTry) {
 	cc, _, err := t.udp.get(context.Background(), tg, false)
 	if try.err = err; err != nil {
@@ -185,8 +186,8 @@ func (t *AltSvcTransport) connect(tg target, o *altOrigin, try *altTry) {
 	o.try = nil
 }
 
-// moveOn reports whether the request of c is to go over TCP after it went over HTTP/3,
-// and notes what there is to learn.
+// moveOn reports whether the request of c, which went over HTTP/3, is to go over TCP. It also
+// remembers what the result says of the alternative.
 func (t *AltSvcTransport) moveOn(c *call, resp *http.Response, err error) bool {
 	if err == nil {
 		if resp.StatusCode != http.StatusMisdirectedRequest {
@@ -210,8 +211,8 @@ func (t *AltSvcTransport) moveOn(c *call, resp *http.Response, err error) bool {
 	return (c.undialed || unprocessed || err == errSlow || dead && c.idempotent()) && c.rewind()
 }
 
-// broken reports whether a connection has ended in a way that speaks against HTTP/3 to
-// its peer, and not just for a new connection.
+// broken reports whether a connection has ended in a way that makes HTTP/3 with this peer doubtful.
+// Otherwise a new connection is worth a try.
 func broken(err error) bool {
 	if closed, ok := errors.AsType[*conn.ApplicationError](err); ok {
 		return h3.ErrorCode(closed.Code) == h3.VersionFallback
@@ -219,7 +220,7 @@ func broken(err error) bool {
 	return !errors.Is(err, conn.ErrStatelessReset) && !errors.Is(err, errSilent)
 }
 
-// keep returns what the request over HTTP/3 came to.
+// keep returns the result of the request over HTTP/3.
 func (t *AltSvcTransport) keep(c *call, resp *http.Response, err error) (*http.Response, error) {
 	if err != nil {
 		c.closeBody()
@@ -229,7 +230,7 @@ func (t *AltSvcTransport) keep(c *call, resp *http.Response, err error) (*http.R
 	return resp, nil
 }
 
-// rest returns the request with the body that is left of it after rewind.
+// rest returns the request with the body that rewind has left.
 func (c *call) rest() *http.Request {
 	if c.body == nil || c.body == c.r.Body {
 		return c.r

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// defaultMaxAge is that of RFC 7838, Section 3.1.
+// defaultMaxAge is the default of RFC 7838, Section 3.1.
 const defaultMaxAge = 24 * time.Hour
 
 // AltSvc sets the Alt-Svc header that advertises s. Use it as middleware of the TCP server.
@@ -50,7 +50,7 @@ func (s *Server) ports() []uint16 {
 	return slices.Compact(ports)
 }
 
-// addrPort returns the port of a host:port, or 0 if it is not known beforehand.
+// addrPort returns the port of a host:port, or 0 if it is not known yet.
 func addrPort(addr string) uint16 {
 	if addr == "" {
 		return 443

@@ -7,20 +7,19 @@ import (
 	"sync"
 )
 
-// A body is the content of a message that the peer sends: the Body of a request in
-// a handler, or that of a response. Package h3 sees to it that it has the length which
-// the message declares.
+// A body is the content of a message that the peer sends: the Body of a request in a handler, or of
+// a response. Package h3 checks that it is as long as the message declares.
 type body struct {
 	x       *exchange
-	trailer *http.Header // of the Request or Response
+	trailer *http.Header // the Trailer of the Request or Response
 
-	expect  func() // called before the first Read: the client waits for 100 (Continue)
+	expect  func() // called before the first Read, because the client waits for 100 (Continue)
 	onEOF   func() // called before Read returns io.EOF
-	onClose func() // called by Close, once
+	onClose func() // called once, by Close
 
 	mu     sync.Mutex // Close may be called while another goroutine reads
 	closed bool
-	err    error // sticky
+	err    error // what Read returns from now on
 }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -49,7 +48,8 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// temporary reports whether Read may succeed after err: a deadline can be moved.
+// temporary reports whether Read may succeed after err. It may after a timeout, because the
+// deadline can be moved.
 func temporary(err error) bool {
 	t, ok := err.(interface{ Timeout() bool })
 	return ok && t.Timeout()

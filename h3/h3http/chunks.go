@@ -6,12 +6,12 @@ import (
 	"github.com/lazoquic/lazo/internal/fifo"
 )
 
-// chunkSize is the size of the pieces that bodies lie in on their way between a loop and an
-// application. It is also the longest DATA frame that this package sends.
+// chunkSize is the size of the pieces of memory for bodies between a loop and an application. It is
+// also the length of the longest DATA frame that this package sends.
 const chunkSize = 16 << 10
 
-// A chunkPool keeps chunks for reuse. All bodies of a Server or Transport share one, whatever
-// their loops: a lock would be theirs to wait for.
+// A chunkPool keeps chunks for reuse. All bodies of a Server or Transport share one, whatever their
+// loops. A pool with a lock would make the loops wait for each other.
 type chunkPool struct{ pool sync.Pool }
 
 var _ fifo.Source = (*chunkPool)(nil)

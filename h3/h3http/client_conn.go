@@ -18,49 +18,49 @@ type clientConn struct {
 	connection
 	t       *Transport
 	target  target
-	resumes bool // a session was to be resumed
+	resumes bool // the dial tried to resume a session
 
-	// Guarded by mu, which connection has.
-	requests int  // that were begun and have not ended
-	leaving  bool // takes no new requests, and closes after those that it has
+	// The mutex of connection, mu, guards these.
+	requests int  // how many have begun and have not ended
+	leaving  bool // takes no new requests, and closes when it has none
 
-	// Guarded by the lock of the Transport. See pool_choice.go.
+	// The lock of the Transport guards these. See pool_choice.go.
 	silent  bool // the server does not answer
 	crowded bool // requests wait for a stream
 
 	confirmed chan struct{} // closed when the handshake is complete
 
 	tlsMu sync.Mutex
-	tls   *tls.ConnectionState // after the handshake
+	tls   *tls.ConnectionState // set after the handshake
 
-	// The rest is the loop's.
-	waiting   []*exchange // for a stream, the oldest first
-	opening   bool        // some of them may get one
+	// The rest belongs to the loop.
+	waiting   []*exchange // exchanges that wait for a stream, the oldest first
+	opening   bool        // some of waiting may get a stream
 	connected bool        // the handshake is complete
 	closing   bool        // Close was called
-	awaited   bool        // by requests
-	deserted  bool        // requests have left it, since the server is silent
+	awaited   bool        // requests wait for it
+	deserted  bool        // requests have moved away, because the server is silent
 
-	streamTimer *time.Timer // see awaitStreams
+	streamTimer *time.Timer // awaitStreams uses it
 }
 
-// outgoing is what an exchange is to send first.
+// An outgoing is what an exchange of a Transport has to send first, and its state.
 type outgoing struct {
 	fields  []h3.Field
 	end     bool // no body follows
-	safe    bool // may be sent as early data
-	movable bool // may be sent again, on another connection
+	safe    bool // the request may be sent as early data
+	movable bool // the request may be sent again, on another connection
 
-	state outgoingState // the loop's
+	state outgoingState // belongs to the loop
 
 	// The lock of the exchange guards these.
-	opened bool        // it was sent
-	early  bool        // before the handshake was complete
-	leave  func()      // see leavePlace
-	late   *time.Timer // see limitHead
+	opened bool        // the request was sent
+	early  bool        // it was sent before the handshake was complete
+	leave  func()      // called by leavePlace
+	late   *time.Timer // set by limitHead
 }
 
-// An outgoingState is how far a request has come.
+// An outgoingState is how far the sending of a request has got.
 type outgoingState uint8
 
 const (
@@ -93,7 +93,7 @@ func newClientConn(ctx context.Context, t *Transport, tg target, resumes bool, l
 	return c, nil
 }
 
-// begin counts a request, and reports false if c takes no more.
+// begin counts a request. It reports false if c takes no more.
 func (c *clientConn) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,7 +104,7 @@ func (c *clientConn) begin() bool {
 	return true
 }
 
-// unbegin takes back begin, for who does not send a request.
+// unbegin undoes begin, for a caller that sends no request.
 func (c *clientConn) unbegin() {
 	c.mu.Lock()
 	c.requests--
@@ -183,7 +183,7 @@ func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
 // Flush is part of [loop.Handler].
 func (c *clientConn) Flush(now time.Time, _ *conn.Conn) { c.settle(now) }
 
-// handleHTTP is part of owner.
+// handleHTTP implements owner.
 func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
 	switch e.Kind {
 	case h3.EventSettings, h3.EventRequestsAvailable:
@@ -192,8 +192,8 @@ func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
 			c.setCrowded(false)
 		}
 	case h3.EventGoAway:
-		// RFC 9114, Section 5.2. The streams of requests that are not processed are
-		// canceled one by one.
+		// RFC 9114, Section 5.2. Package h3 cancels the streams of the requests that are not
+		// processed.
 		c.leave()
 		c.t.forget(c, false)
 		c.failWaiting(errGoAway)
@@ -206,7 +206,7 @@ func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
 	}
 }
 
-// over notes that x is over, and gives its stream back if it has one. x is locked.
+// over notes that x is over. If x has a stream, it releases that. The caller has locked x.
 func (c *clientConn) over(x *exchange) {
 	if x.stream != nil {
 		c.release(x)
@@ -219,7 +219,7 @@ func (c *clientConn) over(x *exchange) {
 	c.mu.Unlock()
 }
 
-// service is part of owner.
+// service implements owner.
 func (c *clientConn) service(now time.Time, x *exchange) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -247,13 +247,13 @@ func (c *clientConn) service(now time.Time, x *exchange) {
 		}
 		x.unwatchLocked()
 		x.leavePlace()
-		if x.delivered() { // before, the connection must not close
+		if x.delivered() { // before that, the connection must not close
 			c.over(x)
 		}
 	}
 }
 
-// settle is part of owner.
+// settle implements owner.
 func (c *clientConn) settle(time.Time) {
 	if c.opening {
 		c.opening = false
@@ -272,12 +272,12 @@ func (c *clientConn) settle(time.Time) {
 	}
 }
 
-// keepAlive sees to it that a connection that is waited for is not silent for long. If a
-// NAT on the way gives it another address, or forgets it, and it is the server's turn to
-// send, nothing else would tell the server.
+// keepAlive keeps a connection that requests wait for from being silent for long. A NAT on the way
+// may give it another address, or forget it, when it is the server's turn to send. Then nothing
+// else would tell the server.
 func (c *clientConn) keepAlive() {
 	switch {
-	case c.t.keepAlive() > 0: // at all times
+	case c.t.keepAlive() > 0: // the user wants it at all times
 	case c.awaited:
 		c.quic.SetKeepAlive(awaitedKeepAlive)
 	default:
@@ -285,10 +285,10 @@ func (c *clientConn) keepAlive() {
 	}
 }
 
-// awaitedKeepAlive is how long a connection that is waited for may be silent.
+// awaitedKeepAlive is how long a connection that requests wait for may be silent.
 const awaitedKeepAlive = 10 * time.Second
 
-// keepAlive returns what the user wants.
+// keepAlive returns the interval that the user has set.
 func (t *Transport) keepAlive() time.Duration {
 	if t.QUICConfig == nil {
 		return 0
@@ -296,8 +296,8 @@ func (t *Transport) keepAlive() time.Duration {
 	return t.QUICConfig.KeepAlive
 }
 
-// openWaiting gives streams to requests that wait for one, the oldest first, as many
-// as the peer allows.
+// openWaiting gives streams to requests that wait for one. It begins with the oldest, and opens as
+// many as the peer allows.
 func (c *clientConn) openWaiting() {
 	var notReady []*exchange
 	for len(c.waiting) > 0 {
@@ -317,11 +317,11 @@ func (c *clientConn) openWaiting() {
 	c.waiting = notReady
 }
 
-// errNotReady says that a request waits for something else than a stream.
+// errNotReady says that a request waits for something other than a stream.
 var errNotReady = errors.New("h3http: not ready")
 
-// open sends the header of x. The error is errNotReady or [conn.ErrStreamLimit] if it
-// has to wait; otherwise x is open or has failed.
+// open sends the header of x. If x has to wait, the error is errNotReady or [conn.ErrStreamLimit].
+// Otherwise x is open or has failed.
 func (c *clientConn) open(x *exchange) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -342,7 +342,7 @@ func (c *clientConn) open(x *exchange) error {
 	case errors.Is(err, h3.ErrGoAway), errors.Is(err, conn.ErrClosed):
 		c.refuse(x, &unprocessedError{err})
 		return nil
-	case err != nil: // such as fields that the peer does not take
+	case err != nil: // for example, the fields are too large for the peer
 		c.refuse(x, err)
 		return nil
 	}
@@ -353,13 +353,13 @@ func (c *clientConn) open(x *exchange) error {
 	return nil
 }
 
-// refuse ends x with err. x is locked.
+// refuse ends x with err. The caller has locked x.
 func (c *clientConn) refuse(x *exchange, err error) {
 	c.over(x)
 	x.failLocked(err)
 }
 
-// failWaiting fails the requests that have no stream. They may be sent elsewhere.
+// failWaiting fails the requests that have no stream. They may be sent on other connections.
 func (c *clientConn) failWaiting(err error) {
 	for _, x := range c.waiting {
 		x.mu.Lock()

@@ -9,9 +9,9 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A connection is what the connections of a Server and those of a Transport have in
-// common: the HTTP/3 state, which belongs to the goroutine of the loop, and the list
-// of exchanges that other goroutines want it to look at.
+// A connection is what the connections of a Server and of a Transport have in common. It has the
+// HTTP/3 state, which belongs to the goroutine of the loop. It also has the list of exchanges that
+// other goroutines want the loop to look at.
 type connection struct {
 	h3     *h3.Conn
 	quic   *conn.Conn
@@ -20,23 +20,23 @@ type connection struct {
 	owner  owner
 	pool   *chunkPool
 
-	extension Extension // or nil
+	extension Extension // may be nil
 
-	missed *missed // of a Server; nil on a Transport
+	missed *missed // nil for a connection of a Transport
 
-	// post is Post of the loop. A Post wakes the loop, so there is one under way for
-	// a connection at most, however many exchanges are waiting for it.
+	// post is Post of the loop. Each Post wakes the loop. So at most one is under way for a
+	// connection, however many exchanges wait.
 	post  func(func(now time.Time)) bool
-	yield func()              // Yield of the loop
-	serve func(now time.Time) // serveDirty
+	yield func()              // the Yield of the loop
+	serve func(now time.Time) // the method serveDirty
 
-	active map[conn.StreamID]*exchange // the loop's: those with a stream
+	active map[conn.StreamID]*exchange // exchanges with a stream; belongs to the loop
 
 	mu     sync.Mutex
-	dirty  []*exchange // for the loop to look at
+	dirty  []*exchange // exchanges that the loop is to look at
 	posted bool        // serve was posted, and has not begun
 	err    error       // why the connection has ended
-	spare  []*exchange // the loop's: memory for dirty
+	spare  []*exchange // memory for dirty; belongs to the loop
 }
 
 // An owner is the connection of a Server or of a Transport. Its methods run on the
@@ -45,7 +45,7 @@ type owner interface {
 	// handleHTTP processes an event of HTTP/3.
 	handleHTTP(now time.Time, e h3.Event)
 
-	// service does what x needs: another goroutine has changed it, or an event came.
+	// service does what x needs after another goroutine has changed it, or after an event.
 	service(now time.Time, x *exchange)
 
 	// settle runs after a batch of services.
@@ -60,8 +60,8 @@ func (c *connection) init(o owner, l *loop.Loop, q *conn.Conn, pool *chunkPool) 
 	c.active = make(map[conn.StreamID]*exchange)
 }
 
-// wake makes the loop look at x. Any goroutine may call it, with x locked or not. It
-// reports false if the connection has ended.
+// wake makes the loop look at x. It reports false if the connection has ended. Any goroutine may
+// call it, whether it has locked x or not.
 func (c *connection) wake(x *exchange) bool {
 	c.mu.Lock()
 	if c.err != nil {
@@ -75,14 +75,14 @@ func (c *connection) wake(x *exchange) bool {
 	post := !c.posted
 	c.posted = true
 	c.mu.Unlock()
-	// Once the loop has stopped Post reports false, but then closed has run.
+	// After the loop has stopped, Post reports false. But closed has run by then.
 	if post {
 		c.post(c.serve)
 	}
 	return true
 }
 
-// serveDirty looks at the exchanges that wait for it.
+// serveDirty looks at the exchanges in dirty.
 func (c *connection) serveDirty(now time.Time) {
 	c.mu.Lock()
 	if c.err != nil {
@@ -105,24 +105,25 @@ func (c *connection) serveDirty(now time.Time) {
 	c.owner.settle(now)
 }
 
-// bind gives x its stream. x is locked, or known to nobody else.
+// bind gives x its stream. The caller has locked x, or no other goroutine knows x.
 func (c *connection) bind(x *exchange, s *h3.Stream) {
 	s.UserData = x
 	x.stream, x.id = s, s.ID()
 	c.active[x.id] = x
 }
 
-// release gives the stream of x back. What x has buffered stays readable. x is locked.
+// release releases the stream of x. Bytes that x has buffered stay readable. The caller has locked
+// x.
 func (c *connection) release(x *exchange) {
 	x.stream.UserData = nil
 	x.stream.Release()
 	x.stream = nil
-	if c.active[x.id] == x { // IDs come again after early data was rejected
+	if c.active[x.id] == x { // after a rejection of early data, IDs are used again
 		delete(c.active, x.id)
 	}
 }
 
-// handleEvent passes ev on to HTTP/3, and then what that makes of it to the owner.
+// handleEvent passes ev to HTTP/3, and then the events of HTTP/3 to the owner.
 func (c *connection) handleEvent(now time.Time, ev conn.Event) {
 	ours := c.h3.HandleEvent(now, ev)
 	if ev.Kind == conn.EventDatagramWritable {
@@ -134,10 +135,10 @@ func (c *connection) handleEvent(now time.Time, ev conn.Event) {
 	c.extend(now, ev, ours)
 }
 
-// handOut hands out the events of HTTP/3. Reading streams brings them about, too.
+// handOut hands out the events of HTTP/3. Reading a stream may raise events too.
 func (c *connection) handOut(now time.Time) {
 	for e, ok := c.h3.NextEvent(); ok; e, ok = c.h3.NextEvent() {
-		c.yield() // there is a goroutine to each stream
+		c.yield() // each stream has a goroutine that may answer
 		if c.extension != nil && e.Stream == nil {
 			c.extension.HandleHTTP(now, e)
 		}
@@ -162,8 +163,8 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 	c.owner.service(now, x)
 }
 
-// closed ends what is left after the end of the connection. What it has received of a body,
-// the trailers, and datagrams can still be read.
+// closed ends everything that is left after the end of the connection. Bodies, trailers and
+// datagrams that were received stay readable.
 func (c *connection) closed(now time.Time, err error) {
 	for _, x := range c.active {
 		x.mu.Lock()

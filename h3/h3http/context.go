@@ -24,14 +24,15 @@ func ConnFromContext(ctx context.Context) *loop.Conn {
 	return c
 }
 
-// A baseContext is what Server.BaseContext returned for the Group of a [loop.Config].
+// A baseContext is the result of Server.BaseContext for the Group of a [loop.Config].
 type baseContext struct {
 	s    *Server
 	once sync.Once
 	ctx  context.Context
 }
 
-// get calls BaseContext at the first request: not on the loop, since it may block.
+// get returns the context. It calls BaseContext at the first request, away from the loop, because
+// BaseContext may block.
 func (b *baseContext) get(g *loop.Group) context.Context {
 	b.once.Do(func() {
 		b.ctx = context.Background()
@@ -44,8 +45,8 @@ func (b *baseContext) get(g *loop.Group) context.Context {
 	return b.ctx
 }
 
-// connContext returns the context that the contexts of all requests derive from. It
-// is made here and not on the loop since ConnContext may block.
+// connContext returns the parent of the contexts of all requests. It makes it away from the loop,
+// because ConnContext may block.
 func (c *serverConn) connContext() context.Context {
 	c.connOnce.Do(func() {
 		ctx, cancel := context.WithCancelCause(c.base.get(c.handle.Loop().Group()))

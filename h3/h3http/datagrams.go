@@ -13,33 +13,34 @@ import (
 	"github.com/lazoquic/lazo/dgram"
 )
 
-// datagramQueue is how many datagrams wait each way between a Stream and the loop, next
-// to the queues of the connection.
+// datagramQueue is how many datagrams wait each way between a Stream and the loop. The connection
+// has queues of its own besides.
 const datagramQueue = 64
 
-// datagrams are those of a stream that was taken over (RFC 9297). The lock of the
-// exchange guards them.
+// datagrams holds the datagrams of a stream that was taken over (RFC 9297). The lock of the
+// exchange guards it.
 type datagrams struct {
 	in, out  datagramRing
 	readable sync.Cond
 	writable sync.Cond
-	maxSize  atomic.Int64 // of the flow, when the loop looked last
-	stats    dgram.Stats  // likewise
-	dropped  uint64       // from in, by newer ones
+	maxSize  atomic.Int64 // MaxSize of the flow when the loop looked last
+	stats    dgram.Stats  // Stats of the flow at that time
+	dropped  uint64       // datagrams that newer ones pushed out of in
 }
 
-// takeDatagrams makes the loop move datagrams between the flow of x and its queues.
-// x is locked.
+// takeDatagrams makes the loop move datagrams between the flow of x and its queues. The caller has
+// locked x.
 func (x *exchange) takeDatagrams() {
 	if x.dg != nil {
-		return // see drainDatagrams
+		return // drainDatagrams has done it
 	}
 	x.dg = new(datagrams)
 	x.dg.readable.L = &x.mu
 	x.dg.writable.L = &x.mu
 }
 
-// pumpDatagrams moves datagrams both ways, on the loop. x is locked.
+// pumpDatagrams moves datagrams both ways. It runs on the loop's goroutine. The caller has locked
+// x.
 func (x *exchange) pumpDatagrams(now time.Time) {
 	d := x.dg
 	flow := x.stream.Datagrams()
@@ -53,7 +54,7 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 			x.c.missed.datagram()
 			d.dropped++
 		}
-		d.in.push(b, time.Time{}) // drops the oldest when full, as the flow does
+		d.in.push(b, time.Time{}) // if the ring is full it drops the oldest, as the flow does
 		d.readable.Broadcast()
 	}
 	for d.out.n > 0 {
@@ -68,17 +69,18 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 		}
 		_, err := flow.Send(b, opt)
 		if errors.Is(err, conn.ErrWouldBlock) {
-			return // an EventDatagramWritable follows
+			return // EventDatagramWritable follows
 		}
-		// Any other error is the loss of a datagram: the path may have become
-		// narrower since it was queued.
+		// Any other error loses the datagram. The path may have become narrower since the datagram
+		// was queued.
 		d.out.pop()
 		d.writable.Broadcast()
 	}
 }
 
-// drainDatagrams takes what the flow has when the connection has ended, also of a stream that is
-// not taken over yet: a client may have the response, and not have looked at it. x is locked.
+// drainDatagrams takes all datagrams of the flow when the connection has ended. It does so for a
+// stream that is not taken over yet, too: a client may have the response, and not have looked at
+// it. The caller has locked x.
 func (x *exchange) drainDatagrams(now time.Time) {
 	if x.done || x.canceled || x.stream == nil {
 		return
@@ -177,7 +179,7 @@ func (s *Stream) DatagramStats() dgram.Stats {
 	return st
 }
 
-// wakeWhenDone wakes those who wait for cond when ctx is done.
+// wakeWhenDone wakes the goroutines that wait for cond when ctx is done.
 func wakeWhenDone(ctx context.Context, cond *sync.Cond) (stop func() bool) {
 	if ctx.Done() == nil {
 		return func() bool { return true }
@@ -226,7 +228,7 @@ func (r *datagramRing) push(b []byte, until time.Time) {
 	r.n++
 }
 
-// front returns the oldest datagram, which must exist. It is valid until the next push.
+// front returns the oldest datagram. There must be one. The slice is valid until the next push.
 func (r *datagramRing) front() (b []byte, until time.Time) {
 	d := &r.slots[r.head]
 	return d.b, d.until

@@ -8,21 +8,21 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// A connectionError is the end of a connection as its exchanges see it. Whether a
-// request was processed before is not known.
+// A connectionError is the end of a connection as its exchanges see it. It does not tell whether
+// the server had processed a request.
 type connectionError struct{ err error }
 
 func (e *connectionError) Error() string { return "h3http: connection ended: " + e.err.Error() }
 func (e *connectionError) Unwrap() error { return e.err }
 
-// An unprocessedError is the failure of a request that the server did not process,
-// nor will, so that it can be sent again whatever its method.
+// An unprocessedError is the failure of a request that the server has not processed and will not
+// process. So it can be sent again, whatever its method.
 type unprocessedError struct{ err error }
 
 func (e *unprocessedError) Error() string { return e.err.Error() }
 func (e *unprocessedError) Unwrap() error { return e.err }
 
-// streamError returns err, and what it means in HTTP/3 if it is the error of a stream.
+// streamError returns err. If err is the error of a stream, it adds what that means in HTTP/3.
 func streamError(err error) error {
 	if errors.Is(err, conn.ErrEarlyDataRejected) {
 		return &unprocessedError{err}
@@ -41,5 +41,5 @@ func streamError(err error) error {
 	return err
 }
 
-// errGoAway is why requests that have no stream fail when a server goes away.
+// errGoAway is the error of requests that have no stream when a server goes away.
 var errGoAway = errors.New("h3http: server is going away")

@@ -14,74 +14,75 @@ import (
 )
 
 const (
-	recvBuffer  = 128 << 10 // bytes of a body that wait for their reader
-	firstBuffer = chunkSize // the same before the first Read: perhaps nobody wants them
-	sendBuffer  = 64 << 10  // bytes of a body that wait for the loop
+	recvBuffer  = 128 << 10 // bytes of a body that may wait for their reader
+	firstBuffer = chunkSize // the same before the first Read, because perhaps nobody reads
+	sendBuffer  = 64 << 10  // bytes of a body that may wait for the loop
 )
 
-// An exchange is one request with its response, on one stream. Application
-// goroutines read from and write to its buffers; the loop, to which the stream
-// belongs, moves bytes between these and the stream (see pump.go). Nothing is read
-// from a stream whose buffer is full, so a slow reader slows the peer down.
+// An exchange is one request with its response, on one stream. The goroutines of the application
+// read from its buffers and write to them. The stream belongs to the loop, which moves bytes
+// between it and the buffers (see pump.go). The loop reads nothing from a stream whose buffer is
+// full, so a slow reader slows the peer down.
 type exchange struct {
 	c      *connection
-	stream *h3.Stream    // the loop's; nil before it is open, and once it is released
+	stream *h3.Stream    // belongs to the loop; nil before it is open, and after its release
 	id     conn.StreamID // set with stream
-	gone   bool          // the loop's: the peer has all that was sent, or wants no more of it
-	queued bool          // guarded by c.mu: in c.dirty
-	stall  stall         // of a Server
+	// the peer has everything that was sent, or wants no more of it; belongs to the loop
+	gone   bool
+	queued bool  // it is in c.dirty; c.mu guards it
+	stall  stall // used by a Server
 
 	mu   sync.Mutex
 	in   inbound
 	out  outbound
 	dg   *datagrams // nil unless the stream was taken over
-	req  *outgoing  // of a Transport; nil on a Server
-	done bool       // the application is through with it
+	req  *outgoing  // used by a Transport; nil on a Server
+	done bool       // the application has finished with it
 
 	canceled   bool // the loop is to cancel the stream, with code
 	code       h3.ErrorCode
-	cancelSent bool // the loop's: it has
+	cancelSent bool // the loop has canceled it; belongs to the loop
 
-	stopWatch func() bool // see watch
+	stopWatch func() bool // set by watch
 
 	failure error           // why the exchange, or a direction of it, did not complete
-	onFail  func(err error) // see whenFailed
+	onFail  func(err error) // set by whenFailed
 }
 
-// inbound is what the peer sends: the request to a server, the response to a client.
+// An inbound is what the peer sends: the request to a server, or the response to a client.
 type inbound struct {
 	cond     sync.Cond
 	buf      fifo.Buffer
-	limit    int        // how much buf may hold
-	stalled  bool       // the loop stopped reading since buf is full
-	kept     int        // bytes of buf that outlive the connection: see drainIn
-	ended    bool       // the loop reads no more: the end has come
-	err      error      // what follows the bytes of buf: io.EOF after the end
-	trailer  []h3.Field // before err is io.EOF
+	limit    int        // how many bytes buf may hold
+	stalled  bool       // the loop has stopped reading, because buf is full
+	kept     int        // how many bytes of buf outlive the connection: see drainIn
+	ended    bool       // the end has come: the loop reads no more
+	err      error      // the error after the bytes of buf; io.EOF at the end
+	trailer  []h3.Field // complete before err is io.EOF
 	deadline deadline.Deadline
 
 	stop     bool         // the loop is to stop the peer, with stopCode
-	stopCode h3.ErrorCode // see cancelIn
+	stopCode h3.ErrorCode // set by cancelIn
 
-	head []h3.Field   // of a response
-	info [][]h3.Field // 1xx responses that nobody has looked at yet
+	head []h3.Field   // the header section of a response
+	info [][]h3.Field // 1xx responses that the application has not seen yet
 }
 
-// outbound is what is sent to the peer.
+// An outbound is what this side sends to the peer.
 type outbound struct {
 	cond     sync.Cond
 	sections [][]h3.Field // header sections to send
-	open     bool         // the final one is among them, so the body may follow
+	open     bool         // the final section is among them, so the body may follow
 	buf      fifo.Buffer
 	fin      bool // the end comes after buf
-	broken   bool // and is a reset, with resetCode: see breakOff
+	broken   bool // the end is a reset, with resetCode: see breakOff
 	trailer  []h3.Field
-	ended    bool  // all of it was handed to the stream
+	ended    bool  // everything was handed to the stream
 	err      error // why no more can be sent
 	deadline deadline.Deadline
 
 	reset     bool         // the loop is to reset the stream, with resetCode
-	resetCode h3.ErrorCode // see cancelOut
+	resetCode h3.ErrorCode // set by cancelOut
 }
 
 func newExchange(c *connection) *exchange {
@@ -92,7 +93,7 @@ func newExchange(c *connection) *exchange {
 	return x
 }
 
-// read reads from the body, and waits for it.
+// read reads from the body. It waits if there is nothing to read.
 func (x *exchange) read(p []byte) (int, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -127,8 +128,8 @@ func (x *exchange) unstall() {
 	}
 }
 
-// write appends p to the body, and waits for room. The loop takes it once push
-// bytes have come together.
+// write appends p to the body, and waits for room. The loop takes the bytes once push of them have
+// come together.
 func (x *exchange) write(p []byte, push int) (n int, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -156,8 +157,8 @@ func (x *exchange) write(p []byte, push int) (n int, err error) {
 	}
 }
 
-// hold appends p to the body without waking the loop, if limit bytes are enough for
-// all that waits. It is for the time before the header is sent.
+// hold appends p to the body without waking the loop. It reports false if more than limit bytes
+// would wait. It is for the time before the header is sent.
 func (x *exchange) hold(p []byte, limit int) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -175,13 +176,12 @@ func (x *exchange) held() (n int, first []byte) {
 	return x.out.buf.Len(), x.out.buf.Peek()
 }
 
-// maxSections is how many informational responses wait to be sent.
+// maxSections is how many informational responses may wait to be sent.
 const maxSections = 8
 
-// sendFields queues a header section. After the final one the body may follow. The
-// loop takes it now if push, else with what is written next. An informational one
-// waits until there is room: a peer that reads nothing would otherwise have them all
-// kept.
+// sendFields queues a header section. After the final one the body may follow. With push the loop
+// takes it now, otherwise with what is written next. An informational section waits until there is
+// room. Without that, a peer that reads nothing would make this side keep all of them.
 func (x *exchange) sendFields(fields []h3.Field, final, push bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -199,7 +199,7 @@ func (x *exchange) sendFields(fields []h3.Field, final, push bool) {
 	}
 }
 
-// push makes the loop take what was written, and returns the error of writing.
+// push makes the loop take what was written. It returns the error of writing.
 func (x *exchange) push() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -224,9 +224,9 @@ func (x *exchange) closeWrite(trailer []h3.Field) error {
 	return nil
 }
 
-// finish says that the application is through. The loop still delivers what was
-// written if closeWrite was called, and then gives the stream back. It reports false if
-// the application had been through before.
+// finish says that the application has finished with the exchange. If closeWrite was called, the
+// loop still delivers what was written, and then releases the stream. It reports false if the
+// application had finished before.
 func (x *exchange) finish() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -236,7 +236,7 @@ func (x *exchange) finish() bool {
 	x.done = true
 	x.in.deadline.Stop()
 	if x.in.kept > 0 {
-		x.dropIn() // the loop will not
+		x.dropIn() // the loop will not do it
 	}
 	x.broadcast()
 	if !x.out.fin && x.out.err == nil {
@@ -247,8 +247,8 @@ func (x *exchange) finish() bool {
 	return true
 }
 
-// cancel abandons the exchange: the stream is reset and stopped with code, and
-// whoever reads or writes gets err.
+// cancel abandons the exchange. The stream is reset and stopped with code. Calls that read or write
+// return err.
 func (x *exchange) cancel(code h3.ErrorCode, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -261,7 +261,7 @@ func (x *exchange) cancelLocked(code h3.ErrorCode, err error) {
 	}
 	x.dropIn()
 	if x.in.ended && x.out.ended {
-		return // nothing to cancel
+		return // there is nothing to cancel
 	}
 	x.canceled, x.code = true, code
 	x.endIn(err)
@@ -270,8 +270,8 @@ func (x *exchange) cancelLocked(code h3.ErrorCode, err error) {
 	x.c.wake(x)
 }
 
-// breakOff ends what is sent with a reset behind all that was written, which still arrives. If that
-// is nothing, it is cancel.
+// breakOff ends sending with a reset behind everything that was written, which still arrives. If
+// nothing was written, it cancels the exchange.
 func (x *exchange) breakOff(code h3.ErrorCode, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -288,7 +288,7 @@ func (x *exchange) breakOff(code h3.ErrorCode, err error) {
 	x.c.wake(x)
 }
 
-// cancelIn abandons what the peer sends.
+// cancelIn abandons receiving: the peer is asked to stop.
 func (x *exchange) cancelIn(code h3.ErrorCode, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -302,7 +302,7 @@ func (x *exchange) cancelIn(code h3.ErrorCode, err error) {
 	x.c.wake(x)
 }
 
-// cancelOut abandons what is sent to the peer.
+// cancelOut abandons sending: the stream is reset.
 func (x *exchange) cancelOut(code h3.ErrorCode, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -314,8 +314,7 @@ func (x *exchange) cancelOut(code h3.ErrorCode, err error) {
 	x.c.wake(x)
 }
 
-// fail ends the exchange because its connection has ended, or did before the exchange
-// had a stream.
+// fail ends the exchange because its connection has ended. The exchange may have had no stream yet.
 func (x *exchange) fail(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -325,7 +324,7 @@ func (x *exchange) fail(err error) {
 	x.failLocked(err)
 }
 
-// failLocked ends the exchange, whose stream is gone.
+// failLocked ends the exchange after its stream has gone.
 func (x *exchange) failLocked(err error) {
 	x.stream = nil
 	x.unwatchLocked()
@@ -335,7 +334,7 @@ func (x *exchange) failLocked(err error) {
 	x.failed(err)
 }
 
-// endIn makes err follow what is buffered, unless the end is known already.
+// endIn makes reads return err after the buffered bytes, unless the end is known already.
 func (x *exchange) endIn(err error) {
 	if x.in.err == nil {
 		x.in.err = err
@@ -345,7 +344,7 @@ func (x *exchange) endIn(err error) {
 	x.broadcast()
 }
 
-// endOut makes writing fail with err.
+// endOut makes writes fail with err.
 func (x *exchange) endOut(err error) {
 	if x.out.err == nil && !x.out.ended {
 		x.out.err = err
@@ -356,7 +355,7 @@ func (x *exchange) endOut(err error) {
 	x.broadcast()
 }
 
-// broadcast wakes up all who wait for something of the exchange.
+// broadcast wakes all goroutines that wait for the exchange.
 func (x *exchange) broadcast() {
 	x.in.cond.Broadcast()
 	x.out.cond.Broadcast()
@@ -377,8 +376,8 @@ func (x *exchange) failed(err error) {
 	}
 }
 
-// whenFailed has f called, once, if the exchange or a direction of it ends otherwise
-// than by completing. f must not block, nor use the exchange, which is locked.
+// whenFailed makes the exchange call f once, if it or a direction of it does not complete. f must
+// not block. It must not use the exchange, which is locked then.
 func (x *exchange) whenFailed(f func(err error)) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -388,7 +387,7 @@ func (x *exchange) whenFailed(f func(err error)) {
 	}
 }
 
-// setReadDeadline sets the deadline of read; the zero Time is none.
+// setReadDeadline sets the deadline of read. The zero Time means none.
 func (x *exchange) setReadDeadline(t time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -401,8 +400,8 @@ func (x *exchange) setReadDeadline(t time.Time) {
 	}
 }
 
-// setWriteDeadline sets the deadline of write. With abort, the stream is reset if
-// it passes while something that was written still waits.
+// setWriteDeadline sets the deadline of write. If it passes while written bytes still wait, and
+// abort is set, the stream is reset.
 func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -419,7 +418,8 @@ func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
 	})
 }
 
-// watch cancels the exchange when ctx is done, until it is over or unwatch is called.
+// watch cancels the exchange when ctx is done. It watches until the exchange is over or unwatch is
+// called.
 func (x *exchange) watch(ctx context.Context) {
 	if ctx.Done() == nil {
 		return

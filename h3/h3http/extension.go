@@ -14,16 +14,16 @@ import (
 // of one of them: see Extend of Server and of Transport. Its methods run on the loop's goroutine
 // and must not block.
 type Extension interface {
-	// HandleHTTP gets the events of HTTP/3 that are about no request, such as
-	// [h3.EventSettings] and [h3.EventStream], with streams of h3.Config.StreamTypes.
+	// HandleHTTP gets the events of HTTP/3 that belong to no request. Among them are
+	// [h3.EventSettings], and [h3.EventStream] for streams of h3.Config.StreamTypes.
 	HandleHTTP(now time.Time, ev h3.Event)
 
-	// HandleEvent gets the events of QUIC that are not HTTP/3's alone, among them those
-	// of its own streams, and in the end [conn.EventClosed].
+	// HandleEvent gets the events of QUIC that are not only HTTP/3's, such as those of the
+	// extension's own streams. The last one is [conn.EventClosed].
 	HandleEvent(now time.Time, ev conn.Event)
 }
 
-// extend passes ev to the extension, if there is one; ours says that it is HTTP/3's alone.
+// extend passes ev to the extension, if there is one. ours says that ev concerns only HTTP/3.
 func (c *connection) extend(now time.Time, ev conn.Event, ours bool) {
 	if c.extension != nil && (!ours || ev.Kind == conn.EventClosed) {
 		c.extension.HandleEvent(now, ev)

@@ -20,11 +20,10 @@ type section struct {
 	header http.Header
 }
 
-// parseSection converts fields, which package h3 has checked by RFC 9114, Sections 4.2
-// and 4.3.
+// parseSection converts fields. Package h3 has checked them (RFC 9114, Sections 4.2 and 4.3).
 func parseSection(fields []h3.Field) *section {
 	s := &section{header: make(http.Header, len(fields))}
-	values := make([]string, 0, len(fields)) // backs the slices of header
+	values := make([]string, 0, len(fields)) // the memory of the slices in header
 	for _, f := range fields {
 		if strings.HasPrefix(f.Name, ":") {
 			s.setPseudo(f)
@@ -61,7 +60,7 @@ func (s *section) setPseudo(f h3.Field) {
 	}
 }
 
-// connectionSpecific reports whether a field has no place in HTTP/3.
+// connectionSpecific reports whether a field is not allowed in HTTP/3.
 func connectionSpecific(name string) bool {
 	switch name {
 	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
@@ -70,8 +69,8 @@ func connectionSpecific(name string) bool {
 	return false
 }
 
-// appendHeader appends the fields of h, sorted, without the connection-specific ones
-// and those for which skip is true. Fields that are not valid are left out.
+// appendHeader appends the fields of h in sorted order. It leaves out connection-specific fields,
+// fields for which skip is true, and fields that are not valid.
 func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3.Field {
 	keys := make([]string, 0, len(h))
 	for key := range h {
@@ -87,7 +86,7 @@ func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3
 			continue
 		}
 		for _, value := range h[key] {
-			// RFC 9110, Section 5.5: with white space around it, it would be malformed
+			// RFC 9110, Section 5.5: a value with white space around it would be malformed
 			value = textproto.TrimString(value)
 			if httpguts.ValidHeaderFieldValue(value) && (name != "te" || value == "trailers") {
 				to = append(to, h3.Field{Name: name, Value: value, Sensitive: sensitive(name)})
@@ -97,14 +96,14 @@ func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3
 	return to
 }
 
-// sensitive reports whether a field must not get into the tables of intermediaries,
-// where others could find it by guessing (RFC 9204, Section 7.1.3).
+// sensitive reports whether a field must not get into the tables of intermediaries. Others could
+// find it there by guessing (RFC 9204, Section 7.1.3).
 func sensitive(name string) bool {
 	return name == "authorization" || name == "proxy-authorization"
 }
 
-// trailerHeader returns the fields of a trailer section. It leaves out those which
-// must not be in one (RFC 9110, Section 6.5.1).
+// trailerHeader returns the fields of a trailer section. It leaves out those that are not allowed
+// in one (RFC 9110, Section 6.5.1).
 func trailerHeader(fields []h3.Field) http.Header {
 	h := parseSection(fields).header
 	for key := range h {
@@ -115,8 +114,8 @@ func trailerHeader(fields []h3.Field) http.Header {
 	return h
 }
 
-// declaredTrailer takes the Trailer field out of h and returns what it announces,
-// with nil values, as net/http does.
+// declaredTrailer removes the Trailer field from h and returns the names that it announces, with
+// nil values, as net/http does.
 func declaredTrailer(h http.Header) http.Header {
 	var trailer http.Header
 	for _, value := range h["Trailer"] {
@@ -135,8 +134,8 @@ func declaredTrailer(h http.Header) http.Header {
 	return trailer
 }
 
-// contentLength returns the length that h declares, or -1. It removes repetitions of
-// it (RFC 9110, Section 8.6).
+// contentLength returns the length that h declares, or -1. It removes repeated values (RFC 9110,
+// Section 8.6).
 func contentLength(h http.Header) int64 {
 	values := h["Content-Length"]
 	if len(values) == 0 {
@@ -153,7 +152,7 @@ func contentLength(h http.Header) int64 {
 // errLength says that a body was not as long as its content-length.
 var errLength = errors.New("h3http: body does not have its content-length")
 
-// lowerName returns key in lower case, without allocating for the usual ones.
+// lowerName returns key in lower case. It allocates nothing for common names.
 func lowerName(key string) string {
 	switch key {
 	case "Accept-Ranges":

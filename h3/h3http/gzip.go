@@ -5,11 +5,11 @@ import (
 	"io"
 )
 
-// A gzipBody is the body of a response that the Transport asked to be compressed.
+// A gzipBody is the body of a response for which the Transport asked for compression.
 type gzipBody struct {
 	body *body
-	zip  *gzip.Reader // made at the first Read, since making it reads
-	err  error        // sticky
+	zip  *gzip.Reader // made at the first Read, because NewReader reads
+	err  error        // what Read returns from now on
 }
 
 func (b *gzipBody) Read(p []byte) (int, error) {
@@ -23,7 +23,7 @@ func (b *gzipBody) Read(p []byte) (int, error) {
 	}
 	n, err := b.zip.Read(p)
 	if err == io.EOF {
-		// Trailers come after what gzip takes for the end.
+		// The trailers come after the end that gzip sees.
 		if _, end := b.body.Read(make([]byte, 1)); end != io.EOF && end != nil {
 			err = end
 		}

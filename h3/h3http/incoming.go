@@ -12,7 +12,7 @@ import (
 // newResponse converts the header section of the final response.
 func newResponse(fields []h3.Field) *http.Response {
 	s := parseSection(fields)
-	code, _ := strconv.Atoi(s.status) // three digits
+	code, _ := strconv.Atoi(s.status) // package h3 has checked that it has three digits
 	return &http.Response{
 		Status:        strconv.Itoa(code) + " " + http.StatusText(code),
 		StatusCode:    code,

@@ -10,7 +10,7 @@ import (
 // nextProto is the ALPN identifier of HTTP/3 (RFC 9114, Section 3.1).
 const nextProto = "h3"
 
-// withCertificate returns a copy of tc, which may be nil, that has cert before others.
+// withCertificate returns a copy of tc with cert in front of the other certificates. tc may be nil.
 func withCertificate(tc *tls.Config, cert tls.Certificate) *tls.Config {
 	if tc == nil {
 		tc = new(tls.Config)
@@ -20,9 +20,9 @@ func withCertificate(tc *tls.Config, cert tls.Certificate) *tls.Config {
 	return tc
 }
 
-// serverTLS adapts a configuration that may be made for TCP, and what its
-// GetConfigForClient returns. It takes a copy of tc: others may go on to change that,
-// as an [http.Server] does when it starts.
+// serverTLS adapts a configuration that may be made for TCP, and the results of its
+// GetConfigForClient. It takes a copy of tc, because others may go on changing tc. An [http.Server]
+// does so when it starts.
 func serverTLS(tc *tls.Config) *tls.Config {
 	own := tc.GetConfigForClient
 	tc = adaptTLS(tc)
@@ -49,7 +49,7 @@ func adaptTLS(tc *tls.Config) *tls.Config {
 	return tc
 }
 
-// quicConfig returns the configuration of connections with tc.
+// quicConfig returns the configuration of connections whose TLS is tc.
 func (s *Server) quicConfig(tc *tls.Config) *conn.Config {
 	var cfg conn.Config
 	if s.QUICConfig != nil {
@@ -68,7 +68,7 @@ func (s *Server) quicConfig(tc *tls.Config) *conn.Config {
 	return &cfg
 }
 
-// maxDatagramFrame takes every DATAGRAM frame (RFC 9221, Section 3).
+// maxDatagramFrame is large enough for every DATAGRAM frame (RFC 9221, Section 3).
 const maxDatagramFrame = 65535
 
 // h3Config returns the configuration of HTTP/3.

@@ -76,13 +76,13 @@ func (s *Server) listenBoth(addr string) (net.Listener, *loop.Group, error) {
 			return ln, g, nil
 		}
 		ln.Close()
-		if port != "0" || attempt == 10 { // a port that is free for TCP may be taken for UDP
+		if port != "0" || attempt == 10 { // the port is free for TCP, but may be taken for UDP
 			return nil, nil, err
 		}
 	}
 }
 
-// overTCP returns a server of HTTP/1.1 and HTTP/2 that is as s is.
+// overTCP returns a server of HTTP/1.1 and HTTP/2 with the settings of s.
 func (s *Server) overTCP() *http.Server {
 	tcp := &http.Server{
 		Handler:           s.AltSvc(s.handler()),
@@ -100,7 +100,7 @@ func (s *Server) overTCP() *http.Server {
 	return tcp
 }
 
-// addTCP makes tcp end with s, and reports false if that has ended.
+// addTCP makes tcp end with s. It reports false if s has ended.
 func (s *Server) addTCP(tcp *http.Server) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 
 const userAgent = "lazo-h3http/1"
 
-// prepare checks the request and makes its header section.
+// prepare checks the request, and makes its header section.
 func (c *call) prepare() error {
 	r := c.r
 	switch {
@@ -68,8 +68,8 @@ func (c *call) checkProxy() error {
 	return err
 }
 
-// checkHeader finds what cannot be sent. Fields of HTTP/1.1 that say nothing which
-// HTTP/3 does not do anyway are left out later.
+// checkHeader returns an error if h has fields that cannot be sent. Fields of HTTP/1.1 that ask for
+// nothing but what HTTP/3 does anyway are left out later.
 func checkHeader(h http.Header) error {
 	for key, values := range h {
 		if key == ":protocol" {
@@ -80,7 +80,7 @@ func checkHeader(h http.Header) error {
 		}
 		for _, value := range values {
 			if !httpguts.ValidHeaderFieldValue(value) {
-				// which may be a secret
+				// the message leaves out the value, which may be a secret
 				return fmt.Errorf("h3http: invalid header field value for %q", key)
 			}
 		}
@@ -94,7 +94,7 @@ func checkHeader(h http.Header) error {
 	return nil
 }
 
-// dialAddr returns host:port of u, in lower case and ASCII.
+// dialAddr returns the host:port of u, in lower case and ASCII.
 func dialAddr(u *url.URL) (string, error) {
 	port := u.Port()
 	if port == "" {
@@ -107,8 +107,8 @@ func dialAddr(u *url.URL) (string, error) {
 	return net.JoinHostPort(strings.ToLower(host), port), nil
 }
 
-// asciiHost returns a host, with or without a port, as names are looked up (RFC 5891,
-// Section 5).
+// asciiHost returns a host, with or without a port, in the form in which names are looked up (RFC
+// 5891, Section 5).
 func asciiHost(hostport string) (string, error) {
 	if strings.IndexFunc(hostport, func(r rune) bool { return r > unicode.MaxASCII }) < 0 {
 		return hostport, nil
@@ -146,7 +146,8 @@ func (c *call) requestFields() ([]h3.Field, error) {
 	fields = appendHeader(fields, r.Header, skip)
 	agent := userAgent
 	if _, has := r.Header["User-Agent"]; has {
-		agent = r.Header.Get("User-Agent") // one, as net/http has it; none if it is empty
+		// only the first value, as in net/http; no field if it is empty
+		agent = r.Header.Get("User-Agent")
 	}
 	if agent != "" {
 		fields = append(fields, h3.Field{Name: "user-agent", Value: agent})
@@ -195,7 +196,7 @@ func appendPseudo(fields []h3.Field, r *http.Request, host string) ([]h3.Field, 
 	return fields, nil
 }
 
-// appendTrailerNames announces the trailer section.
+// appendTrailerNames appends a Trailer field that announces the trailer section.
 func appendTrailerNames(fields []h3.Field, trailer http.Header) ([]h3.Field, error) {
 	if len(trailer) == 0 {
 		return fields, nil
@@ -216,7 +217,7 @@ func appendTrailerNames(fields []h3.Field, trailer http.Header) ([]h3.Field, err
 	return append(fields, h3.Field{Name: "trailer", Value: strings.Join(names, ",")}), nil
 }
 
-// wantsGzip reports whether to ask for gzip and undo it, as [http.Transport] does.
+// wantsGzip reports whether to ask for gzip and decompress the response, as [http.Transport] does.
 func (c *call) wantsGzip() bool {
 	h := c.r.Header
 	return !c.t.DisableCompression && !c.connect && h.Get("Accept-Encoding") == "" && h.Get("Range") == "" &&

@@ -12,10 +12,10 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A target is what a connection is for. Both are host:port.
+// A target is where a connection leads. Both fields are host:port.
 type target struct {
 	origin string
-	alt    string // where the origin is served, if elsewhere (RFC 7838)
+	alt    string // where the origin is served, if that is elsewhere (RFC 7838)
 }
 
 // addr returns the address to dial.
@@ -26,24 +26,24 @@ func (tg target) addr() string {
 	return tg.origin
 }
 
-// A host is what a Transport knows of one target.
+// A host is what a Transport remembers of one target.
 type host struct {
-	conns   []*clientConn // take new requests, the oldest first
-	dial    *dial         // in progress; nil if there is none
-	running int           // requests that have a place: see place
-	queue   []chan bool   // of those that wait for one
+	conns   []*clientConn // those that take new requests, the oldest first
+	dial    *dial         // the dial in progress, or nil
+	running int           // how many requests have a place: see place
+	queue   []chan bool   // requests that wait for a place
 }
 
-// A dial is a connection in the making. All requests that want it share it.
+// A dial is an attempt to make a connection. All requests that want the connection share it.
 type dial struct {
-	done chan struct{} // closed in the end
-	err  error         // valid then
+	done chan struct{} // closed when it has ended
+	err  error         // valid once done is closed
 }
 
-// get returns a connection to tg that takes new requests, and counts one for the
-// caller, who must call end of it. reused says whether it has carried others. The
-// first caller starts the dial, which goes on if the caller gives up. With fresh it resumes
-// no session.
+// get returns a connection to tg that takes new requests. It counts one for the caller, who must
+// call end of the connection. reused says whether the connection has carried other requests. The
+// first caller starts a dial, which goes on even if that caller gives up. With fresh the dial
+// resumes no session.
 func (t *Transport) get(ctx context.Context, tg target, fresh bool) (c *clientConn, reused bool, err error) {
 	trace := httptrace.ContextClientTrace(ctx)
 	if trace != nil && trace.GetConn != nil {
@@ -84,8 +84,8 @@ func (t *Transport) get(ctx context.Context, tg target, fresh bool) (c *clientCo
 	}
 }
 
-// confirmed reports whether there is a connection to tg that takes new requests, and
-// whose handshake is complete.
+// confirmed reports whether there is a connection to tg that takes new requests and whose handshake
+// is complete.
 func (t *Transport) confirmed(tg target) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -95,7 +95,7 @@ func (t *Transport) confirmed(tg target) bool {
 	})
 }
 
-// host returns what is known of tg. t is locked, and initialized.
+// host returns the host of tg, and makes it if necessary. The caller has locked and initialized t.
 func (t *Transport) host(tg target) *host {
 	h := t.hosts[tg]
 	if h == nil {
@@ -105,8 +105,8 @@ func (t *Transport) host(tg target) *host {
 	return h
 }
 
-// startDial returns the dial of h that is in progress, and begins one if there is none, with
-// fresh one that resumes no session. t is locked.
+// startDial returns the dial of h that is in progress. If there is none, it begins one. With fresh
+// that one resumes no session. The caller has locked t.
 func (t *Transport) startDial(ctx context.Context, tg target, fresh bool, h *host) *dial {
 	if h.dial == nil {
 		t.idleClosed = false
@@ -117,7 +117,7 @@ func (t *Transport) startDial(ctx context.Context, tg target, fresh bool, h *hos
 	return h.dial
 }
 
-// dialHost runs d. Values of ctx may be of use to a Dial function; it ends with t.
+// dialHost runs d. The values of ctx are for a Dial function. Close of t ends it.
 func (t *Transport) dialHost(ctx context.Context, tg target, fresh bool, h *host, d *dial) {
 	defer t.dials.Done()
 	ctx, cancel := context.WithCancel(ctx)
@@ -135,7 +135,7 @@ func (t *Transport) dialHost(ctx context.Context, tg target, fresh bool, h *host
 		err = errTransportClosed
 	}
 	h.dial = nil
-	if err == nil && c.alive() { // else it has called forget already
+	if err == nil && c.alive() { // if it is not alive, it has called forget already
 		h.conns = append(h.conns, c)
 		t.conns[c] = struct{}{}
 		if t.closed {
@@ -148,8 +148,8 @@ func (t *Transport) dialHost(ctx context.Context, tg target, fresh bool, h *host
 	close(d.done)
 }
 
-// release closes the default socket if CloseIdleConnections has asked for that and nothing
-// uses it any more. t is locked.
+// release closes the default socket if CloseIdleConnections has asked for it and nothing uses the
+// socket any more. The caller has locked t.
 func (t *Transport) release() {
 	if t.closed || !t.idleClosed || t.group == nil || len(t.conns) > 0 {
 		return
@@ -166,9 +166,9 @@ func (t *Transport) release() {
 
 var errShortLived = errors.New("h3http: connections end as soon as they are made")
 
-// connect makes a connection to tg. Wherever that is, the certificate has to be that of
-// the origin (RFC 7838, Section 2.1). With fresh it resumes no session, and resumes says
-// whether it tried to.
+// connect makes a connection to tg. The certificate has to be that of the origin, wherever the
+// connection leads (RFC 7838, Section 2.1). With fresh it resumes no session. resumes says whether
+// it tried to.
 func (t *Transport) connect(ctx context.Context, tg target, fresh bool) (c *clientConn, resumes bool, err error) {
 	name, _, err := net.SplitHostPort(tg.origin)
 	if err != nil {
@@ -224,8 +224,8 @@ func (t *Transport) defaultGroup() (*loop.Group, error) {
 	return t.group, nil
 }
 
-// forget is called when c takes no new requests any more, and again, with ended, when
-// it has ended.
+// forget is called when c takes no new requests any more. It is called again when c has ended, with
+// ended set.
 func (t *Transport) forget(c *clientConn, ended bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -239,7 +239,7 @@ func (t *Transport) forget(c *clientConn, ended bool) {
 	}
 }
 
-// prune forgets a host that has nothing. t is locked.
+// prune forgets a host that has nothing left. The caller has locked t.
 func (t *Transport) prune(tg target, h *host) {
 	if len(h.conns) == 0 && h.dial == nil && h.running == 0 && t.hosts[tg] == h {
 		delete(t.hosts, tg)
@@ -254,8 +254,8 @@ func gotConn(trace *httptrace.ClientTrace, c *clientConn, reused bool) {
 	trace.GotConn(httptrace.GotConnInfo{Conn: addressedConn{c.handle}, Reused: reused})
 }
 
-// An addressedConn stands for a connection of QUIC where a [net.Conn] is expected: for
-// its addresses. It carries no data.
+// An addressedConn stands for a QUIC connection where a [net.Conn] is expected. It has the
+// addresses and carries no data.
 type addressedConn struct{ handle *loop.Conn }
 
 var errNoStream = errors.New("h3http: a QUIC connection is not a byte stream")

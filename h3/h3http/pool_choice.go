@@ -11,17 +11,18 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// This file is which of the connections to a host a request takes, and when there is to be
-// another one: when the server of one is silent, or when no streams are left on any.
+// This file decides which connection to a host a request takes, and when another connection is
+// made. One is made when the server is silent on one, or when no connection has streams left.
 
-// errSilent is why requests leave a connection on which the server does not answer.
+// errSilent is the error of requests that leave a connection on which the server does not answer.
 var errSilent = errors.New("h3http: the server does not answer on this connection")
 
-// errCrowded is why requests that wait for a stream leave for a connection that has some.
+// errCrowded is the error of requests that leave a connection without streams for another one.
 var errCrowded = errors.New("h3http: no streams left on this connection")
 
-// begin returns a connection that takes another request, and counts that; nil if there is none. It
-// prefers one with streams left to one where requests wait. The Transport is locked.
+// begin returns a connection that takes another request, and counts the request. It returns nil if
+// there is none. It prefers a connection with streams left to one where requests wait. The caller
+// has locked the Transport.
 func (h *host) begin() *clientConn {
 	for _, crowded := range []bool{false, true} {
 		for _, c := range h.conns {
@@ -33,23 +34,24 @@ func (h *host) begin() *clientConn {
 	return nil
 }
 
-// setSilent notes whether the server answers on c, and makes a new connection if requests wait that
-// may go there. It runs on the loop's goroutine.
+// setSilent notes whether the server answers on c. If it does not, and requests wait that may go
+// elsewhere, it makes a new connection. It runs on the loop's goroutine.
 func (c *clientConn) setSilent(silent bool) {
 	c.t.mu.Lock()
 	c.silent = silent
 	c.t.mu.Unlock()
 	switch {
 	case !silent:
-	case c.target.alt != "": // TCP is ready
+	case c.target.alt != "": // requests can go over TCP
 		c.moveAway()
 	default:
 		go c.t.replace(c)
 	}
 }
 
-// replace makes a connection in the place of c, on which the server is silent, and moves what it
-// can of the requests once it is there. Until then they stay: it may be the network that is gone.
+// replace makes another connection in the place of c, on which the server is silent. Once it is
+// there, replace moves the requests that can move. Until then they stay, because the whole network
+// may be down.
 func (t *Transport) replace(c *clientConn) {
 	ended := c.handle.Context()
 	for t.isSilent(c) && c.busy() {
@@ -89,8 +91,8 @@ func (c *clientConn) busy() bool {
 	return c.requests > 0
 }
 
-// moveAway fails the requests of a silent connection that may be sent elsewhere: those that have no
-// stream, and those that may be repeated and of whose response nothing has come.
+// moveAway fails the requests of a silent connection that may be sent elsewhere. These are requests
+// without a stream, and requests that may be repeated and whose response has not begun.
 func (c *clientConn) moveAway() {
 	c.deserted = true
 	c.failWaiting(errSilent)
@@ -111,8 +113,8 @@ func (c *clientConn) setCrowded(crowded bool) {
 	c.crowded = crowded
 }
 
-// awaitStreams has another connection made if requests still wait for a stream after a moment. A
-// burst of requests passes by itself. It runs on the loop's goroutine.
+// awaitStreams makes another connection if requests still wait for a stream after a moment. A short
+// burst of requests needs none. It runs on the loop's goroutine.
 func (c *clientConn) awaitStreams() {
 	if c.streamTimer != nil {
 		return
@@ -127,12 +129,12 @@ func (c *clientConn) awaitStreams() {
 	})
 }
 
-// streamWait is how long requests wait for a stream, and two round trips more, before another
-// connection is made.
+// streamWait is how long requests wait for a stream before another connection is made. Two round
+// trips are added to it.
 const streamWait = 25 * time.Millisecond
 
-// relieve moves the requests of c that wait for a stream to another connection, which it makes if
-// there is none with streams left and MaxConnsPerHost allows.
+// relieve moves the requests of c that wait for a stream to another connection. If none has streams
+// left, it makes one, as far as MaxConnsPerHost allows.
 func (t *Transport) relieve(c *clientConn) {
 	t.mu.Lock()
 	h := t.hosts[c.target]
@@ -168,7 +170,7 @@ func (t *Transport) relieve(c *clientConn) {
 	})
 }
 
-// handleChoice processes the events of conn that matter for the choice of a connection.
+// handleChoice processes the events of conn on which the choice of a connection depends.
 func (c *clientConn) handleChoice(ev conn.Event) {
 	switch ev.Kind {
 	case conn.EventSilent:

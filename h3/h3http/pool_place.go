@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// place waits until a request to tg may be in progress, by MaxRequestsPerHost. The
-// places go to those who wait in their order.
+// place waits until MaxRequestsPerHost allows a request to tg. Places go to those who wait, in the
+// order of their calls.
 func (t *Transport) place(ctx context.Context, tg target) error {
 	if t.MaxRequestsPerHost <= 0 {
 		return nil
@@ -37,7 +37,7 @@ func (t *Transport) place(ctx context.Context, tg target) error {
 	return context.Cause(ctx)
 }
 
-// leavePlace ends what place began.
+// leavePlace gives back a place that place has given.
 func (t *Transport) leavePlace(tg target) {
 	if t.MaxRequestsPerHost <= 0 {
 		return
@@ -47,7 +47,7 @@ func (t *Transport) leavePlace(tg target) {
 	t.pass(tg, t.hosts[tg])
 }
 
-// pass gives a place to who waits the longest. t is locked.
+// pass gives a place to the request that has waited longest. The caller has locked t.
 func (t *Transport) pass(tg target, h *host) {
 	if len(h.queue) > 0 {
 		close(h.queue[0])
@@ -58,7 +58,7 @@ func (t *Transport) pass(tg target, h *host) {
 	t.prune(tg, h)
 }
 
-// leavePlace gives up the place of a request that is over. x is locked.
+// leavePlace gives back the place of a request that is over. The caller has locked x.
 func (x *exchange) leavePlace() {
 	if x.req != nil && x.req.leave != nil {
 		x.req.leave()

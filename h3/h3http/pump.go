@@ -11,14 +11,14 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// This file is the side of an exchange that runs on the loop's goroutine.
+// This file has the side of an exchange that runs on the loop's goroutine.
 
-// advance does what there is to do, and reports whether the stream is of no more use
-// to the loop. x is locked and has its stream.
+// advance does what there is to do. It reports whether the loop needs the stream no more. The
+// caller has locked x, which has its stream.
 func (x *exchange) advance(now time.Time) (finished bool) {
 	if !x.canceled {
 		x.pumpIn()
-		x.pumpOut() // may cancel
+		x.pumpOut() // this may cancel
 	}
 	if x.canceled {
 		if !x.cancelSent {
@@ -44,11 +44,11 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 	return (x.out.ended || x.out.err != nil) && (x.in.ended || x.done)
 }
 
-// delivered reports whether the peer has all that was sent, or nobody waits for the rest. That
-// the stream has it is not enough. x is locked.
+// delivered reports whether the peer has everything that was sent, or nobody waits for the rest.
+// Handing it to the stream is not enough. The caller has locked x.
 func (x *exchange) delivered() bool { return x.gone || x.canceled || x.out.err != nil }
 
-// pumpIn reads from the stream while there is room. x is locked.
+// pumpIn reads from the stream while there is room. The caller has locked x.
 func (x *exchange) pumpIn() {
 	in := &x.in
 	if in.ended || in.stalled {
@@ -71,16 +71,16 @@ func (x *exchange) pumpIn() {
 		x.inEnded(err)
 	}
 	if in.buf.Len() == 0 {
-		in.buf.Reset(x.c.pool) // Space may have taken a chunk
+		in.buf.Reset(x.c.pool) // Space may have taken a chunk that holds nothing
 	}
 	if in.buf.Len() > before {
 		in.cond.Broadcast()
 	}
 }
 
-// drainIn takes all that the connection, which has ended because of err, still holds for the
-// reader: what was received and acknowledged stays readable. What would be too much is lost,
-// and Read then returns err in its place. x is locked.
+// drainIn takes everything that a connection which has ended because of err still holds for the
+// reader: what was received and acknowledged stays readable. If there is no room for it, the rest
+// is lost, and Read returns err at that place. The caller has locked x.
 func (x *exchange) drainIn(err error) {
 	in := &x.in
 	if x.done || x.canceled || in.stop {
@@ -107,7 +107,7 @@ func (x *exchange) drainIn(err error) {
 	}
 }
 
-// forgetKept notes that n bytes of those that drainIn has kept were read or dropped.
+// forgetKept notes that n bytes that drainIn had kept were read or dropped.
 func (x *exchange) forgetKept(n int) {
 	if n > 0 {
 		x.in.kept -= n
@@ -115,13 +115,13 @@ func (x *exchange) forgetKept(n int) {
 	}
 }
 
-// dropIn drops what is buffered of what the peer sent.
+// dropIn drops the buffered bytes that the peer sent.
 func (x *exchange) dropIn() {
 	x.in.buf.Reset(x.c.pool)
 	x.forgetKept(x.in.kept)
 }
 
-// inEnded notes the end of what the peer sends, which is io.EOF or an error.
+// inEnded notes the end of what the peer sends: io.EOF or an error.
 func (x *exchange) inEnded(err error) {
 	if err != io.EOF {
 		err = streamError(err)
@@ -130,8 +130,8 @@ func (x *exchange) inEnded(err error) {
 	x.endIn(err)
 }
 
-// skipIn reads what is there and drops it: the end of a body that has arrived whole
-// counts as read, and the body need not be stopped. x is locked.
+// skipIn reads and drops the bytes that have come. If the body has arrived whole, its end then
+// counts as read, and the peer need not be stopped. The caller has locked x.
 func (x *exchange) skipIn() {
 	x.in.buf.Reset(x.c.pool)
 	for !x.in.ended {
@@ -147,7 +147,7 @@ func (x *exchange) skipIn() {
 	}
 }
 
-// pumpOut writes to the stream what it takes. x is locked.
+// pumpOut writes as much to the stream as it takes. The caller has locked x.
 func (x *exchange) pumpOut() {
 	out := &x.out
 	for len(out.sections) > 0 && out.err == nil {
