@@ -16,7 +16,8 @@ import (
 type config struct {
 	Listen       string                 `yaml:"listen"`
 	Admin        string                 `yaml:"admin"`
-	Trusted      []string               `yaml:"trusted"` // to set forwarding fields
+	AccessLog    *bool                  `yaml:"access_log"` // default true
+	Trusted      []string               `yaml:"trusted"`    // to set forwarding fields
 	Certificates []keyPair              `yaml:"certificates"`
 	Drain        span                   `yaml:"drain"` // for requests in progress at the end
 	Timeouts     clientTimeouts         `yaml:"timeouts"`

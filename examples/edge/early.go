@@ -12,6 +12,7 @@ import (
 func settle(r *http.Request, takes bool) (ok bool) {
 	t := tripOf(r)
 	t.early = r.TLS != nil && !r.TLS.HandshakeComplete
+	t.cameEarly = t.early
 	if !t.early || takes {
 		return true
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -19,21 +20,30 @@ import (
 
 // An edge has the sockets, which stay, and the site, which a reload replaces.
 type edge struct {
-	log  *slog.Logger
-	site atomic.Pointer[site]
+	log      *slog.Logger
+	site     atomic.Pointer[site]
+	visitors visitors
+	metrics  metrics
+	draining atomic.Bool
 
-	quic *h3http.Server
-	udp  *loop.Group
-	tcp  *http.Server
-	ln   net.Listener
+	quic    *h3http.Server
+	udp     *loop.Group
+	tcp     *http.Server
+	ln      net.Listener
+	adminLn net.Listener // nil for none
 }
 
 // newEdge opens the sockets. Nothing is served before serve.
-func newEdge(c *config, log *slog.Logger) (*edge, error) {
-	s, err := newSite(c, log)
+func newEdge(c *config, log *slog.Logger) (_ *edge, err error) {
+	s, err := newSite(c, log, nil)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
 	e := &edge{log: log}
 	e.site.Store(s)
 	tc := &tls.Config{
@@ -41,9 +51,8 @@ func newEdge(c *config, log *slog.Logger) (*edge, error) {
 			return e.site.Load().certs.choose(hello)
 		},
 	}
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.site.Load().ServeHTTP(w, new(trip).with(r)) })
 	e.quic = &h3http.Server{
-		Handler:           h,
+		Handler:           e,
 		TLSConfig:         tc,
 		QUICConfig:        &conn.Config{Enable0RTT: true}, // settle decides, request by request
 		ExtendedConnect:   true,
@@ -52,13 +61,24 @@ func newEdge(c *config, log *slog.Logger) (*edge, error) {
 		Logger:            log,
 	}
 	e.tcp = &http.Server{
-		Handler:           e.quic.AltSvc(h),
+		Handler:           e.quic.AltSvc(e),
 		TLSConfig:         tc.Clone(),
 		ReadHeaderTimeout: time.Duration(c.Timeouts.Header),
 		IdleTimeout:       time.Duration(c.Timeouts.Idle),
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
-	return e, e.listen(c.Listen)
+	if c.Admin != "" {
+		if e.adminLn, err = net.Listen("tcp", c.Admin); err != nil {
+			return nil, err
+		}
+	}
+	if err := e.listen(c.Listen); err != nil {
+		if e.adminLn != nil {
+			e.adminLn.Close()
+		}
+		return nil, err
+	}
+	return e, nil
 }
 
 // listen opens TCP and UDP of one port. Port 0 is one that is free for both.
@@ -84,18 +104,47 @@ func (e *edge) listen(addr string) error {
 // addr returns what clients connect to.
 func (e *edge) addr() net.Addr { return e.ln.Addr() }
 
+// ServeHTTP serves a request by the site that there is when it comes.
+func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e.visitors.enter()
+	defer e.visitors.leave()
+	t := &trip{begin: time.Now()}
+	r = t.with(r)
+	rec := &recorder{ResponseWriter: w}
+	whole := false
+	defer func() {
+		if rec.status == 0 {
+			rec.status = http.StatusOK
+		}
+		e.metrics.add(t, r.ProtoMajor, rec.status)
+		if s := e.site.Load(); s.config.AccessLog == nil || *s.config.AccessLog {
+			logRequest(e.log, r, rec, whole)
+		}
+	}()
+	e.site.Load().ServeHTTP(rec, r)
+	whole = r.Context().Err() == nil
+}
+
 // serve serves until ctx is done. Then it refuses new connections, and waits for requests in
-// progress as long as the configuration says.
-func (e *edge) serve(ctx context.Context) error {
+// progress as long as the configuration says. Signals reload the configuration.
+func (e *edge) serve(ctx context.Context, signals <-chan os.Signal) error {
 	ended := make(chan error, 2)
 	go func() { ended <- e.udp.Wait() }()
 	go func() { ended <- e.tcp.ServeTLS(e.ln, "", "") }()
+	if e.adminLn != nil {
+		admin := &http.Server{Handler: e.admin(), ReadHeaderTimeout: 10 * time.Second}
+		go admin.Serve(e.adminLn)
+		defer admin.Close()
+	}
 	defer func() {
 		e.tcp.Close()
 		e.quic.Close()
 		e.udp.Close()
 		e.site.Load().close()
 	}()
+	current, stop := context.WithCancel(ctx)
+	defer stop()
+	go e.keepCurrent(current, signals, certPoll)
 	select {
 	case err := <-ended:
 		return err
@@ -106,12 +155,20 @@ func (e *edge) serve(ctx context.Context) error {
 
 // drain ends both servers gracefully.
 func (e *edge) drain(limit time.Duration) error {
+	e.draining.Store(true)
+	e.log.Info("draining", "requests", e.visitors.count(), "limit", limit.String())
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	overTCP := make(chan error, 1)
 	go func() { overTCP <- e.tcp.Shutdown(ctx) }()
-	if err := errors.Join(e.quic.Shutdown(ctx), <-overTCP); err != nil {
-		return fmt.Errorf("edge: %v after the end was asked for: %w", limit, err)
+	err := errors.Join(e.quic.Shutdown(ctx), <-overTCP)
+	select {
+	case <-e.visitors.gone(): // with connections that were taken over
+	case <-ctx.Done():
+		err = errors.Join(err, ctx.Err())
+	}
+	if err != nil {
+		return fmt.Errorf("edge: %d requests were in progress %v after the end was asked for: %w", e.visitors.count(), limit, err)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -23,6 +24,7 @@ type running struct {
 	*edge
 	t     *testing.T
 	file  string
+	at    string // its address
 	trust *tls.Config
 	stop  context.CancelFunc
 	ended chan error
@@ -42,16 +44,18 @@ func startLogging(t *testing.T, text string, log io.Writer) *running {
 	d := &demo{dir: dir}
 	require.NoError(t, d.writeCertificate())
 	e.file = filepath.Join(dir, "edge.yaml")
-	c, err := parseConfig(e.file, []byte(withBasics(dir, text)))
+	e.configure(text)
+	c, err := readConfig(e.file)
 	require.NoError(t, err)
 	e.edge, err = newEdge(c, slog.New(slog.NewJSONHandler(log, nil)))
 	require.NoError(t, err)
+	e.at = e.addr().String()
 	roots, err := loadCA(d.cert())
 	require.NoError(t, err)
 	e.trust = &tls.Config{RootCAs: roots, ServerName: "localhost"}
 	var ctx context.Context
 	ctx, e.stop = context.WithCancel(context.Background())
-	go func() { e.ended <- e.serve(ctx) }()
+	go func() { e.ended <- e.serve(ctx, nil) }()
 	t.Cleanup(func() {
 		e.stop()
 		select {
@@ -61,6 +65,12 @@ func startLogging(t *testing.T, text string, log io.Writer) *running {
 		}
 	})
 	return e
+}
+
+// configure writes the file that the edge reads.
+func (e *running) configure(text string) {
+	e.t.Helper()
+	require.NoError(e.t, os.WriteFile(e.file, []byte(withBasics(filepath.Dir(e.file), text)), 0o600))
 }
 
 // withBasics adds an address and the certificate of a demo in dir.
@@ -90,7 +100,7 @@ func (e *running) client(proto string) *http.Client {
 // protocols are the versions of HTTP that clients may speak.
 var protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
 
-func (e *running) url(path string) string { return "https://" + e.addr().String() + path }
+func (e *running) url(path string) string { return "https://" + e.at + path }
 
 // get returns the response to a request without a body.
 func (e *running) get(c *http.Client, path string, fields ...string) (*http.Response, string) {

@@ -19,14 +19,19 @@ type site struct {
 	certs  *certificates
 }
 
-// newSite makes the site of a configuration that was checked.
-func newSite(c *config, log *slog.Logger) (*site, error) {
+// newSite makes the site of a configuration that was checked. It shares the pools that are the same
+// with the site before, which may be nil.
+func newSite(c *config, log *slog.Logger, before *site) (*site, error) {
 	certs, err := loadCertificates(c.Certificates)
 	if err != nil {
 		return nil, err
 	}
 	s := &site{config: c, pools: make(map[string]*pool), certs: certs}
 	for name, pc := range c.Pools {
+		if p := before.reuse(name, pc); p != nil {
+			s.pools[name] = p
+			continue
+		}
 		p, err := newPool(name, pc, log)
 		if err != nil {
 			return nil, err

@@ -3,15 +3,18 @@ package main
 import (
 	"context"
 	"net/http"
+	"time"
 )
 
 // A trip is what becomes known of a request on its way. Its log line needs that.
 type trip struct {
+	begin     time.Time
 	client    string // IP address
 	pool      string
 	backend   string // the last one that was asked
 	attempts  int
 	early     bool // the handshake of the client is not complete
+	cameEarly bool // it was not when the request came
 	saidEarly bool // the client says so itself
 }
 

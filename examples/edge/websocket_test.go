@@ -2,10 +2,10 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -103,25 +103,32 @@ func TestNoWebSocket(t *testing.T) {
 	}
 }
 
-// TestUpgrade: a WebSocket over HTTP/1.1 goes on, too.
-func TestUpgrade(t *testing.T) {
-	e := start(t, onePool(serveTest(t, socketServer)))
+// upgrade opens a WebSocket over HTTP/1.1.
+func (e *running) upgrade() (net.Conn, *bufio.Reader, *http.Response) {
+	e.t.Helper()
 	tc := e.trust.Clone()
 	tc.NextProtos = []string{"http/1.1"}
-	c, err := (&tls.Dialer{Config: tc}).DialContext(context.Background(), "tcp", e.addr().String())
-	require.NoError(t, err)
-	defer c.Close()
+	c, err := tls.Dial("tcp", e.at, tc)
+	require.NoError(e.t, err)
+	e.t.Cleanup(func() { c.Close() })
 	const key = "dGhlIHNhbXBsZSBub25jZQ=="
 	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: %s\r\n\r\n", key)
 	in := bufio.NewReader(c)
 	resp, err := http.ReadResponse(in, nil)
-	require.NoError(t, err)
+	require.NoError(e.t, err)
+	return c, in, resp
+}
+
+// TestUpgrade: a WebSocket over HTTP/1.1 goes on, too.
+func TestUpgrade(t *testing.T) {
+	e := start(t, onePool(serveTest(t, socketServer)))
+	c, in, resp := e.upgrade()
 	require.Equal(t, http.StatusSwitchingProtocols, resp.StatusCode)
 	// RFC 6455, Section 1.3
 	require.Equal(t, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", resp.Header.Get("Sec-Websocket-Accept"))
 	io.WriteString(c, "hello")
 	buf := make([]byte, 5)
-	_, err = io.ReadFull(in, buf)
+	_, err := io.ReadFull(in, buf)
 	require.NoError(t, err)
 	require.Equal(t, "hello", string(buf))
 }

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/lazoquic/lazo/h3/h3http"
+)
+
+// A recorder takes note of what goes to a client.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+// Unwrap is for http.ResponseController and h3http.TakeStream.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// logRequest writes the line of a request that has ended. whole is whether all of the response was
+// sent.
+func logRequest(log *slog.Logger, r *http.Request, w *recorder, whole bool) {
+	t := tripOf(r)
+	attrs := []slog.Attr{
+		slog.String("client", t.client), slog.String("proto", r.Proto), slog.String("method", r.Method),
+		slog.String("host", r.Host), slog.String("path", r.URL.Path), slog.Int("status", w.status),
+		slog.Int64("bytes", w.bytes), slog.Bool("whole", whole),
+		slog.Float64("ms", float64(time.Since(t.begin).Microseconds())/1000),
+		slog.String("pool", t.pool), slog.String("backend", t.backend), slog.Int("attempts", t.attempts),
+		slog.Bool("early", t.cameEarly),
+	}
+	if r.TLS != nil {
+		attrs = append(attrs, slog.Bool("resumed", r.TLS.DidResume), slog.String("sni", r.TLS.ServerName))
+	}
+	if c := h3http.ConnOf(r); c != nil {
+		st := c.Stats()
+		attrs = append(attrs, slog.Group("quic",
+			slog.String("id", c.ID().String()),
+			slog.Float64("rtt_ms", float64(st.SmoothedRTT.Microseconds())/1000),
+			slog.Float64("min_rtt_ms", float64(st.MinRTT.Microseconds())/1000),
+			slog.Uint64("window", st.CongestionWindow),
+			slog.Uint64("sent", st.PacketsSent), slog.Uint64("lost", st.PacketsLost)))
+	}
+	log.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// A logBuffer is a log that a test reads.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// requests returns the lines about requests.
+func (l *logBuffer) requests(t *testing.T) (all []map[string]any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for lines := bufio.NewScanner(bytes.NewReader(l.b.Bytes())); lines.Scan(); {
+		var line map[string]any
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &line))
+		if line["msg"] == "request" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+// TestAccessLog: each request has a line that says what became of it.
+func TestAccessLog(t *testing.T) {
+	var log logBuffer
+	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		w.WriteHeader(http.StatusAccepted)
+		io.WriteString(w, "hello")
+		if r.URL.Path != "/broken" {
+			io.WriteString(w, "hello")
+		}
+	})
+	e := startLogging(t, onePool(backend), &log)
+	for i, proto := range protocols {
+		c := e.client(proto)
+		for j, path := range []string{"/a?secret=1", "/broken", "/a/.."} {
+			resp, err := c.Get(e.url(path))
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			}
+			require.Equal(t, path == "/broken", err != nil, "%s %s", proto, path)
+			require.Eventually(t, func() bool { return len(log.requests(t)) == 3*i+j+1 }, time.Minute, time.Millisecond)
+		}
+		lines := log.requests(t)[3*i:]
+		for _, line := range lines {
+			require.Equal(t, proto, line["proto"])
+			require.Equal(t, "127.0.0.1", line["client"])
+			require.Equal(t, "localhost", line["sni"])
+		}
+		require.Equal(t, "/a", lines[0]["path"])
+		require.Equal(t, 202.0, lines[0]["status"])
+		require.Equal(t, 10.0, lines[0]["bytes"])
+		require.Equal(t, true, lines[0]["whole"])
+		require.Equal(t, backend, lines[0]["backend"])
+		require.Equal(t, false, lines[1]["whole"])
+		require.Equal(t, 400.0, lines[2]["status"])
+		require.Equal(t, "", lines[2]["backend"])
+		quic, _ := lines[0]["quic"].(map[string]any)
+		require.Equal(t, proto == "HTTP/3.0", quic != nil)
+		if quic != nil {
+			require.Positive(t, quic["rtt_ms"].(float64))
+			require.Positive(t, quic["window"].(float64))
+			require.Positive(t, quic["sent"].(float64))
+		}
+	}
+}
+
+// TestNoAccessLog turns the lines off.
+func TestNoAccessLog(t *testing.T) {
+	var log logBuffer
+	e := startLogging(t, "access_log: false\n"+onePool(serveTest(t, saying("x"))), &log)
+	e.get(e.client("HTTP/3.0"), "/")
+	e.stop()
+	err := <-e.ended
+	require.NoError(t, err)
+	e.ended <- err
+	require.Empty(t, log.requests(t))
+}
+
+// TestMetrics: each line is of the format of Prometheus, and the counts are right.
+func TestMetrics(t *testing.T) {
+	bad := counting(t, failing)
+	e := start(t, "admin: 127.0.0.1:0\n"+poolWith("eject: {failures: 1, for: 1h}", bad.URL, serveTest(t, saying("x"))))
+	for _, proto := range protocols {
+		e.get(e.client(proto), "/")
+	}
+	ask := func(path string) string {
+		resp, err := http.Get("http://" + e.adminLn.Addr().String() + path)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		return string(b)
+	}
+	require.Equal(t, "ok\n", ask("/healthz"))
+	require.Equal(t, "ok\n", ask("/readyz"))
+	var text string
+	require.Eventually(t, func() bool {
+		text = ask("/metrics")
+		return strings.Contains(text, "edge_requests_in_progress 0\n")
+	}, time.Minute, time.Millisecond)
+	line := regexp.MustCompile(`^([a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+|# (HELP [a-z_]+ .+|TYPE [a-z_]+ (gauge|counter|histogram)))$`)
+	for l := range strings.Lines(text) {
+		require.True(t, line.MatchString(strings.TrimSuffix(l, "\n")), l)
+	}
+	for _, want := range []string{
+		`edge_retries_total{pool="p",http="1",status="2xx"} 1`,
+		`edge_request_seconds_bucket{pool="p",http="2",status="2xx",le="+Inf"} 1`,
+		`edge_request_seconds_count{pool="p",http="3",status="2xx"} 1`,
+		`edge_backend_up{pool="p",backend="` + bad.URL + `"} 0`,
+		`edge_backend_requests_total{pool="p",backend="` + bad.URL + `"} 1`,
+		`edge_quic_connections 1`,
+	} {
+		require.Contains(t, text, want+"\n")
+	}
+}
