@@ -186,8 +186,8 @@ func (x *exchange) pumpOut() {
 	}
 }
 
-// sendSection sends the next header section, and with it the end if nothing else is to
-// come. It reports whether the section was sent.
+// sendSection sends the next header section. If nothing else is to come, it sends the end too. It
+// reports whether the section was sent.
 func (x *exchange) sendSection(fields []h3.Field) bool {
 	out := &x.out
 	end := out.open && len(out.sections) == 1 && out.fin && !out.broken && out.buf.Len() == 0 && len(out.trailer) == 0
@@ -200,27 +200,27 @@ func (x *exchange) sendSection(fields []h3.Field) bool {
 	return true
 }
 
-// sent processes the error of sending, and reports whether there was none.
+// sent handles the error of sending. It reports whether there was none.
 func (x *exchange) sent(err error) bool {
 	switch {
 	case err == nil:
 		return true
 	case later(err):
 	case stopped(err):
-		// Nothing more can be sent. What the peer sends may go on: it may have enough
-		// of the request and still answer.
+		// Nothing more can be sent. Receiving may go on: the peer may need no more of the request
+		// and still answer.
 		err = streamError(err)
 		x.endOut(err)
 		x.failed(err)
 	default:
-		// These fields cannot be sent, so that the message will not be complete.
+		// These fields cannot be sent, so the message cannot be completed.
 		x.cancelLocked(h3.InternalError, err)
 	}
 	return false
 }
 
-// later reports whether err of a stream is for an event to explain: that it is
-// readable or writable, or that the connection has ended.
+// later reports whether an event will tell what err of a stream means: that the stream is readable
+// or writable, or that the connection has ended.
 func later(err error) bool {
 	return errors.Is(err, conn.ErrWouldBlock) || errors.Is(err, conn.ErrClosed)
 }
@@ -231,15 +231,15 @@ func stopped(err error) bool {
 	return ok
 }
 
-// outEnded notes that the stream has all that there is to send.
+// outEnded notes that everything that is to be sent was handed to the stream.
 func (x *exchange) outEnded() {
 	x.out.ended = true
 	x.out.deadline.Stop()
 	x.broadcast()
 }
 
-// gotFields takes a field section: the trailers, or of a Transport before that the
-// header sections. x is locked.
+// gotFields takes a field section: trailers, or on a Transport a header section. The caller has
+// locked x.
 func (x *exchange) gotFields(e h3.Event) {
 	in := &x.in
 	fields := slices.Clone(e.Fields)
@@ -261,19 +261,19 @@ func (x *exchange) gotFields(e h3.Event) {
 // informational reports whether fields are those of a 1xx response.
 func informational(fields []h3.Field) bool { return statusOf(fields)/100 == 1 }
 
-// statusOf returns the status of a response, 0 if there is none.
+// statusOf returns the status of a response, or 0 if it has none.
 func statusOf(fields []h3.Field) int {
 	for _, f := range fields {
 		if f.Name == ":status" {
-			code, _ := strconv.Atoi(f.Value) // three digits
+			code, _ := strconv.Atoi(f.Value) // package h3 has checked that it has three digits
 			return code
 		}
 	}
 	return 0
 }
 
-// peerCanceled notes that the peer has reset its direction, stopped ours, or both, or
-// that it broke a rule of messages. x is locked.
+// peerCanceled notes that the peer has reset its direction or stopped ours, or both, or that it has
+// broken a rule of messages. The caller has locked x.
 func (x *exchange) peerCanceled(e h3.Event) {
 	if e.Err != nil {
 		err := streamError(e.Err)
@@ -284,7 +284,7 @@ func (x *exchange) peerCanceled(e h3.Event) {
 		x.failed(err)
 		return
 	}
-	// Asking the stream tells which direction it is.
+	// The stream tells which directions have ended.
 	if !x.in.ended {
 		x.in.stalled = false
 		x.in.limit = max(x.in.limit, x.in.buf.Len()+chunkSize)
@@ -293,8 +293,8 @@ func (x *exchange) peerCanceled(e h3.Event) {
 	x.unwanted()
 }
 
-// unwanted looks whether the peer has stopped what is sent. Then it acknowledges no more of
-// it. x is locked.
+// unwanted checks whether the peer has stopped our direction. It acknowledges no more of that then.
+// The caller has locked x.
 func (x *exchange) unwanted() {
 	if _, err := x.stream.Write(nil); stopped(err) {
 		x.gone = true

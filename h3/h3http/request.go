@@ -11,8 +11,7 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// newRequest converts the header section of a request. The caller sets the Body if
-// there is one.
+// newRequest converts the header section of a request. If there is a body, the caller sets it.
 func newRequest(fields []h3.Field) (*http.Request, error) {
 	s := parseSection(fields)
 	r := &http.Request{
@@ -54,7 +53,7 @@ func validMethod(method string) bool {
 	return method != "" && strings.IndexFunc(method, func(r rune) bool { return !httpguts.IsTokenRune(r) }) < 0
 }
 
-// takeExpect removes "Expect: 100-continue" and reports whether there was one.
+// takeExpect removes "Expect: 100-continue". It reports whether there was one.
 func takeExpect(h http.Header) bool {
 	if !httpguts.HeaderValuesContainsToken(h["Expect"], "100-continue") {
 		return false

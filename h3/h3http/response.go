@@ -16,39 +16,40 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// holdBuffer is how many bytes of a response are held back: a response that is not
-// longer gets a Content-Length and leaves in one piece, and of a longer one what
-// small writes leave behind is collected. Flush sends what there is.
+// holdBuffer is how many bytes of a response are held back. A response of at most so many bytes
+// gets a Content-Length and leaves in one piece. In a longer response, small writes are collected.
+// Flush sends the bytes that are held.
 const holdBuffer = 4 << 10
 
 // sniffLen is how many bytes http.DetectContentType looks at.
 const sniffLen = 512
 
-// A response is the [http.ResponseWriter] of an exchange. Like those of net/http, one
-// goroutine uses it at a time.
+// A response is the [http.ResponseWriter] of an exchange. As in net/http, only one goroutine may
+// use it at a time.
 //
-// It goes through three states: first the handler may change the header, after
-// WriteHeader the header is fixed (wroteHeader), and then it is sent (committed).
+// It has three states. At first the handler may change the header. After WriteHeader the header is
+// fixed (wroteHeader). Then it is sent (committed).
 type response struct {
 	x      *exchange
 	req    *http.Request
 	logger *slog.Logger
-	drain  func() // begins a graceful end of the connection
+	drain  func() // begins the graceful end of the connection
 
 	goAhead func() // sends 100 (Continue), once; nil if the client does not wait for it
 
-	header      http.Header // the handler's
-	fixed       http.Header // as of WriteHeader
+	header      http.Header // the header that the handler changes
+	fixed       http.Header // the header at the time of WriteHeader
 	status      int
 	wroteHeader bool
 	committed   bool
 	handlerDone bool
-	taken       bool // by TakeStream
+	taken       bool // TakeStream was called
 
-	length   int64    // declared Content-Length, or -1
-	written  int64    // bytes of the body, also of one that is not sent
-	unsent   []byte   // the first of a body that is not sent: its type is that of GET
-	trailers []string // declared keys
+	length  int64 // the declared Content-Length, or -1
+	written int64 // bytes of the body, even if it is not sent
+	// the start of a body that is not sent: HEAD gets the same Content-Type as GET
+	unsent   []byte
+	trailers []string // the declared trailers
 }
 
 var _ interface {
@@ -85,7 +86,7 @@ func statusField(code int) []h3.Field {
 	return append(make([]h3.Field, 0, 8), h3.Field{Name: ":status", Value: strconv.Itoa(code)})
 }
 
-// fix takes a copy of the header, which the handler may go on to change.
+// fix copies the header, because the handler may go on changing it.
 func (w *response) fix(code int) {
 	w.wroteHeader = true
 	w.status = code
@@ -183,8 +184,8 @@ func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// commit sends the header. The body starts with what is held, or else with p, and
-// end says that nothing follows what is held.
+// commit sends the header. The body starts with the bytes that are held, or else with p. end says
+// that nothing follows those that are held.
 func (w *response) commit(p []byte, end bool) {
 	w.committed = true
 	held, first := w.x.held()
@@ -196,7 +197,7 @@ func (w *response) commit(p []byte, end bool) {
 	}
 	fields := statusField(w.status)
 	if bodyAllowed(w.status) {
-		_, fixed := w.fixed["Content-Length"] // perhaps to none
+		_, fixed := w.fixed["Content-Length"] // the handler may have set it to none
 		if end && !fixed && (w.written > 0 || w.req.Method != http.MethodHead) && len(w.trailerFields()) == 0 {
 			fields = append(fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(w.written, 10)})
 		}
@@ -213,8 +214,8 @@ func (w *response) commit(p []byte, end bool) {
 	w.x.sendFields(appendHeader(fields, w.fixed, skip), true, false)
 }
 
-// trailerFields returns the trailer section: what was declared by the Trailer field,
-// and what has the prefix that makes it a trailer.
+// trailerFields returns the trailer section. It has the fields that the Trailer field declared, and
+// those whose names have the prefix for trailers.
 func (w *response) trailerFields() []h3.Field {
 	trailer := make(http.Header)
 	for _, key := range w.trailers {
@@ -278,7 +279,7 @@ func (w *response) finish() {
 		w.WriteHeader(http.StatusOK)
 	}
 	if w.length >= 0 && w.written < w.length && bodyAllowed(w.status) && w.req.Method != http.MethodHead {
-		// An end here would make the message malformed (RFC 9114, Section 4.1.2).
+		// To end the stream here would make the message malformed (RFC 9114, Section 4.1.2).
 		w.logger.Error("h3http: response is shorter than its Content-Length", "written", w.written, "length", w.length)
 		w.abort()
 		return
@@ -291,8 +292,8 @@ func (w *response) finish() {
 	w.x.finish()
 }
 
-// abort ends the response with an error of the stream, behind what was sent: a client of
-// a proxy whose backend has died gets what it had sent by then.
+// abort ends the response with a reset, behind what was sent. So when the backend of a proxy dies,
+// the client still gets everything that the backend had sent.
 func (w *response) abort() {
 	if w.taken {
 		return

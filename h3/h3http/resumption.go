@@ -7,17 +7,17 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// A sessionCache stands between the cache of the user and one dial. It knows whether that
+// A sessionCache stands between the cache of the user and one dial. It knows whether that dial
 // tried to resume a session.
 type sessionCache struct {
 	tls.ClientSessionCache
-	fresh   bool // resume none
+	fresh   bool // the dial resumes no session
 	offered atomic.Bool
 }
 
-// watchSessions puts a sessionCache in front of that of cfg, which is the caller's own. With
-// fresh there is neither a ticket nor early data; sessions that come are kept. It returns nil
-// if there is no cache.
+// watchSessions puts a sessionCache in front of the cache of cfg. The caller owns cfg. With fresh,
+// the dial uses neither a ticket nor early data, but keeps the sessions that it gets. watchSessions
+// returns nil if there is no cache.
 func watchSessions(cfg *conn.Config, fresh bool) *sessionCache {
 	if cfg.TLS.ClientSessionCache == nil {
 		return nil
@@ -44,6 +44,6 @@ func (s *sessionCache) Get(key string) (*tls.ClientSessionState, bool) {
 func (s *sessionCache) resumes() bool { return s != nil && s.offered.Load() }
 
 // unresumed reports whether c tried to resume a session and ended before its handshake was
-// complete. Without the ticket another connection may succeed: a server whose tickets or
-// early data are broken would fail all requests otherwise.
+// complete. Another connection may succeed without the ticket. A server with broken tickets or
+// early data would otherwise fail all requests.
 func (c *clientConn) unresumed() bool { return c.resumes && !c.isConfirmed() && !c.alive() }

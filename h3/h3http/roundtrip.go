@@ -13,28 +13,28 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// maxAttempts is how often a request is sent at most.
+// maxAttempts is how often a request is sent, at most.
 const maxAttempts = 5
 
-// A call is one RoundTrip or Connect, which may take several attempts.
+// A call is one RoundTrip or Connect. It may take several attempts.
 type call struct {
 	t       *Transport
 	r       *http.Request
 	trace   *httptrace.ClientTrace
-	connect bool    // take the stream over
-	stream  *Stream // then
+	connect bool    // for Connect: take over the stream
+	stream  *Stream // the stream that was taken over
 
 	target   target
 	fields   []h3.Field
 	body     io.ReadCloser // nil if there is none
-	length   int64         // of body; -1 if it is not known
-	gzip     bool          // asked for by the Transport
+	length   int64         // length of body; -1 if it is not known
+	gzip     bool          // the Transport has asked for gzip
 	expect   bool          // Expect: 100-continue
-	started  bool          // body has been read from
-	late     bool          // not as early data
-	fresh    bool          // on a connection that resumes no session
-	patience time.Duration // to wait for the handshake; 0 for no end
-	undialed bool          // there was no connection
+	started  bool          // bytes have been read from body
+	late     bool          // do not send it as early data
+	fresh    bool          // send it on a connection that resumes no session
+	patience time.Duration // how long to wait for the handshake; 0 is without end
+	undialed bool          // no connection could be made
 	attempts int
 }
 
@@ -46,7 +46,7 @@ func newCall(t *Transport, r *http.Request) *call {
 	return c
 }
 
-// closeBody closes the body if nobody else does: see upload.
+// closeBody closes the body if nobody else will: see upload.
 func (c *call) closeBody() {
 	switch {
 	case c.body == nil && c.r.Body != nil:
@@ -56,8 +56,8 @@ func (c *call) closeBody() {
 	}
 }
 
-// do sends the request until there is a response, or an error that another attempt
-// would not mend. Then the caller calls closeBody.
+// do sends the request until there is a response, or an error that another attempt would not cure.
+// The caller then calls closeBody.
 func (c *call) do() (*http.Response, error) {
 	for {
 		c.attempts++
@@ -78,7 +78,7 @@ func (c *call) do() (*http.Response, error) {
 			resp.Body.Close()
 		case err == nil:
 			return resp, nil
-		case errors.Is(err, errCrowded): // each such attempt has brought another connection
+		case errors.Is(err, errCrowded): // each of these attempts has brought another connection
 			c.attempts--
 		case !c.repeatable(err, cc, reused) || !c.rewind():
 			return nil, err
@@ -104,7 +104,7 @@ func (c *call) connection() (cc *clientConn, reused bool, err error) {
 	return cc, reused, err
 }
 
-// send hands the request to cc. Its body follows once it has a stream.
+// send gives the request to cc. The body follows once the request has a stream.
 func (c *call) send(cc *clientConn) *exchange {
 	x := newExchange(&cc.connection)
 	x.req = &outgoing{
@@ -130,8 +130,8 @@ func (c *call) send(cc *clientConn) *exchange {
 	return x
 }
 
-// safeMethod reports whether requests may go as early data, which can be replayed
-// (RFC 8470, Section 2.1).
+// safeMethod reports whether requests with the method may be sent as early data, which can be
+// replayed (RFC 8470, Section 2.1).
 func safeMethod(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
@@ -148,14 +148,14 @@ func (c *call) repeatable(err error, cc *clientConn, reused bool) bool {
 		return false
 	}
 	if c.target.alt != "" && !errors.Is(err, conn.ErrEarlyDataRejected) {
-		return false // TCP is ready, and another connection of HTTP/3 may not be
+		return false // the request can go over TCP; another connection of HTTP/3 may fail too
 	}
 	if _, ok := errors.AsType[*unprocessedError](err); ok {
 		return true
 	}
-	// The server may have processed it. A connection that was in use before may have
-	// been dead already, and then nobody saw the request. One that dies because of a ticket
-	// or of early data does not do so again without them.
+	// The server may have processed the request. But a connection that was in use before may have
+	// been dead already, and then nobody saw the request. A connection that failed because of a
+	// ticket or of early data may succeed without them.
 	_, ended := errors.AsType[*connectionError](err)
 	return ended && (reused || errors.Is(err, errSilent) || cc.unresumed() && !c.fresh) && c.idempotent()
 }
@@ -168,7 +168,7 @@ func (c *call) idempotent() bool {
 	return c.r.Header["Idempotency-Key"] != nil || c.r.Header["X-Idempotency-Key"] != nil
 }
 
-// rewind makes the body ready to be sent again, and reports whether it can.
+// rewind prepares the body for another attempt. It reports whether that is possible.
 func (c *call) rewind() bool {
 	if c.body == nil || !c.started {
 		return true
@@ -184,7 +184,7 @@ func (c *call) rewind() bool {
 	return true
 }
 
-// receive waits for the response to x, sending the body meanwhile.
+// receive waits for the response to x. It sends the body meanwhile.
 func (c *call) receive(cc *clientConn, x *exchange) (*http.Response, error) {
 	if err := x.waitOpen(); err != nil {
 		return nil, err
@@ -219,8 +219,8 @@ func (x *exchange) waitOpen() error {
 	return nil
 }
 
-// waitHead waits for the header section of the final response, and reports those
-// before it.
+// waitHead waits for the header section of the final response. It reports informational responses
+// to the trace.
 func (c *call) waitHead(x *exchange, u *upload) ([]h3.Field, error) {
 	for first := true; ; first = false {
 		head, info, err := x.nextHead()
@@ -234,15 +234,15 @@ func (c *call) waitHead(x *exchange, u *upload) ([]h3.Field, error) {
 			}
 		}
 		if head != nil || err != nil {
-			// Who answers with success may read on.
+			// A server that answers with success may read on.
 			u.proceed(statusOf(head)/100 == 2)
 			return head, err
 		}
 	}
 }
 
-// nextHead returns the header section of the response once it is there, or before
-// that those of informational responses.
+// nextHead waits for header sections. It returns that of the response, or those of informational
+// responses before it.
 func (x *exchange) nextHead() (head []h3.Field, info [][]h3.Field, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

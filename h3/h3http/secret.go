@@ -11,7 +11,7 @@ import (
 // minSecret is how long a Server.Secret has to be, in bytes.
 const minSecret = 16
 
-// checkSecret finds a secret that is none.
+// checkSecret returns an error if Secret is set but too short.
 func (s *Server) checkSecret() error {
 	if n := len(s.Secret); n > 0 && n < minSecret {
 		return fmt.Errorf("h3http: Server.Secret has %d bytes, and needs %d", n, minSecret)
@@ -19,7 +19,7 @@ func (s *Server) checkSecret() error {
 	return nil
 }
 
-// setKeys derives the keys of an endpoint from Secret. Those of session tickets follow from
+// setKeys derives the keys of an endpoint from Secret. The keys of session tickets follow from
 // TokenKeys.
 func (s *Server) setKeys(cfg *conn.EndpointConfig) {
 	if len(s.Secret) == 0 {
@@ -29,11 +29,12 @@ func (s *Server) setKeys(cfg *conn.EndpointConfig) {
 	cfg.TokenKeys = [][32]byte{s.deriveKey("lazo token")}
 }
 
-// deriveKey derives the key for a use of Secret (RFC 5869).
+// deriveKey derives the key for one use from Secret (RFC 5869).
 func (s *Server) deriveKey(use string) (key [32]byte) {
 	b, err := hkdf.Key(sha256.New, s.Secret, nil, use, len(key))
 	if err != nil {
-		panic("h3http: " + err.Error()) // no such hash, or too short a secret for FIPS 140
+		// impossible: the hash exists and Secret is long enough, even for FIPS 140
+		panic("h3http: " + err.Error())
 	}
 	copy(key[:], b)
 	return key

@@ -12,9 +12,9 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// This file is what the goroutine of a request does.
+// This file has the work of the goroutine of a request.
 
-// An arrival is a request as the loop hands it over.
+// An arrival is a request that the loop hands over.
 type arrival struct {
 	x      *exchange
 	fields []h3.Field
@@ -43,7 +43,7 @@ func (c *serverConn) serveRequest(a *arrival) {
 		r.ContentLength = 0
 	} else {
 		if r.Trailer == nil {
-			r.Trailer = make(http.Header) // copies that handlers make of r share it
+			r.Trailer = make(http.Header) // handlers may copy r: the copies share the map
 		}
 		b := &body{x: x, trailer: &r.Trailer}
 		if takeExpect(r.Header) {
@@ -63,15 +63,15 @@ func (c *serverConn) serveRequest(a *arrival) {
 	c.callHandler(w, r)
 }
 
-// callHandler calls the handler and completes the response. A panic costs the
-// stream, and not the connection.
+// callHandler calls the handler and completes the response. A panic ends only the stream, not the
+// connection.
 func (c *serverConn) callHandler(w *response, r *http.Request) {
 	returned := false
 	defer func() {
 		if returned {
 			return
 		}
-		// Nothing to recover means runtime.Goexit.
+		// If there is nothing to recover, the handler called runtime.Goexit.
 		if v := recover(); v != nil && !aborted(v) {
 			w.logger.Error("h3http: panic in a handler", "remote", r.RemoteAddr, "panic", v, "stack", string(debug.Stack()))
 		}
@@ -85,11 +85,11 @@ func (c *serverConn) callHandler(w *response, r *http.Request) {
 	returned = true
 	w.finish()
 	if r.MultipartForm != nil {
-		r.MultipartForm.RemoveAll() // files that ParseMultipartForm has made
+		r.MultipartForm.RemoveAll() // removes the files of ParseMultipartForm
 	}
 }
 
-// aborted reports whether v is [http.ErrAbortHandler], which is not worth a log line.
+// aborted reports whether v is [http.ErrAbortHandler], which is not logged.
 func aborted(v any) bool {
 	err, ok := v.(error)
 	return ok && errors.Is(err, http.ErrAbortHandler)

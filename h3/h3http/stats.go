@@ -9,8 +9,8 @@ import (
 
 // Stats are the counters of a [Server]. Those of QUIC are in [loop.Stats] of its Group.
 type Stats struct {
-	h3.Stats        // of all connections, ended ones included
-	Conns    int    // now
+	h3.Stats        // of all connections, including those that have ended
+	Conns    int    // how many there are now
 	Stalled  uint64 // responses that StallTimeout or DeliveryTimeout ended
 
 	// Deadlines that passed: of ReadTimeout, WriteTimeout, [http.ResponseController] and
@@ -18,7 +18,7 @@ type Stats struct {
 	ReadTimeouts, WriteTimeouts uint64
 }
 
-// missed counts for Stats what is not the loop's to see. It does nothing if it is nil.
+// A missed counts for Stats what the loop does not see. A nil missed counts nothing.
 type missed struct{ reads, writes, datagrams atomic.Uint64 }
 
 func (m *missed) read() {
@@ -55,8 +55,8 @@ func (s *Server) Stats() Stats {
 	return st
 }
 
-// count adds what has happened on c since it was called last. Nothing is open any more once
-// ended.
+// count adds what has happened on c since the last call. ended says that c has ended and has
+// nothing open.
 func (c *serverConn) count(ended bool) {
 	st := Stats{Stats: c.h3.Stats(), Conns: 1, Stalled: c.stalled}
 	if ended {

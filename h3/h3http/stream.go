@@ -21,7 +21,7 @@ type Stream struct {
 
 var _ net.Conn = (*Stream)(nil)
 
-// newStream takes x over.
+// newStream takes over the stream of x.
 func newStream(x *exchange) *Stream {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -13,7 +13,7 @@ const (
 	defaultIdleTimeout       = 2 * time.Minute
 )
 
-// timeout returns d, or the default if it is zero, or 0 for none if it is negative.
+// timeout returns d. If d is zero it returns the default, and if d is negative 0, which means none.
 func timeout(d, byDefault time.Duration) time.Duration {
 	if d == 0 {
 		return byDefault
@@ -21,18 +21,19 @@ func timeout(d, byDefault time.Duration) time.Duration {
 	return max(d, 0)
 }
 
-// lingerTime returns how long a connection without requests stays after GOAWAY, for the client
-// to close it: only that knows when its application has read all responses, and many drop
-// what they hold when the server closes. The GOAWAY may be lost at first, and requests which
-// it crosses have to be rejected, so that the client knows that it may repeat them.
+// lingerTime returns how long a connection without requests stays after GOAWAY. In that time the
+// client should close it. Only the client knows when its application has read all responses, and
+// many clients drop what they hold when the server closes. The time is long enough for a GOAWAY
+// that is lost at first. It is also long enough to reject requests that cross the GOAWAY, so that
+// the client knows that it may repeat them.
 func lingerTime(rtt time.Duration) time.Duration {
 	return min(max(3*rtt, 3*time.Second), 10*time.Second)
 }
 
-// due reports whether at has come; the zero Time never does.
+// due reports whether the time at has come. The zero Time never comes.
 func due(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
 
-// earlier returns the earlier of two times, of which the zero Time is never.
+// earlier returns the earlier of two times. The zero Time means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -40,8 +41,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// headTimeout is the error of a request whose response does not begin in time. It is a
-// [net.Error] and matches [context.DeadlineExceeded], as that of http.Transport.
+// headTimeout is the error of a request whose response does not begin in time. Like the error of
+// http.Transport it is a [net.Error] and matches [context.DeadlineExceeded].
 type headTimeout struct{}
 
 func (headTimeout) Error() string   { return "h3http: timeout awaiting response headers" }
@@ -67,7 +68,7 @@ func (x *exchange) limitHead(d time.Duration) {
 	})
 }
 
-// unlimitHead stops what limitHead has begun. x is locked.
+// unlimitHead stops the timer of limitHead. The caller has locked x.
 func (x *exchange) unlimitHead() {
 	if x.req != nil && x.req.late != nil {
 		x.req.late.Stop()

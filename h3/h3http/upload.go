@@ -11,11 +11,11 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// expectTimeout is the default of Transport.ExpectContinueTimeout, which is that of
+// expectTimeout is the default of Transport.ExpectContinueTimeout. It is the same as that of
 // http.DefaultTransport.
 const expectTimeout = time.Second
 
-// An upload is the body of a request on its way. A nil upload is none.
+// An upload is the body of a request while it is sent. A nil upload stands for no body.
 type upload struct {
 	x       *exchange
 	t       *Transport
@@ -23,12 +23,12 @@ type upload struct {
 	body    io.ReadCloser
 	length  int64
 	trace   *httptrace.ClientTrace
-	answer  chan bool // buffered: whether to go ahead; nil without Expect
-	refused bool      // the body is not sent, so the stream will not end by itself
+	answer  chan bool // has room for one: whether to send the body; nil without Expect
+	refused bool      // the body will not be sent, so the stream does not end by itself
 	once    sync.Once // closes body
 }
 
-// startBody starts to send the body of the request, which has a stream now.
+// startBody starts to send the body of the request, which now has a stream.
 func (c *call) startBody(x *exchange) *upload {
 	c.wroteHeaders()
 	if c.body == nil {
@@ -44,7 +44,7 @@ func (c *call) startBody(x *exchange) *upload {
 			c.trace.Wait100Continue()
 		}
 	}
-	// Nobody reads from a body that is closed; a Read in progress has to return.
+	// A Read in progress has to return, and closing the body makes it do so.
 	x.whenFailed(func(error) {
 		go func() {
 			u.proceed(false)
@@ -55,7 +55,7 @@ func (c *call) startBody(x *exchange) *upload {
 	return u
 }
 
-// wroteHeaders tells the trace what was sent.
+// wroteHeaders tells the trace which fields were sent.
 func (c *call) wroteHeaders() {
 	if c.trace == nil {
 		return
@@ -78,7 +78,7 @@ func wroteRequest(trace *httptrace.ClientTrace, err error) {
 
 func (u *upload) close() { u.once.Do(func() { u.body.Close() }) }
 
-// proceed answers the question whether the server wants the body, if it is still open.
+// proceed says whether the server wants the body, unless that is known already.
 func (u *upload) proceed(yes bool) {
 	if u == nil || u.answer == nil {
 		return
@@ -114,7 +114,7 @@ func (u *upload) run() {
 	u.x.limitHead(u.t.ResponseHeaderTimeout)
 }
 
-// copy sends the content. If it cannot be had whole, the request is canceled.
+// copy sends the content. If the whole content cannot be read, it cancels the request.
 func (u *upload) copy() error {
 	chunk := u.x.c.pool.Get(0)
 	defer u.x.c.pool.Put(chunk)
@@ -127,10 +127,10 @@ func (u *upload) copy() error {
 			err = fmt.Errorf("h3http: request has ContentLength %d and a body of %d bytes or more: %w", u.length, sent, errLength)
 		} else if n > 0 {
 			if _, werr := u.x.write(buf[:n], 0); werr != nil {
-				return werr // the exchange knows; the response may come still
+				return werr // the exchange has the error; the response may still come
 			}
 		}
-		if err == io.EOF { // an error that wraps it is one: see io.Reader
+		if err == io.EOF { // an error that only wraps io.EOF is a failure: see io.Reader
 			return nil
 		}
 		if err != nil {
@@ -140,7 +140,7 @@ func (u *upload) copy() error {
 	}
 }
 
-// unfinished reports whether the request would go on after the end of the response.
+// unfinished reports whether the request would still be sent after the end of the response.
 func (u *upload) unfinished() bool {
 	if u == nil {
 		return false
@@ -150,7 +150,7 @@ func (u *upload) unfinished() bool {
 	return !u.x.out.fin && u.x.out.err == nil
 }
 
-// abandon cancels a request whose body the server did not ask for.
+// abandon cancels a request whose body the server has not asked for.
 func (u *upload) abandon() {
 	if u == nil {
 		return

@@ -29,7 +29,7 @@ type Client struct {
 	// path, for the default template: https://proxy.example.
 	Proxy string
 
-	Header http.Header // sent with each request, for example Proxy-Authorization; may be nil
+	Header http.Header // sent with each request, such as Proxy-Authorization; may be nil
 	// longest payload that goes in a capsule if it fits no datagram; default 1200; negative for
 	// none
 	CapsuleLimit int
@@ -39,7 +39,7 @@ type Client struct {
 // A RefusedError is the answer of a proxy that opens no tunnel.
 type RefusedError struct {
 	StatusCode  int
-	ProxyStatus string // the Proxy-Status field, which says why (RFC 9209)
+	ProxyStatus string // the Proxy-Status field of the response, with the reason (RFC 9209)
 }
 
 // Error names the status code and the Proxy-Status field.
@@ -80,7 +80,7 @@ func (c *Client) Dial(ctx context.Context, target string) (*Conn, error) {
 	return newConn(c, s, remoteAddr(target, resp.Header)), nil
 }
 
-// expand returns the URL that asks for a tunnel to target.
+// expand returns the URL of the request for a tunnel to target.
 func (c *Client) expand(target string) (string, error) {
 	host, port, err := net.SplitHostPort(target)
 	if err != nil {
@@ -115,8 +115,8 @@ func (c *Client) expand(target string) (string, error) {
 // Section 4.8: the IPv4 dummy address).
 var unknownAddr = netip.AddrFrom4([4]byte{192, 0, 0, 8})
 
-// remoteAddr returns the address of the target: its own if it is one, or else the next-hop
-// that the header of the proxy's response tells.
+// remoteAddr returns the address of the target. If target is not an address, it is the next-hop in
+// the header of the proxy's response.
 func remoteAddr(target string, header http.Header) netip.AddrPort {
 	if addr, err := netip.ParseAddrPort(target); err == nil {
 		return addr

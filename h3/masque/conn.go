@@ -22,13 +22,13 @@ type Conn struct {
 	tunnel
 	counts        counters
 	remote        netip.AddrPort
-	remoteAddr    *net.UDPAddr // the same
+	remoteAddr    *net.UDPAddr // remote as a *net.UDPAddr
 	inbox         *inbox
 	read, write   *pastDeadline
 	receivers     sync.WaitGroup
 	closing       sync.Once
 	outgoing      sync.Mutex
-	outgoingBytes []byte // of Write; guarded by outgoing
+	outgoingBytes []byte // the buffer of Write; outgoing guards it
 }
 
 var (
@@ -50,7 +50,7 @@ func (c *Conn) queue(b []byte) error {
 	return nil
 }
 
-// ended returns the reason that Read gives for the end of a source.
+// ended returns the error of Read for a source that ended because of err.
 func ended(err error) error {
 	if err == nil || err == io.EOF {
 		return io.EOF
@@ -58,8 +58,8 @@ func ended(err error) error {
 	return fmt.Errorf("masque: %w", err)
 }
 
-// receiveStream takes the capsules until the stream ends, and then ends the other direction too:
-// after both have ended, no more datagrams come.
+// receiveStream takes the capsules until the stream ends. Then it ends the other direction too. No
+// more datagrams come after both have ended.
 func (c *Conn) receiveStream() {
 	err := c.receiveCapsules(c.queue)
 	c.inbox.end(ended(err), true)

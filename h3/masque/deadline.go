@@ -9,10 +9,10 @@ import (
 	"github.com/lazoquic/lazo/internal/deadline"
 )
 
-// A pastDeadline is a deadline that those who wait can see move.
+// A pastDeadline is a deadline that may move while goroutines wait for it.
 type pastDeadline struct {
 	mu   sync.Mutex
-	cond sync.Cond // nobody waits for it
+	cond sync.Cond // Deadline takes one; nobody waits for it
 	d    deadline.Deadline
 	past chan struct{} // closed when it has passed
 }
@@ -23,7 +23,7 @@ func newDeadline() *pastDeadline {
 	return d
 }
 
-// set moves the deadline; the zero Time is none.
+// set moves the deadline. The zero Time means none.
 func (d *pastDeadline) set(t time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -8,24 +8,24 @@ import (
 	"sync"
 )
 
-// How much an inbox holds.
+// Limits of an inbox.
 const (
 	inboxPayloads = 64
 	inboxBytes    = 256 << 10
 )
 
-// An inbox holds the payloads that have come and that nobody has read. Newer ones push out
-// the oldest. It has two sources, datagrams and capsules, and ends when both have.
+// An inbox holds payloads that have come and that nobody has read. If it is full, new ones push out
+// the oldest. It has two sources, datagrams and capsules, and ends when both have ended.
 type inbox struct {
-	arrival chan struct{} // a token for those who wait
+	arrival chan struct{} // has a token for those who wait
 
 	mu      sync.Mutex
 	queue   [][]byte // oldest first
 	bytes   int
 	free    [][]byte
-	sources int   // that have not ended
-	err     error // why they have, or one; net.ErrClosed once closed
-	closed  bool  // by who reads
+	sources int   // how many sources have not ended
+	err     error // why the sources have ended; net.ErrClosed after close
+	closed  bool  // the reader has closed it
 	dropped func()
 }
 
@@ -53,7 +53,7 @@ func (q *inbox) push(b []byte) {
 	q.notify()
 }
 
-// take removes the oldest payload. It is valid until the next push.
+// take removes and returns the oldest payload. It is valid until the next push.
 func (q *inbox) take() []byte {
 	b := q.queue[0]
 	last := copy(q.queue, q.queue[1:])
@@ -73,9 +73,9 @@ func (q *inbox) notify() {
 	}
 }
 
-// end notes that a source has ended because of err. What it and the other one bring can still be
-// read. The reason of the stream, which brings the capsules, counts for more than that of the
-// datagrams: it tells whether the proxy has ended the tunnel.
+// end notes that a source has ended because of err. Payloads that are there can still be read, and
+// the other source may bring more. The error of the stream, which brings the capsules, counts for
+// more than that of the datagrams. It tells whether the proxy has ended the tunnel.
 func (q *inbox) end(err error, stream bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -89,10 +89,10 @@ func (q *inbox) end(err error, stream bool) {
 	q.notify()
 }
 
-// over reports whether nothing more can come. q is locked.
+// over reports whether nothing more can come. The caller has locked q.
 func (q *inbox) over() bool { return q.closed || q.sources == 0 }
 
-// close ends the inbox, and drops what it has.
+// close ends the inbox, and drops its payloads.
 func (q *inbox) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -101,7 +101,7 @@ func (q *inbox) close() {
 	q.notify()
 }
 
-// failure returns why nothing more can be sent: the end of one source is that of the tunnel.
+// failure returns why nothing more can be sent. If one source has ended, so has the tunnel.
 func (q *inbox) failure() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -111,8 +111,8 @@ func (q *inbox) failure() error {
 	return q.err
 }
 
-// read copies the oldest payload to b, and waits for one until d has passed. What does not
-// fit is lost, as with a socket.
+// read copies the oldest payload to b. It waits for one until d has passed. As with a socket, bytes
+// that do not fit are lost.
 func (q *inbox) read(b []byte, d *pastDeadline) (int, error) {
 	for {
 		past := d.wait()
@@ -142,7 +142,7 @@ func (q *inbox) poll(b []byte) (n int, err error, ok bool) {
 		return 0, nil, false
 	}
 	if len(q.queue) > 0 || q.over() {
-		q.notify() // somebody else may be waiting
+		q.notify() // another goroutine may be waiting
 	}
 	return n, err, true
 }

@@ -5,15 +5,15 @@ import "github.com/lazoquic/lazo/loop"
 // defaultMaxTunnels is the default of [Proxy.MaxTunnels].
 const defaultMaxTunnels = 1024
 
-// places are those of the tunnels of a [Proxy]: of relays, and of requests that are about
-// to become one. The zero value has none taken.
+// places counts the tunnels of a [Proxy]: relays, and requests that are about to become one. In the
+// zero value no place is taken.
 type places struct {
 	taken  int
-	byConn map[*loop.Conn]int // never 0
+	byConn map[*loop.Conn]int // without entries of 0
 }
 
-// take takes a place for a tunnel of c, and reports false if there is none for it. The
-// limits are those of the Proxy, as its user set them.
+// take takes a place for a tunnel of c. It reports false if there is none for it. The limits are
+// the fields of the Proxy, in which zero means the default.
 func (p *places) take(c *loop.Conn, limit, connLimit int) bool {
 	if limit == 0 {
 		limit = defaultMaxTunnels
@@ -36,7 +36,7 @@ func (p *places) take(c *loop.Conn, limit, connLimit int) bool {
 	return true
 }
 
-// leave gives a place of c back.
+// leave gives back a place that c had.
 func (p *places) leave(c *loop.Conn) {
 	p.taken--
 	if p.byConn[c]--; p.byConn[c] == 0 {

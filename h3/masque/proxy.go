@@ -17,7 +17,7 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// defaultIdleTimeout is the least that RFC 9298, Section 3.1 recommends.
+// defaultIdleTimeout is the shortest time that RFC 9298, Section 3.1 recommends.
 const defaultIdleTimeout = 2 * time.Minute
 
 // A Proxy is an [http.Handler] that proxies UDP (RFC 9298) for the clients of an [h3http.Server],
@@ -44,15 +44,15 @@ type Proxy struct {
 	MaxTunnels        int
 	MaxTunnelsPerConn int
 
-	// ends a tunnel without traffic in either direction; default 2m; negative for none
+	// a tunnel ends if this long nothing passes in either direction; default 2m; negative for never
 	IdleTimeout time.Duration
 	// longest payload to clients that goes in a capsule if it fits no datagram; default 1200;
 	// negative for none
 	CapsuleLimit int
 	// how long a payload to a client may wait to be sent; default any time
 	MaxAge time.Duration
-	Name   string       // in Proxy-Status fields (RFC 9209); default "lazo"
-	Logger *slog.Logger // of mistakes in the configuration; default slog.Default
+	Name   string       // the name in Proxy-Status fields (RFC 9209); default "lazo"
+	Logger *slog.Logger // gets mistakes in the configuration; default slog.Default
 
 	once        sync.Once
 	template    *template
@@ -79,10 +79,10 @@ func (p *Proxy) Configure(srv *h3http.Server) { srv.ExtendedConnect = true }
 // ProxyStats are the counters of a [Proxy].
 type ProxyStats struct {
 	Stats          // of all tunnels
-	Tunnels int    // now
-	Opened  uint64 // tunnels
+	Tunnels int    // how many there are now
+	Opened  uint64 // tunnels that were opened
 	Idle    uint64 // tunnels that IdleTimeout ended
-	Refused uint64 // requests
+	Refused uint64 // requests that were refused
 }
 
 // Stats returns a snapshot of the counters.
@@ -164,14 +164,14 @@ func (p *Proxy) parse(r *http.Request) (host string, port uint16, no *refusal) {
 	return host, port, no
 }
 
-// open opens the socket and relays.
+// open opens the socket and relays until the tunnel ends.
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port uint16) *refusal {
 	from := h3http.ConnOf(r)
 	if !p.takePlace(from) {
 		return &refusal{http.StatusServiceUnavailable, "connection_limit_reached", ""}
 	}
 	defer p.leavePlace(from)
-	// RFC 9298, Section 3.1: before the response, the name is known and the socket open.
+	// RFC 9298, Section 3.1: the name is resolved and the socket open before the response.
 	target, no := p.resolve(r, host, port)
 	if no != nil {
 		return no
@@ -206,7 +206,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 	return nil
 }
 
-// takePlace counts a tunnel that is to be, unless there are too many.
+// takePlace counts a tunnel that is about to open. It reports false if there are too many.
 func (p *Proxy) takePlace(from *loop.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -13,24 +13,25 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// A relay is a tunnel of a Proxy with its socket, which is connected, so that only the
-// target's answers come back.
+// A relay is a tunnel of a Proxy together with its socket. The socket is connected, so only the
+// target's answers come in.
 type relay struct {
 	tunnel
 	socket *net.UDPConn
-	idle   time.Duration // 0 for ever
-	used   atomic.Int64  // when a payload passed last, in nanoseconds since start
+	idle   time.Duration // 0 means for ever
+	used   atomic.Int64  // when the last payload passed, in nanoseconds since start
 	start  time.Time
 	ending sync.Once
 }
 
-// errIdle ends a relay that nobody uses, and errEnded one whose client or Proxy does.
+// errIdle is the reason for the end of a relay that nobody uses. errEnded is the reason when its
+// client or its Proxy ends it.
 var (
 	errIdle  = errors.New("masque: the tunnel was idle")
 	errEnded = errors.New("masque: the tunnel has ended")
 )
 
-// run relays both ways until one of them ends, and returns why.
+// run relays both ways until one of them ends. It returns why.
 func (r *relay) run() error {
 	r.start = time.Now()
 	ways := []func() error{
@@ -50,7 +51,7 @@ func (r *relay) run() error {
 	return cause
 }
 
-// endWith ends the stream as cause demands, and the socket.
+// endWith ends the stream in the way that suits cause, and closes the socket.
 func (r *relay) endWith(cause error) {
 	r.ending.Do(func() {
 		_, unusable := errors.AsType[*socketError](cause)
@@ -73,11 +74,11 @@ func (r *relay) end() { r.endWith(errEnded) }
 // touch notes that the tunnel is in use.
 func (r *relay) touch() { r.used.Store(int64(time.Since(r.start))) }
 
-// fromTarget relays what the target sends.
+// fromTarget relays the payloads that the target sends.
 func (r *relay) fromTarget() error {
 	size := maxPayload
 	if r.s.MaxDatagramSize() > 0 {
-		size = max(2048, r.limit) // more never fits
+		size = max(2048, r.limit) // a longer payload would never fit
 	}
 	buf := make([]byte, headroom+size+1)
 	for {
@@ -103,7 +104,8 @@ func (r *relay) fromTarget() error {
 	}
 }
 
-// read reads from the socket. The error is [os.ErrDeadlineExceeded] once the tunnel is idle.
+// read reads from the socket. If the tunnel is idle for too long, the error is
+// [os.ErrDeadlineExceeded].
 func (r *relay) read(b []byte) (int, error) {
 	for {
 		if r.idle > 0 {
@@ -116,8 +118,8 @@ func (r *relay) read(b []byte) (int, error) {
 	}
 }
 
-// toTarget relays a payload that the client has sent. What is too long for the path is
-// dropped (RFC 9298, Section 5).
+// toTarget relays a payload that the client has sent. It drops a payload that is too long for the
+// path (RFC 9298, Section 5).
 func (r *relay) toTarget(b []byte) error {
 	r.touch()
 	_, err := r.socket.Write(b)
@@ -133,7 +135,7 @@ func (r *relay) toTarget(b []byte) error {
 	return &socketError{err}
 }
 
-// passing reports whether err is of one datagram and not of the socket.
+// passing reports whether err concerns only one datagram, and not the socket.
 func passing(err error) bool {
 	for _, errno := range []syscall.Errno{syscall.EMSGSIZE, syscall.ENOBUFS, syscall.EPERM, syscall.EAGAIN, syscall.ENOMEM} {
 		if errors.Is(err, errno) {
@@ -143,8 +145,8 @@ func passing(err error) bool {
 	return false
 }
 
-// A socketError says that the socket cannot be used any more, for example because of an ICMP
-// message. The tunnel must end then (RFC 9298, Section 3.1).
+// A socketError says that the socket cannot be used any more, perhaps because of an ICMP message.
+// The tunnel must end then (RFC 9298, Section 3.1).
 type socketError struct{ err error }
 
 func (e *socketError) Error() string { return "masque: socket: " + e.err.Error() }

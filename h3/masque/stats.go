@@ -7,13 +7,15 @@ import "sync/atomic"
 type Stats struct {
 	Sent, SentBytes                uint64 // UDP payloads into the tunnel
 	Received, ReceivedBytes        uint64 // UDP payloads out of the tunnel
-	CapsulesSent, CapsulesReceived uint64 // of these: in capsules
-	TooLarge                       uint64 // not sent: neither datagram nor capsule takes them
-	// received: unknown contexts and capsules, and payloads that nobody read or the socket refused
+	CapsulesSent, CapsulesReceived uint64 // how many of them in capsules
+	// not sent, because they fit neither into a datagram nor into a capsule
+	TooLarge uint64
+	// received, but of unknown contexts, unknown capsules, or payloads that nobody read or the
+	// socket refused
 	Dropped uint64
 }
 
-// counters are those of Stats, for several goroutines.
+// counters are the counters of Stats. Several goroutines may use them.
 type counters struct {
 	sent, sentBytes, received, receivedBytes, capsulesSent, capsulesReceived, tooLarge, dropped atomic.Uint64
 }

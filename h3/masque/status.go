@@ -20,12 +20,12 @@ func statusField(name string, params *httpsfv.Params) string {
 	if name != "" {
 		item.Value = printable(name)
 	}
-	// It fails for values of which none is here: the Strings are printable.
+	// It fails only for values that are not used here: all Strings are printable.
 	s, _ := httpsfv.Marshal(item)
 	return s
 }
 
-// field returns the Proxy-Status field that says why a request fails (RFC 9209, Section 2.1).
+// field returns the Proxy-Status field with the reason why a request fails (RFC 9209, Section 2.1).
 func (no *refusal) field(name string) string {
 	params := httpsfv.NewParams()
 	params.Add("error", httpsfv.Token(no.kind))
@@ -42,8 +42,8 @@ func nextHopField(name string, target netip.AddrPort) string {
 	return statusField(name, params)
 }
 
-// nextHop returns the next-hop of a response's Proxy-Status field, if it is an address. The first
-// member counts. It is that of the proxy nearest to the target, and the others have addresses of
+// nextHop returns the next-hop of a response's Proxy-Status field, if it is an address. Only the
+// first member counts. It is from the proxy nearest to the target. The next-hops of others are
 // proxies (RFC 9209, Sections 2 and 2.1.2).
 func nextHop(h http.Header) (netip.AddrPort, bool) {
 	lines := h[headerStatus]
@@ -63,7 +63,8 @@ func nextHop(h http.Header) (netip.AddrPort, bool) {
 		return netip.AddrPort{}, false // an Inner List
 	}
 	hop, _ := item.Params.Get("next-hop")
-	s, _ := hop.(string) // an address is no Token: IPv4 has a digit first, and IPv6 has brackets
+	// an address is a String: as a Token it could not begin with a digit or a bracket
+	s, _ := hop.(string)
 	addr, err := netip.ParseAddrPort(s)
 	return addr, err == nil
 }

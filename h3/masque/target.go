@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// resolveTimeout bounds the look-up of a target's name.
+// resolveTimeout bounds the look-up of a target's name in time.
 const resolveTimeout = 10 * time.Second
 
-// A refusal is why a request fails: a status code, and the error type and details of the
+// A refusal says why a request fails. It has a status code, and the error type and details for the
 // Proxy-Status field (RFC 9209, Section 2.3).
 type refusal struct {
 	status  int
@@ -28,8 +28,8 @@ func parsePort(s string) (uint16, bool) {
 	return uint16(n), err == nil && n > 0 && s[0] != '+'
 }
 
-// checkHost reports whether a target may have the host: an address without a zone, or a
-// name that look-ups take.
+// checkHost reports whether a target may have the host. It must be an address without a zone, or a
+// name that can be looked up.
 func checkHost(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Zone() == ""
@@ -45,7 +45,7 @@ func describesContent(h http.Header) bool {
 	return h["Content-Length"] != nil || h["Content-Type"] != nil || h["Transfer-Encoding"] != nil
 }
 
-// resolve returns the address of the target that may be reached.
+// resolve returns the first address of the target that Allow takes.
 func (p *Proxy) resolve(r *http.Request, host string, port uint16) (netip.AddrPort, *refusal) {
 	addrs, err := p.lookup(r.Context(), host)
 	if err != nil {
@@ -86,8 +86,8 @@ func (p *Proxy) allows(r *http.Request, target netip.AddrPort) bool {
 	return Public(target.Addr())
 }
 
-// notPublic are the blocks of the special-purpose address registries (RFC 6890) that are not
-// globally reachable, and multicast.
+// notPublic are blocks that are not globally reachable, by the registries of special-purpose
+// addresses (RFC 6890), and multicast.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("10.0.0.0/8"),
@@ -104,13 +104,12 @@ var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("203.0.113.0/24"),
 	netip.MustParsePrefix("224.0.0.0/4"),
 	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("2001::/23"), // Teredo, ORCHID and others
+	netip.MustParsePrefix("2001::/23"), // for Teredo, ORCHID and others
 	netip.MustParsePrefix("2001:db8::/32"),
 	netip.MustParsePrefix("3fff::/20"),
 }
 
-// embedding are blocks whose addresses stand for one of IPv4, which begins at an offset in
-// bytes.
+// embedding are blocks of addresses that contain an IPv4 address, at an offset in bytes.
 var embedding = []struct {
 	block  netip.Prefix
 	offset int
@@ -119,7 +118,7 @@ var embedding = []struct {
 	{netip.MustParsePrefix("2002::/16"), 2},     // 6to4, RFC 3056
 }
 
-// globalUnicast is all of IPv6 that is given out.
+// globalUnicast is the part of IPv6 from which addresses are assigned.
 var globalUnicast = netip.MustParsePrefix("2000::/3")
 
 // Public reports whether addr is one that the whole Internet can reach. Addresses of loopback,

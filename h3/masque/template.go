@@ -10,8 +10,8 @@ import (
 // WellKnown is the path of a proxy by default (RFC 9298, Section 2).
 const WellKnown = "/.well-known/masque/udp/{target_host}/{target_port}/"
 
-// A template is a URI Template (RFC 6570) as RFC 9298, Section 2 restricts it: two
-// variables between three constant parts. Variables that nobody defines are left out.
+// A template is a URI Template (RFC 6570), as restricted by RFC 9298, Section 2. It has two
+// variables between three constant parts. Undefined variables are left out.
 type template struct {
 	parts     [3]string
 	hostFirst bool
@@ -62,11 +62,11 @@ func parseTemplate(s string) (*template, error) {
 	return t, nil
 }
 
-// invalidInTemplate reports whether r must not be outside of expressions. A fragment is no
-// part of a request.
+// invalidInTemplate reports whether r is not allowed outside of expressions. A request has no
+// fragment, so # is among them.
 func invalidInTemplate(r rune) bool { return r <= ' ' || r >= 0x7f || r == '}' || r == '#' }
 
-// parseExpression parses what is between braces, of level 3 at most.
+// parseExpression parses the text between braces. It takes expressions up to level 3.
 func parseExpression(s string, add func(string), variable func(string) error) error {
 	separator, next := "", ","
 	named := false
@@ -101,7 +101,7 @@ func notInName(r rune) bool {
 	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '_' || r == '.' || r == '%')
 }
 
-// expand fills in the variables.
+// expand puts values in the place of the variables.
 func (t *template) expand(host, port string) string {
 	first, second := escape(host), escape(port)
 	if !t.hostFirst {
@@ -130,15 +130,15 @@ func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// match finds the variables in what a client expanded, with its escapes. It reports false
-// if s is not of the template.
+// match finds the variables in a path that a client has expanded. They are still escaped. It
+// reports false if s does not match the template.
 func (t *template) match(s string) (host, port string, ok bool) {
 	if !strings.HasPrefix(s, t.parts[0]) || !strings.HasSuffix(s, t.parts[2]) ||
 		len(s) < len(t.parts[0])+len(t.parts[2]) {
 		return "", "", false
 	}
 	s = s[len(t.parts[0]) : len(s)-len(t.parts[2])]
-	// A port has digits only, so what separates it from the host is next to it.
+	// A port has only digits, so the separator is the one that stands next to the port.
 	i := strings.Index(s, t.parts[1])
 	if t.hostFirst {
 		i = strings.LastIndex(s, t.parts[1])

@@ -20,7 +20,7 @@ const (
 	// maxPayload is the longest UDP payload (RFC 9298, Section 5).
 	maxPayload = 65527
 
-	// headroom is what callers leave in front of a payload: for the context ID, 0.
+	// headroom is how many bytes callers leave in front of a payload, for the context ID 0.
 	headroom = 1
 
 	// defaultCapsuleLimit is the smallest datagram that a path of QUIC must carry (RFC
@@ -28,7 +28,7 @@ const (
 	defaultCapsuleLimit = 1200
 )
 
-// capsuleLimit returns what a CapsuleLimit of a configuration stands for.
+// capsuleLimit returns the limit that a CapsuleLimit in a configuration stands for.
 func capsuleLimit(n int) int {
 	if n == 0 {
 		return defaultCapsuleLimit
@@ -36,21 +36,21 @@ func capsuleLimit(n int) int {
 	return max(n, -1)
 }
 
-// A tunnel is either end of a request stream that carries UDP payloads.
+// A tunnel is one end of a request stream that carries UDP payloads.
 type tunnel struct {
 	s        *h3http.Stream
-	limit    int // the longest payload that goes in a capsule because it fits nowhere else
+	limit    int // the longest payload that may go in a capsule if it does not fit into a datagram
 	maxAge   time.Duration
 	counters *counters
 
 	mu   sync.Mutex // held while a capsule is written
-	rest []byte     // of a capsule that was begun
+	rest []byte     // the rest of a capsule that was written in part
 }
 
 // send sends the UDP payload b[headroom:]. It waits for room, at most until ctx is done.
 func (t *tunnel) send(ctx context.Context, b []byte) error {
 	n := len(b) - headroom
-	b[0] = 0 // context ID
+	b[0] = 0 // the context ID
 	err := t.s.SendDatagram(ctx, b, t.maxAge)
 	if refused, ok := errors.AsType[*dgram.TooLargeError](err); ok {
 		if refused.Max > 0 && n > t.limit || n > maxPayload {
@@ -68,8 +68,8 @@ func (t *tunnel) send(ctx context.Context, b []byte) error {
 	return err
 }
 
-// tooLarge returns the error for a payload of n bytes. It matches EMSGSIZE, as that of a
-// socket does.
+// tooLarge returns the error for a payload of n bytes. Like the error of a socket it matches
+// EMSGSIZE.
 func tooLarge(n, fits int) error {
 	return fmt.Errorf("masque: %w: %w", &dgram.TooLargeError{Len: n, Max: max(fits, 0)}, syscall.EMSGSIZE)
 }
@@ -78,7 +78,7 @@ func tooLarge(n, fits int) error {
 func (t *tunnel) sendCapsule(b []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// A deadline may have left a capsule unfinished.
+	// A deadline may have cut off the last capsule.
 	if err := t.writeRest(); err != nil {
 		return err
 	}
@@ -92,15 +92,15 @@ func (t *tunnel) writeRest() error {
 	return err
 }
 
-// receiveDatagrams hands the UDP payloads that come as QUIC datagrams to deliver, which
-// must not keep them, until the stream ends.
+// receiveDatagrams passes the UDP payloads in QUIC datagrams to deliver, until the stream ends.
+// deliver must not keep them.
 func (t *tunnel) receiveDatagrams(deliver func([]byte) error) error {
 	buf := make([]byte, 2048)
 	for {
 		n, err := t.s.ReceiveDatagram(context.Background(), buf)
 		switch {
 		case errors.Is(err, io.ErrShortBuffer) && len(buf) < math.MaxUint16:
-			buf = make([]byte, math.MaxUint16) // for those that follow
+			buf = make([]byte, math.MaxUint16) // the next ones may be as long
 			fallthrough
 		case errors.Is(err, io.ErrShortBuffer):
 			t.counters.dropped.Add(1)
@@ -119,8 +119,8 @@ func (t *tunnel) receiveDatagrams(deliver func([]byte) error) error {
 	}
 }
 
-// receiveCapsules hands the UDP payloads that come in capsules to deliver, which must
-// not keep them. It returns nil when the peer has ended the stream.
+// receiveCapsules passes the UDP payloads in capsules to deliver, which must not keep them. It
+// returns nil when the peer has ended the stream.
 func (t *tunnel) receiveCapsules(deliver func([]byte) error) error {
 	return t.readCapsules(bufio.NewReaderSize(t.s, 2048), deliver)
 }
@@ -145,7 +145,7 @@ func (t *tunnel) readCapsules(r *bufio.Reader, deliver func([]byte) error) error
 	}
 }
 
-// receiveCapsule reads a DATAGRAM capsule of length bytes, to buf if it is long enough.
+// receiveCapsule reads a DATAGRAM capsule of length bytes. It uses buf if that is long enough.
 func (t *tunnel) receiveCapsule(r *bufio.Reader, length uint64, buf []byte, deliver func([]byte) error) ([]byte, error) {
 	id, n, err := peekContextID(r, length)
 	switch {
@@ -168,14 +168,14 @@ func (t *tunnel) receiveCapsule(r *bufio.Reader, length uint64, buf []byte, deli
 	return buf, t.deliver(buf[n:], deliver)
 }
 
-// deliver counts a payload that has come.
+// deliver counts a payload that has come, and passes it on.
 func (t *tunnel) deliver(payload []byte, deliver func([]byte) error) error {
 	t.counters.received.Add(1)
 	t.counters.receivedBytes.Add(uint64(len(payload)))
 	return deliver(payload)
 }
 
-// skip drops a capsule as it comes, whatever its length.
+// skip reads and drops a capsule, whatever its length.
 func (t *tunnel) skip(r *bufio.Reader, length uint64) error {
 	t.counters.dropped.Add(1)
 	for length > 0 {
@@ -188,8 +188,8 @@ func (t *tunnel) skip(r *bufio.Reader, length uint64) error {
 	return nil
 }
 
-// capsuleError makes of the end of the stream within a capsule what it is: a malformed
-// message (RFC 9297, Section 3.3).
+// capsuleError turns the end of the stream within a capsule into the error of a malformed message
+// (RFC 9297, Section 3.3).
 func (t *tunnel) capsuleError(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return &h3.Error{Code: h3.MessageError, Reason: "capsule cut short"}
@@ -197,8 +197,8 @@ func (t *tunnel) capsuleError(err error) error {
 	return err
 }
 
-// readCapsuleHeader consumes the header of a capsule. The error is io.EOF only if the
-// stream ends before it begins.
+// readCapsuleHeader consumes the header of a capsule. The error is io.EOF only if the stream ends
+// in front of the header.
 func readCapsuleHeader(r *bufio.Reader) (typ, length uint64, err error) {
 	for want := 2; ; want = max(r.Buffered(), want+1) {
 		b, err := r.Peek(min(want, dgram.MaxCapsuleHeader))
@@ -215,8 +215,8 @@ func readCapsuleHeader(r *bufio.Reader) (typ, length uint64, err error) {
 	}
 }
 
-// peekContextID returns the context ID at the start of a capsule's value, and its length,
-// which is 0 if the value is too short for one.
+// peekContextID returns the context ID at the start of a capsule's value, and the ID's length. The
+// length is 0 if the value is too short for an ID.
 func peekContextID(r *bufio.Reader, length uint64) (id uint64, n int, err error) {
 	for want := 1; uint64(want) <= length && want <= dgram.MaxContextIDLen; want++ {
 		b, err := r.Peek(want)
