@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -174,7 +175,7 @@ func (s *Stream) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(s.c.Remo
 
 // SetDeadline is SetReadDeadline and SetWriteDeadline.
 func (s *Stream) SetDeadline(t time.Time) error {
-	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+	return cmp.Or(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
 // SetReadDeadline makes Read return os.ErrDeadlineExceeded from t on. This includes a Read that

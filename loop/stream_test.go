@@ -155,6 +155,35 @@ func TestCloseUnblocks(t *testing.T) {
 	})
 }
 
+// TestUseOfClosedStream: who closed a stream and meant its sending direction is told of CloseWrite.
+func TestUseOfClosedStream(t *testing.T) {
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		a, b := w.pair(w.dial(nil))
+		a.CloseWrite()
+		_, err := a.Write([]byte("x"))
+		if want := "loop: write after CloseWrite: use of closed network connection"; err == nil || err.Error() != want {
+			t.Errorf("Write after CloseWrite: %v", err)
+		}
+		b.Write([]byte("answer"))
+		b.CloseWrite()
+		if got, err := io.ReadAll(a); string(got) != "answer" || err != nil {
+			t.Errorf("read %q, %v", got, err)
+		}
+		a.Close()
+		_, read := a.Read(make([]byte, 1))
+		_, write := a.Write([]byte("x"))
+		for what, err := range map[string]error{
+			"Read": read, "Write": write, "CloseWrite": a.CloseWrite(), "Close": a.Close(), "SetDeadline": a.SetDeadline(time.Now()),
+			"SetReadDeadline": a.SetReadDeadline(time.Now()), "SetWriteDeadline": a.SetWriteDeadline(time.Now()),
+		} {
+			const want = "loop: use of closed stream (Close ends both directions, CloseWrite only sending): use of closed network connection"
+			if err == nil || err.Error() != want || !errors.Is(err, net.ErrClosed) {
+				t.Errorf("%s after Close: %v", what, err)
+			}
+		}
+	})
+}
+
 // TestStreamsAreReleased opens streams one after another, far beyond the limit, and
 // ends them in different ways.
 func TestStreamsAreReleased(t *testing.T) {

@@ -102,7 +102,7 @@ func (x *exchange) read(p []byte) (int, error) {
 	for {
 		switch {
 		case x.done:
-			return 0, net.ErrClosed
+			return 0, errStreamClosed
 		case in.deadline.Passed():
 			return 0, os.ErrDeadlineExceeded
 		case len(p) == 0:
@@ -138,8 +138,10 @@ func (x *exchange) write(p []byte, push int) (n int, err error) {
 		switch {
 		case out.err != nil:
 			return n, out.err
+		case x.done:
+			return n, errStreamClosed
 		case out.fin:
-			return n, net.ErrClosed
+			return n, errWriteClosed
 		case out.deadline.Passed():
 			return n, os.ErrDeadlineExceeded
 		}

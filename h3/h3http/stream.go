@@ -81,8 +81,12 @@ func (s *Stream) Close() error {
 	return nil
 }
 
-// errStreamClosed is the error of a second Close.
-var errStreamClosed = fmt.Errorf("h3http: use of closed stream: %w", net.ErrClosed)
+// Errors of calls after Close and CloseWrite. As for a Stream of package loop, they name both: who
+// reads the answer after Close meant CloseWrite.
+var (
+	errStreamClosed = fmt.Errorf("h3http: use of closed stream (Close ends both directions, CloseWrite only sending): %w", net.ErrClosed)
+	errWriteClosed  = fmt.Errorf("h3http: write after CloseWrite: %w", net.ErrClosed)
+)
 
 // Cancel abandons both directions: the stream is reset and stopped with code. Like
 // Close it ends the use of s.

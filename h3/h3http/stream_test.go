@@ -398,3 +398,27 @@ func TestURLOfConnect(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []h3.Field{{Name: ":method", Value: "CONNECT"}, {Name: ":authority", Value: "a:80"}}, fields)
 }
+
+// TestUseOfClosedStream: who closed a stream and meant its sending direction is told of CloseWrite.
+func TestUseOfClosedStream(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, echoStream(make(chan error, 1)), withConnect)
+		s, _, err := p.tr.Connect(p.connectRequest("/", "echo"))
+		require.NoError(t, err)
+		_, err = s.Write([]byte("x"))
+		require.NoError(t, err)
+		require.NoError(t, s.CloseWrite())
+		_, err = s.Write([]byte("x"))
+		require.EqualError(t, err, "h3http: write after CloseWrite: use of closed network connection")
+		got, err := io.ReadAll(s)
+		require.NoError(t, err)
+		require.Equal(t, "x", string(got))
+		require.NoError(t, s.Close())
+		_, read := s.Read(make([]byte, 1))
+		_, write := s.Write([]byte("x"))
+		for what, err := range map[string]error{"Read": read, "Write": write, "Close": s.Close()} {
+			require.EqualError(t, err, "h3http: use of closed stream (Close ends both directions, CloseWrite only sending): use of closed network connection", what)
+			require.ErrorIs(t, err, net.ErrClosed)
+		}
+	})
+}
