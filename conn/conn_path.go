@@ -387,7 +387,7 @@ func (c *Conn) probePath(local netip.AddrPort, migrate bool) error {
 	case !local.IsValid():
 		return errors.New("conn: the local address is not valid")
 	}
-	local = unmap(local)
+	local = canonical(local)
 	if p := c.candidate; p != nil && p.local == local {
 		p.migrate = p.migrate || migrate
 		if p.validated && migrate {

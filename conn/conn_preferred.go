@@ -58,15 +58,15 @@ func (c *Conn) followPreferred() {
 	to := pref.V6
 	if c.path.remote.Addr().Is4() {
 		to = pref.V4
-	} else if zone := c.path.remote.Addr().Zone(); zone != "" && isLinkLocal(to.Addr()) {
-		to = netip.AddrPortFrom(to.Addr().WithZone(zone), to.Port()) // reachable only there
+	} else if isLinkLocal(to.Addr()) { // on the link where the server is
+		to = netip.AddrPortFrom(to.Addr().WithZone(c.path.remote.Addr().Zone()), to.Port())
 	}
 	id, ok := ConnIDFromSlice(pref.ID)
 	if !ok || !c.remote.seen.Add(1, 2) {
 		return
 	}
 	c.remote.ids = append(c.remote.ids, remoteID{id: id, seq: 1, token: pref.ResetToken, hasToken: true})
-	if !to.IsValid() || to.Port() == 0 || to.Addr().IsUnspecified() || to.Addr().IsMulticast() || to == c.path.remote {
+	if !canPrefer(to) || to == c.path.remote {
 		return // the ID serves for other paths
 	}
 	if c.local.ids[0].id.n == 0 && !c.routes.addAddr(to) {
@@ -76,4 +76,12 @@ func (c *Conn) followPreferred() {
 	p.migrate = true
 	c.setPaths(c.path, c.oldPath, p)
 	c.startChallenge(p)
+}
+
+// canPrefer reports whether a host can have the address, and a socket can reach it. An address in
+// the field for IPv6 is one of IPv6. A link-local one is on some link (RFC 4007, Section 6).
+func canPrefer(to netip.AddrPort) bool {
+	a := to.Addr()
+	return a.IsValid() && to.Port() != 0 && !a.IsUnspecified() && !a.IsMulticast() && !a.Is4In6() &&
+		!(a.Is6() && isLinkLocal(a) && a.Zone() == "")
 }

@@ -67,6 +67,41 @@ func TestPreferredAddress(t *testing.T) {
 	}
 }
 
+// TestPreferredLinkLocal: a link-local address means something only on a link, which is the one on
+// which the client has reached the server (RFC 4007, Section 6).
+func TestPreferredLinkLocal(t *testing.T) {
+	for _, tt := range []struct{ server, client, preferred, at, want string }{
+		{"[fe80::1%eth0]:443", "[fe80::2%eth0]:5000", "[fe80::9]:443", "[fe80::9%eth0]:443", "[fe80::9%eth0]:443"},
+		// The server names its own interface, which the client does not learn.
+		{"[fe80::1%eth0]:443", "[fe80::2%eth0]:5000", "[fe80::9%eth7]:443", "[fe80::9%eth0]:443", "[fe80::9%eth0]:443"},
+		{"[fe80::1%eth0]:443", "[fe80::2%eth0]:5000", "[2001:db8::9]:443", "[2001:db8::9]:443", "[2001:db8::9]:443"},
+		{"[2001:db8::1]:443", "[2001:db8::2]:5000", "[fe80::9]:443", "[fe80::9]:443", "[2001:db8::1]:443"},
+	} {
+		t.Run(tt.server+" prefers "+tt.preferred, func(t *testing.T) {
+			rnd := conntest.Seed(t, 1)
+			n := simulate(t, 1)
+			n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+			sc := conntest.ServerConfig()
+			sc.PreferredAddress6 = netip.MustParseAddrPort(tt.preferred)
+			server := n.Add(tt.server, &conn.EndpointConfig{Server: sc, Rand: rnd})
+			client := n.Add(tt.client, &conn.EndpointConfig{Rand: rnd})
+			n.AddAddr(server, tt.at)
+			c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, conntest.ClientConfig())
+			require.NoError(t, err)
+			failed := 0
+			client.OnEvent = func(_ time.Time, ev conn.Event) {
+				if ev.Kind == conn.EventPathFailed {
+					failed++
+				}
+			}
+			n.RunFor(8 * time.Second)
+			require.True(t, c.HandshakeComplete())
+			require.Equal(t, tt.want, c.RemoteAddr().String())
+			require.Zero(t, failed)
+		})
+	}
+}
+
 // TestDownloadWhileTheServerMoves: the client moves to the preferred address. Packets that are
 // under way from the server's first address are not lost (RFC 9000, Section 9.6).
 func TestDownloadWhileTheServerMoves(t *testing.T) {

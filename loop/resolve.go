@@ -58,9 +58,12 @@ func (g *Group) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	return []netip.Addr{named(ip.Unmap())}, nil
 }
 
-// named turns a zone that is a number into the name of its interface. Addresses of received
-// datagrams have the name.
+// named returns an address with the zone that received datagrams have: the name of an interface,
+// not its number, and only where an address is link-local.
 func named(ip netip.Addr) netip.Addr {
+	if !ip.IsLinkLocalUnicast() && !ip.IsLinkLocalMulticast() {
+		return ip.WithZone("")
+	}
 	if n, err := strconv.Atoi(ip.Zone()); err == nil {
 		if i, err := net.InterfaceByIndex(n); err == nil {
 			return ip.WithZone(i.Name)
