@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// A chunkRun sends a stream of which chunks change hands at both ends.
+// A chunkRun sends a stream whose chunks are handed over at both ends without a copy.
 type chunkRun struct {
 	t            *testing.T
 	n            *simulation
@@ -23,7 +23,8 @@ type chunkRun struct {
 	in, out      *conn.Stream
 }
 
-// write writes what it can, the first bytes with Write, so that chunks do not begin at once.
+// write writes as much as it can. It writes the first bytes with Write, so that later data does not
+// begin at the start of a chunk.
 func (r *chunkRun) write() {
 	for s := r.out; r.sent < len(r.data); {
 		rest := r.data[r.sent:]
@@ -52,7 +53,7 @@ func (r *chunkRun) write() {
 	}
 }
 
-// read reads what there is.
+// read reads everything that is there.
 func (r *chunkRun) read(take func([]byte)) {
 	for s := r.in; ; {
 		if c, from := s.TakeChunk(r.spare); c != nil {
@@ -74,8 +75,8 @@ func (r *chunkRun) read(take func([]byte)) {
 	}
 }
 
-// TestChunksOfStreams: streams whose chunks change hands arrive whole, over a network that loses
-// and reorders, through windows that are smaller than they, and all memory comes back.
+// TestChunksOfStreams: streams whose chunks are handed over arrive whole. The network loses and
+// reorders, and the windows are smaller than the streams. In the end all memory is given back.
 func TestChunksOfStreams(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
 	r := &chunkRun{t: t, n: simulate(t, 1), spare: new(conn.Chunk), mine: new(conn.Chunk), data: make([]byte, 3<<20+77)}

@@ -10,7 +10,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// closeMany is more than the answers to strangers that an Endpoint keeps.
+// closeMany is more than the number of answers to strangers that an Endpoint keeps.
 const closeMany = 300
 
 // Many connections that close in one turn all tell their peers at once, whatever strangers send
@@ -46,7 +46,7 @@ func TestManyCloseInOneTurn(t *testing.T) {
 	}
 }
 
-// flood has a stranger send more than an Endpoint answers, from one address.
+// flood makes a stranger send more than an Endpoint answers, from one address.
 func flood(n *simulation, to *conntest.Node) {
 	long := make([]byte, 1200) // of an unknown version, with IDs of 8 bytes
 	long[0], long[4], long[5], long[14] = 0xc0, 99, 8, 8
@@ -106,7 +106,7 @@ func TestMovedWithoutIDs(t *testing.T) {
 			}
 			client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd, ConnIDs: noIDs{}})
 			server.OnEvent, client.OnEvent = discard, discard
-			for range 2 { // what the first left behind would be in the way of the second
+			for range 2 { // remains of the first round would disturb the second
 				cc, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, conntest.ClientConfig())
 				require.NoError(t, err)
 				n.RunUntil(time.Second, cc.HandshakeComplete)

@@ -12,8 +12,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A bulk is flows from a client to a server over one link, each a connection with
-// one stream that never ends.
+// A bulk is a number of flows from a client to a server over one link. Each flow is a connection
+// with one stream that never ends.
 type bulk struct {
 	rate  float64 // bits per second
 	rtt   time.Duration
@@ -92,7 +92,7 @@ func discard(_ time.Time, ev conn.Event) {
 	}
 }
 
-// produce writes what streams take.
+// produce writes as much as streams take.
 func produce(_ time.Time, ev conn.Event) {
 	s := ev.Stream
 	switch ev.Kind {
@@ -111,7 +111,7 @@ func produce(_ time.Time, ev conn.Event) {
 
 var nothing [64 << 10]byte
 
-// goodput returns the part of the link that flow i read in d.
+// goodput returns the share of the link's rate at which flow i was read in the time d.
 func (b *bulk) goodput(i int, d time.Duration) float64 { return b.read[i] * 8 / d.Seconds() / b.rate }
 
 // BBR leaves little of a short queue unused, though its peer acknowledges dozens of

@@ -40,7 +40,7 @@ func TestFeaturesOnABadPath(t *testing.T) {
 					return
 				}
 				next = w.client.now() + 30*time.Millisecond
-				w.client.conn.UpdateKeys() // fails while the last update is not answered
+				w.client.conn.UpdateKeys() // it fails while the last update is not answered
 				w.server.conn.UpdateKeys()
 			}
 		}, func(t *testing.T, out outcome) {
@@ -119,7 +119,7 @@ func TestFateOfDatagrams(t *testing.T) {
 		} else {
 			require.ErrorIs(t, err, conn.ErrWouldBlock) // the queue is full
 		}
-		n.RunFor(time.Millisecond) // more than the path carries
+		n.RunFor(time.Millisecond) // this is more than the path carries
 	}
 	n.RunFor(5 * time.Second)
 	require.Len(t, fate, len(numbers))
@@ -234,10 +234,11 @@ func TestPrioritiesInTransfer(t *testing.T) {
 	}
 }
 
-// TestFullDatagramsBothWays: full-size datagrams that both sides send at once, every 10 ms, arrive
-// when the path lets them: acknowledgements that may wait take no room from them.
+// TestFullDatagramsBothWays: both sides send full-size datagrams at once, every 10 ms. They arrive
+// as soon as the path allows. Acknowledgements that may wait take no room from them.
 func TestFullDatagramsBothWays(t *testing.T) {
-	const oneWay = 23 * time.Millisecond // so that one comes between two that are sent
+	// with this delay, a datagram comes between two that are sent
+	const oneWay = 23 * time.Millisecond
 	rnd := conntest.Seed(t, 1)
 	n := conntest.New(t, 1)
 	n.Default = conntest.Link{Delay: oneWay}

@@ -18,7 +18,7 @@ func TestOneStreamFillsThePath(t *testing.T) {
 	for _, c := range []struct {
 		rate        float64
 		rtt         time.Duration
-		start, then time.Duration // of which the first is not measured
+		start, then time.Duration // the time before start is not measured
 	}{
 		{10e9, time.Millisecond, 60 * time.Millisecond, 60 * time.Millisecond},
 		{1e9, 100 * time.Millisecond, 2500 * time.Millisecond, time.Second},

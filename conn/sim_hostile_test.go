@@ -91,14 +91,14 @@ func TestHostilePaths(t *testing.T) {
 			}
 			out := sc.run(t)
 			require.NoError(t, out.timeout)
-			// a tenth of all packets damaged takes longest
+			// it takes longest with a tenth of all packets damaged
 			require.Less(t, out.elapsed, 2*time.Minute)
 			c.check(t, out)
 		})
 	}
 }
 
-// silence is the link of one who does not answer.
+// silence is a link to a peer that does not answer.
 var silence = conntest.Link{Filter: func(*conntest.Packet) bool { return false }}
 
 // RFC 9000, Section 9.3.2: somebody on the path takes packets of the client, and sends them on from

@@ -55,7 +55,7 @@ func TestStreamSurvivesTailLoss(t *testing.T) {
 		}
 
 		cfg := conntest.ClientConfig()
-		cfg.MaxMTU = 1200 // or probes of the MTU would come to the rescue
+		cfg.MaxMTU = 1200 // otherwise probes of the MTU would repair the loss
 		c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cfg)
 		if err != nil {
 			t.Fatal(err)

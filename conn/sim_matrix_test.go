@@ -8,7 +8,7 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// A trouble is what a link of the matrix does to datagrams.
+// A trouble is something that a link of the matrix does to datagrams.
 type trouble struct {
 	name string
 	link conntest.Link

@@ -10,10 +10,10 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// Simulations of EndpointConfig.MaxBuffered. After each step of all of them CheckMemory wants that
+// Simulations of EndpointConfig.MaxBuffered. After each step of every one, CheckMemory checks that
 // no more is held, and that the account is right.
 
-// A hoard is a server that reads only what honest clients send.
+// A hoard is a server that reads only from honest clients.
 type hoard struct {
 	*simulation
 	server, client *conntest.Node
@@ -70,7 +70,7 @@ func (h *hoard) dial() (client, server *conn.Conn) {
 	return c, server
 }
 
-// fill connects n greedy clients, which send a whole window each, and nobody reads it.
+// fill connects n greedy clients. Each sends a whole window, and nobody reads it.
 func (h *hoard) fill(n int) {
 	h.t.Helper()
 	var greedy []*conn.Conn

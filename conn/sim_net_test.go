@@ -7,7 +7,7 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// A simulation is a Network all of whose Endpoints are empty in the end.
+// A simulation is a Network whose Endpoints must all be empty in the end.
 type simulation struct {
 	*conntest.Network
 	t     testing.TB

@@ -41,7 +41,7 @@ func TestInitialMTUAboveThePath(t *testing.T) {
 	const initial, path = 1400, 1372
 	for _, tc := range []struct {
 		name           string
-		client, server bool // whose InitialMTU is too large
+		client, server bool // which side's InitialMTU is too large
 		max            int
 		retry          bool
 	}{
@@ -59,7 +59,7 @@ func TestInitialMTUAboveThePath(t *testing.T) {
 				if server && tc.server || !server && tc.client {
 					cfg.InitialMTU = initial
 				}
-				if server { // a chain as long as many are
+				if server { // a chain of usual length
 					chain := &cfg.TLS.Certificates[0].Certificate
 					*chain = slices.Repeat(*chain, 4)
 				}
@@ -68,7 +68,7 @@ func TestInitialMTUAboveThePath(t *testing.T) {
 			w := sc.start(t)
 			w.work()
 			require.True(t, w.done(), "client: %v", w.client.err)
-			// a probe timeout of a second, and what a handshake takes
+			// a probe timeout of a second, and the time of a handshake
 			require.Less(t, w.client.connected, 1300*time.Millisecond)
 			w.net.RunFor(5 * time.Second)
 			for _, p := range []*peer{w.client, w.server} {
@@ -112,7 +112,7 @@ func TestMigration(t *testing.T) {
 	w.finish()
 }
 
-// rove moves the client of w every few round trips once its handshake is confirmed:
+// rove moves the client of w every few round trips, once its handshake is confirmed. It may move
 // behind a NAT that forgets its binding, to another address of its own, or home.
 func rove(w *world) {
 	c := newChance(w.seed, 2)

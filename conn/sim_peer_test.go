@@ -21,34 +21,34 @@ type peer struct {
 
 	connected time.Duration // when, since the start
 	lastRead  time.Duration
-	finished  int // streams read and written to the end
+	finished  int // streams that were read and written to the end
 	closed    bool
 	err       error // why it closed
 	scratch   [16 << 10]byte
 }
 
-// manners are when a peer gives up a stream, in bytes; negative is never. The zero
-// manners stop, reset and drop it at once.
+// manners say after how many bytes a peer gives up a stream. Negative numbers mean never. With zero
+// manners it stops, resets or drops the stream at once.
 type manners struct {
-	reset, stop int64 // of what it wrote, or read
-	drop        int64 // of both: Release without further ado
+	reset, stop int64 // bytes that it wrote, or read
+	drop        int64 // bytes of both: it calls Release and nothing else
 }
 
 // polite manners never give up.
 var polite = manners{-1, -1, -1}
 
-// Codes that rude peers give streams up with. Release uses 0.
+// Codes with which rude peers give up streams. Release uses 0.
 const (
 	resetCode = 7
 	stopCode  = 9
 )
 
-// A flow is a stream as a peer sees it.
+// A flow is a stream as one peer sees it.
 type flow struct {
 	stream      *conn.Stream
 	id          conn.StreamID
 	sent, got   int64
-	wrote, read bool // to the end, or given up
+	wrote, read bool // to the end, or until it was given up
 	manners     manners
 }
 
@@ -146,7 +146,7 @@ func (p *peer) adopt(s *conn.Stream) {
 	p.write(f)
 }
 
-// write writes what f takes now, and closes it after the last byte.
+// write writes as much as f takes now. It closes f after the last byte.
 func (p *peer) write(f *flow) {
 	if f == nil || f.wrote {
 		return
@@ -179,7 +179,7 @@ func (p *peer) write(f *flow) {
 	p.release(f)
 }
 
-// read reads what f has, and compares it.
+// read reads what f has, and compares it with the pattern.
 func (p *peer) read(f *flow) {
 	for f != nil && !f.read {
 		if p.giveUp(f); f.read {
@@ -214,7 +214,7 @@ func (p *peer) read(f *flow) {
 	}
 }
 
-// next returns what f has to read. The server peeks, the client copies.
+// next returns the next bytes of f. The server peeks, the client copies.
 func (p *peer) next(f *flow) ([]byte, error) {
 	if p.name == "server" {
 		return f.stream.Peek(1)
@@ -229,7 +229,7 @@ func (p *peer) stopped(f *flow, err error) bool {
 	return p.w.rude != nil && errors.As(err, &se) && se.ID == f.id && se.Remote
 }
 
-// giveUp gives f up, or one direction of it, if its manners demand it now.
+// giveUp gives up f, or one direction of it, if its manners say so now.
 func (p *peer) giveUp(f *flow) {
 	m := f.manners
 	if m.drop >= 0 && f.sent+f.got >= m.drop {
@@ -257,7 +257,7 @@ func (p *peer) ended(f *flow) {
 	p.release(f)
 }
 
-// release gives f back if both directions are finished.
+// release releases f if both directions are finished.
 func (p *peer) release(f *flow) {
 	if f.read && f.wrote {
 		p.finished++
@@ -266,7 +266,7 @@ func (p *peer) release(f *flow) {
 	}
 }
 
-// key selects the bytes that p writes to f, or reads from it.
+// key returns the key of the bytes that p writes to f, or reads from it.
 func (p *peer) key(f *flow, writes bool) uint64 {
 	key := uint64(f.id) << 1
 	if writes == (p.name == "client") {
@@ -275,7 +275,7 @@ func (p *peer) key(f *flow, writes bool) uint64 {
 	return key
 }
 
-// pattern fills b with the bytes that lie at off in the stream of the given key.
+// pattern fills b with the bytes at the offset off of the stream with the given key.
 func pattern(b []byte, key uint64, off int64) {
 	for i := range b {
 		b[i] = patternByte(key, off+int64(i))

@@ -10,8 +10,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A drip is a server that sends a little on each stream from time to time, and a client that has
-// asked once and only receives.
+// A drip is a server and a client. The server sends a little on each stream from time to time. The
+// client has asked once, and only receives.
 type drip struct {
 	n              *simulation
 	client, server *conntest.Node
@@ -70,8 +70,8 @@ func (d *drip) send(n int, every time.Duration) {
 	}
 }
 
-// TestReceiverIsRebound: a NAT gives a client that only receives another address. It is not long
-// without what it awaits.
+// TestReceiverIsRebound: a NAT gives another address to a client that only receives. The data that
+// it waits for comes again soon.
 func TestReceiverIsRebound(t *testing.T) {
 	for _, every := range []time.Duration{20 * time.Millisecond, 200 * time.Millisecond, time.Second} {
 		d := newDrip(t)
@@ -81,7 +81,7 @@ func TestReceiverIsRebound(t *testing.T) {
 		before, last := d.got, d.gotAt
 		d.send(1, 0)
 		d.n.RunUntil(20*time.Second, func() bool { return d.got > before })
-		// what quietWatch waits, and two probe timeouts of the server
+		// the wait of quietWatch, and two probe timeouts of the server
 		wait := max(3*every, 500*time.Millisecond) + 500*time.Millisecond
 		if took := d.gotAt.Sub(last); d.got == before || took > wait+every {
 			t.Errorf("a packet each %v: the next one came after %v", every, took)
@@ -89,8 +89,8 @@ func TestReceiverIsRebound(t *testing.T) {
 	}
 }
 
-// TestQuietIsBounded: a client whose answer does not go on asks a few times, and never without an
-// open answer.
+// TestQuietIsBounded: a client whose response does not go on asks a few times. Without an open
+// response it does not ask.
 func TestQuietIsBounded(t *testing.T) {
 	d := newDrip(t)
 	d.send(20, 20*time.Millisecond)
@@ -110,7 +110,8 @@ func TestQuietIsBounded(t *testing.T) {
 	}
 }
 
-// TestQuietSlowServer: what comes at long intervals is usual, and no reason to ask.
+// TestQuietSlowServer: data comes at long intervals. The client takes them for usual and does not
+// ask.
 func TestQuietSlowServer(t *testing.T) {
 	d := newDrip(t)
 	d.send(30, time.Second)

@@ -15,8 +15,8 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// seeds runs f with as many seeds as LAZO_RUNS says, by default a few hundred, or
-// with LAZO_SEED alone.
+// seeds runs f with as many seeds as LAZO_RUNS says, by default a few hundred. With LAZO_SEED it
+// runs f only with that seed.
 func seeds(t *testing.T, f func(t *testing.T, seed uint64)) {
 	first, runs := uint64(1), uint64(200)
 	if s, ok := os.LookupEnv("LAZO_RUNS"); ok {
@@ -66,7 +66,8 @@ func TestRovingRuns(t *testing.T) {
 		configure := sc.configure
 		sc.configure = func(cfg *conn.Config) {
 			configure(cfg)
-			cfg.KeepAlive = sc.timeout / 5 // or who only receives would not be found again
+			// without it, a client that only receives would not be found again
+			cfg.KeepAlive = sc.timeout / 5
 		}
 		sc.begin = rove
 		sc.runTwice(t).check(t, sc)
@@ -87,14 +88,14 @@ func TestRudeRuns(t *testing.T) {
 // check checks that only a bad network made the scenario time out.
 func (out outcome) check(t *testing.T, sc scenario) {
 	t.Helper()
-	// What arrives damaged is of no more use than what does not arrive.
+	// A damaged datagram is as useless as a lost one.
 	worst := max(sc.up.Loss+sc.up.Corrupt, sc.down.Loss+sc.down.Corrupt)
 	if out.timeout != nil && (!isTimeout(out.timeout) || worst < 0.1) {
 		t.Errorf("%v, though at most %.2f of the datagrams are lost", out.timeout, worst)
 	}
 }
 
-// A chance draws what is random about a scenario.
+// A chance draws the random parts of a scenario.
 type chance struct{ *rand.Rand }
 
 func newChance(seed, use uint64) chance { return chance{rand.New(rand.NewPCG(seed, use))} }
@@ -102,7 +103,7 @@ func newChance(seed, use uint64) chance { return chance{rand.New(rand.NewPCG(see
 // one reports true in one case of n.
 func (c chance) one(n int) bool { return c.IntN(n) == 0 }
 
-// between draws from lo to hi so that every order of magnitude is as likely.
+// between draws a number from lo to hi. Each order of magnitude is equally likely.
 func (c chance) between(lo, hi float64) float64 { return lo * math.Pow(hi/lo, c.Float64()) }
 
 // size draws the size of a transfer.
@@ -173,7 +174,7 @@ func randomScenario(seed uint64) scenario {
 	return sc
 }
 
-// makeRude makes the peers of sc rude, and has them send datagrams and update keys.
+// makeRude makes the peers of sc rude. They also send datagrams and update keys.
 func (sc *scenario) makeRude() {
 	seed, configure := sc.seed, sc.configure
 	sc.rude = func(p *peer, id conn.StreamID) manners {
@@ -202,7 +203,7 @@ func (sc *scenario) makeRude() {
 			p.readDatagrams(seen[p])
 		case conn.EventStreamReadable:
 			if (uint64(ev.Stream.ID())+seed)%4 == 0 {
-				ev.Conn.UpdateKeys() // an error says that it is too early
+				ev.Conn.UpdateKeys() // the error only says that it is too early
 			}
 		}
 	}
@@ -221,7 +222,7 @@ func (p *peer) sendDatagram(i uint64) {
 	}
 }
 
-// readDatagrams reads what there is, each datagram at most once.
+// readDatagrams reads the datagrams that have come. Each may come at most once.
 func (p *peer) readDatagrams(seen map[uint64]bool) {
 	for {
 		b, ok := p.conn.ReceiveDatagram()

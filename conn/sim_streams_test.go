@@ -13,7 +13,7 @@ import (
 // reach the application in the same round trip, exactly when they would have.
 func TestNoHeadOfLineBlocking(t *testing.T) {
 	const oneWay = 25 * time.Millisecond
-	const size = 1000 // so that a packet carries one stream only
+	const size = 1000 // so large that a packet carries only one stream
 	arrive := func(t *testing.T, dropFirst bool) (at map[conn.StreamID]time.Duration) {
 		rnd := conntest.Seed(t, 1)
 		n := simulate(t, 1)
@@ -44,7 +44,7 @@ func TestNoHeadOfLineBlocking(t *testing.T) {
 		c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, conntest.ClientConfig())
 		require.NoError(t, err)
 		n.RunUntil(time.Second, c.HandshakeComplete)
-		n.RunFor(time.Second) // for all that follows a handshake, probes of the MTU too
+		n.RunFor(time.Second) // lets everything end that follows a handshake, probes of the MTU too
 
 		start = n.Now()
 		drop = dropFirst
@@ -98,7 +98,7 @@ func TestNoHeadOfLineBlockingUnderLoad(t *testing.T) {
 	require.True(t, w.done())
 	require.NotZero(t, lostAt)
 
-	// The stream that stalls is the one with the longest silence after the loss.
+	// The stream that stalls is the one that is silent for the longest time after the loss.
 	longest := time.Duration(0)
 	for id, times := range progress {
 		for i := 1; i < len(times); i++ {

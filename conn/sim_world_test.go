@@ -10,30 +10,32 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// A scenario is a simulated run: a client opens streams to a server, both write on
-// each of them, and read to its end.
+// A scenario is a simulated run. A client opens streams to a server. Both write on each of them,
+// and read to the end.
 type scenario struct {
 	seed             uint64
 	up, down         conntest.Link // from the client to the server, and back
 	streams          int
-	upload, download int64         // bytes a stream
-	timeout          time.Duration // idle and handshake; zero is the default of package conn
-	limit            time.Duration // of simulated time; default an hour
+	upload, download int64 // bytes a stream
+	// for idle connections and for handshakes; zero is the default of package conn
+	timeout time.Duration
+	limit   time.Duration // of simulated time; default an hour
 
-	segments  int                     // see conntest.Node.MaxSegments
-	coalesce  bool                    // see conntest.Node.Coalesce
-	configure func(*conn.Config)      // changes both configurations
-	retry     bool                    // the server validates addresses first
-	resume    bool                    // with a session of an earlier connection, in 0-RTT
-	begin     func(*world)            // runs after Dial
-	step      func(*world)            // runs before each step of the network
-	event     func(*peer, conn.Event) // runs before the peer handles the event
+	segments  int                // see conntest.Node.MaxSegments
+	coalesce  bool               // see conntest.Node.Coalesce
+	configure func(*conn.Config) // changes both configurations
+	retry     bool               // the server validates addresses first
+	// the connection resumes a session of an earlier one, with 0-RTT
+	resume bool
+	begin  func(*world)            // runs after Dial
+	step   func(*world)            // runs before each step of the network
+	event  func(*peer, conn.Event) // runs before the peer handles the event
 
-	// rude says how peers treat a stream; nil is politely.
+	// rude returns how peers treat a stream. If it is nil, they are polite.
 	rude func(p *peer, id conn.StreamID) manners
 }
 
-// An outcome is what became of a scenario.
+// An outcome is the result of a scenario.
 type outcome struct {
 	timeout        error         // of either side, before the work was done
 	elapsed        time.Duration // from the end of the client's handshake to the last byte read
@@ -41,7 +43,7 @@ type outcome struct {
 	client, server conn.Stats
 }
 
-// A world is a scenario while it runs.
+// A world is a scenario that is running.
 type world struct {
 	scenario
 	t              *testing.T
@@ -93,7 +95,7 @@ func (sc scenario) start(t *testing.T) *world {
 	return w
 }
 
-// visit connects once over a perfect network, for the session ticket.
+// visit connects once over a perfect network, to get a session ticket.
 func (w *world) visit(cfg *conn.Config) {
 	w.t.Helper()
 	ignore := func(time.Time, conn.Event) {}
@@ -110,8 +112,8 @@ func (w *world) visit(cfg *conn.Config) {
 	w.client.node.OnEvent, w.server.node.OnEvent = w.client.event, w.server.event
 }
 
-// run runs the scenario until its work is done or the client's connection ends,
-// and then closes what is left. No byte may be wrong, and nothing left over.
+// run runs the scenario until its work is done or the client's connection ends. Then it closes what
+// is left. No byte may be wrong, and nothing may be left over.
 func (sc scenario) run(t *testing.T) outcome {
 	t.Helper()
 	w := sc.start(t)
@@ -131,7 +133,7 @@ func (sc scenario) run(t *testing.T) outcome {
 	return out
 }
 
-// done reports whether all is read and written. Early data may be so before the
+// done reports whether everything is read and written. With early data that may happen before the
 // handshake is complete.
 func (w *world) done() bool {
 	return w.client.connected != 0 && w.server.connected != 0 &&
@@ -154,8 +156,8 @@ func (w *world) work() {
 	})
 }
 
-// finish closes the client's connection, and checks that both sides come to rest
-// and forget everything.
+// finish closes the client's connection. It checks that both sides come to rest and forget
+// everything.
 func (w *world) finish() {
 	w.t.Helper()
 	if !w.client.closed {
@@ -188,12 +190,12 @@ func (w *world) checkLedgers() {
 	}
 }
 
-// closeCode is what scenarios close their connections with.
+// closeCode is the code with which scenarios close their connections.
 const closeCode = 42
 
-// checkEnd checks that p's connection ended with the code of the client, with a
-// timeout, because that of the other peer did, or because the client has forgotten
-// what it closed (RFC 9000, Section 10.3).
+// checkEnd checks how p's connection ended. It may have ended with the code of the client, or with
+// a timeout. It may also have ended because the other peer's had ended with a timeout, or because
+// the client has forgotten what it closed (RFC 9000, Section 10.3).
 func (w *world) checkEnd(p, other *peer) {
 	w.t.Helper()
 	var app *conn.ApplicationError

@@ -110,8 +110,7 @@ func TestAckAtOnce(t *testing.T) {
 	})
 }
 
-// TestNoAckForAcks: packets that hold nothing but acknowledgements are not acknowledged for their
-// own sake.
+// TestNoAckForAcks: a packet that holds only acknowledgements is not acknowledged for its own sake.
 func TestNoAckForAcks(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -153,7 +152,7 @@ func TestAckOfABatch(t *testing.T) {
 	tc.wantIdle("once")
 }
 
-// TestDuplicates: packets that came before are dropped.
+// TestDuplicates: a packet that comes again is dropped.
 func TestDuplicates(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -193,8 +192,8 @@ func TestAckRangesAreBounded(t *testing.T) {
 	}
 }
 
-// TestRangesAreForgotten: what the peer knows to be acknowledged is not repeated (RFC 9000,
-// Section 13.2.4).
+// TestRangesAreForgotten: ranges are not repeated once the peer has acknowledged an ACK frame with
+// them (RFC 9000, Section 13.2.4).
 func TestRangesAreForgotten(t *testing.T) {
 	tc := newTestConn(t, false)
 	for range 20 {
@@ -237,12 +236,13 @@ func TestPacketNumberWindow(t *testing.T) {
 	}
 }
 
-// TestOwnPacketNumbersGrow: the Conn sends its packet numbers in enough bytes.
+// TestOwnPacketNumbersGrow: the Conn uses enough bytes for its packet numbers.
 func TestOwnPacketNumbersGrow(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.c.skipNext = 1 << 61
 	s := tc.open(Uni)
-	for i := range 600 { // none is acknowledged: two bytes must do from some time on
+	// no packet is acknowledged: from some time on, packet numbers need two bytes
+	for i := range 600 {
 		tc.writeStream(s, "x")
 		tc.c.spaces[spaceApp].probes = 1
 		tc.c.wake()
@@ -253,8 +253,8 @@ func TestOwnPacketNumbersGrow(t *testing.T) {
 	}
 }
 
-// TestOwnPacketNumbersSkip: now and then a number is left out, to catch who acknowledges what it
-// did not receive (RFC 9000, Section 21.4).
+// TestOwnPacketNumbersSkip: now and then the Conn leaves out a number. It catches peers that
+// acknowledge what they did not receive (RFC 9000, Section 21.4).
 func TestOwnPacketNumbersSkip(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.c.skipNext = 0
@@ -299,7 +299,7 @@ func TestAckFrequency(t *testing.T) {
 	tc.wantAck("an older frame does not count")
 }
 
-// TestAckFrequencyIsAsked: with a large window, fewer acknowledgements are asked for.
+// TestAckFrequencyIsAsked: with a large window, the Conn asks for fewer acknowledgements.
 func TestAckFrequencyIsAsked(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, func(s *testSetup) {
@@ -415,7 +415,7 @@ func TestCongestionMarksLowerTheWindow(t *testing.T) {
 	}
 }
 
-// TestECNBlackHole: a path that drops marked packets.
+// TestECNBlackHole: the path drops all marked packets.
 func TestECNBlackHole(t *testing.T) {
 	tc := ecnStory(t)
 	tc.sendPings(1, 0)
@@ -429,7 +429,7 @@ func TestECNBlackHole(t *testing.T) {
 	}
 }
 
-// TestMarkedPacketsAreLost: of the first packets, none that was marked arrives, and others do.
+// TestMarkedPacketsAreLost: at first no marked packet arrives, and all others do.
 func TestMarkedPacketsAreLost(t *testing.T) {
 	tc := ecnStory(t)
 	pn := tc.sendPings(ecnTestPackets+packetThreshold, 0)
@@ -440,7 +440,7 @@ func TestMarkedPacketsAreLost(t *testing.T) {
 	}
 }
 
-// TestECNTestIsShort: until the first validation, a few packets are marked.
+// TestECNTestIsShort: only a few packets are marked before the first validation.
 func TestECNTestIsShort(t *testing.T) {
 	tc := ecnStory(t)
 	tc.sendPings(15, 0)
@@ -485,7 +485,7 @@ func TestAckWorkIsBounded(t *testing.T) {
 	by.check()
 }
 
-// A wideController has no limit worth mentioning.
+// A wideController has a window that is never reached.
 type wideController struct{ lost, spurious uint64 }
 
 func (w *wideController) OnSent(*congestion.Sent)       {}

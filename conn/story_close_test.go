@@ -28,7 +28,8 @@ func TestClose(t *testing.T) {
 		if err := lastError(s.Write([]byte("x"))); !errors.Is(err, ErrClosed) || !errors.Is(err, ae) {
 			t.Errorf("Write returned %v", err)
 		}
-		// The peer goes on sending: it is answered ever more rarely (RFC 9000, Section 10.2.1).
+		// The peer goes on sending. It gets answers at ever longer intervals (RFC 9000, Section
+		// 10.2.1).
 		for range 100 {
 			tc.write(pingFrame())
 			tc.collect()
@@ -87,7 +88,7 @@ func TestCloseByPeer(t *testing.T) {
 	})
 }
 
-// TestFramesBehindClose: what stands behind CONNECTION_CLOSE in a packet does not count any more.
+// TestFramesBehindClose: frames behind CONNECTION_CLOSE in a packet do not count.
 func TestFramesBehindClose(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.write(appCloseFrame(5, "bye"), streamFrame(tc.theirs(Uni, 0), 0, "x"), handshakeDoneFrame())
@@ -96,8 +97,8 @@ func TestFramesBehindClose(t *testing.T) {
 	}
 }
 
-// TestEventsOfAClosedConn: EventClosed comes last and once, and what came before can be read until
-// it is taken.
+// TestEventsOfAClosedConn: EventClosed comes last and once. The data of earlier events can be read
+// until EventClosed is taken.
 func TestEventsOfAClosedConn(t *testing.T) {
 	tc := newTestConn(t, true)
 	id := tc.theirs(Uni, 0)
@@ -121,7 +122,7 @@ func TestEventsOfAClosedConn(t *testing.T) {
 	}
 }
 
-// TestCloseBeforeTheHandshakeEnds: the peer is told in a form that it can read (RFC 9000,
+// TestCloseBeforeTheHandshakeEnds: the peer gets a CONNECTION_CLOSE that it can read (RFC 9000,
 // Section 10.2.3).
 func TestCloseBeforeTheHandshakeEnds(t *testing.T) {
 	t.Run("client at once", func(t *testing.T) {
@@ -168,13 +169,13 @@ func TestCloseBeforeTheHandshakeEnds(t *testing.T) {
 			}
 		}
 		if !seen[PacketHandshake] || !seen[PacketInitial] {
-			t.Errorf("sent in %v", seen) // the client may have keys for either
+			t.Errorf("sent in %v", seen) // the client may have the keys of only one of the spaces
 		}
 	})
 }
 
-// TestCloseIsNotTricked: datagrams from elsewhere are not answered, nor do they move what is left
-// of a connection.
+// TestCloseIsNotTricked: datagrams from other addresses are not answered, and do not move what is
+// left of a connection.
 func TestCloseIsNotTricked(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.c.Close(1, "")
@@ -185,7 +186,7 @@ func TestCloseIsNotTricked(t *testing.T) {
 	tc.wantIdle("strangers are not answered")
 }
 
-// TestLongReason: what does not fit is cut.
+// TestLongReason: a reason that does not fit is cut.
 func TestLongReason(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.c.Close(1, string(make([]byte, 10000)))
@@ -235,7 +236,7 @@ func TestEndpointClose(t *testing.T) {
 	}
 }
 
-// TestLargeErrorCodes: what no frame can carry becomes the largest code.
+// TestLargeErrorCodes: a code that no frame can carry becomes the largest code.
 func TestLargeErrorCodes(t *testing.T) {
 	const most = 1<<62 - 1
 	tc := newTestConn(t, true, func(s *testSetup) { s.peer.InitialMaxStreamsBidi = 10 })

@@ -12,8 +12,8 @@ import (
 
 // Datagrams (RFC 9221).
 
-// datagramStory returns a Conn that sends and takes datagrams, and has no congestion window to send
-// them in if stuck.
+// datagramStory returns a Conn that sends and takes datagrams. If stuck, its congestion window lets
+// none through.
 func datagramStory(t *testing.T, stuck bool, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	edit = append(edit, func(s *testSetup) { s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 60000, 60000 })
@@ -37,7 +37,7 @@ func (tc *testConn) sendDatagrams(n int, opt DatagramOptions) (err error) {
 	return err
 }
 
-// wantDatagrams wants DATAGRAM frames and nothing else.
+// wantDatagrams wants these DATAGRAM frames, and no others.
 func (tc *testConn) wantDatagrams(why string, data ...string) {
 	tc.t.Helper()
 	for _, d := range data {
@@ -152,8 +152,8 @@ func TestDatagramAge(t *testing.T) {
 	tc.wantDatagrams("the other is sent", "patient")
 }
 
-// TestDatagramAgeBehindAPatientOne: one that waits behind one without an age is not sent when it is
-// too old.
+// TestDatagramAgeBehindAPatientOne: a datagram waits behind one without an age. It is not sent when
+// it is too old.
 func TestDatagramAgeBehindAPatientOne(t *testing.T) {
 	tc := datagramStory(t, true)
 	tc.c.SendDatagram([]byte("patient"), DatagramOptions{})
@@ -168,8 +168,8 @@ func TestDatagramAgeBehindAPatientOne(t *testing.T) {
 	tc.wantDatagrams("the old one is not sent", "patient")
 }
 
-// TestDatagramAgesInAnyOrder: each of a full queue goes at its own time, and makes room, wherever
-// it is.
+// TestDatagramAgesInAnyOrder: each datagram of a full queue leaves at its own time, wherever it is,
+// and makes room.
 func TestDatagramAgesInAnyOrder(t *testing.T) {
 	tc := datagramStory(t, true, func(s *testSetup) { s.conn.DatagramSendQueue = 6 })
 	for i, age := range []time.Duration{0, 50, 30, 0, 40, 10} {
@@ -194,14 +194,14 @@ func TestDatagramAgesInAnyOrder(t *testing.T) {
 	tc.wantDatagrams("the others, in order", "0", "1", "3")
 }
 
-// TestFullDatagramPassesAnACK: a datagram as long as a packet does not wait for an ACK frame that
-// is not due yet, and takes all the room.
+// TestFullDatagramPassesAnACK: a datagram that fills a packet does not wait for an ACK frame that
+// is not due yet. It takes all the room.
 func TestFullDatagramPassesAnACK(t *testing.T) {
 	for name, gaps := range map[string]int{"a short one": 0, "one of many ranges": 40} {
 		t.Run(name, func(t *testing.T) {
 			tc := datagramStory(t, false)
 			for range gaps {
-				tc.next[spaceApp]++ // as if it was lost
+				tc.next[spaceApp]++ // the packet counts as lost
 				tc.write(pingFrame())
 			}
 			tc.flush()
@@ -243,7 +243,7 @@ func TestDatagramReceiveQueue(t *testing.T) {
 	}
 }
 
-// TestDatagramAndMTU: a datagram that does not fit any more, as the path has shrunk, is dropped and
+// TestDatagramAndMTU: the path has shrunk, so a datagram does not fit any more. It is dropped, and
 // does not block others.
 func TestDatagramAndMTU(t *testing.T) {
 	tc := datagramStory(t, true, searching)
@@ -268,7 +268,7 @@ func TestDatagramsGoFirst(t *testing.T) {
 	tc.wantType("stream data can wait", wire.FrameStream)
 }
 
-// TestDatagramOfAClosedConn: events that wait are not lost, calls fail.
+// TestDatagramOfAClosedConn: events that wait are still reported. Calls fail.
 func TestDatagramOfAClosedConn(t *testing.T) {
 	tc := datagramStory(t, false)
 	tc.write(datagramFrame("last"))
@@ -281,7 +281,7 @@ func TestDatagramOfAClosedConn(t *testing.T) {
 	}
 }
 
-// TestDatagramMemory: a burst leaves memory for the next, but not for long.
+// TestDatagramMemory: a burst leaves memory for the next burst, but not for long.
 func TestDatagramMemory(t *testing.T) {
 	tc := datagramStory(t, false)
 	for range 100 {
@@ -314,8 +314,8 @@ func TestDatagramMemory(t *testing.T) {
 	}
 }
 
-// TestDatagramLongerThanThePeerTakes: where a server rejects early data it may take shorter
-// datagrams than it promised.
+// TestDatagramLongerThanThePeerTakes: a server that rejects early data may take shorter datagrams
+// than it had promised.
 func TestDatagramLongerThanThePeerTakes(t *testing.T) {
 	tc := datagramStory(t, true)
 	tc.c.SendDatagram(make([]byte, 500), DatagramOptions{Notify: true})

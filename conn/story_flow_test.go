@@ -175,7 +175,7 @@ func TestEmptyStreamNeedsNoCredit(t *testing.T) {
 	tc.wantFrame("FIN alone is always allowed", finFrame(s.ID(), 0, ""))
 }
 
-// TestLostDataNeedsNoCredit: data that is sent again counts once.
+// room for a connection with its handshake, and little more
 func TestLostDataNeedsNoCredit(t *testing.T) {
 	losses(t, func(t *testing.T, lost func(*testConn, *seenPacket)) {
 		tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData = 5 })

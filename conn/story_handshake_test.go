@@ -10,8 +10,8 @@ import (
 // The handshake: coalescing, anti-amplification, keys that are discarded (RFC 9000, Sections 7, 8.1
 // and 12.2; RFC 9001, Section 4.9).
 
-// handshakeServer returns a server that has sent its first flight, which the test has not looked
-// at; the client has it not.
+// handshakeServer returns a server that has sent its first flight. Neither the test has looked at
+// it nor the client got it.
 func handshakeServer(t *testing.T, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	tc := startTestConn(t, true, edit...)
@@ -21,8 +21,8 @@ func handshakeServer(t *testing.T, edit ...func(*testSetup)) *testConn {
 	return tc
 }
 
-// finishOf lets the real client finish the handshake on what the server sent, and returns the
-// CRYPTO frame with its Finished, which the server does not get.
+// finishOf lets the real client finish the handshake with what the server has sent. It returns the
+// CRYPTO frame with the client's Finished. The server does not get that.
 func (tc *testConn) finishOf() frame {
 	tc.t.Helper()
 	for _, d := range tc.datagrams {
@@ -72,8 +72,8 @@ func TestAckBehindFinished(t *testing.T) {
 	}
 }
 
-// completeClient returns a client that has completed the handshake, and which the server has not
-// confirmed it to.
+// completeClient returns a client that has completed the handshake. The server has not confirmed
+// it.
 func completeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	tc := startTestConn(t, false, edit...)
@@ -88,7 +88,7 @@ func TestLossTimersOfTwoSpaces(t *testing.T) {
 	for _, order := range [][2]spaceID{{spaceApp, spaceHandshake}, {spaceHandshake, spaceApp}} {
 		tc := completeClient(t)
 		for _, space := range order {
-			for range 2 { // the later of which is acknowledged
+			for range 2 { // the later one is acknowledged
 				tc.pingIn(space)
 			}
 			tc.now = tc.now.Add(time.Millisecond)
@@ -101,15 +101,15 @@ func TestLossTimersOfTwoSpaces(t *testing.T) {
 				t.Fatal("there is no loss timer")
 			}
 		}
-		tc.advance(testRTT) // fails if a timer is due for ever
+		tc.advance(testRTT) // this fails if a timer is due for ever
 		if n := tc.c.stats.PacketsLost; n < 2 {
 			t.Errorf("%d packets count as lost", n)
 		}
 	}
 }
 
-// handshakeClient returns a client that has the ServerHello, and so Handshake keys, and nothing
-// more.
+// handshakeClient returns a client that has the ServerHello, and therefore Handshake keys, and
+// nothing more.
 func handshakeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	tc := startTestConn(t, false, edit...)
@@ -254,7 +254,7 @@ func TestBlockedByAmplification(t *testing.T) {
 	if n := tc.c.stats.PTOs; n != 0 {
 		t.Errorf("%d probe timeouts where no probe may be sent", n)
 	}
-	// RFC 9002, Section 6.2.2.1: no timer makes it send what it may not.
+	// RFC 9002, Section 6.2.2.1: no timer makes it send more than it may.
 	tc.wantIdle("it is blocked")
 	tc.writeIn(spaceInitial, pingFrame())
 	tc.collect()
@@ -267,7 +267,7 @@ func TestBlockedByAmplification(t *testing.T) {
 	}
 }
 
-// TestLostClientHello: a client repeats it, ever more rarely, until the handshake timeout.
+// TestLostClientHello: the client repeats it at ever longer intervals, until the handshake timeout.
 func TestLostClientHello(t *testing.T) {
 	tc := startTestConn(t, false)
 	first, _ := tc.wantType("the client begins", wire.FrameCrypto)
@@ -290,7 +290,7 @@ func TestLostClientHello(t *testing.T) {
 	}
 }
 
-// TestInitialRTT: who knows that a network is near waits less.
+// TestInitialRTT: a client that knows the network to be near waits less.
 func TestInitialRTT(t *testing.T) {
 	for _, test := range []struct{ guess, want time.Duration }{
 		{0, 999 * time.Millisecond},
@@ -304,11 +304,11 @@ func TestInitialRTT(t *testing.T) {
 	}
 }
 
-// TestProbesOfBothSpaces: a server whose flight is lost sends all of it again, with one backoff for
-// both spaces.
+// TestProbesOfBothSpaces: a server whose flight is lost sends all of it again. Both spaces share
+// one backoff.
 func TestProbesOfBothSpaces(t *testing.T) {
 	tc := handshakeServer(t)
-	tc.c.path.received = 1 << 20 // anti-amplification is not what this is about
+	tc.c.path.received = 1 << 20 // keeps anti-amplification out of this test
 	tc.flush()
 	for _, want := range []time.Duration{1, 2, 4} {
 		if d := tc.timer(); d < want*900*time.Millisecond || d > want*1100*time.Millisecond {
@@ -332,15 +332,15 @@ func TestProbesOfBothSpaces(t *testing.T) {
 	}
 }
 
-// TestProbeBeforeData: a Handshake packet with PING alone, which is too short to be sampled, stands
-// before a 1-RTT packet.
+// TestProbeBeforeData: a Handshake packet with only a PING stands in front of a 1-RTT packet. By
+// itself it would be too short for a sample.
 func TestProbeBeforeData(t *testing.T) {
 	tc := completeClient(t)
 	tc.flush()
 	tc.c.spaces[spaceHandshake].probes = 1
 	s := tc.open(Uni)
 	tc.writeStream(s, "data")
-	p := tc.wantFrame("a probe", pingFrame()) // fails where a packet does not open
+	p := tc.wantFrame("a probe", pingFrame()) // this fails if a packet does not decrypt
 	if p.typ != PacketHandshake {
 		t.Fatalf("the probe is %v", p)
 	}
@@ -349,7 +349,7 @@ func TestProbeBeforeData(t *testing.T) {
 	}
 }
 
-// TestReorderedHandshake: the server's packets come in another order, and some twice.
+// TestReorderedHandshake: the server's packets come in another order, and some come twice.
 func TestReorderedHandshake(t *testing.T) {
 	tc := startTestConn(t, false, func(s *testSetup) {
 		certs := s.peer.TLS.Certificates[0].Certificate
@@ -373,7 +373,7 @@ func TestReorderedHandshake(t *testing.T) {
 	}
 }
 
-// TestEarlyPackets: 1-RTT packets of the peer come before the handshake is complete, and are not
+// TestEarlyPackets: 1-RTT packets of the peer come before the handshake is complete. They are not
 // lost.
 func TestEarlyPackets(t *testing.T) {
 	tc := startTestConn(t, true)

@@ -8,10 +8,10 @@ import (
 
 // A handshake whose packets are lost need not wait for a probe timeout (RFC 9002, Section 6.2.3).
 
-// TestRepeatedClientHello: a client that says the same again has missed the answer.
+// TestRepeatedClientHello: a client that repeats itself has missed the answer.
 func TestRepeatedClientHello(t *testing.T) {
 	tc := handshakeServer(t)
-	tc.c.path.received = 1 << 20 // anti-amplification is not what this is about
+	tc.c.path.received = 1 << 20 // keeps anti-amplification out of this test
 	tc.takeKeys()
 	tc.flush()
 	tc.ignore(wire.FrameAck, wire.FramePadding)
@@ -41,8 +41,8 @@ func TestRepeatedClientHello(t *testing.T) {
 	}
 }
 
-// TestRepeatedClientHelloAmplification: no repetition makes a server send more than it may
-// (RFC 9000, Section 8.1).
+// TestRepeatedClientHelloAmplification: a client that repeats itself cannot make a server send more
+// than it may (RFC 9000, Section 8.1).
 func TestRepeatedClientHelloAmplification(t *testing.T) {
 	tc := handshakeServer(t)
 	tc.takeKeys()
@@ -57,7 +57,8 @@ func TestRepeatedClientHelloAmplification(t *testing.T) {
 	}
 }
 
-// TestServerHelloMissing: a client that gets what only follows the ServerHello asks for it.
+// TestServerHelloMissing: a client gets packets that can only follow the ServerHello, and asks for
+// that.
 func TestServerHelloMissing(t *testing.T) {
 	tc := startTestConn(t, false)
 	hello, _ := tc.wantType("the client begins", wire.FrameCrypto)

@@ -43,7 +43,7 @@ func TestRetiredIDIsReplaced(t *testing.T) {
 		tc.wantIdle("retiring twice changes nothing")
 		tc.wantOpen("it may be a retransmission")
 
-		// What was under way to it still arrives.
+		// Packets that were under way to the old ID still arrive.
 		tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame(), immediateData(tc, 0)}, dcid: &old.id})
 		if tc.c.streams.all[tc.theirs(Uni, 0)] == nil {
 			t.Error("a packet to the retired connection ID was not taken")
@@ -58,7 +58,8 @@ func TestRetiredIDIsReplaced(t *testing.T) {
 	})
 }
 
-// TestRetiredIDsAreBounded: a peer that retires on and on has us remember few of its IDs.
+// TestRetiredIDsAreBounded: a peer retires one ID after another. The Conn remembers only a few of
+// them.
 func TestRetiredIDsAreBounded(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -80,7 +81,7 @@ func TestRetiredIDsAreBounded(t *testing.T) {
 	})
 }
 
-// TestActiveIDLimit: the peer gets no more IDs than it asked for.
+// TestActiveIDLimit: the peer gets no more IDs than it has asked for.
 func TestActiveIDLimit(t *testing.T) {
 	serverTLS, clientTLS := testTLS(t)
 	cfg := quietConfig()
@@ -111,15 +112,14 @@ func TestPeerRetiresIDs(t *testing.T) {
 		for _, seq := range []uint64{2, 3, 4} {
 			tc.wantFrame("all go but the newest", retireIDFrame(seq))
 		}
-		// A frame that comes late, with a number that is retired already.
+		// A frame comes late. Its number is retired already.
 		tc.write(newIDFrame(5, 0, "ID no. 5"))
 		tc.wantFrame("it is retired at once", retireIDFrame(5))
 		tc.wantOpen("reordering is no error")
 	})
 }
 
-// TestRetirePriorToOfKnownID: NEW_CONNECTION_ID says of an ID that is known already that older ones
-// are to go.
+// TestRetirePriorToOfKnownID: a NEW_CONNECTION_ID frame for a known ID retires older ones.
 func TestRetirePriorToOfKnownID(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.ignore(wire.FrameAck)
@@ -133,8 +133,8 @@ func TestRetirePriorToOfKnownID(t *testing.T) {
 	}
 }
 
-// TestLateFrameOfARetiredID: a frame comes again, for an ID that we have retired, and wants all
-// others retired. One must stay.
+// TestLateFrameOfARetiredID: a frame for an ID that the Conn has retired comes again, and retires
+// all others. One must stay.
 func TestLateFrameOfARetiredID(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.write(newIDFrame(5, 4, "ID no. 5"))
@@ -167,7 +167,7 @@ func TestAllIDsRetired(t *testing.T) {
 	})
 }
 
-// TestIDFlood: a peer replaces its IDs again and again, and acknowledges what we retire.
+// TestIDFlood: a peer replaces its IDs again and again, and acknowledges each retirement.
 func TestIDFlood(t *testing.T) {
 	tc := newTestConn(t, false)
 	by := tc.bystand()
@@ -184,7 +184,7 @@ func TestIDFlood(t *testing.T) {
 	by.check()
 }
 
-// TestIDGaps: sequence numbers far apart do not pile up.
+// TestIDGaps: sequence numbers that are far apart do not pile up.
 func TestIDGaps(t *testing.T) {
 	tc := newTestConn(t, false)
 	for i := uint64(1); i < 500; i++ {
@@ -198,8 +198,8 @@ func TestIDGaps(t *testing.T) {
 	}
 }
 
-// TestIDsLeftOut: a peer that leaves out sequence numbers, and moves so that we retire what it
-// issued, does not make us remember each of them.
+// TestIDsLeftOut: a peer leaves out sequence numbers, and moves so that the Conn retires its IDs.
+// The Conn does not remember each of them.
 func TestIDsLeftOut(t *testing.T) {
 	tc := newTestConn(t, true)
 	issued := 0
@@ -222,7 +222,7 @@ func TestIDsLeftOut(t *testing.T) {
 	tc.wantClosed("too many IDs were issued", errConnectionIDLimit) // RFC 9000, Section 5.1.1
 }
 
-// TestNewTokenFlood: one NEW_TOKEN is kept for the application, however many come.
+// TestNewTokenFlood: the Conn keeps one NEW_TOKEN for the application, however many come.
 func TestNewTokenFlood(t *testing.T) {
 	tc := newTestConn(t, false)
 	for i := range 1000 {
@@ -239,8 +239,8 @@ func TestNewTokenFlood(t *testing.T) {
 	tc.wantEvent("later there may be another", EventNewToken)
 }
 
-// TestConnectionIDsOfHandshake: packets of a server that changes its mind about its ID are not
-// taken (RFC 9000, Section 7.2).
+// TestConnectionIDsOfHandshake: if a server changes its ID, its packets are dropped (RFC 9000,
+// Section 7.2).
 func TestConnectionIDsOfHandshake(t *testing.T) {
 	for _, space := range []spaceID{spaceInitial, spaceHandshake} {
 		tc := handshakeClient(t)
@@ -258,7 +258,8 @@ func TestTokenOfServer(t *testing.T) {
 	}
 }
 
-// TestEmptyIDs: with empty connection IDs, datagrams belong to a connection by their address.
+// TestEmptyIDs: with empty connection IDs, the address tells to which connection a datagram
+// belongs.
 func TestEmptyIDs(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.endpoint.ConnIDs = emptyIDs{} })
 	tc.ignore(wire.FrameAck)

@@ -51,8 +51,8 @@ func TestNoIdleTimeout(t *testing.T) {
 	}
 }
 
-// TestIdleTimeoutAndSending: the first ack-eliciting packet after one came starts the timeout
-// again, and later ones do not.
+// TestIdleTimeoutAndSending: after a packet has come, the first ack-eliciting packet that is sent
+// starts the timeout again. Later ones do not.
 func TestIdleTimeoutAndSending(t *testing.T) {
 	tc := newTestConn(t, false, idleAfter(10*time.Second, 10*time.Second))
 	tc.write(paddingFrames(1))
@@ -68,7 +68,7 @@ func TestIdleTimeoutAndSending(t *testing.T) {
 	}
 }
 
-// TestIdleTimeoutIsLongEnough: three probe timeouts at least (RFC 9000, Section 10.1).
+// TestIdleTimeoutIsLongEnough: it is at least three probe timeouts (RFC 9000, Section 10.1).
 func TestIdleTimeoutIsLongEnough(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.c.idle = time.Millisecond
@@ -99,7 +99,7 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
-// TestSetKeepAlive: it can be had for a while.
+// TestSetKeepAlive: an application can keep a connection alive for a while.
 func TestSetKeepAlive(t *testing.T) {
 	tc := newTestConn(t, false, idleAfter(10*time.Second, 10*time.Second))
 	tc.write(paddingFrames(1))
@@ -114,7 +114,8 @@ func TestSetKeepAlive(t *testing.T) {
 	tc.wantIdle("nothing else")
 }
 
-// TestKeepAliveFollowsIdleTimeout: a long interval is shortened to half of the idle timeout.
+// TestKeepAliveFollowsIdleTimeout: an interval that is too long is shortened to half of the idle
+// timeout.
 func TestKeepAliveFollowsIdleTimeout(t *testing.T) {
 	tc := newTestConn(t, true, idleAfter(30*time.Second, 4*time.Second), func(s *testSetup) { s.conn.KeepAlive = 20 * time.Second })
 	tc.write(paddingFrames(1))
@@ -150,7 +151,7 @@ func TestApplicationTimer(t *testing.T) {
 	})
 }
 
-// TestTimersWithoutEnd: whatever is set, timers come to an end or wait.
+// TestTimersWithoutEnd: whatever is configured, timers do not fire without end at one instant.
 func TestTimersWithoutEnd(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, idleAfter(time.Hour, time.Hour), func(s *testSetup) {
@@ -161,7 +162,7 @@ func TestTimersWithoutEnd(t *testing.T) {
 		s.Write(make([]byte, 200<<10))
 		tc.c.SendDatagram([]byte("old"), DatagramOptions{MaxAge: time.Second})
 		tc.write(pingFrame())
-		tc.advance(10 * time.Minute) // fails if a timer is due for ever
+		tc.advance(10 * time.Minute) // this fails if a timer is due for ever
 		tc.flush()
 		tc.ackAll()
 		tc.advance(10 * time.Minute)

@@ -16,7 +16,7 @@ func (tc *testConn) turnKeys() {
 	tc.tx[spaceApp], tc.txPhase = next, !tc.txPhase
 }
 
-// wantPhase makes the Conn send something, and wants it to be of a key phase.
+// wantPhase makes the Conn send something, and checks the key phase of the packet.
 func (tc *testConn) wantPhase(why string, phase bool) {
 	tc.t.Helper()
 	tc.flush()
@@ -91,7 +91,7 @@ func TestKeyUpdateByBoth(t *testing.T) {
 	tc.flush()
 	tc.must(tc.c.UpdateKeys())
 	tc.turnKeys()
-	tc.write(pingFrame()) // neither has seen a packet of the other's new phase
+	tc.write(pingFrame()) // neither side has seen a packet of the other's new phase
 	tc.wantOpen("both had the same idea")
 	tc.wantPhase("it counts as one update", true)
 	tc.ackAll()
@@ -161,7 +161,7 @@ func TestForgedKeyPhase(t *testing.T) {
 	})
 }
 
-// TestKeysOfThePast: a peer goes back to the keys that it has left.
+// TestKeysOfThePast: a peer goes back to keys that it has left.
 func TestKeysOfThePast(t *testing.T) {
 	tc := newTestConn(t, true)
 	old := tc.tx[spaceApp]
@@ -176,7 +176,7 @@ func TestKeysOfThePast(t *testing.T) {
 	tc.wantClosed("a packet newer than the update has the keys before it", errKeyUpdate)
 }
 
-// TestKeysOfThePastAreGone: three PTOs after an update nobody can tell which keys those were.
+// TestKeysOfThePastAreGone: three PTOs after an update, nobody can tell which keys a packet has.
 func TestKeysOfThePastAreGone(t *testing.T) {
 	tc := newTestConn(t, true)
 	old := tc.tx[spaceApp]
@@ -187,7 +187,8 @@ func TestKeysOfThePastAreGone(t *testing.T) {
 	tc.wantOpen("it may be a forgery")
 }
 
-// TestKeysAheadOfTheirTime: packets of a phase have lower numbers than packets of the phase before.
+// TestKeysAheadOfTheirTime: packets of a new phase have lower numbers than packets of the phase
+// before it.
 func TestKeysAheadOfTheirTime(t *testing.T) {
 	for name, before := range map[string]func(*testConn){
 		"before the update": func(tc *testConn) {

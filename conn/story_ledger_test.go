@@ -9,7 +9,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// What the ledger of packets in flight holds, and of which path (RFC 9002, Section 2).
+// What the ledger remembers of packets in flight, and for which path (RFC 9002, Section 2).
 
 // ledgerBytes returns how much memory the ledger of c holds.
 func ledgerBytes(c *Conn) (n int) {
@@ -21,7 +21,7 @@ func ledgerBytes(c *Conn) (n int) {
 	return n
 }
 
-// transmit throws away all that the Conn sends, without a look.
+// transmit throws away everything that the Conn sends.
 func (tc *testConn) transmit() (n int) {
 	for {
 		b, ok := tc.e.Transmit(tc.now, tc.buf, 10)
@@ -36,8 +36,8 @@ func (tc *testConn) transmit() (n int) {
 	return n
 }
 
-// TestQuietPacketsAreNotKept: a peer that never acknowledges one packet, and goes on sending, makes
-// us remember little of the packets that only acknowledge.
+// TestQuietPacketsAreNotKept: a peer goes on sending and never acknowledges one packet. The Conn
+// remembers little of the packets that carry only acknowledgements.
 func TestQuietPacketsAreNotKept(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.writeStream(tc.open(Uni), "this is never acknowledged")
@@ -56,8 +56,8 @@ func TestQuietPacketsAreNotKept(t *testing.T) {
 	tc.wantOpen("the packet may be late")
 }
 
-// TestResponsesKeepToTheWindow: answers to PATH_CHALLENGE on the path in use are in flight, so one
-// who asks for many and acknowledges none gets no more than the window (RFC 9000, Section 8.2.2).
+// TestResponsesKeepToTheWindow: answers to PATH_CHALLENGE on the path in use are in flight. A peer
+// that asks for many and acknowledges none gets no more than the window (RFC 9000, Section 8.2.2).
 func TestResponsesKeepToTheWindow(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -78,8 +78,8 @@ func TestResponsesKeepToTheWindow(t *testing.T) {
 	})
 }
 
-// TestLedgerIsBounded: where the window sets no limit to many small packets, the ledger does; where
-// nothing does, the oldest packet counts as lost.
+// TestLedgerIsBounded: if the window does not limit many small packets, the ledger does. If that is
+// not enough, the oldest packet counts as lost.
 func TestLedgerIsBounded(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.c.path.cc = &wideController{}
@@ -119,8 +119,8 @@ func TestLedgerIsBounded(t *testing.T) {
 	}
 }
 
-// TestNumbersAreBounded: packet numbers that nobody could tell apart are not used (RFC 9000,
-// Section 17.1).
+// TestNumbersAreBounded: the Conn uses no packet numbers that a peer could mistake for others (RFC
+// 9000, Section 17.1).
 func TestNumbersAreBounded(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.writeStream(tc.open(Uni), "this is never acknowledged")
@@ -134,8 +134,8 @@ func TestNumbersAreBounded(t *testing.T) {
 	tc.wantClosed("packets in flight are too many numbers apart", errInternal)
 }
 
-// TestFlappingAddress: a client whose port changes to and fro gets no more than one window, and
-// what it acknowledged stays acknowledged.
+// TestFlappingAddress: the port of a client changes to and fro. The client gets no more than one
+// window, and its acknowledgements stay valid.
 func TestFlappingAddress(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -171,7 +171,7 @@ func TestFlappingAddress(t *testing.T) {
 			if tc.c.RemoteAddr() != test.third {
 				t.Fatalf("the server sends to %v", tc.c.RemoteAddr())
 			}
-			// Each challenge takes what the anti-amplification limit lets it.
+			// Each challenge may use all that the anti-amplification limit allows.
 			const most = 10 * 300
 			if n := tc.c.path.inFlight; n < full || n > full+most || more > most {
 				t.Errorf("%d bytes more were sent, and %d are in flight, %d before", more, n, full)
@@ -180,7 +180,7 @@ func TestFlappingAddress(t *testing.T) {
 	}
 }
 
-// A lastAck keeps what the congestion controller was told last.
+// A lastAck keeps the last sample that the congestion controller got.
 type lastAck struct {
 	wideController
 	ack     congestion.Ack
@@ -189,8 +189,9 @@ type lastAck struct {
 
 func (l *lastAck) OnAck(a *congestion.Ack) { l.ack, l.largest = *a, *a.Largest }
 
-// TestAckOfQuietPacket: an ACK frame whose largest packet only acknowledged still samples the round
-// trip, and tells the controller of the largest packet that was in flight.
+// TestAckOfQuietPacket: the largest packet of an ACK frame carried only acknowledgements. The frame
+// still gives a sample of the round trip. The controller hears of the largest packet that was in
+// flight.
 func TestAckOfQuietPacket(t *testing.T) {
 	tc := newTestConn(t, true)
 	cc := &lastAck{}
@@ -223,8 +224,8 @@ func TestAckOfQuietPacket(t *testing.T) {
 	}
 }
 
-// TestProbesOfAnotherPath: a PATH_CHALLENGE on another path is not in flight on the one in use, and
-// its acknowledgement says nothing of the round trip there (RFC 9000, Section 9.4).
+// TestProbesOfAnotherPath: a PATH_CHALLENGE on another path is not in flight on the path in use.
+// Its acknowledgement gives no sample of the round trip there (RFC 9000, Section 9.4).
 func TestProbesOfAnotherPath(t *testing.T) {
 	tc := newTestConn(t, false)
 	before := tc.c.path.inFlight
@@ -248,7 +249,7 @@ func TestProbesOfAnotherPath(t *testing.T) {
 	}
 }
 
-// TestAnswersToAnotherPath: likewise what a server answers to a client that probes.
+// TestAnswersToAnotherPath: the same holds for the answers of a server to a client that probes.
 func TestAnswersToAnotherPath(t *testing.T) {
 	tc := newTestConn(t, true)
 	before := tc.c.ledger.packets
@@ -266,8 +267,8 @@ func TestAnswersToAnotherPath(t *testing.T) {
 	}
 }
 
-// TestECNOfAnotherPath: what is marked and lost on a path that the client has left says nothing of
-// the new one, which is tested by itself (RFC 9000, Section 13.4.2).
+// TestECNOfAnotherPath: marked packets that are lost on a path which the client has left say
+// nothing of the new path. That is tested by itself (RFC 9000, Section 13.4.2).
 func TestECNOfAnotherPath(t *testing.T) {
 	tc := ecnStory(t)
 	old := tc.sendPings(ecnTestPackets+packetThreshold, 0)
@@ -284,12 +285,13 @@ func TestECNOfAnotherPath(t *testing.T) {
 	if n := tc.c.path.ecn.sent; n != ecnTestPackets {
 		t.Fatalf("%d packets are marked", n)
 	}
-	// The last packet of the old path arrives, which was not marked: all that were are lost.
+	// The last packet of the old path arrives. It was not marked. All marked packets are lost.
 	tc.write(ackFrame(rangeString(old[len(old)-1], old[len(old)-1])))
 	if n := tc.c.stats.PacketsLost; n < ecnTestPackets {
 		t.Fatalf("%d packets are lost", n)
 	}
-	// Likewise the last one of the new path, but two of those that were marked are under way.
+	// The last packet of the new path arrives too. But two of the marked packets are still under
+	// way.
 	last := len(pn) - 1
 	tc.write(ackFrame(rangeString(pn[last], pn[last])))
 	if s := tc.c.path.ecn; s.state != ecnTesting {
@@ -302,8 +304,8 @@ func TestECNOfAnotherPath(t *testing.T) {
 	}
 }
 
-// TestECNOfTwoPaths: where packets of two paths are acknowledged at once, and some marks are
-// missing, neither is blamed.
+// TestECNOfTwoPaths: packets of two paths are acknowledged at once, and some marks are missing.
+// Neither path is blamed.
 func TestECNOfTwoPaths(t *testing.T) {
 	tc := ecnStory(t)
 	old := tc.sendPings(3, 0)
@@ -338,8 +340,8 @@ func TestECNAfterMigration(t *testing.T) {
 	}
 }
 
-// flightOf returns a Conn with so many packets in flight, whose numbers end at last, and that is
-// asked for nothing else.
+// flightOf returns a Conn with so many packets in flight and no other work. last is the number of
+// the last packet.
 func flightOf(t *testing.T, packets int) (tc *testConn, last uint64) {
 	tc = newTestConn(t, true)
 	tc.c.path.cc = &wideController{}
@@ -351,8 +353,8 @@ func flightOf(t *testing.T, packets int) (tc *testConn, last uint64) {
 	return tc, tc.c.spaces[spaceApp].sent.next - 1
 }
 
-// TestAckStepsAreBounded: what a peer writes into ACK frames, whatever it is, costs a few steps for
-// each range and each packet that it acknowledges, not for each packet in flight.
+// TestAckStepsAreBounded: an ACK frame costs a few steps for each range and for each packet that it
+// acknowledges, whatever a peer writes into it. It does not cost steps for each packet in flight.
 func TestAckStepsAreBounded(t *testing.T) {
 	const packets = 20_000
 	const atOnce = 200 // ranges, or frames, in a packet
@@ -415,7 +417,7 @@ func TestAckStepsAreBounded(t *testing.T) {
 				tc.write(frames...)
 				tc.wantOpen("it says nothing wrong")
 				left := uint64(inFlight-l.packets) + tc.c.stats.SpuriousLosses - late
-				// A search takes a dozen steps where numbers are missing.
+				// A search takes a dozen steps if numbers are missing.
 				if n := l.steps - before; n > 20*atOnce+4*left {
 					t.Errorf("packet %d: %d steps, %d packets left the flight", round, n, left)
 				}
@@ -425,7 +427,8 @@ func TestAckStepsAreBounded(t *testing.T) {
 	}
 }
 
-// TestMovingCostsNothing: a client whose port changes takes its flight along, however much that is.
+// TestMovingCostsNothing: the port of a client changes. The packets in flight move with it, at no
+// cost for each of them.
 func TestMovingCostsNothing(t *testing.T) {
 	tc, _ := flightOf(t, 20_000)
 	before := tc.c.ledger.steps
@@ -441,7 +444,7 @@ func TestMovingCostsNothing(t *testing.T) {
 	checkConn(t, tc.c, &tc.books)
 }
 
-// A limitedSent keeps which packets the application limited, as the controller was told.
+// A limitedSent keeps which packets were reported to the controller as limited by the application.
 type limitedSent struct {
 	wideController
 	limited []bool
@@ -449,8 +452,8 @@ type limitedSent struct {
 
 func (l *limitedSent) OnSent(s *congestion.Sent) { l.limited = append(l.limited, s.AppLimited) }
 
-// TestDatagramBehindABurst: a datagram that is too long for the burst that is being built waits for
-// the next one: it is not the application that has no more to send.
+// TestDatagramBehindABurst: a datagram is too long for the rest of a burst and waits for the next
+// one. This does not count as a limit by the application.
 func TestDatagramBehindABurst(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) {
 		s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 1400, 1400

@@ -102,7 +102,7 @@ func TestSpuriousLoss(t *testing.T) {
 	}
 }
 
-// TestLateAckSavesSendingAgain: what arrived after all is not sent again.
+// TestLateAckSavesSendingAgain: data that has arrived after all is not sent again.
 func TestLateAckSavesSendingAgain(t *testing.T) {
 	tc := newTestConn(t, false)
 	s := tc.open(Uni)
@@ -163,15 +163,15 @@ func TestProbesIgnoreTheWindow(t *testing.T) {
 	}
 }
 
-// TestClientBreaksDeadlock: a client that has nothing in flight sends all the same, because its
-// server may wait for bytes until it may send (RFC 9002, Section 6.2.2.1).
+// TestClientBreaksDeadlock: a client that has nothing in flight sends nevertheless. Its server may
+// be waiting for bytes before it may send (RFC 9002, Section 6.2.2.1).
 func TestClientBreaksDeadlock(t *testing.T) {
 	tc := startTestConn(t, false)
 	tc.collect()
 	first := tc.queue[0]
 	tc.exchange(func() bool { return tc.peer != nil })
 	tc.takeKeys()
-	// The server acknowledges the ClientHello, and cannot say more.
+	// The server acknowledges the ClientHello, and cannot send more.
 	tc.flush()
 	tc.writeIn(spaceInitial, ackFrame(rangeString(first.pn, first.pn)))
 	tc.wantIdle("nothing is in flight")
@@ -185,7 +185,7 @@ func TestClientBreaksDeadlock(t *testing.T) {
 	}
 }
 
-// takeKeys is takeOver in the middle of a handshake: what the test sends comes with high packet
+// takeKeys is takeOver in the middle of a handshake. The packets of the test have high packet
 // numbers.
 func (tc *testConn) takeKeys() {
 	tc.keepKeys()
@@ -193,7 +193,7 @@ func (tc *testConn) takeKeys() {
 	tc.next = [numSpaces]uint64{50, 50, 50}
 }
 
-// TestClientBreaksDeadlockWithHandshakeKeys: likewise, once it has Handshake keys.
+// TestClientBreaksDeadlockWithHandshakeKeys: it also sends once it has Handshake keys.
 func TestClientBreaksDeadlockWithHandshakeKeys(t *testing.T) {
 	tc := handshakeClient(t)
 	tc.flush()
@@ -309,7 +309,7 @@ func TestRTTSamples(t *testing.T) {
 	}
 	tc.now = tc.now.Add(20 * time.Millisecond)
 	tc.write(frame{typ: wire.FrameAck, data: rangeString(pn[1], pn[1]), v: [5]uint64{3: 10000 >> ackDelayExponent}})
-	// The sample of 60 ms less the 10 ms of the peer.
+	// The sample is 60 ms, less the peer's delay of 10 ms.
 	if r.latest != 60*time.Millisecond || r.smoothed != 41250*time.Microsecond || r.min != 40*time.Millisecond {
 		t.Fatalf("after the second sample: %+v", *r)
 	}
@@ -319,7 +319,7 @@ func TestRTTSamples(t *testing.T) {
 		t.Error("nothing was newly acknowledged, so there is no sample")
 	}
 	tc.write(frame{typ: wire.FrameAck, data: rangeString(pn[2], pn[2]), v: [5]uint64{3: 35000 >> ackDelayExponent}})
-	// The sample of 160 ms less the 25 ms that the peer may wait.
+	// The sample is 160 ms, less the 25 ms that the peer may wait.
 	if want := (41250*7 + 135000) * time.Microsecond / 8; r.smoothed != want {
 		t.Errorf("a delay above max_ack_delay made the smoothed RTT %v, want %v", r.smoothed, want)
 	}
@@ -378,8 +378,8 @@ func TestWindowLimitsSending(t *testing.T) {
 	})
 }
 
-// TestClientBreaksDeadlockWithEarlyData: likewise where early data is in flight, which has no probe
-// timeout of its own yet. More of it does not put off the probe.
+// TestClientBreaksDeadlockWithEarlyData: it also sends while early data is in flight, which has no
+// probe timeout of its own yet. More early data does not put the probe off.
 func TestClientBreaksDeadlockWithEarlyData(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) {
 		s.conn.Enable0RTT, s.peer.Enable0RTT = true, true
@@ -398,7 +398,7 @@ func TestClientBreaksDeadlockWithEarlyData(t *testing.T) {
 	}
 	tc.takeKeys()
 	tc.flush()
-	// The server acknowledges the ClientHello, and what it said besides is lost.
+	// The server acknowledges the ClientHello. Its other packets are lost.
 	tc.writeIn(spaceInitial, ackFrame(rangeString(first.pn, first.pn)))
 	tc.wantIdle("no Initial packet is in flight")
 	timeout := tc.c.probeTimeout(spaceInitial)
@@ -413,8 +413,8 @@ func TestClientBreaksDeadlockWithEarlyData(t *testing.T) {
 	}
 }
 
-// TestNoPersistentCongestionAcrossAQuietPacket: likewise where what arrives in the middle only
-// acknowledged (RFC 9002, Section 7.6.2).
+// TestNoPersistentCongestionAcrossAQuietPacket: a packet that carries only acknowledgements arrives
+// in the middle. That prevents persistent congestion, too (RFC 9002, Section 7.6.2).
 func TestNoPersistentCongestionAcrossAQuietPacket(t *testing.T) {
 	for _, arrives := range []bool{true, false} {
 		tc := newTestConn(t, false)

@@ -7,20 +7,19 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// What becomes of each type of frame when the packet that carried it is lost (RFC 9000,
-// Section 13.3).
+// What happens to each type of frame when its packet is lost (RFC 9000, Section 13.3).
 
-// A lostCase makes the Conn send one frame, and says what must follow its loss.
+// A lostCase makes the Conn send one frame, and says what must follow the loss of that frame.
 type lostCase struct {
 	name  string
-	side  string // "client" or "server" if it is of one alone
+	side  string // "client" or "server" if only that sends the frame
 	edit  func(*testSetup)
-	cause func(tc *testConn) // what makes the Conn send the frame
-	// the frame; v and data are filled in from what was sent if fill is set
+	cause func(tc *testConn) // makes the Conn send the frame
+	// the frame; with fill, v and data are those of the frame that was sent
 	sent   frame
 	fill   bool
-	change func(tc *testConn) // what happens between sending and loss
-	again  []frame            // what is sent after the loss; nil: the frame as it was
+	change func(tc *testConn) // happens between sending and loss
+	again  []frame            // frames that are sent after the loss; if nil, the same frame
 	never  bool               // nothing is sent after the loss
 }
 
@@ -74,7 +73,7 @@ func (l lostCase) run(t *testing.T, server bool, lost func(*testConn, *seenPacke
 }
 
 func lostCases() []lostCase {
-	var s *Stream // of the case that runs
+	var s *Stream // the stream of the case that runs
 	return []lostCase{
 		{
 			name:  "PING",
@@ -193,7 +192,7 @@ func lostCases() []lostCase {
 			change: func(tc *testConn) {
 				tc.write(maxDataFrame(100))
 				tc.wantFrame("the data leaves", streamFrame(s.ID(), 0, "hello"))
-				tc.lose(tc.current) // it does not matter here which of the two is missing
+				tc.lose(tc.current) // either packet may be missing here
 			},
 			again: []frame{streamFrame(2, 0, "hello")},
 			side:  "client",
@@ -379,8 +378,8 @@ func TestLostStreamThatWasReset(t *testing.T) {
 	})
 }
 
-// TestProbeAfterARepairedLoss: what was lost, sent again and acknowledged is not part of a later
-// probe.
+// TestProbeAfterARepairedLoss: data was lost, sent again and acknowledged. A later probe does not
+// have it.
 func TestProbeAfterARepairedLoss(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxData = 100 })
 	tc.ignore(wire.FrameAck, wire.FramePing)
@@ -401,7 +400,8 @@ func TestProbeAfterARepairedLoss(t *testing.T) {
 	tc.wantIdle("and nothing old")
 }
 
-// beforeConfirmation returns a server that has just confirmed the handshake, and has not said so.
+// beforeConfirmation returns a server that has just confirmed the handshake and has not sent
+// HANDSHAKE_DONE.
 func beforeConfirmation(t *testing.T) *testConn {
 	tc := startTestConn(t, true)
 	tc.exchange(func() bool { return tc.c != nil && tc.c.state == stateConfirmed })
@@ -449,7 +449,7 @@ func TestLostCryptoOfHandshake(t *testing.T) {
 		losses(t, func(t *testing.T, lost func(*testConn, *seenPacket)) {
 			tc := startTestConn(t, true)
 			tc.exchange(func() bool { return tc.c != nil })
-			tc.c.path.validated = true // what may be sent is not the matter here
+			tc.c.path.validated = true // keeps anti-amplification out of this test
 			tc.collect()
 			tc.ignore(wire.FrameAck)
 			var first *seenPacket

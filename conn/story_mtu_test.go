@@ -11,7 +11,7 @@ import (
 
 func searching(s *testSetup) { s.conn.MaxMTU, s.peer.MaxMTU = 1452, 1452 }
 
-// newMTUStory returns a Conn that has found out nothing about its path yet.
+// newMTUStory returns a Conn that knows nothing about its path yet.
 func newMTUStory(t *testing.T, edit ...func(*testSetup)) *testConn {
 	t.Helper()
 	tc := newTestConn(t, true, append([]func(*testSetup){searching}, edit...)...)
@@ -47,8 +47,8 @@ func (tc *testConn) wantProbe(why string, size int) *seenPacket {
 	return p
 }
 
-// pass lets datagrams up to size through, and loses larger ones, until no probe is sent any more.
-// It returns the sizes of the probes.
+// pass lets datagrams of up to size bytes through, and loses larger ones, until no more probes are
+// sent. It returns the sizes of the probes.
 func (tc *testConn) pass(size int) (probes []int) {
 	tc.t.Helper()
 	for range 60 {
@@ -130,7 +130,7 @@ func TestMTUOfThePeer(t *testing.T) {
 	tc := newMTUStory(t, func(s *testSetup) { s.peer.MaxMTU = 1300 })
 	limit := tc.c.peer.MaxUDPPayload
 	if limit >= 1452 {
-		tc.c.path.mtu.limitTo(1300) // what a peer says that has a limit
+		tc.c.path.mtu.limitTo(1300) // a peer may state this limit
 	}
 	tc.wantProbe("never more than the peer takes", 1300)
 }
@@ -165,7 +165,7 @@ func TestMTUBlackHole(t *testing.T) {
 	}
 }
 
-// TestMTUBlackHoleInSilence: nothing arrives any more.
+// TestMTUBlackHoleInSilence: nothing arrives from some time on.
 func TestMTUBlackHoleInSilence(t *testing.T) {
 	tc := newMTUStory(t)
 	tc.wantProbe("a probe", 1452)
@@ -183,7 +183,7 @@ func TestMTUBlackHoleInSilence(t *testing.T) {
 	}
 }
 
-// TestOrdinaryLossIsNoBlackHole: large packets arrive in between.
+// TestOrdinaryLossIsNoBlackHole: large packets arrive between those that are lost.
 func TestOrdinaryLossIsNoBlackHole(t *testing.T) {
 	tc := newMTUStory(t)
 	tc.wantProbe("a probe", 1452)
@@ -215,8 +215,8 @@ func TestMTUIsNotSearchedWithoutWish(t *testing.T) {
 	tc.wantIdle("MaxMTU is InitialMTU")
 }
 
-// TestMTULateNewsOfABlackHole: after a black hole, the fate of what was sent before says nothing of
-// the search that goes on.
+// TestMTULateNewsOfABlackHole: after a black hole, the fate of packets that were sent before it
+// does not influence the new search.
 func TestMTULateNewsOfABlackHole(t *testing.T) {
 	tc := newMTUStory(t)
 	tc.wantProbe("a probe", 1452)
@@ -233,13 +233,13 @@ func TestMTULateNewsOfABlackHole(t *testing.T) {
 	m.limit, m.ceiling = 1500, 1500
 	tc.c.wake()
 	old := tc.wantProbe("another search", 1500)
-	// Both are on their way still when the path seems to be a black hole.
+	// Both are still on their way when the path seems to be a black hole.
 	m.blackHole(tc.c.spaces[spaceApp].sent.next)
 	tc.c.wake()
 	probe := tc.wantProbe("the search begins again", (minMTU+1451+1)/2)
 	tries := m.tries
 	tc.lose(probe)
-	// before the first probe, so that this is not lost
+	// this comes before the first probe, so that the probe is not lost
 	tc.write(ackFrame(rangeString(big.pn, big.pn)))
 	if m.current != minMTU {
 		t.Errorf("a packet from before the black hole makes the MTU %d", m.current)

@@ -10,7 +10,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// TLS at work elsewhere (EndpointConfig.Offload).
+// TLS work that is done elsewhere (EndpointConfig.Offload).
 
 // offloaded makes both sides hand their TLS work over to works.
 func offloaded(works *[]*TLSWork) func(*testSetup) {
@@ -19,7 +19,7 @@ func offloaded(works *[]*TLSWork) func(*testSetup) {
 	}
 }
 
-// complete does the work that is out, the newest first, and hands it back.
+// complete does the work that was handed over, the newest first, and hands it back.
 func (tc *testConn) complete(works *[]*TLSWork) {
 	for n := len(*works); n > 0; n = len(*works) {
 		w := (*works)[n-1]
@@ -34,7 +34,7 @@ func TestOffload(t *testing.T) {
 		var works []*TLSWork
 		tc := startTestConn(t, server, offloaded(&works))
 		tc.exchange(func() bool {
-			// The work takes a while, in which packets come and go.
+			// The work takes a while. Packets come and go meanwhile.
 			if len(works) > 0 {
 				tc.collect()
 				if len(tc.datagrams) == 0 {
@@ -57,8 +57,8 @@ func TestOffload(t *testing.T) {
 	})
 }
 
-// TestOffloadKeepsTheConnAlive: meanwhile packets are acknowledged, CRYPTO data is kept within
-// limits, and time passes.
+// TestOffloadKeepsTheConnAlive: while the work is done elsewhere, packets are acknowledged, CRYPTO
+// data is kept within limits, and time passes.
 func TestOffloadKeepsTheConnAlive(t *testing.T) {
 	var works []*TLSWork
 	tc := startTestConn(t, true, offloaded(&works))
@@ -83,8 +83,8 @@ func TestOffloadKeepsTheConnAlive(t *testing.T) {
 	tc.flush()
 }
 
-// TestOffloadAcknowledgesOnce: a flight of TLS and the acknowledgement of what it answers are one
-// datagram, as if TLS had been at work here.
+// TestOffloadAcknowledgesOnce: a flight of TLS goes into one datagram with the acknowledgement of
+// what it answers, as it does without Offload.
 func TestOffloadAcknowledgesOnce(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		var works []*TLSWork
@@ -126,7 +126,7 @@ func TestOffloadAndTimeout(t *testing.T) {
 	wantGoroutines(t, before)
 }
 
-// wantGoroutines wants that goroutines of crypto/tls have ended.
+// wantGoroutines waits until the goroutines of crypto/tls have ended.
 func wantGoroutines(t *testing.T, want int) {
 	t.Helper()
 	for range 20_000 {
@@ -134,12 +134,13 @@ func wantGoroutines(t *testing.T, want int) {
 			return
 		}
 		runtime.Gosched()
-		time.Sleep(time.Millisecond) // they end on their own time
+		time.Sleep(time.Millisecond) // they end in their own time
 	}
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), want)
 }
 
-// TestOffloadAndClose: the Endpoint is closed while work is out; Run cleans up, whenever it comes.
+// TestOffloadAndClose: the Endpoint is closed while work is done elsewhere. Run cleans up, whenever
+// it is called.
 func TestOffloadAndClose(t *testing.T) {
 	for _, order := range []string{"run, complete, close", "run, close, complete", "close, run, complete", "close, run"} {
 		before := runtime.NumGoroutine()
@@ -169,8 +170,8 @@ func TestOffloadAndClose(t *testing.T) {
 	}
 }
 
-// TestGoroutinesOfHandshakes: every way in which a handshake ends takes the goroutine of crypto/tls
-// with it.
+// TestGoroutinesOfHandshakes: in whatever way a handshake ends, the goroutine of crypto/tls ends
+// too.
 func TestGoroutinesOfHandshakes(t *testing.T) {
 	for name, end := range map[string]func(tc *testConn){
 		"close":    func(tc *testConn) { tc.c.Close(0, "") },

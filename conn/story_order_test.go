@@ -7,17 +7,17 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// In which order streams send: what each packet carries, with a path that is no limit.
+// The order in which streams send: the frames of each packet, on a path without limits.
 
-// An orderTest is a connection of which one packet is taken at a time.
+// An orderTest is a connection whose packets are taken one at a time.
 type orderTest struct {
 	*testConn
 	out     []byte
-	writers []*Stream       // that have more to write whenever there is room
-	sent    map[*Stream]int // bytes, of streams that were opened here
-	// the packet that carried some of it last, or that it was scheduled before
+	writers []*Stream       // streams that write whenever they have room
+	sent    map[*Stream]int // bytes that were sent, by stream that this side opened
+	// the last packet with bytes of the stream, or the last before the stream had anything to send
 	last    map[*Stream]int
-	gap     map[*Stream]int // how many packets it waited at most
+	gap     map[*Stream]int // the largest number of packets that the stream has waited
 	packets int             // so far
 }
 
@@ -32,7 +32,7 @@ func newOrderTest(t *testing.T, edit ...func(*testSetup)) *orderTest {
 	return o
 }
 
-// stream opens a stream and has it send n bytes, or for ever if n is 0.
+// stream opens a stream that sends n bytes, or without end if n is 0.
 func (o *orderTest) stream(n int, p ...Priority) *Stream {
 	o.t.Helper()
 	s := o.open(Uni)
@@ -52,7 +52,7 @@ func (o *orderTest) stream(n int, p ...Priority) *Stream {
 	return s
 }
 
-// streams opens count of them.
+// streams opens count streams.
 func (o *orderTest) streams(count, n int, p ...Priority) (all []*Stream) {
 	o.t.Helper()
 	for range count {
@@ -61,7 +61,7 @@ func (o *orderTest) streams(count, n int, p ...Priority) (all []*Stream) {
 	return all
 }
 
-// packet takes one packet, and returns how many bytes it has of each stream. It is acknowledged.
+// packet takes one packet and acknowledges it. It returns how many bytes it has of each stream.
 func (o *orderTest) packet() map[*Stream]int {
 	o.t.Helper()
 	for _, s := range o.writers {
@@ -93,7 +93,7 @@ func (o *orderTest) run(n int) {
 	}
 }
 
-// wait checks that no stream waited for more than n packets, the last wait included.
+// wait checks that no stream has waited for more than n packets. A wait that still goes on counts.
 func (o *orderTest) wait(why string, streams []*Stream, n int) {
 	o.t.Helper()
 	for _, s := range streams {
@@ -103,8 +103,8 @@ func (o *orderTest) wait(why string, streams []*Stream, n int) {
 	}
 }
 
-// TestStreamsTakeTurns: streams whose priority was never set share, and so do incremental ones,
-// with each other and with those: a packet each, once each has had its first bytes.
+// TestStreamsTakeTurns: streams whose priority was never set take turns with each other, and with
+// incremental streams. Each gets one packet, once all have sent their first bytes.
 func TestStreamsTakeTurns(t *testing.T) {
 	for name, priorities := range map[string][2][]Priority{
 		"never set":   {},
@@ -134,8 +134,8 @@ func TestStreamsTakeTurns(t *testing.T) {
 	}
 }
 
-// TestNewStreamGoesAhead: an answer that is short does not wait for those that are long, however
-// many there are, and 149 of them take as many packets as their bytes fill, but for one in 16.
+// TestNewStreamGoesAhead: a short response does not wait for long ones, however many there are. 149
+// short responses take as many packets as their bytes fill, except for one packet in 16.
 func TestNewStreamGoesAhead(t *testing.T) {
 	for _, long := range []int{1, 50} {
 		for name, p := range map[string][]Priority{"never set": nil, "incremental": {{Incremental: true}}} {
@@ -153,7 +153,7 @@ func TestNewStreamGoesAhead(t *testing.T) {
 						}
 					}
 				}
-				// What does not belong to small streams: a packet in 16, and the rest of the last.
+				// Bytes that belong to other streams: one packet in 16, and the rest of the last.
 				took := o.packets - began
 				if others := bytes - 149*size; others > (took/16+1)*minMTU+minMTU {
 					t.Errorf("%d packets carry %d bytes of others", took, others)
@@ -166,9 +166,9 @@ func TestNewStreamGoesAhead(t *testing.T) {
 	}
 }
 
-// TestAheadIsBounded: who is always new, or writes little whenever it has sent all, does not get
-// more than the others for that. Streams that are new without end leave a packet in 16 to the old
-// ones.
+// TestAheadIsBounded: a stream gains nothing by being new again and again, or by writing little
+// whenever it has sent everything. If new streams come without end, the old ones get one packet in
+// 16.
 func TestAheadIsBounded(t *testing.T) {
 	t.Run("little at a time", func(t *testing.T) {
 		o := newOrderTest(t)
@@ -212,8 +212,8 @@ func TestAheadIsBounded(t *testing.T) {
 	})
 }
 
-// TestNothingStarves: one packet in 16 goes to the stream that has waited longest, whatever was
-// asked for.
+// TestNothingStarves: one packet in 16 goes to the stream that has waited longest, whatever the
+// priorities are.
 func TestNothingStarves(t *testing.T) {
 	urgent, last := Priority{Urgency: -3}, Priority{Urgency: 4}
 	for _, tt := range []struct {
@@ -242,7 +242,7 @@ func TestNothingStarves(t *testing.T) {
 					}
 				}
 				o.wait("all of them", streams, 16*len(streams))
-				// What is left to those that come first is theirs.
+				// The other packets belong to the streams that come first.
 				others := 0
 				for _, s := range streams[1:] {
 					others += o.sent[s]
@@ -255,8 +255,9 @@ func TestNothingStarves(t *testing.T) {
 	}
 }
 
-// TestInOrderOfIDs: streams that are not incremental are sent in the order of their IDs, whichever
-// was written first, and also when the first comes back with more (RFC 9218, Section 10).
+// TestInOrderOfIDs: streams that are not incremental are sent in the order of their IDs. The order
+// of writing does not matter, nor does it matter that the first stream has more to send later (RFC
+// 9218, Section 10).
 func TestInOrderOfIDs(t *testing.T) {
 	o := newOrderTest(t)
 	var streams []*Stream
@@ -289,8 +290,8 @@ func TestInOrderOfIDs(t *testing.T) {
 	}
 }
 
-// TestInOrderBesideTurns: streams that are sent in order have as many turns as there are of them,
-// and those that share have theirs.
+// TestInOrderBesideTurns: streams that are sent in order get one turn for each of them. Streams
+// that share get their turns too.
 func TestInOrderBesideTurns(t *testing.T) {
 	o := newOrderTest(t)
 	ordered := o.streams(4, 0, Priority{})
@@ -307,8 +308,7 @@ func TestInOrderBesideTurns(t *testing.T) {
 	o.wait("all of them", append(ordered, shared...), 8*16)
 }
 
-// TestLostDataKeepsOrder: what was lost of a stream goes first, and what is new of it waits for its
-// turn.
+// TestLostDataKeepsOrder: lost data of a stream goes first. Its new data waits for its turn.
 func TestLostDataKeepsOrder(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.ignore(wire.FrameAck, wire.FramePing)

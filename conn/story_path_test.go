@@ -10,7 +10,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// Paths: a client that turns up elsewhere, probes, migration (RFC 9000, Sections 8.2 and 9).
+// Paths: a client whose address changes, probes, migration (RFC 9000, Sections 8.2 and 9).
 
 // writeFrom writes frames from another address.
 func (tc *testConn) writeFrom(from netip.AddrPort, size int, frames ...frame) {
@@ -18,7 +18,7 @@ func (tc *testConn) writeFrom(from netip.AddrPort, size int, frames ...frame) {
 	tc.send(testPacket{space: spaceApp, frames: frames, from: from, size: size})
 }
 
-// challengeOf collects a PATH_CHALLENGE, and where it went.
+// challengeOf collects a PATH_CHALLENGE frame. It returns its data and its destination.
 func (tc *testConn) challengeOf(why string) (data string, to netip.AddrPort) {
 	tc.t.Helper()
 	tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID, wire.FramePing)
@@ -79,7 +79,7 @@ func TestServerKeepsEstimatesWhereThePortChanged(t *testing.T) {
 	}
 }
 
-// TestChallengesAreLost has PATH_CHALLENGE frames lost: as many as fit in before validation fails.
+// TestChallengesAreLost loses PATH_CHALLENGE frames: as many as are sent before validation fails.
 func TestChallengesAreLost(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.writeFrom(elsewhere(1), 1200, pingFrame())
@@ -136,8 +136,8 @@ func TestServerStaysForProbes(t *testing.T) {
 	tc.wantIdle("no further challenge")
 }
 
-// TestServerProbesOnePath: a client that probes many paths is asked by each, but validates the last
-// one alone.
+// TestServerProbesOnePath: a client probes many paths. The server asks on each, but validates only
+// the last one.
 func TestServerProbesOnePath(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID, wire.FramePathResponse)
@@ -185,12 +185,11 @@ func TestSpoofedMigrationFallsBack(t *testing.T) {
 	tc.wantFrame("data leaves", streamFrame(s.ID(), 0, "before the attack"))
 	held := tc.next[spaceApp]
 	tc.next[spaceApp]++
-	// An attacker sends a packet of the client, which it has held up, from the address of its
-	// victim.
+	// An attacker has held back a packet of the client. It sends it from the address of its victim.
 	tc.writeFrom(elsewhere(7), 0, pingFrame())
 	tc.flush()
-	// The client goes on meanwhile, and acknowledges; but its newest packets come from where they
-	// always did.
+	// Meanwhile the client goes on and acknowledges. Its newest packets still come from its own
+	// address.
 	cwnd := tc.c.oldPath.cc.Window()
 	tc.send(testPacket{space: spaceApp, frames: []frame{tc.ackOf(spaceApp)}, pn: held, fixed: true})
 	tc.advance(4 * time.Second)
@@ -273,8 +272,7 @@ func TestProbesAreNotAmplified(t *testing.T) {
 	}
 }
 
-// TestPortRotation: the client turns up at one new address after the other, and answers no
-// challenge.
+// TestPortRotation: the client's address changes again and again, and it answers no challenge.
 func TestPortRotation(t *testing.T) {
 	tc := newTestConn(t, true)
 	by := tc.bystand()
@@ -328,7 +326,7 @@ func TestChallengeFlood(t *testing.T) {
 				break
 			}
 			if f.typ == wire.FramePathChallenge && server && tc.current.burst.Remote == elsewhere(999) {
-				n-- // of the path that was probed last, with an answer
+				n-- // this is an answer on the path that was probed last
 			} else if f.typ != wire.FramePathResponse {
 				t.Fatalf("a challenge is answered with %v", f)
 			}
@@ -343,7 +341,7 @@ func TestChallengeFlood(t *testing.T) {
 func TestKeepAliveWaitsForValidation(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.KeepAlive = time.Second })
 	tc.writeFrom(elsewhere(1), 0, pingFrame())
-	for range 8 { // challenges arrive, and are not answered
+	for range 8 { // the challenges arrive, but are not answered
 		r := &tc.c.path.rtt
 		r.smoothed, r.variance = time.Millisecond, time.Millisecond
 		tc.advance(100 * time.Millisecond)
@@ -352,7 +350,7 @@ func TestKeepAliveWaitsForValidation(t *testing.T) {
 	if tc.c.spaces[spaceApp].sent.eliciting > 0 || tc.c.path.validated || tc.c.path.challenge.tries < challengeTries {
 		t.Fatal("something is in flight, so this test says nothing")
 	}
-	tc.advance(20 * time.Second) // fails if a timer is due for ever
+	tc.advance(20 * time.Second) // this fails if a timer is due for ever
 	tc.wantOpen("the idle timeout is longer")
 }
 
@@ -397,16 +395,17 @@ func TestClientProbes(t *testing.T) {
 	}
 }
 
-// TestReceiverMigrates: a client that only receives, and whose server has empty connection IDs, has
-// nothing to send when it moves. Its server learns of it all the same (RFC 9000, Section 9.2).
+// TestReceiverMigrates: a client only receives, and its server has empty connection IDs. So the
+// client has nothing to send when it moves. Its server learns of the move nevertheless (RFC 9000,
+// Section 9.2).
 func TestReceiverMigrates(t *testing.T) {
 	for name, empty := range map[string]bool{"server with connection IDs": false, "server without": true} {
 		t.Run(name, func(t *testing.T) {
 			tc := newTestConn(t, false)
-			if empty { // which other implementations may have
+			if empty { // other implementations may have empty IDs
 				tc.c.remote = remoteIDs{}
 				tc.c.remote.init(ConnID{})
-				tc.peer.local.ids[0].id = ConnID{} // for packets to be told apart
+				tc.peer.local.ids[0].id = ConnID{} // so that the test can tell packets apart
 			}
 			other := netip.MustParseAddrPort("10.0.0.77:5555")
 			tc.must(tc.c.Migrate(other))
@@ -467,9 +466,9 @@ func TestMigrationIsRefused(t *testing.T) {
 	}
 }
 
-// TestLateResponses: an answer to a PATH_CHALLENGE may come twice, when the path was validated or
-// given up long ago, and by another path. No made-up answer validates a path (RFC 9000,
-// Section 19.18).
+// TestLateResponses: an answer to a PATH_CHALLENGE may come twice, long after the path was
+// validated or given up, and by another path. A made-up answer validates no path (RFC 9000, Section
+// 19.18).
 func TestLateResponses(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID)
@@ -513,8 +512,7 @@ func TestLateResponses(t *testing.T) {
 	tc.wantClosed("nobody asked for that", errProtocolViolation)
 }
 
-// TestForgottenChallenges: after so many paths that not all are remembered, no answer is taken for
-// made-up.
+// TestForgottenChallenges: after more paths than are remembered, no answer counts as made-up.
 func TestForgottenChallenges(t *testing.T) {
 	var m challengeMemory
 	first := [8]byte{1}
@@ -531,7 +529,7 @@ func TestForgottenChallenges(t *testing.T) {
 	}
 }
 
-// TestNoController: who has no controller of its own for a path leaves it to the default.
+// TestNoController: if an application has no controller for a path, the default is used.
 func TestNoController(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) {
 		s.conn.Congestion = func(congestion.Params) congestion.Controller { return nil }

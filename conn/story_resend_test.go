@@ -19,8 +19,8 @@ func (g *gateController) Window() uint64 {
 	return g.wideController.Window()
 }
 
-// TestLostDataGoesFirst: what was lost is sent again before what another stream of the same
-// urgency, which waits already, has to send for the first time (RFC 9000, Section 13.3).
+// TestLostDataGoesFirst: lost data is sent again before the new data of another stream with the
+// same urgency that waits already (RFC 9000, Section 13.3).
 func TestLostDataGoesFirst(t *testing.T) {
 	losses(t, func(t *testing.T, lost func(*testConn, *seenPacket)) {
 		for _, p := range []Priority{{}, {Incremental: true}} {
@@ -42,7 +42,7 @@ func TestLostDataGoesFirst(t *testing.T) {
 	})
 }
 
-// TestLostDataIsNotUrgent: it waits for more urgent streams.
+// TestLostDataIsNotUrgent: lost data waits for more urgent streams.
 func TestLostDataIsNotUrgent(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.ignore(wire.FrameAck, wire.FramePing)

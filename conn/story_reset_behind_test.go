@@ -7,10 +7,10 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// ResetBehind: what was written arrives, and then the reset.
+// ResetBehind: everything that was written arrives, and then the reset.
 
-// TestResetBehindWaits: a peer that knows no RESET_STREAM_AT gets RESET_STREAM once it has
-// acknowledged all that was written, however often packets are lost.
+// TestResetBehindWaits: the peer does not know RESET_STREAM_AT. It gets RESET_STREAM when it has
+// acknowledged everything that was written, however often packets are lost.
 func TestResetBehindWaits(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.c.peer.ResetStreamAt = false
@@ -39,7 +39,7 @@ func TestResetBehindWaits(t *testing.T) {
 	tc.wantFrame("nothing was written", resetStreamFrame(s.ID(), 8, 0))
 }
 
-// TestResetBehindAt: to other peers RESET_STREAM_AT promises it.
+// TestResetBehindAt: other peers get RESET_STREAM_AT.
 func TestResetBehindAt(t *testing.T) {
 	tc := newTestConn(t, true)
 	s := tc.open(Uni)
@@ -56,7 +56,8 @@ func TestResetBehindAt(t *testing.T) {
 	tc.wantIdle("it is over")
 }
 
-// TestResetBehindIsGivenUp: Reset, and a peer that does not want the rest, end it at once.
+// TestResetBehindIsGivenUp: Reset ends the wait at once, and so does a peer that does not want the
+// rest.
 func TestResetBehindIsGivenUp(t *testing.T) {
 	for _, stop := range []bool{false, true} {
 		for _, knows := range []bool{false, true} {

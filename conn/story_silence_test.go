@@ -7,8 +7,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// TestSilence: three probe timeouts without an answer make a peer silent, once, and an ACK makes it
-// answer again.
+// TestSilence: after three probe timeouts without an answer a peer is silent. That is reported
+// once. An ACK ends the silence.
 func TestSilence(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -42,12 +42,12 @@ func TestSilence(t *testing.T) {
 	})
 }
 
-// TestPauseIsNotSilence: between neighbours a server that is away for 300 ms, on a machine that is
-// busy, is not silent yet, though it misses more than three probe timeouts.
+// TestPauseIsNotSilence: the machine of a server nearby is busy, and the server is away for 300 ms.
+// It misses more than three probe timeouts, but is not silent yet.
 func TestPauseIsNotSilence(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.ignore(wire.FrameStream, wire.FramePing, wire.FramePadding, wire.FrameAck)
-	for range 50 { // so that the round trip is known to be short
+	for range 50 { // the round trip is known to be short
 		s := tc.open(Uni)
 		tc.writeStream(s, "hello")
 		tc.flush()

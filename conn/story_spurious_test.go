@@ -7,7 +7,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A noteController notes what it is told.
+// A noteController notes the calls of its methods.
 type noteController struct {
 	wideController
 	order  []string
@@ -39,8 +39,8 @@ func newNotedConn(t *testing.T) (*testConn, *noteController) {
 // ackOnly acknowledges the packets from first to last, which may have been lost.
 func (tc *testConn) ackOnly(first, last uint64) { tc.write(ackFrame(rangeString(first, last))) }
 
-// TestSpuriousLossRuns: a run of loss detection that was wrong is reported, though
-// others came after it, each on its own and once.
+// TestSpuriousLossRuns: a wrong run of loss detection is reported, even if others came after it.
+// Each is reported by itself and once.
 func TestSpuriousLossRuns(t *testing.T) {
 	tc, cc := newNotedConn(t)
 	pn := tc.sendPings(20, 0)
@@ -74,8 +74,7 @@ func TestSpuriousLossRuns(t *testing.T) {
 	}
 }
 
-// TestControllerOrder: what one ACK frame says comes in the order that [Controller]
-// documents.
+// TestControllerOrder: the calls for one ACK frame come in the order that [Controller] documents.
 func TestControllerOrder(t *testing.T) {
 	tc, cc := newNotedConn(t)
 	pn := tc.sendPings(20, 0)
@@ -87,8 +86,8 @@ func TestControllerOrder(t *testing.T) {
 	}
 }
 
-// TestLossRunsAreBounded: a peer that leaves out every fourth packet for ever makes
-// us remember little.
+// TestLossRunsAreBounded: a peer leaves out every fourth packet for ever. The Conn remembers little
+// of that.
 func TestLossRunsAreBounded(t *testing.T) {
 	tc, cc := newNotedConn(t)
 	var first []uint64

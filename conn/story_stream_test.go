@@ -12,8 +12,8 @@ import (
 
 // Streams: sending, receiving, and how they end (RFC 9000, Sections 2, 3 and 4.5).
 
-// TestStreamPacking fills packets so that every small number of bytes is left over for one more
-// STREAM frame.
+// TestStreamPacking fills packets so that every small number of bytes is left for one more STREAM
+// frame.
 func TestStreamPacking(t *testing.T) {
 	for _, rest := range []string{"", "x", "xy", "a few bytes"} {
 		for size := 1120; size < 1175; size++ {
@@ -67,7 +67,8 @@ func TestStreamReassembly(t *testing.T) {
 	})
 }
 
-// TestReadableEvents: an event follows for each time that a reader was told to wait, and not more.
+// TestReadableEvents: an event follows each time that a reader was told to wait. There are no
+// others.
 func TestReadableEvents(t *testing.T) {
 	tc := newTestConn(t, true)
 	id := tc.theirs(Uni, 0)
@@ -176,8 +177,8 @@ func TestResetStream(t *testing.T) {
 	})
 }
 
-// TestResetBehindTheEnd: a reset of a stream all of whose data came is of no use any more
-// (RFC 9000, Section 3.2).
+// TestResetBehindTheEnd: all data of a stream has come, so a reset of it has no effect (RFC 9000,
+// Section 3.2).
 func TestResetBehindTheEnd(t *testing.T) {
 	tc := newTestConn(t, true)
 	id := tc.theirs(Uni, 0)
@@ -191,8 +192,8 @@ func TestResetBehindTheEnd(t *testing.T) {
 	}
 }
 
-// TestReleaseEndsStreams: credit for another stream comes when both directions are done and the
-// application has released it.
+// TestReleaseEndsStreams: the peer may open another stream when both directions are done and the
+// application has released the stream.
 func TestReleaseEndsStreams(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		steps := map[string]func(tc *testConn, s *Stream){
@@ -219,8 +220,8 @@ func TestReleaseEndsStreams(t *testing.T) {
 	})
 }
 
-// TestReleaseOfUnfinished: an early Release resets and stops, and the stream stays until the peer
-// has done its part.
+// TestReleaseOfUnfinished: an early Release resets and stops the stream. The stream stays until the
+// peer has done its part.
 func TestReleaseOfUnfinished(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsBidi = 1 })
 	tc.ignore(wire.FrameAck)
@@ -240,8 +241,8 @@ func TestReleaseOfUnfinished(t *testing.T) {
 	tc.wantNoEvent("late frames of the old stream are ignored")
 }
 
-// TestStreamMemoryIsReused: late acknowledgements and losses of a stream do not touch the one that
-// took its place.
+// TestStreamMemoryIsReused: late acknowledgements and losses of a stream do not change the stream
+// that uses its memory now.
 func TestStreamMemoryIsReused(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.ignore(wire.FrameAck)
@@ -274,7 +275,7 @@ func TestStreamMemoryIsReused(t *testing.T) {
 	tc.wantFrame("its loss is noticed", streamFrame(b.ID(), 0, "second"))
 }
 
-// TestStopSendingComesTooLate: the peer ends the stream before it is asked to.
+// TestStopSendingComesTooLate: the peer ends the stream before STOP_SENDING reaches it.
 func TestStopSendingComesTooLate(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.ignore(wire.FrameAck)
@@ -286,7 +287,8 @@ func TestStopSendingComesTooLate(t *testing.T) {
 	tc.wantIdle("there is nothing left to stop") // RFC 9000, Section 3.5
 }
 
-// TestStreamCreditComesInBatches: one MAX_STREAMS for half of the streams, not one for each.
+// TestStreamCreditComesInBatches: there is one MAX_STREAMS for half of the streams, not one for
+// each.
 func TestStreamCreditComesInBatches(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamsUni = 10 })
 	tc.ignore(wire.FrameAck)
@@ -343,13 +345,13 @@ func TestWriteAfterTheEnd(t *testing.T) {
 
 func lastError[T any](_ T, err error) error { return err }
 
-// TestWriteShared: what is written so arrives like anything else, also what was lost, without
-// memory of ours.
+// TestWriteShared: shared data arrives like any other, also if packets are lost. The Conn needs no
+// memory for it.
 func TestWriteShared(t *testing.T) {
 	tc := newTestConn(t, true)
 	data := []byte(strings.Repeat("what many peers are told. ", 4000))
 	s := tc.open(Uni)
-	tc.writeStream(s, "head ") // so that chunks of the stream begin elsewhere than data
+	tc.writeStream(s, "head ") // chunks of the stream then begin elsewhere than data
 	n, err := s.WriteShared(data)
 	if err != nil || n != len(data) {
 		t.Fatalf("%d, %v", n, err)

@@ -23,8 +23,9 @@ const (
 // A versionRun is a client and a server, and the versions of the client's datagrams.
 type versionRun struct {
 	*earlyRun
-	sent  []uint32
-	forge [][]uint32 // lists of versions that answer the client's datagrams, in place of the server
+	sent []uint32
+	// forged lists of versions that answer the client's datagrams, in place of the server
+	forge [][]uint32
 }
 
 func newVersionRun(t *testing.T, client, server []uint32) *versionRun {
@@ -36,7 +37,7 @@ func newVersionRun(t *testing.T, client, server []uint32) *versionRun {
 	return r
 }
 
-// up sees what the client sends.
+// up looks at a datagram of the client.
 func (r *versionRun) up(p *conntest.Packet) bool {
 	version, dcid, scid, ok := wire.ParseInvariant(p.Data)
 	if p.Data[0]&0x80 == 0 || !ok {
@@ -100,9 +101,9 @@ func TestVersionNegotiationReaction(t *testing.T) {
 			c.Close(0, "")
 			for _, word := range []string{"a word", "another"} {
 				r.connect(word).Close(0, "")
-				r.want(word, true) // for there is a session now, and what is of it is version 2
+				r.want(word, true) // there is a session now, and it is of version 2
 			}
-			// for each datagram of the first flight
+			// one for each datagram of the first flight
 			if n := r.server.Stats().VersionNegotiations; n != 2 {
 				t.Errorf("%d Version Negotiation packets", n)
 			}
@@ -164,7 +165,7 @@ func TestSessionOfVersion(t *testing.T) {
 	}
 	c.Close(0, "")
 
-	// A client that does not speak that version any more.
+	// The client does not speak that version any more.
 	r.cfg.Versions = []uint32{v1}
 	c = r.connect("third")
 	r.want("third", false)
@@ -246,7 +247,7 @@ func (m tokenMap) TakeToken(server string) []byte {
 
 func (m tokenMap) PutToken(server string, token []byte) { m[server] = append(m[server], token) }
 
-// TestTokenCache: a token spares the next connection a Retry, once.
+// TestTokenCache: a token saves the next connection a Retry, and is used once.
 func TestTokenCache(t *testing.T) {
 	var kinds []conn.TokenKind
 	n, rnd := simulate(t, 1), conntest.Seed(t, 1)

@@ -95,8 +95,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// TestVersionOfTheClient: a server whose versions nobody has put into an order speaks the one that
-// its client begins with.
+// TestVersionOfTheClient: nobody has put the versions of a server into an order. It speaks the
+// version with which its client begins.
 func TestVersionOfTheClient(t *testing.T) {
 	v1, v2 := conn.Version1, conn.Version2
 	for _, tt := range []struct {
@@ -135,7 +135,7 @@ func TestVersionOfTheClient(t *testing.T) {
 				}
 				return first, c.Version()
 			}
-			visit("10.0.0.1:443", []uint32{v2, v1}) // for a session of version 2
+			visit("10.0.0.1:443", []uint32{v2, v1}) // it gets a session of version 2
 			if first, last := visit("10.0.0.3:443", tt.server); first != v2 || last != tt.want {
 				t.Errorf("from version %#x to %#x, want from %#x to %#x", first, last, v2, tt.want)
 			}
