@@ -177,6 +177,6 @@ func (c *Conn) endQLog(err error) {
 		c.qlog.ConnectionState(now, qlog.Gone)
 	}
 	c.qlog.ConnectionClosed(now, end)
-	c.qlog.Close() // nothing can be done about what it could not write
+	c.qlog.Close(err) // nothing can be done about what it could not write
 	c.qlog, c.observer = nil, nil
 }

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/lazoquic/lazo/conn"
 )
@@ -20,27 +20,31 @@ const maxQLogBytes = 4 << 20
 // writing, while there is something to write; up to 4 MiB wait for the disk. Records beyond that
 // are dropped, and an event "loglevel:warning" says how many are missing. A file that fails is
 // given up, and [slog.Default] is told why: see QLogDirReport.
+// [QLogOptions] can do more.
 func QLogDir(dir string) func(id conn.ConnID, server bool) io.WriteCloser {
-	return QLogDirReport(dir, func(err error) { slog.Default().Error("no qlog", "err", err) })
+	return QLogOptions{}.Dir(dir)
 }
 
 // QLogDirReport is QLogDir with a function that is told what cannot be written. It is told once,
 // and again only after something could be written. It is called on the goroutine that writes.
 func QLogDirReport(dir string, report func(error)) func(id conn.ConnID, server bool) io.WriteCloser {
-	d := &qlogDir{dir: dir, report: report}
-	return d.open
+	return QLogOptions{Report: report}.Dir(dir)
 }
 
 // A qlogDir writes the files of a directory.
 type qlogDir struct {
-	dir    string
-	report func(error)
+	dir     string
+	options QLogOptions
+	conns   atomic.Uint64 // that were offered a qlog
 	// the last file failed, and the failure was reported; belongs to the goroutine that writes
 	failing bool
+	gzip    compressor // belongs to the goroutine that writes
 
-	mu      sync.Mutex
-	writing bool // the goroutine that writes exists
-	in      qlogQueue
+	mu       sync.Mutex
+	writing  bool // the goroutine that writes exists
+	in       qlogQueue
+	recorded int    // bytes that flight recorders keep
+	scratch  []byte // a record without addresses
 }
 
 // A qlogQueue holds data that is to be written, in pieces, in order.
@@ -63,16 +67,30 @@ type qlogFile struct {
 	closed  bool
 	dropped int // records that were dropped since the last one that was queued
 
-	file   *os.File // belongs to the goroutine; nil until there is something to write
-	failed bool     // belongs to the goroutine
+	missed error // why there is no file; set before the end is queued
+
+	// These belong to the goroutine that writes.
+	file   *os.File // nil until there is something to write
+	failed bool
+	plain  []byte // what is to be compressed
 }
 
 func (d *qlogDir) open(id conn.ConnID, server bool) io.WriteCloser {
-	side := "client"
-	if server {
-		side = "server"
+	if !d.sampled() {
+		return nil
 	}
-	return &qlogFile{dir: d, path: filepath.Join(d.dir, id.String()+"_"+side+".sqlog")}
+	name := id.String() + "_client.sqlog"
+	if server {
+		name = id.String() + "_server.sqlog"
+	}
+	if d.options.Compress {
+		name += ".gz"
+	}
+	f := &qlogFile{dir: d, path: filepath.Join(d.dir, name)}
+	if d.options.Recent > 0 {
+		return &qlogRecorder{dir: d, f: f}
+	}
+	return f
 }
 
 // Write takes a whole record. It does not block, and does not fail.
@@ -106,9 +124,14 @@ func (f *qlogFile) Close() error {
 	if f.dropped > 0 {
 		d.add(f, f.mark(nil))
 	}
+	d.end(f)
+	return nil
+}
+
+// end queues the end of a file. The caller holds d.mu.
+func (d *qlogDir) end(f *qlogFile) {
 	d.in.pieces = append(d.in.pieces, qlogPiece{f: f, end: true})
 	d.start()
-	return nil
 }
 
 // mark returns a record that says how many records were dropped. It takes the time of next.
@@ -127,6 +150,10 @@ func (f *qlogFile) mark(next []byte) []byte {
 // add queues b for f. The caller holds d.mu.
 func (d *qlogDir) add(f *qlogFile, b []byte) {
 	q := &d.in
+	if d.options.HideAddresses {
+		d.scratch = hideAddresses(d.scratch[:0], b)
+		b = d.scratch
+	}
 	q.data = append(q.data, b...)
 	if last := len(q.pieces) - 1; last >= 0 && q.pieces[last].f == f {
 		q.pieces[last].n += len(b)
@@ -167,6 +194,10 @@ func (d *qlogDir) write() {
 
 // write writes b to the file, and closes it at the end.
 func (f *qlogFile) write(b []byte, end bool) {
+	if f.missed != nil {
+		f.dir.options.Report(f.missed)
+		return
+	}
 	if f.file == nil && !f.failed && len(b) > 0 {
 		err := os.MkdirAll(filepath.Dir(f.path), 0o755)
 		if err == nil {
@@ -177,8 +208,8 @@ func (f *qlogFile) write(b []byte, end bool) {
 	if f.failed {
 		return
 	}
-	if f.file != nil && len(b) > 0 {
-		_, err := f.file.Write(b)
+	if f.file != nil && (len(b) > 0 || end) {
+		err := f.put(b, end)
 		f.ended(err)
 		if err != nil {
 			f.file.Close()
@@ -190,11 +221,29 @@ func (f *qlogFile) write(b []byte, end bool) {
 	}
 }
 
+// put writes b to the file, compressed if need be. end says that nothing follows.
+func (f *qlogFile) put(b []byte, end bool) error {
+	if !f.dir.options.Compress {
+		_, err := f.file.Write(b)
+		return err
+	}
+	f.plain = append(f.plain, b...)
+	if len(f.plain) == 0 || len(f.plain) < gzipPiece && !end {
+		return nil
+	}
+	member, err := f.dir.gzip.member(f.plain)
+	f.plain = f.plain[:0]
+	if err == nil {
+		_, err = f.file.Write(member)
+	}
+	return err
+}
+
 // ended notes the result of an operation on the file.
 func (f *qlogFile) ended(err error) {
 	f.failed = err != nil
 	if f.failed && !f.dir.failing {
-		f.dir.report(fmt.Errorf("loop: qlog: %w", err))
+		f.dir.options.Report(fmt.Errorf("loop: qlog: %w", err))
 	}
 	f.dir.failing = f.failed
 }

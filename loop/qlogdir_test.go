@@ -38,7 +38,7 @@ func testConnID(t *testing.T, b ...byte) conn.ConnID {
 }
 
 func TestQLogDir(t *testing.T) {
-	d := &qlogDir{dir: filepath.Join(t.TempDir(), "new", "dir"), report: func(error) {}}
+	d := &qlogDir{dir: filepath.Join(t.TempDir(), "new", "dir"), options: QLogOptions{Report: func(error) {}}}
 	var wg sync.WaitGroup
 	want := make(map[string]string)
 	for i := range 4 {
@@ -80,7 +80,7 @@ func TestQLogDir(t *testing.T) {
 }
 
 func TestQLogDirDropsAndMarks(t *testing.T) {
-	d := &qlogDir{dir: t.TempDir(), report: func(error) {}}
+	d := &qlogDir{dir: t.TempDir(), options: QLogOptions{Report: func(error) {}}}
 	d.writing = true // as if the disk were busy
 	w := d.open(testConnID(t, 1), true)
 	record := append(bytes.Repeat([]byte("x"), 1<<20-1), '\n')
@@ -109,7 +109,7 @@ func TestQLogDirUnwritable(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &qlogDir{dir: file, report: func(error) {}} // not a directory
+	d := &qlogDir{dir: file, options: QLogOptions{Report: func(error) {}}} // not a directory
 	w := d.open(testConnID(t, 1), false)
 	for range 3 {
 		if _, err := io.WriteString(w, "record\n"); err != nil {
@@ -130,7 +130,7 @@ func TestQLogDirReports(t *testing.T) {
 		t.Fatal(err)
 	}
 	reports := make(chan error, 10)
-	d := &qlogDir{dir: filepath.Join(file, "below"), report: func(err error) { reports <- err }}
+	d := &qlogDir{dir: filepath.Join(file, "below"), options: QLogOptions{Report: func(err error) { reports <- err }}}
 	for i := range 3 {
 		id, _ := conn.ConnIDFromSlice([]byte{1, 2, 3, byte(i)})
 		w := d.open(id, true)

@@ -101,8 +101,14 @@ func vantage(server bool) string {
 	return "client"
 }
 
-// Close closes what the log is written to.
-func (w *Writer) Close() error { return w.out.Close() }
+// Close closes what the log is written to, after it has told that why the connection ended, if it
+// has a method for that.
+func (w *Writer) Close(why error) error {
+	if out, ok := w.out.(interface{ ConnClosed(error) }); ok {
+		out.ConnClosed(why)
+	}
+	return w.out.Close()
+}
 
 // recordSeparator stands before each record (RFC 7464, Section 2.2).
 const recordSeparator = 0x1e

@@ -1,0 +1,81 @@
+package loop
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// QLogOptions say which qlogs to write, and what stands in them. The zero value is what [QLogDir]
+// does.
+type QLogOptions struct {
+	// OneIn makes one in OneIn connections have a qlog; default all. A peer cannot choose to be one
+	// of them.
+	OneIn int
+
+	// HideAddresses writes "hidden" in the place of IP addresses. Ports stay.
+	HideAddresses bool
+
+	// Compress writes files ID_server.sqlog.gz with gzip, in pieces of about 64 KiB. That much of
+	// each connection waits in memory.
+	Compress bool
+
+	// Recent, if not 0, makes a flight recorder: the records stay in memory, and are written only
+	// if the connection dies of an error. Plain closes are those of the application with code 0 or
+	// H3_NO_ERROR and those of the transport with NO_ERROR. The file has the records from Recent
+	// before the last packet on: a silence at the end does not count.
+	Recent time.Duration
+
+	// RecentBytes is how much a flight recorder keeps of each connection; default 256 KiB. All of
+	// a directory together keep at most 64 MiB.
+	RecentBytes int
+
+	// Report is told what cannot be written, as in [QLogDirReport]. The default tells
+	// [slog.Default].
+	Report func(error)
+}
+
+// Dir returns a function for [conn.Config.QLog] that writes to files in dir: see [QLogDir].
+func (o QLogOptions) Dir(dir string) func(id conn.ConnID, server bool) io.WriteCloser {
+	if o.Report == nil {
+		o.Report = func(err error) { slog.Default().Error("no qlog", "err", err) }
+	}
+	if o.RecentBytes <= 0 {
+		o.RecentBytes = 256 << 10
+	}
+	d := &qlogDir{dir: dir, options: o}
+	return d.open
+}
+
+// sampled reports whether the next connection has a qlog. It counts, so that no random number is
+// drawn and no peer can make itself seen or unseen.
+func (d *qlogDir) sampled() bool {
+	if d.options.OneIn <= 1 {
+		return true
+	}
+	n := d.conns.Add(1) - 1
+	return n%uint64(d.options.OneIn) == 0
+}
+
+// hideAddresses appends a record to b without its IP addresses. What peers make up cannot look like
+// the name of a member, because quotes in it are escaped.
+func hideAddresses(b, record []byte) []byte {
+	for {
+		const member = `"ip_v4":"` // or ip_v6
+		i := bytes.Index(record, []byte(member[:5]))
+		if i < 0 || len(record) < i+len(member) {
+			return append(b, record...)
+		}
+		isAddress := string(record[i+6:i+len(member)]) == member[6:]
+		i += len(member)
+		b = append(b, record[:i]...)
+		record = record[i:]
+		if end := bytes.IndexByte(record, '"'); isAddress && end >= 0 {
+			b = append(b, "hidden"...)
+			record = record[end:]
+		}
+	}
+}
