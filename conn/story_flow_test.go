@@ -153,8 +153,8 @@ func TestReserveIsNotKeptFromNewData(t *testing.T) {
 	}
 }
 
-// TestPriorityWhileBlocked: a stream that waits for MAX_DATA goes on when it comes, also if its
-// priority was changed meanwhile.
+// TestPriorityWhileBlocked: a stream that waits for MAX_DATA goes on when that comes, even if its
+// priority has changed meanwhile.
 func TestPriorityWhileBlocked(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData = 5 })
 	s := tc.open(Uni)
@@ -175,7 +175,7 @@ func TestEmptyStreamNeedsNoCredit(t *testing.T) {
 	tc.wantFrame("FIN alone is always allowed", finFrame(s.ID(), 0, ""))
 }
 
-// room for a connection with its handshake, and little more
+// TestLostDataNeedsNoCredit: data that is sent again counts only once.
 func TestLostDataNeedsNoCredit(t *testing.T) {
 	losses(t, func(t *testing.T, lost func(*testConn, *seenPacket)) {
 		tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData = 5 })
@@ -213,8 +213,8 @@ func TestWindowGrowsWithTheRoundTrip(t *testing.T) {
 	}
 }
 
-// windowGrows tests with an application that reads at most piece bytes at a time: what it reads at
-// once grows a window once.
+// windowGrows tests with an application that reads at most piece bytes at a time. However many it
+// reads at once, a window grows once.
 func windowGrows(t *testing.T, piece int) {
 	tc := newTestConn(t, true, func(s *testSetup) {
 		s.conn.InitialMaxStreamData, s.conn.MaxStreamData = 1000, 5000
@@ -257,7 +257,7 @@ func windowGrows(t *testing.T, piece int) {
 	}
 }
 
-// TestWindowsUnderMaxBuffered: windows of all connections together grow only so far.
+// TestWindowsUnderMaxBuffered: the windows of all connections together grow only up to a limit.
 func TestWindowsUnderMaxBuffered(t *testing.T) {
 	const most = 64 << 10 // a connection with its handshake, and little more
 	tc := newTestConn(t, true, func(s *testSetup) {
@@ -285,7 +285,7 @@ func TestWindowsUnderMaxBuffered(t *testing.T) {
 	}
 }
 
-// stream2 returns the limit of a stream, or what it is before there is one.
+// stream2 returns the limit of a stream. If the stream does not exist, it returns initial.
 func (tc *testConn) stream2(id StreamID, initial uint64) uint64 {
 	if s := tc.c.streams.all[id]; s != nil {
 		return s.recvMax
@@ -338,7 +338,7 @@ func TestUnsentBytes(t *testing.T) {
 	tc.wantNoEvent("nobody was refused since")
 }
 
-// TestSlowReader: what is not read is not credited, and the sender is held.
+// TestSlowReader: bytes that are not read give no credit, and so hold the sender back.
 func TestSlowReader(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxData, s.conn.InitialMaxStreamData = 2000, 2000 })
 	id := tc.theirs(Uni, 0)
