@@ -12,6 +12,7 @@ import (
 // A recorder takes note of what goes to a client.
 type recorder struct {
 	http.ResponseWriter
+	stall  *stall // nil over HTTP/3
 	status int
 	bytes  int64
 }
@@ -30,9 +31,22 @@ func (w *recorder) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
+	if w.stall != nil {
+		w.stall.begin()
+		defer w.stall.end()
+	}
 	n, err := w.ResponseWriter.Write(b)
 	w.bytes += int64(n)
 	return n, err
+}
+
+// FlushError is for http.ResponseController.
+func (w *recorder) FlushError() error {
+	if w.stall != nil {
+		w.stall.begin()
+		defer w.stall.end()
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // logRequest writes the line of a request that has ended. whole is whether all of the response was

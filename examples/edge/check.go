@@ -75,6 +75,9 @@ func (c *config) checkTimes() error {
 	if c.Timeouts.Header <= 0 {
 		return c.errorf("timeouts.header", "must be greater than 0")
 	}
+	if c.Timeouts.Stall <= 0 {
+		return c.errorf("timeouts.stall", "must be greater than 0")
+	}
 	if c.Timeouts.Idle <= 0 {
 		return c.errorf("timeouts.idle", "must be greater than 0")
 	}

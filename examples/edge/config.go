@@ -38,6 +38,7 @@ type keyPair struct {
 type clientTimeouts struct {
 	Header span `yaml:"header"` // of a request, from its first byte on
 	Idle   span `yaml:"idle"`   // a connection without requests
+	Stall  span `yaml:"stall"`  // a response whose client takes nothing
 }
 
 // A poolConfig is a set of backends that serve the same.
@@ -118,6 +119,7 @@ func (c *config) complete() {
 	c.Drain = cmp.Or(c.Drain, span(30*time.Second))
 	c.Timeouts.Header = cmp.Or(c.Timeouts.Header, span(10*time.Second))
 	c.Timeouts.Idle = cmp.Or(c.Timeouts.Idle, span(2*time.Minute))
+	c.Timeouts.Stall = cmp.Or(c.Timeouts.Stall, span(time.Minute))
 	for _, p := range c.Pools {
 		if p != nil {
 			p.complete()

@@ -25,6 +25,7 @@ type edge struct {
 	visitors visitors
 	metrics  metrics
 	draining atomic.Bool
+	stalled  atomic.Uint64 // responses over TCP
 
 	quic    *h3http.Server
 	udp     *loop.Group
@@ -58,6 +59,7 @@ func newEdge(c *config, log *slog.Logger) (_ *edge, err error) {
 		ExtendedConnect:   true,
 		ReadHeaderTimeout: time.Duration(c.Timeouts.Header),
 		IdleTimeout:       time.Duration(c.Timeouts.Idle),
+		StallTimeout:      time.Duration(c.Timeouts.Stall),
 		Logger:            log,
 	}
 	e.tcp = &http.Server{
@@ -111,6 +113,9 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := &trip{begin: time.Now()}
 	r = t.with(r)
 	rec := &recorder{ResponseWriter: w}
+	if r.ProtoMajor < 3 {
+		rec.stall = newStall(w, time.Duration(e.site.Load().config.Timeouts.Stall), &e.stalled)
+	}
 	whole := false
 	defer func() {
 		if rec.status == 0 {

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// TestFullDuplex: request and response go on piece by piece, both ways at once.
+func TestFullDuplex(t *testing.T) {
+	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
+		rc.EnableFullDuplex()
+		rc.Flush()
+		buf := make([]byte, 100)
+		for {
+			n, err := r.Body.Read(buf)
+			if n > 0 {
+				w.Write(bytes.ToUpper(buf[:n]))
+				rc.Flush()
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	e := start(t, onePool(backend))
+	for _, proto := range protocols[1:] { // a client of HTTP/1.1 reads after it has written
+		pr, pw := io.Pipe()
+		resp, err := e.client(proto).Post(e.url("/"), "", pr)
+		require.NoError(t, err)
+		for _, text := range []string{"one", "two"} {
+			io.WriteString(pw, text)
+			got := make([]byte, len(text))
+			_, err = io.ReadFull(resp.Body, got)
+			require.NoError(t, err)
+			require.Equal(t, strings.ToUpper(text), string(got))
+		}
+		pw.Close()
+		rest, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.Empty(t, rest)
+		resp.Body.Close()
+	}
+}
+
+// TestTrailers go both ways, those of responses announced or not.
+func TestTrailers(t *testing.T) {
+	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		w.Header().Set("Trailer", "X-Announced")
+		w.Write(b)
+		w.Header().Set("X-Announced", r.Trailer.Get("X-Sum"))
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "5")
+	})
+	e := start(t, onePool(backend))
+	for _, proto := range protocols {
+		r, err := http.NewRequest("POST", e.url("/"), io.MultiReader(strings.NewReader("body")))
+		require.NoError(t, err)
+		r.Trailer = http.Header{"X-Sum": {"42"}}
+		resp, err := e.client(proto).Do(r)
+		require.NoError(t, err)
+		b, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, "body", string(b))
+		require.Equal(t, http.Header{"X-Announced": {"42"}, "Grpc-Status": {"5"}}, resp.Trailer, proto)
+	}
+}
+
+// bound is more than what one stream can have on its way: the edge's own buffers of 32 KiB, windows
+// of HTTP/2, HTTP/3 and TCP, and the buffers of the kernel on both sides.
+const bound = 24 << 20
+
+// TestClientThatDoesNotRead: a backend that sends without end has to wait for the client.
+func TestClientThatDoesNotRead(t *testing.T) {
+	for _, proto := range protocols {
+		var sent atomic.Int64
+		backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+			block := make([]byte, 64<<10)
+			for {
+				n, err := w.Write(block)
+				if err != nil {
+					return
+				}
+				sent.Add(int64(n))
+			}
+		})
+		e := start(t, onePool(backend))
+		resp, err := e.client(proto).Get(e.url("/"))
+		require.NoError(t, err)
+		got := settled(t, &sent)
+		require.Positive(t, got)
+		require.Less(t, got, int64(bound), "%s: the edge takes all that there is", proto)
+		t.Logf("%s: %d KiB sent to a client that reads nothing", proto, got>>10)
+		resp.Body.Close()
+	}
+}
+
+// TestBackendThatDoesNotRead: a client that sends without end has to wait for the backend.
+func TestBackendThatDoesNotRead(t *testing.T) {
+	for _, proto := range protocols {
+		done := make(chan struct{})
+		backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) { <-done })
+		e := start(t, onePool(backend))
+		var sent atomic.Int64
+		body := &endless{n: &sent}
+		c := e.client(proto)
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			resp, err := c.Post(e.url("/"), "", body)
+			if err == nil {
+				resp.Body.Close()
+			}
+		}()
+		got := settled(t, &sent)
+		require.Less(t, got, int64(bound), "%s: the edge takes all that there is", proto)
+		t.Logf("%s: %d KiB sent to a backend that reads nothing", proto, got>>10)
+		body.end.Store(true)
+		close(done)
+		<-ended
+	}
+}
+
+// endless is a body until it is told to end.
+type endless struct {
+	n   *atomic.Int64
+	end atomic.Bool
+}
+
+func (b *endless) Read(p []byte) (int, error) {
+	if b.end.Load() {
+		return 0, io.EOF
+	}
+	b.n.Add(int64(len(p)))
+	return len(p), nil
+}
+
+// settled returns a count once it has not changed for a while, or is too high.
+func settled(t *testing.T, n *atomic.Int64) (got int64) {
+	t.Helper()
+	same := 0
+	require.Eventually(t, func() bool {
+		now := n.Load()
+		if now != got || now == 0 {
+			got, same = now, 0
+		}
+		same++
+		return same > 20 || got > bound
+	}, time.Minute, 10*time.Millisecond)
+	return got
+}
+
+// TestSlowBackend: each stage has its limit, and a status that says which side was slow.
+func TestSlowBackend(t *testing.T) {
+	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	e := start(t, poolWith("timeouts: {header: 20ms}", backend))
+	for _, proto := range protocols {
+		resp, _ := e.get(e.client(proto), "/")
+		require.Equal(t, http.StatusGatewayTimeout, resp.StatusCode, proto)
+	}
+	// A backend of HTTP/3 that is not there: a black hole rather than a refusal.
+	hole := silent(t)
+	e = start(t, poolWith("timeouts: {connect: 50ms}", "h3://"+hole))
+	resp, _ := e.get(e.client("HTTP/2.0"), "/")
+	require.Contains(t, []int{http.StatusGatewayTimeout, http.StatusBadGateway}, resp.StatusCode)
+}
+
+// TestStall: a response whose client takes nothing ends. One that has nothing to say for longer
+// does not.
+func TestStall(t *testing.T) {
+	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/idle" {
+			http.NewResponseController(w).Flush()
+			time.Sleep(100 * time.Millisecond)
+			io.WriteString(w, "late")
+			return
+		}
+		block := make([]byte, 64<<10)
+		for {
+			if _, err := w.Write(block); err != nil {
+				return
+			}
+		}
+	})
+	e := start(t, "timeouts: {stall: 50ms}\n"+onePool(backend))
+	for i, proto := range protocols {
+		c := e.client(proto)
+		_, body := e.get(c, "/idle")
+		require.Equal(t, "late", body, proto)
+		resp, err := c.Get(e.url("/endless"))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			return e.stalled.Load()+e.quic.Stats().Stalled == uint64(i+1)
+		}, time.Minute, time.Millisecond)
+		_, err = io.Copy(io.Discard, resp.Body)
+		require.Error(t, err, proto)
+		resp.Body.Close()
+	}
+}
+
+// silent returns the address of a UDP socket that nobody reads.
+func silent(t *testing.T) string {
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { pc.Close() })
+	return pc.LocalAddr().String()
+}
