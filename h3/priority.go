@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// maxPriorityField is how long a priority field may be, in bytes. A longer one
-	// is ignored: the two parameters that matter take 6.
+	// maxPriorityField is how long a priority field may be, in bytes. A longer one is ignored. The
+	// two parameters that matter take 6 bytes.
 	maxPriorityField = 256
 
-	// maxEarlyPriorities is how many PRIORITY_UPDATE frames are kept whose requests
-	// have not come (RFC 9218, Section 7).
+	// maxEarlyPriorities is how many PRIORITY_UPDATE frames are kept for requests that have not
+	// come (RFC 9218, Section 7).
 	maxEarlyPriorities = 64
 )
 
@@ -24,12 +24,12 @@ type earlyPriority struct {
 	priority conn.Priority
 }
 
-// defaultUrgency is what conn.Priority counts from (RFC 9218, Section 4.1).
+// defaultUrgency is the urgency that conn.Priority counts as 0 (RFC 9218, Section 4.1).
 const defaultUrgency = 3
 
-// parsePriority sets p to the priority field value s, a Dictionary of structured
-// fields (RFC 9218, Section 4). Unknown parameters are ignored, and an impossible value counts as
-// the default. It reports false, and leaves p alone, if s is no Dictionary.
+// parsePriority sets p to the priority field value s, a Dictionary of structured fields (RFC 9218,
+// Section 4). It ignores unknown parameters. An impossible value counts as the default. If s is no
+// Dictionary, it reports false and does not change p.
 func parsePriority(p *conn.Priority, s string) bool {
 	if len(s) > maxPriorityField {
 		return false
@@ -50,7 +50,7 @@ func parsePriority(p *conn.Priority, s string) bool {
 		if rest, ok = skipParameters(rest); !ok {
 			return false
 		}
-		switch key { // RFC 9651, Section 4.2.2: the last of a name counts
+		switch key { // RFC 9651, Section 4.2.2: the last value of a key counts
 		case "u":
 			got.Urgency = parseUrgency(value)
 		case "i":
@@ -71,12 +71,12 @@ func parsePriority(p *conn.Priority, s string) bool {
 	return true
 }
 
-// parseUrgency returns the value of the parameter u, which is any Item or Inner List.
+// parseUrgency returns the value of the parameter u. The value may be any Item or Inner List.
 func parseUrgency(item string) int8 {
 	digits, negative := strings.CutPrefix(item, "-")
 	digits = strings.TrimLeft(digits, "0")
 	switch {
-	case digits == "": // an Integer, 0
+	case digits == "": // the Integer 0
 		return -defaultUrgency
 	case negative || len(digits) != 1 || digits[0] < '1' || digits[0] > '7':
 		return 0
@@ -105,7 +105,7 @@ func (c *Conn) handlePriorityUpdate(b []byte) *Error {
 	}
 	var p conn.Priority
 	if !parsePriority(&p, string(b[n:])) {
-		return nil // as a field that cannot be parsed is
+		return nil // a field that cannot be parsed is ignored, too
 	}
 	sid := conn.StreamID(id)
 	if s := c.streams[sid]; s != nil {
@@ -114,7 +114,7 @@ func (c *Conn) handlePriorityUpdate(b []byte) *Error {
 		return nil
 	}
 	if sid < c.nextRequest {
-		return nil // it has come and gone
+		return nil // the request has come and gone
 	}
 	for i := range c.early {
 		if c.early[i].id == sid {
@@ -128,8 +128,8 @@ func (c *Conn) handlePriorityUpdate(b []byte) *Error {
 	return nil
 }
 
-// takeEarlyPriority removes and returns what a PRIORITY_UPDATE said of a request
-// that has come now.
+// takeEarlyPriority removes and returns the priority that a PRIORITY_UPDATE gave to a request
+// before that came.
 func (c *Conn) takeEarlyPriority(id conn.StreamID) (conn.Priority, bool) {
 	for i, e := range c.early {
 		if e.id == id {
@@ -142,12 +142,13 @@ func (c *Conn) takeEarlyPriority(id conn.StreamID) (conn.Priority, bool) {
 	return conn.Priority{}, false
 }
 
-// prioritize applies what the client said of the response, and reports it if the
-// caller knows the request already. A field or frame that leaves a parameter out asks
-// for its default, urgency 3 or not incremental, and so does one that is empty (RFC
-// 9218, Section 4). A client that sends neither, or nothing that can be parsed, asks
-// for nothing: then responses take turns, or else all would wait for the first long
-// one. A server may choose so (Section 10).
+// prioritize applies the priority that the client states for the response. If the caller knows the
+// request already, it gets an event. A parameter that a field or frame leaves out has its default:
+// urgency 3, and not incremental. So has each parameter of an empty one (RFC 9218, Section 4).
+//
+// prioritize is not called for a client that states no priority, or none that can be parsed. Its
+// responses take turns, because otherwise all would wait for the first long one. A server may
+// choose so (Section 10).
 func (s *Stream) prioritize(p conn.Priority) {
 	s.priority, s.prioritized = p, true
 	s.qs.SetPriority(p)

@@ -14,7 +14,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// ending is what there is to end.
+// An ending holds what Shutdown or Close has to end.
 type ending struct {
 	groups []*loop.Group
 	tcp    []*http.Server
@@ -99,7 +99,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // itself, nor what a handler aborted.
 type UndeliveredError struct {
 	Responses int
-	Err       error // what became of the first of them
+	Err       error // the error of the first of them
 }
 
 // Error counts the responses.
@@ -110,7 +110,7 @@ func (e *UndeliveredError) Error() string {
 // Unwrap returns e.Err.
 func (e *UndeliveredError) Unwrap() error { return e.Err }
 
-// lose counts n responses that are lost because of err, if s is stopping.
+// lose counts n responses that were lost because of err, if s is stopping.
 func (s *Server) lose(n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +123,7 @@ func (s *Server) lose(n int, err error) {
 	s.lost.Responses += n
 }
 
-// undelivered returns what was lost, or nil.
+// undelivered returns an error about lost responses, or nil if none were lost.
 func (s *Server) undelivered() *UndeliveredError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,10 +134,10 @@ func (s *Server) undelivered() *UndeliveredError {
 	return &lost
 }
 
-// loseActive counts the responses that are lost since the connection has ended because of err.
+// loseActive counts the responses that are lost because the connection has ended with err.
 func (c *serverConn) loseActive(err error) {
 	if closed, ok := errors.AsType[*conn.ApplicationError](err); ok && closed.Remote {
-		return // the client knows what it has
+		return // the client has closed, and knows what it has
 	}
 	n := 0
 	for _, x := range c.active {

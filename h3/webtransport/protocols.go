@@ -18,12 +18,12 @@ const (
 	// maxProtocols bounds how many protocols a peer may name.
 	maxProtocols = 64
 
-	// maxProtocolsField bounds a field that names protocols, in bytes. A longer one is ignored
-	// unparsed: a parsed List takes about 100 times the memory of its shortest text.
+	// maxProtocolsField bounds the length in bytes of a field that names protocols. A longer one is
+	// ignored without parsing, because a parsed List can take 100 times the memory of its text.
 	maxProtocolsField = 8 << 10
 )
 
-// available returns the protocols that a client offers, in its order; none if the field
+// available returns the protocols that a client offers, in its order. It returns none if the field
 // is absent or malformed. An empty List is the same as no field (RFC 9651, Section 3.1).
 func available(h http.Header) []string {
 	lines := h[headerAvailable]
@@ -49,7 +49,7 @@ func available(h http.Header) []string {
 	return names
 }
 
-// choose returns the first of theirs that is among ours.
+// choose returns the first of theirs that ours has too.
 func choose(theirs, ours []string) (string, bool) {
 	i := slices.IndexFunc(theirs, func(name string) bool { return slices.Contains(ours, name) })
 	if i < 0 {
@@ -58,7 +58,7 @@ func choose(theirs, ours []string) (string, bool) {
 	return theirs[i], true
 }
 
-// chosen returns the protocol that a server chose; ok is false if the field is absent or
+// chosen returns the protocol that a server has chosen. ok is false if the field is absent or
 // malformed.
 func chosen(h http.Header) (name string, ok bool) {
 	lines := h[headerProtocol]
@@ -73,7 +73,7 @@ func chosen(h http.Header) (name string, ok bool) {
 	return name, ok
 }
 
-// fieldLen returns the length of a field that came in lines, in bytes (RFC 9651, Section 4.2).
+// fieldLen returns the length in bytes of a field in several lines (RFC 9651, Section 4.2).
 func fieldLen(lines []string) int {
 	n := 0
 	for _, line := range lines {
@@ -82,8 +82,8 @@ func fieldLen(lines []string) int {
 	return n
 }
 
-// formatStrings formats a List of Strings (RFC 9651, Section 4.1). It reports false for
-// what a String cannot have: characters other than those of ASCII that are printed.
+// formatStrings formats a List of Strings (RFC 9651, Section 4.1). It reports false if a name has a
+// character that no String can have: only printable ASCII is allowed.
 func formatStrings(names ...string) (string, bool) {
 	list := make(httpsfv.List, len(names))
 	for i, name := range names {

@@ -1,22 +1,22 @@
 // Package fifo holds bytes on their way between two goroutines, in the order in which they were
-// written: those of a stream between an application and a loop.
+// written. They are the bytes of a stream between an application and a loop.
 package fifo
 
-// A Chunk is a piece of memory that some of the bytes of a Buffer lie in.
+// A Chunk is a piece of memory with some of the bytes of a Buffer.
 type Chunk struct {
-	Next   *Chunk // of the list in which it stands
+	Next   *Chunk // the next one in the list
 	Memory []byte
-	Lent   bool // Memory belongs to who wrote it, and does not change
-	r, w   int  // Memory[r:w] is to be read
+	Lent   bool // Memory belongs to the writer, and nobody changes it
+	r, w   int  // Memory[r:w] was not read yet
 }
 
-// Bytes returns what is to be read.
+// Bytes returns the bytes that were not read yet.
 func (c *Chunk) Bytes() []byte { return c.Memory[c.r:c.w] }
 
 // Clear makes c empty: the next byte goes to Memory[at].
 func (c *Chunk) Clear(at int) { c.r, c.w = at, at }
 
-// Fill gives c other memory, of which memory[from:] is to be read.
+// Fill gives c other memory. Its bytes from the index from on are to be read.
 func (c *Chunk) Fill(memory []byte, from int) {
 	c.Memory, c.r, c.w = memory, from, len(memory)
 }
@@ -26,28 +26,29 @@ type Source interface {
 	// Get returns an empty Chunk with memory of its own, for the bytes from an offset on.
 	Get(offset uint64) *Chunk
 
-	// Put takes a list of chunks back, each of which may have got other memory.
+	// Put takes back a list of chunks. Each of them may have got other memory.
 	Put(list *Chunk)
 }
 
-// A Buffer is a queue of bytes. While it is empty it holds no memory, but for what Space returned.
+// A Buffer is a queue of bytes. An empty Buffer holds no memory, except what Space has returned.
 // All calls for one Buffer have the same Source. The zero Buffer is empty. It has no lock.
 type Buffer struct {
 	head, tail *Chunk
 	n          int
-	end        uint64 // bytes that were appended, ever
+	end        uint64 // how many bytes were appended in all
 }
 
 // Len returns how many bytes the Buffer holds.
 func (b *Buffer) Len() int { return b.n }
 
-// End returns how many bytes were ever appended.
+// End returns how many bytes were appended in all.
 func (b *Buffer) End() uint64 { return b.end }
 
-// Taken returns how many bytes were ever taken from the front. Those that Reset dropped count.
+// Taken returns how many bytes were taken from the front in all. Bytes that Reset has dropped
+// count.
 func (b *Buffer) Taken() uint64 { return b.end - uint64(b.n) }
 
-// First returns the chunk with the oldest bytes; nil if the Buffer is empty.
+// First returns the chunk with the oldest bytes, or nil if the Buffer is empty.
 func (b *Buffer) First() *Chunk { return b.head }
 
 // Peek returns the bytes that lie together at the front. They are valid until the next call.
@@ -67,8 +68,8 @@ func (b *Buffer) Write(src Source, p []byte) {
 	}
 }
 
-// Space returns memory to write to, which is never empty. Commit then says how many bytes were
-// written. If those are none, and the Buffer is empty, Reset gives the memory back.
+// Space returns memory to write to. It is never empty. Commit then says how many bytes were
+// written. If that is 0 and the Buffer is empty, Reset gives the memory back.
 func (b *Buffer) Space(src Source) []byte {
 	if b.tail == nil || b.tail.w == len(b.tail.Memory) {
 		b.push(src.Get(b.end))
@@ -76,16 +77,17 @@ func (b *Buffer) Space(src Source) []byte {
 	return b.tail.Memory[b.tail.w:]
 }
 
-// Commit appends the first n bytes of what Space returned.
+// Commit appends the first n bytes of the memory that Space returned.
 func (b *Buffer) Commit(n int) {
 	b.tail.w += n
 	b.grow(n)
 }
 
-// Push appends the bytes of c, of which there are some, and c itself, without a copy.
+// Push appends the bytes of c without a copy: c itself becomes part of the Buffer. It must have
+// bytes.
 func (b *Buffer) Push(src Source, c *Chunk) {
 	if b.n == 0 {
-		b.Reset(src) // what Space may have left
+		b.Reset(src) // Space may have left a chunk
 	}
 	b.push(c)
 	b.grow(c.w - c.r)
@@ -114,7 +116,7 @@ func (b *Buffer) Discard(src Source, n int) {
 	}
 }
 
-// Read moves the oldest bytes to p, and returns how many.
+// Read moves the oldest bytes to p. It returns how many.
 func (b *Buffer) Read(src Source, p []byte) (n int) {
 	for c := b.head; n < len(p) && b.n > 0; c = c.Next {
 		k := copy(p[n:], c.Bytes())
@@ -126,7 +128,7 @@ func (b *Buffer) Read(src Source, p []byte) (n int) {
 	return n
 }
 
-// trim gives back the chunks at the front that hold nothing more.
+// trim gives back the chunks at the front that have no bytes left.
 func (b *Buffer) trim(src Source) {
 	if b.n == 0 {
 		b.Reset(src)

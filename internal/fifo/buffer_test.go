@@ -11,8 +11,8 @@ type stock struct {
 	size    int
 	aligned bool
 	free    *Chunk
-	own     int // chunks with memory of their own that are out
-	lent    int // others that are out
+	own     int // how many lent chunks have memory of their own
+	lent    int // how many lent chunks have other memory
 }
 
 func (s *stock) Get(offset uint64) *Chunk {
