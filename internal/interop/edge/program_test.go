@@ -1,0 +1,126 @@
+package edge
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// build makes the program once for all tests.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "edge-")
+	if err != nil {
+		return "", err
+	}
+	c := exec.Command("go", "build", "-o", filepath.Join(dir, "edge"), "./examples/edge")
+	c.Dir = filepath.Join("..", "..", "..")
+	if out, err := c.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return filepath.Join(dir, "edge"), nil
+})
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if path, err := build(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(status)
+}
+
+// A program is an edge that runs.
+type program struct {
+	addr  string
+	trust *tls.Config
+	cmd   *exec.Cmd
+	log   *bufio.Scanner
+}
+
+// start runs the program with pools and routes in YAML.
+func start(t *testing.T, text string) *program {
+	t.Helper()
+	path, err := build()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	p := &program{trust: &tls.Config{RootCAs: certify(t, cert, key), ServerName: "localhost"}}
+	file := filepath.Join(dir, "edge.yaml")
+	text = fmt.Sprintf("listen: 127.0.0.1:0\ncertificates: [{cert: %q, key: %q}]\n%s", cert, key, text)
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	p.cmd = exec.Command(path, "-config", file)
+	out, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	log, err := p.cmd.StderrPipe()
+	require.NoError(t, err)
+	p.log = bufio.NewScanner(log)
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		p.cmd.Wait()
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	p.addr = strings.TrimSuffix(strings.TrimPrefix(line, "serving https://"), "/\n")
+	return p
+}
+
+// terminate asks the program to end, and waits until it says that it is about to.
+func (p *program) terminate(t *testing.T) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	for p.log.Scan() {
+		if strings.Contains(p.log.Text(), `"draining"`) {
+			return
+		}
+	}
+	t.Fatal("the log ends")
+}
+
+// certify writes a certificate that signs itself, and returns who trusts it.
+func certify(t *testing.T, cert, key string) *x509.CertPool {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	write := func(name, kind string, b []byte) {
+		require.NoError(t, os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600))
+	}
+	write(cert, "CERTIFICATE", der)
+	write(key, "PRIVATE KEY", pkcs8)
+	pool := x509.NewCertPool()
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	pool.AddCert(leaf)
+	return pool
+}
+
+// drainLog keeps the program from waiting for a reader of its log.
+func (p *program) drainLog() {
+	go func() {
+		for p.log.Scan() {
+		}
+	}()
+}
