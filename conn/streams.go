@@ -38,6 +38,16 @@ func (t *streamSet) nextLimit(dir Dir) uint64 {
 	return max(n, t.limit[dir])
 }
 
+// PeerStreamLimit returns how many streams of a directionality the peer may open in all, as it has
+// been told so far. It grows while streams end. A protocol above needs it to refuse frames that
+// name a stream which cannot exist.
+func (c *Conn) PeerStreamLimit(dir Dir) uint64 {
+	if dir > Uni {
+		return 0
+	}
+	return c.streams.limit[dir]
+}
+
 // giveStreams lets the peer open more streams. Credit goes out in batches, and before the peer runs
 // out of it.
 func (t *streamSet) giveStreams(c *Conn, dir Dir) {

@@ -202,12 +202,23 @@ func (c *Conn) handleDatagrams(now time.Time, ev conn.Event) bool {
 // known, and neither its method nor the caller has a use for datagrams (RFC 9297, Section 2).
 // Otherwise the datagram may have overtaken its request.
 func (c *Conn) strayDatagram(id conn.StreamID) {
+	if c.server && c.beyondLimit(id) {
+		// RFC 9297, Section 2.1
+		c.fail(&Error{IDError, "datagram for a request that cannot be opened"})
+		return
+	}
 	s := c.streams[id]
 	if s == nil || !s.visible || s.connect || s.cancelErr != nil {
 		return
 	}
 	c.mux.Flow(id).Close() // this drops the datagrams that wait
 	s.malformed(&Error{DatagramError, "datagram for a request that has no use for any"})
+}
+
+// beyondLimit reports whether a client may not open the request yet, so that no frame and no
+// datagram may name it.
+func (c *Conn) beyondLimit(id conn.StreamID) bool {
+	return uint64(id)/4 >= c.q.PeerStreamLimit(conn.Bidi)
 }
 
 // fail closes the connection.

@@ -272,7 +272,7 @@ func TestPriorityOfRequests(t *testing.T) {
 	cli.run()
 	require.Empty(t, srv.h.early)
 	for i := range uint64(1000) {
-		cli.write(control, frame(framePriorityUpdateRequest, append(varint(400+4*i), "u=1"...)...), false)
+		cli.write(control, frame(framePriorityUpdateRequest, append(varint(12+4*(i%80)), "u=1"...)...), false)
 	}
 	cli.run()
 	require.Len(t, srv.h.early, maxEarlyPriorities)

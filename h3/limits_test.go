@@ -250,7 +250,7 @@ func TestDatagramsWithoutRequest(t *testing.T) {
 	cli.open(conn.Uni, concat(varint(streamControl), frame(frameSettings, setting(SettingDatagrams, 1)...)), false)
 	before := heap()
 	for i := range uint64(2000) {
-		_, err := cli.q.SendDatagram(append(varint(i%1000), make([]byte, 1000)...), conn.DatagramOptions{})
+		_, err := cli.q.SendDatagram(append(varint(i%100), make([]byte, 1000)...), conn.DatagramOptions{})
 		require.NoError(t, err)
 		cli.net.RunFor(rtt)
 	}

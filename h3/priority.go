@@ -103,6 +103,10 @@ func (c *Conn) handlePriorityUpdate(b []byte) *Error {
 	if id%4 != 0 {
 		return &Error{IDError, "PRIORITY_UPDATE for no request"}
 	}
+	if c.beyondLimit(conn.StreamID(id)) {
+		// RFC 9218, Section 7.2
+		return &Error{IDError, "PRIORITY_UPDATE for a request that cannot be opened"}
+	}
 	var p conn.Priority
 	if !parsePriority(&p, string(b[n:])) {
 		return nil // a field that cannot be parsed is ignored, too

@@ -179,6 +179,10 @@ func tableRules() []rule {
 			uni: instructions(), request: frame(frameHeaders, 7, 0, 0x80)},
 		{name: "base below zero", table: 100, conn: QPACKDecompressionFailed, uni: instructions(),
 			request: frame(frameHeaders, 2, 0x81, 0x80)},
+		{name: "required insert count larger than the section needs", table: 100, conn: QPACKDecompressionFailed,
+			uni: instructions(0x41, 'a', 1, 'b'), request: frame(frameHeaders, 3, 0, 0x81)},
+		{name: "required insert count and no reference", table: 100, conn: QPACKDecompressionFailed,
+			uni: instructions(), request: frame(frameHeaders, 2, 0, 0xd1)},
 		{name: "required insert count cut short", table: 100, conn: QPACKDecompressionFailed, uni: instructions(),
 			request: frame(frameHeaders, 0xff, 0x80)},
 	}
@@ -194,6 +198,8 @@ func serverRules() []rule {
 		{name: "PRIORITY_UPDATE for a push", conn: IDError, control: settings(frame(framePriorityUpdatePush, 0))},
 		{name: "PRIORITY_UPDATE for a stream that is no request", conn: IDError,
 			control: settings(frame(framePriorityUpdateRequest, 2))},
+		{name: "PRIORITY_UPDATE for a stream above the limit", conn: IDError,
+			control: settings(frame(framePriorityUpdateRequest, varint(4*100)...))},
 		{name: "PRIORITY_UPDATE cut short", conn: FrameError, control: settings(frame(framePriorityUpdateRequest, 0x40))},
 		{name: "PRIORITY_UPDATE without an ID", conn: FrameError, control: settings(frame(framePriorityUpdateRequest))},
 
@@ -467,6 +473,22 @@ func TestDatagramRules(t *testing.T) {
 			cli.run()
 			cli.wantClosed(DatagramError)
 		})
+	}
+}
+
+// TestDatagramAboveTheLimit names a stream that the client may not open (RFC 9297, Section 2.1).
+func TestDatagramAboveTheLimit(t *testing.T) {
+	for quarter, closed := range map[uint64]bool{99: false, 100: true, 1<<60 - 1: true} {
+		_, cli := connect(t, &Config{Datagrams: true}, nil)
+		cli.open(conn.Uni, concat(varint(streamControl), frame(frameSettings, setting(SettingDatagrams, 1)...)), false)
+		_, err := cli.q.SendDatagram(append(varint(quarter), 'x'), conn.DatagramOptions{})
+		require.NoError(t, err)
+		cli.run()
+		if closed {
+			cli.wantClosed(IDError)
+		} else {
+			require.NoError(t, cli.closed, "it may overtake its request")
+		}
 	}
 }
 

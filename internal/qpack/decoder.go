@@ -15,6 +15,7 @@ type Decoder struct {
 	// The section that is being decoded. The slices are kept for the next one.
 	fields []Field
 	spans  []span
+	needed uint64 // insertions that it refers to
 	text   appender
 }
 
@@ -56,6 +57,11 @@ func (d *Decoder) Decode(stream uint64, b []byte) ([]Field, error) {
 	}
 	d.fillStrings()
 	if required > 0 {
+		// RFC 9204, Section 2.2.1: a larger one blocks for nothing, and an encoder knows what it
+		// refers to.
+		if d.needed != required {
+			return nil, sectionError("Required Insert Count larger than the section needs")
+		}
 		d.acknowledge(stream, required)
 	}
 	return d.fields, nil
@@ -69,7 +75,7 @@ func (d *Decoder) reset() {
 	if cap(d.text) > maxKept || cap(d.fields) > maxKept/fieldOverhead {
 		d.fields, d.spans, d.text = nil, nil, nil
 	}
-	d.fields, d.spans, d.text = d.fields[:0], d.spans[:0], d.text[:0]
+	d.fields, d.spans, d.text, d.needed = d.fields[:0], d.spans[:0], d.text[:0], 0
 }
 
 // parsePrefix parses the prefix of a section (RFC 9204, Section 4.5.1).
@@ -249,6 +255,7 @@ func (d *Decoder) reference(b []byte, prefix uint8, static bool, required, base 
 	if !ok || abs >= required {
 		return Field{}, 0, sectionError("no such dynamic entry")
 	}
+	d.needed = max(d.needed, abs+1)
 	return Field{Name: e.name, Value: e.value}, n, nil
 }
 
