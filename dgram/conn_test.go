@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A pair is two connected sides, each with a Mux, and what arrives at the server.
+// A pair is two connected sides with a Mux each, and the datagrams that arrive at the server.
 type pair struct {
 	net      *conntest.Network
 	client   *Mux
@@ -50,7 +50,7 @@ func newPair(t *testing.T, flow conn.StreamID, change func(server, client *conn.
 	return p
 }
 
-// TestLargestDatagram sends what just fits, and what does not.
+// TestLargestDatagram sends a datagram that just fits, and one that does not.
 func TestLargestDatagram(t *testing.T) {
 	p := newPair(t, 4*64, nil) // a quarter stream ID of two bytes
 	f := p.client.Flow(p.flow)
@@ -96,7 +96,7 @@ func TestLargestDatagramOfContext(t *testing.T) {
 	}
 }
 
-// TestFates counts by flow what became of datagrams.
+// TestFates counts the fates of datagrams by flow.
 func TestFates(t *testing.T) {
 	p := newPair(t, 0, nil)
 	p.net.RunFor(100 * time.Millisecond)
@@ -127,7 +127,8 @@ func TestFates(t *testing.T) {
 	require.ErrorIs(t, err, conn.ErrClosed)
 }
 
-// TestQueueOfTheConnectionDecides: what the queue drops by policy or age is lost to its flow.
+// TestQueueOfTheConnectionDecides: a datagram that the queue drops by policy or age counts as lost
+// for its flow.
 func TestQueueOfTheConnectionDecides(t *testing.T) {
 	const queue = 8
 	for _, policy := range []conn.DatagramPolicy{conn.DatagramWait, conn.DatagramDropOldest, conn.DatagramDropNewest} {

@@ -119,8 +119,8 @@ func TestBodyDoesNotAllocate(t *testing.T) {
 	require.Greater(t, sent, 400*len(chunk)/2)
 }
 
-// TestRequestAllocates: a small request and its response cost one string, that of
-// the request's fields.
+// TestRequestAllocates: a small request and its response cost one allocation, the string with the
+// fields of the request.
 func TestRequestAllocates(t *testing.T) {
 	w := newWire(t)
 	w.ends[0].on = func(ev Event) {

@@ -53,15 +53,15 @@ func TestErrorCodes(t *testing.T) {
 	}
 }
 
-// TestRulesHaveCodes: no rule is left out of the table.
+// TestRulesHaveCodes: the table has every rule.
 func TestRulesHaveCodes(t *testing.T) {
 	for _, r := range slices.Concat(serverRules(), clientRules()) {
 		require.True(t, slices.Contains(allCodes, r.conn) != slices.Contains(allCodes, r.stream), r.name)
 	}
 }
 
-// otherCases are those that take more than a scripted peer and its bytes. Some codes are
-// for applications alone to send.
+// otherCases are the cases that take more than a scripted peer with its bytes. Some codes are sent
+// only by applications.
 func otherCases() []struct {
 	code ErrorCode
 	name string
@@ -106,7 +106,7 @@ func sendCancel(t *testing.T, code ErrorCode) {
 	require.NoError(t, cli.closed)
 }
 
-// receiveReset has a scripted server reset a response with code.
+// receiveReset makes a scripted server reset a response with code.
 func receiveReset(t *testing.T, code ErrorCode) {
 	srv, cli := connect(t, nil, &Config{})
 	s, err := cli.h.OpenRequest(getFields, true)
@@ -125,7 +125,7 @@ func receiveReset(t *testing.T, code ErrorCode) {
 	require.Zero(t, cli.h.Stats().Open)
 }
 
-// receiveClose has a scripted server close the connection with code.
+// receiveClose makes a scripted server close the connection with code.
 func receiveClose(t *testing.T, code ErrorCode) {
 	srv, cli := connect(t, nil, &Config{})
 	srv.q.Close(uint64(code), "why")
@@ -136,8 +136,8 @@ func receiveClose(t *testing.T, code ErrorCode) {
 	require.Error(t, err)
 }
 
-// TestUnknownErrorCodes: codes that nobody knows end streams and connections as any other
-// does (RFC 9114, Section 9).
+// TestUnknownErrorCodes: unknown codes end streams and connections as known ones do (RFC 9114,
+// Section 9).
 func TestUnknownErrorCodes(t *testing.T) {
 	for _, code := range []ErrorCode{0, 0x21, 0x1f*7 + 0x21, 0x111, 0x203, 1<<62 - 1} {
 		receiveReset(t, code)
@@ -174,8 +174,8 @@ func TestH3Spec(t *testing.T) {
 		{"HTTP/3 6.2.1", "two control streams", StreamCreationError},
 		{"HTTP/3 6.2.2", "push stream", StreamCreationError},
 		{"HTTP/3 7.1", "setting without a value", FrameError},
-		// h3spec would have H3_EXCESSIVE_LOAD for a GOAWAY frame of 2^30 bytes. One that is
-		// longer than its field is H3_FRAME_ERROR by this section, and says so by its header.
+		// h3spec wants H3_EXCESSIVE_LOAD for a GOAWAY frame of 2^30 bytes. By this section, a frame
+		// that is longer than its field is an H3_FRAME_ERROR. Its header already shows that.
 		{"HTTP/3 7.1", "GOAWAY too long", FrameError},
 		{"HTTP/3 7.2.1", "DATA on the control stream", FrameUnexpected},
 		{"HTTP/3 7.2.2", "HEADERS on the control stream", FrameUnexpected},

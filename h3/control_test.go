@@ -11,8 +11,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// readControlStream feeds b to a controlReader as a stream does that has at most
-// max bytes ready, and returns the frames that came out.
+// readControlStream feeds b to a controlReader, as a stream would that has at most max bytes ready.
+// It returns the frames that were read.
 func readControlStream(r *controlReader, b []byte, max int) (frames []string, err *Error) {
 	ready := 0
 	for {
@@ -95,7 +95,7 @@ func TestInvalidConfig(t *testing.T) {
 	}
 }
 
-// TestCriticalStreams looks at what this side sends first.
+// TestCriticalStreams checks the bytes that this side sends first.
 func TestCriticalStreams(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	control := cli.streams[3].data
@@ -110,7 +110,7 @@ func TestCriticalStreams(t *testing.T) {
 	require.NoError(t, srv.closed)
 }
 
-// TestFewStreamsAllowed opens critical streams one by one as the peer allows them.
+// TestFewStreamsAllowed: the critical streams open one by one, as the peer allows them.
 func TestFewStreamsAllowed(t *testing.T) {
 	srv, cli := connectWith(t, &Config{}, &Config{}, func(server, _ *conn.Config) { server.InitialMaxStreamsUni = 1 })
 	require.NotNil(t, cli.h.out[outControl].qs)
@@ -123,7 +123,7 @@ func TestFewStreamsAllowed(t *testing.T) {
 	s.Release()
 }
 
-// TestServerGoAway: the server finishes what it has and rejects the rest.
+// TestServerGoAway: the server finishes the requests that it has and rejects later ones.
 func TestServerGoAway(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	accepted, err := cli.h.OpenRequest(getFields, true)
@@ -155,7 +155,7 @@ func TestServerGoAway(t *testing.T) {
 	require.NoError(t, cli.closed)
 }
 
-// TestGoAwayMayShrink: a server announces again, with less.
+// TestGoAwayMayShrink: a server sends a second GOAWAY with a lower ID.
 func TestGoAwayMayShrink(t *testing.T) {
 	srv, cli := connect(t, nil, &Config{})
 	var reqs []*Stream
@@ -212,7 +212,7 @@ func TestStreamLimit(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestRequestBeforeHandshake: OpenRequest works as soon as it can, and says so.
+// TestRequestBeforeHandshake: OpenRequest works as early as possible, and an event says so.
 func TestRequestBeforeHandshake(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	q, err := cli.node.Dial(cli.net.Now(), conn.Target{Remote: srv.node.Addr, ServerName: "lazo.test"}, newClientConfig())
@@ -271,8 +271,8 @@ func FuzzSettings(f *testing.F) {
 	})
 }
 
-// FuzzControlStream feeds a control stream whole and in pieces, which must make no
-// difference, and checks that memory stays bounded.
+// FuzzControlStream feeds a control stream whole and in pieces. The results must be the same, and
+// memory must stay bounded.
 func FuzzControlStream(f *testing.F) {
 	f.Add(settings()[1:], true)
 	f.Add(concat(settings()[1:], frame(frameGoAway, 4), frame(0x21, 1, 2)), false)

@@ -37,7 +37,7 @@ func newEarlyTest(t *testing.T, server *Config) *earlyTest {
 	return e
 }
 
-// dial connects, and closes what was before.
+// dial connects. It closes the connection before.
 func (e *earlyTest) dial() *side {
 	*e.srv = side{t: e.t, net: e.net, cfg: e.srv.cfg, node: e.srv.node, on: e.srv.on}
 	q, err := e.cli.node.Dial(e.net.Now(), conn.Target{Remote: e.srv.node.Addr, ServerName: "lazo.test"}, e.client)
@@ -49,7 +49,7 @@ func (e *earlyTest) dial() *side {
 	return e.cli
 }
 
-// first makes the connection that the session comes from.
+// first makes the connection that gives the session.
 func (e *earlyTest) first() {
 	cli := e.dial()
 	cli.run()
@@ -59,7 +59,7 @@ func (e *earlyTest) first() {
 	e.net.RunFor(time.Second)
 }
 
-// TestEarlyRequest relies on remembered settings: extended CONNECT goes at once.
+// TestEarlyRequest relies on remembered settings: a request with extended CONNECT is sent at once.
 func TestEarlyRequest(t *testing.T) {
 	e := newEarlyTest(t, &Config{ExtendedConnect: true, Datagrams: true, MaxFieldSectionSize: 500})
 	e.first()
@@ -107,8 +107,8 @@ func TestEarlyRequestRejected(t *testing.T) {
 	require.NoError(t, e.srv.closed)
 }
 
-// TestEarlySettingsTakenBack: a server that accepts early data and then allows
-// less than before breaks a rule.
+// TestEarlySettingsTakenBack: a server accepts early data, and then allows less than before. That
+// breaks a rule.
 func TestEarlySettingsTakenBack(t *testing.T) {
 	was := Config{ExtendedConnect: true, Datagrams: true, MaxFieldSectionSize: 5000, QPACKTableCapacity: 100, QPACKBlockedStreams: 5}
 	for _, c := range []struct {

@@ -79,7 +79,7 @@ func TestDatagramsNeedBothSettings(t *testing.T) {
 	require.Contains(t, srv.others, conn.EventDatagramReadable, "the caller's, without Config.Datagrams")
 }
 
-// TestDatagramsForOrdinaryRequests wait until the application asks for them.
+// TestDatagramsForOrdinaryRequests: datagrams wait until the application asks for them.
 func TestDatagramsForOrdinaryRequests(t *testing.T) {
 	srv, cli := connect(t, &Config{Datagrams: true}, &Config{Datagrams: true})
 	srv.on = func(ev Event) {
@@ -100,8 +100,8 @@ func TestDatagramsForOrdinaryRequests(t *testing.T) {
 	require.ErrorIs(t, err, conn.ErrClosed)
 }
 
-// TestDatagramsWithoutUse: a method without datagrams gets some, on either side (RFC 9297,
-// Section 2).
+// TestDatagramsWithoutUse: a request whose method has no datagrams gets some, on either side (RFC
+// 9297, Section 2).
 func TestDatagramsWithoutUse(t *testing.T) {
 	srv, cli := connect(t, &Config{Datagrams: true}, &Config{Datagrams: true})
 	s, err := cli.h.OpenRequest(postFields, false)
@@ -131,8 +131,8 @@ func TestDatagramsWithoutUse(t *testing.T) {
 	require.NoError(t, srv.closed)
 }
 
-// TestStreamTypes hands streams of an extension to the caller, of both directions
-// and on both sides.
+// TestStreamTypes hands the streams of an extension to the caller, in both directions and on both
+// sides.
 func TestStreamTypes(t *testing.T) {
 	cfg := &Config{StreamTypes: []uint64{0x54, 0x41}}
 	srv, cli := connect(t, cfg, cfg)
@@ -185,7 +185,7 @@ func TestStreamTypes(t *testing.T) {
 	require.NoError(t, srv.closed)
 }
 
-// TestStreamTypeMisplaced: no frame has a type of Config.StreamTypes.
+// TestStreamTypeMisplaced: a type of Config.StreamTypes is an error where a frame is expected.
 func TestStreamTypeMisplaced(t *testing.T) {
 	cfg := &Config{StreamTypes: []uint64{0x41}}
 	misplaced := frame(0x41, 1, 2, 3)
@@ -226,7 +226,7 @@ func TestExpects(t *testing.T) {
 	require.False(t, srv.h.Expects(0))
 }
 
-// TestForeignUserData: the caller may hang a request on a stream of its own.
+// TestForeignUserData: the caller may keep a request as UserData of a stream of its own.
 func TestForeignUserData(t *testing.T) {
 	cfg := &Config{StreamTypes: []uint64{0x54}}
 	srv, cli := connect(t, cfg, cfg)
@@ -279,8 +279,8 @@ func TestPriorityOfRequests(t *testing.T) {
 	require.NoError(t, cli.closed)
 }
 
-// TestPriorityUnsaid: responses take turns unless the client asked for an order. A field that says
-// nothing asks for the defaults of RFC 9218, which is an order; one that cannot be parsed asks for
+// TestPriorityUnsaid: responses take turns unless the client has asked for an order. An empty field
+// asks for the defaults of RFC 9218, which are an order. A field that cannot be parsed asks for
 // nothing.
 func TestPriorityUnsaid(t *testing.T) {
 	const size = 100 << 10

@@ -7,7 +7,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestDataRoom: payload and header fill n bytes exactly.
+// TestDataRoom: header and payload fill exactly n bytes.
 func TestDataRoom(t *testing.T) {
 	for n := range 70000 {
 		payload, size := dataRoom(n)
@@ -68,8 +68,8 @@ func FuzzFrame(f *testing.F) {
 	})
 }
 
-// FuzzRequest has a scripted client send a request stream in two pieces to a
-// server that reads all it gets. The server must survive, and hold nothing in the end.
+// FuzzRequest: a scripted client sends a request stream in two pieces. The server reads all that it
+// gets. It must survive, and hold nothing in the end.
 func FuzzRequest(f *testing.F) {
 	f.Add(concat(headers(get...), frame(frameData, 1), headers("x", "1")), 20, true)
 	f.Add(concat(headers(post...), frame(frameData), frame(0x21, 1), frame(frameData, 1, 2)), 3, false)

@@ -18,8 +18,8 @@ import (
 // rtt is the round-trip time between the sides of a test.
 const rtt = 10 * time.Millisecond
 
-// A side is one end of a connection in a test: an h3.Conn, or, without one, a
-// peer that is scripted byte by byte.
+// A side is one end of a connection in a test. It has an h3.Conn, or it is a peer that is scripted
+// byte by byte.
 type side struct {
 	t    *testing.T
 	net  *conntest.Network
@@ -39,7 +39,7 @@ type side struct {
 	streams map[conn.StreamID]*rawStream
 }
 
-// A rawStream is what a scripted peer knows of a stream.
+// A rawStream is a stream of a scripted peer.
 type rawStream struct {
 	*conn.Stream
 	data    []byte
@@ -107,7 +107,7 @@ func (p *side) drain() {
 	}
 }
 
-// script records what a scripted peer is told.
+// script records the events of a scripted peer.
 func (p *side) script(ev conn.Event) {
 	if ev.Stream == nil {
 		return
@@ -265,7 +265,7 @@ func (p *side) echo() {
 	}
 }
 
-// echoBody copies what it can, and reports whether that is all.
+// echoBody copies as much as it can. It reports whether that was everything.
 func echoBody(s *Stream) bool {
 	for {
 		b, err := s.Peek(1)

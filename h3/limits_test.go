@@ -11,10 +11,10 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// These tests attack a server with bytes, one for each line of docs/limits.md that is about
+// These tests attack a server with bytes. There is one for each line of docs/limits.md about
 // HTTP/3.
 
-// nextStream opens a request stream, after the time that its credit takes.
+// nextStream opens a request stream. It waits until the client has credit for it.
 func (p *side) nextStream() *conn.Stream {
 	p.t.Helper()
 	for range 100 {
@@ -30,7 +30,7 @@ func (p *side) nextStream() *conn.Stream {
 	return nil
 }
 
-// TestConcurrentRequestLimit: the streams that do nothing are as many as the limit says.
+// TestConcurrentRequestLimit: a client can open only as many idle streams as the limit says.
 func TestConcurrentRequestLimit(t *testing.T) {
 	srv, cli := connectWith(t, &Config{}, nil, func(server, _ *conn.Config) { server.InitialMaxStreamsBidi = 10 })
 	cli.open(conn.Uni, settings(), false)
@@ -44,7 +44,7 @@ func TestConcurrentRequestLimit(t *testing.T) {
 	require.EqualValues(t, 10, srv.h.Stats().Requests)
 }
 
-// floods are what a client may do to a request so that it comes to nothing.
+// floods are ways in which a client can make a request come to nothing.
 var floods = map[string]func(p *side, s *conn.Stream){
 	"reset": func(p *side, s *conn.Stream) {
 		p.write(p.stream(s), headers(post...), false)
@@ -69,8 +69,8 @@ var floods = map[string]func(p *side, s *conn.Stream){
 	"header of no limit": func(p *side, s *conn.Stream) { p.write(p.stream(s), concat(varint(frameHeaders), varint(1<<40)), true) },
 }
 
-// TestCancelFlood ends connections whose requests come to nothing, be it that the client
-// resets them (rapid reset) or makes the server do so.
+// TestCancelFlood ends connections whose requests come to nothing. Either the client resets them
+// (rapid reset), or it makes the server reset them.
 func TestCancelFlood(t *testing.T) {
 	for name, flood := range floods {
 		t.Run(name, func(t *testing.T) {
@@ -95,8 +95,8 @@ func TestCancelFlood(t *testing.T) {
 	}
 }
 
-// TestCancelsInPeace: so many that come to nothing now and then are no flood, nor are any
-// requests that are completed.
+// TestCancelsInPeace: a moderate number of requests that come to nothing is no flood. Neither is
+// any number of requests that are completed.
 func TestCancelsInPeace(t *testing.T) {
 	srv, cli := connect(t, &Config{MaxCancels: 10}, nil)
 	srv.echo()
@@ -113,7 +113,7 @@ func TestCancelsInPeace(t *testing.T) {
 	require.EqualValues(t, 50, srv.h.Stats().Canceled)
 	require.Zero(t, srv.h.Stats().Floods)
 
-	// Nor is it one if as many are answered.
+	// It is no flood either if as many requests are answered.
 	srv, cli = connect(t, &Config{MaxCancels: 10}, nil)
 	srv.echo()
 	cli.open(conn.Uni, settings(), false)
@@ -141,7 +141,7 @@ func TestCancelsInPeace(t *testing.T) {
 	require.NoError(t, cli.closed)
 }
 
-// TestCompressedBomb sends sections that are short on the wire and long in memory.
+// TestCompressedBomb sends sections that are short on the wire and large in memory.
 func TestCompressedBomb(t *testing.T) {
 	// Each byte stands for a line of the static table.
 	static := append([]byte{0, 0}, bytes.Repeat([]byte{0xc0 | 23}, 60_000)...)
@@ -173,7 +173,7 @@ func TestDynamicTableBomb(t *testing.T) {
 	require.EqualValues(t, 1, srv.h.Stats().TooLarge)
 }
 
-// TestBlockedStreamLimit has more requests wait for the dynamic table than were allowed.
+// TestBlockedStreamLimit makes more requests wait for the dynamic table than are allowed.
 func TestBlockedStreamLimit(t *testing.T) {
 	srv, cli := connect(t, &Config{QPACKTableCapacity: 4096, QPACKBlockedStreams: 3}, nil)
 	cli.open(conn.Uni, settings(), false)
@@ -188,7 +188,8 @@ func TestBlockedStreamLimit(t *testing.T) {
 	cli.wantClosed(QPACKDecompressionFailed)
 }
 
-// TestUnreadInstructions: what QPACK has to say to a peer that does not read it is bounded.
+// TestUnreadInstructions: a peer does not read QPACK's instructions. The bytes that wait are
+// bounded.
 func TestUnreadInstructions(t *testing.T) {
 	srv, cli := connectWith(t, &Config{}, nil, func(server, client *conn.Config) {
 		server.UnsentBytes = 1 << 10
@@ -211,7 +212,7 @@ func TestUnreadInstructions(t *testing.T) {
 	require.InDelta(t, maxUnsent, sent, 2<<10)
 }
 
-// TestPriorityUpdateFlood names requests that do not come.
+// TestPriorityUpdateFlood sends PRIORITY_UPDATE for requests that never come.
 func TestPriorityUpdateFlood(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	ctrl := cli.open(conn.Uni, settings(), false)
@@ -226,7 +227,7 @@ func TestPriorityUpdateFlood(t *testing.T) {
 	require.Zero(t, srv.h.Stats().Open)
 }
 
-// TestControlFrameFlood sends frames that are legal and of no use.
+// TestControlFrameFlood sends frames that are allowed and useless.
 func TestControlFrameFlood(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	srv.echo()
@@ -244,7 +245,7 @@ func TestControlFrameFlood(t *testing.T) {
 	require.True(t, s.eof)
 }
 
-// TestDatagramsWithoutRequest flood streams that do not exist.
+// TestDatagramsWithoutRequest floods streams that do not exist with datagrams.
 func TestDatagramsWithoutRequest(t *testing.T) {
 	srv, cli := connect(t, &Config{Datagrams: true}, nil)
 	cli.open(conn.Uni, concat(varint(streamControl), frame(frameSettings, setting(SettingDatagrams, 1)...)), false)
@@ -259,8 +260,8 @@ func TestDatagramsWithoutRequest(t *testing.T) {
 	require.Less(t, heap()-before, int64(1<<20))
 }
 
-// TestUnreadBodies: a hundred bodies that nobody reads hold what the window of the
-// connection lets come, and no more.
+// TestUnreadBodies: nobody reads a hundred bodies. They hold no more than the window of the
+// connection allows.
 func TestUnreadBodies(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	cli.open(conn.Uni, settings(), false)
@@ -283,7 +284,7 @@ func TestUnreadBodies(t *testing.T) {
 	require.LessOrEqual(t, held, int64(2<<20), "the initial window of a connection, and the rest of blocks")
 }
 
-// TestUnreadResponses: what a server writes to clients that do not read is bounded by
+// TestUnreadResponses: clients do not read. What a server writes to them is bounded by
 // conn.Config.UnsentBytes for each request, and by the client's windows.
 func TestUnreadResponses(t *testing.T) {
 	srv, cli := connectWith(t, &Config{}, nil, func(server, client *conn.Config) {
@@ -323,8 +324,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// TestFieldLimits: the largest section that passes, and the smallest that does not, counted
-// as RFC 9114, Section 4.2.2 does.
+// TestFieldLimits: the largest section that passes, and the smallest that does not. Sizes count as
+// in RFC 9114, Section 4.2.2.
 func TestFieldLimits(t *testing.T) {
 	const limit = 4096
 	size := 0
@@ -346,8 +347,8 @@ func TestFieldLimits(t *testing.T) {
 	}
 }
 
-// TestAbandon gives up a response that was sent to its end and that the client does not
-// acknowledge, with the memory that it holds.
+// TestAbandon gives up a response that was sent to its end but that the client does not
+// acknowledge. The memory of the response is freed.
 func TestAbandon(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	s := cli.request(headers(get...), true)

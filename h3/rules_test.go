@@ -13,7 +13,7 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// A rule is what a scripted peer sends and how the other side must take it.
+// A rule is what a scripted peer sends, and the reaction that the other side must show.
 type rule struct {
 	name    string
 	control []byte   // its control stream; nil for one with empty SETTINGS
@@ -34,7 +34,7 @@ func settings(frames ...[]byte) []byte {
 
 func setting(id, v uint64) []byte { return append(varint(id), varint(v)...) }
 
-// send makes p send what the rule says, on the request stream s.
+// send makes p send the bytes of the rule, with the request on stream s.
 func (r *rule) send(p *side, s *rawStream) {
 	control := r.control
 	if control == nil {
@@ -53,7 +53,7 @@ func (r *rule) send(p *side, s *rawStream) {
 	p.run()
 }
 
-// commonRules are those that hold for both sides.
+// commonRules are the rules for both sides.
 func commonRules() []rule {
 	long := make([]byte, maxSettingsFrame+1)
 	endless := bytes.Repeat([]byte{0xff}, 12)
@@ -151,7 +151,7 @@ func commonRules() []rule {
 	return rules
 }
 
-// tableRules are those of QPACK's dynamic table.
+// tableRules are the rules of QPACK's dynamic table.
 func tableRules() []rule {
 	// The capacity is set to 100 bytes, and an entry of 34 inserted.
 	instructions := func(more ...byte) [][]byte {
@@ -188,7 +188,7 @@ func tableRules() []rule {
 	}
 }
 
-// serverRules are those that a client may break.
+// serverRules are the rules that a client may break.
 func serverRules() []rule {
 	rules := append(commonRules(), []rule{
 		{name: "MAX_PUSH_ID reduced", conn: IDError, control: settings(frame(frameMaxPushID, 5), frame(frameMaxPushID, 4))},
@@ -232,7 +232,7 @@ func serverRules() []rule {
 	return rules
 }
 
-// breakServer has a scripted client break the rule.
+// breakServer makes a scripted client break the rule.
 func (r rule) breakServer(t *testing.T) {
 	srv, cli := connect(t, &Config{QPACKTableCapacity: r.table, QPACKBlockedStreams: r.table}, nil)
 	srv.on = func(ev Event) {
@@ -263,7 +263,7 @@ func (r rule) breakServer(t *testing.T) {
 	require.Zero(t, srv.h.Stats().Open)
 }
 
-// endControl makes the control stream of a rule with fin -1 end.
+// endControl ends the control stream of a rule whose fin is -1.
 func endControl(r *rule, p *side) {
 	if r.fin == -1 {
 		p.open(conn.Uni, settings(), true)
@@ -344,7 +344,7 @@ func badRequests() map[string][]string {
 	return m
 }
 
-// clientRules are those that a server may break.
+// clientRules are the rules that a server may break.
 func clientRules() []rule {
 	ok := headers(":status", "200")
 	return append(commonRules(), []rule{
@@ -388,7 +388,7 @@ func clientRules() []rule {
 	}...)
 }
 
-// breakClient has a scripted server break the rule.
+// breakClient makes a scripted server break the rule.
 func (r rule) breakClient(t *testing.T) {
 	srv, cli := connect(t, nil, &Config{QPACKTableCapacity: r.table, QPACKBlockedStreams: r.table})
 	cli.on = func(ev Event) {
@@ -492,7 +492,7 @@ func TestDatagramAboveTheLimit(t *testing.T) {
 	}
 }
 
-// TestUnknownIsIgnored sends what extensions may bring.
+// TestUnknownIsIgnored sends what unknown extensions may send.
 func TestUnknownIsIgnored(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	srv.echo()

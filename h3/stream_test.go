@@ -27,8 +27,8 @@ func (p *side) accepted() *Stream {
 	return p.want(EventFields).Stream
 }
 
-// TestReadAcrossFrames reads a body in frames of one byte, with frames of unknown
-// types and empty ones between, by Read and by Peek.
+// TestReadAcrossFrames reads a body in frames of one byte, by Read and by Peek. Frames of unknown
+// types and empty frames are among them.
 func TestReadAcrossFrames(t *testing.T) {
 	body := []byte("the quick brown fox jumps over the lazy dog")
 	b := headers(post...)
@@ -79,8 +79,8 @@ func TestReadAcrossFrames(t *testing.T) {
 	})
 }
 
-// TestPeekWithoutCopy: what lies in one frame is not copied, and Discard of a part
-// of it leaves the rest.
+// TestPeekWithoutCopy: bytes within one frame are not copied. Discard of a part of them leaves the
+// rest.
 func TestPeekWithoutCopy(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	cli.request(concat(headers(post...), frame(frameData, []byte("abcdef")...), frame(frameData, 'g')), false)
@@ -96,7 +96,7 @@ func TestPeekWithoutCopy(t *testing.T) {
 	require.Panics(t, func() { s.Discard(6) })
 }
 
-// TestBackPressure: what the application does not read, the peer cannot send.
+// TestBackPressure: if the application does not read, the peer cannot send more.
 func TestBackPressure(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	s, err := cli.h.OpenRequest(postFields, false)
@@ -127,8 +127,8 @@ func TestBackPressure(t *testing.T) {
 	cli.want(EventWritable)
 }
 
-// TestWriteFillsTheStream: a frame takes what the stream below has, to the byte,
-// and the event comes when there is room again.
+// TestWriteFillsTheStream: a frame fills the room of the stream below to the byte. The event comes
+// when there is room again.
 func TestWriteFillsTheStream(t *testing.T) {
 	for unsent := 20; unsent < 140; unsent++ {
 		srv, cli := connectWith(t, &Config{}, &Config{}, func(_, client *conn.Config) { client.UnsentBytes = unsent })
@@ -168,7 +168,7 @@ func TestWriteFillsTheStream(t *testing.T) {
 	}
 }
 
-// TestWriteWithRoomForLess: one or two bytes of room are of no use to a frame.
+// TestWriteWithRoomForLess: one or two bytes of room are too few for a frame.
 func TestWriteWithRoomForLess(t *testing.T) {
 	for room := 0; room <= 3; room++ {
 		srv, cli := connectWith(t, &Config{}, &Config{}, func(_, client *conn.Config) { client.UnsentBytes = 1000 })
@@ -195,7 +195,7 @@ func TestWriteWithRoomForLess(t *testing.T) {
 	}
 }
 
-// TestFieldsAreQueuedWhole sends fields that the stream below cannot take.
+// TestFieldsAreQueuedWhole sends fields for which the stream below has no room.
 func TestFieldsAreQueuedWhole(t *testing.T) {
 	srv, cli := connectWith(t, &Config{}, &Config{}, func(server, _ *conn.Config) { server.UnsentBytes = 100 })
 	big := []Field{{Name: ":status", Value: "103"}, {Name: "link", Value: strings.Repeat("z", 5000)}}
@@ -288,7 +288,7 @@ func TestPeerFieldLimit(t *testing.T) {
 	require.NoError(t, r.SendFields(okFields, true), "and nothing of the first was sent")
 }
 
-// TestRequestTooLarge answers 431, wherever the limit is met, and drops the request.
+// TestRequestTooLarge: the server answers 431, wherever the limit is passed, and drops the request.
 func TestRequestTooLarge(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"decoded":              headers(with(get, "x", strings.Repeat("x", 2000))...),
@@ -327,7 +327,7 @@ func TestFieldsInPieces(t *testing.T) {
 	}
 }
 
-// TestPartialFieldsAreBounded: sections that do not end take limited memory.
+// TestPartialFieldsAreBounded: sections that never end take bounded memory.
 func TestPartialFieldsAreBounded(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	var canceled int
@@ -361,7 +361,7 @@ func TestExpireRequests(t *testing.T) {
 	require.True(t, srv.h.ExpireRequests(cli.net.Now()).IsZero())
 	require.Equal(t, 1, srv.h.Stats().Open)
 
-	// A stream of which nothing has come is no request yet.
+	// A stream on which nothing has come is no request yet.
 	silent := cli.request(nil, false)
 	late := cli.request(headers(get...), true)
 	cli.run()
@@ -408,7 +408,8 @@ func TestCancel(t *testing.T) {
 	require.Zero(t, srv.h.Stats().Open+cli.h.Stats().Open)
 }
 
-// TestEarlyResponse: a server answers while the request goes on, and stops it with NoError.
+// TestEarlyResponse: a server answers before the request has ended, and stops the request with
+// NoError.
 func TestEarlyResponse(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	srv.on = func(ev Event) {
@@ -455,8 +456,8 @@ func TestReleaseCancels(t *testing.T) {
 	require.Zero(t, srv.streams[0].reset, "the request was sent whole")
 }
 
-// TestCanceledBeforeItsFields: a request that ends before the application knows
-// of it never shows.
+// TestCanceledBeforeItsFields: a request ends before the application knows of it. The application
+// never hears of it.
 func TestCanceledBeforeItsFields(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	for range 300 { // more than there may be at once
@@ -507,7 +508,7 @@ func TestRapidReset(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestEndOfHead: content-length of a response to HEAD is not that of its body.
+// TestEndOfHead: the content-length of a response to HEAD is not the length of its body.
 func TestEndOfHead(t *testing.T) {
 	srv, cli := connect(t, nil, &Config{})
 	head := append([]Field{{Name: ":method", Value: "HEAD"}}, getFields[1:]...)
@@ -533,7 +534,7 @@ func TestAcked(t *testing.T) {
 	cli.want(EventAcked)
 }
 
-// TestStoppedAfterRelease: a client stops a response that is queued and released.
+// TestStoppedAfterRelease: a client stops a response that is still queued after its release.
 func TestStoppedAfterRelease(t *testing.T) {
 	srv, cli := connectWith(t, &Config{}, nil, func(server, _ *conn.Config) { server.UnsentBytes = 100 })
 	s := cli.request(headers(get...), true)
@@ -554,7 +555,7 @@ func TestStoppedAfterRelease(t *testing.T) {
 	require.NoError(t, cli.closed)
 }
 
-// TestStoppedAfterCancel: what the peer says of a direction that has ended is no event.
+// TestStoppedAfterCancel: a direction has ended. What the peer then says of it raises no event.
 func TestStoppedAfterCancel(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	s := cli.request(headers(post...), false)

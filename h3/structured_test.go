@@ -12,11 +12,11 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// httpsfvRefuses matches what RFC 9651 allows and httpsfv does not: a Byte Sequence without padding
-// (Section 4.2.7), and the longest of Integers and Decimals unless a field ends with them.
+// httpsfvRefuses matches values that RFC 9651 allows and httpsfv refuses: a Byte Sequence without
+// padding (Section 4.2.7), and the longest Integers and Decimals, unless they end the field.
 var httpsfvRefuses = regexp.MustCompile(`:[A-Za-z0-9+/=]*:|[0-9.]{15}`)
 
-// comparePriority compares parsePriority of s with what httpsfv makes of it, and reports whether s
+// comparePriority compares the results of parsePriority and of httpsfv for s. It reports whether s
 // is a Dictionary.
 func comparePriority(t testing.TB, s string) bool {
 	t.Helper()
@@ -55,7 +55,7 @@ func comparePriority(t testing.TB, s string) bool {
 	return ok
 }
 
-// TestPriorityLikeHTTPSFV compares Dictionaries of any parts, some of them broken.
+// TestPriorityLikeHTTPSFV compares Dictionaries of many parts, some of them broken.
 func TestPriorityLikeHTTPSFV(t *testing.T) {
 	seed := rand.Uint64()
 	defer func() {

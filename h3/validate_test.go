@@ -138,7 +138,7 @@ func TestFieldsDoNotAllocate(t *testing.T) {
 	}))
 }
 
-// FuzzFields takes an encoded section through all that a server does with it.
+// FuzzFields gives an encoded section to everything in a server that handles sections.
 func FuzzFields(f *testing.F) {
 	f.Add(section(get...))
 	f.Add(section(with(post, "content-length", "3", "te", "trailers")...))

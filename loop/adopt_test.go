@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// An adopter is a Handler that reads the first byte of each stream and hands it on.
+// An adopter is a Handler that reads the first byte of each stream and then hands the stream on.
 type adopter struct {
 	l       *loop.Loop
 	streams chan *loop.Stream
@@ -32,8 +32,8 @@ func (a *adopter) HandleEvent(_ time.Time, ev conn.Event) {
 
 func (a *adopter) Flush(time.Time, *conn.Conn) {}
 
-// TestAdopt hands streams of a Handler to another goroutine, with what has come of
-// them, and one that the Handler opened.
+// TestAdopt hands streams of a Handler to another goroutine, together with the data that has come
+// on them. One of them was opened by the Handler.
 func TestAdopt(t *testing.T) {
 	var streams chan *loop.Stream
 	cfg := serverConfig(nil)

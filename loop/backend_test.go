@@ -62,8 +62,8 @@ func TestWrappedBackend(t *testing.T) {
 	})
 }
 
-// narrow is a Backend with room for few messages, which says so only to who asks, and
-// with an error about some.
+// narrow is a Backend with room for few messages. It shows that only when it is written to. About
+// some messages it returns an error.
 type narrow struct {
 	loop.Backend
 	rand       *rand.Rand
@@ -99,8 +99,8 @@ func (n *narrow) WriteBatch(ms []udpio.Message) (int, error) {
 	return k, err
 }
 
-// TestFullBackend keeps what a Backend does not take, writes it first next time, and
-// drops what it refuses.
+// TestFullBackend: the loop keeps messages that a Backend does not take, and writes them first the
+// next time. It drops messages that the Backend refuses.
 func TestFullBackend(t *testing.T) {
 	var wrapped []*narrow
 	wrap := func(b loop.Backend) loop.Backend {
@@ -128,7 +128,8 @@ func TestFullBackend(t *testing.T) {
 	})
 }
 
-// rejoin is a Backend that gives GRO batches: what came together from one peer.
+// rejoin is a Backend that returns GRO batches: it joins datagrams that came together from one
+// peer.
 type rejoin struct {
 	loop.Backend
 	spare   []udpio.Message
@@ -195,7 +196,7 @@ func TestGRO(t *testing.T) {
 	})
 }
 
-// TestRebind changes the client's address in mid-transfer: streams go on.
+// TestRebind changes the client's address in the middle of a transfer. Streams go on.
 func TestRebind(t *testing.T) {
 	run(t, setup{link: conntest.Link{Delay: 10 * time.Millisecond, Rate: 10e6}}, func(t *testing.T, w *world) {
 		client, server := w.dial(nil)
@@ -225,7 +226,7 @@ func TestRebind(t *testing.T) {
 	})
 }
 
-// distinct is a Backend that checks that each message has memory of its own to read to.
+// distinct is a Backend that checks that each message has a buffer of its own.
 type distinct struct {
 	*udpio.Socket
 	reads, shared int // of the loop's goroutine
@@ -244,7 +245,7 @@ func (d *distinct) ReadBatch(ms []udpio.Message, deadline time.Time) (int, error
 	return d.Socket.ReadBatch(ms, deadline)
 }
 
-// TestTruncated: datagrams that are too long for a buffer do not mix up those of others.
+// TestTruncated: datagrams that are too long for a buffer do not damage others.
 func TestTruncated(t *testing.T) {
 	noLeaks(t)
 	for _, gro := range []bool{false, true} {

@@ -10,7 +10,7 @@ import (
 )
 
 // TestChunksEndWhereThoseOfTheConnectionDo: a full chunk is a conn.Chunk of the stream, whatever
-// was written before.
+// was written before it.
 func TestChunksEndWhereThoseOfTheConnectionDo(t *testing.T) {
 	var pool chunkPool
 	var b fifo.Buffer
@@ -26,8 +26,8 @@ func TestChunksEndWhereThoseOfTheConnectionDo(t *testing.T) {
 	b.Reset(&pool)
 }
 
-// TestChunkPool: chunks come back, those of others without their memory, and a pool keeps no more
-// than it may.
+// TestChunkPool: chunks come back for reuse. Chunks with lent memory come back without it. A pool
+// keeps only a bounded number.
 func TestChunkPool(t *testing.T) {
 	var pool chunkPool
 	var b fifo.Buffer

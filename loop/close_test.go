@@ -11,7 +11,7 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// clogged is a Backend that at times takes few messages, or none.
+// clogged is a Backend that takes few messages at times, or none.
 type clogged struct {
 	loop.Backend
 	room func() int // messages of the next call; negative: all
@@ -27,8 +27,8 @@ func (c *clogged) WriteBatch(ms []udpio.Message) (int, error) {
 	return c.Backend.WriteBatch(ms)
 }
 
-// TestCloseTellsAll: when a Group with many connections closes, all peers learn of it, though its
-// socket takes one datagram in a while.
+// TestCloseTellsAll: a Group with many connections closes. All peers learn of it, although the
+// socket takes only one datagram now and then.
 func TestCloseTellsAll(t *testing.T) {
 	const many = 300
 	var closing atomic.Bool
@@ -67,7 +67,7 @@ func TestCloseTellsAll(t *testing.T) {
 	})
 }
 
-// TestCloseOfABlockedGroup: a socket that takes nothing any more does not hold Close up for long.
+// TestCloseOfABlockedGroup: a socket that takes nothing any more does not delay Close for long.
 func TestCloseOfABlockedGroup(t *testing.T) {
 	var closing atomic.Bool
 	wrap := func(b loop.Backend) loop.Backend {

@@ -16,7 +16,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestTryOpenStream opens what the peer allows, and says at once that it allows no more.
+// TestTryOpenStream opens the streams that the peer allows. It then says at once that the peer
+// allows no more.
 func TestTryOpenStream(t *testing.T) {
 	limits := func(c *conn.Config) { c.InitialMaxStreamsBidi, c.InitialMaxStreamsUni = 2, 1 }
 	run(t, setup{link: near, server: serverConfig(limits)}, func(t *testing.T, w *world) {
@@ -40,7 +41,7 @@ func TestTryOpenStream(t *testing.T) {
 				t.Error("it waited")
 			}
 		}
-		// Who waits in OpenStream comes first.
+		// A call that already waits in OpenStream comes first.
 		waited := make(chan *loop.Stream)
 		go func() {
 			s, err := c.OpenStream(w.ctx(), conn.Bidi)
@@ -79,8 +80,8 @@ func TestTryOpenStream(t *testing.T) {
 	})
 }
 
-// TestAcceptStreamOf: those who accept one direction get the streams of that, in order,
-// however they are mixed; AcceptStream gets the oldest of both.
+// TestAcceptStreamOf: a call for one direction gets the streams of that direction in order, however
+// they are mixed. AcceptStream gets the oldest stream of both.
 func TestAcceptStreamOf(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		c, server := w.dial(nil)
@@ -122,7 +123,7 @@ func TestAcceptStreamOf(t *testing.T) {
 				t.Errorf("direction %d: %v, want %v", dir, got[dir], opened[dir][2:])
 			}
 		}
-		// Several who wait for the end of the connection all learn of it.
+		// Several calls wait for the end of the connection, and all of them learn of it.
 		for dir := range got {
 			for range 3 {
 				go func() {
@@ -144,8 +145,8 @@ func TestAcceptStreamOf(t *testing.T) {
 
 type key struct{}
 
-// TestStreamContext: streams and connections have contexts with the values of ConnContext, and
-// with the reason of their end.
+// TestStreamContext: streams and connections have contexts with the values of ConnContext. The
+// cause is the reason of their end.
 func TestStreamContext(t *testing.T) {
 	cfg := serverConfig(nil)
 	cfg.ConnContext = func(ctx context.Context, c *conn.Conn) context.Context {
@@ -218,8 +219,8 @@ func TestStreamContext(t *testing.T) {
 	})
 }
 
-// TestConnState: what was negotiated is known without asking the loop, and Conns lists
-// the connections that are there.
+// TestConnState: the results of the handshake are known without asking the loop. Conns lists the
+// connections that exist.
 func TestConnState(t *testing.T) {
 	early := func(c *conn.Config) { c.Enable0RTT = true }
 	run(t, setup{link: near, server: serverConfig(early)}, func(t *testing.T, w *world) {

@@ -80,7 +80,7 @@ func TestDatagramTooLarge(t *testing.T) {
 	})
 }
 
-// TestDatagramPolicies sends more than a slow path takes.
+// TestDatagramPolicies sends more datagrams than a slow path takes.
 func TestDatagramPolicies(t *testing.T) {
 	slow := conntest.Link{Delay: time.Millisecond, Rate: 1e6}
 	const count = 2000
@@ -139,7 +139,7 @@ func TestDatagramPolicies(t *testing.T) {
 	})
 }
 
-// TestDatagramSendersWait has several wait for room, one of whom gives up.
+// TestDatagramSendersWait: several senders wait for room, and one of them gives up.
 func TestDatagramSendersWait(t *testing.T) {
 	slow := conntest.Link{Delay: time.Millisecond, Rate: 100e3}
 	dialDatagrams(t, slow, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
@@ -174,7 +174,7 @@ func TestDatagramSendersWait(t *testing.T) {
 	})
 }
 
-// TestDatagramReaderIsSlow lets datagrams pile up: the oldest are dropped.
+// TestDatagramReaderIsSlow lets datagrams pile up. The oldest are dropped.
 func TestDatagramReaderIsSlow(t *testing.T) {
 	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
 		for i := range 1000 {

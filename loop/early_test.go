@@ -15,8 +15,8 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// TestEarlyData accepts a connection at its start, as it brings early data: half a
-// round trip after it was dialed.
+// TestEarlyData accepts a connection as soon as it brings early data, half a round trip after it
+// was dialed.
 func TestEarlyData(t *testing.T) {
 	link := conntest.Link{Delay: 50 * time.Millisecond}
 	early := func(c *conn.Config) { c.Enable0RTT = true }
@@ -64,7 +64,7 @@ func TestEarlyData(t *testing.T) {
 	})
 }
 
-// onceCache goes on to give out the session that it got first.
+// onceCache returns again and again the session that it got first.
 type onceCache struct {
 	mu   sync.Mutex
 	s    *tls.ClientSessionState
@@ -86,8 +86,8 @@ func (c *onceCache) Put(_ string, s *tls.ClientSessionState) {
 	}
 }
 
-// TestEarlyDataReplayedToAnotherLoop: a Group takes early data once from each ticket, whichever of
-// its loops it reaches.
+// TestEarlyDataReplayedToAnotherLoop: a Group takes early data only once from each ticket,
+// whichever of its loops gets it.
 func TestEarlyDataReplayedToAnotherLoop(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

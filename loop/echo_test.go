@@ -98,7 +98,7 @@ func TestManyConnections(t *testing.T) {
 	})
 }
 
-// TestUni sends on streams of one direction, both ways.
+// TestUni sends on unidirectional streams, both ways.
 func TestUni(t *testing.T) {
 	run(t, setup{link: conntest.Link{Delay: time.Millisecond}}, func(t *testing.T, w *world) {
 		client, server := w.dial(nil)
@@ -129,8 +129,7 @@ func TestUni(t *testing.T) {
 	})
 }
 
-// TestSlowReader checks that a reader who does not read stalls the writer, and that
-// both go on when it does.
+// TestSlowReader: a reader that does not read holds the writer up. When it reads, both go on.
 func TestSlowReader(t *testing.T) {
 	run(t, setup{link: conntest.Link{Delay: time.Millisecond}}, func(t *testing.T, w *world) {
 		client, server := w.dial(func(c *conn.Config) { c.MaxStreamData = 512 << 10 })

@@ -18,7 +18,7 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// A tunnel is one end of a way for datagrams that is no socket: here, a channel each way.
+// A tunnel is one end of a way for datagrams that is not a socket. Here it has a channel each way.
 type tunnel struct {
 	addr   netip.AddrPort
 	far    *tunnel

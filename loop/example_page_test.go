@@ -8,7 +8,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestExampleOfThePage: docs/io.md shows the Backend of ExampleBackend, which runs.
+// TestExampleOfThePage: docs/io.md shows the Backend of ExampleBackend, which is run as a test.
 func TestExampleOfThePage(t *testing.T) {
 	page, err := os.ReadFile("../docs/io.md")
 	require.NoError(t, err)

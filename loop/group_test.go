@@ -16,8 +16,8 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// TestGroupShutdown shuts a server down while a connection is in use: it goes on,
-// new ones are refused, and Shutdown returns when it has ended.
+// TestGroupShutdown shuts down a server while a connection is in use. The connection goes on, and
+// new ones are refused. Shutdown returns when the connection has ended.
 func TestGroupShutdown(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		client, server := w.dial(nil)
@@ -59,7 +59,7 @@ func TestGroupShutdown(t *testing.T) {
 	})
 }
 
-// TestGroupShutdownOfUnaccepted closes connections that nobody took.
+// TestGroupShutdownOfUnaccepted closes connections that nobody has accepted.
 func TestGroupShutdownOfUnaccepted(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		client := w.dialOnly(nil)
@@ -75,7 +75,7 @@ func TestGroupShutdownOfUnaccepted(t *testing.T) {
 	})
 }
 
-// TestGroupShutdownGivesUp closes what is left with code 0.
+// TestGroupShutdownGivesUp closes the connections that are left with code 0.
 func TestGroupShutdownGivesUp(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		client, server := w.dial(nil)
@@ -179,7 +179,7 @@ func TestPostAndDo(t *testing.T) {
 	})
 }
 
-// TestWakesAreCoalesced has many goroutines post at once.
+// TestWakesAreCoalesced: many goroutines post at once. The loop wakes up fewer times.
 func TestWakesAreCoalesced(t *testing.T) {
 	run(t, setup{}, func(t *testing.T, w *world) {
 		l := w.client.Loops()[0]
@@ -239,7 +239,7 @@ func TestDialErrors(t *testing.T) {
 	})
 }
 
-// TestServerName takes the name from the address: without one, TLS refuses to start.
+// TestServerName takes the name from the address. Without a name TLS refuses to start.
 func TestServerName(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		w.dialOnly(func(c *conn.Config) { c.TLS.ServerName = "" })
@@ -281,7 +281,7 @@ func TestBackendFails(t *testing.T) {
 	})
 }
 
-// TestNewFails closes the backends.
+// TestNewFails: if New fails, it closes the backends.
 func TestNewFails(t *testing.T) {
 	if _, err := loop.New(nil); err == nil {
 		t.Error("a Group without a Backend")

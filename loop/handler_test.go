@@ -161,8 +161,8 @@ type handlerFunc func(now time.Time, ev conn.Event)
 func (f handlerFunc) HandleEvent(now time.Time, ev conn.Event) { f(now, ev) }
 func (f handlerFunc) Flush(time.Time, *conn.Conn)              {}
 
-// TestSetHandler puts a Handler on a connection that Dial returned, after streams of
-// the peer have come.
+// TestSetHandler sets a Handler on a connection that Dial has returned. Streams of the peer have
+// come before.
 func TestSetHandler(t *testing.T) {
 	run(t, setup{link: near, server: serverConfig(withDatagrams(0))}, func(t *testing.T, w *world) {
 		client, server := w.dial(withDatagrams(0))
@@ -229,7 +229,7 @@ func TestSetHandler(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// TestSetHandlerOfClosed tells the Handler.
+// TestSetHandlerOfClosed: the Handler of a closed connection gets EventClosed.
 func TestSetHandlerOfClosed(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		client, _ := w.dial(nil)
@@ -245,8 +245,8 @@ func TestSetHandlerOfClosed(t *testing.T) {
 	})
 }
 
-// TestEndpointDial makes connections inside the loop: one with a Handler, one with
-// NewHandler's, one for Accept.
+// TestEndpointDial makes connections inside the loop. One has a Handler, one gets the Handler of
+// NewHandler, and one is for Accept.
 func TestEndpointDial(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		go serveEcho(t, w.server)
@@ -316,7 +316,7 @@ func TestGroupServesBothTiers(t *testing.T) {
 	})
 }
 
-// TestPostToAll writes to all connections of a loop from outside, as a broadcast.
+// TestPostToAll writes to all connections of a loop from another goroutine, as a broadcast does.
 func TestPostToAll(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		var streams []*loop.Stream

@@ -30,7 +30,8 @@ func (r *helloRecord) add(where string, hello *tls.ClientHelloInfo) {
 	r.seen = append(r.seen, where+": "+hello.Conn.RemoteAddr().String()+" to "+hello.Conn.LocalAddr().String())
 }
 
-// watch has both callbacks of tc noted, GetCertificate also in what GetConfigForClient returns.
+// watch makes both callbacks of tc leave notes. GetCertificate also does so in the configuration
+// that GetConfigForClient returns.
 func (r *helloRecord) watch(tc *tls.Config, name string) *tls.Config {
 	certs := tc.Certificates
 	inner := tc.Clone()
@@ -48,7 +49,7 @@ func (r *helloRecord) watch(tc *tls.Config, name string) *tls.Config {
 }
 
 // TestHelloConn: the callbacks of a server see the addresses of the connection, whichever
-// configuration the connection has, and a hook of the program comes behind.
+// configuration the connection has. A hook of the program is called too.
 func TestHelloConn(t *testing.T) {
 	r := &helloRecord{}
 	cfg := serverConfig(nil)

@@ -12,7 +12,8 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// A dyingBackend, once armed, posts a letter as it reads, and then writes no more.
+// A dyingBackend posts a function at its next read once it is armed. After that it fails all
+// writes.
 type dyingBackend struct {
 	loop.Backend
 	armed, dead atomic.Bool
@@ -35,8 +36,8 @@ func (b *dyingBackend) WriteBatch(ms []udpio.Message) (int, error) {
 	return b.Backend.WriteBatch(ms)
 }
 
-// TestPostRunsThoughBackendFails: what was posted runs, also if the Backend fails in the middle of
-// the events of the turn that takes it.
+// TestPostRunsThoughBackendFails: a function that was posted runs, even if the Backend fails in the
+// middle of the turn that takes it.
 func TestPostRunsThoughBackendFails(t *testing.T) {
 	noLeaks(t)
 	s, err := udpio.Listen("udp4", "127.0.0.1:0", nil)

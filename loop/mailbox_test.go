@@ -70,8 +70,8 @@ func TestMailboxClosed(t *testing.T) {
 	}
 }
 
-// TestMailboxLosesNothing has many goroutines post to a loop that sleeps whenever it
-// may: each post must run, and no wake-up may be missed.
+// TestMailboxLosesNothing: many goroutines post to a loop that sleeps whenever it may. Each
+// function must run, and no wake-up may be missed.
 func TestMailboxLosesNothing(t *testing.T) {
 	const senders, each = 8, 2000
 	s := newSleeper()

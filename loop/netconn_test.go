@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestNetConn holds a Stream to the contract of net.Conn.
+// TestNetConn checks a Stream against the contract of net.Conn.
 func TestNetConn(t *testing.T) {
 	server, err := loop.Listen("udp", "127.0.0.1:0", 1, serverConfig(nil))
 	if err != nil {

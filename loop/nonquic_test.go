@@ -11,8 +11,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestWriteDatagram: what is not QUIC goes out of the socket of the loops and comes in,
-// while connections use it.
+// TestWriteDatagram: datagrams that are not QUIC are sent and received through the socket of the
+// loops, while connections use it.
 func TestWriteDatagram(t *testing.T) {
 	noLeaks(t)
 	stranger, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})

@@ -123,7 +123,7 @@ func TestQLogDirUnwritable(t *testing.T) {
 	settle(d)
 }
 
-// TestQLogDirReports: what cannot be written is reported, once.
+// TestQLogDirReports: a failure to write is reported once.
 func TestQLogDirReports(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// A counted is a Backend that notes where datagrams went first.
+// A counted is a Backend that notes the order in which addresses first got datagrams.
 type counted struct {
 	loop.Backend
 	tried []netip.AddrPort // of the loop's goroutine
@@ -32,8 +32,8 @@ func (c *counted) WriteBatch(ms []udpio.Message) (int, error) {
 	return c.Backend.WriteBatch(ms)
 }
 
-// raced runs f with a client for which every name has the given addresses. A server
-// answers at serverAddr alone; the round trip takes 40 ms.
+// raced runs f with a client for which every name has the given addresses. Only serverAddr answers.
+// The round trip takes 40 ms.
 func raced(t *testing.T, ips []string, f func(t *testing.T, g *loop.Group, b *counted)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -70,8 +70,8 @@ func connect(t *testing.T, g *loop.Group, cfg *conn.Config) (*loop.Conn, time.Du
 	return c, time.Since(start)
 }
 
-// TestRace: addresses that do not answer cost 250 ms each, families take turns, and the
-// next connection begins with the address that answered (RFC 8305).
+// TestRace: each address that does not answer costs 250 ms, and the families take turns. The next
+// connection begins with the address that answered (RFC 8305).
 func TestRace(t *testing.T) {
 	ips := []string{"2001:db8::1", "2001:db8::2", "2001:db8::3", "10.0.0.1", "10.0.0.9"}
 	raced(t, ips, func(t *testing.T, g *loop.Group, b *counted) {
@@ -103,8 +103,8 @@ func TestRace(t *testing.T) {
 	})
 }
 
-// TestRaceEnds: nobody answers, or the caller gives up. The error tells of each address,
-// and nothing is left.
+// TestRaceEnds: nobody answers, or the caller gives up. The error has each address. Nothing is left
+// over.
 func TestRaceEnds(t *testing.T) {
 	ips := []string{"2001:db8::1", "10.0.0.8", "10.0.0.9"}
 	raced(t, ips, func(t *testing.T, g *loop.Group, b *counted) {
@@ -134,8 +134,8 @@ func TestRaceEnds(t *testing.T) {
 	})
 }
 
-// TestRaceEarlyData: of several addresses none is believed before it has answered, and
-// then that one gets early data.
+// TestRaceEarlyData: as long as no address has answered, none gets early data. After that, the one
+// that answered gets it.
 func TestRaceEarlyData(t *testing.T) {
 	raced(t, []string{"2001:db8::1", "10.0.0.1"}, func(t *testing.T, g *loop.Group, _ *counted) {
 		cfg := conntest.ClientConfig()

@@ -13,9 +13,9 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestRebindingClients has a NAT give clients of several loops other ports again and
-// again. By connection ID the kernel still finds the right loop; where it chooses by
-// address, loops hand over. No connection notices.
+// TestRebindingClients: a NAT gives clients of several loops other ports again and again. By
+// connection ID the kernel still finds the right loop. If the kernel chooses by address, loops hand
+// datagrams over. No connection notices.
 func TestRebindingClients(t *testing.T) {
 	t.Run("steered", func(t *testing.T) {
 		noLeaks(t)
@@ -36,7 +36,7 @@ func TestRebindingClients(t *testing.T) {
 	})
 }
 
-// rebind has clients exchange data with g while their ports change.
+// rebind makes clients exchange data with g while their ports change.
 func rebind(t *testing.T, g *loop.Group) {
 	const clients, changes = 8, 6
 	go serveEcho(t, g)

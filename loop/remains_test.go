@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestStreamOutlivesConnection: what a stream has received stays readable, however the
+// TestStreamOutlivesConnection: bytes that a stream has received stay readable, however the
 // connection ends.
 func TestStreamOutlivesConnection(t *testing.T) {
 	want := bytes.Repeat([]byte("x"), 700_000) // more than the Stream itself buffers
@@ -51,8 +51,8 @@ func TestStreamOutlivesConnection(t *testing.T) {
 	}
 }
 
-// TestRemainsAreBounded: peers that fill connection after connection and end them take no more
-// than a quarter of MaxBuffered, and readers are told that the rest is missing.
+// TestRemainsAreBounded: peers fill one connection after another, and end each. The bytes that are
+// kept take no more than a quarter of MaxBuffered. Readers are told that the rest is missing.
 func TestRemainsAreBounded(t *testing.T) {
 	cfg := serverConfig(nil)
 	cfg.Endpoint.MaxBuffered = 4 << 20

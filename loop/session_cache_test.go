@@ -15,7 +15,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestSessionCache saves what one client learned, as its process ends, and has another one use it.
+// TestSessionCache saves the sessions of one client, as at the end of its process. Another client
+// uses them.
 func TestSessionCache(t *testing.T) {
 	link := conntest.Link{Delay: 50 * time.Millisecond}
 	cfg := serverConfig(func(c *conn.Config) { c.Enable0RTT = true })
@@ -67,7 +68,7 @@ func TestSessionCache(t *testing.T) {
 	}
 }
 
-// TestSessionCacheBounds: it gives what came last, once.
+// TestSessionCacheBounds: the cache returns the newest sessions first, each of them once.
 func TestSessionCacheBounds(t *testing.T) {
 	var c loop.SessionCache
 	for i := range 10 {

@@ -89,7 +89,7 @@ func TestOwner(t *testing.T) {
 			}
 		}
 	}
-	// What shows no ID that tells a loop stays.
+	// A packet without an ID that tells a loop stays where it is.
 	for _, packet := range [][]byte{nil, {0x40}, {0x40, 1, 2, 3}, {0xc0, 0, 0, 0, 1}, {0xc0, 0, 0, 0, 1, 20, 1}, longPacket([]byte{1, 2, 3}, 1200)} {
 		if got := s.owner(packet); got != 2 {
 			t.Errorf("packet %x is for loop %d, want 2", packet, got)

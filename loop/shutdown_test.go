@@ -13,7 +13,7 @@ import (
 )
 
 // TestShutdownSaysWhatWasLost: Shutdown of a connection returns nil only if the peer has
-// acknowledged all that was ended.
+// acknowledged all streams that were ended.
 func TestShutdownSaysWhatWasLost(t *testing.T) {
 	data := bytes.Repeat([]byte("x"), 30_000)
 	short := func(c *conn.Config) { c.MaxIdleTimeout = 5 * time.Second }
@@ -74,8 +74,8 @@ func TestShutdownSaysWhatWasLost(t *testing.T) {
 	})
 }
 
-// TestCloseAcknowledges: who reads to the end and closes at once tells the peer that it had
-// everything.
+// TestCloseAcknowledges: a reader that reads to the end and closes at once tells the peer that it
+// has everything.
 func TestCloseAcknowledges(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		client, server := w.dial(nil)

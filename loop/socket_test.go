@@ -111,7 +111,7 @@ func TestDialName(t *testing.T) {
 	}
 }
 
-// TestSteering has many clients on two loops: the kernel finds the right one.
+// TestSteering: many clients connect to two loops. The kernel finds the right loop.
 func TestSteering(t *testing.T) {
 	noLeaks(t)
 	g := listen(t, "udp4", "127.0.0.1:0", 2)
@@ -174,9 +174,9 @@ func unsteered(t *testing.T, cfg *loop.Config, n int) *loop.Group {
 	return g
 }
 
-// TestHandover has the kernel choose by address, so that loops must hand over: all
-// connections come from one socket and reach one server socket, in GRO batches that
-// hold packets of all loops. The client's loops must share, too.
+// TestHandover: the kernel chooses by address, so loops must hand datagrams over. All connections
+// come from one socket and reach one socket of the server, in GRO batches with packets for all
+// loops. The loops of the client must hand over too.
 func TestHandover(t *testing.T) {
 	noLeaks(t)
 	server := unsteered(t, serverConfig(withDatagrams(0)), 3)
@@ -215,7 +215,7 @@ func TestHandover(t *testing.T) {
 	}
 }
 
-// TestSteadyState moves much through the buffers of loops and connections.
+// TestSteadyState moves much data through the buffers of loops and connections.
 func TestSteadyState(t *testing.T) {
 	g := listen(t, "udp4", "127.0.0.1:0", 1)
 	c, err := loop.Dial(within(t), g.LocalAddr().String(), conntest.ClientConfig())
@@ -267,8 +267,8 @@ func TestSteadyState(t *testing.T) {
 	}
 }
 
-// TestListenInUse: a second server on a port does not start, however many loops either
-// has, unless both share it.
+// TestListenInUse: a second server on a port does not start, however many loops either has. It does
+// if both share the port.
 func TestListenInUse(t *testing.T) {
 	noLeaks(t)
 	for _, n := range []int{1, 2} {
@@ -297,8 +297,8 @@ func TestListenInUse(t *testing.T) {
 	other.Close()
 }
 
-// TestDialThisHost: a listener's own address can be dialed, and so can what else a
-// socket takes for an address of this host.
+// TestDialThisHost: a listener's own address can be dialed. So can other addresses that sockets
+// take for this host.
 func TestDialThisHost(t *testing.T) {
 	noLeaks(t)
 	for _, listening := range []struct {
@@ -329,14 +329,14 @@ func TestDialThisHost(t *testing.T) {
 	}
 }
 
-// TestDialClosedPort: a host says that nobody has the port, and Dial returns that at once.
+// TestDialClosedPort: a host says that nobody uses the port, and Dial returns that at once.
 func TestDialClosedPort(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("no ICMP messages here")
 	}
 	noLeaks(t)
 	for _, host := range []string{"127.0.0.1", "::1"} {
-		// Two sockets of which one has the port: the other one is refused at it later.
+		// This port was free a moment ago, and its socket is closed: nobody answers there.
 		closed, err := net.ListenPacket("udp", net.JoinHostPort(host, "0"))
 		if err != nil {
 			t.Fatal(err)
@@ -356,8 +356,8 @@ func TestDialClosedPort(t *testing.T) {
 	}
 }
 
-// TestDialRefusedElsewhere: that one address refuses does not harm connections to
-// others on the same socket, nor what is dialed after it.
+// TestDialRefusedElsewhere: a refusal by one address does no harm to connections to others on the
+// same socket, or to later dials.
 func TestDialRefusedElsewhere(t *testing.T) {
 	noLeaks(t)
 	server := listen(t, "udp", "127.0.0.1:0", 1)

@@ -19,7 +19,7 @@ func fill(v reflect.Value, n int) {
 	}
 }
 
-// TestStatsAddAll keeps add complete when a counter comes.
+// TestStatsAddAll fails if add leaves out a counter.
 func TestStatsAddAll(t *testing.T) {
 	var a, b, want Stats
 	fill(reflect.ValueOf(&a).Elem(), 2)

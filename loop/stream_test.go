@@ -124,7 +124,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestCloseUnblocks closes a stream while others read and write.
+// TestCloseUnblocks closes a stream while other goroutines read and write.
 func TestCloseUnblocks(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		a, b := w.pair(w.dial(nil))
@@ -253,7 +253,8 @@ func TestContexts(t *testing.T) {
 	})
 }
 
-// TestOpenStreamGivesUp gives up waiting for a stream, which must go to the next one.
+// TestOpenStreamGivesUp: a caller gives up waiting for a stream. The stream must go to the next
+// caller.
 func TestOpenStreamGivesUp(t *testing.T) {
 	cfg := serverConfig(func(c *conn.Config) { c.InitialMaxStreamsUni = 1 })
 	run(t, setup{link: near, server: cfg}, func(t *testing.T, w *world) {
@@ -339,7 +340,7 @@ func TestIdleTimeout(t *testing.T) {
 	})
 }
 
-// TestOpenStreamOfNoDir: a wrong argument is an error of the call, here and below.
+// TestOpenStreamOfNoDir: a wrong argument is an error of the call, here and in package conn.
 func TestOpenStreamOfNoDir(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		c, _ := w.dial(nil)

@@ -8,8 +8,8 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// TestDialVersion dials a server that does not speak the version that a client starts with: it
-// costs a round trip.
+// TestDialVersion dials a server that does not speak the client's first version. It costs a round
+// trip.
 func TestDialVersion(t *testing.T) {
 	only2 := func(c *conn.Config) { c.Versions = []uint32{conn.Version2} }
 	link := conntest.Link{Delay: 50 * time.Millisecond}

@@ -12,8 +12,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestWaitingForItself: what would wait for the loop on the loop's own goroutine panics,
-// and names the call. What need not wait there does not.
+// TestWaitingForItself: a method that would wait for the loop panics on the loop's own goroutine.
+// The message names the method. Methods that need not wait do not panic.
 func TestWaitingForItself(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		c, server := w.dial(nil)
@@ -64,7 +64,7 @@ func TestWaitingForItself(t *testing.T) {
 	})
 }
 
-// TestListenIncomplete: a server that could serve nobody does not start.
+// TestListenIncomplete: a server with a configuration that could serve nobody does not start.
 func TestListenIncomplete(t *testing.T) {
 	noLeaks(t)
 	bare := conntest.ServerConfig()

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// benchmarkTransfer sends messages of segments datagrams and reads them, all on this
-// goroutine, and reports the time for each datagram.
+// benchmarkTransfer sends messages of segments datagrams and reads them, all on this goroutine. It
+// reports the time for each datagram.
 func benchmarkTransfer(b *testing.B, cfg *Config, segments, batch int) {
 	const size = 1452
 	from, err := Listen("udp4", "127.0.0.1:0", cfg)
@@ -67,8 +67,7 @@ func BenchmarkSingle(b *testing.B) {
 	benchmarkTransfer(b, &Config{DisableGSO: true, DisableGRO: true}, 1, 1)
 }
 
-// BenchmarkPingPong measures a wake-up by a datagram: two goroutines, each of which
-// waits for the other.
+// BenchmarkPingPong measures the wake-up by a datagram. Two goroutines wait for each other.
 func BenchmarkPingPong(b *testing.B) {
 	a, err := Listen("udp4", "127.0.0.1:0", nil)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestSetDontFragment: sockets set DF, and refuse what is longer than the path's MTU.
+// TestSetDontFragment: sockets set DF, and refuse datagrams that are longer than the path's MTU.
 func TestSetDontFragment(t *testing.T) {
 	for _, test := range []struct {
 		addr                  string

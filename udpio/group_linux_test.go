@@ -9,7 +9,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// otherUsers returns the users as which a test can run processes.
+// otherUsers returns the users as whom a test can run processes.
 func otherUsers() []*syscall.SysProcAttr {
 	users := []*syscall.SysProcAttr{nil}
 	if os.Geteuid() == 0 {
@@ -20,7 +20,7 @@ func otherUsers() []*syscall.SysProcAttr {
 
 const groupAddress = "UDPIO_TEST_GROUP_ADDRESS"
 
-// TestGroupOtherProcess runs itself in other processes, of this user and of another.
+// TestGroupOtherProcess runs itself in other processes: one of this user, and one of another user.
 func TestGroupOtherProcess(t *testing.T) {
 	if address := os.Getenv(groupAddress); address != "" {
 		_, err := ListenGroup("udp4", address, 3, nil)

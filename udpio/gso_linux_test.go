@@ -106,7 +106,7 @@ func hasSegments(v *vector, i int) bool {
 		(*unix.Cmsghdr)(ptr(&v.controls[i])).Type == unix.UDP_SEGMENT
 }
 
-// refuse is a device that refuses GSO.
+// refuse returns a system call that fails as with a device that refuses GSO.
 func refuse(errno syscall.Errno) syscallFunc {
 	return func(fd uintptr, v *vector, n int) (int, syscall.Errno) {
 		for i := range n {
@@ -132,7 +132,7 @@ func TestGSORefused(t *testing.T) {
 			c := mustListen(t, "udp4", "127.0.0.1:0", nil)
 			before := c.Caps()
 			inject(c, refuse(test.errno))
-			// The refused one is not the first, and more follow.
+			// The message that is refused is not the first, and others follow it.
 			write(t, c,
 				Message{Buf: pattern(10), Remote: s.LocalAddr()},
 				Message{Buf: pattern(70*100 + 1), SegmentSize: 100, Remote: s.LocalAddr(), ECN: 2},
@@ -145,7 +145,8 @@ func TestGSORefused(t *testing.T) {
 			require.EqualValues(t, 1, c.Stats().GSOFallbacks)
 			require.Equal(t, before, c.Caps())
 
-			// Later ones go singly where it was for the segments, there alone.
+			// Later messages go as single datagrams only if the segments were the reason, and only
+			// to that peer.
 			inject(c, sendmmsg)
 			write(t, c,
 				Message{Buf: pattern(300), SegmentSize: 100, Remote: s.LocalAddr()},
@@ -218,7 +219,8 @@ func TestFullWithinAMessage(t *testing.T) {
 	require.Equal(t, buf, all)
 	requireNothing(t, s)
 
-	// A caller that does not go on with it, against the rules, loses nothing else.
+	// A caller that does not go on with the message breaks the rules. It loses only the rest of
+	// that message.
 	room = 2
 	n, err := c.WriteBatch([]Message{{Buf: buf, SegmentSize: 90, Remote: s.LocalAddr()}})
 	require.NoError(t, err)
@@ -263,7 +265,7 @@ func TestSendErrors(t *testing.T) {
 		require.Len(t, got[0].Buf, 1)
 		require.Len(t, got[1].Buf, 2)
 	}
-	// A signal is no error at all.
+	// An interrupted call is not an error.
 	interrupted := 0
 	inject(c, func(fd uintptr, v *vector, n int) (int, syscall.Errno) {
 		if interrupted++; interrupted < 4 {

@@ -59,8 +59,8 @@ func TestQueueOverflows(t *testing.T) {
 	require.EqualValues(t, sent-got, s.Stats().QueueOverflows)
 }
 
-// fullSocket returns a Socket whose only port is one end of a pair of Unix sockets,
-// as UDP over loopback is never full, and a function that reads what was sent.
+// fullSocket returns a Socket whose only port is one end of a pair of Unix sockets, because UDP
+// over loopback is never full. It also returns a function that reads what was sent.
 func fullSocket(t *testing.T) (*Socket, func() int) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
@@ -70,7 +70,7 @@ func fullSocket(t *testing.T) (*Socket, func() int) {
 	require.NoError(t, err)
 	s, err := newSockets((&Config{WriteBuffer: 1}).withDefaults())
 	require.NoError(t, err)
-	// Connected, it sends without an address.
+	// The socket counts as connected, so it sends without an address.
 	require.NoError(t, s.addPort(f, rc, netip.MustParseAddrPort("127.0.0.1:1"), pairPeer))
 	t.Cleanup(func() { s.close() })
 	buf := make([]byte, 1<<16)
@@ -98,7 +98,7 @@ func TestFullAndRoomAgain(t *testing.T) {
 		if len(rest) == 0 {
 			break
 		}
-		// No room, so ReadBatch waits.
+		// There is no room, so ReadBatch waits.
 		deadline := time.Now().Add(time.Millisecond)
 		n, err = s.ReadBatch(in, deadline)
 		require.NoError(t, err)
@@ -128,7 +128,7 @@ func TestFullAndRoomAgain(t *testing.T) {
 	for ; next < len(ms); next++ {
 		require.Equal(t, 1000+next, drain())
 	}
-	// All went, so nothing is waited for any more.
+	// Everything was sent, so ReadBatch waits for no room.
 	deadline := time.Now().Add(2 * time.Millisecond)
 	n, err := s.ReadBatch(in, deadline)
 	require.NoError(t, err)
@@ -177,7 +177,7 @@ func TestNoAllocations(t *testing.T) {
 				got += n
 			}
 		}))
-		// Waits, short ones and long ones, that nothing, Wake and a datagram end.
+		// Short and long waits end by themselves, by Wake and by a datagram.
 		require.Zero(t, testing.AllocsPerRun(50, func() {
 			s.ReadBatch(in, time.Now().Add(100*time.Microsecond))
 			s.ReadBatch(in, time.Now().Add(2200*time.Microsecond))

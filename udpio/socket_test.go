@@ -47,7 +47,7 @@ func openers() []opener {
 	}
 }
 
-// forEach runs f for each way to make a socket, and sees to it that nothing is left.
+// forEach runs f for each way to make a socket. It checks that nothing is left over.
 func forEach(t *testing.T, f func(t *testing.T, o opener)) {
 	for _, o := range openers() {
 		t.Run(o.name, func(t *testing.T) {
@@ -191,7 +191,7 @@ func TestAnswerFromTheAddressReached(t *testing.T) {
 				continue // TestCaps says where it must be
 			}
 			to := addr(test.dial, server)
-			// A connected socket takes an answer only from there.
+			// A connected socket takes an answer only from its peer.
 			client, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
 			require.NoError(t, err)
 			defer client.Close()
@@ -221,7 +221,7 @@ func TestDeadlines(t *testing.T) {
 			require.Zero(t, n)
 			require.False(t, time.Now().Before(deadline), "too early, of %v us", wait)
 		}
-		// One in the past returns what is there.
+		// A deadline in the past returns the datagrams that are there.
 		write(t, c, Message{Buf: []byte("1"), Remote: s.LocalAddr()})
 		for n, deadline := 0, soon(); n == 0; runtime.Gosched() {
 			var err error
@@ -229,7 +229,7 @@ func TestDeadlines(t *testing.T) {
 			require.NoError(t, err)
 			require.True(t, time.Now().Before(deadline))
 		}
-		// A datagram cuts a wait short, and the deadline that is left does no harm.
+		// A datagram ends a wait early. The deadline that is left does no harm.
 		for range 3 {
 			go write(t, c, Message{Buf: []byte("2"), Remote: s.LocalAddr()})
 			n, err := s.ReadBatch(ms, soon())
@@ -280,7 +280,7 @@ func TestWake(t *testing.T) {
 			s.Wake()
 			require.NoError(t, <-returned)
 		}
-		// Those before a ReadBatch count as one; after it, they have gone.
+		// Calls before a ReadBatch count as one. After it they count no more.
 		s.Wake()
 		s.Wake()
 		s.Wake()
@@ -372,7 +372,7 @@ func TestSeveralSockets(t *testing.T) {
 		peer4 := mustListen(t, "udp4", "127.0.0.1:0", nil)
 		peer6 := mustListen(t, "udp6", "[::1]:0", nil)
 
-		// A socket that is added while ReadBatch waits is read from.
+		// A socket that is added while ReadBatch waits is read from, too.
 		got := make(chan Message)
 		go func() {
 			ms := newMessages(1)
@@ -405,7 +405,7 @@ func TestSeveralSockets(t *testing.T) {
 			require.Equal(t, peer.LocalAddr(), m.Remote)
 		}
 
-		// Local names the socket; without it, it is the oldest of the family.
+		// Local names the socket. Without Local it is the oldest socket of the family.
 		write(t, s,
 			Message{Buf: []byte("0"), Remote: peer4.LocalAddr()},
 			Message{Buf: []byte("3"), Remote: peer4.LocalAddr(), Local: third},
@@ -425,7 +425,7 @@ func TestSeveralSockets(t *testing.T) {
 		require.Equal(t, want4, to4)
 		require.Equal(t, []netip.AddrPort{second, second}, from(peer6, 2))
 
-		// What would go from a socket that was removed is dropped.
+		// A message that names a socket which was removed is dropped.
 		require.NoError(t, s.RemoveLocal(first))
 		require.Equal(t, second, s.LocalAddr())
 		require.Error(t, s.RemoveLocal(first))
@@ -455,7 +455,7 @@ func TestFairness(t *testing.T) {
 		c := mustListen(t, "udp4", "127.0.0.1:0", nil)
 		noise := make([]Message, 200)
 		for i := range noise {
-			// Sizes that grow keep GRO from joining them.
+			// The sizes grow, so GRO cannot join the datagrams.
 			noise[i] = Message{Buf: make([]byte, i+1), Remote: s.LocalAddr()}
 		}
 		write(t, c, noise...)
@@ -500,13 +500,13 @@ func TestTruncatedIsDropped(t *testing.T) {
 		for range 20 {
 			write(t, c, Message{Buf: make([]byte, 30), Remote: s.LocalAddr()})
 		}
-		// Only what is cut off is there: a deadline holds nevertheless.
+		// There are only datagrams that are cut off. The deadline holds nevertheless.
 		small := []Message{{Buf: make([]byte, 8)}, {Buf: nil}, {Buf: make([]byte, 8)}}
 		n, err := s.ReadBatch(small, time.Now().Add(20*time.Millisecond))
 		require.NoError(t, err)
 		require.Zero(t, n)
 
-		// Among others, those that fit are kept.
+		// Those that fit are kept, although others among them are cut off.
 		bufs := map[*byte]bool{}
 		for i := range small {
 			small[i].Buf = make([]byte, 0, 8)
@@ -601,7 +601,7 @@ func TestBuffersAndWarnings(t *testing.T) {
 			require.Equal(t, 96<<10, s.Stats().WriteBuffer)
 		}
 	})
-	// More than any kernel grants, whatever the privileges.
+	// This is more than any kernel grants, to anybody.
 	var log bytes.Buffer
 	s := mustListen(t, "udp4", "127.0.0.1:0", &Config{
 		ReadBuffer: math.MaxInt32, WriteBuffer: math.MaxInt32,

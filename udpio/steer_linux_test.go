@@ -64,7 +64,7 @@ func TestSteer(t *testing.T) {
 		}
 		require.Len(t, used, n)
 
-		// A load beyond the packet is for the first.
+		// If a load is beyond the end of the packet, the first socket gets it.
 		for _, b := range [][]byte{{}, {0x40}, {0x40, 1, 2, 3, 4, 5, 6, 7, 8}, {0xc0, 0, 0, 0, 1, 255, 1, 2, 3}} {
 			write(t, c, Message{Buf: b, Remote: to})
 			require.Equal(t, len(b), len(readOne(t, group[0]).Buf))

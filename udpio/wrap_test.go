@@ -10,7 +10,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A strangeConn is a net.PacketConn as users may bring: it reads from a channel.
+// A strangeConn is a net.PacketConn of a user: it reads from a channel.
 type strangeConn struct {
 	net.PacketConn
 	in    chan strangeRead
@@ -68,7 +68,7 @@ func TestWrapStrangeConn(t *testing.T) {
 	require.Equal(t, Message{Buf: []byte("a"), Remote: netip.MustParseAddrPort("192.0.2.1:7"), Local: s.LocalAddr()}, got[0])
 	require.Equal(t, "192.0.2.2:8", got[1].Remote.String())
 
-	// A relay reaches more than its own family.
+	// A relay reaches addresses of other families too.
 	write(t, s, Message{Buf: []byte("12345"), SegmentSize: 2, Remote: netip.MustParseAddrPort("192.0.2.9:1")})
 	for i, m := range readDatagrams(t, s, 3) {
 		require.Equal(t, "echo "+[]string{"12", "34", "5"}[i], string(m.Buf))

@@ -20,8 +20,8 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// simulateProxy runs use in virtual time with a tunnel whose proxy is play. What play gets ends
-// with the test; srv is the server of the proxy.
+// simulateProxy runs use in virtual time. The tunnel of use leads to a proxy that play plays.
+// Everything that play gets ends with the test. srv is the server of the proxy.
 func simulateProxy(t *testing.T, play func(srv *h3http.Server, s *h3http.Stream), use func(t *testing.T, c *Conn)) {
 	t.Helper()
 	conntest.ServerTLS() // outside of the bubble
@@ -65,7 +65,7 @@ func sendBoth(t *testing.T, s *h3http.Stream, n int) {
 	}
 }
 
-// requireBoth reads what sendBoth has sent, and returns what follows.
+// requireBoth reads everything that sendBoth has sent. It returns the error that follows.
 func requireBoth(t *testing.T, c *Conn, n int) error {
 	t.Helper()
 	next := map[byte]int{'d': 0, 'c': 0}

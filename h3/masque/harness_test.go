@@ -22,7 +22,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// soon bounds what takes milliseconds on a machine that has nothing else to do.
+// soon bounds the time of what takes milliseconds on an idle machine.
 const soon = time.Minute
 
 // A pair is a proxy on loopback and a client of it.
@@ -109,7 +109,7 @@ func newEchoOn(t testing.TB, addr string) string {
 	return c.LocalAddr().String()
 }
 
-// exchange sends b through c, and expects it to come back.
+// exchange sends b through c, and wants it back.
 func exchange(t *testing.T, c *Conn, b []byte) {
 	t.Helper()
 	n, err := c.Write(b)
@@ -121,7 +121,7 @@ func exchange(t *testing.T, c *Conn, b []byte) {
 	require.True(t, bytes.Equal(b, got[:n]), "%d bytes came back as %d", len(b), n)
 }
 
-// newOrigin serves bytes of a generator and returns the URL: /7 has those of seed 7.
+// newOrigin runs a server of random bytes and returns its URL. The path /7 has the bytes of seed 7.
 func newOrigin(t *testing.T) string {
 	t.Helper()
 	return serve(t, &h3http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -139,7 +139,7 @@ func content(seed uint64) []byte {
 	return b
 }
 
-// getThrough gets resources of origin through a tunnel for each connection.
+// getThrough gets resources of origin. Each connection goes through a tunnel of its own.
 func getThrough(t *testing.T, dial func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error), origin string, n uint64) {
 	t.Helper()
 	tr := &h3http.Transport{TLSClientConfig: conntest.ClientTLS(), Dial: dial}

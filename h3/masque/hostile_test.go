@@ -18,7 +18,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// raw opens a tunnel and returns its stream, for bytes as they are.
+// raw opens a tunnel and returns its stream, so that a test can write any bytes to it.
 func (p *pair) raw(target string) *h3http.Stream {
 	p.t.Helper()
 	u, err := p.client.expand(target)
@@ -42,7 +42,7 @@ func payload(context uint64, b ...byte) []byte {
 
 func capsule(typ uint64, value []byte) []byte { return dgram.AppendCapsule(nil, typ, value) }
 
-// TestUnknownIsDropped sends what extensions may bring, in pieces.
+// TestUnknownIsDropped sends what unknown extensions may send, in pieces.
 func TestUnknownIsDropped(t *testing.T) {
 	p := newPair(t, noDatagrams)
 	s := p.raw(newEcho(t))
@@ -61,7 +61,7 @@ func TestUnknownIsDropped(t *testing.T) {
 			s.Write(b)
 		}
 	}()
-	// The answer is a capsule too, as the proxy sends no datagrams.
+	// The answer is a capsule too, because the proxy sends no datagrams.
 	want := capsule(dgram.CapsuleDatagram, payload(0, 'h', 'i'))
 	got := make([]byte, len(want))
 	_, err := io.ReadFull(s, got)
@@ -71,7 +71,7 @@ func TestUnknownIsDropped(t *testing.T) {
 	require.EqualValues(t, 1, p.proxy.Stats().Received)
 }
 
-// TestMalformedCapsules end the stream, and nothing but the stream.
+// TestMalformedCapsules: a malformed capsule ends its stream, and nothing else.
 func TestMalformedCapsules(t *testing.T) {
 	p := newPair(t)
 	target := newEcho(t)
@@ -110,7 +110,7 @@ func dgramHeader(length uint64) []byte {
 	return append(varint.Append(b, length), 0)
 }
 
-// TestEndlessUnknownCapsule is skipped as it comes.
+// TestEndlessUnknownCapsule: the reader skips it as it comes.
 func TestEndlessUnknownCapsule(t *testing.T) {
 	p := newPair(t)
 	s := p.raw(newEcho(t))
@@ -125,7 +125,7 @@ func TestEndlessUnknownCapsule(t *testing.T) {
 	require.Equal(t, payload(0, 'x'), b[:n], "datagrams do not wait for it")
 }
 
-// TestUnknownContexts of datagrams are dropped on both sides.
+// TestUnknownContexts: both sides drop datagrams of unknown contexts.
 func TestUnknownContexts(t *testing.T) {
 	p := newPair(t)
 	s := p.raw(newEcho(t))
@@ -162,7 +162,7 @@ func TestUnknownContexts(t *testing.T) {
 	require.Equal(t, io.EOF, err)
 }
 
-// TestClientFloodedByProxy keeps a bounded number of payloads.
+// TestClientFloodedByProxy: a client keeps a bounded number of payloads.
 func TestClientFloodedByProxy(t *testing.T) {
 	flooded, done := make(chan struct{}), make(chan struct{})
 	p := newPair(t, noDatagrams, func(p *pair) {
@@ -185,7 +185,7 @@ func TestClientFloodedByProxy(t *testing.T) {
 	close(done)
 }
 
-// FuzzCapsules reads whatever may be on a stream, in pieces of any size.
+// FuzzCapsules reads any bytes on a stream, in pieces of any size.
 func FuzzCapsules(f *testing.F) {
 	f.Add(slices.Concat(capsule(0x17, []byte("x")), capsule(dgram.CapsuleDatagram, payload(0, 1, 2))), uint8(1))
 	f.Add(dgramHeader(maxPayload+2), uint8(3))

@@ -18,7 +18,7 @@ import (
 
 func mustParse(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// takeStream returns a handler that takes the stream of each request for f.
+// takeStream returns a handler that takes the stream of each request and passes it to f.
 func takeStream(f func(s *h3http.Stream)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Capsule-Protocol", "?1")
@@ -31,7 +31,7 @@ func takeStream(f func(s *h3http.Stream)) http.Handler {
 	})
 }
 
-// request asks the proxy by hand, and returns the status and the Proxy-Status field.
+// request sends a request to the proxy by hand. It returns the status and the Proxy-Status field.
 func (p *pair) request(method, protocol, path string) (int, string) {
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, nil)
@@ -114,7 +114,7 @@ func TestRefusals(t *testing.T) {
 	require.EqualValues(t, 19, p.proxy.Stats().Refused)
 }
 
-// TestDefaultReachesPublicAddressesOnly: names do not help.
+// TestDefaultReachesPublicAddressesOnly: a name does not help to reach other addresses.
 func TestDefaultReachesPublicAddressesOnly(t *testing.T) {
 	p := newPair(t, func(p *pair) {
 		p.proxy.Allow = nil
@@ -169,7 +169,7 @@ func TestMaxTunnels(t *testing.T) {
 	}, soon, time.Millisecond)
 }
 
-// TestMaxTunnelsPerConn: one connection cannot take the tunnels of all.
+// TestMaxTunnelsPerConn: one connection cannot take all tunnels.
 func TestMaxTunnelsPerConn(t *testing.T) {
 	for _, c := range []struct{ limit, connLimit, want int }{
 		{limit: 4, want: 2}, {limit: 5, want: 3}, {limit: 1, want: 1},
@@ -313,7 +313,7 @@ func TestClientConfiguration(t *testing.T) {
 	}
 }
 
-// TestProxyOverTCPVersions: the handler is of no use there, and says so.
+// TestProxyOverTCPVersions: over TCP the handler cannot work, and says so.
 func TestProxyOnAnotherServer(t *testing.T) {
 	p := new(Proxy)
 	w := &recorder{header: make(http.Header)}

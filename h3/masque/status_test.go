@@ -9,8 +9,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestNextHop: the address of a target that has a name is the next-hop of the first member, and of
-// nothing that looks like it.
+// TestNextHop: the address of a target with a name is the next-hop of the first member. Nothing
+// that only looks like a next-hop counts.
 func TestNextHop(t *testing.T) {
 	const unknown = "192.0.0.8:443"
 	for _, c := range []struct {

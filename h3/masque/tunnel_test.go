@@ -68,8 +68,8 @@ func TestQUICThroughTunnel(t *testing.T) {
 	}
 }
 
-// TestQUICThroughBadNetwork has a network between the client and the proxy that loses, delays
-// and reorders.
+// TestQUICThroughBadNetwork: the network between the client and the proxy loses, delays and
+// reorders.
 func TestQUICThroughBadNetwork(t *testing.T) {
 	p := newPair(t)
 	bad := netrelay.Link{Delay: 5 * time.Millisecond, Loss: 0.02, Reorder: 0.01}
@@ -88,7 +88,7 @@ func TestTargetOverIPv6(t *testing.T) {
 	require.Equal(t, "::1", c.RemoteAddr().(*net.UDPAddr).IP.String())
 }
 
-// TestAnswersOfOthers: what does not come from the target stays out of the tunnel.
+// TestAnswersOfOthers: datagrams that do not come from the target stay out of the tunnel.
 func TestAnswersOfOthers(t *testing.T) {
 	p := newPair(t)
 	target, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -112,7 +112,7 @@ func TestAnswersOfOthers(t *testing.T) {
 	require.Equal(t, "hello, too", string(b[:n]))
 }
 
-// TestManyTunnels shares a connection to the proxy.
+// TestManyTunnels: many tunnels share one connection to the proxy.
 func TestManyTunnels(t *testing.T) {
 	p := newPair(t)
 	target := newEcho(t)
@@ -145,7 +145,7 @@ func TestPayloadSizes(t *testing.T) {
 	exchange(t, c, []byte("still alive"))
 }
 
-// TestLongestPayload goes in capsules, as the proxy takes no datagrams.
+// TestLongestPayload: the longest payload goes in capsules, because the proxy takes no datagrams.
 func TestLongestPayload(t *testing.T) {
 	p := newPair(t, noDatagrams)
 	c := p.dial(newEcho(t))
@@ -193,7 +193,7 @@ func TestDeadlines(t *testing.T) {
 	require.ErrorIs(t, <-read, net.ErrClosed)
 }
 
-// TestWriteDeadline blocks in capsules that the peer does not read.
+// TestWriteDeadline: a Write waits in a capsule that the peer does not read.
 func TestWriteDeadline(t *testing.T) {
 	blocked := make(chan struct{})
 	p := newPair(t, noDatagrams, func(p *pair) {
@@ -257,7 +257,7 @@ func TestUnusableSocket(t *testing.T) {
 	require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, soon, time.Millisecond)
 }
 
-// TestProxyClose lets the server shut down.
+// TestProxyClose: after Close of the Proxy, the server can shut down.
 func TestProxyClose(t *testing.T) {
 	p := newPair(t)
 	c := p.dial(newEcho(t))
@@ -275,8 +275,8 @@ func TestProxyClose(t *testing.T) {
 	require.NoError(t, p.server.Shutdown(ctx))
 }
 
-// TestReadAfterClose: what has come and was not read is gone once the Conn is closed by its
-// own user, and not when the proxy ends the tunnel.
+// TestReadAfterClose: payloads that have come can be read after the proxy has ended the tunnel.
+// After Close by the user of the Conn they are gone.
 func TestReadAfterClose(t *testing.T) {
 	for _, change := range []func(*pair){func(*pair) {}, noDatagrams} {
 		p := newPair(t, change)
@@ -312,7 +312,7 @@ func TestReadAfterClose(t *testing.T) {
 	}
 }
 
-// TestInboxDropsTheOldest floods a Conn that nobody reads.
+// TestInboxDropsTheOldest floods a Conn from which nobody reads.
 func TestInboxDropsTheOldest(t *testing.T) {
 	dropped := 0
 	q := newInbox(func() { dropped++ })

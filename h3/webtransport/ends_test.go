@@ -11,8 +11,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestStreamsOutliveConnection: what streams have received stays readable when the connection
-// ends, on streams too that nobody has accepted yet, and so do datagrams.
+// TestStreamsOutliveConnection: bytes that streams have received stay readable when the connection
+// ends, even on streams that nobody has accepted yet. The same goes for datagrams.
 func TestStreamsOutliveConnection(t *testing.T) {
 	want := bytes.Repeat([]byte("x"), 200<<10)
 	for _, end := range []string{"Close of the server", "Close of the connection", "idle timeout"} {

@@ -17,8 +17,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestEarlyStreams come before their session, and are kept for it, but for those that
-// are too many.
+// TestEarlyStreams: streams that come before their session are kept for it, up to a limit.
 func TestEarlyStreams(t *testing.T) {
 	few := func(w *world) { w.up.MaxEarlyStreams = 5 }
 	run(t, few, func(t *testing.T, w *world) {
@@ -54,7 +53,7 @@ func TestEarlyStreams(t *testing.T) {
 	})
 }
 
-// TestEarlyBidi is rejected in both directions.
+// TestEarlyBidi: a bidirectional stream is rejected in both directions.
 func TestEarlyBidi(t *testing.T) {
 	few := func(w *world) { w.up.MaxEarlyStreams = 1 }
 	run(t, few, func(t *testing.T, w *world) {
@@ -71,7 +70,7 @@ func TestEarlyBidi(t *testing.T) {
 	})
 }
 
-// TestEarlyDatagrams are kept, some of them.
+// TestEarlyDatagrams: datagrams that come before their session are kept, up to a limit.
 func TestEarlyDatagrams(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		r := w.raw(nil)
@@ -99,7 +98,7 @@ func TestEarlyDatagrams(t *testing.T) {
 	})
 }
 
-// TestRejectedSession lets go of the streams that waited for it.
+// TestRejectedSession: the streams that waited for the session are released.
 func TestRejectedSession(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		w.handler = func(rw http.ResponseWriter, r *http.Request) { http.NotFound(rw, r) }
@@ -114,7 +113,7 @@ func TestRejectedSession(t *testing.T) {
 	})
 }
 
-// TestStreamsOfNoSession name a stream that is no request, or no request any more, or a
+// TestStreamsOfNoSession: streams name a stream that is not a request, or not any more, or a
 // session that has ended.
 func TestStreamsOfNoSession(t *testing.T) {
 	for _, id := range []conn.StreamID{1, 2, 3, 1<<62 - 1} {
@@ -152,7 +151,7 @@ func TestStreamsOfNoSession(t *testing.T) {
 	})
 }
 
-// TestBrokenHeaders of streams cost the stream, and nobody waits for them.
+// TestBrokenHeaders: a broken header ends its stream, and nobody waits for that.
 func TestBrokenHeaders(t *testing.T) {
 	few := func(w *world) { w.up.MaxEarlyStreams = 1 }
 	run(t, few, func(t *testing.T, w *world) {
@@ -184,7 +183,7 @@ func TestBrokenHeaders(t *testing.T) {
 	})
 }
 
-// TestDatagramsForDeadSession are dropped.
+// TestDatagramsForDeadSession: they are dropped.
 func TestDatagramsForDeadSession(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		r, s := w.rawSession()
@@ -201,7 +200,7 @@ func TestDatagramsForDeadSession(t *testing.T) {
 	})
 }
 
-// TestCapsules of a hostile client on the CONNECT stream.
+// TestCapsules sends the capsules of a hostile client on the CONNECT stream.
 func TestCapsules(t *testing.T) {
 	closing := appendClose(nil, 7, "bye")
 	for _, c := range []struct {
@@ -257,7 +256,7 @@ func TestCapsules(t *testing.T) {
 	}
 }
 
-// TestDataAfterClose makes the CONNECT stream malformed.
+// TestDataAfterClose: data behind WT_CLOSE_SESSION makes the CONNECT stream malformed.
 func TestDataAfterClose(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		r, s := w.rawSession()
@@ -270,7 +269,7 @@ func TestDataAfterClose(t *testing.T) {
 	})
 }
 
-// TestResetOfConnect ends the session.
+// TestResetOfConnect: a reset of the CONNECT stream ends the session.
 func TestResetOfConnect(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		r, s := w.rawSession()
@@ -287,8 +286,8 @@ func TestResetOfConnect(t *testing.T) {
 	})
 }
 
-// TestManySessions come and go on one connection, with streams that nobody closes: each
-// gives back what it had, or the limits of streams would be reached.
+// TestManySessions: many sessions follow each other on one connection, with streams that nobody
+// closes. Each session gives back what it had. Otherwise the limits of streams would be reached.
 func TestManySessions(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		r := w.raw(func(cfg *h3.Config) { cfg.Settings = map[uint64]uint64{settingEnabled02: 1} })
@@ -321,7 +320,8 @@ func TestManySessions(t *testing.T) {
 	})
 }
 
-// TestSilentPeer holds nothing of a session that was closed here for long.
+// TestSilentPeer: a session that was closed on this side does not stay for long, even if the peer
+// is silent.
 func TestSilentPeer(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		_, s := w.rawSession()

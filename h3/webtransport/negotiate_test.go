@@ -17,7 +17,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestDrafts has servers of each draft, and looks at what the client asks.
+// TestDrafts: there is a server of each draft. The test checks how the client asks it for a
+// session.
 func TestDrafts(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -59,7 +60,7 @@ func TestDrafts(t *testing.T) {
 	}
 }
 
-// TestServerWithout lacks something that WebTransport needs: the connection ends.
+// TestServerWithout: a server lacks something that WebTransport needs. The connection ends.
 func TestServerWithout(t *testing.T) {
 	for name, change := range map[string]func(cfg *h3.Config){
 		"any draft":        func(cfg *h3.Config) { cfg.Settings = nil },
@@ -89,7 +90,7 @@ func TestServerWithout(t *testing.T) {
 	}
 }
 
-// TestClientWithout has clients that a server must not give a session.
+// TestClientWithout: a server must not give a session to these clients.
 func TestClientWithout(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		r := w.raw(func(cfg *h3.Config) { cfg.Datagrams = false })
@@ -110,7 +111,7 @@ func TestClientWithout(t *testing.T) {
 	})
 }
 
-// TestOrigin admits pages of the same host, or those that CheckOrigin says.
+// TestOrigin: pages of the same host are admitted, or those for which CheckOrigin is true.
 func TestOrigin(t *testing.T) {
 	for _, c := range []struct {
 		origin string
@@ -172,7 +173,7 @@ func TestProtocols(t *testing.T) {
 	})
 }
 
-// TestWrongProtocol: a server that chooses what was not offered loses the session.
+// TestWrongProtocol: a server chooses a protocol that was not offered, and loses the session.
 func TestWrongProtocol(t *testing.T) {
 	run(t, func(w *world) { w.d.Protocols = []string{"a"} }, func(t *testing.T, w *world) {
 		w.handler = func(rw http.ResponseWriter, r *http.Request) {
@@ -189,7 +190,7 @@ func TestWrongProtocol(t *testing.T) {
 	})
 }
 
-// TestMaxSessions limits those on one connection, to one since draft 13.
+// TestMaxSessions limits the sessions on one connection. Since draft 13 the limit is one.
 func TestMaxSessions(t *testing.T) {
 	for _, c := range []struct {
 		setting  uint64
@@ -283,7 +284,7 @@ func connectRequest() []byte {
 	return append(varint.Append([]byte{1}, uint64(len(section))), section...)
 }
 
-// TestResumption: a session is no early data, whether the server takes any or not.
+// TestResumption: a session is never early data, whether the server takes early data or not.
 func TestResumption(t *testing.T) {
 	early := func(w *world) {
 		w.srv.QUICConfig = &conn.Config{Enable0RTT: true}
@@ -352,7 +353,7 @@ func (w *statusWriter) WriteHeader(code int) { w.code = code; w.ResponseWriter.W
 
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// TestDialFails for other reasons.
+// TestDialFails: Dial fails for other reasons.
 func TestDialFails(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		for _, url := range []string{"http://10.0.0.1/", "https:///", "%"} {

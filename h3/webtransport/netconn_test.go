@@ -16,7 +16,7 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// TestNetConn holds a Stream to the contract of net.Conn.
+// TestNetConn checks a Stream against the contract of net.Conn.
 func TestNetConn(t *testing.T) {
 	var up Upgrader
 	sessions := make(chan *Session, 1)

@@ -19,7 +19,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestEcho exchanges streams of both directions and datagrams, many at once.
+// TestEcho exchanges many streams of both directions and datagrams at once.
 func TestEcho(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		c, s := w.dial()
@@ -82,8 +82,8 @@ func TestEcho(t *testing.T) {
 	})
 }
 
-// TestOverLossyNetwork carries streams whole, and the resets and closes of others, over
-// a network that loses and reorders.
+// TestOverLossyNetwork: streams arrive whole over a network that loses and reorders. So do the
+// resets and closes of other streams.
 func TestOverLossyNetwork(t *testing.T) {
 	lossy := func(w *world) {
 		w.link = conntest.Link{Delay: 20 * time.Millisecond, Jitter: 10 * time.Millisecond, Loss: 0.05, Rate: 20e6}
@@ -126,8 +126,7 @@ func TestOverLossyNetwork(t *testing.T) {
 	})
 }
 
-// TestServerStreams has the server open streams, at once, before the client knows that
-// there is a session.
+// TestServerStreams: the server opens streams at once, before the client knows of the session.
 func TestServerStreams(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
 		w.handler = func(rw http.ResponseWriter, r *http.Request) {
@@ -208,7 +207,7 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestOpenStreamWaits for the limit of the peer, and gives up with its context.
+// TestOpenStreamWaits: OpenStream waits for the limit of the peer, and gives up with its context.
 func TestOpenStreamWaits(t *testing.T) {
 	limit := func(w *world) { w.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: 3} }
 	run(t, limit, func(t *testing.T, w *world) {
@@ -238,7 +237,7 @@ func TestOpenStreamWaits(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, st.Close())
 
-		// A session that ends lets go of those who wait.
+		// A session that ends makes the calls that wait return.
 		_, err = c.OpenStream(w.ctx(), conn.Bidi)
 		require.NoError(t, err)
 		failed := make(chan error)
@@ -260,7 +259,7 @@ func TestOpenStreamWaits(t *testing.T) {
 	})
 }
 
-// TestClose ends a session from either side: all that belongs to it ends, on both.
+// TestClose ends a session from either side. Everything that belongs to it ends on both sides.
 func TestClose(t *testing.T) {
 	for _, side := range []string{"client", "server"} {
 		t.Run(side, func(t *testing.T) {
@@ -321,7 +320,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestCloseReason shortens a reason between characters, and repairs it.
+// TestCloseReason: a long reason is cut between two characters, and an invalid one is repaired.
 func TestCloseReason(t *testing.T) {
 	for _, c := range []struct{ reason, want string }{
 		{strings.Repeat("x", 1024), strings.Repeat("x", 1024)},

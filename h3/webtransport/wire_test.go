@@ -61,8 +61,8 @@ func TestErrorTexts(t *testing.T) {
 // offered returns what available finds in a field of these lines.
 func offered(lines ...string) []string { return available(http.Header{headerAvailable: lines}) }
 
-// TestProtocolsField: both fields are structured ones (RFC 9651), and one that is malformed in any
-// place counts as absent.
+// TestProtocolsField: both fields are structured fields (RFC 9651). A field that is malformed
+// anywhere counts as absent.
 func TestProtocolsField(t *testing.T) {
 	for s, want := range map[string][]string{
 		`"a"`:                               {"a"},
@@ -100,8 +100,8 @@ func TestProtocolsField(t *testing.T) {
 	require.False(t, ok)
 }
 
-// TestProtocolsFieldIsBounded: 64 protocols are read, and no more; a field that is too long is not
-// parsed at all.
+// TestProtocolsFieldIsBounded: at most 64 protocols are read. A field that is too long is not
+// parsed.
 func TestProtocolsFieldIsBounded(t *testing.T) {
 	most := strings.Repeat(`"a",`, maxProtocols-1) + `"a"`
 	require.Len(t, offered(most), maxProtocols)
@@ -120,7 +120,7 @@ func TestProtocolsFieldIsBounded(t *testing.T) {
 	}
 }
 
-// FuzzProtocols parses what a peer says of protocols.
+// FuzzProtocols parses the fields with which a peer names protocols.
 func FuzzProtocols(f *testing.F) {
 	f.Add(`"a", "b";q=1;x="y"`)
 	f.Fuzz(func(t *testing.T, s string) {
@@ -169,7 +169,7 @@ func FuzzCapsules(f *testing.F) {
 	})
 }
 
-// readCapsules returns all capsules of r, and the error behind them.
+// readCapsules returns all capsules of r, and the error after them.
 func readCapsules(r io.Reader) (all []capsule, err error) {
 	cr := newCapsuleReader(bufio.NewReader(r))
 	for {

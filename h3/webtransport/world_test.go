@@ -38,8 +38,8 @@ type world struct {
 	configured func() // changes srv after Configure
 }
 
-// run runs f in a new world, which change may change before. Whatever goroutine is left
-// in the end fails the test.
+// run runs f in a new world. change may change the world before. The test fails if a goroutine is
+// left in the end.
 func run(t *testing.T, change func(w *world), f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -131,7 +131,7 @@ func echo(s *Session) {
 	}
 }
 
-// A raw is a client that does what it likes with a connection.
+// A raw is a client that can do anything with a connection.
 type raw struct {
 	*world
 	tr      *h3http.Transport
@@ -149,7 +149,7 @@ func (r *raw) HandleHTTP(_ time.Time, ev h3.Event) {
 
 func (r *raw) HandleEvent(time.Time, conn.Event) {}
 
-// raw makes a connection. Its settings are those of a Dialer unless change changes them.
+// raw makes a connection. Its settings are those of a Dialer, unless change changes them.
 func (w *world) raw(change func(cfg *h3.Config)) *raw {
 	w.Helper()
 	cfg := extendConfig(nil, 1)
@@ -171,8 +171,8 @@ func (w *world) raw(change func(cfg *h3.Config)) *raw {
 	return r
 }
 
-// connect asks for a session, with header fields given as name, value, and returns the
-// response.
+// connect asks for a session, and returns the response. Header fields are given as name, value,
+// name, value.
 func (r *raw) connect(protocol string, nameValues ...string) *http.Response {
 	r.Helper()
 	req, err := http.NewRequestWithContext(r.ctx(), "CONNECT", r.url, nil)
@@ -209,7 +209,7 @@ func (r *raw) open(dir conn.Dir, b ...byte) *loop.Stream {
 	return st
 }
 
-// header is what a stream of a session starts with.
+// header returns the bytes at the start of a stream of a session.
 func header(typ uint64, id conn.StreamID) []byte {
 	return varint.Append(varint.Append(nil, typ), uint64(id))
 }
@@ -217,7 +217,7 @@ func header(typ uint64, id conn.StreamID) []byte {
 // wait lets some round trips pass.
 func (w *world) wait() { time.Sleep(10 * delay) }
 
-// wantCode expects that a stream was stopped or reset with code.
+// wantCode wants a stream to have been stopped or reset with code.
 func wantCode(t testing.TB, code h3.ErrorCode, err error) {
 	t.Helper()
 	var se *conn.StreamError
@@ -226,7 +226,7 @@ func wantCode(t testing.TB, code h3.ErrorCode, err error) {
 	require.True(t, se.Remote)
 }
 
-// wantClosed expects that the server has closed the connection with code.
+// wantClosed wants the server to have closed the connection with code.
 func (r *raw) wantClosed(code h3.ErrorCode) {
 	r.Helper()
 	<-r.c.Context().Done()

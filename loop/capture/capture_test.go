@@ -21,13 +21,13 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// A block is one of a pcapng file.
+// A block is a block of a pcapng file.
 type block struct {
 	typ  uint32
 	body []byte
 }
 
-// blocks takes a capture apart, and fails where lengths do not agree.
+// blocks splits a capture into blocks. It fails if lengths do not agree.
 func blocks(t *testing.T, b []byte) (list []block) {
 	t.Helper()
 	for len(b) > 0 {
@@ -58,8 +58,8 @@ func listen(t *testing.T, address string, w *capture.Writer) *loop.Group {
 	return g
 }
 
-// echo has the server g send back what a client of the group clients, which may be nil, sends to
-// it.
+// echo makes the server g send back the data of a client. The client belongs to the group clients,
+// which may be nil.
 func echo(t *testing.T, g, clients *loop.Group, data string) (server, client netip.AddrPort) {
 	t.Helper()
 	defer g.Close()
@@ -145,9 +145,9 @@ func TestCapture(t *testing.T) {
 	}
 }
 
-// TestCaptureOfClient: a socket that is bound to no address shows the one that the kernel takes,
-// from the first datagram on. Readers take the two ways of a connection for two connections
-// otherwise.
+// TestCaptureOfClient: a socket that is bound to no address shows the address that the kernel uses,
+// from the first datagram on. Otherwise readers take the two ways of a connection for two
+// connections.
 func TestCaptureOfClient(t *testing.T) {
 	var file bytes.Buffer
 	w := capture.New(&file)
@@ -170,8 +170,8 @@ func TestCaptureOfClient(t *testing.T) {
 	require.NotZero(t, packets)
 }
 
-// udp checks the headers of a packet with their sums, and returns its ports and the length of its
-// payload.
+// udp checks the headers of a packet and their checksums. It returns the ports and the length of
+// the payload.
 func udp(t *testing.T, p []byte) (from, to uint16, payload int) {
 	t.Helper()
 	head, addrs := 40, 8
@@ -200,8 +200,8 @@ func sum(b []byte) uint16 {
 	return uint16(s)
 }
 
-// TestSecretsComeFirst: on a network of 20 ms all secrets of a handshake stand before its packets,
-// which readers want, and the packets are in order.
+// TestSecretsComeFirst: on a network with a delay of 20 ms, all secrets of a handshake stand before
+// its packets, as readers need them. The packets are in order.
 func TestSecretsComeFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var file bytes.Buffer
@@ -239,7 +239,8 @@ func (f *full) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestFullDisk: connections do not notice that the capture cannot be written, and Err tells.
+// TestFullDisk: connections do not notice that the capture cannot be written. Err returns the
+// error.
 func TestFullDisk(t *testing.T) {
 	w := capture.New(&full{after: 3})
 	echo(t, listen(t, "127.0.0.1:0", w), nil, "hello")
