@@ -33,6 +33,19 @@ func (c *Conn) startQLog() {
 	})
 }
 
+// QLogs reports whether the connection writes a qlog.
+func (c *Conn) QLogs() bool { return c.qlog != nil }
+
+// QLogEvent writes an event of a protocol above QUIC into the qlog, if there is one. The name
+// begins with that of a schema and a colon. data is a JSON object, and lent for the call. The
+// header of the log names the schemas of QUIC and HTTP/3. A log in version 0.3 has those events
+// alone that the version knows. Ask QLogs before you make the data.
+func (c *Conn) QLogEvent(name string, data []byte) {
+	if c.qlog != nil {
+		c.qlog.Event(c.e.wall(c.e.now), name, data)
+	}
+}
+
 // trace tells Config.Trace and the qlog what happened. raw is the packet, if the event is about
 // one. It is called only if Conn.traced is set.
 func (c *Conn) trace(ev *TraceEvent, raw []byte) {

@@ -40,7 +40,7 @@ var qlogSchemas = map[string]schema{
 	"file": {"file_schema!": "urn:ietf:params:qlog:file:sequential", "serialization_format!": "application/qlog+json-seq",
 		"title": "text", "description": "text", "trace!": "@trace"},
 	"trace": {"title": "text", "description": "text", "common_fields": "@common_fields", "vantage_point": "@vantage_point",
-		"event_schemas!": "[]urn:ietf:params:qlog:events:quic-12|urn:ietf:params:qlog:events:loglevel-13"},
+		"event_schemas!": "[]urn:ietf:params:qlog:events:quic-12|urn:ietf:params:qlog:events:http3-12|urn:ietf:params:qlog:events:loglevel-13"},
 	"vantage_point":  {"name": "text", "type!": "client|server|network|unknown", "flow": "client|server|unknown"},
 	"common_fields":  {"tuple": "text", "time_format": "text", "reference_time": "@reference_time", "group_id": "text"},
 	"reference_time": {"clock_type!": "text", "epoch!": "text", "wall_clock_time": "text"},
@@ -94,6 +94,30 @@ var qlogSchemas = map[string]schema{
 	"quic:connection_data_blocked_updated": {"old": "blocked|unblocked", "new!": "blocked|unblocked", "reason": blockedReasons},
 	"quic:stream_data_blocked_updated": {"old": "blocked|unblocked", "new!": "blocked|unblocked", "stream_id!": "uint",
 		"reason": blockedReasons},
+
+	"http3:parameters_set": {"initiator": "local|remote", "max_field_section_size": "uint", "max_table_capacity": "uint",
+		"blocked_streams_count": "uint", "extended_connect": "uint", "h3_datagram": "uint", "waits_for_settings": "bool"},
+	"http3:stream_type_set": {"initiator": "local|remote", "stream_id!": "uint", "stream_type_bytes": "uint", "associated_push_id": "uint",
+		"stream_type!": "request|control|push|reserved|unknown|qpack_encode|qpack_decode"},
+	"http3:priority_updated": {"stream_id": "uint", "push_id": "uint", "old": "text", "new!": "text",
+		"trigger": "client_signal_received|local|other",
+		"reason":  "client_signal_only|client_server_merged|local_policy|other"},
+	"http3:frame_created":    {"stream_id!": "uint", "frame!": "@h3frame"},
+	"http3:frame_parsed":     {"stream_id!": "uint", "frame!": "@h3frame"},
+	"http3:datagram_created": {"quarter_stream_id!": "uint", "raw": "@raw"},
+	"http3:datagram_parsed":  {"quarter_stream_id!": "uint", "raw": "@raw"},
+
+	"h3 data":            {},
+	"h3 headers":         {"headers!": "[]@h3field"},
+	"h3 settings":        {"settings!": "[]@h3setting"},
+	"h3 goaway":          {"id!": "uint"},
+	"h3 max_push_id":     {"push_id!": "uint"},
+	"h3 reserved":        {"frame_type_bytes!": "uint"},
+	"h3 unknown":         {"frame_type_bytes!": "uint"},
+	"h3 priority_update": {"stream_id": "uint", "push_id": "uint", "priority_field_value!": "text"},
+	"h3field":            {"name": "text", "name_bytes": "hex", "value": "text", "value_bytes": "hex"},
+	"h3setting": {"name": "settings_qpack_max_table_capacity|settings_max_field_section_size|settings_qpack_blocked_streams|" +
+		"settings_enable_connect_protocol|settings_h3_datagram|reserved|unknown", "name_bytes": "uint", "value!": "uint"},
 
 	"tuple": {"ip_v4": "text", "port_v4": "uint", "ip_v6": "text", "port_v6": "uint", "connection_ids": "[]hex"},
 	"alpn":  {"byte_value": "hex", "string_value": "text"},
@@ -182,8 +206,11 @@ func checkKind(kind string, v any) error {
 		}
 		return nil
 	}
-	if kind == "@frame" {
-		return checkFrame(v)
+	switch kind {
+	case "@frame":
+		return checkFrame("", v)
+	case "@h3frame":
+		return checkFrame("h3 ", v)
 	}
 	if of, ok := strings.CutPrefix(kind, "@"); ok {
 		return qlogSchemas[of].check(v)
@@ -226,10 +253,11 @@ func isRanges(v any) bool {
 	return ok && len(list) > 0
 }
 
-func checkFrame(v any) error {
+// checkFrame checks a frame. Its schema has the name of its type behind a prefix.
+func checkFrame(prefix string, v any) error {
 	m, _ := v.(map[string]any)
 	typ, _ := m["frame_type"].(string)
-	s, ok := qlogSchemas[typ]
+	s, ok := qlogSchemas[prefix+typ]
 	if !ok {
 		return fmt.Errorf("frame type %q", typ)
 	}

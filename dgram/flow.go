@@ -48,6 +48,9 @@ func (f *Flow) send(context uint64, inContext bool, b []byte, opt conn.DatagramO
 		if id, err = m.c.SendDatagram(m.scratch, opt); err == nil {
 			f.stats.Sent++
 			f.stats.SentBytes += uint64(len(m.scratch) - prefix)
+			if m.logs {
+				m.log("http3:datagram_created", uint64(f.id)/4, len(m.scratch)-prefix)
+			}
 		}
 	}
 	switch {

@@ -33,6 +33,8 @@ type Mux struct {
 	strays    []conn.StreamID
 	free      [][]byte // buffers for reuse
 	scratch   []byte   // for Flow.Send
+	record    []byte   // for the qlog
+	logs      bool     // the connection has a qlog
 	dropped   uint64
 	malformed uint64
 }
@@ -47,7 +49,7 @@ type waiting struct {
 // each flow and drops the oldest when full; perFlow must be positive. Datagrams
 // that overtake the request of their flow wait, perFlow of them in all.
 func NewMux(c *conn.Conn, perFlow int) *Mux {
-	return &Mux{c: c, perFlow: max(perFlow, 1), flows: make(map[conn.StreamID]*Flow)}
+	return &Mux{c: c, perFlow: max(perFlow, 1), flows: make(map[conn.StreamID]*Flow), logs: c != nil && c.QLogs()}
 }
 
 // Hold keeps all flows from sending, or lets them: until HTTP/3's settings allow
@@ -90,6 +92,9 @@ func (m *Mux) deliver(b []byte) {
 		return
 	}
 	id, b := conn.StreamID(quarter*4), b[n:]
+	if m.logs {
+		m.log("http3:datagram_parsed", quarter, len(b))
+	}
 	f := m.last
 	if f == nil || f.id != id {
 		f = m.flows[id]

@@ -48,6 +48,7 @@ type Conn struct {
 	queue   queue
 	pending uint32 // which kinds of events are in queue
 	stats   Stats
+	log     *eventLog // nil without a qlog
 	cancels cancelBucket
 
 	// Memory for reuse.
@@ -81,6 +82,7 @@ func NewConn(q *conn.Conn, cfg *Config) (*Conn, error) {
 		c.mux = dgram.NewMux(q, maxFlowQueue)
 		c.mux.Hold(true)
 	}
+	c.log = newEventLog(q)
 	c.prepare()
 	c.openCritical()
 	c.remember()
@@ -277,6 +279,9 @@ func (c *Conn) OpenUni(typ uint64) (*conn.Stream, error) {
 	qs, err := c.q.OpenStream(conn.Uni)
 	if err != nil {
 		return nil, err
+	}
+	if c.log != nil {
+		c.log.streamType(false, qs.ID(), typ)
 	}
 	if _, err := qs.Write(wire.AppendVarint(make([]byte, 0, 8), typ)); err != nil {
 		qs.Release()

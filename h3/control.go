@@ -115,6 +115,9 @@ func (c *Conn) readControl(qs *conn.Stream) {
 		if n > 0 {
 			qs.Discard(n)
 			if done {
+				if c.log != nil {
+					c.logControl(qs.ID())
+				}
 				c.controlFrame()
 			}
 			continue

@@ -39,6 +39,9 @@ func (c *Conn) encodeFields(id conn.StreamID, fields []Field) []byte {
 	start := headersRoom - 1 - wire.VarintLen(uint64(n))
 	appendFrameHeader(c.frame[start:start], frameHeaders, uint64(n))
 	c.flushEncoder()
+	if c.log != nil {
+		c.log.headers(true, id, fields, uint64(n))
+	}
 	return c.frame[start:]
 }
 
@@ -53,6 +56,9 @@ func (c *Conn) decodeFields(id conn.StreamID, section []byte) ([]Field, error) {
 		c.fields = append(c.fields, Field(fields[i]))
 	}
 	c.flushDecoder()
+	if c.log != nil {
+		c.log.headers(false, id, c.fields, uint64(len(section)))
+	}
 	return c.fields, nil
 }
 

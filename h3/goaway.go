@@ -25,6 +25,9 @@ func (c *Conn) GoAway() error {
 		return nil
 	}
 	c.sentGoAway = id
+	if o := &c.out[outControl]; c.log != nil && o.qs != nil {
+		c.log.controlID(true, o.qs.ID(), frameGoAway, id)
+	}
 	var buf [2 * 9]byte
 	b := appendFrameHeader(buf[:0], frameGoAway, uint64(wire.VarintLen(id)))
 	return c.out[outControl].write(wire.AppendVarint(b, id))

@@ -154,6 +154,9 @@ func (c *Conn) takeEarlyPriority(id conn.StreamID) (conn.Priority, bool) {
 // responses take turns, because otherwise all would wait for the first long one. A server may
 // choose so (Section 10).
 func (s *Stream) prioritize(p conn.Priority) {
+	if s.c.log != nil {
+		s.c.log.prioritized(s, p)
+	}
 	s.priority, s.prioritized = p, true
 	s.qs.SetPriority(p)
 	if s.visible {
@@ -171,6 +174,9 @@ func (s *Stream) RequestPriority(p conn.Priority) error {
 	var buf [32]byte
 	payload := wire.AppendVarint(buf[:0], uint64(s.id))
 	payload = appendPriority(payload, p)
+	if o := &s.c.out[outControl]; s.c.log != nil && o.qs != nil {
+		s.c.log.priorityUpdate(true, o.qs.ID(), uint64(s.id), payload[wire.VarintLen(uint64(s.id)):])
+	}
 	b := appendFrameHeader(make([]byte, 0, 48), framePriorityUpdateRequest, uint64(len(payload)))
 	return s.c.out[outControl].write(append(b, payload...))
 }

@@ -113,6 +113,9 @@ func (c *Conn) newStream(qs *conn.Stream) *Stream {
 	}
 	qs.UserData = s
 	c.streams[s.id] = s
+	if c.log != nil {
+		c.log.request(s.id)
+	}
 	return s
 }
 

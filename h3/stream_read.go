@@ -98,6 +98,9 @@ func (s *Stream) nextFrame() error {
 	}
 	s.qs.Discard(n)
 	s.first, s.left = true, length
+	if s.c.log != nil && action != actFields {
+		s.c.log.frame(false, s.id, typ, length)
+	}
 	switch action {
 	case actData:
 		s.place = inData

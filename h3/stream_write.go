@@ -153,6 +153,9 @@ func (s *Stream) Write(p []byte) (int, error) {
 		size = wire.VarintLen(uint64(n))
 	}
 	s.c.frame = appendDataHeader(s.c.frame[:0], n, size)
+	if s.c.log != nil {
+		s.c.log.frame(true, s.id, frameData, uint64(n))
+	}
 	if err := s.send(s.c.frame); err != nil {
 		return 0, err
 	}

@@ -71,6 +71,9 @@ func (c *Conn) openCritical() {
 		}
 		o.qs = qs
 		qs.UserData = o
+		if c.log != nil {
+			c.logCritical(i)
+		}
 		qs.SetPriority(conn.Priority{Urgency: -defaultUrgency})
 		o.flush()
 	}
@@ -128,6 +131,9 @@ func (c *Conn) readType(u *peerStream) bool {
 		return false
 	}
 	u.typ, u.typed = typ, true
+	if c.log != nil && u.qs.ID().Dir() == conn.Uni {
+		c.log.streamType(true, u.qs.ID(), typ)
+	}
 	switch {
 	case u.qs.ID().Dir() == conn.Bidi:
 		if !c.takes(typ) {

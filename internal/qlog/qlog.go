@@ -70,6 +70,8 @@ func New(out io.WriteCloser, h Header) *Writer {
 	w.elem()
 	w.quote("urn:ietf:params:qlog:events:quic-12")
 	w.elem()
+	w.quote("urn:ietf:params:qlog:events:http3-12")
+	w.elem()
 	w.quote("urn:ietf:params:qlog:events:loglevel-13")
 	w.endArray()
 	w.open("vantage_point")

@@ -1,0 +1,209 @@
+package qlog
+
+import (
+	"strings"
+	"time"
+)
+
+// Event writes an event of a protocol above QUIC. data is a JSON object. Version 0.3 knows a few
+// events of HTTP/3 by other names, and no others.
+func (w *Writer) Event(now time.Time, name string, data []byte) {
+	w.b = append(w.b[:0], recordSeparator, '{')
+	w.millis("time", now.Sub(w.start))
+	if w.format == V03 {
+		switch name {
+		case HTTP3ParametersSet, HTTP3StreamTypeSet, HTTP3FrameCreated, HTTP3FrameParsed:
+			name = "http" + strings.TrimPrefix(name, "http3")
+		default:
+			return
+		}
+	}
+	w.str("name", name)
+	w.key("data")
+	w.b = append(w.b, data...)
+	w.flush()
+}
+
+// Names of the events of HTTP/3 (draft-ietf-quic-qlog-h3-events).
+const (
+	HTTP3ParametersSet   = "http3:parameters_set"
+	HTTP3StreamTypeSet   = "http3:stream_type_set"
+	HTTP3FrameCreated    = "http3:frame_created"
+	HTTP3FrameParsed     = "http3:frame_parsed"
+	HTTP3PriorityUpdated = "http3:priority_updated"
+)
+
+// An HTTP3 makes the data of an event of HTTP/3. Each method begins anew, and what it returns is
+// valid until the next.
+type HTTP3 struct{ encoder }
+
+func (h *HTTP3) begin() { h.b = append(h.b[:0], '{') }
+
+func (h *HTTP3) done() []byte {
+	h.end()
+	return h.b
+}
+
+// HTTP3Settings are those that the schema has members for. What is not there is nil.
+type HTTP3Settings struct {
+	MaxFieldSectionSize, MaxTableCapacity, BlockedStreams, ExtendedConnect, Datagrams *uint64
+}
+
+// Parameters returns the settings of a side.
+func (h *HTTP3) Parameters(remote bool, s HTTP3Settings) []byte {
+	h.begin()
+	h.str("initiator", side(remote))
+	for _, m := range [...]struct {
+		name  string
+		value *uint64
+	}{
+		{"max_field_section_size", s.MaxFieldSectionSize},
+		{"max_table_capacity", s.MaxTableCapacity},
+		{"blocked_streams_count", s.BlockedStreams},
+		{"extended_connect", s.ExtendedConnect},
+		{"h3_datagram", s.Datagrams},
+	} {
+		if m.value != nil {
+			h.uint(m.name, *m.value)
+		}
+	}
+	return h.done()
+}
+
+// StreamType returns the type of a stream. value counts if the type has no name.
+func (h *HTTP3) StreamType(remote bool, id uint64, name string, value uint64) []byte {
+	h.begin()
+	h.str("initiator", side(remote))
+	h.uint("stream_id", id)
+	h.str("stream_type", name)
+	if name == "unknown" {
+		h.uint("stream_type_bytes", value)
+	}
+	return h.done()
+}
+
+// frame begins the frame of an event.
+func (h *HTTP3) frame(id uint64, name string) {
+	h.begin()
+	h.uint("stream_id", id)
+	h.open("frame")
+	h.str("frame_type", name)
+}
+
+func (h *HTTP3) payload(n uint64) {
+	h.open("raw")
+	h.uint("payload_length", n)
+	h.end()
+}
+
+// Data returns a DATA frame with n bytes.
+func (h *HTTP3) Data(id, n uint64) []byte {
+	h.frame(id, "data")
+	h.payload(n)
+	h.end()
+	return h.done()
+}
+
+// Headers begins a HEADERS frame. Header and HeadersEnd follow.
+func (h *HTTP3) Headers(id uint64) {
+	h.frame(id, "headers")
+	h.array("headers")
+}
+
+// secretFields are fields whose values may let others act as the user.
+var secretFields = [...]string{"authorization", "cookie", "set-cookie", "proxy-authorization"}
+
+// Header adds a field, shortened. The values of secrets, and of those that no table may have, are
+// left out. So are the fields behind the longest record.
+func (h *HTTP3) Header(name, value string, sensitive bool) {
+	if len(h.b) > maxRecord {
+		return
+	}
+	for _, secret := range secretFields {
+		sensitive = sensitive || name == secret
+	}
+	if sensitive {
+		value = "redacted"
+	}
+	h.openElem()
+	text(&h.encoder, "name", name)
+	text(&h.encoder, "value", value)
+	h.end()
+}
+
+// HeadersEnd returns the HEADERS frame, whose field section has n bytes; 0 if that is not known.
+func (h *HTTP3) HeadersEnd(n uint64) []byte {
+	h.endArray()
+	if n > 0 {
+		h.payload(n)
+	}
+	h.end()
+	return h.done()
+}
+
+// Settings begins a SETTINGS frame. Setting and SettingsEnd follow.
+func (h *HTTP3) Settings(id uint64) {
+	h.frame(id, "settings")
+	h.array("settings")
+}
+
+// Setting adds a setting. Its identifier counts if it has no name.
+func (h *HTTP3) Setting(name string, id, value uint64) {
+	h.openElem()
+	h.str("name", name)
+	if name == "unknown" {
+		h.uint("name_bytes", id)
+	}
+	h.uint("value", value)
+	h.end()
+}
+
+// SettingsEnd returns the SETTINGS frame.
+func (h *HTTP3) SettingsEnd() []byte {
+	h.endArray()
+	h.end()
+	return h.done()
+}
+
+// ID returns a frame that consists of an ID, as GOAWAY does, whose member has a name.
+func (h *HTTP3) ID(id uint64, frame, member string, value uint64) []byte {
+	h.frame(id, frame)
+	h.uint(member, value)
+	h.end()
+	return h.done()
+}
+
+// PriorityUpdate returns a PRIORITY_UPDATE frame for a request.
+func (h *HTTP3) PriorityUpdate(id, request uint64, field []byte) []byte {
+	h.frame(id, "priority_update")
+	h.uint("stream_id", request)
+	text(&h.encoder, "priority_field_value", field)
+	h.end()
+	return h.done()
+}
+
+// Other returns a frame of a type that is reserved, or unknown.
+func (h *HTTP3) Other(id, typ, n uint64, reserved bool) []byte {
+	name := "unknown"
+	if reserved {
+		name = "reserved"
+	}
+	h.frame(id, name)
+	h.uint("frame_type_bytes", typ)
+	h.payload(n)
+	h.end()
+	return h.done()
+}
+
+// Priority returns the priority that a client asked for.
+func (h *HTTP3) Priority(request uint64, old, field []byte) []byte {
+	h.begin()
+	h.uint("stream_id", request)
+	if len(old) > 0 {
+		text(&h.encoder, "old", old)
+	}
+	text(&h.encoder, "new", field)
+	h.str("trigger", "client_signal_received")
+	h.str("reason", "client_signal_only")
+	return h.done()
+}
