@@ -12,6 +12,7 @@ import (
 // A recorder takes note of what goes to a client.
 type recorder struct {
 	http.ResponseWriter
+	trip   *trip
 	stall  *stall // nil over HTTP/3
 	status int
 	bytes  int64
@@ -40,8 +41,12 @@ func (w *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// FlushError is for http.ResponseController.
+// FlushError is for http.ResponseController. A response without content is not flushed: its header
+// is its end. Clients of gRPC look for that when a call fails before it has begun.
 func (w *recorder) FlushError() error {
+	if w.trip.empty {
+		return nil
+	}
 	if w.stall != nil {
 		w.stall.begin()
 		defer w.stall.end()

@@ -40,8 +40,8 @@ func slow(end <-chan struct{}) http.HandlerFunc {
 	}
 }
 
-// begin sends requests for /slow over all versions of HTTP, and returns a function that reads their
-// responses to the end.
+// begin sends requests for /slow over all versions of HTTP, and returns a function that reads
+// their responses to the end.
 func (e *running) begin(clients []*http.Client) (finish func()) {
 	e.t.Helper()
 	var begun []*http.Response

@@ -19,8 +19,8 @@ type site struct {
 	certs  *certificates
 }
 
-// newSite makes the site of a configuration that was checked. It shares the pools that are the same
-// with the site before, which may be nil.
+// newSite makes the site of a configuration that was checked. It shares the pools that are the
+// same with the site before, which may be nil.
 func newSite(c *config, log *slog.Logger, before *site) (*site, error) {
 	certs, err := loadCertificates(c.Certificates)
 	if err != nil {
@@ -61,7 +61,11 @@ func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 		Rewrite:       s.trust.rewrite,
 		Transport:     p,
 		FlushInterval: -1, // what a backend sends goes on at once
-		ErrorLog:      slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+		ModifyResponse: func(resp *http.Response) error {
+			tripOf(resp.Request).empty = resp.ContentLength == 0
+			return nil
+		},
+		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil { // the client is still there
 				p.log.Warn("a request failed", "backend", tripOf(r).backend, "error", err)

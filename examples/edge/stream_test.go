@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -75,8 +76,26 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
-// bound is more than what one stream can have on its way: the edge's own buffers of 32 KiB, windows
-// of HTTP/2, HTTP/3 and TCP, and the buffers of the kernel on both sides.
+// TestEmptyResponse: a response without content is not flushed, so that its header is its end. A
+// client of gRPC takes no status from a header otherwise. Whether ReverseProxy flushes in time is
+// chance: the recorder is asked here after it was told.
+func TestEmptyResponse(t *testing.T) {
+	e := start(t, onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(w, r.Body)
+	})))
+	for _, content := range []string{"", "content"} {
+		w := httptest.NewRecorder()
+		tr := new(trip)
+		rec := &recorder{ResponseWriter: w, trip: tr}
+		e.site.Load().ServeHTTP(rec, tr.with(httptest.NewRequest("POST", "https://a/", strings.NewReader(content))))
+		require.Equal(t, content, w.Body.String())
+		require.NoError(t, http.NewResponseController(rec).Flush())
+		require.Equal(t, content != "", w.Flushed)
+	}
+}
+
+// bound is more than what one stream can have on its way: the edge's own buffers of 32 KiB,
+// windows of HTTP/2, HTTP/3 and TCP, and the buffers of the kernel on both sides.
 const bound = 24 << 20
 
 // TestClientThatDoesNotRead: a backend that sends without end has to wait for the client.

@@ -13,6 +13,7 @@ type trip struct {
 	pool      string
 	backend   string // the last one that was asked
 	attempts  int
+	empty     bool // the response has no content
 	early     bool // the handshake of the client is not complete
 	cameEarly bool // it was not when the request came
 	saidEarly bool // the client says so itself

@@ -143,6 +143,10 @@ func unary(t *testing.T, ctx context.Context, c testpb.TestServiceClient) {
 
 func details(t *testing.T, ctx context.Context, c testpb.TestServiceClient) {
 	want := &testpb.EchoStatus{Code: int32(codes.FailedPrecondition), Message: "no: 100 % \u00fc\n"}
+	for range 30 { // the response is only a header, which must be the end of the stream as well
+		_, err := c.UnaryCall(ctx, &testpb.SimpleRequest{ResponseStatus: want})
+		require.Equal(t, codes.FailedPrecondition, status.Code(err), "%v", err)
+	}
 	_, err := c.UnaryCall(ctx, &testpb.SimpleRequest{ResponseStatus: want})
 	st := status.Convert(err)
 	require.Equal(t, codes.FailedPrecondition, st.Code())
