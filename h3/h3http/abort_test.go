@@ -18,8 +18,8 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// TestReverseProxyWhoseBackendDies: a client gets what the backend had sent, and then an error,
-// over every version of HTTP.
+// TestReverseProxyWhoseBackendDies: a client gets everything that the backend had sent, and then an
+// error, over every version of HTTP.
 func TestReverseProxyWhoseBackendDies(t *testing.T) {
 	const sent = 100_000
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -56,8 +56,8 @@ func TestReverseProxyWhoseBackendDies(t *testing.T) {
 	get("HTTP/3.0", p.c, p.url)
 }
 
-// TestAbortDelivers: what a handler has sent arrives before the error, however slow the client
-// reads, on a lossy network.
+// TestAbortDelivers: everything that a handler has sent arrives before the error, on a lossy
+// network too, however slowly the client reads.
 func TestAbortDelivers(t *testing.T) {
 	const size = 200 << 10
 	want := bytes.Repeat([]byte("x"), size)
@@ -88,7 +88,7 @@ func TestAbortDelivers(t *testing.T) {
 	})
 }
 
-// TestAbortIsBounded: a client that takes nothing does not hold an aborted response for ever.
+// TestAbortIsBounded: a client takes nothing. An aborted response does not wait for it for ever.
 func TestAbortIsBounded(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -49,7 +49,7 @@ func FuzzAltSvc(f *testing.F) {
 			if s.port == "" || s.maxAge < 0 || s.maxAge > maxMaxAge {
 				t.Fatalf("%q: %+v", value, s)
 			}
-			// What is remembered can be read again.
+			// The remembered value can be parsed again.
 			again, err := parseAltSvc(fmt.Sprintf("h3=%q", altAddr("origin:443", s)))
 			if err != nil || len(again) != 1 || again[0].port != s.port {
 				t.Fatalf("%q: %+v became %+v, %v", value, s, again, err)
@@ -101,7 +101,7 @@ func TestAltCache(t *testing.T) {
 	c.learn("a:443", offer("", `h2=":443"`), now)
 	require.Nil(t, c.lookup("a:443", now))
 
-	// What would expire first makes room.
+	// The origin that would expire first makes room.
 	for i := range maxAltOrigins + 10 {
 		c.learn(fmt.Sprint(i, ":443"), offer("", fmt.Sprintf(`h3=":1"; ma=%d`, 1000+i)), now)
 	}

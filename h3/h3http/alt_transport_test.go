@@ -94,7 +94,7 @@ func simulateAlt(t *testing.T, delay time.Duration, h http.Handler, f func(p *al
 
 func (p *altPair) offer(value string) { p.altSvc.Store(&value) }
 
-// takes sends a request and returns over what it went, and how long that took.
+// takes sends a request. It returns the protocol that carried it, and the time that it took.
 func (p *altPair) takes(method string, body io.Reader) (string, time.Duration) {
 	p.t.Helper()
 	start := time.Now()
@@ -156,7 +156,7 @@ func TestAltSvcFollow(t *testing.T) {
 	})
 }
 
-// TestAltSvcBlocked has a network that lets no UDP through, and later does.
+// TestAltSvcBlocked: the network lets no UDP through at first, and later does.
 func TestAltSvcBlocked(t *testing.T) {
 	simulateAlt(t, 10*time.Millisecond, sayProto, func(p *altPair) {
 		p.blocked.Store(true)
@@ -185,7 +185,7 @@ func TestAltSvcBlocked(t *testing.T) {
 	})
 }
 
-// TestAltSvcSlow has a handshake that takes longer than the head start.
+// TestAltSvcSlow: a handshake takes longer than the head start.
 func TestAltSvcSlow(t *testing.T) {
 	simulateAlt(t, 400*time.Millisecond, sayProto, func(p *altPair) {
 		p.requireTakes(overTCP, 0, 0)
@@ -197,14 +197,14 @@ func TestAltSvcSlow(t *testing.T) {
 	})
 }
 
-// TestAltSvcDies blocks UDP while there is a connection.
+// TestAltSvcDies: UDP is blocked while there is a connection.
 func TestAltSvcDies(t *testing.T) {
 	simulateAlt(t, 10*time.Millisecond, sayProto, func(p *altPair) {
 		p.requireTakes(overTCP, 0, 0)
 		p.requireTakes(overUDP, 40*time.Millisecond, 100*time.Millisecond)
 		p.blocked.Store(true)
 		p.requireTakes(overTCP, 100*time.Millisecond, time.Second)
-		// Another connection is tried, and not waited for by those who come later.
+		// Another connection is tried. Later requests do not wait for it.
 		p.requireTakes(overTCP, 300*time.Millisecond, 300*time.Millisecond)
 		p.requireTakes(overTCP, 0, 0)
 		require.EqualValues(t, 2, p.dials.Load())
@@ -223,8 +223,8 @@ func TestAltSvcDies(t *testing.T) {
 	})
 }
 
-// TestAltSvcGoesAway has the server for HTTP/3 go away: requests that it did not process
-// move, whatever their method.
+// TestAltSvcGoesAway: the server for HTTP/3 goes away. Requests that it did not process move,
+// whatever their method.
 func TestAltSvcGoesAway(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -240,7 +240,7 @@ func TestAltSvcGoesAway(t *testing.T) {
 	})
 }
 
-// TestAltSvcEarlyData resumes a session while UDP is blocked: what went as early data
+// TestAltSvcEarlyData resumes a session while UDP is blocked. A request that was sent as early data
 // moves after the head start.
 func TestAltSvcEarlyData(t *testing.T) {
 	simulateAlt(t, 10*time.Millisecond, sayProto, func(p *altPair) {
@@ -261,7 +261,7 @@ func TestAltSvcEarlyData(t *testing.T) {
 	}, early)
 }
 
-// TestAltSvcMisdirected has an alternative that does not serve the origin.
+// TestAltSvcMisdirected: the alternative does not serve the origin.
 func TestAltSvcMisdirected(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 3 {
@@ -279,8 +279,7 @@ func TestAltSvcMisdirected(t *testing.T) {
 	})
 }
 
-// TestAltSvcElsewhere has an offer at another address, with the certificate of the
-// origin.
+// TestAltSvcElsewhere: the offer is for another address, with the certificate of the origin.
 func TestAltSvcElsewhere(t *testing.T) {
 	simulateAlt(t, 10*time.Millisecond, sayProto, func(p *altPair) {
 		_, port, err := net.SplitHostPort("10.0.0.1:443")
@@ -296,7 +295,7 @@ func TestAltSvcElsewhere(t *testing.T) {
 	})
 }
 
-// TestAltSvcLeavesAlone sends what cannot go over HTTP/3.
+// TestAltSvcLeavesAlone sends requests that cannot go over HTTP/3.
 func TestAltSvcLeavesAlone(t *testing.T) {
 	simulateAlt(t, 10*time.Millisecond, sayProto, func(p *altPair) {
 		p.requireTakes(overTCP, 0, 0)
@@ -350,7 +349,7 @@ func TestAltSvcTransport(t *testing.T) {
 	require.NoError(t, new(AltSvcTransport).Close())
 }
 
-// TestBroken says which ends of a connection speak against HTTP/3.
+// TestBroken: some ends of a connection speak against HTTP/3, and others do not.
 func TestBroken(t *testing.T) {
 	require.True(t, broken(conn.ErrIdleTimeout))
 	require.True(t, broken(&conn.TransportError{}))

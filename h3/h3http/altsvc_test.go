@@ -84,8 +84,8 @@ func TestListenAndServeTLS(t *testing.T) {
 	require.Error(t, ListenAndServeTLS(addr, "/nonexistent", keyFile, h))
 }
 
-// serveOnFreePort has serve listen on a port that was free a moment before, and returns its address
-// and the first response to tr. If somebody was faster, it takes another port.
+// serveOnFreePort makes serve listen on a port that was free a moment before. It returns the
+// address and the first response to tr. If another program was faster, it tries another port.
 func serveOnFreePort(t *testing.T, tr http.RoundTripper, serve func(addr string) error) (string, *http.Response) {
 	for range 20 {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -111,7 +111,7 @@ func serveOnFreePort(t *testing.T, tr http.RoundTripper, serve func(addr string)
 	return "", nil
 }
 
-// TestServerTLS checks how the configuration of a TCP server is adapted.
+// TestServerTLS checks how a configuration for a TCP server is adapted.
 func TestServerTLS(t *testing.T) {
 	own := &tls.Config{NextProtos: []string{"h2"}, MaxVersion: tls.VersionTLS12, ServerName: "own"}
 	asked := 0

@@ -113,7 +113,7 @@ func TestRequestMistakes(t *testing.T) {
 	require.ErrorContains(t, err, "CONNECT")
 }
 
-// A closeFunc is an empty body that is told of Close.
+// A closeFunc is an empty body. Close calls the function.
 type closeFunc func()
 
 func (f closeFunc) Read([]byte) (int, error) { return 0, io.EOF }
@@ -147,7 +147,7 @@ func TestRequestBodyErrors(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 	requireStreamError(t, <-got, h3.RequestCancelled)
 
-	// Only io.EOF itself is the end: half a body that came from a broken backend is not whole.
+	// Only io.EOF itself is the end. Half of a body from a broken backend is not a whole body.
 	<-started
 	half := fmt.Errorf("backend: %w", io.EOF)
 	pr, pw = io.Pipe()
@@ -168,7 +168,7 @@ func TestRequestBodyErrors(t *testing.T) {
 	}
 }
 
-// TestCancelPhases cancels a request wherever it may be.
+// TestCancelPhases cancels a request in each of its phases.
 func TestCancelPhases(t *testing.T) {
 	started, ended := make(chan bool, 1), make(chan bool, 1)
 	p := newPair(t, routes(map[string]http.HandlerFunc{
@@ -240,7 +240,7 @@ func TestCancelPhases(t *testing.T) {
 	require.Equal(t, ConnOf(resp.Request), ConnOf(last.Request), "cancellation must not cost the connection")
 }
 
-// TestWaitForStream has more requests than the server takes at once.
+// TestWaitForStream: there are more requests than the server takes at once.
 func TestWaitForStream(t *testing.T) {
 	goOn := make(chan bool)
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -256,7 +256,7 @@ func TestWaitForStream(t *testing.T) {
 		require.NoError(t, err)
 		open = append(open, resp)
 	}
-	// One gives up waiting; three wait until the others end.
+	// One request gives up waiting. Three wait until others end.
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Millisecond)
 	defer cancel()
 	_, err := p.c.Do(p.request("GET", "/", nil).WithContext(ctx))
@@ -281,8 +281,8 @@ func TestWaitForStream(t *testing.T) {
 	}
 }
 
-// TestWaitersMoveOn has the connection end on which requests wait for a stream: nobody
-// has seen those, so that they move to the next one whatever their method.
+// TestWaitersMoveOn: a connection ends while requests wait for a stream on it. No server has seen
+// these requests. So they move to the next connection, whatever their method.
 func TestWaitersMoveOn(t *testing.T) {
 	var calls atomic.Int64
 	crash := make(chan bool)
@@ -339,7 +339,7 @@ func (t *Transport) inProgress() (n int) {
 	return n
 }
 
-// TestAddressedConn checks what GotConn shows instead of a net.Conn.
+// TestAddressedConn checks the value that GotConn shows instead of a net.Conn.
 func TestAddressedConn(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	resp, _ := p.get("/")
@@ -378,8 +378,7 @@ func countDials(dials *int, hold <-chan bool) func(p *pair) {
 	}
 }
 
-// TestDialsCoalesce has many requests wait for one dial, which one of them started and
-// did not wait for.
+// TestDialsCoalesce: many requests wait for one dial. The request that started it has given up.
 func TestDialsCoalesce(t *testing.T) {
 	var dials int
 	hold := make(chan bool)
@@ -414,7 +413,7 @@ func TestDialsCoalesce(t *testing.T) {
 	require.NotNil(t, resp)
 }
 
-// TestRepeat has the connection of a request end before there is an answer.
+// TestRepeat: the connection of a request ends before there is an answer.
 func TestRepeat(t *testing.T) {
 	var dials int
 	var calls atomic.Int64
@@ -545,7 +544,7 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// TestHTTPClient checks that the rest of net/http goes with a Transport.
+// TestHTTPClient checks that other parts of net/http work with a Transport.
 func TestHTTPClient(t *testing.T) {
 	p := newPair(t, routes(map[string]http.HandlerFunc{
 		"/start": func(w http.ResponseWriter, r *http.Request) {
@@ -569,7 +568,7 @@ func TestHTTPClient(t *testing.T) {
 	require.True(t, timeout.Timeout())
 }
 
-// TestHeaderLimits has each side send more than the other takes.
+// TestHeaderLimits: each side sends more than the other takes.
 func TestHeaderLimits(t *testing.T) {
 	var calls atomic.Int64
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// endComparisons are about requests and responses that do not come to their end.
+// endComparisons are about requests and responses that are not completed.
 func endComparisons() []comparison {
 	return []comparison{
 		{name: "panics", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {

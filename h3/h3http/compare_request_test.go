@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// noteRequest notes all that a handler sees of a request, and reads its body.
+// noteRequest notes everything that a handler sees of a request. It reads the body too.
 func noteRequest(n *notes, w http.ResponseWriter, r *http.Request) {
 	n.add("%s url %s (scheme %q, host %q, path %q, raw %q, query %q) uri %q", r.Method, r.URL, r.URL.Scheme, r.URL.Host, r.URL.Path, r.URL.RawPath, r.URL.RawQuery, r.RequestURI)
 	n.add("host %s, length %d, close %v, TLS %v", r.Host, r.ContentLength, r.Close, r.TLS.HandshakeComplete)
@@ -24,14 +24,14 @@ func noteRequest(n *notes, w http.ResponseWriter, r *http.Request) {
 	n.add("%d bytes, %s; trailer %s", len(b), kindOf(err), headerText(r.Trailer))
 }
 
-// noteBody notes the body of a request. Its length is not noted: it is -1 over HTTP/3 until
+// noteBody notes the body of a request. It does not note the length: over HTTP/3 that is -1 until
 // the end of an empty body has come, and then 0.
 func noteBody(n *notes, w http.ResponseWriter, r *http.Request) {
 	b, err := io.ReadAll(r.Body)
 	n.add("%d bytes, %s", len(b), kindOf(err))
 }
 
-// unread is a reader that hides what it reads from, so that its length is not known.
+// unread is a reader that hides the type of the reader below, so that its length is not known.
 type unread struct{ io.Reader }
 
 // requestComparisons are about what a handler sees of a request.

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// A handling is a handler that needs no notes.
+// A handling is a handler that takes no notes.
 func handling(h http.HandlerFunc) func(n *notes, w http.ResponseWriter, r *http.Request) {
 	return func(n *notes, w http.ResponseWriter, r *http.Request) { h(w, r) }
 }

@@ -21,19 +21,19 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A comparison is a handler and a client of it that a program which uses net/http may have.
-// Both write down what they see.
+// A comparison is a handler and its client, such as a program that uses net/http may have. Both
+// write down what they see.
 type comparison struct {
 	name    string
 	handler func(n *notes, w http.ResponseWriter, r *http.Request)
 	client  func(n *notes, s *side)
 
-	// differs says which protocols see something else than HTTP/3 does, HTTP/1.1 or
-	// HTTP/2 or both. docs/net-http.md says why.
+	// differs names the protocols that see something different from HTTP/3: HTTP/1.1, HTTP/2 or
+	// both. docs/net-http.md gives the reason.
 	differs string
 }
 
-// notes are what a handler and a client have seen, each in its order.
+// notes are what a handler and a client have seen, each in order.
 type notes struct {
 	mu           sync.Mutex
 	hide         *strings.Replacer // what differs from run to run
@@ -164,7 +164,7 @@ func (s *side) do(n *notes, r *http.Request) {
 	n.saw("body %q, %s; trailer %s", text, kindOf(err), headerText(resp.Trailer))
 }
 
-// headerText returns h in order, and without what differs each time.
+// headerText returns h in order, without values that differ from run to run.
 func headerText(h http.Header) string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(h)) {
@@ -184,7 +184,7 @@ func headerText(h http.Header) string {
 
 const longAgo = "Mon, 02 Jan 2006 15:04:05 GMT"
 
-// kindOf returns what a program decides by of an error: texts differ.
+// kindOf returns the kind of an error, by which a program decides. The texts of errors may differ.
 func kindOf(err error) string {
 	var timeout net.Error
 	var large *http.MaxBytesError
@@ -212,7 +212,7 @@ func kindOf(err error) string {
 	return "an error"
 }
 
-// protocols are those that are compared.
+// protocols are the protocols that are compared.
 var protocols = [...]string{"HTTP/1.1", "HTTP/2", "HTTP/3"}
 
 // run returns what handler and client see by one protocol.
@@ -230,13 +230,13 @@ func (c *comparison) run(t *testing.T, protocol string) string {
 	return n.text()
 }
 
-// comparisons are all of them.
+// comparisons returns all comparisons.
 func comparisons() []comparison {
 	return slices.Concat(requestComparisons(), responseComparisons(), endComparisons())
 }
 
-// TestComparison runs handlers and clients over HTTP/1.1 and HTTP/2 of net/http, and over
-// HTTP/3. What they see is the same, but for differences that are listed with reasons.
+// TestComparison runs handlers and clients over HTTP/1.1 and HTTP/2 of net/http, and over HTTP/3.
+// They must see the same, except for differences that are listed with reasons.
 func TestComparison(t *testing.T) {
 	for _, c := range comparisons() {
 		t.Run(c.name, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestComparison(t *testing.T) {
 	}
 }
 
-// TestComparisonList checks that docs/net-http.md has the cases that differ, and no others.
+// TestComparisonList checks that docs/net-http.md lists the cases that differ, and no others.
 func TestComparisonList(t *testing.T) {
 	b, err := os.ReadFile("../../docs/net-http.md")
 	require.NoError(t, err)

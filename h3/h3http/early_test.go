@@ -24,8 +24,7 @@ func early(p *pair) {
 	p.tr.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(8)
 }
 
-// TestEarlyData resumes a session. On the new connection only what is safe goes as
-// early data.
+// TestEarlyData resumes a session. On the new connection only safe requests are sent as early data.
 func TestEarlyData(t *testing.T) {
 	const delay = 50 * time.Millisecond
 	simulate(t, conntest.Link{Delay: delay}, func(t *testing.T, n *looptest.Network) {
@@ -82,7 +81,7 @@ func TestEarlyData(t *testing.T) {
 	})
 }
 
-// TestEarlyDataRejected has a server forget its keys.
+// TestEarlyDataRejected: the server has forgotten its keys.
 func TestEarlyDataRejected(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.TLS.HandshakeComplete) })
@@ -105,8 +104,8 @@ func TestEarlyDataRejected(t *testing.T) {
 	})
 }
 
-// TestBrokenTickets: a server fails every handshake that would resume a session. Requests are
-// sent once more without.
+// TestBrokenTickets: a server fails every handshake that would resume a session. Requests are sent
+// once more without a ticket.
 func TestBrokenTickets(t *testing.T) {
 	for name, change := range map[string]func(p *pair){
 		"early data": early,

@@ -35,8 +35,8 @@ func readSlowly(r io.Reader, n int, wait time.Duration) ([]byte, error) {
 	}
 }
 
-// TestResponseOutlivesConnection: what a client has received of a response it can read to the
-// end, however the connection ends meanwhile.
+// TestResponseOutlivesConnection: a client can read to its end everything that it has received of a
+// response, however the connection ends meanwhile.
 func TestResponseOutlivesConnection(t *testing.T) {
 	const size = 200 << 10
 	want := bytes.Repeat([]byte("x"), size)
@@ -102,7 +102,7 @@ func TestResponseOutlivesConnection(t *testing.T) {
 	}
 }
 
-// TestTunnelOutlivesConnection: so can a server of a tunnel and of the body of a request.
+// TestTunnelOutlivesConnection: so can a server, of a tunnel and of the body of a request.
 func TestTunnelOutlivesConnection(t *testing.T) {
 	const size = 200 << 10
 	want := bytes.Repeat([]byte("x"), size)
@@ -152,8 +152,8 @@ func TestTunnelOutlivesConnection(t *testing.T) {
 	}
 }
 
-// TestLeavingConnectionDelivers: a connection of a client that is to close does so once the
-// server has acknowledged what was written.
+// TestLeavingConnectionDelivers: a client closes a leaving connection only after the server has
+// acknowledged everything that was written.
 func TestLeavingConnectionDelivers(t *testing.T) {
 	const size = 300 << 10
 	tests := []struct {
@@ -205,8 +205,8 @@ func TestLeavingConnectionDelivers(t *testing.T) {
 	}
 }
 
-// TestClientClosesFirst: a server that goes away leaves the end to the client, and makes it
-// itself after some seconds if the client does not.
+// TestClientClosesFirst: a server that goes away lets the client close the connection. If the
+// client does not, the server closes it after some seconds.
 func TestClientClosesFirst(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "x") }), withConnect)

@@ -51,8 +51,8 @@ func (s *collector) open(t *testing.T) *loop.Stream {
 	return st
 }
 
-// TestExtension exchanges streams of an extension, on a connection that is made before
-// there is a request for it.
+// TestExtension exchanges streams of an extension. The connection is made before there is a request
+// for it.
 func TestExtension(t *testing.T) {
 	made := make(chan *collector, 2)
 	extend := func(c *loop.Conn, h *h3.Conn) Extension {

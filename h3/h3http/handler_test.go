@@ -73,7 +73,7 @@ func TestStatusCodes(t *testing.T) {
 	}
 }
 
-// TestAutomaticContentLength checks when a response gets a length, and when not.
+// TestAutomaticContentLength checks which responses get a length and which do not.
 func TestAutomaticContentLength(t *testing.T) {
 	p := newPair(t, routes(map[string]http.HandlerFunc{
 		"/none":  func(w http.ResponseWriter, r *http.Request) {},
@@ -153,7 +153,8 @@ func TestHeaderIsASnapshot(t *testing.T) {
 	}
 }
 
-// TestBodiesOfAllMethods sends content where it is unusual, and none where it is usual.
+// TestBodiesOfAllMethods sends content with methods where it is unusual, and none where it is
+// usual.
 func TestBodiesOfAllMethods(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
@@ -201,7 +202,7 @@ func TestMultipartCleanup(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-// TestHandlerBody plays with the body of a request in ways that handlers do.
+// TestHandlerBody does with the body of a request what handlers may do.
 func TestHandlerBody(t *testing.T) {
 	p := newPair(t, routes(map[string]http.HandlerFunc{
 		"/nil":   func(w http.ResponseWriter, r *http.Request) { r.Body = nil },
@@ -226,7 +227,7 @@ func TestHandlerBody(t *testing.T) {
 	}
 }
 
-// TestMaxBytesHandler limits bodies around the handler.
+// TestMaxBytesHandler limits bodies with http.MaxBytesHandler.
 func TestMaxBytesHandler(t *testing.T) {
 	h := http.MaxBytesHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil {
@@ -308,7 +309,7 @@ func TestNilPanic(t *testing.T) {
 	s.Close()
 }
 
-// TestHijack checks what there is instead of it.
+// TestHijack checks that Hijack is not there, and what replaces it.
 func TestHijack(t *testing.T) {
 	errs := make(chan error, 4)
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -339,7 +340,7 @@ func TestHijack(t *testing.T) {
 	}
 }
 
-// TestReverseProxy has a server pass bodies on, both ways at once, to another one.
+// TestReverseProxy: a server passes bodies on to another one, both ways at once.
 func TestReverseProxy(t *testing.T) {
 	origin := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
@@ -380,8 +381,8 @@ func TestReverseProxy(t *testing.T) {
 	require.Equal(t, "end", resp.Trailer.Get("T"))
 }
 
-// TestConcurrentBody reads the body of a request in one goroutine and writes the
-// response in another, which may end the exchange while the first still reads.
+// TestConcurrentBody reads the body of a request in one goroutine and writes the response in
+// another. The second may end the exchange while the first still reads.
 func TestConcurrentBody(t *testing.T) {
 	var wg sync.WaitGroup
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -456,7 +457,7 @@ func TestReadAfterAnswer(t *testing.T) {
 	}
 }
 
-// TestOptionsHandler has a handler answer "OPTIONS *".
+// TestOptionsHandler: a handler answers "OPTIONS *".
 func TestOptionsHandler(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Got", r.Method+" "+r.RequestURI+" "+r.URL.Path)
@@ -467,7 +468,7 @@ func TestOptionsHandler(t *testing.T) {
 	require.Equal(t, "OPTIONS * *", resp.Header.Get("Got"))
 }
 
-// TestRegisterOnShutdown has a function end what Shutdown waits for.
+// TestRegisterOnShutdown: a function ends the requests that Shutdown waits for.
 func TestRegisterOnShutdown(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		stop := make(chan bool)

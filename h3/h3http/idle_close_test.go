@@ -17,8 +17,8 @@ func (t *Transport) hasSocket() bool {
 	return t.group != nil
 }
 
-// TestCloseIdleConnections: with the last connection the socket and its goroutine go, and
-// come back with the next request.
+// TestCloseIdleConnections: the socket and its goroutine end with the last connection. They come
+// back with the next request.
 func TestCloseIdleConnections(t *testing.T) {
 	release := make(chan struct{})
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

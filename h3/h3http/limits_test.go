@@ -17,8 +17,8 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// TestRapidReset opens requests and cancels them at once: there must never be more
-// handlers than streams.
+// TestRapidReset opens requests and cancels them at once. There must never be more handlers than
+// streams.
 func TestRapidReset(t *testing.T) {
 	const streams = 10
 	simulate(t, conntest.Link{Delay: time.Millisecond}, func(t *testing.T, n *looptest.Network) {
@@ -62,7 +62,7 @@ func TestMaxHeaderBytes(t *testing.T) {
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
 }
 
-// TestBodyBackPressure checks that a handler that does not read holds the client back.
+// TestBodyBackPressure checks that a handler that does not read holds up the client.
 func TestBodyBackPressure(t *testing.T) {
 	simulate(t, conntest.Link{Delay: time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/nettest"
 )
 
-// TestNetConn holds a Stream to the contract of net.Conn.
+// TestNetConn checks a Stream against the contract of net.Conn.
 func TestNetConn(t *testing.T) {
 	taken := make(chan *Stream, 1)
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

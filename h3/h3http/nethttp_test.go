@@ -15,8 +15,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestNetHTTPList checks docs/net-http.md: that the tests which it names exist, and with
-// the version of Go that it is about, that no test of net/http is missing.
+// TestNetHTTPList checks docs/net-http.md. The tests that it names must exist. With the version of
+// Go that it is about, it must name every test of net/http.
 func TestNetHTTPList(t *testing.T) {
 	b, err := os.ReadFile("../../docs/net-http.md")
 	require.NoError(t, err)

@@ -16,10 +16,10 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// rtt50 has a round trip of 50 ms.
+// rtt50 is a link whose round trip takes 50 ms.
 var rtt50 = conntest.Link{Delay: 25 * time.Millisecond}
 
-// restart has the server crash, of which nobody hears, and comes back as again.
+// restart makes the server crash, which nobody hears of. It comes back as again.
 func (p *pair) restart(t *testing.T, n *looptest.Network, again *Server) {
 	n.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Loss: 1})
 	require.NoError(t, p.srv.Close())
@@ -34,8 +34,9 @@ func (p *pair) restart(t *testing.T, n *looptest.Network, again *Server) {
 	n.Connect("10.0.0.1:443", "10.0.0.2:5000", rtt50)
 }
 
-// TestServerRestarts: the server crashes, and comes back with other keys for stateless resets. What
-// may be repeated is, on a new connection, long before the idle timeout of the old one.
+// TestServerRestarts: the server crashes and comes back with other keys for stateless resets.
+// Requests that may be repeated are repeated on a new connection, long before the idle timeout of
+// the old one.
 func TestServerRestarts(t *testing.T) {
 	simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
 		hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body); io.WriteString(w, r.Method) })
@@ -66,8 +67,8 @@ func TestServerRestarts(t *testing.T) {
 	})
 }
 
-// TestSecret: a server that comes back with the same Secret resets the connections that it had at
-// once, and resumes their sessions; one with another does neither.
+// TestSecret: a server that comes back with the same Secret resets its old connections at once, and
+// resumes their sessions. A server with another Secret does neither.
 func TestSecret(t *testing.T) {
 	secret := []byte("0123456789abcdef")
 	for _, same := range []bool{true, false} {
@@ -99,8 +100,8 @@ func TestSecret(t *testing.T) {
 	require.True(t, keys.ResetKey != keys.TokenKeys[0])
 }
 
-// TestNetworkComesBack: nothing is lost when the network is away for a while, and requests that
-// were waiting complete on the connection that they have, or another.
+// TestNetworkComesBack: the network is away for a while. Nothing is lost. Requests that were
+// waiting complete, on their connection or on another.
 func TestNetworkComesBack(t *testing.T) {
 	simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
 		var posts atomic.Int64
@@ -130,8 +131,8 @@ func TestNetworkComesBack(t *testing.T) {
 	})
 }
 
-// TestCanceledRequestsDoNotBlock: handlers of requests that were canceled hold streams. Another
-// connection has some.
+// TestCanceledRequestsDoNotBlock: handlers of canceled requests still hold streams. Other requests
+// get streams of another connection.
 func TestCanceledRequestsDoNotBlock(t *testing.T) {
 	slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
@@ -177,8 +178,8 @@ func TestCanceledRequestsDoNotBlock(t *testing.T) {
 	}
 }
 
-// TestConnectionsForStreams: requests that the server does not bring to an end get as many
-// connections as they need, and no more than allowed.
+// TestConnectionsForStreams: the server does not end its requests. They get as many connections as
+// they need, and no more than allowed.
 func TestConnectionsForStreams(t *testing.T) {
 	for most, want := range map[int]int{0: 4, 3: 3} {
 		simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
@@ -213,8 +214,8 @@ func TestConnectionsForStreams(t *testing.T) {
 	}
 }
 
-// TestPathDies: UDP is gone in the middle of a connection. What may be repeated goes over TCP, long
-// before the idle timeout.
+// TestPathDies: UDP stops working in the middle of a connection. Requests that may be repeated go
+// over TCP, long before the idle timeout.
 func TestPathDies(t *testing.T) {
 	simulateAlt(t, 25*time.Millisecond, sayProto, func(p *altPair) {
 		p.requireTakes(overTCP, 0, 0)

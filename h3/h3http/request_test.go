@@ -162,7 +162,7 @@ func TestRequestBody(t *testing.T) {
 	p.do(r)
 	require.Equal(t, seen{length: -1, body: "unknown", trailer: http.Header{"A": {"1"}, "B": nil}, again: http.ErrBodyReadAfterClose}, <-got)
 
-	// Trailers that no field announced, some next to one that was.
+	// Trailers that no field has announced, some of them beside one that was announced.
 	for _, announced := range []http.Header{nil, {"A": {"1"}}} {
 		r = p.request("PUT", "/", nil)
 		r.Trailer = announced
@@ -180,8 +180,8 @@ func TestRequestBody(t *testing.T) {
 	require.Equal(t, int64(0), (<-got).length)
 }
 
-// TestUnreadBody checks that a handler need not read a body, whatever its size, and
-// that the stream comes back nevertheless.
+// TestUnreadBody: a handler need not read a body, whatever its size. The stream comes back
+// nevertheless.
 func TestUnreadBody(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "no, thanks")

@@ -117,7 +117,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// TestHeadContentType: the answer to HEAD has the type that the one to GET has (RFC 9110,
+// TestHeadContentType: the response to HEAD has the same type as the response to GET (RFC 9110,
 // Section 9.3.2).
 func TestHeadContentType(t *testing.T) {
 	page := "<html>" + strings.Repeat("x", 10_000)
@@ -166,7 +166,7 @@ func TestServeContent(t *testing.T) {
 	require.Empty(t, body)
 }
 
-// TestContentLength checks what happens to responses that are not as long as they say.
+// TestContentLength checks responses that are not as long as they say.
 func TestContentLength(t *testing.T) {
 	p := newPair(t, routes(map[string]http.HandlerFunc{
 		"/more": func(w http.ResponseWriter, r *http.Request) {
@@ -202,7 +202,7 @@ func TestContentLength(t *testing.T) {
 	require.Contains(t, p.log.String(), "shorter than its Content-Length")
 }
 
-// requireStreamError checks that err is that the peer ended the stream with code.
+// requireStreamError checks that err says that the peer ended the stream with code.
 func requireStreamError(t *testing.T, err error, code h3.ErrorCode) {
 	t.Helper()
 	se, ok := errors.AsType[*conn.StreamError](err)
@@ -332,7 +332,7 @@ func TestPanics(t *testing.T) {
 	require.Equal(t, ConnOf(first.Request), ConnOf(last.Request), "panics must not cost the connection")
 }
 
-// TestReadFrom copies from a source that fails in the end.
+// TestReadFrom copies from a source that fails at its end.
 func TestReadFrom(t *testing.T) {
 	broken := errors.New("broken")
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -349,8 +349,8 @@ func TestReadFrom(t *testing.T) {
 	require.Len(t, body, 100_000)
 }
 
-// TestEarlyClose has a client close bodies that the server has sent whole. Their
-// streams must come back, although what was sent never arrives.
+// TestEarlyClose: a client closes bodies that the server has sent whole, although part of them
+// never arrives. Their streams must come back.
 func TestEarlyClose(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Write(make([]byte, 200<<10))

@@ -33,7 +33,7 @@ var echoMethod = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	io.Copy(w, r.Body)
 })
 
-// TestRequestFields checks what a request says by itself.
+// TestRequestFields checks the fields that a request has by itself.
 func TestRequestFields(t *testing.T) {
 	p := newPair(t, echoMethod)
 	r := p.request("", "/", nil)
@@ -49,7 +49,7 @@ func TestRequestFields(t *testing.T) {
 	_, body = p.do(r)
 	require.Equal(t, "GET  ", body)
 
-	// Injected lines do not get far.
+	// Injected lines are refused.
 	for _, bad := range []string{"a\nb: c", "a\r\n\r\nGET / HTTP/1.1", "a\x00"} {
 		r := p.request("GET", "/", nil)
 		r.Header.Set("X", bad)
@@ -66,7 +66,7 @@ func TestRequestFields(t *testing.T) {
 	}
 }
 
-// TestConnectByRoundTrip sends CONNECT by a client that does not want the stream.
+// TestConnectByRoundTrip sends CONNECT with RoundTrip, for a client that does not want the stream.
 func TestConnectByRoundTrip(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Got", r.Method+" "+r.Host+" "+r.URL.Host)
@@ -81,7 +81,7 @@ func TestConnectByRoundTrip(t *testing.T) {
 	}
 }
 
-// TestRequestClose has a request be the last of its connection.
+// TestRequestClose: a request asks to be the last of its connection.
 func TestRequestClose(t *testing.T) {
 	goOn := make(chan bool)
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -105,7 +105,7 @@ func TestRequestClose(t *testing.T) {
 	<-first.Context().Done()
 }
 
-// TestGzipOddities has responses that say gzip in unusual ways.
+// TestGzipOddities: responses say gzip in unusual ways.
 func TestGzipOddities(t *testing.T) {
 	zip := func(s string) []byte {
 		var b bytes.Buffer
@@ -150,7 +150,7 @@ func TestGzipOddities(t *testing.T) {
 	resp.Body.Close()
 }
 
-// TestRequestBodyIsClosed closes it however a request ends, and once.
+// TestRequestBodyIsClosed: the body is closed once, however the request ends.
 func TestRequestBodyIsClosed(t *testing.T) {
 	p := newPair(t, routes(map[string]http.HandlerFunc{
 		"/":      func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) },
@@ -217,7 +217,7 @@ func TestOneOfManyCanceled(t *testing.T) {
 	wg.Wait()
 }
 
-// TestRequestIsCollected checks that nothing holds on to a request that is over.
+// TestRequestIsCollected checks that a request that is over does not stay in memory.
 func TestRequestIsCollected(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
 	collected := make(chan bool)
@@ -241,8 +241,7 @@ func TestRequestIsCollected(t *testing.T) {
 	}
 }
 
-// TestNoRetry has a server end a request after it has read the body: it must not come
-// again.
+// TestNoRetry: a server ends a request after it has read the body. The request must not come again.
 func TestNoRetry(t *testing.T) {
 	var calls atomic.Int64
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -276,7 +275,7 @@ func TestRegisterProtocol(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// TestIDNA has a host name that is not ASCII.
+// TestIDNA uses a host name that is not ASCII.
 func TestIDNA(t *testing.T) {
 	broken := errors.New("nobody")
 	var dialed, name string
@@ -306,7 +305,7 @@ func TestIDNA(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestTraceOfDial checks the hooks of the way to a connection.
+// TestTraceOfDial checks the hooks of httptrace that are called while a connection is made.
 func TestTraceOfDial(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	var got []string

@@ -24,8 +24,8 @@ import (
 
 type contextKey string
 
-// TestServerContexts checks what the context of a request is made of, and that requests
-// have their own.
+// TestServerContexts checks the values in the context of a request, and that each request has its
+// own context.
 func TestServerContexts(t *testing.T) {
 	var bases, conns atomic.Int64
 	own := make(chan context.Context, 10)
@@ -64,7 +64,7 @@ func TestServerContexts(t *testing.T) {
 	require.Nil(t, ConnFromContext(context.Background()))
 }
 
-// TestBaseContextEnds has the base context end during a request.
+// TestBaseContextEnds: the base context ends during a request.
 func TestBaseContextEnds(t *testing.T) {
 	base, cancel := context.WithCancelCause(context.Background())
 	why := errors.New("enough")
@@ -77,8 +77,8 @@ func TestBaseContextEnds(t *testing.T) {
 	require.Equal(t, "enough", body)
 }
 
-// TestSharedTLSConfig starts servers for TCP and UDP at once with one configuration, and
-// changes it while they serve. The race detector sees to the rest.
+// TestSharedTLSConfig starts servers for TCP and UDP at once with one configuration, and changes
+// that while they serve. The race detector finds faults.
 func TestSharedTLSConfig(t *testing.T) {
 	tc := serverConfig()
 	p := newPair(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func(p *pair) { p.srv.TLSConfig = tc.Clone() })
@@ -101,8 +101,8 @@ func TestSharedTLSConfig(t *testing.T) {
 	require.Equal(t, []string{"h3"}, outer.NextProtos)
 }
 
-// TestConfigForClient has a server choose a configuration by the name that the client
-// wants, and change it while it serves.
+// TestConfigForClient: a server chooses a configuration by the name that the client wants. It
+// changes the configuration while it serves.
 func TestConfigForClient(t *testing.T) {
 	first, _ := testCert()
 	second, _, err := newCert(2)
@@ -131,7 +131,7 @@ func TestConfigForClient(t *testing.T) {
 }
 
 // TestHelloConn: callbacks of a TLS configuration see the addresses of the connection, as with
-// [http.Server], in each way that a server gets its configuration.
+// [http.Server]. The test uses each way in which a server can get its configuration.
 func TestHelloConn(t *testing.T) {
 	cert, _ := testCert()
 	var seen []string
@@ -163,7 +163,7 @@ func TestHelloConn(t *testing.T) {
 	}
 }
 
-// TestServerReadTimeout sends a body too slowly, and then has a handler ask for more time.
+// TestServerReadTimeout sends a body too slowly. Then a handler asks for more time.
 func TestServerReadTimeout(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -188,8 +188,7 @@ func TestServerReadTimeout(t *testing.T) {
 	})
 }
 
-// TestServerWriteTimeout has a handler take too long, and others that ask for more time
-// or need none.
+// TestServerWriteTimeout: one handler takes too long. Others ask for more time, or need none.
 func TestServerWriteTimeout(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -218,7 +217,7 @@ func TestServerWriteTimeout(t *testing.T) {
 	})
 }
 
-// TestPatientWriter has no timeouts, and waits.
+// TestPatientWriter: without timeouts, a handler waits.
 func TestPatientWriter(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

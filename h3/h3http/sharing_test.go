@@ -21,8 +21,7 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// Long transfers beside short ones, and beside each other, of a client that says nothing of
-// priorities.
+// Long transfers beside short ones, and beside each other. The client states no priorities.
 
 const (
 	sharingRTT = 50 * time.Millisecond
@@ -30,12 +29,13 @@ const (
 	smallSize  = 1000
 )
 
-// A faucet has as many bytes as anybody reads.
+// A faucet has any number of bytes.
 type faucet struct{ ctx context.Context }
 
 func (f faucet) Read(p []byte) (int, error) { return len(p), f.ctx.Err() }
 
-// exchangeBytes serves as many bytes as the path says, or without end, and reads what is sent.
+// exchangeBytes serves as many bytes as the path says, or bytes without end. It reads the bytes of
+// a POST.
 func exchangeBytes(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		io.Copy(io.Discard, r.Body)
@@ -47,14 +47,13 @@ func exchangeBytes(w http.ResponseWriter, r *http.Request) {
 	io.Copy(w, io.LimitReader(faucet{r.Context()}, n))
 }
 
-// An occupied pair has a connection with a transfer that does not end.
+// An occupied is a pair with a connection that has a transfer without end.
 type occupied struct {
 	*pair
 	cancel context.CancelFunc
 }
 
-// occupy begins an endless download or upload, and waits until it has been at it for ten round
-// trips.
+// occupy begins a download or an upload without end. It waits for ten round trips.
 func occupy(t *testing.T, p *pair, method string) *occupied {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -76,8 +75,7 @@ func occupy(t *testing.T, p *pair, method string) *occupied {
 	return o
 }
 
-// small sends requests for small resources, one every few milliseconds, and returns how long each
-// took.
+// small sends a request for a small resource every few milliseconds. It returns how long each took.
 func (o *occupied) small(t *testing.T, method string) []time.Duration {
 	t.Helper()
 	took := make([]time.Duration, smallCount)
@@ -116,8 +114,8 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[int(q*float64(len(sorted)-1))]
 }
 
-// TestSmallBesideEndless: a transfer that does not end takes half a round trip from short ones at
-// most, and with loss they wait for their own lost packets alone.
+// TestSmallBesideEndless: a transfer without end delays short ones by at most half a round trip.
+// With loss, short ones wait only for their own lost packets.
 func TestSmallBesideEndless(t *testing.T) {
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		for _, loss := range []float64{0, 0.02} {
@@ -185,8 +183,8 @@ func (m *stallMeter) read(body io.Reader) (n int, err error) {
 	}
 }
 
-// downloads makes 8 downloads at once, and returns the longest time that one of them stood still,
-// and the times at which they ended.
+// downloads makes 8 downloads at once. It returns the longest time for which one of them stood
+// still, and the times at which they ended.
 func downloads(t *testing.T, p *pair, size int) (stall time.Duration, ends []time.Duration) {
 	t.Helper()
 	m := &stallMeter{}
@@ -213,7 +211,7 @@ func downloads(t *testing.T, p *pair, size int) (stall time.Duration, ends []tim
 	return m.longest, ends
 }
 
-// TestDownloadsShare: none of 8 downloads stands still for longer than the path needs, and they end
+// TestDownloadsShare: none of 8 downloads stands still for longer than the path needs. They end
 // together.
 func TestDownloadsShare(t *testing.T) {
 	for _, loss := range []float64{0, 0.02} {
@@ -224,8 +222,8 @@ func TestDownloadsShare(t *testing.T) {
 				stall, ends := downloads(t, p, 500_000)
 				t.Logf("longest stall %v, ends %v", stall, ends)
 				if loss == 0 {
-					// Slow start fills the queue, which doubles the round trip, and loses what does
-					// not fit: that is sent again two round trips later.
+					// Slow start fills the queue, which doubles the round trip. Packets that do not
+					// fit are lost, and sent again two round trips later.
 					require.LessOrEqual(t, stall, 5*sharingRTT)
 				} else {
 					require.LessOrEqual(t, stall, 8*sharingRTT)
@@ -249,8 +247,9 @@ func relayPair(t *testing.T, link netrelay.Link) *pair {
 	return p
 }
 
-// TestSharingOnRealSockets is both, through a relay. Here a busy machine adds to the times, so that
-// they are told, and that all of it comes is what is checked: with an order there would be no end.
+// TestSharingOnRealSockets is both tests, through a relay. A busy machine adds to the times here,
+// so the test prints them and checks only that everything arrives. If streams were sent in order,
+// nothing would arrive behind the endless transfer.
 func TestSharingOnRealSockets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")

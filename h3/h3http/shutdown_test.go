@@ -58,8 +58,8 @@ func TestShutdownDelivers(t *testing.T) {
 	})
 }
 
-// TestShutdownLosesNothing shuts down under load: every request that a handler saw gets
-// its response.
+// TestShutdownLosesNothing shuts down under load. Every request that a handler has seen gets its
+// response.
 func TestShutdownLosesNothing(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 		var accepted, answered atomic.Int64
@@ -96,7 +96,7 @@ func TestShutdownLosesNothing(t *testing.T) {
 	})
 }
 
-// TestShutdownExpires shuts down with a handler that does not end in time.
+// TestShutdownExpires shuts down while a handler does not end in time.
 func TestShutdownExpires(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		ended := make(chan bool, 1)
@@ -123,7 +123,7 @@ func TestShutdownExpires(t *testing.T) {
 	})
 }
 
-// TestGoAwayMovesOn has a client follow from a server that goes away to the next one.
+// TestGoAwayMovesOn: one server goes away, and the client goes on with the next one.
 func TestGoAwayMovesOn(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		answer := func(s string) http.Handler {
@@ -152,7 +152,7 @@ func TestGoAwayMovesOn(t *testing.T) {
 		require.NoError(t, err)
 		resp.Body.Close()
 
-		// The requests that cross the GOAWAY move to the new server, bodies and all.
+		// The requests that cross the GOAWAY move to the new server with their bodies.
 		var old, rest atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 50 {
@@ -183,7 +183,7 @@ func TestGoAwayMovesOn(t *testing.T) {
 	})
 }
 
-// TestSharedGroup serves on a Group that belongs to somebody else.
+// TestSharedGroup serves on a Group that belongs to other code.
 func TestSharedGroup(t *testing.T) {
 	srv := &Server{TLSConfig: serverConfig(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})}
 	g, err := loop.Listen("udp", "127.0.0.1:0", 2, srv.LoopConfig())
@@ -204,8 +204,8 @@ func TestSharedGroup(t *testing.T) {
 	require.Error(t, err, "the Server must take no new connections")
 }
 
-// TestServeAfterClose begins to serve a Group when the Server has been closed, and a connection has
-// come already: its handler, which is being made, must not wait for the Group's end.
+// TestServeAfterClose begins to serve a Group after the Server was closed. A connection has come
+// already. Its handler is being made, and must not wait for the end of the Group.
 func TestServeAfterClose(t *testing.T) {
 	srv := &Server{TLSConfig: serverConfig(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})}
 	cfg := srv.LoopConfig()

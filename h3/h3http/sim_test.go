@@ -17,8 +17,8 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// simulate runs f in virtual time, on a network of which link is the model. It fails
-// if a goroutine is left in the end.
+// simulate runs f in virtual time. link is the model of the network. The test fails if a goroutine
+// is left in the end.
 func simulate(t *testing.T, link conntest.Link, f func(t *testing.T, n *looptest.Network)) {
 	t.Helper()
 	testCert() // outside of the bubble
@@ -64,8 +64,8 @@ func TestOverLossyNetwork(t *testing.T) {
 	})
 }
 
-// TestKeepAliveWhileWaiting: a connection lives for as long as a request waits for its answer, and
-// not much longer.
+// TestKeepAliveWhileWaiting: a connection lives as long as a request waits for its answer, and not
+// much longer.
 func TestKeepAliveWhileWaiting(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -85,8 +85,8 @@ func TestKeepAliveWhileWaiting(t *testing.T) {
 	})
 }
 
-// TestInformationalResponsesAreBounded: a handler that sends them faster than the client takes them
-// waits, and until the client is gone at most.
+// TestInformationalResponsesAreBounded: a handler sends them faster than the client takes them. It
+// has to wait, at most until the client is gone.
 func TestInformationalResponsesAreBounded(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {

@@ -14,13 +14,13 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// stallingClient takes little beforehand and keeps its connection alive.
+// stallingClient makes a client that takes few bytes, and keeps its connection alive.
 func stallingClient(p *pair) {
 	slowReader(p)
 	p.tr.QUICConfig.KeepAlive = 10 * time.Second
 }
 
-// endless writes until it fails, and says when and why.
+// endless writes until it fails. It sends the error to result.
 func endless(result chan<- error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -32,7 +32,7 @@ func endless(result chan<- error) http.Handler {
 	})
 }
 
-// TestStallTimeout gives responses up that clients do not take, or take too slowly.
+// TestStallTimeout gives up responses that clients do not take, or take too slowly.
 func TestStallTimeout(t *testing.T) {
 	for _, slow := range []struct {
 		name  string
@@ -66,7 +66,7 @@ func TestStallTimeout(t *testing.T) {
 	}
 }
 
-// TestSlowClientIsServed: a client that takes its time, and takes enough, gets everything.
+// TestSlowClientIsServed: a client is slow, but takes enough. It gets everything.
 func TestSlowClientIsServed(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 1<<20)) })
@@ -84,7 +84,7 @@ func TestSlowClientIsServed(t *testing.T) {
 		require.EqualValues(t, 1<<20, total)
 		resp.Body.Close()
 
-		// Nor does it matter for how long a handler has nothing to say.
+		// A handler may write nothing for any length of time, too.
 		p.srv.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.(http.Flusher).Flush()
 			time.Sleep(10 * time.Minute)
@@ -99,8 +99,8 @@ func TestSlowClientIsServed(t *testing.T) {
 	})
 }
 
-// TestDeliveryTimeout: a response that its handler has finished does not wait for ever
-// either, with all that it holds.
+// TestDeliveryTimeout: a response whose handler has returned does not wait for ever either. Its
+// memory is freed.
 func TestDeliveryTimeout(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 300<<10)) })
@@ -133,7 +133,7 @@ func TestNoStallTimeout(t *testing.T) {
 	})
 }
 
-// TestServerStats counts what connections did also when they have ended.
+// TestServerStats: the counters include connections that have ended.
 func TestServerStats(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		p := newSimPair(t, n, http.NotFoundHandler())
@@ -151,7 +151,7 @@ func TestServerStats(t *testing.T) {
 	})
 }
 
-// TestMissedDeadlines counts them, on both ways.
+// TestMissedDeadlines counts missed deadlines of reading and of writing.
 func TestMissedDeadlines(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		results := make(chan error, 2)
@@ -180,7 +180,7 @@ func TestMissedDeadlines(t *testing.T) {
 	})
 }
 
-// TestDroppedDatagrams counts those that a handler does not read.
+// TestDroppedDatagrams counts datagrams that a handler does not read.
 func TestDroppedDatagrams(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		done, received := make(chan struct{}), make(chan dgram.Stats, 1)

@@ -20,7 +20,7 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// wrapped hides a ResponseWriter as middleware does.
+// wrapped hides a ResponseWriter, as middleware does.
 type wrapped struct{ http.ResponseWriter }
 
 func (w wrapped) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -157,8 +157,8 @@ func TestPlainConnect(t *testing.T) {
 	require.NoError(t, s.Close())
 }
 
-// TestConnectRefused: a server offers extended CONNECT only if it is asked to, since a
-// browser that is offered it fails where the handler does not know it (golang/go#71128).
+// TestConnectRefused: a server offers extended CONNECT only if it is asked to. A browser would use
+// the offer, and fail if the handler does not know it (golang/go#71128).
 func TestConnectRefused(t *testing.T) {
 	for name, change := range map[string]func(p *pair){
 		"zero":     func(*pair) {},
@@ -172,7 +172,7 @@ func TestConnectRefused(t *testing.T) {
 	require.ErrorIs(t, err, http.ErrNotSupported)
 }
 
-// TestConnectOffered asks for extended CONNECT in each way that there is.
+// TestConnectOffered asks for extended CONNECT in each possible way.
 func TestConnectOffered(t *testing.T) {
 	for name, change := range map[string]func(p *pair){
 		"ExtendedConnect":             withConnect,
@@ -228,7 +228,7 @@ func TestDatagrams(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// TestDatagramsAfterClose: what has come is gone once the user has closed the stream.
+// TestDatagramsAfterClose: datagrams that have come are gone once the user has closed the stream.
 func TestDatagramsAfterClose(t *testing.T) {
 	ended := make(chan error, 1)
 	p := newPair(t, echoStream(ended), withConnect)
@@ -263,7 +263,7 @@ func TestDatagramFlood(t *testing.T) {
 	}
 }
 
-// TestDatagramsWait sends more than a slow path takes.
+// TestDatagramsWait sends more datagrams than a slow path takes.
 func TestDatagramsWait(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 5 * time.Millisecond, Rate: 1e6}, func(t *testing.T, n *looptest.Network) {
 		ended := make(chan error, 1)
@@ -277,7 +277,7 @@ func TestDatagramsWait(t *testing.T) {
 		for range 500 {
 			require.NoError(t, s.SendDatagram(t.Context(), msg, 0))
 		}
-		// What is in no queue has left at the rate of the link.
+		// Datagrams that are in no queue have left at the rate of the link.
 		require.Greater(t, time.Since(start), time.Second)
 		require.NoError(t, s.SetWriteDeadline(time.Now()))
 		_, err = s.Write(msg)

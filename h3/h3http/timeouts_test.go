@@ -52,7 +52,7 @@ func TestReadDeadline(t *testing.T) {
 	})
 }
 
-// slowReader makes a client that takes little beforehand.
+// slowReader makes a client that takes few bytes before they are read.
 func slowReader(p *pair) {
 	p.tr.QUICConfig = &conn.Config{InitialMaxStreamData: 16 << 10, MaxStreamData: 16 << 10}
 }
@@ -63,7 +63,7 @@ func TestWriteDeadline(t *testing.T) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Second))
 			if r.URL.Path == "/return" {
-				// As much as buffers hold, though not the window of the client.
+				// This is as much as the buffers hold, but not the window of the client.
 				_, err := w.Write(make([]byte, 320<<10))
 				result <- err
 				return
@@ -157,14 +157,14 @@ func TestDialTimeout(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, time.Second, time.Since(start))
 
-		// The dial goes on, for the next who asks.
+		// The dial goes on for the next request.
 		_, err = p.c.Get(p.url)
 		require.ErrorIs(t, err, conn.ErrHandshakeTimeout)
 		require.Equal(t, 10*time.Second, time.Since(start))
 	})
 }
 
-// TestDeadConnection has the server vanish between two requests.
+// TestDeadConnection: the server vanishes between two requests.
 func TestDeadConnection(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})
@@ -179,7 +179,7 @@ func TestDeadConnection(t *testing.T) {
 		resp, err := p.c.Get(p.url)
 		require.NoError(t, err)
 		first := ConnOf(resp.Request)
-		// The connection ends for the server alone, which then resets what is sent on it.
+		// The connection has ended only for the server, which resets packets that come on it.
 		p.srv.mu.Lock()
 		for c := range p.srv.conns {
 			c.post(func(time.Time) { c.quic.Close(uint64(h3.NoError), "") })
@@ -210,5 +210,5 @@ func TestTimeoutValues(t *testing.T) {
 	require.Equal(t, now, earlier(now.Add(1), now))
 }
 
-// keepAliveConfig keeps a connection on which nothing happens.
+// keepAliveConfig keeps an idle connection alive.
 func keepAliveConfig() *conn.Config { return &conn.Config{KeepAlive: 10 * time.Second} }

@@ -22,16 +22,16 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// A torturer sends requests in all the ways in which programs leave them.
+// A torturer sends requests and ends them in all the ways in which programs do.
 type torturer struct {
 	p    *pair
 	size int // of bodies, in bytes
 }
 
-// TestTorture has many goroutines send requests at once, of which most are left in the
-// middle: canceled, closed unread, closed while they are read, aborted by the handler or by
-// the body. What comes to its end has the right bytes, and nothing is left of the others.
-// The race detector sees to the rest.
+// TestTorture sends requests from many goroutines at once. Most requests are not completed: they
+// are canceled, closed unread, closed while they are read, or aborted by the handler or by the
+// body. Those that are completed have the right bytes. Nothing is left of the others. The race
+// detector finds other faults.
 func TestTorture(t *testing.T) {
 	seed := rand.Uint64()
 	if s := os.Getenv("LAZO_SEED"); s != "" {
@@ -98,7 +98,7 @@ func tortureHandler(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// once sends a request and leaves it in one way.
+// once sends a request and ends it in one way.
 func (tt *torturer) once(t *testing.T, rng *rand.Rand) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -134,7 +134,7 @@ func (tt *torturer) once(t *testing.T, rng *rand.Rand) {
 	}
 }
 
-// finishOne deals with a response as leave says.
+// finishOne ends a response in the way of leave.
 func finishOne(resp *http.Response, leave int, content []byte, rng *rand.Rand) error {
 	defer resp.Body.Close()
 	switch leave {
@@ -160,8 +160,8 @@ func finishOne(resp *http.Response, leave int, content []byte, rng *rand.Rand) e
 	return nil
 }
 
-// TestStoppedUploadIsOver: a server that does not read a body stops it once all of it was
-// handed over and before it was acknowledged. The request is over then: nothing more comes.
+// TestStoppedUploadIsOver: a server does not read a body. It stops it after all of it was handed
+// over, and before it was acknowledged. The request is over then, because nothing more comes.
 func TestStoppedUploadIsOver(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 20 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

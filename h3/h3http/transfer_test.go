@@ -13,7 +13,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A pattern is a reader of n bytes that are the same for a seed, and sums what it gave.
+// A pattern is a reader of n bytes that follow from a seed. It sums up the bytes that were read.
 type pattern struct {
 	rnd *rand.ChaCha8
 	n   int64
@@ -37,7 +37,7 @@ func (p *pattern) Read(b []byte) (int, error) {
 
 func (p *pattern) hash() string { return fmt.Sprintf("%x", p.sum.Sum(nil)) }
 
-// hashOf reads r to its end.
+// hashOf reads r to its end. It returns the length and the hash.
 func hashOf(r io.Reader) (n int64, sum string, err error) {
 	h := sha256.New()
 	n, err = io.Copy(h, r)

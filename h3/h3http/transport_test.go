@@ -21,7 +21,7 @@ import (
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
-// TestProxyRefused has a proxy for some requests.
+// TestProxyRefused: Proxy returns a proxy for some requests.
 func TestProxyRefused(t *testing.T) {
 	broken := errors.New("no idea")
 	p := newPair(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func(p *pair) {
@@ -94,7 +94,7 @@ func TestMaxRequestsPerHost(t *testing.T) {
 	})
 }
 
-// TestPlacesComeBack takes the only place by requests that end in all ways.
+// TestPlacesComeBack: there is one place. Requests that end in all ways give it back.
 func TestPlacesComeBack(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		h := routes(map[string]http.HandlerFunc{
@@ -139,8 +139,7 @@ func TestPlacesComeBack(t *testing.T) {
 	})
 }
 
-// TestResponseHeaderTimeout has servers that answer late, and clients that send slowly,
-// which is another matter.
+// TestResponseHeaderTimeout: servers answer late. Clients that send slowly do not count.
 func TestResponseHeaderTimeout(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -178,7 +177,7 @@ func TestResponseHeaderTimeout(t *testing.T) {
 	})
 }
 
-// TestExpectContinueTimeout has a server that never asks for the body.
+// TestExpectContinueTimeout: the server never asks for the body.
 func TestExpectContinueTimeout(t *testing.T) {
 	for d, want := range map[time.Duration]bool{0: true, time.Hour: false, -1: true} {
 		simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
