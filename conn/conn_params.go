@@ -89,6 +89,8 @@ func (c *Conn) checkIDs(p *wire.Params) error {
 		return errors.New("original_destination_connection_id is missing or wrong")
 	case c.retried && !same(p.RetrySCID, c.retrySCID), !c.retried && p.RetrySCID != nil:
 		return errors.New("retry_source_connection_id is missing or wrong")
+	case p.Preferred != nil && c.remote.handshake.n == 0: // RFC 9000, Section 18.2
+		return errors.New("preferred_address of a server with an empty connection ID")
 	}
 	return nil
 }

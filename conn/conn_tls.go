@@ -62,6 +62,8 @@ func (c *Conn) nextTLSWork() *TLSWork {
 		s.cryptoIn.Read(&c.chunks, b)
 		if c.server {
 			c.noteClientHello(b)
+		} else if c.tls.level == tls.QUICEncryptionLevelApplication {
+			c.tls.unwanted = c.tls.post.take(b)
 		}
 		w.data = append(w.data, cryptoData{level: c.tls.level, b: b})
 	}
@@ -92,6 +94,10 @@ func (e *Endpoint) Complete(now time.Time, w *TLSWork) {
 // completeTLS handles the events and the error of a step.
 func (c *Conn) completeTLS(w *TLSWork) {
 	c.tls.work = nil
+	if err := c.tls.unwanted; err != nil {
+		c.abort(err)
+		return
+	}
 	for i := range w.events {
 		if err := c.tlsEvent(&w.events[i]); err != nil {
 			c.abort(err)

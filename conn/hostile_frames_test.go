@@ -423,6 +423,36 @@ func hostileRest() []hostileCase {
 				return []frame{cryptoFrame(tc.c.spaces[spaceApp].cryptoIn.Offset(), "\x18\x00\x00\x01\x00")}
 			},
 		},
+		{
+			// RFC 9001, Section 4.4
+			name: "TLS CertificateRequest behind the handshake", side: "client", code: errProtocolViolation,
+			frames: func(tc *testConn) []frame {
+				return []frame{cryptoFrame(tc.c.spaces[spaceApp].cryptoIn.Offset(), "\x0d\x00\x00\x0b\x00\x00\x08\x00\x0d\x00\x04\x00\x02\x08\x07")}
+			},
+		},
+		{
+			// RFC 9001, Section 4.6.1
+			name: "a session ticket with a limit of early data", side: "client", code: errProtocolViolation,
+			frames: func(tc *testConn) []frame { return ticketFrames(tc, "\x00\x00\x40\x00") },
+		},
 		{name: "CRYPTO data for a server after the handshake", side: "server", frames: only(cryptoFrame(0, "\x18\x00\x00\x01\x00")), code: errCrypto + 10},
 	}
+}
+
+// ticketFrames returns NewSessionTicket with a max_early_data_size, in two frames.
+func ticketFrames(tc *testConn, size string) []frame {
+	body := "\x00\x00\x0e\x10\x01\x02\x03\x04" + "\x01\x00" + "\x00\x06ticket" +
+		"\x00\x0d" + "\xfa\xfa\x00\x01x" + "\x00\x2a\x00\x04" + size
+	msg := "\x04\x00\x00" + string(rune(len(body))) + body
+	at := tc.c.spaces[spaceApp].cryptoIn.Offset()
+	return []frame{cryptoFrame(at, msg[:20]), cryptoFrame(at+20, msg[20:])}
+}
+
+// TestTicketWithoutLimit makes sure that the ticket of the case above is good but for its limit.
+func TestTicketWithoutLimit(t *testing.T) {
+	tc := newTestConn(t, false, func(s *testSetup) { s.conn.Enable0RTT = true })
+	for range 2 {
+		tc.write(ticketFrames(tc, "\xff\xff\xff\xff")...)
+	}
+	tc.wantOpen("the ticket allows all early data")
 }

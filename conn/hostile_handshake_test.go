@@ -114,6 +114,7 @@ type rawServer struct {
 	c      *Conn
 	client *keys.Keys // keys of the Initial packets of both sides
 	server *keys.Keys
+	id     string // that the server chose
 	next   uint64
 }
 
@@ -126,7 +127,7 @@ func dialRaw(t testing.TB, serverTLS *tls.Config, cfg *Config, params func([]raw
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rawServer{l: l, c: c}
+	r := &rawServer{l: l, c: c, id: rawServerID}
 	r.client, r.server = keys.Initial(Version1, c.origin.bytes())
 	own := []rawParam{{0x00, string(c.origin.bytes())}, {0x0f, rawServerID}}
 	if params != nil {
@@ -160,7 +161,7 @@ func (r *rawServer) send(space spaceID, frames ...frame) []seenDatagram {
 	if space == spaceHandshake {
 		typ, tx = wire.TypeHandshake, r.tx[spaceHandshake]
 	}
-	p := rawPacket{typ: typ, dcid: string(r.c.local.ids[0].id.bytes()), scid: rawServerID, pn: r.next, tx: tx, frames: frames}
+	p := rawPacket{typ: typ, dcid: string(r.c.local.ids[0].id.bytes()), scid: r.id, pn: r.next, tx: tx, frames: frames}
 	r.next++
 	return r.l.feed(p.seal(), elsewhere(1))
 }
@@ -178,6 +179,33 @@ func TestHostileParamsOfServer(t *testing.T) {
 		r.send(spaceHandshake, cryptoFrame(0, string(r.out[spaceHandshake])))
 		if errorCode(r.l.err) != errTransportParameter {
 			t.Errorf("%s: the connection ended with %v", h.name, r.l.err)
+		}
+	}
+}
+
+// TestPreferredAddressWithoutID: a server whose connection ID is empty has no preferred address
+// (RFC 9000, Section 18.2).
+func TestPreferredAddressWithoutID(t *testing.T) {
+	address := "\x0a\x00\x00\x01\x01\xbb" + string(make([]byte, 18)) + "\x01x" + "stateless reset "
+	for _, preferred := range []bool{false, true} {
+		serverTLS, clientTLS := testTLS(t)
+		cfg := quietConfig()
+		cfg.TLS = clientTLS
+		r := dialRaw(t, serverTLS, &cfg, func(p []rawParam) []rawParam {
+			p[1].v = "" // initial_source_connection_id
+			if preferred {
+				p = append(p, rawParam{0x0d, address})
+			}
+			return p
+		})
+		r.id = ""
+		r.send(spaceInitial, cryptoFrame(0, string(r.out[spaceInitial])))
+		r.send(spaceHandshake, cryptoFrame(0, string(r.out[spaceHandshake])))
+		if !preferred && (r.l.err != nil || r.c.state != stateComplete) {
+			t.Errorf("without a preferred address: %v", r.l.err)
+		}
+		if preferred && errorCode(r.l.err) != errTransportParameter {
+			t.Errorf("the connection ended with %v", r.l.err)
 		}
 	}
 }

@@ -130,6 +130,9 @@ type tlsState struct {
 	begun  bool
 	level  tls.QUICEncryptionLevel // of the data that TLS takes now
 	state  *tls.ConnectionState    // once known
+
+	post     postHandshake
+	unwanted error // what post found in the data of the work that is out
 }
 
 func (t *tlsState) init(c *Conn, cfg *tls.Config) {
