@@ -34,41 +34,15 @@ type clientConn struct {
 	tls   *tls.ConnectionState // set after the handshake
 
 	// The rest belongs to the loop.
-	waiting   []*exchange // exchanges that wait for a stream, the oldest first
-	opening   bool        // some of waiting may get a stream
-	connected bool        // the handshake is complete
-	closing   bool        // Close was called
-	awaited   bool        // requests wait for it
-	deserted  bool        // requests have moved away, because the server is silent
+	waiting   []*clientExchange // exchanges that wait for a stream, the oldest first
+	opening   bool              // some of waiting may get a stream
+	connected bool              // the handshake is complete
+	closing   bool              // Close was called
+	awaited   bool              // requests wait for it
+	deserted  bool              // requests have moved away, because the server is silent
 
 	streamTimer *time.Timer // awaitStreams uses it
 }
-
-// An outgoing is what an exchange of a Transport has to send first, and its state.
-type outgoing struct {
-	fields  []h3.Field
-	end     bool // no body follows
-	safe    bool // the request may be sent as early data
-	movable bool // the request may be sent again, on another connection
-
-	state outgoingState // belongs to the loop
-
-	// The lock of the exchange guards these.
-	opened bool        // the request was sent
-	early  bool        // it was sent before the handshake was complete
-	leave  func()      // called by leavePlace
-	late   *time.Timer // set by limitHead
-}
-
-// An outgoingState is how far the sending of a request has got.
-type outgoingState uint8
-
-const (
-	outgoingNew outgoingState = iota
-	outgoingWaiting
-	outgoingOpen
-	outgoingOver
-)
 
 // newClientConn takes over lc, a connection to tg that was just dialed.
 func newClientConn(ctx context.Context, t *Transport, tg target, resumes bool, lc *loop.Conn) (*clientConn, error) {
@@ -207,11 +181,11 @@ func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
 }
 
 // over notes that x is over. If x has a stream, it releases that. The caller has locked x.
-func (c *clientConn) over(x *exchange) {
+func (c *clientConn) over(x *clientExchange) {
 	if x.stream != nil {
-		c.release(x)
+		c.release(&x.exchange)
 	}
-	x.req.state = outgoingOver
+	x.state = outgoingOver
 	x.unwatchLocked()
 	x.leavePlace()
 	c.mu.Lock()
@@ -219,11 +193,11 @@ func (c *clientConn) over(x *exchange) {
 	c.mu.Unlock()
 }
 
-// service implements owner.
-func (c *clientConn) service(now time.Time, x *exchange) {
+// service does what x needs.
+func (c *clientConn) service(now time.Time, x *clientExchange) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	switch failed := x.failure != nil; x.req.state {
+	switch failed := x.failure != nil; x.state {
 	case outgoingNew:
 		if failed {
 			c.over(x)
@@ -233,7 +207,7 @@ func (c *clientConn) service(now time.Time, x *exchange) {
 			c.refuse(x, &unprocessedError{errSilent})
 			return
 		}
-		x.req.state = outgoingWaiting
+		x.state = outgoingWaiting
 		c.waiting = append(c.waiting, x)
 		c.opening = true
 	case outgoingWaiting:
@@ -299,7 +273,7 @@ func (t *Transport) keepAlive() time.Duration {
 // openWaiting gives streams to requests that wait for one. It begins with the oldest, and opens as
 // many as the peer allows.
 func (c *clientConn) openWaiting() {
-	var notReady []*exchange
+	var notReady []*clientExchange
 	for len(c.waiting) > 0 {
 		x := c.waiting[0]
 		switch c.open(x) {
@@ -322,18 +296,17 @@ var errNotReady = errors.New("h3http: not ready")
 
 // open sends the header of x. If x has to wait, the error is errNotReady or [conn.ErrStreamLimit].
 // Otherwise x is open or has failed.
-func (c *clientConn) open(x *exchange) error {
+func (c *clientConn) open(x *clientExchange) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.failure != nil {
 		c.over(x)
 		return nil
 	}
-	req := x.req
-	if !c.connected && !req.safe {
+	if !c.connected && !x.safe {
 		return errNotReady
 	}
-	s, err := c.h3.OpenRequest(req.fields, req.end)
+	s, err := c.h3.OpenRequest(x.fields, x.end)
 	switch {
 	case errors.Is(err, conn.ErrStreamLimit):
 		return conn.ErrStreamLimit
@@ -346,15 +319,15 @@ func (c *clientConn) open(x *exchange) error {
 		c.refuse(x, err)
 		return nil
 	}
-	req.opened, req.early, req.state = true, !c.connected, outgoingOpen
-	x.out.open, x.out.fin, x.out.ended = true, req.end, req.end
-	c.bind(x, s)
+	x.opened, x.early, x.state = true, !c.connected, outgoingOpen
+	x.out.open, x.out.fin, x.out.ended = true, x.end, x.end
+	c.bind(&x.exchange, s)
 	x.broadcast()
 	return nil
 }
 
 // refuse ends x with err. The caller has locked x.
-func (c *clientConn) refuse(x *exchange, err error) {
+func (c *clientConn) refuse(x *clientExchange, err error) {
 	c.over(x)
 	x.failLocked(err)
 }

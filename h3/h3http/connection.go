@@ -45,9 +45,6 @@ type owner interface {
 	// handleHTTP processes an event of HTTP/3.
 	handleHTTP(now time.Time, e h3.Event)
 
-	// service does what x needs after another goroutine has changed it, or after an event.
-	service(now time.Time, x *exchange)
-
 	// settle runs after a batch of services.
 	settle(now time.Time)
 }
@@ -97,7 +94,7 @@ func (c *connection) serveDirty(now time.Time) {
 	}
 	c.mu.Unlock()
 	for i, x := range dirty {
-		c.owner.service(now, x)
+		x.half.service(now)
 		dirty[i] = nil
 	}
 	c.spare = dirty
@@ -128,7 +125,7 @@ func (c *connection) handleEvent(now time.Time, ev conn.Event) {
 	ours := c.h3.HandleEvent(now, ev)
 	if ev.Kind == conn.EventDatagramWritable {
 		for _, x := range c.active {
-			c.owner.service(now, x)
+			x.half.service(now)
 		}
 	}
 	c.handOut(now)
@@ -160,7 +157,7 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 		x.unwanted()
 	}
 	x.mu.Unlock()
-	c.owner.service(now, x)
+	x.half.service(now)
 }
 
 // closed ends everything that is left after the end of the connection. Bodies, trailers and

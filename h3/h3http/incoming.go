@@ -26,7 +26,7 @@ func newResponse(fields []h3.Field) *http.Response {
 }
 
 // setBody sets the body of a response.
-func (c *call) setBody(resp *http.Response, x *exchange, u *upload) {
+func (c *call) setBody(resp *http.Response, x *clientExchange, u *upload) {
 	head := c.r.Method == http.MethodHead
 	empty := x.isEmpty()
 	if empty && !head {
@@ -38,7 +38,7 @@ func (c *call) setBody(resp *http.Response, x *exchange, u *upload) {
 			return
 		}
 	}
-	b := &body{x: x, trailer: &resp.Trailer, onEOF: u.abandon}
+	b := &body{x: &x.exchange, trailer: &resp.Trailer, onEOF: u.abandon}
 	b.onClose = func() { x.cancel(h3.RequestCancelled, http.ErrBodyReadAfterClose) }
 	resp.Body = b
 	if c.gzip && !empty && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {

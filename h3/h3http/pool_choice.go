@@ -97,9 +97,9 @@ func (c *clientConn) moveAway() {
 	c.deserted = true
 	c.failWaiting(errSilent)
 	for _, id := range slices.Sorted(maps.Keys(c.active)) {
-		x := c.active[id]
+		x := c.active[id].half.(*clientExchange)
 		x.mu.Lock()
-		if x.req.movable && x.in.head == nil && x.in.info == nil && x.in.err == nil {
+		if x.movable && x.head == nil && x.info == nil && x.in.err == nil {
 			x.cancelLocked(h3.RequestCancelled, &connectionError{errSilent})
 		}
 		x.mu.Unlock()

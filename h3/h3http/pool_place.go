@@ -57,11 +57,3 @@ func (t *Transport) pass(tg target, h *host) {
 	h.running--
 	t.prune(tg, h)
 }
-
-// leavePlace gives back the place of a request that is over. The caller has locked x.
-func (x *exchange) leavePlace() {
-	if x.req != nil && x.req.leave != nil {
-		x.req.leave()
-		x.req.leave = nil
-	}
-}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -243,33 +242,13 @@ func (x *exchange) outEnded() {
 func (x *exchange) gotFields(e h3.Event) {
 	in := &x.in
 	fields := slices.Clone(e.Fields)
-	switch {
-	case x.req == nil || in.head != nil:
+	if !x.half.gotHead(fields) {
 		in.trailer = fields
-	case informational(fields):
-		in.info = append(in.info, fields)
-	default:
-		in.head = fields
-		x.unlimitHead()
 	}
 	if e.End {
 		x.endIn(io.EOF)
 	}
 	x.broadcast()
-}
-
-// informational reports whether fields are those of a 1xx response.
-func informational(fields []h3.Field) bool { return statusOf(fields)/100 == 1 }
-
-// statusOf returns the status of a response, or 0 if it has none.
-func statusOf(fields []h3.Field) int {
-	for _, f := range fields {
-		if f.Name == ":status" {
-			code, _ := strconv.Atoi(f.Value) // package h3 has checked that it has three digits
-			return code
-		}
-	}
-	return 0
 }
 
 // peerCanceled notes that the peer has reset its direction or stopped ours, or both, or that it has

@@ -105,16 +105,17 @@ func (c *call) connection() (cc *clientConn, reused bool, err error) {
 }
 
 // send gives the request to cc. The body follows once the request has a stream.
-func (c *call) send(cc *clientConn) *exchange {
-	x := newExchange(&cc.connection)
-	x.req = &outgoing{
+func (c *call) send(cc *clientConn) *clientExchange {
+	x := &clientExchange{
+		client:  cc,
 		fields:  c.fields,
 		end:     c.body == nil && c.r.Method != http.MethodConnect,
 		safe:    !c.late && safeMethod(c.r.Method) && c.body == nil,
 		movable: c.idempotent() && (c.body == nil || c.r.GetBody != nil) && c.attempts < maxAttempts,
 	}
+	x.init(&cc.connection, x)
 	if c.t.MaxRequestsPerHost > 0 {
-		x.req.leave = func() { c.t.leavePlace(c.target) }
+		x.leave = func() { c.t.leavePlace(c.target) }
 	}
 	x.watch(c.r.Context())
 	if c.patience > 0 {
@@ -124,7 +125,7 @@ func (c *call) send(cc *clientConn) *exchange {
 			}
 		})
 	}
-	if !cc.wake(x) {
+	if !cc.wake(&x.exchange) {
 		x.fail(errGoAway)
 	}
 	return x
@@ -136,10 +137,10 @@ func safeMethod(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-func (c *call) wasEarly(x *exchange) bool {
+func (c *call) wasEarly(x *clientExchange) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.req.early
+	return x.early
 }
 
 // repeatable reports whether the request may be sent again after err.
@@ -185,7 +186,7 @@ func (c *call) rewind() bool {
 }
 
 // receive waits for the response to x. It sends the body meanwhile.
-func (c *call) receive(cc *clientConn, x *exchange) (*http.Response, error) {
+func (c *call) receive(cc *clientConn, x *clientExchange) (*http.Response, error) {
 	if err := x.waitOpen(); err != nil {
 		return nil, err
 	}
@@ -199,29 +200,16 @@ func (c *call) receive(cc *clientConn, x *exchange) (*http.Response, error) {
 	resp.TLS = cc.tlsState()
 	if c.connect && resp.StatusCode/100 == 2 {
 		x.unwatch()
-		c.stream = newStream(x)
+		c.stream = newStream(&x.exchange)
 		return resp, nil
 	}
 	c.setBody(resp, x, u)
 	return resp, nil
 }
 
-// waitOpen waits until the request has a stream.
-func (x *exchange) waitOpen() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for !x.req.opened {
-		if x.failure != nil {
-			return x.failure
-		}
-		x.in.cond.Wait()
-	}
-	return nil
-}
-
 // waitHead waits for the header section of the final response. It reports informational responses
 // to the trace.
-func (c *call) waitHead(x *exchange, u *upload) ([]h3.Field, error) {
+func (c *call) waitHead(x *clientExchange, u *upload) ([]h3.Field, error) {
 	for first := true; ; first = false {
 		head, info, err := x.nextHead()
 		if first && (head != nil || info != nil) && c.trace != nil && c.trace.GotFirstResponseByte != nil {
@@ -238,28 +226,6 @@ func (c *call) waitHead(x *exchange, u *upload) ([]h3.Field, error) {
 			u.proceed(statusOf(head)/100 == 2)
 			return head, err
 		}
-	}
-}
-
-// nextHead waits for header sections. It returns that of the response, or those of informational
-// responses before it.
-func (x *exchange) nextHead() (head []h3.Field, info [][]h3.Field, err error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	in := &x.in
-	for {
-		info, in.info = in.info, nil
-		switch {
-		case in.head != nil:
-			return in.head, info, nil
-		case in.err == io.EOF:
-			return nil, info, io.ErrUnexpectedEOF
-		case in.err != nil:
-			return nil, info, in.err
-		case info != nil:
-			return nil, info, nil
-		}
-		in.cond.Wait()
 	}
 }
 

@@ -96,13 +96,14 @@ func (c *serverConn) handleHTTP(now time.Time, e h3.Event) {
 
 // start starts the goroutine of a request.
 func (c *serverConn) start(e h3.Event) {
-	x := newExchange(&c.connection)
-	c.bind(x, e.Stream)
+	x := &serverExchange{server: c}
+	x.init(&c.connection, x)
+	c.bind(&x.exchange, e.Stream)
 	if e.End {
 		x.endIn(io.EOF)
 	}
 	go c.serveRequest(&arrival{
-		x:      x,
+		x:      &x.exchange,
 		fields: slices.Clone(e.Fields),
 		end:    e.End,
 		tls:    c.tlsState(e.Stream),
@@ -132,20 +133,6 @@ func (c *serverConn) remoteAddr() string {
 		c.remote, c.remoteText = addr, addr.String()
 	}
 	return c.remoteText
-}
-
-// service is part of owner. The stream is given back, which gives the client credit
-// for another one, once the handler has returned and the response has arrived or
-// cannot: running handlers are bounded by the streams, however fast these are reset.
-func (c *serverConn) service(now time.Time, x *exchange) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.stream != nil && x.advance(now) && x.done && x.delivered() {
-		c.release(x)
-	}
-	if x.stream != nil {
-		c.watchStall(now, x)
-	}
 }
 
 // settle is part of owner. It does what is due, and sets the timer for what will be.

@@ -21,7 +21,7 @@ type stall struct {
 }
 
 // watchStall sets when the response of x is given up. x is locked and has its stream.
-func (c *serverConn) watchStall(now time.Time, x *exchange) {
+func (c *serverConn) watchStall(now time.Time, x *serverExchange) {
 	s, waits := &x.stall, x.out.buf.Len() > 0 || len(x.out.sections) > 0
 	taken := x.out.buf.Taken()
 	switch {
@@ -47,6 +47,7 @@ func (c *serverConn) giveUp(now time.Time) {
 	}
 	c.stallAt = time.Time{}
 	for _, x := range c.active {
+		x := x.half.(*serverExchange)
 		x.mu.Lock()
 		switch at := x.stall.due; {
 		case x.canceled:
@@ -60,7 +61,7 @@ func (c *serverConn) giveUp(now time.Time) {
 }
 
 // abandon resets the stream of x, also if all was handed to it. x is locked.
-func (c *serverConn) abandon(x *exchange) {
+func (c *serverConn) abandon(x *serverExchange) {
 	c.stalled++
 	c.s.lose(1, os.ErrDeadlineExceeded)
 	x.stream.Abandon(h3.ExcessiveLoad)
@@ -70,6 +71,6 @@ func (c *serverConn) abandon(x *exchange) {
 	x.endOut(os.ErrDeadlineExceeded)
 	x.failed(os.ErrDeadlineExceeded)
 	if x.done {
-		c.release(x)
+		c.release(&x.exchange)
 	}
 }

@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"context"
+	"os"
 	"time"
 
 	"github.com/lazoquic/lazo/h3"
@@ -52,26 +53,33 @@ func (headTimeout) Temporary() bool { return true }
 // Is is for errors.Is.
 func (headTimeout) Is(err error) bool { return err == context.DeadlineExceeded }
 
-// limitHead cancels the request if its response does not begin within d.
-func (x *exchange) limitHead(d time.Duration) {
+// setReadDeadline sets the deadline of read. The zero Time means none.
+func (x *exchange) setReadDeadline(t time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if d <= 0 || x.in.head != nil || x.in.err != nil {
-		return
+	if !x.done {
+		x.in.deadline.Set(&x.in.cond, t, func() {
+			if !x.in.ended {
+				x.c.missed.read()
+			}
+		})
 	}
-	x.req.late = time.AfterFunc(d, func() {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if x.in.head == nil {
-			x.cancelLocked(h3.RequestCancelled, headTimeout{})
-		}
-	})
 }
 
-// unlimitHead stops the timer of limitHead. The caller has locked x.
-func (x *exchange) unlimitHead() {
-	if x.req != nil && x.req.late != nil {
-		x.req.late.Stop()
-		x.req.late = nil
+// setWriteDeadline sets the deadline of write. If it passes while written bytes still wait, and
+// abort is set, the stream is reset.
+func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.out.ended || x.out.err != nil {
+		return
 	}
+	x.out.deadline.Set(&x.out.cond, t, func() {
+		if !x.out.ended {
+			x.c.missed.write()
+		}
+		if abort && !x.out.ended {
+			x.cancelLocked(h3.InternalError, os.ErrDeadlineExceeded)
+		}
+	})
 }

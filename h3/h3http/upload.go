@@ -17,7 +17,7 @@ const expectTimeout = time.Second
 
 // An upload is the body of a request while it is sent. A nil upload stands for no body.
 type upload struct {
-	x       *exchange
+	x       *clientExchange
 	t       *Transport
 	r       *http.Request
 	body    io.ReadCloser
@@ -29,7 +29,7 @@ type upload struct {
 }
 
 // startBody starts to send the body of the request, which now has a stream.
-func (c *call) startBody(x *exchange) *upload {
+func (c *call) startBody(x *clientExchange) *upload {
 	c.wroteHeaders()
 	if c.body == nil {
 		wroteRequest(c.trace, nil)

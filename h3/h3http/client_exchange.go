@@ -1,0 +1,178 @@
+package h3http
+
+import (
+	"context"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+// A clientExchange is an exchange of a Transport: a request that waits for a stream, and then for
+// its response.
+type clientExchange struct {
+	exchange
+	client *clientConn
+
+	fields  []h3.Field // of the request
+	end     bool       // no body follows
+	safe    bool       // the request may be sent as early data
+	movable bool       // the request may be sent again, on another connection
+
+	state outgoingState // belongs to the loop
+
+	// The lock of the exchange guards these.
+	opened    bool         // the request was sent
+	early     bool         // it was sent before the handshake was complete
+	head      []h3.Field   // the header section of the response
+	info      [][]h3.Field // 1xx responses that the application has not seen yet
+	leave     func()       // called by leavePlace
+	late      *time.Timer  // set by limitHead
+	stopWatch func() bool  // set by watch
+}
+
+// An outgoingState is how far the sending of a request has got.
+type outgoingState uint8
+
+const (
+	outgoingNew outgoingState = iota
+	outgoingWaiting
+	outgoingOpen
+	outgoingOver
+)
+
+var _ half = (*clientExchange)(nil)
+
+func (x *clientExchange) service(now time.Time) { x.client.service(now, x) }
+
+// gotHead implements half: a header section comes first, after those of 1xx responses.
+func (x *clientExchange) gotHead(fields []h3.Field) bool {
+	switch {
+	case x.head != nil:
+		return false
+	case informational(fields):
+		x.info = append(x.info, fields)
+	default:
+		x.head = fields
+		x.unlimitHead()
+	}
+	return true
+}
+
+func (x *clientExchange) stopWaiting() { x.unlimitHead() }
+
+// lost implements half: no server has processed a request that was not sent.
+func (x *clientExchange) lost(err error) error {
+	x.unwatchLocked()
+	x.leavePlace()
+	if !x.opened {
+		err = &unprocessedError{err}
+	}
+	return err
+}
+
+// waitOpen waits until the request has a stream.
+func (x *clientExchange) waitOpen() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for !x.opened {
+		if x.failure != nil {
+			return x.failure
+		}
+		x.in.cond.Wait()
+	}
+	return nil
+}
+
+// nextHead waits for header sections. It returns that of the response, or those of informational
+// responses before it.
+func (x *clientExchange) nextHead() (head []h3.Field, info [][]h3.Field, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	in := &x.in
+	for {
+		info, x.info = x.info, nil
+		switch {
+		case x.head != nil:
+			return x.head, info, nil
+		case in.err == io.EOF:
+			return nil, info, io.ErrUnexpectedEOF
+		case in.err != nil:
+			return nil, info, in.err
+		case info != nil:
+			return nil, info, nil
+		}
+		in.cond.Wait()
+	}
+}
+
+// limitHead cancels the request if its response does not begin within d.
+func (x *clientExchange) limitHead(d time.Duration) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if d <= 0 || x.head != nil || x.in.err != nil {
+		return
+	}
+	x.late = time.AfterFunc(d, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.head == nil {
+			x.cancelLocked(h3.RequestCancelled, headTimeout{})
+		}
+	})
+}
+
+// unlimitHead stops the timer of limitHead. The caller has locked x.
+func (x *clientExchange) unlimitHead() {
+	if x.late != nil {
+		x.late.Stop()
+		x.late = nil
+	}
+}
+
+// watch cancels the exchange when ctx is done. It watches until the exchange is over or unwatch is
+// called.
+func (x *clientExchange) watch(ctx context.Context) {
+	if ctx.Done() == nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stopWatch = context.AfterFunc(ctx, func() { x.cancel(h3.RequestCancelled, context.Cause(ctx)) })
+}
+
+func (x *clientExchange) unwatch() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.unwatchLocked()
+}
+
+func (x *clientExchange) unwatchLocked() {
+	if x.stopWatch != nil {
+		x.stopWatch()
+		x.stopWatch = nil
+	}
+}
+
+// leavePlace gives back the place of a request that is over. The caller has locked x.
+func (x *clientExchange) leavePlace() {
+	if x.leave != nil {
+		x.leave()
+		x.leave = nil
+	}
+}
+
+// informational reports whether fields are those of a 1xx response.
+func informational(fields []h3.Field) bool { return statusOf(fields)/100 == 1 }
+
+// statusOf returns the status of a response, or 0 if it has none.
+func statusOf(fields []h3.Field) int {
+	for _, f := range fields {
+		if f.Name == ":status" {
+			code, _ := strconv.Atoi(f.Value) // package h3 has checked that it has three digits
+			return code
+		}
+	}
+	return 0
+}
