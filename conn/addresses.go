@@ -10,8 +10,8 @@ func unmap(a netip.AddrPort) netip.AddrPort {
 	return a
 }
 
-// canonical returns an address as received datagrams have it. Sockets also take other spellings of
-// it. A zone means nothing except with a link-local address (RFC 4007, Section 6).
+// canonical returns an address in the form that received datagrams have. Sockets also take other
+// spellings of it. A zone means nothing except with a link-local address (RFC 4007, Section 6).
 func canonical(a netip.AddrPort) netip.AddrPort {
 	addr := a.Addr().Unmap()
 	if !isLinkLocal(addr) {

@@ -7,24 +7,24 @@ import (
 	"github.com/lazoquic/lazo/internal/qlog"
 )
 
-// An observer writes into the qlog what the state of a connection has become, by comparing it with
-// what it was at the end of the last turn. So the code that changes the state does not have to
-// know of the log. A state that lasts less than a turn is not seen. A connection without a qlog
-// has no observer.
+// An observer writes the state of a connection into the qlog. At the end of each turn it compares
+// the state with that of the turn before, and writes the changes. So the code that changes the
+// state need not know of the log. A state that lasts less than a turn is not seen. A connection
+// without a qlog has no observer.
 type observer struct {
 	log     *qlog.Writer
 	timers  [numTimers]instant
-	idle    time.Duration // for which the idle timer was set last
+	idle    time.Duration // what the idle timer was last set to
 	keys    [numKeys]bool
-	old     bool   // the 1-RTT keys of the phase before are kept
-	txPhase bool   // of our packets
-	txTurns uint64 // phases of our packets
-	ours    ConnID // connection IDs in use
+	old     bool   // the 1-RTT keys of the previous phase are kept
+	txPhase bool   // key phase of our packets
+	txTurns uint64 // how many phases our packets had
+	ours    ConnID // the connection IDs in use
 	theirs  ConnID
 	paths   observedPaths
 }
 
-// observe writes what changed in the turn that ends.
+// observe writes the changes of the turn that ends.
 func (c *Conn) observe(now instant) {
 	o := c.observer
 	at := c.e.wall(now)
@@ -53,7 +53,7 @@ func (c *Conn) qlogState() string {
 	return qlog.Attempted
 }
 
-// blockedBy returns what the data of streams waits for, "" if for nothing.
+// blockedBy returns what the data of streams waits for, or "" if it waits for nothing.
 func (c *Conn) blockedBy(now instant) string {
 	switch q := &c.streams.send; {
 	case q.empty() && q.blocked.head != nil:
@@ -69,7 +69,7 @@ func (c *Conn) blockedBy(now instant) string {
 	return ""
 }
 
-// Keys that an observer knows: those of the levels, for receiving and for sending.
+// The keys that an observer knows: those of each level, first for receiving and then for sending.
 const (
 	keyEarly = iota
 	keyInitial
@@ -84,7 +84,7 @@ var qlogKeyLevels = [numLevels]string{
 	keyEarly: qlog.KeyEarly, keyInitial: qlog.KeyInitial, keyHandshake: qlog.KeyHandshake, keyApp: qlog.KeyApp,
 }
 
-// keysNow tells which keys there are, first those for receiving.
+// keysNow returns which keys exist. Those for receiving come first.
 func (c *Conn) keysNow() (has [numKeys]bool) {
 	has[keyEarly], has[numLevels+keyEarly] = c.early.rx != nil, c.early.tx != nil
 	for id, sp := range c.spaces {
@@ -95,7 +95,8 @@ func (c *Conn) keysNow() (has [numKeys]bool) {
 	return has
 }
 
-// observeKeys writes which keys came and went (RFC 9001, Sections 4.9 and 6).
+// observeKeys writes which keys were installed and which were discarded (RFC 9001, Sections 4.9 and
+// 6).
 func (o *observer) observeKeys(c *Conn, at time.Time) {
 	has := c.keysNow()
 	for i := range has {
@@ -139,23 +140,23 @@ func (o *observer) observeIDs(c *Conn, at time.Time) {
 // A pathAddrs is the pair of addresses of a path.
 type pathAddrs struct{ local, remote netip.AddrPort }
 
-// same reports whether two pairs are of one path. A local address may be unknown at first.
+// same reports whether two pairs belong to one path. A local address may be unknown at first.
 func (a pathAddrs) same(b pathAddrs) bool {
 	return a.remote == b.remote && (a.local == b.local || !a.local.IsValid() || !b.local.IsValid())
 }
 
-// observedPaths is what an observer knows of the paths.
+// observedPaths is what an observer remembers of the paths.
 type observedPaths struct {
-	tuples    uint64 // that have names
+	tuples    uint64 // how many pairs have names
 	use       pathAddrs
 	used      uint64 // the name of use
-	moving    bool   // use is not validated yet
+	moving    bool   // use has not been validated yet
 	back      pathAddrs
 	backID    uint64
 	candidate pathAddrs
 	probed    uint64 // the name of candidate
 	probing   bool
-	answered  bool // the candidate is validated
+	answered  bool // the candidate has been validated
 }
 
 // assign gives a pair of addresses a name.

@@ -6,7 +6,8 @@ import (
 	"github.com/lazoquic/lazo/internal/qlog"
 )
 
-// Timers that an observer knows. The first two have one for each packet number space.
+// The timers that an observer knows. The first two kinds have one timer for each packet number
+// space.
 const (
 	timerLoss = 0
 	timerAck  = timerLoss + int(numSpaces)
@@ -24,7 +25,7 @@ var qlogSpaces = [numSpaces]string{
 	spaceInitial: qlog.SpaceInitial, spaceHandshake: qlog.SpaceHandshake, spaceApp: qlog.SpaceApp,
 }
 
-// qlogTimer returns what the log calls a timer.
+// qlogTimer returns the name of a timer in the log.
 func qlogTimer(i int) qlog.Timer {
 	space := func(first int) string { return qlogSpaces[i-first] }
 	switch {
@@ -42,7 +43,7 @@ func qlogTimer(i int) qlog.Timer {
 	return qlog.Timer{Kind: qlog.TimerPath}
 }
 
-// timersNow returns when the timers are due; 0 for those that do not run.
+// timersNow returns when the timers are due. It returns 0 for those that do not run.
 func (c *Conn) timersNow(now instant) (t [numTimers]instant) {
 	waits := false
 	for id, sp := range c.spaces {

@@ -78,8 +78,8 @@ func (c *Conn) followPreferred() {
 	c.startChallenge(p)
 }
 
-// canPrefer reports whether a host can have the address, and a socket can reach it. An address in
-// the field for IPv6 is one of IPv6. A link-local one is on some link (RFC 4007, Section 6).
+// canPrefer reports whether a host can have the address and a socket can reach it. The field for
+// IPv6 must have an IPv6 address. A link-local address needs a link (RFC 4007, Section 6).
 func canPrefer(to netip.AddrPort) bool {
 	a := to.Addr()
 	return a.IsValid() && to.Port() != 0 && !a.IsUnspecified() && !a.IsMulticast() && !a.Is4In6() &&

@@ -37,9 +37,9 @@ func (c *Conn) startQLog() {
 func (c *Conn) QLogs() bool { return c.qlog != nil }
 
 // QLogEvent writes an event of a protocol above QUIC into the qlog, if there is one. The name
-// begins with that of a schema and a colon. data is a JSON object, and lent for the call. The
-// header of the log names the schemas of QUIC and HTTP/3. A log in version 0.3 has those events
-// alone that the version knows. Ask QLogs before you make the data.
+// begins with that of a schema and a colon. data is a JSON object. It is lent for the call. The
+// header of the log names the schemas of QUIC and HTTP/3. A log in version 0.3 has only the events
+// that this version knows. Ask QLogs before you make the data.
 func (c *Conn) QLogEvent(name string, data []byte) {
 	if c.qlog != nil {
 		c.qlog.Event(c.e.wall(c.e.now), name, data)
@@ -123,7 +123,7 @@ func (c *Conn) traceMetrics() {
 	c.qlog.StateUpdated(now, state)
 }
 
-// String returns the name that qlog has for the phase of validation.
+// String returns the name of the phase of validation in qlog.
 func (p ecnPhase) String() string {
 	switch p {
 	case ecnTesting:
@@ -190,6 +190,6 @@ func (c *Conn) endQLog(err error) {
 		c.qlog.ConnectionState(now, qlog.Gone)
 	}
 	c.qlog.ConnectionClosed(now, end)
-	c.qlog.Close(err) // nothing can be done about what it could not write
+	c.qlog.Close(err) // an error of writing cannot be handled here
 	c.qlog, c.observer = nil, nil
 }

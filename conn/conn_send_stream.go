@@ -81,8 +81,8 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 	return !withLen
 }
 
-// streamCredit returns how many of n bytes of new data the peer's limit for the connection allows a
-// stream.
+// streamCredit returns how many of n bytes of new data a stream may send under the peer's limit for
+// the connection.
 func (c *Conn) streamCredit(s *Stream, n uint64) uint64 {
 	f := &c.flow
 	credit := f.sendCredit()
@@ -97,13 +97,13 @@ func (c *Conn) streamCredit(s *Stream, n uint64) uint64 {
 	return credit - min(credit, f.reserve)
 }
 
-// streamsAcked reports whether the peer has everything that streams sent. If it gives no credit
-// then, it may wait until more is used, so nothing may be held back any more.
+// streamsAcked reports whether the peer has acknowledged everything that streams sent. A peer that
+// gives no credit then may be waiting until more is used, so nothing may be held back.
 func (c *Conn) streamsAcked() bool {
 	return c.spaces[spaceApp].sent.largestAcked >= int64(c.flow.lastPN)
 }
 
-// releaseReserve lets all streams use what was held back, once waiting for credit may be in vain.
+// releaseReserve lets all streams use the reserve, once it may be in vain to wait for credit.
 func (c *Conn) releaseReserve() {
 	if f := &c.flow; f.reserve > 0 && c.streams.send.blocked.head != nil && c.streamsAcked() {
 		f.reserve = 0

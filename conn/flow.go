@@ -38,8 +38,9 @@ type connFlow struct {
 	blockedAt uint64 // the limit that DATA_BLOCKED was sent for
 	limited   bool   // a stream waited for the limit
 	reserve   uint64 // credit that only streams ahead of others may use
-	heldFor   int    // and whose urgency is at most this, that of the most urgent one it held up
-	lastPN    uint64 // of the last packet with data of streams
+	// the largest urgency that may use it: that of the most urgent stream that it has held up
+	heldFor int
+	lastPN  uint64 // of the last packet with data of streams
 }
 
 // maxReserve bounds connFlow.reserve, in bytes.
@@ -81,9 +82,10 @@ func (f *connFlow) newRecvMax() uint64 {
 	return f.recvMax
 }
 
-// raise takes a new limit of the peer, if it is higher. When the limit holds streams up, each piece
-// of credit is used as soon as it comes, and a short answer that is ready a moment later would wait
-// for the next one, which may be a round trip away. So a small part of it is kept for such answers.
+// raise takes a new limit of the peer, if it is higher. While the limit holds streams up, they use
+// each piece of credit as soon as it comes. A short answer that is ready a moment later would then
+// wait for the next piece, which may be a round trip away. So a small part of the credit is kept
+// for such answers.
 func (f *connFlow) raise(limit uint64) (higher bool) {
 	if limit <= f.sendMax {
 		return false

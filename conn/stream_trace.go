@@ -2,8 +2,8 @@ package conn
 
 import "github.com/lazoquic/lazo/internal/qlog"
 
-// qlogStreamStates are the names of the states of both directions (RFC 9000, Sections 3.1 and
-// 3.2). The first says that there is no such direction.
+// qlogStreamStates are the names of the states of both directions (RFC 9000, Sections 3.1 and 3.2).
+// The first stands for a direction that does not exist.
 var qlogStreamStates = [...]string{
 	"", "ready", "data_sent", "reset_sent", "data_received", "reset_received", "receive", "size_known", "data_read", "reset_read",
 }

@@ -38,9 +38,9 @@ func (t *streamSet) nextLimit(dir Dir) uint64 {
 	return max(n, t.limit[dir])
 }
 
-// PeerStreamLimit returns how many streams of a directionality the peer may open in all, as it has
-// been told so far. It grows while streams end. A protocol above needs it to refuse frames that
-// name a stream which cannot exist.
+// PeerStreamLimit returns how many streams of a directionality the peer may open in all, by the
+// limits that it has been sent. The number grows as streams end. A protocol above needs it to
+// refuse frames for a stream that cannot exist.
 func (c *Conn) PeerStreamLimit(dir Dir) uint64 {
 	if dir > Uni {
 		return 0

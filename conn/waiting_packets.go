@@ -6,7 +6,7 @@ const (
 	maxWaitingBytes = 32 << 10
 )
 
-// waitingCost is what a waiting packet takes in bytes, beside its own: its place in a list that
+// waitingCost is how many bytes a waiting packet takes besides its own: its place in a list that
 // grows by doubling.
 const waitingCost = 256
 

@@ -32,7 +32,7 @@ func frameEvent(created bool) string {
 	return qlog.HTTP3FrameParsed
 }
 
-// settings writes the settings of a side: what they mean, and the frame.
+// settings writes the settings of a side: their meaning, and the frame.
 func (l *eventLog) settings(remote bool, id conn.StreamID, m map[uint64]uint64) {
 	of := func(id uint64) *uint64 {
 		if v, ok := m[id]; ok {
@@ -71,7 +71,7 @@ func settingName(id uint64) string {
 	return "unknown"
 }
 
-// isReserved reports whether a type or identifier is one of those of reserved.
+// isReserved reports whether a type or identifier is reserved for greasing.
 func isReserved(id uint64) bool { return id >= 0x21 && (id-0x21)%0x1f == 0 }
 
 // streamType writes the type of a unidirectional stream.
@@ -106,7 +106,7 @@ func (l *eventLog) headers(created bool, id conn.StreamID, fields []Field, size 
 	l.q.QLogEvent(frameEvent(created), l.data.HeadersEnd(size))
 }
 
-// frame writes a frame of a request of which only the length matters.
+// frame writes a frame of a request. Only the length of its payload is written.
 func (l *eventLog) frame(created bool, id conn.StreamID, typ, length uint64) {
 	data := l.data.Data
 	if typ != frameData {
@@ -129,8 +129,8 @@ func (l *eventLog) priorityUpdate(created bool, id conn.StreamID, request uint64
 	l.q.QLogEvent(frameEvent(created), l.data.PriorityUpdate(uint64(id), request, field))
 }
 
-// prioritized writes which priority the client asked for. Before its first signal there is no old
-// one.
+// prioritized writes the priority that the client asks for. Before its first signal there is no old
+// priority.
 func (l *eventLog) prioritized(s *Stream, p conn.Priority) {
 	var old, now [16]byte
 	before := old[:0]
@@ -140,7 +140,7 @@ func (l *eventLog) prioritized(s *Stream, p conn.Priority) {
 	l.q.QLogEvent(qlog.HTTP3PriorityUpdated, l.data.Priority(uint64(s.id), before, appendPriority(now[:0], p)))
 }
 
-// logCritical writes that one of this side's critical streams is open, and what it begins with.
+// logCritical writes that one of this side's critical streams is open, and the settings on it.
 func (c *Conn) logCritical(i int) {
 	id := c.out[i].qs.ID()
 	c.log.streamType(false, id, [outStreams]uint64{
@@ -159,8 +159,8 @@ func firstSettings(b []byte) (map[uint64]uint64, *Error) {
 	return parseSettings(b[n:][:length])
 }
 
-// logControl writes the frame that c.control has read. One that is malformed is left out: the error
-// that ends the connection tells of it.
+// logControl writes the frame that c.control has read. It leaves out a malformed frame, because the
+// error that ends the connection describes it.
 func (c *Conn) logControl(id conn.StreamID) {
 	switch p := c.control.buf; c.control.typ {
 	case frameSettings:

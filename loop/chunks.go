@@ -7,18 +7,18 @@ import (
 	"github.com/lazoquic/lazo/internal/fifo"
 )
 
-// bufferSize is how many bytes of one direction of a Stream wait between the
-// application and the state machine, which has buffers of its own.
+// bufferSize is how many bytes of one direction of a Stream wait between the application and the
+// state machine. The state machine has buffers of its own besides.
 const bufferSize = 256 << 10
 
-// minShared is the shortest slice that is not copied.
+// minShared is the length of the shortest slice that is not copied.
 const minShared = 2 << 10
 
 // maxFreeChunks bounds the memory that a chunkPool keeps, to 4 MiB.
 const maxFreeChunks = 1024
 
-// A chunkPool recycles the chunks of all buffers of a Loop, on any goroutine. Their memory is a
-// [conn.Chunk], unless it is lent.
+// A chunkPool recycles the chunks of all buffers of a Loop. Any goroutine may use it. Their memory
+// is a [conn.Chunk], unless it is lent.
 type chunkPool struct {
 	mu   sync.Mutex
 	own  chunkStack
@@ -48,7 +48,7 @@ func (s *chunkStack) push(c *fifo.Chunk) {
 	}
 }
 
-// Get returns an empty chunk. Chunks end where those of the connection do, so that full ones can
+// Get returns an empty chunk. Chunks end where the chunks of the connection end, so a full one can
 // go there without another copy.
 func (p *chunkPool) Get(offset uint64) *fifo.Chunk {
 	p.mu.Lock()
@@ -73,7 +73,7 @@ func (p *chunkPool) lend(b []byte) *fifo.Chunk {
 	return c
 }
 
-// Put takes a list of chunks back.
+// Put takes back a list of chunks.
 func (p *chunkPool) Put(c *fifo.Chunk) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

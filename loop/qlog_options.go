@@ -9,31 +9,31 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// QLogOptions say which qlogs to write, and what stands in them. The zero value is what [QLogDir]
+// QLogOptions say which qlogs to write, and what they contain. The zero value does what [QLogDir]
 // does.
 type QLogOptions struct {
-	// OneIn makes one in OneIn connections have a qlog; default all. A peer cannot choose to be one
+	// OneIn gives a qlog to one in OneIn connections; default all. A peer cannot choose to be one
 	// of them.
 	OneIn int
 
 	// HideAddresses writes "hidden" in the place of IP addresses. Ports stay.
 	HideAddresses bool
 
-	// Compress writes files ID_server.sqlog.gz with gzip, in pieces of about 64 KiB. That much of
-	// each connection waits in memory.
+	// Compress writes files ID_server.sqlog.gz with gzip, in pieces of about 64 KiB. Up to one
+	// piece of each connection waits in memory.
 	Compress bool
 
-	// Recent, if not 0, makes a flight recorder: the records stay in memory, and are written only
-	// if the connection dies of an error. Plain closes are those of the application with code 0 or
-	// H3_NO_ERROR and those of the transport with NO_ERROR. The file has the records from Recent
-	// before the last packet on: a silence at the end does not count.
+	// Recent, if not 0, makes a flight recorder. Records stay in memory, and are written only if
+	// the connection dies of an error. These are not errors: a close by the application with code 0
+	// or H3_NO_ERROR, and a close by the transport with NO_ERROR. The file has the records from
+	// Recent before the last packet on: a silence at the end does not count.
 	Recent time.Duration
 
-	// RecentBytes is how much a flight recorder keeps of each connection; default 256 KiB. All of
-	// a directory together keep at most 64 MiB.
+	// RecentBytes is how many bytes a flight recorder keeps of each connection; default 256 KiB.
+	// All connections of a directory together keep at most 64 MiB.
 	RecentBytes int
 
-	// Report is told what cannot be written, as in [QLogDirReport]. The default tells
+	// Report is told about failures to write, as in [QLogDirReport]. The default tells
 	// [slog.Default].
 	Report func(error)
 }
@@ -50,8 +50,8 @@ func (o QLogOptions) Dir(dir string) func(id conn.ConnID, server bool) io.WriteC
 	return d.open
 }
 
-// sampled reports whether the next connection has a qlog. It counts, so that no random number is
-// drawn and no peer can make itself seen or unseen.
+// sampled reports whether the next connection has a qlog. It counts connections. So it draws no
+// random number, and no peer can decide whether it has a qlog.
 func (d *qlogDir) sampled() bool {
 	if d.options.OneIn <= 1 {
 		return true
@@ -60,11 +60,11 @@ func (d *qlogDir) sampled() bool {
 	return n%uint64(d.options.OneIn) == 0
 }
 
-// hideAddresses appends a record to b without its IP addresses. What peers make up cannot look like
-// the name of a member, because quotes in it are escaped.
+// hideAddresses appends a record to b without its IP addresses. Text of a peer cannot look like the
+// name of a member, because quotes in it are escaped.
 func hideAddresses(b, record []byte) []byte {
 	for {
-		const member = `"ip_v4":"` // or ip_v6
+		const member = `"ip_v4":"` // also for ip_v6
 		i := bytes.Index(record, []byte(member[:5]))
 		if i < 0 || len(record) < i+len(member) {
 			return append(b, record...)

@@ -10,26 +10,26 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// maxRecorded is how many bytes the flight recorders of a directory keep together.
+// maxRecorded is how many bytes all flight recorders of a directory keep together.
 const maxRecorded = 64 << 20
 
-// A qlogRecorder keeps the last records of a connection, until it is known how that ends.
-// dir.mu guards it.
+// A qlogRecorder keeps the last records of a connection until the connection has ended. dir.mu
+// guards it.
 type qlogRecorder struct {
 	dir     *qlogDir
 	f       *qlogFile
 	header  []byte // the first record
-	data    []byte // the others, from start on
+	data    []byte // the other records, from start on
 	start   int
-	records []recorded // likewise, from first on
+	records []recorded // the same records, from first on
 	first   int
 	failed  bool // the connection died of an error
 }
 
 // A recorded is a record in memory.
 type recorded struct {
-	n  int     // bytes
-	at float64 // milliseconds of the log
+	n  int     // in bytes
+	at float64 // when it was made, in milliseconds of the log
 }
 
 // Write takes a whole record. It does not block, and does not fail.
@@ -72,7 +72,7 @@ func (r *qlogRecorder) forget() {
 	r.dir.recorded -= n
 }
 
-// compact gives back the room of records that were dropped, once that is the larger part.
+// compact frees the space of records that were dropped, once it is more than half.
 func (r *qlogRecorder) compact() {
 	if r.start > len(r.data)/2 {
 		r.data = r.data[:copy(r.data, r.data[r.start:])]
@@ -88,7 +88,8 @@ func (r *qlogRecorder) compact() {
 func recordTime(record []byte) float64 {
 	_, after, _ := bytes.Cut(record, []byte(`"time":`))
 	end := max(bytes.IndexAny(after, ",}"), 0)
-	at, _ := strconv.ParseFloat(string(after[:end]), 64) // it is our own number
+	// it cannot fail: this module has written the number
+	at, _ := strconv.ParseFloat(string(after[:end]), 64)
 	return at
 }
 

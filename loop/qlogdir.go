@@ -35,7 +35,7 @@ func QLogDirReport(dir string, report func(error)) func(id conn.ConnID, server b
 type qlogDir struct {
 	dir     string
 	options QLogOptions
-	conns   atomic.Uint64 // that were offered a qlog
+	conns   atomic.Uint64 // connections that were offered a qlog
 	// the last file failed, and the failure was reported; belongs to the goroutine that writes
 	failing bool
 	gzip    compressor // belongs to the goroutine that writes
@@ -72,7 +72,7 @@ type qlogFile struct {
 	// These belong to the goroutine that writes.
 	file   *os.File // nil until there is something to write
 	failed bool
-	plain  []byte // what is to be compressed
+	plain  []byte // bytes that are to be compressed
 }
 
 func (d *qlogDir) open(id conn.ConnID, server bool) io.WriteCloser {
@@ -221,7 +221,7 @@ func (f *qlogFile) write(b []byte, end bool) {
 	}
 }
 
-// put writes b to the file, compressed if need be. end says that nothing follows.
+// put writes b to the file, and compresses it if asked to. end says that nothing follows.
 func (f *qlogFile) put(b []byte, end bool) error {
 	if !f.dir.options.Compress {
 		_, err := f.file.Write(b)

@@ -40,8 +40,8 @@ func (s *Stream) Read(p []byte) (int, error) {
 	}
 }
 
-// Buffered returns how many bytes Read returns without waiting, and the error that Read returns
-// behind these: nil if that is not known yet, io.EOF if they are the last ones.
+// Buffered returns how many bytes Read returns without waiting, and the error of Read after these
+// bytes. The error is nil if it is not known yet, and io.EOF if they are the last bytes.
 func (s *Stream) Buffered() (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,8 +60,8 @@ func (s *Stream) Write(p []byte) (int, error) { return s.write(p, false) }
 func (s *Stream) WriteShared(p []byte) (int, error) { return s.write(p, true) }
 
 // TryWrite writes all of p if there is room for it now. Otherwise it writes nothing, and returns an
-// error that matches conn.ErrWouldBlock. It does not wait and ignores the deadline. What it takes
-// may still wait in the stream for credit of the peer.
+// error that matches conn.ErrWouldBlock. It does not wait, and ignores the deadline. Bytes that it
+// has taken may still wait in the stream for credit of the peer.
 func (s *Stream) TryWrite(p []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

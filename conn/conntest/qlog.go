@@ -11,9 +11,9 @@ import (
 const qlogVariable = "LAZO_QLOG"
 
 // qlog returns a function for [conn.Config.QLog] that writes each connection of a simulation to a
-// file in the directory that LAZO_QLOG names; nil without one. The names of the files begin with
-// the ID of the connection, and end with a number of their own: many tests have the same seed. It
-// panics if it cannot make a file: nobody would look for a log that is not there.
+// file. The directory is the one that LAZO_QLOG names. Without one, qlog returns nil. The name of a
+// file begins with the ID of the connection, and ends with a number, because many tests have the
+// same seed. The function panics if it cannot make a file, since a missing log would go unnoticed.
 func qlog() func(id conn.ConnID, server bool) io.WriteCloser {
 	dir := os.Getenv(qlogVariable)
 	if dir == "" {

@@ -33,8 +33,8 @@ const (
 	HTTP3PriorityUpdated = "http3:priority_updated"
 )
 
-// An HTTP3 makes the data of an event of HTTP/3. Each method begins anew, and what it returns is
-// valid until the next.
+// An HTTP3 makes the data of an event of HTTP/3. Each method begins a new event. Its result is
+// valid until the next call.
 type HTTP3 struct{ encoder }
 
 func (h *HTTP3) begin() { h.b = append(h.b[:0], '{') }
@@ -44,7 +44,7 @@ func (h *HTTP3) done() []byte {
 	return h.b
 }
 
-// HTTP3Settings are those that the schema has members for. What is not there is nil.
+// HTTP3Settings are the settings for which the schema has members. A setting that is absent is nil.
 type HTTP3Settings struct {
 	MaxFieldSectionSize, MaxTableCapacity, BlockedStreams, ExtendedConnect, Datagrams *uint64
 }
@@ -113,8 +113,8 @@ func (h *HTTP3) Headers(id uint64) {
 // secretFields are fields whose values may let others act as the user.
 var secretFields = [...]string{"authorization", "cookie", "set-cookie", "proxy-authorization"}
 
-// Header adds a field, shortened. The values of secrets, and of those that no table may have, are
-// left out. So are the fields behind the longest record.
+// Header adds a field, shortened. It leaves out the values of secrets and of fields that no table
+// may have. It leaves out whole fields once the record has its greatest length.
 func (h *HTTP3) Header(name, value string, sensitive bool) {
 	if len(h.b) > maxRecord {
 		return
@@ -131,7 +131,7 @@ func (h *HTTP3) Header(name, value string, sensitive bool) {
 	h.end()
 }
 
-// HeadersEnd returns the HEADERS frame, whose field section has n bytes; 0 if that is not known.
+// HeadersEnd returns the HEADERS frame. Its field section has n bytes, or 0 if that is not known.
 func (h *HTTP3) HeadersEnd(n uint64) []byte {
 	h.endArray()
 	if n > 0 {
@@ -165,7 +165,7 @@ func (h *HTTP3) SettingsEnd() []byte {
 	return h.done()
 }
 
-// ID returns a frame that consists of an ID, as GOAWAY does, whose member has a name.
+// ID returns a frame that consists of an ID, as GOAWAY does. member is the name of the ID.
 func (h *HTTP3) ID(id uint64, frame, member string, value uint64) []byte {
 	h.frame(id, frame)
 	h.uint(member, value)

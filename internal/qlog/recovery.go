@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// A Timer is one of those of a connection.
+// A Timer is a timer of a connection.
 type Timer struct {
 	Kind  TimerKind
-	Space string // "" if it is not that of a packet number space
+	Space string // "" if it does not belong to a packet number space
 }
 
-// A TimerKind is what a timer is for.
+// A TimerKind is the purpose of a timer.
 type TimerKind uint8
 
 // The kinds of timers.
@@ -24,8 +24,8 @@ const (
 	TimerIdle
 )
 
-// timerKinds has the names of the kinds, by format. Version 0.3 knows the timers of loss detection
-// alone.
+// timerKinds has the names of the kinds, by format. Version 0.3 knows only the timers of loss
+// detection.
 var timerKinds = [...][2]string{
 	TimerLoss:      {"loss_timeout", "ack"},
 	TimerPTO:       {"pto", "pto"},
@@ -81,7 +81,7 @@ func (w *Writer) timer(now time.Time, t Timer, what string) bool {
 
 // A Key is the secret that protects the packets of one side, at one level of encryption.
 type Key struct {
-	Server bool   // the server's
+	Server bool   // a key of the server
 	Level  string // initial, handshake, 0rtt or 1rtt
 }
 
@@ -102,7 +102,7 @@ func (w *Writer) keyType(k Key) {
 	w.b = append(w.b, `_secret"`...)
 }
 
-// KeyInstalled writes that TLS gave a key.
+// KeyInstalled writes that TLS has provided a key.
 func (w *Writer) KeyInstalled(now time.Time, k Key) {
 	w.begin(now, keyUpdated)
 	w.keyType(k)
@@ -127,7 +127,7 @@ func (w *Writer) KeyUpdated(now time.Time, server bool, phase uint64, byRemote b
 	w.finish()
 }
 
-// KeyDiscarded writes that a key is gone. phase counts for 1-RTT keys.
+// KeyDiscarded writes that a key was discarded. phase counts for 1-RTT keys.
 func (w *Writer) KeyDiscarded(now time.Time, k Key, phase uint64) {
 	w.begin(now, keyDiscarded)
 	w.keyType(k)
@@ -137,7 +137,7 @@ func (w *Writer) KeyDiscarded(now time.Time, k Key, phase uint64) {
 	w.finish()
 }
 
-// RecoveryParameters are what loss detection and congestion control start with.
+// RecoveryParameters are the initial values of loss detection and congestion control.
 type RecoveryParameters struct {
 	ReorderingThreshold  uint64  // packets
 	TimeThreshold        float64 // round trips
@@ -148,7 +148,7 @@ type RecoveryParameters struct {
 	PersistentCongestion uint64 // probe timeouts
 }
 
-// RecoveryParametersSet writes them.
+// RecoveryParametersSet writes the parameters of recovery.
 func (w *Writer) RecoveryParametersSet(now time.Time, p RecoveryParameters) {
 	w.begin(now, recoveryParametersSet)
 	w.uint("reordering_threshold", p.ReorderingThreshold)

@@ -18,7 +18,7 @@ const (
 	Gone               = "closed"
 )
 
-// ConnectionState writes the state of the connection, if it changed.
+// ConnectionState writes the state of the connection if it has changed.
 func (w *Writer) ConnectionState(now time.Time, s string) {
 	w.stateChange(now, connectionStateUpdated, s, w.conn)
 	w.conn = s
@@ -38,7 +38,7 @@ func (w *Writer) ConnectionIDUpdated(now time.Time, remote bool, old, id []byte)
 	w.finish()
 }
 
-// A Tuple is a pair of addresses, with the name that the log has for it.
+// A Tuple is a pair of addresses and its name in the log.
 type Tuple struct {
 	ID            uint64
 	Local, Remote netip.AddrPort
@@ -73,7 +73,7 @@ const (
 	MigrationComplete  = "migration_complete"
 )
 
-// MigrationState writes how far a migration is, and to where.
+// MigrationState writes the state of a migration, and the addresses that it leads to.
 func (w *Writer) MigrationState(now time.Time, s string, t Tuple) {
 	if w.unnamed(migrationStateUpdated) {
 		return
@@ -97,8 +97,8 @@ const (
 	blockedStreamFlow     = "stream_flow_control"
 )
 
-// Blocked writes what the data of the connection waits for, if that changed. The reason is empty if
-// there is nothing to wait for.
+// Blocked writes what the data of the connection waits for, if that has changed. An empty reason
+// means that it waits for nothing.
 func (w *Writer) Blocked(now time.Time, reason string) {
 	if reason == w.blocked || w.unnamed(connectionDataBlockedUpdated) {
 		return
