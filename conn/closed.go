@@ -3,6 +3,7 @@ package conn
 import (
 	"net/netip"
 
+	"github.com/lazoquic/lazo/internal/list"
 	"github.com/lazoquic/lazo/internal/timerheap"
 )
 
@@ -18,10 +19,10 @@ type closedConn struct {
 	received      int // datagrams
 	answerAt      int // the number of the next one to answer
 
-	queued       bool // in the farewellQueue
-	next         *closedConn
-	gone         bool // not in the closedList any more
-	older, newer *closedConn
+	queued  bool // in the farewellQueue
+	next    *closedConn
+	gone    bool // not in Endpoint.lingering any more
+	lingers list.Item[*closedConn]
 }
 
 // receive answers a late datagram, ever more rarely (RFC 9000, Section 10.2.1).
@@ -42,7 +43,7 @@ func (cc *closedConn) onTimeout(instant) { cc.forget() }
 func (cc *closedConn) forget() {
 	cc.e.timers.Remove(&cc.timer)
 	cc.claims.release()
-	cc.e.lingering.remove(cc)
+	cc.e.lingering.Remove(&cc.lingers)
 	cc.gone = true
 	cc.free()
 }
@@ -56,33 +57,6 @@ func (cc *closedConn) free() {
 
 // cost returns how many bytes count for it.
 func (cc *closedConn) cost() int64 { return closedCost + int64(cap(cc.packet)) }
-
-// A closedList holds the closed connections that are not forgotten, the oldest first.
-type closedList struct{ head, tail *closedConn }
-
-func (l *closedList) add(cc *closedConn) {
-	cc.e.memory.Charge(cc.cost())
-	if cc.older = l.tail; cc.older != nil {
-		cc.older.newer = cc
-	} else {
-		l.head = cc
-	}
-	l.tail = cc
-}
-
-func (l *closedList) remove(cc *closedConn) {
-	if cc.older != nil {
-		cc.older.newer = cc.newer
-	} else {
-		l.head = cc.newer
-	}
-	if cc.newer != nil {
-		cc.newer.older = cc.older
-	} else {
-		l.tail = cc.older
-	}
-	cc.older, cc.newer = nil, nil
-}
 
 // A farewellQueue holds the closed connections whose datagram is to be sent, each of them once. It
 // is apart from the queue of answers to strangers, which has to be short: however many connections

@@ -257,7 +257,7 @@ func (c *Conn) recordLost(sp *space, r *record) {
 	case recMaxStreams:
 		k.maxStreams[r.value&1], k.any = true, true
 	case recDataBlocked:
-		if c.streams.send.blocked.head != nil {
+		if !c.streams.send.blocked.Empty() {
 			k.dataBlocked, k.any = true, true
 		}
 	case recStreamsBlocked:

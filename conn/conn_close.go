@@ -41,7 +41,8 @@ func (c *Conn) endWith(err error, packet []byte) {
 	cc.timer.Value = cc
 	c.routes.handOver(cc)
 	c.end(err)
-	e.lingering.add(cc)
+	e.memory.Charge(cc.cost())
+	e.lingering.PushBack(&cc.lingers, cc)
 	e.timers.Set(&cc.timer, int64(e.now.add(linger)))
 	if len(packet) > 0 {
 		e.farewells.push(cc)

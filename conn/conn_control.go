@@ -40,7 +40,7 @@ func (c *Conn) appendControl(w *packetWriter) {
 	}
 	if k.dataBlocked && w.fits(9) {
 		k.dataBlocked = false
-		if c.streams.send.blocked.head != nil {
+		if !c.streams.send.blocked.Empty() {
 			w.b = wire.AppendOne(w.b, wire.FrameDataBlocked, c.flow.sendMax)
 			w.record(record{kind: recDataBlocked})
 		}

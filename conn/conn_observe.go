@@ -56,7 +56,7 @@ func (c *Conn) qlogState() string {
 // blockedBy returns what the data of streams waits for, or "" if it waits for nothing.
 func (c *Conn) blockedBy(now instant) string {
 	switch q := &c.streams.send; {
-	case q.empty() && q.blocked.head != nil:
+	case q.empty() && !q.blocked.Empty():
 		return qlog.BlockedConnectionFlow
 	case q.empty():
 	case c.path.allowance() < minMTU:

@@ -105,7 +105,7 @@ func (c *Conn) streamsAcked() bool {
 
 // releaseReserve lets all streams use the reserve, once it may be in vain to wait for credit.
 func (c *Conn) releaseReserve() {
-	if f := &c.flow; f.reserve > 0 && c.streams.send.blocked.head != nil && c.streamsAcked() {
+	if f := &c.flow; f.reserve > 0 && !c.streams.send.blocked.Empty() && c.streamsAcked() {
 		f.reserve = 0
 		c.streams.send.unblock()
 	}

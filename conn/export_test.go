@@ -50,7 +50,7 @@ func (e *Endpoint) CheckMemory() error {
 		}
 		all, chunks = all+held, chunks+inChunks
 	}
-	for cc := e.lingering.head; cc != nil; cc = cc.newer {
+	for cc := e.lingering.First(); cc != nil; cc = cc.lingers.Next() {
 		all += cc.cost()
 	}
 	for cc := e.farewells.head; cc != nil; cc = cc.next {

@@ -3,6 +3,7 @@ package conn
 import (
 	"math/bits"
 
+	"github.com/lazoquic/lazo/internal/list"
 	"github.com/lazoquic/lazo/internal/timerheap"
 )
 
@@ -23,11 +24,11 @@ const (
 
 // A turn is the place of a stream in a sendQueue.
 type turn struct {
-	prev, next   *Stream // in one of its lists
-	older, newer *Stream // in the order of waiting
-	inTurn       timerheap.Item[*Stream]
-	ahead        int    // how many bytes it may still send ahead of others
-	since        uint64 // how much the connection had sent when it was last given ahead
+	place   list.Item[*Stream] // in ahead, turns or blocked
+	waiting list.Item[*Stream]
+	inTurn  timerheap.Item[*Stream]
+	ahead   int    // how many bytes it may still send ahead of others
+	since   uint64 // how much the connection had sent when it was last given ahead
 }
 
 // A sendQueue holds the streams that have something to send, and says which is next. Among the most
@@ -35,13 +36,13 @@ type turn struct {
 // Streams that are sent in the order of their IDs take turns as well, but each gives its turn to
 // the one of them with the lowest ID (RFC 9218, Section 10).
 type sendQueue struct {
-	ahead   [8]streamList // by urgency
-	turns   [8]streamList // by urgency
-	mask    uint8         // bit u is set if there are streams of urgency u in these lists
+	ahead   [8]list.List[*Stream] // by urgency
+	turns   [8]list.List[*Stream] // by urgency
+	mask    uint8                 // bit u is set if there are streams of urgency u in these lists
 	inOrder timerheap.Heap[*Stream]
-	blocked streamList // streams with new data, which wait for MAX_DATA
-	waiting waitList   // all of them
-	packets int        // since the stream that had waited longest had one
+	blocked list.List[*Stream] // streams with new data, which wait for MAX_DATA
+	waiting list.List[*Stream] // all of them, by when they last sent something, or came
+	packets int                // since the stream that had waited longest had one
 }
 
 // empty reports whether no stream has anything to send.
@@ -50,8 +51,8 @@ func (q *sendQueue) empty() bool { return q.mask == 0 }
 // first returns the stream that a new packet begins with, nil if none has anything to send.
 func (q *sendQueue) first() *Stream {
 	// While streams wait for MAX_DATA there is nothing to share but the reserve of connFlow.
-	if q.packets >= longestEvery-1 && q.mask != 0 && q.blocked.head == nil {
-		return q.waiting.head
+	if q.packets >= longestEvery-1 && q.mask != 0 && q.blocked.Empty() {
+		return q.waiting.First()
 	}
 	return q.next()
 }
@@ -62,10 +63,10 @@ func (q *sendQueue) next() *Stream {
 		return nil
 	}
 	u := bits.TrailingZeros8(q.mask)
-	if s := q.ahead[u].head; s != nil {
+	if s := q.ahead[u].First(); s != nil {
 		return s
 	}
-	s := q.turns[u].head
+	s := q.turns[u].First()
 	if s.inOrder() {
 		return q.inOrder.Min().Value
 	}
@@ -74,26 +75,26 @@ func (q *sendQueue) next() *Stream {
 
 // sent notes that a frame of s with n bytes of data went out.
 func (q *sendQueue) sent(s *Stream, n int) {
-	if q.waiting.head == s {
+	if q.waiting.First() == s {
 		q.packets = -1 // this packet is its own
 	}
-	q.waiting.remove(s)
-	q.waiting.push(s)
+	q.waiting.Remove(&s.turn.waiting)
+	q.waiting.PushBack(&s.turn.waiting, s)
 	s.turn.ahead -= min(n, s.turn.ahead)
 	l := &q.turns[s.urgency()]
 	if s.flags&flagAhead != 0 {
 		if s.turn.ahead == 0 {
 			s.flags &^= flagAhead
-			q.ahead[s.urgency()].remove(s)
-			l.push(s)
+			q.ahead[s.urgency()].Remove(&s.turn.place)
+			l.PushBack(&s.turn.place, s)
 		}
 		return
 	}
-	if l.head.inOrder() && s.inOrder() {
-		s = l.head // the turn was that one's
+	if l.First().inOrder() && s.inOrder() {
+		s = l.First() // the turn was that one's
 	}
-	l.remove(s)
-	l.push(s)
+	l.Remove(&s.turn.place)
+	l.PushBack(&s.turn.place, s)
 }
 
 // packetFilled notes that a packet carries data of streams.
@@ -103,9 +104,9 @@ func (q *sendQueue) packetFilled() { q.packets++ }
 func (q *sendQueue) add(s *Stream) {
 	if s.flags&flagBlocked != 0 {
 		s.flags &^= flagBlocked
-		q.blocked.remove(s)
+		q.blocked.Remove(&s.turn.place)
 	} else {
-		q.waiting.push(s)
+		q.waiting.PushBack(&s.turn.waiting, s)
 	}
 	s.flags |= flagInSend
 	u := s.urgency()
@@ -113,7 +114,7 @@ func (q *sendQueue) add(s *Stream) {
 	if s.inOrder() {
 		s.turn.inTurn.Value = s
 		q.inOrder.Set(&s.turn.inTurn, int64(u)<<60|int64(s.id))
-		q.turns[u].push(s)
+		q.turns[u].PushBack(&s.turn.place, s)
 		return
 	}
 	if t, sent := &s.turn, s.c.flow.sent; t.ahead < aheadBytes && sent-t.since >= aheadEvery {
@@ -121,9 +122,9 @@ func (q *sendQueue) add(s *Stream) {
 	}
 	if s.turn.ahead > 0 {
 		s.flags |= flagAhead
-		q.ahead[u].push(s)
+		q.ahead[u].PushBack(&s.turn.place, s)
 	} else {
-		q.turns[u].push(s)
+		q.turns[u].PushBack(&s.turn.place, s)
 	}
 }
 
@@ -133,25 +134,25 @@ func (q *sendQueue) resend(s *Stream, n int) {
 	u := s.urgency()
 	if s.flags&flagAhead == 0 {
 		s.flags |= flagAhead
-		q.turns[u].remove(s)
+		q.turns[u].Remove(&s.turn.place)
 	} else {
-		q.ahead[u].remove(s)
+		q.ahead[u].Remove(&s.turn.place)
 	}
 	s.turn.ahead += max(n, 1)
-	q.ahead[u].pushFirst(s)
+	q.ahead[u].PushFront(&s.turn.place, s)
 }
 
 // leave takes s out of the lists by urgency.
 func (q *sendQueue) leave(s *Stream) {
 	u := s.urgency()
 	if s.flags&flagAhead != 0 {
-		q.ahead[u].remove(s)
+		q.ahead[u].Remove(&s.turn.place)
 	} else {
-		q.turns[u].remove(s)
+		q.turns[u].Remove(&s.turn.place)
 	}
 	q.inOrder.Remove(&s.turn.inTurn)
 	s.flags &^= flagInSend | flagAhead
-	if q.ahead[u].head == nil && q.turns[u].head == nil {
+	if q.ahead[u].Empty() && q.turns[u].Empty() {
 		q.mask &^= 1 << u
 	}
 }
@@ -163,23 +164,23 @@ func (q *sendQueue) remove(s *Stream) {
 		q.leave(s)
 	case s.flags&flagBlocked != 0:
 		s.flags &^= flagBlocked
-		q.blocked.remove(s)
+		q.blocked.Remove(&s.turn.place)
 	default:
 		return
 	}
-	q.waiting.remove(s)
+	q.waiting.Remove(&s.turn.waiting)
 }
 
 // block makes a stream wait for credit of the connection.
 func (q *sendQueue) block(s *Stream) {
 	q.leave(s)
 	s.flags |= flagBlocked
-	q.blocked.push(s)
+	q.blocked.PushBack(&s.turn.place, s)
 }
 
 // unblock lets all that wait for it try again.
 func (q *sendQueue) unblock() {
-	for s := q.blocked.head; s != nil; s = q.blocked.head {
+	for s := q.blocked.First(); s != nil; s = q.blocked.First() {
 		if !s.sendable() {
 			q.remove(s)
 			s.noteBlocked()
@@ -241,70 +242,4 @@ func (s *Stream) noteBlocked() {
 			s.traceBlocked(true)
 		}
 	}
-}
-
-// A streamList is a doubly linked list of streams.
-type streamList struct{ head, tail *Stream }
-
-func (l *streamList) push(s *Stream) {
-	s.turn.next, s.turn.prev = nil, l.tail
-	if l.tail == nil {
-		l.head = s
-	} else {
-		l.tail.turn.next = s
-	}
-	l.tail = s
-}
-
-func (l *streamList) pushFirst(s *Stream) {
-	s.turn.prev, s.turn.next = nil, l.head
-	if l.head == nil {
-		l.tail = s
-	} else {
-		l.head.turn.prev = s
-	}
-	l.head = s
-}
-
-func (l *streamList) remove(s *Stream) {
-	t := &s.turn
-	if t.prev == nil {
-		l.head = t.next
-	} else {
-		t.prev.turn.next = t.next
-	}
-	if t.next == nil {
-		l.tail = t.prev
-	} else {
-		t.next.turn.prev = t.prev
-	}
-	t.prev, t.next = nil, nil
-}
-
-// A waitList is streams in the order in which they last sent something, or came.
-type waitList struct{ head, tail *Stream }
-
-func (l *waitList) push(s *Stream) {
-	s.turn.newer, s.turn.older = nil, l.tail
-	if l.tail == nil {
-		l.head = s
-	} else {
-		l.tail.turn.newer = s
-	}
-	l.tail = s
-}
-
-func (l *waitList) remove(s *Stream) {
-	t := &s.turn
-	if t.older == nil {
-		l.head = t.newer
-	} else {
-		t.older.turn.newer = t.newer
-	}
-	if t.newer == nil {
-		l.tail = t.older
-	} else {
-		t.newer.turn.older = t.older
-	}
-	t.older, t.newer = nil, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/dgram"
+	"github.com/lazoquic/lazo/internal/list"
 	"github.com/lazoquic/lazo/internal/qpack"
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -39,9 +40,10 @@ type Conn struct {
 	nextRequest  conn.StreamID // above the IDs of all requests that have come
 	early        []earlyPriority
 
-	streams      map[conn.StreamID]*Stream
-	waiting      streamList // requests that have begun, but whose fields have not come
-	silent       int        // how many requests have not begun
+	streams map[conn.StreamID]*Stream
+	// requests that have begun, but whose fields have not come, oldest first
+	waiting      list.List[*Stream]
+	silent       int // how many requests have not begun
 	free         []*Stream
 	wantRequests bool // OpenRequest was refused because of the limit
 

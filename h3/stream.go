@@ -5,6 +5,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/dgram"
+	"github.com/lazoquic/lazo/internal/list"
 )
 
 // A Stream is a request stream. No method blocks; see [conn.Stream], whose
@@ -54,40 +55,9 @@ type Stream struct {
 	updated     bool // it came with PRIORITY_UPDATE: a header field that comes later does not count
 
 	// For Conn.waiting.
-	silent     bool // no byte has come, so it is not in the list yet
-	opened     time.Time
-	prev, next *Stream
-	listed     bool
-}
-
-// A streamList is a list of streams, oldest first.
-type streamList struct{ head, tail *Stream }
-
-func (l *streamList) add(s *Stream) {
-	s.listed, s.prev, s.next = true, l.tail, nil
-	if l.tail != nil {
-		l.tail.next = s
-	} else {
-		l.head = s
-	}
-	l.tail = s
-}
-
-func (l *streamList) remove(s *Stream) {
-	if !s.listed {
-		return
-	}
-	if s.prev != nil {
-		s.prev.next = s.next
-	} else {
-		l.head = s.next
-	}
-	if s.next != nil {
-		s.next.prev = s.prev
-	} else {
-		l.tail = s.prev
-	}
-	s.listed, s.prev, s.next = false, nil, nil
+	silent  bool // no byte has come, so it is not in the list yet
+	opened  time.Time
+	waiting list.Item[*Stream]
 }
 
 // maxFree is how many streams that ended are kept for reuse. maxKeptBytes is how long a buffer may
@@ -137,7 +107,7 @@ func (s *Stream) detach() {
 	if s.c.streams[s.id] == s { // after a restart another stream may have the ID
 		delete(s.c.streams, s.id)
 	}
-	s.c.waiting.remove(s)
+	s.c.waiting.Remove(&s.waiting)
 	s.speak()
 	s.c.partial -= len(s.section)
 	s.section = s.section[:0]
@@ -194,7 +164,7 @@ func (s *Stream) speak() {
 // for nothing. It returns when the oldest of the others began, the zero Time
 // if there is none. A server calls it with the help of [conn.Conn.SetTimer].
 func (c *Conn) ExpireRequests(t time.Time) (oldest time.Time) {
-	for s := c.waiting.head; s != nil; s = c.waiting.head {
+	for s := c.waiting.First(); s != nil; s = c.waiting.First() {
 		if s.opened.After(t) {
 			return s.opened
 		}
@@ -237,7 +207,7 @@ func (s *Stream) handleEvent(ev conn.Event) {
 		if s.silent {
 			s.speak()
 			s.opened = s.c.now
-			s.c.waiting.add(s)
+			s.c.waiting.PushBack(&s.waiting, s)
 		}
 		if !s.released {
 			s.push(eventWork)

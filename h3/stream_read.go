@@ -345,7 +345,7 @@ func (s *Stream) takeRequest(fields []Field) *Error {
 func (s *Stream) announce() {
 	s.visible = true
 	s.c.stats.Requests++
-	s.c.waiting.remove(s)
+	s.c.waiting.Remove(&s.waiting)
 	if s.prioritized {
 		s.push(EventPriority)
 	}

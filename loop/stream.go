@@ -11,6 +11,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/deadline"
 	"github.com/lazoquic/lazo/internal/fifo"
+	"github.com/lazoquic/lazo/internal/list"
 )
 
 // A Stream is a [net.Conn], and one direction of one for [conn.Uni]. One goroutine
@@ -40,9 +41,9 @@ type Stream struct {
 	cancel  context.CancelCauseFunc
 
 	// The fields below belong to the loop's goroutine. To change s, it needs mu as well.
-	s          *conn.Stream // nil once released
-	prev, next *Stream      // in Conn.streams
-	queued     bool         // in Loop.ready
+	s      *conn.Stream       // nil once released
+	place  list.Item[*Stream] // in Conn.streams
+	queued bool               // in Loop.ready
 }
 
 // receiving is the receiving direction of a Stream.
@@ -89,10 +90,7 @@ func newStream(c *Conn, cs *conn.Stream, local bool) *Stream {
 		}
 	}
 	cs.UserData = s
-	if s.next = c.streams; s.next != nil {
-		s.next.prev = s
-	}
-	c.streams = s
+	c.streams.PushFront(&s.place, s)
 	return s
 }
 
@@ -100,15 +98,7 @@ func newStream(c *Conn, cs *conn.Stream, local bool) *Stream {
 func (s *Stream) forget() {
 	s.s.UserData = nil
 	s.s = nil
-	if s.prev != nil {
-		s.prev.next = s.next
-	} else {
-		s.c.streams = s.next
-	}
-	if s.next != nil {
-		s.next.prev = s.prev
-	}
-	s.prev, s.next = nil, nil
+	s.c.streams.Remove(&s.place)
 }
 
 // streamOf returns the Stream of an event. It returns nil if the event has no stream, or a stream
