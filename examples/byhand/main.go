@@ -14,11 +14,13 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"log/slog"
 	"net"
 	"os"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 )
@@ -60,12 +62,12 @@ func newEndpoint(alpn string) (*conn.Endpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return conn.NewEndpoint(&conn.EndpointConfig{
-		Rand: rand.Reader,
-		Server: &conn.Config{
-			TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{alpn}},
-		},
-	})
+	cfg := &conn.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{alpn}}}
+	// QLOGDIR and SSLKEYLOGFILE. The file of keys stays open as long as the program runs.
+	if _, err := envlog.Attach(cfg.TLS, cfg, slog.Default()); err != nil {
+		return nil, err
+	}
+	return conn.NewEndpoint(&conn.EndpointConfig{Rand: rand.Reader, Server: cfg})
 }
 
 // serve is the loop: datagrams and the time go in, events and datagrams come out. One

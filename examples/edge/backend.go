@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/h3/h3http"
 )
 
@@ -36,7 +37,7 @@ func newBackend(name string, c *poolConfig, ca *x509.CertPool) *backend {
 	tc := &tls.Config{RootCAs: ca, ServerName: c.ServerName}
 	quic := &h3http.Transport{
 		TLSClientConfig:       tc,
-		QUICConfig:            &conn.Config{HandshakeTimeout: time.Duration(c.Timeouts.Connect)},
+		QUICConfig:            &conn.Config{HandshakeTimeout: time.Duration(c.Timeouts.Connect), QLog: envlog.QLog()},
 		ResponseHeaderTimeout: time.Duration(c.Timeouts.Header),
 		DisableCompression:    true, // what the client asks for goes through
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 )
@@ -52,10 +53,15 @@ func newEdge(c *config, log *slog.Logger) (_ *edge, err error) {
 			return e.site.Load().certs.choose(hello)
 		},
 	}
+	// The file of keys, if the environment asks for one, stays open as long as the program runs.
+	if _, err = envlog.Keys(tc, log); err != nil {
+		return nil, err
+	}
 	e.quic = &h3http.Server{
-		Handler:           e,
-		TLSConfig:         tc,
-		QUICConfig:        &conn.Config{Enable0RTT: true}, // settle decides, request by request
+		Handler:   e,
+		TLSConfig: tc,
+		// About early data settle decides, request by request.
+		QUICConfig:        &conn.Config{Enable0RTT: true, QLog: envlog.QLog()},
 		ExtendedConnect:   true,
 		ReadHeaderTimeout: time.Duration(c.Timeouts.Header),
 		IdleTimeout:       time.Duration(c.Timeouts.Idle),

@@ -8,11 +8,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/quicflags"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
@@ -60,12 +61,9 @@ func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.T
 	if err != nil {
 		return nil, nil, err
 	}
-	keyLog, err := openKeyLog()
+	endLogs, err := envlog.Attach(tc, cfg, slog.Default())
 	if err != nil {
 		return nil, nil, err
-	}
-	if keyLog != nil {
-		tc.KeyLogWriter = keyLog
 	}
 	lc := new(loop.Config)
 	closeCapture, err := o.Capture(tc, lc)
@@ -97,21 +95,8 @@ func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.T
 		if sessions != nil {
 			err = errors.Join(err, sessions.Save(o.sessionFile))
 		}
-		if keyLog != nil {
-			err = errors.Join(err, keyLog.Close())
-		}
-		return err
+		return errors.Join(err, endLogs())
 	}, nil
-}
-
-// openKeyLog opens the file for the keys of connections, which Wireshark reads; nil if the
-// environment names none.
-func openKeyLog() (*os.File, error) {
-	name := os.Getenv("SSLKEYLOGFILE")
-	if name == "" {
-		return nil, nil
-	}
-	return os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 }
 
 // disturb does to a connection what -key-update, -migrate and -rebind say, while it lasts.

@@ -9,7 +9,7 @@
 //
 // Without -cert and -key it makes itself a certificate, and prints command lines that
 // trust it. If the environment has SSLKEYLOGFILE, it logs the keys of its connections
-// there, for Wireshark.
+// there, for Wireshark. QLOGDIR is a directory for qlogs.
 //
 //	GET /          a page about the connection that it came on
 //	GET /bytes/N   N bytes
@@ -29,12 +29,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
 	"syscall"
 	"time"
 
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 )
@@ -104,14 +106,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		return err
 	}
 	tlsConfig := &tls.Config{Certificates: []tls.Certificate{cert}}
-	if name := os.Getenv("SSLKEYLOGFILE"); name != "" {
-		f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		tlsConfig.KeyLogWriter = f
+	quicConfig := o.quic.config()
+	endLogs, err := envlog.Attach(tlsConfig, quicConfig, slog.Default())
+	if err != nil {
+		return err
 	}
+	defer endLogs()
 	endCapture, err := o.quic.capture(tlsConfig)
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	srv := &h3http.Server{
 		Handler:    newHandler(o.root),
 		TLSConfig:  tlsConfig,
-		QUICConfig: o.quic.config(),
+		QUICConfig: quicConfig,
 	}
 	if o.quic.keyUpdate > 0 {
 		srv.Handler = updatingKeys(srv.Handler, o.quic.keyUpdate)

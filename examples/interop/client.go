@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 )
@@ -30,7 +32,12 @@ func runClient(ctx context.Context, o *options) error {
 		urls[i] = u
 	}
 	// The runner's certificates are new in each run, and for no name that matters.
-	tlsc := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{hqInterop}, KeyLogWriter: o.keyLog}
+	tlsc := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{hqInterop}}
+	endKeys, err := envlog.Keys(tlsc, slog.Default())
+	if err != nil {
+		return err
+	}
+	defer endKeys()
 	d := &download{o: o, config: o.config(tlsc)}
 	var fetch func(context.Context, []*url.URL) error
 	switch o.testCase {

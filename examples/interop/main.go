@@ -23,8 +23,8 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/usage"
-	"github.com/lazoquic/lazo/loop"
 )
 
 // errUnsupported is the error of a test case or role that there is nothing for.
@@ -37,8 +37,6 @@ const statusUnsupported = 127
 type options struct {
 	role, testCase string
 	requests       []string
-	qlogDir        string
-	keyLog         io.Writer // nil for none
 
 	addr, www, certs string // server
 	downloads        string // client
@@ -64,7 +62,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 		role:     os.Getenv("ROLE"),
 		testCase: os.Getenv("TESTCASE"),
 		requests: strings.Fields(os.Getenv("REQUESTS")),
-		qlogDir:  os.Getenv("QLOGDIR"),
 	}
 	var flags flag.FlagSet
 	flags.StringVar(&o.addr, "addr", ":443", "UDP `address` that the server listens on")
@@ -76,14 +73,6 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	}
 	if err := cmp.Or(usage.NoArguments(&flags), usage.Address("addr", o.addr)); err != nil {
 		return err
-	}
-	if name := os.Getenv("SSLKEYLOGFILE"); name != "" {
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		o.keyLog = f
 	}
 	if o.testCase == "chacha20" {
 		offerOnlyChaCha20()
@@ -100,9 +89,5 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 // config is what clients and servers have in common. Handshakes take their time in cases with
 // heavy loss.
 func (o *options) config(tlsc *tls.Config) *conn.Config {
-	c := &conn.Config{TLS: tlsc, HandshakeTimeout: time.Minute}
-	if o.qlogDir != "" {
-		c.QLog = loop.QLogDir(o.qlogDir)
-	}
-	return c
+	return &conn.Config{TLS: tlsc, HandshakeTimeout: time.Minute, QLog: envlog.QLog()}
 }

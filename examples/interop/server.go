@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
@@ -34,7 +36,12 @@ func runServer(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	tlsc := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{hqInterop}, KeyLogWriter: o.keyLog}
+	tlsc := &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{hqInterop}}
+	endKeys, err := envlog.Keys(tlsc, slog.Default())
+	if err != nil {
+		return err
+	}
+	defer endKeys()
 	sock, err := udpio.Listen("udp", o.addr, nil)
 	if err != nil {
 		return err

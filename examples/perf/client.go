@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -47,6 +49,11 @@ func runClient(o *options) error {
 		return err
 	}
 	c.cfg = o.clientConfig()
+	endKeys, err := envlog.Keys(c.cfg.TLS, slog.Default())
+	if err != nil {
+		return err
+	}
+	defer endKeys()
 	if !o.socketPerConn {
 		if c.group, err = c.listen(); err != nil {
 			return err

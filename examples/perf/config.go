@@ -6,6 +6,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 )
 
@@ -19,6 +20,7 @@ const (
 func (o *options) quicConfig(t *tls.Config) *conn.Config {
 	c := &conn.Config{
 		TLS:                   t,
+		QLog:                  envlog.QLog(),
 		MaxIdleTimeout:        idleTimeout,
 		InitialMaxStreamsBidi: int64(o.maxStreams),
 		InitialMaxStreamData:  int64(o.streamWindow),

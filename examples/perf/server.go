@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -31,6 +33,11 @@ func runServer(o *options) error {
 	if err != nil {
 		return err
 	}
+	endKeys, err := envlog.Keys(cfg.TLS, slog.Default())
+	if err != nil {
+		return err
+	}
+	defer endKeys()
 	stop, err := o.profile()
 	if err != nil {
 		return err

@@ -7,12 +7,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/h3/webtransport"
 )
 
@@ -29,7 +31,13 @@ func measure(ctx context.Context, o *options, stdout io.Writer) error {
 			return fmt.Errorf("no certificate in %s", o.ca)
 		}
 	}
-	d := &webtransport.Dialer{TLSClientConfig: tc}
+	cfg := new(conn.Config)
+	endLogs, err := envlog.Attach(tc, cfg, slog.Default())
+	if err != nil {
+		return err
+	}
+	defer endLogs()
+	d := &webtransport.Dialer{TLSClientConfig: tc, QUICConfig: cfg}
 	defer d.Close()
 	s, _, err := d.Dial(ctx, o.connect, nil)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/h3/webtransport"
@@ -52,7 +54,13 @@ func serve(ctx context.Context, o *options, stdout io.Writer) error {
 	e.up.CheckOrigin = func(r *http.Request) bool {
 		return r.Header.Get("Origin") == "http://"+page.Addr().String()
 	}
-	srv := &h3http.Server{Handler: e, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}}}
+	tc, cfg := &tls.Config{Certificates: []tls.Certificate{cert}}, new(conn.Config)
+	endLogs, err := envlog.Attach(tc, cfg, slog.Default())
+	if err != nil {
+		return err
+	}
+	defer endLogs()
+	srv := &h3http.Server{Handler: e, TLSConfig: tc, QUICConfig: cfg}
 	e.up.Configure(srv)
 	g, err := loop.Listen("udp", o.addr, 1, srv.LoopConfig())
 	if err != nil {

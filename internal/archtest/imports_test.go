@@ -30,6 +30,7 @@ var importRules = []importRule{
 	{packages: "loop/capture", inside: []string{"loop", "udpio"}},
 	{packages: "loop/looptest", inside: []string{"conn", "conn/conntest", "loop", "udpio"}},
 	{packages: "examples/holb", inside: append([]string{"examples/internal/...", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
+	{packages: "examples/internal/envlog", inside: public},
 	{packages: "examples/internal/quicflags", inside: append([]string{"examples/internal/usage"}, public...)},
 	{packages: "examples/internal/..."},
 	{packages: "examples/edge", inside: append([]string{"examples/internal/..."}, public...), outside: []string{"github.com/goccy/go-yaml/..."}},
