@@ -36,7 +36,7 @@ type EndpointConfig struct {
 	ConfigForClient func(AdmissionRequest) (*Config, error)
 
 	// ClientHello, if not nil, is called before each callback of [Config.TLS] that is given a
-	// ClientHello: GetConfigForClient, and GetCertificate of the configuration in use. local and
+	// ClientHello: GetConfigForClient, GetCertificate and GetEncryptedClientHelloKeys. local and
 	// remote are the addresses between which the connection began; local is as far as it is known.
 	// It may change hello. Package loop sets hello.Conn with it. It runs where the callbacks run:
 	// see Offload.

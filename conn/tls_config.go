@@ -35,6 +35,10 @@ func (s *serverTLS) config(c *Conn) *tls.Config {
 	cfg := s.outer.Clone()
 	cfg.Time = now
 	cfg.KeyLogWriter = s.user.KeyLogWriter
+	// crypto/tls looks for these before it asks for another configuration.
+	cfg.EncryptedClientHelloKeys = s.user.EncryptedClientHelloKeys
+	cfg.GetEncryptedClientHelloKeys = s.user.GetEncryptedClientHelloKeys
+	callbacksHear(cfg, came)
 	cfg.GetConfigForClient = func(chi *tls.ClientHelloInfo) (*tls.Config, error) {
 		user := s.user
 		if user.GetConfigForClient != nil {
@@ -48,12 +52,7 @@ func (s *serverTLS) config(c *Conn) *tls.Config {
 			}
 		}
 		inner := atLeast13(user, now)
-		if get := inner.GetCertificate; get != nil {
-			inner.GetCertificate = func(chi *tls.ClientHelloInfo) (*tls.Certificate, error) {
-				came(chi) // which is not the one of GetConfigForClient
-				return get(chi)
-			}
-		}
+		callbacksHear(inner, came)
 		open := inner.UnwrapSession
 		if open == nil {
 			open = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
@@ -78,6 +77,23 @@ func helloHook(c *Conn) func(*tls.ClientHelloInfo) {
 	}
 	local, remote := c.path.local, c.path.remote
 	return func(chi *tls.ClientHelloInfo) { hook(chi, local, remote) }
+}
+
+// callbacksHear has came see each ClientHelloInfo before the callbacks of cfg, other than
+// GetConfigForClient. crypto/tls makes one for each call.
+func callbacksHear(cfg *tls.Config, came func(*tls.ClientHelloInfo)) {
+	if get := cfg.GetCertificate; get != nil {
+		cfg.GetCertificate = func(chi *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			came(chi)
+			return get(chi)
+		}
+	}
+	if get := cfg.GetEncryptedClientHelloKeys; get != nil {
+		cfg.GetEncryptedClientHelloKeys = func(chi *tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, error) {
+			came(chi)
+			return get(chi)
+		}
+	}
 }
 
 // atLeast13 returns a copy of cfg for QUIC (RFC 9001, Section 4.2).
