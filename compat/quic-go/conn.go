@@ -1,0 +1,297 @@
+package quic
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+
+	"github.com/quic-go/quic-go/qlogwriter"
+)
+
+// A Conn is a connection. Its methods return, once it has ended, an *ApplicationError,
+// *TransportError, *IdleTimeoutError, *HandshakeTimeoutError, *StatelessResetError or
+// *VersionNegotiationError, each of which matches net.ErrClosed.
+type Conn struct {
+	t     *Transport
+	lc    *loop.Conn
+	cfg   *Config // with all defaults
+	trace trace
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when err is set
+	err    error
+
+	early  bool        // a client that may send early data
+	next   atomic.Bool // NextConnection was called
+	closer sync.Once
+	mine   atomic.Pointer[error] // why this side closed the connection
+}
+
+// newConn returns the Conn of lc, whose context is derived from ctx.
+func newConn(t *Transport, lc *loop.Conn, cfg *Config, ctx context.Context, trace trace) *Conn {
+	c := &Conn{t: t, lc: lc, cfg: cfg, trace: trace, done: make(chan struct{})}
+	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	t.add(c)
+	context.AfterFunc(lc.Context(), c.end)
+	return c
+}
+
+// end notes why the connection has ended.
+func (c *Conn) end() {
+	cause := context.Cause(c.lc.Context())
+	var app *conn.ApplicationError
+	switch mine := c.mine.Load(); {
+	case mine != nil:
+		c.err = *mine
+	case errors.As(cause, &app) && !app.Remote:
+		c.err = c.t.cause()
+	case errors.Is(cause, conn.ErrVersion):
+		c.err = &VersionNegotiationError{Ours: c.cfg.Versions}
+	default:
+		c.err = translated(cause)
+	}
+	close(c.done)
+	c.cancel(c.err)
+	c.trace.end()
+	c.t.remove(c)
+}
+
+// explain translates an error of Lazo. Once the connection has ended, its own error says more.
+func (c *Conn) explain(err error) error {
+	if err == nil || !errors.Is(err, conn.ErrClosed) && !errors.Is(err, net.ErrClosed) {
+		return translated(err)
+	}
+	if c.lc.Context().Err() == nil { // a stream that was closed
+		return translated(err)
+	}
+	<-c.done
+	return c.err
+}
+
+// stop closes the connection with err, which is for this side, and waits until it has ended.
+func (c *Conn) stop(err error, code uint64, reason string) {
+	c.closer.Do(func() { c.mine.Store(&err) })
+	c.lc.Close(code, reason)
+	<-c.done
+}
+
+// CloseWithError closes the connection at once. The peer is told code and desc.
+func (c *Conn) CloseWithError(code ApplicationErrorCode, desc string) error {
+	c.stop(&ApplicationError{ErrorCode: code, ErrorMessage: desc}, uint64(code), desc)
+	return nil
+}
+
+// Context returns a context that is done when the connection has ended; its cause says why.
+func (c *Conn) Context() context.Context { return c.ctx }
+
+// HandshakeComplete returns a channel that is closed when the handshake is complete.
+func (c *Conn) HandshakeComplete() <-chan struct{} { return c.lc.Handshake() }
+
+// LocalAddr returns the address of this side.
+func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.lc.LocalAddr()) }
+
+// RemoteAddr returns the address of the peer.
+func (c *Conn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.lc.RemoteAddr()) }
+
+// QlogTrace returns the trace that [Config].Tracer made, or nil.
+func (c *Conn) QlogTrace() qlogwriter.Trace { return c.trace.Trace }
+
+// rejected returns Err0RTTRejected until NextConnection is called, if the server took no early data.
+func (c *Conn) rejected() error {
+	if c.early && !c.next.Load() && c.lc.HandshakeComplete() && !c.lc.EarlyDataAccepted() {
+		return Err0RTTRejected
+	}
+	return nil
+}
+
+// NextConnection waits for the handshake. It returns the connection, which can be used if the server
+// has rejected early data. Streams that were opened before cannot.
+func (c *Conn) NextConnection(ctx context.Context) (*Conn, error) {
+	select {
+	case <-c.lc.Handshake():
+		c.next.Store(true)
+		return c, nil
+	case <-c.done:
+		return nil, c.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// open opens a stream, and waits for credit of the peer unless ctx is nil.
+func (c *Conn) open(ctx context.Context, dir conn.Dir) (*stream, error) {
+	if err := c.rejected(); err != nil {
+		return nil, err
+	}
+	var ls *loop.Stream
+	var err error
+	if ctx != nil {
+		ls, err = c.lc.OpenStream(ctx, dir)
+	} else if ls, err = c.lc.TryOpenStream(dir); errors.Is(err, conn.ErrStreamLimit) {
+		return nil, &StreamLimitReachedError{}
+	}
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return newStream(c, ls, true), nil
+}
+
+// OpenStream opens a bidirectional stream, or returns a *StreamLimitReachedError.
+func (c *Conn) OpenStream() (*Stream, error) {
+	s, err := c.open(nil, conn.Bidi)
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{s}, nil
+}
+
+// OpenStreamSync opens a bidirectional stream, and waits until the peer allows it.
+func (c *Conn) OpenStreamSync(ctx context.Context) (*Stream, error) {
+	s, err := c.open(ctx, conn.Bidi)
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{s}, nil
+}
+
+// OpenUniStream opens a unidirectional stream, or returns a *StreamLimitReachedError.
+func (c *Conn) OpenUniStream() (*SendStream, error) {
+	s, err := c.open(nil, conn.Uni)
+	if err != nil {
+		return nil, err
+	}
+	return &SendStream{s}, nil
+}
+
+// OpenUniStreamSync opens a unidirectional stream, and waits until the peer allows it.
+func (c *Conn) OpenUniStreamSync(ctx context.Context) (*SendStream, error) {
+	s, err := c.open(ctx, conn.Uni)
+	if err != nil {
+		return nil, err
+	}
+	return &SendStream{s}, nil
+}
+
+func (c *Conn) accept(ctx context.Context, dir conn.Dir) (*stream, error) {
+	if err := c.rejected(); err != nil {
+		return nil, err
+	}
+	ls, err := c.lc.AcceptStreamOf(ctx, dir)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return newStream(c, ls, false), nil
+}
+
+// AcceptStream returns the next bidirectional stream of the peer.
+func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
+	s, err := c.accept(ctx, conn.Bidi)
+	if err != nil {
+		return nil, err
+	}
+	return &Stream{s}, nil
+}
+
+// AcceptUniStream returns the next unidirectional stream of the peer.
+func (c *Conn) AcceptUniStream(ctx context.Context) (*ReceiveStream, error) {
+	s, err := c.accept(ctx, conn.Uni)
+	if err != nil {
+		return nil, err
+	}
+	return &ReceiveStream{s}, nil
+}
+
+var errNoDatagrams = errors.New("datagram support disabled")
+
+// SendDatagram sends p in a DATAGRAM frame (RFC 9221). It waits while the queue is full.
+func (c *Conn) SendDatagram(p []byte) error {
+	err := c.lc.SendDatagram(context.Background(), p, 0)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, conn.ErrNoDatagrams):
+		return errNoDatagrams
+	case errors.Is(err, conn.ErrTooLarge):
+		return &DatagramTooLargeError{MaxDatagramPayloadSize: int64(c.lc.MaxDatagramSize())}
+	}
+	return c.explain(err)
+}
+
+// datagrams are buffers for the longest datagram that may arrive.
+var datagrams = sync.Pool{New: func() any { return new([maxDatagramFrame]byte) }}
+
+// ReceiveDatagram returns the next datagram.
+func (c *Conn) ReceiveDatagram(ctx context.Context) ([]byte, error) {
+	if !c.cfg.EnableDatagrams {
+		return nil, errNoDatagrams
+	}
+	b := datagrams.Get().(*[maxDatagramFrame]byte)
+	defer datagrams.Put(b)
+	n, err := c.lc.ReceiveDatagram(ctx, b[:])
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return append([]byte(nil), b[:n]...), nil
+}
+
+// ConnectionState describes the connection.
+func (c *Conn) ConnectionState() ConnectionState {
+	s := ConnectionState{
+		TLS:                        c.lc.TLS(),
+		RequireStreamCreditRelease: c.cfg.RequireStreamCreditRelease,
+		Used0RTT:                   c.lc.EarlyDataAccepted(),
+		Version:                    Version(c.lc.Version()),
+		GSO:                        c.t.gso,
+	}
+	s.SupportsDatagrams.Local = c.cfg.EnableDatagrams
+	s.SupportsStreamResetPartialDelivery.Local = c.cfg.EnableStreamResetPartialDelivery
+	// When the loop has stopped, nobody can tell any more what the peer takes.
+	c.lc.Do(context.Background(), func(_ time.Time, cc *conn.Conn) {
+		s.SupportsDatagrams.Remote = cc.MaxDatagramSize() > 0
+		s.SupportsStreamResetPartialDelivery.Remote = cc.ResetAtSupported()
+	})
+	return s
+}
+
+// ConnectionStats returns counters and estimates.
+func (c *Conn) ConnectionStats() ConnectionStats {
+	s := c.lc.Stats()
+	return ConnectionStats{
+		MinRTT:           s.MinRTT,
+		LatestRTT:        s.LatestRTT,
+		SmoothedRTT:      s.SmoothedRTT,
+		MeanDeviation:    s.RTTVar,
+		CongestionWindow: s.CongestionWindow,
+		BytesSent:        s.BytesSent,
+		PacketsSent:      s.PacketsSent,
+		BytesReceived:    s.BytesReceived,
+		PacketsReceived:  s.PacketsReceived,
+		BytesLost:        s.BytesLost,
+		PacketsLost:      s.PacketsLost,
+	}
+}
+
+// A Path would be a way to the peer from another Transport: see [Conn.AddPath].
+type Path struct{}
+
+var errNoPaths = errors.New("quic: on Lazo, a connection moves between the sockets of one Transport: AddPath is not supported")
+
+// AddPath returns an error. A connection of Lazo moves between the sockets of one Backend: see
+// Migrate of Lazo's package loop.
+func (c *Conn) AddPath(t *Transport) (*Path, error) { return nil, errNoPaths }
+
+// Probe returns an error: see [Conn.AddPath].
+func (p *Path) Probe(ctx context.Context) error { return errNoPaths }
+
+// Switch returns an error: see [Conn.AddPath].
+func (p *Path) Switch() error { return errNoPaths }
+
+// Close returns an error: see [Conn.AddPath].
+func (p *Path) Close() error { return errNoPaths }

@@ -1,0 +1,297 @@
+package quic
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// maxQueued is how many connections wait for Accept. A client that comes then is refused.
+const maxQueued = 32
+
+// A listener is what Listener and EarlyListener share.
+type listener struct {
+	t     *Transport
+	cfg   *Config
+	tls   *tls.Config
+	early bool // accept before the handshake is complete
+	queue chan *Conn
+
+	once sync.Once
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// A Listener accepts connections after their handshake.
+type Listener struct{ l *listener }
+
+// Accept returns the next connection.
+func (l *Listener) Accept(ctx context.Context) (*Conn, error) { return l.l.accept(ctx) }
+
+// Close ends the listener. Accept still returns connections that wait for it, and then
+// ErrServerClosed. Handshakes are broken off; connections that were accepted go on.
+func (l *Listener) Close() error { return l.l.close() }
+
+// Addr returns the address of the socket.
+func (l *Listener) Addr() net.Addr { return l.l.t.Conn.LocalAddr() }
+
+// An EarlyListener accepts connections before their handshake is complete.
+type EarlyListener struct{ l *listener }
+
+// Accept returns the next connection.
+func (l *EarlyListener) Accept(ctx context.Context) (*Conn, error) { return l.l.accept(ctx) }
+
+// Close is [Listener.Close].
+func (l *EarlyListener) Close() error { return l.l.close() }
+
+// Addr returns the address of the socket.
+func (l *EarlyListener) Addr() net.Addr { return l.l.t.Conn.LocalAddr() }
+
+// Listen accepts connections. A Transport has one listener at a time.
+func (t *Transport) Listen(tlsConf *tls.Config, conf *Config) (*Listener, error) {
+	l, err := t.listen(tlsConf, conf, false)
+	if err != nil {
+		return nil, err
+	}
+	return &Listener{l}, nil
+}
+
+// ListenEarly is Listen for connections whose handshake is not complete.
+func (t *Transport) ListenEarly(tlsConf *tls.Config, conf *Config) (*EarlyListener, error) {
+	l, err := t.listen(tlsConf, conf, true)
+	if err != nil {
+		return nil, err
+	}
+	return &EarlyListener{l}, nil
+}
+
+func (t *Transport) listen(tlsConf *tls.Config, conf *Config, early bool) (*listener, error) {
+	if tlsConf == nil {
+		return nil, errNoTLS
+	}
+	if t.DisableVersionNegotiationPackets {
+		return nil, errors.New("quic: Transport.DisableVersionNegotiationPackets is not supported by Lazo")
+	}
+	cfg, err := conf.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := t.start(); err != nil {
+		return nil, err
+	}
+	l := &listener{
+		t: t, cfg: cfg, tls: tlsConf, early: early,
+		queue: make(chan *Conn, maxQueued), done: make(chan struct{}),
+	}
+	t.mu.Lock()
+	err = t.err
+	if err == nil && t.listener != nil {
+		err = errors.New("listener already set")
+	}
+	if err == nil {
+		t.listener = l
+	}
+	t.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if do := t.loop.Do(context.Background(), func(time.Time) {
+		err = t.loop.Endpoint().SetServer(l.lazo(cfg))
+	}); do != nil {
+		err = t.cause()
+	}
+	if err != nil {
+		l.end(err)
+		t.drop(l)
+		return nil, err
+	}
+	return l, nil
+}
+
+// lazo returns what Lazo is told of connections that are to have cfg.
+func (l *listener) lazo(cfg *Config) *conn.Config {
+	c := cfg.lazo()
+	c.TLS = l.tls
+	c.Enable0RTT = cfg.Allow0RTT
+	c.AllowWindowIncrease = allowIncrease(cfg, l.t.find)
+	c.Tokens = nil
+	// This is called when the connection begins, and tells which one has got cfg.
+	prepared := begun{l, cfg}
+	c.QLog = prepared.note
+	return c
+}
+
+// accept returns the next connection.
+func (l *listener) accept(ctx context.Context) (*Conn, error) {
+	select {
+	case c := <-l.queue:
+		return c, nil
+	default:
+	}
+	select {
+	case c := <-l.queue:
+		return c, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-l.done:
+	}
+	select {
+	case c := <-l.queue:
+		return c, nil
+	default:
+		return nil, l.err
+	}
+}
+
+// end has Accept return err.
+func (l *listener) end(err error) {
+	l.once.Do(func() {
+		l.err = err
+		close(l.done)
+	})
+}
+
+func (l *listener) close() error {
+	t := l.t
+	t.mu.Lock()
+	mine := t.listener == l
+	t.mu.Unlock()
+	if mine {
+		t.loop.Do(context.Background(), func(time.Time) { t.loop.Endpoint().SetServer(nil) })
+	}
+	l.end(ErrServerClosed)
+	t.drop(l)
+	return nil
+}
+
+// drop makes room for another listener.
+func (t *Transport) drop(l *listener) {
+	t.mu.Lock()
+	if t.listener == l {
+		t.listener = nil
+		if t.single && t.err == nil {
+			t.err = ErrServerClosed
+		}
+	}
+	t.mu.Unlock()
+	t.closeUnused()
+}
+
+// admit decides whether a client must prove its address.
+func (t *Transport) admit(r conn.AdmissionRequest) conn.Admission {
+	const many = 1024 // handshakes at once
+	t.mu.Lock()
+	l := t.listener
+	t.mu.Unlock()
+	switch {
+	case l == nil || len(l.queue) == cap(l.queue):
+		return conn.AdmissionRefuse
+	case r.Pending >= 4*many:
+		return conn.AdmissionIgnore
+	case r.Token != conn.TokenNone:
+		return conn.AdmissionAccept
+	case r.Pending >= many, t.VerifySourceAddress != nil && t.VerifySourceAddress(net.UDPAddrFromAddrPort(r.Remote)):
+		return conn.AdmissionRetry
+	}
+	return conn.AdmissionAccept
+}
+
+// configForClient asks GetConfigForClient.
+func (t *Transport) configForClient(r conn.AdmissionRequest) (*conn.Config, error) {
+	t.mu.Lock()
+	l := t.listener
+	t.mu.Unlock()
+	if l == nil {
+		return nil, ErrServerClosed
+	}
+	if l.cfg.GetConfigForClient == nil {
+		return nil, nil
+	}
+	conf, err := l.cfg.GetConfigForClient(clientInfo(r.Remote, r.Token))
+	if err != nil {
+		return nil, err
+	}
+	if conf == nil {
+		return nil, nil
+	}
+	cfg, err := conf.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	return l.lazo(cfg), nil
+}
+
+func clientInfo(remote netip.AddrPort, token conn.TokenKind) *ClientInfo {
+	return &ClientInfo{RemoteAddr: net.UDPAddrFromAddrPort(remote), AddrVerified: token != conn.TokenNone}
+}
+
+// newHandler is called for each connection at its first event. It takes those of clients for the
+// listener.
+func (t *Transport) newHandler(l *loop.Loop, cc *conn.Conn) loop.Handler {
+	lc := l.Conn(cc) // which keeps it from Accept of package loop
+	if !cc.Server() {
+		return nil
+	}
+	b, ok := t.begun[cc.ID()]
+	delete(t.begun, cc.ID())
+	if !ok || cc.Err() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	if t.ConnContext != nil {
+		var err error
+		if ctx, err = t.ConnContext(ctx, clientInfo(cc.RemoteAddr(), cc.AdmittedWith())); err != nil {
+			cancel()
+			cc.Close(uint64(ConnectionRefused), err.Error())
+			return nil
+		}
+	}
+	c := newConn(t, lc, b.cfg, ctx, newTrace(ctx, b.cfg, false, cc.ID()))
+	context.AfterFunc(c.ctx, cancel)
+	if b.listener.early {
+		b.listener.offer(c)
+	} else {
+		go b.listener.await(c)
+	}
+	return nil
+}
+
+// await offers a connection to Accept after its handshake.
+func (l *listener) await(c *Conn) {
+	select {
+	case <-c.lc.Handshake():
+		l.offer(c)
+	case <-l.done:
+		c.abandon()
+	case <-c.done:
+	}
+}
+
+// offer gives a connection to Accept.
+func (l *listener) offer(c *Conn) {
+	select {
+	case <-l.done:
+		c.abandon()
+		return
+	default:
+	}
+	select {
+	case l.queue <- c:
+	default:
+		c.abandon()
+	}
+}
+
+// abandon closes a connection that nobody accepts, and does not wait.
+func (c *Conn) abandon() {
+	err := error(&TransportError{ErrorCode: ConnectionRefused})
+	c.closer.Do(func() { c.mine.Store(&err) })
+	go c.lc.Close(uint64(ConnectionRefused), "")
+}

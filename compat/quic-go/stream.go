@@ -1,0 +1,349 @@
+package quic
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// A stream is what SendStream, ReceiveStream and Stream share: one of Lazo, which is closed once both
+// directions have ended.
+type stream struct {
+	c     *Conn
+	ls    *loop.Stream
+	local bool // opened by this side
+
+	reading sync.Mutex // held while Read or Peek waits
+	peeked  []byte     // taken from ls by Peek; guarded by reading
+	count   int64      // bytes taken from ls; guarded by reading
+
+	mu       sync.Mutex
+	rerr     error // of Read from now on; nil while receiving goes on
+	werr     error // of Write from now on; nil while sending goes on
+	released bool  // ReleaseStreamCredit was called, or is not needed
+	closed   bool  // ls is
+	written  uint64
+	reliable uint64 // what SetReliableBoundary marked
+	final    func(int64)
+	finalAt  int64 // the size if it is known, else -1
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+}
+
+var (
+	errNoReceiving = errors.New("quic: the stream does not receive")
+	errNoSending   = errors.New("quic: the stream does not send")
+)
+
+func newStream(c *Conn, ls *loop.Stream, local bool) *stream {
+	s := &stream{c: c, ls: ls, local: local, finalAt: -1}
+	s.released = local || !c.cfg.RequireStreamCreditRelease
+	if ls.ID().Dir() == conn.Uni {
+		if local {
+			s.rerr = errNoReceiving
+		} else {
+			s.werr = errNoSending
+		}
+	}
+	return s
+}
+
+func (s *stream) id() StreamID { return StreamID(s.ls.ID()) }
+
+// finish closes the stream of Lazo when both directions have ended. The caller holds s.mu.
+func (s *stream) finish() {
+	if s.rerr != nil && s.werr != nil && s.released && !s.closed {
+		s.closed = true
+		s.ls.Close()
+	}
+}
+
+// ended reports whether err ends a direction, as opposed to a deadline.
+func (s *stream) ended(err error) bool {
+	var stopped *conn.StreamError
+	return err == io.EOF || errors.As(err, &stopped) || errors.Is(err, conn.ErrClosed) || errors.Is(err, conn.ErrEarlyDataRejected)
+}
+
+// endRead notes that receiving has ended with err, which is translated, if it has not yet. It
+// returns with what it ended first.
+func (s *stream) endRead(err error) error {
+	s.mu.Lock()
+	if s.rerr == nil {
+		s.rerr = err
+		s.finish()
+	}
+	err = s.rerr
+	s.mu.Unlock()
+	return err
+}
+
+func (s *stream) readErr() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.rerr
+}
+
+func (s *stream) read(p []byte) (n int, err error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if err := s.readErr(); err != nil {
+		return 0, err
+	}
+	if len(s.peeked) > 0 {
+		n = copy(p, s.peeked)
+		s.peeked = s.peeked[n:]
+	} else {
+		n, err = s.take(p)
+	}
+	if err == nil && n > 0 && len(s.peeked) == 0 {
+		// Programs rely on io.EOF with the last bytes, and never read again.
+		if left, end := s.ls.Buffered(); left == 0 && end == io.EOF {
+			err = io.EOF
+		}
+	}
+	if err == nil {
+		return n, nil
+	}
+	final := s.ended(err)
+	if err == io.EOF {
+		s.setFinal(s.count)
+	}
+	if err = s.c.explain(err); final {
+		err = s.endRead(err)
+	}
+	return n, err
+}
+
+// take reads from the stream of Lazo. The caller holds s.reading.
+func (s *stream) take(p []byte) (int, error) {
+	n, err := s.ls.Read(p)
+	s.count += int64(n)
+	return n, err
+}
+
+func (s *stream) peek(p []byte) (n int, err error) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if err := s.readErr(); err != nil {
+		return 0, err
+	}
+	for len(s.peeked) < len(p) {
+		b := make([]byte, len(p)-len(s.peeked))
+		k, err := s.take(b)
+		s.peeked = append(s.peeked, b[:k]...)
+		if err != nil {
+			return copy(p, s.peeked), s.c.explain(err)
+		}
+	}
+	return copy(p, s.peeked), nil
+}
+
+func (s *stream) cancelRead(code StreamErrorCode) {
+	if s.readErr() != nil {
+		return
+	}
+	s.ls.StopSending(uint64(code))
+	s.endRead(&StreamError{StreamID: s.id(), ErrorCode: code})
+}
+
+// endWrite notes that sending has ended with err, if it has not yet, and returns with what it ended
+// first.
+func (s *stream) endWrite(err error) error {
+	s.mu.Lock()
+	if s.werr == nil {
+		s.werr = err
+		if s.cancel != nil {
+			s.cancel(err)
+		}
+		s.finish()
+	}
+	err = s.werr
+	s.mu.Unlock()
+	return err
+}
+
+func (s *stream) writeErr() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.werr
+}
+
+// wrote notes what a call of the stream of Lazo has written, and translates its error.
+func (s *stream) wrote(n int, err error) error {
+	s.mu.Lock()
+	s.written += uint64(n)
+	closed := s.werr
+	s.mu.Unlock()
+	switch {
+	case err == nil:
+		return nil
+	case closed != nil: // meanwhile
+		return closed
+	case s.ended(err):
+		return s.endWrite(s.c.explain(err))
+	}
+	return s.c.explain(err)
+}
+
+func (s *stream) write(p []byte) (int, error) {
+	if err := s.writeErr(); err != nil {
+		return 0, err
+	}
+	n, err := s.ls.Write(p)
+	return n, s.wrote(n, err)
+}
+
+func (s *stream) tryWriteAll(p []byte) error {
+	if err := s.writeErr(); err != nil {
+		return err
+	}
+	err := s.ls.TryWrite(p)
+	if errors.Is(err, conn.ErrWouldBlock) {
+		return ErrWouldBlock
+	}
+	if err == nil {
+		return s.wrote(len(p), nil)
+	}
+	return s.wrote(0, err)
+}
+
+// limitStep is how many bytes a limiter is asked for at once.
+const limitStep = 16 << 10
+
+func (s *stream) writeWithLimit(p []byte, limiter func(maxBytes int) int) (n int, err error) {
+	if limiter == nil {
+		return s.write(p)
+	}
+	for n < len(p) {
+		if err := s.writeErr(); err != nil {
+			return n, err
+		}
+		want := min(len(p)-n, limitStep)
+		may := min(max(limiter(want), 0), want)
+		k, err := s.write(p[n : n+may])
+		if n += k; err != nil {
+			return n, err
+		}
+		if may < want {
+			return n, ErrWriteLimitReached
+		}
+	}
+	return n, nil
+}
+
+func (s *stream) closeWrite() error {
+	if err := s.writeErr(); err != nil {
+		if _, canceled := err.(*StreamError); canceled {
+			return fmt.Errorf("close called for canceled stream %d", s.id())
+		}
+		return nil
+	}
+	err := s.ls.CloseWrite()
+	if err == nil {
+		s.endWrite(ErrStreamClosed)
+		return nil
+	}
+	if _, canceled := s.wrote(0, err).(*StreamError); canceled {
+		return fmt.Errorf("close called for canceled stream %d", s.id())
+	}
+	return nil
+}
+
+func (s *stream) cancelWrite(code StreamErrorCode) {
+	s.mu.Lock()
+	err, reliable := s.werr, s.reliable
+	s.mu.Unlock()
+	switch err {
+	case nil:
+		if reliable == 0 || s.ls.ResetAt(uint64(code), reliable) != nil {
+			s.ls.Reset(uint64(code))
+		}
+		s.endWrite(&StreamError{StreamID: s.id(), ErrorCode: code})
+	case ErrStreamClosed: // what was sent may be lost now
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.ls.Reset(uint64(code))
+	}
+}
+
+// context returns a context that ends with sending.
+func (s *stream) context() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ctx == nil {
+		s.ctx, s.cancel = context.WithCancelCause(s.c.ctx)
+		if s.werr != nil {
+			s.cancel(s.werr)
+		}
+		inner := s.ls.Context()
+		context.AfterFunc(inner, func() { s.endWrite(s.c.explain(context.Cause(inner))) })
+	}
+	return s.ctx
+}
+
+func (s *stream) setPriority(urgency int8, incremental bool) {
+	s.ls.SetPriority(conn.Priority{Urgency: min(max(urgency, 0), 7) - 3, Incremental: incremental})
+}
+
+func (s *stream) setReliableBoundary() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, canceled := s.werr.(*StreamError); !canceled {
+		s.reliable = s.written
+	}
+}
+
+func (s *stream) releaseCredit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.released = true
+	s.finish()
+}
+
+// setFinal notes the size of what was received.
+func (s *stream) setFinal(n int64) {
+	s.mu.Lock()
+	f := s.final
+	if s.finalAt >= 0 {
+		f = nil
+	}
+	s.finalAt, s.final = n, nil
+	s.mu.Unlock()
+	if f != nil {
+		f(n)
+	}
+}
+
+func (s *stream) onFinal(f func(int64)) {
+	s.mu.Lock()
+	at := s.finalAt
+	if at < 0 {
+		s.final = f
+	}
+	s.mu.Unlock()
+	if at >= 0 && f != nil {
+		f(at)
+	}
+}
+
+// setReadDeadline does nothing on a stream that has ended.
+func (s *stream) setReadDeadline(t time.Time) error {
+	if s.readErr() == nil {
+		s.ls.SetReadDeadline(t)
+	}
+	return nil
+}
+
+// setWriteDeadline does nothing on a stream that has ended.
+func (s *stream) setWriteDeadline(t time.Time) error {
+	if s.writeErr() == nil {
+		s.ls.SetWriteDeadline(t)
+	}
+	return nil
+}

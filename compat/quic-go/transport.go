@@ -1,0 +1,382 @@
+package quic
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
+
+	"github.com/quic-go/quic-go/qlogwriter"
+)
+
+// A Transport has all connections of one net.PacketConn: those that it dials, and those that its
+// listener accepts.
+type Transport struct {
+	// Conn is where packets come from and go to. A net.UDPConn is read and written in batches. It
+	// belongs to the Transport until Close, which leaves it open.
+	Conn net.PacketConn
+
+	// ConnectionIDLength is the length of connection IDs in bytes, from 1 to 20; 4 by default.
+	ConnectionIDLength int
+
+	// ConnectionIDGenerator makes connection IDs. The default draws them.
+	ConnectionIDGenerator ConnectionIDGenerator
+
+	// StatelessResetKey is the key of stateless reset tokens. If it is nil, a key is drawn, so
+	// that resets work as long as this Transport lives.
+	StatelessResetKey *StatelessResetKey
+
+	// TokenGeneratorKey seals tokens and, unless the tls.Config has keys of its own, session
+	// tickets. The default is drawn.
+	TokenGeneratorKey *TokenGeneratorKey
+
+	// MaxTokenAge must be zero: Lazo's tokens have an age of their own. Otherwise Dial and Listen
+	// fail.
+	MaxTokenAge time.Duration
+
+	// DisableVersionNegotiationPackets must be false, or Listen fails.
+	DisableVersionNegotiationPackets bool
+
+	// VerifySourceAddress reports whether a client must prove its address first, which costs a
+	// round trip (Retry). It must not block.
+	VerifySourceAddress func(net.Addr) bool
+
+	// ConnContext returns the context of a connection that a client begins. The one it gets ends
+	// with the connection. If it returns an error, the connection is closed. It must not block.
+	ConnContext func(context.Context, *ClientInfo) (context.Context, error)
+
+	// Tracer is closed with the Transport. It gets no events.
+	Tracer qlogwriter.Recorder
+
+	single bool // made by Listen or Dial for itself alone: closes when nothing is left
+	owns   bool // closes Conn
+
+	once    sync.Once
+	failed  error // of once
+	group   *loop.Group
+	loop    *loop.Loop
+	gso     bool
+	ids     *connIDs
+	strange strangers
+	closed  chan struct{}
+
+	mu       sync.Mutex
+	err      error // why nothing can be dialed or listened for any more
+	listener *listener
+	conns    map[*Conn]struct{}
+
+	begun map[conn.ConnID]begun // of clients; belongs to the loop's goroutine
+}
+
+// begun is what is known of a client's connection before its first event.
+type begun struct {
+	listener *listener
+	cfg      *Config
+}
+
+// note is conn.Config.QLog: Lazo calls it when a connection has begun, on the loop's goroutine.
+func (b begun) note(id conn.ConnID, _ bool) io.WriteCloser {
+	b.listener.t.begun[id] = b
+	return nil
+}
+
+// start begins to read, once.
+func (t *Transport) start() error {
+	t.once.Do(func() { t.failed = t.open() })
+	return t.failed
+}
+
+func (t *Transport) open() error {
+	switch {
+	case t.Conn == nil:
+		return errors.New("quic: Transport.Conn is nil")
+	case t.MaxTokenAge != 0:
+		return errors.New("quic: Transport.MaxTokenAge is not supported by Lazo")
+	case t.ConnectionIDLength < 0 || t.ConnectionIDLength > 20:
+		return fmt.Errorf("quic: Transport.ConnectionIDLength is %d", t.ConnectionIDLength)
+	}
+	t.conns, t.begun = make(map[*Conn]struct{}), make(map[conn.ConnID]begun)
+	t.closed, t.strange.packets = make(chan struct{}), make(chan packet, maxStrangers)
+	t.ids = newConnIDs(t.ConnectionIDGenerator, t.ConnectionIDLength)
+	cfg := &loop.Config{NewHandler: t.newHandler}
+	e := &cfg.Endpoint
+	e.Admit, e.ConfigForClient, e.NonQUIC, e.ConnIDs = t.admit, t.configForClient, t.strange.receive, t.ids
+	if t.StatelessResetKey != nil {
+		e.ResetKey = *t.StatelessResetKey
+	}
+	if t.TokenGeneratorKey != nil {
+		e.TokenKeys = [][32]byte{*t.TokenGeneratorKey}
+	}
+	s, err := udpio.Wrap(t.Conn, &udpio.Config{KeepOpen: !t.owns})
+	if err != nil {
+		return err
+	}
+	t.gso = s.Caps().MaxSegments > 1
+	if t.group, err = loop.New(cfg, s); err != nil {
+		return err
+	}
+	t.loop = t.group.Loops()[0]
+	go func() { t.shutdown(t.group.Wait()) }()
+	if c, ok := t.Conn.(*net.UDPConn); ok && !t.owns {
+		go t.watch(c)
+	}
+	return nil
+}
+
+// watchEvery is how soon a Transport notices that its user has closed the net.UDPConn.
+const watchEvery = 200 * time.Millisecond
+
+// watch ends the Transport once c is closed, of which epoll does not tell.
+func (t *Transport) watch(c *net.UDPConn) {
+	rc, err := c.SyscallConn()
+	if err != nil {
+		return
+	}
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-t.closed:
+			return
+		case <-tick.C:
+			if err := rc.Control(func(uintptr) {}); err != nil {
+				t.shutdown(err)
+				return
+			}
+		}
+	}
+}
+
+// Close ends all connections and the listener. It leaves Conn open.
+func (t *Transport) Close() error {
+	if t.start() != nil {
+		return nil // nothing was opened
+	}
+	t.shutdown(nil)
+	return nil
+}
+
+// shutdown ends everything because of err, and waits until all has ended.
+func (t *Transport) shutdown(err error) {
+	t.mu.Lock()
+	_, again := t.err.(*errTransportClosed)
+	if !again {
+		t.err = &errTransportClosed{err}
+	}
+	l := t.listener
+	t.listener = nil
+	var left []*Conn
+	for c := range t.conns {
+		left = append(left, c)
+	}
+	t.mu.Unlock()
+	if again {
+		<-t.closed
+		return
+	}
+	if l != nil {
+		l.end(t.err)
+	}
+	t.group.Close()
+	for _, c := range left {
+		<-c.done
+	}
+	if t.Tracer != nil {
+		t.Tracer.Close()
+	}
+	close(t.closed)
+}
+
+// cause returns why the Transport has closed.
+func (t *Transport) cause() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		return ErrTransportClosed
+	}
+	return t.err
+}
+
+func (t *Transport) add(c *Conn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.conns[c] = struct{}{}
+}
+
+// find returns the Conn of a connection, or nil.
+func (t *Transport) find(cc *conn.Conn) *Conn {
+	lc := t.loop.Conn(cc)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		if c.lc == lc {
+			return c
+		}
+	}
+	return nil
+}
+
+// remove forgets a connection that has ended.
+func (t *Transport) remove(c *Conn) {
+	t.mu.Lock()
+	delete(t.conns, c)
+	t.mu.Unlock()
+	t.closeUnused()
+}
+
+// closeUnused closes a Transport that was made for one listener or connection, which has ended.
+func (t *Transport) closeUnused() {
+	t.mu.Lock()
+	unused := t.single && t.listener == nil && len(t.conns) == 0
+	t.mu.Unlock()
+	if unused {
+		go t.shutdown(nil)
+	}
+}
+
+// Dial connects to addr.
+func (t *Transport) Dial(ctx context.Context, addr net.Addr, tlsConf *tls.Config, conf *Config) (*Conn, error) {
+	return t.dial(ctx, addr, "", tlsConf, conf, false)
+}
+
+// DialEarly connects to addr. If a session allows early data, it returns before the handshake.
+func (t *Transport) DialEarly(ctx context.Context, addr net.Addr, tlsConf *tls.Config, conf *Config) (*Conn, error) {
+	return t.dial(ctx, addr, "", tlsConf, conf, true)
+}
+
+var errNoTLS = errors.New("quic: tls.Config not set")
+
+// dial connects to addr, of the server called host, with its port perhaps.
+func (t *Transport) dial(ctx context.Context, addr net.Addr, host string, tlsConf *tls.Config, conf *Config, early bool) (*Conn, error) {
+	if tlsConf == nil {
+		return nil, errNoTLS
+	}
+	cfg, err := conf.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := t.start(); err != nil {
+		return nil, err
+	}
+	to, err := addrPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	l := cfg.lazo()
+	l.TLS = withServerName(tlsConf, addr, host)
+	l.Enable0RTT = early
+	c, err := t.begin(ctx, to, cfg, l)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.connect(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// begin starts a connection.
+func (t *Transport) begin(ctx context.Context, to netip.AddrPort, cfg *Config, l *conn.Config) (c *Conn, err error) {
+	var self atomic.Pointer[Conn]
+	l.AllowWindowIncrease = allowIncrease(cfg, func(*conn.Conn) *Conn { return self.Load() })
+	do := t.loop.Do(ctx, func(now time.Time) {
+		t.mu.Lock()
+		err = t.err
+		t.mu.Unlock()
+		if err != nil {
+			return
+		}
+		t.ids.err = nil
+		cc, e := t.loop.Endpoint().Dial(now, conn.Target{Remote: to}, l)
+		if err = errors.Join(e, t.ids.err); err != nil {
+			if cc != nil {
+				cc.Close(0, "")
+			}
+			return
+		}
+		ctx := context.WithoutCancel(ctx)
+		c = newConn(t, t.loop.Conn(cc), cfg, ctx, newTrace(ctx, cfg, true, cc.ID()))
+		c.early = cc.EarlyData()
+		self.Store(c)
+	})
+	switch {
+	case ctx.Err() != nil && do != nil:
+		return nil, context.Cause(ctx)
+	case do != nil:
+		return nil, t.cause()
+	}
+	return c, err
+}
+
+// connect waits for the handshake, unless there is early data to send.
+func (c *Conn) connect(ctx context.Context) error {
+	if c.early {
+		return nil
+	}
+	received := uint64(0)
+	idle := time.NewTicker(c.cfg.HandshakeIdleTimeout)
+	defer idle.Stop()
+	for {
+		select {
+		case <-c.lc.Handshake():
+			return nil
+		case <-c.done:
+			return c.err
+		case <-ctx.Done():
+			c.stop(context.Cause(ctx), 0, "")
+			return context.Cause(ctx)
+		case <-idle.C:
+			n := c.lc.Stats().PacketsReceived
+			if n == received {
+				c.stop(new(IdleTimeoutError), 0, "")
+				return c.err
+			}
+			received = n
+		}
+	}
+}
+
+// WriteTo sends a packet that is not of QUIC. It does not wait.
+func (t *Transport) WriteTo(b []byte, addr net.Addr) (int, error) {
+	if err := t.start(); err != nil {
+		return 0, err
+	}
+	to, err := addrPort(addr)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.group.WriteDatagram(b, to); err != nil {
+		if errors.Is(err, net.ErrClosed) {
+			err = t.cause()
+		}
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// ReadNonQUICPacket returns a packet whose first two bits are zero. What comes before the first call
+// is dropped, and so is what finds 32 others waiting.
+func (t *Transport) ReadNonQUICPacket(ctx context.Context, b []byte) (int, net.Addr, error) {
+	if err := t.start(); err != nil {
+		return 0, nil, err
+	}
+	t.strange.wanted.Store(true)
+	select {
+	case <-ctx.Done():
+		return 0, nil, context.Cause(ctx)
+	case p := <-t.strange.packets:
+		return copy(b, p.b), net.UDPAddrFromAddrPort(p.from), nil
+	case <-t.closed:
+		return 0, nil, t.cause()
+	}
+}

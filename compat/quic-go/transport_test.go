@@ -1,0 +1,328 @@
+package quic_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// TestOneSocket: two Transports dial each other from the sockets on which they listen.
+func TestOneSocket(t *testing.T) {
+	s, c := tlsConfigs(t)
+	a, b := &quic.Transport{Conn: listenUDP(t)}, &quic.Transport{Conn: listenUDP(t)}
+	defer a.Close()
+	defer b.Close()
+	for _, way := range [][2]*quic.Transport{{a, b}, {b, a}} {
+		l, err := way[0].Listen(s, nil)
+		check(t, err)
+		if _, err := way[0].Listen(s, nil); err == nil {
+			t.Error("a second listener")
+		}
+		client, err := way[1].Dial(within(t), l.Addr(), c, nil)
+		check(t, err)
+		server, err := l.Accept(within(t))
+		check(t, err)
+		if client.LocalAddr().String() != way[1].Conn.LocalAddr().String() || server.RemoteAddr().String() != client.LocalAddr().String() {
+			t.Errorf("the client is at %v and %v", client.LocalAddr(), server.RemoteAddr())
+		}
+		check(t, l.Close())
+		_, err = l.Accept(within(t))
+		wantErr(t, "Accept after Close", err, quic.ErrServerClosed)
+		wantErr(t, "Accept after Close", err, net.ErrClosed)
+		pair{client, server}.streams(t) // which goes on
+		if l, err = way[0].Listen(s, nil); err != nil {
+			t.Errorf("Listen after Close: %v", err)
+		}
+	}
+}
+
+// TestTransportClose: everything ends, but the socket is there.
+func TestTransportClose(t *testing.T) {
+	s, c := tlsConfigs(t)
+	udp := listenUDP(t)
+	tr := &quic.Transport{Conn: udp}
+	l, err := tr.Listen(s, nil)
+	check(t, err)
+	other, err := quic.ListenAddr("127.0.0.1:0", s, nil)
+	check(t, err)
+	defer other.Close()
+	client, err := tr.Dial(within(t), other.Addr(), c, nil)
+	check(t, err)
+	check(t, tr.Close())
+	wantErr(t, "the connection", context.Cause(client.Context()), quic.ErrTransportClosed)
+	_, err = client.AcceptStream(within(t))
+	wantErr(t, "AcceptStream", err, quic.ErrTransportClosed)
+	_, err = l.Accept(within(t))
+	wantErr(t, "Accept", err, quic.ErrTransportClosed)
+	_, err = tr.Dial(within(t), other.Addr(), c, nil)
+	wantErr(t, "Dial", err, quic.ErrTransportClosed)
+	_, err = tr.Listen(s, nil)
+	wantErr(t, "Listen", err, quic.ErrTransportClosed)
+	_, _, err = tr.ReadNonQUICPacket(within(t), nil)
+	wantErr(t, "ReadNonQUICPacket", err, quic.ErrTransportClosed)
+	check(t, tr.Close())
+
+	from := listenUDP(t)
+	from.WriteTo([]byte("for the user"), udp.LocalAddr())
+	b := make([]byte, 100)
+	n, _, err := udp.ReadFrom(b)
+	if err != nil || string(b[:n]) != "for the user" {
+		t.Errorf("the socket read %q, %v", b[:n], err)
+	}
+}
+
+// TestSocketClosed: who closes the net.UDPConn ends the Transport.
+func TestSocketClosed(t *testing.T) {
+	s, c := tlsConfigs(t)
+	l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
+	check(t, err)
+	defer l.Close()
+	udp := listenUDP(t)
+	client, err := quic.Dial(within(t), udp, l.Addr(), c, nil)
+	check(t, err)
+	udp.Close()
+	<-client.Context().Done()
+	wantErr(t, "the connection", context.Cause(client.Context()), quic.ErrTransportClosed)
+}
+
+// TestPacketConn: any net.PacketConn will do, and DialEarly and ListenEarly.
+func TestPacketConn(t *testing.T) {
+	s, c := tlsConfigs(t)
+	plain := func() net.PacketConn { return struct{ net.PacketConn }{listenUDP(t)} }
+	l, err := quic.ListenEarly(plain(), s, &quic.Config{Allow0RTT: true})
+	check(t, err)
+	c.ClientSessionCache = tls.NewLRUClientSessionCache(10)
+	for i := range 2 {
+		client, err := quic.DialEarly(within(t), plain(), l.Addr(), c, nil)
+		check(t, err)
+		a, err := client.OpenStream()
+		check(t, err)
+		a.Write([]byte("early?"))
+		a.Close()
+		server, err := l.Accept(within(t))
+		check(t, err)
+		b, err := server.AcceptStream(within(t))
+		check(t, err)
+		if got, err := io.ReadAll(b); string(got) != "early?" || err != nil {
+			t.Errorf("read %q, %v", got, err)
+		}
+		<-client.HandshakeComplete()
+		<-server.HandshakeComplete()
+		if used := client.ConnectionState().Used0RTT; used != (i == 1) || server.ConnectionState().Used0RTT != used {
+			t.Errorf("connection %d: early data: %v", i, used)
+		}
+		time.Sleep(100 * time.Millisecond) // for the session ticket
+		client.CloseWithError(0, "")
+	}
+	check(t, l.Close())
+}
+
+// TestEarlyDataRejected: everything fails until NextConnection.
+func TestEarlyDataRejected(t *testing.T) {
+	s, c := tlsConfigs(t)
+	c.ClientSessionCache = tls.NewLRUClientSessionCache(10)
+	key := quic.TokenGeneratorKey{1}
+	for i, allow := range []bool{true, false} {
+		tr := &quic.Transport{Conn: listenUDP(t), TokenGeneratorKey: &key}
+		l, err := tr.ListenEarly(s, &quic.Config{Allow0RTT: allow})
+		check(t, err)
+		client, err := quic.DialAddrEarly(within(t), l.Addr().String(), c, nil)
+		check(t, err)
+		server, err := l.Accept(within(t))
+		check(t, err)
+		if i == 0 {
+			<-client.HandshakeComplete()
+			time.Sleep(100 * time.Millisecond)
+			client.CloseWithError(0, "")
+			tr.Close()
+			continue
+		}
+		defer tr.Close()
+		a, err := client.OpenStream()
+		check(t, err)
+		<-client.HandshakeComplete()
+		wantErr(t, "Read", readErr(a), quic.Err0RTTRejected)
+		_, err = client.OpenStream()
+		wantErr(t, "OpenStream", err, quic.Err0RTTRejected)
+		next, err := client.NextConnection(within(t))
+		check(t, err)
+		pair{next, server}.streams(t)
+		client.CloseWithError(0, "")
+	}
+}
+
+type contextKey struct{}
+
+// TestClients: the callbacks about clients.
+func TestClients(t *testing.T) {
+	s, c := tlsConfigs(t)
+	tokens := quic.NewLRUTokenStore(1, 1)
+	var refuse atomic.Bool
+	var verified atomic.Int32
+	contexts := make(chan context.Context, 2)
+	tr := &quic.Transport{
+		Conn:                listenUDP(t),
+		ConnectionIDLength:  7,
+		VerifySourceAddress: func(net.Addr) bool { return true },
+		ConnContext: func(ctx context.Context, info *quic.ClientInfo) (context.Context, error) {
+			if info.AddrVerified {
+				verified.Add(1)
+			}
+			contexts <- ctx
+			return context.WithValue(ctx, contextKey{}, info.RemoteAddr.String()), nil
+		},
+	}
+	defer tr.Close()
+	l, err := tr.Listen(s, &quic.Config{GetConfigForClient: func(info *quic.ClientInfo) (*quic.Config, error) {
+		if refuse.Load() {
+			return nil, errors.New("no")
+		}
+		return &quic.Config{EnableDatagrams: true, MaxIncomingUniStreams: -1}, nil
+	}})
+	check(t, err)
+	for range 2 { // the second time with a token
+		client, err := quic.DialAddr(within(t), l.Addr().String(), c, &quic.Config{TokenStore: tokens, EnableDatagrams: true})
+		check(t, err)
+		server, err := l.Accept(within(t))
+		check(t, err)
+		if _, port, _ := net.SplitHostPort(client.LocalAddr().String()); !strings.HasSuffix(server.Context().Value(contextKey{}).(string), port) {
+			t.Errorf("the context has %v", server.Context().Value(contextKey{}))
+		}
+		if !server.ConnectionState().SupportsDatagrams.Local {
+			t.Error("the connection does not have the Config for the client")
+		}
+		a, _ := pair{client, server}.streams(t)
+		if a.Context().Value(contextKey{}) != nil {
+			t.Error("a client has the context of a server")
+		}
+		time.Sleep(100 * time.Millisecond) // for the token
+		client.CloseWithError(0, "")
+		<-(<-contexts).Done()
+	}
+	if n := verified.Load(); n != 2 {
+		t.Errorf("%d addresses were verified", n)
+	}
+	refuse.Store(true)
+	_, err = quic.DialAddr(within(t), l.Addr().String(), c, nil)
+	wantErr(t, "Dial", err, &quic.TransportError{ErrorCode: quic.ConnectionRefused, Remote: true})
+}
+
+// TestNonQUICPackets: others share the socket.
+func TestNonQUICPackets(t *testing.T) {
+	a, b := &quic.Transport{Conn: listenUDP(t)}, &quic.Transport{Conn: listenUDP(t)}
+	defer a.Close()
+	defer b.Close()
+	short, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if _, _, err := b.ReadNonQUICPacket(short, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("ReadNonQUICPacket returned %v", err)
+	}
+	n, err := a.WriteTo([]byte{0, 1, 2}, b.Conn.LocalAddr())
+	if n != 3 || err != nil {
+		t.Errorf("WriteTo returned %d, %v", n, err)
+	}
+	buf := make([]byte, 10)
+	n, from, err := b.ReadNonQUICPacket(within(t), buf)
+	if n != 3 || err != nil || buf[2] != 2 || from.String() != a.Conn.LocalAddr().String() {
+		t.Errorf("ReadNonQUICPacket returned %d, %v, %v", n, from, err)
+	}
+}
+
+// TestDialErrors: why a connection does not come about.
+func TestDialErrors(t *testing.T) {
+	s, c := tlsConfigs(t)
+	nobody := listenUDP(t).LocalAddr().String()
+	start := time.Now()
+	_, err := quic.DialAddr(within(t), nobody, c, &quic.Config{HandshakeIdleTimeout: 100 * time.Millisecond})
+	var timeout net.Error
+	if _, ok := errors.AsType[*quic.IdleTimeoutError](err); !ok || !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("without an answer: %v after %v", err, time.Since(start))
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(io.ErrNoProgress) })
+	_, err = quic.DialAddr(ctx, nobody, c, nil)
+	wantErr(t, "canceled", err, io.ErrNoProgress)
+
+	l, err := quic.ListenAddr("127.0.0.1:0", s, &quic.Config{Versions: []quic.Version{quic.Version2}})
+	check(t, err)
+	defer l.Close()
+	_, err = quic.DialAddr(within(t), l.Addr().String(), c, &quic.Config{Versions: []quic.Version{quic.Version1}})
+	if v, ok := errors.AsType[*quic.VersionNegotiationError](err); !ok || len(v.Ours) != 1 {
+		t.Errorf("without a common version: %v", err)
+	}
+	c.NextProtos = []string{"another"}
+	_, err = quic.DialAddr(within(t), l.Addr().String(), c, &quic.Config{Versions: []quic.Version{quic.Version2}})
+	if e, ok := errors.AsType[*quic.TransportError](err); !ok || !e.Remote || e.ErrorCode != 0x178 || !e.ErrorCode.IsCryptoError() {
+		t.Errorf("without a common protocol: %v", err)
+	}
+	c = c.Clone()
+	c.RootCAs, c.NextProtos = nil, []string{"test"}
+	_, err = quic.DialAddr(within(t), l.Addr().String(), c, &quic.Config{Versions: []quic.Version{quic.Version2}})
+	var cert *tls.CertificateVerificationError
+	if !errors.As(err, &cert) {
+		t.Errorf("with a certificate of nobody: %v", err)
+	}
+	for what, tr := range map[string]*quic.Transport{
+		"MaxTokenAge":               {MaxTokenAge: 1},
+		"DisableVersionNegotiation": {DisableVersionNegotiationPackets: true},
+	} {
+		tr.Conn = listenUDP(t)
+		if _, err := tr.Listen(s, nil); err == nil {
+			t.Errorf("Listen with %s, which has no effect, returned no error", what)
+		}
+		tr.Close()
+	}
+	if _, err := quic.DialAddr(within(t), nobody, c, &quic.Config{Versions: []quic.Version{3}}); err == nil {
+		t.Error("an unknown version")
+	}
+}
+
+// TestIdle: a peer that goes away in silence.
+func TestIdle(t *testing.T) {
+	s, c := tlsConfigs(t)
+	l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
+	check(t, err)
+	defer l.Close()
+	client, err := quic.DialAddr(within(t), l.Addr().String(), c, &quic.Config{MaxIdleTimeout: 300 * time.Millisecond})
+	check(t, err)
+	<-client.Context().Done()
+	_, err = client.OpenStreamSync(within(t))
+	if _, ok := errors.AsType[*quic.IdleTimeoutError](err); !ok {
+		t.Errorf("OpenStreamSync returned %v", err)
+	}
+}
+
+// TestNoLeak: goroutines end with what they serve.
+func TestNoLeak(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for range 5 {
+		s, c := tlsConfigs(t)
+		l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
+		check(t, err)
+		client, err := quic.DialAddr(within(t), l.Addr().String(), c, nil)
+		check(t, err)
+		server, err := l.Accept(within(t))
+		check(t, err)
+		pair{client, server}.streams(t)
+		client.CloseWithError(0, "")
+		<-server.Context().Done()
+		l.Close()
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if n := runtime.NumGoroutine(); n > before {
+		b := make([]byte, 1<<16)
+		t.Errorf("%d goroutines, %d before:\n%s", n, before, b[:runtime.Stack(b, true)])
+	}
+}

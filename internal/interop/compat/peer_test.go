@@ -1,0 +1,55 @@
+package compat
+
+import (
+	"bufio"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// TestPeers: one program, built against quic-go and against compat/quic-go, talks to itself in all
+// ways.
+func TestPeers(t *testing.T) {
+	dir := t.TempDir()
+	programs := map[string]string{"quic-go": filepath.Join(dir, "theirs"), "Lazo": filepath.Join(dir, "ours")}
+	source, err := filepath.Abs(filepath.Join(module, "internal", "peer", "main.go"))
+	require.NoError(t, err)
+	build := func(where, program string, args ...string) {
+		c := exec.Command("go", append([]string{"build", "-o", program}, args...)...)
+		c.Dir = where
+		out, err := c.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	build(".", programs["quic-go"], source) // with the requirements of this module
+	build(module, programs["Lazo"], "./internal/peer")
+	for server := range programs {
+		for client := range programs {
+			t.Run(client+" to "+server, func(t *testing.T) { talk(t, programs[client], programs[server]) })
+		}
+	}
+}
+
+// talk runs a server and a client of it.
+func talk(t *testing.T, client, server string) {
+	s := exec.Command(server, "serve")
+	s.Stderr = t.Output()
+	out, err := s.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, s.Start())
+	defer s.Process.Kill()
+	lines := bufio.NewReader(out)
+	addr, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	c := exec.Command(client, "call", strings.TrimSpace(addr))
+	c.Stderr = t.Output()
+	got, err := c.Output()
+	require.NoError(t, err)
+	require.Equal(t, "ok\n", string(got))
+	last, err := lines.ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "ok\n", last)
+	require.NoError(t, s.Wait())
+}
