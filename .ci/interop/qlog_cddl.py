@@ -1,0 +1,83 @@
+"""Checks qlogs against the CDDL of the drafts, with a validator that is not ours.
+
+    pip install cddl-verifier==1.5.3 cbor2
+    LAZO_QLOG=DIR go test -count=1 -run QLog ./conn
+    python3 qlog_cddl.py DRAFT.cddl... -- DIR/*.sqlog
+
+The drafts (qlog-main-schema, quic-events, h3-events) have their schemas in blocks between ~~~ lines:
+their source text will do as DRAFT.cddl. They are not here, because they are the IETF's.
+
+Records that differ in values alone are checked once. A record with a member that no schema has must
+fail, or else the check is worth nothing.
+"""
+
+import json
+import re
+import sys
+
+import cbor2
+from cddl_verifier import Validator
+
+# Names of rules that are not the words of the event's name with capitals.
+WORDS = {"mtu": "MTU", "id": "ID", "alpn": "ALPN", "ecn": "ECN", "udp": "UDP"}
+SPACES = {"quic": "QUIC", "http3": "HTTP3", "loglevel": "LogLevel"}
+
+
+def schema(files):
+    """Returns the schemas as one text without duplicates and without what CBOR and JSON differ in."""
+    text = "".join(open(f).read() + "\n" for f in files)
+    if "~~~" in text:
+        text = "\n".join(re.findall(r"~~~ *cddl\n(.*?)~~~", text, re.S))
+    # The drafts are separate documents, and two of them define this.
+    twice = re.compile(r'^Initiator = "local" /\s+"remote"\n', re.M)
+    text = twice.sub("", text) + '\nInitiator = "local" / "remote"\n'
+    # JSON has no types of numbers: 1 may stand for 1.0.
+    text = re.sub(r"\bfloat(32|64)\b", "jsonnumber", text) + "jsonnumber = int / float\n"
+    # Nothing extends the events here, so nothing may be there that has no rule.
+    return re.sub(r"\s*\* \$\$[a-z0-9-]+-extension\n", "\n", text)
+
+
+def rule(name):
+    space, event = name.split(":")
+    return SPACES[space] + "".join(WORDS.get(w, w.capitalize()) for w in event.split("_"))
+
+
+def shape(v):
+    """Returns what a value is like. Short strings are names, and count themselves."""
+    if isinstance(v, dict):
+        return tuple((k, shape(v[k])) for k in v)
+    if isinstance(v, list):
+        return tuple(dict.fromkeys(shape(e) for e in v))
+    if isinstance(v, str) and re.fullmatch("[a-z_]{3,40}", v):
+        return v
+    return type(v).__name__
+
+
+def main(args):
+    split = args.index("--")
+    validator = Validator(schema(args[:split]))
+    seen, records, bad = {}, 0, 0
+
+    def valid(root, data):
+        return validator.validate(cbor2.dumps(data), root_type=root)
+
+    for file in args[split + 1 :]:
+        for i, record in enumerate(open(file).read().split("\x1e")[1:]):
+            v = json.loads(record)
+            records += 1
+            root, data = ("QlogFileSeq", v) if i == 0 else (rule(v["name"]), v["data"])
+            key = (root, shape(data))
+            if key in seen:
+                continue
+            result = valid(root, data)
+            seen[key] = root
+            if not result.valid:
+                bad += 1
+                print(f"{file}: record {i}: {root}: {[str(d) for d in result.diagnostics]}: {record[:300]}")
+            elif root != "QlogFileSeq" and valid(root, {**data, "no_such_member": 1}).valid:
+                sys.exit(f"{root} takes any member: the check is worth nothing")
+    print(f"{records} records of {len(set(seen.values()))} rules, {len(seen)} of them different, {bad} bad")
+    return 1 if bad or not records else 0
+
+
+sys.exit(main(sys.argv[1:]))
