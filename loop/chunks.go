@@ -2,6 +2,7 @@ package loop
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/fifo"
@@ -23,6 +24,8 @@ type chunkPool struct {
 	mu   sync.Mutex
 	own  chunkStack
 	lent chunkStack // without memory
+
+	used atomic.Int64 // bytes of chunks in buffers
 }
 
 var _ fifo.Source = (*chunkPool)(nil)
@@ -54,6 +57,7 @@ func (p *chunkPool) Get(offset uint64) *fifo.Chunk {
 	p.mu.Lock()
 	c := p.own.pop()
 	p.mu.Unlock()
+	p.used.Add(int64(len(conn.Chunk{})))
 	if c == nil {
 		c = &fifo.Chunk{Memory: new(conn.Chunk)[:]}
 	}
@@ -83,6 +87,7 @@ func (p *chunkPool) Put(c *fifo.Chunk) {
 			c.Memory = nil
 			p.lent.push(c)
 		} else {
+			p.used.Add(-int64(len(conn.Chunk{})))
 			p.own.push(c)
 		}
 		c = next

@@ -97,3 +97,41 @@ func TestRemainsAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestUnreadStreamsAreBounded: peers fill many streams that nobody reads. The buffers of the
+// streams take no more than a quarter of MaxBuffered. The rest stays in the connections, where it
+// counts, and nothing is lost.
+func TestUnreadStreamsAreBounded(t *testing.T) {
+	cfg := serverConfig(nil)
+	cfg.Endpoint.MaxBuffered = 8 << 20
+	run(t, setup{link: near, server: cfg}, func(t *testing.T, w *world) {
+		const size = 200 << 10
+		want := bytes.Repeat([]byte("x"), size)
+		var in []*loop.Stream
+		for range 4 {
+			client, server := w.dial(nil)
+			for range 4 {
+				out := w.open(client, conn.Uni)
+				go func() {
+					out.Write(want)
+					out.Close()
+				}()
+				in = append(in, w.accept(server))
+			}
+		}
+		time.Sleep(5 * time.Second)
+		total := 0
+		for _, s := range in {
+			n, _ := s.Buffered()
+			total += n
+		}
+		if total > 2<<20+size || total < 1<<20 {
+			t.Errorf("%d bytes wait in streams that nobody reads", total)
+		}
+		for i, s := range in {
+			if got, err := io.ReadAll(s); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("stream %d: read %d of %d bytes: %v", i, len(got), size, err)
+			}
+		}
+	})
+}

@@ -36,6 +36,10 @@ func (s *Stream) Read(p []byte) (int, error) {
 		}
 		s.mayWait("Stream.Read")
 		i.wait = true
+		if i.full { // the loop left bytes in the connection until somebody waits for them
+			i.full = false
+			s.mark()
+		}
 		s.readers.Wait()
 	}
 }
@@ -206,7 +210,8 @@ func (s *Stream) receive() {
 		return
 	}
 	l := s.c.l
-	for i.buf.Len() < bufferSize {
+	room := s.room()
+	for i.buf.Len() < room {
 		if l.take(&i.buf, s.s) {
 			continue
 		}
@@ -218,16 +223,29 @@ func (s *Stream) receive() {
 			}
 			break
 		}
-		b = b[:min(len(b), bufferSize-i.buf.Len())]
+		b = b[:min(len(b), room-i.buf.Len())]
 		i.buf.Write(&l.chunks, b)
 		s.s.Discard(len(b))
 	}
-	i.full = i.buf.Len() >= bufferSize && !i.done
+	i.full = i.buf.Len() >= room && !i.done
 	if i.wait && (i.buf.Len() > 0 || i.done) {
 		i.wait = false
 		s.readers.Broadcast()
 		s.c.l.Yield()
 	}
+}
+
+// room returns how many bytes the reader's buffer may hold now. Where the buffers of all streams
+// hold as much as Loop.remains may, bytes stay in the connection, whose Endpoint counts them, until
+// somebody waits for them. Then a chunk at a time comes.
+func (s *Stream) room() int {
+	switch l := s.c.l; {
+	case l.chunks.used.Load() < l.remains.limit:
+		return bufferSize
+	case s.in.wait:
+		return len(conn.Chunk{})
+	}
+	return 0
 }
 
 // take moves bytes from a stream of the connection to buf without a copy, by an exchange of chunks.
