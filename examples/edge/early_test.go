@@ -28,7 +28,8 @@ func TestEarlyData(t *testing.T) {
 		}
 		io.WriteString(w, r.Header.Get("Early-Data"))
 	})
-	e := start(t, fmt.Sprintf("pools: {p: {backends: %s}}\nroutes: [{pool: p}, {path: /take, pool: p, early_data: true}]\n", list(backend)))
+	var log logBuffer
+	e := startLogging(t, fmt.Sprintf("pools: {p: {backends: %s}}\nroutes: [{pool: p}, {path: /take, pool: p, early_data: true}]\n", list(backend)), &log)
 	tc := e.trust.Clone()
 	tc.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 	visit := func(path string) []string {
@@ -60,6 +61,15 @@ func TestEarlyData(t *testing.T) {
 			return false
 		}, time.Minute, time.Millisecond)
 	}
+	again := 0 // by the edge: the client, too, would send its request again
+	for _, line := range log.requests(t) {
+		if line["path"] == "/take/careful" && line["attempts"] == 2.0 {
+			require.Equal(t, 200.0, line["status"])
+			require.Equal(t, true, line["early"])
+			again++
+		}
+	}
+	require.Equal(t, 1, again)
 	for range 5 {
 		require.Equal(t, []string{"/wait "}, visit("/wait"))
 	}

@@ -136,6 +136,11 @@ func TestClientsEjectNobody(t *testing.T) {
 			}, time.Minute, time.Millisecond)
 		}
 	}
+	for range 4 { // the connection lasts, and the chunked coding breaks off
+		go func() { <-arrived }()
+		got := exchange(t, e, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\nz\r\n")
+		require.Equal(t, []string{"502 "}, got)
+	}
 	for _, one := range backends {
 		require.True(t, one.condition.available(time.Now()))
 	}

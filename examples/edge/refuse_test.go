@@ -67,6 +67,7 @@ func TestSmuggling(t *testing.T) {
 			require.NotEmpty(t, got)
 			if c.want == "no 200" {
 				require.False(t, strings.HasPrefix(got[0], "200"), got[0])
+				require.Len(t, got, 1, "what follows is no request")
 			} else {
 				require.True(t, strings.HasPrefix(got[0], c.want), got[0])
 			}

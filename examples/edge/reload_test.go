@@ -144,7 +144,6 @@ func TestDrain(t *testing.T) {
 	}
 	finish := e.begin(clients)
 	s, _ := e.connect("/")
-	c, in, _ := e.upgrade()
 	ready := func() int {
 		resp, err := http.Get("http://" + e.adminLn.Addr().String() + "/readyz")
 		require.NoError(t, err)
@@ -165,11 +164,23 @@ func TestDrain(t *testing.T) {
 	_, err := s.Read(make([]byte, 1))
 	require.Equal(t, io.EOF, err)
 	s.Close()
-	io.WriteString(c, "bye")
-	_, err = in.ReadByte()
-	require.Equal(t, io.EOF, err)
-	c.Close()
 	err = <-e.ended
+	require.NoError(t, err)
+	e.ended <- err
+}
+
+// TestDrainUpgrade: a connection of HTTP/1.1 that was taken over is waited for, too.
+func TestDrainUpgrade(t *testing.T) {
+	e := start(t, onePool(serveTest(t, socketServer)))
+	c, _, _ := e.upgrade()
+	e.stop()
+	select {
+	case err := <-e.ended:
+		t.Fatal("there is a WebSocket still", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	c.Close()
+	err := <-e.ended
 	require.NoError(t, err)
 	e.ended <- err
 }

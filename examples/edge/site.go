@@ -107,7 +107,8 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case isWebSocket(r):
 		rt.webSocket.ServeHTTP(w, r)
 	default:
-		http.NewResponseController(w).EnableFullDuplex() // HTTP/1.1 alone needs that
+		// Without EnableFullDuplex net/http closes a connection of HTTP/1.1 on which a body broke
+		// off. With it, it would take what follows for another request.
 		rt.next.ServeHTTP(w, r)
 	}
 }

@@ -198,6 +198,7 @@ func TestSlowBackend(t *testing.T) {
 func TestStall(t *testing.T) {
 	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/idle" {
+			io.WriteString(w, "early, ")
 			http.NewResponseController(w).Flush()
 			time.Sleep(100 * time.Millisecond)
 			io.WriteString(w, "late")
@@ -214,7 +215,7 @@ func TestStall(t *testing.T) {
 	for i, proto := range protocols {
 		c := e.client(proto)
 		_, body := e.get(c, "/idle")
-		require.Equal(t, "late", body, proto)
+		require.Equal(t, "early, late", body, proto)
 		resp, err := c.Get(e.url("/endless"))
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {

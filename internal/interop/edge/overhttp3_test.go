@@ -55,8 +55,8 @@ func (c *overHTTP3) NewStream(ctx context.Context, _ *grpc.StreamDesc, method st
 	}
 	r.Header.Set("Content-Type", "application/grpc")
 	r.Header.Set("Te", "trailers")
-	if end, ok := ctx.Deadline(); ok {
-		r.Header.Set("Grpc-Timeout", fmt.Sprintf("%dm", time.Until(end).Milliseconds()))
+	if end, ok := ctx.Deadline(); ok { // rounded up, so that the client's is the first to pass
+		r.Header.Set("Grpc-Timeout", fmt.Sprintf("%dm", time.Until(end).Milliseconds()+1))
 	}
 	s := &stream{ctx: ctx, out: pw, came: make(chan struct{})}
 	go func() {
