@@ -9,8 +9,8 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// A clientExchange is an exchange of a Transport: a request that waits for a stream, and then for
-// its response.
+// A clientExchange is an exchange of a Transport. It is a request that waits for a stream, and then
+// for its response.
 type clientExchange struct {
 	exchange
 	client *clientConn
@@ -46,7 +46,8 @@ var _ half = (*clientExchange)(nil)
 
 func (x *clientExchange) service(now time.Time) { x.client.service(now, x) }
 
-// gotHead implements half: a header section comes first, after those of 1xx responses.
+// gotHead implements half. The header sections of 1xx responses come first, then that of the
+// response.
 func (x *clientExchange) gotHead(fields []h3.Field) bool {
 	switch {
 	case x.head != nil:
@@ -62,7 +63,7 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 
 func (x *clientExchange) stopWaiting() { x.unlimitHead() }
 
-// lost implements half: no server has processed a request that was not sent.
+// lost implements half. A request that was not sent was not processed by any server.
 func (x *clientExchange) lost(err error) error {
 	x.unwatchLocked()
 	x.leavePlace()

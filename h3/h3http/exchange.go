@@ -21,8 +21,9 @@ const (
 // read from its buffers and write to them. The stream belongs to the loop, which moves bytes
 // between it and the buffers (see pump.go). The loop reads nothing from a stream whose buffer is
 // full, so a slow reader slows the peer down.
-// What only a client or only a server knows is in the [clientExchange] or [serverExchange] that it
-// is a part of.
+//
+// An exchange is a part of a [clientExchange] or of a [serverExchange], which have what only a
+// client or a server needs.
 type exchange struct {
 	half   half
 	c      *connection
@@ -48,19 +49,20 @@ type exchange struct {
 
 // A half is the part of an exchange that belongs to a client or to a server.
 type half interface {
-	// service does what the exchange needs, on the loop, after another goroutine has changed it,
-	// or after an event.
+	// service does what the exchange needs after an event, or after another goroutine has changed
+	// it. It runs on the loop's goroutine.
 	service(now time.Time)
 
-	// gotHead takes a field section, and reports false if it is the trailer section. The
-	// exchange is locked.
+	// gotHead takes a field section. It reports false if that is the trailer section. The caller
+	// has locked the exchange.
 	gotHead(fields []h3.Field) bool
 
-	// stopWaiting stops what waits for the success of the exchange, which has failed. It is locked.
+	// stopWaiting stops everything that waits for the success of the exchange, which has failed.
+	// The caller has locked it.
 	stopWaiting()
 
-	// lost notes that the exchange has lost its connection, or never got a stream, because of
-	// err. It returns the error for the application. The exchange is locked.
+	// lost notes that the exchange has lost its connection because of err, or never got a stream.
+	// It returns the error for the application. The caller has locked the exchange.
 	lost(err error) error
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A serverConn is a connection of a Server: the [loop.Handler] that feeds HTTP/3 and
-// starts a goroutine for each request.
+// A serverConn is a connection of a Server. It is the [loop.Handler] that feeds HTTP/3 and starts a
+// goroutine for each request.
 type serverConn struct {
 	connection
 	s     *Server
@@ -23,26 +23,26 @@ type serverConn struct {
 
 	base     *baseContext
 	connOnce sync.Once
-	connCtx  context.Context // of all requests: see connContext
+	connCtx  context.Context // parent of the contexts of all requests: see connContext
 	ctx      context.Context // done when the connection has ended
 	end      context.CancelCauseFunc
 
-	// The rest is the loop's.
-	tls        *tls.ConnectionState // after the handshake
+	// The rest belongs to the loop.
+	tls        *tls.ConnectionState // set after the handshake
 	remote     netip.AddrPort
 	remoteText string // remote as a string
 	draining   bool   // GOAWAY was sent
 
-	// Times at which something is due; zero for never. See settle.
+	// Times at which something is due. The zero Time means never. See settle.
 	headerTimeout, idleTimeout time.Duration
-	idleAt                     time.Time // to end the connection since nobody uses it
-	lingerAt                   time.Time // to close it, after GOAWAY
-	timerAt                    time.Time // what the timer of the connection was set to last
+	idleAt                     time.Time // to end the connection, because nobody uses it
+	lingerAt                   time.Time // to close the connection after GOAWAY
+	timerAt                    time.Time // what the timer of the connection was last set to
 
 	stallTimeout, deliveryTimeout time.Duration
 	stallAt                       time.Time // to look for responses that clients do not take
 	stalled                       uint64
-	counted                       Stats // what the Server knows: see count
+	counted                       Stats // what the Server has counted already: see count
 }
 
 func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*serverConn, error) {
@@ -82,7 +82,7 @@ func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
 // Flush is part of [loop.Handler].
 func (c *serverConn) Flush(now time.Time, _ *conn.Conn) { c.settle(now) }
 
-// handleHTTP is part of owner.
+// handleHTTP implements owner.
 func (c *serverConn) handleHTTP(now time.Time, e h3.Event) {
 	if e.Stream == nil {
 		return
@@ -111,8 +111,8 @@ func (c *serverConn) start(e h3.Event) {
 	})
 }
 
-// tlsState returns the state of the handshake as the request on s sees it: not
-// complete if the request may be a replay.
+// tlsState returns the state of the handshake for the request on s. If the request may be a replay,
+// the handshake does not count as complete.
 func (c *serverConn) tlsState(s *h3.Stream) *tls.ConnectionState {
 	if c.tls != nil {
 		return c.tls
@@ -127,7 +127,7 @@ func (c *serverConn) tlsState(s *h3.Stream) *tls.ConnectionState {
 	return &state
 }
 
-// remoteAddr returns the address of the client as a string, which it keeps.
+// remoteAddr returns the address of the client as a string. It keeps the string for later calls.
 func (c *serverConn) remoteAddr() string {
 	if addr := c.quic.RemoteAddr(); addr != c.remote {
 		c.remote, c.remoteText = addr, addr.String()
@@ -135,10 +135,10 @@ func (c *serverConn) remoteAddr() string {
 	return c.remoteText
 }
 
-// settle is part of owner. It does what is due, and sets the timer for what will be.
+// settle implements owner. It does what is due, and sets the timer.
 func (c *serverConn) settle(now time.Time) {
 	c.giveUp(now)
-	var oldest time.Time // of the requests whose header section has not come
+	var oldest time.Time // the oldest request whose header section has not come
 	if c.headerTimeout > 0 {
 		oldest = c.h3.ExpireRequests(now.Add(-c.headerTimeout))
 	}
@@ -161,8 +161,9 @@ func (c *serverConn) settle(now time.Time) {
 	c.count(false)
 }
 
-// setTimer sets the timer of the connection to what is due first. What moved back is
-// left to fire early: then nothing is due, and settle comes back here.
+// setTimer sets the timer of the connection to the earliest time at which something is due. If that
+// has moved back, the timer still fires at the old time. Nothing is due then, and settle sets it
+// again.
 func (c *serverConn) setTimer(now, oldest time.Time) {
 	at := earlier(earlier(c.idleAt, c.lingerAt), c.stallAt)
 	if !oldest.IsZero() {
@@ -175,8 +176,8 @@ func (c *serverConn) setTimer(now, oldest time.Time) {
 	c.quic.SetTimer(at)
 }
 
-// drain announces that no more requests are taken (RFC 9114, Section 5.2), and
-// makes the connection end after those that there are.
+// drain announces that no more requests are taken (RFC 9114, Section 5.2). The connection ends
+// after the requests that it has.
 func (c *serverConn) drain(now time.Time) {
 	if c.draining {
 		return

@@ -6,8 +6,8 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// A serverExchange is an exchange of a Server: a request that a handler answers. The header
-// section has come before it begins.
+// A serverExchange is an exchange of a Server: a request that a handler answers. It begins when the
+// header section has come.
 type serverExchange struct {
 	exchange
 	server *serverConn
@@ -16,9 +16,9 @@ type serverExchange struct {
 
 var _ half = (*serverExchange)(nil)
 
-// service implements half. The stream is given back, which gives the client credit
-// for another one, once the handler has returned and the response has arrived or
-// cannot: running handlers are bounded by the streams, however fast these are reset.
+// service implements half. The stream is released, which lets the client open another one, once the
+// handler has returned and the response has arrived or cannot arrive. So the limit of streams
+// bounds the running handlers, however fast the client resets its streams.
 func (x *serverExchange) service(now time.Time) {
 	c := x.server
 	x.mu.Lock()

@@ -13,14 +13,15 @@ const (
 	defaultDeliveryTimeout = 5 * time.Minute
 )
 
-// A stall is how long a client may keep a response waiting. It is the loop's.
+// A stall is how long a client may keep a response waiting. It belongs to the loop.
 type stall struct {
 	due   time.Time // when the response is given up; zero if it does not wait
 	taken uint64    // bytes that the stream had taken when due was set
-	last  bool      // the handler has returned: due stays
+	last  bool      // the handler has returned: due does not move any more
 }
 
-// watchStall sets when the response of x is given up. x is locked and has its stream.
+// watchStall sets when the response of x is given up. The caller has locked x, which has its
+// stream.
 func (c *serverConn) watchStall(now time.Time, x *serverExchange) {
 	s, waits := &x.stall, x.out.buf.Len() > 0 || len(x.out.sections) > 0
 	taken := x.out.buf.Taken()
@@ -33,7 +34,7 @@ func (c *serverConn) watchStall(now time.Time, x *serverExchange) {
 			s.due = now.Add(c.deliveryTimeout)
 		}
 	case !waits || x.dg != nil || c.stallTimeout <= 0:
-		s.due = time.Time{} // who has taken the stream over sets deadlines
+		s.due = time.Time{} // the user of a stream that was taken over sets deadlines
 	case s.due.IsZero() || taken-s.taken >= chunkSize:
 		s.due, s.taken = now.Add(c.stallTimeout), taken
 	}
@@ -60,7 +61,7 @@ func (c *serverConn) giveUp(now time.Time) {
 	}
 }
 
-// abandon resets the stream of x, also if all was handed to it. x is locked.
+// abandon resets the stream of x, even if everything was handed to it. The caller has locked x.
 func (c *serverConn) abandon(x *serverExchange) {
 	c.stalled++
 	c.s.lose(1, os.ErrDeadlineExceeded)
