@@ -373,6 +373,12 @@ func hostileIDs() []hostileCase {
 			edit:   func(s *testSetup) { s.peerSide.ConnIDs = emptyIDs{} },
 			frames: only(newIDFrame(1, 0, "an ID")),
 		},
+		{
+			// RFC 9000, Section 19.16
+			name: "RETIRE_CONNECTION_ID to one with empty connection IDs", code: errProtocolViolation, side: "client",
+			edit:   func(s *testSetup) { s.endpoint.ConnIDs = emptyIDs{} },
+			frames: only(retireIDFrame(0)),
+		},
 	}
 }
 
