@@ -123,7 +123,7 @@ func (l *listener) lazo(cfg *Config) *conn.Config {
 	c.AllowWindowIncrease = allowIncrease(cfg, l.t.find)
 	c.Tokens = nil
 	// This is called when the connection begins, and tells which one has got cfg.
-	prepared := begun{l, cfg}
+	prepared := begun{listener: l, cfg: cfg}
 	c.QLog = prepared.note
 	return c
 }
@@ -203,13 +203,24 @@ func (t *Transport) admit(r conn.AdmissionRequest) conn.Admission {
 	return conn.AdmissionAccept
 }
 
-// configForClient asks GetConfigForClient.
+// configForClient asks GetConfigForClient and ConnContext.
 func (t *Transport) configForClient(r conn.AdmissionRequest) (*conn.Config, error) {
 	t.mu.Lock()
 	l := t.listener
 	t.mu.Unlock()
 	if l == nil {
 		return nil, ErrServerClosed
+	}
+	if cancel := t.admitted.cancel; cancel != nil { // the last client was not let in
+		cancel(context.Canceled)
+	}
+	t.admitted.ctx, t.admitted.cancel = context.WithCancelCause(context.Background())
+	if t.ConnContext != nil {
+		ctx, err := t.ConnContext(t.admitted.ctx, clientInfo(r.Remote, r.Token))
+		if err != nil {
+			return nil, err
+		}
+		t.admitted.ctx = ctx
 	}
 	if l.cfg.GetConfigForClient == nil {
 		return nil, nil
@@ -242,19 +253,16 @@ func (t *Transport) newHandler(l *loop.Loop, cc *conn.Conn) loop.Handler {
 	b, ok := t.begun[cc.ID()]
 	delete(t.begun, cc.ID())
 	if !ok || cc.Err() != nil {
+		if ok {
+			b.cancel(cc.Err())
+		}
 		return nil
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	if t.ConnContext != nil {
-		var err error
-		if ctx, err = t.ConnContext(ctx, clientInfo(cc.RemoteAddr(), cc.AdmittedWith())); err != nil {
-			cancel()
-			cc.Close(uint64(ConnectionRefused), err.Error())
-			return nil
-		}
-	}
-	c := newConn(t, lc, b.cfg, ctx, newTrace(ctx, b.cfg, false, cc.ID()))
-	context.AfterFunc(c.ctx, cancel)
+	c := newConn(t, lc, b.cfg, b.ctx, newTrace(b.ctx, b.cfg, false, cc.ID()))
+	context.AfterFunc(lc.Context(), func() {
+		<-c.done
+		b.cancel(c.err)
+	})
 	if b.listener.early {
 		b.listener.offer(c)
 	} else {

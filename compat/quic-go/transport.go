@@ -52,7 +52,7 @@ type Transport struct {
 	VerifySourceAddress func(net.Addr) bool
 
 	// ConnContext returns the context of a connection that a client begins. The one it gets ends
-	// with the connection. If it returns an error, the connection is closed. It must not block.
+	// with the connection. If it returns an error, the client is refused. It must not block.
 	ConnContext func(context.Context, *ClientInfo) (context.Context, error)
 
 	// Tracer is closed with the Transport. It gets no events.
@@ -75,18 +75,29 @@ type Transport struct {
 	listener *listener
 	conns    map[*Conn]struct{}
 
-	begun map[conn.ConnID]begun // of clients; belongs to the loop's goroutine
+	// Of clients. They belong to the loop's goroutine.
+	begun    map[conn.ConnID]begun
+	admitted admitted // what configForClient made last, for note
 }
 
 // begun is what is known of a client's connection before its first event.
 type begun struct {
 	listener *listener
 	cfg      *Config
+	admitted
+}
+
+// admitted is the context of a client's connection, before it is derived further.
+type admitted struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
 }
 
 // note is conn.Config.QLog: Lazo calls it when a connection has begun, on the loop's goroutine.
 func (b begun) note(id conn.ConnID, _ bool) io.WriteCloser {
-	b.listener.t.begun[id] = b
+	t := b.listener.t
+	b.admitted, t.admitted = t.admitted, admitted{}
+	t.begun[id] = b
 	return nil
 }
 

@@ -206,14 +206,25 @@ func TestClients(t *testing.T) {
 		}
 		time.Sleep(100 * time.Millisecond) // for the token
 		client.CloseWithError(0, "")
-		<-(<-contexts).Done()
+		ended := <-contexts
+		<-ended.Done()
+		wantErr(t, "the context of ConnContext", context.Cause(ended), &quic.ApplicationError{Remote: true})
 	}
 	if n := verified.Load(); n != 2 {
 		t.Errorf("%d addresses were verified", n)
 	}
+	turnedAway := &quic.TransportError{ErrorCode: quic.ConnectionRefused, Remote: true}
+	tr2 := &quic.Transport{Conn: listenUDP(t), ConnContext: func(context.Context, *quic.ClientInfo) (context.Context, error) {
+		return nil, errors.New("no")
+	}}
+	defer tr2.Close()
+	l2, err := tr2.Listen(s, nil)
+	check(t, err)
+	_, err = quic.DialAddr(within(t), l2.Addr().String(), c, nil)
+	wantErr(t, "Dial to who lets nobody in", err, turnedAway)
 	refuse.Store(true)
 	_, err = quic.DialAddr(within(t), l.Addr().String(), c, nil)
-	wantErr(t, "Dial", err, &quic.TransportError{ErrorCode: quic.ConnectionRefused, Remote: true})
+	wantErr(t, "Dial", err, turnedAway)
 }
 
 // TestNonQUICPackets: others share the socket.
