@@ -70,6 +70,10 @@ func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 			if r.Context().Err() == nil { // the client is still there
 				p.log.Warn("a request failed", "backend", tripOf(r).backend, "error", err)
 			}
+			if isGRPC(r) {
+				failGRPC(w, r, err)
+				return
+			}
 			w.WriteHeader(statusOf(err))
 		},
 	}
