@@ -230,9 +230,8 @@ func TestBBRShortTerm(t *testing.T) {
 	}
 }
 
-// TestBBRLatest counts what was lost within the threshold as delivered, but not
-// marks, nor more, nor where there is a queue, and leaves room for what one ACK
-// brings.
+// TestBBRLatest: losses count as delivered up to the threshold. Marks do not count, nor do losses
+// where there is a queue. The bound leaves room for the packets of one ACK.
 func TestBBRLatest(t *testing.T) {
 	for _, tc := range []struct {
 		state                  bbrState
@@ -268,9 +267,9 @@ func TestBBRLatest(t *testing.T) {
 	}
 }
 
-// TestBBRInflightTooHigh lowers the long-term bound by beta, as far as the
-// bandwidth-delay product of 100,000 fits with headroom and with what ACKs aggregate,
-// and not for what the application limited.
+// TestBBRInflightTooHigh: the long-term bound falls by beta. It does not fall so far that the
+// bandwidth-delay product of 100,000 no longer fits, with headroom and with what ACKs aggregate. It
+// does not fall at all where the application was the limit.
 func TestBBRInflightTooHigh(t *testing.T) {
 	for _, tc := range []struct {
 		tx, extra, want uint64

@@ -95,8 +95,8 @@ func TestBBRLink(t *testing.T) {
 	}
 }
 
-// TestBBRRandomLoss keeps most of a link in spite of losses by chance, of which
-// CUBIC makes a tenth or less.
+// TestBBRRandomLoss: BBR uses most of a link in spite of random losses. CUBIC uses a tenth of it or
+// less.
 func TestBBRRandomLoss(t *testing.T) {
 	for _, tc := range []struct {
 		loss, want float64
@@ -369,7 +369,7 @@ func TestBBRMarks(t *testing.T) {
 	}
 }
 
-// TestBBRSpurious restores what a loss changed that was none.
+// TestBBRSpurious: a loss turns out to be none. Everything that it changed is restored.
 func TestBBRSpurious(t *testing.T) {
 	s, _, b := onlyBBR(newTestLink(20, 40*time.Millisecond, 4), 1)
 	s.inState(t, b, bbrUp)

@@ -15,7 +15,7 @@ type namedController struct {
 // controllers are the built-in ones.
 var controllers = []namedController{{"NewReno", NewReno}, {"Cubic", NewCubic}, {"BBR", NewBBR}}
 
-// lossControllers are those that have a window which losses shrink.
+// lossControllers are the controllers whose window shrinks at losses.
 var lossControllers = controllers[:2]
 
 // A script drives a controller by hand: every packet has simMTU bytes, and the
@@ -121,7 +121,7 @@ func TestNewRenoGrowth(t *testing.T) {
 	}
 }
 
-// TestNewRenoCounts does not forget what was acknowledged beyond a window.
+// TestNewRenoCounts: bytes that were acknowledged beyond a window count for the next one.
 func TestNewRenoCounts(t *testing.T) {
 	s := newScript(NewReno)
 	s.lose(s.sent(), simMTU)
@@ -143,8 +143,8 @@ func TestHugeACK(t *testing.T) {
 	}
 }
 
-// TestPacedWindow grows a window of which pacing leaves a part unused, but not
-// one of which more than half is.
+// TestPacedWindow: pacing leaves a part of a window unused. The window grows, unless more than half
+// of it is unused.
 func TestPacedWindow(t *testing.T) {
 	for _, c := range lossControllers {
 		for _, part := range []uint64{40, 60} {
@@ -353,7 +353,7 @@ func TestMTUChange(t *testing.T) {
 	}
 }
 
-// TestWindowBounds gives the controllers anything at all.
+// TestWindowBounds gives the controllers any values.
 func TestWindowBounds(t *testing.T) {
 	for _, c := range controllers {
 		t.Run(c.name, func(t *testing.T) {
@@ -394,7 +394,7 @@ func TestWindowBounds(t *testing.T) {
 	}
 }
 
-// TestHugeWindow keeps a window growing for as long as it will.
+// TestHugeWindow lets a window grow as long as it does.
 func TestHugeWindow(t *testing.T) {
 	for _, c := range lossControllers {
 		s := newScript(c.make)

@@ -112,7 +112,7 @@ func load(root fs.FS) (*module, error) {
 	return m, err
 }
 
-// unread reports whether the go command does not read the directory, either.
+// unread reports whether the go command ignores the directory as well.
 func unread(dir string) bool {
 	base := path.Base(dir)
 	return base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor"
@@ -148,8 +148,8 @@ func (m *module) inModule(importPath string) (dir string, ok bool) {
 	return strings.CutPrefix(importPath, m.path+"/")
 }
 
-// matches reports whether an import path or directory is one of the patterns, of which those that
-// end in "/..." stand for all below, too.
+// matches reports whether an import path or directory matches one of the patterns. A pattern that
+// ends in "/..." stands for everything below it too.
 func matches(p string, patterns []string) bool {
 	for _, pattern := range patterns {
 		prefix, below := strings.CutSuffix(pattern, "/...")

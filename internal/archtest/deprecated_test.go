@@ -17,7 +17,7 @@ func checkDeprecated(m *module) {
 		}
 	}
 	for _, f := range m.files {
-		// Unresolved are those that the file does not declare.
+		// Unresolved has the identifiers that the file does not declare.
 		for _, ident := range f.Unresolved {
 			if deprecated[name{f.dir, f.Name.Name, ident.Name}] {
 				m.errorf(ident.Pos(), "%s is deprecated: use what its comment names", ident.Name)

@@ -261,7 +261,8 @@ func TestPackageCommentRules(t *testing.T) {
 	})
 }
 
-// TestLoad leaves out what is not of the module, and fails on what it cannot read.
+// TestLoad leaves out files that do not belong to the module, and fails on files that it cannot
+// read.
 func TestLoad(t *testing.T) {
 	runRules(t, checkShape, []rulesCase{{"foreign files", map[string]string{
 		"testdata/util.go":      "package util",

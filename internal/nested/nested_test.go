@@ -14,8 +14,8 @@ import (
 // root is the directory of the module, seen from here.
 const root = "../.."
 
-// TestModules runs `go test ./...` in each module, one package at a time: other tests run beside
-// it. What it says about -v, -short, -race and the time that is left is passed on.
+// TestModules runs `go test ./...` in each module. It runs one package at a time, because other
+// tests run beside it. It passes on -v, -short, -race and the time that is left.
 func TestModules(t *testing.T) {
 	dirs := modules(t)
 	require.Contains(t, dirs, filepath.Join(root, "internal", "interop"))
@@ -67,7 +67,7 @@ func modules(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-// TestDirectory: what TestModules starts runs the tests of another module, not of this one again.
+// TestDirectory: TestModules runs the tests of another module, not those of this one again.
 func TestDirectory(t *testing.T) {
 	for _, dir := range modules(t) {
 		c := exec.Command("go", "list", "-m")

@@ -13,7 +13,7 @@ import (
 )
 
 // TestAddressChange changes the address of a client in the middle of a download of 100 MB at 50
-// Mbit/s, which goes on and arrives bit for bit (RFC 9000, Section 9).
+// Mbit/s. The download goes on and arrives bit for bit (RFC 9000, Section 9).
 func TestAddressChange(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 20 seconds")

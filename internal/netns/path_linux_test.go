@@ -63,8 +63,8 @@ func slow(l netrelay.Link) netrelay.Link {
 	return l
 }
 
-// TestPath downloads over paths that TUN devices and a relay make bad. What arrives is right, bit
-// for bit.
+// TestPath downloads over bad paths, made of TUN devices and a relay. Everything arrives bit for
+// bit.
 func TestPath(t *testing.T) {
 	for _, d := range []download{
 		{name: "1 % loss, CUBIC", link: fifty(netrelay.Link{Loss: 0.01}), congestion: congestion.NewCubic},

@@ -24,7 +24,7 @@ const roleEnv = "LAZO_NETNS_ROLE"
 // size is what the client downloads, in bytes.
 const size = 100 << 20
 
-// TestRole is the body of the processes in the namespaces, and nothing without roleEnv.
+// TestRole is the body of the processes in the namespaces. Without roleEnv it does nothing.
 func TestRole(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()

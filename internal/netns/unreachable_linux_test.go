@@ -34,7 +34,7 @@ func fail(ctx context.Context) error {
 	return nil
 }
 
-// TestUnreachable: a dial that cannot get anywhere says so, and why.
+// TestUnreachable: a dial that cannot reach its target returns why.
 func TestUnreachable(t *testing.T) {
 	p := newPair(t, 2, "1gbit")
 	p.ip("-n", p.client, "-6", "addr", "add", "fd77::2/64", "dev", "eth0", "nodad")

@@ -41,7 +41,7 @@ func TestBurst(t *testing.T) {
 	}
 }
 
-// TestBurstEnds has probes of a sender come through in the end, however long bursts are.
+// TestBurstEnds: probes of a sender get through in the end, however long bursts are.
 func TestBurstEnds(t *testing.T) {
 	l := newLine(Link{Loss: 0.001, Burst: 1e9}, 1, 0, nil)
 	now := time.Unix(0, 0)
@@ -65,8 +65,8 @@ func TestMTU(t *testing.T) {
 	require.Empty(t, pass(1, Link{MTU: 100}, 10, 101))
 }
 
-// TestLineWakes has each datagram wait for a moment so short that it may be over before the line
-// has begun to wait.
+// TestLineWakes: each datagram waits only for a moment, which may be over before the line has begun
+// to wait.
 func TestLineWakes(t *testing.T) {
 	delivered := make(chan struct{})
 	l := newLine(Link{}, 1, 0, func(*datagram) { delivered <- struct{}{} })

@@ -123,7 +123,8 @@ func TestRebindAndBlackhole(t *testing.T) {
 	require.Equal(t, []byte{3}, m.data)
 }
 
-// TestLine needs no sockets: the same seed has the same fate, and what is due first comes first.
+// TestLine needs no sockets. The same seed gives the same fates, and the datagram that is due first
+// comes first.
 func TestLine(t *testing.T) {
 	run := func(seed uint64, link Link) []byte {
 		l := newLine(link, seed, 0, nil)

@@ -64,7 +64,7 @@ func TestTunnelUDP(t *testing.T) {
 	}
 }
 
-// TestTunnelRebind has the kernel check the checksums of what was rewritten.
+// TestTunnelRebind lets the kernel check the checksums of packets that were rewritten.
 func TestTunnelRebind(t *testing.T) {
 	for name, a := range families {
 		t.Run(name, func(t *testing.T) {
@@ -121,7 +121,7 @@ func TestTunnelFilterAndBlackhole(t *testing.T) {
 	}
 }
 
-// TestTunnelTCP downloads over a bad path: TCP makes good for everything, damage among it.
+// TestTunnelTCP downloads over a bad path. TCP repairs everything, damage too.
 func TestTunnelTCP(t *testing.T) {
 	for name, a := range families {
 		t.Run(name, func(t *testing.T) {

@@ -62,8 +62,8 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// TestPacerRate sends whenever the pacer wakes, and finds the rate kept to the
-// byte, with wake-ups no closer than a quantum.
+// TestPacerRate sends whenever the pacer wakes. The rate must be kept to the byte, and wake-ups
+// must be a quantum apart at least.
 func TestPacerRate(t *testing.T) {
 	for _, rate := range []uint64{1, 999, 12_345, mbit(10) + 7, mbit(333) + 1, mbit(5000) + 3} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
@@ -138,8 +138,8 @@ func TestPacerDebt(t *testing.T) {
 	}
 }
 
-// TestPacerRateChange raises the rate after a slow packet, which must not wait
-// for what the slow rate owed.
+// TestPacerRateChange raises the rate after a slow packet. The next packet must not wait for the
+// debt of the slow rate.
 func TestPacerRateChange(t *testing.T) {
 	slow, fast := New(1, 1200), New(mbit(80), 1200)
 	var p Pacer
@@ -157,7 +157,7 @@ func TestPacerUnpaced(t *testing.T) {
 	}
 }
 
-// TestPacerBounds gives the pacer anything at all.
+// TestPacerBounds gives the pacer any values.
 func TestPacerBounds(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {

@@ -116,7 +116,7 @@ func (l *lossy) WriteBatch(ms []udpio.Message) (int, error) {
 	return len(ms), nil
 }
 
-// TestBackends does HTTP/3 over a Backend in memory, behind one that loses messages.
+// TestBackends runs HTTP/3 over a Backend in memory. Another Backend around it loses messages.
 func TestBackends(t *testing.T) {
 	a, b := newPipes()
 	srv := &h3http.Server{
@@ -143,7 +143,7 @@ func TestBackends(t *testing.T) {
 	require.NotZero(t, bad.read.Load())
 }
 
-// TestPacketConn runs on a net.PacketConn that is no UDP socket to those who look at it.
+// TestPacketConn runs on a net.PacketConn that hides that it is a UDP socket.
 func TestPacketConn(t *testing.T) {
 	ctx := testContext(t)
 	server, client := protos("echo")

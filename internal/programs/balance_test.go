@@ -42,8 +42,8 @@ func (v *balancerView) WriteBatch(ms []udpio.Message) (int, error) {
 	return n, err
 }
 
-// TestBalancing issues connection IDs that carry the server's, on two Loops, and changes
-// their form and all keys while the server runs.
+// TestBalancing issues connection IDs with the server's ID in them, on two Loops. It changes their
+// form and all keys while the server runs.
 func TestBalancing(t *testing.T) {
 	ctx := testContext(t)
 	server, client := protos("echo")

@@ -93,7 +93,7 @@ func (p *player) read(s *conn.Stream) {
 	}
 }
 
-// TestGame has a server inside the loops, two of them, and players that block.
+// TestGame: the server runs inside two loops, and the players block.
 func TestGame(t *testing.T) {
 	ctx := testContext(t)
 	server, client := protos("game")

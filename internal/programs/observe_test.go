@@ -48,7 +48,7 @@ func (s *syncBuffer) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
-// TestObserving has controllers of its own, a trace, a key log and counters.
+// TestObserving uses controllers of its own, a trace, a key log and counters.
 func TestObserving(t *testing.T) {
 	ctx := testContext(t)
 	server, client := protos("echo")

@@ -152,7 +152,7 @@ func streamUp(t *testing.T, c *http.Client, url string) {
 	require.Equal(t, "streaming streaming streaming  <nil>", string(b))
 }
 
-// TestUnknownAuthority finds the cause of a failed handshake through all layers.
+// TestUnknownAuthority finds the cause of a failed handshake in an error of all layers.
 func TestUnknownAuthority(t *testing.T) {
 	var cert atomic.Pointer[tls.Certificate]
 	cert.Store(&conntest.ServerTLS().Certificates[0])

@@ -152,8 +152,8 @@ func TestInvalidEncoderInstructions(t *testing.T) {
 	}
 }
 
-// TestPartialInstructionIsBounded: what waits for the rest of an instruction is no
-// longer than an entry of the table can make it.
+// TestPartialInstructionIsBounded: an incomplete instruction takes no more memory than an entry of
+// the table may have.
 func TestPartialInstructionIsBounded(t *testing.T) {
 	d := NewDecoder(4096, 0, -1)
 	require.NoError(t, d.EncoderStream(appendInt(nil, 0x20, 5, 4096)))
@@ -225,7 +225,7 @@ func (l *link) acknowledge() error {
 	return err
 }
 
-// TestEncoderWithoutBlocking never refers to what may not have arrived.
+// TestEncoderWithoutBlocking: the encoder never refers to entries that may not have arrived.
 func TestEncoderWithoutBlocking(t *testing.T) {
 	l := newLink(4096, 0, 4096)
 	fields := []Field{{Name: "user-agent", Value: "lazo"}, {Name: "x-a", Value: "1"}}
@@ -246,7 +246,8 @@ func TestEncoderWithoutBlocking(t *testing.T) {
 	require.Empty(t, l.e.sections)
 }
 
-// TestEncoderRisksBlocking refers at once where it may, on so many streams.
+// TestEncoderRisksBlocking: the encoder refers to such entries at once, on as many streams as it
+// may.
 func TestEncoderRisksBlocking(t *testing.T) {
 	l := newLink(4096, 2, 4096)
 	fields := []Field{{Name: "user-agent", Value: "lazo"}}
@@ -268,7 +269,7 @@ func TestEncoderRisksBlocking(t *testing.T) {
 	require.Empty(t, l.e.sections)
 }
 
-// TestSensitiveFieldsStayOut of the table, and so do secrets that are easy to guess.
+// TestSensitiveFieldsStayOut: they stay out of the table, and so do secrets that are easy to guess.
 func TestSensitiveFieldsStayOut(t *testing.T) {
 	l := newLink(4096, 10, 4096)
 	for range 5 {
@@ -297,8 +298,8 @@ func TestInvalidDecoderInstructions(t *testing.T) {
 	}
 }
 
-// TestTableTurnsOver: with fields that change, old entries make room for new ones
-// and those in use are duplicated.
+// TestTableTurnsOver: fields change. Old entries make room for new ones, and entries in use are
+// duplicated.
 func TestTableTurnsOver(t *testing.T) {
 	l := newLink(400, 10, 400)
 	for i := range uint64(500) {
@@ -326,8 +327,8 @@ func TestUnacknowledgedSections(t *testing.T) {
 	require.Equal(t, []byte{0, 0}, l.encode(8000, fields)[:2])
 }
 
-// TestRandomLink exchanges random sections over streams that are delivered late,
-// in pieces and out of order. Whatever is decoded must be what was encoded.
+// TestRandomLink exchanges random sections over streams that deliver late, in pieces and out of
+// order. Each section must be decoded as it was encoded.
 func TestRandomLink(t *testing.T) {
 	var blocked int
 	var dropped, known uint64
@@ -450,7 +451,7 @@ func FuzzDecoderStream(f *testing.F) {
 	})
 }
 
-// FuzzLink is TestRandomLink with what the fuzzer comes up with.
+// FuzzLink is TestRandomLink with input of the fuzzer.
 func FuzzLink(f *testing.F) {
 	f.Add(uint64(1), uint64(220), uint64(1))
 	f.Fuzz(func(t *testing.T, seed, capacity, blocked uint64) {

@@ -84,8 +84,7 @@ func someFields(rnd *rand.Rand) []Field {
 
 var tables = []struct{ capacity, blocked uint64 }{{0, 0}, {4096, 0}, {4096, 16}, {256, 16}, {1000, 1}}
 
-// TestOursToLSQPack has lsqpack decode what this package encodes, the
-// instructions late.
+// TestOursToLSQPack: lsqpack decodes what this package has encoded. The instructions come late.
 func TestOursToLSQPack(t *testing.T) {
 	l := startLSQPack(t)
 	for seed, c := range tables {
@@ -130,7 +129,7 @@ func TestOursToLSQPack(t *testing.T) {
 	}
 }
 
-// TestLSQPackToOurs decodes what lsqpack encodes, the instructions late.
+// TestLSQPackToOurs: this package decodes what lsqpack has encoded. The instructions come late.
 func TestLSQPackToOurs(t *testing.T) {
 	l := startLSQPack(t)
 	for seed, c := range tables {

@@ -284,7 +284,7 @@ func randomFields(rnd *rand.Rand) []Field {
 	return fields
 }
 
-// FuzzSection decodes what a peer may send, and encodes what came out again.
+// FuzzSection decodes any bytes of a peer, and encodes the result again.
 func FuzzSection(f *testing.F) {
 	f.Add(encode(NewEncoder(0), 0, requestFields...))
 	f.Add([]byte{0, 0, 0x51, 0x84, 0xff, 0xff, 0xff, 0xff})

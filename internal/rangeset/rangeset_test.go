@@ -172,7 +172,7 @@ func TestLargestIntegers(t *testing.T) {
 	}
 }
 
-// TestEveryOtherInteger builds the worst set there is, from either end, and fills it.
+// TestEveryOtherInteger builds the worst set possible, from either end, and fills it.
 func TestEveryOtherInteger(t *testing.T) {
 	const n = 5000
 	var up, down Set
@@ -219,8 +219,8 @@ func TestMemoryWhenEmpty(t *testing.T) {
 	}
 }
 
-// TestAllocs lets a set of 64 ranges slide, as that of received packet numbers does
-// under steady loss, and one of 3 ranges be refilled.
+// TestAllocs moves a set of 64 ranges along, as the set of received packet numbers moves under
+// steady loss. It also refills a set of 3 ranges.
 func TestAllocs(t *testing.T) {
 	var s Set
 	v := uint64(0)

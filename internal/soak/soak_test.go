@@ -48,8 +48,8 @@ type kind struct {
 	done    atomic.Int64
 }
 
-// TestSoak: whatever the network does, what arrives is what was sent. Afterwards no
-// connection, byte, goroutine or descriptor is left.
+// TestSoak: everything arrives as it was sent, whatever the network does. Afterwards no connection,
+// byte, goroutine or descriptor is left.
 func TestSoak(t *testing.T) {
 	d, seed := soakTime(t), rand.Uint64()
 	t.Logf("seed %d, %v", seed, d)

@@ -42,8 +42,8 @@ func TestPoolBound(t *testing.T) {
 	}
 }
 
-// TestListSlides keeps three chunks alive, the window moving on: the list must neither
-// grow nor hold on to chunks.
+// TestListSlides keeps three chunks in use while the window moves on. The list must neither grow
+// nor keep old chunks.
 func TestListSlides(t *testing.T) {
 	var p Pool
 	var l chunkList
@@ -90,8 +90,8 @@ func TestListDescending(t *testing.T) {
 	}
 }
 
-// TestHolderCounts: what a buffer holds is what the holder of its Pool has counted, whatever it is
-// used for.
+// TestHolderCounts: the holder of a Pool has counted exactly what a buffer holds, whatever the
+// buffer is used for.
 func TestHolderCounts(t *testing.T) {
 	var shared Pool
 	all := memory.New(1 << 30)

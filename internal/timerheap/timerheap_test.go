@@ -99,7 +99,8 @@ func TestDrainsInOrder(t *testing.T) {
 	}
 }
 
-// TestEqualDeadlines compares two runs: their order may be any, but the same.
+// TestEqualDeadlines compares two runs. Items with equal deadlines may come in any order, but in
+// the same order both times.
 func TestEqualDeadlines(t *testing.T) {
 	run := func() (order []int) {
 		var h Heap[int]

@@ -328,8 +328,8 @@ func parseAny(b []byte) {
 	ParseAckFrequency(b)
 }
 
-// FuzzFrames walks over a packet's frames. What a frame is rewritten to has to
-// parse to its full length, and come out of a second rewriting unchanged.
+// FuzzFrames walks over the frames of a packet, and rewrites each. The rewritten frame must parse
+// to its full length. Rewriting it again must not change it.
 func FuzzFrames(f *testing.F) {
 	var all []byte
 	for name, s := range examples() {
