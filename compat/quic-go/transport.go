@@ -68,6 +68,7 @@ type Transport struct {
 	gso     bool
 	ids     *connIDs
 	strange strangers
+	book    *addressBook // Conn, if it is no net.UDPConn
 	closed  chan struct{}
 
 	mu       sync.Mutex
@@ -128,7 +129,12 @@ func (t *Transport) open() error {
 	if t.TokenGeneratorKey != nil {
 		e.TokenKeys = [][32]byte{*t.TokenGeneratorKey}
 	}
-	s, err := udpio.Wrap(t.Conn, &udpio.Config{KeepOpen: !t.owns})
+	pc := t.Conn
+	if _, ok := pc.(*net.UDPConn); !ok {
+		t.book = &addressBook{PacketConn: pc}
+		pc = t.book
+	}
+	s, err := udpio.Wrap(pc, &udpio.Config{KeepOpen: !t.owns})
 	if err != nil {
 		return err
 	}
@@ -211,11 +217,12 @@ func (t *Transport) shutdown(err error) {
 // cause returns why the Transport has closed.
 func (t *Transport) cause() error {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.err == nil {
-		return ErrTransportClosed
+	err := t.err
+	t.mu.Unlock()
+	if err == nil { // the loop is stopping by itself, and is about to say why
+		err = &errTransportClosed{t.group.Wait()}
 	}
-	return t.err
+	return err
 }
 
 func (t *Transport) add(c *Conn) {
@@ -282,6 +289,9 @@ func (t *Transport) dial(ctx context.Context, addr net.Addr, host string, tlsCon
 	to, err := addrPort(addr)
 	if err != nil {
 		return nil, err
+	}
+	if t.book != nil {
+		t.book.note(addr)
 	}
 	l := cfg.lazo()
 	l.TLS = withServerName(tlsConf, addr, host)

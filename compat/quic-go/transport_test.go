@@ -94,6 +94,77 @@ func TestSocketClosed(t *testing.T) {
 	wantErr(t, "the connection", context.Cause(client.Context()), quic.ErrTransportClosed)
 }
 
+// An onlyConn takes addresses of 16 bytes alone.
+type onlyConn struct{ net.PacketConn }
+
+func (c onlyConn) WriteTo(b []byte, a net.Addr) (int, error) {
+	if u := a.(*net.UDPAddr); len(u.IP) != net.IPv6len {
+		return 0, errors.New("no such address")
+	}
+	return c.PacketConn.WriteTo(b, a)
+}
+
+func (c onlyConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, a, err := c.PacketConn.ReadFrom(b)
+	if u, ok := a.(*net.UDPAddr); ok {
+		a = &net.UDPAddr{IP: u.IP.To16(), Port: u.Port}
+	}
+	return n, a, err
+}
+
+// TestOwnAddresses: a net.PacketConn is given the addresses that it or the program gave.
+func TestOwnAddresses(t *testing.T) {
+	s, c := tlsConfigs(t)
+	l, err := quic.Listen(onlyConn{listenUDP(t)}, s, nil)
+	check(t, err)
+	defer l.Close()
+	to := &net.UDPAddr{IP: net.ParseIP("127.0.0.1"), Port: l.Addr().(*net.UDPAddr).Port}
+	client, err := quic.Dial(within(t), onlyConn{listenUDP(t)}, to, c, nil)
+	check(t, err)
+	server, err := l.Accept(within(t))
+	check(t, err)
+	pair{client, server}.streams(t)
+	client.CloseWithError(0, "")
+}
+
+// A brokenConn fails to read once it is broken.
+type brokenConn struct {
+	net.PacketConn
+	broken atomic.Bool
+}
+
+func (c *brokenConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	if c.broken.Load() {
+		return 0, nil, io.ErrNoProgress
+	}
+	n, a, err := c.PacketConn.ReadFrom(b)
+	if c.broken.Load() {
+		return 0, nil, io.ErrNoProgress
+	}
+	return n, a, err
+}
+
+// TestBrokenConn: everything ends with the error of the net.PacketConn.
+func TestBrokenConn(t *testing.T) {
+	s, c := tlsConfigs(t)
+	l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
+	check(t, err)
+	defer l.Close()
+	pc := &brokenConn{PacketConn: listenUDP(t)}
+	tr := &quic.Transport{Conn: pc}
+	defer tr.Close()
+	client, err := tr.Dial(within(t), l.Addr(), c, nil)
+	check(t, err)
+	pc.broken.Store(true)
+	pc.SetReadDeadline(time.Now())
+	<-client.Context().Done()
+	_, dial := tr.Dial(within(t), l.Addr(), c, nil)
+	for _, err := range []error{context.Cause(client.Context()), dial} {
+		wantErr(t, "a Transport whose socket fails", err, quic.ErrTransportClosed)
+		wantErr(t, "a Transport whose socket fails", err, io.ErrNoProgress)
+	}
+}
+
 // TestPacketConn: any net.PacketConn will do, and DialEarly and ListenEarly.
 func TestPacketConn(t *testing.T) {
 	s, c := tlsConfigs(t)

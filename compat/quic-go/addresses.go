@@ -1,0 +1,60 @@
+package quic
+
+import (
+	"net"
+	"net/netip"
+	"sync"
+)
+
+// maxAddresses bounds what an addressBook holds: peers choose their addresses.
+const maxAddresses = 4096
+
+// An addressBook is a net.PacketConn of a program. It writes to the very addresses that the program
+// dials, or that packets came from: IP addresses of 4 and of 16 bytes, and other types of net.Addr,
+// may mean something to it.
+type addressBook struct {
+	net.PacketConn
+
+	mu    sync.Mutex
+	known map[netip.AddrPort]net.Addr
+}
+
+// note remembers an address.
+func (b *addressBook) note(a net.Addr) {
+	key, err := addrPort(a)
+	if err != nil {
+		return
+	}
+	key = netip.AddrPortFrom(key.Addr().Unmap(), key.Port())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.known[key]; ok {
+		return
+	}
+	if b.known == nil || len(b.known) >= maxAddresses {
+		b.known = make(map[netip.AddrPort]net.Addr)
+	}
+	b.known[key] = a
+}
+
+// ReadFrom is that of the program, and remembers the address.
+func (b *addressBook) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, a, err := b.PacketConn.ReadFrom(p)
+	if err == nil && a != nil {
+		b.note(a)
+	}
+	return n, a, err
+}
+
+// WriteTo is that of the program, with its own address.
+func (b *addressBook) WriteTo(p []byte, a net.Addr) (int, error) {
+	if key, err := addrPort(a); err == nil {
+		key = netip.AddrPortFrom(key.Addr().Unmap(), key.Port())
+		b.mu.Lock()
+		if own, ok := b.known[key]; ok {
+			a = own
+		}
+		b.mu.Unlock()
+	}
+	return b.PacketConn.WriteTo(p, a)
+}
