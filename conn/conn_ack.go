@@ -17,6 +17,10 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 	if f.Largest >= s.next {
 		return 0, violation(errProtocolViolation, wire.FrameAck, "packet %d was never sent", f.Largest)
 	}
+	if k := &c.keys; p.space.id == spaceApp && wire.KeyPhase(p.pkt[0]) != k.txPhase && f.Largest >= k.firstSent {
+		// RFC 9001, Section 6.2: a peer follows an update before it acknowledges it.
+		return 0, violation(errKeyUpdate, wire.FrameAck, "packet %d has newer keys than its acknowledgement", f.Largest)
+	}
 	a := ackRun{sp: p.space, now: p.now, largest: f.Largest}
 	lowest := s.lowest()
 	ranges := f.Ranges()

@@ -176,6 +176,29 @@ func TestKeysOfThePast(t *testing.T) {
 	tc.wantClosed("a packet newer than the update has the keys before it", errKeyUpdate)
 }
 
+// TestOldKeysAcknowledgeNew: a peer acknowledges what it cannot have opened without the new keys,
+// and goes on with the old ones (RFC 9001, Section 6.2).
+func TestOldKeysAcknowledgeNew(t *testing.T) {
+	for _, newer := range []bool{false, true} {
+		tc := newTestConn(t, true)
+		tc.ping()
+		before := tc.largest[spaceApp]
+		tc.write(ackFrame(rangeString(uint64(before), uint64(before))))
+		tc.must(tc.c.UpdateKeys())
+		tc.ping()
+		acked := uint64(before)
+		if newer {
+			acked = uint64(tc.largest[spaceApp])
+		}
+		tc.write(ackFrame(rangeString(acked, acked)))
+		if newer {
+			tc.wantClosed("an ACK frame with the keys before the update, for a packet behind it", errKeyUpdate)
+		} else {
+			tc.wantOpen("the peer has not seen the update")
+		}
+	}
+}
+
 // TestKeysOfThePastAreGone: three PTOs after an update, nobody can tell which keys a packet has.
 func TestKeysOfThePastAreGone(t *testing.T) {
 	tc := newTestConn(t, true)
