@@ -160,6 +160,8 @@ func TestLongestPayload(t *testing.T) {
 	require.ErrorIs(t, err, syscall.EMSGSIZE)
 }
 
+// TestDeadlines checks what nettest.TestConn would check of deadlines. That test needs a stream of
+// bytes that all arrive. A tunnel carries payloads, which have borders and may be lost.
 func TestDeadlines(t *testing.T) {
 	p := newPair(t)
 	c := p.dial(newEcho(t))
