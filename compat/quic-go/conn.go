@@ -125,16 +125,25 @@ func (c *Conn) NextConnection(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// open opens a stream, and waits for credit of the peer unless ctx is nil.
+// open opens a stream, and waits for credit of the peer.
 func (c *Conn) open(ctx context.Context, dir conn.Dir) (*stream, error) {
 	if err := c.rejected(); err != nil {
 		return nil, err
 	}
-	var ls *loop.Stream
-	var err error
-	if ctx != nil {
-		ls, err = c.lc.OpenStream(ctx, dir)
-	} else if ls, err = c.lc.TryOpenStream(dir); errors.Is(err, conn.ErrStreamLimit) {
+	ls, err := c.lc.OpenStream(ctx, dir)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	return newStream(c, ls, true), nil
+}
+
+// tryOpen opens a stream if the peer allows it now.
+func (c *Conn) tryOpen(dir conn.Dir) (*stream, error) {
+	if err := c.rejected(); err != nil {
+		return nil, err
+	}
+	ls, err := c.lc.TryOpenStream(dir)
+	if errors.Is(err, conn.ErrStreamLimit) {
 		return nil, &StreamLimitReachedError{}
 	}
 	if err != nil {
@@ -145,7 +154,7 @@ func (c *Conn) open(ctx context.Context, dir conn.Dir) (*stream, error) {
 
 // OpenStream opens a bidirectional stream, or returns a *StreamLimitReachedError.
 func (c *Conn) OpenStream() (*Stream, error) {
-	s, err := c.open(nil, conn.Bidi)
+	s, err := c.tryOpen(conn.Bidi)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +172,7 @@ func (c *Conn) OpenStreamSync(ctx context.Context) (*Stream, error) {
 
 // OpenUniStream opens a unidirectional stream, or returns a *StreamLimitReachedError.
 func (c *Conn) OpenUniStream() (*SendStream, error) {
-	s, err := c.open(nil, conn.Uni)
+	s, err := c.tryOpen(conn.Uni)
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func TestOneSocket(t *testing.T) {
 		wantErr(t, "Accept after Close", err, quic.ErrServerClosed)
 		wantErr(t, "Accept after Close", err, net.ErrClosed)
 		pair{client, server}.streams(t) // which goes on
-		if l, err = way[0].Listen(s, nil); err != nil {
+		if _, err = way[0].Listen(s, nil); err != nil {
 			t.Errorf("Listen after Close: %v", err)
 		}
 	}

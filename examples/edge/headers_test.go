@@ -63,7 +63,7 @@ func TestTrusted(t *testing.T) {
 	require.Equal(t, []string{"http"}, h["X-Forwarded-Proto"])
 	require.Equal(t, []string{`for=192.0.2.1, for=127.0.0.1;host="example.org";proto=https`}, h["Forwarded"])
 	require.Equal(t, []string{"1.1 lb, 3.0 edge"}, h["Via"])
-	require.Empty(t, h["X_Forwarded_for"])
+	require.Empty(t, h["X_forwarded_for"])
 }
 
 // TestClient finds the address that hashing and the log go by.

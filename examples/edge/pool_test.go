@@ -181,7 +181,7 @@ func TestRetries(t *testing.T) {
 
 // TestRetryStatuses: a status of the list is a failure, and the last one is passed on.
 func TestRetryStatuses(t *testing.T) {
-	busy := counting(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "busy", 503) })
+	busy := counting(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "busy", http.StatusServiceUnavailable) })
 	e := start(t, poolWith("retries: {statuses: [503]}, eject: {failures: 100}", busy.URL, serveTest(t, saying("good"))))
 	_, body := e.get(e.client("HTTP/3.0"), "/")
 	require.Equal(t, "good", body)
@@ -196,7 +196,7 @@ func TestRetryStatuses(t *testing.T) {
 
 // TestRetryBudget: backends that all fail get little more than the requests there are.
 func TestRetryBudget(t *testing.T) {
-	bad := counting(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "busy", 503) })
+	bad := counting(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "busy", http.StatusServiceUnavailable) })
 	e := start(t, poolWith("retries: {statuses: [503], max: 3, budget: 0.1}, eject: {failures: 1000}",
 		bad.URL, bad.URL+"/", strings.Replace(bad.URL, "127.0.0.1", "localhost", 1)))
 	c := e.client("HTTP/2.0")
