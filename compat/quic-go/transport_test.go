@@ -165,13 +165,44 @@ func TestBrokenConn(t *testing.T) {
 	}
 }
 
+// sessions tells when there is a session to resume.
+type sessions struct {
+	tls.ClientSessionCache
+	came chan struct{}
+}
+
+// keepSessions has a client keep its sessions.
+func keepSessions(c *tls.Config) *sessions {
+	s := &sessions{tls.NewLRUClientSessionCache(10), make(chan struct{}, 100)}
+	c.ClientSessionCache = s
+	return s
+}
+
+func (s *sessions) Put(key string, state *tls.ClientSessionState) {
+	s.ClientSessionCache.Put(key, state)
+	if state != nil {
+		s.came <- struct{}{}
+	}
+}
+
+// tokens tells when there is a token.
+type tokens struct {
+	quic.TokenStore
+	came chan struct{}
+}
+
+func (s *tokens) Put(key string, token *quic.ClientToken) {
+	s.TokenStore.Put(key, token)
+	s.came <- struct{}{}
+}
+
 // TestPacketConn: any net.PacketConn will do, and DialEarly and ListenEarly.
 func TestPacketConn(t *testing.T) {
 	s, c := tlsConfigs(t)
 	plain := func() net.PacketConn { return struct{ net.PacketConn }{listenUDP(t)} }
 	l, err := quic.ListenEarly(plain(), s, &quic.Config{Allow0RTT: true})
 	check(t, err)
-	c.ClientSessionCache = tls.NewLRUClientSessionCache(10)
+	sessions := keepSessions(c)
 	for i := range 2 {
 		client, err := quic.DialEarly(within(t), plain(), l.Addr(), c, nil)
 		check(t, err)
@@ -191,7 +222,7 @@ func TestPacketConn(t *testing.T) {
 		if used := client.ConnectionState().Used0RTT; used != (i == 1) || server.ConnectionState().Used0RTT != used {
 			t.Errorf("connection %d: early data: %v", i, used)
 		}
-		time.Sleep(100 * time.Millisecond) // for the session ticket
+		<-sessions.came
 		client.CloseWithError(0, "")
 	}
 	check(t, l.Close())
@@ -200,7 +231,7 @@ func TestPacketConn(t *testing.T) {
 // TestEarlyDataRejected: everything fails until NextConnection.
 func TestEarlyDataRejected(t *testing.T) {
 	s, c := tlsConfigs(t)
-	c.ClientSessionCache = tls.NewLRUClientSessionCache(10)
+	sessions := keepSessions(c)
 	key := quic.TokenGeneratorKey{1}
 	for i, allow := range []bool{true, false} {
 		tr := &quic.Transport{Conn: listenUDP(t), TokenGeneratorKey: &key}
@@ -212,7 +243,7 @@ func TestEarlyDataRejected(t *testing.T) {
 		check(t, err)
 		if i == 0 {
 			<-client.HandshakeComplete()
-			time.Sleep(100 * time.Millisecond)
+			<-sessions.came
 			client.CloseWithError(0, "")
 			tr.Close()
 			continue
@@ -236,7 +267,7 @@ type contextKey struct{}
 // TestClients: the callbacks about clients.
 func TestClients(t *testing.T) {
 	s, c := tlsConfigs(t)
-	tokens := quic.NewLRUTokenStore(1, 1)
+	tokens := &tokens{quic.NewLRUTokenStore(1, 1), make(chan struct{}, 100)}
 	var refuse atomic.Bool
 	var verified atomic.Int32
 	contexts := make(chan context.Context, 2)
@@ -275,7 +306,7 @@ func TestClients(t *testing.T) {
 		if a.Context().Value(contextKey{}) != nil {
 			t.Error("a client has the context of a server")
 		}
-		time.Sleep(100 * time.Millisecond) // for the token
+		<-tokens.came
 		client.CloseWithError(0, "")
 		ended := <-contexts
 		<-ended.Done()
@@ -374,7 +405,7 @@ func TestIdle(t *testing.T) {
 	l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
 	check(t, err)
 	defer l.Close()
-	client, err := quic.DialAddr(within(t), l.Addr().String(), c, &quic.Config{MaxIdleTimeout: 300 * time.Millisecond})
+	client, err := quic.DialAddr(within(t), l.Addr().String(), c, &quic.Config{MaxIdleTimeout: time.Second})
 	check(t, err)
 	<-client.Context().Done()
 	_, err = client.OpenStreamSync(within(t))
