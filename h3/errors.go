@@ -89,7 +89,7 @@ func (c ErrorCode) String() string {
 }
 
 // An Error says which rule of HTTP/3 was broken. It is the Err of an
-// [EventCanceled] that the peer's message brought about, and what SendFields and
+// [EventCanceled] that the peer's message caused, and what SendFields and
 // OpenRequest return for fields that no message may have.
 type Error struct {
 	Code   ErrorCode

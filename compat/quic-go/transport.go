@@ -153,7 +153,7 @@ func (t *Transport) open() error {
 // watchEvery is how soon a Transport notices that its user has closed the net.UDPConn.
 const watchEvery = 200 * time.Millisecond
 
-// watch ends the Transport once c is closed, of which epoll does not tell.
+// watch ends the Transport once c is closed. Epoll does not tell of that.
 func (t *Transport) watch(c *net.UDPConn) {
 	rc, err := c.SyscallConn()
 	if err != nil {

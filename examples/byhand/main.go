@@ -95,17 +95,17 @@ func serve(sock *net.UDPConn, e *conn.Endpoint) error {
 			case conn.EventStreamReadable, conn.EventStreamWritable:
 				echo(ev.Stream)
 			case conn.EventStreamReset, conn.EventStreamStopped:
-				ev.Stream.Release() // the peer gave up: so do we
+				ev.Stream.Release() // the peer gave up, and so do we
 			case conn.EventClosed:
 				log.Printf("%v closed: %v", ev.Conn.ID(), ev.Err)
 			}
 		}
 
-		// 4. Send whatever all of this brought about. One segment at a time, because
+		// 4. Send what there is to send now. It goes one segment at a time, because
 		// this socket does not use GSO.
 		for b, ok := e.Transmit(now, out, 1); ok; b, ok = e.Transmit(now, out, 1) {
 			if _, err := sock.WriteToUDPAddrPort(out[:b.N], b.Remote); err != nil {
-				log.Print(err) // a lost datagram is nothing that QUIC cannot cope with
+				log.Print(err) // QUIC recovers from a lost datagram
 			}
 		}
 	}

@@ -11,7 +11,7 @@
 //	[-key-update TIME] [-migrate TIME] [-rebind TIME]
 //
 // It writes the bodies of the responses to standard output. With several URLs there is one -o for
-// each of them, in their order, of which - is standard output. -O writes each body to a file with
+// each of them, in their order, where - means standard output. -O writes each body to a file with
 // the last name in the path of its URL. The URLs are fetched one after another, or with -parallel
 // several at once, and always over one connection to each server. If one fails, the others go on,
 // and the status is 1. An HTTP status is not a failure, whatever it is.

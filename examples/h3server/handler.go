@@ -109,8 +109,8 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// sum serves the SHA-256 of the body. Other than echo it is for clients, such as browsers,
-// that read no response while they send: with a long body both would wait for each other.
+// sum serves the SHA-256 of the body. Unlike echo, it serves clients that read no response while
+// they send, such as browsers: with a long body, such a client and echo would wait for each other.
 func sum(w http.ResponseWriter, r *http.Request) {
 	h := sha256.New()
 	if _, err := io.Copy(h, r.Body); err != nil {

@@ -23,7 +23,7 @@ type lab struct {
 	size  int // bytes that the first flow sends; 0 has no end
 }
 
-// A result is what came of a lab.
+// A result is what a lab has measured.
 type result struct {
 	read    []float64 // bytes, of each flow
 	ran     time.Duration

@@ -59,7 +59,7 @@ func dialHandler(ctx context.Context, g *loop.Group, to netip.AddrPort, cfg *con
 	}
 }
 
-// finish tells who waits how it went.
+// finish tells the goroutine that waits whether it worked.
 func (s *handlerSession) finish(err error) {
 	if s.busy {
 		s.busy = false
