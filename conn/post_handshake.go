@@ -1,7 +1,7 @@
 package conn
 
 import (
-	"encoding/binary"
+	"golang.org/x/crypto/cryptobyte"
 
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -23,62 +23,58 @@ type postHandshake struct {
 	partial []byte // a message that has not come whole; crypto/tls bounds its length
 }
 
-// take looks at the next bytes, and returns which rule they break.
+// take looks at the next bytes, and returns which rule they break. It does not look again at the
+// inside of a message that has not come whole.
 func (p *postHandshake) take(b []byte) error {
-	b = append(p.partial, b...)
-	for len(b) >= tlsHeaderLen {
-		if b[0] == tlsCertificateRequest {
+	p.partial = append(p.partial, b...)
+	in := cryptobyte.String(p.partial)
+	for {
+		rest := in
+		var typ uint8
+		var msg cryptobyte.String
+		if !in.ReadUint8(&typ) {
+			break
+		}
+		if typ == tlsCertificateRequest && len(rest) >= tlsHeaderLen {
 			// RFC 9001, Section 4.4
 			return violation(errProtocolViolation, wire.FrameCrypto, "a client is asked for a certificate behind the handshake")
 		}
-		n := tlsHeaderLen + int(binary.BigEndian.Uint32(b)&0xffffff)
-		if len(b) < n {
+		if !in.ReadUint24LengthPrefixed(&msg) {
+			in = rest
 			break
 		}
-		if b[0] == tlsNewSessionTicket {
-			if size, ok := earlyDataOfTicket(b[tlsHeaderLen:n]); ok && size != unlimitedEarlyData {
-				// RFC 9001, Section 4.6.1
-				return violation(errProtocolViolation, wire.FrameCrypto, "a session ticket limits early data to %d bytes", size)
-			}
+		if typ != tlsNewSessionTicket {
+			continue
 		}
-		b = b[n:]
+		if size, ok := earlyDataOfTicket(msg); ok && size != unlimitedEarlyData {
+			// RFC 9001, Section 4.6.1
+			return violation(errProtocolViolation, wire.FrameCrypto, "a session ticket limits early data to %d bytes", size)
+		}
 	}
-	p.partial = append([]byte(nil), b...)
+	p.partial = p.partial[:copy(p.partial, in)]
+	if len(p.partial) == 0 {
+		p.partial = nil
+	}
 	return nil
 }
 
 // earlyDataOfTicket returns max_early_data_size of a NewSessionTicket message, if it is there (RFC
 // 8446, Section 4.6.1). What is malformed is for crypto/tls to say.
-func earlyDataOfTicket(b []byte) (size uint32, ok bool) {
-	if len(b) < 8 { // lifetime and age_add
+func earlyDataOfTicket(msg cryptobyte.String) (size uint32, ok bool) {
+	var nonce, ticket, exts cryptobyte.String
+	if !msg.Skip(8) || // lifetime and age_add
+		!msg.ReadUint8LengthPrefixed(&nonce) || !msg.ReadUint16LengthPrefixed(&ticket) || !msg.ReadUint16LengthPrefixed(&exts) {
 		return 0, false
 	}
-	_, b = cutVector(b[8:], 1) // nonce
-	_, b = cutVector(b, 2)     // ticket
-	exts, _ := cutVector(b, 2)
-	for len(exts) > 2 {
-		typ := binary.BigEndian.Uint16(exts)
-		var value []byte
-		value, exts = cutVector(exts[2:], 2)
+	for {
+		var typ uint16
+		var value cryptobyte.String
+		if !exts.ReadUint16(&typ) || !exts.ReadUint16LengthPrefixed(&value) {
+			return 0, false
+		}
 		if typ == tlsExtEarlyData && len(value) == 4 {
-			return binary.BigEndian.Uint32(value), true
+			ok = value.ReadUint32(&size)
+			return size, ok
 		}
 	}
-	return 0, false
-}
-
-// cutVector returns what is in the vector at the start of b, whose length takes prefix bytes, and
-// what follows it; nil if it is cut short.
-func cutVector(b []byte, prefix int) (value, rest []byte) {
-	if len(b) < prefix {
-		return nil, nil
-	}
-	n := 0
-	for _, x := range b[:prefix] {
-		n = n<<8 | int(x)
-	}
-	if b = b[prefix:]; len(b) < n {
-		return nil, nil
-	}
-	return b[:n], b[n:]
 }

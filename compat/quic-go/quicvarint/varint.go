@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"github.com/lazoquic/lazo/conn/varint"
 )
 
 // The bounds of an integer.
 const (
 	Min = 0
-	Max = 1<<62 - 1
+	Max = varint.Max
 )
 
 // Len returns the length of i in bytes. It panics if i is above Max.
@@ -59,26 +61,17 @@ func appendLen(b []byte, i uint64, length int) []byte {
 // lenOf returns the length of the integer that begins with first.
 func lenOf(first byte) int { return 1 << (first >> 6) }
 
-// decode returns the integer of b, all of which it is.
-func decode(b []byte) uint64 {
-	v := uint64(b[0] & 0x3f)
-	for _, c := range b[1:] {
-		v = v<<8 | uint64(c)
-	}
-	return v
-}
-
 // Parse returns the integer at the start of b and its length. If b is too short, the error is io.EOF
 // for no bytes, and io.ErrUnexpectedEOF else.
 func Parse(b []byte) (uint64, int, error) {
 	if len(b) == 0 {
 		return 0, 0, io.EOF
 	}
-	n := lenOf(b[0])
-	if len(b) < n {
+	v, n := varint.Parse(b)
+	if n == 0 {
 		return 0, 0, io.ErrUnexpectedEOF
 	}
-	return decode(b[:n]), n, nil
+	return v, n, nil
 }
 
 // Read reads an integer.
@@ -94,7 +87,8 @@ func Read(r io.ByteReader) (uint64, error) {
 			return 0, err
 		}
 	}
-	return decode(b[:n]), nil
+	v, _ := varint.Parse(b[:n])
+	return v, nil
 }
 
 // A Peeker can return bytes without consuming them.
@@ -115,5 +109,6 @@ func Peek(p Peeker) (uint64, error) {
 			return 0, err
 		}
 	}
-	return decode(b[:n]), nil
+	v, _ := varint.Parse(b[:n])
+	return v, nil
 }
