@@ -265,17 +265,7 @@ func TestWindowsUnderMaxBuffered(t *testing.T) {
 		s.endpoint.MaxBuffered = most
 	})
 	id := tc.theirs(Uni, 0)
-	for off, i := uint64(0), 0; i < 30; i++ {
-		limit := min(tc.c.flow.recvMax, tc.stream2(id, 1000))
-		for off < limit {
-			n := min(limit-off, 1000)
-			tc.write(streamFrame(id, off, string(make([]byte, n))))
-			off += n
-		}
-		tc.now = tc.now.Add(testRTT)
-		tc.readStream(tc.stream(id))
-		tc.flush()
-	}
+	tc.fillWindows(id, 30)
 	if size := tc.c.flow.size; size > 1000+most || size < 4000 || tc.e.extraCredit > most {
 		t.Errorf("the window grew to %d, all of them by %d", size, tc.e.extraCredit)
 	}
@@ -370,19 +360,25 @@ func TestAllowWindowIncrease(t *testing.T) {
 			}
 		})
 		id := tc.theirs(Uni, 0)
-		for off, i := uint64(0), 0; i < 5; i++ {
-			limit := min(tc.c.flow.recvMax, tc.stream2(id, 1000))
-			for off < limit {
-				n := min(limit-off, 1000)
-				tc.write(streamFrame(id, off, string(make([]byte, n))))
-				off += n
-			}
-			tc.now = tc.now.Add(testRTT)
-			tc.readStream(tc.stream(id))
-			tc.flush()
-		}
+		tc.fillWindows(id, 5)
 		if grown := tc.c.flow.size - 1000; asked == 0 || allow != (grown == asked) || tc.e.extraCredit != grown {
 			t.Errorf("with %v: asked for %d bytes, the window grew by %d", allow, asked, grown)
 		}
+	}
+}
+
+// fillWindows has the peer send all that it may, and the application read it, so many times.
+func (tc *testConn) fillWindows(id StreamID, times int) {
+	tc.t.Helper()
+	for off := uint64(0); times > 0; times-- {
+		limit := min(tc.c.flow.recvMax, tc.stream2(id, 1000))
+		for off < limit {
+			n := min(limit-off, 1000)
+			tc.write(streamFrame(id, off, string(make([]byte, n))))
+			off += n
+		}
+		tc.now = tc.now.Add(testRTT)
+		tc.readStream(tc.stream(id))
+		tc.flush()
 	}
 }
