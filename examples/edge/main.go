@@ -22,9 +22,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	usage.Exit("edge", run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	usage.Main("edge", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout, os.Stderr) })
 }
 
 // options are the flags.

@@ -32,16 +32,12 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	usage.Exit("h3client", run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	usage.Main("h3client", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout, os.Stderr) })
 }
 
 // options are the flags and arguments.

@@ -31,9 +31,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/lazoquic/lazo/examples/internal/envlog"
@@ -42,9 +40,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	usage.Exit("h3server", run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	usage.Main("h3server", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout, os.Stderr) })
 }
 
 // options are the flags.

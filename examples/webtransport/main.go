@@ -17,16 +17,12 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	usage.Exit("webtransport", run(ctx, os.Args[1:], os.Stdout))
+	usage.Main("webtransport", func(ctx context.Context) error { return run(ctx, os.Args[1:], os.Stdout) })
 }
 
 // options are the flags.

@@ -4,12 +4,15 @@
 package usage
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 )
 
 // An Error says what is wrong with a command line.
@@ -44,6 +47,14 @@ func NoArguments(fs *flag.FlagSet) error {
 		return Errorf("unexpected argument %q", fs.Arg(0))
 	}
 	return nil
+}
+
+// Main runs a program, and ends it as Exit does. Ctrl-C and SIGTERM end the context of run.
+func Main(name string, run func(context.Context) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	Exit(name, err)
 }
 
 // Exit ends the program with the status of what its run returned, and tells about an error.
