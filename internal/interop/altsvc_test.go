@@ -13,7 +13,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestHTTPAltSvc follows the offer of a server for TCP to quic-go's for HTTP/3.
+// TestHTTPAltSvc asks a server over TCP, and follows its offer of HTTP/3 to quic-go's server.
 func TestHTTPAltSvc(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) })
 	server, client := tlsConfigs(t)
@@ -36,7 +36,7 @@ func TestHTTPAltSvc(t *testing.T) {
 	}
 	c := &http.Client{Transport: tr, Timeout: time.Minute}
 	var got []string
-	// quic-go knows its address, which is part of the offer, when Serve has begun.
+	// The offer names the address of quic-go's server, which is known only after Serve has begun.
 	for len(got) < 2 || got[len(got)-1] != "HTTP/3.0" {
 		resp, err := c.Get("https://" + ln.Addr().String())
 		require.NoError(t, err)

@@ -18,8 +18,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A byHand is an Endpoint on a net.UDPConn, whose loop is written by hand. What
-// fails here fails in package conn, as nothing else is involved.
+// A byHand is an Endpoint on a net.UDPConn, with a loop written by hand. Only package conn is
+// involved, so a failure here is a failure of conn.
 type byHand struct {
 	*conn.Endpoint
 	sock   *net.UDPConn
@@ -60,7 +60,8 @@ func (h *byHand) do(f func(now time.Time)) {
 	h.sock.SetReadDeadline(time.Now())
 }
 
-// run is the loop. It wakes every few milliseconds for calls whose deadline it overwrote.
+// run is the loop. Calls wake it by a deadline in the past. It may overwrite that deadline, so it
+// also wakes every few milliseconds.
 func (h *byHand) run(t testing.TB) {
 	defer h.Close()
 	in, out := make([]byte, 65536), make([]byte, 65536)
@@ -101,7 +102,8 @@ func (h *byHand) run(t testing.TB) {
 	}
 }
 
-// echo consumes what could be written, and needs no buffer.
+// echo sends back what it reads. It consumes only as much as could be written, so it needs no
+// buffer.
 func echo(s *conn.Stream) {
 	for {
 		b, err := s.Peek(1)
@@ -130,7 +132,7 @@ func handleEcho(_ time.Time, ev conn.Event) {
 	}
 }
 
-// An exchange sends what src gives on a stream and hashes what comes back.
+// An exchange sends the bytes of src on a stream and hashes the answer.
 type exchange struct {
 	src     io.Reader
 	pending []byte
@@ -245,8 +247,8 @@ func TestByHandClient(t *testing.T) {
 	}
 }
 
-// byHandExchange dials addr, sends payload(seed, size) on a stream and returns the sum of what
-// comes back.
+// byHandExchange dials addr, sends payload(seed, size) on a stream and returns the sum of the
+// answer.
 func byHandExchange(ctx context.Context, t testing.TB, addr net.Addr, cfg *conn.Config, seed byte, size int64) (got []byte, err error) {
 	t.Helper()
 	ended := make(chan struct{})

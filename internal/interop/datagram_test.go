@@ -13,10 +13,10 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// datagrams that each test sends, every one of which waits for the one before.
+// datagrams is how many of them each test sends. Each is sent after the answer to the one before.
 const datagrams = 500
 
-// TestDatagramsServer has quic-go send datagrams, which come back.
+// TestDatagramsServer has quic-go send datagrams, and sends them back.
 func TestDatagramsServer(t *testing.T) {
 	ctx := testContext(t)
 	server, client := tlsConfigs(t, alpn)
@@ -44,7 +44,7 @@ func TestDatagramsServer(t *testing.T) {
 func TestDatagramsClient(t *testing.T) {
 	ctx := testContext(t)
 	server, client := tlsConfigs(t, alpn)
-	longest := make(chan int, 1) // which may be longer than what quic-go sends
+	longest := make(chan int, 1) // it may be longer than the datagrams that quic-go sends
 	addr := foreignServer(t, foreignTransport(t), server, func(ctx context.Context, c *quic.Conn) {
 		for {
 			b, err := c.ReceiveDatagram(ctx)
@@ -74,7 +74,7 @@ func TestDatagramsClient(t *testing.T) {
 	require.Equal(t, most, <-longest)
 }
 
-// numbered is a datagram of a length that varies, which no other equals.
+// numbered returns datagram i. Its length varies with i, and no two are equal.
 func numbered(i int) []byte {
 	return binary.BigEndian.AppendUint64(make([]byte, i*2), uint64(i))
 }

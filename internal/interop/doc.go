@@ -1,4 +1,4 @@
-// Package interop holds tests alone: this module talks to implementations that
-// nobody here wrote, over sockets of this machine. What Go alone can run is here;
-// peers that need more than that are under .ci/interop.
+// Package interop holds tests alone. They run this module against implementations that
+// others wrote, over loopback. Peers that are written in Go are here. Peers that
+// need more than Go are under .ci/interop.
 package interop

@@ -61,8 +61,8 @@ func TestCloseCodes(t *testing.T) {
 	})
 }
 
-// requireForeignClosed waits until c is closed, and fails unless that was by this peer with code
-// and reason.
+// requireForeignClosed waits until c is closed, and fails unless this side closed it with code and
+// reason.
 func requireForeignClosed(t testing.TB, c *quic.Conn, code uint64, reason string) {
 	t.Helper()
 	<-c.Context().Done()

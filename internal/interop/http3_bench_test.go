@@ -15,10 +15,10 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// benchBuffer is what both sides read and write at a time.
+// benchBuffer is how many bytes both sides read and write at a time.
 const benchBuffer = 64 << 10
 
-// benchRoutes are what the benchmarks ask for.
+// benchRoutes serves what the benchmarks ask for.
 func benchRoutes() http.Handler {
 	zeros := make([]byte, benchBuffer)
 	mux := http.NewServeMux()
@@ -38,7 +38,7 @@ func benchRoutes() http.Handler {
 	return mux
 }
 
-// drain reads r to its end, and returns how much it was.
+// drain reads r to its end, and returns its length.
 func drain(r io.Reader) (n int64, err error) {
 	return io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, benchBuffer))
 }
@@ -111,7 +111,7 @@ func BenchmarkHTTP3Download(b *testing.B) {
 	})
 }
 
-// BenchmarkHTTP3Upload writes one.
+// BenchmarkHTTP3Upload writes a long body.
 func BenchmarkHTTP3Upload(b *testing.B) {
 	eachHTTP3(b, func(b *testing.B, url string, c *http.Client) {
 		b.SetBytes(1 << 20)
@@ -121,7 +121,7 @@ func BenchmarkHTTP3Upload(b *testing.B) {
 	})
 }
 
-// endless is as many bytes as anybody reads.
+// endless is a reader without an end.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

@@ -23,7 +23,7 @@ import (
 	"github.com/quic-go/quic-go/http3"
 )
 
-// routes are what servers of both kinds serve.
+// routes is the handler of the servers of both implementations.
 func routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /bytes/{seed}/{n}", func(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +40,7 @@ func routes() http.Handler {
 	return mux
 }
 
-// ownHTTP serves routes with h3http, and returns the server's URL. configure may be nil.
+// ownHTTP serves the handler of p with h3http, and returns the server's URL. configure may be nil.
 func ownHTTP(t testing.TB, p *pair, configure func(*loop.Config)) string {
 	t.Helper()
 	srv := &h3http.Server{Handler: p.handler, TLSConfig: p.server, ExtendedConnect: true}
@@ -54,7 +54,7 @@ func ownHTTP(t testing.TB, p *pair, configure func(*loop.Config)) string {
 	return fmt.Sprintf("https://localhost:%d", g.LocalAddr().Port())
 }
 
-// foreignHTTP serves routes with quic-go, and returns the server's URL.
+// foreignHTTP serves the handler of p with quic-go, and returns the server's URL.
 func foreignHTTP(t testing.TB, p *pair, tr *quic.Transport) string {
 	t.Helper()
 	l, err := tr.ListenEarly(http3.ConfigureTLSConfig(p.server), foreignConfig())
@@ -65,7 +65,7 @@ func foreignHTTP(t testing.TB, p *pair, tr *quic.Transport) string {
 	return fmt.Sprintf("https://localhost:%d", l.Addr().(*net.UDPAddr).Port)
 }
 
-// A pair is one server and one client, of which one is quic-go's.
+// A pair is a server and a client. One of them is quic-go's.
 type pair struct {
 	handler        http.Handler
 	server, client *tls.Config
@@ -155,7 +155,7 @@ func TestHTTPConcurrent(t *testing.T) {
 	}
 }
 
-// request does the request of a number, on any goroutine.
+// request makes request number i, on any goroutine.
 func (p *pair) request(i int) error {
 	n := int64(i) * 1000
 	var resp *http.Response
@@ -259,7 +259,7 @@ func TestHTTPDatagrams(t *testing.T) {
 	})
 }
 
-// ownReflect sends 50 datagrams back, and then what the stream brings.
+// ownReflect sends 50 datagrams back, and then the data of the stream.
 func ownReflect(ctx context.Context, t testing.TB, s *h3http.Stream) {
 	b := make([]byte, 1500)
 	for range 50 {

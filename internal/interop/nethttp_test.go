@@ -154,13 +154,13 @@ func TestHTTPCancel(t *testing.T) {
 		_, err = resp.Body.Read(make([]byte, 1))
 		require.Error(t, err)
 		require.Error(t, <-canceled)
-		resp, err = p.http.Get(p.url + "/ok") // the connection lives
+		resp, err = p.http.Get(p.url + "/ok") // the connection still works
 		require.NoError(t, err)
 		resp.Body.Close()
 	})
 }
 
-// TestHTTPSum sends what is longer than all windows, and its sum after it.
+// TestHTTPSum sends a body longer than all windows, and its sum in a trailer.
 func TestHTTPSum(t *testing.T) {
 	const size = 10_000_000
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

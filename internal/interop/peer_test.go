@@ -24,7 +24,7 @@ import (
 // alpn is the protocol of all tests that are not about HTTP/3.
 const alpn = "interop"
 
-// tlsConfigs returns what a server and a client that trusts it need.
+// tlsConfigs returns the configurations of a server and of a client that trusts it.
 func tlsConfigs(t testing.TB, protos ...string) (server, client *tls.Config) {
 	t.Helper()
 	pub, key, err := ed25519.GenerateKey(rand.Reader)
@@ -57,7 +57,7 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// udpSocket is an open socket on this machine.
+// udpSocket opens a socket on loopback, until the test ends.
 func udpSocket(t testing.TB) *net.UDPConn {
 	t.Helper()
 	sock, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -74,7 +74,7 @@ func payload(seed byte, n int64) io.Reader {
 // payloadSum is the SHA-256 of payload.
 func payloadSum(seed byte, n int64) []byte { return sum(payload(seed, n)) }
 
-// sum reads r to its end, and returns its SHA-256. An error of r makes it one that equals no other.
+// sum reads r to its end, and returns its SHA-256. If r fails, it returns bytes that equal no sum.
 func sum(r io.Reader) []byte {
 	h := sha256.New()
 	if _, err := io.Copy(h, r); err != nil {
@@ -90,7 +90,7 @@ func requireSame(t testing.TB, r io.Reader, seed byte, n int64) {
 	require.True(t, bytes.Equal(payloadSum(seed, n), got), "%d bytes of seed %d: got %q", n, seed, got)
 }
 
-// foreignConfig is a quic-go configuration with all that these tests use.
+// foreignConfig returns a quic-go configuration with all features that these tests use.
 func foreignConfig() *quic.Config {
 	return &quic.Config{
 		EnableDatagrams:      true,
@@ -100,7 +100,7 @@ func foreignConfig() *quic.Config {
 	}
 }
 
-// foreignTransport is quic-go on a socket of its own.
+// foreignTransport runs quic-go on a socket of its own.
 func foreignTransport(t testing.TB) *quic.Transport {
 	t.Helper()
 	tr := &quic.Transport{Conn: udpSocket(t)}
@@ -126,7 +126,7 @@ func foreignServer(t testing.TB, tr *quic.Transport, tlsc *tls.Config, serve fun
 	return l.Addr()
 }
 
-// foreignEcho sends back what streams bring, as it comes.
+// foreignEcho sends the data of each stream back as it comes.
 func foreignEcho(ctx context.Context, c *quic.Conn) {
 	for {
 		s, err := c.AcceptStream(ctx)

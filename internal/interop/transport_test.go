@@ -18,7 +18,7 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// ownConfig is a configuration with all that these tests use.
+// ownConfig returns a configuration with all features that these tests use.
 func ownConfig(tlsc *tls.Config) *conn.Config {
 	return &conn.Config{TLS: tlsc, MaxDatagramFrameSize: 65535, HandshakeTimeout: 20 * time.Second}
 }
@@ -42,7 +42,7 @@ func ownServer(t testing.TB, cfg conn.EndpointConfig, serve func(context.Context
 	return g
 }
 
-// ownEcho sends back what streams bring, as it comes.
+// ownEcho sends the data of each stream back as it comes.
 func ownEcho(ctx context.Context, c *loop.Conn) {
 	for {
 		s, err := c.AcceptStream(ctx)
@@ -85,7 +85,7 @@ func ownExchange(ctx context.Context, t testing.TB, c *loop.Conn, seed byte, n i
 // large is a transfer that goes through several key updates of quic-go and many windows.
 const large = 100_000_000
 
-// sizes of transfers that every pair of peers does.
+// transfers are those that every pair of peers does.
 var transfers = []struct {
 	name  string
 	retry bool
@@ -135,7 +135,7 @@ func TestClientEcho(t *testing.T) {
 	}
 }
 
-// TestManyStreams has more streams than any limit allows at once, each way round.
+// TestManyStreams opens more streams than any limit allows at once, in both roles.
 func TestManyStreams(t *testing.T) {
 	const streams, size = 1000, 3000
 	t.Run("Server", func(t *testing.T) {
@@ -197,7 +197,8 @@ func TestUnidirectional(t *testing.T) {
 	<-serverDone
 }
 
-// orError notes err, on any goroutine.
+// orError fails the test if err is not nil, and reports whether it is nil. Any goroutine may call
+// it.
 func orError(t testing.TB, err error) bool {
 	if err != nil {
 		t.Error(err)
@@ -238,7 +239,7 @@ func updateKeys(ctx context.Context, t testing.TB, c *loop.Conn) {
 	}
 }
 
-// TestChaCha20 runs the echoes in a process that knows no AES instructions, where crypto/tls
+// TestChaCha20 runs the echoes in a process whose AES instructions are turned off. There crypto/tls
 // prefers ChaCha20-Poly1305.
 func TestChaCha20(t *testing.T) {
 	if os.Getenv("INTEROP_CHACHA20") == "" {

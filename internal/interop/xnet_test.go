@@ -16,7 +16,7 @@ import (
 
 // These tests have golang.org/x/net/quic on the other side.
 
-// xnetTLS makes a configuration as that package wants it.
+// xnetTLS adds to a configuration what golang.org/x/net/quic requires.
 func xnetTLS(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	c.MinVersion = tls.VersionTLS13
@@ -50,7 +50,7 @@ func xnetServer(t testing.TB, e *quic.Endpoint, serve func(context.Context, *qui
 	}()
 }
 
-// xnetEcho sends back what streams bring, as it comes.
+// xnetEcho sends the data of each stream back as it comes.
 func xnetEcho(ctx context.Context, c *quic.Conn) {
 	for {
 		s, err := c.AcceptStream(ctx)
@@ -165,7 +165,7 @@ func xnetOwnDial(ctx context.Context, t testing.TB, e *quic.Endpoint, client *tl
 	return c
 }
 
-// TestXNetKeyUpdate updates keys between transfers, as the peer does by itself.
+// TestXNetKeyUpdate updates keys between transfers. The peer updates its keys by itself, too.
 func TestXNetKeyUpdate(t *testing.T) {
 	ctx := testContext(t)
 	server, client := tlsConfigs(t, alpn)
@@ -176,7 +176,7 @@ func TestXNetKeyUpdate(t *testing.T) {
 	for done := 0; done < updates; {
 		ownExchange(ctx, t, c, byte(done), 100_000)
 		require.NoError(t, c.Do(ctx, func(_ time.Time, c *conn.Conn) {
-			if c.UpdateKeys() == nil { // else the peer has just done so
+			if c.UpdateKeys() == nil { // it fails if the peer has just updated its keys
 				done++
 			}
 		}))

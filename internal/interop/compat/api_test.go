@@ -27,15 +27,15 @@ const (
 // packages are those of quic-go that programs import.
 var packages = []string{"", "/quicvarint", "/qlogwriter", "/qlogwriter/jsontext", "/qlog", "/http3", "/http3/qlog"}
 
-// TestAPI compares the exported API of quic-go with that of compat/quic-go. What differs must stand
-// in missing.md, and nothing else may stand there.
+// TestAPI compares the exported API of quic-go with that of compat/quic-go. Each difference must
+// stand in missing.md, and nothing else may stand there.
 func TestAPI(t *testing.T) {
 	theirs, ours := load(t, "..", packages), load(t, module, []string{"/..."})
 	listed, differ := missing(t)
 	require.GreaterOrEqual(t, len(differ), 10)
 	for id := range differ {
 		if _, ok := api(theirs[quicGo])[id]; !ok {
-			t.Errorf("missing.md says how %s differs, which quic-go does not have", id)
+			t.Errorf("missing.md says how %s differs, but quic-go does not have it", id)
 		}
 	}
 	var unlisted []string
@@ -68,12 +68,12 @@ func TestAPI(t *testing.T) {
 		t.Errorf("not in missing.md: %s", u)
 	}
 	for id := range listed {
-		t.Errorf("missing.md lists %s, which is there", id)
+		t.Errorf("missing.md lists %s as missing, but it is there", id)
 	}
 }
 
-// load returns the packages that match the patterns, which are below quic-go, as go list in dir
-// finds them.
+// load returns the packages that match the patterns. Patterns are relative to the path of quic-go,
+// and go list runs in dir.
 func load(t *testing.T, dir string, patterns []string) map[string]*types.Package {
 	t.Helper()
 	c := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}\t{{.DepOnly}}")
@@ -106,7 +106,8 @@ func load(t *testing.T, dir string, patterns []string) map[string]*types.Package
 	return pkgs
 }
 
-// qualifier leaves out the packages of quic-go: a type may stand in another internal one.
+// qualifier leaves out the paths of quic-go's packages, because the two modules may declare a type
+// in different internal packages.
 func qualifier(p *types.Package) string {
 	if p.Path() == quicGo || strings.HasPrefix(p.Path(), quicGo+"/") {
 		return ""
@@ -134,7 +135,7 @@ func api(p *types.Package) map[string]string {
 	return all
 }
 
-// unexported are names in declarations that no program can use.
+// unexported matches the names of types that no program can use.
 var unexported = regexp.MustCompile(`^\*[a-z]\w*$|^[a-z]+[A-Z]\w*$`)
 
 func show(t types.Type) string {
@@ -186,8 +187,8 @@ func (r rows) take(id string) bool {
 	return was
 }
 
-// missing reads missing.md. It returns the identifiers of the first table, which are not there, and
-// those of the others, which differ. They stand in the first column, in backquotes.
+// missing reads missing.md. Identifiers stand in the first column of its tables, in backquotes.
+// Those of the table "Not there" are absent here. Those of the other tables are here, but differ.
 func missing(t *testing.T) (absent, differ rows) {
 	t.Helper()
 	f, err := os.Open(filepath.Join(module, "missing.md"))

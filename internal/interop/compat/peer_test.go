@@ -10,8 +10,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestPeers: one program, built against quic-go and against compat/quic-go, talks to itself in all
-// ways.
+// TestPeers builds one program twice: against quic-go and against compat/quic-go. Each is a client
+// and a server of itself and of the other.
 func TestPeers(t *testing.T) {
 	dir := t.TempDir()
 	programs := map[string]string{"quic-go": filepath.Join(dir, "theirs"), "Lazo": filepath.Join(dir, "ours")}
@@ -32,7 +32,7 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// talk runs a server and a client of it.
+// talk runs a server, and a client that talks to it.
 func talk(t *testing.T, client, server string) {
 	s := exec.Command(server, "serve")
 	s.Stderr = t.Output()

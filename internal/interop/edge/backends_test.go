@@ -19,7 +19,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// free returns an address of TCP that nobody uses.
+// free returns a TCP address that nobody uses.
 func free(t *testing.T) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -28,8 +28,8 @@ func free(t *testing.T) string {
 	return ln.Addr().String()
 }
 
-// runBackend runs a program that serves at addr. A program that is not installed is left out,
-// unless LAZO_BACKENDS=all.
+// runBackend runs a program that serves at addr. The test is skipped if the program is not
+// installed, unless LAZO_BACKENDS=all.
 func runBackend(t *testing.T, addr, name string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -68,7 +68,7 @@ func over3(t *testing.T, backend string) (*http.Client, string) {
 	return &http.Client{Transport: tr, Timeout: time.Minute}, "https://" + p.addr
 }
 
-// TestCaddy has caddy serve files: whole, in part, and not again when they have not changed.
+// TestCaddy has caddy serve files: whole, in part, and not at all if they have not changed since.
 func TestCaddy(t *testing.T) {
 	root, addr := t.TempDir(), free(t)
 	want := bytes.Repeat([]byte("0123456789"), 200_000)
@@ -100,7 +100,7 @@ func TestCaddy(t *testing.T) {
 	require.Empty(t, b)
 }
 
-// nodeServer answers with what it got, and a trailer, after 103 Early Hints.
+// nodeServer sends 103 Early Hints, then the body of the request, then a trailer.
 const nodeServer = `
 const http = require('http')
 const [host, port] = process.argv[1].split(':')

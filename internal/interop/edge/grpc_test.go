@@ -23,11 +23,11 @@ import (
 // service is a server of gRPC's own test service.
 type service struct {
 	testpb.UnimplementedTestServiceServer
-	waited chan error // why a call ended that waits
+	waited chan error // why each waiting call ended
 }
 
-// UnaryCall returns the payload, or the status that is asked for, with a detail. Without either it
-// waits for the end of the call.
+// UnaryCall returns the payload, or the status that the request asks for, with a detail. Without
+// either it waits for the end of the call.
 func (s *service) UnaryCall(ctx context.Context, r *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
 	if want := r.GetResponseStatus(); want != nil {
 		st, err := status.New(codes.Code(want.Code), want.Message).WithDetails(&errdetails.ErrorInfo{Reason: "asked"})
@@ -143,7 +143,7 @@ func unary(t *testing.T, ctx context.Context, c testpb.TestServiceClient) {
 
 func details(t *testing.T, ctx context.Context, c testpb.TestServiceClient) {
 	want := &testpb.EchoStatus{Code: int32(codes.FailedPrecondition), Message: "no: 100 % \u00fc\n"}
-	for range 30 { // the response is only a header, which must be the end of the stream as well
+	for range 30 { // the response is only a header, which must also end the stream
 		_, err := c.UnaryCall(ctx, &testpb.SimpleRequest{ResponseStatus: want})
 		require.Equal(t, codes.FailedPrecondition, status.Code(err), "%v", err)
 	}
@@ -157,7 +157,7 @@ func details(t *testing.T, ctx context.Context, c testpb.TestServiceClient) {
 	require.Equal(t, "asked", info.Reason)
 }
 
-// deadline: the backend learns when a client gives up.
+// deadline checks that the backend learns when a client gives up.
 func deadline(t *testing.T, c testpb.TestServiceClient, s *service) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
@@ -209,8 +209,8 @@ func pingPong(t *testing.T, both testpb.TestService_FullDuplexCallClient) {
 	}
 }
 
-// TestGRPCDrain ends the program while streams are open: they go on, and the program ends after
-// them.
+// TestGRPCDrain asks the program to end while streams are open. They go on, and the program ends
+// after them.
 func TestGRPCDrain(t *testing.T) {
 	p, _, clients := serveGRPC(t)
 	var open []testpb.TestService_FullDuplexCallClient

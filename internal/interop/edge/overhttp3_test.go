@@ -20,8 +20,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// overHTTP3 is a gRPC client for HTTP/3, which grpc-go has not: the mapping to HTTP is that of
-// HTTP/2. The code that grpc-go generates works with it.
+// overHTTP3 is a gRPC client over HTTP/3, which grpc-go lacks. It maps gRPC to HTTP as gRPC over
+// HTTP/2 does. Code that is generated for grpc-go works with it.
 type overHTTP3 struct {
 	rt   http.RoundTripper
 	base string
@@ -55,7 +55,7 @@ func (c *overHTTP3) NewStream(ctx context.Context, _ *grpc.StreamDesc, method st
 	}
 	r.Header.Set("Content-Type", "application/grpc")
 	r.Header.Set("Te", "trailers")
-	if end, ok := ctx.Deadline(); ok { // rounded up, so that the client's is the first to pass
+	if end, ok := ctx.Deadline(); ok { // rounded up, so that the client's deadline passes first
 		r.Header.Set("Grpc-Timeout", fmt.Sprintf("%dm", time.Until(end).Milliseconds()+1))
 	}
 	s := &stream{ctx: ctx, out: pw, came: make(chan struct{})}
@@ -70,7 +70,7 @@ func (c *overHTTP3) NewStream(ctx context.Context, _ *grpc.StreamDesc, method st
 type stream struct {
 	ctx  context.Context
 	out  *io.PipeWriter
-	came chan struct{} // closed when resp and err are there
+	came chan struct{} // closed when resp and err are set
 	resp *http.Response
 	err  error
 }
@@ -113,8 +113,8 @@ func (s *stream) RecvMsg(m any) error {
 	return proto.Unmarshal(b, m.(proto.Message))
 }
 
-// status returns io.EOF for OK, and otherwise what the trailers say, or the header of a response
-// that has nothing else.
+// status returns io.EOF for OK, and the error of the call otherwise. It reads the trailers, or the
+// header of a response without trailers.
 func (s *stream) status() error {
 	h := s.resp.Trailer
 	if h.Get("Grpc-Status") == "" {

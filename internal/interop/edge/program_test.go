@@ -80,7 +80,7 @@ func start(t *testing.T, text string) *program {
 	return p
 }
 
-// terminate asks the program to end, and waits until it says that it is about to.
+// terminate asks the program to end, and waits until its log says that it drains.
 func (p *program) terminate(t *testing.T) {
 	t.Helper()
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
@@ -92,7 +92,7 @@ func (p *program) terminate(t *testing.T) {
 	t.Fatal("the log ends")
 }
 
-// certify writes a certificate that signs itself, and returns who trusts it.
+// certify writes a self-signed certificate and its key, and returns a pool that trusts it.
 func certify(t *testing.T, cert, key string) *x509.CertPool {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -117,7 +117,7 @@ func certify(t *testing.T, cert, key string) *x509.CertPool {
 	return pool
 }
 
-// drainLog keeps the program from waiting for a reader of its log.
+// drainLog reads the log, so that the program does not wait for a reader.
 func (p *program) drainLog() {
 	go func() {
 		for p.log.Scan() {

@@ -1,5 +1,5 @@
-// Package masque holds tests alone: h3/masque against quic-go's HTTP/3, with the little that RFC
-// 9298 needs above it.
+// Package masque holds tests alone. They run h3/masque against quic-go's HTTP/3, with a few lines
+// above it for RFC 9298.
 package masque
 
 import (
@@ -29,8 +29,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// prefix is where the path of all requests begins, which ends with a host and a port (RFC 9298,
-// Section 3).
+// prefix begins the path of every request. A host and a port follow it (RFC 9298, Section 3).
 const prefix = "/.well-known/masque/udp/"
 
 // foreignProxy relays UDP, without checks.
@@ -78,7 +77,7 @@ func foreignProxy(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, s) // until the client ends it
 }
 
-// soon bounds what takes milliseconds on a machine that has nothing else to do.
+// soon bounds steps that take milliseconds on an idle machine.
 const soon = time.Minute
 
 // newProxy runs a Proxy that reaches loopback, and returns its URL.
@@ -143,8 +142,8 @@ func newForeignProxy(t *testing.T) string {
 	return "https://" + pc.LocalAddr().String()
 }
 
-// TestForeignProxy runs QUIC through a tunnel of quic-go's. Its server hears no capsules, so
-// the path to it has to be wide from the start.
+// TestForeignProxy runs QUIC through a proxy made of quic-go. Its server takes no capsules, so the
+// MTU of the path to it must be large from the start.
 func TestForeignProxy(t *testing.T) {
 	cfg := conntest.ClientConfig()
 	cfg.TLS, cfg.InitialMTU = nil, 1350

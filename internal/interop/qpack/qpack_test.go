@@ -1,4 +1,5 @@
-// Package qpack holds tests alone: internal/qpack and quic-go's encode for each other.
+// Package qpack holds tests alone: internal/qpack and the package of quic-go each decode what the
+// other encodes.
 package qpack
 
 import (
@@ -56,7 +57,7 @@ func TestDecoder(t *testing.T) {
 	}
 }
 
-// TestStaticTable: both have the same 99 entries (RFC 9204, Appendix A).
+// TestStaticTable compares the 99 entries of both static tables (RFC 9204, Appendix A).
 func TestStaticTable(t *testing.T) {
 	for i := range byte(99) {
 		section := []byte{0, 0, 0xc0 | i} // one indexed field line, RFC 9204, Section 4.5.2

@@ -24,7 +24,7 @@ func blackhole(r *run) {
 	var mu sync.Mutex
 	start := time.AfterFunc(on, func() {
 		r.relay.Blackhole(true)
-		time.AfterFunc(off, func() { // not before, however late this one is
+		time.AfterFunc(off, func() { // the off time counts from here, even if this call is late
 			mu.Lock()
 			defer mu.Unlock()
 			ends = time.Now()
@@ -38,14 +38,14 @@ func blackhole(r *run) {
 	require.False(r, ends.IsZero(), "the transfer was over after %v, before the network came back", time.Since(began))
 }
 
-// seed is printed with failures, as t.Log is.
+// seed draws a seed and logs it, so that a failed test prints it.
 func (r *run) seed() uint64 {
 	seed := rand.Uint64()
 	r.Logf("seed %d", seed)
 	return seed
 }
 
-// handshakesUnder gets as many files of 1 KB, each over a connection of its own.
+// handshakesUnder gets files of 1 KB, each over a connection of its own.
 func (r *run) handshakesUnder(filter func(*netrelay.Packet) bool) {
 	count := r.size(50, 10)
 	var names []string
@@ -107,11 +107,11 @@ func (r *run) transferUnder(filter func(*netrelay.Packet) bool) {
 func transferLoss(r *run) { r.transferUnder(newMisfortune(r.seed(), moderately, inARow).drop) }
 
 func transferCorruption(r *run) {
-	r.resets = true // for those that are damaged
+	r.resets = true // a damaged connection ID is unknown
 	r.transferUnder(newMisfortune(r.seed(), moderately, inARow).corrupt)
 }
 
-// rebindPort and rebindAddr have a NAT that forgets.
+// rebindPort and rebindAddr have a NAT that forgets its mapping.
 func rebindPort(r *run) { r.rebind(func(int) netip.Addr { return netip.Addr{} }) }
 
 func rebindAddr(r *run) {
@@ -123,16 +123,16 @@ func rebindAddr(r *run) {
 	require.Greater(r, len(addrs), 1, "addresses that the server sent to")
 }
 
-// rebind has the NAT forget when parts of a transfer are through. By the clock, as in the runner,
-// it might forget while the handshake is still going on, or nothing is on its way to a client that
-// then has no reason to send anything.
+// rebind has the NAT forget its mapping after parts of a transfer have passed. The runner's NAT
+// forgets by the clock. By the clock it could forget during the handshake. It could also forget
+// when no packets are under way to the client, which then has no reason to send any.
 func (r *run) rebind(source func(i int) netip.Addr) *trace {
 	size := r.size(10*mb, 2*mb)
 	parts := []int{size / 8, size / 8 * 5}
 	name := r.files.add(size)
 	scenario := simple()
 	begun := make(chan struct{})
-	through := 0 // of the relay's one goroutine for that direction
+	through := 0 // used only by the relay's goroutine for that direction
 	scenario.Delivered = func(p *netrelay.Packet) {
 		if p.Dir == netrelay.Up {
 			return
@@ -154,8 +154,8 @@ func (r *run) rebind(source func(i int) netip.Addr) *trace {
 	return tr
 }
 
-// validatedPaths returns how many paths the server sent on, each of which it had to challenge in
-// its first datagram there, and the client had to answer.
+// validatedPaths returns how many paths the server sent on. On each new path the first datagram of
+// the server must be a challenge, and the client must answer it.
 func (r *run) validatedPaths(tr *trace) int {
 	r.Helper()
 	answered := make(map[[8]byte]bool)
@@ -212,12 +212,11 @@ func overIPv6(r *run) {
 	}
 }
 
-// amplificationLimit has a long chain of certificates, and a client that the server does not hear
-// of for a while.
+// amplificationLimit has a long chain of certificates, and loses datagrams of the client for a
+// while.
 func amplificationLimit(r *run) {
 	r.trust(9, 20)
-	// A ClientHello with a post-quantum key share takes two datagrams, and only the first gets
-	// through.
+	// A ClientHello with a post-quantum key share takes two datagrams, but only one gets through.
 	r.clientTLS.CurvePreferences = classical
 	scenario := simple()
 	scenario.Filter = dropUp(2, 3, 4, 5, 6, 7)
@@ -229,7 +228,7 @@ func amplificationLimit(r *run) {
 }
 
 // checkAmplification adds up what the server got and sent (RFC 9000, Section 8.1). The runner lets
-// a server send its last datagram over the limit, up to four times what it got; this module must
+// a server send its last datagram over the limit, up to four times what it got. This module must
 // not.
 func (r *run) checkAmplification(datagrams []*datagram) {
 	allowed, received, blocked, tolerance := 0, 0, 0, 0

@@ -76,11 +76,11 @@ var cases = []testCase{
 		asked: "Version Negotiation answers a version that the server does not know; the client gives up"},
 }
 
-// maxReset is the length of the stateless resets that either implementation sends (RFC 9000,
-// Section 10.3).
+// maxReset is the length of the longest stateless reset of either implementation (RFC 9000, Section
+// 10.3).
 const maxReset = 43
 
-// one requires a trace of one connection in version 1.
+// one requires that a trace has one connection, in version 1, and returns that connection.
 func (r *run) one(tr *trace) *session {
 	r.Helper()
 	require.Equal(r, 1, tr.handshakes(), "handshakes")

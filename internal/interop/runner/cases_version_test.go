@@ -35,7 +35,8 @@ func (r *run) offerBothVersions() *trace {
 	return r.closedTrace(1)
 }
 
-// noVersionInformation shows that quic-go stays in version 1, as it says nothing of others.
+// noVersionInformation shows that quic-go stays in version 1, because it sends no
+// version_information.
 func noVersionInformation(r *run) string {
 	s := r.one(r.offerBothVersions())
 	require.EqualValues(r, conn.Version1, s.version)
@@ -51,7 +52,8 @@ func noVersionInformation(r *run) string {
 	return "has no version_information (RFC 9368)"
 }
 
-// versionNegotiation has a client that speaks nothing that its server speaks, and says so.
+// versionNegotiation has a client and a server without a common version. The client must fail and
+// say why.
 func versionNegotiation(r *run) {
 	r.begin(simple(), serverConfig{versions: []uint32{conn.Version1}})
 	ctx := r.context(timeout, timeout)
@@ -124,7 +126,7 @@ func (r *run) preferAnother() *trace {
 		scenario.Server = second
 		return r.tap.relay(r, scenario).Addr()
 	}})
-	r.resets = true // for those that were retired, of packets that were late on the old path
+	r.resets = true // late packets on the old path may carry retired connection IDs
 	tr := r.download(name)
 	r.one(tr)
 	return tr
@@ -142,7 +144,7 @@ func noPreferredAddress(r *run) string {
 		return "its server has no preferred_address"
 	}
 	require.NotNil(r, params.Preferred)
-	// It would have moved in a round trip; the transfer takes many.
+	// A client that moves does so within a round trip, and the transfer takes many.
 	packets := tr.of(netrelay.Up, conn.Packet1RTT)
 	require.Greater(r, packets[len(packets)-1].at.Sub(packets[0].at), 200*time.Millisecond)
 	for _, p := range packets {

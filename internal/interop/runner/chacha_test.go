@@ -11,8 +11,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// These are what crypto/tls offers in TLS 1.3, which no tls.Config chooses. It lets linkname reach
-// them.
+// These are the cipher suites that crypto/tls offers in TLS 1.3. A tls.Config cannot choose among
+// them, but crypto/tls lets linkname reach them.
 
 //go:linkname tls13Suites crypto/tls.defaultCipherSuitesTLS13
 var tls13Suites []uint16
@@ -20,10 +20,10 @@ var tls13Suites []uint16
 //go:linkname tls13SuitesNoAES crypto/tls.defaultCipherSuitesTLS13NoAES
 var tls13SuitesNoAES []uint16
 
-// classical are key shares that are short.
+// classical are the groups with short key shares.
 var classical = []tls.CurveID{tls.X25519}
 
-// chacha20 runs in a process of its own, as what is offered is the same for all of crypto/tls.
+// chacha20 runs in a process of its own, because the lists of suites hold for the whole process.
 func chacha20(r *run) {
 	const inside = "LAZO_RUNNER_CHACHA20"
 	if os.Getenv(inside) == "" {

@@ -96,7 +96,8 @@ func TestEarlyDataToQUICGo(t *testing.T) {
 	}
 }
 
-// getAgain gets a file, and once more if early data is rejected, which it must be or not.
+// getAgain gets a file with early data. If accept is false, that must fail because early data is
+// rejected, and then the second try must succeed.
 func (r *run) getAgain(ctx context.Context, c client, name string, accept bool) {
 	r.Helper()
 	err := r.files.check(ctx, c, name)
@@ -108,7 +109,7 @@ func (r *run) getAgain(ctx context.Context, c client, name string, accept bool) 
 	require.NoError(r, r.files.check(ctx, c, name))
 }
 
-// TestEarlyDataFromQUICGo takes early data of quic-go, or rejects it.
+// TestEarlyDataFromQUICGo accepts early data of quic-go, or rejects it.
 func TestEarlyDataFromQUICGo(t *testing.T) {
 	for _, accept := range []bool{true, false} {
 		t.Run(map[bool]string{true: "Accepted", false: "Rejected"}[accept], func(t *testing.T) {
@@ -156,7 +157,7 @@ func TestEarlyDataFromQUICGo(t *testing.T) {
 	}
 }
 
-// noteEarly serves a connection, and tells of each stream whether it came early.
+// noteEarly serves a connection, and sends for each stream whether it came early.
 func (r *run) noteEarly(ctx context.Context, c *loop.Conn, early chan<- bool) {
 	for {
 		s, err := c.AcceptStream(ctx)

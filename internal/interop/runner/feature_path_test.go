@@ -15,8 +15,8 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// requireProbed fails the test unless the client challenged a second path first, and the server
-// answered there and challenged it, too, as it must before it sends much (RFC 9000, Section 9). No
+// requireProbed requires that the client probed a second path before it used it. The server must
+// have answered there, and must have challenged that path itself (RFC 9000, Section 9). No
 // connection ID may be used on both paths.
 func requireProbed(t *testing.T, tr *trace) {
 	t.Helper()
@@ -79,7 +79,7 @@ func TestMigrationToQUICGo(t *testing.T) {
 	require.Equal(t, second, c.LocalAddr())
 	require.EqualValues(t, 1, c.Stats().PathChanges)
 	after := addrPort(server.RemoteAddr())
-	require.NotEqual(t, before, after, "what the server sends to")
+	require.NotEqual(t, before, after, "the address that the server sends to")
 	require.NoError(t, c.Close(0, ""))
 	tr := r.closedTrace(1)
 	requireProbed(t, tr)
@@ -120,8 +120,8 @@ func TestMigrationFromQUICGo(t *testing.T) {
 	requireProbed(t, r.closedTrace(1))
 }
 
-// TestRebindingTellsTheServer changes the address of a client, which does not notice, between
-// downloads.
+// TestRebindingTellsTheServer changes the address of a client between downloads. The client does
+// not notice it.
 func TestRebindingTellsTheServer(t *testing.T) {
 	other := netip.AddrFrom4([4]byte{127, 0, 0, 7})
 	t.Run(toQUICGo.String(), func(t *testing.T) {

@@ -18,11 +18,11 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
-// joined are connections of a client and a server, of which one is this module's.
+// joined holds both ends of a connection. One end is this module's.
 type joined struct {
 	own     *loop.Conn
 	foreign *quic.Conn
-	ownUp   netrelay.Dir // the direction of what this module sends
+	ownUp   netrelay.Dir // the direction in which this module sends
 	close   func() error // of the client
 }
 
@@ -59,12 +59,12 @@ func bothWays(t *testing.T, f func(ctx context.Context, r *run)) {
 	}
 }
 
-// TestResetStreamAt resets streams behind a part that still arrives, from either side
+// TestResetStreamAt resets streams from either side. A first part of each must still arrive
 // (draft-ietf-quic-reliable-stream-reset).
 func TestResetStreamAt(t *testing.T) {
 	const reliable, code = 5000, 77
 	bothWays(t, func(ctx context.Context, r *run) {
-		// Data is lost now and then, so that a reset without reliable part would overtake some.
+		// Some data is lost, so that a reset without a reliable part would arrive before it.
 		scenario := near()
 		scenario.Up.Loss, scenario.Down.Loss, scenario.Seed = 0.1, 0.1, r.seed()
 		j := r.join(ctx, scenario, func(*conn.Config) {}, func(cfg *quic.Config) { cfg.EnableStreamResetPartialDelivery = true })
@@ -185,7 +185,7 @@ func TestDatagrams(t *testing.T) {
 		require.GreaterOrEqual(r, arrived, int(stats.DatagramsAcked))
 		require.Less(r, arrived, count)
 		require.NotZero(r, received.foreign)
-		require.LessOrEqual(r, received.foreign, arrived) // quic-go drops what nobody reads in time
+		require.LessOrEqual(r, received.foreign, arrived) // quic-go drops unread datagrams
 		_, back := r.datagrams(tr, j.foreignUp())
 		require.EqualValues(r, back, stats.DatagramsReceived)
 		require.EqualValues(r, received.own, stats.DatagramsReceived-stats.DatagramsDropped)
@@ -215,7 +215,7 @@ func (r *run) datagrams(tr *trace, dir netrelay.Dir) (sent, arrived int) {
 	return sent, arrived
 }
 
-// moreDatagrams reports whether any came since, and notes them.
+// moreDatagrams reports whether datagrams came since the last call, and notes the new counts.
 func (r *run) moreDatagrams(j *joined, stats *conn.Stats) bool {
 	now := j.own.Stats()
 	more := now.DatagramsReceived != stats.DatagramsReceived
@@ -223,7 +223,7 @@ func (r *run) moreDatagrams(j *joined, stats *conn.Stats) bool {
 	return more
 }
 
-// An ecnLog is a qlog of quic-go that keeps what it says of ECN.
+// An ecnLog is a qlog of quic-go that keeps only the events about ECN.
 type ecnLog struct {
 	mu     sync.Mutex
 	states []qlog.ECNState
@@ -257,8 +257,8 @@ func (l *ecnLog) last() qlog.ECNState {
 	return l.states[len(l.states)-1]
 }
 
-// TestECN has a network that marks some of the packets, both ways: both sides validate the path,
-// report each mark, and this module counts what is reported to it (RFC 9000, Section 13.4).
+// TestECN has a network that marks some of the packets, both ways. Both sides validate the path and
+// report each mark. This module counts the marks that its peer reports (RFC 9000, Section 13.4).
 func TestECN(t *testing.T) {
 	bothWays(t, func(ctx context.Context, r *run) {
 		scenario := near()
@@ -286,7 +286,7 @@ func TestECN(t *testing.T) {
 	})
 }
 
-// delivered counts the 1-RTT packets up to a number that arrived, by codepoint.
+// delivered counts the 1-RTT packets that arrived, up to packet number largest, by codepoint.
 func (r *run) delivered(tr *trace, dir netrelay.Dir, largest uint64) (marks [4]uint64) {
 	arrived := make(map[string]uint8)
 	for _, d := range r.tap.recorded() {

@@ -15,9 +15,9 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// Features that the runner has no case for, or looks at less closely. Each test runs with this
-// module as client and as server, and looks at what both implementations say of it as well as at
-// the trace.
+// These tests cover features for which the runner has no case, or a less strict one. Each test runs
+// with this module as client and as server. It checks the reports of both implementations, and the
+// trace.
 
 // localhost is where servers are.
 var localhost = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -35,8 +35,8 @@ func near() netrelay.Config {
 	return netrelay.Config{Up: link, Down: link}
 }
 
-// far is a link over which a handshake takes longer than it takes to send early data, even on a
-// busy machine.
+// far is a link with a long delay, so that a handshake takes longer than sending early data, even
+// on a busy machine.
 func far() netrelay.Config {
 	link := netrelay.Link{Delay: 150 * time.Millisecond}
 	return netrelay.Config{Up: link, Down: link}
@@ -75,7 +75,7 @@ func (r *run) acceptQUICGo(ctx context.Context, l *quic.EarlyListener) *quic.Con
 	return c
 }
 
-// both of these run with this module on one side.
+// toQUICGo and fromQUICGo pair this module with quic-go.
 var (
 	toQUICGo   = pairing{lazo{}, quicGo{}}
 	fromQUICGo = pairing{quicGo{}, lazo{}}
@@ -121,7 +121,7 @@ func TestVersion2(t *testing.T) {
 	}
 }
 
-// A keyPhases says who was first in each key phase: the direction of the first packet of phases 1,
+// keyPhases returns who was first in each key phase: the direction of the first packet of phases 1,
 // 2, ...
 func keyPhases(tr *trace) (first []netrelay.Dir) {
 	seen := make(map[*session][2]int)
@@ -141,13 +141,13 @@ func keyPhases(tr *trace) (first []netrelay.Dir) {
 	return first
 }
 
-// TestKeyUpdateByLazo updates keys three times in a row; quic-go follows each time.
+// TestKeyUpdateByLazo updates keys three times in a row. quic-go follows each time.
 func TestKeyUpdateByLazo(t *testing.T) {
 	const updates = 3
 	t.Run("Client", func(t *testing.T) {
 		ctx, r := feature(t, toQUICGo)
 		r.begin(near(), serverConfig{})
-		name := r.files.add(10 * kb) // too little for quic-go to begin one
+		name := r.files.add(10 * kb) // too few packets for quic-go to begin an update
 		c, err := lazo{}.connect(ctx, r.clientConfig())
 		require.NoError(t, err)
 		for range updates {
@@ -171,7 +171,7 @@ func TestKeyUpdateByLazo(t *testing.T) {
 		for range updates {
 			r.updateKeys(ctx, server, func() error { return r.files.check(ctx, c, name) })
 		}
-		for range 2 { // the second request brings keys that followed
+		for range 2 { // the second request makes both sides use the last keys
 			require.NoError(t, r.files.check(ctx, c, name))
 		}
 		require.EqualValues(t, updates, server.Stats().KeyUpdates)
@@ -182,8 +182,8 @@ func TestKeyUpdateByLazo(t *testing.T) {
 	})
 }
 
-// updateKeys updates the keys of c. Before the peer has acknowledged packets of the keys in use it
-// cannot, and exchanges more of them.
+// updateKeys updates the keys of c. An update is possible only after the peer has acknowledged a
+// packet with the keys in use. Until then updateKeys exchanges more packets.
 func (r *run) updateKeys(ctx context.Context, c *loop.Conn, exchange func() error) {
 	r.Helper()
 	for {
@@ -196,7 +196,7 @@ func (r *run) updateKeys(ctx context.Context, c *loop.Conn, exchange func() erro
 	}
 }
 
-// requireGenerations fails the test unless both sides sent packets with as many keys.
+// requireGenerations fails the test unless each side sent packets with n keys, one after the other.
 func requireGenerations(t *testing.T, tr *trace, n int) {
 	t.Helper()
 	require.Len(t, tr.sessions, 1)
@@ -205,7 +205,7 @@ func requireGenerations(t *testing.T, tr *trace, n int) {
 	}
 }
 
-// TestKeyUpdateByQUICGo has quic-go update its keys, as it does after 100 packets; this module
+// TestKeyUpdateByQUICGo has quic-go update its keys, as it does after 100 packets. This module
 // follows.
 func TestKeyUpdateByQUICGo(t *testing.T) {
 	for _, p := range []pairing{toQUICGo, fromQUICGo} {

@@ -13,7 +13,8 @@ type frame struct {
 	data []byte
 }
 
-// parseFrames returns the frames of a payload but PADDING, up to the first that is not known.
+// parseFrames returns the frames of a payload except PADDING. It stops at the first that it does
+// not know.
 func parseFrames(payload []byte) (frames []frame) {
 	for len(payload) > 0 {
 		typ, n := wire.ParseVarint(payload)
@@ -31,7 +32,7 @@ func parseFrames(payload []byte) (frames []frame) {
 	return frames
 }
 
-// frameLen returns the length of the frame that starts b; -1 if it cannot be told.
+// frameLen returns the length of the frame at the start of b, or -1 if it does not know the type.
 func frameLen(typ uint64, b []byte) (n int) {
 	switch typ {
 	case wire.FramePadding, wire.FramePing, wire.FrameHandshakeDone, wire.FrameImmediateAck:

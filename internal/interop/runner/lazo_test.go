@@ -21,7 +21,7 @@ type lazo struct{}
 
 func (lazo) String() string { return "lazo" }
 
-// config is what both sides have in common.
+// config returns what the configurations of both sides have in common.
 func (lazo) config(tlsc *tls.Config, versions []uint32) *conn.Config {
 	return &conn.Config{TLS: tlsc, Versions: versions, HandshakeTimeout: 2 * time.Minute, MaxIdleTimeout: 2 * time.Minute, MaxDatagramFrameSize: 65535}
 }
@@ -32,7 +32,7 @@ func (l lazo) serve(t testing.TB, cfg serverConfig) netip.AddrPort {
 	return g.LocalAddr()
 }
 
-// listen runs a server that nobody accepts connections of.
+// listen runs a server. The caller accepts its connections.
 func (l lazo) listen(t testing.TB, cfg serverConfig, edits ...func(*conn.Config)) *loop.Group {
 	t.Helper()
 	server := l.config(cfg.tls, cfg.versions)

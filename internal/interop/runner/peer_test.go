@@ -27,13 +27,14 @@ import (
 type implementation interface {
 	fmt.Stringer
 
-	// serve runs a server of hq-interop until the test ends, and returns where.
+	// serve runs a server of hq-interop until the test ends, and returns its address.
 	serve(t testing.TB, cfg serverConfig) netip.AddrPort
 
 	// serveHTTP3 runs a server of HTTP/3.
 	serveHTTP3(t testing.TB, tlsc *tls.Config, h http.Handler) netip.AddrPort
 
-	// dial connects to a server of hq-interop; with early data at once, if a session allows it.
+	// dial connects to a server of hq-interop. With early data it returns at once, if a session
+	// allows that.
 	dial(ctx context.Context, cfg clientConfig) (client, error)
 
 	// transport returns a client of HTTP/3.
@@ -58,8 +59,8 @@ type serverConfig struct {
 	early    bool
 	versions []uint32
 
-	// prefer, if not nil, is told the second address of the server, and returns what to
-	// offer as preferred address in its place.
+	// prefer, if not nil, is called with the second address of the server. It returns the preferred
+	// address to offer in its place.
 	prefer func(netip.AddrPort) netip.AddrPort
 }
 
@@ -67,7 +68,7 @@ type clientConfig struct {
 	tls      *tls.Config
 	server   netip.AddrPort
 	early    bool
-	leastMTU bool // probes for no larger one
+	leastMTU bool // keeps the smallest MTU
 	versions []uint32
 }
 
@@ -80,7 +81,7 @@ const (
 // hqInterop is the protocol of the runner: HTTP/0.9, one request on a stream.
 const hqInterop = "hq-interop"
 
-// files are what a server has, by name.
+// files holds the content of the files of a server, by name.
 type files struct {
 	mu      sync.Mutex
 	content map[string][]byte
@@ -125,7 +126,7 @@ func (f *files) handler() http.Handler {
 	})
 }
 
-// A stream is one of either implementation.
+// A stream is a stream of either implementation.
 type stream interface {
 	io.ReadWriter
 	CloseWrite() error
@@ -159,8 +160,8 @@ func request(s stream, name string) ([]byte, error) {
 	return io.ReadAll(s)
 }
 
-// credentials returns what a server and a client that trusts it need. The chain of the server has
-// length certificates, the last of which the client knows; each is padded with names.
+// credentials returns the configurations of a server and of a client that trusts it. The chain of
+// the server has length certificates, and the client knows the last one. Each is padded with names.
 func credentials(t testing.TB, length, names int) (server, client *tls.Config) {
 	t.Helper()
 	var chain [][]byte
@@ -215,7 +216,7 @@ func newTicketCache() *ticketCache {
 	return &ticketCache{tls.NewLRUClientSessionCache(8), make(chan struct{}, 16)}
 }
 
-// Put may be told of more tickets than anybody waits for.
+// Put drops the signal if nobody waits for so many tickets.
 func (c *ticketCache) Put(key string, s *tls.ClientSessionState) {
 	c.ClientSessionCache.Put(key, s)
 	if s == nil {

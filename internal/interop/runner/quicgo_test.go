@@ -21,7 +21,7 @@ type quicGo struct{}
 
 func (quicGo) String() string { return "quic-go" }
 
-// config is what both sides have in common.
+// config returns what the configurations of both sides have in common.
 func (quicGo) config(versions []uint32) *quic.Config {
 	cfg := &quic.Config{HandshakeIdleTimeout: time.Minute, MaxIdleTimeout: 2 * time.Minute, EnableDatagrams: true}
 	for _, v := range versions {
@@ -50,7 +50,7 @@ func (q quicGo) serve(t testing.TB, cfg serverConfig) netip.AddrPort {
 	return addrPort(l.Addr())
 }
 
-// listen runs a server that nobody accepts connections of. It has no preferred address.
+// listen runs a server without a preferred address. The caller accepts its connections.
 func (q quicGo) listen(t testing.TB, cfg serverConfig, edits ...func(*quic.Config)) *quic.EarlyListener {
 	t.Helper()
 	tr := &quic.Transport{
@@ -95,7 +95,7 @@ func serveQUICGoConn(c *quic.Conn, f *files) {
 	}
 }
 
-// A quicGoStream names its method as the other implementation does.
+// A quicGoStream has a method CloseWrite, as streams of this module do.
 type quicGoStream struct{ *quic.Stream }
 
 func (s quicGoStream) CloseWrite() error { return s.Close() }

@@ -25,12 +25,12 @@ var pairings = []pairing{{lazo{}, lazo{}}, {lazo{}, quicGo{}}, {quicGo{}, lazo{}
 // A testCase is a case of quic-interop-runner.
 type testCase struct {
 	name  string
-	asked string // of both sides by the runner
-	daily string // what is done without LAZO_RUNNER=full, if that is less
+	asked string // what the runner asks of both sides
+	daily string // what runs without LAZO_RUNNER=full, if that is less
 	run   func(*run)
 
-	// lacking, if not nil, is run in place of the case with quic-go, which lacks what the case
-	// needs. It proves that, and returns what it is.
+	// lacking, if not nil, runs in place of the case with quic-go, which lacks a feature that the
+	// case needs. It proves that, and returns what quic-go lacks.
 	lacking func(*run) string
 }
 
@@ -44,7 +44,7 @@ type run struct {
 
 	serverTLS, clientTLS *tls.Config
 	addr                 netip.AddrPort // of the server, for the client
-	// connection IDs may be unknown, for which there are stateless resets
+	// connection IDs may be unknown, and a stateless reset answers an unknown one
 	resets bool
 	relay  *netrelay.Relay
 }
@@ -55,8 +55,9 @@ const atOnce = 8
 // TestRunner runs the cases of quic-interop-runner, with this module as client, as server and as
 // both.
 //
-// The files are smaller than the runner's, and some runs shorter, unless LAZO_RUNNER is full. What
-// it finds is compared with the table of docs/interop.md, which LAZO_RUNNER_TABLE=write writes.
+// The files are smaller than the runner's, and some runs shorter, unless LAZO_RUNNER is full. The
+// results are compared with the table in docs/interop.md. LAZO_RUNNER_TABLE=write writes that
+// table.
 func TestRunner(t *testing.T) {
 	full := os.Getenv("LAZO_RUNNER") == "full"
 	var tb table
@@ -84,7 +85,7 @@ func TestRunner(t *testing.T) {
 	tb.compare(t, "../../../docs/interop.md")
 }
 
-// runCase runs a case, and returns what the table says of it.
+// runCase runs a case, and returns the result for the table.
 func runCase(t *testing.T, tc testCase, p pairing, full bool) string {
 	r := &run{TB: t, pairing: p, full: full}
 	r.trust(1, 0)
@@ -101,7 +102,7 @@ func (r *run) trust(length, names int) {
 	r.serverTLS.KeyLogWriter, r.clientTLS.KeyLogWriter = &r.tap.secrets, &r.tap.secrets
 }
 
-// size is that of a file: what the runner has, or less.
+// size returns the size of a file: that of the runner, or a smaller one.
 func (r *run) size(full, daily int) int {
 	if r.full {
 		return full
@@ -109,7 +110,7 @@ func (r *run) size(full, daily int) int {
 	return daily
 }
 
-// time is like size.
+// time returns a duration: that of the runner, or a shorter one.
 func (r *run) time(full, daily time.Duration) time.Duration {
 	if r.full {
 		return full
@@ -117,7 +118,7 @@ func (r *run) time(full, daily time.Duration) time.Duration {
 	return daily
 }
 
-// context ends when something takes too long.
+// context returns a context that ends when a step takes too long.
 func (r *run) context(full, daily time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), r.time(full, daily))
 	r.Cleanup(cancel)
@@ -136,7 +137,7 @@ func (r *run) begin(scenario netrelay.Config, cfg serverConfig) {
 	r.addr = r.relay.Addr()
 }
 
-// timeout is twice that of the runner for most cases: this machine may have other things to do.
+// timeout is twice that of the runner for most cases, because this machine may be busy.
 const timeout = 2 * time.Minute
 
 // connect connects the client to the server.
@@ -152,7 +153,7 @@ func (r *run) tryConnect(ctx context.Context, cfg clientConfig) (client, error) 
 	return r.client.dial(ctx, cfg)
 }
 
-// download gets files over one connection, and returns the trace of it once it has closed.
+// download gets files over one connection, and returns its trace after it has closed.
 func (r *run) download(names ...string) *trace {
 	r.Helper()
 	ctx := r.context(timeout, timeout)
@@ -172,7 +173,7 @@ func (r *run) closedTrace(n int) (tr *trace) {
 	return tr
 }
 
-// A table is the result.
+// A table holds the results of all cases.
 type table struct {
 	mu   sync.Mutex
 	rows []row
@@ -190,7 +191,7 @@ func (tb *table) set(i, j int, result string, took time.Duration) {
 	tb.rows[i].results[j], tb.rows[i].took[j] = result, took
 }
 
-// text is the table with times, of what was run.
+// text returns the cases that ran, with their times.
 func (tb *table) text(full bool) string {
 	var b strings.Builder
 	for _, row := range tb.rows {
@@ -206,7 +207,7 @@ func (tb *table) text(full bool) string {
 	return b.String()
 }
 
-// markdown is the table without times.
+// markdown returns the table for the document, without times.
 func (tb *table) markdown() string {
 	var b strings.Builder
 	b.WriteString("| case | what it asks | daily |")
@@ -230,12 +231,13 @@ const (
 	tableEnds   = "<!-- end of table -->\n"
 )
 
-// compare fails the test if the document says something else, or writes it.
+// compare fails the test if the document differs from the table. With LAZO_RUNNER_TABLE=write it
+// writes the document instead.
 func (tb *table) compare(t *testing.T, doc string) {
 	for _, row := range tb.rows {
 		for _, result := range row.results {
 			if result == "" || result == "failed" {
-				return // not all were run, or the test has failed anyway
+				return // not all cases ran, or the test has failed anyway
 			}
 		}
 	}

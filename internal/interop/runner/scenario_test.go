@@ -11,8 +11,8 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
-// pointToPoint is the link of the runner: a queue of 25 packets. What is under way counts there as
-// waiting.
+// pointToPoint is the link of the runner, with a queue of 25 packets. The relay counts packets
+// under way as queued, so its queue is longer by those.
 func pointToPoint(delay time.Duration) netrelay.Link {
 	const rate, packet = 10_000_000, 1500
 	return netrelay.Link{Delay: delay, Rate: rate, Queue: 25*packet + int(rate/8*delay/time.Second)}
@@ -24,9 +24,9 @@ func simple() netrelay.Config {
 	return netrelay.Config{Up: link, Down: link}
 }
 
-// A misfortune meets each datagram with a probability, and at most burst in a row. Connections that
-// the runner has one after the other are at the same time here, so what is in a row is of one
-// client.
+// A misfortune meets each datagram with a probability, and at most burst datagrams in a row. The
+// runner makes connections one after the other, but here they run at the same time. So each client
+// has a row of its own.
 type misfortune struct {
 	rate  float64
 	burst int
@@ -62,7 +62,7 @@ func (m *misfortune) drop(p *netrelay.Packet) bool {
 	return !m.meets(p)
 }
 
-// corrupt is a Filter that changes one of the first 50 bytes, often in a header. As in the runner
+// corrupt is a Filter that changes one of the first 50 bytes, often in a header. Like the runner,
 // it spares Version Negotiation, which is the answer to an Initial with a corrupt version.
 func (m *misfortune) corrupt(p *netrelay.Packet) bool {
 	m.mu.Lock()
@@ -76,7 +76,7 @@ func (m *misfortune) corrupt(p *netrelay.Packet) bool {
 	return true
 }
 
-// dropUp is a Filter that loses some of the datagrams to the server, which are counted from 1.
+// dropUp is a Filter that loses the datagrams to the server with these numbers, counted from 1.
 func dropUp(lost ...int) func(*netrelay.Packet) bool {
 	var mu sync.Mutex
 	count := 0

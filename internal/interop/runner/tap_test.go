@@ -11,7 +11,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A path is where datagrams of a client go, as one side sees it.
+// A path is a pair of addresses, as one side sees it.
 type path struct{ client, server netip.AddrPort }
 
 // A datagram is what a tap saw at one of its ends.
@@ -25,7 +25,7 @@ type datagram struct {
 	atServer path
 }
 
-// A tap records what passes through relays. Its TLS secrets are what it needs to read it.
+// A tap records what passes through relays. The TLS secrets decrypt the record.
 type tap struct {
 	secrets keyLog
 
@@ -70,7 +70,7 @@ func (tp *tap) record(d *datagram) {
 	tp.datagrams = append(tp.datagrams, d)
 }
 
-// recorded returns what was recorded so far.
+// recorded returns the datagrams recorded so far.
 func (tp *tap) recorded() []*datagram {
 	tp.mu.Lock()
 	defer tp.mu.Unlock()

@@ -21,22 +21,22 @@ type packet struct {
 	size       int // bytes, all of it
 	session    *session
 
-	opened  bool // the rest is known
+	opened  bool // the fields below are set
 	number  uint64
 	phase   bool
 	payload []byte
 	frames  []frame
 }
 
-// A trace is what two implementations sent each other, in order, decrypted.
+// A trace holds the decrypted packets that two implementations sent each other, in order.
 type trace struct {
 	packets  []*packet
 	sessions []*session
 	secrets  *keyLog
 }
 
-// A session is what a trace knows of a connection. Arrays are by direction, and by packet number
-// space.
+// A session holds what a trace knows of a connection. Arrays are indexed by direction, and then by
+// packet number space.
 type session struct {
 	clients    []path // at the client
 	initialIDs [][]byte
@@ -83,7 +83,7 @@ func (tr *trace) add(d *datagram) {
 		}
 		h, ok := wire.ParseLong(b)
 		if !ok {
-			// Of a version that nobody speaks: the invariants are all there is to read.
+			// The version is unknown, so only the invariant fields can be read.
 			tr.packets = append(tr.packets, &packet{datagram: d, version: version, dcid: dcid, scid: scid, size: len(b)})
 			return
 		}
@@ -174,7 +174,7 @@ func (s *session) openEarly(secrets *keyLog, p *packet, b []byte, pnOff int) {
 	if s.early != nil {
 		early = []*keys.Keys{s.early}
 	}
-	// The suite is that of the session that is resumed, whatever the server chooses now.
+	// 0-RTT packets use the suite of the resumed session, whatever the server chooses now.
 	chosen := s.suite
 	s.suite = 0
 	s.openBy(secrets, labelClientEarly, p.version, &early,
@@ -214,7 +214,7 @@ func (s *session) openBy(secrets *keyLog, label string, version uint32, have *[]
 	return false
 }
 
-// addShort opens a 1-RTT packet, on a path that need not be known yet.
+// addShort opens a 1-RTT packet. Its path may be new.
 func (tr *trace) addShort(d *datagram, b []byte) {
 	p := &packet{datagram: d, typ: conn.Packet1RTT, size: len(b)}
 	tr.packets = append(tr.packets, p)
@@ -276,7 +276,7 @@ func (p *packet) open(k *keys.Keys, b []byte, pnOff int, largest int64) bool {
 	return true
 }
 
-// read takes in what a packet that could be opened tells.
+// read updates the session from an opened packet. It ignores other packets.
 func (s *session) read(p *packet, space int) {
 	if !p.opened {
 		return
@@ -328,7 +328,7 @@ func (tr *trace) handshakes() int {
 	return len(ids)
 }
 
-// versions returns those of the packets of a direction and type.
+// versions returns the versions of the packets of a direction and type.
 func (tr *trace) versions(dir netrelay.Dir, typ conn.PacketType) map[uint32]bool {
 	versions := make(map[uint32]bool)
 	for _, p := range tr.of(dir, typ) {

@@ -31,7 +31,7 @@ import (
 
 const protocol = "interop"
 
-// tlsConfigs returns what a server and a client that trusts it need.
+// tlsConfigs returns the configurations of a server and of a client that trusts it.
 func tlsConfigs(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -59,7 +59,7 @@ func withTimeout(t *testing.T) context.Context {
 	return ctx
 }
 
-// serve runs a server of ours that gives each session to f, and returns its address.
+// serve runs a server of this module, which gives each session to f. It returns its address.
 func serve(t *testing.T, f func(s *webtransport.Session)) (addr string, client *tls.Config) {
 	t.Helper()
 	server, client := tlsConfigs(t)
@@ -77,7 +77,7 @@ func serve(t *testing.T, f func(s *webtransport.Session)) (addr string, client *
 	return g.LocalAddr().String(), client
 }
 
-// dialForeign opens a session of theirs, on a connection that outlives it.
+// dialForeign opens a session with webtransport-go, on a connection that outlives it.
 func dialForeign(t *testing.T, addr string, client *tls.Config) *foreign.Session {
 	t.Helper()
 	ctx := withTimeout(t)
@@ -95,7 +95,7 @@ func dialForeign(t *testing.T, addr string, client *tls.Config) *foreign.Session
 	return s
 }
 
-// serveForeign runs a server of theirs that gives each session to f, and returns its URL.
+// serveForeign runs a server of webtransport-go, which gives each session to f. It returns its URL.
 func serveForeign(t *testing.T, f func(s *foreign.Session)) (url string, client *tls.Config) {
 	t.Helper()
 	server, client := tlsConfigs(t)
@@ -120,7 +120,7 @@ func serveForeign(t *testing.T, f func(s *foreign.Session)) (url string, client 
 	return fmt.Sprintf("https://%v/wt", sock.LocalAddr()), client
 }
 
-// dial opens a session of ours.
+// dial opens a session with this module.
 func dial(t *testing.T, url string, client *tls.Config) *webtransport.Session {
 	t.Helper()
 	d := &webtransport.Dialer{TLSClientConfig: client, Protocols: []string{"other", protocol}}
@@ -174,7 +174,7 @@ func echo(s *webtransport.Session) {
 	}
 }
 
-// echoForeign is echo of theirs.
+// echoForeign is echo for webtransport-go.
 func echoForeign(s *foreign.Session) {
 	ctx := s.Context()
 	go func() {
@@ -231,12 +231,12 @@ func exchange(t *testing.T, w io.Writer, end func() error, r io.Reader, n int) {
 	require.NoError(t, <-sent)
 }
 
-// TestServer is our server and their client.
+// TestServer has webtransport-go as the client of this module's server.
 func TestServer(t *testing.T) {
 	addr, client := serve(t, echo)
 	s := dialForeign(t, addr, client)
 	ctx := withTimeout(t)
-	for range 120 { // more than the limit of streams at once
+	for range 120 { // more than may be open at once
 		st, err := s.OpenStreamSync(ctx)
 		require.NoError(t, err)
 		exchange(t, st, st.Close, st, 160)
@@ -271,7 +271,7 @@ func TestServer(t *testing.T) {
 	}
 }
 
-// TestClient is our client and their server.
+// TestClient has webtransport-go as the server of this module's client.
 func TestClient(t *testing.T) {
 	url, client := serveForeign(t, echoForeign)
 	s := dial(t, url, client)
@@ -313,7 +313,7 @@ func TestClient(t *testing.T) {
 	}
 }
 
-// TestClose closes sessions from each side, with each as the client.
+// TestClose closes sessions from each side. Each implementation is the client once.
 func TestClose(t *testing.T) {
 	ours := func(t *testing.T, s *webtransport.Session, closes bool) {
 		if closes {
