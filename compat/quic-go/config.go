@@ -58,8 +58,9 @@ type Config struct {
 	// send RESET_STREAM_AT in any case.
 	EnableStreamResetPartialDelivery bool
 
-	// Tracer returns a trace for a connection, or nil. It gets one event, which says that packets
-	// are not recorded, and those of others: see [Conn.QlogTrace]. It must not block.
+	// Tracer returns a trace for a connection, or nil. Package qlog has one that gets all events of
+	// Lazo's qlog. Any other gets one event, which says that packets are not recorded, and those of
+	// the program: see [Conn.QlogTrace]. It must not block.
 	Tracer func(ctx context.Context, isClient bool, connID ConnectionID) qlogwriter.Trace
 }
 

@@ -255,10 +255,11 @@ func (t *Transport) newHandler(l *loop.Loop, cc *conn.Conn) loop.Handler {
 	if !ok || cc.Err() != nil {
 		if ok {
 			b.cancel(cc.Err())
+			b.trace.end()
 		}
 		return nil
 	}
-	c := newConn(t, lc, b.cfg, b.ctx, newTrace(b.ctx, b.cfg, false, cc.ID()))
+	c := newConn(t, lc, b.cfg, b.ctx, b.trace)
 	context.AfterFunc(lc.Context(), func() {
 		<-c.done
 		b.cancel(c.err)

@@ -85,6 +85,7 @@ type Transport struct {
 type begun struct {
 	listener *listener
 	cfg      *Config
+	trace    trace
 	admitted
 }
 
@@ -98,8 +99,9 @@ type admitted struct {
 func (b begun) note(id conn.ConnID, _ bool) io.WriteCloser {
 	t := b.listener.t
 	b.admitted, t.admitted = t.admitted, admitted{}
+	b.trace = newTrace(b.ctx, b.cfg, false, id)
 	t.begun[id] = b
-	return nil
+	return b.trace.packets
 }
 
 // start begins to read, once.
@@ -307,10 +309,16 @@ func (t *Transport) dial(ctx context.Context, addr net.Addr, host string, tlsCon
 }
 
 // begin starts a connection.
-func (t *Transport) begin(ctx context.Context, to netip.AddrPort, cfg *Config, l *conn.Config) (c *Conn, err error) {
+func (t *Transport) begin(waits context.Context, to netip.AddrPort, cfg *Config, l *conn.Config) (c *Conn, err error) {
 	var self atomic.Pointer[Conn]
+	var tr trace
+	ctx := context.WithoutCancel(waits)
+	l.QLog = func(id conn.ConnID, _ bool) io.WriteCloser {
+		tr = newTrace(ctx, cfg, true, id)
+		return tr.packets
+	}
 	l.AllowWindowIncrease = allowIncrease(cfg, func(*conn.Conn) *Conn { return self.Load() })
-	do := t.loop.Do(ctx, func(now time.Time) {
+	do := t.loop.Do(waits, func(now time.Time) {
 		t.mu.Lock()
 		err = t.err
 		t.mu.Unlock()
@@ -320,19 +328,19 @@ func (t *Transport) begin(ctx context.Context, to netip.AddrPort, cfg *Config, l
 		t.ids.err = nil
 		cc, e := t.loop.Endpoint().Dial(now, conn.Target{Remote: to}, l)
 		if err = errors.Join(e, t.ids.err); err != nil {
+			tr.end()
 			if cc != nil {
 				cc.Close(0, "")
 			}
 			return
 		}
-		ctx := context.WithoutCancel(ctx)
-		c = newConn(t, t.loop.Conn(cc), cfg, ctx, newTrace(ctx, cfg, true, cc.ID()))
+		c = newConn(t, t.loop.Conn(cc), cfg, ctx, tr)
 		c.early = cc.EarlyData()
 		self.Store(c)
 	})
 	switch {
-	case ctx.Err() != nil && do != nil:
-		return nil, context.Cause(ctx)
+	case waits.Err() != nil && do != nil:
+		return nil, context.Cause(waits)
 	case do != nil:
 		return nil, t.cause()
 	}

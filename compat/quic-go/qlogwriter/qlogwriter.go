@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go/internal/protocol"
+	"github.com/quic-go/quic-go/internal/record"
 	"github.com/quic-go/quic-go/qlogwriter/jsontext"
 )
 
 // RecordSeparator precedes each record of a JSON text sequence (RFC 7464).
-const RecordSeparator byte = 0x1e
+const RecordSeparator = record.Separator
 
 // A ConnectionID is a connection ID of QUIC.
 type ConnectionID = protocol.ConnectionID
@@ -61,13 +62,13 @@ type FileSeq struct {
 	w       io.WriteCloser
 	begin   time.Time
 	header  func(*jsontext.Encoder)
-	records chan record
+	records chan entry
 
 	mu        sync.Mutex
 	producers int
 }
 
-type record struct {
+type entry struct {
 	at time.Time
 	ev Event
 }
@@ -86,7 +87,7 @@ func NewConnectionFileSeq(w io.WriteCloser, isClient bool, odcid ConnectionID) *
 }
 
 func newFileSeq(w io.WriteCloser, side string, id ConnectionID) *FileSeq {
-	t := &FileSeq{w: w, begin: time.Now(), records: make(chan record, maxWaiting)}
+	t := &FileSeq{w: w, begin: time.Now(), records: make(chan entry, maxWaiting)}
 	t.header = func(e *jsontext.Encoder) { t.writeHeader(e, side, id) }
 	return t
 }
@@ -112,19 +113,8 @@ func (t *FileSeq) Run() {
 
 // write writes a record, and reports whether that failed.
 func (t *FileSeq) write(f func(*jsontext.Encoder)) (failed bool) {
-	w := &recordWriter{b: []byte{RecordSeparator}}
-	f(jsontext.NewEncoder(w))
-	w.b = append(w.b, '\n')
-	_, err := t.w.Write(w.b)
+	_, err := t.w.Write(record.Of(f))
 	return err != nil
-}
-
-// A recordWriter collects a record.
-type recordWriter struct{ b []byte }
-
-func (w *recordWriter) Write(p []byte) (int, error) {
-	w.b = append(w.b, p...)
-	return len(p), nil
 }
 
 // member writes a member of an object whose value is a string.
@@ -171,14 +161,8 @@ func (t *FileSeq) writeHeader(e *jsontext.Encoder, side string, id ConnectionID)
 	}
 }
 
-func (t *FileSeq) writeEvent(e *jsontext.Encoder, r record) {
-	e.WriteToken(jsontext.BeginObject)
-	e.WriteToken(jsontext.String("time"))
-	e.WriteToken(jsontext.Float(float64(r.at.Sub(t.begin).Nanoseconds()) / 1e6))
-	member(e, "name", r.ev.Name())
-	e.WriteToken(jsontext.String("data"))
-	r.ev.Encode(e, r.at)
-	e.WriteToken(jsontext.EndObject)
+func (t *FileSeq) writeEvent(e *jsontext.Encoder, r entry) {
+	record.Event(e, r.at.Sub(t.begin), r.ev.Name(), func(e *jsontext.Encoder) error { return r.ev.Encode(e, r.at) })
 }
 
 // A Writer is the Recorder of a FileSeq.
@@ -188,7 +172,7 @@ type Writer struct {
 }
 
 // RecordEvent is part of Recorder.
-func (w *Writer) RecordEvent(ev Event) { w.t.records <- record{time.Now(), ev} }
+func (w *Writer) RecordEvent(ev Event) { w.t.records <- entry{time.Now(), ev} }
 
 // Close is part of Recorder.
 func (w *Writer) Close() error {

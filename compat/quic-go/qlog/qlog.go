@@ -1,0 +1,33 @@
+// Package qlog writes what happens on connections to files, if the environment asks for it.
+package qlog
+
+import (
+	"context"
+	"os"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+
+	"github.com/quic-go/quic-go/internal/packetlog"
+	"github.com/quic-go/quic-go/internal/protocol"
+	"github.com/quic-go/quic-go/qlogwriter"
+)
+
+// EventSchema is the schema of the events of QUIC.
+const EventSchema = "urn:ietf:params:qlog:events:quic-14"
+
+// A ConnectionID is a connection ID of QUIC.
+type ConnectionID = protocol.ConnectionID
+
+// DefaultConnectionTracer serves as Config.Tracer. It returns the trace of a connection in the
+// directory QLOGDIR, which it makes if need be: ID_client.sqlog or ID_server.sqlog, with the first
+// destination connection ID of the client. It is nil if the variable is not set. The events in it
+// are those of Lazo's qlog, and what the program records.
+func DefaultConnectionTracer(_ context.Context, isClient bool, connID ConnectionID) qlogwriter.Trace {
+	dir := os.Getenv("QLOGDIR")
+	id, ok := conn.ConnIDFromSlice(connID.Bytes())
+	if dir == "" || !ok {
+		return nil
+	}
+	return packetlog.New(loop.QLogDir(dir)(id, !isClient))
+}
