@@ -15,7 +15,7 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// TestOneSocket: two Transports dial each other from the sockets on which they listen.
+// TestOneSocket has two Transports dial each other from the sockets on which they listen.
 func TestOneSocket(t *testing.T) {
 	s, c := tlsConfigs(t)
 	a, b := &quic.Transport{Conn: listenUDP(t)}, &quic.Transport{Conn: listenUDP(t)}
@@ -38,14 +38,14 @@ func TestOneSocket(t *testing.T) {
 		_, err = l.Accept(within(t))
 		wantErr(t, "Accept after Close", err, quic.ErrServerClosed)
 		wantErr(t, "Accept after Close", err, net.ErrClosed)
-		pair{client, server}.streams(t) // which goes on
+		pair{client, server}.streams(t) // this connection goes on
 		if _, err = way[0].Listen(s, nil); err != nil {
 			t.Errorf("Listen after Close: %v", err)
 		}
 	}
 }
 
-// TestTransportClose: everything ends, but the socket is there.
+// TestTransportClose checks that Close ends everything, but leaves the socket open.
 func TestTransportClose(t *testing.T) {
 	s, c := tlsConfigs(t)
 	udp := listenUDP(t)
@@ -80,7 +80,7 @@ func TestTransportClose(t *testing.T) {
 	}
 }
 
-// TestSocketClosed: who closes the net.UDPConn ends the Transport.
+// TestSocketClosed checks that closing the net.UDPConn ends the Transport.
 func TestSocketClosed(t *testing.T) {
 	s, c := tlsConfigs(t)
 	l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
@@ -112,7 +112,8 @@ func (c onlyConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, a, err
 }
 
-// TestOwnAddresses: a net.PacketConn is given the addresses that it or the program gave.
+// TestOwnAddresses checks that a net.PacketConn gets addresses in the form that it or the program
+// used.
 func TestOwnAddresses(t *testing.T) {
 	s, c := tlsConfigs(t)
 	l, err := quic.Listen(onlyConn{listenUDP(t)}, s, nil)
@@ -144,7 +145,7 @@ func (c *brokenConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, a, err
 }
 
-// TestBrokenConn: everything ends with the error of the net.PacketConn.
+// TestBrokenConn checks that everything ends with the error of the net.PacketConn.
 func TestBrokenConn(t *testing.T) {
 	s, c := tlsConfigs(t)
 	l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
@@ -165,7 +166,7 @@ func TestBrokenConn(t *testing.T) {
 	}
 }
 
-// sessions tells when there is a session to resume.
+// sessions signals when there is a session to resume.
 type sessions struct {
 	tls.ClientSessionCache
 	came chan struct{}
@@ -185,7 +186,7 @@ func (s *sessions) Put(key string, state *tls.ClientSessionState) {
 	}
 }
 
-// tokens tells when there is a token.
+// tokens signals when there is a token.
 type tokens struct {
 	quic.TokenStore
 	came chan struct{}
@@ -196,7 +197,7 @@ func (s *tokens) Put(key string, token *quic.ClientToken) {
 	s.came <- struct{}{}
 }
 
-// TestPacketConn: any net.PacketConn will do, and DialEarly and ListenEarly.
+// TestPacketConn runs DialEarly and ListenEarly on a net.PacketConn that is no net.UDPConn.
 func TestPacketConn(t *testing.T) {
 	s, c := tlsConfigs(t)
 	plain := func() net.PacketConn { return struct{ net.PacketConn }{listenUDP(t)} }
@@ -228,7 +229,18 @@ func TestPacketConn(t *testing.T) {
 	check(t, l.Close())
 }
 
-// TestEarlyDataRejected: everything fails until NextConnection.
+// A heldConn receives nothing until its channel is closed.
+type heldConn struct {
+	net.PacketConn
+	release chan struct{}
+}
+
+func (c heldConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	<-c.release
+	return c.PacketConn.ReadFrom(b)
+}
+
+// TestEarlyDataRejected checks that all calls fail until NextConnection.
 func TestEarlyDataRejected(t *testing.T) {
 	s, c := tlsConfigs(t)
 	sessions := keepSessions(c)
@@ -237,11 +249,9 @@ func TestEarlyDataRejected(t *testing.T) {
 		tr := &quic.Transport{Conn: listenUDP(t), TokenGeneratorKey: &key}
 		l, err := tr.ListenEarly(s, &quic.Config{Allow0RTT: allow})
 		check(t, err)
-		client, err := quic.DialAddrEarly(within(t), l.Addr().String(), c, nil)
-		check(t, err)
-		server, err := l.Accept(within(t))
-		check(t, err)
 		if i == 0 {
+			client, err := quic.DialAddrEarly(within(t), l.Addr().String(), c, nil)
+			check(t, err)
 			<-client.HandshakeComplete()
 			<-sessions.came
 			client.CloseWithError(0, "")
@@ -249,7 +259,13 @@ func TestEarlyDataRejected(t *testing.T) {
 			continue
 		}
 		defer tr.Close()
-		a, err := client.OpenStream()
+		held := heldConn{listenUDP(t), make(chan struct{})}
+		client, err := quic.DialEarly(within(t), held, l.Addr(), c, nil)
+		check(t, err)
+		a, err := client.OpenStream() // before the client can know that its early data is rejected
+		check(t, err)
+		close(held.release)
+		server, err := l.Accept(within(t))
 		check(t, err)
 		<-client.HandshakeComplete()
 		wantErr(t, "Read", readErr(a), quic.Err0RTTRejected)
@@ -264,7 +280,7 @@ func TestEarlyDataRejected(t *testing.T) {
 
 type contextKey struct{}
 
-// TestClients: the callbacks about clients.
+// TestClients checks the callbacks about clients.
 func TestClients(t *testing.T) {
 	s, c := tlsConfigs(t)
 	tokens := &tokens{quic.NewLRUTokenStore(1, 1), make(chan struct{}, 100)}
@@ -329,7 +345,7 @@ func TestClients(t *testing.T) {
 	wantErr(t, "Dial", err, turnedAway)
 }
 
-// TestNonQUICPackets: others share the socket.
+// TestNonQUICPackets has other packets share the socket.
 func TestNonQUICPackets(t *testing.T) {
 	a, b := &quic.Transport{Conn: listenUDP(t)}, &quic.Transport{Conn: listenUDP(t)}
 	defer a.Close()
@@ -350,7 +366,7 @@ func TestNonQUICPackets(t *testing.T) {
 	}
 }
 
-// TestDialErrors: why a connection does not come about.
+// TestDialErrors checks the error of each way in which Dial fails.
 func TestDialErrors(t *testing.T) {
 	s, c := tlsConfigs(t)
 	nobody := listenUDP(t).LocalAddr().String()
@@ -399,7 +415,7 @@ func TestDialErrors(t *testing.T) {
 	}
 }
 
-// TestIdle: a peer that goes away in silence.
+// TestIdle has a peer go away in silence.
 func TestIdle(t *testing.T) {
 	s, c := tlsConfigs(t)
 	l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
@@ -414,7 +430,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// TestNoLeak: goroutines end with what they serve.
+// TestNoLeak checks that goroutines end with the connections that they serve.
 func TestNoLeak(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for range 5 {
