@@ -9,9 +9,9 @@ import (
 // maxAddresses bounds what an addressBook holds: peers choose their addresses.
 const maxAddresses = 4096
 
-// An addressBook is a net.PacketConn of a program. It writes to the very addresses that the program
-// dials, or that packets came from: IP addresses of 4 and of 16 bytes, and other types of net.Addr,
-// may mean something to it.
+// An addressBook is a net.PacketConn of a program. It writes to the same net.Addr values that the
+// program dials, or that packets came from. The net.PacketConn may tell 4-byte from 16-byte IP
+// addresses, or need a net.Addr type of its own.
 type addressBook struct {
 	net.PacketConn
 
@@ -37,7 +37,7 @@ func (b *addressBook) note(a net.Addr) {
 	b.known[key] = a
 }
 
-// ReadFrom is that of the program, and remembers the address.
+// ReadFrom reads from the program's net.PacketConn, and remembers the address.
 func (b *addressBook) ReadFrom(p []byte) (int, net.Addr, error) {
 	n, a, err := b.PacketConn.ReadFrom(p)
 	if err == nil && a != nil {
@@ -46,7 +46,7 @@ func (b *addressBook) ReadFrom(p []byte) (int, net.Addr, error) {
 	return n, a, err
 }
 
-// WriteTo is that of the program, with its own address.
+// WriteTo writes to the program's net.PacketConn, with the address in the form that was remembered.
 func (b *addressBook) WriteTo(p []byte, a net.Addr) (int, error) {
 	if key, err := addrPort(a); err == nil {
 		key = netip.AddrPortFrom(key.Addr().Unmap(), key.Port())

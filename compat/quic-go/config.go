@@ -12,12 +12,12 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
-// A Config configures connections. Zero fields have the defaults that are named here.
+// A Config configures connections. A zero field means the default that its comment names.
 type Config struct {
 	// GetConfigForClient returns the Config of a client's connection. If it returns an error, the
 	// client is refused. It must not block. Versions are always those of the listener.
 	GetConfigForClient func(info *ClientInfo) (*Config, error)
-	// Versions are those to speak; all of them by default.
+	// Versions are the versions to speak. The default is all of them.
 	Versions []Version
 	// HandshakeIdleTimeout is how long a handshake may go on without a packet of the peer. The
 	// handshake has twice as long in all. The default is 5s.
@@ -30,21 +30,22 @@ type Config struct {
 	// The defaults are 512 KiB and 6 MiB.
 	InitialStreamReceiveWindow uint64
 	MaxStreamReceiveWindow     uint64
-	// InitialConnectionReceiveWindow is that of a connection, up to MaxConnectionReceiveWindow. The
-	// defaults are 768 KiB and 15 MiB.
+	// InitialConnectionReceiveWindow is the window of a connection in bytes, up to
+	// MaxConnectionReceiveWindow. The defaults are 768 KiB and 15 MiB.
 	InitialConnectionReceiveWindow uint64
 	MaxConnectionReceiveWindow     uint64
 	// AllowConnectionWindowIncrease is asked before the window of a connection grows. It must not
 	// call anything of the connection.
 	AllowConnectionWindowIncrease func(conn *Conn, delta uint64) bool
 	// MaxIncomingStreams and MaxIncomingUniStreams are how many streams the peer may have open. The
-	// default is 100; a negative value means none.
+	// default is 100. A negative value means none.
 	MaxIncomingStreams    int64
 	MaxIncomingUniStreams int64
-	// RequireStreamCreditRelease has a stream of the peer count until ReleaseStreamCredit.
+	// RequireStreamCreditRelease has a stream of the peer count against the limit until its
+	// ReleaseStreamCredit is called.
 	RequireStreamCreditRelease bool
-	// KeepAlivePeriod is after how much silence a packet keeps the connection alive, at most half
-	// of MaxIdleTimeout. The default is never.
+	// KeepAlivePeriod is the silence after which a packet is sent to keep the connection alive. It
+	// counts as at most half of MaxIdleTimeout. The default is never.
 	KeepAlivePeriod time.Duration
 	// InitialPacketSize is the size of the first packets in bytes. The default is 1280.
 	InitialPacketSize uint16
@@ -54,13 +55,13 @@ type Config struct {
 	Allow0RTT bool
 	// EnableDatagrams has this side take datagrams (RFC 9221).
 	EnableDatagrams bool
-	// EnableStreamResetPartialDelivery is what [ConnectionState] says of this side. The peer may
-	// send RESET_STREAM_AT in any case.
+	// EnableStreamResetPartialDelivery sets only what [ConnectionState] reports for this side. The
+	// peer may send RESET_STREAM_AT in any case.
 	EnableStreamResetPartialDelivery bool
 
-	// Tracer returns a trace for a connection, or nil. Package qlog has one that gets all events of
-	// Lazo's qlog. Any other gets one event, which says that packets are not recorded, and those of
-	// the program: see [Conn.QlogTrace]. It must not block.
+	// Tracer returns a trace for a connection, or nil. A trace of package qlog gets all events of
+	// Lazo's qlog. Any other trace gets one event, which says that packets are not recorded. The
+	// program may add events to either: see [Conn.QlogTrace]. It must not block.
 	Tracer func(ctx context.Context, isClient bool, connID ConnectionID) qlogwriter.Trace
 }
 
@@ -125,7 +126,7 @@ func setDefault[T comparable](v *T, def T) {
 	}
 }
 
-// lazo returns what Lazo is told. The Config has all defaults.
+// lazo returns the configuration for Lazo. The Config has all defaults.
 func (c *Config) lazo() *conn.Config {
 	l := &conn.Config{
 		MaxIdleTimeout:        c.MaxIdleTimeout,

@@ -14,9 +14,9 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
-// A Conn is a connection. Its methods return, once it has ended, an *ApplicationError,
+// A Conn is a connection. After it has ended, its methods return an *ApplicationError,
 // *TransportError, *IdleTimeoutError, *HandshakeTimeoutError, *StatelessResetError or
-// *VersionNegotiationError, each of which matches net.ErrClosed.
+// *VersionNegotiationError. Each of these matches net.ErrClosed.
 type Conn struct {
 	t     *Transport
 	lc    *loop.Conn
@@ -63,7 +63,8 @@ func (c *Conn) end() {
 	c.t.remove(c)
 }
 
-// explain translates an error of Lazo. Once the connection has ended, its own error says more.
+// explain translates an error of Lazo. After the connection has ended, it returns the error of the
+// connection, which says more.
 func (c *Conn) explain(err error) error {
 	if err == nil || !errors.Is(err, conn.ErrClosed) && !errors.Is(err, net.ErrClosed) {
 		return translated(err)
@@ -75,20 +76,20 @@ func (c *Conn) explain(err error) error {
 	return c.err
 }
 
-// stop closes the connection with err, which is for this side, and waits until it has ended.
+// stop closes the connection and waits until it has ended. Methods on this side return err.
 func (c *Conn) stop(err error, code uint64, reason string) {
 	c.closer.Do(func() { c.mine.Store(&err) })
 	c.lc.Close(code, reason)
 	<-c.done
 }
 
-// CloseWithError closes the connection at once. The peer is told code and desc.
+// CloseWithError closes the connection at once, and tells the peer code and desc.
 func (c *Conn) CloseWithError(code ApplicationErrorCode, desc string) error {
 	c.stop(&ApplicationError{ErrorCode: code, ErrorMessage: desc}, uint64(code), desc)
 	return nil
 }
 
-// Context returns a context that is done when the connection has ended; its cause says why.
+// Context returns a context that is done when the connection has ended. Its cause says why.
 func (c *Conn) Context() context.Context { return c.ctx }
 
 // HandshakeComplete returns a channel that is closed when the handshake is complete.
@@ -111,8 +112,9 @@ func (c *Conn) rejected() error {
 	return nil
 }
 
-// NextConnection waits for the handshake. It returns the connection, which can be used if the server
-// has rejected early data. Streams that were opened before cannot.
+// NextConnection waits for the handshake. It returns the same connection. If the server has
+// rejected early data, the connection can be used again from then on, but streams that were opened
+// before cannot.
 func (c *Conn) NextConnection(ctx context.Context) (*Conn, error) {
 	select {
 	case <-c.lc.Handshake():
@@ -125,7 +127,7 @@ func (c *Conn) NextConnection(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// open opens a stream, and waits for credit of the peer.
+// open opens a stream, and waits until the peer allows it.
 func (c *Conn) open(ctx context.Context, dir conn.Dir) (*stream, error) {
 	if err := c.rejected(); err != nil {
 		return nil, err
@@ -261,7 +263,7 @@ func (c *Conn) ConnectionState() ConnectionState {
 	}
 	s.SupportsDatagrams.Local = c.cfg.EnableDatagrams
 	s.SupportsStreamResetPartialDelivery.Local = c.cfg.EnableStreamResetPartialDelivery
-	// When the loop has stopped, nobody can tell any more what the peer takes.
+	// After the loop has stopped, what the peer supports is not known any more.
 	c.lc.Do(context.Background(), func(_ time.Time, cc *conn.Conn) {
 		s.SupportsDatagrams.Remote = cc.MaxDatagramSize() > 0
 		s.SupportsStreamResetPartialDelivery.Remote = cc.ResetAtSupported()
@@ -287,7 +289,7 @@ func (c *Conn) ConnectionStats() ConnectionStats {
 	}
 }
 
-// A Path would be a way to the peer from another Transport: see [Conn.AddPath].
+// A Path stands for a way to the peer from another Transport. Lazo has none: see [Conn.AddPath].
 type Path struct{}
 
 var errNoPaths = errors.New("quic: on Lazo, a connection moves between the sockets of one Transport: AddPath is not supported")

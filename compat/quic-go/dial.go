@@ -6,7 +6,7 @@ import (
 	"net"
 )
 
-// Dial connects to addr through c, which is for this connection alone and stays open.
+// Dial connects to addr through c. Only this connection may use c, and it leaves c open.
 func Dial(ctx context.Context, c net.PacketConn, addr net.Addr, tlsConf *tls.Config, conf *Config) (*Conn, error) {
 	return dialOn(ctx, c, addr, tlsConf, conf, false)
 }
@@ -53,24 +53,24 @@ func dialAddr(ctx context.Context, addr string, tlsConf *tls.Config, conf *Confi
 	c, err := t.dial(ctx, to, addr, tlsConf, conf, early)
 	if err != nil {
 		t.Close()
-		pc.Close() // which a Transport that never started has not done
+		pc.Close() // a Transport that never started has not closed it
 		return nil, err
 	}
 	return c, nil
 }
 
-// Listen accepts connections on conn, which is for the listener alone and stays open.
+// Listen accepts connections on conn. Only the listener may use conn, and it leaves conn open.
 func Listen(conn net.PacketConn, tlsConf *tls.Config, config *Config) (*Listener, error) {
 	return (&Transport{Conn: conn, single: true}).Listen(tlsConf, config)
 }
 
-// ListenEarly is Listen for connections whose handshake is not complete.
+// ListenEarly is Listen, but returns connections before their handshake is complete.
 func ListenEarly(conn net.PacketConn, tlsConf *tls.Config, config *Config) (*EarlyListener, error) {
 	return (&Transport{Conn: conn, single: true}).ListenEarly(tlsConf, config)
 }
 
-// ListenAddr accepts connections on a socket of its own at addr, which closes once the listener and
-// its last connection have.
+// ListenAddr accepts connections on a socket of its own at addr. The socket closes after the
+// listener and its last connection.
 func ListenAddr(addr string, tlsConf *tls.Config, config *Config) (*Listener, error) {
 	l, err := listenAddr(addr, tlsConf, config, false)
 	if err != nil {
@@ -79,7 +79,7 @@ func ListenAddr(addr string, tlsConf *tls.Config, config *Config) (*Listener, er
 	return &Listener{l}, nil
 }
 
-// ListenAddrEarly is ListenAddr for connections whose handshake is not complete.
+// ListenAddrEarly is ListenAddr, but returns connections before their handshake is complete.
 func ListenAddrEarly(addr string, tlsConf *tls.Config, config *Config) (*EarlyListener, error) {
 	l, err := listenAddr(addr, tlsConf, config, true)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 // Errors that end a connection.
 type (
-	// TransportError ends a connection because of what QUIC or TLS found.
+	// TransportError ends a connection because QUIC or TLS found an error.
 	TransportError = qerr.TransportError
 	// ApplicationError ends a connection because an application closed it.
 	ApplicationError = qerr.ApplicationError
@@ -60,22 +60,22 @@ const (
 
 // Errors of calls.
 var (
-	// Err0RTTRejected is what a client gets when the server does not take its early data: see
+	// Err0RTTRejected says that the server did not accept the early data of this client: see
 	// [Conn.NextConnection].
 	Err0RTTRejected = errors.New("0-RTT rejected")
-	// ErrWouldBlock is what TryWriteAll returns when there is no room.
+	// ErrWouldBlock is returned by TryWriteAll when there is no room.
 	ErrWouldBlock = errors.New("operation would block")
-	// ErrWriteLimitReached is what WriteWithLimit returns when its limiter stops it.
+	// ErrWriteLimitReached is returned by WriteWithLimit when its limiter stops it.
 	ErrWriteLimitReached = errors.New("write limit reached")
-	// ErrStreamClosed is what writing returns after Close.
+	// ErrStreamClosed is returned by writes after Close.
 	ErrStreamClosed = errors.New("stream closed")
-	// ErrPathClosed is what a Path returns after its Close.
+	// ErrPathClosed is returned by a Path after its Close.
 	ErrPathClosed = errors.New("path closed")
-	// ErrPathNotValidated is what Path.Switch returns before Probe.
+	// ErrPathNotValidated is returned by Path.Switch before Probe.
 	ErrPathNotValidated = errors.New("path not yet validated")
-	// ErrServerClosed is what Accept returns after Close of the listener.
+	// ErrServerClosed is returned by Accept after Close of the listener.
 	ErrServerClosed = errServerClosed{}
-	// ErrTransportClosed is what everything returns after Transport.Close.
+	// ErrTransportClosed is returned by every call after Transport.Close.
 	ErrTransportClosed = &errTransportClosed{}
 )
 
@@ -84,7 +84,8 @@ type errServerClosed struct{}
 func (errServerClosed) Error() string { return "quic: server closed" }
 func (errServerClosed) Unwrap() error { return net.ErrClosed }
 
-// An errTransportClosed matches ErrTransportClosed, and why the transport closed.
+// An errTransportClosed matches ErrTransportClosed, and the error because of which the transport
+// closed.
 type errTransportClosed struct{ err error }
 
 func (e *errTransportClosed) Error() string {
@@ -123,7 +124,7 @@ func (e *StreamError) Is(target error) bool {
 	return ok && *t == *e
 }
 
-// A DatagramTooLargeError says that a datagram does not fit the path, and what does.
+// A DatagramTooLargeError says that a datagram does not fit the path, and how long one may be.
 type DatagramTooLargeError struct {
 	MaxDatagramPayloadSize int64
 }
@@ -143,8 +144,8 @@ type StreamLimitReachedError struct{}
 // Error says so.
 func (StreamLimitReachedError) Error() string { return "too many open streams" }
 
-// translated returns the error of this package for one of Lazo, which may be nil. Others, such as
-// io.EOF and those of contexts and deadlines, stay as they are.
+// translated returns the error of this package for an error of Lazo, or nil for nil. It returns
+// other errors unchanged, such as io.EOF and those of contexts and deadlines.
 func translated(err error) error {
 	if err == nil {
 		return nil

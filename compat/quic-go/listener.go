@@ -13,7 +13,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// maxQueued is how many connections wait for Accept. A client that comes then is refused.
+// maxQueued is how many connections may wait for Accept. Further clients are refused.
 const maxQueued = 32
 
 // A listener is what Listener and EarlyListener share.
@@ -36,7 +36,7 @@ type Listener struct{ l *listener }
 func (l *Listener) Accept(ctx context.Context) (*Conn, error) { return l.l.accept(ctx) }
 
 // Close ends the listener. Accept still returns connections that wait for it, and then
-// ErrServerClosed. Handshakes are broken off; connections that were accepted go on.
+// ErrServerClosed. Handshakes are broken off. Connections that were accepted go on.
 func (l *Listener) Close() error { return l.l.close() }
 
 // Addr returns the address of the socket.
@@ -63,7 +63,7 @@ func (t *Transport) Listen(tlsConf *tls.Config, conf *Config) (*Listener, error)
 	return &Listener{l}, nil
 }
 
-// ListenEarly is Listen for connections whose handshake is not complete.
+// ListenEarly is Listen, but returns connections before their handshake is complete.
 func (t *Transport) ListenEarly(tlsConf *tls.Config, conf *Config) (*EarlyListener, error) {
 	l, err := t.listen(tlsConf, conf, true)
 	if err != nil {
@@ -115,14 +115,14 @@ func (t *Transport) listen(tlsConf *tls.Config, conf *Config, early bool) (*list
 	return l, nil
 }
 
-// lazo returns what Lazo is told of connections that are to have cfg.
+// lazo returns the configuration for Lazo of connections that shall have cfg.
 func (l *listener) lazo(cfg *Config) *conn.Config {
 	c := cfg.lazo()
 	c.TLS = l.tls
 	c.Enable0RTT = cfg.Allow0RTT
 	c.AllowWindowIncrease = allowIncrease(cfg, l.t.find)
 	c.Tokens = nil
-	// This is called when the connection begins, and tells which one has got cfg.
+	// Lazo calls this when the connection begins. It tells which connection has cfg.
 	prepared := begun{listener: l, cfg: cfg}
 	c.QLog = prepared.note
 	return c
@@ -211,7 +211,7 @@ func (t *Transport) configForClient(r conn.AdmissionRequest) (*conn.Config, erro
 	if l == nil {
 		return nil, ErrServerClosed
 	}
-	if cancel := t.admitted.cancel; cancel != nil { // the last client was not let in
+	if cancel := t.admitted.cancel; cancel != nil { // the last client was not admitted
 		cancel(context.Canceled)
 	}
 	t.admitted.ctx, t.admitted.cancel = context.WithCancelCause(context.Background())
@@ -243,10 +243,10 @@ func clientInfo(remote netip.AddrPort, token conn.TokenKind) *ClientInfo {
 	return &ClientInfo{RemoteAddr: net.UDPAddrFromAddrPort(remote), AddrVerified: token != conn.TokenNone}
 }
 
-// newHandler is called for each connection at its first event. It takes those of clients for the
-// listener.
+// newHandler is called for each connection at its first event. It gives connections of clients to
+// the listener.
 func (t *Transport) newHandler(l *loop.Loop, cc *conn.Conn) loop.Handler {
-	lc := l.Conn(cc) // which keeps it from Accept of package loop
+	lc := l.Conn(cc) // this keeps it from Accept of package loop
 	if !cc.Server() {
 		return nil
 	}

@@ -46,7 +46,8 @@ func withServerName(c *tls.Config, addr net.Addr, host string) *tls.Config {
 	return c
 }
 
-// connIDs has a ConnectionIDGenerator make the IDs of an endpoint. It belongs to the loop.
+// connIDs has a ConnectionIDGenerator make the IDs of an endpoint. Only the loop's goroutine uses
+// it.
 type connIDs struct {
 	gen ConnectionIDGenerator
 	err error // of the last ID
@@ -78,7 +79,7 @@ func (s *connIDs) Generate(b *[20]byte) int {
 // Len is part of conn.ConnIDSource.
 func (s *connIDs) Len([]byte) int { return s.gen.ConnectionIDLen() }
 
-// drawnIDs draws IDs of so many bytes.
+// drawnIDs draws IDs at random, of as many bytes as its value.
 type drawnIDs int
 
 func (n drawnIDs) GenerateConnectionID() (ConnectionID, error) {
@@ -91,7 +92,7 @@ func (n drawnIDs) ConnectionIDLen() int { return int(n) }
 
 const maxStrangers = 32
 
-// strangers are packets that are not of QUIC, for ReadNonQUICPacket.
+// strangers holds packets for ReadNonQUICPacket, which are not QUIC packets.
 type strangers struct {
 	wanted  atomic.Bool
 	packets chan packet
@@ -113,7 +114,8 @@ func (s *strangers) receive(_ time.Time, d conn.Datagram) {
 	}
 }
 
-// allowIncrease returns the hook of Lazo for the one of cfg, or nil. of returns the Conn.
+// allowIncrease returns a hook for Lazo that calls the hook of cfg. It returns nil if cfg has none.
+// of returns the Conn of this package.
 func allowIncrease(cfg *Config, of func(*conn.Conn) *Conn) func(*conn.Conn, int64) bool {
 	allow := cfg.AllowConnectionWindowIncrease
 	if allow == nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// tlsConfigs returns those of a server and of its clients.
+// tlsConfigs returns the configurations of a server and of its clients.
 func tlsConfigs(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -60,7 +60,7 @@ func listenUDP(t *testing.T) *net.UDPConn {
 	return c
 }
 
-// A pair is a connection, of which both sides are here.
+// A pair holds both sides of a connection.
 type pair struct {
 	client, server *quic.Conn
 }
@@ -84,7 +84,7 @@ func connect(t *testing.T, serverConf, clientConf *quic.Config) pair {
 	return p
 }
 
-// streams returns both ends of a stream, on which the client has sent a byte.
+// streams returns both ends of a stream. The client has sent a byte on it.
 func (p pair) streams(t *testing.T) (client, server *quic.Stream) {
 	t.Helper()
 	client, err := p.client.OpenStream()
@@ -130,8 +130,8 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-// TestLastBytes: io.EOF comes together with the last bytes, on which programs rely that never read
-// again.
+// TestLastBytes checks that io.EOF comes together with the last bytes. Some programs rely on that
+// and do not read again.
 func TestLastBytes(t *testing.T) {
 	p := connect(t, nil, nil)
 	for range 200 { // more than the peer may have open
@@ -141,11 +141,11 @@ func TestLastBytes(t *testing.T) {
 		s.Close()
 		r, err := p.server.AcceptStream(within(t))
 		check(t, err)
-		time.Sleep(time.Millisecond) // for the end to come as well
+		time.Sleep(time.Millisecond) // so that the end arrives as well
 		if n, err := r.Read(make([]byte, 7)); n != 7 || err != nil && err != io.EOF {
 			t.Fatalf("Read returned %d, %v", n, err)
 		}
-		r.CancelRead(0) // if the end was late
+		r.CancelRead(0) // in case the end is late
 		r.Close()
 		io.ReadAll(s)
 	}
@@ -196,7 +196,7 @@ func TestDeadlines(t *testing.T) {
 	if err := readErr(a); err != nil {
 		t.Errorf("Read after the deadline was removed: %v", err)
 	}
-	large := make([]byte, 64<<20) // before the deadline counts: this takes a while on a busy machine
+	large := make([]byte, 64<<20) // made before the deadline is set, because it takes a while on a busy machine
 	a.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
 	n, err := a.Write(large)
 	if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -224,7 +224,7 @@ func TestPeek(t *testing.T) {
 	if got, err := io.ReadAll(b); string(got) != "abc" || err != nil {
 		t.Errorf("read %q, %v", got, err)
 	}
-	if n := <-sizes; n != 4 { // with the byte of streams
+	if n := <-sizes; n != 4 { // three and the byte that streams sent
 		t.Errorf("the final size is %d", n)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
-// TestErrors: what the errors say and match.
+// TestErrors checks what the errors say and match.
 func TestErrors(t *testing.T) {
 	for want, err := range map[string]error{
 		"Application error 0x2a (remote): why":                                     &quic.ApplicationError{Remote: true, ErrorCode: 42, ErrorMessage: "why"},
@@ -57,7 +57,8 @@ func TestConnectionID(t *testing.T) {
 	quic.ConnectionIDFromBytes(make([]byte, 21))
 }
 
-// TestTokenStore: the newest token comes first, and old servers and tokens make room.
+// TestTokenStore checks that the newest token comes first, and that old servers and tokens make
+// room.
 func TestTokenStore(t *testing.T) {
 	s := quic.NewLRUTokenStore(2, 2)
 	a, b, c := new(quic.ClientToken), new(quic.ClientToken), new(quic.ClientToken)
@@ -96,7 +97,8 @@ func (f *traceFile) Close() error {
 	return nil
 }
 
-// TestTracer: a trace begins and ends with its connection, and says what it has not.
+// TestTracer checks that a trace begins and ends with its connection, and says what it does not
+// record.
 func TestTracer(t *testing.T) {
 	f := &traceFile{closed: make(chan struct{})}
 	p := connect(t, nil, &quic.Config{Tracer: func(_ context.Context, client bool, id quic.ConnectionID) qlogwriter.Trace {

@@ -12,8 +12,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A stream is what SendStream, ReceiveStream and Stream share: one of Lazo, which is closed once both
-// directions have ended.
+// A stream is what SendStream, ReceiveStream and Stream share. It wraps a stream of Lazo, and
+// closes that after both directions have ended.
 type stream struct {
 	c     *Conn
 	ls    *loop.Stream
@@ -27,9 +27,9 @@ type stream struct {
 	rerr     error // of Read from now on; nil while receiving goes on
 	werr     error // of Write from now on; nil while sending goes on
 	released bool  // ReleaseStreamCredit was called, or is not needed
-	closed   bool  // ls is
+	closed   bool  // ls is closed
 	written  uint64
-	reliable uint64 // what SetReliableBoundary marked
+	reliable uint64 // how many bytes SetReliableBoundary has marked
 	final    func(int64)
 	finalAt  int64 // the size if it is known, else -1
 	ctx      context.Context
@@ -70,8 +70,8 @@ func (s *stream) ended(err error) bool {
 	return err == io.EOF || errors.As(err, &stopped) || errors.Is(err, conn.ErrClosed) || errors.Is(err, conn.ErrEarlyDataRejected)
 }
 
-// endRead notes that receiving has ended with err, which is translated, if it has not yet. It
-// returns with what it ended first.
+// endRead translates err, and notes that receiving has ended with it, unless receiving has ended
+// before. It returns the error with which receiving ended.
 func (s *stream) endRead(err error) error {
 	s.mu.Lock()
 	if s.rerr == nil {
@@ -102,7 +102,7 @@ func (s *stream) read(p []byte) (n int, err error) {
 		n, err = s.take(p)
 	}
 	if err == nil && n > 0 && len(s.peeked) == 0 {
-		// Programs rely on io.EOF with the last bytes, and never read again.
+		// Some programs rely on io.EOF with the last bytes, and do not read again.
 		if left, end := s.ls.Buffered(); left == 0 && end == io.EOF {
 			err = io.EOF
 		}
@@ -152,8 +152,8 @@ func (s *stream) cancelRead(code StreamErrorCode) {
 	s.endRead(&StreamError{StreamID: s.id(), ErrorCode: code})
 }
 
-// endWrite notes that sending has ended with err, if it has not yet, and returns with what it ended
-// first.
+// endWrite notes that sending has ended with err, unless it has ended before. It returns the error
+// with which sending ended.
 func (s *stream) endWrite(err error) error {
 	s.mu.Lock()
 	if s.werr == nil {
@@ -174,7 +174,7 @@ func (s *stream) writeErr() error {
 	return s.werr
 }
 
-// wrote notes what a call of the stream of Lazo has written, and translates its error.
+// wrote notes how much a call of Lazo's stream has written, and translates its error.
 func (s *stream) wrote(n int, err error) error {
 	s.mu.Lock()
 	s.written += uint64(n)
@@ -265,7 +265,7 @@ func (s *stream) cancelWrite(code StreamErrorCode) {
 			s.ls.Reset(uint64(code))
 		}
 		s.endWrite(&StreamError{StreamID: s.id(), ErrorCode: code})
-	case ErrStreamClosed: // what was sent may be lost now
+	case ErrStreamClosed: // data that was sent may be lost now
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.ls.Reset(uint64(code))
@@ -306,7 +306,7 @@ func (s *stream) releaseCredit() {
 	s.finish()
 }
 
-// setFinal notes the size of what was received.
+// setFinal notes the final size of the stream.
 func (s *stream) setFinal(n int64) {
 	s.mu.Lock()
 	f := s.final

@@ -11,27 +11,29 @@ type SendStream struct{ s *stream }
 // StreamID returns the stream's ID.
 func (s *SendStream) StreamID() StreamID { return s.s.id() }
 
-// Write writes p, and waits while there is no room. After Close it returns ErrStreamClosed, and a
-// *StreamError once the stream was canceled by either side.
+// Write writes p, and waits while there is no room. After Close it returns ErrStreamClosed. After
+// either side has canceled the stream it returns a *StreamError.
 func (s *SendStream) Write(p []byte) (int, error) { return s.s.write(p) }
 
-// TryWriteAll writes all of p without waiting, or nothing, and returns ErrWouldBlock then.
+// TryWriteAll writes all of p without waiting. If there is no room, it writes nothing and returns
+// ErrWouldBlock.
 func (s *SendStream) TryWriteAll(p []byte) error { return s.s.tryWriteAll(p) }
 
-// WriteWithLimit writes as much of p as limiter allows. That is asked before bytes are handed to the
-// stream, 16 KiB at most at once, and what it returns is used up even if they wait for credit of the
-// peer. With less than it was asked for, ErrWriteLimitReached is returned.
+// WriteWithLimit writes as much of p as limiter allows. limiter is asked for at most 16 KiB at a
+// time, before they go to the stream. The bytes that it allows are used up even if they must wait
+// for credit of the peer. If it allows less than it was asked for, WriteWithLimit returns
+// ErrWriteLimitReached.
 func (s *SendStream) WriteWithLimit(p []byte, limiter func(maxBytes int) int) (int, error) {
 	return s.s.writeWithLimit(p, limiter)
 }
 
-// Close ends the stream behind what was written.
+// Close ends the stream after the bytes that were written.
 func (s *SendStream) Close() error { return s.s.closeWrite() }
 
 // CancelWrite ends sending at once.
 func (s *SendStream) CancelWrite(errorCode StreamErrorCode) { s.s.cancelWrite(errorCode) }
 
-// Context returns a context that is done when sending has ended; its cause says why.
+// Context returns a context that is done when sending has ended. Its cause says why.
 func (s *SendStream) Context() context.Context { return s.s.context() }
 
 // SetPriority sets urgency, from 0 to 7, and whether the stream takes turns with others (RFC 9218).
@@ -39,8 +41,8 @@ func (s *SendStream) SetPriority(urgency int8, incremental bool) {
 	s.s.setPriority(urgency, incremental)
 }
 
-// SetReliableBoundary has what was written so far arrive in spite of a later CancelWrite, if the
-// peer knows RESET_STREAM_AT.
+// SetReliableBoundary makes the bytes written so far arrive in spite of a later CancelWrite, if the
+// peer supports RESET_STREAM_AT.
 func (s *SendStream) SetReliableBoundary() { s.s.setReliableBoundary() }
 
 // SetWriteDeadline has Write return os.ErrDeadlineExceeded from t on.
@@ -52,11 +54,12 @@ type ReceiveStream struct{ s *stream }
 // StreamID returns the stream's ID.
 func (s *ReceiveStream) StreamID() StreamID { return s.s.id() }
 
-// Read reads what has arrived, and waits if nothing has. It returns io.EOF together with the last
-// bytes if their end has arrived, and a *StreamError once the stream was canceled by either side.
+// Read reads bytes that have arrived, and waits if none have. It returns io.EOF together with the
+// last bytes if the end of the stream has arrived. After either side has canceled the stream it
+// returns a *StreamError.
 func (s *ReceiveStream) Read(p []byte) (int, error) { return s.s.read(p) }
 
-// Peek fills b without consuming what it returns, and waits until that much has arrived.
+// Peek waits until len(b) bytes have arrived, and copies them to b without consuming them.
 func (s *ReceiveStream) Peek(b []byte) (int, error) { return s.s.peek(b) }
 
 // CancelRead ends receiving at once.
@@ -69,8 +72,8 @@ func (s *ReceiveStream) ReleaseStreamCredit() { s.s.releaseCredit() }
 // SetReadDeadline has Read return os.ErrDeadlineExceeded from t on.
 func (s *ReceiveStream) SetReadDeadline(t time.Time) error { return s.s.setReadDeadline(t) }
 
-// SetReceiveFinalSizeCallback sets what is called with the size of the stream when its end is read.
-// It is not called for a stream that the peer resets.
+// SetReceiveFinalSizeCallback sets a function that is called with the size of the stream when its
+// end is read. It is not called for a stream that the peer resets.
 func (s *ReceiveStream) SetReceiveFinalSizeCallback(callback func(int64)) { s.s.onFinal(callback) }
 
 // A Stream is a bidirectional stream.
@@ -105,7 +108,7 @@ func (s *Stream) WriteWithLimit(p []byte, limiter func(maxBytes int) int) (int, 
 	return s.s.writeWithLimit(p, limiter)
 }
 
-// Close ends sending behind what was written. Receiving goes on.
+// Close ends sending after the bytes that were written. Receiving goes on.
 func (s *Stream) Close() error { return s.s.closeWrite() }
 
 // CancelWrite is [SendStream.CancelWrite].

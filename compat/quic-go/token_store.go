@@ -22,8 +22,8 @@ type TokenStore interface {
 	Put(key string, token *ClientToken)
 }
 
-// NewLRUTokenStore returns a TokenStore for maxOrigins servers, with tokensPerOrigin tokens each. The
-// server that was used longest ago makes room for another.
+// NewLRUTokenStore returns a TokenStore for maxOrigins servers, with tokensPerOrigin tokens each. A
+// new server takes the place of the one that was used longest ago.
 func NewLRUTokenStore(maxOrigins, tokensPerOrigin int) TokenStore {
 	return &lruTokenStore{
 		origins: max(maxOrigins, 1), each: max(tokensPerOrigin, 1),
@@ -31,7 +31,8 @@ func NewLRUTokenStore(maxOrigins, tokensPerOrigin int) TokenStore {
 	}
 }
 
-// An lruTokenStore holds the tokens of a server in a list of servers, the last used one first.
+// An lruTokenStore has a list of servers with their tokens. The server that was used last is the
+// first.
 type lruTokenStore struct {
 	origins, each int
 
@@ -40,13 +41,13 @@ type lruTokenStore struct {
 	byKey map[string]*list.Element
 }
 
-// originTokens are those of one server, the oldest first.
+// originTokens are the tokens of one server, the oldest first.
 type originTokens struct {
 	key    string
 	tokens []*ClientToken
 }
 
-// Put is part of TokenStore. The oldest token makes room for another.
+// Put is part of TokenStore. A new token takes the place of the oldest.
 func (s *lruTokenStore) Put(key string, token *ClientToken) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,10 +13,10 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter/jsontext"
 )
 
-// A trace is what [Config].Tracer made for a connection. The zero one is none.
+// A trace holds the trace that [Config].Tracer made for a connection. The zero value holds none.
 type trace struct {
 	qlogwriter.Trace
-	recorder qlogwriter.Recorder // ours, open until the connection ends
+	recorder qlogwriter.Recorder // of this package; open until the connection ends
 	packets  io.WriteCloser      // what Lazo writes its qlog to, or nil
 }
 
@@ -39,7 +39,7 @@ func newTrace(ctx context.Context, cfg *Config, client bool, id conn.ConnID) (t 
 	return t
 }
 
-// end closes what this package has opened.
+// end closes the recorder of this package.
 func (t trace) end() {
 	if t.recorder != nil {
 		t.recorder.Close()

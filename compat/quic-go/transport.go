@@ -19,10 +19,10 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
-// A Transport has all connections of one net.PacketConn: those that it dials, and those that its
+// A Transport has all connections of one net.PacketConn: those that it dials and those that its
 // listener accepts.
 type Transport struct {
-	// Conn is where packets come from and go to. A net.UDPConn is read and written in batches. It
+	// Conn receives and sends the packets. A net.UDPConn is read and written in batches. Conn
 	// belongs to the Transport until Close, which leaves it open.
 	Conn net.PacketConn
 
@@ -44,15 +44,16 @@ type Transport struct {
 	// fail.
 	MaxTokenAge time.Duration
 
-	// DisableVersionNegotiationPackets must be false, or Listen fails.
+	// DisableVersionNegotiationPackets must be false. Otherwise Listen fails.
 	DisableVersionNegotiationPackets bool
 
 	// VerifySourceAddress reports whether a client must prove its address first, which costs a
 	// round trip (Retry). It must not block.
 	VerifySourceAddress func(net.Addr) bool
 
-	// ConnContext returns the context of a connection that a client begins. The one it gets ends
-	// with the connection. If it returns an error, the client is refused. It must not block.
+	// ConnContext returns the context of a connection that a client begins. Its argument is a
+	// context that ends with the connection. If it returns an error, the client is refused. It must
+	// not block.
 	ConnContext func(context.Context, *ClientInfo) (context.Context, error)
 
 	// Tracer is closed with the Transport. It gets no events.
@@ -72,16 +73,16 @@ type Transport struct {
 	closed  chan struct{}
 
 	mu       sync.Mutex
-	err      error // why nothing can be dialed or listened for any more
+	err      error // why Dial and Listen fail from now on
 	listener *listener
 	conns    map[*Conn]struct{}
 
 	// Of clients. They belong to the loop's goroutine.
 	begun    map[conn.ConnID]begun
-	admitted admitted // what configForClient made last, for note
+	admitted admitted // the last result of configForClient, for note
 }
 
-// begun is what is known of a client's connection before its first event.
+// begun holds what is known of a client's connection before its first event.
 type begun struct {
 	listener *listener
 	cfg      *Config
@@ -89,7 +90,7 @@ type begun struct {
 	admitted
 }
 
-// admitted is the context of a client's connection, before it is derived further.
+// admitted holds the context of a client's connection, before it is derived further.
 type admitted struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -104,7 +105,7 @@ func (b begun) note(id conn.ConnID, _ bool) io.WriteCloser {
 	return b.trace.packets
 }
 
-// start begins to read, once.
+// start begins to read. Later calls do nothing.
 func (t *Transport) start() error {
 	t.once.Do(func() { t.failed = t.open() })
 	return t.failed
@@ -155,7 +156,7 @@ func (t *Transport) open() error {
 // watchEvery is how soon a Transport notices that its user has closed the net.UDPConn.
 const watchEvery = 200 * time.Millisecond
 
-// watch ends the Transport once c is closed. Epoll does not tell of that.
+// watch ends the Transport once c is closed. Epoll does not report that.
 func (t *Transport) watch(c *net.UDPConn) {
 	rc, err := c.SyscallConn()
 	if err != nil {
@@ -185,7 +186,7 @@ func (t *Transport) Close() error {
 	return nil
 }
 
-// shutdown ends everything because of err, and waits until all has ended.
+// shutdown ends the listener and all connections with err, and waits until they have ended.
 func (t *Transport) shutdown(err error) {
 	t.mu.Lock()
 	_, again := t.err.(*errTransportClosed)
@@ -221,7 +222,7 @@ func (t *Transport) cause() error {
 	t.mu.Lock()
 	err := t.err
 	t.mu.Unlock()
-	if err == nil { // the loop is stopping by itself, and is about to say why
+	if err == nil { // the loop is stopping by itself, and says why in a moment
 		err = &errTransportClosed{t.group.Wait()}
 	}
 	return err
@@ -254,7 +255,7 @@ func (t *Transport) remove(c *Conn) {
 	t.closeUnused()
 }
 
-// closeUnused closes a Transport that was made for one listener or connection, which has ended.
+// closeUnused closes a Transport that was made for one listener or connection, if that has ended.
 func (t *Transport) closeUnused() {
 	t.mu.Lock()
 	unused := t.single && t.listener == nil && len(t.conns) == 0
@@ -276,7 +277,7 @@ func (t *Transport) DialEarly(ctx context.Context, addr net.Addr, tlsConf *tls.C
 
 var errNoTLS = errors.New("quic: tls.Config not set")
 
-// dial connects to addr, of the server called host, with its port perhaps.
+// dial connects to the server at addr. host is its name, and may end with a port.
 func (t *Transport) dial(ctx context.Context, addr net.Addr, host string, tlsConf *tls.Config, conf *Config, early bool) (*Conn, error) {
 	if tlsConf == nil {
 		return nil, errNoTLS
@@ -375,7 +376,7 @@ func (c *Conn) connect(ctx context.Context) error {
 	}
 }
 
-// WriteTo sends a packet that is not of QUIC. It does not wait.
+// WriteTo sends a packet that is not a QUIC packet. It does not wait.
 func (t *Transport) WriteTo(b []byte, addr net.Addr) (int, error) {
 	if err := t.start(); err != nil {
 		return 0, err
@@ -393,8 +394,8 @@ func (t *Transport) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return len(b), nil
 }
 
-// ReadNonQUICPacket returns a packet whose first two bits are zero. What comes before the first call
-// is dropped, and so is what finds 32 others waiting.
+// ReadNonQUICPacket returns a packet whose first two bits are zero. Packets before the first call
+// are dropped. Further packets are dropped while 32 wait.
 func (t *Transport) ReadNonQUICPacket(ctx context.Context, b []byte) (int, net.Addr, error) {
 	if err := t.start(); err != nil {
 		return 0, nil, err

@@ -21,7 +21,7 @@ const (
 	Version2 = protocol.Version2 // RFC 9369
 )
 
-// SupportedVersions returns the versions that are spoken, the preferred one first.
+// SupportedVersions returns the versions that this package speaks, the preferred one first.
 func SupportedVersions() []Version { return []Version{Version1, Version2} }
 
 // A ConnectionID is a connection ID of at most 20 bytes.
@@ -32,8 +32,7 @@ func ConnectionIDFromBytes(b []byte) ConnectionID { return protocol.ParseConnect
 
 // A ConnectionIDGenerator makes the connection IDs of a Transport.
 type ConnectionIDGenerator interface {
-	// GenerateConnectionID returns an ID that is new. Outsiders must not be able to link it to
-	// others.
+	// GenerateConnectionID returns a new ID. Outsiders must not be able to link it to other IDs.
 	GenerateConnectionID() (ConnectionID, error)
 
 	// ConnectionIDLen returns the length of all IDs in bytes.
@@ -53,9 +52,9 @@ type quicVersionKey struct{}
 // handshake.
 var QUICVersionContextKey = &quicVersionKey{}
 
-// OOBCapablePacketConn is a net.PacketConn with the methods of a net.UDPConn that tell more of a
-// packet. A net.UDPConn itself is read and written in batches. Any other PacketConn moves one packet
-// at a time, with or without these methods.
+// OOBCapablePacketConn is a net.PacketConn with those methods of a net.UDPConn that carry control
+// messages. A net.UDPConn itself is read and written in batches. Any other PacketConn moves one
+// packet at a time, with or without these methods.
 type OOBCapablePacketConn interface {
 	net.PacketConn
 	SyscallConn() (syscall.RawConn, error)

@@ -18,11 +18,11 @@ const RecordSeparator = record.Separator
 // A ConnectionID is a connection ID of QUIC.
 type ConnectionID = protocol.ConnectionID
 
-// An Event is what can be recorded.
+// An Event can be recorded.
 type Event interface {
 	// Name returns the name of the event in the trace.
 	Name() string
-	// Encode writes the data of the event, one value.
+	// Encode writes the data of the event, which is one JSON value.
 	Encode(encoder *jsontext.Encoder, eventTime time.Time) error
 }
 
@@ -54,7 +54,7 @@ func RegisterEventSchema(schema string) {
 	}
 }
 
-// maxWaiting is how many events wait to be written. RecordEvent waits when there are more.
+// maxWaiting is how many events may wait to be written. When so many wait, RecordEvent waits, too.
 const maxWaiting = 1024
 
 // A FileSeq is a trace in the format JSON-SEQ. Run writes it.
@@ -76,8 +76,8 @@ type entry struct {
 // NewFileSeq returns a trace of events that belong to no connection.
 func NewFileSeq(w io.WriteCloser) *FileSeq { return newFileSeq(w, "transport", ConnectionID{}) }
 
-// NewConnectionFileSeq returns the trace of a connection, which is named by the first destination
-// connection ID of the client.
+// NewConnectionFileSeq returns the trace of a connection. odcid is the first destination connection
+// ID of the client, and names the trace.
 func NewConnectionFileSeq(w io.WriteCloser, isClient bool, odcid ConnectionID) *FileSeq {
 	side := "server"
 	if isClient {
@@ -105,7 +105,7 @@ func (t *FileSeq) Run() {
 	defer t.w.Close()
 	failed := t.write(t.header)
 	for r := range t.records {
-		if !failed { // otherwise events are only taken
+		if !failed { // after a failure, events are dropped
 			failed = t.write(func(e *jsontext.Encoder) { t.writeEvent(e, r) })
 		}
 	}
@@ -117,13 +117,13 @@ func (t *FileSeq) write(f func(*jsontext.Encoder)) (failed bool) {
 	return err != nil
 }
 
-// member writes a member of an object whose value is a string.
+// member writes the member of an object. Its value is a string.
 func member(e *jsontext.Encoder, name, value string) {
 	e.WriteToken(jsontext.String(name))
 	e.WriteToken(jsontext.String(value))
 }
 
-// object begins a member of an object whose value is one itself.
+// object begins the member of an object. Its value is an object.
 func object(e *jsontext.Encoder, name string) {
 	e.WriteToken(jsontext.String(name))
 	e.WriteToken(jsontext.BeginObject)

@@ -14,7 +14,8 @@ type Writer interface {
 	io.Writer
 }
 
-// NewReader returns r if it is a Reader, or else one that reads from r and does not read ahead.
+// NewReader returns r if it is a Reader. Otherwise it returns a Reader that reads from r and does
+// not read ahead.
 func NewReader(r io.Reader) Reader {
 	if r, ok := r.(Reader); ok {
 		return r
@@ -22,7 +23,7 @@ func NewReader(r io.Reader) Reader {
 	return byteReader{r}
 }
 
-// NewWriter returns w if it is a Writer, or else one that writes to w.
+// NewWriter returns w if it is a Writer. Otherwise it returns a Writer that writes to w.
 func NewWriter(w io.Writer) Writer {
 	if w, ok := w.(Writer); ok {
 		return w

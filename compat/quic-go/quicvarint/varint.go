@@ -61,8 +61,8 @@ func appendLen(b []byte, i uint64, length int) []byte {
 // lenOf returns the length of the integer that begins with first.
 func lenOf(first byte) int { return 1 << (first >> 6) }
 
-// Parse returns the integer at the start of b and its length. If b is too short, the error is io.EOF
-// for no bytes, and io.ErrUnexpectedEOF else.
+// Parse returns the integer at the start of b and its length. If b is empty, the error is io.EOF.
+// If b is too short, it is io.ErrUnexpectedEOF.
 func Parse(b []byte) (uint64, int, error) {
 	if len(b) == 0 {
 		return 0, 0, io.EOF

@@ -1,5 +1,5 @@
-// Command peer is a program as others write it for quic-go. Tests build it against quic-go and
-// against this module, and let the two talk.
+// Command peer is an ordinary program for quic-go. Tests build it against quic-go and against this
+// module, and let the two talk.
 //
 //	peer serve        prints its address, and echoes streams and datagrams
 //	peer call ADDR    calls a server of that kind, and prints "ok"
@@ -24,7 +24,7 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// What both sides agree on.
+// Both sides know these in advance.
 const (
 	canceled = quic.StreamErrorCode(7) // by the client, on its second stream
 	refused  = quic.StreamErrorCode(9) // by the server, on that stream
@@ -52,7 +52,7 @@ func main() {
 	fmt.Println("ok")
 }
 
-// serve echoes until a client has said that it is over twice.
+// serve echoes until a client has closed two connections.
 func serve(ctx context.Context) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

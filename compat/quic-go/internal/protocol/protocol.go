@@ -39,11 +39,11 @@ func (id StreamID) StreamNum() StreamNum { return StreamNum(id/4) + 1 }
 
 const maxConnectionIDLen = 20
 
-// A ConnectionID is a connection ID of at most 20 bytes. The zero one is not valid, which is not the
-// same as one of no bytes.
+// A ConnectionID is a connection ID of at most 20 bytes. The zero value is not valid. It differs
+// from a valid ID of zero bytes.
 type ConnectionID struct {
 	b   [maxConnectionIDLen]byte
-	len uint8 // and 1; 0 if not valid
+	len uint8 // the length plus 1; 0 if not valid
 }
 
 // ParseConnectionID returns b as a ConnectionID. It panics if b is longer than 20 bytes.
@@ -56,7 +56,7 @@ func ParseConnectionID(b []byte) ConnectionID {
 	return id
 }
 
-// Valid reports whether the ID is one, of no bytes perhaps.
+// Valid reports whether the ID is set. A valid ID may have zero bytes.
 func (id ConnectionID) Valid() bool { return id.len > 0 }
 
 // Len returns the length in bytes.

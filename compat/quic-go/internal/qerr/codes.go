@@ -29,7 +29,7 @@ const (
 	NoViablePathError
 )
 
-// names are those of RFC 9000.
+// names are the names of the codes in RFC 9000.
 var names = [...]string{
 	NoError:                   "NO_ERROR",
 	InternalError:             "INTERNAL_ERROR",

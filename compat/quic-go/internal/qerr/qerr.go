@@ -22,14 +22,14 @@ func side(remote bool) string {
 	return "local"
 }
 
-// A TransportError ends a connection because of what QUIC or TLS found.
+// A TransportError ends a connection because QUIC or TLS found an error.
 type TransportError struct {
 	Remote       bool
 	FrameType    uint64
 	ErrorCode    TransportErrorCode
 	ErrorMessage string
 
-	cause error // of errors of this side, if known
+	cause error // if this side found the error and the cause is known
 }
 
 // NewTransportError returns a TransportError of this side that unwraps to cause.
@@ -120,8 +120,8 @@ func (*HandshakeTimeoutError) Temporary() bool { return false }
 // Unwrap returns net.ErrClosed.
 func (*HandshakeTimeoutError) Unwrap() error { return net.ErrClosed }
 
-// A VersionNegotiationError says that client and server have no version in common. Theirs is empty:
-// Lazo does not tell.
+// A VersionNegotiationError says that client and server have no version in common. Theirs is empty,
+// because Lazo does not report the versions of the peer.
 type VersionNegotiationError struct {
 	Ours   []protocol.Version
 	Theirs []protocol.Version

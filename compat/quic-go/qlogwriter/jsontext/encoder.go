@@ -43,7 +43,7 @@ func Int(i int64) Token { return Token{value, strconv.FormatInt(i, 10)} }
 // Uint returns a token for u.
 func Uint(u uint64) Token { return Token{value, strconv.FormatUint(u, 10)} }
 
-// Float returns a token for f. JSON has none for infinities and NaN, which become null.
+// Float returns a token for f. JSON has no infinities and no NaN, so these become null.
 func Float(f float64) Token {
 	b, err := json.Marshal(f)
 	if err != nil {
@@ -58,7 +58,7 @@ func String(s string) Token {
 	return Token{text, string(b)}
 }
 
-// An Encoder writes tokens. It does not buffer more than one.
+// An Encoder writes tokens. It buffers at most one.
 type Encoder struct {
 	w     io.Writer
 	buf   []byte
@@ -76,7 +76,7 @@ func NewEncoder(w io.Writer) *Encoder { return &Encoder{w: w} }
 
 var (
 	errName = errors.New("jsontext: the name of an object's member must be a string")
-	errEnd  = errors.New("jsontext: nothing is open that could end")
+	errEnd  = errors.New("jsontext: no object or array is open")
 	errPair = errors.New("jsontext: the member of an object has a name and no value")
 )
 
