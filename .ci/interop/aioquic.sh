@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # aioquic's HTTP/3 client with h3server, and h3client with aioquic's server.
 #
-# What aioquic cannot do: mark packets with ECN, give NEW_TOKEN as a server, recognise a stateless
-# reset, prefer another address as a server.
+# aioquic cannot mark packets with ECN or recognise a stateless reset. As a server it sends no
+# NEW_TOKEN and prefers no other address.
 source "$(dirname "$0")/server.sh"
 here=$(dirname "$0")
 python=$CI_WORK/venv/bin/python
 
-# client CASE PATTERN SERVER-FLAGS... drives aioquic, and expects h3server to tell PATTERN at the end.
+# client CASE PATTERN SERVER-FLAGS... drives aioquic, and expects h3server to print PATTERN at the
+# end.
 client() {
 	start_server -v "${@:3}"
 	timeout 180 "$python" "$here/aioquic_client.py" "$server_port" "$1" || die "aioquic's client"
@@ -54,8 +55,8 @@ start_aioquic() {
 	[[ $server_port =~ ^[0-9]+$ ]] || die "aioquic's server: $(cat "$tmp/aioquic.log")"
 }
 
-# stop_aioquic PATTERN stops it once it has told PATTERN, which is printed. If the client's last packet is lost, it tells when the
-# idle timeout of 30 s is over.
+# stop_aioquic PATTERN waits until aioquic has printed PATTERN, prints that line and stops aioquic.
+# If the client's last packet is lost, that takes until the idle timeout of 30 s.
 stop_aioquic() {
 	local i
 	for i in $(seq 600); do
@@ -68,7 +69,7 @@ stop_aioquic() {
 	grep -E "ended: .*$1" "$tmp/aioquic.log" | tail -1 | grep . || die "aioquic's server tells: $(cat "$tmp/aioquic.log")"
 }
 
-# fetch FLAGS... downloads 5 MB with h3client, and keeps what it tells.
+# fetch FLAGS... downloads 5 MB with h3client, and keeps its output.
 fetch() {
 	timeout 180 "$CI_WORK/bin/h3client" -ca "$CI_WORK/cert.pem" -v -qlog "$tmp/logs" -o "$tmp/got" "$@" \
 		"https://localhost:$server_port/bytes/${bytes:-5000000}" 2>"$tmp/client.log" || {
@@ -83,7 +84,8 @@ told() {
 	grep -qE "$1" "$tmp/client.log" || die "h3client does not say: $1"
 }
 
-# with_aioquic WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS WHAT-AIOQUIC-TELLS SERVER-FLAGS... -- CLIENT-FLAGS...
+# with_aioquic PATTERN-OF-H3CLIENT FACTS-IN-THE-LOGS PATTERN-OF-AIOQUIC SERVER-FLAGS... --
+# CLIENT-FLAGS...
 with_aioquic() {
 	local words=$1 facts ended=$3 flags=()
 	IFS=, read -ra facts <<<"$2"
@@ -111,8 +113,8 @@ requests() {
 	stop_aioquic ''
 }
 
-# Two processes of h3client, the second with the sessions of the first.
-two_processes() { # WHAT-THE-SECOND-TELLS FACTS WHAT-AIOQUIC-TELLS SERVER-FLAGS... -- CLIENT-FLAGS...
+# two_processes runs h3client twice, the second time with the sessions of the first.
+two_processes() { # PATTERN-OF-THE-SECOND FACTS PATTERN-OF-AIOQUIC SERVER-FLAGS... -- CLIENT-FLAGS...
 	local words=$1 facts ended=$3 flags=() bytes=1000
 	IFS=, read -ra facts <<<"$2"
 	shift 3
@@ -143,7 +145,7 @@ no_common_version() {
 	echo "no common version"
 }
 
-# A session of version 2 makes the client begin with it, at a server that speaks 1 alone.
+# A session of version 2 makes the client begin with version 2. This server speaks only version 1.
 version_of_session() {
 	local bytes=1000
 	start_aioquic --versions 2
@@ -174,7 +176,7 @@ check "server: migration" with_aioquic ' 1 path changes' 'sent path_challenge,re
 check "server: rebinding" with_aioquic ' 0 path changes' '!sent path_challenge,received path_challenge,sent path_response' \
 	' 2 addresses' -- -rebind 50ms
 check "server: version 2" with_aioquic 'version 0x6b3343cf' '!version 00000001' 'version 0x6b3343cf' -- -versions 2
-# As a server aioquic takes what its client prefers.
+# aioquic's server chooses the version that its client prefers.
 check "server: version 2, compatible with 1" with_aioquic 'version 0x6b3343cf' '!received version_negotiation,version 00000001' \
 	'version 0x6b3343cf' -- -versions 2,1
 check "server: Version Negotiation, from 1 to 2" with_aioquic 'version 0x6b3343cf' 'received version_negotiation' 'version 0x6b3343cf' --versions 2 --

@@ -2,7 +2,7 @@
 
 usage: aioquic_client.py PORT CASE
 
-It fails unless aioquic saw what the case is about, and prints that in its last line.
+It fails unless aioquic saw the behaviour that the case tests. The last line of its output says what it saw.
 """
 
 import asyncio
@@ -96,12 +96,12 @@ class Client(QuicConnectionProtocol):
         await self.expect("GET", f"/bytes/{n}", pattern(n))
 
     async def completed(self):
-        """Returns the event of the end of the handshake, before which the answer to early data may come."""
+        """Waits for the end of the handshake and returns its event. The answer to early data may come before it."""
         await arrives(lambda: self.handshake, "the handshake")
         return self.handshake
 
     async def change_port(self):
-        """Goes on from another port, without a word, as behind a NAT."""
+        """Goes on from another port without telling the connection, as behind a NAT."""
         old = self._transport
         sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
@@ -116,7 +116,7 @@ class Client(QuicConnectionProtocol):
 
 
 class Forward(asyncio.DatagramProtocol):
-    """Gives what another socket receives to the client."""
+    """Gives the datagrams of another socket to the client."""
 
     def __init__(self, client):
         self.client = client
@@ -126,7 +126,7 @@ class Forward(asyncio.DatagramProtocol):
 
 
 class Lossy:
-    """A transport that loses some of what the client sends."""
+    """A transport that loses some of the client's datagrams."""
 
     def __init__(self, transport, client):
         self.transport, self.client = transport, client
@@ -146,7 +146,7 @@ class LossyClient(Client):
 
 
 class Delayed:
-    """A transport on which all that the client sends takes a while."""
+    """A transport that delays the client's datagrams."""
 
     def __init__(self, transport, client):
         self.transport, self.client = transport, client
@@ -168,8 +168,8 @@ class FarClient(Client):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.longest = 0.0  # in which an answer stood still
-        self.last = {}  # by stream: when something came
+        self.longest = 0.0  # the longest time in which an answer stood still
+        self.last = {}  # by stream: when data last came
 
     def connection_made(self, transport):
         super().connection_made(Delayed(transport, self))
@@ -186,7 +186,7 @@ class FarClient(Client):
 
 
 async def arrives(what, name):
-    """Waits until the server has sent what a connection does not wait for by itself."""
+    """Waits until the server has sent something that the connection itself does not wait for."""
     for _ in range(6000):
         if what():
             return
@@ -246,7 +246,7 @@ async def retry():
 
 
 async def new_token():
-    """A token of the first connection spares the second one the Retry."""
+    """A token of the first connection makes a Retry for the second one unnecessary."""
     tokens = []
     async with dial(handlers={"token_handler": tokens.append}) as client:
         assert client._quic._retry_count == 1, "number of Retry packets"
@@ -283,7 +283,8 @@ async def early_data():
         await client.fetch(1000)
         event = await client.completed()
         assert event.session_resumed and event.early_data_accepted, event
-    # A ticket carries early data once: of the second connection it is refused, and lost with aioquic.
+    # A ticket allows early data once. On the second connection it is refused, and aioquic does not
+    # send it again.
     async with dial(session_ticket=ticket) as client:
         await client.fetch(1000)
         event = client.handshake
@@ -367,7 +368,7 @@ async def early_data_in_version_2():
         await client.fetch(1000)
         event = await client.completed()
         assert event.early_data_accepted and client._quic._version == V2, event
-    # Of version 1 the ticket is worth nothing (RFC 9369, Section 5).
+    # The ticket is of no use with version 1 (RFC 9369, Section 5).
     async with dial(session_ticket=ticket, supported_versions=[V1]) as client:
         await client.fetch(1000)
         assert not client.handshake.session_resumed
@@ -385,7 +386,7 @@ async def losses():
 
 
 async def sharing(loss):
-    """149 small answers come while one goes on for ever, and none of 8 downloads waits for another."""
+    """149 small answers come while another never ends, and none of 8 downloads waits for another."""
     random.seed(1)
     protocol = type("", (FarClient,), {"loss": loss})
     async with dial(protocol=protocol) as client:

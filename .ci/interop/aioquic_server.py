@@ -1,4 +1,5 @@
-"""Serves HTTP/3 with aioquic on a port of this machine, which it prints. At the end of each connection it prints what it saw.
+"""Serves HTTP/3 with aioquic on a port of this machine, and prints the port. At the end of each connection
+it prints what it saw.
 
 GET /bytes/N   N bytes
 POST /echo     the body
@@ -19,7 +20,7 @@ from aioquic.tls import CipherSuite, Epoch
 
 
 class Server(QuicConnectionProtocol):
-    loss = 0  # probability, of what is received
+    loss = 0  # probability, for received datagrams
     key_update = 0  # seconds from one to the next
 
     def __init__(self, *args, **kwargs):
@@ -28,7 +29,7 @@ class Server(QuicConnectionProtocol):
         self.requests = {}  # by stream: (headers, body so far)
         self.handshake = None
         self.phases = []
-        self.addresses = []  # that were validated
+        self.addresses = []  # the validated ones
 
     def datagram_received(self, data, addr):
         if random.random() < self.loss:
@@ -46,7 +47,7 @@ class Server(QuicConnectionProtocol):
     async def update_keys(self):
         while True:
             await asyncio.sleep(self.key_update)
-            # Not before the client has followed the last one.
+            # The client must have followed the last update before.
             crypto = self._quic._cryptos[Epoch.ONE_RTT]
             if crypto.recv.key_phase == crypto.send.key_phase:
                 self._quic.request_key_update()

@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it, after server.sh: runs headless Chromium.
+# Runs headless Chromium. The scripts beside it source it after server.sh.
 
 # browse FLAGS... URL
 browse() {
@@ -11,7 +11,7 @@ browse() {
 	}
 }
 
-# expect TEXT wants it in what --dump-dom wrote to $tmp/dom.
+# expect TEXT fails unless $tmp/dom, which --dump-dom wrote, has the text.
 expect() {
 	grep -qF "$1" "$tmp/dom" || {
 		cat "$tmp/dom" >&2

@@ -3,8 +3,8 @@
 source "$(dirname "$0")/server.sh"
 source "$(dirname "$0")/browser.sh"
 
-# A page that loads the server's own page in a frame, transfers bytes both ways while it is being
-# loaded, and writes down which protocol each came by.
+# This page loads the server's own page in a frame. While it loads, it transfers bytes both ways. It
+# shows the protocol of each response.
 mkdir "$tmp/root"
 cat >"$tmp/root/check.html" <<'HTML'
 <!doctype html>

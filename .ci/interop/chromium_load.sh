@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Headless Chromium loads a page of 100 small resources over HTTP/3, posts 10 MB, listens to an
-# EventSource and reads a response while it comes.
+# EventSource, and reads a response as it arrives.
 source "$(dirname "$0")/server.sh"
 source "$(dirname "$0")/browser.sh"
 
-# The browser writes down the page once that is loaded, which one script after another holds up
-# until all is done.
+# The browser dumps the page after it has loaded. Scripts delay that, one after the other, until all
+# requests are done.
 mkdir "$tmp/root"
 python3 - "$tmp/root" <<'PY'
 import pathlib, sys

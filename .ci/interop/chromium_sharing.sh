@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Headless Chromium asks for 149 small resources while a response without end comes over the same
-# connection, and for 8 large ones at once.
+# Headless Chromium asks for 149 small resources while an endless response comes over the same
+# connection. It also asks for 8 large ones at once.
 source "$(dirname "$0")/server.sh"
 source "$(dirname "$0")/browser.sh"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# curl with h3server. Debian's has no HTTP/3: this one comes with Python's curl_cffi.
+# curl with h3server. Debian's curl has no HTTP/3, so this one comes with Python's curl_cffi.
 source "$(dirname "$0")/server.sh"
 here=$(dirname "$0")
 python=$CI_WORK/venv/bin/python

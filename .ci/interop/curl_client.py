@@ -2,7 +2,7 @@
 
 usage: curl_client.py PORT CASE
 
-It fails unless curl saw what the case is about, and prints that in its last line.
+It fails unless curl saw the behaviour that the case tests. The last line of its output says what it saw.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ def session():
         verify=False,
         http_version=CurlHttpVersion.V3ONLY,
         max_clients=300,
-        # PIPEWAIT: requests wait for the connection that is there, and open no other.
+        # With PIPEWAIT requests wait for the open connection, and open no other.
         curl_options={CurlOpt.PIPEWAIT: 1},
     )
 
@@ -47,7 +47,7 @@ async def transfers():
 
 
 async def sharing():
-    """149 small answers come while one goes on for ever, all over one connection."""
+    """149 small answers come while another never ends, all over one connection."""
     async with session() as s:
         _, port = await fetch(s, 1000)
         got = 0

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# ngtcp2's client with h3server, and h3client with ngtcp2's server: gtlsclient and gtlsserver in Debian.
+# ngtcp2's client with h3server, and h3client with ngtcp2's server: gtlsclient and gtlsserver in
+# Debian.
 #
-# What those of Debian 12 cannot do: QUIC v2, of which they know a draft alone; read the token file
-# that the client writes; and take early data from tickets whose age crypto/tls rounds, by up to a
-# second: GnuTLS refuses what seems to come from the future.
+# The programs of Debian 12 know only a draft of QUIC v2, and cannot read the token file that the
+# client writes. They refuse some early data, too: crypto/tls rounds the age of tickets by up to a
+# second, and GnuTLS refuses a ticket that seems to come from the future.
 source "$(dirname "$0")/server.sh"
 
-dump=(-q) # what the client tells
+dump=(-q) # how much the client prints
 loudly() {
 	dump=(--no-quic-dump --no-http-dump)
 	"$@"
@@ -85,7 +86,7 @@ retry() {
 	logs_show "received token"
 }
 
-# Two runs of the client. The second one's request comes with its first packets.
+# The client runs twice. The second request comes with the first packets of its connection.
 early_data() {
 	start_server -v -0rtt -qlog "$tmp/logs"
 	local files=(--session-file="$tmp/session" --tp-file="$tmp/params")
@@ -107,7 +108,7 @@ resumption() {
 	echo "resumed: true, early data: false"
 }
 
-# Nothing is left of the tickets' keys, so the client has to send its early data again.
+# The keys of the tickets are gone, so the client has to send its early data again.
 early_data_refused() {
 	start_server -v -0rtt
 	local files=(--session-file="$tmp/session" --tp-file="$tmp/params")
@@ -121,7 +122,7 @@ early_data_refused() {
 	logs_show "!received 0RTT"
 }
 
-restart() { # with -secret a server knows its tickets again
+restart() { # with -secret a new server can read old tickets
 	start_server -v -0rtt -secret "$1"
 	local files=(--session-file="$tmp/session" --tp-file="$tmp/params")
 	get "${files[@]}" -- /bytes/1000
@@ -188,7 +189,7 @@ preferred_address_declined() {
 	logs_show "!received path_challenge"
 }
 
-# The server speaks no draft. Its list has version 1, with which the client begins again.
+# The server speaks no draft. Its list has version 1, and the client begins again with that.
 version_negotiation() {
 	start_server -v
 	get --version=v2draft --preferred-versions=v2draft,v1 --other-versions=v2draft,v1 -- /bytes/100000
@@ -204,14 +205,14 @@ ecn() {
 	logs_show "ecn capable" "!ecn failed"
 }
 
-# The process dies, and another one that has its secret gets the packets of its connections.
+# The server dies. Another one, with the same secret, gets the packets of its connections.
 stateless_reset() {
 	start_server -secret x
 	truncate -s 3G "$tmp/upload"
 	timeout 180 gtlsclient --no-quic-dump --no-http-dump --exit-on-all-streams-close -m POST --data="$tmp/upload" \
 		127.0.0.1 "$server_port" "https://$server_addr/echo" >"$tmp/client.log" 2>&1 &
 	local client=$! i
-	for i in $(seq 1200); do # until it is in the middle of it
+	for i in $(seq 1200); do # until the upload is under way
 		! grep -q 'Negotiated ALPN' "$tmp/client.log" || break
 		sleep 0.05
 	done
@@ -253,7 +254,7 @@ stop_gtls() {
 	server_pid=
 }
 
-# fetch FLAGS... FILE has h3client fetch a file, and keeps what it tells.
+# fetch FLAGS... FILE has h3client fetch a file, and keeps its output.
 fetch() {
 	local file=${!#}
 	timeout 180 "$CI_WORK/bin/h3client" -ca "$CI_WORK/cert.pem" -v -qlog "$tmp/logs" -o "$tmp/got" "${@:1:$#-1}" \
@@ -264,12 +265,12 @@ fetch() {
 	same "$CI_WORK/htdocs/$file" "$tmp/got"
 }
 
-# told PATTERN expects it in what h3client told, and prints it.
+# told PATTERN expects a line with PATTERN in the output of h3client, and prints it.
 told() {
 	grep -oE "$1" "$tmp/client.log" || die "h3client does not say: $1"
 }
 
-from_gtls() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS FETCH...
+from_gtls() { # PATTERN-OF-H3CLIENT FACTS-IN-THE-LOGS FETCH...
 	local words=$1 facts
 	IFS=, read -ra facts <<<"$2"
 	fetch "${@:3}"
@@ -289,17 +290,18 @@ with_gtls() { # SERVER-FLAGS -- COMMAND...
 	stop_gtls
 }
 
-post_to_gtls() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS
+post_to_gtls() { # PATTERN-OF-H3CLIENT FACTS-IN-THE-LOGS
 	truncate -s 20M "$tmp/upload"
 	from_gtls "$1" "$2" -d "@$tmp/upload" small
 }
 
-# Its server may leave the first PATH_CHALLENGE without an answer until the next one comes: this connection lasts.
-slow_post() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS
+# ngtcp2's server may not answer the first PATH_CHALLENGE until the next one comes, so this
+# connection lasts long enough.
+slow_post() { # PATTERN-OF-H3CLIENT FACTS-IN-THE-LOGS
 	(sleep 8 && echo) | from_gtls "$1" "$2" -d @- small
 }
 
-two_processes() { # WHAT-H3CLIENT-TELLS FACTS-IN-THE-LOGS FLAGS...
+two_processes() { # PATTERN-OF-H3CLIENT FACTS-IN-THE-LOGS FLAGS...
 	fetch -session-file "$tmp/sessions" small
 	rm -r "$tmp/logs"
 	if [[ $* = *-0rtt* ]]; then
@@ -313,7 +315,8 @@ no_common_version() {
 	told 'no common version'
 }
 
-# A session of version 2, which a server of the same name spoke, makes the client begin with it.
+# A session of version 2, from another server of the same name, makes the client begin with version
+# 2.
 version_of_session() {
 	certificate
 	start_server -versions 2 -cert "$CI_WORK/cert.pem" -key "$CI_WORK/key.pem"

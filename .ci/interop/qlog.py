@@ -1,15 +1,15 @@
-"""Tells what the logs of connections in a directory show, and fails where they do not show what is wanted.
+"""Looks for facts in the logs of connections in a directory, and fails if one is missing or forbidden.
 
 usage: qlog.py DIR FACT...
 
-A FACT is what must have happened, or with a "!" in front what must not:
+A FACT must have happened. With a "!" in front it must not have happened:
 
 sent TYPE, received TYPE    a packet: initial, 0RTT, handshake, 1RTT, retry, version_negotiation
 sent token                  an Initial packet with a token
 sent FRAME, received FRAME  a frame: path_challenge, new_token ...
 sent phase 1, received phase 1   a 1-RTT packet with that key phase bit
-ecn STATE                   of validation: capable, failed
-version VERSION             that was in use at some time, in hex
+ecn STATE                   the state of ECN validation: capable, failed
+version VERSION             the version that was in use at some time, in hex
 lost                        a packet
 """
 
@@ -20,7 +20,7 @@ from collections import Counter
 
 
 def read(path):
-    """Yields the events of a file, of which the last may not be complete."""
+    """Yields the events of a file. The last line may not be complete."""
     for record in path.read_text().split("\x1e"):
         try:
             event = json.loads(record)

@@ -1,14 +1,14 @@
-"""Checks qlogs against the CDDL of the drafts, with a validator that is not ours.
+"""Checks qlogs against the CDDL of the drafts, with a validator that others wrote.
 
     pip install cddl-verifier==1.5.3 cbor2
     LAZO_QLOG=DIR go test -count=1 -run QLog ./conn
     python3 qlog_cddl.py DRAFT.cddl... -- DIR/*.sqlog
 
 The drafts (qlog-main-schema, quic-events, h3-events) have their schemas in blocks between ~~~ lines:
-their source text will do as DRAFT.cddl. They are not here, because they are the IETF's.
+their source text serves as DRAFT.cddl. They are not in this repository, because they belong to the IETF.
 
-Records that differ in values alone are checked once. A record with a member that no schema has must
-fail, or else the check is worth nothing.
+Records that differ only in values are checked once. A record with a member that no schema has must
+fail. Otherwise the check proves nothing.
 """
 
 import json
@@ -18,22 +18,22 @@ import sys
 import cbor2
 from cddl_verifier import Validator
 
-# Names of rules that are not the words of the event's name with capitals.
+# Parts of rule names that are not the capitalized words of the event's name.
 WORDS = {"mtu": "MTU", "id": "ID", "alpn": "ALPN", "ecn": "ECN", "udp": "UDP"}
 SPACES = {"quic": "QUIC", "http3": "HTTP3", "loglevel": "LogLevel"}
 
 
 def schema(files):
-    """Returns the schemas as one text without duplicates and without what CBOR and JSON differ in."""
+    """Returns the schemas as one text, without duplicates and without the differences of CBOR and JSON."""
     text = "".join(open(f).read() + "\n" for f in files)
     if "~~~" in text:
         text = "\n".join(re.findall(r"~~~ *cddl\n(.*?)~~~", text, re.S))
-    # The drafts are separate documents, and two of them define this.
+    # The drafts are separate documents, and two of them define Initiator.
     twice = re.compile(r'^Initiator = "local" /\s+"remote"\n', re.M)
     text = twice.sub("", text) + '\nInitiator = "local" / "remote"\n'
-    # JSON has no types of numbers: 1 may stand for 1.0.
+    # JSON has one type of number, so 1 may stand for 1.0.
     text = re.sub(r"\bfloat(32|64)\b", "jsonnumber", text) + "jsonnumber = int / float\n"
-    # Nothing extends the events here, so nothing may be there that has no rule.
+    # Nothing extends the events here, so a member without a rule is an error.
     return re.sub(r"\s*\* \$\$[a-z0-9-]+-extension\n", "\n", text)
 
 
@@ -43,7 +43,7 @@ def rule(name):
 
 
 def shape(v):
-    """Returns what a value is like. Short strings are names, and count themselves."""
+    """Returns the shape of a value. Short strings are names, and part of the shape."""
     if isinstance(v, dict):
         return tuple((k, shape(v[k])) for k in v)
     if isinstance(v, list):
@@ -75,7 +75,7 @@ def main(args):
                 bad += 1
                 print(f"{file}: record {i}: {root}: {[str(d) for d in result.diagnostics]}: {record[:300]}")
             elif root != "QlogFileSeq" and valid(root, {**data, "no_such_member": 1}).valid:
-                sys.exit(f"{root} takes any member: the check is worth nothing")
+                sys.exit(f"{root} takes any member: the check proves nothing")
     print(f"{records} records of {len(set(seen.values()))} rules, {len(seen)} of them different, {bad} bad")
     return 1 if bad or not records else 0
 

@@ -1,5 +1,5 @@
-# Sourced by the scripts beside it: starts and stops examples/h3server, runs cases and prints their table.
-# It expects CI_WORK, a directory for what lasts as long as the run, with bin/h3server in it.
+# Starts and stops examples/h3server, runs cases and prints their table. The scripts beside it
+# source it. CI_WORK must name a directory that lasts as long as the run, with bin/h3server in it.
 set -euo pipefail
 : "${CI_WORK:?is set by .ci/run}"
 
@@ -19,7 +19,7 @@ start_server() { start_server_at 127.0.0.1:0 "$@"; }
 start_server_at() {
 	local addr=$1
 	shift
-	: >"$tmp/server.log" # now, or what is read below could still be of the server before
+	: >"$tmp/server.log" # now, so that the loop below does not read lines of the last server
 	"$CI_WORK/bin/h3server" -addr "$addr" "$@" >"$tmp/server.log" 2>&1 &
 	server_pid=$!
 	local i
@@ -34,7 +34,7 @@ start_server_at() {
 	die "h3server does not start"
 }
 
-# stop_server ends the server the way a person would, and expects it to end well.
+# stop_server ends the server with a signal, as a person would, and expects status 0.
 stop_server() {
 	local pid=$server_pid
 	server_pid=
@@ -49,20 +49,20 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# pattern N writes the N bytes that the server serves at /bytes/N: 0 to 255, again and again.
+# pattern N writes the N bytes that the server serves at /bytes/N: 0 to 255, over and over.
 pattern() {
 	[ -f "$CI_WORK/pattern" ] || python3 -c 'import sys; sys.stdout.buffer.write(bytes(range(256)) * 250000)' >"$CI_WORK/pattern"
 	head -c "$1" "$CI_WORK/pattern"
 }
 
-# check NAME COMMAND... runs a case in a shell of its own, and notes how it ended. What it
-# prints last stands in the table.
+# check NAME COMMAND... runs a case in a shell of its own, and notes how it ended. The last line
+# that it prints goes into the table.
 results=()
 failed=0
 check() {
 	local name=$1 status began=$EPOCHREALTIME
 	shift
-	set +e # not in a condition: there set -e would have no effect in the case
+	set +e # not in a condition, where set -e would have no effect in the case
 	(
 		set -e
 		trap cleanup EXIT
@@ -94,8 +94,8 @@ logs_show() {
 	python3 "$(dirname "${BASH_SOURCE[0]}")/qlog.py" "$tmp/logs" "$@" || die "the logs do not show it"
 }
 
-# until_early COMMAND... runs h3client until it has sent early data: on a busy machine the handshake may be over before
-# the request is there.
+# until_early COMMAND... runs h3client until it has sent early data. On a busy machine the handshake
+# may end before the request is ready.
 until_early() {
 	local i
 	for i in $(seq 10); do
@@ -106,8 +106,8 @@ until_early() {
 	die "there was no early data"
 }
 
-# server_says PATTERN waits until h3server -v has told of the end of a connection: if the client's last packet is lost, that is
-# when the idle timeout of 30 s is over.
+# server_says PATTERN waits until h3server -v has printed a line with PATTERN at the end of a
+# connection. If the client's last packet is lost, that takes until the idle timeout of 30 s.
 server_says() {
 	local i
 	for i in $(seq 600); do
@@ -117,7 +117,8 @@ server_says() {
 	die "h3server does not say: $1"
 }
 
-# certificate makes cert.pem and key.pem of localhost, once a run. crypto/tls brings a program for it.
+# certificate makes cert.pem and key.pem of localhost, once a run, with a program that comes with
+# crypto/tls.
 certificate() {
 	[ ! -f "$CI_WORK/cert.pem" ] || return 0
 	(cd "$CI_WORK" && go run "$(go env GOROOT)/src/crypto/tls/generate_cert.go" --host localhost,127.0.0.1 --ecdsa-curve P256) >"$tmp/cert.log" 2>&1 ||
@@ -129,7 +130,7 @@ free_port() {
 	python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# wait_for_port PORT waits until somebody has that UDP port of 127.0.0.1.
+# wait_for_port PORT waits until a process has that UDP port of 127.0.0.1.
 wait_for_port() {
 	local i
 	for i in $(seq 1200); do

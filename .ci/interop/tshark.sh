@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
-# tshark decrypts connections of h3client and h3server, with the keys that they log, and must find nothing to complain of.
+# tshark decrypts connections of h3client and h3server with the keys that they log, and must find no
+# fault in them.
 if [ -z "${TSHARK_NETNS:-}" ]; then
 	exec unshare --net env TSHARK_NETNS=1 bash "$0" # a loopback interface of its own
 fi
 source "$(dirname "$0")/server.sh"
 ip link set lo up
-ip link set lo gso_max_segs 1 # or the capture would have bursts in place of datagrams
+ip link set lo gso_max_segs 1 # so that the capture has single datagrams, not bursts
 
 export SSLKEYLOGFILE=$CI_WORK/tshark.keys
 
-# captured TEXT sends datagrams with a text until the capture has one, and so everything before.
+# captured TEXT sends datagrams with a text until the capture has one. Then it has everything
+# before, too.
 captured() {
 	local i
 	for i in $(seq 1200); do
@@ -36,13 +38,13 @@ shark() {
 	tshark -r "$tmp/capture" -o tls.keylog_file:"$SSLKEYLOGFILE" -d "udp.port==$server_port,quic" "$@" 2>/dev/null
 }
 
-# count FILTER prints how many datagrams there are of a kind.
+# count FILTER prints how many datagrams match.
 count() {
 	shark -Y "$1" | wc -l
 }
 
-# dissect FILTER... makes sure that tshark read everything, and found each filter to hold somewhere. That a frame was sent
-# once more, it notes too: that is no fault.
+# dissect FILTER... fails unless tshark could read everything, and each filter matches somewhere. A
+# frame that was sent again is noted by tshark, too, but is no fault.
 dissect() {
 	local complaints n filter
 	complaints=$(shark -q -z expert | grep -E '^ +[0-9]+ ' | grep -vE '^ +[0-9]+ +Sequence ' || true)
@@ -87,8 +89,9 @@ twice() {
 	client -session-file "$tmp/sessions" -0rtt "https://$server_addr/bytes/1000"
 }
 
-# 0-RTT packets that leave after the server's first packet has come have a connection ID of the server (RFC 9000, Section 7.2),
-# by which tshark does not find their keys: then the client was slow, and the next one may not be.
+# 0-RTT packets after the server's first packet carry the server's connection ID (RFC 9000, Section
+# 7.2). tshark does not find their keys by that. This happens to a slow client, so early_data tries
+# again.
 early_data() {
 	local i
 	for i in $(seq 8); do
@@ -99,8 +102,8 @@ early_data() {
 	dissect "$1"
 }
 
-# tshark knows the first packet of a client alone, for the keys of early data and for Retry: its ClientHello may not have a
-# large key share.
+# For the keys of early data and for Retry, tshark reads only the first packet of a client. So its
+# ClientHello must not have a large key share.
 short_hello() {
 	export GODEBUG=tlsmlkem=0
 	"$@"
@@ -115,7 +118,7 @@ key_updates() {
 	dissect 'quic.key_phase == 1'
 }
 
-# The files of -pcap have the keys inside: no key log is at hand.
+# The files of -pcap hold the keys, so tshark needs no key log.
 keys_inside() {
 	export SSLKEYLOGFILE=/dev/null
 	start_server -pcap "$tmp/server.pcapng"

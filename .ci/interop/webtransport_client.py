@@ -37,7 +37,7 @@ class Client(QuicConnectionProtocol):
         if isinstance(event, StreamReset):
             self.resets[event.stream_id] = event.error_code
         if isinstance(event, StreamDataReceived) and event.stream_id in self.own:
-            # H3Connection looks for HTTP in what comes back on streams of its own.
+            # H3Connection expects HTTP on the streams that it opened itself.
             data, done = self.own[event.stream_id]
             data.extend(event.data)
             if event.end_stream:
@@ -96,7 +96,7 @@ class Client(QuicConnectionProtocol):
             assert await asyncio.wait_for(self.datagrams.get(), 60) == b"datagram %d" % i
 
     async def reject(self):
-        """Opens more streams than may wait for a session that never comes."""
+        """Opens more streams than the server keeps for a session that never begins."""
         streams = [self.http.create_webtransport_stream(1 << 20) for _ in range(40)]
         for stream in streams:
             self._quic.send_stream_data(stream, b"x")

@@ -1,5 +1,5 @@
-"""Serves WebTransport with aioquic on a port of this machine, which it prints: echoes what
-the streams and datagrams of sessions at /echo bring, and prints how sessions are closed.
+"""Serves WebTransport with aioquic on a port of this machine, and prints the port. It echoes
+streams and datagrams of sessions at /echo, and prints how sessions are closed.
 """
 
 import argparse
@@ -16,7 +16,7 @@ class Server(QuicConnectionProtocol):
         super().__init__(*args, **kwargs)
         self.http = H3Connection(self._quic, enable_webtransport=True)
         self.capsules = bytearray()
-        self.uni = {}  # by the client's stream: ours
+        self.uni = {}  # by the client's stream: the server's stream
 
     def quic_event_received(self, event):
         for h in self.http.handle_event(event):

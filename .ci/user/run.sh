@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds and runs the programs beside it in a module of their own, outside the
-# repository, as those who import this module do.
+# Builds and runs the programs beside it in a module outside the repository, as users of this module
+# do.
 set -euo pipefail
 : "${CI_WORK:?is set by .ci/run}"
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,8 +14,8 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# in_module DIR EDIT...: makes the directory a module that requires this one, and goes there. EDITs are
-# arguments of go mod edit.
+# in_module DIR EDIT...: makes the directory a module that requires this one, and goes there. EDITs
+# are arguments of go mod edit.
 in_module() {
 	cd "$1"
 	go mod init "example.com/$(basename "$1")" 2>/dev/null
@@ -27,7 +27,8 @@ in_module() {
 dir=$(mktemp -d "$CI_WORK/user.XXXXXX")
 cp -r "$here"/*/ "$dir"
 
-# Lazo does not move other requirements of those who import it: a program keeps its quic-go.
+# Lazo does not raise other requirements of a program that imports it. The program keeps its version
+# of quic-go.
 beside=$(mktemp -d "$CI_WORK/beside.XXXXXX")
 mv "$dir/beside/main.go" "$beside"
 quicgo='github.com/quic-go/quic-go v0.59.0'
@@ -46,7 +47,7 @@ go run "$(go env GOROOT)/src/crypto/tls/generate_cert.go" --host localhost,127.0
 
 timeout 60 bin/pulse
 
-# Any free port: the server is told which, as it does not say.
+# The server does not print its port, so it gets a free one here.
 port=$(python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 bin/serve "127.0.0.1:$port" &
 server_pid=$!

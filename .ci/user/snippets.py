@@ -1,4 +1,4 @@
-"""Writes the Go files in Markdown texts to packages of their own, to be built and tested.
+"""Writes each Go file in Markdown texts to a package of its own, to be built and tested.
 
 usage: snippets.py DIR FILE...
 """

@@ -1,4 +1,4 @@
-// Command fetch is an HTTP/3 client as one writes it from the documentation.
+// Command fetch is an HTTP/3 client, written from the documentation.
 package main
 
 import (

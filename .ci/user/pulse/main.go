@@ -1,6 +1,6 @@
-// Command pulse is a service on a loop.Handler, and its client on the blocking tier, in
-// one process. Every 10 ms the service sends each connection a datagram with how many
-// bytes its streams have brought, and it ends streams with that number.
+// Command pulse is a service on a loop.Handler, and its client on the blocking tier, in one
+// process. Every 10 ms the service sends each connection a datagram with the number of bytes that
+// its streams have brought. At the end of a stream it sends that number, too.
 package main
 
 import (

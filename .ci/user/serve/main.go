@@ -1,4 +1,4 @@
-// Command serve is an HTTP/3 server as one writes it from the documentation.
+// Command serve is an HTTP/3 server, written from the documentation.
 package main
 
 import (

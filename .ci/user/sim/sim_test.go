@@ -11,8 +11,8 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// TestLossySatellite sends a message over a link that loses every twentieth datagram
-// and takes 300 ms. It takes no time to speak of, and the same time on each run.
+// TestLossySatellite sends a message over a link that loses every twentieth datagram and takes 300
+// ms. The test ends at once, and each run is the same.
 func TestLossySatellite(t *testing.T) {
 	first, second := transfer(t), transfer(t)
 	if first != second {
