@@ -48,6 +48,16 @@ func (c *Conn) PeerStreamLimit(dir Dir) uint64 {
 	return c.streams.limit[dir]
 }
 
+// StreamLimit returns how many streams of a directionality this side may open in all, by the limits
+// that it has received. With early data these are the remembered ones. A protocol above needs it to
+// refuse frames of the peer for a stream that cannot exist.
+func (c *Conn) StreamLimit(dir Dir) uint64 {
+	if dir > Uni {
+		return 0
+	}
+	return c.streams.peerLimit[dir]
+}
+
 // giveStreams lets the peer open more streams. Credit goes out in batches, and before the peer runs
 // out of it.
 func (t *streamSet) giveStreams(c *Conn, dir Dir) {

@@ -206,8 +206,9 @@ func (c *Conn) handleDatagrams(now time.Time, ev conn.Event) bool {
 // known, and neither its method nor the caller has a use for datagrams (RFC 9297, Section 2).
 // Otherwise the datagram may have overtaken its request.
 func (c *Conn) strayDatagram(id conn.StreamID) {
-	if c.server && c.beyondLimit(id) {
-		// RFC 9297, Section 2.1
+	if c.beyondLimit(id) {
+		// RFC 9297, Section 2.1. A limit that the server has raised counts once the client knows
+		// it: before, there is no request that a datagram of the server could belong to.
 		c.fail(&Error{IDError, "datagram for a request that cannot be opened"})
 		return
 	}
@@ -222,7 +223,10 @@ func (c *Conn) strayDatagram(id conn.StreamID) {
 // beyondLimit reports whether a client may not open the request yet, so that no frame and no
 // datagram may name it.
 func (c *Conn) beyondLimit(id conn.StreamID) bool {
-	return uint64(id)/4 >= c.q.PeerStreamLimit(conn.Bidi)
+	if c.server {
+		return uint64(id)/4 >= c.q.PeerStreamLimit(conn.Bidi)
+	}
+	return uint64(id)/4 >= c.q.StreamLimit(conn.Bidi)
 }
 
 // fail closes the connection.

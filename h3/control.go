@@ -46,9 +46,18 @@ func (r *controlReader) next(b []byte) (n int, done bool, err *Error) {
 	if r.skip {
 		return n, false, nil
 	}
-	r.buf = append(r.buf, b[:n]...)
+	// Of other frames accept has checked the length.
+	keep := n
+	if r.typ == framePriorityUpdateRequest || r.typ == framePriorityUpdatePush {
+		keep = min(n, maxPriorityUpdate-len(r.buf))
+	}
+	r.buf = append(r.buf, b[:keep]...)
 	return n, !r.inFrame, nil
 }
+
+// maxPriorityUpdate is how many bytes of a PRIORITY_UPDATE frame are kept. They show whether its
+// field is longer than maxPriorityField.
+const maxPriorityUpdate = 8 + maxPriorityField + 1
 
 // accept checks a frame by its header. Skip says that its payload does not matter.
 func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
@@ -82,7 +91,7 @@ func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
 		if length == 0 {
 			return false, frameError("control frame of the wrong length")
 		}
-		return length > 8+maxPriorityField, nil // RFC 9218, Section 7.1: a longer one is ignored
+		return false, nil
 	}
 	if isHTTP2Frame(typ) {
 		return false, &Error{FrameUnexpected, "frame of HTTP/2"}
@@ -152,8 +161,7 @@ func (c *Conn) controlFrame() {
 	case framePriorityUpdateRequest:
 		err = c.handlePriorityUpdate(p)
 	case framePriorityUpdatePush:
-		// RFC 9218, Section 7.2: no push was ever promised.
-		err = &Error{IDError, "PRIORITY_UPDATE for a push"}
+		err = handlePriorityUpdatePush(p)
 	}
 	if err != nil {
 		c.fail(err)

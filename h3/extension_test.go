@@ -254,7 +254,8 @@ func TestPriorityOfRequests(t *testing.T) {
 	}
 	cli.write(control, concat(
 		frame(framePriorityUpdateRequest, append(varint(8), "u=0"...)...),
-		frame(framePriorityUpdateRequest, append(varint(8), "u=="...)...)), false) // ignored
+		// ignored, because it is too long
+		frame(framePriorityUpdateRequest, append(varint(8), "u=1, "+strings.Repeat("a", maxPriorityField)...)...)), false)
 	cli.run()
 	var got []conn.Priority
 	for i, ev := range srv.events {
@@ -292,7 +293,7 @@ func TestPriorityUnsaid(t *testing.T) {
 	}{
 		{name: "nothing"},
 		{name: "a field that cannot be parsed", field: []string{"priority", "u=="}},
-		{name: "an update that cannot be parsed", update: "=1"},
+		{name: "an update that is too long", update: strings.Repeat("a", maxPriorityField+1)},
 		{name: "incremental", field: []string{"priority", "i"}},
 		{name: "an empty field", field: []string{"priority", ""}, inOrder: true},
 		{name: "a field with other parameters", field: []string{"priority", "x=1"}, inOrder: true},

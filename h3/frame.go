@@ -54,6 +54,7 @@ const (
 	actData frameAction = iota
 	actFields
 	actSkip
+	actPush // PUSH_PROMISE, which no server may send: only the code of the error depends on it
 )
 
 // next returns what to do with a frame of type typ on a request stream.
@@ -70,11 +71,13 @@ func (p phase) next(typ uint64, server bool) (frameAction, *Error) {
 		}
 		return 0, &Error{FrameUnexpected, "HEADERS after the end of the fields"}
 	case framePushPromise:
-		if server {
+		switch {
+		case server:
 			return 0, &Error{FrameUnexpected, "PUSH_PROMISE from a client"}
+		case p == phaseTunnel: // RFC 9114, Section 4.4
+			return 0, &Error{FrameUnexpected, "PUSH_PROMISE after CONNECT"}
 		}
-		// RFC 9114, Section 7.2.5: no push ID was ever allowed.
-		return 0, &Error{IDError, "PUSH_PROMISE above the maximum"}
+		return actPush, nil
 	case frameCancelPush, frameSettings, frameGoAway, frameMaxPushID,
 		framePriorityUpdateRequest, framePriorityUpdatePush:
 		return 0, &Error{FrameUnexpected, "control frame on a request stream"}

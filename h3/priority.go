@@ -107,9 +107,13 @@ func (c *Conn) handlePriorityUpdate(b []byte) *Error {
 		// RFC 9218, Section 7.2
 		return &Error{IDError, "PRIORITY_UPDATE for a request that cannot be opened"}
 	}
+	if len(b)-n > maxPriorityField {
+		return nil // it may well be valid, but no parameter that matters needs so much
+	}
 	var p conn.Priority
 	if !parsePriority(&p, string(b[n:])) {
-		return nil // a field that cannot be parsed is ignored, too
+		// RFC 9218, Section 7
+		return &Error{GeneralProtocolError, "PRIORITY_UPDATE with a field that is no Dictionary"}
 	}
 	sid := conn.StreamID(id)
 	if s := c.streams[sid]; s != nil {
@@ -130,6 +134,15 @@ func (c *Conn) handlePriorityUpdate(b []byte) *Error {
 		c.early = append(c.early, earlyPriority{sid, p})
 	}
 	return nil
+}
+
+// handlePriorityUpdatePush refuses PRIORITY_UPDATE for a push. No push was ever promised (RFC 9218,
+// Section 7.2).
+func handlePriorityUpdatePush(b []byte) *Error {
+	if _, n := wire.ParseVarint(b); n == 0 {
+		return frameError("PRIORITY_UPDATE cut short")
+	}
+	return &Error{IDError, "PRIORITY_UPDATE for a push"}
 }
 
 // takeEarlyPriority removes and returns the priority that a PRIORITY_UPDATE gave to a request

@@ -196,8 +196,15 @@ func serverRules() []rule {
 		{name: "push stream", conn: StreamCreationError, uni: [][]byte{concat(varint(streamPush), varint(0))}},
 		{name: "PUSH_PROMISE", conn: FrameUnexpected, request: frame(framePushPromise, 0)},
 		{name: "PRIORITY_UPDATE for a push", conn: IDError, control: settings(frame(framePriorityUpdatePush, 0))},
+		{name: "PRIORITY_UPDATE for a push, cut short", conn: FrameError, control: settings(frame(framePriorityUpdatePush, 0x40))},
 		{name: "PRIORITY_UPDATE for a stream that is no request", conn: IDError,
 			control: settings(frame(framePriorityUpdateRequest, 2))},
+		{name: "long PRIORITY_UPDATE for a stream that is no request", conn: IDError,
+			control: settings(frame(framePriorityUpdateRequest, append([]byte{2}, bytes.Repeat([]byte{'a'}, 600)...)...))},
+		{name: "PRIORITY_UPDATE with no Dictionary", conn: GeneralProtocolError,
+			control: settings(frame(framePriorityUpdateRequest, []byte("\x00u=3,")...))},
+		{name: "PRIORITY_UPDATE with no Dictionary for a request to come", conn: GeneralProtocolError,
+			control: settings(frame(framePriorityUpdateRequest, []byte("\x04U=3")...))},
 		{name: "PRIORITY_UPDATE for a stream above the limit", conn: IDError,
 			control: settings(frame(framePriorityUpdateRequest, varint(4*100)...))},
 		{name: "PRIORITY_UPDATE cut short", conn: FrameError, control: settings(frame(framePriorityUpdateRequest, 0x40))},
@@ -352,6 +359,14 @@ func clientRules() []rule {
 		{name: "PRIORITY_UPDATE", conn: FrameUnexpected, control: settings(frame(framePriorityUpdateRequest, 0))},
 		{name: "push stream", conn: IDError, uni: [][]byte{concat(varint(streamPush), varint(0))}},
 		{name: "PUSH_PROMISE", conn: IDError, request: frame(framePushPromise, 0)},
+		{name: "PUSH_PROMISE without a field section", conn: IDError, request: frame(framePushPromise, 0x40, 1)},
+		{name: "PUSH_PROMISE whose field section is to come", conn: IDError,
+			request: concat(varint(framePushPromise), varint(1000), varint(7))},
+		{name: "PUSH_PROMISE without a push ID", conn: FrameError, request: frame(framePushPromise)},
+		{name: "PUSH_PROMISE shorter than its push ID", conn: FrameError,
+			request: concat(frame(framePushPromise, 0x80, 0, 0), headers(":status", "200"))},
+		{name: "PUSH_PROMISE cut short by the end", conn: FrameError, end: true,
+			request: concat(varint(framePushPromise), varint(1000), []byte{0xc0, 0})},
 		{name: "GOAWAY with the ID of no request", conn: IDError, control: settings(frame(frameGoAway, 5))},
 		{name: "HEADERS after trailers", conn: FrameUnexpected, request: concat(ok, headers("x-a", "1"), headers("x-b", "1"))},
 		{name: "DATA after trailers", conn: FrameUnexpected, request: concat(ok, headers("x-a", "1"), frame(frameData, 1))},
@@ -422,6 +437,41 @@ func (r rule) breakClient(t *testing.T) {
 	require.Zero(t, cli.h.Stats().Open)
 }
 
+// TestPushPromiseInTunnel: behind the response to CONNECT only DATA may come (RFC 9114, Section
+// 4.4).
+func TestPushPromiseInTunnel(t *testing.T) {
+	srv, cli := connect(t, nil, &Config{})
+	_, err := cli.h.OpenRequest([]Field{{Name: ":method", Value: "CONNECT"}, {Name: ":authority", Value: "a:1"}}, false)
+	require.NoError(t, err)
+	cli.run()
+	r := rule{request: concat(headers(":status", "200"), frame(framePushPromise, 0))}
+	r.send(srv, srv.streams[0])
+	srv.wantClosed(FrameUnexpected)
+}
+
+// TestPushIDInPieces: the code of the error depends on a push ID that has not come whole.
+func TestPushIDInPieces(t *testing.T) {
+	for _, test := range []struct {
+		end  bool
+		rest []byte
+		code ErrorCode
+	}{
+		{false, []byte{1}, IDError},
+		{true, nil, FrameError},
+	} {
+		srv, cli := connect(t, nil, &Config{})
+		_, err := cli.h.OpenRequest(getFields, true)
+		require.NoError(t, err)
+		cli.run()
+		r := rule{request: []byte{framePushPromise, 2, 0x40}}
+		r.send(srv, srv.streams[0])
+		require.NoError(t, srv.closed, "the push ID has not come whole")
+		srv.write(srv.streams[0], test.rest, test.end)
+		srv.run()
+		srv.wantClosed(test.code)
+	}
+}
+
 // TestServerBidiStream: a client takes none unless an extension allows it.
 func TestServerBidiStream(t *testing.T) {
 	srv, _ := connect(t, nil, &Config{})
@@ -488,6 +538,23 @@ func TestDatagramAboveTheLimit(t *testing.T) {
 			cli.wantClosed(IDError)
 		} else {
 			require.NoError(t, cli.closed, "it may overtake its request")
+		}
+	}
+}
+
+// TestDatagramOfServerAboveTheLimit is the same for a server, which named a request that the client
+// may not open.
+func TestDatagramOfServerAboveTheLimit(t *testing.T) {
+	for quarter, closed := range map[uint64]bool{99: false, 100: true, 1<<60 - 1: true} {
+		srv, _ := connect(t, nil, &Config{Datagrams: true})
+		srv.open(conn.Uni, concat(varint(streamControl), frame(frameSettings, setting(SettingDatagrams, 1)...)), false)
+		_, err := srv.q.SendDatagram(append(varint(quarter), 'x'), conn.DatagramOptions{})
+		require.NoError(t, err)
+		srv.run()
+		if closed {
+			srv.wantClosed(IDError)
+		} else {
+			require.NoError(t, srv.closed, "RFC 9297, Section 2.1, has it dropped")
 		}
 	}
 }

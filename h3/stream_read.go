@@ -17,6 +17,7 @@ const (
 	inData                 // the payload of DATA
 	inFields               // the payload of HEADERS
 	inSkipped              // the payload of a frame that is skipped
+	inPush                 // the payload of PUSH_PROMISE
 )
 
 const (
@@ -54,6 +55,8 @@ func (s *Stream) seek() error {
 			if err := s.skip(); err != nil {
 				return err
 			}
+		case inPush:
+			return s.refusePush()
 		case atHeader:
 			if err := s.nextFrame(); err != nil {
 				return err
@@ -75,6 +78,24 @@ func (s *Stream) skip() error {
 	}
 	s.place = atHeader
 	return nil
+}
+
+// refusePush ends the connection because of PUSH_PROMISE. It waits for the push ID, because one
+// that is cut short is another error (RFC 9114, Section 7.1).
+func (s *Stream) refusePush() error {
+	b, err := s.qs.Peek(int(min(s.left, 8)))
+	b = b[:min(uint64(len(b)), s.left)]
+	_, n := wire.ParseVarint(b)
+	switch {
+	case n > 0:
+		// RFC 9114, Section 7.2.5: no push ID was ever allowed.
+		s.c.fail(&Error{IDError, "PUSH_PROMISE above the maximum"})
+	case uint64(len(b)) == s.left:
+		s.c.fail(frameError("PUSH_PROMISE without a push ID"))
+	default:
+		return s.cut(err)
+	}
+	return conn.ErrClosed
 }
 
 // nextFrame reads the header of a frame.
@@ -112,6 +133,8 @@ func (s *Stream) nextFrame() error {
 			s.tooLarge()
 			return s.recvErr
 		}
+	case actPush:
+		s.place = inPush
 	default:
 		if s.c.takes(typ) {
 			s.c.fail(errMisplaced())

@@ -21,7 +21,8 @@ func appendInt(b []byte, first byte, n uint8, v uint64) []byte {
 
 // parseInt parses the integer with a prefix of n bits at the start of b, and returns its length.
 // The length is 0 if b is too short. It is negative if the integer is above maxInt, or takes more
-// bytes than maxInt does.
+// bytes than maxInt does. In a field section that is an error of the stream, which RFC 9114,
+// Section 8, lets h3 treat as one of the connection: an encoder with such a fault has others.
 func parseInt(b []byte, n uint8) (v uint64, size int) {
 	if len(b) == 0 {
 		return 0, 0
