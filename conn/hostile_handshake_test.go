@@ -234,7 +234,7 @@ func TestHandshakeAlerts(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		edit func(server, client *tls.Config)
-		side string // that finds fault
+		side string // the side that finds the fault
 		code int64  // -1: any alert
 	}{
 		{"no common application protocol", func(s, c *tls.Config) { c.NextProtos = []string{"other"} }, "server", errCrypto + 120},

@@ -87,7 +87,7 @@ func TestSendFailed(t *testing.T) {
 	require.ErrorIs(t, d.err, syscall.ENETUNREACH)
 	require.Equal(t, uint64(1), d.ep.Stats().Unreachable)
 	require.Equal(t, 0, d.ep.Stats().Conns)
-	d.ep.SendFailed(d.now, bursts[0], syscall.ENETUNREACH) // is harmless
+	d.ep.SendFailed(d.now, bursts[0], syscall.ENETUNREACH) // this is harmless
 }
 
 // If one datagram may have arrived the handshake goes on, and its timeout says what

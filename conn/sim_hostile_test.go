@@ -201,7 +201,7 @@ func TestStatsAgree(t *testing.T) {
 	w.net.RunFor(2 * time.Second)
 	cl, sv := w.client.conn.Stats(), w.server.conn.Stats()
 	require.Equal(t, cl.PacketsSent-sv.PacketsReceived >= dropped, true)
-	require.Less(t, cl.PacketsSent-sv.PacketsReceived, dropped+100) // overflows of the queue aside
+	require.Less(t, cl.PacketsSent-sv.PacketsReceived, dropped+100) // except overflows of the queue
 	require.Positive(t, cl.PacketsLost)
 	require.LessOrEqual(t, cl.PacketsLost-min(cl.SpuriousLosses, cl.PacketsLost), cl.PacketsSent-sv.PacketsReceived)
 	require.Positive(t, cl.CEMarks)

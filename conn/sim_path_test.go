@@ -124,7 +124,7 @@ func rove(w *world) {
 		if w.client.closed || w.client.now() < next || moves == 10 {
 			return
 		}
-		if !confirmed { // which Probe tells
+		if !confirmed { // Probe reports this
 			if confirmed = w.client.conn.Probe(spare) == nil; !confirmed {
 				return
 			}

@@ -258,7 +258,7 @@ func lostCases() []lostCase {
 				tc.c.wake()
 			},
 			sent:  ackFrequencyFrame(0, 9, 5000, 1),
-			again: []frame{ackFrequencyFrame(1, 9, 5000, 1)}, // newer numbers alone count
+			again: []frame{ackFrequencyFrame(1, 9, 5000, 1)}, // only newer numbers count
 		},
 		{
 			name:  "PATH_RESPONSE",

@@ -482,7 +482,7 @@ func TestLateResponses(t *testing.T) {
 			tc.flush()
 			return
 		}
-		tc.advance(10 * time.Second) // it is given up
+		tc.advance(10 * time.Second) // the path is given up
 		for _, p := range tc.queue {
 			for _, f := range p.frames {
 				if f.typ == wire.FramePathChallenge {

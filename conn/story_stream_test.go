@@ -253,7 +253,7 @@ func TestStreamMemoryIsReused(t *testing.T) {
 	tc.wantFrame("reset", resetStreamFrame(a.ID(), 1, 5))
 	a.Release()
 	tc.lose(p)
-	tc.ackAll() // the reset alone
+	tc.ackAll() // only the reset
 	b := tc.open(Uni)
 	if a != b {
 		t.Fatal("the memory is not reused, so this test says nothing")

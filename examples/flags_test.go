@@ -16,9 +16,9 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// wrong are command lines with one thing wrong each, by program. Those that would serve do so on
-// BUSY, an address in use: a program that starts before it has looked at its flags fails in
-// another way than with status 2.
+// wrong holds command lines with one mistake each, by program. Lines that would serve do so on
+// BUSY, an address in use. So a program that starts before it has checked its flags fails with
+// another status than 2.
 var wrong = map[string][]string{
 	"byhand": {
 		"extra", "-nosuchflag", "-addr nonsense", "-addr 127.0.0.1:99999", "-alpn=",
@@ -88,7 +88,7 @@ func testWrong(t *testing.T, bin string) {
 	busy := busy(t)
 	for program, lines := range wrong {
 		if program == "holb" && runtime.GOOS != "linux" {
-			continue // it looks no further than that
+			continue // -h is the last flag that it looks at
 		}
 		for _, line := range lines {
 			t.Run(program+" "+line, func(t *testing.T) {
@@ -108,8 +108,8 @@ func testWrong(t *testing.T, bin string) {
 	}
 }
 
-// serving returns the command line with the flags of serves, where it has none of its own. They
-// come first, so that the line's own count.
+// serving returns the command line with the flags of serves in front. The flags of the line
+// override them.
 func serving(program, line string) string {
 	role := ""
 	if program == "perf" {
@@ -122,7 +122,7 @@ func serving(program, line string) string {
 	return role + " " + flags + " " + line
 }
 
-// testHelp: -h is no mistake, and tells the flags.
+// testHelp checks that -h succeeds and prints the flags.
 func testHelp(t *testing.T, bin string) {
 	for program := range wrong {
 		if program == "holb" && runtime.GOOS != "linux" {

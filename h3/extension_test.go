@@ -268,7 +268,7 @@ func TestPriorityOfRequests(t *testing.T) {
 	require.Equal(t, []conn.Priority{{Urgency: 3}, {Urgency: -1, Incremental: true}, {Urgency: 3}, {Urgency: -3}}, got)
 	require.Empty(t, srv.h.early)
 	srv.events[len(srv.events)-1].Stream.Release()
-	// has come and gone
+	// this request has ended
 	cli.write(control, frame(framePriorityUpdateRequest, append(varint(8), "u=1"...)...), false)
 	cli.run()
 	require.Empty(t, srv.h.early)

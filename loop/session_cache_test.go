@@ -115,14 +115,14 @@ func TestSessionCacheFiles(t *testing.T) {
 	if err := c.Save(filepath.Join(dir, "no", "such", "directory")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
-	if err := c.Load(name); err != nil { // in addition
+	if err := c.Load(name); err != nil { // Load adds to the cache
 		t.Error(err)
 	}
 	for content, ok := range map[string]bool{
 		"":   false,
 		"x":  false,
 		"{}": true,
-		// which Get does not give
+		// Get does not return this one
 		`{"sessions":[{"server":"a","items":[{"ticket":"AAAA","state":"AAAA"}]}]}`: true,
 	} {
 		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {

@@ -90,7 +90,7 @@ func TestSockets(t *testing.T) {
 	}
 }
 
-// TestDialName resolves a name.
+// TestDialName dials a name.
 func TestDialName(t *testing.T) {
 	noLeaks(t)
 	g := listen(t, "udp", "127.0.0.1:0", 1)

@@ -54,7 +54,7 @@ func TestQueueOverflows(t *testing.T) {
 		}
 	}
 	require.Less(t, got, sent)
-	write(t, c, Message{Buf: pattern(1), Remote: s.LocalAddr()}) // brings the count
+	write(t, c, Message{Buf: pattern(1), Remote: s.LocalAddr()}) // carries the count
 	readOne(t, s)
 	require.EqualValues(t, sent-got, s.Stats().QueueOverflows)
 }

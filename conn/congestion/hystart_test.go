@@ -78,7 +78,7 @@ func TestHyStartPhases(t *testing.T) {
 		t.Errorf("slow start grew by %.2f", g)
 	}
 	growth(60 * time.Millisecond)
-	rounds := 1 // the partial one counts
+	rounds := 1 // the partial round counts
 	for c.slowStart() {
 		growth(60 * time.Millisecond)
 		if rounds++; rounds > 10 {

@@ -1,7 +1,6 @@
-// Command byhand is an echo server over QUIC whose loop is written by hand, on a
-// net.UDPConn and package conn alone. It shows what package loop does, without what
-// makes that fast: batches, segmentation offload, and sleeping in less than a
-// millisecond.
+// Command byhand is an echo server over QUIC whose loop is written by hand, on a net.UDPConn and
+// package conn alone. It shows what package loop does. It lacks the parts that make package loop
+// fast: batches, segmentation offload, and sleeping in less than a millisecond.
 //
 //	byhand -addr 127.0.0.1:4434 -alpn echo
 package main
@@ -82,7 +81,8 @@ func serve(sock *net.UDPConn, e *conn.Endpoint) error {
 		now := time.Now() // read once a turn: time is a parameter like any other
 		switch {
 		case err == nil:
-			// 2. Feed it. What is not QUIC, or not for us, is counted and dropped.
+			// 2. Feed it. It counts and drops datagrams that are not QUIC, or not for this
+			// endpoint.
 			e.Receive(now, conn.Datagram{Data: in[:n], Remote: from})
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
@@ -95,7 +95,7 @@ func serve(sock *net.UDPConn, e *conn.Endpoint) error {
 			case conn.EventStreamReadable, conn.EventStreamWritable:
 				echo(ev.Stream)
 			case conn.EventStreamReset, conn.EventStreamStopped:
-				ev.Stream.Release() // the peer gave up, and so do we
+				ev.Stream.Release() // the peer gave up, and so does this side
 			case conn.EventClosed:
 				log.Printf("%v closed: %v", ev.Conn.ID(), ev.Err)
 			}
@@ -111,9 +111,9 @@ func serve(sock *net.UDPConn, e *conn.Endpoint) error {
 	}
 }
 
-// deadline returns until when to wait for a datagram, given the next timer; the zero
-// Time is for ever. A deadline in the past would not even look at the socket, so that a
-// busy sender would never see its acknowledgements.
+// deadline returns the time until which to wait for a datagram, given the next timer. The zero Time
+// means for ever. With a deadline in the past the socket would not be read at all, and a busy
+// sender would never see its acknowledgements.
 func deadline(timer time.Time) time.Time {
 	if soon := time.Now().Add(50 * time.Microsecond); !timer.IsZero() && timer.Before(soon) {
 		return soon
@@ -121,9 +121,9 @@ func deadline(timer time.Time) time.Time {
 	return timer
 }
 
-// echo writes what a stream brings back to it. It needs no buffer: what cannot be
-// written now is not consumed, stays in the stream, and takes up its flow control
-// window, which makes the peer wait.
+// echo writes the data of a stream back to it. It needs no buffer. Data that cannot be written now
+// is not consumed. It stays in the stream and takes up its flow control window, which makes the
+// peer wait.
 func echo(s *conn.Stream) {
 	for {
 		b, err := s.Peek(1)

@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// admin is what operators ask on a port of their own.
+// admin returns the handler for operators, on a port of its own.
 func (e *edge) admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok\n") })

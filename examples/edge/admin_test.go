@@ -41,7 +41,7 @@ func (l *logBuffer) requests(t *testing.T) (all []map[string]any) {
 	return all
 }
 
-// TestAccessLog: each request has a line that says what became of it.
+// TestAccessLog checks that each request has a line with its outcome.
 func TestAccessLog(t *testing.T) {
 	var log logBuffer
 	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
@@ -100,7 +100,7 @@ func TestNoAccessLog(t *testing.T) {
 	require.Empty(t, log.requests(t))
 }
 
-// TestMetrics: each line is of the format of Prometheus, and the counts are right.
+// TestMetrics checks that each line has the format of Prometheus, and that the counts are right.
 func TestMetrics(t *testing.T) {
 	bad := counting(t, failing)
 	e := start(t, "admin: 127.0.0.1:0\n"+poolWith("eject: {failures: 1, for: 1h}", bad.URL, serveTest(t, saying("x"))))

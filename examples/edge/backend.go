@@ -39,7 +39,7 @@ func newBackend(name string, c *poolConfig, ca *x509.CertPool) *backend {
 		TLSClientConfig:       tc,
 		QUICConfig:            &conn.Config{HandshakeTimeout: time.Duration(c.Timeouts.Connect), QLog: envlog.QLog()},
 		ResponseHeaderTimeout: time.Duration(c.Timeouts.Header),
-		DisableCompression:    true, // what the client asks for goes through
+		DisableCompression:    true, // the backend sees the encodings that the client asked for
 	}
 	switch u.Scheme {
 	case "http", "h2c":

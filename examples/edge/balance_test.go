@@ -9,7 +9,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// named returns backends that only their names tell apart.
+// named returns backends that differ only in their names.
 func named(n int) (all []*backend) {
 	for i := range n {
 		all = append(all, &backend{name: fmt.Sprintf("http://10.0.0.%d:80", i)})

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// A condition is whether a backend can take requests. Checks that ask it, and requests that fail
-// on it, say so, each apart from the other.
+// A condition says whether a backend can take requests. Health checks and failed requests each
+// change it on their own.
 type condition struct {
 	checks *checkConfig // nil for none
 	eject  ejectConfig
 
 	mu       sync.Mutex
-	down     bool // says the last row of checks
+	down     bool // by the last row of checks
 	row      int  // of checks that contradict down
 	failures int  // requests in a row that failed
 	ejected  time.Time
@@ -53,8 +53,8 @@ func (c *condition) checked(ok bool) (changed bool) {
 	return true
 }
 
-// succeeded takes a request that the backend has answered. One that has answered for as long as it
-// was ejected for is as good as new.
+// succeeded takes a request that the backend has answered. A backend that has answered for as long
+// as its last pause is as good as new.
 func (c *condition) succeeded(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

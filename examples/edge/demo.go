@@ -16,7 +16,7 @@ import (
 	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 )
 
-// A demo is what an edge needs to have something to do.
+// A demo has backends, a configuration and a certificate for an edge.
 type demo struct {
 	dir      string // with a configuration and a certificate
 	hash     string // of the public key, for Chromium
@@ -101,7 +101,7 @@ func writePEM(name, kind string, der []byte) error {
 	return os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
-// demoBackend says which one it is, and what it was asked.
+// demoBackend answers with its name and the request.
 func demoBackend(name string) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
@@ -130,7 +130,7 @@ func demoBackend(name string) http.Handler {
 	return mux
 }
 
-// tell says what to try.
+// tell prints commands to try.
 func (d *demo) tell(w io.Writer, addr net.Addr) {
 	fmt.Fprintf(w, `a demonstration with two backends; its configuration is %[2]s
 serving https://%[1]s/ over HTTP/3 (UDP), HTTP/2 and HTTP/1.1 (TCP)

@@ -14,8 +14,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestEarlyData: requests of 0-RTT go on as such where the route takes them, and wait elsewhere.
-// One that the backend finds too early goes to it again.
+// TestEarlyData checks that 0-RTT requests go on early if the route takes them, and wait otherwise.
+// If the backend finds one too early, it gets it again later.
 func TestEarlyData(t *testing.T) {
 	var mu sync.Mutex
 	var asked []string
@@ -51,7 +51,7 @@ func TestEarlyData(t *testing.T) {
 		"/take/early":   {"/take/early 1"},
 		"/take/careful": {"/take/careful 1", "/take/careful "},
 	} {
-		// A client that is slow sends its request after the handshake: then it is not early.
+		// A slow client sends its request after the handshake. Then it is not early.
 		require.Eventually(t, func() bool {
 			got := visit(path)
 			if len(got) > 1 || got[0] != path+" " {
@@ -61,7 +61,7 @@ func TestEarlyData(t *testing.T) {
 			return false
 		}, time.Minute, time.Millisecond)
 	}
-	again := 0 // by the edge: the client, too, would send its request again
+	again := 0 // by the edge, because the client would send its request again, too
 	for _, line := range log.requests(t) {
 		if line["path"] == "/take/careful" && line["attempts"] == 2.0 {
 			require.Equal(t, 200.0, line["status"])
@@ -75,7 +75,7 @@ func TestEarlyData(t *testing.T) {
 	}
 }
 
-// TestSaidEarly: a client that says itself that a request is early gets the status.
+// TestSaidEarly checks that a client that marks a request as early itself gets the status.
 func TestSaidEarly(t *testing.T) {
 	backend := counting(t, func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusTooEarly)

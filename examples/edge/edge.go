@@ -60,7 +60,7 @@ func newEdge(c *config, log *slog.Logger) (_ *edge, err error) {
 	e.quic = &h3http.Server{
 		Handler:   e,
 		TLSConfig: tc,
-		// About early data settle decides, request by request.
+		// settle decides about early data, request by request.
 		QUICConfig:        &conn.Config{Enable0RTT: true, QLog: envlog.QLog()},
 		ExtendedConnect:   true,
 		ReadHeaderTimeout: time.Duration(c.Timeouts.Header),
@@ -112,7 +112,7 @@ func (e *edge) listen(addr string) error {
 // addr returns what clients connect to.
 func (e *edge) addr() net.Addr { return e.ln.Addr() }
 
-// ServeHTTP serves a request by the site that there is when it comes.
+// ServeHTTP serves a request with the site that is current when it comes.
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.visitors.enter()
 	defer e.visitors.leave()

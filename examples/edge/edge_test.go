@@ -135,7 +135,7 @@ func serveTest(t *testing.T, h http.HandlerFunc) string {
 	return srv.URL
 }
 
-// saying is a backend that says what it is told to.
+// saying is a backend that answers with a text.
 func saying(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, text) }
 }
@@ -170,8 +170,8 @@ func TestProtocols(t *testing.T) {
 	}
 }
 
-// TestBackends passes requests on over each version of HTTP. An edge behind the edge speaks those
-// that need TLS, and says in Via what came.
+// TestBackends passes requests on over each version of HTTP. A second edge is the backend for the
+// versions that need TLS. Its Via field shows the version that came.
 func TestBackends(t *testing.T) {
 	plain := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, r.Host, " ", r.Header["Via"], " ", r.Proto)

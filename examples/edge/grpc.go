@@ -20,8 +20,8 @@ func isGRPC(r *http.Request) bool {
 	return kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+")
 }
 
-// failGRPC answers a call whose backend failed, in words of gRPC: a header that is all there is,
-// with status 200.
+// failGRPC answers a call whose backend failed in the form of gRPC: status 200 and a header without
+// a body.
 func failGRPC(w http.ResponseWriter, r *http.Request, err error) {
 	t := tripOf(r)
 	t.empty = true

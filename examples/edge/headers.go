@@ -12,7 +12,7 @@ import (
 func (t trust) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Host = pr.In.Host
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // it is for the backend to judge
-	pr.Out.Trailer = pr.In.Trailer           // which fills while the body is read
+	pr.Out.Trailer = pr.In.Trailer           // it fills while the body is read
 	t.forward(pr.Out.Header, pr.In)
 	if tripOf(pr.In).early {
 		pr.Out.Header.Set("Early-Data", "1") // RFC 8470, Section 5.1
@@ -22,7 +22,8 @@ func (t trust) rewrite(pr *httputil.ProxyRequest) {
 // forwarding are fields that the edge alone sets.
 var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
-// forward says in h whom a request came from, and for what. What a trusted peer has said stays.
+// forward sets the fields of h that say where a request came from, and for which host. Values from
+// a trusted peer stay.
 func (t trust) forward(h http.Header, in *http.Request) {
 	for name := range h {
 		// Many backends take X_Forwarded_For for the same as X-Forwarded-For.

@@ -31,8 +31,8 @@ func (e *running) seen(c *http.Client, path string, fields ...string) http.Heade
 	return h
 }
 
-// TestForwarding: a backend learns whom a request comes from, and what a client says of that
-// itself does not count.
+// TestForwarding checks that a backend learns the address of the client, and that the client's own
+// forwarding fields do not count.
 func TestForwarding(t *testing.T) {
 	e := start(t, onePool(serveTest(t, showing)))
 	for _, proto := range protocols {
@@ -53,7 +53,8 @@ func TestForwarding(t *testing.T) {
 	}
 }
 
-// TestTrusted: what a trusted peer says goes on, and the address of the edge's peer is added.
+// TestTrusted checks that the fields of a trusted peer go on, with the address of the edge's peer
+// added.
 func TestTrusted(t *testing.T) {
 	e := start(t, "trusted: [127.0.0.0/8, 10.0.0.0/8]\n"+onePool(serveTest(t, showing)))
 	h := e.seen(e.client("HTTP/3.0"), "/", "Host", "example.org", "X-Forwarded-For", "192.0.2.1, 10.0.0.1",
@@ -86,7 +87,8 @@ func TestClient(t *testing.T) {
 	require.Equal(t, `a\"b\\c`, quoted(`a"b\c`))
 }
 
-// TestFieldsOfTheConnection: they end at the edge, with those that Connection names.
+// TestFieldsOfTheConnection checks that fields of the connection end at the edge, and those that
+// Connection names, too.
 func TestFieldsOfTheConnection(t *testing.T) {
 	e := start(t, onePool(serveTest(t, showing)))
 	h := e.seen(e.client("HTTP/1.1"), "/", "Connection", "X-Mine, X-Forwarded-For, keep-alive", "X-Mine", "1", "Keep-Alive", "timeout=1",

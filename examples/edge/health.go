@@ -28,7 +28,7 @@ func (p *pool) watch(ctx context.Context, b *backend) {
 		if b.condition.checked(err == nil) {
 			p.log.Warn("a backend changed", "backend", b.name, "up", err == nil, slog.Any("error", err))
 		}
-		// Many edges that were started at once must not check at once for ever.
+		// The random part spreads the checks of edges that were started at the same time.
 		tick.Reset(time.Duration(float64(c.Interval) * (0.9 + 0.2*rand.Float64())))
 	}
 }

@@ -16,7 +16,8 @@ type metrics struct {
 	rows map[metricKey]*metricRow
 }
 
-// A metricKey is what requests are counted by. None of it is a client's choice: there are few.
+// A metricKey groups requests for counting. Clients cannot choose its values, so there are few of
+// them.
 type metricKey struct{ pool, proto, class string }
 
 type metricRow struct {

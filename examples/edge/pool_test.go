@@ -14,7 +14,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A counter is a backend that counts requests, and then does what it is told to.
+// A counter is a backend that counts requests, and then calls its handler.
 type counter struct {
 	*httptest.Server
 	n atomic.Int64
@@ -38,7 +38,7 @@ func poolWith(keys string, backends ...string) string {
 	return fmt.Sprintf("pools: {p: {%s, backends: %s}}\nroutes: [{pool: p}]\n", keys, list(backends...))
 }
 
-// TestHealthChecks: a backend that says that it is unwell gets no requests until it is well.
+// TestHealthChecks checks that a backend whose checks fail gets no requests until they succeed.
 func TestHealthChecks(t *testing.T) {
 	var well atomic.Bool
 	a := counting(t, func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +69,7 @@ func TestHealthChecks(t *testing.T) {
 	require.Eventually(t, both, time.Minute, time.Millisecond)
 }
 
-// TestNoneAvailable: if no backend is well, clients are told at once.
+// TestNoneAvailable checks that clients get an error at once if no backend is well.
 func TestNoneAvailable(t *testing.T) {
 	a := counting(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusTeapot) })
 	e := start(t, poolWith("health: {interval: 5ms}", a.URL))
@@ -80,8 +80,7 @@ func TestNoneAvailable(t *testing.T) {
 	}, time.Minute, time.Millisecond)
 }
 
-// TestEjection: a backend that fails is left out. When both fail,
-// one of them stays.
+// TestEjection checks that a failing backend is left out. When both fail, one of them stays.
 func TestEjection(t *testing.T) {
 	var bad, bothBad atomic.Bool
 	bad.Store(true)
@@ -109,7 +108,7 @@ func TestEjection(t *testing.T) {
 	require.EqualValues(t, 27, b.n.Load(), "there is no other")
 }
 
-// TestClientsEjectNobody: requests that their clients break off say nothing about a backend.
+// TestClientsEjectNobody checks that requests that their clients break off do not eject a backend.
 func TestClientsEjectNobody(t *testing.T) {
 	arrived := make(chan struct{}, 1)
 	h := func(w http.ResponseWriter, r *http.Request) {
@@ -146,7 +145,8 @@ func TestClientsEjectNobody(t *testing.T) {
 	}
 }
 
-// TestRetries: what may be repeated goes to another backend when one breaks off.
+// TestRetries checks that a request that may be repeated goes to another backend when one breaks
+// off.
 func TestRetries(t *testing.T) {
 	bad := counting(t, failing)
 	good := counting(t, func(w http.ResponseWriter, r *http.Request) {
@@ -179,7 +179,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// TestRetryStatuses: a status of the list is a failure, and the last one is passed on.
+// TestRetryStatuses checks that a status of the list is a failure, and that the last one is passed
+// on.
 func TestRetryStatuses(t *testing.T) {
 	busy := counting(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "busy", http.StatusServiceUnavailable) })
 	e := start(t, poolWith("retries: {statuses: [503]}, eject: {failures: 100}", busy.URL, serveTest(t, saying("good"))))
@@ -194,7 +195,7 @@ func TestRetryStatuses(t *testing.T) {
 	require.EqualValues(t, 3, busy.n.Load())
 }
 
-// TestRetryBudget: backends that all fail get little more than the requests there are.
+// TestRetryBudget checks that failing backends get few retries on top of the requests.
 func TestRetryBudget(t *testing.T) {
 	bad := counting(t, func(w http.ResponseWriter, r *http.Request) { http.Error(w, "busy", http.StatusServiceUnavailable) })
 	e := start(t, poolWith("retries: {statuses: [503], max: 3, budget: 0.1}, eject: {failures: 1000}",
@@ -207,8 +208,8 @@ func TestRetryBudget(t *testing.T) {
 	require.Greater(t, bad.n.Load(), int64(100+maxSaved))
 }
 
-// TestKilledBackend: of many requests, which may not be repeated, those fail that were in progress
-// on a backend when it was killed, and no others.
+// TestKilledBackend sends many requests that may not be repeated, and kills a backend. Only
+// requests that were in progress there may fail.
 func TestKilledBackend(t *testing.T) {
 	var inside atomic.Int64
 	kill := make(chan struct{})

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// refuse answers a request that no backend must see, and reports whether it did. What is malformed
-// in HTTP itself, such as two lengths, the servers refuse before that.
+// refuse answers a request that no backend must see, and reports whether it did. The servers
+// themselves refuse malformed HTTP before that, such as two lengths.
 func refuse(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case r.Method == http.MethodConnect && !isWebSocket(r):
@@ -31,8 +31,8 @@ func refuse(w http.ResponseWriter, r *http.Request) bool {
 func isSlash(c rune) bool   { return c == '/' || c == '\\' }
 func isControl(c rune) bool { return c < ' ' || c == 0x7f }
 
-// hasAlias reports whether a field looks like one that says where a message ends, and is not it.
-// Servers that take _ for - would be deceived.
+// hasAlias reports whether a field looks like one that says where a message ends, but is spelled
+// with _ for -. Some servers treat both the same, and would see another end.
 func hasAlias(h http.Header) bool {
 	for name := range h {
 		switch strings.ToLower(name) {

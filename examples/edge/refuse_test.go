@@ -13,9 +13,9 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestSmuggling sends requests over HTTP/1.1 whose end, or host, two servers could see in two
-// places. Each is refused, or reaches the backend as one request that is clear. Each connection
-// ends with a request for /last, which must not be answered in place of another.
+// TestSmuggling sends requests over HTTP/1.1 whose end or host two servers could read differently.
+// Each is refused, or reaches the backend as one request that is clear. Each connection ends with a
+// request for /last, which must not be answered in place of another.
 func TestSmuggling(t *testing.T) {
 	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -100,7 +100,7 @@ func exchange(t *testing.T, e *running, text string) (all []string) {
 	}
 }
 
-// TestRefused: what would be a tunnel, or a way around the routes, is refused over HTTP/3, too.
+// TestRefused checks that tunnels, and ways around the routes, are refused over HTTP/3, too.
 func TestRefused(t *testing.T) {
 	e := start(t, onePool(serveTest(t, saying("reached"))))
 	c := e.client("HTTP/3.0")

@@ -66,8 +66,8 @@ func (e *edge) reload() error {
 	return nil
 }
 
-// reuse returns the pool of the same name if it would be the same: its connections, and what it
-// knows of its backends, stay.
+// reuse returns the pool of the same name if its configuration is the same. It keeps its
+// connections, and what it knows of its backends.
 func (s *site) reuse(name string, c *poolConfig) *pool {
 	if s == nil {
 		return nil

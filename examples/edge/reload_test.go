@@ -127,7 +127,7 @@ func TestCertificateReload(t *testing.T) {
 	require.Eventually(t, func() bool { return served() != first }, time.Minute, time.Millisecond)
 }
 
-// TestDrain: at the end requests in progress are finished, also those of an Upgrade.
+// TestDrain checks that requests in progress are finished at the end.
 func TestDrain(t *testing.T) {
 	end := make(chan struct{})
 	h := slow(end)
@@ -169,7 +169,8 @@ func TestDrain(t *testing.T) {
 	e.ended <- err
 }
 
-// TestDrainUpgrade: a connection of HTTP/1.1 that was taken over is waited for, too.
+// TestDrainUpgrade checks that the edge also waits for a connection of HTTP/1.1 that was taken
+// over.
 func TestDrainUpgrade(t *testing.T) {
 	e := start(t, onePool(serveTest(t, socketServer)))
 	c, _, _ := e.upgrade()
@@ -185,7 +186,7 @@ func TestDrainUpgrade(t *testing.T) {
 	e.ended <- err
 }
 
-// TestDrainLimit: what does not end in time is cut off.
+// TestDrainLimit checks that requests that do not end in time are cut off.
 func TestDrainLimit(t *testing.T) {
 	e := start(t, "drain: 10ms\n"+onePool(serveTest(t, slow(nil))))
 	e.begin([]*http.Client{e.client("HTTP/1.1"), e.client("HTTP/2.0"), e.client("HTTP/3.0")})

@@ -10,7 +10,7 @@ import (
 	"net/netip"
 )
 
-// A site is a configuration at work: what a reload replaces.
+// A site is a configuration at work. A reload replaces it.
 type site struct {
 	config *config
 	routes routes
@@ -60,7 +60,7 @@ func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite:       s.trust.rewrite,
 		Transport:     p,
-		FlushInterval: -1, // what a backend sends goes on at once
+		FlushInterval: -1, // pass each piece of the backend on at once
 		ModifyResponse: func(resp *http.Response) error {
 			tripOf(resp.Request).empty = resp.ContentLength == 0
 			return nil
@@ -79,7 +79,7 @@ func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 	}
 }
 
-// statusOf tells a client what an error of a backend was.
+// statusOf returns the status for an error of a backend.
 func statusOf(err error) int {
 	var timeout net.Error
 	switch {
@@ -112,12 +112,12 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		rt.webSocket.ServeHTTP(w, r)
 	default:
 		// Without EnableFullDuplex net/http closes a connection of HTTP/1.1 on which a body broke
-		// off. With it, it would take what follows for another request.
+		// off. With it, net/http would take the bytes that follow for another request.
 		rt.next.ServeHTTP(w, r)
 	}
 }
 
-// close ends what requests in progress do not need.
+// close ends everything that requests in progress do not need.
 func (s *site) close() {
 	for _, p := range s.pools {
 		p.close()

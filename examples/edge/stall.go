@@ -6,9 +6,8 @@ import (
 	"time"
 )
 
-// A stall ends responses over TCP whose clients take nothing, as h3http.Server does for HTTP/3.
-// Its time runs only while something waits to be sent: a response that has nothing to say may
-// last.
+// A stall ends responses over TCP whose clients take nothing, as h3http.Server does for HTTP/3. Its
+// time runs only while data waits to be sent, so a quiet response may last.
 type stall struct {
 	rc    *http.ResponseController
 	limit time.Duration

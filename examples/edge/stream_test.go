@@ -14,7 +14,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestFullDuplex: request and response go on piece by piece, both ways at once.
+// TestFullDuplex checks that request and response go on piece by piece, both ways at once.
 func TestFullDuplex(t *testing.T) {
 	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
@@ -52,7 +52,7 @@ func TestFullDuplex(t *testing.T) {
 	}
 }
 
-// TestTrailers go both ways, those of responses announced or not.
+// TestTrailers sends trailers both ways. Those of responses are announced or not.
 func TestTrailers(t *testing.T) {
 	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
@@ -76,9 +76,9 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
-// TestEmptyResponse: a response without content is not flushed, so that its header is its end. A
-// client of gRPC takes no status from a header otherwise. Whether ReverseProxy flushes in time is
-// chance: the recorder is asked here after it was told.
+// TestEmptyResponse checks that a response without content is not flushed, so that its header also
+// ends it. Otherwise a gRPC client would not take the status from the header. It is a matter of
+// timing whether ReverseProxy flushes, so the test asks the recorder directly.
 func TestEmptyResponse(t *testing.T) {
 	e := start(t, onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, r.Body)
@@ -98,7 +98,8 @@ func TestEmptyResponse(t *testing.T) {
 // windows of HTTP/2, HTTP/3 and TCP, and the buffers of the kernel on both sides.
 const bound = 24 << 20
 
-// TestClientThatDoesNotRead: a backend that sends without end has to wait for the client.
+// TestClientThatDoesNotRead checks that a backend that sends without end has to wait for the
+// client.
 func TestClientThatDoesNotRead(t *testing.T) {
 	for _, proto := range protocols {
 		var sent atomic.Int64
@@ -123,7 +124,8 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	}
 }
 
-// TestBackendThatDoesNotRead: a client that sends without end has to wait for the backend.
+// TestBackendThatDoesNotRead checks that a client that sends without end has to wait for the
+// backend.
 func TestBackendThatDoesNotRead(t *testing.T) {
 	for _, proto := range protocols {
 		done := make(chan struct{})
@@ -163,7 +165,7 @@ func (b *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// settled returns a count once it has not changed for a while, or is too high.
+// settled waits until a count has not changed for a while, or is too high, and returns it.
 func settled(t *testing.T, n *atomic.Int64) (got int64) {
 	t.Helper()
 	same := 0
@@ -178,7 +180,8 @@ func settled(t *testing.T, n *atomic.Int64) (got int64) {
 	return got
 }
 
-// TestSlowBackend: each stage has its limit, and a status that says which side was slow.
+// TestSlowBackend checks that each stage has its limit, and that the status says which side was
+// slow.
 func TestSlowBackend(t *testing.T) {
 	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 	e := start(t, poolWith("timeouts: {header: 20ms}", backend))
@@ -186,15 +189,15 @@ func TestSlowBackend(t *testing.T) {
 		resp, _ := e.get(e.client(proto), "/")
 		require.Equal(t, http.StatusGatewayTimeout, resp.StatusCode, proto)
 	}
-	// A backend of HTTP/3 that is not there: a black hole rather than a refusal.
+	// Nobody answers at this backend of HTTP/3, not even with a refusal.
 	hole := silent(t)
 	e = start(t, poolWith("timeouts: {connect: 50ms}", "h3://"+hole))
 	resp, _ := e.get(e.client("HTTP/2.0"), "/")
 	require.Contains(t, []int{http.StatusGatewayTimeout, http.StatusBadGateway}, resp.StatusCode)
 }
 
-// TestStall: a response whose client takes nothing ends. One that has nothing to say for longer
-// does not.
+// TestStall checks that a response ends whose client takes nothing. A response that is quiet for
+// longer does not end.
 func TestStall(t *testing.T) {
 	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/idle" {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A trip is what becomes known of a request on its way. Its log line needs that.
+// A trip collects facts about a request on its way, for its line in the log.
 type trip struct {
 	begin     time.Time
 	client    string // IP address
@@ -15,7 +15,7 @@ type trip struct {
 	attempts  int
 	empty     bool // the response has no content
 	early     bool // the handshake of the client is not complete
-	cameEarly bool // it was not when the request came
+	cameEarly bool // it was not complete when the request came
 	saidEarly bool // the client says so itself
 }
 
@@ -26,7 +26,7 @@ func (t *trip) with(r *http.Request) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), tripKey{}, t))
 }
 
-// tripOf returns the trip of a request, or one that nobody looks at.
+// tripOf returns the trip of a request, or a new one that nobody reads.
 func tripOf(r *http.Request) *trip {
 	if t, ok := r.Context().Value(tripKey{}).(*trip); ok {
 		return t

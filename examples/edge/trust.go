@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A trust is whom the edge believes what they say in forwarding fields.
+// A trust holds the addresses whose forwarding fields the edge believes.
 type trust []netip.Prefix
 
 // trusts reports whether an IP address is one of those.
@@ -17,8 +17,8 @@ func (t trust) trusts(ip string) bool {
 	return err == nil && slices.ContainsFunc(t, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
 }
 
-// client returns the IP address of the client: the last one on the way here that is not trusted.
-// Whatever stands before it in X-Forwarded-For was written by somebody who is not, either.
+// client returns the IP address of the client: the last one on the way here that is not trusted. An
+// untrusted peer wrote whatever stands before it in X-Forwarded-For.
 func (t trust) client(r *http.Request) string {
 	ip := peerOf(r)
 	steps := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")

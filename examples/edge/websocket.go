@@ -19,8 +19,8 @@ func isWebSocket(r *http.Request) bool {
 	return r.Method == http.MethodConnect && r.ProtoMajor == 3 && len(r.Header[":protocol"]) == 1 && r.Header[":protocol"][0] == "websocket"
 }
 
-// A webSocket passes WebSockets over HTTP/3 on to backends, as an Upgrade of HTTP/1.1. Those of
-// HTTP/1.1 httputil.ReverseProxy passes on.
+// A webSocket passes WebSockets over HTTP/3 on to backends, as an Upgrade of HTTP/1.1.
+// httputil.ReverseProxy passes on those of HTTP/1.1.
 type webSocket struct {
 	proxy *httputil.ReverseProxy
 }
@@ -94,14 +94,14 @@ func join(client *h3http.Stream, backend io.ReadWriteCloser) {
 		if half, ok := backend.(interface{ CloseWrite() error }); ok && err == nil {
 			half.CloseWrite()
 		} else {
-			backend.Close() // which ends the copy below
+			backend.Close() // this ends the copy below
 		}
 	}()
 	if _, err := io.Copy(client, backend); err != nil && !left.Load() {
 		client.Cancel(h3.RequestCancelled)
 	} else {
 		client.CloseWrite()
-		client.StopSending(h3.NoError) // a WebSocket has ended with its server's side
+		client.StopSending(h3.NoError) // a WebSocket ends with its server's side
 	}
 	backend.Close()
 	<-up

@@ -15,8 +15,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// socketServer accepts WebSockets, says what it saw, and then sends back what comes, as it is. It
-// ends when it reads "bye", and breaks off when it reads "die".
+// socketServer accepts WebSockets, says what it saw, and then echoes all bytes unchanged. It ends
+// when it reads "bye", and breaks off when it reads "die".
 func socketServer(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "websocket" || r.Method != "GET" || len(r.Header.Get("Sec-Websocket-Key")) != 24 {
 		http.Error(w, "no WebSocket", http.StatusBadRequest)
@@ -60,8 +60,8 @@ func (e *running) connect(path string) (*h3http.Stream, *http.Response) {
 	return s, resp
 }
 
-// TestWebSocket: a WebSocket over HTTP/3 is one over HTTP/1.1 to the backend, both ways and to the
-// end.
+// TestWebSocket checks that a WebSocket over HTTP/3 reaches the backend over HTTP/1.1, both ways
+// and to the end.
 func TestWebSocket(t *testing.T) {
 	e := start(t, onePool(serveTest(t, socketServer)))
 	s, resp := e.connect("/")
@@ -92,7 +92,7 @@ func TestWebSocket(t *testing.T) {
 	require.Eventually(t, func() bool { return backend.inflight.Load() == 0 }, time.Minute, time.Millisecond)
 }
 
-// TestNoWebSocket: what a backend says instead of accepting a WebSocket goes to the client.
+// TestNoWebSocket checks that the answer of a backend that accepts no WebSocket goes to the client.
 func TestNoWebSocket(t *testing.T) {
 	e := start(t, onePool(serveTest(t, socketServer)))
 	for path, want := range map[string]string{"/forbidden": "403 forbidden\n", "/wrong": "502 "} {
@@ -119,7 +119,7 @@ func (e *running) upgrade() (net.Conn, *bufio.Reader, *http.Response) {
 	return c, in, resp
 }
 
-// TestUpgrade: a WebSocket over HTTP/1.1 goes on, too.
+// TestUpgrade checks that a WebSocket over HTTP/1.1 goes on, too.
 func TestUpgrade(t *testing.T) {
 	e := start(t, onePool(serveTest(t, socketServer)))
 	c, in, resp := e.upgrade()

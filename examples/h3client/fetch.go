@@ -19,8 +19,8 @@ type fetcher struct {
 	screen *screen
 }
 
-// all fetches all URLs, as many at once as -parallel says, and begins them in their order. The
-// error has one line for each that failed.
+// all fetches all URLs in their order, with up to -parallel at once. The error has one line for
+// each that failed.
 func (f *fetcher) all(ctx context.Context) error {
 	errs := make([]error, len(f.urls)+1)
 	slots := make(chan struct{}, f.parallel)

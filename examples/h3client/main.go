@@ -66,7 +66,7 @@ const usageText = `usage: h3client [flags] URL...
 A URL without a scheme has https. With several URLs there is one -o for each, or -O for all.
 `
 
-// parseFlags opens nothing, but looks whether what is named is there.
+// parseFlags opens nothing, but checks that the named files exist.
 func parseFlags(args []string, stdout io.Writer) (*options, error) {
 	o := options{header: headerFlag{make(http.Header)}}
 	var fs flag.FlagSet

@@ -72,7 +72,7 @@ func client(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), err
 }
 
-// report answers with what came.
+// report answers with the request that came.
 func report(w http.ResponseWriter, r *http.Request) {
 	b, _ := io.ReadAll(r.Body)
 	fmt.Fprintf(w, "%s %s host=%s type=%s test=%q length=%d body=%s\n", r.Method, r.URL.Path, r.Host,
@@ -157,7 +157,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// TestOutputs: with several URLs each body has its place.
+// TestOutputs checks where the body of each of several URLs goes.
 func TestOutputs(t *testing.T) {
 	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL) })
 	dir := t.TempDir()
@@ -195,7 +195,7 @@ func requireFiles(t *testing.T, dir string, want map[string]string) {
 	}
 }
 
-// TestOneOfSeveralFails: the others go on, and the error says which did.
+// TestOneOfSeveralFails checks that the others go on, and that the error names the URL.
 func TestOneOfSeveralFails(t *testing.T) {
 	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/bad" {
@@ -216,7 +216,7 @@ func TestOneOfSeveralFails(t *testing.T) {
 	require.ErrorContains(t, err, "2 URLs were not fetched")
 }
 
-// TestURLWithoutScheme: what people type is HOST:PORT.
+// TestURLWithoutScheme fetches HOST:PORT, as people type it.
 func TestURLWithoutScheme(t *testing.T) {
 	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Host, r.URL.Path) })
 	hostPort := strings.TrimPrefix(url, "https://")

@@ -103,7 +103,7 @@ func (o *options) toStdout() (n int) {
 	return n
 }
 
-// checkMixing refuses what would make bodies mix.
+// checkMixing refuses command lines with which bodies would mix.
 func (o *options) checkMixing() error {
 	if o.parallel > 1 && o.toStdout() > 1 {
 		return usage.Errorf("-parallel %d: bodies would mix on standard output: use one -o for each URL, or -O", o.parallel)

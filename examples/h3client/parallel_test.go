@@ -66,7 +66,7 @@ func (w *whenWhole) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// whole returns how many files are.
+// whole returns how many files are whole.
 func (w *whenWhole) whole() (n int) {
 	entries, _ := os.ReadDir(w.dir)
 	for _, e := range entries {
@@ -77,8 +77,8 @@ func (w *whenWhole) whole() (n int) {
 	return n
 }
 
-// TestSmallBesideEndless: a download that began first, and does not end, does not hold up 149 small
-// ones on the same connection.
+// TestSmallBesideEndless checks that an endless download does not hold up 149 small ones that begin
+// later on the same connection.
 func TestSmallBesideEndless(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -126,7 +126,7 @@ func TestSmallBesideEndless(t *testing.T) {
 	}
 }
 
-// TestDownloadsShare: 8 downloads at once end together, rather than one after another.
+// TestDownloadsShare checks that 8 downloads at once end together, rather than one after another.
 func TestDownloadsShare(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -160,7 +160,7 @@ func TestDownloadsShare(t *testing.T) {
 
 var errNoRoom = errors.New("no room")
 
-// TestOutputFails: a body that cannot be written ends its own download alone.
+// TestOutputFails checks that a body that cannot be written ends only its own download.
 func TestOutputFails(t *testing.T) {
 	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 100_000)) })
 	dir := t.TempDir()

@@ -17,8 +17,8 @@ const (
 	clearLine    = "\x1b[K" // the control sequence that clears the rest of a line
 )
 
-// A screen is standard error. It has whole lines, and below them, if it is a terminal, one that
-// shows how far the downloads are that run. It may be used concurrently.
+// A screen is standard error. It has whole lines. If it is a terminal, a last line below them shows
+// the progress of the downloads. It may be used concurrently.
 type screen struct {
 	w    io.Writer
 	bars bool // whether it shows downloads
@@ -51,7 +51,7 @@ func (s *screen) Write(lines []byte) (int, error) {
 	return s.w.Write(lines)
 }
 
-// clear takes away what is drawn.
+// clear removes the progress line.
 func (s *screen) clear() {
 	if s.drawn {
 		fmt.Fprint(s.w, "\r", clearLine)
@@ -98,7 +98,7 @@ func (d download) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// end ends the download. The last one takes the line away.
+// end ends the download. The end of the last one removes the line.
 func (d download) end() {
 	d.s.mu.Lock()
 	defer d.s.mu.Unlock()
@@ -107,7 +107,7 @@ func (d download) end() {
 	}
 }
 
-// line is what a person reads after a time.
+// line returns the text of the progress line after a time.
 func (s *screen) line(elapsed time.Duration) string {
 	const mib = 1 << 20
 	rate := float64(s.n) / mib / max(elapsed, time.Millisecond).Seconds()

@@ -55,7 +55,8 @@ func TestProgress(t *testing.T) {
 	}
 }
 
-// TestProgressOfSeveral: several downloads share one line, and lines that are written go above it.
+// TestProgressOfSeveral checks that several downloads share one line, and that other lines go above
+// it.
 func TestProgressOfSeveral(t *testing.T) {
 	var drawn bytes.Buffer
 	s := &screen{w: &drawn, bars: true}
@@ -78,8 +79,7 @@ func TestProgressOfSeveral(t *testing.T) {
 	require.True(t, strings.HasSuffix(drawn.String(), "\r"+clearLine))
 }
 
-// TestRemarksOfSeveral: with -v, lines that belong together stay together, and say of which URL
-// they are.
+// TestRemarksOfSeveral checks that with -v the lines of one URL stay together, and name it.
 func TestRemarksOfSeveral(t *testing.T) {
 	const urls = 20
 	url, ca := start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL) })

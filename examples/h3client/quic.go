@@ -52,8 +52,8 @@ func (o *quicOptions) check() error {
 		usage.AtLeast("rebind", o.rebind, 0))
 }
 
-// transport returns the Transport of the options. closeAll ends its connections and saves what
-// they taught.
+// transport returns the Transport of the options. closeAll ends its connections and saves their
+// sessions.
 func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.Transport, closeAll func() error, err error) {
 	cfg := o.Config()
 	cfg.Enable0RTT = o.early
@@ -99,7 +99,8 @@ func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.T
 	}, nil
 }
 
-// disturb does to a connection what -key-update, -migrate and -rebind say, while it lasts.
+// disturb updates keys, migrates and rebinds a connection while it lasts, as -key-update, -migrate
+// and -rebind say.
 func (o *quicOptions) disturb(c *loop.Conn, nat *rebinder, verbose io.Writer) {
 	ctx := c.Context()
 	later := func(d time.Duration, what string, f func() error) {
@@ -138,7 +139,8 @@ func updateKeys(ctx context.Context, c *loop.Conn, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
-		// It fails while the server has not followed the last one: then the next time.
+		// It fails while the server has not followed the last update. Then the next turn tries
+		// again.
 		if err := c.Do(ctx, func(_ time.Time, cc *conn.Conn) { cc.UpdateKeys() }); err != nil {
 			return err
 		}

@@ -8,14 +8,14 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// A rebinder is a socket that changes its port without telling the loop, which is what a
-// connection behind a NAT sees: nothing.
+// A rebinder is a socket that changes its port without telling the loop. A NAT does the same to a
+// connection.
 type rebinder struct {
 	*udpio.Socket
 	now atomic.Pointer[netip.AddrPort] // where datagrams leave; nil before rebind
 }
 
-// rebind opens another port of an address, for all that is sent from now on.
+// rebind opens another port of an address. All later datagrams leave from there.
 func (r *rebinder) rebind(addr netip.Addr) error {
 	local, err := r.AddLocal("udp", netip.AddrPortFrom(addr, 0).String())
 	if err == nil {
@@ -34,7 +34,7 @@ func (r *rebinder) WriteBatch(ms []udpio.Message) (int, error) {
 	return r.Socket.WriteBatch(ms)
 }
 
-// ReadBatch is part of [loop.Backend]. The local address, which is not that of before, is left out.
+// ReadBatch is part of [loop.Backend]. It leaves the local address out, because that has changed.
 func (r *rebinder) ReadBatch(ms []udpio.Message, deadline time.Time) (int, error) {
 	n, err := r.Socket.ReadBatch(ms, deadline)
 	if r.now.Load() != nil {

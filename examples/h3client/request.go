@@ -22,7 +22,7 @@ func (h *headerFlag) Set(field string) error {
 	return nil
 }
 
-// checkURL returns the URL of an argument, which is one that a request can be made for.
+// checkURL returns the URL of an argument, if a request can be made for it.
 func (o *options) checkURL(arg string) (string, error) {
 	s := arg
 	if !strings.Contains(s, "://") {

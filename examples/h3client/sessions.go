@@ -13,8 +13,8 @@ import (
 // sessionWait is how long the program stays for a session.
 const sessionWait = 3 * time.Second
 
-// sessions are those of -session-file. A short answer may come before the server gives a
-// session, without which the next run would have none.
+// sessions are those of -session-file. A short answer may come before the server has sent a
+// session. The program then waits, because the next run needs the session.
 type sessions struct {
 	loop.SessionCache
 	came chan struct{} // has room for one

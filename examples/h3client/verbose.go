@@ -18,9 +18,9 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// remarks are what -v tells about one URL, in the way of curl: "*" for remarks, ">" for what goes
-// out, "<" for what comes in. Lines that belong together are written together, because other
-// downloads may tell at the same time.
+// remarks prints what -v shows about one URL, in the style of curl: "*" for remarks, ">" for the
+// request, "<" for the response. Lines that belong together are written together, because other
+// downloads print at the same time.
 type remarks struct {
 	w      io.Writer
 	prefix string // of each line
@@ -35,7 +35,7 @@ func (f *fetcher) remarks(i int) *remarks {
 	return r
 }
 
-// tell writes the lines that f writes.
+// tell writes the lines of f.
 func (r *remarks) tell(f func(w *strings.Builder)) {
 	var b, lines strings.Builder
 	f(&b)
@@ -45,7 +45,7 @@ func (r *remarks) tell(f func(w *strings.Builder)) {
 	io.WriteString(r.w, lines.String())
 }
 
-// withTrace has the connection, its handshake and what is sent told.
+// withTrace returns a context with which the connection, its handshake and the request are shown.
 func withTrace(ctx context.Context, r *remarks) context.Context {
 	var sent strings.Builder // a request so far
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

@@ -65,7 +65,7 @@ func startTelling(t *testing.T, stderr io.Writer, args ...string) *server {
 	return s
 }
 
-// client trusts what a browser would that was given the hash.
+// client trusts the key with the hash, as a browser with that flag does.
 func (s *server) client(t *testing.T) *http.Client {
 	tr := &h3http.Transport{TLSClientConfig: &tls.Config{
 		InsecureSkipVerify: true,
@@ -199,7 +199,7 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-// TestConnections has connections updated, moved and resumed, and the server tell of it.
+// TestConnections updates keys, moves connections and resumes them, and checks the server's output.
 func TestConnections(t *testing.T) {
 	qlog := t.TempDir()
 	told, tell := io.Pipe()

@@ -131,7 +131,8 @@ func updatingKeys(h http.Handler, every time.Duration) http.Handler {
 					return
 				case <-tick.C:
 				}
-				// It fails while the client has not followed the last one: then the next time.
+				// It fails while the client has not followed the last update. Then the next turn
+				// tries again.
 				h3http.ConnOf(r).Do(ctx, func(_ time.Time, c *conn.Conn) { c.UpdateKeys() })
 			}
 		}()
@@ -139,7 +140,7 @@ func updatingKeys(h http.Handler, every time.Duration) http.Handler {
 	})
 }
 
-// telling returns a function that tells of the end of connections.
+// telling returns a function that prints a line when a connection ends.
 func telling(w io.Writer) func(context.Context, *loop.Conn) context.Context {
 	return func(ctx context.Context, c *loop.Conn) context.Context {
 		context.AfterFunc(c.Context(), func() {

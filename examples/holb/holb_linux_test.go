@@ -18,7 +18,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A thief takes the one packet that carries the end of a large resource away, whenever it is sent,
+// A thief drops the packet that carries the end of a large resource, each time that it is sent,
 // until it is told to stop.
 type thief struct {
 	active atomic.Bool
@@ -30,12 +30,12 @@ type thief struct {
 	mu   sync.Mutex
 	sent []sentPacket // over QUIC, not seen by filter yet
 	hole uint32       // over TCP: the first sequence number that is missing
-	// over QUIC: the end of the large resource went in one packet with something else, and was let
-	// through
+	// over QUIC: the end of the large resource shared a packet with other data, and that packet was
+	// let through
 	mixed bool
 }
 
-// A sentPacket is what tells a QUIC packet, and what it carries.
+// A sentPacket identifies a QUIC packet, and says what it carries.
 type sentPacket struct {
 	size       int
 	end, small bool
@@ -81,8 +81,8 @@ func (th *thief) filter(dir netrelay.Dir, p []byte) bool {
 	return !take
 }
 
-// takeTCP takes the first segment that is long enough for the end of the large resource, and all
-// that bring its first byte.
+// takeTCP takes the first segment that is long enough for the end of the large resource, and later
+// every segment with the first byte of that one.
 func (th *thief) takeTCP(seq uint32, size int) bool {
 	if !th.active.Load() {
 		return false
@@ -157,7 +157,8 @@ func (st *stage) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take asks for the large resource, and has its end stolen. Its error comes when all of it has.
+// take asks for the large resource, and has its end stolen. The channel gets an error, or nil,
+// after the whole resource.
 func (st *stage) take(ctx context.Context, t *testing.T) <-chan error {
 	large, err := st.get(ctx, 0)
 	require.NoError(t, err)
@@ -231,7 +232,7 @@ func TestHTTP2(t *testing.T) {
 	select {
 	case <-st.thief.behind:
 	case <-time.After(3 * time.Second):
-		// it was slow, and TCP has shrunk its window
+		// after a slow start TCP has a small window
 		t.Log("the server sends nothing behind the hole")
 	}
 	require.Empty(t, small, "a small resource came past a hole")

@@ -33,7 +33,7 @@ func (s *site) close() {
 	}
 }
 
-// A controller of congestion, ours and the kernel's.
+// A controller names a congestion controller of this module and the same one of the kernel.
 type controller struct {
 	name   string
 	ours   func(congestion.Params) congestion.Controller
@@ -80,8 +80,8 @@ func startHTTP3(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error
 	return s, nil
 }
 
-// startHTTP2 makes a site of package net/http, over the kernel's TCP, whose server leaves at most
-// unsent bytes in its socket that were never sent; 0 for as many as the kernel takes.
+// startHTTP2 makes a site of package net/http over the kernel's TCP. The server's socket holds at
+// most so many unsent bytes, or with 0 as many as the kernel takes.
 func startHTTP2(t *netrelay.Tunnel, cc controller, h http.Handler, unsent int) (*site, error) {
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		_ = raw.Control(func(fd uintptr) { // accepted sockets inherit both

@@ -53,7 +53,7 @@ func resource(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// run makes the path and visits the page. The first small resource is asked for when a part of the
+// run makes the path and visits the page. It asks for the first small resource after a part of the
 // large one has come.
 func (v *visit) run(ctx context.Context) (*result, error) {
 	up := netrelay.Link{Delay: v.path.Delay, Loss: v.path.Loss}

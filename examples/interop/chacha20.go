@@ -5,7 +5,8 @@ import (
 	_ "unsafe" // for linkname
 )
 
-// No tls.Config chooses what crypto/tls offers in TLS 1.3, but it lets linkname reach the lists.
+// A tls.Config cannot choose the cipher suites that crypto/tls offers in TLS 1.3, but crypto/tls
+// lets linkname reach the lists.
 
 //go:linkname tls13Suites crypto/tls.defaultCipherSuitesTLS13
 var tls13Suites []uint16

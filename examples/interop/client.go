@@ -31,7 +31,7 @@ func runClient(ctx context.Context, o *options) error {
 		}
 		urls[i] = u
 	}
-	// The runner's certificates are new in each run, and for no name that matters.
+	// The runner makes new certificates for each run, and their names do not matter.
 	tlsc := &tls.Config{InsecureSkipVerify: true, NextProtos: []string{hqInterop}}
 	endKeys, err := envlog.Keys(tlsc, slog.Default())
 	if err != nil {
@@ -189,7 +189,7 @@ func (d *download) resuming(ctx context.Context, urls []*url.URL) error {
 	d.config.TLS.ClientSessionCache = cache
 	if d.o.testCase == "zerortt" {
 		d.config.Enable0RTT = true
-		// Probes for a larger MTU would count among what was not sent early.
+		// Probes for a larger MTU would count as data that was not sent early.
 		d.config.InitialMTU, d.config.MaxMTU = 1200, 1200
 	}
 	err := d.over(ctx, urls[:1], func(ctx context.Context, _ *loop.Conn) error {

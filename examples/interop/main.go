@@ -27,13 +27,13 @@ import (
 	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
-// errUnsupported is the error of a test case or role that there is nothing for.
+// errUnsupported is the error of a test case or role that this program does not have.
 var errUnsupported = errors.New("unsupported")
 
 // statusUnsupported tells the runner that a test case is not supported.
 const statusUnsupported = 127
 
-// options are what the environment and the flags say.
+// options come from the environment and the flags.
 type options struct {
 	role, testCase string
 	requests       []string
@@ -86,8 +86,8 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	return fmt.Errorf("%w: ROLE %q", errUnsupported, o.role)
 }
 
-// config is what clients and servers have in common. Handshakes take their time in cases with
-// heavy loss.
+// config returns what the configurations of clients and servers have in common. Handshakes take
+// long in cases with heavy loss.
 func (o *options) config(tlsc *tls.Config) *conn.Config {
 	return &conn.Config{TLS: tlsc, HandshakeTimeout: time.Minute, QLog: envlog.QLog()}
 }

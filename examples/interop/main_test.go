@@ -24,7 +24,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestMain is the program itself where a test has started it.
+// TestMain runs the program itself if a test has started it.
 func TestMain(m *testing.M) {
 	if os.Getenv("ROLE") != "" {
 		main()
@@ -88,8 +88,8 @@ func (d *directories) serve(t *testing.T, testCase string) string {
 	return addr
 }
 
-// slow returns where a server is found 50 ms away: a handshake must take longer than it takes to
-// send early data.
+// slow returns an address at which a server is 50 ms away, so that a handshake takes longer than
+// sending early data.
 func slow(t *testing.T, server string) string {
 	t.Helper()
 	link := netrelay.Link{Delay: 50 * time.Millisecond}
@@ -167,7 +167,7 @@ func (d *directories) logged(text string) bool {
 	return false
 }
 
-// TestStatus: the runner tells test cases that are not supported from those that fail.
+// TestStatus checks the status by which the runner tells unsupported test cases from failed ones.
 func TestStatus(t *testing.T) {
 	d := newDirectories(t)
 	for _, test := range []struct {

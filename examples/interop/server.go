@@ -113,7 +113,7 @@ func prefer(cfg *conn.Config, sock *udpio.Socket) error {
 	return nil
 }
 
-// hostAddrs returns the addresses that others reach this host at.
+// hostAddrs returns the addresses at which others reach this host.
 func hostAddrs() ([]netip.Addr, error) {
 	all, err := net.InterfaceAddrs()
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 )
 
-// A lab is flows over one link.
+// A lab runs flows over one link.
 type lab struct {
 	rate  float64 // bits per second
 	rtt   time.Duration
@@ -20,7 +20,7 @@ type lab struct {
 	loss  float64
 	seed  uint64
 	flows []controller
-	size  int // bytes that the first flow sends; 0 has no end
+	size  int // bytes that the first flow sends; 0 for no end
 }
 
 // A result is what a lab has measured.
@@ -32,7 +32,7 @@ type result struct {
 	rtt     time.Duration
 }
 
-// A sample is a look at the sender.
+// A sample is the state of the sender at one time.
 type sample struct {
 	at           time.Duration
 	window, rate float64 // bytes; bits per second read since the sample before
@@ -41,7 +41,7 @@ type sample struct {
 
 const sampleEvery = 20 * time.Millisecond
 
-// tb is what a simulated network wants of a test.
+// tb stands in for the test that a simulated network belongs to.
 type tb struct {
 	testing.TB
 	cleanups []func()

@@ -50,9 +50,10 @@ func run(args []string, stdout io.Writer) error {
 func write(out string, seed uint64, quick bool) error {
 	page := &strings.Builder{}
 	fmt.Fprintf(page, "# Congestion control on simulated links\n\n"+
-		"Made by `go run ./examples/linklab -o docs/congestion -seed %d`, in virtual time: the same seed gives the same figures.\n"+
-		"One flow sends for as long as it can. Loss is random, and concerns data alone. Goodput is what the application reads, as a part\n"+
-		"of the link's rate; packets of 1,452 bytes leave 97.5 %% at most. Delay is what the queue adds to the round trip, on average.\n", seed)
+		"This page is made by `go run ./examples/linklab -o docs/congestion -seed %d`, in virtual time. The same seed and code give the same figures.\n"+
+		"One flow sends as fast as it can. Loss is random. It hits data, but no acknowledgements. Goodput is the rate at which the application\n"+
+		"reads, as a share of the link's rate. With packets of 1,452 bytes it is at most 97.5 %%. Delay is the average time that the queue adds\n"+
+		"to the round trip.\n", seed)
 	grid(page, seed, quick)
 	shortFlows(page, seed)
 	shares(page, seed)
@@ -89,8 +90,8 @@ func grid(page *strings.Builder, seed uint64, quick bool) {
 	}
 }
 
-// duration is how long a flow runs: long enough for its start not to count for much, short enough
-// to simulate.
+// duration returns how long a flow runs. That is long enough for its start not to matter much, and
+// short enough to simulate.
 func duration(rate float64, rtt time.Duration) time.Duration {
 	d := max(20*time.Second, 100*rtt)
 	if rate >= 1e9 {
@@ -99,11 +100,11 @@ func duration(rate float64, rtt time.Duration) time.Duration {
 	return d
 }
 
-// shortFlows writes how long 2 MB take.
+// shortFlows writes how long a transfer of 2 MB takes.
 func shortFlows(page *strings.Builder, seed uint64) {
 	const size, runs = 2_000_000, 7
-	fmt.Fprintf(page, "\n## 2 MB at 100 Mbit/s and 50 ms\n\nSeconds until the last byte was read, median of %d seeds. "+
-		"By RFC 9438, CUBIC with losses should take 4.2, 7.0 and 9.1 s.\n\n| loss |", runs)
+	fmt.Fprintf(page, "\n## 2 MB at 100 Mbit/s and 50 ms\n\nThe table has the seconds until the last byte was read, as the median of %d seeds. "+
+		"By RFC 9438, CUBIC should take 4.2, 7.0 and 9.1 s in the rows with loss.\n\n| loss |", runs)
 	for _, cc := range controllers {
 		fmt.Fprintf(page, " %s |", cc.name)
 	}
@@ -125,7 +126,7 @@ func shortFlows(page *strings.Builder, seed uint64) {
 // shares writes how two flows share a link.
 func shares(page *strings.Builder, seed uint64) {
 	const rate, runs = 20e6, 5
-	fmt.Fprintf(page, "\n## Two flows on %s, for 60 s\n\nThe second starts 2 s after the first. Mean of %d seeds.\n\n"+
+	fmt.Fprintf(page, "\n## Two flows on %s, for 60 s\n\nThe second flow starts 2 s after the first. The figures are means of %d seeds.\n\n"+
 		"| flows | round trip | first | second | goodput |\n|---|---|---|---|---|\n", bits(rate), runs)
 	for _, rtt := range []time.Duration{50 * time.Millisecond, 100 * time.Millisecond} {
 		for _, cc := range controllers {
@@ -142,7 +143,7 @@ func shares(page *strings.Builder, seed uint64) {
 
 // plots draws window, rate and round trip over time.
 func plots(page *strings.Builder, out string, seed uint64) error {
-	fmt.Fprintf(page, "\n## Over time\n\n100 Mbit/s, 50 ms, a queue of one bandwidth-delay product.\n")
+	fmt.Fprintf(page, "\n## Over time\n\nThe link has 100 Mbit/s, a round trip of 50 ms and a queue of one bandwidth-delay product.\n")
 	for _, loss := range []float64{0, 0.01} {
 		for _, cc := range controllers[:2] {
 			l := lab{rate: 100e6, rtt: 50 * time.Millisecond, queue: 1, loss: loss, seed: seed, flows: []controller{cc}}

@@ -241,12 +241,12 @@ func (c *client) datagrams() error {
 		return err
 	}
 	c.finish(sent*datagramLen, sent)
-	time.Sleep(200 * time.Millisecond) // what was sent last is on its way
+	time.Sleep(200 * time.Millisecond) // the last datagrams are on their way
 	c.r.addConn(before, s.stats())
 	return nil
 }
 
-// idle measures what connections that rest cost the server in memory.
+// idle measures the server's memory for connections that rest.
 func (c *client) idle() error {
 	if c.o.concurrency == 1 {
 		c.o.concurrency = 16
@@ -279,8 +279,8 @@ func (c *client) idle() error {
 	return nil
 }
 
-// memory returns the resident memory of the server in KiB, and that after it collected
-// garbage, if it is to.
+// memory returns the resident memory of the server in KiB. If the server is to collect garbage,
+// after is the memory after that.
 func (c *client) memory(settle time.Duration) (before, after int64) {
 	if c.o.serverPID == 0 {
 		return 0, 0

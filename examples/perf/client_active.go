@@ -26,8 +26,8 @@ func (c *client) dialMany(n int64) ([]session, error) {
 	return all, err
 }
 
-// active measures requests of a few connections, one at a time each, among many that rest;
-// with -uniform each request is the next connection's, so that all of them have their turn.
+// active measures requests of a few connections among many that rest. Each makes one request at a
+// time. With -uniform all connections take turns, one request each.
 func (c *client) active() error {
 	width := max(c.o.concurrency, 1)
 	c.o.concurrency = 16
@@ -35,7 +35,7 @@ func (c *client) active() error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(2 * time.Second) // what follows the handshakes comes to rest
+	time.Sleep(2 * time.Second) // wait for the packets that follow the handshakes
 	var next, left atomic.Int64
 	left.Store(int64(c.o.ops))
 	serverBefore := cpuOfProcess(c.o.serverPID)
@@ -63,7 +63,7 @@ func (c *client) active() error {
 	return err
 }
 
-// cpuOfProcess returns the CPU seconds of a process; 0 where it cannot be told.
+// cpuOfProcess returns the CPU seconds of a process, or 0 where the system does not tell.
 func cpuOfProcess(pid int) float64 {
 	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	_, rest, _ := strings.Cut(string(b), ") ") // the name may contain anything

@@ -13,8 +13,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A handlerSession is a session inside the loop. Its fields belong to the goroutine
-// of the loop, but for the first three.
+// A handlerSession is a session inside the loop. Its fields belong to the goroutine of the loop,
+// except the first three.
 type handlerSession struct {
 	l     *loop.Loop
 	c     *conn.Conn
@@ -88,7 +88,7 @@ func (s *handlerSession) HandleEvent(now time.Time, ev conn.Event) {
 	}
 }
 
-// Flush has nothing to do: events have done it.
+// Flush has nothing to do, because HandleEvent does all the work.
 func (s *handlerSession) Flush(time.Time, *conn.Conn) {}
 
 func (s *handlerSession) exchange(ops, width int, down, up int64) error {

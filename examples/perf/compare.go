@@ -18,8 +18,8 @@ import (
 	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
-// comparison is what perf compare does: each test, in rounds in which every contender has
-// its turn, so that what drifts on the machine drifts for all.
+// comparison is what perf compare does. Each test runs in rounds, and every contender has a turn in
+// each round. So slow changes of the machine affect all contenders alike.
 type comparison struct {
 	peers, only, tests string
 	rounds             int
@@ -62,7 +62,7 @@ func runCompare(args []string, stdout io.Writer) error {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop() // what runs ends with this program
+	defer stop() // child programs end with this one
 	if err := c.find(); err != nil {
 		return err
 	}

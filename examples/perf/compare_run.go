@@ -169,7 +169,7 @@ func (c *comparison) floorUDP(ctx context.Context, t *test, p *contender, res *r
 	return used, err
 }
 
-// tlsServer finds what a handshake costs the server of crypto/tls alone.
+// tlsServer finds the cost of a handshake for a server with crypto/tls alone.
 var tlsServer = regexp.MustCompile(`X25519 full, no ticket .*?server us ([0-9.]+)`)
 
 // floorTLS does the handshakes of crypto/tls in memory.

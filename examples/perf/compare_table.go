@@ -23,7 +23,7 @@ type row struct {
 	dropped int // runs that failed or were not alone
 }
 
-// median returns the median of what f says of the results; NaN if there is none.
+// median returns the median of f over the results, or NaN if there are none.
 func (r *row) median(f func(*result) float64) float64 {
 	var v []float64
 	for i := range r.results {
@@ -42,7 +42,7 @@ func median(v []float64) float64 {
 	return (v[len(v)/2] + v[(len(v)-1)/2]) / 2
 }
 
-// ratio returns the median over rounds of what f says of first, by what it says of r.
+// ratio returns the median over rounds of f of first divided by f of r.
 func (r *row) ratio(first *row, f func(*result) float64) float64 {
 	var v []float64
 	for i := range r.results {
@@ -55,7 +55,7 @@ func (r *row) ratio(first *row, f func(*result) float64) float64 {
 	return median(v)
 }
 
-// markdown returns the table. A ratio says how much the first row has of what this one has.
+// markdown returns the table. A ratio is the value of the first row divided by that of this row.
 func (t *table) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s\n\n| |", t.test.title)
@@ -112,7 +112,7 @@ func chart(tables []*table) string {
 		fmt.Fprintf(&b, "<text x=\"0\" y=\"%d\" font-weight=\"bold\">%s: %s</text>\n", y-8, html.EscapeString(t.test.title), html.EscapeString(m.name))
 		for i := range t.rows {
 			v := t.rows[i].median(m.value)
-			if math.IsNaN(v) || v == 0 { // it does not tell
+			if math.IsNaN(v) || v == 0 { // the program does not report it
 				continue
 			}
 			color := "#9ab"
@@ -133,8 +133,8 @@ func chart(tables []*table) string {
 // clockTick is the unit of /proc/stat: a hundredth of a second on all Linux systems of today.
 const clockTick = 0.01
 
-// busyTime returns the CPU seconds that all programs have used since the system started; 0
-// where it cannot be told.
+// busyTime returns the CPU seconds that all programs have used since the system started, or 0 where
+// the system does not tell.
 func busyTime() (seconds float64) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// A test is a mode with its size, and what to tell of it.
+// A test is a mode with its size, and the metrics to show.
 type test struct {
 	name, title string
 	mode        string
@@ -59,7 +59,7 @@ func ofClient(key string) func(r *result) float64 {
 	return func(r *result) float64 { return orNaN(r.client.number(key)) }
 }
 
-// orNaN returns NaN for a figure that a program does not tell.
+// orNaN returns NaN for a figure that a program does not report.
 func orNaN(v float64) float64 {
 	if v == 0 {
 		return math.NaN()
@@ -67,7 +67,7 @@ func orNaN(v float64) float64 {
 	return v
 }
 
-// perPacket returns the allocations of a server a packet.
+// perPacket returns the allocations of a server per packet.
 func perPacket(r *result) float64 {
 	return r.server.number("mallocs") / (r.server.number("pkts_sent") + r.server.number("pkts_recv"))
 }

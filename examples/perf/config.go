@@ -16,7 +16,7 @@ const (
 	datagramLen = 1200
 )
 
-// quicConfig is what both sides have in common.
+// quicConfig returns what the configurations of both sides have in common.
 func (o *options) quicConfig(t *tls.Config) *conn.Config {
 	c := &conn.Config{
 		TLS:                   t,
@@ -57,7 +57,7 @@ func (o *options) clientConfig() *conn.Config {
 	return o.quicConfig(&tls.Config{InsecureSkipVerify: true, ServerName: "localhost", NextProtos: []string{alpn}})
 }
 
-// certificate returns that of the flags, or a self-signed one for localhost.
+// certificate returns the certificate of the flags, or a self-signed one for localhost.
 func (o *options) certificate() (tls.Certificate, error) {
 	if o.cert != "" {
 		return tls.LoadX509KeyPair(o.cert, o.key)

@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// An echo is the floor of a request's latency: one datagram there and back through Go's
-// net package, each sealed and opened with AES-128-GCM, and no protocol. It speaks with
-// nothing but itself.
+// An echo is the floor of a request's latency: one datagram there and back through Go's net
+// package, each sealed and opened with AES-128-GCM, and no protocol. Its client and server speak
+// only with each other.
 type echo struct {
 	aead  cipher.AEAD
 	nonce [12]byte
@@ -35,7 +35,7 @@ func newEcho() (*echo, error) {
 	return &echo{aead: aead}, err
 }
 
-// seal returns a datagram, the number of which stands in front.
+// seal returns a datagram that begins with its number.
 func (e *echo) seal(n uint64) []byte {
 	b := binary.BigEndian.AppendUint64(e.out[:0], n)
 	binary.BigEndian.PutUint64(e.nonce[4:], n)

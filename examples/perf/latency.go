@@ -31,7 +31,7 @@ func (h *histogram) merge(other *histogram) {
 	h.total += other.total
 }
 
-// quantile returns the duration which a share q of all are not above.
+// quantile returns the duration that a share q of all durations do not exceed.
 func (h *histogram) quantile(q float64) time.Duration {
 	var sum uint64
 	for i, n := range h.counts {

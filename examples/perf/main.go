@@ -6,8 +6,8 @@
 //	perf compare [-peers DIR] [-rounds N] ...
 //
 // The protocol, ALPN "perf": a client opens a bidirectional stream and sends 8 bytes, N in
-// big-endian order, then what it uploads, and FIN. The server reads to the FIN and answers N bytes
-// and FIN. Each side prints one line of JSON when it ends.
+// big-endian order, then its upload, and FIN. The server reads to the FIN and answers N bytes and
+// FIN. Each side prints one line of JSON when it ends.
 package main
 
 import (

@@ -53,8 +53,8 @@ func clientFlags(t *testing.T, args ...string) *options {
 	return o
 }
 
-// counts waits until the server has counted up to want, which it does when the client may have seen
-// the effect already.
+// counts waits until the server has counted up to want. The client may see the effect of a request
+// before the server counts it.
 func counts(t *testing.T, want int64, counter *atomic.Int64) {
 	t.Helper()
 	require.Eventually(t, func() bool { return counter.Load() >= want }, time.Minute, time.Millisecond)

@@ -10,7 +10,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// zeros is what is sent.
+// zeros is the data that is sent.
 var zeros [64 << 10]byte
 
 // A serverHandler serves a connection inside the loop.
@@ -62,7 +62,7 @@ func requestOf(s *conn.Stream) *request {
 	return r
 }
 
-// read takes in a request. One that lies whole in memory, as small ones do, needs no state.
+// read reads a request. A small request lies in memory as a whole, and needs no state.
 func (h *serverHandler) read(s *conn.Stream) {
 	b, err := s.Peek(9)
 	if s.UserData == nil && len(b) == 8 && err == io.EOF {

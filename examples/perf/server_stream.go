@@ -9,7 +9,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// buffers are what the blocking tier reads to.
+// buffers are the read buffers of the blocking tier.
 var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
 // serveConn serves a connection on the blocking tier.

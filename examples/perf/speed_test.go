@@ -16,8 +16,8 @@ const (
 	benchmarks = "../../BENCHMARKS.md"
 )
 
-// TestSpeedChart draws the picture again, of the figures that the page has. If it differs,
-// LAZO_CHART=write writes it.
+// TestSpeedChart draws the picture from the figures of the page, and fails if the committed one
+// differs. LAZO_CHART=write writes it instead.
 func TestSpeedChart(t *testing.T) {
 	page, err := os.ReadFile(benchmarks)
 	require.NoError(t, err)

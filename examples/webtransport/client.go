@@ -76,8 +76,8 @@ func row(w io.Writer, name string, times []time.Duration, n int) {
 		times[0].Round(us), times[len(times)/2].Round(us), times[len(times)-1].Round(us))
 }
 
-// measureStreams opens n streams one after another, each for a small message. What goes on
-// a unidirectional one comes back on another.
+// measureStreams opens n streams one after another, each for a small message. The data of a
+// unidirectional stream comes back on another one.
 func measureStreams(ctx context.Context, s *webtransport.Session, dir conn.Dir, n int) ([]time.Duration, error) {
 	var times []time.Duration
 	for i := range n {
@@ -95,7 +95,7 @@ func measureStreams(ctx context.Context, s *webtransport.Session, dir conn.Dir, 
 	return times, nil
 }
 
-// exchange sends a message on a new stream, and returns what comes back.
+// exchange sends a message on a new stream, and returns the answer.
 func exchange(ctx context.Context, s *webtransport.Session, dir conn.Dir, message string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -117,7 +117,7 @@ func exchange(ctx context.Context, s *webtransport.Session, dir conn.Dir, messag
 	return io.ReadAll(in)
 }
 
-// measureDatagrams sends n datagrams one after another, of which some may be lost.
+// measureDatagrams sends n datagrams one after another. Some may be lost.
 func measureDatagrams(ctx context.Context, s *webtransport.Session, n int) ([]time.Duration, error) {
 	var times []time.Duration
 	buf := make([]byte, 100)

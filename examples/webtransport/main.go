@@ -4,10 +4,10 @@
 //	webtransport [-addr HOST:PORT] [-page HOST:PORT] [-cert FILE]    serve
 //	webtransport -connect URL [-ca FILE | -insecure] [-n COUNT]      measure
 //
-// The server echoes streams and datagrams of sessions at https://ADDR/echo. It makes
-// itself a certificate, and serves the page at http://PAGE/ over plain HTTP, which
-// browsers take for secure on this machine: the page names the hash of the certificate,
-// so that no browser has to be told to trust it. -cert is a file to write the certificate to.
+// The server echoes streams and datagrams of sessions at https://ADDR/echo. It makes itself a
+// certificate, and serves the page at http://PAGE/ over plain HTTP, which browsers treat as secure
+// on this machine. The page has the hash of the certificate, so no browser has to be told to trust
+// it. -cert is a file to write the certificate to.
 package main
 
 import (

@@ -20,7 +20,7 @@ import (
 // A server is one that run runs.
 type server struct {
 	page, url string
-	lines     chan string // what it prints further
+	lines     chan string // its later output
 	stop      context.CancelFunc
 	ended     chan error
 }

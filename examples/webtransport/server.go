@@ -85,7 +85,7 @@ func serve(ctx context.Context, o *options, stdout io.Writer) error {
 	defer cancel()
 	err = errors.Join(pages.Shutdown(grace), srv.Shutdown(grace))
 	if errors.Is(err, context.DeadlineExceeded) {
-		return nil // somebody did not want to leave
+		return nil // some client did not close in time
 	}
 	return err
 }
@@ -106,7 +106,7 @@ func pageHandler(url string, hash []byte) http.Handler {
 	return mux
 }
 
-// wait answers after some seconds, unless the page gives up waiting.
+// wait answers after some seconds, unless the page gives up first.
 func wait(w http.ResponseWriter, r *http.Request) {
 	seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64)
 	if err != nil || seconds < 0 || seconds > 60 {
@@ -119,7 +119,7 @@ func wait(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// An echoServer echoes what sessions bring.
+// An echoServer echoes the streams and datagrams of sessions.
 type echoServer struct {
 	up  webtransport.Upgrader
 	out io.Writer
@@ -143,8 +143,8 @@ func (e *echoServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(e.out, r.RemoteAddr, context.Cause(s.Context()))
 }
 
-// echoStreams sends back what streams of a directionality bring, their error codes too.
-// What a unidirectional one brings goes back on another.
+// echoStreams echoes the streams of one directionality, with their error codes. The data of a
+// unidirectional stream goes back on another one.
 func echoStreams(s *webtransport.Session, dir conn.Dir) {
 	ctx := s.Context()
 	for {
@@ -169,7 +169,7 @@ func echoStreams(s *webtransport.Session, dir conn.Dir) {
 	}
 }
 
-// echoDatagrams sends back datagrams, unless they have become old meanwhile.
+// echoDatagrams sends back datagrams, except those that have become old.
 func echoDatagrams(s *webtransport.Session) {
 	buf := make([]byte, 1<<16)
 	for {

@@ -78,7 +78,7 @@ func TestAltCache(t *testing.T) {
 
 	c.note(target{"a:443", "a:1"}, false, now)
 	c.note(target{"a:443", "a:1"}, false, now) // the same failure
-	c.note(target{"a:443", "a:2"}, false, now) // not its
+	c.note(target{"a:443", "a:2"}, false, now) // no failure of this target
 	o := c.lookup("a:443", now)
 	require.Equal(t, now.Add(time.Minute), o.broken)
 	for range 20 {

@@ -290,7 +290,7 @@ func TestAltSvcElsewhere(t *testing.T) {
 		p.requireTakes(overUDP, 40*time.Millisecond, 100*time.Millisecond)
 		p.url = "https://other.example"
 		p.requireTakes(overTCP, 0, 0)
-		p.requireTakes(overTCP, 0, 100*time.Millisecond) // the certificate is not its
+		p.requireTakes(overTCP, 0, 100*time.Millisecond) // the certificate has another name
 		require.Equal(t, 1, p.alt.cache.origins["other.example:443"].failures)
 	})
 }

@@ -485,7 +485,7 @@ func TestTransportClose(t *testing.T) {
 		result <- err
 	}()
 	<-started
-	p.tr.CloseIdleConnections() // does not touch it
+	p.tr.CloseIdleConnections() // this leaves a busy connection alone
 	select {
 	case err := <-result:
 		t.Fatal(err)

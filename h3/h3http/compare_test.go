@@ -38,7 +38,7 @@ type notes struct {
 	mu           sync.Mutex
 	hide         *strings.Replacer // what differs from run to run
 	running      int               // handlers
-	returned     sync.Cond         // none of them is left
+	returned     sync.Cond         // signals that no handler is left
 	server, user []string
 }
 

@@ -222,7 +222,7 @@ func TestClientClosesFirst(t *testing.T) {
 	})
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "x") }), withConnect)
-		s, _, err := p.tr.Connect(p.connectRequest("/", "held")) // and not closed
+		s, _, err := p.tr.Connect(p.connectRequest("/", "held")) // never closed
 		require.NoError(t, err)
 		begin := time.Now()
 		require.NoError(t, p.srv.Shutdown(context.Background()))

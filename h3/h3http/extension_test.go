@@ -19,7 +19,7 @@ type collector struct {
 	c       *loop.Conn
 	h       *h3.Conn
 	streams chan *loop.Stream
-	saw     map[h3.EventKind]bool // until closed
+	saw     map[h3.EventKind]bool // until the connection closes
 	closed  chan error
 }
 

@@ -28,7 +28,7 @@ func TestCloseIdleConnections(t *testing.T) {
 		}
 		io.WriteString(w, "hello")
 	}))
-	p.tr.CloseIdleConnections() // there is nothing yet
+	p.tr.CloseIdleConnections() // there is no connection yet
 	for range 3 {
 		p.get("/")
 		require.True(t, p.tr.hasSocket())
@@ -41,7 +41,7 @@ func TestCloseIdleConnections(t *testing.T) {
 	}
 	resp, err := p.c.Get(p.url + "/slow")
 	require.NoError(t, err)
-	p.tr.CloseIdleConnections() // one is in use
+	p.tr.CloseIdleConnections() // one connection is in use
 	require.True(t, p.tr.hasSocket())
 	close(release)
 	b, err := io.ReadAll(resp.Body)

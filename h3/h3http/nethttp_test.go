@@ -34,7 +34,7 @@ func TestNetHTTPList(t *testing.T) {
 	theirs := filepath.Join(build.Default.GOROOT, "src", "net", "http")
 	version := strings.TrimPrefix(runtime.Version(), "go")
 	if !strings.Contains(doc, version+", ") {
-		return // it is about another one
+		return // the document is about another Go version
 	}
 	listed := make(map[string]bool)
 	for line := range strings.Lines(doc) {

@@ -117,7 +117,7 @@ func TestGzipOddities(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gZiP")
 		switch r.URL.Path {
-		case "/twice": // it is undone once
+		case "/twice": // the client undoes only one coding
 			w.Write(zip(string(zip("hello"))))
 		case "/short":
 			w.Write(zip("hello")[:20])

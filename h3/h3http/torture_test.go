@@ -117,7 +117,7 @@ func (tt *torturer) once(t *testing.T, rng *rand.Rand) {
 	}
 	leave := rng.IntN(5)
 	if path == "/endless" || path == "/silent" {
-		leave = rng.IntN(2) // or it would not end
+		leave = rng.IntN(2) // otherwise the request would not end
 	}
 	if leave == 0 { // at any time
 		time.AfterFunc(time.Duration(rng.IntN(5000))*time.Microsecond, cancel)

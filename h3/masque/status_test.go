@@ -36,7 +36,7 @@ func TestNextHop(t *testing.T) {
 		{[]string{`a;next-hop=192`}, unknown},
 		{[]string{`a;next-hop=a.test:443`}, unknown},
 		{[]string{`(a);next-hop="192.0.2.1:443"`}, unknown},
-		// no List
+		// not a List
 		{[]string{`a;next-hop="192.0.2.1:443`}, unknown},
 		{[]string{`a;next-hop="192.0.2.1:443",`}, unknown},
 		{[]string{`a;next-hop="192.0.2.1:443";;`}, unknown},

@@ -106,7 +106,7 @@ func TestRejectedSession(t *testing.T) {
 		st := r.open(conn.Uni, header(typeUni, 0)...)
 		require.Equal(t, 404, r.connect(protocolName).StatusCode)
 		w.wait()
-		r.open(conn.Uni, header(typeUni, 0)...) // anything that happens
+		r.open(conn.Uni, header(typeUni, 0)...) // any event will do
 		w.wait()
 		_, err := st.Write([]byte("x"))
 		wantCode(t, SessionGone, err)

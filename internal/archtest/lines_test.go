@@ -31,7 +31,7 @@ func checkCommentLines(m *module) {
 func (m *module) checkCommentGroup(lines []string, group *ast.CommentGroup) {
 	for _, c := range group.List {
 		if output.MatchString(c.Text) {
-			return // and all behind it
+			return // the rest of the group is output, too
 		}
 		if !wraps(c.Text) {
 			continue

@@ -285,7 +285,7 @@ func FuzzOpen(f *testing.F) {
 	chacha := newKeys(f, 1, tls.TLS_CHACHA20_POLY1305_SHA256)
 	f.Fuzz(func(t *testing.T, b []byte, pnOff int) {
 		if pnOff < 0 || pnOff > len(b) {
-			return // no parser says that
+			return // no parser returns this
 		}
 		for _, k := range []*Keys{server, chacha} {
 			b := bytes.Clone(b)

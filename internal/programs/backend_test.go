@@ -107,7 +107,7 @@ func (l *lossy) WriteBatch(ms []udpio.Message) (int, error) {
 	for i := range ms {
 		if l.written.Add(1)%10 == 0 {
 			l.dropped.Add(1)
-			continue // which counts as written
+			continue // counts as written
 		}
 		if n, err := l.Backend.WriteBatch(ms[i : i+1]); n == 0 || err != nil {
 			return i, err

@@ -16,8 +16,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestAttach: with the variables a connection leaves keys and a qlog, and a warning. Without them
-// it leaves nothing.
+// TestAttach checks that with the variables a connection leaves keys, a qlog and a warning. Without
+// them it leaves nothing.
 func TestAttach(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		dir := t.TempDir()

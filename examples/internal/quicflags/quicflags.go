@@ -59,8 +59,8 @@ func (f *Flags) Config() *conn.Config {
 	return cfg
 }
 
-// Capture has what the loops of lc send and receive written to the file of -pcap, with the keys
-// of tc. done ends the file.
+// Capture writes the datagrams of the loops of lc to the file of -pcap, with the keys of tc. done
+// ends the file.
 func (f *Flags) Capture(tc *tls.Config, lc *loop.Config) (done func() error, err error) {
 	if f.pcap == "" {
 		return func() error { return nil }, nil

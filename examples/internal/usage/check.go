@@ -29,7 +29,7 @@ func Positive[T cmp.Ordered](name string, value T) error {
 	return nil
 }
 
-// Some wants any text but none.
+// Some wants text that is not empty.
 func Some(name, value string) error {
 	if value == "" {
 		return Errorf("-%s: must not be empty", name)
@@ -105,8 +105,8 @@ func File(name, value string) error {
 	return f.Close()
 }
 
-// NewFile wants the name of a file that can be made or replaced: a directory is there for it. It
-// may be empty.
+// NewFile wants the name of a file that can be made or replaced, in a directory that exists. It may
+// be empty.
 func NewFile(name, value string) error {
 	if value == "" {
 		return nil

@@ -1,6 +1,5 @@
-// Package usage is what the command lines of all examples have in common. What is wrong with one
-// is told in one line, with status 2, before anything starts. -h tells how it is used, with
-// status 0.
+// Package usage has the common behaviour of the examples' command lines. A mistake gets one line
+// and status 2, before anything starts. -h prints the usage, with status 0.
 package usage
 
 import (
@@ -27,7 +26,7 @@ func Errorf(format string, args ...any) error { return &Error{fmt.Sprintf(format
 // returns flag.ErrHelp. Any other error is an *Error.
 func Parse(fs *flag.FlagSet, args []string, w io.Writer, text string) error {
 	fs.Init(fs.Name(), flag.ContinueOnError)
-	fs.SetOutput(io.Discard) // Exit tells
+	fs.SetOutput(io.Discard) // Exit prints the error
 	fs.Usage = func() {}
 	switch err := fs.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -70,7 +69,7 @@ func tell(w io.Writer, name string, err error) (status int) {
 		fmt.Fprintf(w, "%s: %v (%s -h tells more)\n", name, err, name)
 		return 2
 	default:
-		for line := range strings.Lines(err.Error() + "\n") { // joined errors have one each
+		for line := range strings.Lines(err.Error() + "\n") { // joined errors have a line each
 			fmt.Fprintf(w, "%s: %s", name, line)
 		}
 		return 1
