@@ -136,6 +136,9 @@ func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 			delay = c.decodeAckDelay(f.Delay)
 		}
 		pa.rtt.update(a.now.sub(a.sentAt), delay)
+		if f := c.e.cfg.RTTSample; f != nil {
+			f(c, pa.rtt.latest)
+		}
 	}
 	pa.ecn.ce += c.checkECN(a, f)
 	// RFC 9002, Section 6.2.1: the backoff ends, but not for a client whose peer may not have

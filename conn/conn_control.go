@@ -84,7 +84,10 @@ func (c *Conn) appendStreamLimits(w *packetWriter) {
 			w.b = wire.AppendOne(w.b, byte(wire.FrameStreamsBlockedBidi+dir), t.peerLimit[dir])
 			w.record(record{kind: recStreamsBlocked, value: dir})
 			k.streamsBlocked[dir] = false
-			t.blockedAt[dir] = t.peerLimit[dir] + 1
+			if at := t.peerLimit[dir] + 1; t.blockedAt[dir] != at {
+				t.blockedAt[dir] = at
+				c.stats.StreamLimitBlocks++
+			}
 		}
 	}
 }

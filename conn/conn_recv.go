@@ -58,6 +58,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 		c.receiveRetry(now, b, h)
 		return 0
 	case wire.Type0RTT:
+		c.early.came = c.early.came || c.server
 		// Until TLS has seen the ClientHello, it is not known whether 0-RTT is accepted.
 		if !c.server || c.early.rx == nil && (!c.cfg.Enable0RTT || c.tls.state != nil) {
 			c.dropped(&c.e.stats.DroppedUndecryptable, b[:h.End], "0-RTT is not accepted")

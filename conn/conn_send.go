@@ -222,6 +222,7 @@ func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 	mark := pa.ecn.mark()
 	size := min(pa.mtu.current, len(buf), pa.allowance())
 	if size < minMTU && pa.allowance() < minMTU {
+		c.noteLimited()
 		return Burst{}, false
 	}
 	paced := pa.pacer.Budget(int64(now), pa.pacing)

@@ -14,6 +14,7 @@ func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 	limit := min(pa.mtu.current, len(buf), pa.allowance())
 	if limit < minMTU {
 		// RFC 9000, Section 8.1: too little is left of what the server may send
+		c.noteLimited()
 		return Burst{}, false
 	}
 	var ws [numSpaces]packetWriter

@@ -132,5 +132,6 @@ func (c *Conn) blockStream(w *packetWriter, s *Stream) {
 		w.b = wire.AppendOne(w.b, wire.FrameDataBlocked, f.sendMax)
 		w.record(record{kind: recDataBlocked})
 		f.blockedAt = f.sendMax + 1
+		c.stats.ConnBlocks++
 	}
 }

@@ -225,6 +225,7 @@ func (c *Conn) handshakeComplete() error {
 		c.control.handshakeDone = true
 		c.control.any = true
 		c.confirm()
+		c.countEarly()
 		c.sendNewToken()
 	}
 	c.qlogParams(state.NegotiatedProtocol)

@@ -60,6 +60,7 @@ type earlyState struct {
 	resumed  bool         // a session with a memo is resumed
 	limits   *wire.Params // client: remembered, and in use until the server's arrive
 	offered  bool         // client: in the ClientHello
+	came     bool         // server: packets of it, whether they were taken or not
 	accepted bool
 	sessions []*tls.SessionState // client: stored for later connections, newest last
 	data     []byte              // client: of SetTicketData
@@ -76,6 +77,16 @@ func (c *Conn) EarlyData() bool { return c.early.tx != nil && !c.closed }
 // EarlyDataAccepted reports whether the server took early data. A client knows it once
 // [Conn.HandshakeComplete] reports true.
 func (c *Conn) EarlyDataAccepted() bool { return c.early.accepted }
+
+// countEarly counts what became of the early data of a client, once the handshake is complete.
+func (c *Conn) countEarly() {
+	switch {
+	case c.early.accepted:
+		c.e.stats.EarlyDataAccepted++
+	case c.early.came:
+		c.e.stats.EarlyDataRejected++
+	}
+}
 
 // offersEarly reports whether 0-RTT is enabled on this side.
 func (c *Conn) offersEarly() bool { return c.cfg.Enable0RTT }
@@ -143,6 +154,7 @@ func (c *Conn) checkEarlyLimits() error {
 		return nil
 	}
 	c.early.accepted = true
+	c.e.stats.EarlyDataAccepted++
 	if p.MaxData < old.MaxData || p.MaxStreamDataBidiLocal < old.MaxStreamDataBidiLocal ||
 		p.MaxStreamDataBidiRemote < old.MaxStreamDataBidiRemote || p.MaxStreamDataUni < old.MaxStreamDataUni ||
 		p.MaxStreamsBidi < old.MaxStreamsBidi || p.MaxStreamsUni < old.MaxStreamsUni ||
@@ -158,6 +170,7 @@ func (c *Conn) rejectEarly() {
 		return
 	}
 	c.early.tx, c.early.limits = nil, nil
+	c.e.stats.EarlyDataRejected++
 	c.spaces[spaceApp].sent.discarded(func(r *record) {
 		if r.kind == recDatagram {
 			c.datagramFate(r, EventDatagramLost) // nothing else of it is left to note

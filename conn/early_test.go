@@ -107,6 +107,16 @@ func (r *earlyRun) want(word string, early bool) {
 	}
 }
 
+// wantCounted checks what both sides count of early data.
+func (r *earlyRun) wantCounted(accepted, rejected uint64) {
+	r.t.Helper()
+	for _, n := range []*conntest.Node{r.client, r.server} {
+		if s := n.Stats(); s.EarlyDataAccepted != accepted || s.EarlyDataRejected != rejected {
+			r.t.Errorf("EarlyDataAccepted = %d, EarlyDataRejected = %d", s.EarlyDataAccepted, s.EarlyDataRejected)
+		}
+	}
+}
+
 // "Endpoints that accept 0-RTT [...] can receive application data before the handshake is complete"
 // RFC 9001, Section 4.6.
 func TestEarlyDataAccepted(t *testing.T) {
@@ -133,6 +143,7 @@ func TestEarlyDataAccepted(t *testing.T) {
 	if r.rejects != 0 {
 		t.Errorf("%d rejections", r.rejects)
 	}
+	r.wantCounted(1, 0)
 }
 
 // "A server MAY reject 0-RTT [...] the client MUST reset the state of all streams" RFC 9000,
@@ -173,6 +184,7 @@ func TestEarlyDataRejected(t *testing.T) {
 	if !rejected || !c.HandshakeComplete() || c.EarlyDataAccepted() {
 		t.Fatalf("rejected %t, handshake %t", rejected, c.HandshakeComplete())
 	}
+	r.wantCounted(0, 1)
 	if _, err := s.Write(nil); !errors.Is(err, conn.ErrEarlyDataRejected) {
 		t.Errorf("Write = %v", err)
 	}

@@ -101,6 +101,12 @@ func (e *Endpoint) accept(now instant, a *arrival, h wire.Long, dcid ConnID, tok
 	}
 	c.spaces[spaceInitial].rx, c.spaces[spaceInitial].tx = rx, tx
 	e.stats.Accepted++
+	switch tok.kind {
+	case TokenRetry:
+		e.stats.AcceptedRetry++
+	case TokenNewToken:
+		e.stats.AcceptedNewToken++
+	}
 	c.receive(now, a)
 	return c
 }

@@ -91,4 +91,9 @@ type EndpointConfig struct {
 	// must not block. If it is nil, First of a [TicketFilter] serves; package loop has one for all
 	// Loops of a Group.
 	TakeTicket func(TicketID) bool
+
+	// RTTSample, if not nil, is called with each sample of the round-trip time of a connection, as
+	// LatestRTT of [Stats] has it (RFC 9002, Section 5.1). It is called inside Receive. It must
+	// not block, nor change c.
+	RTTSample func(c *Conn, rtt time.Duration)
 }

@@ -62,6 +62,9 @@ func (e *Endpoint) CheckMemory() error {
 		return fmt.Errorf("%d bytes are held, %d are counted; %d of %d in chunks; %d of %d are leaving",
 			all, e.memory.Used(), e.chunks.Used(), chunks, e.leaving, leaving)
 	}
+	if h := e.Stats().HeldBy; h.EndedOrGaps < 0 {
+		return fmt.Errorf("%+v is more than %d bytes", h, all)
+	}
 	if limit := e.cfg.MaxBuffered; all > limit {
 		return fmt.Errorf("%d bytes are held, more than %d", all, limit)
 	}

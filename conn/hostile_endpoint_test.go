@@ -127,7 +127,7 @@ func TestRetry(t *testing.T) {
 		if !client.retried || !serverConn.retried || client.ID() != serverConn.ID() {
 			t.Errorf("client %v after Retry %v, server %v after Retry %v", client.ID(), client.retried, serverConn.ID(), serverConn.retried)
 		}
-		if s := serverConn.e.Stats(); s.Retries != 1 || s.Accepted != 1 {
+		if s := serverConn.e.Stats(); s.Retries != 1 || s.Accepted != 1 || s.AcceptedRetry != 1 || s.AcceptedNewToken != 0 {
 			t.Errorf("server: %+v", s)
 		}
 	})

@@ -16,6 +16,7 @@ type path struct {
 
 	validated      bool
 	received, sent uint64 // bytes, until it is validated (RFC 9000, Section 8.1)
+	limited        bool   // something waited until it is validated
 	challenge      challenge
 	migrate        bool        // move to it once it is validated
 	probed         *probedPath // server: what the client probes while this is in use
@@ -72,6 +73,26 @@ func (p *path) allowance() int {
 		return maxBurst
 	}
 	return int(min(max(int64(amplification*p.received)-int64(p.sent), 0), maxBurst))
+}
+
+// noteLimited counts the path in use, once, if something waits until its address is validated.
+func (c *Conn) noteLimited() {
+	pa := c.path
+	if pa.limited || pa.allowance() >= minMTU || !c.hasUnsent() {
+		return
+	}
+	pa.limited = true
+	c.stats.AmplificationBlocks++
+}
+
+// hasUnsent reports whether there is anything of the handshake or of the application to send.
+func (c *Conn) hasUnsent() bool {
+	for _, sp := range c.spaces {
+		if sp.ready() && sp.cryptoOut.Unsent() > 0 {
+			return true
+		}
+	}
+	return c.hasOutput()
 }
 
 // newPath returns a path to remote. It shares estimates with another one, or has its own if that is

@@ -30,6 +30,9 @@ func TestStreamLimitHoldsSender(t *testing.T) {
 		tc.write(maxStreamDataFrame(s.ID(), 1<<62-1))
 		tc.wantFrame("the rest", streamFrame(s.ID(), 6, "789"))
 		tc.wantIdle("all is sent")
+		if n := tc.c.Stats().StreamBlocks; n != 2 {
+			t.Errorf("StreamBlocks = %d", n)
+		}
 	})
 }
 
@@ -44,6 +47,9 @@ func TestConnLimitHoldsSender(t *testing.T) {
 		tc.wantFrame("and word that it is not enough", dataBlockedFrame(7))
 		tc.writeStream(a, "x")
 		tc.wantIdle("once")
+		if s := tc.c.Stats(); s.ConnBlocks != 1 || s.StreamBlocks != 0 {
+			t.Errorf("ConnBlocks = %d, StreamBlocks = %d", s.ConnBlocks, s.StreamBlocks)
+		}
 		tc.must(b.CloseWrite())
 		tc.wantIdle("FIN waits for its data")
 		tc.ackAll()
@@ -305,6 +311,9 @@ func TestStreamCount(t *testing.T) {
 			}
 			tc.ignore(wire.FrameAck)
 			tc.wantFrame("once for each limit", streamsBlockedFrame(dir, 3))
+			if s := tc.c.Stats(); s.StreamLimitBlocks != 2 || s.StreamsOpened != 3 || s.StreamsAccepted != 0 {
+				t.Errorf("StreamLimitBlocks = %d, StreamsOpened = %d, StreamsAccepted = %d", s.StreamLimitBlocks, s.StreamsOpened, s.StreamsAccepted)
+			}
 		}
 	})
 }

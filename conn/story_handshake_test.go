@@ -251,6 +251,9 @@ func TestBlockedByAmplification(t *testing.T) {
 	tc.flush()
 	tc.advance(3 * time.Second)
 	tc.flush()
+	if n := tc.e.Stats().AmplificationBlocks; n != 1 {
+		t.Errorf("AmplificationBlocks = %d", n)
+	}
 	if n := tc.c.stats.PTOs; n != 0 {
 		t.Errorf("%d probe timeouts where no probe may be sent", n)
 	}

@@ -233,10 +233,16 @@ func (s *Stream) scheduleLost(n int) {
 	}
 }
 
+// waitsForLimit reports whether the stream has data that its limit does not let it send.
+func (s *Stream) waitsForLimit() bool {
+	return s.out.Sent() < s.end() && s.out.Sent() >= s.sendMax && s.flags&flagReset == 0
+}
+
 // noteBlocked sends STREAM_DATA_BLOCKED, once for each limit (RFC 9000, Section 4.1).
 func (s *Stream) noteBlocked() {
-	if s.out.Sent() < s.end() && s.out.Sent() >= s.sendMax && s.blockedAt != s.sendMax+1 && s.flags&flagReset == 0 {
+	if s.waitsForLimit() && s.blockedAt != s.sendMax+1 {
 		s.blockedAt = s.sendMax + 1
+		s.c.stats.StreamBlocks++
 		s.controlDue(dueBlocked)
 		if s.c.traced {
 			s.traceBlocked(true)

@@ -371,8 +371,9 @@ func (s *Stream) controlLost(kind recordKind) {
 	case kind == recStopSending && s.flags&(flagSizeKnown|flagRecvDone) == 0:
 		s.controlDue(dueStop)
 	case kind == recStreamDataBlocked:
-		s.blockedAt = 0
-		s.noteBlocked()
+		if s.waitsForLimit() {
+			s.controlDue(dueBlocked)
+		}
 	}
 }
 

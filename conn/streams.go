@@ -174,6 +174,7 @@ func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
 		id |= 1
 	}
 	t.next[dir]++
+	c.stats.StreamsOpened++
 	s := t.newStream(c, id)
 	if dir == Bidi && !t.server {
 		s.await()
@@ -244,6 +245,7 @@ func (t *streamSet) open(c *Conn, id StreamID) {
 	dir := id.Dir()
 	for ; t.opened[dir] <= uint64(id>>2); t.opened[dir]++ {
 		s := t.newStream(c, StreamID(t.opened[dir]<<2)|id&3)
+		c.stats.StreamsAccepted++
 		s.event(EventStreamOpened, 0)
 	}
 	if t.window[dir] > maxStreamsAhead {

@@ -48,6 +48,10 @@ type Config struct {
 	// passes, as package capture does, or to change it. Closing the one closes the other.
 	WrapBackend func(Backend) Backend
 
+	// Observe, if not nil, returns the Observer of the Loop with the index i; nil for none. With
+	// an Observer, Endpoint.RTTSample must be nil.
+	Observe func(i int) Observer
+
 	Socket *udpio.Config // for Listen
 	Logger *slog.Logger  // default discards
 }

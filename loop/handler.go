@@ -64,6 +64,9 @@ func (l *Loop) handle(ev *conn.Event) {
 	if ev.Kind == conn.EventClosed {
 		a.closed, a.err = true, ev.Err
 	}
+	if l.observer != nil {
+		l.observe(ev)
+	}
 	if s := streamOf(ev); s != nil {
 		s.handle(ev)
 		return

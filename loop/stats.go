@@ -80,6 +80,13 @@ func addEndpoint(s, o *conn.EndpointStats) {
 	s.Handshakes += o.Handshakes
 	s.Buffered += o.Buffered
 	s.Held += o.Held
+	s.Streams += o.Streams
+	s.HeldBy.Buffers += o.HeldBy.Buffers
+	s.HeldBy.Conns += o.HeldBy.Conns
+	s.HeldBy.Handshakes += o.HeldBy.Handshakes
+	s.HeldBy.Streams += o.HeldBy.Streams
+	s.HeldBy.Packets += o.HeldBy.Packets
+	s.HeldBy.EndedOrGaps += o.HeldBy.EndedOrGaps
 	for _, c := range []struct {
 		sum *uint64
 		n   uint64
@@ -104,6 +111,29 @@ func addEndpoint(s, o *conn.EndpointStats) {
 		{&s.PacketsLost, o.PacketsLost},
 		{&s.BytesSent, o.BytesSent},
 		{&s.BytesReceived, o.BytesReceived},
+		{&s.BytesLost, o.BytesLost},
+		{&s.SpuriousLosses, o.SpuriousLosses},
+		{&s.StreamBytesRetransmitted, o.StreamBytesRetransmitted},
+		{&s.PTOs, o.PTOs},
+		{&s.CEMarks, o.CEMarks},
+		{&s.KeyUpdates, o.KeyUpdates},
+		{&s.PathChanges, o.PathChanges},
+		{&s.StreamsOpened, o.StreamsOpened},
+		{&s.StreamsAccepted, o.StreamsAccepted},
+		{&s.ConnBlocks, o.ConnBlocks},
+		{&s.StreamBlocks, o.StreamBlocks},
+		{&s.StreamLimitBlocks, o.StreamLimitBlocks},
+		{&s.AmplificationBlocks, o.AmplificationBlocks},
+		{&s.DatagramsSent, o.DatagramsSent},
+		{&s.DatagramsReceived, o.DatagramsReceived},
+		{&s.DatagramsAcked, o.DatagramsAcked},
+		{&s.DatagramsLost, o.DatagramsLost},
+		{&s.DatagramsExpired, o.DatagramsExpired},
+		{&s.DatagramsDropped, o.DatagramsDropped},
+		{&s.AcceptedRetry, o.AcceptedRetry},
+		{&s.AcceptedNewToken, o.AcceptedNewToken},
+		{&s.EarlyDataAccepted, o.EarlyDataAccepted},
+		{&s.EarlyDataRejected, o.EarlyDataRejected},
 		{&s.DroppedMalformed, o.DroppedMalformed},
 		{&s.DroppedUnroutable, o.DroppedUnroutable},
 		//lint:ignore SA1019 it is kept for those who read it

@@ -73,6 +73,10 @@ func (l *Loop) turn() (over bool, err error) {
 	l.turns++
 	start := time.Now()
 	l.now = start
+	late := time.Duration(0)
+	if l.observer != nil {
+		late = l.lateness()
+	}
 	l.mail.take(&l.letters)
 	progress := n > 0 || !l.letters.empty()
 
@@ -89,8 +93,12 @@ func (l *Loop) turn() (over bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	if l.now.Sub(start) > slowTurn {
+	took := l.now.Sub(start)
+	if took > slowTurn {
 		l.slowTurns++
+	}
+	if l.observer != nil {
+		l.observer.TurnDone(took, late)
 	}
 	sent += more
 	l.watch(progress || events+sent > 0)

@@ -188,6 +188,7 @@ func bodyAllowed(status int) bool {
 // that nothing follows those that are held.
 func (w *response) commit(p []byte, end bool) {
 	w.committed = true
+	w.x.c.missed.response(w.status)
 	held, first := w.x.held()
 	switch {
 	case w.unsent != nil:

@@ -142,12 +142,12 @@ func TestServerStats(t *testing.T) {
 			p.get("/")
 		}
 		time.Sleep(time.Second)
-		require.Equal(t, Stats{Stats: h3.Stats{Requests: 3}, Conns: 1}, p.srv.Stats())
+		require.Equal(t, Stats{Stats: h3.Stats{Requests: 3}, Conns: 1, Responses: [6]uint64{4: 3}}, p.srv.Stats())
 		p.tr.CloseIdleConnections()
 		time.Sleep(time.Second)
 		p.get("/")
 		time.Sleep(time.Second)
-		require.Equal(t, Stats{Stats: h3.Stats{Requests: 4}, Conns: 1}, p.srv.Stats())
+		require.Equal(t, Stats{Stats: h3.Stats{Requests: 4}, Conns: 1, Responses: [6]uint64{4: 4}}, p.srv.Stats())
 	})
 }
 

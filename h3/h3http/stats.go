@@ -16,10 +16,29 @@ type Stats struct {
 	// Deadlines that passed: of ReadTimeout, WriteTimeout, [http.ResponseController] and
 	// Streams.
 	ReadTimeouts, WriteTimeouts uint64
+
+	// Responses, by the first digit of their final status: Responses[0] are those with another one
+	// than 2 to 5, Responses[2] those with 200 to 299.
+	Responses [6]uint64
 }
 
 // A missed counts for Stats what the loop does not see. A nil missed counts nothing.
-type missed struct{ reads, writes, datagrams atomic.Uint64 }
+type missed struct {
+	reads, writes, datagrams atomic.Uint64
+	responses                [len(Stats{}.Responses)]atomic.Uint64
+}
+
+// response counts a response with its final status.
+func (m *missed) response(status int) {
+	if m == nil {
+		return
+	}
+	class := status / 100
+	if class < 2 || class > 5 {
+		class = 0
+	}
+	m.responses[class].Add(1)
+}
 
 func (m *missed) read() {
 	if m != nil {
@@ -52,6 +71,9 @@ func (s *Server) Stats() Stats {
 	st := s.tally.sum
 	st.ReadTimeouts, st.WriteTimeouts = s.missed.reads.Load(), s.missed.writes.Load()
 	st.Dropped += s.missed.datagrams.Load()
+	for i := range st.Responses {
+		st.Responses[i] = s.missed.responses[i].Load()
+	}
 	return st
 }
 
