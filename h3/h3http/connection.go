@@ -32,6 +32,10 @@ type connection struct {
 
 	active map[conn.StreamID]*exchange // exchanges with a stream; belongs to the loop
 
+	// upToDate says that no event of the connection waits to be handled. It belongs to the loop,
+	// which runs what was posted after the events of the turn.
+	upToDate bool
+
 	mu     sync.Mutex
 	dirty  []*exchange // exchanges that the loop is to look at
 	posted bool        // serve was posted, and has not begun
@@ -93,10 +97,12 @@ func (c *connection) serveDirty(now time.Time) {
 		x.queued = false
 	}
 	c.mu.Unlock()
+	c.upToDate = true
 	for i, x := range dirty {
 		x.half.service(now)
 		dirty[i] = nil
 	}
+	c.upToDate = false
 	c.spare = dirty
 	c.handOut(now)
 	c.owner.settle(now)

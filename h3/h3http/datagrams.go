@@ -1,6 +1,7 @@
 package h3http
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -26,6 +27,7 @@ type datagrams struct {
 	maxSize  atomic.Int64 // MaxSize of the flow when the loop looked last
 	stats    dgram.Stats  // Stats of the flow at that time
 	dropped  uint64       // datagrams that newer ones pushed out of in
+	err      error        // why no more come behind those of in; nil while more may come
 }
 
 // takeDatagrams makes the loop move datagrams between the flow of x and its queues. The caller has
@@ -37,26 +39,41 @@ func (x *exchange) takeDatagrams() {
 	x.dg = new(datagrams)
 	x.dg.readable.L = &x.mu
 	x.dg.writable.L = &x.mu
+	if x.stream == nil {
+		x.dg.end(cmp.Or(x.failure, x.in.err))
+	}
 }
 
 // pumpDatagrams moves datagrams both ways. It runs on the loop's goroutine. The caller has locked
 // x.
 func (x *exchange) pumpDatagrams(now time.Time) {
-	d := x.dg
 	flow := x.stream.Datagrams()
 	if flow == nil {
 		return
 	}
+	d := x.dg
 	d.maxSize.Store(int64(flow.MaxSize()))
 	defer func() { d.stats = flow.Stats() }()
+	x.receiveDatagrams(flow)
+	d.send(now, flow)
+}
+
+// receiveDatagrams takes the datagrams that have come. If the ring is full, it drops the oldest, as
+// the flow does.
+func (x *exchange) receiveDatagrams(flow *dgram.Flow) {
+	d := x.dg
 	for b, ok := flow.Receive(); ok; b, ok = flow.Receive() {
 		if d.in.n == datagramQueue {
 			x.c.missed.datagram()
 			d.dropped++
 		}
-		d.in.push(b, time.Time{}) // if the ring is full it drops the oldest, as the flow does
+		d.in.push(b, time.Time{})
 		d.readable.Broadcast()
 	}
+}
+
+// send hands the queued datagrams to the flow, as many as it takes.
+func (d *datagrams) send(now time.Time, flow *dgram.Flow) {
 	for d.out.n > 0 {
 		b, until := d.out.front()
 		var opt conn.DatagramOptions
@@ -75,6 +92,29 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 		// was queued.
 		d.out.pop()
 		d.writable.Broadcast()
+	}
+}
+
+// end says that no more datagrams come, because of err. Those that have come stay readable.
+func (d *datagrams) end(err error) {
+	if d.err == nil {
+		d.err = err
+		d.readable.Broadcast()
+	}
+}
+
+// endDatagrams ends the receiving of datagrams if both directions of the stream have ended, or if
+// what is received has failed. It does so only while no event waits for the loop. The end of a
+// direction, and an abort by this side too, may be known before the events of datagrams that came
+// with it or earlier. The caller has locked x.
+func (x *exchange) endDatagrams() {
+	over := x.in.ended && (x.failure != nil || x.out.ended || x.out.err != nil)
+	switch {
+	case !over || x.dg.err != nil:
+	case x.c.upToDate:
+		x.dg.end(cmp.Or(x.failure, x.in.err))
+	default:
+		x.c.wake(x)
 	}
 }
 
@@ -135,7 +175,9 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 // ReceiveDatagram copies the oldest received datagram to b, and waits for one until ctx is done. If
 // b is too short, the rest is lost, and the error is io.ErrShortBuffer. Datagrams end when both
 // directions of the stream have, or what is received has failed; the error is then io.EOF or that
-// of Read. What had arrived before comes first.
+// of Read. What had arrived before comes first, also if this side has ended the stream by
+// [Stream.StopSending], [Stream.Reset] or CloseWrite. After [Stream.Close] and [Stream.Cancel]
+// nothing comes.
 func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	x, d := s.x, s.x.dg
 	var stop func() bool
@@ -154,10 +196,8 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 				return n, io.ErrShortBuffer
 			}
 			return n, nil
-		case x.in.ended && x.failure != nil:
-			return 0, x.failure
-		case x.in.ended && (x.out.ended || x.out.err != nil):
-			return 0, x.in.err
+		case d.err != nil:
+			return 0, d.err
 		case ctx.Err() != nil:
 			return 0, context.Cause(ctx)
 		}

@@ -228,6 +228,10 @@ func (x *exchange) push() error {
 func (x *exchange) closeWrite(trailer []h3.Field) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return x.closeWriteLocked(trailer)
+}
+
+func (x *exchange) closeWriteLocked(trailer []h3.Field) error {
 	if x.out.err != nil {
 		return x.out.err
 	}

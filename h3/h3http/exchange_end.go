@@ -14,6 +14,18 @@ import (
 func (x *exchange) finish() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return x.finishLocked()
+}
+
+// close is closeWrite and finish in one, so that nobody sees the stream between them.
+func (x *exchange) close() (err error, first bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	err = x.closeWriteLocked(nil)
+	return err, x.finishLocked()
+}
+
+func (x *exchange) finishLocked() bool {
 	if x.done {
 		return false
 	}
@@ -111,6 +123,9 @@ func (x *exchange) failLocked(err error) {
 	x.endIn(err)
 	x.endOut(err)
 	x.failed(err)
+	if x.dg != nil {
+		x.dg.end(x.failure)
+	}
 }
 
 // endIn makes reads return err after the buffered bytes, unless the end is known already.

@@ -19,10 +19,16 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 		x.pumpIn()
 		x.pumpOut() // this may cancel
 	}
+	if x.dg != nil && !x.canceled {
+		x.pumpDatagrams(now)
+	}
 	if x.canceled {
 		if !x.cancelSent {
 			x.cancelSent = true
 			x.stream.Cancel(x.code)
+		}
+		if x.dg != nil {
+			x.dg.end(x.failure)
 		}
 		return true
 	}
@@ -35,7 +41,7 @@ func (x *exchange) advance(now time.Time) (finished bool) {
 		x.stream.Reset(x.out.resetCode)
 	}
 	if x.dg != nil {
-		x.pumpDatagrams(now)
+		x.endDatagrams()
 	}
 	if x.done {
 		x.skipIn()

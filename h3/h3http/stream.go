@@ -71,8 +71,8 @@ func (s *Stream) CloseWrite() error { return s.x.closeWrite(nil) }
 // so that what was written may be lost, and if s was closed before. It returns no error if only the
 // peer has stopped the stream.
 func (s *Stream) Close() error {
-	err := s.x.closeWrite(nil)
-	if !s.x.finish() {
+	err, first := s.x.close()
+	if !first {
 		return errStreamClosed
 	}
 	if _, ended := errors.AsType[*connectionError](err); ended {

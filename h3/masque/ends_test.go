@@ -186,6 +186,7 @@ func TestMalformedCapsulesOfProxy(t *testing.T) {
 				require.ErrorAs(t, err, &ended)
 				require.Equal(t, test.code, h3.ErrorCode(ended.Code))
 				if test.code != h3.MessageError {
+					synctest.Wait() // the client has stopped this direction, too
 					_, err = s.Write([]byte{0})
 					require.ErrorAs(t, err, &ended)
 					require.Equal(t, test.code, h3.ErrorCode(ended.Code))
@@ -198,6 +199,46 @@ func TestMalformedCapsulesOfProxy(t *testing.T) {
 				_, err = c.Write([]byte("x"))
 				require.ErrorAs(t, err, &malformed)
 			})
+		})
+	}
+}
+
+// TestRelayEndsBehindPayloads: a proxy relays everything that its client sent before the end of the
+// tunnel, whichever way it came, and whatever the end is.
+func TestRelayEndsBehindPayloads(t *testing.T) {
+	ends := map[string]struct {
+		end  func(s *h3http.Stream) error
+		code h3.ErrorCode // of the reset that answers; 0 if none does
+	}{
+		"CloseWrite": {(*h3http.Stream).CloseWrite, 0},
+		"malformed capsule": {func(s *h3http.Stream) error {
+			_, err := s.Write(dgramHeader(maxPayload + 2))
+			return err
+		}, h3.DatagramError},
+	}
+	for name, test := range ends {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t)
+			target := newEcho(t)
+			const rounds, n = 20, 10
+			for range rounds {
+				s := p.raw(target)
+				sendBoth(t, s, n)
+				require.NoError(t, test.end(s))
+				_, err := io.Copy(io.Discard, s) // until the proxy has ended it
+				if test.code == 0 {
+					require.NoError(t, err)
+				} else {
+					var ended *conn.StreamError
+					require.ErrorAs(t, err, &ended)
+					require.Equal(t, test.code, h3.ErrorCode(ended.Code))
+				}
+				require.NoError(t, s.Close())
+			}
+			require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, soon, time.Millisecond)
+			st := p.proxy.Stats()
+			require.EqualValues(t, 2*n*rounds, st.Received)
+			require.Zero(t, st.Dropped)
 		})
 	}
 }

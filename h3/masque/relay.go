@@ -31,24 +31,50 @@ var (
 	errEnded = errors.New("masque: the tunnel has ended")
 )
 
-// run relays both ways until one of them ends. It returns why.
+// run relays both ways until one of them ends. It returns why. If it is not the socket that ends,
+// everything that the client has sent before is relayed first, whichever way it came.
 func (r *relay) run() error {
 	r.start = time.Now()
-	ways := []func() error{
-		r.fromTarget,
-		func() error { return r.receiveDatagrams(r.toTarget) },
-		func() error { return r.receiveCapsules(r.toTarget) },
+	results := make(chan error, 3)
+	relay := func(way func() error) {
+		err := way()
+		if ofSocket(err) {
+			r.endWith(err)
+		}
+		results <- err
 	}
-	results := make(chan error, len(ways))
-	for _, way := range ways {
-		go func() { results <- way() }()
-	}
+	var incoming sync.WaitGroup // from the client: datagrams, and capsules
+	incoming.Go(func() { relay(func() error { return r.receiveDatagrams(r.toTarget) }) })
+	incoming.Go(func() { relay(func() error { return r.receiveCapsules(r.toTarget) }) })
+	go relay(r.fromTarget)
 	cause := <-results
+	r.endStream(cause)
+	incoming.Wait()
 	r.endWith(cause)
-	for range len(ways) - 1 {
+	for range cap(results) - 1 {
 		<-results
 	}
 	return cause
+}
+
+// ofSocket reports whether err means that the socket is of no use any more.
+func ofSocket(err error) bool {
+	_, unusable := errors.AsType[*socketError](err)
+	return unusable || err == errIdle || err == errEnded
+}
+
+// endStream ends both directions of the stream. What the client has sent before can still be
+// received, and no more behind it.
+func (r *relay) endStream(cause error) {
+	malformed, isMalformed := errors.AsType[*h3.Error](cause)
+	switch {
+	case isMalformed:
+		r.s.StopSending(malformed.Code) // RFC 9297, Section 3.3
+		r.s.Reset(malformed.Code)
+	case r.s.CloseWrite() != nil:
+		// The client takes nothing more, or the connection has ended.
+		r.s.StopSending(h3.RequestCancelled)
+	}
 }
 
 // endWith ends the stream in the way that suits cause, and closes the socket.

@@ -1,0 +1,160 @@
+package h3http
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/loop/looptest"
+)
+
+// signalType is the type of a unidirectional stream that a signal waits for.
+const signalType = 0x2a
+
+// A signal calls f, on the loop's goroutine, when the peer opens a stream of signalType. The loop
+// handles no other event meanwhile.
+type signal struct{ f func() }
+
+func (s *signal) HandleHTTP(_ time.Time, ev h3.Event) {
+	if ev.Kind == h3.EventStream {
+		s.f()
+	}
+}
+
+func (s *signal) HandleEvent(time.Time, conn.Event) {}
+
+// hold makes the loop of c wait until release is called.
+func hold(t *testing.T, c *loop.Conn) (release func()) {
+	held := make(chan struct{})
+	require.True(t, c.Loop().Post(func(time.Time) { <-held }))
+	synctest.Wait()
+	return func() { close(held) }
+}
+
+// aborts are the ways in which one side ends both directions of a stream and still receives.
+var aborts = map[string]func(t *testing.T, s *Stream){
+	"StopSending and Reset": func(_ *testing.T, s *Stream) {
+		s.StopSending(h3.MessageError)
+		s.Reset(h3.MessageError)
+	},
+	"StopSending and CloseWrite": func(t *testing.T, s *Stream) {
+		s.StopSending(h3.NoError)
+		require.NoError(t, s.CloseWrite())
+	},
+}
+
+// requireDatagram receives the one datagram of s, and then the end that this side has set.
+func requireDatagram(t *testing.T, s *Stream) {
+	t.Helper()
+	b := make([]byte, 10)
+	k, err := s.ReceiveDatagram(t.Context(), b)
+	require.NoError(t, err)
+	require.Equal(t, "datagram", string(b[:k]))
+	_, err = s.ReceiveDatagram(t.Context(), b)
+	require.ErrorIs(t, err, net.ErrClosed)
+}
+
+// TestDatagramsBeforeAbort: a datagram that came before this side ended its stream can be received,
+// also if the event of the datagram still waits in the loop then. In front of it are the event of
+// another stream, which makes the client end its own one, an event of this one, and the event of a
+// third one, so that the receiver runs meanwhile.
+func TestDatagramsBeforeAbort(t *testing.T) {
+	for name, abort := range aborts {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+				var opener *h3.Conn
+				arrived := &signal{}
+				p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					s, err := TakeStream(w)
+					require.NoError(t, err)
+					defer s.Close()
+					open := func() {
+						time.Sleep(time.Second) // each thing that is sent has a packet of its own
+						err := ConnOf(r).Do(r.Context(), func(time.Time, *conn.Conn) {
+							_, err := opener.OpenUni(signalType)
+							require.NoError(t, err)
+						})
+						require.NoError(t, err)
+						time.Sleep(time.Second)
+					}
+					open()
+					_, err = s.Write([]byte("x"))
+					require.NoError(t, err)
+					open()
+					require.NoError(t, s.SendDatagram(t.Context(), []byte("datagram"), 0))
+					s.Read(make([]byte, 1))
+				}), withConnect, func(p *pair) {
+					p.srv.Extend = func(_ *loop.Conn, c *h3.Conn) Extension {
+						opener = c
+						return &signal{}
+					}
+					p.tr.H3Config = &h3.Config{Datagrams: true, StreamTypes: []uint64{signalType}}
+					p.tr.Extend = func(*loop.Conn, *h3.Conn) Extension { return arrived }
+				})
+				s, resp, err := p.tr.Connect(p.connectRequest("/", "datagrams"))
+				require.NoError(t, err)
+				signals := 0
+				arrived.f = func() {
+					if signals++; signals == 1 {
+						abort(t, s)
+					}
+					synctest.Wait() // a receiver that takes the abort for the end has returned
+				}
+				release := hold(t, ConnOf(resp.Request))
+				// By then all packets have come, and the loop reads them at once.
+				time.AfterFunc(10*time.Second, release)
+				requireDatagram(t, s)
+				require.Equal(t, 2, signals)
+				s.Close()
+			})
+		})
+	}
+}
+
+// TestDatagramsBeforeTakeover: a client that takes a stream over, and ends it at once, can receive
+// the datagrams that came before.
+func TestDatagramsBeforeTakeover(t *testing.T) {
+	for name, abort := range aborts {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+				p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.Method == "GET" {
+						return
+					}
+					w.WriteHeader(http.StatusEarlyHints)
+					s, err := TakeStream(w)
+					require.NoError(t, err)
+					defer s.Close()
+					require.NoError(t, s.SendDatagram(t.Context(), []byte("datagram"), 0))
+					s.Read(make([]byte, 1))
+				}), withConnect)
+				release := func() {}
+				r := p.connectRequest("/", "datagrams")
+				first, _ := p.do(p.request("GET", "/", nil))
+				c := ConnOf(first.Request) // which knows the state of TLS without its loop now
+				r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{
+					Got1xxResponse: func(int, textproto.MIMEHeader) error {
+						time.Sleep(time.Second) // all has come
+						release = hold(t, c)
+						return nil
+					},
+				}))
+				s, resp, err := p.tr.Connect(r)
+				require.NoError(t, err)
+				require.Equal(t, c, ConnOf(resp.Request))
+				abort(t, s)
+				time.AfterFunc(time.Second, release)
+				requireDatagram(t, s)
+				s.Close()
+			})
+		})
+	}
+}
