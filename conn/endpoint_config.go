@@ -50,16 +50,17 @@ type EndpointConfig struct {
 
 	// MaxBuffered limits the bytes that all connections hold together, including closed ones that
 	// wait to be forgotten. It counts data that was received and not read, data that was written
-	// and not acknowledged, packets, datagrams, and what each connection and stream takes by
-	// itself. An idle connection takes about 12 KiB, and 45 KiB during its handshake. Memory that
-	// is kept for reuse gives way to what counts. An Endpoint takes up to 3 MiB besides. The
-	// default is DefaultMaxBuffered.
+	// and not acknowledged, packets, datagrams, what each connection and stream takes by itself,
+	// and what layers above keep for them: see [Conn.Hold]. An idle connection takes about 12 KiB,
+	// and 45 KiB during its handshake. Memory that is kept for reuse gives way to what counts. An
+	// Endpoint takes up to 3 MiB besides. The default is DefaultMaxBuffered.
 	//
-	// At the limit nothing more is kept. What a packet brings beyond it counts as lost, so it comes
-	// again. Datagrams are dropped. Write takes nothing until there is room. Initials are answered
-	// with Retry, or dropped, whatever Admit says. Connections of which little moves for 10 seconds
-	// end with INTERNAL_ERROR, those that hold most first. If another connection needs room and has
-	// no more than an equal share, the one that holds most ends at once, with the same error.
+	// From a quarter of the limit on, streams take less of what is written. At the limit nothing
+	// more is kept. What a packet brings beyond it counts as lost, so it comes again. Datagrams are
+	// dropped. Write takes nothing until there is room. Initials are answered with Retry, or
+	// dropped, whatever Admit says. Connections of which little moves for 10 seconds end with
+	// INTERNAL_ERROR, those that hold most first. If another connection needs room and has no more
+	// than an equal share, the one that holds most ends at once, with the same error.
 	MaxBuffered int64
 
 	// Offload, if not nil, is given steps of TLS handshakes. It must return at once. It must

@@ -13,7 +13,7 @@ func (e *Endpoint) CheckEmpty(now time.Time) error {
 	if s := e.Stats(); s.Conns != 0 || s.Handshakes != 0 || s.Buffered != 0 {
 		return fmt.Errorf("%d connections, %d handshakes and %d bytes are left over", s.Conns, s.Handshakes, s.Buffered)
 	}
-	if n := e.memory.Used(); n != 0 || e.leaving != 0 || len(e.starved) != 0 {
+	if n := e.memory.Used(); n != 0 || e.above != 0 || e.leaving != 0 || len(e.starved) != 0 {
 		return fmt.Errorf("%d bytes are counted for nobody, %d are leaving", n, e.leaving)
 	}
 	if e.first != nil || e.last != nil || e.walks != nil || len(e.expired) != 0 {
@@ -58,6 +58,11 @@ func (e *Endpoint) CheckMemory() error {
 			all += cc.cost()
 		}
 	}
+	alone := e.above // what Endpoint.Hold counts
+	for c := range conns {
+		alone -= c.above
+	}
+	all += alone
 	if all != e.memory.Used() || chunks != e.chunks.Used() || leaving != e.leaving {
 		return fmt.Errorf("%d bytes are held, %d are counted; %d of %d in chunks; %d of %d are leaving",
 			all, e.memory.Used(), e.chunks.Used(), chunks, e.leaving, leaving)
@@ -65,15 +70,18 @@ func (e *Endpoint) CheckMemory() error {
 	if h := e.Stats().HeldBy; h.EndedOrGaps < 0 {
 		return fmt.Errorf("%+v is more than %d bytes", h, all)
 	}
-	if limit := e.cfg.MaxBuffered; all > limit {
-		return fmt.Errorf("%d bytes are held, more than %d", all, limit)
+	if limit := e.cfg.MaxBuffered; all-leaving > limit {
+		return fmt.Errorf("%d bytes are held, more than %d", all-leaving, limit)
 	}
 	return nil
 }
 
+// Leaving returns how many bytes count for connections that have closed.
+func (e *Endpoint) Leaving() int64 { return e.leaving }
+
 // reallyHeld returns how many bytes a connection holds, and how many of them in chunks.
 func (c *Conn) reallyHeld() (all, chunks int64) {
-	all = connCost + c.measure()
+	all = connCost + c.measure() + c.above
 	if c.state == stateHandshake && !c.closed {
 		all += handshakeCost
 	}

@@ -311,6 +311,7 @@ func (c *Conn) freeStreams() {
 	c.streams = streamSet{server: c.server}
 	c.datagrams = nil
 	c.settle()
+	c.releaseAbove()
 	c.memory.Release(connCost)
 	c.e.leaving -= c.lastHeld
 }

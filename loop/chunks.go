@@ -2,7 +2,6 @@ package loop
 
 import (
 	"sync"
-	"sync/atomic"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/fifo"
@@ -10,7 +9,14 @@ import (
 
 // bufferSize is how many bytes of one direction of a Stream wait between the application and the
 // state machine. The state machine has buffers of its own besides.
+//
+// When memory is short they are fewer: see Account.Room. Then a chunk may wait to be written, so
+// that each stream goes on. What was received stays in the connection, where flow control stops the
+// peer, until somebody waits for it; then a chunk comes.
 const bufferSize = 256 << 10
+
+// chunkSize is the size of a chunk with memory of its own, in bytes.
+const chunkSize = len(conn.Chunk{})
 
 // minShared is the length of the shortest slice that is not copied.
 const minShared = 2 << 10
@@ -24,8 +30,6 @@ type chunkPool struct {
 	mu   sync.Mutex
 	own  chunkStack
 	lent chunkStack // without memory
-
-	used atomic.Int64 // bytes of chunks in buffers
 }
 
 var _ fifo.Source = (*chunkPool)(nil)
@@ -57,7 +61,6 @@ func (p *chunkPool) Get(offset uint64) *fifo.Chunk {
 	p.mu.Lock()
 	c := p.own.pop()
 	p.mu.Unlock()
-	p.used.Add(int64(len(conn.Chunk{})))
 	if c == nil {
 		c = &fifo.Chunk{Memory: new(conn.Chunk)[:]}
 	}
@@ -87,7 +90,6 @@ func (p *chunkPool) Put(c *fifo.Chunk) {
 			c.Memory = nil
 			p.lent.push(c)
 		} else {
-			p.used.Add(-int64(len(conn.Chunk{})))
 			p.own.push(c)
 		}
 		c = next

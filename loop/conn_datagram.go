@@ -20,20 +20,32 @@ type datagram struct {
 	age time.Duration // how long it may wait, if it is to be sent
 }
 
-// A datagramQueue holds copies of datagrams, in memory of the Loop's datagramPool.
-type datagramQueue struct{ queue[*datagram] }
+// datagramCost is what a datagram takes beside its bytes, with its place in a queue.
+const datagramCost = 64
 
-func (q *datagramQueue) add(pool *datagramPool, b []byte, age time.Duration) {
-	d := pool.get()
+func (d *datagram) cost() int { return cap(d.b) + datagramCost }
+
+// A datagramQueue holds copies of datagrams, in memory of the Loop's datagramPool. They count in an
+// Account.
+type datagramQueue struct {
+	queue[*datagram]
+	pool    *datagramPool
+	account *Account
+}
+
+func (q *datagramQueue) add(b []byte, age time.Duration) {
+	d := q.pool.get()
 	d.b, d.age = append(d.b[:0], b...), age
 	q.push(d)
+	q.account.Hold(d.cost())
 }
 
 func (q *datagramQueue) front() *datagram { return q.items[q.head] }
 
-func (q *datagramQueue) drop(pool *datagramPool) {
+func (q *datagramQueue) drop() {
 	if d, ok := q.pop(); ok {
-		pool.put(d)
+		q.account.Hold(-d.cost())
+		q.pool.put(d)
 	}
 }
 
@@ -58,9 +70,18 @@ type datagrams struct {
 	space, arrival chan struct{} // tokens for the goroutines that wait to send and to receive
 }
 
-func (d *datagrams) init() {
+func (d *datagrams) init(pool *datagramPool, a *Account) {
+	d.out = datagramQueue{pool: pool, account: a}
+	d.in = datagramQueue{pool: pool, account: a}
 	d.space = make(chan struct{}, 1)
 	d.arrival = make(chan struct{}, 1)
+}
+
+// dropOutgoing drops what can be sent no more.
+func (d *datagrams) dropOutgoing() {
+	for d.out.len() > 0 {
+		d.out.drop()
+	}
 }
 
 func (d *datagrams) wakeAll() {
@@ -80,7 +101,7 @@ func (c *Conn) sendDatagrams() {
 			d.full = true
 			break
 		}
-		d.out.drop(&c.l.dgrams) // the path may have become too narrow for it: drop it then, too
+		d.out.drop() // the path may have become too narrow for it: drop it then, too
 		moved = true
 	}
 	if moved {
@@ -102,7 +123,7 @@ func (c *Conn) receiveDatagrams() {
 			d.readable = false
 			break
 		}
-		d.in.add(&c.l.dgrams, b, 0)
+		d.in.add(b, 0)
 	}
 	if d.in.len() > 0 {
 		notify(d.arrival)
@@ -154,14 +175,14 @@ func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done 
 	if d.out.len() >= maxDatagrams {
 		switch c.policy {
 		case conn.DatagramDropOldest:
-			d.out.drop(&c.l.dgrams)
+			d.out.drop()
 		case conn.DatagramDropNewest:
 			return true, nil
 		default:
 			return false, nil
 		}
 	}
-	d.out.add(&c.l.dgrams, b, maxAge)
+	d.out.add(b, maxAge)
 	if waited && d.out.len() < maxDatagrams {
 		notify(d.space)
 	}
@@ -242,7 +263,7 @@ func (c *Conn) takeDatagram(b []byte) (n int, err error) {
 	if n = copy(b, g.b); n < len(g.b) {
 		err = io.ErrShortBuffer
 	}
-	d.in.drop(&c.l.dgrams)
+	d.in.drop()
 	if d.in.len() > 0 {
 		notify(d.arrival)
 	}

@@ -34,7 +34,8 @@ type setup struct {
 	wrap   func(loop.Backend) loop.Backend
 }
 
-// run runs f in a new world. Whatever goroutine outlives the groups fails the test.
+// run runs f in a new world. In the end the accounts of memory must be what is held. Whatever
+// goroutine outlives the groups fails the test.
 func run(t *testing.T, s setup, f func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -55,6 +56,7 @@ func run(t *testing.T, s setup, f func(t *testing.T, w *world)) {
 		defer w.server.Close()
 		defer w.client.Close()
 		f(t, w)
+		w.checkAccounts()
 	})
 }
 

@@ -15,11 +15,14 @@ type letters struct {
 	conns   []*Conn         // that have something to do, each at most once
 	streams []*Stream       // that have something to do, each at most once
 	handed  handover
+	// whose holdings have changed, each at most once; they do not wake the loop
+	accounts []*Account
+	roused   bool // the Endpoint may have room again for those who wait for it
 }
 
 func (l *letters) empty() bool {
 	return len(l.posts) == 0 && len(l.works) == 0 && len(l.conns) == 0 &&
-		len(l.streams) == 0 && len(l.handed.items) == 0
+		len(l.streams) == 0 && len(l.handed.items) == 0 && !l.roused
 }
 
 // clear empties l. It keeps the memory of l, and drops the pointers in it.
@@ -28,8 +31,10 @@ func (l *letters) clear() {
 	clear(l.works)
 	clear(l.conns)
 	clear(l.streams)
+	clear(l.accounts)
 	l.posts, l.works = l.posts[:0], l.works[:0]
-	l.conns, l.streams = l.conns[:0], l.streams[:0]
+	l.conns, l.streams, l.accounts = l.conns[:0], l.streams[:0], l.accounts[:0]
+	l.roused = false
 	l.handed.clear()
 }
 
@@ -91,6 +96,22 @@ func (m *mailbox) conn(c *Conn) {
 func (m *mailbox) stream(s *Stream) {
 	if m.open() {
 		m.in.streams = append(m.in.streams, s)
+		m.send()
+	}
+}
+
+// account lets the loop settle a in its next turn. It does not wake the loop.
+func (m *mailbox) account(a *Account) {
+	if m.open() {
+		m.in.accounts = append(m.in.accounts, a)
+		m.mu.Unlock()
+	}
+}
+
+// rouse lets the loop have a turn although there is nothing to do for it but to settle.
+func (m *mailbox) rouse() {
+	if m.open() {
+		m.in.roused = true
 		m.send()
 	}
 }

@@ -47,26 +47,30 @@ func TestQueueKeepsItsSize(t *testing.T) {
 
 func TestDatagramQueue(t *testing.T) {
 	var pool datagramPool
-	var q datagramQueue
+	account := &Account{l: new(Loop)}
+	q := datagramQueue{pool: &pool, account: account}
 	for round := range 3 {
 		for i := range maxDatagrams {
-			q.add(&pool, fmt.Appendf(nil, "datagram %d of round %d", i, round), 0)
+			q.add(fmt.Appendf(nil, "datagram %d of round %d", i, round), 0)
 		}
 		for i := range maxDatagrams {
 			want := fmt.Sprintf("datagram %d of round %d", i, round)
 			if got := string(q.front().b); got != want {
 				t.Fatalf("got %q, want %q", got, want)
 			}
-			q.drop(&pool)
+			q.drop()
 		}
 	}
 	b := make([]byte, 1200)
 	turn := func() {
 		for range maxDatagrams {
-			q.add(&pool, b, 0)
+			q.add(b, 0)
+		}
+		if n := account.held.Load(); n < maxDatagrams*1200 {
+			t.Fatalf("%d bytes are counted", n)
 		}
 		for range maxDatagrams {
-			q.drop(&pool)
+			q.drop()
 		}
 	}
 	turn()
@@ -74,5 +78,8 @@ func TestDatagramQueue(t *testing.T) {
 	// costs two.
 	if n := testing.AllocsPerRun(100, turn); n > maxDatagrams {
 		t.Errorf("%d datagrams cost %v allocations", maxDatagrams, n)
+	}
+	if n := account.held.Load(); n != 0 {
+		t.Errorf("%d bytes are counted for nothing", n)
 	}
 }

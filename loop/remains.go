@@ -1,29 +1,14 @@
 package loop
 
-import (
-	"math"
-	"sync/atomic"
-
-	"github.com/lazoquic/lazo/conn"
-)
+import "sync/atomic"
 
 // remains counts bytes that were received on connections which have ended, and that their readers
-// have not read yet. The Endpoint does not count them any more, and no window bounds them: a peer
-// could fill one connection after another and end each. Any goroutine may use it.
+// have not read yet. No window bounds them, and no connection is left that could end to make room:
+// a peer could fill one connection after another and end each. So they have a bound of their own.
+// Any goroutine may use it.
 type remains struct {
 	limit int64
 	held  atomic.Int64
-}
-
-// init sets the limit: a quarter of what the Endpoint may hold for its connections.
-func (r *remains) init(maxBuffered int64) {
-	switch {
-	case maxBuffered == 0:
-		maxBuffered = conn.DefaultMaxBuffered
-	case maxBuffered < 0:
-		maxBuffered = math.MaxInt64
-	}
-	r.limit = maxBuffered / 4
 }
 
 // keep counts n bytes, and reports false if they would be too many.
@@ -40,9 +25,12 @@ func (r *remains) release(n int) { r.held.Add(int64(-n)) }
 
 // KeepRemains counts n bytes that a Handler took from the streams of an ended connection, and keeps
 // until somebody reads them. It reports false if the bytes kept in this way would exceed a quarter
-// of [conn.EndpointConfig.MaxBuffered]. The Handler must then drop them, and tell the reader that
-// they are missing. Any goroutine may call it.
-func (l *Loop) KeepRemains(n int) bool { return l.remains.keep(n) }
+// of [conn.EndpointConfig.MaxBuffered], or if memory is short. The Handler must then drop them, and
+// tell the reader that they are missing. The buffers that hold them count in the [Account] of the
+// connection. Any goroutine may call it.
+func (l *Loop) KeepRemains(n int) bool {
+	return n == 0 || !l.held.short() && l.remains.keep(n)
+}
 
 // ReleaseRemains ends the count of n bytes of KeepRemains that were read or dropped. Any goroutine
 // may call it.

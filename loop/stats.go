@@ -52,6 +52,10 @@ func (l *Loop) stats() Stats {
 		HandoverLost:  l.handedLost,
 		WriteErrors:   l.writeErrors,
 	}
+	drift := l.held.drift()
+	s.Held += drift
+	s.Buffered += drift
+	s.HeldBy.Buffers += drift
 	if b, ok := l.backend.(interface{ Stats() udpio.Stats }); ok {
 		s.Socket = b.Stats()
 	}

@@ -78,6 +78,9 @@ type resetAt struct {
 	done       chan error // has room for one
 }
 
+// streamCost is what a Stream takes by itself, in bytes.
+const streamCost = 640
+
 // newStream makes the Stream of cs.
 func newStream(c *Conn, cs *conn.Stream, local bool) *Stream {
 	s := &Stream{c: c, id: cs.ID(), local: local, early: cs.Early(), s: cs}
@@ -91,6 +94,7 @@ func newStream(c *Conn, cs *conn.Stream, local bool) *Stream {
 	}
 	cs.UserData = s
 	c.streams.PushFront(&s.place, s)
+	c.account.Hold(streamCost)
 	return s
 }
 
@@ -99,6 +103,7 @@ func (s *Stream) forget() {
 	s.s.UserData = nil
 	s.s = nil
 	s.c.streams.Remove(&s.place)
+	s.c.account.Hold(-streamCost)
 }
 
 // streamOf returns the Stream of an event. It returns nil if the event has no stream, or a stream
@@ -317,7 +322,7 @@ func (s *Stream) stopSending(code uint64) {
 	if i.err == errSendOnly {
 		return
 	}
-	i.buf.Reset(&s.c.l.chunks)
+	i.buf.Reset(&s.c.chunks)
 	s.forgetRemains(i.kept)
 	if !i.done && !i.stop {
 		i.stop, i.code = true, code

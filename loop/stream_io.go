@@ -22,7 +22,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		case s.rd.Passed():
 			return 0, os.ErrDeadlineExceeded
 		case i.buf.Len() > 0:
-			n := i.buf.Read(&s.c.l.chunks, p)
+			n := i.buf.Read(&s.c.chunks, p)
 			s.forgetRemains(min(n, i.kept))
 			if i.full && i.buf.Len() <= bufferSize/2 {
 				i.full = false
@@ -73,10 +73,10 @@ func (s *Stream) TryWrite(p []byte) error {
 	switch {
 	case o.err != nil:
 		return o.err
-	case len(p) > bufferSize-o.buf.Len():
+	case len(p) > s.writeRoom()-o.buf.Len():
 		return conn.ErrWouldBlock
 	}
-	o.buf.Write(&s.c.l.chunks, p)
+	o.buf.Write(&s.c.chunks, p)
 	if !o.full {
 		s.mark()
 	}
@@ -94,11 +94,11 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 		case s.wd.Passed():
 			return n, os.ErrDeadlineExceeded
 		}
-		if k := min(len(p)-n, bufferSize-o.buf.Len()); k > 0 {
+		if k := min(len(p)-n, s.writeRoom()-o.buf.Len()); k > 0 {
 			if shared && k >= minShared {
-				o.buf.Push(&s.c.l.chunks, s.c.l.chunks.lend(p[n:n+k]))
+				o.buf.Push(&s.c.chunks, s.c.chunks.lend(p[n:n+k]))
 			} else {
-				o.buf.Write(&s.c.l.chunks, p[n:n+k])
+				o.buf.Write(&s.c.chunks, p[n:n+k])
 			}
 			n += k
 			if !o.full {
@@ -158,7 +158,7 @@ func (s *Stream) send() {
 	}
 	for o.buf.Len() > 0 && !o.full {
 		n, err := writeChunk(s.s, o.buf.First())
-		o.buf.Discard(&s.c.l.chunks, n)
+		o.buf.Discard(&s.c.chunks, n)
 		if errors.Is(err, conn.ErrWouldBlock) {
 			o.full = true
 		} else if err != nil {
@@ -181,7 +181,7 @@ func (s *Stream) send() {
 			s.failWrite(err)
 		}
 	}
-	if o.wait && o.buf.Len() <= bufferSize/2 {
+	if o.wait && o.buf.Len() <= s.writeRoom()/2 {
 		o.wait = false
 		s.writers.Broadcast()
 		s.c.l.Yield()
@@ -209,10 +209,9 @@ func (s *Stream) receive() {
 	if i.done || !s.pull {
 		return
 	}
-	l := s.c.l
-	room := s.room()
+	room := s.readRoom()
 	for i.buf.Len() < room {
-		if l.take(&i.buf, s.s) {
+		if s.take() {
 			continue
 		}
 		b, err := s.s.Peek(1)
@@ -224,7 +223,7 @@ func (s *Stream) receive() {
 			break
 		}
 		b = b[:min(len(b), room-i.buf.Len())]
-		i.buf.Write(&l.chunks, b)
+		i.buf.Write(&s.c.chunks, b)
 		s.s.Discard(len(b))
 	}
 	i.full = i.buf.Len() >= room && !i.done
@@ -235,47 +234,49 @@ func (s *Stream) receive() {
 	}
 }
 
-// room returns how many bytes the reader's buffer may hold now. Where the buffers of all streams
-// hold as much as Loop.remains may, bytes stay in the connection, whose Endpoint counts them, until
-// somebody waits for them. Then a chunk at a time comes.
-func (s *Stream) room() int {
-	switch l := s.c.l; {
-	case l.chunks.used.Load() < l.remains.limit:
-		return bufferSize
-	case s.in.wait:
-		return len(conn.Chunk{})
+// readRoom returns how many bytes the reader's buffer may hold now.
+func (s *Stream) readRoom() int {
+	least := 0
+	if s.in.wait {
+		least = chunkSize
 	}
-	return 0
+	return s.c.account.Room(bufferSize, least)
 }
 
-// take moves bytes from a stream of the connection to buf without a copy, by an exchange of chunks.
-// It reports false if there is no chunk that is worth it.
-func (l *Loop) take(buf *fifo.Buffer, s *conn.Stream) bool {
+// writeRoom returns how many bytes the writer's buffer may hold now.
+func (s *Stream) writeRoom() int { return s.c.account.Room(bufferSize, chunkSize) }
+
+// take moves bytes from the connection to the reader's buffer without a copy, by an exchange of
+// chunks. It reports false if there is no chunk that is worth it.
+func (s *Stream) take() bool {
+	l := s.c.l
 	if l.spare == nil {
 		l.spare = l.chunks.Get(0)
 	}
-	own, from := s.TakeChunk((*conn.Chunk)(l.spare.Memory))
+	own, from := s.s.TakeChunk((*conn.Chunk)(l.spare.Memory))
 	if own == nil {
 		return false
 	}
 	l.spare.Fill(own[:], from)
-	buf.Push(&l.chunks, l.spare)
+	s.c.chunks.adopt()
+	s.in.buf.Push(&s.c.chunks, l.spare)
 	l.spare = nil
 	return true
 }
 
 // drain takes over everything that a closed connection still holds for the reader, as far as
-// Loop.remains has room. If there is no room, the rest is lost, and Read returns err at that place.
+// Loop.KeepRemains has room. If there is none, the rest is lost, and Read returns err at that
+// place.
 func (s *Stream) drain(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, r := &s.in, &s.c.l.remains
+	i, l := &s.in, s.c.l
 	s.pull = true
 	if i.stop {
 		i.done = true
 	}
-	if !r.keep(i.buf.Len()) {
-		i.buf.Reset(&s.c.l.chunks)
+	if !l.KeepRemains(i.buf.Len()) {
+		i.buf.Reset(&s.c.chunks)
 		i.err, i.done = err, true
 	}
 	i.kept = i.buf.Len()
@@ -287,12 +288,12 @@ func (s *Stream) drain(err error) {
 			}
 			break
 		}
-		if !r.keep(len(b)) {
+		if !l.KeepRemains(len(b)) {
 			i.err, i.done = err, true
 			break
 		}
 		i.kept += len(b)
-		i.buf.Write(&s.c.l.chunks, b)
+		i.buf.Write(&s.c.chunks, b)
 		s.s.Discard(len(b))
 	}
 }
@@ -327,7 +328,7 @@ func (s *Stream) failWrite(err error) {
 		o.err = err
 	}
 	s.endContext()
-	o.buf.Reset(&s.c.l.chunks)
+	o.buf.Reset(&s.c.chunks)
 	if _, ok := errors.AsType[*conn.StreamError](err); ok {
 		err = nil // nobody waits for the rest of a stream that was reset or stopped
 	}

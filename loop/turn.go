@@ -78,6 +78,7 @@ func (l *Loop) turn() (over bool, err error) {
 		late = l.lateness()
 	}
 	l.mail.take(&l.letters)
+	l.settle()
 	progress := n > 0 || !l.letters.empty()
 
 	l.receive(n)
@@ -101,6 +102,7 @@ func (l *Loop) turn() (over bool, err error) {
 		l.observer.TurnDone(took, late)
 	}
 	sent += more
+	l.publish()
 	l.watch(progress || events+sent > 0)
 	return l.over(sent), nil
 }

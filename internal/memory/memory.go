@@ -28,6 +28,21 @@ func (a *Account) Release(n int64) { a.Charge(-n) }
 // Used returns how many bytes are counted.
 func (a *Account) Used() int64 { return a.used }
 
+// Share returns how many bytes a buffer may hold, if it may hold most while there is much room. It
+// is less from a quarter of the limit on, and least from a half on. used is how much is in use.
+func Share(most, least int, used, limit int64) int {
+	quarter := limit / 4
+	short := used - quarter
+	if short <= 0 {
+		return most
+	}
+	least = min(most, least)
+	if short >= quarter {
+		return least
+	}
+	return max(int(float64(most)*float64(quarter-short)/float64(quarter)), least)
+}
+
 // Room returns how many bytes are left until the limit, which is that of the outermost Account.
 // It is negative beyond the limit.
 func (a *Account) Room() int64 {

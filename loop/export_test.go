@@ -1,0 +1,69 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/lazoquic/lazo/internal/fifo"
+)
+
+// CheckAccounts returns what of the Accounts is not what is really held. Nothing may go on in the
+// loops.
+func (g *Group) CheckAccounts() (err error) {
+	for _, l := range g.loops {
+		l.Do(context.Background(), func(time.Time) {
+			if e := l.checkAccounts(); e != nil {
+				err = e
+			}
+		})
+	}
+	return err
+}
+
+func (l *Loop) checkAccounts() error {
+	sum := int64(0)
+	for c := range l.ep.Conns() {
+		a, ok := c.UserData.(*attachment)
+		if !ok || a.handle == nil || a.closed || a.h != nil {
+			continue // a Handler's account is checked where the Handler is
+		}
+		counted, held := a.handle.account.held.Load(), a.handle.reallyHeld()
+		if counted != held || counted != a.handle.account.counted {
+			return fmt.Errorf("connection %v holds %d bytes, %d are counted, %d of them below",
+				c.ID(), held, counted, a.handle.account.counted)
+		}
+		sum += held
+	}
+	if s := l.stats(); s.Held < sum || l.held.above.Load() < sum || s.Held > l.held.limit {
+		return fmt.Errorf("%d bytes are held, %d and %d are counted, of %d", sum, l.held.above.Load(), s.Held, l.held.limit)
+	}
+	return nil
+}
+
+// reallyHeld returns how many bytes the buffers of c hold.
+func (c *Conn) reallyHeld() (n int64) {
+	for s := c.streams.First(); s != nil; s = s.place.Next() {
+		s.mu.Lock()
+		n += streamCost + memoryOf(&s.in.buf) + memoryOf(&s.out.buf)
+		s.mu.Unlock()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, q := range []*datagramQueue{&c.datagrams.in, &c.datagrams.out} {
+		for _, d := range q.items[q.head:] {
+			n += int64(d.cost())
+		}
+	}
+	return n
+}
+
+// memoryOf returns how many bytes of memory b has that was not lent.
+func memoryOf(b *fifo.Buffer) (n int64) {
+	for c := b.First(); c != nil; c = c.Next {
+		if !c.Lent {
+			n += int64(len(c.Memory))
+		}
+	}
+	return n
+}
