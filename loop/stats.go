@@ -36,7 +36,7 @@ func (g *Group) Stats() Stats {
 			<-l.done
 			s = l.stats()
 		}
-		sum.add(&s)
+		sum.Add(&s)
 	}
 	return sum
 }
@@ -62,8 +62,8 @@ func (l *Loop) stats() Stats {
 	return s
 }
 
-// add adds o to s.
-func (s *Stats) add(o *Stats) {
+// Add adds o to s, for sums over Groups.
+func (s *Stats) Add(o *Stats) {
 	addEndpoint(&s.EndpointStats, &o.EndpointStats)
 	s.Turns += o.Turns
 	s.Wakes += o.Wakes

@@ -19,13 +19,13 @@ func fill(v reflect.Value, n int) {
 	}
 }
 
-// TestStatsAddAll fails if add leaves out a counter.
+// TestStatsAddAll fails if Add leaves out a counter.
 func TestStatsAddAll(t *testing.T) {
 	var a, b, want Stats
 	fill(reflect.ValueOf(&a).Elem(), 2)
 	fill(reflect.ValueOf(&b).Elem(), 3)
 	fill(reflect.ValueOf(&want).Elem(), 5)
-	a.add(&b)
+	a.Add(&b)
 	if a != want {
 		t.Errorf("a counter is not added: got %+v", a)
 	}

@@ -122,7 +122,7 @@ func TestMetrics(t *testing.T) {
 		text = ask("/metrics")
 		return strings.Contains(text, "edge_requests_in_progress 0\n")
 	}, time.Minute, time.Millisecond)
-	line := regexp.MustCompile(`^([a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+|# (HELP [a-z_]+ .+|TYPE [a-z_]+ (gauge|counter|histogram)))$`)
+	line := regexp.MustCompile(`^([a-z0-9_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+-]+|# (HELP [a-z0-9_]+ .+|TYPE [a-z0-9_]+ (gauge|counter|histogram)))$`)
 	for l := range strings.Lines(text) {
 		require.True(t, line.MatchString(strings.TrimSuffix(l, "\n")), l)
 	}
@@ -132,7 +132,10 @@ func TestMetrics(t *testing.T) {
 		`edge_request_seconds_count{pool="p",http="3",status="2xx"} 1`,
 		`edge_backend_up{pool="p",backend="` + bad.URL + `"} 0`,
 		`edge_backend_requests_total{pool="p",backend="` + bad.URL + `"} 1`,
-		`edge_quic_connections 1`,
+		`http3_connections 1`,
+		`http3_responses_total{status="2xx"} 1`,
+		`quic_handshake_duration_seconds_count{role="server"} 1`,
+		`quic_connections{state="established"} 1`,
 	} {
 		require.Contains(t, text, want+"\n")
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/metrics"
 )
 
 // An edge has the sockets, which stay, and the site, which a reload replaces.
@@ -24,7 +25,8 @@ type edge struct {
 	log      *slog.Logger
 	site     atomic.Pointer[site]
 	visitors visitors
-	metrics  metrics
+	counts   counts
+	metrics  metrics.Metrics // of QUIC and HTTP/3
 	draining atomic.Bool
 	stalled  atomic.Uint64 // responses over TCP
 
@@ -97,8 +99,12 @@ func (e *edge) listen(addr string) error {
 			return err
 		}
 		e.quic.Addr = ln.Addr().String()
-		udp, err := loop.Listen("udp", e.quic.Addr, runtime.GOMAXPROCS(0), e.quic.LoopConfig())
+		cfg := e.quic.LoopConfig()
+		e.metrics.Observe(cfg)
+		udp, err := loop.Listen("udp", e.quic.Addr, runtime.GOMAXPROCS(0), cfg)
 		if err == nil {
+			e.metrics.AddGroup(udp)
+			e.metrics.AddServer(e.quic)
 			e.ln, e.udp = ln, udp
 			return nil
 		}
@@ -127,7 +133,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if rec.status == 0 {
 			rec.status = http.StatusOK
 		}
-		e.metrics.add(t, r.ProtoMajor, rec.status)
+		e.counts.add(t, r.ProtoMajor, rec.status)
 		if s := e.site.Load(); s.config.AccessLog == nil || *s.config.AccessLog {
 			logRequest(e.log, r, rec, whole)
 		}

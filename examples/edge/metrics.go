@@ -1,126 +1,115 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/lazoquic/lazo/metrics"
 )
 
-// metrics count requests.
-type metrics struct {
+// counts are the requests that have ended.
+type counts struct {
 	mu   sync.Mutex
-	rows map[metricKey]*metricRow
+	rows map[countKey]*countRow
 }
 
-// A metricKey groups requests for counting. Clients cannot choose its values, so there are few of
-// them.
-type metricKey struct{ pool, proto, class string }
+// A countKey is what requests are counted by. None of it is a client's choice: there are few.
+type countKey struct{ pool, proto, class string }
 
-type metricRow struct {
-	count   uint64
+func (k countKey) labels() []metrics.Label {
+	return []metrics.Label{{Name: "pool", Value: k.pool}, {Name: "http", Value: k.proto}, {Name: "status", Value: k.class}}
+}
+
+type countRow struct {
 	retries uint64
-	seconds float64
-	buckets [len(bucketLimits)]uint64 // each has those of the ones before
+	took    metrics.Histogram // in seconds
 }
 
-// bucketLimits are in seconds.
-var bucketLimits = [...]float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60}
+// tookBounds are in seconds.
+var tookBounds = []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60}
 
 // add counts a request that has ended.
-func (m *metrics) add(t *trip, protoMajor, status int) {
-	key := metricKey{t.pool, fmt.Sprint(min(protoMajor, 3)), fmt.Sprintf("%dxx", status/100)}
+func (c *counts) add(t *trip, protoMajor, status int) {
+	key := countKey{t.pool, fmt.Sprint(min(protoMajor, 3)), fmt.Sprintf("%dxx", status/100)}
 	took := time.Since(t.begin).Seconds()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	row := m.rows[key]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	row := c.rows[key]
 	if row == nil {
-		if m.rows == nil {
-			m.rows = make(map[metricKey]*metricRow)
+		if c.rows == nil {
+			c.rows = make(map[countKey]*countRow)
 		}
-		row = new(metricRow)
-		m.rows[key] = row
+		row = &countRow{took: metrics.Histogram{Bounds: tookBounds, Counts: make([]uint64, len(tookBounds)+1)}}
+		c.rows[key] = row
 	}
-	row.count++
 	row.retries += uint64(max(t.attempts-1, 0))
-	row.seconds += took
-	for i, limit := range bucketLimits {
-		if took <= limit {
-			row.buckets[i]++
-		}
-	}
+	row.took.Sum += took
+	i, _ := slices.BinarySearch(tookBounds, took)
+	row.took.Counts[i]++
 }
 
-// A page is text in the format of Prometheus.
-type page struct{ bytes.Buffer }
-
-// head begins the rows of a metric.
-func (p *page) head(name, kind, help string) {
-	fmt.Fprintf(p, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
-}
-
-// row writes a value with labels, each a name and a value.
-func (p *page) row(name string, value any, labels ...string) {
-	p.WriteString(name)
-	for i := 0; i < len(labels); i += 2 {
-		sep := ","
-		if i == 0 {
-			sep = "{"
-		}
-		fmt.Fprintf(p, `%s%s="%s"`, sep, labels[i], labelEscapes.Replace(labels[i+1]))
+// families returns what was counted.
+func (c *counts) families() []metrics.Family {
+	retries := metrics.Family{Name: "edge_retries_total", Help: "Attempts beyond the first.", Kind: metrics.Counter}
+	took := metrics.Family{
+		Name: "edge_request_seconds", Help: "Time from the header of a request to the end of its response.",
+		Kind: metrics.Distribution,
 	}
-	if len(labels) > 0 {
-		p.WriteByte('}')
-	}
-	fmt.Fprintf(p, " %v\n", value)
-}
-
-var labelEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
-
-// write appends what was counted.
-func (m *metrics) write(p *page) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	keys := slices.SortedFunc(maps.Keys(m.rows), func(a, b metricKey) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	keys := slices.SortedFunc(maps.Keys(c.rows), func(a, b countKey) int {
 		return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
 	})
-	labels := func(k metricKey) []string { return []string{"pool", k.pool, "http", k.proto, "status", k.class} }
-	p.head("edge_retries_total", "counter", "Attempts beyond the first.")
 	for _, k := range keys {
-		p.row("edge_retries_total", m.rows[k].retries, labels(k)...)
+		row := c.rows[k]
+		h := row.took
+		h.Counts = slices.Clone(h.Counts)
+		retries.Samples = append(retries.Samples, metrics.Sample{Labels: k.labels(), Value: float64(row.retries)})
+		took.Samples = append(took.Samples, metrics.Sample{Labels: k.labels(), Histogram: &h})
 	}
-	p.head("edge_request_seconds", "histogram", "Time from the header of a request to the end of its response.")
-	for _, k := range keys {
-		row := m.rows[k]
-		for i, limit := range bucketLimits {
-			p.row("edge_request_seconds_bucket", row.buckets[i], append(labels(k), "le", fmt.Sprint(limit))...)
+	return []metrics.Family{retries, took}
+}
+
+// families returns what is known of backends.
+func (s *site) families() []metrics.Family {
+	now := time.Now()
+	each := func(name, help string, kind metrics.Kind, value func(b *backend) float64) metrics.Family {
+		f := metrics.Family{Name: name, Help: help, Kind: kind}
+		for _, pool := range slices.Sorted(maps.Keys(s.pools)) {
+			for _, b := range s.pools[pool].backends {
+				labels := []metrics.Label{{Name: "pool", Value: pool}, {Name: "backend", Value: b.name}}
+				f.Samples = append(f.Samples, metrics.Sample{Labels: labels, Value: value(b)})
+			}
 		}
-		p.row("edge_request_seconds_bucket", row.count, append(labels(k), "le", "+Inf")...)
-		p.row("edge_request_seconds_sum", row.seconds, labels(k)...)
-		p.row("edge_request_seconds_count", row.count, labels(k)...)
+		return f
+	}
+	return []metrics.Family{
+		each("edge_backend_up", "Whether requests may go to a backend.", metrics.Gauge, func(b *backend) float64 {
+			if b.condition.available(now) {
+				return 1
+			}
+			return 0
+		}),
+		each("edge_backend_requests_total", "Requests sent to a backend.", metrics.Counter,
+			func(b *backend) float64 { return float64(b.attempts.Load()) }),
+		each("edge_backend_in_progress", "Requests in progress on a backend.", metrics.Gauge,
+			func(b *backend) float64 { return float64(b.inflight.Load()) }),
 	}
 }
 
-// write appends what is known of backends.
-func (s *site) write(p *page) {
-	now := time.Now()
-	each := func(name, kind, help string, value func(b *backend) any) {
-		p.head(name, kind, help)
-		for _, pool := range slices.Sorted(maps.Keys(s.pools)) {
-			for _, b := range s.pools[pool].backends {
-				p.row(name, value(b), "pool", pool, "backend", b.name)
-			}
-		}
+// families returns all metrics: those of edge, and those of QUIC and HTTP/3.
+func (e *edge) families() []metrics.Family {
+	one := func(name, help string, kind metrics.Kind, value float64) metrics.Family {
+		return metrics.Family{Name: name, Help: help, Kind: kind, Samples: []metrics.Sample{{Value: value}}}
 	}
-	each("edge_backend_up", "gauge", "Whether requests may go to a backend.", func(b *backend) any {
-		if b.condition.available(now) {
-			return 1
-		}
-		return 0
-	})
-	each("edge_backend_requests_total", "counter", "Requests sent to a backend.", func(b *backend) any { return b.attempts.Load() })
-	each("edge_backend_in_progress", "gauge", "Requests in progress on a backend.", func(b *backend) any { return b.inflight.Load() })
+	return slices.Concat(
+		[]metrics.Family{
+			one("edge_requests_in_progress", "Requests in progress.", metrics.Gauge, float64(e.visitors.count())),
+			one("edge_stalled_total", "Responses over TCP whose clients took too little for too long.", metrics.Counter, float64(e.stalled.Load())),
+		},
+		e.counts.families(), e.site.Load().families(), e.metrics.Gather())
 }

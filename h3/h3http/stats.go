@@ -92,17 +92,31 @@ func (c *serverConn) count(ended bool) {
 	t := &c.s.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	sum := &t.sum
-	sum.Requests += st.Requests - was.Requests
-	sum.Rejected += st.Rejected - was.Rejected
-	sum.Malformed += st.Malformed - was.Malformed
-	sum.TooLarge += st.TooLarge - was.TooLarge
-	sum.Canceled += st.Canceled - was.Canceled
-	sum.Floods += st.Floods - was.Floods
-	sum.Dropped += st.Dropped - was.Dropped
-	sum.HeaderTimeouts += st.HeaderTimeouts - was.HeaderTimeouts
-	sum.Open += st.Open - was.Open
-	sum.FieldBytes += st.FieldBytes - was.FieldBytes
-	sum.Conns += st.Conns - was.Conns
-	sum.Stalled += st.Stalled - was.Stalled
+	t.sum.addTimes(&was, -1)
+	t.sum.addTimes(&st, 1)
+}
+
+// Add adds o to s, for sums over Servers.
+func (s *Stats) Add(o *Stats) { s.addTimes(o, 1) }
+
+// addTimes adds o to s, n times. What is negative wraps around as unsigned numbers do.
+func (s *Stats) addTimes(o *Stats, n int) {
+	s.Open += n * o.Open
+	s.FieldBytes += n * o.FieldBytes
+	s.Conns += n * o.Conns
+	k := uint64(n)
+	s.Requests += k * o.Requests
+	s.Rejected += k * o.Rejected
+	s.Malformed += k * o.Malformed
+	s.TooLarge += k * o.TooLarge
+	s.Canceled += k * o.Canceled
+	s.Floods += k * o.Floods
+	s.Dropped += k * o.Dropped
+	s.HeaderTimeouts += k * o.HeaderTimeouts
+	s.Stalled += k * o.Stalled
+	s.ReadTimeouts += k * o.ReadTimeouts
+	s.WriteTimeouts += k * o.WriteTimeouts
+	for i := range s.Responses {
+		s.Responses[i] += k * o.Responses[i]
+	}
 }

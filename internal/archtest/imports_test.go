@@ -25,6 +25,8 @@ var importRules = []importRule{
 	{packages: "h3/masque", inside: []string{"h3", "h3/h3http", "dgram", "conn", "loop", "udpio", "internal/deadline"}, outside: []string{httpsfv}},
 	{packages: "h3/h3http", inside: []string{"h3", "dgram", "conn", "loop", "udpio", "internal/deadline", "internal/fifo"}, outside: []string{"golang.org/x/net/..."}},
 	{packages: "h3/webtransport", inside: []string{"h3", "h3/h3http", "dgram", "conn", "conn/varint", "loop"}, outside: []string{httpsfv}},
+	{packages: "metrics", inside: []string{"conn", "h3", "h3/h3http", "loop"}},
+	{packages: "metrics/prometheus", inside: []string{"metrics"}, outside: []string{"github.com/prometheus/..."}},
 	{packages: "udpio", outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
 	{packages: "loop", inside: []string{"conn", "udpio", "internal/..."}, outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
 	{packages: "loop/capture", inside: []string{"loop", "udpio"}},
@@ -41,7 +43,7 @@ var importRules = []importRule{
 }
 
 // public are the packages that a program outside the module may import.
-var public = []string{"conn/...", "dgram/...", "h3/...", "loop/...", "udpio"}
+var public = []string{"conn/...", "dgram/...", "h3/...", "loop/...", "metrics", "udpio"}
 
 // unimportable are packages that nothing imports, test files aside.
 var unimportable = []string{"internal/archtest", "internal/require"}

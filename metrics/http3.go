@@ -1,0 +1,29 @@
+package metrics
+
+import "github.com/lazoquic/lazo/h3/h3http"
+
+// classes are the values of the label "status", in the order of h3http.Stats.Responses.
+var classes = [len(h3http.Stats{}.Responses)]string{0: "other", 2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+
+// addServer adds what servers of HTTP/3 count.
+func (f *families) addServer(s *h3http.Stats) {
+	f.gauge("http3_connections", "Connections of HTTP/3.", int64(s.Conns))
+	f.gauge("http3_open_requests", "Requests that have begun and not ended.", int64(s.Open))
+	f.counter("http3_requests_total", "Requests whose header section came.", s.Requests)
+	var responses []Sample
+	for i, class := range classes {
+		if class != "" {
+			responses = append(responses, count(s.Responses[i], "status", class))
+		}
+	}
+	f.add("http3_responses_total", "Responses, by the class of their status.", Counter, responses...)
+	f.add("http3_rejected_requests_total", "Requests that no handler saw, by cause.", Counter,
+		count(s.Rejected, "cause", "goaway"), count(s.Malformed, "cause", "malformed"), count(s.TooLarge, "cause", "too_large"),
+		count(s.HeaderTimeouts, "cause", "header_timeout"))
+	f.counter("http3_canceled_streams_total", "Directions of streams that clients canceled.", s.Canceled)
+	f.counter("http3_floods_total", "Connections that ended because their client canceled too much.", s.Floods)
+	f.add("http3_timeouts_total", "Deadlines of requests that passed, and responses that clients took too slowly.", Counter,
+		count(s.ReadTimeouts, "what", "read"), count(s.WriteTimeouts, "what", "write"), count(s.Stalled, "what", "stalled"))
+	f.counter("http3_dropped_datagrams_total", "HTTP Datagrams without a request, or not read in time.", s.Dropped)
+	f.gauge("http3_field_section_bytes", "Bytes of field sections that have not come whole.", int64(s.FieldBytes))
+}

@@ -1,0 +1,80 @@
+package metrics
+
+import (
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// A Metrics gathers the metrics of Groups and Servers: sums over all of them, also of those that
+// have ended, so that counters never go back. The zero value is ready. Any goroutine may use it but
+// those of Loops.
+type Metrics struct {
+	mu        sync.Mutex
+	groups    []*loop.Group
+	servers   []*h3http.Server
+	observers []*loopObserver
+}
+
+// Observe makes the Group that loop.Listen or loop.New makes of cfg tell m how long things take and
+// why connections end. It replaces cfg.Observe. Without it, m has no histograms and no reasons.
+func (m *Metrics) Observe(cfg *loop.Config) {
+	cfg.Observe = func(int) loop.Observer {
+		o := newLoopObserver()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.observers = append(m.observers, o)
+		return o
+	}
+}
+
+// AddGroup adds the connections and sockets of g. m keeps it for good.
+func (m *Metrics) AddGroup(g *loop.Group) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.groups = append(m.groups, g)
+}
+
+// AddServer adds the requests of s. m keeps it for good.
+func (m *Metrics) AddServer(s *h3http.Server) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.servers = append(m.servers, s)
+}
+
+// Gather returns all metrics, by name. It asks the Loops of all Groups, and waits for them.
+func (m *Metrics) Gather() []Family {
+	m.mu.Lock()
+	groups, servers, observers := slices.Clone(m.groups), slices.Clone(m.servers), slices.Clone(m.observers)
+	m.mu.Unlock()
+	var f families
+	if len(groups) > 0 {
+		var sum loop.Stats
+		for _, g := range groups {
+			s := g.Stats()
+			sum.Add(&s)
+		}
+		f.addGroup(&sum)
+	}
+	if len(observers) > 0 {
+		f.addObservers(observers)
+	}
+	if len(servers) > 0 {
+		var sum h3http.Stats
+		for _, s := range servers {
+			st := s.Stats()
+			sum.Add(&st)
+		}
+		f.addServer(&sum)
+	}
+	return f
+}
+
+// ServeHTTP answers with all metrics as text that Prometheus reads.
+func (m *Metrics) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", TextType)
+	WriteText(w, m.Gather())
+}
