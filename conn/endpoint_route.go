@@ -7,6 +7,21 @@ import (
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
+// HandshakeIDs returns the connection IDs that packets with long headers may bear to connections of
+// this server, or to what remains of closed ones. A program that shares its address with another
+// one can tell by them whose these packets are: unlike in short headers the client may have chosen
+// the ID (RFC 9000, Section 7.2). An ID is among them from the first packet of a connection on
+// until some seconds after its handshake.
+func (e *Endpoint) HandshakeIDs() (ids []ConnID) {
+	for c := e.first; c != nil; c = c.next {
+		ids = c.routes.appendHandshake(ids)
+	}
+	for cc := e.lingering.First(); cc != nil; cc = cc.lingers.Next() {
+		ids = cc.claims.appendHandshake(ids)
+	}
+	return ids
+}
+
 // An arrival is one received datagram.
 type arrival struct {
 	data          []byte

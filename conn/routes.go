@@ -79,6 +79,7 @@ type claims struct {
 type claimedID struct {
 	id    ConnID
 	until instant // when it is forgotten, as the peer has retired it; 0 while it is in use
+	first bool    // server: the client's first packets bear it
 }
 
 // A claimedAddr is a remote address from which datagrams without a connection ID come.
@@ -91,6 +92,27 @@ type claimedAddr struct {
 func (cl *claims) addID(id ConnID) {
 	cl.ids = append(cl.ids, claimedID{id: id})
 	cl.table.setID(id, cl.to)
+}
+
+// addFirst is addID for the ID of the packet that made a server connection.
+func (cl *claims) addFirst(id ConnID) {
+	cl.addID(id)
+	cl.ids[len(cl.ids)-1].first = true
+}
+
+// appendHandshake appends the IDs that long headers may bear to b: the one of the client's first
+// packets, as long as it is known, and with it the oldest of ours.
+func (cl *claims) appendHandshake(b []ConnID) []ConnID {
+	for i := range cl.ids {
+		if !cl.ids[i].first {
+			continue
+		}
+		b = append(b, cl.ids[i].id)
+		if i > 0 {
+			b = append(b, cl.ids[0].id)
+		}
+	}
+	return b
 }
 
 // hasID reports whether b is one of the IDs.

@@ -61,6 +61,13 @@ func (q *acceptQueue) wait(ctx context.Context) (*Conn, error) {
 	}
 }
 
+// Waiting returns how many connections wait for Accept.
+func (g *Group) Waiting() int {
+	g.accepts.mu.Lock()
+	defer g.accepts.mu.Unlock()
+	return g.accepts.conns.len()
+}
+
 // close makes push and wait fail from now on. It returns the connections that were waiting.
 func (q *acceptQueue) close() (waiting []*Conn) {
 	q.mu.Lock()

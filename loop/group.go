@@ -40,6 +40,9 @@ type Config struct {
 	// on the loop's goroutine, and must not block.
 	ConnContext func(ctx context.Context, c *conn.Conn) context.Context
 
+	// Generations, if not nil, lets this Group share its address with those of other processes.
+	Generations *Generations
+
 	// LookupIP returns the addresses of a host for Dial, in order of preference. The
 	// default is net.DefaultResolver's.
 	LookupIP func(ctx context.Context, host string) ([]netip.Addr, error)
@@ -65,7 +68,9 @@ type Group struct {
 	lookupIP func(ctx context.Context, host string) ([]netip.Addr, error)
 	dials    atomic.Uint32 // the next loop that dials
 	reached  reachedAddrs
-	running  sync.WaitGroup // counts loops
+
+	elsewhere *atomic.Pointer[elsewhere] // nil without Config.Generations
+	running   sync.WaitGroup             // counts loops
 
 	mu  sync.Mutex
 	err error // of the backend that failed and stopped the loops
@@ -84,7 +89,7 @@ func New(cfg *Config, backends ...Backend) (*Group, error) {
 	if err != nil {
 		return nil, closeAll(backends, err)
 	}
-	k, err := drawSteer(base.Endpoint.Rand)
+	k, err := base.steer()
 	if err != nil {
 		return nil, closeAll(backends, err)
 	}
@@ -149,6 +154,9 @@ func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 		return nil, errors.New("loop: a Group needs a Backend")
 	}
 	g := &Group{accepts: newAcceptQueue(), lookupIP: base.LookupIP}
+	if base.Generations != nil {
+		g.elsewhere = new(atomic.Pointer[elsewhere])
+	}
 	for i, b := range backends {
 		if base.WrapBackend != nil {
 			b = base.WrapBackend(b)
@@ -158,7 +166,9 @@ func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 		if cfg.Shard != nil {
 			cfg.Shard(i, &cfg)
 		}
-		l, err := newLoop(g, i, b, &cfg, sharding{k: k, n: len(backends), index: i})
+		l, err := newLoop(g, i, b, &cfg, sharding{
+			k: k, n: len(backends), index: i, generations: base.Generations, elsewhere: g.elsewhere,
+		})
 		if err != nil {
 			for _, l := range g.loops {
 				l.ep.Close()

@@ -84,10 +84,25 @@ func (l *Loop) route(now time.Time, d *conn.Datagram) {
 	for at := 0; at < len(d.Data); {
 		p, next := l.shards.split(d, at)
 		at = next
-		if p.owner == l.index {
+		switch {
+		case p.owner == l.index:
 			l.ep.Receive(now, p.d)
-		} else {
+		case p.owner >= l.shards.n:
+			gen := p.owner - l.shards.n
+			l.leaving[gen] = append(l.leaving[gen], p.d)
+		default:
 			l.handOver(&p)
+		}
+	}
+}
+
+// forward forwards the datagrams of other generations that this turn has read.
+func (l *Loop) forward() {
+	for gen, ds := range l.leaving {
+		if len(ds) > 0 {
+			l.shards.generations.Forward(l, gen, ds)
+			clear(ds)
+			l.leaving[gen] = ds[:0]
 		}
 	}
 }

@@ -47,7 +47,7 @@ func open(network, address string, n int, cfg *Config) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := drawSteer(base.Endpoint.Rand)
+	k, err := base.steer()
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/udpio"
@@ -23,18 +24,35 @@ func drawSteer(rand io.Reader) (k uint32, err error) {
 	return binary.BigEndian.Uint32(b[:]) | 1, nil
 }
 
-// A sharding tells which of n loops a datagram belongs to. It is the sharding of loop index.
-type sharding struct {
-	k        uint32
-	n, index int
-	idLen    func(b []byte) int // the Len method of the conn.ConnIDSource
-	size     int                // bytes of the first ID that the source issued
+// steer returns the secret odd number of a Group.
+func (cfg *Config) steer() (k uint32, err error) {
+	if cfg.Generations == nil {
+		return drawSteer(cfg.Endpoint.Rand)
+	}
+	return cfg.Generations.Steer, cfg.Generations.check()
 }
 
-// owner returns the index of the loop that owns the datagram. A datagram without a usable
-// connection ID stays with the loop that has read it.
+// A sharding tells which of n loops a datagram belongs to. It is the sharding of loop index.
+type sharding struct {
+	k           uint32
+	n, index    int
+	generations *Generations               // nil if there is but one
+	elsewhere   *atomic.Pointer[elsewhere] // with generations
+	idLen       func(b []byte) int         // the Len method of the conn.ConnIDSource
+	size        int                        // bytes of the first ID that the source issued
+}
+
+// owner returns the index of the loop that owns the datagram, or n and the generation if another
+// process does. A datagram without a usable connection ID stays with the loop that has read it.
 func (s *sharding) owner(datagram []byte) int {
 	h, _ := conn.ParseHeader(datagram, s.idLen)
+	if s.generations != nil {
+		if e := s.elsewhere.Load(); e != nil {
+			if gen, ok := e.find(&h, s.n, s.k); ok {
+				return s.n + gen
+			}
+		}
+	}
 	return s.indexOf(h.DCID)
 }
 
@@ -47,14 +65,15 @@ func (s *sharding) indexOf(id []byte) int {
 	return udpio.SteerIndex(id, s.n, s.k)
 }
 
-// A shardSource draws IDs from another source, and issues those that lead to one loop.
+// A shardSource draws IDs from another source, and issues those that lead to one loop, or to one
+// loop of one generation: index of n places.
 type shardSource struct {
 	conn.ConnIDSource
 	k        uint32
 	n, index int
 }
 
-// maxDraws bounds how often a shardSource draws, for each loop of the group. A source that varies
+// maxDraws bounds how often a shardSource draws, for each place. A source that varies
 // as it must fails that often once in e^64 times. If a source does not vary, its IDs lead to other
 // loops, and those hand the datagrams over.
 const maxDraws = 64
@@ -98,9 +117,25 @@ func (s *sharding) shard(cfg *conn.EndpointConfig) error {
 	}
 	var id [20]byte
 	if s.size = cfg.ConnIDs.Generate(&id); s.size < steerLen {
-		return errors.New("loop: several Loops need connection IDs of 4 bytes or more")
+		return errors.New("loop: several Loops or Generations need connection IDs of 4 bytes or more")
 	}
 	s.idLen = cfg.ConnIDs.Len
-	cfg.ConnIDs = &shardSource{cfg.ConnIDs, s.k, s.n, s.index}
+	if s.generations == nil {
+		cfg.ConnIDs = &shardSource{cfg.ConnIDs, s.k, s.n, s.index}
+		return nil
+	}
+	s.idLen = s.lenOrSize(cfg.ConnIDs.Len)
+	cfg.ConnIDs = &shardSource{cfg.ConnIDs, s.k, s.n * MaxGenerations, s.generations.Own*s.n + s.index}
 	return nil
+}
+
+// lenOrSize returns a Len that knows IDs of other generations, too. Their configuration may differ,
+// but not the length of their IDs.
+func (s *sharding) lenOrSize(ofSource func(b []byte) int) func(b []byte) int {
+	return func(b []byte) int {
+		if n := ofSource(b); n >= 0 || len(b) < s.size {
+			return n
+		}
+		return s.size
+	}
 }

@@ -176,11 +176,14 @@ func (l *Loop) receive(n int) {
 		}
 		if m.Err != nil {
 			l.undelivered(d, m.Err)
-		} else if l.shards == nil {
+		} else if l.shards == nil || l.shards.alone() {
 			l.ep.Receive(l.now, d)
 		} else {
 			l.route(l.now, &d)
 		}
+	}
+	if n > 0 && l.leaving != nil {
+		l.forward()
 	}
 	l.in.restore()
 	l.letters.handed.receive(l.now, l.ep)

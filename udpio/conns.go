@@ -217,6 +217,11 @@ func (d *conns) poll() *datagram {
 	}
 }
 
+// setReading fails: a goroutine reads ahead.
+func (d *conns) setReading(bool) error {
+	return fmt.Errorf("udpio: pause reading: %w", errors.ErrUnsupported)
+}
+
 func (d *conns) wake() {
 	select {
 	case d.woken <- struct{}{}:

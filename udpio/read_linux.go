@@ -28,7 +28,7 @@ func (s *sockets) tryRead() bool {
 		r.first = 0
 	}
 	for i := range ports {
-		if r.n == len(r.ms) {
+		if r.n == len(r.ms) || s.paused.Load() {
 			break
 		}
 		p := ports[(r.first+i)%len(ports)]

@@ -24,6 +24,7 @@ type sockets struct {
 	mu     sync.Mutex              // held by those who change ports
 	ports  atomic.Pointer[[]*port] // oldest first; never empty, and never changed in place
 	closed atomic.Bool
+	paused atomic.Bool          // see SetReading
 	common atomic.Pointer[Caps] // what all ports can do
 
 	overflows, truncated, fallbacks atomic.Uint64
@@ -100,10 +101,19 @@ func (s *sockets) addLocal(network, address string, reusePort bool) (netip.AddrP
 		pc.Close()
 		return netip.AddrPort{}, fmt.Errorf("udpio: listen: %w", net.UnknownNetworkError(network))
 	}
+	local, err := s.addConn(c)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("udpio: listen: %w", err)
+	}
+	return local, nil
+}
+
+// addConn takes c over, and returns its address.
+func (s *sockets) addConn(c *net.UDPConn) (netip.AddrPort, error) {
 	local := addrPort(c.LocalAddr())
 	f, err := leaveNetpoller(c)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("udpio: listen: %w", err)
+		return netip.AddrPort{}, err
 	}
 	rc, err := f.SyscallConn()
 	if err == nil {
@@ -111,9 +121,23 @@ func (s *sockets) addLocal(network, address string, reusePort bool) (netip.AddrP
 	}
 	if err != nil {
 		f.Close()
-		return netip.AddrPort{}, fmt.Errorf("udpio: listen: %w", err)
+		return netip.AddrPort{}, err
 	}
 	return local, nil
+}
+
+// adopt makes the driver for a socket that is bound to an address.
+func adopt(c *net.UDPConn, cfg Config) (driver, error) {
+	s, err := newSockets(cfg)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	if _, err := s.addConn(c); err != nil {
+		s.poller.close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // leaveNetpoller closes c but keeps its socket, as a file that the netpoller does not watch.
@@ -160,6 +184,9 @@ func (s *sockets) addPort(c io.Closer, rc syscall.RawConn, local, peer netip.Add
 		s.setPorts(old)
 		return err
 	}
+	if s.paused.Load() {
+		s.watch(p)
+	}
 	if len(old) == 0 { // the first port alone says it
 		p.warnBuffers(&s.cfg)
 	}
@@ -196,6 +223,31 @@ func (s *sockets) removeLocal(local netip.AddrPort) error {
 		return s.closePort(p)
 	}
 	return fmt.Errorf("udpio: no socket at %v", local)
+}
+
+// watch makes the epoll set watch p for what there is to wait for.
+func (s *sockets) watch(p *port) {
+	var events uint32
+	if !s.paused.Load() {
+		events |= unix.EPOLLIN
+	}
+	if p.full.Load() {
+		events |= unix.EPOLLOUT
+	}
+	s.poller.set(p.rc, events)
+}
+
+func (s *sockets) setReading(on bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Load() {
+		return net.ErrClosed
+	}
+	s.paused.Store(!on)
+	for _, p := range *s.ports.Load() {
+		s.watch(p)
+	}
+	return nil
 }
 
 func (s *sockets) closePort(p *port) error {

@@ -13,4 +13,6 @@ func listen(network, address string, cfg Config, reusePort bool) (driver, error)
 	return d, nil
 }
 
+func adopt(c *net.UDPConn, cfg Config) (driver, error) { return wrapConn(c, cfg) }
+
 func wrapUDP(c *net.UDPConn, cfg Config) (driver, error) { return wrapConn(c, cfg) }

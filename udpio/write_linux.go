@@ -146,13 +146,13 @@ func (s *sockets) send(p *port, n int) (int, syscall.Errno) {
 // because a socket has room nearly always.
 func (s *sockets) awaitRoom(p *port) {
 	if !p.full.Swap(true) {
-		s.poller.set(p.rc, unix.EPOLLIN|unix.EPOLLOUT)
+		s.watch(p)
 	}
 }
 
 func (s *sockets) endRoom(p *port) {
 	p.full.Store(false)
-	s.poller.set(p.rc, unix.EPOLLIN)
+	s.watch(p)
 }
 
 // checkRoom reports whether p was full and has room again. WriteBatch may find it full at the same

@@ -11,7 +11,8 @@ import (
 
 // A Source issues connection IDs of one server. It belongs to one Endpoint, and is not safe for
 // concurrent use. Loops of a server that shard by connection ID may share a configuration, with a
-// Source each. Separate processes need server IDs of their own.
+// Source each. Separate processes need server IDs of their own, unless they are generations of one
+// server: see loop.Generations.
 //
 // IDs without a key are random but for the server ID, which everybody can read: issue
 // few of them for a connection.
