@@ -57,10 +57,7 @@ func temporary(err error) bool {
 
 // end takes the trailer section, if there is one.
 func (b *body) end() {
-	b.x.mu.Lock()
-	fields := b.x.in.trailer
-	b.x.in.trailer = nil
-	b.x.mu.Unlock()
+	fields := b.x.takeTrailer()
 	if len(fields) > 0 {
 		trailer := trailerHeader(fields)
 		if *b.trailer == nil {

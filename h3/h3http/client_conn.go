@@ -197,7 +197,7 @@ func (c *clientConn) over(x *clientExchange) {
 func (c *clientConn) service(now time.Time, x *clientExchange) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	switch failed := x.failure != nil; x.state {
+	switch failed := x.life.failure != nil; x.state {
 	case outgoingNew:
 		if failed {
 			c.over(x)
@@ -216,7 +216,7 @@ func (c *clientConn) service(now time.Time, x *clientExchange) {
 			c.over(x)
 		}
 	case outgoingOpen:
-		if !x.advance(now) || x.dg != nil && !x.done && !x.canceled {
+		if !x.advance(now) || x.dg != nil && !x.closed && !x.aborts.canceled() {
 			return
 		}
 		x.unwatchLocked()
@@ -299,7 +299,7 @@ var errNotReady = errors.New("h3http: not ready")
 func (c *clientConn) open(x *clientExchange) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.failure != nil {
+	if x.life.failure != nil {
 		c.over(x)
 		return nil
 	}
@@ -320,7 +320,7 @@ func (c *clientConn) open(x *clientExchange) error {
 		return nil
 	}
 	x.opened, x.early, x.state = true, !c.connected, outgoingOpen
-	x.out.open, x.out.fin, x.out.ended = true, x.end, x.end
+	x.out.opened(x.end)
 	c.bind(&x.exchange, s)
 	x.broadcast()
 	return nil

@@ -78,8 +78,8 @@ func (x *clientExchange) waitOpen() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for !x.opened {
-		if x.failure != nil {
-			return x.failure
+		if x.life.failure != nil {
+			return x.life.failure
 		}
 		x.in.cond.Wait()
 	}

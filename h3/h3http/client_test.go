@@ -354,7 +354,8 @@ func TestAddressedConn(t *testing.T) {
 	}
 }
 
-// countDials makes the Transport of a pair count.
+// countDials makes the Transport of a pair count. Each dial takes two values from hold, if there is
+// one: the first when it has begun.
 func countDials(dials *int, hold <-chan bool) func(p *pair) {
 	return func(p *pair) {
 		var g *loop.Group
@@ -371,6 +372,7 @@ func countDials(dials *int, hold <-chan bool) func(p *pair) {
 				p.t.Cleanup(func() { g.Close() })
 			}
 			if hold != nil {
+				<-hold
 				<-hold
 			}
 			return g.Dial(ctx, addr, cfg)
@@ -394,6 +396,7 @@ func TestDialsCoalesce(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, <-first, context.Canceled)
 	var wg sync.WaitGroup
+	go func() { hold <- true }() // the dial goes on
 	for range 20 {
 		wg.Go(func() {
 			resp, err := p.c.Get(p.url)

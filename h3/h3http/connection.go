@@ -158,7 +158,7 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 	case h3.EventCanceled:
 		x.peerCanceled(e)
 	case h3.EventAcked:
-		x.gone = true
+		x.life.gone = true
 	case h3.EventWritable:
 		x.unwanted()
 	}
@@ -171,8 +171,7 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 func (c *connection) closed(now time.Time, err error) {
 	for _, x := range c.active {
 		x.mu.Lock()
-		x.drainIn(err)
-		x.drainDatagrams(now)
+		x.drain(now, err)
 		x.mu.Unlock()
 	}
 	c.handOut(now)

@@ -39,8 +39,8 @@ func hold(t *testing.T, c *loop.Conn) (release func()) {
 	return func() { close(held) }
 }
 
-// aborts are the ways in which one side ends both directions of a stream and still receives.
-var aborts = map[string]func(t *testing.T, s *Stream){
+// abortWays are the ways in which one side ends both directions of a stream and still receives.
+var abortWays = map[string]func(t *testing.T, s *Stream){
 	"StopSending and Reset": func(_ *testing.T, s *Stream) {
 		s.StopSending(h3.MessageError)
 		s.Reset(h3.MessageError)
@@ -67,7 +67,7 @@ func requireDatagram(t *testing.T, s *Stream) {
 // another stream, which makes the client end its own one, an event of this one, and the event of a
 // third one, so that the receiver runs meanwhile.
 func TestDatagramsBeforeAbort(t *testing.T) {
-	for name, abort := range aborts {
+	for name, abort := range abortWays {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 				var opener *h3.Conn
@@ -122,7 +122,7 @@ func TestDatagramsBeforeAbort(t *testing.T) {
 // TestDatagramsBeforeTakeover: a client that takes a stream over, and ends it at once, can receive
 // the datagrams that came before.
 func TestDatagramsBeforeTakeover(t *testing.T) {
-	for name, abort := range aborts {
+	for name, abort := range abortWays {
 		t.Run(name, func(t *testing.T) {
 			simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 				p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

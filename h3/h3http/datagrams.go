@@ -40,7 +40,7 @@ func (x *exchange) takeDatagrams() {
 	x.dg.readable.L = &x.mu
 	x.dg.writable.L = &x.mu
 	if x.stream == nil {
-		x.dg.end(cmp.Or(x.failure, x.in.err))
+		x.dg.end(cmp.Or(x.life.failure, x.in.err))
 	}
 }
 
@@ -108,11 +108,11 @@ func (d *datagrams) end(err error) {
 // direction, and an abort by this side too, may be known before the events of datagrams that came
 // with it or earlier. The caller has locked x.
 func (x *exchange) endDatagrams() {
-	over := x.in.ended && (x.failure != nil || x.out.ended || x.out.err != nil)
+	over := x.in.ended && (x.life.failure != nil || x.out.over())
 	switch {
 	case !over || x.dg.err != nil:
 	case x.c.upToDate:
-		x.dg.end(cmp.Or(x.failure, x.in.err))
+		x.dg.end(cmp.Or(x.life.failure, x.in.err))
 	default:
 		x.c.wake(x)
 	}
@@ -122,9 +122,6 @@ func (x *exchange) endDatagrams() {
 // stream that is not taken over yet, too: a client may have the response, and not have looked at
 // it. The caller has locked x.
 func (x *exchange) drainDatagrams(now time.Time) {
-	if x.done || x.canceled || x.stream == nil {
-		return
-	}
 	if flow := x.stream.Datagrams(); x.dg == nil && flow != nil && flow.Len() > 0 {
 		x.takeDatagrams()
 	}
@@ -153,10 +150,10 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 	defer x.mu.Unlock()
 	for {
 		switch {
-		case x.done:
+		case x.closed:
 			return net.ErrClosed
-		case x.failure != nil:
-			return x.failure
+		case x.life.failure != nil:
+			return x.life.failure
 		case d.out.n < datagramQueue:
 			d.out.push(b, until)
 			x.c.wake(x)
@@ -185,7 +182,7 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	defer x.mu.Unlock()
 	for {
 		switch {
-		case x.done:
+		case x.closed:
 			return 0, net.ErrClosed
 		case d.in.n > 0:
 			from, _ := d.in.front()

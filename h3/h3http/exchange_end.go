@@ -8,6 +8,29 @@ import (
 
 // This file ends exchanges and their directions, and tells those who wait.
 
+// A requestLife is what becomes of an exchange as a whole. The lock of the exchange guards it.
+type requestLife struct {
+	gone    bool            // the peer has everything that was sent, or wants no more of it
+	failure error           // why the exchange, or a direction of it, did not complete
+	onFail  func(err error) // set by whenFailed
+}
+
+// fail notes the first failure.
+func (l *requestLife) fail(err error) {
+	l.failure = err
+	if l.onFail != nil {
+		l.onFail(err)
+	}
+}
+
+// whenFailed sets the function that fail calls. If it has been called already, f is called now.
+func (l *requestLife) whenFailed(f func(err error)) {
+	l.onFail = f
+	if l.failure != nil {
+		f(l.failure)
+	}
+}
+
 // finish says that the application has finished with the exchange. If closeWrite was called, the
 // loop still delivers what was written, and then releases the stream. It reports false if the
 // application had finished before.
@@ -17,8 +40,8 @@ func (x *exchange) finish() bool {
 	return x.finishLocked()
 }
 
-// close is closeWrite and finish in one, so that nobody sees the stream between them.
-func (x *exchange) close() (err error, first bool) {
+// end is closeWrite and finish in one, so that nobody sees the exchange between them.
+func (x *exchange) end() (err error, first bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	err = x.closeWriteLocked(nil)
@@ -26,19 +49,14 @@ func (x *exchange) close() (err error, first bool) {
 }
 
 func (x *exchange) finishLocked() bool {
-	if x.done {
+	if !x.close() {
 		return false
-	}
-	x.done = true
-	x.in.deadline.Stop()
-	if x.in.kept > 0 {
-		x.dropIn() // the loop will not do it
 	}
 	x.broadcast()
 	if !x.out.fin && x.out.err == nil {
 		x.cancelLocked(h3.InternalError, net.ErrClosed)
 	} else {
-		x.c.wake(x)
+		x.wake()
 	}
 	return true
 }
@@ -52,18 +70,10 @@ func (x *exchange) cancel(code h3.ErrorCode, err error) {
 }
 
 func (x *exchange) cancelLocked(code h3.ErrorCode, err error) {
-	if x.canceled {
-		return
+	if x.abandon(code, err) {
+		x.failed(err)
+		x.wake()
 	}
-	x.dropIn()
-	if x.in.ended && x.out.ended {
-		return // there is nothing to cancel
-	}
-	x.canceled, x.code = true, code
-	x.endIn(err)
-	x.endOut(err)
-	x.failed(err)
-	x.c.wake(x)
 }
 
 // breakOff ends sending with a reset behind everything that was written, which still arrives. If
@@ -71,43 +81,43 @@ func (x *exchange) cancelLocked(code h3.ErrorCode, err error) {
 func (x *exchange) breakOff(code h3.ErrorCode, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	out := &x.out
-	if x.canceled || !out.open || out.fin || out.err != nil {
+	if !x.breakOut(code) {
 		x.cancelLocked(code, err)
 		return
 	}
-	out.fin, out.broken, out.resetCode = true, true, code
-	x.in.stop, x.in.stopCode = !x.in.ended, code
-	x.dropIn()
-	x.endIn(err)
+	x.abandonIn(code, err)
 	x.failed(err)
-	x.c.wake(x)
+	x.wake()
 }
 
 // cancelIn abandons receiving: the peer is asked to stop.
 func (x *exchange) cancelIn(code h3.ErrorCode, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.canceled || x.in.ended && x.in.buf.Len() == 0 {
+	if x.aborts.canceled() || x.in.ended && x.in.buf.Len() == 0 {
 		return
 	}
-	x.in.stop, x.in.stopCode = !x.in.ended, code
-	x.dropIn()
-	x.in.err = err
-	x.endIn(err)
-	x.c.wake(x)
+	x.abandonIn(code, err)
+	x.wake()
 }
 
 // cancelOut abandons sending: the stream is reset.
 func (x *exchange) cancelOut(code h3.ErrorCode, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.canceled || x.out.fin || x.out.err != nil {
-		return
+	if x.abandonOut(code, err) {
+		x.wake()
 	}
-	x.out.reset, x.out.resetCode = true, code
-	x.endOut(err)
-	x.c.wake(x)
+}
+
+// giveUp abandons the exchange at once, and what was handed to the stream as well. It runs on the
+// loop's goroutine. The caller has locked x.
+func (x *exchange) giveUp(code h3.ErrorCode, err error) {
+	x.aborts.abandon(x.stream, code)
+	x.dropIn()
+	x.in.end(err)
+	x.failOut(err)
+	x.failed(err)
 }
 
 // fail ends the exchange because its connection has ended. The exchange may have had no stream yet.
@@ -120,33 +130,21 @@ func (x *exchange) fail(err error) {
 // failLocked ends the exchange after its stream has gone.
 func (x *exchange) failLocked(err error) {
 	x.stream = nil
-	x.endIn(err)
-	x.endOut(err)
+	x.in.end(err)
+	x.failOut(err)
 	x.failed(err)
 	if x.dg != nil {
-		x.dg.end(x.failure)
+		x.dg.end(x.life.failure)
 	}
 }
 
-// endIn makes reads return err after the buffered bytes, unless the end is known already.
-func (x *exchange) endIn(err error) {
-	if x.in.err == nil {
-		x.in.err = err
+// failed notes that the exchange, or a direction of it, did not complete because of err.
+func (x *exchange) failed(err error) {
+	if x.life.failure == nil {
+		x.half.stopWaiting()
+		x.life.fail(err)
+		x.broadcast()
 	}
-	x.in.ended = true
-	x.in.stalled = false
-	x.broadcast()
-}
-
-// endOut makes writes fail with err.
-func (x *exchange) endOut(err error) {
-	if x.out.err == nil && !x.out.ended {
-		x.out.err = err
-		x.out.buf.Reset(x.c.pool)
-		x.out.sections, x.out.trailer = nil, nil
-	}
-	x.out.deadline.Stop()
-	x.broadcast()
 }
 
 // broadcast wakes all goroutines that wait for the exchange.
@@ -159,24 +157,10 @@ func (x *exchange) broadcast() {
 	}
 }
 
-func (x *exchange) failed(err error) {
-	if x.failure != nil {
-		return
-	}
-	x.half.stopWaiting()
-	x.failure = err
-	if x.onFail != nil {
-		x.onFail(err)
-	}
-}
-
 // whenFailed makes the exchange call f once, if it or a direction of it does not complete. f must
 // not block. It must not use the exchange, which is locked then.
 func (x *exchange) whenFailed(f func(err error)) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.onFail = f
-	if x.failure != nil {
-		f(x.failure)
-	}
+	x.life.whenFailed(f)
 }

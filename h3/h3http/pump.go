@@ -3,225 +3,156 @@ package h3http
 import (
 	"errors"
 	"io"
-	"slices"
-	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
 )
 
-// This file has the side of an exchange that runs on the loop's goroutine.
+// This file has the side of a bodyPipe that runs on the loop's goroutine. The caller of each method
+// has locked the pipe.
 
-// advance does what there is to do. It reports whether the loop needs the stream no more. The
-// caller has locked x, which has its stream.
-func (x *exchange) advance(now time.Time) (finished bool) {
-	if !x.canceled {
-		x.pumpIn()
-		x.pumpOut() // this may cancel
-	}
-	if x.dg != nil && !x.canceled {
-		x.pumpDatagrams(now)
-	}
-	if x.canceled {
-		if !x.cancelSent {
-			x.cancelSent = true
-			x.stream.Cancel(x.code)
-		}
-		if x.dg != nil {
-			x.dg.end(x.failure)
-		}
-		return true
-	}
-	if x.in.stop {
-		x.in.stop = false
-		x.stream.StopSending(x.in.stopCode)
-	}
-	if x.out.reset {
-		x.out.reset = false
-		x.stream.Reset(x.out.resetCode)
-	}
-	if x.dg != nil {
-		x.endDatagrams()
-	}
-	if x.done {
-		x.skipIn()
-	}
-	return (x.out.ended || x.out.err != nil) && (x.in.ended || x.done)
-}
-
-// delivered reports whether the peer has everything that was sent, or nobody waits for the rest.
-// Handing it to the stream is not enough. The caller has locked x.
-func (x *exchange) delivered() bool { return x.gone || x.canceled || x.out.err != nil }
-
-// pumpIn reads from the stream while there is room. The caller has locked x.
-func (x *exchange) pumpIn() {
-	in := &x.in
+// pumpIn reads from s while there is room. If that brings the end, it returns io.EOF or the error
+// that reads return.
+func (p *bodyPipe) pumpIn(s *h3.Stream) (end error) {
+	in := &p.in
 	if in.ended || in.stalled {
-		return
+		return nil
 	}
 	before := in.buf.Len()
-	for !in.ended {
+	for end == nil {
 		if in.buf.Len() >= in.limit {
 			in.stalled = true
 			break
 		}
-		n, err := x.stream.Read(in.buf.Space(x.c.pool))
+		n, err := s.Read(in.buf.Space(p.c.pool))
 		in.buf.Commit(n)
-		if err == nil {
-			continue
-		}
 		if later(err) {
 			break
 		}
-		x.inEnded(err)
+		if err != nil && err != io.EOF {
+			err = streamError(err)
+		}
+		end = err
 	}
 	if in.buf.Len() == 0 {
-		in.buf.Reset(x.c.pool) // Space may have taken a chunk that holds nothing
+		in.buf.Reset(p.c.pool) // Space may have taken a chunk that holds nothing
 	}
-	if in.buf.Len() > before {
+	if end != nil {
+		in.end(end)
+	} else if in.buf.Len() > before {
 		in.cond.Broadcast()
 	}
+	return end
 }
 
 // drainIn takes everything that a connection which has ended because of err still holds for the
 // reader: what was received and acknowledged stays readable. If there is no room for it, the rest
-// is lost, and Read returns err at that place. The caller has locked x.
-func (x *exchange) drainIn(err error) {
-	in := &x.in
-	if x.done || x.canceled || in.stop {
-		return
-	}
-	if !x.c.loop.KeepRemains(in.buf.Len()) {
-		x.dropIn()
+// is lost, and Read returns err at that place. It returns what pumpIn does.
+func (p *bodyPipe) drainIn(s *h3.Stream, err error) (end error) {
+	in, loop := &p.in, p.c.loop
+	if !loop.KeepRemains(in.buf.Len()) {
+		p.dropIn()
 		in.err = err
 	}
 	in.kept = in.buf.Len()
 	for !in.ended && in.err == nil {
-		if !x.c.loop.KeepRemains(chunkSize) {
+		if !loop.KeepRemains(chunkSize) {
 			in.err = err
 			break
 		}
 		in.limit, in.stalled = in.kept+chunkSize, false
-		x.pumpIn()
+		end = p.pumpIn(s)
 		grown := in.buf.Len() - in.kept
-		x.c.loop.ReleaseRemains(chunkSize - grown)
+		loop.ReleaseRemains(chunkSize - grown)
 		in.kept = in.buf.Len()
 		if grown == 0 {
 			break
 		}
 	}
+	return end
 }
 
 // forgetKept notes that n bytes that drainIn had kept were read or dropped.
-func (x *exchange) forgetKept(n int) {
+func (p *bodyPipe) forgetKept(n int) {
 	if n > 0 {
-		x.in.kept -= n
-		x.c.loop.ReleaseRemains(n)
+		p.in.kept -= n
+		p.c.loop.ReleaseRemains(n)
 	}
-}
-
-// dropIn drops the buffered bytes that the peer sent.
-func (x *exchange) dropIn() {
-	x.in.buf.Reset(x.c.pool)
-	x.forgetKept(x.in.kept)
-}
-
-// inEnded notes the end of what the peer sends: io.EOF or an error.
-func (x *exchange) inEnded(err error) {
-	if err != io.EOF {
-		err = streamError(err)
-		x.failed(err)
-	}
-	x.endIn(err)
 }
 
 // skipIn reads and drops the bytes that have come. If the body has arrived whole, its end then
-// counts as read, and the peer need not be stopped. The caller has locked x.
-func (x *exchange) skipIn() {
-	x.in.buf.Reset(x.c.pool)
-	for !x.in.ended {
-		b, err := x.stream.Peek(1)
-		x.stream.Discard(len(b))
+// counts as read, and the peer need not be stopped.
+func (p *bodyPipe) skipIn(s *h3.Stream) {
+	p.in.buf.Reset(p.c.pool)
+	for !p.in.ended {
+		b, err := s.Peek(1)
+		s.Discard(len(b))
 		switch {
 		case len(b) > 0:
 		case later(err):
 			return
 		default:
-			x.endIn(err)
+			p.in.end(err)
 		}
 	}
 }
 
-// pumpOut writes as much to the stream as it takes. The caller has locked x.
-func (x *exchange) pumpOut() {
-	out := &x.out
+// pumpOut writes as much to s as it takes. It returns an error if no more can be sent.
+func (p *bodyPipe) pumpOut(s *h3.Stream) error {
+	err := p.sendSections(s)
+	if err == nil && p.out.open && !p.out.over() {
+		err = p.sendContent(s)
+	}
+	if later(err) {
+		return nil
+	}
+	return err
+}
+
+// sendSections sends the header sections. If nothing else is to come, it sends the end too.
+func (p *bodyPipe) sendSections(s *h3.Stream) error {
+	out := &p.out
 	for len(out.sections) > 0 && out.err == nil {
-		if !x.sendSection(out.sections[0]) {
-			return
+		_, broken := p.aborts.endsBehind()
+		end := out.open && len(out.sections) == 1 && out.fin && !broken && out.buf.Len() == 0 && len(out.trailer) == 0
+		if err := s.SendFields(out.sections[0], end); err != nil {
+			return err
+		}
+		if end {
+			out.handedOver()
 		}
 		if out.sections = out.sections[1:]; len(out.sections) == maxSections/2 {
 			out.cond.Broadcast()
 		}
 	}
-	if !out.open || out.ended || out.err != nil {
-		return
-	}
-	for out.buf.Len() > 0 {
-		n, err := x.stream.Write(out.buf.Peek())
-		out.buf.Discard(x.c.pool, n)
-		if !x.sent(err) {
-			break
-		}
+	return nil
+}
+
+// sendContent sends the body and the end behind it.
+func (p *bodyPipe) sendContent(s *h3.Stream) (err error) {
+	out := &p.out
+	for out.buf.Len() > 0 && err == nil {
+		var n int
+		n, err = s.Write(out.buf.Peek())
+		out.buf.Discard(p.c.pool, n)
 	}
 	if out.buf.Len() <= sendBuffer/2 {
 		out.cond.Broadcast()
 	}
-	if out.buf.Len() > 0 || !out.fin || out.err != nil {
-		return
+	if err != nil || !out.fin {
+		return err
 	}
-	if out.broken {
-		x.stream.ResetBehind(out.resetCode)
-		x.outEnded()
+	if code, broken := p.aborts.endsBehind(); broken {
+		s.ResetBehind(code)
 	} else if len(out.trailer) > 0 {
-		if x.sent(x.stream.SendFields(out.trailer, true)) {
-			x.outEnded()
-		}
-	} else if x.sent(x.stream.CloseWrite()) {
-		x.outEnded()
+		err = s.SendFields(out.trailer, true)
+	} else {
+		err = s.CloseWrite()
 	}
-}
-
-// sendSection sends the next header section. If nothing else is to come, it sends the end too. It
-// reports whether the section was sent.
-func (x *exchange) sendSection(fields []h3.Field) bool {
-	out := &x.out
-	end := out.open && len(out.sections) == 1 && out.fin && !out.broken && out.buf.Len() == 0 && len(out.trailer) == 0
-	if !x.sent(x.stream.SendFields(fields, end)) {
-		return false
+	if err == nil {
+		out.handedOver()
 	}
-	if end {
-		x.outEnded()
-	}
-	return true
-}
-
-// sent handles the error of sending. It reports whether there was none.
-func (x *exchange) sent(err error) bool {
-	switch {
-	case err == nil:
-		return true
-	case later(err):
-	case stopped(err):
-		// Nothing more can be sent. Receiving may go on: the peer may need no more of the request
-		// and still answer.
-		err = streamError(err)
-		x.endOut(err)
-		x.failed(err)
-	default:
-		// These fields cannot be sent, so the message cannot be completed.
-		x.cancelLocked(h3.InternalError, err)
-	}
-	return false
+	return err
 }
 
 // later reports whether an event will tell what err of a stream means: that the stream is readable
@@ -234,55 +165,4 @@ func later(err error) bool {
 func stopped(err error) bool {
 	_, ok := errors.AsType[*conn.StreamError](err)
 	return ok
-}
-
-// outEnded notes that everything that is to be sent was handed to the stream.
-func (x *exchange) outEnded() {
-	x.out.ended = true
-	x.out.deadline.Stop()
-	x.broadcast()
-}
-
-// gotFields takes a field section: trailers, or on a Transport a header section. The caller has
-// locked x.
-func (x *exchange) gotFields(e h3.Event) {
-	in := &x.in
-	fields := slices.Clone(e.Fields)
-	if !x.half.gotHead(fields) {
-		in.trailer = fields
-	}
-	if e.End {
-		x.endIn(io.EOF)
-	}
-	x.broadcast()
-}
-
-// peerCanceled notes that the peer has reset its direction or stopped ours, or both, or that it has
-// broken a rule of messages. The caller has locked x.
-func (x *exchange) peerCanceled(e h3.Event) {
-	if e.Err != nil {
-		err := streamError(e.Err)
-		x.dropIn()
-		x.endIn(err)
-		x.endOut(err)
-		x.gone = true
-		x.failed(err)
-		return
-	}
-	// The stream tells which directions have ended.
-	if !x.in.ended {
-		x.in.stalled = false
-		x.in.limit = max(x.in.limit, x.in.buf.Len()+chunkSize)
-		x.pumpIn()
-	}
-	x.unwanted()
-}
-
-// unwanted checks whether the peer has stopped our direction. It acknowledges no more of that then.
-// The caller has locked x.
-func (x *exchange) unwanted() {
-	if _, err := x.stream.Write(nil); stopped(err) {
-		x.gone = true
-		x.sent(err)
-	}
 }

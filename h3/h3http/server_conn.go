@@ -100,7 +100,7 @@ func (c *serverConn) start(e h3.Event) {
 	x.init(&c.connection, x)
 	c.bind(&x.exchange, e.Stream)
 	if e.End {
-		x.endIn(io.EOF)
+		x.in.end(io.EOF)
 	}
 	go c.serveRequest(&arrival{
 		x:      &x.exchange,

@@ -23,7 +23,7 @@ func (x *serverExchange) service(now time.Time) {
 	c := x.server
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.stream != nil && x.advance(now) && x.done && x.delivered() {
+	if x.stream != nil && x.advance(now) && x.closed && x.delivered() {
 		c.release(&x.exchange)
 	}
 	if x.stream != nil {

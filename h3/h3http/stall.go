@@ -28,7 +28,7 @@ func (c *serverConn) watchStall(now time.Time, x *serverExchange) {
 	switch {
 	case s.last:
 		return
-	case x.done:
+	case x.closed:
 		s.last, s.due = true, time.Time{}
 		if c.deliveryTimeout > 0 {
 			s.due = now.Add(c.deliveryTimeout)
@@ -51,7 +51,7 @@ func (c *serverConn) giveUp(now time.Time) {
 		x := x.half.(*serverExchange)
 		x.mu.Lock()
 		switch at := x.stall.due; {
-		case x.canceled:
+		case x.aborts.canceled():
 		case due(at, now):
 			c.abandon(x)
 		default:
@@ -65,13 +65,8 @@ func (c *serverConn) giveUp(now time.Time) {
 func (c *serverConn) abandon(x *serverExchange) {
 	c.stalled++
 	c.s.lose(1, os.ErrDeadlineExceeded)
-	x.stream.Abandon(h3.ExcessiveLoad)
-	x.canceled, x.cancelSent, x.code = true, true, h3.ExcessiveLoad
-	x.dropIn()
-	x.endIn(os.ErrDeadlineExceeded)
-	x.endOut(os.ErrDeadlineExceeded)
-	x.failed(os.ErrDeadlineExceeded)
-	if x.done {
+	x.giveUp(h3.ExcessiveLoad, os.ErrDeadlineExceeded)
+	if x.closed {
 		c.release(&x.exchange)
 	}
 }

@@ -71,7 +71,7 @@ func (s *Stream) CloseWrite() error { return s.x.closeWrite(nil) }
 // so that what was written may be lost, and if s was closed before. It returns no error if only the
 // peer has stopped the stream.
 func (s *Stream) Close() error {
-	err, first := s.x.close()
+	err, first := s.x.end()
 	if !first {
 		return errStreamClosed
 	}

@@ -57,7 +57,7 @@ func (headTimeout) Is(err error) bool { return err == context.DeadlineExceeded }
 func (x *exchange) setReadDeadline(t time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if !x.done {
+	if !x.closed {
 		x.in.deadline.Set(&x.in.cond, t, func() {
 			if !x.in.ended {
 				x.c.missed.read()
@@ -71,7 +71,7 @@ func (x *exchange) setReadDeadline(t time.Time) {
 func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.out.ended || x.out.err != nil {
+	if x.out.over() {
 		return
 	}
 	x.out.deadline.Set(&x.out.cond, t, func() {

@@ -1,0 +1,218 @@
+package h3http
+
+import (
+	"os"
+	"sync"
+
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/deadline"
+	"github.com/lazoquic/lazo/internal/fifo"
+)
+
+const (
+	recvBuffer  = 128 << 10 // bytes of a body that may wait for their reader
+	firstBuffer = chunkSize // the same before the first Read, because perhaps nobody reads
+	sendBuffer  = 64 << 10  // bytes of a body that may wait for the loop
+)
+
+// A bodyPipe carries the field sections and the content of an exchange, both ways, between the
+// application and the loop. It does not know which side is the client, nor what becomes of the
+// request. The application reads and writes here, and the loop moves bytes between the pipe and the
+// stream (see pump.go). The loop reads nothing from a stream whose buffer is full, so a slow reader
+// slows the peer down.
+//
+// mu guards the pipe and the rest of the exchange. Methods that do not lock it are for callers that
+// have.
+type bodyPipe struct {
+	c  *connection
+	of *exchange // which the loop looks at after wake
+
+	mu     sync.Mutex
+	in     inbound
+	out    outbound
+	aborts aborts
+	closed bool // the application has finished with it
+}
+
+// An inbound is what the peer sends: the request to a server, or the response to a client.
+type inbound struct {
+	cond     sync.Cond
+	buf      fifo.Buffer
+	limit    int        // how many bytes buf may hold
+	stalled  bool       // the loop has stopped reading, because buf is full
+	kept     int        // how many bytes of buf outlive the connection: see drainIn
+	ended    bool       // the end has come: the loop reads no more
+	err      error      // the error after the bytes of buf; io.EOF at the end
+	trailer  []h3.Field // complete before err is io.EOF
+	deadline deadline.Deadline
+}
+
+// An outbound is what this side sends to the peer.
+type outbound struct {
+	cond     sync.Cond
+	sections [][]h3.Field // header sections to send
+	open     bool         // the final section is among them, so the body may follow
+	buf      fifo.Buffer
+	fin      bool // the end comes after buf
+	trailer  []h3.Field
+	ended    bool  // everything was handed to the stream
+	err      error // why no more can be sent
+	deadline deadline.Deadline
+}
+
+func (p *bodyPipe) init(c *connection, of *exchange) {
+	p.c, p.of = c, of
+	p.in.cond.L = &p.mu
+	p.out.cond.L = &p.mu
+	p.in.limit = firstBuffer
+}
+
+// wake makes the loop look at the exchange. It reports false if the connection has ended.
+func (p *bodyPipe) wake() bool { return p.c.wake(p.of) }
+
+// read reads from the body. It waits if there is nothing to read.
+func (p *bodyPipe) read(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	in := &p.in
+	in.limit = recvBuffer
+	for {
+		switch {
+		case p.closed:
+			return 0, errStreamClosed
+		case in.deadline.Passed():
+			return 0, os.ErrDeadlineExceeded
+		case len(b) == 0:
+			return 0, nil
+		case in.buf.Len() > 0:
+			n := in.buf.Read(p.c.pool, b)
+			p.forgetKept(min(n, in.kept))
+			p.unstall()
+			return n, nil
+		case in.err != nil:
+			return 0, in.err
+		}
+		p.unstall()
+		in.cond.Wait()
+	}
+}
+
+// unstall makes the loop read again once half of the buffer is free.
+func (p *bodyPipe) unstall() {
+	if p.in.stalled && p.in.buf.Len() <= p.in.limit/2 {
+		p.in.stalled = false
+		p.wake()
+	}
+}
+
+// takeTrailer removes and returns the trailer section that has come.
+func (p *bodyPipe) takeTrailer() []h3.Field {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	fields := p.in.trailer
+	p.in.trailer = nil
+	return fields
+}
+
+// write appends b to the body, and waits for room. The loop takes the bytes once push of them have
+// come together.
+func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := &p.out
+	for {
+		switch {
+		case out.err != nil:
+			return n, out.err
+		case p.closed:
+			return n, errStreamClosed
+		case out.fin:
+			return n, errWriteClosed
+		case out.deadline.Passed():
+			return n, os.ErrDeadlineExceeded
+		}
+		k := min(len(b), sendBuffer-out.buf.Len())
+		out.buf.Write(p.c.pool, b[:k])
+		n += k
+		if b = b[k:]; len(b) == 0 {
+			if out.buf.Len() >= push {
+				p.wake()
+			}
+			return n, nil
+		}
+		p.wake()
+		out.cond.Wait()
+	}
+}
+
+// hold appends b to the body without waking the loop. It reports false if more than limit bytes
+// would wait. It is for the time before the header is sent.
+func (p *bodyPipe) hold(b []byte, limit int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.out.err != nil || p.out.buf.Len()+len(b) > limit {
+		return false
+	}
+	p.out.buf.Write(p.c.pool, b)
+	return true
+}
+
+// held returns how many bytes wait to be sent, and the first of them.
+func (p *bodyPipe) held() (n int, first []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.buf.Len(), p.out.buf.Peek()
+}
+
+// maxSections is how many informational responses may wait to be sent.
+const maxSections = 8
+
+// sendFields queues a header section. After the final one the body may follow. With push the loop
+// takes it now, otherwise with what is written next. An informational section waits until there is
+// room. Without that, a peer that reads nothing would make this side keep all of them.
+func (p *bodyPipe) sendFields(fields []h3.Field, final, push bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := &p.out
+	for !final && len(out.sections) >= maxSections && out.err == nil && !out.deadline.Passed() {
+		p.wake()
+		out.cond.Wait()
+	}
+	if out.open || out.err != nil || !final && out.deadline.Passed() {
+		return
+	}
+	out.sections = append(out.sections, fields)
+	out.open = final
+	if push {
+		p.wake()
+	}
+}
+
+// push makes the loop take what was written. It returns the error of writing.
+func (p *bodyPipe) push() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.out.err == nil {
+		p.wake()
+	}
+	return p.out.err
+}
+
+// closeWrite ends the body, with a trailer section if there is one.
+func (p *bodyPipe) closeWrite(trailer []h3.Field) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closeWriteLocked(trailer)
+}
+
+func (p *bodyPipe) closeWriteLocked(trailer []h3.Field) error {
+	if p.out.err != nil {
+		return p.out.err
+	}
+	if !p.out.fin {
+		p.out.fin = true
+		p.out.trailer = trailer
+		p.wake()
+	}
+	return nil
+}
