@@ -141,7 +141,7 @@ func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
 		// A server got it after the handshake (RFC 9001, Section 6 bars KeyUpdate, and nothing else
 		// may come).
 		return 0, violation(errCrypto+10, wire.FrameCrypto, "unexpected TLS message")
-	case spaceOf(c.tls.level) > p.space.id && c.tls.work == nil:
+	case spaceOf(c.tls.level) > p.space.id:
 		// RFC 9001, Section 4.1.3: new data at a level that TLS has left.
 		return 0, violation(errProtocolViolation, wire.FrameCrypto, "CRYPTO data at a past encryption level")
 	}
@@ -166,7 +166,7 @@ func (c *Conn) handleStreamControl(typ uint64, b []byte) (int, error) {
 		if s == nil || err != nil {
 			return n, err
 		}
-		return n, s.handleReset(code, size)
+		return n, s.handleReset(typ, code, size)
 	case wire.FrameResetStreamAt:
 		id, code, size, upTo, n := wire.ParseResetStreamAt(b)
 		if n <= 0 {

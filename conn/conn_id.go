@@ -168,12 +168,14 @@ func (r *remoteIDs) remember(x *remoteID) {
 }
 
 // conflicts reports whether x contradicts what the peer said before about the same ID, or about the
-// same sequence number (RFC 9000, Section 19.15).
+// same sequence number (RFC 9000, Section 19.15), or has the reset token of another ID (Section
+// 10.3.2).
 func (r *remoteIDs) conflicts(x *remoteID) bool {
 	for _, known := range [...][]remoteID{r.ids, r.former} {
 		for i := range known {
 			y := &known[i]
-			if y.seq == x.seq && (y.id != x.id || y.hasToken && y.token != x.token) || y.seq != x.seq && y.id == x.id {
+			sameToken := y.hasToken && y.token == x.token
+			if y.seq == x.seq && (y.id != x.id || y.hasToken && !sameToken) || y.seq != x.seq && (y.id == x.id || sameToken) {
 				return true
 			}
 		}

@@ -27,7 +27,7 @@ func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, boo
 	if wire.KeyPhase(pkt[0]) == k.rxPhase {
 		payload, ok := sp.rx.Open(pkt, hdrLen, pn)
 		if !ok {
-			c.openFailed(sp)
+			c.openFailed(sp.rx)
 			return nil, false
 		}
 		if pn < k.firstRecv {
@@ -45,7 +45,7 @@ func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, boo
 		// RFC 9001, Section 6.5: a packet of the phase before, delayed.
 		payload, ok := k.old.Open(pkt, hdrLen, pn)
 		if !ok {
-			c.openFailed(sp)
+			c.openFailed(sp.rx)
 			return nil, false
 		}
 		k.lastOld = max(k.lastOld, int64(pn))
@@ -82,7 +82,7 @@ func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte,
 	}
 	payload, ok := k.nextRx.Open(pkt, hdrLen, pn)
 	if !ok {
-		c.openFailed(sp)
+		c.openFailed(sp.rx)
 		return nil, false
 	}
 	if int64(pn) < sp.recv.largest {
@@ -152,10 +152,11 @@ func (c *Conn) wearNumbers() bool {
 // initiateKeyUpdate starts to send with the next keys.
 func (c *Conn) initiateKeyUpdate() error { return c.turnTx() }
 
-// openFailed counts forgeries (RFC 9001, Section 6.6).
-func (c *Conn) openFailed(sp *space) {
+// openFailed counts packets that rx did not open. The limit of forgeries is for all keys of the
+// connection together (RFC 9001, Section 6.6).
+func (c *Conn) openFailed(rx *keys.Keys) {
 	k := &c.keys
-	if k.failed++; k.failed >= sp.rx.IntegrityLimit() {
+	if k.failed++; k.failed >= rx.IntegrityLimit() {
 		c.abort(violation(errAEADLimit, 0, "too many forged packets"))
 	}
 }

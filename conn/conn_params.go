@@ -70,6 +70,11 @@ func (c *Conn) peerParams(b []byte) error {
 		c.remote.ids[0].token, c.remote.ids[0].hasToken = *p.ResetToken, true
 		c.watchResets()
 	}
+	if p.Preferred != nil {
+		if err := c.takePreferredID(p.Preferred); err != nil {
+			return err
+		}
+	}
 	c.flow.sendMax = p.MaxData
 	c.streams.peerLimit[Bidi] = p.MaxStreamsBidi
 	c.streams.peerLimit[Uni] = p.MaxStreamsUni

@@ -40,6 +40,19 @@ func (c *Conn) preferredAddress() *wire.PreferredAddress {
 	return p
 }
 
+// takePreferredID takes the connection ID that comes with a preferred address: it is the second
+// that the server issues (RFC 9000, Section 5.1.1).
+func (c *Conn) takePreferredID(pref *wire.PreferredAddress) error {
+	id, _ := ConnIDFromSlice(pref.ID)
+	issued := remoteID{id: id, seq: 1, token: pref.ResetToken, hasToken: true}
+	if c.remote.conflicts(&issued) {
+		return violation(errProtocolViolation, 0, "the preferred address has the connection ID or the token of the other one")
+	}
+	c.remote.ids = append(c.remote.ids, issued)
+	c.remote.seen.Add(1, 2)
+	return nil
+}
+
 // hears reports whether a client takes datagrams from the address: that of its server, the one that
 // the server prefers, or the one that it had before, from which packets may be under way. RFC 9000,
 // Section 9: others are strangers.
@@ -61,12 +74,7 @@ func (c *Conn) followPreferred() {
 	} else if isLinkLocal(to.Addr()) { // on the link where the server is
 		to = netip.AddrPortFrom(to.Addr().WithZone(c.path.remote.Addr().Zone()), to.Port())
 	}
-	id, ok := ConnIDFromSlice(pref.ID)
-	if !ok || !c.remote.seen.Add(1, 2) {
-		return
-	}
-	c.remote.ids = append(c.remote.ids, remoteID{id: id, seq: 1, token: pref.ResetToken, hasToken: true})
-	if !canPrefer(to) || to == c.path.remote {
+	if !canPrefer(to) || to == c.path.remote || !c.remote.hasOther() {
 		return // the ID serves for other paths
 	}
 	if c.local.ids[0].id.n == 0 && !c.routes.addAddr(to) {

@@ -114,6 +114,9 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 	}
 	payload, ok := rx.Open(pkt, h.PNOff+pnLen, pn)
 	if !ok {
+		if c.openFailed(rx); c.closed {
+			return
+		}
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "authentication failed")
 		return
 	}

@@ -62,8 +62,11 @@ func (c *Conn) nextTLSWork() *TLSWork {
 		s.cryptoIn.Read(&c.chunks, b)
 		if c.server {
 			c.noteClientHello(b)
-		} else if c.tls.level == tls.QUICEncryptionLevelApplication {
+		}
+		if c.tls.level == tls.QUICEncryptionLevelApplication {
 			c.tls.unwanted = c.tls.post.take(b)
+		} else {
+			c.tls.unwanted = c.tls.messages.take(c.tls.level, b)
 		}
 		w.data = append(w.data, cryptoData{level: c.tls.level, b: b})
 	}
@@ -155,6 +158,9 @@ func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 			c.early.rx, c.early.accepted = k, true
 			c.logEarlySecret(ev.Data)
 			return nil
+		}
+		if old := c.spaces[spaceOf(c.tls.level)]; old != nil && old.cryptoIn.Ready()+old.cryptoIn.Gaps() > 0 {
+			return errTLSBehind()
 		}
 		c.spaces[spaceOf(ev.Level)].rx = k
 		c.tls.level = ev.Level

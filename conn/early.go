@@ -61,6 +61,7 @@ type earlyState struct {
 	limits   *wire.Params // client: remembered, and in use until the server's arrive
 	offered  bool         // client: in the ClientHello
 	came     bool         // server: packets of it, whether they were taken or not
+	rejected uint64       // client: packets below this number carried early data that was rejected
 	accepted bool
 	sessions []*tls.SessionState // client: stored for later connections, newest last
 	data     []byte              // client: of SetTicketData
@@ -120,7 +121,9 @@ func (c *Conn) resumeSession(s *tls.SessionState) {
 
 // takesEarly reports whether a server accepts early data: its limits are not below those that the
 // client remembers (RFC 9000, Section 7.4.1), the application agrees, and the ticket was not used
-// here before.
+// here before. The limits of now hold for early data too. That section lets a server close if a
+// client goes beyond what it remembers, but such a client does no harm, and to notice it would take
+// a second set of limits.
 func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 	cfg := c.cfg
 	if p.MaxData > uint64(cfg.InitialMaxData) || p.MaxStreamDataBidiRemote > uint64(cfg.InitialMaxStreamData) ||
@@ -142,6 +145,7 @@ func (c *Conn) useEarlyLimits(p *wire.Params) {
 	d.MaxData, d.MaxDatagramFrame, d.ActiveConnIDLimit = p.MaxData, p.MaxDatagramFrame, p.ActiveConnIDLimit
 	d.MaxStreamDataBidiLocal, d.MaxStreamDataBidiRemote = p.MaxStreamDataBidiLocal, p.MaxStreamDataBidiRemote
 	d.MaxStreamDataUni, d.MaxStreamsBidi, d.MaxStreamsUni = p.MaxStreamDataUni, p.MaxStreamsBidi, p.MaxStreamsUni
+	d.ResetStreamAt = p.ResetStreamAt
 	c.flow.sendMax = p.MaxData
 	c.streams.peerLimit = [2]uint64{p.MaxStreamsBidi, p.MaxStreamsUni}
 }
@@ -158,7 +162,8 @@ func (c *Conn) checkEarlyLimits() error {
 	if p.MaxData < old.MaxData || p.MaxStreamDataBidiLocal < old.MaxStreamDataBidiLocal ||
 		p.MaxStreamDataBidiRemote < old.MaxStreamDataBidiRemote || p.MaxStreamDataUni < old.MaxStreamDataUni ||
 		p.MaxStreamsBidi < old.MaxStreamsBidi || p.MaxStreamsUni < old.MaxStreamsUni ||
-		p.MaxDatagramFrame < old.MaxDatagramFrame || p.ActiveConnIDLimit < old.ActiveConnIDLimit {
+		p.MaxDatagramFrame < old.MaxDatagramFrame || p.ActiveConnIDLimit < old.ActiveConnIDLimit ||
+		old.ResetStreamAt && !p.ResetStreamAt {
 		return violation(errProtocolViolation, 0, "limits are below those of the session that was resumed")
 	}
 	return nil
@@ -171,6 +176,7 @@ func (c *Conn) rejectEarly() {
 	}
 	c.early.tx, c.early.limits = nil, nil
 	c.e.stats.EarlyDataRejected++
+	c.early.rejected = c.spaces[spaceApp].sent.next // 1-RTT packets follow
 	c.spaces[spaceApp].sent.discarded(func(r *record) {
 		if r.kind == recDatagram {
 			c.datagramFate(r, EventDatagramLost) // nothing else of it is left to note
@@ -189,6 +195,21 @@ func (c *Conn) rejectEarly() {
 	*t = streamSet{server: t.server, limit: limit, window: window, peerLimit: peer}
 	c.flow.sent, c.flow.blockedAt, c.flow.limited, c.flow.reserve = 0, 0, false, 0
 	c.event(Event{Kind: EventEarlyDataRejected})
+}
+
+// acksRejected reports whether an ACK frame acknowledges a packet whose early data was rejected. A
+// server must not process those (RFC 9001, Section 4.6.2).
+func (c *Conn) acksRejected(f *wire.Ack) bool {
+	if c.early.rejected == 0 {
+		return false
+	}
+	ranges := f.Ranges()
+	for r, ok := ranges.Next(); ok; r, ok = ranges.Next() {
+		if r.Smallest < c.early.rejected {
+			return true
+		}
+	}
+	return false
 }
 
 // ticketOptions is what a server puts into its session tickets.
@@ -224,6 +245,7 @@ func sessionParams(p *wire.Params) *wire.Params {
 	d.MaxData, d.MaxDatagramFrame, d.ActiveConnIDLimit = p.MaxData, p.MaxDatagramFrame, p.ActiveConnIDLimit
 	d.MaxStreamDataBidiLocal, d.MaxStreamDataBidiRemote = p.MaxStreamDataBidiLocal, p.MaxStreamDataBidiRemote
 	d.MaxStreamDataUni, d.MaxStreamsBidi, d.MaxStreamsUni = p.MaxStreamDataUni, p.MaxStreamsBidi, p.MaxStreamsUni
+	d.ResetStreamAt = p.ResetStreamAt // draft-ietf-quic-reliable-stream-reset, Section 3
 	return &d
 }
 

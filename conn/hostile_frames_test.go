@@ -299,6 +299,13 @@ func hostileSizes() []hostileCase {
 		{name: "RESET_STREAM before FIN", before: write(fin(3, "")), frames: one(reset(2)), code: errFinalSize},
 		{name: "RESET_STREAM behind FIN", before: write(fin(3, "")), frames: one(reset(4)), code: errFinalSize},
 		{name: "RESET_STREAM changes its mind", before: write(reset(3)), frames: one(reset(4)), code: errFinalSize},
+		// RFC 9000, Section 13.3
+		{name: "RESET_STREAM with another error code", before: write(reset(3)), code: errStreamState,
+			frames: func(tc *testConn) []frame { return []frame{resetStreamFrame(their(tc), 2, 3)} }},
+		{name: "RESET_STREAM with another error code than RESET_STREAM_AT", frames: one(reset(8)), code: errStreamState,
+			before: func(tc *testConn) { tc.writeResetAt(2, 8, 4) }},
+		{name: "RESET_STREAM with another error code on a stopped stream", frames: one(reset(10)), code: errStreamState,
+			before: func(tc *testConn) { stopped(tc); tc.writeResetAt(2, 10, 10) }},
 		{name: "data behind RESET_STREAM", before: write(reset(3)), frames: one(data(3, "x")), code: errFinalSize},
 		{name: "FIN other than RESET_STREAM", before: write(reset(3)), frames: one(fin(1, "x")), code: errFinalSize},
 		{name: "data behind FIN of a stopped stream", frames: one(data(10, "x")), code: errFinalSize,
@@ -340,6 +347,12 @@ func hostileIDs() []hostileCase {
 		{name: "PATH_RESPONSE to nothing", frames: only(responseFrame("12345678")), code: errProtocolViolation},
 		{
 			name: "one connection ID with two numbers", frames: only(newIDFrame(5, 2, "an ID")), code: errProtocolViolation,
+			before: func(tc *testConn) { tc.write(newIDFrame(4, 1, "an ID")) },
+		},
+		{
+			// RFC 9000, Section 10.3.2
+			name: "two connection IDs with one reset token", code: errProtocolViolation,
+			frames: only(frame{typ: wire.FrameNewConnectionID, v: [5]uint64{5, 2}, data: "another" + string(resetTokenOf(4))}),
 			before: func(tc *testConn) { tc.write(newIDFrame(4, 1, "an ID")) },
 		},
 		{

@@ -49,6 +49,11 @@ func TestHostileResetAt(t *testing.T) {
 			tc.write(finFrame(tc.theirs(Uni, 0), 0, "0123"))
 		}},
 		{name: "other than the reset before", before: func(tc *testConn) { tc.writeResetAt(1, 8, 4) }, size: 9, reliable: 4, code: errFinalSize},
+		{name: "another error code than before", before: func(tc *testConn) { tc.writeResetAt(2, 8, 4) }, size: 8, reliable: 4, code: errStreamState},
+		{name: "another error code, and nothing is reliable", before: func(tc *testConn) { tc.writeResetAt(2, 8, 4) }, size: 8, code: errStreamState},
+		{name: "another error code than RESET_STREAM", size: 8, reliable: 4, code: errStreamState, before: func(tc *testConn) {
+			tc.write(resetStreamFrame(tc.theirs(Uni, 0), 2, 8))
+		}},
 		{name: "other than RESET_STREAM", size: 9, reliable: 4, code: errFinalSize, before: func(tc *testConn) {
 			tc.write(resetStreamFrame(tc.theirs(Uni, 0), 1, 8))
 		}},

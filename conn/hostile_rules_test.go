@@ -233,6 +233,60 @@ func TestPreferredAddressOfNobody(t *testing.T) {
 	}
 }
 
+// preferring dials a server that prefers an address, with a connection ID and reset token for it.
+func preferring(t *testing.T, id, token string) *rawServer {
+	serverTLS, clientTLS := testTLS(t)
+	cfg := quietConfig()
+	cfg.TLS = clientTLS
+	address := "\x0a\x00\x00\x09\x01\xbb" + string(make([]byte, 18))
+	r := dialRaw(t, serverTLS, &cfg, func(p []rawParam) []rawParam {
+		return append(p, rawParam{0x02, string(resetTokenOf(0))}, rawParam{0x0d, address + string(rune(len(id))) + id + token})
+	})
+	r.send(spaceInitial, cryptoFrame(0, string(r.out[spaceInitial])))
+	r.send(spaceHandshake, cryptoFrame(0, string(r.out[spaceHandshake])))
+	return r
+}
+
+// RFC 9000, Sections 10.3.2 and 19.15: the ID of the preferred address is another, and so is its
+// reset token.
+func TestPreferredAddressWithTheSameID(t *testing.T) {
+	for _, test := range []struct {
+		name, id, token string
+		code            int64
+	}{
+		{"honest", "preferID", string(resetTokenOf(1)), -1},
+		{"the ID of the handshake", rawServerID, string(resetTokenOf(1)), errProtocolViolation},
+		{"the reset token of the handshake", "preferID", string(resetTokenOf(0)), errProtocolViolation},
+	} {
+		if r := preferring(t, test.id, test.token); errorCode(r.l.err) != test.code {
+			t.Errorf("%s: the connection ended with %v", test.name, r.l.err)
+		}
+	}
+}
+
+// TestPreferredIDIsRetired: NEW_CONNECTION_ID frames come before the handshake is confirmed. One
+// retires the connection ID of the preferred address (RFC 9000, Section 5.1.2), another gives its
+// sequence number to another ID.
+func TestPreferredIDIsRetired(t *testing.T) {
+	r := preferring(t, "preferID", string(resetTokenOf(1)))
+	err := r.c.newRemoteID(1, 0, []byte("another"), [16]byte(resetTokenOf(7)))
+	if errorCode(err) != errProtocolViolation {
+		t.Errorf("another ID with the number of the preferred address: %v", err)
+	}
+	if err := r.c.newRemoteID(2, 2, []byte("the next"), [16]byte(resetTokenOf(2))); err != nil {
+		t.Fatal(err)
+	}
+	r.c.followPreferred() // this happens when the handshake is confirmed
+	for _, x := range r.c.remote.ids {
+		if x.seq < 2 {
+			t.Errorf("connection ID %d is in use", x.seq)
+		}
+	}
+	if r.c.candidate != nil {
+		t.Error("there is no connection ID for the preferred address")
+	}
+}
+
 // RFC 9000, Section 9: a client moves though the server does not want active migration. It may be a
 // NAT: the server validates the new address, and sends there no more than it may until then.
 func TestMigrationThoughDisabled(t *testing.T) {

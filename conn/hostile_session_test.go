@@ -50,6 +50,7 @@ type resumption struct {
 	toServer       Config
 	toClient       Config
 	cache          *sessionEdit
+	early          func(*Conn) // is called with a client that has just dialed
 	now            time.Time
 }
 
@@ -80,6 +81,15 @@ func (r *resumption) dial() *Conn {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	if r.early != nil {
+		r.early(c)
+	}
+	r.exchange()
+	return c
+}
+
+// exchange passes datagrams to and fro until nothing more is under way.
+func (r *resumption) exchange() {
 	for range 20 {
 		for _, d := range drainEndpoint(r.client.Endpoint, r.now, r.client.buf) {
 			r.server.Receive(r.now, Datagram{Data: d.data, Remote: elsewhere(2), Local: elsewhere(1)})
@@ -91,7 +101,6 @@ func (r *resumption) dial() *Conn {
 		r.client.HandleTimeout(r.now)
 		r.server.HandleTimeout(r.now)
 	}
-	return c
 }
 
 // TestEarlyLimitsKept makes sure that the tests below fail for the reason that they name.
@@ -143,6 +152,85 @@ func TestEarlyLimitsLowered(t *testing.T) {
 		r.cache.edit = edit // the client remembers higher limits than the server ever stated
 		if c := r.dial(); errorCode(c.Err()) != errProtocolViolation {
 			t.Errorf("%s: the connection ends with %v", name, c.Err())
+		}
+	}
+}
+
+// TestEarlyResetStreamAt: a client remembers whether its server knows RESET_STREAM_AT, and a server
+// that takes early data must still know it (draft-ietf-quic-reliable-stream-reset, Section 3).
+func TestEarlyResetStreamAt(t *testing.T) {
+	r := newResumption(t)
+	r.dial().Close(0, "")
+	r.restart()
+	r.early = func(c *Conn) {
+		s, err := c.OpenStream(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Write([]byte("early"))
+		if err := s.ResetAt(1, 3); err != nil {
+			t.Errorf("in early data: %v", err)
+		}
+	}
+	if c := r.dial(); c.Err() != nil || !c.EarlyDataAccepted() {
+		t.Fatalf("early data was not accepted: %v", c.Err())
+	}
+	for _, keeps := range []bool{true, false} {
+		r.early = nil
+		r.restart()
+		r.dial().Close(0, "") // for another ticket
+		raw := dialRaw(t, r.toClient.TLS, &r.toServer, func(p []rawParam) []rawParam {
+			for _, id := range []uint64{0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0e} { // the limits
+				p = append(p, rawParam{id, varint(1 << 40)})
+			}
+			if keeps {
+				p = append(p, rawParam{0x1d, ""})
+			}
+			return p
+		})
+		raw.send(spaceInitial, pieces(string(raw.out[spaceInitial]), 1100)...)
+		raw.send(spaceHandshake, pieces(string(raw.out[spaceHandshake]), 1100)...)
+		raw.l.drain()
+		switch {
+		case keeps && (raw.l.err != nil || !raw.c.EarlyDataAccepted()):
+			t.Errorf("early data was not accepted: %v", raw.l.err)
+		case !keeps && errorCode(raw.l.err) != errProtocolViolation:
+			t.Errorf("the connection ends with %v", raw.l.err)
+		}
+	}
+}
+
+// TestRejectedEarlyDataIsAcknowledged: a server that rejects early data must not process it (RFC
+// 9001, Section 4.6.2), so it cannot acknowledge it.
+func TestRejectedEarlyDataIsAcknowledged(t *testing.T) {
+	for _, hostile := range []bool{false, true} {
+		r := newResumption(t)
+		r.dial().Close(0, "")
+		r.toClient.AcceptEarlyData = func([]byte) bool { return false }
+		r.restart()
+		r.early = func(c *Conn) {
+			s, err := c.OpenStream(Uni)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Write([]byte("early"))
+		}
+		c := r.dial()
+		if c.Err() != nil || !c.HandshakeComplete() || c.EarlyDataAccepted() {
+			t.Fatalf("early data accepted: %v, %v", c.EarlyDataAccepted(), c.Err())
+		}
+		server := r.server.last
+		if hostile {
+			server.spaces[spaceApp].recv.seen.Add(0, 1)
+		}
+		s, err := c.OpenStream(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Write([]byte("again"))
+		r.exchange()
+		if want := map[bool]int64{false: -1, true: errProtocolViolation}[hostile]; errorCode(c.Err()) != want {
+			t.Errorf("hostile %v: the connection ends with %v", hostile, c.Err())
 		}
 	}
 }

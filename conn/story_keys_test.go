@@ -265,3 +265,14 @@ func TestTooManyForgeries(t *testing.T) {
 	tc.deliver(forged, tc.peerAddr, NotECT)
 	tc.wantClosed("the limit is reached", errAEADLimit)
 }
+
+// TestForgeriesOfAllKeys: packets with long headers count against the limit too.
+func TestForgeriesOfAllKeys(t *testing.T) {
+	tc := handshakeConn(t, false)
+	tc.c.keys.failed = tc.c.spaces[spaceHandshake].rx.IntegrityLimit() - 1
+	forged := tc.seal(testPacket{space: spaceHandshake, frames: []frame{pingFrame()}})
+	forged[len(forged)-1] ^= 1
+	tc.deliver(forged, tc.peerAddr, NotECT)
+	// RFC 9001, Section 6.6
+	tc.wantClosed("the limit is for all keys together", errAEADLimit)
+}

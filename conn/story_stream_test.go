@@ -172,7 +172,7 @@ func TestResetStream(t *testing.T) {
 			// RFC 9000, Section 4.5
 			t.Errorf("credit for %d of %d bytes", tc.c.flow.consumed, tc.c.flow.received)
 		}
-		tc.write(resetStreamFrame(id, 45, 100), streamFrame(id, 20, "late"))
+		tc.write(resetStreamFrame(id, 44, 100), streamFrame(id, 20, "late"))
 		tc.wantNoEvent("once")
 	})
 }

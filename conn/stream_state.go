@@ -130,7 +130,8 @@ func (s *Stream) consumed(n int) {
 	}
 	s.c.consume(uint64(n))
 	if s.flags&flagRecvResetAt != 0 && s.in.Offset() >= s.recvUpTo {
-		s.handleReset(s.recvCode, s.finalSize) // all that was promised is read
+		// all that was promised is read
+		s.handleReset(wire.FrameResetStreamAt, s.recvCode, s.finalSize)
 		return
 	}
 	w := &s.window
@@ -162,21 +163,30 @@ func (s *Stream) recvDone() {
 	s.finish()
 }
 
-// handleReset handles RESET_STREAM (RFC 9000, Section 19.4).
-func (s *Stream) handleReset(code, size uint64) error {
-	known := s.flags&flagSizeKnown != 0
-	if known && size != s.finalSize || size < s.highest {
-		return violation(errFinalSize, wire.FrameResetStream, "stream %d", s.id)
+// checkReset checks the fields of a RESET_STREAM or RESET_STREAM_AT frame, and counts its final
+// size (RFC 9000, Section 4.5). Neither the size nor the error code may change (RFC 9000, Section
+// 13.3; draft-ietf-quic-reliable-stream-reset, Section 5.2).
+func (s *Stream) checkReset(frame, code, size uint64) error {
+	switch {
+	case s.flags&flagSizeKnown != 0 && size != s.finalSize, size < s.highest:
+		return violation(errFinalSize, frame, "stream %d", s.id)
+	case s.flags&(flagRecvReset|flagRecvResetAt) != 0 && code != s.recvCode:
+		return violation(errStreamState, frame, "stream %d is reset with another error code", s.id)
+	case size > s.highest:
+		return s.advance(size, frame)
 	}
-	if size > s.highest {
-		if err := s.advance(size, wire.FrameResetStream); err != nil {
-			return err
-		}
+	return nil
+}
+
+// handleReset handles RESET_STREAM (RFC 9000, Section 19.4).
+func (s *Stream) handleReset(frame, code, size uint64) error {
+	if err := s.checkReset(frame, code, size); err != nil {
+		return err
 	}
 	if s.flags&(flagRecvDone|flagRecvReset) != 0 {
 		return nil
 	}
-	if known && s.atEnd() {
+	if s.atEnd() {
 		return nil // RFC 9000, Section 3.2: all data came before; it may still be read
 	}
 	s.flags |= flagSizeKnown | flagRecvReset
@@ -197,18 +207,12 @@ func (s *Stream) handleReset(code, size uint64) error {
 // size is still read.
 func (s *Stream) handleResetAt(code, size, upTo uint64) error {
 	if s.flags&(flagStopped|flagRecvReset|flagRecvDone) != 0 || upTo <= s.in.Offset() {
-		return s.handleReset(code, size)
+		return s.handleReset(wire.FrameResetStreamAt, code, size)
 	}
-	known := s.flags&flagSizeKnown != 0
-	if known && size != s.finalSize || size < s.highest {
-		return violation(errFinalSize, wire.FrameResetStreamAt, "stream %d", s.id)
+	if err := s.checkReset(wire.FrameResetStreamAt, code, size); err != nil {
+		return err
 	}
-	if size > s.highest {
-		if err := s.advance(size, wire.FrameResetStreamAt); err != nil {
-			return err
-		}
-	}
-	if known && s.flags&flagRecvResetAt == 0 && s.atEnd() {
+	if s.atEnd() {
 		return nil
 	}
 	if s.flags&flagRecvResetAt != 0 {

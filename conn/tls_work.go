@@ -131,8 +131,9 @@ type tlsState struct {
 	level  tls.QUICEncryptionLevel // of the data that TLS takes now
 	state  *tls.ConnectionState    // once known
 
+	messages handshakeMessages
 	post     postHandshake
-	unwanted error // what post found in the data of the work that is out
+	unwanted error // what these two found in the data of the work that is out
 }
 
 func (t *tlsState) init(c *Conn, cfg *tls.Config) {
