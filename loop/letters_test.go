@@ -1,7 +1,11 @@
 package loop_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -79,4 +83,49 @@ func TestPostRunsThoughBackendFails(t *testing.T) {
 	case <-within(t).Done():
 		t.Error("what was posted does not run")
 	}
+}
+
+// A record is a qlog in memory.
+type record struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (r *record) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.Write(b)
+}
+
+func (r *record) Close() error { return nil }
+
+// TestLettersHappenNow: what goroutines do after a silence happens at that time, and not at the end
+// of the turn before. A stream would be opened, in the log, long before it was.
+func TestLettersHappenNow(t *testing.T) {
+	const silence = 5 * time.Second
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		log := new(record)
+		c, _ := w.dial(func(cfg *conn.Config) { cfg.QLog = func(conn.ConnID, bool) io.WriteCloser { return log } })
+		time.Sleep(silence)
+		w.open(c, conn.Uni)
+		time.Sleep(silence)
+		c.Close(0, "")
+		w.client.Close()
+		want := map[string]time.Duration{"quic:stream_state_updated": silence, "quic:connection_closed": 2 * silence}
+		for rec := range bytes.SplitSeq(log.b.Bytes(), []byte{0x1e}) {
+			var ev struct {
+				Name string
+				Time float64
+			}
+			json.Unmarshal(rec, &ev)
+			at := time.Duration(ev.Time * float64(time.Millisecond))
+			if since, ok := want[ev.Name]; ok && (at < since || at > since+time.Second) {
+				t.Errorf("%s at %v, want %v", ev.Name, at, since)
+			}
+			delete(want, ev.Name)
+		}
+		if len(want) > 0 {
+			t.Errorf("the log does not have %v", want)
+		}
+	})
 }

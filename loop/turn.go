@@ -82,7 +82,8 @@ func (l *Loop) turn() (over bool, err error) {
 	progress := n > 0 || !l.letters.empty()
 
 	l.receive(n)
-	if l.due() {
+	// What goroutines have posted happens now, and not when the last turn was.
+	if l.due() || !l.letters.empty() {
 		l.ep.HandleTimeout(l.now)
 	}
 	events, sent, err := l.dispatch()
