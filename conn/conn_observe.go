@@ -53,20 +53,31 @@ func (c *Conn) qlogState() string {
 	return qlog.Attempted
 }
 
-// blockedBy returns what the data of streams waits for, or "" if it waits for nothing.
+// blockedBy returns what the data of streams and of the handshake waits for, or "" if it waits for
+// nothing.
 func (c *Conn) blockedBy(now instant) string {
 	switch q := &c.streams.send; {
+	case c.path.allowance() < minMTU && (!q.empty() || c.cryptoUnsent()):
+		return qlog.BlockedAmplification
 	case q.empty() && !q.blocked.Empty():
 		return qlog.BlockedConnectionFlow
 	case q.empty():
-	case c.path.allowance() < minMTU:
-		return qlog.BlockedAmplification
 	case c.paceAt > now:
 		return qlog.BlockedPacing
 	case c.window(c.path.estimates) < uint64(c.path.mtu.current):
 		return qlog.BlockedCongestion
 	}
 	return ""
+}
+
+// cryptoUnsent reports whether data of the handshake has not been sent.
+func (c *Conn) cryptoUnsent() bool {
+	for _, sp := range c.spaces {
+		if sp != nil && sp.cryptoOut.Unsent() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // The keys that an observer knows: those of each level, first for receiving and then for sending.
