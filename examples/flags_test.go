@@ -65,6 +65,10 @@ var wrong = map[string][]string{
 		"compare -rounds 0", "compare -scale 0", "compare -max-other 0", "compare -server-core -2", "compare -client-core -2",
 		"compare -peers missing", "compare -markdown missing/x", "compare -svg missing/x",
 	},
+	"qlogview": {
+		"", "-nosuchflag program", "missing", ".", "-o= program", "-o missing/x program", "-o . program", "-o program program", "-align fast program",
+		"-from -1s program", "-to -1s program", "-from 2s -to 1s program", "-to often program", "program program program program program",
+	},
 	"webtransport": {
 		"extra", "-nosuchflag", "-addr nonsense", "-page nonsense", "-cert missing/x", "-ca program", "-insecure",
 		"-connect nonsense", "-connect http://BUSY/", "-connect https://BUSY/ -n 0", "-connect https://BUSY/ -ca missing",

@@ -7,6 +7,7 @@ It fails unless aioquic saw the behaviour that the case tests. The last line of 
 
 import asyncio
 import hashlib
+import os
 import random
 import socket
 import ssl
@@ -17,6 +18,7 @@ from aioquic.h3.connection import H3_ALPN, H3Connection
 from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted, StreamDataReceived, StreamReset
+from aioquic.quic.logger import QuicFileLogger
 from aioquic.quic.packet import QuicProtocolVersion
 from aioquic.tls import CipherSuite, Epoch
 
@@ -205,6 +207,7 @@ def dial(protocol=Client, handlers={}, **options):
         server_name="localhost",
         max_data=16 << 20,
         max_stream_data=16 << 20,
+        quic_logger=QuicFileLogger(os.environ["QLOGDIR"]) if "QLOGDIR" in os.environ else None,
         **options,
     )
     return connect("127.0.0.1", PORT, configuration=config, create_protocol=protocol, **handlers)

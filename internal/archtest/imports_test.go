@@ -47,7 +47,7 @@ var importRules = []importRule{
 var public = []string{"conn/...", "dgram/...", "h3/...", "loop/...", "metrics", "udpio"}
 
 // unimportable are packages that nothing imports, test files aside.
-var unimportable = []string{"internal/archtest", "internal/require"}
+var unimportable = []string{"internal/archtest", "internal/browser", "internal/require"}
 
 func checkImports(m *module) {
 	leaf := m.leaves()
