@@ -242,18 +242,33 @@ func (c *Conn) fail(err *Error) {
 // [ErrGoAway], [ErrFieldsTooLarge], [ErrNoExtendedConnect], or an *[Error] for fields that are no
 // request (RFC 9114, Section 4.3.1). Clients only.
 func (c *Conn) OpenRequest(fields []Field, end bool) (*Stream, error) {
-	m, herr := checkFields(sectionRequest, fields)
+	m, err := c.checkRequest(fields)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.OpenStream()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.sendRequest(m, fields); err != nil {
+		s.Release()
+		return nil, err
+	}
+	if end {
+		s.CloseWrite()
+	}
+	return s, nil
+}
+
+// OpenStream opens a request stream without a request, for a caller that needs the ID first. The
+// fields follow by [Stream.SendFields], which returns the errors about fields that OpenRequest has.
+// The other errors are those of OpenRequest. Clients only.
+func (c *Conn) OpenStream() (*Stream, error) {
 	switch {
-	case herr != nil:
-		return nil, herr
 	case c.server:
 		return nil, errors.New("h3: a server opens no requests")
 	case c.goAway != noID:
 		return nil, ErrGoAway
-	case m.protocol && !c.peer.extendedConnect:
-		return nil, ErrNoExtendedConnect
-	case fieldsSize(fields) > c.peer.maxFieldSectionSize:
-		return nil, ErrFieldsTooLarge
 	}
 	c.openCritical()
 	qs, err := c.q.OpenStream(conn.Bidi)
@@ -263,20 +278,21 @@ func (c *Conn) OpenRequest(fields []Field, end bool) (*Stream, error) {
 	}
 	s := c.newStream(qs)
 	s.visible = true
-	s.head, s.connect = m.head, m.connect
-	if m.protocol {
-		s.Datagrams()
-	}
-	if err := s.sendSection(fields); err != nil {
-		s.Release()
-		return nil, err
-	}
-	s.sending = sendBody
-	if end {
-		s.CloseWrite()
-	}
-	c.stats.Requests++
 	return s, nil
+}
+
+// checkRequest checks whether the fields of a request can be sent.
+func (c *Conn) checkRequest(fields []Field) (message, error) {
+	m, herr := checkFields(sectionRequest, fields)
+	switch {
+	case herr != nil:
+		return m, herr
+	case m.protocol && !c.peer.extendedConnect:
+		return m, ErrNoExtendedConnect
+	case fieldsSize(fields) > c.peer.maxFieldSectionSize:
+		return m, ErrFieldsTooLarge
+	}
+	return m, nil
 }
 
 // OpenUni opens a unidirectional stream and writes its type, which must be below

@@ -22,7 +22,8 @@ const (
 const maxQueued = 64 << 10
 
 // SendFields sends a header or trailer section, whole or not at all, and ends the
-// message with it if end. A server may send interim responses (status 1xx) first.
+// message with it if end. A server may send interim responses (status 1xx) first. A client sends the
+// fields of a request on a stream of [Conn.OpenStream].
 //
 // It returns an *[Error] for fields that no such section may have,
 // [ErrFieldsTooLarge], [ErrMessageEnded], or the error that Write would return.
@@ -35,6 +36,9 @@ func (s *Stream) SendFields(fields []Field, end bool) error {
 	kind := sectionTrailer
 	if s.sending == sendHeader {
 		kind = sectionResponse
+		if !s.c.server {
+			return s.sendFirst(fields, end)
+		}
 	}
 	m, herr := checkFields(kind, fields)
 	interim := kind == sectionResponse && m.interim()
@@ -60,6 +64,35 @@ func (s *Stream) SendFields(fields []Field, end bool) error {
 	if end {
 		return s.CloseWrite()
 	}
+	return nil
+}
+
+// sendFirst sends the fields of a request on a stream that has none yet.
+func (s *Stream) sendFirst(fields []Field, end bool) error {
+	m, err := s.c.checkRequest(fields)
+	if err != nil {
+		return err
+	}
+	if err := s.sendRequest(m, fields); err != nil {
+		return err
+	}
+	if end {
+		return s.CloseWrite()
+	}
+	return nil
+}
+
+// sendRequest sends the fields of a request, which were checked.
+func (s *Stream) sendRequest(m message, fields []Field) error {
+	s.head, s.connect = m.head, m.connect
+	if m.protocol {
+		s.Datagrams()
+	}
+	if err := s.sendSection(fields); err != nil {
+		return err
+	}
+	s.sending = sendBody
+	s.c.stats.Requests++
 	return nil
 }
 

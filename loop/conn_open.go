@@ -173,7 +173,7 @@ func (a *arrivals) wake(over bool) {
 func (c *Conn) arrive(cs *conn.Stream) {
 	s := newStream(c, cs, false)
 	c.mu.Lock()
-	s.pull = c.accepting
+	s.pull = c.accepting && !c.lazy
 	c.arrived.push(s)
 	c.mu.Unlock()
 	c.l.Yield()
@@ -206,10 +206,13 @@ func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir) (*Stream,
 			c.accepting = true
 		}
 		c.arrived.wake(err != nil)
+		lazy := c.lazy
 		c.mu.Unlock()
 		switch {
 		case ok:
-			s.start()
+			if !lazy {
+				s.start()
+			}
 			return s, nil
 		case err != nil:
 			return nil, err

@@ -56,6 +56,7 @@ type receiving struct {
 	stop bool  // the loop is to call StopSending
 	code uint64
 	kept int // how many bytes of buf count in Loop.remains
+	peek peeking
 }
 
 // sending is the sending direction of a Stream.

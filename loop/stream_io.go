@@ -36,6 +36,10 @@ func (s *Stream) Read(p []byte) (int, error) {
 		}
 		s.mayWait("Stream.Read")
 		i.wait = true
+		if !s.pull {
+			s.pull = true
+			s.mark()
+		}
 		if i.full { // the loop left bytes in the connection until somebody waits for them
 			i.full = false
 			s.mark()
@@ -125,6 +129,7 @@ func (s *Stream) serve() {
 	}
 	s.command()
 	s.send()
+	s.look()
 	s.receive()
 	if s.closed && s.in.done && s.out.done {
 		cs := s.s

@@ -4,6 +4,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/internal/deadline"
 	"github.com/lazoquic/lazo/internal/fifo"
@@ -143,6 +144,26 @@ func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 		p.wake()
 		out.cond.Wait()
 	}
+}
+
+// tryWrite appends b to the body, or nothing if there is no room.
+func (p *bodyPipe) tryWrite(b []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := &p.out
+	switch {
+	case out.err != nil:
+		return out.err
+	case p.closed:
+		return errStreamClosed
+	case out.fin:
+		return errWriteClosed
+	case len(b) > sendBuffer-out.buf.Len():
+		return conn.ErrWouldBlock
+	}
+	out.buf.Write(p.c.pool, b)
+	p.wake()
+	return nil
 }
 
 // hold appends b to the body without waking the loop. It reports false if more than limit bytes

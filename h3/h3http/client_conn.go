@@ -251,6 +251,7 @@ func (c *clientConn) settle(time.Time) {
 // else would tell the server.
 func (c *clientConn) keepAlive() {
 	switch {
+	case c.attached != nil: // others decide
 	case c.t.keepAlive() > 0: // the user wants it at all times
 	case c.awaited:
 		c.quic.SetKeepAlive(awaitedKeepAlive)
@@ -306,7 +307,7 @@ func (c *clientConn) open(x *clientExchange) error {
 	if !c.connected && !x.safe {
 		return errNotReady
 	}
-	s, err := c.h3.OpenRequest(x.fields, x.end)
+	s, err := c.openStream(x)
 	switch {
 	case errors.Is(err, conn.ErrStreamLimit):
 		return conn.ErrStreamLimit
@@ -320,10 +321,20 @@ func (c *clientConn) open(x *clientExchange) error {
 		return nil
 	}
 	x.opened, x.early, x.state = true, !c.connected, outgoingOpen
-	x.out.opened(x.end)
+	if !x.bare {
+		x.out.opened(x.end)
+	}
 	c.bind(&x.exchange, s)
 	x.broadcast()
 	return nil
+}
+
+// openStream opens the stream of x, with the request if it has come.
+func (c *clientConn) openStream(x *clientExchange) (*h3.Stream, error) {
+	if x.bare {
+		return c.h3.OpenStream()
+	}
+	return c.h3.OpenRequest(x.fields, x.end)
 }
 
 // refuse ends x with err. The caller has locked x.

@@ -17,6 +17,7 @@ type clientExchange struct {
 
 	fields  []h3.Field // of the request
 	end     bool       // no body follows
+	bare    bool       // the stream opens without the request, for a RequestStream
 	safe    bool       // the request may be sent as early data
 	movable bool       // the request may be sent again, on another connection
 

@@ -22,6 +22,9 @@ type connection struct {
 
 	extension Extension // may be nil
 
+	attached *attached // nil unless the connection is somebody else's too
+	manual   bool      // streams of the peer come from attached.HandleStream
+
 	missed *missed // nil for a connection of a Transport
 
 	// post is Post of the loop. Each Post wakes the loop. So at most one is under way for a
@@ -126,8 +129,17 @@ func (c *connection) release(x *exchange) {
 	}
 }
 
-// handleEvent passes ev to HTTP/3, and then the events of HTTP/3 to the owner.
+// handleEvent processes ev, unless it is a stream that HandleStream may bring.
 func (c *connection) handleEvent(now time.Time, ev conn.Event) {
+	if c.manual && ev.Kind == conn.EventStreamOpened {
+		c.handle.Pass(ev)
+		return
+	}
+	c.process(now, ev)
+}
+
+// process passes ev to HTTP/3, and then the events of HTTP/3 to the owner.
+func (c *connection) process(now time.Time, ev conn.Event) {
 	ours := c.h3.HandleEvent(now, ev)
 	if ev.Kind == conn.EventDatagramWritable {
 		for _, x := range c.active {
@@ -136,12 +148,18 @@ func (c *connection) handleEvent(now time.Time, ev conn.Event) {
 	}
 	c.handOut(now)
 	c.extend(now, ev, ours)
+	if c.attached != nil && !ours {
+		c.handle.Pass(ev)
+	}
 }
 
 // handOut hands out the events of HTTP/3. Reading a stream may raise events too.
 func (c *connection) handOut(now time.Time) {
 	for e, ok := c.h3.NextEvent(); ok; e, ok = c.h3.NextEvent() {
 		c.yield() // each stream has a goroutine that may answer
+		if e.Kind == h3.EventSettings && c.attached != nil {
+			close(c.attached.settings)
+		}
 		if c.extension != nil && e.Stream == nil {
 			c.extension.HandleHTTP(now, e)
 		}

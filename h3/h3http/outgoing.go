@@ -19,8 +19,20 @@ import (
 
 const userAgent = "lazo-h3http/1"
 
-// prepare checks the request, and makes its header section.
+// prepare checks the request, and makes its header section, for the body that r has.
 func (c *call) prepare() error {
+	c.length = -1
+	if c.body == nil {
+		c.length = 0
+	} else if c.r.ContentLength > 0 {
+		c.length = c.r.ContentLength
+	}
+	c.expect = c.body != nil && httpguts.HeaderValuesContainsToken(c.r.Header["Expect"], "100-continue")
+	return c.prepareHeader()
+}
+
+// prepareHeader checks the request, and makes its header section, for a body of c.length.
+func (c *call) prepareHeader() error {
 	r := c.r
 	switch {
 	case r.URL == nil:
@@ -45,13 +57,6 @@ func (c *call) prepare() error {
 		return err
 	}
 	c.target.origin = addr
-	c.length = -1
-	if c.body == nil {
-		c.length = 0
-	} else if r.ContentLength > 0 {
-		c.length = r.ContentLength
-	}
-	c.expect = c.body != nil && httpguts.HeaderValuesContainsToken(r.Header["Expect"], "100-continue")
 	c.fields, err = c.requestFields()
 	return err
 }

@@ -116,7 +116,7 @@ func (c *clientConn) setCrowded(crowded bool) {
 // awaitStreams makes another connection if requests still wait for a stream after a moment. A short
 // burst of requests needs none. It runs on the loop's goroutine.
 func (c *clientConn) awaitStreams() {
-	if c.streamTimer != nil {
+	if c.streamTimer != nil || c.attached != nil {
 		return
 	}
 	c.streamTimer = time.AfterFunc(2*c.quic.Stats().SmoothedRTT+streamWait, func() {
@@ -172,6 +172,9 @@ func (t *Transport) relieve(c *clientConn) {
 
 // handleChoice processes the events of conn on which the choice of a connection depends.
 func (c *clientConn) handleChoice(ev conn.Event) {
+	if c.attached != nil {
+		return // there is no choice
+	}
 	switch ev.Kind {
 	case conn.EventSilent:
 		c.setSilent(true)

@@ -32,6 +32,7 @@ type call struct {
 	expect   bool          // Expect: 100-continue
 	started  bool          // bytes have been read from body
 	late     bool          // do not send it as early data
+	alone    bool          // send it on one connection only
 	fresh    bool          // send it on a connection that resumes no session
 	patience time.Duration // how long to wait for the handshake; 0 is without end
 	undialed bool          // no connection could be made
@@ -39,7 +40,7 @@ type call struct {
 }
 
 func newCall(t *Transport, r *http.Request) *call {
-	c := &call{t: t, r: r, trace: httptrace.ContextClientTrace(r.Context())}
+	c := &call{t: t, r: r, trace: httptrace.ContextClientTrace(r.Context()), late: withoutEarlyData(r.Context())}
 	if r.Body != nil && r.Body != http.NoBody {
 		c.body = r.Body
 	}
@@ -111,7 +112,7 @@ func (c *call) send(cc *clientConn) *clientExchange {
 		fields:  c.fields,
 		end:     c.body == nil && c.r.Method != http.MethodConnect,
 		safe:    !c.late && safeMethod(c.r.Method) && c.body == nil,
-		movable: c.idempotent() && (c.body == nil || c.r.GetBody != nil) && c.attempts < maxAttempts,
+		movable: !c.alone && c.idempotent() && (c.body == nil || c.r.GetBody != nil) && c.attempts < maxAttempts,
 	}
 	x.init(&cc.connection, x)
 	if c.t.MaxRequestsPerHost > 0 {

@@ -16,7 +16,8 @@ import (
 // those of package conn; after Close they match [net.ErrClosed], and those for
 // time match [os.ErrDeadlineExceeded] or are the context's.
 type Stream struct {
-	x *exchange
+	x    *exchange
+	mute bool // no header was sent, and none can be
 }
 
 var _ net.Conn = (*Stream)(nil)
@@ -27,7 +28,7 @@ func newStream(x *exchange) *Stream {
 	defer x.mu.Unlock()
 	x.takeDatagrams()
 	x.c.wake(x)
-	return &Stream{x}
+	return &Stream{x: x}
 }
 
 // TakeStream takes the stream from a handler. It sends the header, status 200
@@ -36,14 +37,44 @@ func newStream(x *exchange) *Stream {
 // [http.NewResponseController] does. The error matches [http.ErrNotSupported] if w is
 // not of this package.
 func TakeStream(w http.ResponseWriter) (*Stream, error) {
+	r, err := responseOf(w)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.FlushError(); err != nil {
+		return nil, err
+	}
+	r.taken = true
+	return newStream(r.x), nil
+}
+
+// TakeUnanswered is TakeStream, and sends no header unless WriteHeader was called. If it was not,
+// nothing can be written, and CloseWrite and Close reset the stream with H3_INTERNAL_ERROR. The error
+// matches [http.ErrHijacked] if some of the body was written.
+func TakeUnanswered(w http.ResponseWriter) (*Stream, error) {
+	r, err := responseOf(w)
+	switch {
+	case err != nil:
+		return nil, err
+	case r.written > 0:
+		return nil, fmt.Errorf("h3http: the body was begun: %w", http.ErrHijacked)
+	case r.wroteHeader:
+		return TakeStream(w)
+	case r.taken || r.handlerDone:
+		return nil, http.ErrHijacked
+	}
+	r.taken = true
+	s := newStream(r.x)
+	s.mute = true
+	return s, nil
+}
+
+// responseOf returns what w is or wraps.
+func responseOf(w http.ResponseWriter) (*response, error) {
 	for {
 		switch t := w.(type) {
 		case *response:
-			if err := t.FlushError(); err != nil {
-				return nil, err
-			}
-			t.taken = true
-			return newStream(t.x), nil
+			return t, nil
 		case interface{ Unwrap() http.ResponseWriter }:
 			w = t.Unwrap()
 		default:
@@ -61,16 +92,39 @@ func (s *Stream) ID() conn.StreamID { return s.x.id }
 func (s *Stream) Read(p []byte) (int, error) { return s.x.read(p) }
 
 // Write sends p in DATA frames. It waits for room in the send buffer, not for delivery.
-func (s *Stream) Write(p []byte) (int, error) { return s.x.write(p, 0) }
+func (s *Stream) Write(p []byte) (int, error) {
+	if s.mute {
+		return 0, errMute
+	}
+	return s.x.write(p, 0)
+}
+
+// TryWrite sends all of p if there is room in the send buffer now. Otherwise it sends nothing, and
+// returns an error that matches [conn.ErrWouldBlock]. It does not wait, and ignores the deadline.
+func (s *Stream) TryWrite(p []byte) error {
+	if s.mute {
+		return errMute
+	}
+	return s.x.tryWrite(p)
+}
 
 // CloseWrite ends the sending direction after what was written, and does not wait.
-func (s *Stream) CloseWrite() error { return s.x.closeWrite(nil) }
+func (s *Stream) CloseWrite() error {
+	if s.mute {
+		s.Reset(h3.InternalError)
+		return nil
+	}
+	return s.x.closeWrite(nil)
+}
 
 // Close ends both directions: it calls CloseWrite, and stops what the peer still sends. It does not
 // wait. A Stream that is not closed is a leak. Close returns an error if the connection has ended,
 // so that what was written may be lost, and if s was closed before. It returns no error if only the
 // peer has stopped the stream.
 func (s *Stream) Close() error {
+	if s.mute {
+		s.Reset(h3.InternalError)
+	}
 	err, first := s.x.end()
 	if !first {
 		return errStreamClosed
@@ -85,6 +139,7 @@ func (s *Stream) Close() error {
 // reads the answer after Close meant CloseWrite.
 var (
 	errStreamClosed = fmt.Errorf("h3http: use of closed stream (Close ends both directions, CloseWrite only sending): %w", net.ErrClosed)
+	errMute         = errors.New("h3http: the response has no header")
 	errWriteClosed  = fmt.Errorf("h3http: write after CloseWrite: %w", net.ErrClosed)
 )
 

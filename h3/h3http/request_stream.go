@@ -1,0 +1,107 @@
+package h3http
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/lazoquic/lazo/h3"
+)
+
+// A RequestStream is a [Stream] of a client whose request the application sends, and whose response
+// it reads, when it wants to: see [ClientConn.OpenStream]. Datagrams go both ways at any time.
+// Write may follow SendRequest, and Read ReadResponse.
+type RequestStream struct {
+	Stream
+	x    *clientExchange
+	ctx  context.Context
+	call *call // of SendRequest
+}
+
+// OpenStream opens a request stream, and waits until the server allows it. Its ID is known then,
+// and nothing is sent. The context is for OpenStream alone.
+func (c *ClientConn) OpenStream(ctx context.Context) (*RequestStream, error) {
+	cc := c.client
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if !cc.begin() {
+		return nil, cc.gone()
+	}
+	x := &clientExchange{client: cc, bare: true}
+	x.init(&cc.connection, x)
+	x.watch(ctx)
+	if !cc.wake(&x.exchange) {
+		x.fail(errGoAway)
+	}
+	if err := x.waitOpen(); err != nil {
+		return nil, err
+	}
+	x.unwatch()
+	s := &RequestStream{Stream: *newStream(&x.exchange), x: x}
+	var cancel context.CancelCauseFunc
+	s.ctx, cancel = context.WithCancelCause(cc.handle.Context())
+	x.whenFailed(cancel)
+	return s, nil
+}
+
+// Context returns a context that is done when a direction of the stream has failed or was given up,
+// and when the connection has ended. Its values are those of [loop.Conn.Context].
+func (s *RequestStream) Context() context.Context { return s.ctx }
+
+var (
+	errHasBody = errors.New("h3http: SendRequest takes a request without a body")
+	errTwice   = errors.New("h3http: SendRequest was called before")
+	errNoCall  = errors.New("h3http: ReadResponse before SendRequest")
+)
+
+// SendRequest sends the header of r, which has no body: Write sends one, and CloseWrite ends the
+// request. A request with the header ":protocol" waits for the server's settings, which must allow
+// it (RFC 9220, Section 3). The context of r does not matter afterwards.
+func (s *RequestStream) SendRequest(r *http.Request) error {
+	c := newCall(s.x.client.t, r)
+	c.connect = true
+	switch {
+	case s.call != nil:
+		return errTwice
+	case c.body != nil:
+		return errHasBody
+	}
+	c.length = -1
+	if err := c.prepareHeader(); err != nil {
+		return err
+	}
+	if r.Header[":protocol"] != nil {
+		select {
+		case <-s.x.c.attached.settings:
+		case <-s.ctx.Done():
+			return context.Cause(s.ctx)
+		case <-r.Context().Done():
+			return context.Cause(r.Context())
+		}
+		if s.x.c.h3.PeerSettings()[h3.SettingExtendedConnect] != 1 {
+			return h3.ErrNoExtendedConnect
+		}
+	}
+	s.call = c
+	s.x.sendFields(c.fields, true, true)
+	return s.x.push()
+}
+
+// ReadResponse waits for the response. Interim responses go to the httptrace.ClientTrace of the
+// request. The Body reads the stream, and its Close stops what the server still sends.
+func (s *RequestStream) ReadResponse() (*http.Response, error) {
+	c := s.call
+	if c == nil {
+		return nil, errNoCall
+	}
+	head, err := c.waitHead(s.x, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp := newResponse(head)
+	b := &body{x: &s.x.exchange, trailer: &resp.Trailer}
+	b.onClose = func() { s.x.cancelIn(h3.RequestCancelled, http.ErrBodyReadAfterClose) }
+	resp.Body = b
+	return resp, nil
+}

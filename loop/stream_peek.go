@@ -1,0 +1,92 @@
+package loop
+
+import (
+	"errors"
+	"os"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/fifo"
+)
+
+// maxPeek is how much [conn.Stream.Peek] joins.
+const maxPeek = 1024
+
+// A peeking is a Peek that waits for bytes which stay in the connection.
+type peeking struct {
+	want int // how many bytes; 0 if nobody waits
+	head []byte
+	err  error // why no more than head came
+}
+
+// Peek copies to p what Read would return next, without consuming it, and waits until there is
+// enough to fill p, which has 256 KiB at most. If it returns less, the error is the one that follows
+// these bytes, or that of the deadline. One goroutine may peek at a time, and none may read
+// meanwhile.
+func (s *Stream) Peek(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := &s.in
+	if len(p) > bufferSize {
+		return 0, errors.New("loop: Peek of more than 256 KiB")
+	}
+	if len(p) > maxPeek && !s.pull {
+		s.pull = true
+		s.mark()
+	}
+	for asked := false; ; asked = true {
+		switch {
+		case s.closed:
+			return 0, errStreamClosed
+		case s.rd.Passed():
+			return 0, os.ErrDeadlineExceeded
+		case i.buf.Len() >= len(p) || i.err != nil:
+			n := copyFront(&i.buf, p)
+			if n < len(p) {
+				return n, i.err
+			}
+			return n, nil
+		case !s.pull && asked && i.peek.want == 0:
+			n := copy(p, i.peek.head)
+			if n < len(p) {
+				return n, i.peek.err
+			}
+			return n, nil
+		}
+		s.mayWait("Stream.Peek")
+		if s.pull {
+			i.wait = true
+			if i.full {
+				i.full = false
+				s.mark()
+			}
+		} else if i.peek.want == 0 {
+			i.peek.want = len(p)
+			s.mark()
+		}
+		s.readers.Wait()
+	}
+}
+
+// copyFront copies the oldest bytes of a buffer to p.
+func copyFront(b *fifo.Buffer, p []byte) (n int) {
+	for c := b.First(); c != nil && n < len(p); c = c.Next {
+		n += copy(p[n:], c.Bytes())
+	}
+	return n
+}
+
+// look serves a Peek of a stream whose data stays in the connection.
+func (s *Stream) look() {
+	w := &s.in.peek
+	if w.want == 0 || s.pull {
+		return
+	}
+	b, err := s.s.Peek(w.want)
+	if len(b) < w.want && (err == nil || errors.Is(err, conn.ErrWouldBlock)) {
+		return
+	}
+	w.head, w.err = append(w.head[:0], b[:min(len(b), w.want)]...), err
+	w.want = 0
+	s.readers.Broadcast()
+	s.c.l.Yield()
+}
