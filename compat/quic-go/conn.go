@@ -11,6 +11,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/loop"
 
+	"github.com/quic-go/quic-go/internal/link"
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
@@ -37,7 +38,7 @@ type Conn struct {
 // newConn returns the Conn of lc, whose context is derived from ctx.
 func newConn(t *Transport, lc *loop.Conn, cfg *Config, ctx context.Context, trace trace) *Conn {
 	c := &Conn{t: t, lc: lc, cfg: cfg, trace: trace, done: make(chan struct{})}
-	c.ctx, c.cancel = context.WithCancelCause(ctx)
+	c.ctx, c.cancel = context.WithCancelCause(link.With(ctx, lc))
 	t.add(c)
 	context.AfterFunc(lc.Context(), c.end)
 	return c

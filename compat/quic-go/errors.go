@@ -1,7 +1,6 @@
 package quic
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -147,34 +146,11 @@ func (StreamLimitReachedError) Error() string { return "too many open streams" }
 // translated returns the error of this package for an error of Lazo, or nil for nil. It returns
 // other errors unchanged, such as io.EOF and those of contexts and deadlines.
 func translated(err error) error {
-	if err == nil {
-		return nil
-	}
 	if e, ok := errors.AsType[*conn.StreamError](err); ok {
 		return &StreamError{StreamID: StreamID(e.ID), ErrorCode: StreamErrorCode(e.Code), Remote: e.Remote}
 	}
-	if e, ok := errors.AsType[*conn.ApplicationError](err); ok {
-		return &ApplicationError{Remote: e.Remote, ErrorCode: ApplicationErrorCode(e.Code), ErrorMessage: e.Reason}
-	}
-	if e, ok := errors.AsType[*conn.TransportError](err); ok {
-		t := qerr.NewTransportError(TransportErrorCode(e.Code), e.Reason, e.Err)
-		t.Remote, t.FrameType = e.Remote, e.Frame
-		return t
-	}
-	if e, ok := errors.AsType[*conn.UnreachableError](err); ok {
-		return qerr.NewTransportError(InternalError, e.Err.Error(), e.Err)
-	}
-	switch {
-	case errors.Is(err, conn.ErrIdleTimeout):
-		return new(IdleTimeoutError)
-	case errors.Is(err, conn.ErrHandshakeTimeout):
-		return new(HandshakeTimeoutError)
-	case errors.Is(err, conn.ErrStatelessReset):
-		return new(StatelessResetError)
-	case errors.Is(err, conn.ErrEarlyDataRejected):
+	if errors.Is(err, conn.ErrEarlyDataRejected) {
 		return Err0RTTRejected
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
 	}
-	return err
+	return qerr.Translated(err)
 }

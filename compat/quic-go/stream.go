@@ -20,7 +20,6 @@ type stream struct {
 	local bool // opened by this side
 
 	reading sync.Mutex // held while Read or Peek waits
-	peeked  []byte     // taken from ls by Peek; guarded by reading
 	count   int64      // bytes taken from ls; guarded by reading
 
 	mu       sync.Mutex
@@ -95,13 +94,9 @@ func (s *stream) read(p []byte) (n int, err error) {
 	if err := s.readErr(); err != nil {
 		return 0, err
 	}
-	if len(s.peeked) > 0 {
-		n = copy(p, s.peeked)
-		s.peeked = s.peeked[n:]
-	} else {
-		n, err = s.take(p)
-	}
-	if err == nil && n > 0 && len(s.peeked) == 0 {
+	n, err = s.ls.Read(p)
+	s.count += int64(n)
+	if err == nil && n > 0 {
 		// Some programs rely on io.EOF with the last bytes, and do not read again.
 		if left, end := s.ls.Buffered(); left == 0 && end == io.EOF {
 			err = io.EOF
@@ -120,28 +115,14 @@ func (s *stream) read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// take reads from the stream of Lazo. The caller holds s.reading.
-func (s *stream) take(p []byte) (int, error) {
-	n, err := s.ls.Read(p)
-	s.count += int64(n)
-	return n, err
-}
-
 func (s *stream) peek(p []byte) (n int, err error) {
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if err := s.readErr(); err != nil {
 		return 0, err
 	}
-	for len(s.peeked) < len(p) {
-		b := make([]byte, len(p)-len(s.peeked))
-		k, err := s.take(b)
-		s.peeked = append(s.peeked, b[:k]...)
-		if err != nil {
-			return copy(p, s.peeked), s.c.explain(err)
-		}
-	}
-	return copy(p, s.peeked), nil
+	n, err = s.ls.Peek(p)
+	return n, s.c.explain(err)
 }
 
 func (s *stream) cancelRead(code StreamErrorCode) {

@@ -361,6 +361,9 @@ func (c *Conn) connect(ctx context.Context) error {
 		case <-c.lc.Handshake():
 			return nil
 		case <-c.done:
+			if _, late := c.err.(*HandshakeTimeoutError); late && c.lc.Stats().PacketsReceived == received {
+				return new(IdleTimeoutError) // idle would have ticked about now
+			}
 			return c.err
 		case <-ctx.Done():
 			c.stop(context.Cause(ctx), 0, "")

@@ -175,6 +175,9 @@ func TestRequestStream(t *testing.T) {
 			}
 			b := make([]byte, 100)
 			k, err := s.ReceiveDatagram(r.Context(), b)
+			if err != nil {
+				panic(err)
+			}
 			s.SendDatagram(t.Context(), append(b[:k], '!'), 0)
 			io.Copy(s, s)
 			s.Close()
@@ -197,6 +200,7 @@ func TestRequestStream(t *testing.T) {
 		k, err := s.ReceiveDatagram(t.Context(), b)
 		require.NoError(t, err)
 		require.Equal(t, "datagram!", string(b[:k]))
+		s.SetPriority(conn.Priority{Urgency: -1})
 		require.NoError(t, s.TryWrite([]byte("some bytes")))
 		require.ErrorIs(t, s.TryWrite(make([]byte, 1<<20)), conn.ErrWouldBlock)
 		require.NoError(t, s.Context().Err())

@@ -23,11 +23,18 @@ func (l *requestLife) fail(err error) {
 	}
 }
 
-// whenFailed sets the function that fail calls. If it has been called already, f is called now.
+// whenFailed adds a function that fail calls. If that has been called already, f is called now.
 func (l *requestLife) whenFailed(f func(err error)) {
-	l.onFail = f
 	if l.failure != nil {
 		f(l.failure)
+		return
+	}
+	before := l.onFail
+	l.onFail = func(err error) {
+		if before != nil {
+			before(err)
+		}
+		f(err)
 	}
 }
 

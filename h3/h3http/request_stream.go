@@ -14,7 +14,6 @@ import (
 type RequestStream struct {
 	Stream
 	x    *clientExchange
-	ctx  context.Context
 	call *call // of SendRequest
 }
 
@@ -38,16 +37,8 @@ func (c *ClientConn) OpenStream(ctx context.Context) (*RequestStream, error) {
 		return nil, err
 	}
 	x.unwatch()
-	s := &RequestStream{Stream: *newStream(&x.exchange), x: x}
-	var cancel context.CancelCauseFunc
-	s.ctx, cancel = context.WithCancelCause(cc.handle.Context())
-	x.whenFailed(cancel)
-	return s, nil
+	return &RequestStream{Stream: *newStream(&x.exchange), x: x}, nil
 }
-
-// Context returns a context that is done when a direction of the stream has failed or was given up,
-// and when the connection has ended. Its values are those of [loop.Conn.Context].
-func (s *RequestStream) Context() context.Context { return s.ctx }
 
 var (
 	errHasBody = errors.New("h3http: SendRequest takes a request without a body")

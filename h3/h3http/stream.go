@@ -1,6 +1,7 @@
 package h3http
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,7 @@ import (
 // time match [os.ErrDeadlineExceeded] or are the context's.
 type Stream struct {
 	x    *exchange
+	ctx  context.Context
 	mute bool // no header was sent, and none can be
 }
 
@@ -28,7 +30,9 @@ func newStream(x *exchange) *Stream {
 	defer x.mu.Unlock()
 	x.takeDatagrams()
 	x.c.wake(x)
-	return &Stream{x: x}
+	ctx, cancel := context.WithCancelCause(x.c.handle.Context())
+	x.life.whenFailed(cancel)
+	return &Stream{x: x, ctx: ctx}
 }
 
 // TakeStream takes the stream from a handler. It sends the header, status 200
@@ -87,6 +91,20 @@ var errNotH3 = errors.Join(errors.New("h3http: TakeStream of a ResponseWriter of
 
 // ID returns the ID of the stream, which flows of datagrams go by.
 func (s *Stream) ID() conn.StreamID { return s.x.id }
+
+// Context returns a context that is done when a direction of the stream has failed or was given up,
+// and when the connection has ended. Its values are those of [loop.Conn.Context].
+func (s *Stream) Context() context.Context { return s.ctx }
+
+// SetPriority sets the order in which this side sends: see [conn.Stream.SetPriority]. A server's
+// streams have what the client asked for. It asks the loop and waits for it.
+func (s *Stream) SetPriority(p conn.Priority) {
+	s.x.c.handle.Do(context.Background(), func(time.Time, *conn.Conn) {
+		if s.x.stream != nil {
+			s.x.stream.SetPriority(p)
+		}
+	})
+}
 
 // Read reads from the content of DATA frames. It returns io.EOF after the end.
 func (s *Stream) Read(p []byte) (int, error) { return s.x.read(p) }

@@ -1,0 +1,231 @@
+package http3_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+)
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// within returns a context that ends long after the test should.
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func serverTLS(t *testing.T) *tls.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	check(t, err)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+}
+
+var clientTLS = &tls.Config{InsecureSkipVerify: true, NextProtos: []string{http3.NextProtoH3}}
+
+// serve serves on loopback until the test ends.
+func serve(t *testing.T, s *http3.Server) (addr string) {
+	t.Helper()
+	if s.TLSConfig == nil {
+		s.TLSConfig = serverTLS(t)
+	}
+	pc, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	check(t, err)
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(pc) }()
+	t.Cleanup(func() {
+		check(t, s.Close())
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("Serve returned %v", err)
+		}
+		check(t, pc.Close()) // which Serve has left open
+		if err := s.ServeListener(nil); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("ServeListener returned %v", err)
+		}
+	})
+	return pc.LocalAddr().String()
+}
+
+func request(t *testing.T, method, url string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(within(t), method, url, nil)
+	check(t, err)
+	return r
+}
+
+// TestErrors: what an Error says and matches.
+func TestErrors(t *testing.T) {
+	for want, err := range map[string]*http3.Error{
+		"H3_REQUEST_CANCELLED (local)":   {ErrorCode: http3.ErrCodeRequestCanceled},
+		"H3_DATAGRAM_ERROR: why":         {Remote: true, ErrorCode: http3.ErrCodeDatagramError, ErrorMessage: "why"},
+		"QPACK_DECOMPRESSION_FAILED":     {Remote: true, ErrorCode: http3.ErrCodeQPACKDecompressionFailed},
+		"H3 error (0x9999) (local): why": {ErrorCode: 0x9999, ErrorMessage: "why"},
+	} {
+		if err.Error() != want {
+			t.Errorf("got %q, want %q", err, want)
+		}
+		if other := *err; !errors.Is(err, &other) {
+			t.Errorf("%v does not match itself", err)
+		} else if other.Remote = !other.Remote; errors.Is(err, &other) {
+			t.Errorf("%v matches the other side", err)
+		}
+	}
+	if s := http3.ErrCode(0x9999).String(); s != "unknown error code: 0x9999" {
+		t.Errorf("an unknown code is %q", s)
+	}
+}
+
+// TestRoundTrip: the errors of requests, and early data that nobody offers.
+func TestRoundTrip(t *testing.T) {
+	s := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/panic" {
+			panic(http.ErrAbortHandler)
+		}
+		io.WriteString(w, r.Method)
+	})}
+	url := "https://" + serve(t, s)
+	tr := &http3.Transport{TLSClientConfig: clientTLS}
+	for method, want := range map[string]string{http3.MethodGet0RTT: "GET", http3.MethodHead0RTT: "", "PUT": "PUT"} {
+		r := request(t, method, url)
+		resp, err := tr.RoundTripOpt(r, http3.RoundTripOpt{})
+		check(t, err)
+		b, err := io.ReadAll(resp.Body)
+		check(t, err)
+		check(t, resp.Body.Close())
+		if string(b) != want || resp.Request != r {
+			t.Errorf("%s: read %q", method, b)
+		}
+	}
+	_, err := tr.RoundTrip(request(t, "GET", url+"/panic"))
+	var se *quic.StreamError
+	if !errors.Is(err, &http3.Error{Remote: true, ErrorCode: http3.ErrCodeInternalError}) || !errors.As(err, &se) {
+		t.Errorf("the handler panics: %v", err)
+	}
+	tr.CloseIdleConnections()
+	check(t, tr.Close())
+	if _, err := tr.RoundTrip(request(t, "GET", url)); !errors.Is(err, http3.ErrTransportClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	tr = &http3.Transport{TLSClientConfig: clientTLS, EnableDatagrams: true, QUICConfig: new(quic.Config)}
+	defer tr.Close()
+	if _, err := tr.RoundTrip(request(t, "GET", url)); err == nil {
+		t.Error("HTTP Datagrams without those of QUIC")
+	}
+}
+
+// TestServeQUICConn: how a connection ends decides what ServeQUICConn returns.
+func TestServeQUICConn(t *testing.T) {
+	for name, c := range map[string]struct {
+		end  func(s *http3.Server, c *quic.Conn) error
+		want func(error) bool
+	}{
+		"no error": {
+			func(_ *http3.Server, c *quic.Conn) error { return c.CloseWithError(0x100, "") },
+			func(err error) bool { return err == nil },
+		},
+		"an error": {
+			func(_ *http3.Server, c *quic.Conn) error { return c.CloseWithError(5, "why") },
+			func(err error) bool { return errors.Is(err, &http3.Error{Remote: true, ErrorCode: 5}) },
+		},
+		"Close": {
+			func(s *http3.Server, _ *quic.Conn) error { return s.Close() },
+			func(err error) bool { return errors.Is(err, http.ErrServerClosed) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := new(http3.Server)
+			l, err := quic.ListenAddr("127.0.0.1:0", http3.ConfigureTLSConfig(serverTLS(t)), nil)
+			check(t, err)
+			defer l.Close()
+			client, err := quic.DialAddr(within(t), l.Addr().String(), clientTLS, nil)
+			check(t, err)
+			server, err := l.Accept(within(t))
+			check(t, err)
+			served := make(chan error, 1)
+			go func() { served <- s.ServeQUICConn(server) }()
+			tr := &http3.Transport{TLSClientConfig: clientTLS}
+			cc := tr.NewClientConn(client)
+			resp, err := cc.RoundTrip(request(t, "GET", "https://localhost/"))
+			check(t, err)
+			check(t, resp.Body.Close())
+			check(t, c.end(s, client))
+			if err := <-served; !c.want(err) {
+				t.Errorf("ServeQUICConn returned %v", err)
+			}
+			<-client.Context().Done()
+			if _, err := cc.OpenRequestStream(within(t)); err == nil {
+				t.Error("opened a stream on a closed connection")
+			}
+		})
+	}
+}
+
+// TestRawTooLate: a stream that somebody has read cannot be handed over. That ends the connection,
+// and is not ignored.
+func TestRawTooLate(t *testing.T) {
+	l, err := quic.ListenAddr("127.0.0.1:0", http3.ConfigureTLSConfig(serverTLS(t)), nil)
+	check(t, err)
+	defer l.Close()
+	client, err := quic.DialAddr(within(t), l.Addr().String(), clientTLS, nil)
+	check(t, err)
+	server, err := l.Accept(within(t))
+	check(t, err)
+	raw, err := new(http3.Server).NewRawServerConn(server)
+	check(t, err)
+	out, err := client.OpenStream()
+	check(t, err)
+	_, err = out.Write([]byte("some bytes"))
+	check(t, err)
+	in, err := server.AcceptStream(within(t))
+	check(t, err)
+	_, err = in.Read(make([]byte, 1))
+	check(t, err)
+	raw.HandleRequestStream(in)
+	<-client.Context().Done()
+	want := &quic.ApplicationError{Remote: true, ErrorCode: quic.ApplicationErrorCode(http3.ErrCodeInternalError)}
+	if err := context.Cause(client.Context()); !errors.Is(err, want) {
+		t.Errorf("the connection ended with %v", err)
+	}
+}
+
+// TestSetQUICHeaders: without a port there is an error, and Port comes before that of the listener.
+func TestSetQUICHeaders(t *testing.T) {
+	s := &http3.Server{Port: 99}
+	h := make(http.Header)
+	if err := s.SetQUICHeaders(h); err != http3.ErrNoAltSvcPort || len(h) > 0 {
+		t.Fatalf("before Serve: %v, %v", h, err)
+	}
+	serve(t, s)
+	ctx := within(t)
+	for s.SetQUICHeaders(h) != nil && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if got := h["Alt-Svc"]; len(got) != 1 || got[0] != `h3=":99"; ma=2592000` {
+		t.Fatalf("the header is %v", h)
+	}
+	if err := (&http3.Server{}).ListenAndServe(); err == nil {
+		t.Fatal("served without TLSConfig")
+	}
+}

@@ -1,0 +1,68 @@
+package http3
+
+import (
+	"net/http"
+
+	"github.com/lazoquic/lazo/h3/h3http"
+
+	"github.com/quic-go/quic-go"
+)
+
+// A served is a connection of a Server.
+type served struct {
+	conn  *quic.Conn
+	h     *h3http.ServerConn
+	ready chan struct{} // closed when h is set
+}
+
+// A responseWriter is what handlers get. The rest of it is Lazo's: see http.ResponseController.
+type responseWriter struct {
+	http.ResponseWriter
+	c     *served
+	taken bool
+}
+
+var (
+	_ http.Flusher = (*responseWriter)(nil)
+	_ HTTPStreamer = (*responseWriter)(nil)
+	_ Settingser   = (*responseWriter)(nil)
+)
+
+// Unwrap is for http.ResponseController.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *responseWriter) WriteHeader(code int) {
+	if w.taken {
+		panic("http3: WriteHeader called after HTTPStream")
+	}
+	w.ResponseWriter.WriteHeader(code)
+}
+
+func (w *responseWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	return n, explain(err)
+}
+
+// Flush sends what was written.
+func (w *responseWriter) Flush() { w.FlushError() }
+
+// FlushError is for http.ResponseController.
+func (w *responseWriter) FlushError() error {
+	return explain(http.NewResponseController(w.ResponseWriter).Flush())
+}
+
+// HTTPStream takes the stream from the handler.
+func (w *responseWriter) HTTPStream() (*Stream, error) {
+	s, err := h3http.TakeUnanswered(w.ResponseWriter)
+	if err != nil {
+		return nil, explain(err)
+	}
+	w.taken = true
+	return &Stream{newStream(w.c.conn, s)}, nil
+}
+
+// ReceivedSettings is part of Settingser.
+func (w *responseWriter) ReceivedSettings() <-chan struct{} { return w.c.h.ReceivedSettings() }
+
+// Settings is part of Settingser.
+func (w *responseWriter) Settings() *Settings { return settingsOf(w.c.h.PeerSettings()) }
