@@ -17,18 +17,17 @@ const (
 	sendEnded                    // CloseWrite was called
 )
 
-// maxQueued is how many bytes of fields may wait in a stream. With more waiting, SendFields returns
-// ErrWouldBlock. A section is taken whatever its length if none waits.
+// maxQueued is how many bytes of fields may wait in a stream. With more waiting, SendFields
+// returns ErrWouldBlock. A section is taken whatever its length if none waits.
 const maxQueued = 64 << 10
 
-// SendFields sends a header or trailer section, whole or not at all, and ends the
-// message with it if end. A server may send interim responses (status 1xx) first. A client sends the
-// fields of a request on a stream of [Conn.OpenStream].
+// SendFields sends a header or trailer section, whole or not at all, and ends the message with it
+// if end. A server may send interim responses (status 1xx) first. A client sends the fields of a
+// request on a stream of [Conn.OpenStream].
 //
-// It returns an *[Error] for fields that no such section may have,
-// [ErrFieldsTooLarge], [ErrMessageEnded], or the error that Write would return.
-// What the stream below does not take now is queued; with 64 KiB in the queue the
-// error is [conn.ErrWouldBlock].
+// It returns an *[Error] for fields that no such section may have, [ErrFieldsTooLarge],
+// [ErrMessageEnded], or the error that Write would return. What the stream below does not take
+// now is queued; with 64 KiB in the queue the error is [conn.ErrWouldBlock].
 func (s *Stream) SendFields(fields []Field, end bool) error {
 	if err := s.sendable(); err != nil {
 		return err
@@ -201,9 +200,9 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// block makes sure that an event says when the stream takes more. The stream below raises one only
-// after it has refused bytes. If it is full, it refuses an empty DATA frame. If it has room for one
-// or two bytes, which are too few to use, it takes the frame first.
+// block makes sure that an event says when the stream takes more. The stream below raises one
+// only after it has refused bytes. If it is full, it refuses an empty DATA frame. If it has room
+// for one or two bytes, which are too few to use, it takes the frame first.
 func (s *Stream) block() error {
 	s.wantWrite = true
 	for len(s.out) == 0 {

@@ -6,15 +6,15 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// Share makes h the Handler of c beside its [Conn], which goes on to work: a protocol such as HTTP/3
-// can so run on a connection that other goroutines use too. Streams that somebody has from
-// OpenStream or AcceptStream stay as they are, and more can be opened. All other events come to h.
-// What h has no use for it gives to [Conn.Pass]. Like [Loop.SetHandler], Share begins with the
+// Share makes h the Handler of c beside its [Conn], which goes on to work: a protocol such as
+// HTTP/3 can so run on a connection that other goroutines use too. Streams that somebody has from
+// OpenStream or AcceptStream stay as they are, and more can be opened. All other events come to
+// h. What h has no use for it gives to [Conn.Pass]. Like [Loop.SetHandler], Share begins with the
 // events that describe c, and with the streams that wait for AcceptStream. Call it on the loop's
 // goroutine.
 //
-// With lazy, a stream that AcceptStream returns after that leaves its data in the connection until
-// the first Read: see [Conn.TakeBack].
+// With lazy, a stream that AcceptStream returns after that leaves its data in the connection
+// until the first Read: see [Conn.TakeBack].
 func (l *Loop) Share(c *conn.Conn, h Handler, lazy bool) {
 	handle := l.Conn(c)
 	a := handle.a
@@ -76,9 +76,9 @@ var (
 
 // TakeBack takes a stream that AcceptStream has returned to some goroutine, which may have used
 // [Stream.Peek] and nothing else, for the Handler of [Loop.Share], which was lazy. Methods of the
-// Stream fail from now on, and the Handler gets the events. Those that have come already do not come
-// again: EventStreamOpened, EventStreamReadable, EventStreamReset and EventStreamStopped. Call it on
-// the loop's goroutine.
+// Stream fail from now on, and the Handler gets the events. Those that have come already do not
+// come again: EventStreamOpened, EventStreamReadable, EventStreamReset and EventStreamStopped.
+// Call it on the loop's goroutine.
 func (c *Conn) TakeBack(id conn.StreamID) (*conn.Stream, error) {
 	s := c.streams.First()
 	for s != nil && s.id != id {

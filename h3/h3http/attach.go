@@ -34,9 +34,9 @@ func (a *attached) PeerSettings() map[uint64]uint64 {
 
 // HandleStream gives HTTP/3 a stream that AcceptStream of the connection has returned, after
 // Attach with manual. Its start may have been looked at with [loop.Stream.Peek], but nothing may
-// have been read. Streams of WebTransport, for example, are kept back so. HandleStream does not wait
-// for what comes on the stream. It returns an error if the stream was used, or has ended with the
-// connection.
+// have been read. Streams of WebTransport, for example, are kept back so. HandleStream does not
+// wait for what comes on the stream. It returns an error if the stream was used, or has ended
+// with the connection.
 func (a *attached) HandleStream(id conn.StreamID) error {
 	var err error
 	do := a.c.handle.Do(context.Background(), func(now time.Time, _ *conn.Conn) {
@@ -72,8 +72,8 @@ func (c *connection) takeStream(now time.Time, id conn.StreamID) error {
 	return nil
 }
 
-// canceledBy returns the code with which the peer has canceled a stream, if err says so and nothing
-// is left to read.
+// canceledBy returns the code with which the peer has canceled a stream, if err says so and
+// nothing is left to read.
 func canceledBy(left []byte, err error) (code uint64, ok bool) {
 	if se, is := errors.AsType[*conn.StreamError](err); is && se.Remote && len(left) == 0 {
 		return se.Code, true
@@ -92,11 +92,11 @@ func (c *connection) share(h loop.Handler, manual bool) *attached {
 // A ServerConn is a connection that [Server.Attach] has brought HTTP/3 to.
 type ServerConn struct{ *attached }
 
-// Attach serves HTTP/3 on c, a connection that a client has made. Methods of c still work, so that
-// streams of other protocols can be opened. The contexts of requests derive from ctx, in place of
-// BaseContext. Shutdown and Close of s end c. With manual, the streams of the client come from
-// AcceptStream of c, and the caller gives those of HTTP/3 to HandleStream. Without, no stream does.
-// Datagrams are HTTP/3's if H3Config has them. A connection can be attached once.
+// Attach serves HTTP/3 on c, a connection that a client has made. Methods of c still work, so
+// that streams of other protocols can be opened. The contexts of requests derive from ctx, in
+// place of BaseContext. Shutdown and Close of s end c. With manual, the streams of the client
+// come from AcceptStream of c, and the caller gives those of HTTP/3 to HandleStream. Without, no
+// stream does. Datagrams are HTTP/3's if H3Config has them. A connection can be attached once.
 //
 // The fields TLSConfig, QUICConfig, Secret and Loops of s do not matter: the connection is there.
 func (s *Server) Attach(ctx context.Context, c *loop.Conn, manual bool) (*ServerConn, error) {
@@ -125,10 +125,10 @@ type ClientConn struct {
 	client *clientConn
 }
 
-// Attach sends requests on c, a connection to a server of HTTP/3. Methods of c still work. The pool
-// of t does not have it, and Close of t leaves it open. It closes, with H3_NO_ERROR, when the server
-// has sent GOAWAY and all requests have ended. About manual see [Server.Attach]. A connection can be
-// attached once.
+// Attach sends requests on c, a connection to a server of HTTP/3. Methods of c still work. The
+// pool of t does not have it, and Close of t leaves it open. It closes, with H3_NO_ERROR, when
+// the server has sent GOAWAY and all requests have ended. About manual see [Server.Attach]. A
+// connection can be attached once.
 func (t *Transport) Attach(ctx context.Context, c *loop.Conn, manual bool) (*ClientConn, error) {
 	cc := &clientConn{t: t, confirmed: make(chan struct{})}
 	var a *attached

@@ -8,9 +8,9 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// A RequestStream is a [Stream] of a client whose request the application sends, and whose response
-// it reads, when it wants to: see [ClientConn.OpenStream]. Datagrams go both ways at any time.
-// Write may follow SendRequest, and Read ReadResponse.
+// A RequestStream is a [Stream] of a client whose request the application sends, and whose
+// response it reads, when it wants to: see [ClientConn.OpenStream]. Datagrams go both ways at any
+// time. Write may follow SendRequest, and Read ReadResponse.
 type RequestStream struct {
 	Stream
 	x    *clientExchange

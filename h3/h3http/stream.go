@@ -53,8 +53,8 @@ func TakeStream(w http.ResponseWriter) (*Stream, error) {
 }
 
 // TakeUnanswered is TakeStream, and sends no header unless WriteHeader was called. If it was not,
-// nothing can be written, and CloseWrite and Close reset the stream with H3_INTERNAL_ERROR. The error
-// matches [http.ErrHijacked] if some of the body was written.
+// nothing can be written, and CloseWrite and Close reset the stream with H3_INTERNAL_ERROR. The
+// error matches [http.ErrHijacked] if some of the body was written.
 func TakeUnanswered(w http.ResponseWriter) (*Stream, error) {
 	r, err := responseOf(w)
 	switch {
@@ -92,8 +92,8 @@ var errNotH3 = errors.Join(errors.New("h3http: TakeStream of a ResponseWriter of
 // ID returns the ID of the stream, which flows of datagrams go by.
 func (s *Stream) ID() conn.StreamID { return s.x.id }
 
-// Context returns a context that is done when a direction of the stream has failed or was given up,
-// and when the connection has ended. Its values are those of [loop.Conn.Context].
+// Context returns a context that is done when a direction of the stream has failed or was given
+// up, and when the connection has ended. Its values are those of [loop.Conn.Context].
 func (s *Stream) Context() context.Context { return s.ctx }
 
 // SetPriority sets the order in which this side sends: see [conn.Stream.SetPriority]. A server's
@@ -135,10 +135,10 @@ func (s *Stream) CloseWrite() error {
 	return s.x.closeWrite(nil)
 }
 
-// Close ends both directions: it calls CloseWrite, and stops what the peer still sends. It does not
-// wait. A Stream that is not closed is a leak. Close returns an error if the connection has ended,
-// so that what was written may be lost, and if s was closed before. It returns no error if only the
-// peer has stopped the stream.
+// Close ends both directions: it calls CloseWrite, and stops what the peer still sends. It does
+// not wait. A Stream that is not closed is a leak. Close returns an error if the connection has
+// ended, so that what was written may be lost, and if s was closed before. It returns no error if
+// only the peer has stopped the stream.
 func (s *Stream) Close() error {
 	if s.mute {
 		s.Reset(h3.InternalError)

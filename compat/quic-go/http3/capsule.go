@@ -34,8 +34,9 @@ type CapsuleParser struct {
 // NewCapsuleParser returns a parser of what r reads.
 func NewCapsuleParser(r io.Reader) *CapsuleParser { return &CapsuleParser{r: quicvarint.NewReader(r)} }
 
-// Next returns the type and the content of the next capsule. The content of the last one must have
-// been read or discarded. At the end the error is io.EOF, and io.ErrUnexpectedEOF within a capsule.
+// Next returns the type and the content of the next capsule. The content of the last one must
+// have been read or discarded. At the end the error is io.EOF, and io.ErrUnexpectedEOF within a
+// capsule.
 func (p *CapsuleParser) Next() (CapsuleType, CapsuleReader, error) {
 	if p.left > 0 {
 		return 0, CapsuleReader{}, errUnread

@@ -93,8 +93,8 @@ func (c *ClientConn) OpenRequestStream(ctx context.Context) (*RequestStream, err
 	return &RequestStream{newStream(c.conn, &s.Stream), s}, nil
 }
 
-// HandleBidirectionalStream takes a stream of the server, which HTTP/3 does not have: it closes the
-// connection (RFC 9114, Section 6.1).
+// HandleBidirectionalStream takes a stream of the server, which HTTP/3 does not have: it closes
+// the connection (RFC 9114, Section 6.1).
 func (c *ClientConn) HandleBidirectionalStream(str *quic.Stream) {
 	c.conn.CloseWithError(quic.ApplicationErrorCode(ErrCodeStreamCreationError), "bidirectional stream from a server")
 }

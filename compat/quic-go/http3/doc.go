@@ -81,8 +81,8 @@ func settingsOf(m map[uint64]uint64) *Settings {
 
 // An HTTPStreamer lets a handler take its stream. The http.ResponseWriter of a handler is one. If
 // WriteHeader was called the header is sent; otherwise nothing is, and nothing can be written. It
-// fails if some of the body was written. Then the stream is the handler's to close, and WriteHeader
-// panics.
+// fails if some of the body was written. Then the stream is the handler's to close, and
+// WriteHeader panics.
 type HTTPStreamer interface {
 	HTTPStream() (*Stream, error)
 }

@@ -210,7 +210,8 @@ func TestRawTooLate(t *testing.T) {
 	}
 }
 
-// TestSetQUICHeaders: without a port there is an error, and Port comes before that of the listener.
+// TestSetQUICHeaders: without a port there is an error, and Port comes before that of the
+// listener.
 func TestSetQUICHeaders(t *testing.T) {
 	s := &http3.Server{Port: 99}
 	h := make(http.Header)

@@ -28,8 +28,8 @@ type QUICListener interface {
 
 // A Server serves HTTP/3. Its fields must not change once it serves.
 type Server struct {
-	// Addr is the address for ListenAndServe, default ":https". If neither Port nor a listener names
-	// a port, SetQUICHeaders takes that of Addr.
+	// Addr is the address for ListenAndServe, default ":https". If neither Port nor a listener
+	// names a port, SetQUICHeaders takes that of Addr.
 	Addr string
 	// Port is what SetQUICHeaders announces, if not 0.
 	Port int
@@ -42,8 +42,8 @@ type Server struct {
 	// EnableDatagrams offers HTTP Datagrams (RFC 9297), and for ListenAndServe and Serve those of
 	// QUIC.
 	EnableDatagrams bool
-	// MaxHeaderBytes limits the header section of a request, default http.DefaultMaxHeaderBytes. It
-	// counts as RFC 9114, Section 4.2.2 does.
+	// MaxHeaderBytes limits the header section of a request, default http.DefaultMaxHeaderBytes.
+	// It counts as RFC 9114, Section 4.2.2 does.
 	MaxHeaderBytes int
 	// AdditionalSettings are settings beside those of RFC 9114 and RFC 9297.
 	AdditionalSettings map[uint64]uint64
@@ -317,8 +317,8 @@ func (c *RawServerConn) CloseWithError(code quic.ApplicationErrorCode, msg strin
 	return c.c.conn.CloseWithError(code, msg)
 }
 
-// HandleRequestStream takes a stream of which at most the start was peeked at. It does not wait for
-// the request.
+// HandleRequestStream takes a stream of which at most the start was peeked at. It does not wait
+// for the request.
 func (c *RawServerConn) HandleRequestStream(str *quic.Stream) { handOver(c.c.conn, c.c.h, str) }
 
 // HandleUnidirectionalStream takes a stream of which at most the start was peeked at.

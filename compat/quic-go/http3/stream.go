@@ -17,8 +17,8 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
-// A stream is what Stream and RequestStream share: one of Lazo, which is closed once both directions
-// have ended.
+// A stream is what Stream and RequestStream share: one of Lazo, which is closed once both
+// directions have ended.
 type stream struct {
 	s *h3http.Stream
 	c *quic.Conn
@@ -60,8 +60,8 @@ func (s *stream) SetWriteDeadline(t time.Time) error { return s.s.SetWriteDeadli
 
 func (s *stream) id() quic.StreamID { return quic.StreamID(s.s.ID()) }
 
-// end notes that receiving or sending has ended with err, if it has not yet. It returns with what it
-// ended first.
+// end notes that receiving or sending has ended with err, if it has not yet. It returns with what
+// it ended first.
 func (s *stream) end(of *error, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,7 +162,8 @@ func (s *stream) sendDatagram(p []byte) error {
 	return explain(err)
 }
 
-// keepDatagrams keeps the datagrams that have come, which Close would drop. The caller has locked s.
+// keepDatagrams keeps the datagrams that have come, which Close would drop. The caller has locked
+// s.
 func (s *stream) keepDatagrams() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -206,7 +207,8 @@ func (s *stream) takeDatagram(ctx context.Context) ([]byte, error) {
 	return append([]byte(nil), b[:n]...), nil
 }
 
-// A Stream is the stream of a request in a handler. It reads and writes the content of DATA frames.
+// A Stream is the stream of a request in a handler. It reads and writes the content of DATA
+// frames.
 type Stream struct{ *stream }
 
 // StreamID returns the stream's ID.

@@ -33,8 +33,8 @@ type Transport struct {
 	QUICConfig *quic.Config
 	// Dial makes connections. By default one UDP socket serves all.
 	Dial func(ctx context.Context, addr string, tlsCfg *tls.Config, cfg *quic.Config) (*quic.Conn, error)
-	// EnableDatagrams offers HTTP Datagrams (RFC 9297). If QUICConfig is set, it must enable those of
-	// QUIC.
+	// EnableDatagrams offers HTTP Datagrams (RFC 9297). If QUICConfig is set, it must enable
+	// those of QUIC.
 	EnableDatagrams bool
 	// AdditionalSettings are settings beside those of RFC 9114 and RFC 9297.
 	AdditionalSettings map[uint64]uint64
@@ -190,7 +190,8 @@ func (b body) Read(p []byte) (int, error) {
 	return n, explain(err)
 }
 
-// CloseIdleConnections closes the connections that carry no request, but not those of NewClientConn.
+// CloseIdleConnections closes the connections that carry no request, but not those of
+// NewClientConn.
 func (t *Transport) CloseIdleConnections() {
 	if inner, err := t.get(); err == nil {
 		inner.CloseIdleConnections()
