@@ -10,6 +10,7 @@ import (
 // or sockets or processes in it, so nothing is left behind however the process ends.
 type Namespace struct {
 	calls chan call
+	begun chan struct{} // closed when run has its thread
 	ended chan struct{}
 }
 
@@ -22,7 +23,7 @@ type call struct {
 // New makes a namespace, in which nothing but a loopback device exists. The error matches
 // fs.ErrPermission where the process may not.
 func New() (*Namespace, error) {
-	n := &Namespace{calls: make(chan call), ended: make(chan struct{})}
+	n := &Namespace{calls: make(chan call), begun: make(chan struct{}), ended: make(chan struct{})}
 	made := make(chan error)
 	go n.run(made)
 	if err := <-made; err != nil {
@@ -32,9 +33,17 @@ func New() (*Namespace, error) {
 }
 
 // run is the one thread of the process that is in the namespace. It ends with its goroutine, which
-// never unlocks it.
+// never unlocks it. The main thread would not end, and /proc/self and /proc/net show its namespace,
+// so run keeps that busy until it has another.
 func (n *Namespace) run(made chan<- error) {
 	runtime.LockOSThread()
+	if syscall.Gettid() == syscall.Getpid() {
+		go n.run(made)
+		<-n.begun
+		runtime.UnlockOSThread()
+		return
+	}
+	close(n.begun)
 	defer close(n.ended)
 	err := syscall.Unshare(syscall.CLONE_NEWNET)
 	if err == nil {
