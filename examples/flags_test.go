@@ -69,6 +69,12 @@ var wrong = map[string][]string{
 		"", "-nosuchflag program", "missing", ".", "-o= program", "-o missing/x program", "-o . program", "-o program program", "-align fast program",
 		"-from -1s program", "-to -1s program", "-from 2s -to 1s program", "-to often program", "program program program program program",
 	},
+	"tune": {
+		"", "-nosuchflag", "nosuchcommand", "check extra", "check -nosuchflag", "check -root missing", "check -root program", "check -root=",
+		"check -root . -interface nosuch", "check -root . -rate -1", "check -root . -rate NaN", "check -root . -pause 0", "check -root . -pause -1s",
+		"apply extra", "apply -nosuchflag", "apply -root missing", "apply -root . -pause 0", "apply -root . -file missing/x", "apply -root . -file .",
+		"apply -n=perhaps", "watch extra", "watch -nosuchflag", "watch -interval 0", "watch -interval often", "watch -n -1", "watch -root missing",
+	},
 	"webtransport": {
 		"extra", "-nosuchflag", "-addr nonsense", "-page nonsense", "-cert missing/x", "-ca program", "-insecure",
 		"-connect nonsense", "-connect http://BUSY/", "-connect https://BUSY/ -n 0", "-connect https://BUSY/ -ca missing",
@@ -133,15 +139,18 @@ func testHelp(t *testing.T, bin string) {
 			continue
 		}
 		lines := []string{"-h"}
-		if program == "perf" {
+		switch program {
+		case "perf":
 			lines = append(lines, "server -h", "client -help", "echo -h", "compare --help")
+		case "tune":
+			lines = append(lines, "check -h", "apply -help", "watch --help")
 		}
 		for _, line := range lines {
 			stdout, stderr, status := run(t, t.TempDir(), filepath.Join(bin, program), strings.Fields(line)...)
 			require.Zero(t, status, "%s %s", program, line)
 			require.Empty(t, stderr)
 			require.Regexp(t, "^usage: .*"+program, stdout)
-			if line != "-h" || program != "perf" {
+			if line != "-h" || program != "perf" && program != "tune" {
 				require.Contains(t, stdout, "\n  -")
 			}
 			if program == "h3server" {
