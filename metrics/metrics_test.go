@@ -203,6 +203,33 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
+// TestDeployed: the dashboard and the alerts ask for nothing that does not exist, and the dashboard
+// shows each metric.
+func TestDeployed(t *testing.T) {
+	s := newSite(t)
+	exists := make(map[string]bool)
+	for _, f := range s.m.Gather() {
+		exists[f.Name] = true
+	}
+	names := regexp.MustCompile(`\b(?:quic|http3)_[a-z0-9_]+`)
+	for file, all := range map[string]bool{"../deploy/grafana/lazo.json": true, "../deploy/prometheus/alerts.yml": false} {
+		b, err := os.ReadFile(file)
+		require.NoError(t, err)
+		shown := make(map[string]bool)
+		for _, name := range names.FindAllString(string(b), -1) {
+			name = strings.TrimSuffix(name, "_bucket")
+			if shown[name] = true; !exists[name] {
+				t.Errorf("%s: %s does not exist", file, name)
+			}
+		}
+		for name := range exists {
+			if all && !shown[name] {
+				t.Errorf("%s does not show %s", file, name)
+			}
+		}
+	}
+}
+
 // TestPeersMakeNoLabels: whatever codes clients close connections with, the samples stay few.
 func TestPeersMakeNoLabels(t *testing.T) {
 	s := newSite(t)
