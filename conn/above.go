@@ -7,8 +7,8 @@ import "github.com/lazoquic/lazo/internal/memory"
 // pressure.go), so that one limit is for all.
 
 // Hold counts n more bytes that a layer above keeps for the connection, or fewer if n is negative.
-// They count against [EndpointConfig.MaxBuffered], and in [EndpointStats].Buffered. Count whole
-// buffers as they come and go, not single bytes.
+// They count against [EndpointConfig.MaxBuffered]. Count whole buffers as they come and go, not
+// single bytes.
 //
 // Hold does not fail. A layer above leaves in the connection what the peer sends, where flow
 // control stops it, and lets writers wait: [Endpoint.BufferRoom] says when. If all together still

@@ -21,7 +21,7 @@ func TestHoldCounts(t *testing.T) {
 	h.RunFor(time.Second)
 	st := h.server.Stats()
 	require.Equal(t, int64(60_000), st.Held-before.Held)
-	require.Equal(t, int64(60_000), st.Buffered-before.Buffered)
+	require.Equal(t, int64(60_000), st.HeldBy.Above-before.HeldBy.Above)
 	require.Equal(t, st.Held, h.server.Held())
 
 	server.Hold(-100_000) // more than there is
@@ -33,7 +33,7 @@ func TestHoldCounts(t *testing.T) {
 	h.RunFor(time.Minute)
 	server.Hold(70_000)
 	require.Zero(t, h.server.Stats().Held)
-	require.Zero(t, h.server.Stats().Buffered)
+	require.Zero(t, h.server.Stats().HeldBy.Above)
 
 	h.server.Endpoint.Hold(5000) // what is kept beyond the end
 	h.RunFor(time.Second)

@@ -42,7 +42,7 @@ func TestHeldBy(t *testing.T) {
 		tc.flush()
 		st := tc.e.Stats()
 		h := st.HeldBy
-		if sum := h.Buffers + h.Conns + h.Handshakes + h.Streams + h.Packets + h.EndedOrGaps; sum != st.Held {
+		if sum := h.Buffers + h.Conns + h.Handshakes + h.Streams + h.Above + h.Packets + h.EndedOrGaps; sum != st.Held {
 			t.Errorf("%+v: the sum is %d, Held is %d", h, sum, st.Held)
 		}
 		if h.Conns != connCost || h.Streams != streamCost || h.Handshakes != 0 || h.Buffers < 30000 || h.Packets == 0 || h.EndedOrGaps != 0 {

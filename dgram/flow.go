@@ -147,6 +147,7 @@ func (f *Flow) Close() {
 		m.recycle(f.take())
 	}
 	delete(m.flows, f.id)
+	m.count(-flowCost)
 	if m.last == f {
 		m.last = nil
 	}

@@ -104,7 +104,7 @@ func (m *Mux) deliver(b []byte) {
 		return
 	}
 	m.last = f
-	f.queue(append(m.buffer(), b...))
+	f.queue(m.copy(b))
 	if f.armed {
 		f.armed = false
 		m.ready = append(m.ready, f)
@@ -122,7 +122,7 @@ func (m *Mux) wait(id conn.StreamID, b []byte) {
 		m.waiting = slices.Delete(m.waiting, 0, 1)
 		m.dropped++
 	}
-	m.waiting = append(m.waiting, waiting{id, append(m.buffer(), b...)})
+	m.waiting = append(m.waiting, waiting{id, m.copy(b)})
 	m.strays = append(m.strays, id)
 }
 
@@ -138,6 +138,7 @@ func (m *Mux) Flow(id conn.StreamID) *Flow {
 	}
 	f := &Flow{m: m, id: id, armed: true}
 	m.flows[id] = f
+	m.count(flowCost)
 	m.waiting = slices.DeleteFunc(m.waiting, func(w waiting) bool {
 		if w.id != id {
 			return false
@@ -156,19 +157,41 @@ func (m *Mux) Malformed() uint64 { return m.malformed }
 // flow, and those that newer ones pushed out.
 func (m *Mux) Dropped() uint64 { return m.dropped }
 
-// buffer returns an empty buffer.
-func (m *Mux) buffer() []byte {
+// What a Flow, and a buffer for a datagram, take beside the bytes of datagrams. It counts in the
+// account of the connection, as the buffers do: see [conn.Conn.Hold].
+const (
+	flowCost   = 1 << 10 // its list of datagrams included
+	bufferCost = 32
+)
+
+// copy returns a copy of b, in a buffer that may have been in use before.
+func (m *Mux) copy(b []byte) []byte {
+	var to []byte
+	before := -bufferCost
 	if n := len(m.free); n > 0 {
-		b := m.free[n-1]
+		to = m.free[n-1][:0]
 		m.free = m.free[:n-1]
-		return b[:0]
+		before = cap(to)
 	}
-	return nil
+	to = append(to, b...)
+	m.count(cap(to) - before)
+	return to
 }
 
 // recycle takes a buffer back.
 func (m *Mux) recycle(b []byte) {
-	if b != nil && len(m.free) < 2*m.perFlow {
+	switch {
+	case b == nil:
+	case len(m.free) < 2*m.perFlow:
 		m.free = append(m.free, b)
+	default:
+		m.count(-cap(b) - bufferCost)
+	}
+}
+
+// count counts n more bytes.
+func (m *Mux) count(n int) {
+	if n != 0 && m.c != nil {
+		m.c.Hold(int64(n))
 	}
 }

@@ -85,6 +85,7 @@ func NewConn(q *conn.Conn, cfg *Config) (*Conn, error) {
 		c.mux.Hold(true)
 	}
 	c.log = newEventLog(q)
+	q.Hold(connCost + int64(c.cfg.QPACKTableCapacity) + int64(c.cfg.QPACKEncoderCapacity))
 	c.prepare()
 	c.openCritical()
 	c.remember()
@@ -98,14 +99,21 @@ func (c *Conn) prepare() {
 	c.dec = qpack.NewDecoder(uint64(c.cfg.QPACKTableCapacity), int(c.cfg.QPACKBlockedStreams), c.cfg.MaxFieldSectionSize)
 	c.enc = qpack.NewEncoder(uint64(c.cfg.QPACKEncoderCapacity))
 	n := c.grease()
-	control := append(c.out[outControl].buf[:0], streamControl)
+	for i := range c.out {
+		c.out[i].buf = c.out[i].buf[:0:0]
+		c.out[i].count()
+	}
+	control := []byte{streamControl}
 	control = c.cfg.appendSettings(control, n)
 	control = appendFrameHeader(control, reserved(n>>4), n&3)
 	control = append(control, "lazo"[:n&3]...)
 	c.out = [outStreams]outStream{
-		outControl: {buf: control},
-		outEncoder: {buf: []byte{streamQPACKEncoder}},
-		outDecoder: {buf: []byte{streamQPACKDecoder}},
+		outControl: {account: c.q, buf: control},
+		outEncoder: {account: c.q, buf: []byte{streamQPACKEncoder}},
+		outDecoder: {account: c.q, buf: []byte{streamQPACKDecoder}},
+	}
+	for i := range c.out {
+		c.out[i].count()
 	}
 }
 

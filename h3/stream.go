@@ -46,6 +46,8 @@ type Stream struct {
 	breaking  bool // ResetBehind was called, with breakCode
 	breakCode ErrorCode
 
+	memory int // bytes of section, joined and out that count in the account
+
 	cancelCode ErrorCode
 	cancelErr  error
 	flow       *dgram.Flow
@@ -79,8 +81,9 @@ func (c *Conn) newStream(qs *conn.Stream) *Stream {
 	*s = Stream{
 		c: c, qs: qs, id: qs.ID(), gen: s.gen,
 		armed: true, contentLeft: -1,
-		section: s.section, joined: s.joined, out: s.out,
+		section: s.section, joined: s.joined, out: s.out, memory: s.memory,
 	}
+	c.q.Hold(streamCost)
 	qs.UserData = s
 	c.streams[s.id] = s
 	if c.log != nil {
@@ -96,10 +99,14 @@ func (s *Stream) free() {
 	s.qs.UserData = nil
 	s.qs.Release()
 	s.qs = nil
-	s.section, s.joined, s.out = kept(s.section), kept(s.joined), kept(s.out)
+	c.q.Hold(-streamCost)
 	if len(c.free) < maxFree {
+		s.section, s.joined, s.out = kept(s.section), kept(s.joined), kept(s.out)
 		c.free = append(c.free, s)
+	} else {
+		s.section, s.joined, s.out = nil, nil, nil
 	}
+	s.account()
 }
 
 // detach makes the connection forget the stream and its events.

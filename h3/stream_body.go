@@ -91,6 +91,7 @@ func (s *Stream) Peek(n int) ([]byte, error) {
 // join appends b to the bytes of earlier frames. B is what the stream below has next.
 func (s *Stream) join(b []byte) {
 	s.joined = append(s.joined, b...)
+	s.account()
 	s.qs.Discard(len(b))
 	s.left -= uint64(len(b))
 }

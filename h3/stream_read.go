@@ -267,6 +267,7 @@ func (s *Stream) readFields() (Event, bool) {
 	}
 	s.c.partial -= len(s.section)
 	s.section = kept(s.section)
+	s.account()
 	s.place = atHeader
 	return s.takeFields(fields)
 }
@@ -296,6 +297,7 @@ func (s *Stream) collect() ([]byte, error) {
 			return nil, s.recvErr
 		}
 		s.section = append(s.section, b...)
+		s.account()
 		s.c.partial += len(b)
 		s.left -= uint64(len(b))
 		s.qs.Discard(len(b))

@@ -122,6 +122,7 @@ func (s *Stream) send(b []byte) error {
 		b = b[n:]
 	}
 	s.out = append(s.out, b...)
+	s.account()
 	return nil
 }
 
@@ -215,6 +216,7 @@ func (s *Stream) block() error {
 			break
 		}
 		s.out = append(s.out, s.c.empty[n:]...)
+		s.account()
 	}
 	return conn.ErrWouldBlock // the stream below has refused the bytes in out
 }

@@ -33,6 +33,9 @@ const maxUnsent = 64 << 10
 type outStream struct {
 	qs  *conn.Stream // nil until it may be opened
 	buf []byte       // bytes that qs has not taken
+
+	account *conn.Conn
+	counted int // bytes of memory that count in account
 }
 
 // write sends b. It keeps the bytes that the stream does not take now.
@@ -41,7 +44,9 @@ func (o *outStream) write(b []byte) error {
 		return conn.ErrWouldBlock
 	}
 	o.buf = append(o.buf, b...)
-	return o.flush()
+	err := o.flush()
+	o.count()
+	return err
 }
 
 // flush writes the bytes that were kept.
@@ -50,7 +55,10 @@ func (o *outStream) flush() error {
 		return nil
 	}
 	n, err := o.qs.Write(o.buf)
-	o.buf = o.buf[:copy(o.buf, o.buf[n:])]
+	if o.buf = o.buf[:copy(o.buf, o.buf[n:])]; len(o.buf) == 0 {
+		o.buf = kept(o.buf)
+	}
+	o.count()
 	if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
 		return err
 	}

@@ -115,8 +115,8 @@ func TestAccountBoundsHeap(t *testing.T) {
 				if heap > account*3/2+accountConns*16<<10 {
 					t.Errorf("%d bytes of heap, %d are counted", heap, account)
 				}
-				if s := w.server.Stats(); s.Held <= idle || s.Buffered <= 0 {
-					t.Errorf("%d bytes are held, %d before; %d are buffered", s.Held, idle, s.Buffered)
+				if s := w.server.Stats(); s.Held <= idle || s.HeldBy.Above <= 0 {
+					t.Errorf("%d bytes are held, %d before; %d of them above", s.Held, idle, s.HeldBy.Above)
 				}
 				for _, s := range servers {
 					s.Close(0, "")
@@ -128,8 +128,8 @@ func TestAccountBoundsHeap(t *testing.T) {
 				for _, s := range servers {
 					w.takeAll(s)
 				}
-				if s := w.server.Stats(); s.Held != 0 || s.Buffered != 0 {
-					t.Errorf("%d bytes are held in the end, %d are buffered", s.Held, s.Buffered)
+				if s := w.server.Stats(); s.Held != 0 || s.HeldBy.Above != 0 {
+					t.Errorf("%d bytes are held in the end, %d of them above", s.Held, s.HeldBy.Above)
 				}
 			})
 		})

@@ -54,8 +54,7 @@ func (l *Loop) stats() Stats {
 	}
 	drift := l.held.drift()
 	s.Held += drift
-	s.Buffered += drift
-	s.HeldBy.Buffers += drift
+	s.HeldBy.Above += drift
 	if b, ok := l.backend.(interface{ Stats() udpio.Stats }); ok {
 		s.Socket = b.Stats()
 	}
@@ -89,6 +88,7 @@ func addEndpoint(s, o *conn.EndpointStats) {
 	s.HeldBy.Conns += o.HeldBy.Conns
 	s.HeldBy.Handshakes += o.HeldBy.Handshakes
 	s.HeldBy.Streams += o.HeldBy.Streams
+	s.HeldBy.Above += o.HeldBy.Above
 	s.HeldBy.Packets += o.HeldBy.Packets
 	s.HeldBy.EndedOrGaps += o.HeldBy.EndedOrGaps
 	for _, c := range []struct {

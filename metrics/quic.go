@@ -76,7 +76,8 @@ func (f *families) addMemory(s *loop.Stats) {
 	h := &s.HeldBy
 	f.add("quic_memory_bytes", "Bytes that connections hold, by kind.", Gauge,
 		level(h.Buffers, "kind", "buffers"), level(h.Conns, "kind", "connections"), level(h.Handshakes, "kind", "handshakes"),
-		level(h.Streams, "kind", "streams"), level(h.Packets, "kind", "packets"), level(h.EndedOrGaps, "kind", "ended_or_gaps"))
+		level(h.Streams, "kind", "streams"), level(h.Above, "kind", "above"), level(h.Packets, "kind", "packets"),
+		level(h.EndedOrGaps, "kind", "ended_or_gaps"))
 }
 
 func (f *families) addLoops(s *loop.Stats) {
