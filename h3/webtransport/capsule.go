@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/lazoquic/lazo/dgram"
@@ -23,6 +25,24 @@ const (
 var errMalformed = errors.New("webtransport: malformed capsule")
 
 func malformed(what string) error { return fmt.Errorf("%w: %s", errMalformed, what) }
+
+// contentFields are those that no message with capsules may have (RFC 9297, Section 3.2).
+var contentFields = [...]string{"Content-Length", "Content-Type", "Transfer-Encoding"}
+
+// describesContent reports whether h has one of contentFields.
+func describesContent(h http.Header) bool {
+	return slices.ContainsFunc(contentFields[:], func(name string) bool { return h[name] != nil })
+}
+
+// hasCapsules reports whether a successful response may be followed by capsules (RFC 9297, Section
+// 3.2).
+func hasCapsules(r *http.Response) bool {
+	switch r.StatusCode {
+	case http.StatusNoContent, http.StatusResetContent, http.StatusPartialContent:
+		return false
+	}
+	return !describesContent(r.Header)
+}
 
 // A capsule is a capsule of a type that matters here.
 type capsule struct {

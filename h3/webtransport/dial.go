@@ -225,6 +225,10 @@ func (a *attempt) begin(stream *h3http.Stream, resp *http.Response, m *mux) (*Se
 		stream.Cancel(h3.RequestCancelled)
 		return nil, resp, errors.New("webtransport: the connection was lost meanwhile")
 	}
+	if !hasCapsules(resp) {
+		stream.Cancel(h3.MessageError)
+		return nil, resp, fmt.Errorf("webtransport: the response, with status %d, is not one with capsules", resp.StatusCode)
+	}
 	protocol, ok := chosen(resp.Header)
 	s := newSession(m, stream, protocol)
 	if ok && !slices.Contains(a.d.Protocols, protocol) {

@@ -102,7 +102,7 @@ func extendConfig(cfg *h3.Config, sessions int) *h3.Config {
 // An offer is what the settings of a peer offer.
 type offer struct {
 	draft     draft
-	datagrams bool
+	datagrams bool // are allowed by the setting and by the transport parameter
 	connect   bool // extended CONNECT is allowed
 	invalid   bool // a setting has a value that is not allowed
 }

@@ -46,6 +46,9 @@ func (m *mux) HandleHTTP(_ time.Time, ev h3.Event) {
 		if !m.isReady {
 			m.isReady = true
 			m.peer = offerOf(m.http.PeerSettings())
+			// draft-ietf-webtrans-http3-15, Section 3.1: both the setting and
+			// max_datagram_frame_size
+			m.peer.datagrams = m.peer.datagrams && !m.http.QUIC().NoDatagrams()
 			close(m.ready)
 		}
 	case h3.EventStream:

@@ -190,7 +190,8 @@ func TestWrongProtocol(t *testing.T) {
 	})
 }
 
-// TestMaxSessions limits the sessions on one connection. Since draft 13 the limit is one.
+// TestMaxSessions limits the sessions on one connection. Since draft 13 the limit is one, and a
+// request for another session is reset (draft-ietf-webtrans-http3-15, Section 5.1).
 func TestMaxSessions(t *testing.T) {
 	for _, c := range []struct {
 		setting  uint64
@@ -207,7 +208,14 @@ func TestMaxSessions(t *testing.T) {
 			for range c.want {
 				require.Equal(t, 200, r.connect(c.protocol).StatusCode)
 			}
-			require.Equal(t, 429, r.connect(c.protocol).StatusCode)
+			if c.want > 1 {
+				require.Equal(t, 429, r.connect(c.protocol).StatusCode)
+			} else {
+				_, _, err := r.tr.Connect(r.request(c.protocol))
+				var reset *conn.StreamError
+				require.ErrorAs(t, err, &reset)
+				require.Equal(t, h3.RequestRejected, h3.ErrorCode(reset.Code))
+			}
 			for range c.want {
 				s := <-w.sessions
 				require.NoError(t, s.Close())
@@ -312,6 +320,77 @@ func TestResumption(t *testing.T) {
 	})
 }
 
+// TestFieldsOfContent: messages with capsules have no fields that describe content, and responses
+// with some statuses have no capsules (RFC 9297, Section 3.2).
+func TestFieldsOfContent(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		upgrade := w.handler
+		w.handler = func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("Content-Type", "text/plain")
+			upgrade(rw, r)
+		}
+		r := w.raw(nil)
+		require.Equal(t, 400, r.connect(protocolName, "Content-Type", "text/plain").StatusCode)
+		resp := r.connect(protocolName)
+		require.Equal(t, 200, resp.StatusCode)
+		require.Empty(t, resp.Header["Content-Type"])
+
+		for _, bad := range []struct {
+			status int
+			field  string
+		}{{204, ""}, {205, ""}, {206, ""}, {200, "Content-Type"}, {200, "Content-Length"}} {
+			w.handler = func(rw http.ResponseWriter, r *http.Request) {
+				if bad.field != "" {
+					rw.Header().Set(bad.field, "1")
+				}
+				rw.WriteHeader(bad.status)
+				s, err := h3http.TakeStream(rw)
+				require.NoError(t, err)
+				defer s.Close()
+				s.Read(make([]byte, 1)) // until the client cancels
+			}
+			_, _, err := w.d.Dial(w.ctx(), w.url, nil)
+			require.ErrorContains(t, err, "is not one with capsules")
+		}
+	})
+}
+
+// TestNoDatagramParameter: a client has the setting for datagrams, but not the transport parameter
+// (draft-ietf-webtrans-http3-15, Section 3.1).
+func TestNoDatagramParameter(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		statuses := make(chan int, 1)
+		upgrade := w.handler
+		w.handler = func(rw http.ResponseWriter, r *http.Request) {
+			status := &statusWriter{rw, 200}
+			upgrade(status, r)
+			statuses <- status.code
+		}
+		for size, want := range map[int64]int{1000: 200, 0: 400} {
+			cfg := conntest.ClientConfig()
+			cfg.TLS.NextProtos = []string{"h3"}
+			cfg.MaxDatagramFrameSize = size
+			c := w.handshake(cfg)
+			require.Equal(t, want, <-statuses)
+			c.Close(0, "")
+		}
+	})
+}
+
+// handshake connects, sends the setting for datagrams, and asks for a session.
+func (w *world) handshake(cfg *conn.Config) *loop.Conn {
+	w.Helper()
+	c, err := w.group.Dial(w.ctx(), "10.0.0.1:443", cfg)
+	require.NoError(w, err)
+	control, err := c.OpenStream(w.ctx(), conn.Uni)
+	require.NoError(w, err)
+	control.Write([]byte{0, 4, 2, h3.SettingDatagrams, 1})
+	st, err := c.OpenStream(w.ctx(), conn.Bidi)
+	require.NoError(w, err)
+	st.Write(connectRequest())
+	return c
+}
+
 // TestEarlyRequest: a request that may be a replay gets no session.
 func TestEarlyRequest(t *testing.T) {
 	early := func(w *world) { w.srv.QUICConfig = &conn.Config{Enable0RTT: true} }
@@ -320,6 +399,7 @@ func TestEarlyRequest(t *testing.T) {
 		cfg.TLS.NextProtos = []string{"h3"}
 		cfg.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		cfg.Enable0RTT = true
+		cfg.MaxDatagramFrameSize = 1000
 		statuses := make(chan int, 1)
 		upgrade := w.handler
 		w.handler = func(rw http.ResponseWriter, r *http.Request) {
@@ -328,14 +408,7 @@ func TestEarlyRequest(t *testing.T) {
 			statuses <- status.code
 		}
 		for _, want := range []int{200, http.StatusTooEarly} {
-			c, err := w.group.Dial(w.ctx(), "10.0.0.1:443", cfg)
-			require.NoError(t, err)
-			control, err := c.OpenStream(w.ctx(), conn.Uni)
-			require.NoError(t, err)
-			control.Write([]byte{0, 4, 2, h3.SettingDatagrams, 1})
-			st, err := c.OpenStream(w.ctx(), conn.Bidi)
-			require.NoError(t, err)
-			st.Write(connectRequest())
+			c := w.handshake(cfg)
 			require.Equal(t, want, <-statuses)
 			w.wait()
 			c.Close(0, "")

@@ -86,7 +86,8 @@ func (u *Upgrader) muxOf(r *http.Request) *mux {
 
 // Upgrade accepts the request for a session that a handler got, with status 200 and the
 // header of w. Neither may be used any more; the handler may return, and the session
-// lasts. If it returns an error, it has answered the request with the fitting status.
+// lasts. If it returns an error, it has answered the request with the fitting status, or rejected
+// it because the client should use another connection.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Session, error) {
 	status, err := u.check(r)
 	var m *mux
@@ -99,6 +100,13 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Session, er
 		status, err = u.admit(r, m)
 	}
 	if err != nil {
+		if errors.Is(err, errOneSession) {
+			if s, unable := h3http.TakeUnanswered(w); unable == nil {
+				s.Cancel(h3.RequestRejected)
+				s.Close()
+				return nil, err
+			}
+		}
 		http.Error(w, http.StatusText(status), status)
 		return nil, err
 	}
@@ -108,6 +116,9 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Session, er
 	}
 	if r.Header.Get(header02) != "" {
 		w.Header().Set(headerResponse02, "draft02")
+	}
+	for _, name := range contentFields {
+		w.Header().Del(name)
 	}
 	stream, err := h3http.TakeStream(w)
 	if err != nil {
@@ -124,12 +135,17 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Session, er
 
 var errEarly = errors.New("webtransport: request for a session as early data")
 
+var errContent = errors.New("webtransport: request for a session with a field that describes content")
+
 var errNotConfigured = errors.New("webtransport: the server was not configured by this Upgrader")
 
 // check checks the request itself.
 func (u *Upgrader) check(r *http.Request) (status int, err error) {
 	if !isWebTransport(r) {
 		return http.StatusBadRequest, fmt.Errorf("webtransport: %s request for protocol %q", r.Method, r.Header.Get(":protocol"))
+	}
+	if describesContent(r.Header) {
+		return http.StatusBadRequest, errContent
 	}
 	// draft-ietf-webtrans-http3-15, Section 3.2: the request may be a replay.
 	if r.TLS != nil && !r.TLS.HandshakeComplete {
@@ -167,12 +183,14 @@ func (u *Upgrader) admit(r *http.Request, m *mux) (status int, err error) {
 		return http.StatusBadRequest, fmt.Errorf("webtransport: no settings of the client: %w", context.Cause(ctx))
 	}
 	if !m.peer.datagrams {
-		// draft-ietf-webtrans-http3-15, Section 3.1.
+		// draft-ietf-webtrans-http3-15, Section 3.1. A client without reset_stream_at is served:
+		// drafts did not ask for that parameter for long, and only resets suffer.
 		return http.StatusBadRequest, errRequirements
 	}
-	limit := 1
+	limit, tooMany := 1, errOneSession
 	if m.peer.draft.shares() && r.Header.Get(":protocol") != protocolName {
 		limit = orDefault(u.MaxSessions, defaultMaxSessions)
+		tooMany = fmt.Errorf("webtransport: the connection has %d sessions", limit)
 	}
 	full := false
 	err = m.handle.Do(ctx, func(time.Time, *conn.Conn) {
@@ -185,9 +203,13 @@ func (u *Upgrader) admit(r *http.Request, m *mux) (status int, err error) {
 		return http.StatusServiceUnavailable, err
 	case full:
 		// draft-ietf-webtrans-http3-15, Section 5.2.
-		return http.StatusTooManyRequests, fmt.Errorf("webtransport: the connection has %d sessions", limit)
+		return http.StatusTooManyRequests, tooMany
 	}
 	return 0, nil
 }
+
+// errOneSession means that the connection has the one session that it may have. Without flow
+// control for sessions the request has to be reset (draft-ietf-webtrans-http3-15, Section 5.1).
+var errOneSession = errors.New("webtransport: the connection has a session")
 
 var errRequirements = errors.New("webtransport: the settings of the peer do not allow it")

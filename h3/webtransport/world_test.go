@@ -175,16 +175,23 @@ func (w *world) raw(change func(cfg *h3.Config)) *raw {
 // name, value.
 func (r *raw) connect(protocol string, nameValues ...string) *http.Response {
 	r.Helper()
+	var resp *http.Response
+	var err error
+	r.stream, resp, err = r.tr.Connect(r.request(protocol, nameValues...))
+	require.NoError(r, err)
+	return resp
+}
+
+// request returns a request for a session.
+func (r *raw) request(protocol string, nameValues ...string) *http.Request {
+	r.Helper()
 	req, err := http.NewRequestWithContext(r.ctx(), "CONNECT", r.url, nil)
 	require.NoError(r, err)
 	req.Header[":protocol"] = []string{protocol}
 	for i := 0; i < len(nameValues); i += 2 {
 		req.Header.Set(nameValues[i], nameValues[i+1])
 	}
-	var resp *http.Response
-	r.stream, resp, err = r.tr.Connect(req)
-	require.NoError(r, err)
-	return resp
+	return req
 }
 
 // session makes a connection with one session.
