@@ -51,8 +51,8 @@ func (c *Conn) end() {
 	switch mine := c.mine.Load(); {
 	case mine != nil:
 		c.err = *mine
-	case errors.As(cause, &app) && !app.Remote:
-		c.err = c.t.cause()
+	case errors.As(cause, &app) && !app.Remote && app.Code == 0 && app.Reason == "":
+		c.err = c.t.cause() // the loop has stopped; a protocol above closes with a code of its own
 	case errors.Is(cause, conn.ErrVersion):
 		c.err = &VersionNegotiationError{Ours: c.cfg.Versions}
 	default:

@@ -83,12 +83,16 @@ func (t *Transport) listen(tlsConf *tls.Config, conf *Config, early bool) (*list
 	if err != nil {
 		return nil, err
 	}
-	if err := t.start(); err != nil {
-		return nil, err
-	}
 	l := &listener{
 		t: t, cfg: cfg, tls: tlsConf, early: early,
 		queue: make(chan *Conn, maxQueued), done: make(chan struct{}),
+	}
+	begun, err := t.startWith(l)
+	if err != nil {
+		return nil, err
+	}
+	if begun {
+		return l, nil
 	}
 	t.mu.Lock()
 	err = t.err

@@ -52,8 +52,8 @@ type Transport struct {
 	VerifySourceAddress func(net.Addr) bool
 
 	// ConnContext returns the context of a connection that a client begins. Its argument is a
-	// context that ends with the connection. If it returns an error, the client is refused. It must
-	// not block.
+	// context that ends with the connection. If it returns an error, the client is refused. It
+	// must not block.
 	ConnContext func(context.Context, *ClientInfo) (context.Context, error)
 
 	// Tracer is closed with the Transport. It gets no events.
@@ -107,11 +107,27 @@ func (b begun) note(id conn.ConnID, _ bool) io.WriteCloser {
 
 // start begins to read. Later calls do nothing.
 func (t *Transport) start() error {
-	t.once.Do(func() { t.failed = t.open() })
+	t.once.Do(func() { t.failed = t.open(nil) })
 	return t.failed
 }
 
-func (t *Transport) open() error {
+// startWith is start with a listener, if this call is the one that begins. Packets of clients may
+// wait in the socket by then, and must not be read before there is a listener.
+func (t *Transport) startWith(l *listener) (begun bool, err error) {
+	t.once.Do(func() {
+		begun = true
+		t.mu.Lock()
+		t.listener = l
+		t.mu.Unlock()
+		if t.failed = t.open(l.lazo(l.cfg)); t.failed != nil {
+			l.end(t.failed)
+		}
+	})
+	return begun, t.failed
+}
+
+// open begins to read. Server, which may be nil, is the configuration of connections of clients.
+func (t *Transport) open(server *conn.Config) error {
 	switch {
 	case t.Conn == nil:
 		return errors.New("quic: Transport.Conn is nil")
@@ -125,6 +141,7 @@ func (t *Transport) open() error {
 	t.ids = newConnIDs(t.ConnectionIDGenerator, t.ConnectionIDLength)
 	cfg := &loop.Config{NewHandler: t.newHandler}
 	e := &cfg.Endpoint
+	e.Server = server
 	e.Admit, e.ConfigForClient, e.NonQUIC, e.ConnIDs = t.admit, t.configForClient, t.strange.receive, t.ids
 	if t.StatelessResetKey != nil {
 		e.ResetKey = *t.StatelessResetKey

@@ -455,3 +455,47 @@ func TestNoLeak(t *testing.T) {
 		t.Errorf("%d goroutines, %d before:\n%s", n, before, b[:runtime.Stack(b, true)])
 	}
 }
+
+// A waitingConn is a net.PacketConn with datagrams that have come before anybody reads. More do not
+// come until it is closed.
+type waitingConn struct {
+	*net.UDPConn
+	waiting chan []byte
+	from    net.Addr
+}
+
+func (c *waitingConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	select {
+	case b := <-c.waiting:
+		return copy(p, b), c.from, nil
+	default:
+		return c.UDPConn.ReadFrom(p)
+	}
+}
+
+// TestListenAfterPackets: what has come to the socket before Listen finds the listener.
+func TestListenAfterPackets(t *testing.T) {
+	s, c := tlsConfigs(t)
+	c.CurvePreferences = []tls.CurveID{tls.X25519} // the ClientHello fits a datagram
+	sink := listenUDP(t)
+	ctx, cancel := context.WithCancel(within(t))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		quic.DialAddr(ctx, sink.LocalAddr().String(), c, nil)
+	}()
+	b := make([]byte, 2000)
+	n, from, err := sink.ReadFrom(b)
+	check(t, err)
+	cancel()
+	<-ended
+	for range 20 {
+		pc := &waitingConn{UDPConn: listenUDP(t), waiting: make(chan []byte, 1), from: from}
+		pc.waiting <- b[:n]
+		l, err := quic.ListenEarly(pc, s, nil)
+		check(t, err)
+		_, err = l.Accept(within(t))
+		check(t, err)
+		check(t, l.Close())
+	}
+}

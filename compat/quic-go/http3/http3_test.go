@@ -230,3 +230,34 @@ func TestSetQUICHeaders(t *testing.T) {
 		t.Fatal("served without TLSConfig")
 	}
 }
+
+// TestProtocolError: what a peer does wrong ends the connection, with the code that this side sends.
+func TestProtocolError(t *testing.T) {
+	l, err := quic.ListenAddr("127.0.0.1:0", http3.ConfigureTLSConfig(serverTLS(t)), nil)
+	check(t, err)
+	defer l.Close()
+	client, err := quic.DialAddr(within(t), l.Addr().String(), clientTLS, nil)
+	check(t, err)
+	server, err := l.Accept(within(t))
+	check(t, err)
+	cc := new(http3.Transport).NewClientConn(client)
+	s, err := cc.OpenRequestStream(within(t))
+	check(t, err)
+	check(t, s.SendRequestHeader(request(t, "GET", "https://localhost/path")))
+	str, err := server.AcceptStream(within(t))
+	check(t, err)
+	_, err = str.Write([]byte{0, 1, 'x'}) // DATA before HEADERS
+	check(t, err)
+	want := &http3.Error{ErrorCode: http3.ErrCodeFrameUnexpected}
+	if _, err := s.ReadResponse(); !errors.Is(err, want) {
+		t.Errorf("ReadResponse returned %v", err)
+	}
+	<-client.Context().Done()
+	if err := context.Cause(client.Context()); !errors.Is(err, &quic.ApplicationError{ErrorCode: quic.ApplicationErrorCode(want.ErrorCode)}) {
+		t.Errorf("the client ended with %v", err)
+	}
+	<-server.Context().Done()
+	if err := context.Cause(server.Context()); !errors.Is(err, &quic.ApplicationError{Remote: true, ErrorCode: quic.ApplicationErrorCode(want.ErrorCode)}) {
+		t.Errorf("the server ended with %v", err)
+	}
+}

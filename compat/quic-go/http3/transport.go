@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -144,7 +145,8 @@ func closeBody(r *http.Request) {
 }
 
 // outgoing returns the request as Lazo takes it: extended CONNECT has its protocol in the header,
-// and only the methods for early data allow that. What is raw is sent at once in any case.
+// and only the methods for early data allow that. What is raw is sent at once in any case, and its
+// URL may be a path alone.
 func outgoing(req *http.Request, raw bool) *http.Request {
 	r := req
 	switch {
@@ -156,6 +158,12 @@ func outgoing(req *http.Request, raw bool) *http.Request {
 		}
 	case !raw:
 		r = req.WithContext(h3http.WithoutEarlyData(req.Context()))
+	}
+	if raw && req.URL != nil && (req.URL.Scheme == "" || req.URL.Host == "") {
+		u := *req.URL
+		u.Scheme, u.Host = cmp.Or(u.Scheme, "https"), cmp.Or(u.Host, req.Host)
+		r = r.WithContext(r.Context())
+		r.URL = &u
 	}
 	if req.Method == http.MethodConnect && req.Proto != "" && req.Proto != "HTTP/1.1" {
 		r = r.WithContext(r.Context())

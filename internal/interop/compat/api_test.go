@@ -25,7 +25,7 @@ const (
 )
 
 // packages are those of quic-go that programs import.
-var packages = []string{"", "/quicvarint", "/qlogwriter", "/qlogwriter/jsontext", "/qlog", "/http3", "/http3/qlog"}
+var packages = []string{"", "/quicvarint", "/qlogwriter", "/qlogwriter/jsontext", "/qlog", "/http3", "/http3/qlog", "/testutils/events"}
 
 // TestAPI compares the exported API of quic-go with that of compat/quic-go. Each difference must
 // stand in missing.md, and nothing else may stand there.
