@@ -15,8 +15,12 @@ func (c *Conn) receive(now instant, a *arrival) {
 	if !c.path.validated && a.remote == c.path.remote {
 		c.path.received += uint64(len(a.data))
 	}
+	opened := c.stats.PacketsReceived
 	for b := a.data; len(b) > 0 && !c.closed; {
 		n := c.receivePacket(now, a, b)
+		if len(b) == len(a.data) && c.stats.PacketsReceived == opened && !c.closed && c.isReset(now, a.data) {
+			break // RFC 9000, Section 10.3: other versions may reset with a long header
+		}
 		if n <= 0 {
 			break
 		}

@@ -78,6 +78,11 @@ func (e *Endpoint) receive(now instant, a *arrival) *Conn {
 	if e.takeNonQUIC(now, a) {
 		return nil
 	}
+	// RFC 9000, Section 10.3: other versions may reset with a long header.
+	if c := e.resetBy(a.data); c != nil {
+		c.statelessReset(now)
+		return nil
+	}
 	if !ok || len(dcid) > maxConnIDLen && knownVersion(version) {
 		e.stats.DroppedMalformed++
 		return nil
@@ -153,10 +158,6 @@ func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, s
 		}
 		if h.Type != wire.TypeInitial {
 			// Packets that come before their Initial are not kept: they are sent again.
-			if c := e.resetBy(a.data); c != nil {
-				c.statelessReset(now)
-				return nil
-			}
 			e.stats.DroppedUnroutable++
 			return nil
 		}

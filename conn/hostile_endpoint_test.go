@@ -496,6 +496,51 @@ func TestStatelessReset(t *testing.T) {
 	})
 }
 
+// TestStatelessResetWithLongHeader: a datagram that ends with a token is a reset, whatever it
+// begins with, unless its first packet is authentic (RFC 9000, Section 10.3).
+func TestStatelessResetWithLongHeader(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		start func(tc *testConn) []byte
+		reset bool
+	}{
+		{"an Initial of nobody", func(*testConn) []byte { return longStart(wire.TypeInitial, wire.Version1, "somebody") }, true},
+		{"a Handshake packet of nobody", func(*testConn) []byte { return longStart(wire.TypeHandshake, wire.Version1, "somebody") }, true},
+		{"another version", func(*testConn) []byte { return longStart(wire.TypeInitial, 0x1a2a3a4a, "somebody") }, true},
+		{"a header cut short", func(*testConn) []byte { return []byte("\xff\x00\x00\x00\x01\xff") }, true},
+		{"a Handshake packet for the connection", func(tc *testConn) []byte {
+			return longStart(wire.TypeHandshake, wire.Version1, string(tc.c.local.ids[0].id.bytes()))
+		}, true},
+		{"another version for the connection", func(tc *testConn) []byte {
+			return longStart(wire.TypeInitial, 0x1a2a3a4a, string(tc.c.local.ids[0].id.bytes()))
+		}, true},
+		{"a short header", func(tc *testConn) []byte { return append([]byte{0x41}, tc.c.local.ids[0].id.bytes()...) }, true},
+		{"an authentic packet", func(tc *testConn) []byte {
+			return tc.seal(testPacket{space: spaceApp, frames: []frame{pingFrame()}})
+		}, false},
+	} {
+		tc := newTestConn(t, false)
+		token := tc.c.remote.ids[0].token
+		b := test.start(tc)
+		if test.reset {
+			b = append(b, bytes.Repeat([]byte{7}, 30)...)
+			b = append(b, token[:]...)
+		}
+		tc.deliver(b, tc.peerAddr, NotECT)
+		if got := tc.c.err == ErrStatelessReset; got != test.reset {
+			t.Errorf("%s: reset %v, %v", test.name, got, tc.c.err)
+		}
+	}
+}
+
+// longStart returns the start of a packet with a long header and bytes that do not open.
+func longStart(typ uint8, version uint32, dcid string) []byte {
+	b, lengthOff, _ := wire.AppendLong(nil, typ, wire.Version1, []byte(dcid), nil, nil, 0, 1)
+	wire.PutVarint2(b[lengthOff:], 40)
+	binary.BigEndian.PutUint32(b[1:], version)
+	return b
+}
+
 func TestStatelessResetSizes(t *testing.T) {
 	l := newLone(t, nil, nil)
 	for n := 1; n < 100; n++ {
