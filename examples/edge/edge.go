@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -29,16 +28,19 @@ type edge struct {
 	metrics  metrics.Metrics // of QUIC and HTTP/3
 	draining atomic.Bool
 	stalled  atomic.Uint64 // responses over TCP
+	sockets  *sockets
+	fresh    newcomers
 
 	quic    *h3http.Server
 	udp     *loop.Group
 	tcp     *http.Server
+	served  chan error // gets the result of tcp.ServeTLS
 	ln      net.Listener
 	adminLn net.Listener // nil for none
 }
 
 // newEdge opens the sockets. Nothing is served before serve.
-func newEdge(c *config, log *slog.Logger) (_ *edge, err error) {
+func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error) {
 	s, err := newSite(c, log, nil)
 	if err != nil {
 		return nil, err
@@ -48,7 +50,7 @@ func newEdge(c *config, log *slog.Logger) (_ *edge, err error) {
 			s.close()
 		}
 	}()
-	e := &edge{log: log}
+	e := &edge{log: log, sockets: sockets, served: make(chan error, 1)}
 	e.site.Store(s)
 	tc := &tls.Config{
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -76,9 +78,10 @@ func newEdge(c *config, log *slog.Logger) (_ *edge, err error) {
 		ReadHeaderTimeout: time.Duration(c.Timeouts.Header),
 		IdleTimeout:       time.Duration(c.Timeouts.Idle),
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ConnState:         e.fresh.note,
 	}
 	if c.Admin != "" {
-		if e.adminLn, err = net.Listen("tcp", c.Admin); err != nil {
+		if e.adminLn, err = sockets.listen(c.Admin); err != nil {
 			return nil, err
 		}
 	}
@@ -94,14 +97,14 @@ func newEdge(c *config, log *slog.Logger) (_ *edge, err error) {
 // listen opens TCP and UDP of one port. Port 0 is one that is free for both.
 func (e *edge) listen(addr string) error {
 	for attempt := 1; ; attempt++ {
-		ln, err := net.Listen("tcp", addr)
+		ln, err := e.sockets.listen(addr)
 		if err != nil {
 			return err
 		}
 		e.quic.Addr = ln.Addr().String()
 		cfg := e.quic.LoopConfig()
 		e.metrics.Observe(cfg)
-		udp, err := loop.Listen("udp", e.quic.Addr, runtime.GOMAXPROCS(0), cfg)
+		udp, err := e.sockets.group(e.quic.Addr, cfg)
 		if err == nil {
 			e.metrics.AddGroup(udp)
 			e.metrics.AddServer(e.quic)
@@ -145,29 +148,40 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve serves until ctx is done. Then it refuses new connections, and waits for requests in
 // progress as long as the configuration says. Signals reload the configuration.
 func (e *edge) serve(ctx context.Context, signals <-chan os.Signal) error {
-	ended := make(chan error, 2)
+	ended := make(chan error, 1)
 	go func() { ended <- e.udp.Wait() }()
-	go func() { ended <- e.tcp.ServeTLS(e.ln, "", "") }()
+	go func() { e.served <- e.tcp.ServeTLS(e.ln, "", "") }()
 	if e.adminLn != nil {
 		admin := &http.Server{Handler: e.admin(), ReadHeaderTimeout: 10 * time.Second}
 		go admin.Serve(e.adminLn)
 		defer admin.Close()
 	}
-	defer func() {
-		e.tcp.Close()
-		e.quic.Close()
-		e.udp.Close()
-		e.site.Load().close()
-	}()
+	defer e.close()
 	current, stop := context.WithCancel(ctx)
 	defer stop()
 	go e.keepCurrent(current, signals, certPoll)
 	select {
 	case err := <-ended:
 		return err
+	case err := <-e.served:
+		return err
+	case <-e.sockets.superseded():
+		e.log.Info("another process has taken over")
+		if e.adminLn != nil {
+			e.adminLn.Close() // the other one answers
+		}
 	case <-ctx.Done():
 	}
 	return e.drain(time.Duration(e.site.Load().config.Drain))
+}
+
+// close ends all that newEdge began.
+func (e *edge) close() {
+	e.tcp.Close()
+	e.ln.Close()
+	e.quic.Close()
+	e.udp.Close()
+	e.site.Load().close()
 }
 
 // drain ends both servers gracefully.
@@ -177,7 +191,7 @@ func (e *edge) drain(limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	overTCP := make(chan error, 1)
-	go func() { overTCP <- e.tcp.Shutdown(ctx) }()
+	go func() { overTCP <- e.drainTCP(ctx) }()
 	err := errors.Join(e.quic.Shutdown(ctx), <-overTCP)
 	select {
 	case <-e.visitors.gone(): // with connections that were taken over
@@ -188,4 +202,12 @@ func (e *edge) drain(limit time.Duration) error {
 		return fmt.Errorf("edge: %d requests were in progress %v after the end was asked for: %w", e.visitors.count(), limit, err)
 	}
 	return nil
+}
+
+// drainTCP refuses new connections, and waits for the requests of those that are there.
+func (e *edge) drainTCP(ctx context.Context) error {
+	e.ln.Close()
+	<-e.served
+	e.fresh.wait(ctx)
+	return e.tcp.Shutdown(ctx)
 }

@@ -47,7 +47,7 @@ func startLogging(t *testing.T, text string, log io.Writer) *running {
 	e.configure(text)
 	c, err := readConfig(e.file)
 	require.NoError(t, err)
-	e.edge, err = newEdge(c, slog.New(slog.NewJSONHandler(log, nil)))
+	e.edge, err = newEdge(c, slog.New(slog.NewJSONHandler(log, nil)), new(sockets))
 	require.NoError(t, err)
 	e.at = e.addr().String()
 	roots, err := loadCA(d.cert())

@@ -1,7 +1,7 @@
 // Command edge is an edge terminator: it takes HTTP/3, HTTP/2 and HTTP/1.1 from clients, and
 // passes requests on to pools of backends.
 //
-//	edge [-config FILE] [-check] [-addr HOST:PORT]
+//	edge [-config FILE] [-check] [-addr HOST:PORT] [-handover PATH]
 //
 // Without -config it is a demonstration, with two backends of its own and a certificate that it
 // makes. docs/edge.md describes the file.
@@ -27,9 +27,10 @@ func main() {
 
 // options are the flags.
 type options struct {
-	config string
-	check  bool
-	addr   string
+	config   string
+	check    bool
+	addr     string
+	handover string
 }
 
 const usageText = `usage: edge [flags]
@@ -44,6 +45,7 @@ func parseFlags(args []string, stdout io.Writer) (*options, error) {
 	fs.StringVar(&o.config, "config", "", "the YAML `file` that says what to serve")
 	fs.BoolVar(&o.check, "check", false, "look at the file and at those it names, and serve nothing")
 	fs.StringVar(&o.addr, "addr", "127.0.0.1:8443", "`address` of the demonstration")
+	fs.StringVar(&o.handover, "handover", "", "take over from the edge that runs with the same `path`, and let the next one take over")
 	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
 		return nil, err
 	}
@@ -78,8 +80,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stdout, "%s: %d routes to %d pools\n", o.config, len(c.Routes), len(c.Pools))
 		return nil
 	}
-	e, err := newEdge(c, slog.New(slog.NewJSONHandler(stderr, nil)))
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	s, err := openSockets(ctx, o.handover, log)
 	if err != nil {
+		return err
+	}
+	defer s.close()
+	e, err := newEdge(c, log, s)
+	if err != nil {
+		return err
+	}
+	if err := s.ready(ctx); err != nil {
+		e.close()
 		return err
 	}
 	if d != nil {

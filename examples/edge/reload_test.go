@@ -169,6 +169,39 @@ func TestDrain(t *testing.T) {
 	e.ended <- err
 }
 
+// TestDrainNewcomer checks that the first request of a connection is answered, also if it comes
+// while the edge drains.
+func TestDrainNewcomer(t *testing.T) {
+	e := start(t, onePool(serveTest(t, saying("hello"))))
+	c, err := tls.Dial("tcp", e.at, e.trust)
+	require.NoError(t, err)
+	defer c.Close()
+	waits := func() bool {
+		e.fresh.mu.Lock()
+		defer e.fresh.mu.Unlock()
+		return len(e.fresh.conns) == 1
+	}
+	require.Eventually(t, waits, time.Minute, time.Millisecond)
+	e.stop()
+	require.Eventually(t, e.draining.Load, time.Minute, time.Millisecond)
+	for refused := false; !refused; { // until the listener is closed
+		other, err := tls.Dial("tcp", e.at, e.trust)
+		if refused = err != nil; !refused {
+			other.Close()
+		}
+	}
+	time.Sleep(20 * time.Millisecond) // for Shutdown, if it did not wait; this cannot fail the test
+	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	require.NoError(t, err)
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(b))
+	err = <-e.ended
+	require.NoError(t, err)
+	e.ended <- err
+}
+
 // TestDrainUpgrade checks that the edge also waits for a connection of HTTP/1.1 that was taken
 // over.
 func TestDrainUpgrade(t *testing.T) {

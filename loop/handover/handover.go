@@ -185,6 +185,9 @@ func (h *Handover) Listen(network, address string) (net.Listener, error) {
 		ln.Close()
 		return nil, err
 	}
+	if old := h.listeners[key]; old != nil {
+		old.Close()
+	}
 	h.listeners[key] = f
 	return ln, nil
 }
