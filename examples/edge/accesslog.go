@@ -67,7 +67,8 @@ func logRequest(log *slog.Logger, r *http.Request, w *recorder, whole bool) {
 		slog.Bool("early", t.cameEarly),
 	}
 	if r.TLS != nil {
-		attrs = append(attrs, slog.Bool("resumed", r.TLS.DidResume), slog.String("sni", r.TLS.ServerName))
+		attrs = append(attrs, slog.Bool("resumed", r.TLS.DidResume), slog.String("sni", r.TLS.ServerName),
+			slog.Bool("ech", r.TLS.ECHAccepted))
 	}
 	if c := h3http.ConnOf(r); c != nil {
 		st := c.Stats()

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -22,22 +23,35 @@ type fileState struct {
 }
 
 func loadCertificates(files []keyPair) (*certificates, error) {
-	c := &certificates{files: files, seen: stateOf(files)}
+	c := &certificates{files: files}
+	c.seen = stateOf(c.names())
 	return c, c.load()
 }
 
+// names returns the names of all files.
+func (c *certificates) names() (names []string) {
+	for _, pair := range c.files {
+		names = append(names, pair.Cert, pair.Key)
+	}
+	return names
+}
+
 // stateOf looks at all files. One that cannot be seen has the zero state.
-func stateOf(files []keyPair) (states []fileState) {
-	for _, pair := range files {
-		for _, name := range []string{pair.Cert, pair.Key} {
-			var s fileState
-			if info, err := os.Stat(name); err == nil {
-				s = fileState{info.Size(), info.ModTime()}
-			}
-			states = append(states, s)
+func stateOf(names []string) (states []fileState) {
+	for _, name := range names {
+		var s fileState
+		if info, err := os.Stat(name); err == nil {
+			s = fileState{info.Size(), info.ModTime()}
 		}
+		states = append(states, s)
 	}
 	return states
+}
+
+// changedFiles reports whether any file is not as it was seen, and how they are now.
+func changedFiles(seen []fileState, names []string) (changed bool, now []fileState) {
+	now = stateOf(names)
+	return !slices.Equal(seen, now), now
 }
 
 func (c *certificates) load() error {
@@ -56,14 +70,9 @@ func (c *certificates) load() error {
 // refresh loads the files again if any has changed. An error, such as that of a certificate whose
 // key is still to come, changes nothing. The next change of a file is another try.
 func (c *certificates) refresh() (changed bool, err error) {
-	now := stateOf(c.files)
-	for i, s := range now {
-		changed = changed || s != c.seen[i]
-	}
-	if !changed {
+	if changed, c.seen = changedFiles(c.seen, c.names()); !changed {
 		return false, nil
 	}
-	c.seen = now
 	return true, c.load()
 }
 

@@ -40,6 +40,9 @@ func (c *config) check() error {
 			return c.errorf(fmt.Sprintf("certificates[%d]", i), "%v", err)
 		}
 	}
+	if err := c.checkKeys(); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Pools)) {
 		if err := c.checkPool(name, c.Pools[name]); err != nil {
 			return err

@@ -19,7 +19,10 @@ type config struct {
 	AccessLog    *bool                  `yaml:"access_log"` // default true
 	Trusted      []string               `yaml:"trusted"`    // to set forwarding fields
 	Certificates []keyPair              `yaml:"certificates"`
-	Drain        span                   `yaml:"drain"` // for requests in progress at the end
+	ECH          []string               `yaml:"ech"`          // files; the first is offered
+	Secrets      []string               `yaml:"secrets"`      // files; the first seals
+	ResetSecret  string                 `yaml:"reset_secret"` // file; for stateless resets
+	Drain        span                   `yaml:"drain"`        // for requests in progress at the end
 	Timeouts     clientTimeouts         `yaml:"timeouts"`
 	Pools        map[string]*poolConfig `yaml:"pools"`
 	Routes       []*routeConfig         `yaml:"routes"`

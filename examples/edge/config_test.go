@@ -17,6 +17,9 @@ func TestConfigErrors(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, (&demo{dir: dir}).writeCertificate())
 	file := filepath.Join(dir, "edge.yaml")
+	short := filepath.Join(dir, "short")
+	require.NoError(t, os.WriteFile(short, []byte("short"), 0o600))
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	const pool = "pools: {p: {backends: ['http://a']}}\n"
 	const good = pool + "routes: [{pool: p}]\n"
 	for _, c := range []struct{ text, want string }{
@@ -31,6 +34,11 @@ func TestConfigErrors(t *testing.T) {
 		{good + "drain: 1s\ndrain: 2s\n", `6: "drain": mapping key "drain" already defined at [5:1]`},
 		{good + " x: [\n", `5: `},
 		{good + "trusted: [10.0.0.1]\n", `5: trusted[0]: "10.0.0.1" is not ADDRESS/BITS`},
+		{good + "ech: [" + file + "]\n", `5: ech[0]: ` + file + `: there is not both a PRIVATE KEY and an ECHCONFIG in it`},
+		{good + "ech: [" + filepath.Join(dir, "key.pem") + "]\n", `5: ech[0]: ` + dir + `/key.pem: the private key is not one of X25519`},
+		{good + "secrets: [missing]\n", `5: secrets[0]: open missing`},
+		{good + "secrets: [" + short + "]\n", `5: secrets[0]: ` + short + `: 5 bytes are less than 16`},
+		{good + "reset_secret: " + short + "\n", `5: reset_secret: ` + short + `: 5 bytes are less than 16`},
 		{pool, `1: routes: must not be empty`},
 		{"routes: [{pool: p}]\n", `3: routes[0].pool: there is no pool "p"`},
 		{pool + "routes:\n  - host: a\n", `5: routes[0].pool: must not be empty`},

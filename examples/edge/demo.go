@@ -80,8 +80,8 @@ func (d *demo) close() {
 }
 
 // writeCertificate makes a certificate for this host.
-func (d *demo) writeCertificate() error {
-	cert, err := selfsigned.Certificate()
+func (d *demo) writeCertificate(hosts ...string) error {
+	cert, err := selfsigned.Certificate(hosts...)
 	if err != nil {
 		return err
 	}

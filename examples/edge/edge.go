@@ -34,7 +34,8 @@ type edge struct {
 	quic    *h3http.Server
 	udp     *loop.Group
 	tcp     *http.Server
-	served  chan error // gets the result of tcp.ServeTLS
+	tcpTLS  *tls.Config // of each connection over TCP; its ticket keys change
+	served  chan error  // gets the result of tcp.ServeTLS
 	ln      net.Listener
 	adminLn net.Listener // nil for none
 }
@@ -56,6 +57,7 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return e.site.Load().certs.choose(hello)
 		},
+		GetEncryptedClientHelloKeys: e.echKeys,
 	}
 	// The file of keys, if the environment asks for one, stays open as long as the program runs.
 	if _, err = envlog.Keys(tc, log); err != nil {
@@ -72,9 +74,13 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 		StallTimeout:      time.Duration(c.Timeouts.Stall),
 		Logger:            log,
 	}
+	e.tcpTLS = tc.Clone()
+	e.tcpTLS.NextProtos = []string{"h2", "http/1.1"}
+	overTCP := tc.Clone()
+	overTCP.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return e.tcpTLS, nil }
 	e.tcp = &http.Server{
 		Handler:           e.quic.AltSvc(e),
-		TLSConfig:         tc.Clone(),
+		TLSConfig:         overTCP,
 		ReadHeaderTimeout: time.Duration(c.Timeouts.Header),
 		IdleTimeout:       time.Duration(c.Timeouts.Idle),
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -85,7 +91,7 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 			return nil, err
 		}
 	}
-	if err := e.listen(c.Listen); err != nil {
+	if err := e.listen(c); err != nil {
 		if e.adminLn != nil {
 			e.adminLn.Close()
 		}
@@ -95,24 +101,31 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 }
 
 // listen opens TCP and UDP of one port. Port 0 is one that is free for both.
-func (e *edge) listen(addr string) error {
+func (e *edge) listen(c *config) error {
+	reset, err := resetKey(c)
+	if err != nil {
+		return err
+	}
 	for attempt := 1; ; attempt++ {
-		ln, err := e.sockets.listen(addr)
+		ln, err := e.sockets.listen(c.Listen)
 		if err != nil {
 			return err
 		}
 		e.quic.Addr = ln.Addr().String()
 		cfg := e.quic.LoopConfig()
+		cfg.Endpoint.ResetKey = reset
+		cfg.Endpoint.TokenKeys = e.site.Load().keys.current.Load().tokens
 		e.metrics.Observe(cfg)
 		udp, err := e.sockets.group(e.quic.Addr, cfg)
 		if err == nil {
 			e.metrics.AddGroup(udp)
 			e.metrics.AddServer(e.quic)
 			e.ln, e.udp = ln, udp
+			e.useKeys()
 			return nil
 		}
 		ln.Close()
-		if _, port, _ := net.SplitHostPort(addr); port != "0" || attempt == 10 {
+		if _, port, _ := net.SplitHostPort(c.Listen); port != "0" || attempt == 10 {
 			return err
 		}
 	}

@@ -42,7 +42,7 @@ func startLogging(t *testing.T, text string, log io.Writer) *running {
 	e := &running{t: t, ended: make(chan error, 1)}
 	dir := t.TempDir()
 	d := &demo{dir: dir}
-	require.NoError(t, d.writeCertificate())
+	require.NoError(t, d.writeCertificate("public.example"))
 	e.file = filepath.Join(dir, "edge.yaml")
 	e.configure(text)
 	c, err := readConfig(e.file)

@@ -2,6 +2,7 @@
 // passes requests on to pools of backends.
 //
 //	edge [-config FILE] [-check] [-addr HOST:PORT] [-handover PATH]
+//	edge -new-ech NAME
 //
 // Without -config it is a demonstration, with two backends of its own and a certificate that it
 // makes. docs/edge.md describes the file.
@@ -31,6 +32,7 @@ type options struct {
 	check    bool
 	addr     string
 	handover string
+	newECH   string
 }
 
 const usageText = `usage: edge [flags]
@@ -46,11 +48,15 @@ func parseFlags(args []string, stdout io.Writer) (*options, error) {
 	fs.BoolVar(&o.check, "check", false, "look at the file and at those it names, and serve nothing")
 	fs.StringVar(&o.addr, "addr", "127.0.0.1:8443", "`address` of the demonstration")
 	fs.StringVar(&o.handover, "handover", "", "take over from the edge that runs with the same `path`, and let the next one take over")
+	fs.StringVar(&o.newECH, "new-ech", "", "print a new key of encrypted ClientHellos whose outer `name` is this one, and end")
 	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
 		return nil, err
 	}
 	if err := cmp.Or(usage.NoArguments(&fs), usage.Address("addr", o.addr)); err != nil {
 		return nil, err
+	}
+	if o.newECH != "" && !outerName.MatchString(o.newECH) {
+		return nil, usage.Errorf("-new-ech %q: want a name such as public.example.org", o.newECH)
 	}
 	if o.check && o.config == "" {
 		return nil, usage.Errorf("-check goes with -config")
@@ -63,6 +69,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parseFlags(args, stdout)
 	if err != nil {
 		return err
+	}
+	if o.newECH != "" {
+		return writeECH(stdout, o.newECH)
 	}
 	var d *demo
 	if o.config == "" {

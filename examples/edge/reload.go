@@ -32,6 +32,13 @@ func (e *edge) keepCurrent(ctx context.Context, signals <-chan os.Signal, poll t
 			case changed:
 				e.log.Info("the certificates were reloaded")
 			}
+			switch changed, err := e.site.Load().keys.refresh(); {
+			case err != nil:
+				e.log.Error("the keys are as before", "error", err)
+			case changed:
+				e.useKeys()
+				e.log.Info("the keys were reloaded")
+			}
 		}
 	}
 }
@@ -48,6 +55,8 @@ func (e *edge) reload() error {
 		"listen":   c.Listen == before.config.Listen,
 		"admin":    c.Admin == before.config.Admin,
 		"timeouts": c.Timeouts == before.config.Timeouts,
+
+		"reset_secret": c.ResetSecret == before.config.ResetSecret,
 	} {
 		if !same {
 			return c.errorf(key, "cannot change without a restart")
@@ -58,6 +67,7 @@ func (e *edge) reload() error {
 		return err
 	}
 	e.site.Store(s)
+	e.useKeys()
 	for name, p := range before.pools {
 		if s.pools[name] != p {
 			p.close()

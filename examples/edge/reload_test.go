@@ -81,7 +81,7 @@ func TestReload(t *testing.T) {
 
 	e.configure(strings.Replace(config("http://127.0.0.1:1"), "pool: p", "pool: q", 1))
 	require.ErrorContains(t, e.reload(), `edge.yaml:6: routes[0].pool: there is no pool "q"`)
-	for _, key := range []string{"admin: :0", "timeouts: {idle: 1h}"} {
+	for _, key := range []string{"admin: :0", "timeouts: {idle: 1h}", "reset_secret: " + e.file} {
 		e.configure(key + "\n" + config("http://127.0.0.1:1"))
 		require.ErrorContains(t, e.reload(), "cannot change without a restart")
 	}

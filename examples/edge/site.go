@@ -17,6 +17,7 @@ type site struct {
 	pools  map[string]*pool
 	trust  trust
 	certs  *certificates
+	keys   *keys
 }
 
 // newSite makes the site of a configuration that was checked. It shares the pools that are the
@@ -26,7 +27,11 @@ func newSite(c *config, log *slog.Logger, before *site) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{config: c, pools: make(map[string]*pool), certs: certs}
+	keys, err := loadKeys(c)
+	if err != nil {
+		return nil, err
+	}
+	s := &site{config: c, pools: make(map[string]*pool), certs: certs, keys: keys}
 	for name, pc := range c.Pools {
 		if p := before.reuse(name, pc); p != nil {
 			s.pools[name] = p

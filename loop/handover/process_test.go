@@ -82,8 +82,7 @@ func serve(path, name string) error {
 	if err := g.Shutdown(ctx); err != nil {
 		return err
 	}
-	st := g.Stats()
-	fmt.Println("ended", st.Accepted, h.Stats().Returned, st.StatelessResetsSent)
+	fmt.Println("ended", g.Stats().Accepted, h.Stats().Returned)
 	return nil
 }
 
@@ -291,12 +290,11 @@ func TestRestarts(t *testing.T) {
 		t.Logf("%d visits to %s", n, name)
 	}
 	for i, p := range processes[:3] {
-		var accepted, returned, resets int
-		_, err := fmt.Sscan(p.await("ended"), &accepted, &returned, &resets)
+		var accepted, returned int
+		_, err := fmt.Sscan(p.await("ended"), &accepted, &returned)
 		require.NoError(t, err)
 		require.NoError(t, p.cmd.Wait())
 		t.Logf("p%d: %d connections, %d messages forwarded to it", i, accepted, returned)
-		require.Equal(t, 0, resets)
 		require.True(t, returned > 0)
 	}
 }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+)
+
+// minSecret is how many bytes a secret has at least.
+const minSecret = 16
+
+// keys are those that replicas share, and that change while the edge runs.
+type keys struct {
+	ech, secrets []string // files
+	seen         []fileState
+
+	current atomic.Pointer[keySet]
+}
+
+// A keySet is what the files said when they were read.
+type keySet struct {
+	ech     []tls.EncryptedClientHelloKey
+	tokens  [][32]byte // of Retry, NEW_TOKEN and session tickets of QUIC; the first seals
+	tickets [][32]byte // of sessions over TCP
+}
+
+// loadKeys reads the files of a configuration.
+func loadKeys(c *config) (*keys, error) {
+	k := &keys{ech: c.ECH, secrets: c.Secrets}
+	k.seen = stateOf(k.files())
+	return k, k.load()
+}
+
+func (k *keys) files() []string { return append(k.ech[:len(k.ech):len(k.ech)], k.secrets...) }
+
+func (k *keys) load() error {
+	var set keySet
+	var err error
+	if set.ech, err = loadECH(k.ech); err != nil {
+		return err
+	}
+	for _, name := range k.secrets {
+		secret, err := loadSecret(name)
+		if err != nil {
+			return err
+		}
+		set.tokens = append(set.tokens, derive(secret, "edge: tokens of QUIC"))
+		set.tickets = append(set.tickets, derive(secret, "edge: session tickets over TCP"))
+	}
+	k.current.Store(&set)
+	return nil
+}
+
+// refresh loads the files again if any has changed. An error changes nothing.
+func (k *keys) refresh() (changed bool, err error) {
+	changed, k.seen = changedFiles(k.seen, k.files())
+	if !changed {
+		return false, nil
+	}
+	return true, k.load()
+}
+
+// loadSecret reads a file of random bytes in any form: they go through a hash.
+func loadSecret(name string) ([]byte, error) {
+	b, err := os.ReadFile(name)
+	if err == nil && len(b) < minSecret {
+		err = fmt.Errorf("%s: %d bytes are less than %d", name, len(b), minSecret)
+	}
+	return b, err
+}
+
+// derive returns the key for one purpose.
+func derive(secret []byte, purpose string) (key [32]byte) {
+	h := hmac.New(sha256.New, secret)
+	h.Write([]byte(purpose))
+	return [32]byte(h.Sum(nil))
+}
+
+// resetKey returns the key of stateless resets; zero for one that is drawn.
+func resetKey(c *config) (key [32]byte, err error) {
+	if c.ResetSecret == "" {
+		return key, nil
+	}
+	secret, err := loadSecret(c.ResetSecret)
+	if err != nil {
+		return key, err
+	}
+	return derive(secret, "edge: stateless resets"), nil
+}
+
+// useKeys has new connections use the keys of the current site.
+func (e *edge) useKeys() {
+	set := e.site.Load().keys.current.Load()
+	if len(set.tokens) == 0 {
+		return // those that were drawn at the start go on
+	}
+	e.tcpTLS.SetSessionTicketKeys(set.tickets)
+	for _, l := range e.udp.Loops() {
+		l.Post(func(time.Time) { l.Endpoint().SetTokenKeys(set.tokens) })
+	}
+}
+
+// echKeys is the GetEncryptedClientHelloKeys of all connections.
+func (e *edge) echKeys(*tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, error) {
+	return e.site.Load().keys.current.Load().ech, nil
+}
+
+// checkKeys reads the files of keys.
+func (c *config) checkKeys() error {
+	for i, name := range c.ECH {
+		if _, err := loadECH([]string{name}); err != nil {
+			return c.errorf(fmt.Sprintf("ech[%d]", i), "%v", err)
+		}
+	}
+	for i, name := range c.Secrets {
+		if _, err := loadSecret(name); err != nil {
+			return c.errorf(fmt.Sprintf("secrets[%d]", i), "%v", err)
+		}
+	}
+	if _, err := resetKey(c); err != nil {
+		return c.errorf("reset_secret", "%v", err)
+	}
+	return nil
+}

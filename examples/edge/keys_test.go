@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// newECHFile writes a file by the flag -new-ech, and returns its ECHConfigList.
+func newECHFile(t *testing.T, name string) (list []byte) {
+	t.Helper()
+	var text bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"-new-ech", "public.example"}, &text, io.Discard))
+	require.NoError(t, os.WriteFile(name, text.Bytes(), 0o600))
+	for block, rest := pem.Decode(text.Bytes()); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == pemECHConfig {
+			return block.Bytes
+		}
+	}
+	t.Fatal("no list in ", text.String())
+	return nil
+}
+
+// A signalingCache tells when a session has come.
+type signalingCache struct {
+	tls.ClientSessionCache
+	put chan struct{}
+}
+
+func newCache() *signalingCache {
+	return &signalingCache{tls.NewLRUClientSessionCache(10), make(chan struct{}, 100)}
+}
+
+func (c *signalingCache) Put(key string, s *tls.ClientSessionState) {
+	c.ClientSessionCache.Put(key, s)
+	if s != nil {
+		c.put <- struct{}{}
+	}
+}
+
+// askTLS makes one request of a version of HTTP with a configuration of TLS, and returns what the
+// handshake has come to.
+func (e *running) askTLS(proto string, tc *tls.Config) (*tls.ConnectionState, error) {
+	before := e.trust
+	e.trust = tc
+	c := e.client(proto)
+	e.trust = before
+	resp, err := c.Get(e.url("/"))
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	if cache, ok := tc.ClientSessionCache.(*signalingCache); ok {
+		select {
+		case <-cache.put:
+		case <-time.After(time.Minute):
+			e.t.Error("no session comes")
+		}
+	}
+	if tr, ok := c.Transport.(*h3http.Transport); ok {
+		tr.Close()
+	} else {
+		c.Transport.(*http.Transport).CloseIdleConnections()
+	}
+	return resp.TLS, err
+}
+
+// TestECH offers a key, then another one with which the first still opens, and then only that one.
+// Clients with an old config are told the new one.
+func TestECH(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "1.pem"), filepath.Join(dir, "2.pem")
+	old, next := newECHFile(t, first), newECHFile(t, second)
+	routes := onePool(serveTest(t, saying("hello")))
+	var log logBuffer
+	e := startLogging(t, "ech: "+list(first)+"\n"+routes, &log)
+	ask := func(proto string, configs []byte) (accepted bool, retry []byte) {
+		t.Helper()
+		tc := e.trust.Clone()
+		tc.EncryptedClientHelloConfigList = configs
+		st, err := e.askTLS(proto, tc)
+		var rejected *tls.ECHRejectionError
+		if errors.As(err, &rejected) {
+			return false, rejected.RetryConfigList
+		}
+		require.NoError(t, err)
+		return st.ECHAccepted, nil
+	}
+	for _, proto := range protocols {
+		ok, _ := ask(proto, old)
+		require.True(t, ok, proto)
+		ok, retry := ask(proto, next)
+		require.True(t, !ok)
+		require.Equal(t, old, retry, proto)
+	}
+	require.Eventually(t, func() bool { return len(log.requests(t)) == len(protocols) }, time.Minute, time.Millisecond)
+	require.Equal(t, true, log.requests(t)[0]["ech"])
+
+	e.configure("ech: " + list(second, first) + "\n" + routes)
+	require.NoError(t, e.reload())
+	for _, proto := range protocols {
+		for _, configs := range [][]byte{old, next} {
+			ok, _ := ask(proto, configs)
+			require.True(t, ok, proto)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go e.keepCurrent(ctx, nil, time.Millisecond)
+	text, err := os.ReadFile(second)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(first, append(text, '\n'), 0o600)) // nothing opens old now
+	gone := func() bool {
+		ok, retry := ask("HTTP/3.0", old)
+		return !ok && bytes.Equal(retry, next)
+	}
+	require.Eventually(t, gone, time.Minute, time.Millisecond)
+	ok, retry := ask("HTTP/2.0", old)
+	require.True(t, !ok)
+	require.Equal(t, next, retry)
+}
+
+// TestSecrets resumes sessions at another replica, with all versions of HTTP, as long as it has the
+// secret, and not otherwise.
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	secret := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(name, []byte(strings.Repeat(text, 16)), 0o600))
+		return name
+	}
+	first, second := secret("1", "one "), secret("2", "two ")
+	routes := onePool(serveTest(t, saying("hello")))
+	replica := func(files ...string) *running {
+		return start(t, "secrets: "+list(files...)+"\n"+routes)
+	}
+	one, same, rotated, other := replica(first), replica(first), replica(second, first), replica(second)
+	for _, proto := range protocols {
+		for _, c := range []struct {
+			to      *running
+			resumes bool
+		}{{same, true}, {rotated, true}, {other, false}} {
+			cache := newCache()
+			resumed := func(e *running) bool {
+				t.Helper()
+				// Each edge has a certificate of its own, which a resumed session does not show.
+				st, err := e.askTLS(proto, &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: cache})
+				require.NoError(t, err)
+				return st.DidResume
+			}
+			require.True(t, !resumed(one))
+			require.Equal(t, c.resumes, resumed(c.to), proto)
+		}
+	}
+
+	// The secret of the last one changes, and its new sessions are those of the first.
+	other.configure("secrets: " + list(first) + "\n" + routes)
+	require.NoError(t, other.reload())
+	for _, proto := range protocols {
+		cache := newCache()
+		tc := &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: cache}
+		_, err := other.askTLS(proto, tc)
+		require.NoError(t, err)
+		st, err := same.askTLS(proto, tc)
+		require.NoError(t, err)
+		require.True(t, st.DidResume, proto)
+	}
+}
