@@ -51,8 +51,9 @@ type inbound struct {
 // An outbound is what this side sends to the peer.
 type outbound struct {
 	cond     sync.Cond
-	sections [][]h3.Field // header sections to send
-	open     bool         // the final section is among them, so the body may follow
+	sections [][]h3.Field  // header sections to send
+	first    [1][]h3.Field // the memory of sections; most messages have one
+	open     bool          // the final section is among them, so the body may follow
 	buf      fifo.Buffer
 	fin      bool // the end comes after buf
 	trailer  []h3.Field
@@ -66,6 +67,7 @@ func (p *bodyPipe) init(c *connection, of *exchange) {
 	p.in.cond.L = &p.mu
 	p.out.cond.L = &p.mu
 	p.in.limit = firstBuffer
+	p.out.sections = p.out.first[:0]
 }
 
 // wake makes the loop look at the exchange. It reports false if the connection has ended.

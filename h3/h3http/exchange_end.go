@@ -30,10 +30,12 @@ func (l *requestLife) whenFailed(f func(err error)) {
 		return
 	}
 	before := l.onFail
+	if before == nil {
+		l.onFail = f
+		return
+	}
 	l.onFail = func(err error) {
-		if before != nil {
-			before(err)
-		}
+		before(err)
 		f(err)
 	}
 }

@@ -21,8 +21,8 @@ type section struct {
 }
 
 // parseSection converts fields. Package h3 has checked them (RFC 9114, Sections 4.2 and 4.3).
-func parseSection(fields []h3.Field) *section {
-	s := &section{header: make(http.Header, len(fields))}
+func parseSection(fields []h3.Field) section {
+	s := section{header: make(http.Header, len(fields))}
 	values := make([]string, 0, len(fields)) // the memory of the slices in header
 	for _, f := range fields {
 		if strings.HasPrefix(f.Name, ":") {
@@ -72,7 +72,8 @@ func connectionSpecific(name string) bool {
 // appendHeader appends the fields of h in sorted order. It leaves out connection-specific fields,
 // fields for which skip is true, and fields that are not valid.
 func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3.Field {
-	keys := make([]string, 0, len(h))
+	var room [roomForFields]string
+	keys := room[:0]
 	for key := range h {
 		keys = append(keys, key)
 	}

@@ -12,9 +12,9 @@ import (
 )
 
 // newRequest converts the header section of a request. If there is a body, the caller sets it.
-func newRequest(fields []h3.Field) (*http.Request, error) {
+func newRequest(fields []h3.Field) (r http.Request, err error) {
 	s := parseSection(fields)
-	r := &http.Request{
+	r = http.Request{
 		Method:        s.method,
 		Proto:         "HTTP/3.0",
 		ProtoMajor:    3,
@@ -28,7 +28,7 @@ func newRequest(fields []h3.Field) (*http.Request, error) {
 		r.Host = s.header.Get("Host")
 	}
 	if !httpguts.ValidHostHeader(r.Host) {
-		return nil, fmt.Errorf("h3http: invalid host %q", r.Host)
+		return r, fmt.Errorf("h3http: invalid host %q", r.Host)
 	}
 	delete(s.header, "Host")
 	if s.protocol != "" {
@@ -42,7 +42,7 @@ func newRequest(fields []h3.Field) (*http.Request, error) {
 	}
 	u, err := url.ParseRequestURI(s.path)
 	if err != nil {
-		return nil, fmt.Errorf("h3http: invalid :path: %w", err)
+		return r, fmt.Errorf("h3http: invalid :path: %w", err)
 	}
 	r.URL = u
 	return r, nil

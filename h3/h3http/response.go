@@ -30,26 +30,33 @@ const sniffLen = 512
 // It has three states. At first the handler may change the header. After WriteHeader the header is
 // fixed (wroteHeader). Then it is sent (committed).
 type response struct {
-	x      *exchange
+	x      *serverExchange
 	req    *http.Request
 	logger *slog.Logger
-	drain  func() // begins the graceful end of the connection
 
 	goAhead func() // sends 100 (Continue), once; nil if the client does not wait for it
 
-	header      http.Header // the header that the handler changes
-	fixed       http.Header // the header at the time of WriteHeader
+	header      http.Header // the header that the handler changes; nil before it asks for it
 	status      int
 	wroteHeader bool
 	committed   bool
 	handlerDone bool
 	taken       bool // TakeStream was called
 
+	fixed fixedHeader // the header at the time of WriteHeader
+
 	length  int64 // the declared Content-Length, or -1
 	written int64 // bytes of the body, even if it is not sent
 	// the start of a body that is not sent: HEAD gets the same Content-Type as GET
 	unsent   []byte
 	trailers []string // the declared trailers
+}
+
+// A fixedHeader is the header section of a response, without the fields that commit may add.
+type fixedHeader struct {
+	fields                      []h3.Field
+	hasLength, hasType, hasDate bool // the handler has set them, if only to none
+	encoded                     bool // Content-Encoding is not empty
 }
 
 var _ interface {
@@ -59,7 +66,12 @@ var _ interface {
 	io.ReaderFrom
 } = (*response)(nil)
 
-func (w *response) Header() http.Header { return w.header }
+func (w *response) Header() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header)
+	}
+	return w.header
+}
 
 // WriteHeader fixes the header, or sends an informational response at once.
 func (w *response) WriteHeader(code int) {
@@ -76,44 +88,66 @@ func (w *response) WriteHeader(code int) {
 		w.goAhead()
 	case code < 200:
 		skip := func(key string) bool { return key == "Content-Length" }
-		w.x.sendFields(appendHeader(statusField(code), w.header, skip), false, true)
+		w.x.sendFields(appendHeader(appendStatus(nil, code), w.header, skip), false, true)
 	default:
 		w.fix(code)
 	}
 }
 
-func statusField(code int) []h3.Field {
-	return append(make([]h3.Field, 0, 8), h3.Field{Name: ":status", Value: strconv.Itoa(code)})
+func appendStatus(to []h3.Field, code int) []h3.Field {
+	return append(to, h3.Field{Name: ":status", Value: statusCode(code)})
 }
 
-// fix copies the header, because the handler may go on changing it.
+// fix makes the header section, because the handler may go on changing the header.
 func (w *response) fix(code int) {
 	w.wroteHeader = true
 	w.status = code
-	w.fixed = w.header.Clone()
-	w.length = -1
-	if values := w.fixed["Content-Length"]; len(values) > 0 {
-		n, err := strconv.ParseUint(values[0], 10, 63)
-		if err == nil {
-			w.length = int64(n)
-			w.fixed["Content-Length"] = values[:1]
-		} else {
-			if values[0] != "" {
-				w.logger.Error("h3http: invalid Content-Length", "value", values[0])
-			}
-			w.fixed.Del("Content-Length")
+	length := w.fixLength()
+	h, fixed := w.header, &w.fixed
+	if len(h["Trailer"]) > 0 {
+		for key := range declaredTrailer(http.Header{"Trailer": h["Trailer"]}) {
+			w.trailers = append(w.trailers, key)
 		}
+		slices.Sort(w.trailers)
 	}
-	for key := range declaredTrailer(http.Header{"Trailer": w.fixed["Trailer"]}) {
-		w.trailers = append(w.trailers, key)
+	_, fixed.hasType = h["Content-Type"]
+	_, fixed.hasDate = h["Date"]
+	fixed.encoded = h.Get("Content-Encoding") != ""
+	fixed.fields = appendStatus(w.x.room[:0], code) // the fields of the request are not needed any more
+	if length != "" {
+		fixed.fields = append(fixed.fields, h3.Field{Name: "content-length", Value: length})
 	}
-	slices.Sort(w.trailers)
-	if code == http.StatusNoContent {
-		w.fixed.Del("Content-Length") // RFC 9110, Section 8.6
+	fixed.fields = appendHeader(fixed.fields, h, func(key string) bool {
+		return key == "Content-Length" || strings.HasPrefix(key, http.TrailerPrefix) || slices.Contains(w.trailers, key)
+	})
+	if httpguts.HeaderValuesContainsToken(h["Connection"], "close") {
+		w.x.server.post(w.x.server.drain) // begins the graceful end of the connection
 	}
-	if httpguts.HeaderValuesContainsToken(w.fixed["Connection"], "close") {
-		w.drain()
+}
+
+// fixLength takes the Content-Length that the handler has declared. It returns the value to send,
+// or "" if there is none.
+func (w *response) fixLength() string {
+	w.length = -1
+	values, has := w.header["Content-Length"]
+	w.fixed.hasLength = has
+	if len(values) == 0 {
+		return ""
 	}
+	n, err := strconv.ParseUint(values[0], 10, 63)
+	if err != nil {
+		if values[0] != "" {
+			w.logger.Error("h3http: invalid Content-Length", "value", values[0])
+		}
+		w.fixed.hasLength = false
+		return ""
+	}
+	w.length = int64(n)
+	if w.status == http.StatusNoContent {
+		w.fixed.hasLength = false
+		return "" // RFC 9110, Section 8.6
+	}
+	return values[0]
 }
 
 func (w *response) Write(p []byte) (int, error) {
@@ -126,13 +160,20 @@ func (w *response) Write(p []byte) (int, error) {
 		}
 		return len(p), nil
 	}
+	n := 0
 	if !w.committed {
 		if w.x.hold(p, holdBuffer) {
 			return len(p), nil
 		}
-		w.commit(p, false)
+		if held, _ := w.x.held(); held == 0 {
+			if start := p[:min(len(p), sniffLen)]; w.x.hold(start, holdBuffer) {
+				n = len(start) // commit looks at them
+			}
+		}
+		w.commit(false)
 	}
-	return w.x.write(p, holdBuffer)
+	k, err := w.x.write(p[n:], holdBuffer)
+	return n + k, err
 }
 
 // WriteString is part of [io.StringWriter].
@@ -184,40 +225,38 @@ func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// commit sends the header. The body starts with the bytes that are held, or else with p. end says
-// that nothing follows those that are held.
-func (w *response) commit(p []byte, end bool) {
+// commit sends the header. The body starts with the bytes that are held. end says that nothing
+// follows them.
+func (w *response) commit(end bool) {
 	w.committed = true
 	w.x.c.missed.response(w.status)
-	held, first := w.x.held()
-	switch {
-	case w.unsent != nil:
+	_, first := w.x.held()
+	if w.unsent != nil {
 		first = w.unsent
-	case held == 0:
-		first = p
 	}
-	fields := statusField(w.status)
+	fixed := &w.fixed
+	fields := fixed.fields
 	if bodyAllowed(w.status) {
-		_, fixed := w.fixed["Content-Length"] // the handler may have set it to none
-		if end && !fixed && (w.written > 0 || w.req.Method != http.MethodHead) && len(w.trailerFields()) == 0 {
+		if end && !fixed.hasLength && (w.written > 0 || w.req.Method != http.MethodHead) && len(w.trailerFields()) == 0 {
 			fields = append(fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(w.written, 10)})
 		}
-		if _, has := w.fixed["Content-Type"]; !has && len(first) > 0 && w.fixed.Get("Content-Encoding") == "" {
+		if !fixed.hasType && len(first) > 0 && !fixed.encoded {
 			fields = append(fields, h3.Field{Name: "content-type", Value: http.DetectContentType(first)})
 		}
 	}
-	if _, has := w.fixed["Date"]; !has {
-		fields = append(fields, h3.Field{Name: "date", Value: time.Now().UTC().Format(http.TimeFormat)})
+	if !fixed.hasDate {
+		fields = append(fields, h3.Field{Name: "date", Value: w.x.server.s.date.at(time.Now())})
 	}
-	skip := func(key string) bool {
-		return strings.HasPrefix(key, http.TrailerPrefix) || slices.Contains(w.trailers, key)
-	}
-	w.x.sendFields(appendHeader(fields, w.fixed, skip), true, false)
+	fixed.fields = nil
+	w.x.sendFields(fields, true, false)
 }
 
 // trailerFields returns the trailer section. It has the fields that the Trailer field declared, and
 // those whose names have the prefix for trailers.
 func (w *response) trailerFields() []h3.Field {
+	if len(w.header) == 0 {
+		return nil
+	}
 	trailer := make(http.Header)
 	for _, key := range w.trailers {
 		trailer[key] = w.header[key]
@@ -242,7 +281,7 @@ func (w *response) FlushError() error {
 		w.WriteHeader(http.StatusOK)
 	}
 	if !w.committed {
-		w.commit(nil, false)
+		w.commit(false)
 	}
 	return w.x.push()
 }
@@ -286,7 +325,7 @@ func (w *response) finish() {
 		return
 	}
 	if !w.committed {
-		w.commit(nil, true)
+		w.commit(true)
 	}
 	w.handlerDone = true
 	w.x.closeWrite(w.trailerFields())

@@ -16,16 +16,17 @@ import (
 
 // An arrival is a request that the loop hands over.
 type arrival struct {
-	x      *exchange
 	fields []h3.Field
 	end    bool
 	tls    *tls.ConnectionState
 	remote string
 }
 
-func (c *serverConn) serveRequest(a *arrival) {
-	x := a.x
-	r, err := newRequest(a.fields)
+// serve answers the request of x, on a goroutine of its own.
+func (x *serverExchange) serve() {
+	c, a := x.server, &x.arrival
+	bare, err := newRequest(a.fields)
+	a.fields = nil
 	if err != nil {
 		x.cancel(h3.MessageError, err)
 		x.finish()
@@ -34,20 +35,19 @@ func (c *serverConn) serveRequest(a *arrival) {
 	ctx, cancel := context.WithCancelCause(c.connContext())
 	defer cancel(context.Canceled)
 	x.whenFailed(cancel)
-	r = r.WithContext(ctx)
-	w := &response{
-		x: x, req: r, logger: c.s.logger(), header: make(http.Header),
-		drain: func() { c.post(c.drain) },
-	}
+	r := bare.WithContext(ctx)
+	w := &x.response
+	w.x, w.req, w.logger = x, r, c.s.logger()
 	if a.end {
 		r.ContentLength = 0
 	} else {
 		if r.Trailer == nil {
 			r.Trailer = make(http.Header) // handlers may copy r: the copies share the map
 		}
-		b := &body{x: x, trailer: &r.Trailer}
+		b := &x.body
+		b.x, b.trailer = &x.exchange, &r.Trailer
 		if takeExpect(r.Header) {
-			w.goAhead = sync.OnceFunc(func() { x.sendFields(statusField(http.StatusContinue), false, true) })
+			w.goAhead = sync.OnceFunc(func() { x.sendFields(appendStatus(nil, http.StatusContinue), false, true) })
 			b.expect = w.goAhead
 		}
 		r.Body = b
@@ -78,7 +78,7 @@ func (c *serverConn) callHandler(w *response, r *http.Request) {
 		w.abort()
 	}()
 	if r.RequestURI == "*" && r.Method == http.MethodOptions && !c.s.DisableGeneralOptionsHandler {
-		w.header.Set("Content-Length", "0")
+		w.Header().Set("Content-Length", "0")
 	} else {
 		c.s.handler().ServeHTTP(w, r)
 	}

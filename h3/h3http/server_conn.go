@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"io"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -96,19 +95,14 @@ func (c *serverConn) handleHTTP(now time.Time, e h3.Event) {
 
 // start starts the goroutine of a request.
 func (c *serverConn) start(e h3.Event) {
-	x := &serverExchange{server: c}
+	x := &serverExchange{server: c, arrival: arrival{end: e.End, tls: c.tlsState(e.Stream), remote: c.remoteAddr()}}
+	x.arrival.fields = append(x.room[:0], e.Fields...)
 	x.init(&c.connection, x)
 	c.bind(&x.exchange, e.Stream)
 	if e.End {
 		x.in.end(io.EOF)
 	}
-	go c.serveRequest(&arrival{
-		x:      &x.exchange,
-		fields: slices.Clone(e.Fields),
-		end:    e.End,
-		tls:    c.tlsState(e.Stream),
-		remote: c.remoteAddr(),
-	})
+	go x.serve()
 }
 
 // tlsState returns the state of the handshake for the request on s. If the request may be a replay,

@@ -12,7 +12,16 @@ type serverExchange struct {
 	exchange
 	server *serverConn
 	stall  stall
+
+	// What the goroutine of the request needs is here so that it takes no memory of its own.
+	arrival  arrival
+	body     body
+	response response
+	room     [roomForFields]h3.Field // for the header section of the request, and then of the response
 }
+
+// roomForFields is how many fields there are in most header sections.
+const roomForFields = 16
 
 var _ half = (*serverExchange)(nil)
 

@@ -49,7 +49,7 @@ func TakeStream(w http.ResponseWriter) (*Stream, error) {
 		return nil, err
 	}
 	r.taken = true
-	return newStream(r.x), nil
+	return newStream(&r.x.exchange), nil
 }
 
 // TakeUnanswered is TakeStream, and sends no header unless WriteHeader was called. If it was not,
@@ -68,7 +68,7 @@ func TakeUnanswered(w http.ResponseWriter) (*Stream, error) {
 		return nil, http.ErrHijacked
 	}
 	r.taken = true
-	s := newStream(r.x)
+	s := newStream(&r.x.exchange)
 	s.mute = true
 	return s, nil
 }
