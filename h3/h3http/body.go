@@ -5,6 +5,8 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+
+	"github.com/lazoquic/lazo/h3"
 )
 
 // A body is the content of a message that the peer sends: the Body of a request in a handler, or of
@@ -13,9 +15,10 @@ type body struct {
 	x       *exchange
 	trailer *http.Header // the Trailer of the Request or Response
 
-	expect  func() // called before the first Read, because the client waits for 100 (Continue)
-	onEOF   func() // called before Read returns io.EOF
-	onClose func() // called once, by Close
+	expect func()  // called before the first Read, because the client waits for 100 (Continue)
+	upload *upload // the body of the request, which is abandoned at the end of the response
+	// what Close does to x, once; nil for nothing
+	onClose func(x *exchange, code h3.ErrorCode, err error)
 
 	mu     sync.Mutex // Close may be called while another goroutine reads
 	closed bool
@@ -66,9 +69,7 @@ func (b *body) end() {
 			maps.Copy(*b.trailer, trailer)
 		}
 	}
-	if b.onEOF != nil {
-		b.onEOF()
-	}
+	b.upload.abandon()
 }
 
 func (b *body) Close() error {
@@ -77,7 +78,7 @@ func (b *body) Close() error {
 	b.closed = true
 	b.mu.Unlock()
 	if !closed && b.onClose != nil {
-		b.onClose()
+		b.onClose(b.x, h3.RequestCancelled, http.ErrBodyReadAfterClose)
 	}
 	return nil
 }

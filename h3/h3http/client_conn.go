@@ -274,22 +274,26 @@ func (t *Transport) keepAlive() time.Duration {
 // openWaiting gives streams to requests that wait for one. It begins with the oldest, and opens as
 // many as the peer allows.
 func (c *clientConn) openWaiting() {
-	var notReady []*clientExchange
-	for len(c.waiting) > 0 {
-		x := c.waiting[0]
-		switch c.open(x) {
-		case errNotReady:
-			notReady = append(notReady, x)
-		case conn.ErrStreamLimit:
-			c.waiting = append(notReady, c.waiting...)
-			c.setCrowded(true)
-			c.awaitStreams()
-			return
+	all := c.waiting
+	left, full := all[:0], false
+	for _, x := range all {
+		if !full {
+			switch c.open(x) {
+			case errNotReady:
+			case conn.ErrStreamLimit:
+				full = true
+			default:
+				continue
+			}
 		}
-		c.waiting[0] = nil
-		c.waiting = c.waiting[1:]
+		left = append(left, x)
 	}
-	c.waiting = notReady
+	clear(all[len(left):])
+	c.waiting = left
+	if full {
+		c.setCrowded(true)
+		c.awaitStreams()
+	}
 }
 
 // errNotReady says that a request waits for something other than a stream.

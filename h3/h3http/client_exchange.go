@@ -3,6 +3,7 @@ package h3http
 import (
 	"context"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,6 +32,9 @@ type clientExchange struct {
 	leave     func()       // called by leavePlace
 	late      *time.Timer  // set by limitHead
 	stopWatch func() bool  // set by watch
+
+	body body                    // of the response
+	room [roomForFields]h3.Field // for head
 }
 
 // An outgoingState is how far the sending of a request has got.
@@ -54,9 +58,9 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 	case x.head != nil:
 		return false
 	case informational(fields):
-		x.info = append(x.info, fields)
+		x.info = append(x.info, slices.Clone(fields))
 	default:
-		x.head = fields
+		x.head = append(x.room[:0], fields...)
 		x.unlimitHead()
 	}
 	return true

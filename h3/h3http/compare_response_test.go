@@ -60,6 +60,21 @@ func responseComparisons() []comparison {
 			io.WriteString(w, "12345")
 		}), client: getHead},
 		{name: "own Date", handler: handling(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Date", longAgo) }), client: getHead},
+		{name: "header after WriteHeader", handler: handling(func(w http.ResponseWriter, r *http.Request) {
+			h := w.Header()
+			h["A"] = []string{"1", "2"}
+			h["Date"] = nil
+			h.Set("Gone", "no")
+			w.WriteHeader(200)
+			h["A"][0] = "changed"
+			h.Add("A", "3")
+			h.Set("B", "late")
+			h.Del("Gone")
+			h.Set("Content-Type", "late/type")
+			h.Set("Content-Length", "3")
+			h.Set("Date", longAgo)
+			io.WriteString(w, "12345")
+		}), client: getHead},
 		{name: "statuses", differs: "HTTP/1.1", handler: handling(func(w http.ResponseWriter, r *http.Request) {
 			var status int
 			fmt.Sscanf(r.URL.Path, "/%d", &status)

@@ -32,8 +32,8 @@ type half interface {
 	// it. It runs on the loop's goroutine.
 	service(now time.Time)
 
-	// gotHead takes a field section. It reports false if that is the trailer section. The caller
-	// has locked the exchange.
+	// gotHead takes a copy of a field section. It reports false if that is the trailer section. The
+	// caller has locked the exchange.
 	gotHead(fields []h3.Field) bool
 
 	// stopWaiting stops everything that waits for the success of the exchange, which has failed.
@@ -109,9 +109,8 @@ func (x *exchange) noteSent(err error) {
 // locked x.
 func (x *exchange) gotFields(e h3.Event) {
 	in := &x.in
-	fields := slices.Clone(e.Fields)
-	if !x.half.gotHead(fields) {
-		in.trailer = fields
+	if !x.half.gotHead(e.Fields) {
+		in.trailer = slices.Clone(e.Fields)
 	}
 	if e.End {
 		in.end(io.EOF)

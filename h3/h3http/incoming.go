@@ -14,7 +14,7 @@ func newResponse(fields []h3.Field) *http.Response {
 	s := parseSection(fields)
 	code, _ := strconv.Atoi(s.status) // package h3 has checked that it has three digits
 	return &http.Response{
-		Status:        strconv.Itoa(code) + " " + http.StatusText(code),
+		Status:        statusLine(code),
 		StatusCode:    code,
 		Proto:         "HTTP/3.0",
 		ProtoMajor:    3,
@@ -38,8 +38,8 @@ func (c *call) setBody(resp *http.Response, x *clientExchange, u *upload) {
 			return
 		}
 	}
-	b := &body{x: &x.exchange, trailer: &resp.Trailer, onEOF: u.abandon}
-	b.onClose = func() { x.cancel(h3.RequestCancelled, http.ErrBodyReadAfterClose) }
+	b := &x.body
+	b.x, b.trailer, b.upload, b.onClose = &x.exchange, &resp.Trailer, u, (*exchange).cancel
 	resp.Body = b
 	if c.gzip && !empty && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
 		resp.Body = &gzipBody{body: b}

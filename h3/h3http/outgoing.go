@@ -101,15 +101,19 @@ func checkHeader(h http.Header) error {
 
 // dialAddr returns the host:port of u, in lower case and ASCII.
 func dialAddr(u *url.URL) (string, error) {
-	port := u.Port()
+	name, port := u.Hostname(), u.Port()
 	if port == "" {
 		port = "443"
 	}
-	host, err := asciiHost(u.Hostname())
+	host, err := asciiHost(name)
 	if err != nil {
-		return "", fmt.Errorf("h3http: host %q: %w", u.Hostname(), err)
+		return "", fmt.Errorf("h3http: host %q: %w", name, err)
 	}
-	return net.JoinHostPort(strings.ToLower(host), port), nil
+	host = strings.ToLower(host)
+	if host == name && len(u.Host) == len(host)+len(":")+len(port) && !strings.Contains(host, ":") {
+		return u.Host, nil // it has this form already
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 // asciiHost returns a host, with or without a port, in the form in which names are looked up (RFC
@@ -140,8 +144,7 @@ func (c *call) requestFields() ([]h3.Field, error) {
 	if !httpguts.ValidHostHeader(host) {
 		return nil, fmt.Errorf("h3http: invalid host %q", host)
 	}
-	fields := make([]h3.Field, 0, 8+len(r.Header))
-	fields, err = appendPseudo(fields, r, host)
+	fields, err := appendPseudo(c.room[:0], r, host)
 	if err != nil {
 		return nil, err
 	}

@@ -91,8 +91,6 @@ func (s *RequestStream) ReadResponse() (*http.Response, error) {
 		return nil, err
 	}
 	resp := newResponse(head)
-	b := &body{x: &s.x.exchange, trailer: &resp.Trailer}
-	b.onClose = func() { s.x.cancelIn(h3.RequestCancelled, http.ErrBodyReadAfterClose) }
-	resp.Body = b
+	resp.Body = &body{x: &s.x.exchange, trailer: &resp.Trailer, onClose: (*exchange).cancelIn}
 	return resp, nil
 }

@@ -113,7 +113,8 @@ func (w *response) fix(code int) {
 	_, fixed.hasType = h["Content-Type"]
 	_, fixed.hasDate = h["Date"]
 	fixed.encoded = h.Get("Content-Encoding") != ""
-	fixed.fields = appendStatus(w.x.room[:0], code) // the fields of the request are not needed any more
+	// The fields of the request, which were there, are not needed any more.
+	fixed.fields = appendStatus(w.x.room[:0], code)
 	if length != "" {
 		fixed.fields = append(fixed.fields, h3.Field{Name: "content-length", Value: length})
 	}

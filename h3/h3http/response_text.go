@@ -57,3 +57,21 @@ func statusCode(code int) string {
 	}
 	return strconv.Itoa(code)
 }
+
+// statusLine returns the Status of a response, such as "200 OK". It allocates nothing for common
+// codes.
+func statusLine(code int) string {
+	switch code {
+	case 200:
+		return "200 OK"
+	case 204:
+		return "204 No Content"
+	case 206:
+		return "206 Partial Content"
+	case 304:
+		return "304 Not Modified"
+	case 404:
+		return "404 Not Found"
+	}
+	return strconv.Itoa(code) + " " + http.StatusText(code)
+}

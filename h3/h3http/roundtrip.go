@@ -37,6 +37,8 @@ type call struct {
 	patience time.Duration // how long to wait for the handshake; 0 is without end
 	undialed bool          // no connection could be made
 	attempts int
+
+	room [roomForFields]h3.Field // for fields
 }
 
 func newCall(t *Transport, r *http.Request) *call {

@@ -17,7 +17,8 @@ type serverExchange struct {
 	arrival  arrival
 	body     body
 	response response
-	room     [roomForFields]h3.Field // for the header section of the request, and then of the response
+	// for the header section of the request, and then of the response
+	room [roomForFields]h3.Field
 }
 
 // roomForFields is how many fields there are in most header sections.
