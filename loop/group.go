@@ -56,7 +56,7 @@ type Config struct {
 	Observe func(i int) Observer
 
 	Socket *udpio.Config // for Listen
-	Logger *slog.Logger  // default discards
+	Logger *slog.Logger  // gets what LimitLog lets pass; default discards
 }
 
 // A Group is one Loop, or a set of them behind one address.
@@ -107,9 +107,7 @@ func complete(cfg *Config) (*Config, error) {
 	if cfg != nil {
 		*c = *cfg
 	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
+	c.Logger = limited(c.Logger)
 	e := &c.Endpoint
 	if e.Rand == nil {
 		e.Rand = rand.Reader

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log"
 	"log/slog"
 	"net"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 	"github.com/lazoquic/lazo/examples/internal/usage"
+	"github.com/lazoquic/lazo/loop"
 )
 
 func main() {
@@ -74,6 +74,8 @@ func newEndpoint(alpn string) (*conn.Endpoint, error) {
 func serve(sock *net.UDPConn, e *conn.Endpoint) error {
 	defer e.Close()
 	in, out := make([]byte, 65536), make([]byte, 65536)
+	// Peers can provoke lines, so they are limited. Nothing else here is of package loop.
+	logger := slog.New(loop.LimitLog(slog.Default().Handler()))
 	for {
 		// 1. Sleep until a datagram comes or a timer is due.
 		sock.SetReadDeadline(deadline(e.Timeout()))
@@ -97,7 +99,7 @@ func serve(sock *net.UDPConn, e *conn.Endpoint) error {
 			case conn.EventStreamReset, conn.EventStreamStopped:
 				ev.Stream.Release() // the peer gave up, and so does this side
 			case conn.EventClosed:
-				log.Printf("%v closed: %v", ev.Conn.ID(), ev.Err)
+				logger.Info("a connection has ended", "id", ev.Conn.ID(), "err", ev.Err)
 			}
 		}
 
@@ -105,7 +107,7 @@ func serve(sock *net.UDPConn, e *conn.Endpoint) error {
 		// this socket does not use GSO.
 		for b, ok := e.Transmit(now, out, 1); ok; b, ok = e.Transmit(now, out, 1) {
 			if _, err := sock.WriteToUDPAddrPort(out[:b.N], b.Remote); err != nil {
-				log.Print(err) // QUIC recovers from a lost datagram
+				logger.Warn("cannot send", "err", err) // QUIC recovers from a lost datagram
 			}
 		}
 	}

@@ -100,6 +100,28 @@ func TestNoAccessLog(t *testing.T) {
 	require.Empty(t, log.requests(t))
 }
 
+// TestLimitedLog: clients that provoke errors do not fill the log with them. Each request still has
+// its own line.
+func TestLimitedLog(t *testing.T) {
+	var log logBuffer
+	bad := counting(t, failing)
+	e := startLogging(t, poolWith("eject: {failures: 100000, for: 1ms}", bad.URL), &log)
+	began, c := time.Now(), e.client("HTTP/3.0")
+	const n = 100
+	for range n {
+		resp, err := c.Get(e.url("/"))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusBadGateway, resp.StatusCode)
+		resp.Body.Close()
+	}
+	require.Eventually(t, func() bool { return len(log.requests(t)) == n }, time.Minute, time.Millisecond)
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	lines := strings.Count(log.b.String(), `"msg":"a request failed"`)
+	// 10 of them in 10 seconds
+	require.True(t, 10 <= lines && lines <= 10*(1+int(time.Since(began)/(10*time.Second))), "%d lines", lines)
+}
+
 // TestMetrics checks that each line has the format of Prometheus, and that the counts are right.
 func TestMetrics(t *testing.T) {
 	bad := counting(t, failing)

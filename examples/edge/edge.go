@@ -22,6 +22,7 @@ import (
 // An edge has the sockets, which stay, and the site, which a reload replaces.
 type edge struct {
 	log      *slog.Logger
+	trouble  *slog.Logger // log, within the limits of loop.LimitLog
 	site     atomic.Pointer[site]
 	visitors visitors
 	counts   counts
@@ -42,7 +43,8 @@ type edge struct {
 
 // newEdge opens the sockets. Nothing is served before serve.
 func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error) {
-	s, err := newSite(c, log, nil)
+	trouble := slog.New(loop.LimitLog(log.Handler()))
+	s, err := newSite(c, trouble, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +53,7 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 			s.close()
 		}
 	}()
-	e := &edge{log: log, sockets: sockets, served: make(chan error, 1)}
+	e := &edge{log: log, trouble: trouble, sockets: sockets, served: make(chan error, 1)}
 	e.site.Store(s)
 	tc := &tls.Config{
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -83,7 +85,7 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 		TLSConfig:         overTCP,
 		ReadHeaderTimeout: time.Duration(c.Timeouts.Header),
 		IdleTimeout:       time.Duration(c.Timeouts.Idle),
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(trouble.Handler(), slog.LevelDebug),
 		ConnState:         e.fresh.note,
 	}
 	if c.Admin != "" {

@@ -62,7 +62,7 @@ func (e *edge) reload() error {
 			return c.errorf(key, "cannot change without a restart")
 		}
 	}
-	s, err := newSite(c, e.log, before)
+	s, err := newSite(c, e.trouble, before)
 	if err != nil {
 		return err
 	}

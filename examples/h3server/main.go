@@ -116,6 +116,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		Handler:    newHandler(o.root),
 		TLSConfig:  tlsConfig,
 		QUICConfig: quicConfig,
+		Logger:     slog.Default(),
 	}
 	if o.quic.keyUpdate > 0 {
 		srv.Handler = updatingKeys(srv.Handler, o.quic.keyUpdate)

@@ -129,7 +129,7 @@ func hostAddrs() ([]netip.Addr, error) {
 }
 
 func serveHTTP3(ctx context.Context, o *options, sock *udpio.Socket, tlsc *tls.Config, www *os.Root) error {
-	srv := &h3http.Server{Handler: http.FileServerFS(www.FS()), TLSConfig: tlsc, QUICConfig: o.config(nil)}
+	srv := &h3http.Server{Handler: http.FileServerFS(www.FS()), TLSConfig: tlsc, QUICConfig: o.config(nil), Logger: slog.Default()}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
 	if err := srv.Serve(sock); !errors.Is(err, http.ErrServerClosed) {

@@ -60,7 +60,7 @@ func serve(ctx context.Context, o *options, stdout io.Writer) error {
 		return err
 	}
 	defer endLogs()
-	srv := &h3http.Server{Handler: e, TLSConfig: tc, QUICConfig: cfg}
+	srv := &h3http.Server{Handler: e, TLSConfig: tc, QUICConfig: cfg, Logger: slog.Default()}
 	e.up.Configure(srv)
 	g, err := loop.Listen("udp", o.addr, 1, srv.LoopConfig())
 	if err != nil {

@@ -52,7 +52,7 @@ type Proxy struct {
 	// how long a payload to a client may wait to be sent; default any time
 	MaxAge time.Duration
 	Name   string       // the name in Proxy-Status fields (RFC 9209); default "lazo"
-	Logger *slog.Logger // gets mistakes in the configuration; default slog.Default
+	Logger *slog.Logger // gets mistakes in the configuration; default discards
 
 	once        sync.Once
 	template    *template
@@ -251,7 +251,7 @@ func (p *Proxy) idleTimeout() time.Duration {
 
 func (p *Proxy) logger() *slog.Logger {
 	if p.Logger == nil {
-		return slog.Default()
+		return slog.New(slog.DiscardHandler)
 	}
 	return p.Logger
 }

@@ -53,7 +53,7 @@ type Server struct {
 	// ServerContextKey.
 	ConnContext func(ctx context.Context, c *quic.Conn) context.Context
 
-	Logger *slog.Logger // default slog.Default
+	Logger *slog.Logger // default discards
 
 	mu        sync.Mutex
 	inner     *h3http.Server
