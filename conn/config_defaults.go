@@ -52,7 +52,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	setLimit(&d.InitialMaxStreamData, 256<<10)
 	setCap(&d.MaxStreamData, 32<<20)
 	setLimit(&d.InitialMaxStreamsBidi, 100)
-	setLimit(&d.InitialMaxStreamsUni, 100)
+	setLimit(&d.InitialMaxStreamsUni, 100) // HTTP/3 needs three (RFC 9204, Section 4.2 [5])
 	d.MaxData = max(d.MaxData, d.InitialMaxData)
 	d.MaxStreamData = max(d.MaxStreamData, d.InitialMaxStreamData)
 	if d.InitialMaxStreamsBidi > maxStreamCount || d.InitialMaxStreamsUni > maxStreamCount {

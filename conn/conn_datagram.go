@@ -172,11 +172,11 @@ func (c *Conn) datagramRoom(d *datagramState) {
 // It follows the path MTU. It is 0 if the peer takes none, or is not known yet.
 func (c *Conn) MaxDatagramSize() int {
 	if !c.maySend() || c.peer.MaxDatagramFrame == 0 {
-		return 0
+		return 0 // RFC 9221, Section 3 [1]
 	}
 	// Short header with the longest packet number, tag, and the header of the frame.
 	room := c.path.mtu.current - 1 - int(c.remote.current().n) - 4 - 16
-	frame := int(min(uint64(room), c.peer.MaxDatagramFrame))
+	frame := int(min(uint64(room), c.peer.MaxDatagramFrame)) // RFC 9221, Section 3 [2]
 	return max(frame-wire.DatagramHeaderLen(frame), 0)
 }
 
@@ -214,7 +214,7 @@ func (c *Conn) handleDatagram(b []byte) (int, error) {
 	if n <= 0 {
 		return n, nil
 	}
-	if int64(n) > c.cfg.MaxDatagramFrameSize {
+	if int64(n) > c.cfg.MaxDatagramFrameSize { // RFC 9221, Section 3 [3, 4]: it may be 0
 		return 0, violation(errProtocolViolation, uint64(b[0]), "DATAGRAM frame of %d bytes", n)
 	}
 	d := c.datagramQueues()
@@ -231,7 +231,7 @@ func (c *Conn) handleDatagram(b []byte) (int, error) {
 	c.settle()
 	if d.armed {
 		d.armed = false
-		c.eventOnce(EventDatagramReadable)
+		c.eventOnce(EventDatagramReadable) // RFC 9221, Section 5 [2]
 	}
 	return n, nil
 }

@@ -272,7 +272,7 @@ func (c *Conn) process(p *received) {
 }
 
 // scheduleAck decides when to acknowledge an ack-eliciting packet (RFC 9000, Section 13.2.1, and
-// draft-ietf-quic-ack-frequency, Section 6).
+// draft-ietf-quic-ack-frequency, Section 6), whatever is in it (RFC 9221, Section 5.2 [1]).
 func (c *Conn) scheduleAck(sp *space, now instant, reordered, marked bool) {
 	r := &sp.recv
 	r.unacked++

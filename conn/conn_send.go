@@ -330,7 +330,8 @@ func (c *Conn) appendPayload(w *packetWriter, now instant) {
 	c.appendControl(w)
 	c.appendStreamControl(w)
 	c.appendCrypto(w)
-	if c.datagrams != nil {
+	if c.datagrams != nil { // w is of 0-RTT or 1-RTT keys
+		// RFC 9221, Section 5 [1, 3] and RFC 9221, Section 6 [1]
 		c.appendDatagrams(w, now)
 	}
 	c.appendStreams(w)

@@ -112,7 +112,8 @@ func reaction(ours, theirs []uint32) uint32 {
 }
 
 // checkReaction makes sure that a Version Negotiation packet was genuine: with what the server says
-// now, the client would have chosen the same version (RFC 9368, Section 4).
+// now, the client would have chosen the same version (RFC 8999, Section 7 [1]; RFC 9368, Section
+// 4).
 func (c *Conn) checkReaction(p *wire.Params) error {
 	v := c.versions.original
 	if p.ChosenVersion == 0 {

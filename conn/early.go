@@ -130,7 +130,7 @@ func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 		p.MaxStreamDataBidiLocal > uint64(cfg.InitialMaxStreamData) || p.MaxStreamDataUni > uint64(cfg.InitialMaxStreamData) ||
 		p.MaxStreamsBidi > uint64(cfg.InitialMaxStreamsBidi) || p.MaxStreamsUni > uint64(cfg.InitialMaxStreamsUni) ||
 		p.MaxDatagramFrame > uint64(cfg.MaxDatagramFrameSize) || p.ActiveConnIDLimit > activeConnIDs {
-		return false
+		return false // RFC 9221, Section 3 [6]
 	}
 	if cfg.AcceptEarlyData != nil && !cfg.AcceptEarlyData(m.data) {
 		return false
@@ -164,6 +164,7 @@ func (c *Conn) checkEarlyLimits() error {
 		p.MaxStreamsBidi < old.MaxStreamsBidi || p.MaxStreamsUni < old.MaxStreamsUni ||
 		p.MaxDatagramFrame < old.MaxDatagramFrame || p.ActiveConnIDLimit < old.ActiveConnIDLimit ||
 		old.ResetStreamAt && !p.ResetStreamAt {
+		// RFC 9221, Section 3 [7]
 		return violation(errProtocolViolation, 0, "limits are below those of the session that was resumed")
 	}
 	return nil

@@ -84,6 +84,7 @@ func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) 
 		grease ^= 0x10000000
 	}
 	versions := append(e.cfg.Server.Versions[:len(e.cfg.Server.Versions):len(e.cfg.Server.Versions)], grease)
+	// RFC 8999, Section 6 [3, 4]: the IDs change places.
 	out.data = wire.AppendVersionNegotiation(out.data, unused[0], scid, dcid, versions)
 	e.stats.VersionNegotiations++
 }

@@ -401,6 +401,7 @@ func longHeader(version uint32, dcid, scid string, size int) []byte {
 	return append(b, make([]byte, max(0, size-len(b)))...)
 }
 
+// TestVersionNegotiation: RFC 8999, Section 6 [3, 4].
 func TestVersionNegotiation(t *testing.T) {
 	l, _ := newLoneServer(t, nil)
 	for _, n := range []int{0, 8, 20, 21, 255} {

@@ -407,6 +407,7 @@ func hostileRest() []hostileCase {
 		{name: "HANDSHAKE_DONE from a client", side: "server", frames: only(handshakeDoneFrame()), code: errProtocolViolation},
 		{name: "NEW_TOKEN from a client", side: "server", frames: only(newTokenFrame("token")), code: errProtocolViolation},
 		{name: "NEW_TOKEN that is empty", side: "client", payload: "\x07\x00", code: errFrameEncoding},
+		// RFC 9221, Section 3 [3, 4]
 		{name: "DATAGRAM that was not negotiated", frames: only(datagramFrame("")), code: errProtocolViolation},
 		{
 			name: "DATAGRAM larger than negotiated", code: errProtocolViolation,

@@ -113,7 +113,8 @@ func TestEarlyLimitsKept(t *testing.T) {
 	}
 }
 
-// A server whose limits are below those of the session takes no early data.
+// A server whose limits are below those of the session takes no early data (RFC 9221, Section 3
+// [6], for datagrams).
 func TestEarlyLimitsOfAnotherServer(t *testing.T) {
 	for name, lower := range map[string]func(*Config){
 		"data":        func(c *Config) { c.InitialMaxData = 1000 },
@@ -135,7 +136,8 @@ func TestEarlyLimitsOfAnotherServer(t *testing.T) {
 	}
 }
 
-// A server that takes early data and lowers a limit breaks the protocol.
+// A server that takes early data and lowers a limit breaks the protocol (RFC 9221, Section 3 [7],
+// for datagrams).
 func TestEarlyLimitsLowered(t *testing.T) {
 	for name, edit := range map[string]func(*wire.Params){
 		"initial_max_data":                    func(p *wire.Params) { p.MaxData++ },

@@ -124,7 +124,8 @@ func (c *Conn) repace(m *estimates) {
 	}
 }
 
-// window returns how many bytes congestion control lets be sent on a path.
+// window returns how many bytes congestion control lets be sent on a path. Datagrams wait for it as
+// all data does (RFC 9221, Section 5.4 [1]).
 func (c *Conn) window(m *estimates) uint64 {
 	w := m.cc.Window()
 	if w <= m.inFlight || c.ledger.full() {

@@ -46,6 +46,7 @@ func (tc *testConn) wantDatagrams(why string, data ...string) {
 	tc.wantIdle(why)
 }
 
+// TestDatagrams: among others that they are delivered at once (RFC 9221, Section 5 [2]).
 func TestDatagrams(t *testing.T) {
 	tc := datagramStory(t, false)
 	if err := tc.sendDatagrams(3, DatagramOptions{Notify: true}); err != nil {
@@ -75,6 +76,7 @@ func TestDatagrams(t *testing.T) {
 	tc.wantNoEvent("the reader has not come to the end yet")
 }
 
+// TestDatagramSize: RFC 9221, Section 3 [1, 2].
 func TestDatagramSize(t *testing.T) {
 	tc := datagramStory(t, false)
 	size := tc.c.MaxDatagramSize()
@@ -259,6 +261,7 @@ func TestDatagramAndMTU(t *testing.T) {
 	tc.wantEvent("the large one is lost", EventDatagramLost)
 }
 
+// TestDatagramsGoFirst: RFC 9221, Section 5 [1].
 func TestDatagramsGoFirst(t *testing.T) {
 	tc := datagramStory(t, false)
 	s := tc.open(Uni)
@@ -266,6 +269,50 @@ func TestDatagramsGoFirst(t *testing.T) {
 	tc.sendDatagrams(1, DatagramOptions{})
 	tc.wantFrame("a datagram is worth nothing later", datagramFrame("0"))
 	tc.wantType("stream data can wait", wire.FrameStream)
+}
+
+// TestDatagramsWaitForTheWindow: congestion control holds datagrams back (RFC 9221, Section 5.4
+// [1]).
+func TestDatagramsWaitForTheWindow(t *testing.T) {
+	tc := datagramStory(t, true)
+	tc.sendDatagrams(2, DatagramOptions{})
+	tc.wantIdle("the window is shut")
+	tc.c.path.cc = &wideController{}
+	tc.c.wake()
+	tc.wantDatagrams("it is open", "0", "1")
+}
+
+// TestAckOfDatagrams: the ACK of a packet with a datagram alone may wait (RFC 9221, Section 5.2
+// [1]).
+func TestAckOfDatagrams(t *testing.T) {
+	tc := datagramStory(t, false)
+	tc.write(datagramFrame("x"))
+	tc.wantIdle("one packet may wait")
+	tc.wantTimer("for max_ack_delay", maxAckDelay)
+}
+
+// TestDatagramKeys: a server sends a datagram before the handshake ends, not in packets of the
+// handshake (RFC 9221, Section 5 [3]; RFC 9221, Section 6 [1]).
+func TestDatagramKeys(t *testing.T) {
+	tc := handshakeServer(t, func(s *testSetup) {
+		s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 1000, 1000
+	})
+	tc.takeKeys()
+	tc.sendDatagrams(1, DatagramOptions{})
+	tc.collect()
+	n := 0
+	for _, p := range tc.queue {
+		for _, f := range p.frames {
+			if f.typ == wire.FrameDatagram || f.typ == wire.FrameDatagramLen {
+				if n++; p.space != spaceApp {
+					t.Errorf("a datagram is in a packet of space %d", p.space)
+				}
+			}
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d datagrams were sent before the end of the handshake", n)
+	}
 }
 
 // TestDatagramOfAClosedConn: events that wait are still reported. Calls fail.

@@ -112,7 +112,7 @@ func TestVersionNegotiationReaction(t *testing.T) {
 }
 
 // "These connection closures prevent an attacker from being able to use forged Version Negotiation
-// packets to force a version downgrade" RFC 9368, Section 4.
+// packets to force a version downgrade" RFC 9368, Section 4. See also RFC 8999, Section 7 [1].
 func TestVersionNegotiationForged(t *testing.T) {
 	const mismatch = 0x11 // VERSION_NEGOTIATION_ERROR
 	for _, tt := range []struct {

@@ -70,7 +70,8 @@ func (f *Flow) send(context uint64, inContext bool, b []byte, opt conn.DatagramO
 }
 
 // MaxSize returns the length of the longest datagram that Send takes now. It
-// follows the path MTU, and is 0 while none may be sent.
+// follows the path MTU, and is 0 while none may be sent. What a protocol does then is its own
+// affair (RFC 9221, Section 3 [8]): package masque sends capsules, and webtransport has no session.
 func (f *Flow) MaxSize() int {
 	if f.m.held || f.closed {
 		return 0

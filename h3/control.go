@@ -138,7 +138,8 @@ func (c *Conn) readControl(qs *conn.Stream) {
 	}
 }
 
-// streamClosed handles the end of a stream that must not end (RFC 9114, Section 6.2.1).
+// streamClosed handles the end of a stream that must not end (RFC 9114, Section 6.2.1; RFC 9204,
+// Section 4.2 [4]).
 func (c *Conn) streamClosed(err error) {
 	var reset *conn.StreamError
 	if err == io.EOF || errors.As(err, &reset) {

@@ -95,7 +95,8 @@ func TestInvalidConfig(t *testing.T) {
 	}
 }
 
-// TestCriticalStreams checks the bytes that this side sends first.
+// TestCriticalStreams checks the bytes that this side sends first, on one stream of each kind (RFC
+// 9204, Section 4.2 [1]).
 func TestCriticalStreams(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	control := cli.streams[3].data

@@ -69,6 +69,7 @@ func compatible(was, now map[uint64]uint64) *Error {
 	capacity := was[SettingQPACKTableCapacity]
 	switch {
 	case capacity != 0 && now[SettingQPACKTableCapacity] != capacity:
+		// RFC 9204, Section 3.2.3 [2]
 		return &Error{QPACKDecoderStreamError, "the table that early data relied on has changed"}
 	case after.maxFieldSectionSize < before.maxFieldSectionSize,
 		before.extendedConnect && !after.extendedConnect,

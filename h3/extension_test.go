@@ -64,7 +64,8 @@ func TestExtendedConnect(t *testing.T) {
 	require.Zero(t, srv.h.Stats().Open)
 }
 
-// TestDatagramsNeedBothSettings: none are sent until both sides allow them.
+// TestDatagramsNeedBothSettings: none are sent until both sides allow them. RFC 9221, Section 3
+// [8], leaves it to HTTP/3 what happens without them.
 func TestDatagramsNeedBothSettings(t *testing.T) {
 	srv, cli := connect(t, &Config{ExtendedConnect: true}, &Config{Datagrams: true})
 	s, err := cli.h.OpenRequest(connectFields, false)

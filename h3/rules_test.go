@@ -88,6 +88,7 @@ func commonRules() []rule {
 		{name: "GOAWAY increased", conn: IDError, control: settings(frame(frameGoAway, 4), frame(frameGoAway, 8))},
 		{name: "CANCEL_PUSH", conn: IDError, control: settings(frame(frameCancelPush, 0))},
 		{name: "CANCEL_PUSH without an ID", conn: FrameError, control: settings(frame(frameCancelPush))},
+		// RFC 9204, Section 4.2 [2, 4]
 		{name: "control stream ends", conn: ClosedCriticalStream, uni: [][]byte{}, fin: -1},
 		{name: "QPACK encoder stream ends", conn: ClosedCriticalStream, uni: [][]byte{varint(streamQPACKEncoder)}, fin: 1},
 		{name: "QPACK decoder stream ends", conn: ClosedCriticalStream, uni: [][]byte{varint(streamQPACKDecoder)}, fin: 1},
@@ -559,7 +560,8 @@ func TestDatagramOfServerAboveTheLimit(t *testing.T) {
 	}
 }
 
-// TestUnknownIsIgnored sends what unknown extensions may send.
+// TestUnknownIsIgnored sends what unknown extensions may send. QPACK streams may be opened though
+// no table is used (RFC 9204, Section 4.2 [5]), and stay open (RFC 9204, Section 4.2 [3]).
 func TestUnknownIsIgnored(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	srv.echo()
@@ -585,6 +587,12 @@ func TestUnknownIsIgnored(t *testing.T) {
 	require.Equal(t, concat(frame(frameHeaders, 0, 0, 0xd9), frame(frameData, 'a'), frame(frameData, 'b', 'c'),
 		headers("x-t", "1")), s.data)
 	require.Equal(t, StreamCreationError, cli.streams[14].stopped, "RFC 9114, Section 6.2")
+	for _, id := range []conn.StreamID{6, 10} {
+		require.Zero(t, cli.streams[id].stopped)
+	}
+	for _, id := range []conn.StreamID{7, 11} {
+		require.False(t, cli.streams[id].eof || cli.streams[id].reset != 0)
+	}
 }
 
 // TestHugeUnknownFrame skips a frame of 2^61 bytes as it comes.

@@ -29,7 +29,8 @@ const (
 // so many pile up does not want them.
 const maxUnsent = 64 << 10
 
-// An outStream is one of this side's critical streams.
+// An outStream is one of this side's critical streams. There is one of each kind, and nothing
+// closes it, nor stops those of the peer (RFC 9204, Section 4.2 [1, 3]).
 type outStream struct {
 	qs  *conn.Stream // nil until it may be opened
 	buf []byte       // bytes that qs has not taken
@@ -149,7 +150,7 @@ func (c *Conn) readType(u *peerStream) bool {
 			return false
 		}
 	case typ == streamControl || typ == streamQPACKEncoder || typ == streamQPACKDecoder:
-		if c.seen[typ] {
+		if c.seen[typ] { // RFC 9204, Section 4.2 [2]
 			c.fail(&Error{StreamCreationError, "a critical stream was opened twice"})
 			return false
 		}

@@ -68,7 +68,7 @@ func (s *Server) quicConfig(tc *tls.Config) *conn.Config {
 	return &cfg
 }
 
-// maxDatagramFrame is large enough for every DATAGRAM frame (RFC 9221, Section 3).
+// maxDatagramFrame is large enough for every DATAGRAM frame (RFC 9221, Section 3 [5]).
 const maxDatagramFrame = 65535
 
 // h3Config returns the configuration of HTTP/3.

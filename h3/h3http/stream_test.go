@@ -229,6 +229,15 @@ func TestDatagrams(t *testing.T) {
 }
 
 // TestDatagramsAfterClose: datagrams that have come are gone once the user has closed the stream.
+// TestDatagramsOfAnySize: both sides state that they take frames of any size (RFC 9221, Section 3
+// [5]).
+func TestDatagramsOfAnySize(t *testing.T) {
+	client, err := new(Transport).quicConfig("lazo.test")
+	require.NoError(t, err)
+	require.Equal(t, int64(65535), client.MaxDatagramFrameSize)
+	require.Equal(t, int64(65535), new(Server).quicConfig(nil).MaxDatagramFrameSize)
+}
+
 func TestDatagramsAfterClose(t *testing.T) {
 	ended := make(chan error, 1)
 	p := newPair(t, echoStream(ended), withConnect)

@@ -90,11 +90,12 @@ func (d *Decoder) parsePrefix(b []byte) (required, base uint64, n int, err error
 	}
 	required, ok := d.requiredInsertCount(encoded)
 	if !ok {
+		// RFC 9204, Section 4.5.1.1 [1]
 		return 0, 0, 0, sectionError("impossible Required Insert Count")
 	}
 	base = required + delta
 	if b[n1]&0x80 != 0 {
-		// RFC 9204, Section 4.5.1.2: a negative Base is invalid.
+		// RFC 9204, Section 4.5.1.2 [2]: a negative Base is invalid.
 		if delta >= required {
 			return 0, 0, 0, sectionError("negative Base")
 		}
@@ -125,7 +126,8 @@ func (d *Decoder) requiredInsertCount(encoded uint64) (uint64, bool) {
 	return required, required != 0
 }
 
-// decodeLines decodes the field lines of a section (RFC 9204, Section 4.5).
+// decodeLines decodes the field lines of a section (RFC 9204, Section 4.5) in their order (RFC
+// 9204, Section 2.2 [1]).
 func (d *Decoder) decodeLines(b []byte, required, base uint64) error {
 	var size int64
 	for len(b) > 0 {
@@ -239,7 +241,7 @@ func (d *Decoder) reference(b []byte, prefix uint8, static bool, required, base 
 	}
 	if static {
 		if i >= uint64(len(staticTable)) {
-			return Field{}, 0, sectionError("no such static entry")
+			return Field{}, 0, sectionError("no such static entry") // RFC 9204, Section 3.1 [1]
 		}
 		return Field{Name: staticTable[i].name, Value: staticTable[i].value}, n, nil
 	}
@@ -250,7 +252,8 @@ func (d *Decoder) reference(b []byte, prefix uint8, static bool, required, base 
 		}
 		abs = base - i - 1
 	}
-	// RFC 9204, Section 2.2.3: evicted, or not below the Required Insert Count.
+	// RFC 9204, Section 2.2.3 [1], and RFC 9204, Section 2.2.1 [2]: evicted, or not below the
+	// Required Insert Count.
 	e, ok := d.table.at(abs)
 	if !ok || abs >= required {
 		return Field{}, 0, sectionError("no such dynamic entry")

@@ -6,7 +6,7 @@ import "slices"
 func (d *Decoder) block(stream, required uint64) error {
 	if !slices.ContainsFunc(d.blocked, func(b blocked) bool { return b.stream == stream }) {
 		if len(d.blocked) >= d.maxBlocked {
-			return sectionError("too many blocked streams")
+			return sectionError("too many blocked streams") // RFC 9204, Section 2.1.2 [2]
 		}
 		d.blocked = append(d.blocked, blocked{stream, required})
 	}
@@ -33,7 +33,7 @@ func (d *Decoder) Cancel(stream uint64) {
 	d.out = appendInt(d.out, 0x40, 6, stream) // Section 4.4.2
 }
 
-// acknowledge reports that a section with references was decoded (RFC 9204, Section 4.4.1).
+// acknowledge reports that a section with references was decoded (RFC 9204, Section 2.2.2.1 [1]).
 func (d *Decoder) acknowledge(stream, required uint64) {
 	d.out = appendInt(d.out, 0x80, 7, stream)
 	d.acknowledged = max(d.acknowledged, required)
@@ -84,7 +84,7 @@ func (d *Decoder) instruction(b []byte) (int, error) {
 	case c&0xe0 == 0x20: // Set Dynamic Table Capacity, Section 4.3.1
 		v, n := parseInt(b, 5)
 		if n < 0 || v > d.maxCapacity {
-			return 0, encoderError("capacity above the limit")
+			return 0, encoderError("capacity above the limit") // RFC 9204, Section 4.3.1 [2]
 		}
 		if n > 0 {
 			d.table.setCapacity(v)
@@ -119,6 +119,7 @@ func (d *Decoder) insertWithNameReference(b []byte) (int, error) {
 		e.name, ok = staticTable[i].name, true
 	}
 	if !ok {
+		// RFC 9204, Section 2.2.3 [2] and RFC 9204, Section 3.1 [2]
 		return 0, encoderError("no such entry to take the name from")
 	}
 	value, k, err := d.entryLiteral(b[n:], 7, int64(len(e.name)))
@@ -189,8 +190,9 @@ func (d *Decoder) relative(i uint64) (entry, bool) {
 	return d.table.at(d.table.inserted - 1 - i)
 }
 
+// insert inserts an entry, which may be there already (RFC 9204, Section 3.2 [1]).
 func (d *Decoder) insert(e entry) error {
-	if !d.table.insert(e) {
+	if !d.table.insert(e) { // RFC 9204, Section 3.2.2 [2]
 		return encoderError("entry larger than the table")
 	}
 	return nil

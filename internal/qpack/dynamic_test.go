@@ -11,7 +11,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestDecoderExamples is RFC 9204, Appendix B, as a decoder sees it.
+// TestDecoderExamples is RFC 9204, Appendix B, as a decoder sees it: with acknowledgments (RFC
+// 9204, Section 2.2.2.1 [1]) and an entry that is inserted again (RFC 9204, Section 3.2 [1]).
 func TestDecoderExamples(t *testing.T) {
 	d := NewDecoder(220, 1, -1)
 	decode := func(stream uint64, s string, want ...Field) {
@@ -89,7 +90,7 @@ func TestDecoderExamples(t *testing.T) {
 	require.EqualValues(t, DecompressionFailed, qerr.Code)
 }
 
-// TestBlockedStreamsLimit is RFC 9204, Section 2.1.2.
+// TestBlockedStreamsLimit is RFC 9204, Section 2.1.2 [2].
 func TestBlockedStreamsLimit(t *testing.T) {
 	d := NewDecoder(220, 2, -1)
 	section := unhex(t, "0200 80")
@@ -106,6 +107,8 @@ func TestBlockedStreamsLimit(t *testing.T) {
 	require.ErrorIs(t, err, ErrBlocked)
 }
 
+// TestInvalidReferences: RFC 9204, Section 2.2.1 [2]; RFC 9204, Section 4.5.1.1 [1]; RFC 9204,
+// Section 4.5.1.2 [2].
 func TestInvalidReferences(t *testing.T) {
 	for _, c := range []struct{ name, in string }{
 		{"Required Insert Count above the range", "0d00 80"}, // 6 entries at most
@@ -127,6 +130,25 @@ func TestInvalidReferences(t *testing.T) {
 	}
 }
 
+// TestEvictedReference: a section refers to an entry that is gone (RFC 9204, Section 2.2.3 [1]).
+func TestEvictedReference(t *testing.T) {
+	for in, code := range map[string]uint64{"0300 80": 0, "0300 81": DecompressionFailed, "0300 4101 61": DecompressionFailed} {
+		d := NewDecoder(220, 0, -1)
+		// two entries of 33 bytes, in a table that then shrinks to one of them
+		require.NoError(t, d.EncoderStream(unhex(t, "3fbd01 c00161 c00162 3f29")))
+		_, err := d.Decode(0, unhex(t, in))
+		if code == 0 {
+			require.NoError(t, err)
+			continue
+		}
+		var qerr *Error
+		require.ErrorAs(t, err, &qerr, "%v", err)
+		require.EqualValues(t, code, qerr.Code)
+	}
+}
+
+// TestInvalidEncoderInstructions: RFC 9204, Section 2.2.3 [2]; RFC 9204, Section 3.2.2 [2]; RFC
+// 9204, Section 4.3.1 [2].
 func TestInvalidEncoderInstructions(t *testing.T) {
 	for _, c := range []struct{ name, in string }{
 		{"capacity above the limit", "3fbe01"},
@@ -225,6 +247,22 @@ func (l *link) acknowledge() error {
 	return err
 }
 
+// TestEncoderCapacity: the encoder keeps to the limit of the decoder (RFC 9204, Section 3.2.3 [1];
+// RFC 9204, Section 4.3.1 [1]), and is silent if that is 0 (RFC 9204, Section 3.2.3 [3]).
+func TestEncoderCapacity(t *testing.T) {
+	for capacity, want := range map[uint64]string{0: "", 31: "", 100: "3f45", 4096: "3fe11f", 1 << 30: "3fe11f"} {
+		e := NewEncoder(4096)
+		e.SetLimits(capacity, 0)
+		require.Equal(t, unhex(t, want), append([]byte{}, e.Instructions()...), "%d", capacity)
+		e.Begin(0)
+		for range 3 {
+			e.Field(Field{Name: "user-agent", Value: "lazo"})
+		}
+		e.End(nil)
+		require.Equal(t, capacity < 100, len(e.Instructions()) == 0, "%d", capacity)
+	}
+}
+
 // TestEncoderWithoutBlocking: the encoder never refers to entries that may not have arrived.
 func TestEncoderWithoutBlocking(t *testing.T) {
 	l := newLink(4096, 0, 4096)
@@ -247,7 +285,7 @@ func TestEncoderWithoutBlocking(t *testing.T) {
 }
 
 // TestEncoderRisksBlocking: the encoder refers to such entries at once, on as many streams as it
-// may.
+// may (RFC 9204, Section 2.1.2 [1]).
 func TestEncoderRisksBlocking(t *testing.T) {
 	l := newLink(4096, 2, 4096)
 	fields := []Field{{Name: "user-agent", Value: "lazo"}}
@@ -269,7 +307,8 @@ func TestEncoderRisksBlocking(t *testing.T) {
 	require.Empty(t, l.e.sections)
 }
 
-// TestSensitiveFieldsStayOut: they stay out of the table, and so do secrets that are easy to guess.
+// TestSensitiveFieldsStayOut: they stay out of the table, and so do secrets that are easy to guess
+// (RFC 9204, Section 4.5.4 [1]; RFC 9204, Section 7.1.3 [1, 2]).
 func TestSensitiveFieldsStayOut(t *testing.T) {
 	l := newLink(4096, 10, 4096)
 	for range 5 {
@@ -281,6 +320,7 @@ func TestSensitiveFieldsStayOut(t *testing.T) {
 	require.Zero(t, l.e.table.inserted)
 }
 
+// TestInvalidDecoderInstructions: RFC 9204, Section 4.4.1 [1], and RFC 9204, Section 4.4.3 [1].
 func TestInvalidDecoderInstructions(t *testing.T) {
 	for name, in := range map[string][]byte{
 		"increment of 0":                   {0},
@@ -328,7 +368,10 @@ func TestUnacknowledgedSections(t *testing.T) {
 }
 
 // TestRandomLink exchanges random sections over streams that deliver late, in pieces and out of
-// order. Each section must be decoded as it was encoded.
+// order. Each section must be decoded as it was encoded: in order (RFC 9204, Section 2.1 [1]; RFC
+// 9204, Section 2.2 [1]), without a reference to an entry that is gone (RFC 9204, Section 2.1.1
+// [1]; RFC 9204, Section 3.2.2 [1]), and with a Base that is not negative (RFC 9204, Section
+// 4.5.1.2 [1]).
 func TestRandomLink(t *testing.T) {
 	var blocked int
 	var dropped, known uint64

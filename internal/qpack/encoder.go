@@ -41,9 +41,10 @@ func NewEncoder(limit uint64) *Encoder { return &Encoder{limit: limit} }
 // the number of streams that may be blocked. Call it once.
 func (e *Encoder) SetLimits(capacity, blocked uint64) {
 	e.maxCapacity, e.maxBlocked = capacity, blocked
-	if c := min(capacity, e.limit); c >= fieldOverhead {
+	if c := min(capacity, e.limit); c >= fieldOverhead { // RFC 9204, Section 3.2.3 [3]: not 0
 		e.table.setCapacity(c)
-		e.out = appendInt(e.out, 0x20, 5, c) // RFC 9204, Section 4.3.1
+		// RFC 9204, Section 3.2.3 [1] and RFC 9204, Section 4.3.1 [1]
+		e.out = appendInt(e.out, 0x20, 5, c)
 	}
 }
 
@@ -65,7 +66,8 @@ func (e *Encoder) Begin(stream uint64) {
 	e.mayRisk = e.mayRef && e.mayBlock(stream)
 }
 
-// mayBlock reports whether another section of the stream may be blocked (RFC 9204, Section 2.1.2).
+// mayBlock reports whether another section of the stream may be blocked (RFC 9204, Section 2.1.2
+// [1]).
 func (e *Encoder) mayBlock(stream uint64) bool {
 	if e.atRisk(stream, len(e.sections)) {
 		return true
@@ -92,11 +94,14 @@ func (e *Encoder) atRisk(stream uint64, n int) bool {
 	return false
 }
 
-// Field adds a field line (RFC 9204, Section 4.5).
+// Field adds a field line (RFC 9204, Section 4.5) behind those before it (RFC 9204, Section 2.1
+// [1]).
 func (e *Encoder) Field(f Field) {
 	field, name := staticFind(f.Name, f.Value)
 	if f.Sensitive {
-		e.literal(f, name, noEntry) // a literal, so that no later hop puts it into a table
+		// RFC 9204, Section 4.5.4 [1] and RFC 9204, Section 7.1.3 [1, 2]: a literal, so that no
+		// later hop puts it into a table
+		e.literal(f, name, noEntry)
 		return
 	}
 	if field >= 0 { // Indexed Field Line, Section 4.5.2
@@ -162,7 +167,7 @@ func (e *Encoder) refer(i uint64) {
 
 // End appends the encoded section to b.
 func (e *Encoder) End(b []byte) []byte {
-	// RFC 9204, Section 4.5.1.
+	// RFC 9204, Section 4.5.1. The sign keeps to RFC 9204, Section 4.5.1.2 [1].
 	switch required := e.current.required; {
 	case required == 0:
 		b = append(b, 0, 0)
@@ -259,7 +264,8 @@ func (e *Encoder) refresh(i uint64) uint64 {
 }
 
 // hasRoom reports whether an entry of size bytes can be inserted. It may take the place of entries
-// that have arrived and that nothing refers to (RFC 9204, Section 2.1.1).
+// that have arrived and that nothing refers to (RFC 9204, Section 2.1.1 [1]; RFC 9204, Section
+// 3.2.2 [1]).
 func (e *Encoder) hasRoom(size uint64) bool {
 	if size > e.table.capacity {
 		return false

@@ -38,6 +38,7 @@ func (e *Encoder) instruction(b []byte) (int, error) {
 	case b[0]&0x80 != 0: // Section Acknowledgment, Section 4.4.1
 		i := slices.IndexFunc(e.sections, func(s section) bool { return s.stream == v })
 		if i < 0 {
+			// RFC 9204, Section 4.4.1 [1]
 			return 0, decoderError("acknowledgment of a section without references")
 		}
 		e.known = max(e.known, e.sections[i].required)
@@ -46,6 +47,7 @@ func (e *Encoder) instruction(b []byte) (int, error) {
 		e.sections = slices.DeleteFunc(e.sections, func(s section) bool { return s.stream == v })
 	default: // Insert Count Increment, Section 4.4.3
 		if v == 0 || v > e.table.inserted-e.known {
+			// RFC 9204, Section 4.4.3 [1]
 			return 0, decoderError("increment beyond what was inserted")
 		}
 		e.known += v

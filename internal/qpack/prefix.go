@@ -2,7 +2,8 @@ package qpack
 
 import "golang.org/x/net/http2/hpack"
 
-// maxInt is the largest integer that must be understood (RFC 9204, Section 4.1.1).
+// maxInt is the largest integer that must be understood (RFC 9204, Section 4.1.1 [1]). Only the
+// limit of a section bounds strings further (RFC 9204, Section 7.4 [1]).
 const maxInt = 1<<62 - 1
 
 // appendInt appends v as an integer with a prefix of n bits (RFC 7541, Section 5.1). The other bits
@@ -21,8 +22,9 @@ func appendInt(b []byte, first byte, n uint8, v uint64) []byte {
 
 // parseInt parses the integer with a prefix of n bits at the start of b, and returns its length.
 // The length is 0 if b is too short. It is negative if the integer is above maxInt, or takes more
-// bytes than maxInt does. In a field section that is an error of the stream, which RFC 9114,
-// Section 8, lets h3 treat as one of the connection: an encoder with such a fault has others.
+// bytes than maxInt does. In a field section that is an error of the stream (RFC 9204, Section 7.4
+// [2]), which RFC 9114, Section 8, lets h3 treat as one of the connection: an encoder with such a
+// fault has others.
 func parseInt(b []byte, n uint8) (v uint64, size int) {
 	if len(b) == 0 {
 		return 0, 0

@@ -27,6 +27,7 @@ func encode(e *Encoder, stream uint64, fields ...Field) []byte {
 	return e.End(nil)
 }
 
+// TestIntegers: RFC 9204, Section 4.1.1 [1], and RFC 9204, Section 7.4 [1].
 func TestIntegers(t *testing.T) {
 	// RFC 7541, Appendix C.1.
 	require.Equal(t, []byte{0x0a}, appendInt(nil, 0, 5, 10))
@@ -90,6 +91,7 @@ func TestRoundTrip(t *testing.T) {
 	require.Empty(t, got)
 }
 
+// TestInvalidSections: RFC 9204, Section 3.1 [1], and RFC 9204, Section 7.4 [2].
 func TestInvalidSections(t *testing.T) {
 	for _, c := range []struct{ name, in string }{
 		{"empty", ""},
@@ -219,6 +221,7 @@ func TestDecoderStreamWithoutTable(t *testing.T) {
 	}
 }
 
+// TestEncoderStreamWithoutTable: RFC 9204, Section 3.1 [2], among others.
 func TestEncoderStreamWithoutTable(t *testing.T) {
 	for _, c := range []struct {
 		name, in string

@@ -173,6 +173,7 @@ func TestReservedBits(t *testing.T) {
 	require.Zero(t, ReservedBits(0x67))
 }
 
+// TestVersionNegotiation: RFC 8999, Section 6 [1, 2].
 func TestVersionNegotiation(t *testing.T) {
 	dcid, scid := bytes.Repeat([]byte("c"), 30), []byte("s")
 	b := AppendVersionNegotiation(nil, 0x1a, dcid, scid, []uint32{Version2, Version1})
@@ -185,6 +186,11 @@ func TestVersionNegotiation(t *testing.T) {
 	versions, ok := ParseVersionNegotiation(b)
 	require.True(t, ok)
 	require.Equal(t, unhex(t, "6b3343cf00000001"), versions)
+	for unused := range byte(0x80) {
+		odd := append([]byte{0x80 | unused}, b[1:]...)
+		_, ok := ParseVersionNegotiation(odd)
+		require.True(t, ok, "%#x", odd[0])
+	}
 
 	for name, bad := range map[string][]byte{
 		"cut":         b[:len(b)-1],

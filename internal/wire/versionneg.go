@@ -18,7 +18,7 @@ func AppendVersionNegotiation(b []byte, unused byte, dcid, scid []byte, versions
 
 // ParseVersionNegotiation returns the supported versions behind the invariant header as raw bytes,
 // 4 a version. It is not ok if b is no such packet, or the list is empty or no multiple of 4 bytes
-// long.
+// long (RFC 8999, Section 6 [2]). Of the first byte only the form counts (RFC 8999, Section 6 [1]).
 func ParseVersionNegotiation(b []byte) (versions []byte, ok bool) {
 	version, _, _, n := parseInvariant(b)
 	if n < 0 || version != 0 {
