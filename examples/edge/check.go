@@ -78,6 +78,12 @@ func (c *config) checkTimes() error {
 	if c.Timeouts.Header <= 0 {
 		return c.errorf("timeouts.header", "must be greater than 0")
 	}
+	if c.Timeouts.Body <= 0 {
+		return c.errorf("timeouts.body", "must be greater than 0")
+	}
+	if *c.RetryAbove < 0 {
+		return c.errorf("retry_above", "must be at least 0")
+	}
 	if c.Timeouts.Stall <= 0 {
 		return c.errorf("timeouts.stall", "must be greater than 0")
 	}

@@ -22,6 +22,7 @@ type config struct {
 	ECH          []string               `yaml:"ech"`          // files; the first is offered
 	Secrets      []string               `yaml:"secrets"`      // files; the first seals
 	ResetSecret  string                 `yaml:"reset_secret"` // file; for stateless resets
+	RetryAbove   *int                   `yaml:"retry_above"`  // handshakes in progress
 	Drain        span                   `yaml:"drain"`        // for requests in progress at the end
 	Timeouts     clientTimeouts         `yaml:"timeouts"`
 	Pools        map[string]*poolConfig `yaml:"pools"`
@@ -41,6 +42,7 @@ type keyPair struct {
 type clientTimeouts struct {
 	Header span `yaml:"header"` // of a request, from its first byte on
 	Idle   span `yaml:"idle"`   // a connection without requests
+	Body   span `yaml:"body"`   // a part of a request's content
 	Stall  span `yaml:"stall"`  // a response whose client takes nothing
 }
 
@@ -121,6 +123,8 @@ func (c *config) complete() {
 	c.Listen = cmp.Or(c.Listen, ":443")
 	c.Drain = cmp.Or(c.Drain, span(30*time.Second))
 	c.Timeouts.Header = cmp.Or(c.Timeouts.Header, span(10*time.Second))
+	c.RetryAbove = cmp.Or(c.RetryAbove, new(defaultRetryAbove))
+	c.Timeouts.Body = cmp.Or(c.Timeouts.Body, span(time.Minute))
 	c.Timeouts.Idle = cmp.Or(c.Timeouts.Idle, span(2*time.Minute))
 	c.Timeouts.Stall = cmp.Or(c.Timeouts.Stall, span(time.Minute))
 	for _, p := range c.Pools {

@@ -30,6 +30,8 @@ func TestConfigErrors(t *testing.T) {
 		{good + "timeouts:\n  header: 5s\n  idle: -1s\n", `7: timeouts.idle: must be greater than 0`},
 		{good + "timeouts:\n  header: -5s\n", `6: timeouts.header: must be greater than 0`},
 		{good + "timeouts: {stall: -1s}\n", `5: timeouts.stall: must be greater than 0`},
+		{good + "timeouts: {body: -1s}\n", `5: timeouts.body: must be greater than 0`},
+		{good + "retry_above: -1\n", `5: retry_above: must be at least 0`},
 		{good + "admin: nowhere\n", `5: admin: "nowhere" is not HOST:PORT`},
 		{good + "drain: 1s\ndrain: 2s\n", `6: "drain": mapping key "drain" already defined at [5:1]`},
 		{good + " x: [\n", `5: `},

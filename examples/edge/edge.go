@@ -116,6 +116,7 @@ func (e *edge) listen(c *config) error {
 		e.quic.Addr = ln.Addr().String()
 		cfg := e.quic.LoopConfig()
 		cfg.Endpoint.ResetKey = reset
+		cfg.Endpoint.Admit = e.admit
 		cfg.Endpoint.TokenKeys = e.site.Load().keys.current.Load().tokens
 		e.metrics.Observe(cfg)
 		udp, err := e.sockets.group(e.quic.Addr, cfg)

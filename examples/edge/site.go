@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
+	"time"
 )
 
 // A site is a configuration at work. A reload replaces it.
@@ -79,6 +80,10 @@ func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 				failGRPC(w, r, err)
 				return
 			}
+			if tripOf(r).slow.Load() {
+				w.WriteHeader(http.StatusRequestTimeout)
+				return
+			}
 			w.WriteHeader(statusOf(err))
 		},
 	}
@@ -118,6 +123,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		// Without EnableFullDuplex net/http closes a connection of HTTP/1.1 on which a body broke
 		// off. With it, net/http would take the bytes that follow for another request.
+		limitBody(w, r, time.Duration(s.config.Timeouts.Body))
 		rt.next.ServeHTTP(w, r)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,10 +14,11 @@ type trip struct {
 	pool      string
 	backend   string // the last one that was asked
 	attempts  int
-	empty     bool // the response has no content
-	early     bool // the handshake of the client is not complete
-	cameEarly bool // it was not complete when the request came
-	saidEarly bool // the client says so itself
+	empty     bool        // the response has no content
+	early     bool        // the handshake of the client is not complete
+	cameEarly bool        // it was not complete when the request came
+	saidEarly bool        // the client says so itself
+	slow      atomic.Bool // the client sent too little for too long
 }
 
 type tripKey struct{}
