@@ -168,6 +168,9 @@ func (c *Conn) handleStreamControl(typ uint64, b []byte) (int, error) {
 		}
 		return n, s.handleReset(typ, code, size)
 	case wire.FrameResetStreamAt:
+		if c.cfg.DisableResetStreamAt { // RFC 9000, Section 12.4: a type that was not negotiated
+			return 0, violation(errFrameEncoding, typ, "frame was not negotiated")
+		}
 		id, code, size, upTo, n := wire.ParseResetStreamAt(b)
 		if n <= 0 {
 			return n, nil

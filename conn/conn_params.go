@@ -37,7 +37,7 @@ func (c *Conn) localParams(version uint32) []byte {
 	p.DisableActiveMigration = cfg.DisableActiveMigration
 	p.ActiveConnIDLimit = activeConnIDs
 	p.MaxDatagramFrame = uint64(cfg.MaxDatagramFrameSize)
-	p.ResetStreamAt = true
+	p.ResetStreamAt = !cfg.DisableResetStreamAt
 	p.GreaseQUICBit = true
 	if !cfg.DisableAckFrequency {
 		p.MinAckDelay = minAckDelay

@@ -122,3 +122,37 @@ func TestResetAtChangesItsMind(t *testing.T) {
 		t.Errorf("%d bytes are held for a stream that is over", used)
 	}
 }
+
+// TestResetAtNotOffered: the frame is of no known type if this side has not offered it. It may
+// still use it itself.
+func TestResetAtNotOffered(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server, func(s *testSetup) { s.conn.DisableResetStreamAt = true })
+		if !tc.c.ResetAtSupported() {
+			t.Error("what the peer offers is not known")
+		}
+		tc.writeResetAt(1, 8, 4)
+		tc.wantClosed("it was not negotiated", errFrameEncoding)
+	})
+}
+
+// TestFinalSize: the size of a stream is known once the peer has reset or ended it.
+func TestFinalSize(t *testing.T) {
+	tc := newTestConn(t, true)
+	for n, end := range []func(id StreamID){
+		func(id StreamID) { tc.write(resetStreamFrame(id, 1, 8)) },
+		func(id StreamID) { tc.send(testPacket{space: spaceApp, payload: tc.resetAt(id, 1, 8, 4)}) },
+		func(id StreamID) { tc.write(finFrame(id, 4, "4567")) },
+	} {
+		id := tc.theirs(Uni, uint64(n))
+		tc.write(streamFrame(id, 0, "0123"))
+		s := tc.stream(id)
+		if size, known := s.FinalSize(); known {
+			t.Errorf("the size is %d before the end", size)
+		}
+		end(id)
+		if size, known := s.FinalSize(); size != 8 || !known {
+			t.Errorf("the size is %d, %t", size, known)
+		}
+	}
+}

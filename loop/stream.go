@@ -57,6 +57,7 @@ type receiving struct {
 	code uint64
 	kept int // how many bytes of buf count in Loop.remains
 	peek peeking
+	size func(uint64) // of OnFinalSize; nil when it was called
 }
 
 // sending is the sending direction of a Stream.
@@ -128,8 +129,42 @@ func (s *Stream) handle(ev *conn.Event) {
 	case conn.EventStreamAcked:
 		s.endWrite(nil)
 	}
+	tell := s.finalSize()
 	s.mu.Unlock()
+	tell()
 	s.c.l.enqueue(s)
+}
+
+// OnFinalSize has f called once with the number of bytes that the peer sends in all. f is called
+// when the peer has ended or reset the stream, as soon as the loop learns that, which is at the
+// latest when data before the end was taken from the connection. It is called before OnFinalSize
+// returns if the size is known already, and never if the connection ends first. A later call
+// replaces f; nil means none. f runs on the loop's goroutine, and must not block or use the Stream.
+// OnFinalSize asks the loop and waits for it.
+func (s *Stream) OnFinalSize(f func(size uint64)) {
+	s.mayWait("OnFinalSize")
+	s.c.l.Do(context.Background(), func(time.Time) {
+		s.mu.Lock()
+		s.in.size = f
+		tell := s.finalSize()
+		s.mu.Unlock()
+		tell()
+	})
+}
+
+// finalSize returns a call of the function of OnFinalSize, which does nothing if it is not time. The
+// caller holds s.mu, and makes the call without it.
+func (s *Stream) finalSize() (tell func()) {
+	f := s.in.size
+	if f == nil || s.s == nil {
+		return func() {}
+	}
+	size, known := s.s.FinalSize()
+	if !known {
+		return func() {}
+	}
+	s.in.size = nil
+	return func() { f(size) }
 }
 
 // mark puts s in the mailbox. The caller holds s.mu.

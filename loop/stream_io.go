@@ -122,20 +122,28 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 // application has asked for. It runs on the loop's goroutine.
 func (s *Stream) serve() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	tell := s.serveLocked()
+	s.mu.Unlock()
+	tell()
+}
+
+// serveLocked is serve with s.mu. It returns what to call without that: see finalSize.
+func (s *Stream) serveLocked() (tell func()) {
 	s.dirty = false
 	if s.s == nil {
-		return
+		return func() {}
 	}
 	s.command()
 	s.send()
 	s.look()
 	s.receive()
+	tell = s.finalSize()
 	if s.closed && s.in.done && s.out.done {
 		cs := s.s
 		s.forget()
 		cs.Release()
 	}
+	return tell
 }
 
 // command carries out calls that wait for the loop.

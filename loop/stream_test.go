@@ -354,3 +354,37 @@ func TestOpenStreamOfNoDir(t *testing.T) {
 		})
 	})
 }
+
+// TestOnFinalSize: the size is told when the peer has ended or reset the stream, although nobody
+// reads, and at once if it is known.
+func TestOnFinalSize(t *testing.T) {
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		client, server := w.dial(nil)
+		for _, end := range []func(s *loop.Stream){
+			func(s *loop.Stream) { s.CloseWrite() },
+			func(s *loop.Stream) { s.Reset(7) },
+		} {
+			a, b := w.pair(client, server)
+			sizes := make(chan uint64, 4)
+			b.OnFinalSize(func(uint64) { t.Error("a function that was replaced") })
+			b.OnFinalSize(func(n uint64) { sizes <- n })
+			if _, err := a.Write([]byte("12345")); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if len(sizes) > 0 {
+				t.Fatal("told before the end")
+			}
+			end(a)
+			if n := <-sizes; n != 6 {
+				t.Fatalf("the size is %d", n)
+			}
+			b.OnFinalSize(func(n uint64) { sizes <- n })
+			if n := len(sizes); n != 1 {
+				t.Fatalf("%d sizes", n)
+			}
+			a.Close()
+			b.Close()
+		}
+	})
+}

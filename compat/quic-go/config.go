@@ -55,8 +55,8 @@ type Config struct {
 	Allow0RTT bool
 	// EnableDatagrams has this side take datagrams (RFC 9221).
 	EnableDatagrams bool
-	// EnableStreamResetPartialDelivery sets only what [ConnectionState] reports for this side. The
-	// peer may send RESET_STREAM_AT in any case.
+	// EnableStreamResetPartialDelivery has this side take RESET_STREAM_AT
+	// (draft-ietf-quic-reliable-stream-reset).
 	EnableStreamResetPartialDelivery bool
 
 	// Tracer returns a trace for a connection, or nil. A trace of package qlog gets all events of
@@ -138,6 +138,7 @@ func (c *Config) lazo() *conn.Config {
 		InitialMaxStreamsBidi: min(c.MaxIncomingStreams, maxStreams),
 		InitialMaxStreamsUni:  min(c.MaxIncomingUniStreams, maxStreams),
 		InitialMTU:            int(c.InitialPacketSize),
+		DisableResetStreamAt:  !c.EnableStreamResetPartialDelivery,
 	}
 	for _, v := range c.Versions {
 		l.Versions = append(l.Versions, uint32(v))

@@ -301,6 +301,8 @@ func (s *stream) setFinal(n int64) {
 	}
 }
 
+// onFinal sets what is called with the size of what was received. Lazo tells it when the peer has
+// ended or reset the stream. A stream that was read to its end may not be there any more.
 func (s *stream) onFinal(f func(int64)) {
 	s.mu.Lock()
 	at := s.finalAt
@@ -308,8 +310,11 @@ func (s *stream) onFinal(f func(int64)) {
 		s.final = f
 	}
 	s.mu.Unlock()
-	if at >= 0 && f != nil {
+	switch {
+	case at >= 0 && f != nil:
 		f(at)
+	case at < 0:
+		s.ls.OnFinalSize(func(n uint64) { s.setFinal(int64(n)) })
 	}
 }
 

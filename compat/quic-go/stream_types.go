@@ -72,8 +72,8 @@ func (s *ReceiveStream) ReleaseStreamCredit() { s.s.releaseCredit() }
 // SetReadDeadline has Read return os.ErrDeadlineExceeded from t on.
 func (s *ReceiveStream) SetReadDeadline(t time.Time) error { return s.s.setReadDeadline(t) }
 
-// SetReceiveFinalSizeCallback sets a function that is called with the size of the stream when its
-// end is read. It is not called for a stream that the peer resets.
+// SetReceiveFinalSizeCallback sets a function that is called with the size of the stream when the
+// peer has ended or reset it, on the goroutine of the socket. It must not block or use the stream.
 func (s *ReceiveStream) SetReceiveFinalSizeCallback(callback func(int64)) { s.s.onFinal(callback) }
 
 // A Stream is a bidirectional stream.

@@ -1,0 +1,193 @@
+package compat
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// A program is a module that others wrote for quic-go, with tests.
+type program struct {
+	module, version string
+	packages        []string // whose tests run
+	run             string   // which of them; all by default
+
+	edits  []edit   // what the source needs to build against quic-go v0.65
+	remove []string // directories that do not build against it
+
+	use func(t *testing.T, dir string) // more to do with it, or nil
+
+	// fails are tests that fail with Lazo, and why.
+	fails map[string]string
+}
+
+// An edit replaces text in a file, which has it once.
+type edit struct{ file, old, new string }
+
+var programs = []program{
+	{
+		module: "github.com/quic-go/connect-ip-go", version: "v0.7.0",
+		packages: []string{"./..."},
+	},
+	{
+		module: "github.com/quic-go/webtransport-go", version: "v0.13.0",
+		packages: []string{".", "./integrationtests"},
+		edits: []edit{
+			{"server.go", streamBefore, streamSince},
+			{"server.go", headerBefore, headerSince},
+		},
+		remove: []string{"example", "interop", "interop_chrome"},
+		fails: map[string]string{
+			"TestSessionManagerSessionClose":   "it takes the first stream of the server for the only one of HTTP/3; Lazo opens those of QPACK too",
+			"TestReceiveStreamDataFlowControl": "missing.md: ReceiveStream.Read returns what came before the reset",
+		},
+	},
+	{
+		module: "github.com/coredns/coredns", version: "v1.15.0",
+		packages: []string{"./core/dnsserver", "./plugin/quic", "./plugin/pkg/proxy", "./plugin/pkg/doh", "./plugin/forward", "./test"},
+		run:      "(?i)quic|doq|https3|doh3|http3",
+		use:      queryCoreDNS,
+	},
+}
+
+// HTTPStream of v0.65 returns an error too, and WriteHeader must come before it.
+const (
+	streamBefore = "	str := w.(http3.HTTPStreamer).HTTPStream()\n"
+	streamSince  = "	w.WriteHeader(http.StatusOK)\n	str, err := w.(http3.HTTPStreamer).HTTPStream()\n	if err != nil {\n		return nil, err\n	}\n"
+	headerBefore = "	w.WriteHeader(http.StatusOK)\n	w.(http.Flusher).Flush()\n	return sess"
+	headerSince  = "	return sess"
+)
+
+// TestPrograms runs the tests of programs that others wrote on Lazo, by a replacement of quic-go in
+// their go.mod. It fetches them from the Go proxy, and takes minutes: LAZO_PROGRAMS=1 asks for it.
+func TestPrograms(t *testing.T) {
+	if os.Getenv("LAZO_PROGRAMS") == "" {
+		t.Skip("LAZO_PROGRAMS=1 runs the tests of other programs")
+	}
+	lazo, err := filepath.Abs("../../..")
+	require.NoError(t, err)
+	translator := filepath.Join(t.TempDir(), "quic-go")
+	copyTree(t, filepath.Join(lazo, "compat", "quic-go"), translator)
+	// A simulated network for tests, which knows nothing of QUIC.
+	copyTree(t, filepath.Join(download(t, quicGo, "v0.65.0"), "testutils", "simnet"), filepath.Join(translator, "testutils", "simnet"))
+	command(t, translator, "go", "mod", "edit", "-replace", "github.com/lazoquic/lazo="+lazo)
+	for _, p := range programs {
+		t.Run(p.module[strings.LastIndexByte(p.module, '/')+1:], func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "program")
+			copyTree(t, download(t, p.module, p.version), dir)
+			p.edit(t, dir)
+			command(t, dir, "go", "mod", "edit", "-replace", "github.com/lazoquic/lazo="+lazo, "-replace", quicGo+"="+translator)
+			command(t, dir, "go", "mod", "tidy")
+			p.test(t, dir)
+			if p.use != nil {
+				p.use(t, dir)
+			}
+		})
+	}
+}
+
+// edit makes the source build against quic-go v0.65.
+func (p program) edit(t *testing.T, dir string) {
+	t.Helper()
+	for _, d := range p.remove {
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, d)))
+	}
+	for _, e := range p.edits {
+		path := filepath.Join(dir, e.file)
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, 1, bytes.Count(b, []byte(e.old)))
+		require.NoError(t, os.WriteFile(path, bytes.Replace(b, []byte(e.old), []byte(e.new), 1), 0o644))
+	}
+}
+
+// test runs the tests. Those that fail must be those of fails.
+func (p program) test(t *testing.T, dir string) {
+	t.Helper()
+	c := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=5m", "-run", p.run}, p.packages...)...)
+	c.Dir = dir
+	c.Stderr = t.Output()
+	out, err := c.Output()
+	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
+		t.Fatal(err)
+	}
+	passed, failed, output := 0, make(map[string]bool), make(map[string]string)
+	for line := range bytes.Lines(out) {
+		var ev struct{ Action, Package, Test, Output string }
+		require.NoError(t, json.Unmarshal(line, &ev))
+		switch {
+		case ev.Action == "output":
+			output[ev.Test] += ev.Output
+		case ev.Action == "pass" && ev.Test != "":
+			passed++
+		// A package that does not build has no tests.
+		case ev.Action == "fail" && (ev.Test != "" || len(failed) == 0):
+			failed[ev.Test] = true
+		}
+	}
+	t.Logf("%d tests pass", passed)
+	require.Positive(t, passed)
+	for name := range failed {
+		if p.fails[name] == "" {
+			t.Errorf("%s fails:\n%s", name, output[name])
+		}
+	}
+	for name := range p.fails {
+		if !failed[name] {
+			t.Errorf("%s passes: take it out of fails", name)
+		}
+	}
+}
+
+// download returns where the go command keeps a module.
+func download(t *testing.T, module, version string) string {
+	t.Helper()
+	var of struct{ Dir string }
+	require.NoError(t, json.Unmarshal(command(t, t.TempDir(), "go", "mod", "download", "-json", module+"@"+version), &of))
+	return of.Dir
+}
+
+func command(t *testing.T, dir string, args ...string) []byte {
+	t.Helper()
+	c := exec.Command(args[0], args[1:]...)
+	c.Dir = dir
+	var stderr bytes.Buffer
+	c.Stderr = &stderr
+	out, err := c.Output()
+	require.NoError(t, err, "%s: %s", strings.Join(args, " "), &stderr)
+	return out
+}
+
+// copyTree copies a directory. What it makes can be written to.
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(from, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		dest := filepath.Join(to, rel)
+		if d.IsDir() {
+			return os.MkdirAll(dest, 0o755)
+		}
+		if !d.Type().IsRegular() || slices.Contains([]string{".git"}, d.Name()) {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(dest, b, 0o644)
+	}))
+}
