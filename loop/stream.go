@@ -139,8 +139,8 @@ func (s *Stream) handle(ev *conn.Event) {
 // when the peer has ended or reset the stream, as soon as the loop learns that, which is at the
 // latest when data before the end was taken from the connection. It is called before OnFinalSize
 // returns if the size is known already, and never if the connection ends first. A later call
-// replaces f; nil means none. f runs on the loop's goroutine, and must not block or use the Stream.
-// OnFinalSize asks the loop and waits for it.
+// replaces f; nil means none. f runs on the loop's goroutine, and must not block or use the
+// Stream. OnFinalSize asks the loop and waits for it.
 func (s *Stream) OnFinalSize(f func(size uint64)) {
 	s.mayWait("OnFinalSize")
 	s.c.l.Do(context.Background(), func(time.Time) {
@@ -152,8 +152,8 @@ func (s *Stream) OnFinalSize(f func(size uint64)) {
 	})
 }
 
-// finalSize returns a call of the function of OnFinalSize, which does nothing if it is not time. The
-// caller holds s.mu, and makes the call without it.
+// finalSize returns a call of the function of OnFinalSize, which does nothing if it is not time.
+// The caller holds s.mu, and makes the call without it.
 func (s *Stream) finalSize() (tell func()) {
 	f := s.in.size
 	if f == nil || s.s == nil {
@@ -244,10 +244,10 @@ func (s *Stream) CloseWrite() error {
 	return nil
 }
 
-// Context returns a context that is done when nothing more can be written: after Close, CloseWrite,
-// Reset or ResetAt, when the peer stops the stream, and when the connection ends. If the stream
-// only receives, it is done when the end or an error has come. context.Cause is the error that
-// Write, or Read, returns. Its values are those of [Conn.Context].
+// Context returns a context that is done when nothing more can be written: after Close,
+// CloseWrite, Reset or ResetAt, when the peer stops the stream, and when the connection ends. If
+// the stream only receives, it is done when the end or an error has come. context.Cause is the
+// error that Write, or Read, returns. Its values are those of [Conn.Context].
 func (s *Stream) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
