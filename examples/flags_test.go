@@ -43,7 +43,7 @@ var wrong = map[string][]string{
 	"h3server": {
 		"extra", "-nosuchflag", "-addr nonsense", "-root missing", "-root program", "-loops 0", "-loops -1", "-cc fast",
 		"-cert program", "-key program", "-cert missing -key missing", "-versions 3", "-preferred-address nonsense",
-		"-preferred-address 0.0.0.0:0", "-key-update -1s", "-qlog program", "-v=perhaps",
+		"-preferred-address 0.0.0.0:0", "-debug nonsense", "-key-update -1s", "-qlog program", "-v=perhaps",
 	},
 	"holb": {
 		"extra", "-nosuchflag", "-runs 0", "-runs -1", "-parallel 0", "-parallel -1", "-o missing/x",

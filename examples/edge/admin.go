@@ -22,5 +22,6 @@ func (e *edge) admin() http.Handler {
 		w.Header().Set("Content-Type", metrics.TextType)
 		metrics.WriteText(w, e.families())
 	})
+	mux.Handle("/debug/quic/", &e.debug)
 	return mux
 }

@@ -139,6 +139,7 @@ func TestMetrics(t *testing.T) {
 	}
 	require.Equal(t, "ok\n", ask("/healthz"))
 	require.Equal(t, "ok\n", ask("/readyz"))
+	require.Contains(t, ask("/debug/quic/"), "QUIC connections")
 	var text string
 	require.Eventually(t, func() bool {
 		text = ask("/metrics")

@@ -16,6 +16,7 @@ import (
 	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/loop/debug"
 	"github.com/lazoquic/lazo/metrics"
 )
 
@@ -27,6 +28,7 @@ type edge struct {
 	visitors visitors
 	counts   counts
 	metrics  metrics.Metrics // of QUIC and HTTP/3
+	debug    debug.Pages     // about connections of QUIC
 	draining atomic.Bool
 	stalled  atomic.Uint64 // responses over TCP
 	sockets  *sockets
@@ -119,9 +121,13 @@ func (e *edge) listen(c *config) error {
 		cfg.Endpoint.Admit = e.admit
 		cfg.Endpoint.TokenKeys = e.site.Load().keys.current.Load().tokens
 		e.metrics.Observe(cfg)
+		if e.adminLn != nil {
+			e.debug.Observe(cfg)
+		}
 		udp, err := e.sockets.group(e.quic.Addr, cfg)
 		if err == nil {
 			e.metrics.AddGroup(udp)
+			e.debug.AddGroup(udp)
 			e.metrics.AddServer(e.quic)
 			e.ln, e.udp = ln, udp
 			e.useKeys()

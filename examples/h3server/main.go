@@ -1,6 +1,7 @@
 // Command h3server is an HTTP/3 server to look at and to play with.
 //
 //	h3server [-addr HOST:PORT] [-cert FILE -key FILE] [-root DIR] [-loops N] [-v]
+//	[-debug HOST:PORT]
 //
 // About connections:
 //
@@ -51,6 +52,7 @@ type options struct {
 	loops     int
 	verbose   bool
 	quic      quicOptions
+	debug     debugPages
 }
 
 const usageText = `usage: h3server [flags]
@@ -76,6 +78,7 @@ func parseFlags(args []string, stdout io.Writer) (*options, error) {
 	fs.StringVar(&o.root, "root", "", "serve the files of a `directory`")
 	fs.IntVar(&o.loops, "loops", runtime.GOMAXPROCS(0), "how many loops, each with a core and a socket")
 	fs.BoolVar(&o.verbose, "v", false, "tell about each connection at its end")
+	fs.StringVar(&o.debug.addr, "debug", "", "serve pages about the connections at http://`address`/debug/quic/, for whoever reaches it")
 	o.quic.register(&fs)
 	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
 		return nil, err
@@ -88,6 +91,7 @@ func parseFlags(args []string, stdout io.Writer) (*options, error) {
 		usage.File("key", o.key),
 		usage.Directory("root", o.root),
 		usage.AtLeast("loops", o.loops, 1),
+		o.debug.check(),
 		o.quic.check())
 }
 
@@ -124,6 +128,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if o.verbose {
 		srv.ConnContext = telling(stderr)
 	}
+	o.quic.observe = o.debug.observe
 	g, err := o.quic.listen(srv, o.addr, o.loops)
 	if err != nil {
 		return errors.Join(err, endCapture())
@@ -132,6 +137,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 		g.Close()
 		err = errors.Join(err, endCapture())
 	}()
+	if err := o.debug.serve(g, stdout); err != nil {
+		return err
+	}
+	defer o.debug.close()
 	if err := printHints(stdout, g.LocalAddr(), cert, o.cert == ""); err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ import (
 // A server is one that run runs.
 type server struct {
 	url, hash string
+	debug     string // of the pages about connections
 	out       *bufio.Reader
 	stop      context.CancelFunc
 	ended     chan error
@@ -56,6 +57,9 @@ func startTelling(t *testing.T, stderr io.Writer, args ...string) *server {
 		require.NoError(t, err)
 		if m := regexp.MustCompile(`https://[0-9.:]+/`).FindString(line); m != "" {
 			s.url = m
+		}
+		if m := regexp.MustCompile(`http://.*/debug/quic/`).FindString(line); m != "" {
+			s.debug = m
 		}
 		if _, hash, ok := strings.Cut(line, "(SPKI): "); ok {
 			s.hash = strings.TrimSpace(hash)
@@ -230,4 +234,31 @@ func TestConnections(t *testing.T) {
 	logs, err := filepath.Glob(filepath.Join(qlog, "*_server.sqlog"))
 	require.NoError(t, err)
 	require.Len(t, logs, 2)
+}
+
+// TestDebug: -debug serves pages about connections, which have nothing of what requests carry.
+func TestDebug(t *testing.T) {
+	const secret = "hunter2"
+	s := start(t, "-debug", "127.0.0.1:0")
+	pr, pw := io.Pipe()
+	defer pw.Close()
+	go io.WriteString(pw, secret)
+	r, err := http.NewRequest("POST", s.url+"echo?"+secret, pr)
+	require.NoError(t, err)
+	r.Header.Set("X-Secret", secret)
+	resp, err := s.client(t).Do(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	_, err = io.ReadFull(resp.Body, make([]byte, len(secret)))
+	require.NoError(t, err)
+
+	id := h3http.ConnOf(resp.Request).ID().String()
+	for _, query := range []string{"", "?format=json", "?conn=" + id, "?format=json&conn=" + id} {
+		resp, page := get(t, http.DefaultClient, s.debug+query)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		require.Contains(t, page, id)
+		require.Contains(t, page, "handshake_confirmed")
+		require.NotContains(t, page, secret)
+		require.NotContains(t, page, "echo")
+	}
 }

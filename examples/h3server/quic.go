@@ -30,7 +30,8 @@ type quicOptions struct {
 	keyUpdate time.Duration
 	secret    string
 
-	wrap func(loop.Backend) loop.Backend // by capture
+	wrap    func(loop.Backend) loop.Backend // by capture
+	observe func(*loop.Config)              // by -debug
 }
 
 func (o *quicOptions) register(fs *flag.FlagSet) {
@@ -81,6 +82,7 @@ func (o *quicOptions) listen(srv *h3http.Server, addr string, n int) (*loop.Grou
 	}
 	cfg := srv.LoopConfig()
 	cfg.WrapBackend = o.wrap
+	o.observe(cfg)
 	if o.secret != "" {
 		cfg.Endpoint.ResetKey = sha256.Sum256([]byte("reset " + o.secret))
 		cfg.Endpoint.TokenKeys = [][32]byte{sha256.Sum256([]byte("token " + o.secret))}

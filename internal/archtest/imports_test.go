@@ -31,6 +31,7 @@ var importRules = []importRule{
 	{packages: "loop", inside: []string{"conn", "udpio", "internal/..."}, outside: []string{"golang.org/x/sys/...", "golang.org/x/net/..."}},
 	{packages: "loop/capture", inside: []string{"loop", "udpio"}},
 	{packages: "loop/handover", inside: []string{"conn", "loop", "udpio"}, outside: []string{"golang.org/x/sys/..."}},
+	{packages: "loop/debug", inside: []string{"conn", "loop"}},
 	{packages: "loop/looptest", inside: []string{"conn", "conn/conntest", "loop", "udpio"}},
 	{packages: "examples/holb", inside: append([]string{"examples/internal/...", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "examples/internal/envlog", inside: public},
