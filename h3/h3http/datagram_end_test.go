@@ -158,3 +158,50 @@ func TestDatagramsBeforeTakeover(t *testing.T) {
 		})
 	}
 }
+
+// TestDatagramsNeedSendSide: after the end of sending no datagram is sent (RFC 9297, Section 2.1).
+// Those of before leave in front of the end, also those that wait in a queue then.
+func TestDatagramsNeedSendSide(t *testing.T) {
+	ends := map[string]func(s *Stream){
+		"CloseWrite": func(s *Stream) { s.CloseWrite() },
+		"Reset":      func(s *Stream) { s.Reset(h3.NoError) },
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+				got := make(chan []byte, 100)
+				p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					s, err := TakeStream(w)
+					require.NoError(t, err)
+					defer s.Close()
+					b := make([]byte, 10)
+					for {
+						k, err := s.ReceiveDatagram(r.Context(), b)
+						if err != nil {
+							return
+						}
+						got <- b[:k:k]
+						b = make([]byte, 10)
+					}
+				}), withConnect)
+				s, resp, err := p.tr.Connect(p.connectRequest("/", "datagrams"))
+				require.NoError(t, err)
+				require.Positive(t, s.MaxDatagramSize())
+				release := hold(t, ConnOf(resp.Request)) // what follows waits for the loop
+				require.NoError(t, s.SendDatagram(t.Context(), []byte("before"), 0))
+				end(s)
+				err = s.SendDatagram(t.Context(), []byte("behind"), 0)
+				require.ErrorIs(t, err, net.ErrClosed)
+				release()
+				time.Sleep(time.Second)
+				if name == "CloseWrite" {
+					require.Len(t, got, 1)
+					require.Equal(t, "before", string(<-got))
+				} else {
+					require.Empty(t, got, "a reset gives up what waits")
+				}
+				require.NoError(t, s.Close())
+			})
+		})
+	}
+}

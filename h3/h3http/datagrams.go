@@ -55,7 +55,11 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 	d.maxSize.Store(int64(flow.MaxSize()))
 	defer func() { d.stats = flow.Stats() }()
 	x.receiveDatagrams(flow)
-	d.send(now, flow)
+	if x.out.over() {
+		d.dropOut() // RFC 9297, Section 2.1: none is sent unless the send side is open
+	} else {
+		d.send(now, flow)
+	}
 }
 
 // receiveDatagrams takes the datagrams that have come. If the ring is full, it drops the oldest, as
@@ -70,6 +74,14 @@ func (x *exchange) receiveDatagrams(flow *dgram.Flow) {
 		d.in.push(b, time.Time{})
 		d.readable.Broadcast()
 	}
+}
+
+// dropOut drops the datagrams that wait to be sent.
+func (d *datagrams) dropOut() {
+	for d.out.n > 0 {
+		d.out.pop()
+	}
+	d.writable.Broadcast()
 }
 
 // send hands the queued datagrams to the flow, as many as it takes.
@@ -133,7 +145,8 @@ func (x *exchange) drainDatagrams(now time.Time) {
 // SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be sent; 0
 // for never. It waits, until ctx is done, for the loop to take what was queued before. That takes a
 // moment, unless the queue of the connection is full and [conn.Config.DatagramPolicy] is to wait.
-// The error is a *[dgram.TooLargeError] if b is longer than MaxDatagramSize.
+// The error is a *[dgram.TooLargeError] if b is longer than MaxDatagramSize. After CloseWrite and
+// [Stream.Reset] it matches [net.ErrClosed] (RFC 9297, Section 2.1).
 func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
 	x, d := s.x, s.x.dg
 	if int64(len(b)) > d.maxSize.Load() {
@@ -154,6 +167,10 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 			return net.ErrClosed
 		case x.life.failure != nil:
 			return x.life.failure
+		case x.out.err != nil:
+			return x.out.err
+		case x.out.fin:
+			return errWriteClosed
 		case d.out.n < datagramQueue:
 			d.out.push(b, until)
 			x.c.wake(x)

@@ -54,11 +54,11 @@ func (x *exchange) init(c *connection, h half) {
 // on the loop's goroutine. The caller has locked x, which has its stream.
 func (x *exchange) advance(now time.Time) (finished bool) {
 	if !x.aborts.canceled() {
+		if x.dg != nil {
+			x.pumpDatagrams(now) // in front of the end of the stream
+		}
 		x.noteEnd(x.pumpIn(x.stream))
 		x.noteSent(x.pumpOut(x.stream)) // this may cancel
-	}
-	if x.dg != nil && !x.aborts.canceled() {
-		x.pumpDatagrams(now)
 	}
 	x.aborts.carryOut(x.stream)
 	if x.aborts.canceled() {
