@@ -42,6 +42,9 @@ func (a *Account) Hold(n int) {
 	}
 }
 
+// Held returns how many bytes count now.
+func (a *Account) Held() int64 { return a.held.Load() }
+
 // Room returns how many bytes a buffer may hold now, if it may hold most while there is much room:
 // see [conn.Endpoint.BufferRoom].
 func (a *Account) Room(most, least int) int { return a.l.held.room(most, least) }

@@ -55,7 +55,7 @@ type receiving struct {
 	wait bool  // Read waits
 	stop bool  // the loop is to call StopSending
 	code uint64
-	kept int // how many bytes of buf count in Loop.remains
+	kept int // how many bytes count in Loop.remains for buf
 	peek peeking
 	size func(uint64) // of OnFinalSize; nil when it was called
 }
@@ -359,7 +359,7 @@ func (s *Stream) stopSending(code uint64) {
 		return
 	}
 	i.buf.Reset(&s.c.chunks)
-	s.forgetRemains(i.kept)
+	s.forgetRemains(0)
 	if !i.done && !i.stop {
 		i.stop, i.code = true, code
 		s.mark()

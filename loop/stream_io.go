@@ -23,7 +23,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case i.buf.Len() > 0:
 			n := i.buf.Read(&s.c.chunks, p)
-			s.forgetRemains(min(n, i.kept))
+			s.forgetRemains(n)
 			if i.full && i.buf.Len() <= bufferSize/2 {
 				i.full = false
 				s.mark()
@@ -283,16 +283,14 @@ func (s *Stream) take() bool {
 func (s *Stream) drain(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, l := &s.in, s.c.l
+	i := &s.in
 	s.pull = true
 	if i.stop {
 		i.done = true
 	}
-	if !l.KeepRemains(i.buf.Len()) {
-		i.buf.Reset(&s.c.chunks)
-		i.err, i.done = err, true
+	if n := i.buf.Len(); n > 0 {
+		s.keepRemains(n+chunkSize, err) // the last chunk may not be full
 	}
-	i.kept = i.buf.Len()
 	for !i.done {
 		b, ended := s.s.Peek(1)
 		if len(b) == 0 {
@@ -301,22 +299,45 @@ func (s *Stream) drain(err error) {
 			}
 			break
 		}
-		if !l.KeepRemains(len(b)) {
-			i.err, i.done = err, true
+		n := len(b)
+		if i.kept == 0 {
+			n += chunkSize
+		}
+		if !s.keepRemains(n, err) {
 			break
 		}
-		i.kept += len(b)
 		i.buf.Write(&s.c.chunks, b)
 		s.s.Discard(len(b))
 	}
 }
 
-// forgetRemains notes that n bytes that drain had kept were read or dropped. The caller holds s.mu.
-func (s *Stream) forgetRemains(n int) {
-	if n > 0 {
-		s.in.kept -= n
-		s.c.l.remains.release(n)
+// keepRemains counts n bytes that drain keeps. If there is no room, nothing more is kept, and Read
+// returns err at that place. The caller holds s.mu.
+func (s *Stream) keepRemains(n int, err error) bool {
+	i := &s.in
+	if s.c.l.KeepRemains(n) {
+		i.kept += n
+		return true
 	}
+	if i.kept == 0 {
+		i.buf.Reset(&s.c.chunks)
+	}
+	i.err, i.done = err, true
+	return false
+}
+
+// forgetRemains notes that n bytes were read or dropped, which drain may have kept. The caller
+// holds s.mu.
+func (s *Stream) forgetRemains(n int) {
+	i := &s.in
+	if i.kept == 0 {
+		return
+	}
+	if i.buf.Len() == 0 {
+		n = i.kept
+	}
+	i.kept -= n
+	s.c.l.remains.release(n)
 }
 
 // fail ends both directions with err. Read returns err after the bytes that were received.

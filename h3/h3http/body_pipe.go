@@ -41,7 +41,8 @@ type inbound struct {
 	buf      fifo.Buffer
 	limit    int        // how many bytes buf may hold
 	stalled  bool       // the loop has stopped reading, because buf is full
-	kept     int        // how many bytes of buf outlive the connection: see drainIn
+	waiting  bool       // somebody waits in read
+	kept     int        // what outlives the connection, in bytes: see drainIn
 	ended    bool       // the end has come: the loop reads no more
 	err      error      // the error after the bytes of buf; io.EOF at the end
 	trailer  []h3.Field // complete before err is io.EOF
@@ -89,14 +90,16 @@ func (p *bodyPipe) read(b []byte) (int, error) {
 			return 0, nil
 		case in.buf.Len() > 0:
 			n := in.buf.Read(p.c.pool, b)
-			p.forgetKept(min(n, in.kept))
+			p.forgetKept(n)
 			p.unstall()
 			return n, nil
 		case in.err != nil:
 			return 0, in.err
 		}
+		in.waiting = true
 		p.unstall()
 		in.cond.Wait()
+		in.waiting = false
 	}
 }
 
@@ -134,7 +137,7 @@ func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 		case out.deadline.Passed():
 			return n, os.ErrDeadlineExceeded
 		}
-		k := min(len(b), sendBuffer-out.buf.Len())
+		k := max(min(len(b), p.sendRoom()-out.buf.Len()), 0)
 		out.buf.Write(p.c.pool, b[:k])
 		n += k
 		if b = b[k:]; len(b) == 0 {
@@ -160,7 +163,7 @@ func (p *bodyPipe) tryWrite(b []byte) error {
 		return errStreamClosed
 	case out.fin:
 		return errWriteClosed
-	case len(b) > sendBuffer-out.buf.Len():
+	case len(b) > p.sendRoom()-out.buf.Len():
 		return conn.ErrWouldBlock
 	}
 	out.buf.Write(p.c.pool, b)

@@ -18,7 +18,7 @@ type connection struct {
 	handle *loop.Conn
 	loop   *loop.Loop
 	owner  owner
-	pool   *chunkPool
+	pool   *source
 
 	extension Extension // may be nil
 
@@ -57,10 +57,11 @@ type owner interface {
 }
 
 func (c *connection) init(o owner, l *loop.Loop, q *conn.Conn, pool *chunkPool) {
-	c.owner, c.quic, c.loop, c.pool = o, q, l, pool
+	c.owner, c.quic, c.loop = o, q, l
 	c.post, c.yield = l.Post, l.Yield
 	c.serve = c.serveDirty
 	c.handle = l.Conn(q)
+	c.pool = &source{pool, c.handle.Account()}
 	c.active = make(map[conn.StreamID]*exchange)
 }
 
@@ -121,6 +122,7 @@ func (c *connection) bind(x *exchange, s *h3.Stream) {
 // release releases the stream of x. Bytes that x has buffered stay readable. The caller has locked
 // x.
 func (c *connection) release(x *exchange) {
+	x.charge(-x.cost)
 	x.stream.UserData = nil
 	x.stream.Release()
 	x.stream = nil

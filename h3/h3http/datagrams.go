@@ -18,6 +18,9 @@ import (
 // has queues of its own besides.
 const datagramQueue = 64
 
+// datagramsCost is what datagrams take beside their bytes, in bytes.
+const datagramsCost = 8 << 10
+
 // datagrams holds the datagrams of a stream that was taken over (RFC 9297). The lock of the
 // exchange guards it.
 type datagrams struct {
@@ -37,6 +40,7 @@ func (x *exchange) takeDatagrams() {
 		return // drainDatagrams has done it
 	}
 	x.dg = new(datagrams)
+	x.charge(datagramsCost)
 	x.dg.readable.L = &x.mu
 	x.dg.writable.L = &x.mu
 	if x.stream == nil {
@@ -71,7 +75,7 @@ func (x *exchange) receiveDatagrams(flow *dgram.Flow) {
 			x.c.missed.datagram()
 			d.dropped++
 		}
-		d.in.push(b, time.Time{})
+		x.charge(d.in.push(b, time.Time{}))
 		d.readable.Broadcast()
 	}
 }
@@ -172,7 +176,7 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 		case x.out.fin:
 			return errWriteClosed
 		case d.out.n < datagramQueue:
-			d.out.push(b, until)
+			x.charge(d.out.push(b, until))
 			x.c.wake(x)
 			return nil
 		case ctx.Err() != nil:
@@ -272,14 +276,17 @@ type datagram struct {
 	until time.Time // when it is too old to be sent; zero for never
 }
 
-// push appends a copy of b. If the ring is full, the oldest is dropped.
-func (r *datagramRing) push(b []byte, until time.Time) {
+// push appends a copy of b. If the ring is full, the oldest is dropped. It returns how many more
+// bytes of memory the ring has now.
+func (r *datagramRing) push(b []byte, until time.Time) (grown int) {
 	if r.n == len(r.slots) {
 		r.pop()
 	}
 	d := &r.slots[(r.head+r.n)%len(r.slots)]
+	before := cap(d.b)
 	d.b, d.until = append(d.b[:0], b...), until
 	r.n++
+	return cap(d.b) - before
 }
 
 // front returns the oldest datagram. There must be one. The slice is valid until the next push.

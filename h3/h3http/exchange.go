@@ -20,6 +20,8 @@ type exchange struct {
 	life requestLife
 	dg   *datagrams // nil unless the stream was taken over
 
+	cost int // bytes that count for it beside its content; mu guards it
+
 	half   half
 	stream *h3.Stream    // belongs to the loop; nil before it is open, and after its release
 	id     conn.StreamID // set with stream
@@ -109,6 +111,7 @@ func (x *exchange) noteSent(err error) {
 // locked x.
 func (x *exchange) gotFields(e h3.Event) {
 	in := &x.in
+	x.charge(fieldsCost(e.Fields))
 	if !x.half.gotHead(e.Fields) {
 		in.trailer = slices.Clone(e.Fields)
 	}
@@ -132,8 +135,7 @@ func (x *exchange) peerCanceled(e h3.Event) {
 	}
 	// The stream tells which directions have ended.
 	if !x.in.ended {
-		x.in.makeRoom()
-		x.noteEnd(x.pumpIn(x.stream))
+		x.noteEnd(x.pumpTo(x.stream, x.in.makeRoom()))
 	}
 	x.unwanted()
 }

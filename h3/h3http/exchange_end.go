@@ -139,6 +139,7 @@ func (x *exchange) fail(err error) {
 // failLocked ends the exchange after its stream has gone.
 func (x *exchange) failLocked(err error) {
 	x.stream = nil
+	x.charge(-x.cost)
 	x.in.end(err)
 	x.failOut(err)
 	x.failed(err)

@@ -16,10 +16,11 @@ func (in *inbound) end(err error) {
 	in.cond.Broadcast()
 }
 
-// makeRoom lets the loop read once more, whatever the reader has left in the buffer.
-func (in *inbound) makeRoom() {
+// makeRoom lets the loop read once more, whatever the reader has left in the buffer. It returns how
+// many bytes the buffer may hold then.
+func (in *inbound) makeRoom() (limit int) {
 	in.stalled = false
-	in.limit = max(in.limit, in.buf.Len()+chunkSize)
+	return max(in.limit, in.buf.Len()+chunkSize)
 }
 
 // opened says that the header section, and with end the whole message, was handed to the stream.
@@ -50,7 +51,7 @@ func (p *bodyPipe) failOut(err error) {
 // dropIn drops the buffered bytes that the peer sent.
 func (p *bodyPipe) dropIn() {
 	p.in.buf.Reset(p.c.pool)
-	p.forgetKept(p.in.kept)
+	p.forgetKept(0)
 }
 
 // close says that the application has finished with the pipe. It reports false if it had before.

@@ -13,19 +13,27 @@ import (
 
 // pumpIn reads from s while there is room. If that brings the end, it returns io.EOF or the error
 // that reads return.
-func (p *bodyPipe) pumpIn(s *h3.Stream) (end error) {
+func (p *bodyPipe) pumpIn(s *h3.Stream) (end error) { return p.pumpTo(s, p.recvRoom()) }
+
+// pumpTo is pumpIn while the buffer holds less than limit bytes.
+func (p *bodyPipe) pumpTo(s *h3.Stream, limit int) (end error) {
 	in := &p.in
 	if in.ended || in.stalled {
 		return nil
 	}
 	before := in.buf.Len()
 	for end == nil {
-		if in.buf.Len() >= in.limit {
+		var err error
+		if in.buf.Len() < limit {
+			var n int
+			n, err = s.Read(in.buf.Space(p.c.pool))
+			in.buf.Commit(n)
+		} else if b, ended := s.Peek(1); len(b) > 0 {
 			in.stalled = true
 			break
+		} else {
+			err = ended
 		}
-		n, err := s.Read(in.buf.Space(p.c.pool))
-		in.buf.Commit(n)
 		if later(err) {
 			break
 		}
@@ -50,34 +58,50 @@ func (p *bodyPipe) pumpIn(s *h3.Stream) (end error) {
 // is lost, and Read returns err at that place. It returns what pumpIn does.
 func (p *bodyPipe) drainIn(s *h3.Stream, err error) (end error) {
 	in, loop := &p.in, p.c.loop
-	if !loop.KeepRemains(in.buf.Len()) {
+	in.kept = remainsOf(in.buf.Len())
+	if !loop.KeepRemains(in.kept) {
+		in.kept = 0
 		p.dropIn()
 		in.err = err
 	}
-	in.kept = in.buf.Len()
 	for !in.ended && in.err == nil {
-		if !loop.KeepRemains(chunkSize) {
+		before := in.buf.Len()
+		more := remainsOf(before+chunkSize) - in.kept
+		if !loop.KeepRemains(more) {
 			in.err = err
 			break
 		}
-		in.limit, in.stalled = in.kept+chunkSize, false
-		end = p.pumpIn(s)
-		grown := in.buf.Len() - in.kept
-		loop.ReleaseRemains(chunkSize - grown)
-		in.kept = in.buf.Len()
-		if grown == 0 {
+		in.kept += more
+		in.stalled = false
+		end = p.pumpTo(s, before+chunkSize)
+		p.forgetKept(in.kept - remainsOf(in.buf.Len()))
+		if in.buf.Len() == before {
 			break
 		}
 	}
 	return end
 }
 
-// forgetKept notes that n bytes that drainIn had kept were read or dropped.
-func (p *bodyPipe) forgetKept(n int) {
-	if n > 0 {
-		p.in.kept -= n
-		p.c.loop.ReleaseRemains(n)
+// remainsOf returns how many bytes count in loop.KeepRemains for a buffer that holds n bytes: a
+// chunk more, because the last one may not be full.
+func remainsOf(n int) int {
+	if n == 0 {
+		return 0
 	}
+	return n + chunkSize
+}
+
+// forgetKept notes that n bytes were read or dropped, which drainIn may have kept.
+func (p *bodyPipe) forgetKept(n int) {
+	in := &p.in
+	if in.kept == 0 {
+		return
+	}
+	if in.buf.Len() == 0 {
+		n = in.kept
+	}
+	in.kept -= n
+	p.c.loop.ReleaseRemains(n)
 }
 
 // skipIn reads and drops the bytes that have come. If the body has arrived whole, its end then
@@ -136,7 +160,7 @@ func (p *bodyPipe) sendContent(s *h3.Stream) (err error) {
 		n, err = s.Write(out.buf.Peek())
 		out.buf.Discard(p.c.pool, n)
 	}
-	if out.buf.Len() <= sendBuffer/2 {
+	if out.buf.Len() <= p.sendRoom()/2 {
 		out.cond.Broadcast()
 	}
 	if err != nil || !out.fin {

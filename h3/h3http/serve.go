@@ -17,6 +17,7 @@ import (
 // An arrival is a request that the loop hands over.
 type arrival struct {
 	fields []h3.Field
+	cost   int // bytes that count until the handler has returned
 	end    bool
 	tls    *tls.ConnectionState
 	remote string
@@ -25,6 +26,7 @@ type arrival struct {
 // serve answers the request of x, on a goroutine of its own.
 func (x *serverExchange) serve() {
 	c, a := x.server, &x.arrival
+	defer x.uncharge(a.cost)
 	bare, err := newRequest(a.fields)
 	a.fields = nil
 	if err != nil {

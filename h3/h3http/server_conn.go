@@ -99,6 +99,8 @@ func (c *serverConn) start(e h3.Event) {
 	x.arrival.fields = append(x.room[:0], e.Fields...)
 	x.init(&c.connection, x)
 	c.bind(&x.exchange, e.Stream)
+	x.arrival.cost = requestCost + fieldsCost(e.Fields)
+	x.charge(x.arrival.cost)
 	if e.End {
 		x.in.end(io.EOF)
 	}

@@ -1,0 +1,82 @@
+package h3http
+
+import (
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/fifo"
+	"github.com/lazoquic/lazo/loop"
+)
+
+// What exchanges keep counts in the account of their connection: see [loop.Account]. Chunks of
+// content count while they are in use. The rest counts by exchange, and no longer than the
+// connection lives.
+
+// requestCost is what a request takes by itself while its handler runs, in bytes. That is the
+// exchange, the http.Request and the stack of the handler.
+const requestCost = 12 << 10
+
+// fieldsCost returns how many bytes count for a field section that the peer has sent, with the
+// http.Header that is made of it.
+func fieldsCost(fields []h3.Field) (n int) {
+	const overhead = 96 // an entry in the http.Header
+	for _, f := range fields {
+		n += len(f.Name) + len(f.Value) + overhead
+	}
+	return n
+}
+
+// charge counts n more bytes for the exchange while it has a stream, or fewer if n is negative. The
+// caller has locked x, or no other goroutine knows it.
+func (x *exchange) charge(n int) {
+	if x.stream == nil {
+		n = min(n, 0)
+	}
+	n = max(n, -x.cost)
+	x.cost += n
+	x.c.pool.account.Hold(n)
+}
+
+// uncharge counts n bytes less, if they count still.
+func (x *exchange) uncharge(n int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.charge(-n)
+}
+
+// A source lends chunks of a chunkPool, and counts them in the account of a connection.
+type source struct {
+	*chunkPool
+	account *loop.Account
+}
+
+var _ fifo.Source = (*source)(nil)
+
+// Get implements [fifo.Source].
+func (s *source) Get(offset uint64) *fifo.Chunk {
+	s.account.Hold(chunkSize)
+	return s.chunkPool.Get(offset)
+}
+
+// Put implements [fifo.Source].
+func (s *source) Put(list *fifo.Chunk) {
+	n := 0
+	for c := list; c != nil; c = c.Next {
+		n++
+	}
+	s.chunkPool.Put(list)
+	s.account.Hold(-n * chunkSize)
+}
+
+// sendRoom returns how many bytes of the content may wait for the loop now. When memory is short,
+// that is one chunk, so that each exchange goes on.
+func (p *bodyPipe) sendRoom() int { return p.c.pool.account.Room(sendBuffer, chunkSize) }
+
+// recvRoom returns how many bytes of the content may wait for their reader now. When memory is
+// short, what the peer sends stays in the connection until somebody waits for it. Then a chunk
+// comes.
+func (p *bodyPipe) recvRoom() int {
+	least := 0
+	if p.in.waiting {
+		least = chunkSize
+	}
+	return p.c.pool.account.Room(p.in.limit, least)
+}
