@@ -212,7 +212,9 @@ func (c *Conn) handleSettings(p []byte) *Error {
 		c.flushEncoder()
 	}
 	if c.mux != nil {
-		// RFC 9297, Section 2.1.1: both sides must have sent the setting.
+		// RFC 9297, Section 2.1.1: both sides must have sent the setting. The RFC names no error
+		// for one without the transport parameter max_datagram_frame_size: package conn sends
+		// nothing.
 		c.mux.Hold(!c.peer.datagrams)
 	}
 	c.push(entry{kind: EventSettings})
