@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,4 +91,37 @@ func TestChromium(t *testing.T) {
 		span()
 		require.NoError(t, os.WriteFile(to, p.Screenshot(1200, 1560), 0o644))
 	}
+}
+
+// TestChromiumEnvelopes: a page of a trace with more points than it keeps draws envelopes, and
+// tells what stands behind them.
+func TestChromiumEnvelopes(t *testing.T) {
+	b := browser.Start(t)
+	dir := t.TempDir()
+	log, err := os.Create(filepath.Join(dir, "large.sqlog"))
+	require.NoError(t, err)
+	_, err = io.Copy(log, &endlessLog{left: 8_000_000})
+	require.NoError(t, err)
+	require.NoError(t, log.Close())
+	out := filepath.Join(dir, "page.html")
+	view(t, "-o", out, log.Name())
+	require.Positive(t, pageOf(t, out).Traces[0].Waiting.Width, "there are no bins")
+	p := b.Open("file://" + out)
+	p.Wait(`(document.getElementById('range')?.textContent ?? '') !== ''`)
+	seen := p.Eval(colors).([]any)
+	require.Len(t, seen, 6)
+	for i, n := range seen {
+		require.Greater(t, n.(float64), 2, "canvas %d is empty", i)
+	}
+	for i, want := range []string{"pacing: ", " packets, numbers ", "in flight: ", "smoothed: "} {
+		p.Eval(fmt.Sprintf(`document.querySelectorAll('canvas')[%d].scrollIntoView({block: 'center'})`, i))
+		box := p.Eval(fmt.Sprintf(`(() => { const b = document.querySelectorAll('canvas')[%d].getBoundingClientRect(); return [b.left + b.width / 2, b.top + 8] })()`, i)).([]any)
+		p.Mouse("mouseMoved", box[0].(float64), box[1].(float64), 0, false)
+		require.Contains(t, p.Eval(`document.getElementById('tip').textContent`), want)
+	}
+	for range 12 { // far beyond the width of a bin
+		p.Key("+")
+	}
+	p.Eval(`new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))`)
+	require.Empty(t, p.Errors())
 }
