@@ -10,6 +10,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/loop"
 )
 
 // A Stream is a request stream that was taken over. As a [net.Conn] it reads and
@@ -88,6 +89,10 @@ func responseOf(w http.ResponseWriter) (*response, error) {
 }
 
 var errNotH3 = errors.Join(errors.New("h3http: TakeStream of a ResponseWriter of another package"), http.ErrNotSupported)
+
+// Account returns the account of the stream's connection, for what a protocol above keeps: see
+// [loop.Account].
+func (s *Stream) Account() *loop.Account { return s.x.c.pool.account }
 
 // ID returns the ID of the stream, which flows of datagrams go by.
 func (s *Stream) ID() conn.StreamID { return s.x.id }

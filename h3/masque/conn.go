@@ -39,7 +39,7 @@ var (
 func newConn(client *Client, s *h3http.Stream, remote netip.AddrPort) *Conn {
 	c := &Conn{remote: remote, remoteAddr: net.UDPAddrFromAddrPort(remote), read: newDeadline(), write: newDeadline()}
 	c.tunnel = tunnel{s: s, limit: capsuleLimit(client.CapsuleLimit), maxAge: client.MaxAge, counters: &c.counts}
-	c.inbox = newInbox(func() { c.counts.dropped.Add(1) })
+	c.inbox = newInbox(func() { c.counts.dropped.Add(1) }, s.Account().Hold)
 	c.receivers.Go(func() { c.inbox.end(ended(c.receiveDatagrams(c.queue)), false) })
 	c.receivers.Go(c.receiveStream)
 	return c

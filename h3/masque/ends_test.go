@@ -114,7 +114,7 @@ func TestInboxEndsWithBothSources(t *testing.T) {
 		if streamFirst {
 			first, second = stream, datagrams
 		}
-		q := newInbox(func() {})
+		q := newInbox(func() {}, func(int) {})
 		require.NoError(t, q.failure())
 		q.end(first, streamFirst)
 		require.Equal(t, first, q.failure(), "sending ends at the first end")

@@ -15,7 +15,8 @@ const (
 )
 
 // An inbox holds payloads that have come and that nobody has read. If it is full, new ones push out
-// the oldest. It has two sources, datagrams and capsules, and ends when both have ended.
+// the oldest. It has two sources, datagrams and capsules, and ends when both have ended. Its memory
+// counts in the account of the connection.
 type inbox struct {
 	arrival chan struct{} // has a token for those who wait
 
@@ -27,10 +28,23 @@ type inbox struct {
 	err     error // why the sources have ended; net.ErrClosed after close
 	closed  bool  // the reader has closed it
 	dropped func()
+
+	memory int         // bytes of queue and free
+	hold   func(n int) // counts n more bytes
 }
 
-func newInbox(dropped func()) *inbox {
-	return &inbox{arrival: make(chan struct{}, 1), sources: 2, dropped: dropped}
+// newInbox returns an inbox that calls dropped for each payload that it drops, and hold with each
+// change of the memory that it has.
+func newInbox(dropped func(), hold func(n int)) *inbox {
+	return &inbox{arrival: make(chan struct{}, 1), sources: 2, dropped: dropped, hold: hold}
+}
+
+// count counts n more bytes of memory.
+func (q *inbox) count(n int) {
+	if n != 0 {
+		q.memory += n
+		q.hold(n)
+	}
 }
 
 // push adds a copy of b.
@@ -48,7 +62,10 @@ func (q *inbox) push(b []byte) {
 	if n := len(q.free); n > 0 {
 		buf, q.free = q.free[n-1][:0], q.free[:n-1]
 	}
-	q.queue = append(q.queue, append(buf, b...))
+	before := cap(buf)
+	buf = append(buf, b...)
+	q.count(cap(buf) - before)
+	q.queue = append(q.queue, buf)
 	q.bytes += len(b)
 	q.notify()
 }
@@ -62,6 +79,8 @@ func (q *inbox) take() []byte {
 	q.bytes -= len(b)
 	if cap(b) <= 2048 {
 		q.free = append(q.free, b)
+	} else {
+		q.count(-cap(b))
 	}
 	return b
 }
@@ -98,6 +117,7 @@ func (q *inbox) close() {
 	defer q.mu.Unlock()
 	q.closed, q.err = true, net.ErrClosed
 	q.queue, q.bytes, q.free = nil, 0, nil
+	q.count(-q.memory)
 	q.notify()
 }
 

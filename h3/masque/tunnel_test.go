@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -316,8 +317,8 @@ func TestReadAfterClose(t *testing.T) {
 
 // TestInboxDropsTheOldest floods a Conn from which nobody reads.
 func TestInboxDropsTheOldest(t *testing.T) {
-	dropped := 0
-	q := newInbox(func() { dropped++ })
+	dropped, held := 0, 0
+	q := newInbox(func() { dropped++ }, func(n int) { held += n })
 	for i := range inboxPayloads + 10 {
 		q.push([]byte{byte(i)})
 	}
@@ -331,6 +332,12 @@ func TestInboxDropsTheOldest(t *testing.T) {
 	}
 	require.LessOrEqual(t, q.bytes, inboxBytes)
 	require.LessOrEqual(t, len(q.queue)+len(q.free), inboxPayloads)
+	memory := 0
+	for _, b := range slices.Concat(q.queue, q.free) {
+		memory += cap(b)
+	}
+	require.Equal(t, memory, held, "what counts is what is there")
+	require.GreaterOrEqual(t, held, q.bytes)
 	q.end(io.EOF, false)
 	q.end(io.EOF, true)
 	for {
@@ -341,4 +348,6 @@ func TestInboxDropsTheOldest(t *testing.T) {
 	}
 	require.Equal(t, io.EOF, err)
 	require.Zero(t, q.bytes)
+	q.close()
+	require.Zero(t, held)
 }
