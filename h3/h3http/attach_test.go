@@ -208,7 +208,11 @@ func TestRequestStream(t *testing.T) {
 		got, err := io.ReadAll(s)
 		require.NoError(t, err)
 		require.Equal(t, "some bytes", string(got))
+		ctx := s.Context()
+		require.NoError(t, ctx.Err())
 		require.NoError(t, s.Close())
+		require.Error(t, ctx.Err()) // otherwise the connection would keep it
+
 		s, err = p.cc.OpenStream(t.Context()) // a stream that stays without a request
 		require.NoError(t, err)
 		s.Cancel(h3.RequestCancelled)

@@ -18,9 +18,10 @@ import (
 // those of package conn; after Close they match [net.ErrClosed], and those for
 // time match [os.ErrDeadlineExceeded] or are the context's.
 type Stream struct {
-	x    *exchange
-	ctx  context.Context
-	mute bool // no header was sent, and none can be
+	x      *exchange
+	ctx    context.Context
+	cancel context.CancelCauseFunc // of ctx
+	mute   bool                    // no header was sent, and none can be
 }
 
 var _ net.Conn = (*Stream)(nil)
@@ -33,7 +34,7 @@ func newStream(x *exchange) *Stream {
 	x.c.wake(x)
 	ctx, cancel := context.WithCancelCause(x.c.handle.Context())
 	x.life.whenFailed(cancel)
-	return &Stream{x: x, ctx: ctx}
+	return &Stream{x: x, ctx: ctx, cancel: cancel}
 }
 
 // TakeStream takes the stream from a handler. It sends the header, status 200
@@ -98,7 +99,8 @@ func (s *Stream) Account() *loop.Account { return s.x.c.pool.account }
 func (s *Stream) ID() conn.StreamID { return s.x.id }
 
 // Context returns a context that is done when a direction of the stream has failed or was given
-// up, and when the connection has ended. Its values are those of [loop.Conn.Context].
+// up, after Close and Cancel, and when the connection has ended. Its values are those of
+// [loop.Conn.Context].
 func (s *Stream) Context() context.Context { return s.ctx }
 
 // SetPriority sets the order in which this side sends: see [conn.Stream.SetPriority]. A server's
@@ -149,6 +151,7 @@ func (s *Stream) Close() error {
 		s.Reset(h3.InternalError)
 	}
 	err, first := s.x.end()
+	s.cancel(errStreamClosed)
 	if !first {
 		return errStreamClosed
 	}
@@ -171,6 +174,7 @@ var (
 func (s *Stream) Cancel(code h3.ErrorCode) {
 	s.x.cancel(code, net.ErrClosed)
 	s.x.finish()
+	s.cancel(errStreamClosed)
 }
 
 // StopSending abandons receiving: the peer is stopped with code (RFC 9114, Section
