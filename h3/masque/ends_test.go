@@ -242,3 +242,23 @@ func TestRelayEndsBehindPayloads(t *testing.T) {
 		})
 	}
 }
+
+// TestRelayOfClientThatTakesNothing: a client that has ended its stream, and takes no more of the
+// other direction, does not hold the relay.
+func TestRelayOfClientThatTakesNothing(t *testing.T) {
+	t.Parallel() // it takes seconds
+	p := newPair(t, noDatagrams, func(p *pair) {
+		p.proxy.IdleTimeout = -1
+		p.server.QUICConfig = &conn.Config{UnsentBytes: 4096}
+		p.client.Transport.QUICConfig = &conn.Config{InitialMaxStreamData: 2000, MaxStreamData: 2000}
+	})
+	s := p.raw(newEcho(t))
+	for range 40 {
+		_, err := s.Write(capsule(dgram.CapsuleDatagram, payload(0, make([]byte, 1000)...)))
+		require.NoError(t, err)
+	}
+	// The answers are more than the client takes, which nobody reads.
+	require.Eventually(t, func() bool { return p.proxy.Stats().Sent == 40 }, soon, time.Millisecond)
+	require.NoError(t, s.CloseWrite())
+	require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, soon, time.Millisecond)
+}

@@ -31,6 +31,10 @@ var (
 	errEnded = errors.New("masque: the tunnel has ended")
 )
 
+// endTime bounds how long a relay whose stream ends relays what came before. Datagrams end only
+// when the end of the stream could be sent, which a client that takes nothing delays.
+const endTime = 5 * time.Second
+
 // run relays both ways until one of them ends. It returns why. If it is not the socket that ends,
 // everything that the client has sent before is relayed first, whichever way it came.
 func (r *relay) run() error {
@@ -38,18 +42,22 @@ func (r *relay) run() error {
 	results := make(chan error, 3)
 	relay := func(way func() error) {
 		err := way()
+		results <- err // in front of what follows from the end
 		if ofSocket(err) {
 			r.endWith(err)
 		}
-		results <- err
 	}
 	var incoming sync.WaitGroup // from the client: datagrams, and capsules
 	incoming.Go(func() { relay(func() error { return r.receiveDatagrams(r.toTarget) }) })
 	incoming.Go(func() { relay(func() error { return r.receiveCapsules(r.toTarget) }) })
 	go relay(r.fromTarget)
 	cause := <-results
-	r.endStream(cause)
-	incoming.Wait()
+	if !ofSocket(cause) {
+		r.endStream(cause)
+		late := time.AfterFunc(endTime, r.end)
+		incoming.Wait()
+		late.Stop()
+	}
 	r.endWith(cause)
 	for range cap(results) - 1 {
 		<-results
