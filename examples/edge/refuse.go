@@ -15,6 +15,12 @@ func refuse(w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, "no tunnels here", http.StatusNotImplemented)
 	case r.Host == "":
 		http.Error(w, "no host", http.StatusBadRequest)
+	case strings.ContainsFunc(r.Host, endsHost):
+		http.Error(w, "no such host", http.StatusBadRequest)
+	case r.ProtoMajor > 1 && !isOrigin(r), strings.ContainsFunc(r.RequestURI, isSpace):
+		http.Error(w, "no such target", http.StatusBadRequest)
+	case !clearLength(r.Header["Content-Length"]):
+		http.Error(w, "no such length", http.StatusBadRequest)
 	case slices.Contains(strings.FieldsFunc(r.URL.Path, isSlash), ".."):
 		// A backend that resolves it would serve what is below another route.
 		http.Error(w, "no dot segments here", http.StatusBadRequest)
@@ -28,6 +34,25 @@ func refuse(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
+// endsHost reports whether c can be in no host, so that readers of a URL may see its end there, or
+// its beginning (RFC 3986, Section 3.2). The server of HTTP/2 lets them pass.
+func endsHost(c rune) bool {
+	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`/\?#@"<>^|{}`, c) || c == '`'
+}
+
+// isOrigin reports whether the target of a stream is a path, and not a URL with a host of its own
+// (RFC 9113, Section 8.3.1). Extended CONNECT has one as well.
+func isOrigin(r *http.Request) bool {
+	return strings.HasPrefix(r.RequestURI, "/") || r.RequestURI == "*" && r.Method == http.MethodOptions
+}
+
+// clearLength reports whether the fields say one length, or none. The server of HTTP/2 takes the
+// first one, and 0 for what is no number.
+func clearLength(values []string) bool {
+	return len(values) == 0 || len(values) == 1 && values[0] != "" && strings.Trim(values[0], "0123456789") == ""
+}
+
+func isSpace(c rune) bool   { return c <= ' ' || c == 0x7f }
 func isSlash(c rune) bool   { return c == '/' || c == '\\' }
 func isControl(c rune) bool { return c < ' ' || c == 0x7f }
 
