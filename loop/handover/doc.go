@@ -1,7 +1,7 @@
 // Package handover restarts a server without losing a connection. A new process takes over the
-// sockets of the old one, which finishes its connections meanwhile.
+// sockets of the old one. Meanwhile the old one finishes its connections.
 //
-// Both find each other by the path of a Unix socket. The first process finds nobody there:
+// The processes find each other by the path of a Unix socket. The first one finds nobody there:
 //
 //	h, err := handover.Open(ctx, &handover.Config{Path: path})
 //	ln, err := h.Listen("tcp", ":443")       // if there is TCP, too
@@ -14,22 +14,21 @@
 // A process that runs the same lines later gets copies of the sockets from its predecessor, with
 // the keys of stateless resets and tokens. At Ready the predecessor stops reading, and the
 // successor begins. What arrives in between waits in the kernel. Datagrams of connections of the
-// predecessor go back to it over another Unix socket; what it sends goes out directly. The way of a
-// datagram is decided exactly, by nothing but its connection ID:
+// predecessor go back to it over another Unix socket; what it sends goes out directly. The
+// connection ID alone decides which process gets a datagram:
 //
 //   - With a short header, the ID has the generation of the process that issued it: see
 //     [loop.Generations].
-//   - With a long header, a client may have chosen the ID. The predecessor tells which IDs its
-//     handshakes have, after it has read its last datagram. All others are new clients.
+//   - With a long header, a client may have chosen the ID. The predecessor lists the IDs of its
+//     handshakes after it has read its last datagram. All other IDs belong to new clients.
 //
-// So handshakes are not lost either, nor is a Retry that the predecessor has sent: its token is
-// good for the successor. More processes can follow while earlier ones still finish, up to
-// [loop.MaxGenerations] at a time. Each of them gets its datagrams directly from the one that
-// reads.
+// So no handshake is lost. A Retry packet of the predecessor stays good: the successor accepts its
+// token. More processes can follow while earlier ones still finish, up to [loop.MaxGenerations] at
+// a time. Each of them gets its datagrams directly from the one that reads.
 //
 // If a successor ends before it has taken over, nothing changes. If it ends later, the youngest
-// process that lives reads again, and serves the path again, for as long as its own connections
-// last.
+// process that is still alive reads again and serves the path again, for as long as its own
+// connections last.
 //
 // It works on Linux only: elsewhere Open fails with an error that matches [errors.ErrUnsupported].
 package handover

@@ -23,16 +23,16 @@ import (
 
 // Config configures a [Handover].
 type Config struct {
-	// Path is where processes find each other: the name of a Unix socket of mode 0600, of at most
-	// 90 bytes. Only processes of the same user, or of root, are spoken to. A directory that only
-	// this user can write to is the place for it.
+	// Path is the name of the Unix socket by which processes find each other. It has at most 90
+	// bytes, and the socket has mode 0600. Processes of other users are refused, except those of
+	// root. Use a directory that only this user can write to.
 	Path string
 
 	Logger *slog.Logger // default discards
 }
 
-// A Handover is one process in a row of processes that serve the same addresses. Its methods are
-// called in the order of the package's example, by one goroutine. Any may call Superseded, Stats
+// A Handover is one process in a row of processes that serve the same addresses. Call its methods
+// in the order of the package's example, on one goroutine. Any goroutine may call Superseded, Stats
 // and Close.
 type Handover struct {
 	path string
@@ -70,11 +70,11 @@ type inheritance struct {
 	listeners map[string]*os.File
 }
 
-// patience is how long a step of the other process may take that needs no thought.
+// patience is how long the other process may take to answer where it need not wait for anything.
 const patience = 5 * time.Second
 
-// Open looks for a predecessor at cfg.Path, and waits for what that has to pass on. Until Ready the
-// predecessor serves as if nothing had happened.
+// Open looks for a predecessor at cfg.Path, and waits for what it passes on. The predecessor serves
+// as before until Ready.
 func Open(ctx context.Context, cfg *Config) (*Handover, error) {
 	if err := supported(); err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func Open(ctx context.Context, cfg *Config) (*Handover, error) {
 		}
 		c.closeFiles()
 		c.Close()
-		// Whoever served the path has been superseded by another process meanwhile.
+		// The process that served the path has been superseded by another one meanwhile.
 		if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) || ctx.Err() != nil || time.Since(begin) > patience {
 			return nil, err
 		}
@@ -114,7 +114,7 @@ func Open(ctx context.Context, cfg *Config) (*Handover, error) {
 	}
 }
 
-// beFirst draws what all generations share.
+// beFirst draws the secrets that all generations share.
 func (h *Handover) beFirst() error {
 	var k [4]byte
 	rand.Read(k[:])
@@ -165,7 +165,8 @@ func (h *Handover) inherit(ctx context.Context, c *control) error {
 func (h *Handover) First() bool { return h.inherited == nil }
 
 // Listen returns the listener that the predecessor had for the same network and address, or else
-// what net.Listen returns. It is passed on to a successor; closing it here leaves it open there.
+// what net.Listen returns. The listener is passed on to a successor. Closing it here leaves it open
+// there.
 func (h *Handover) Listen(network, address string) (net.Listener, error) {
 	key := network + " " + address
 	ln, err := h.inheritListener(key)
@@ -202,9 +203,10 @@ func (h *Handover) inheritListener(key string) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// Group makes the Group of a Handover, with as many sockets as the first process has asked for, and
-// its address must be the same. It accepts connections and reads nothing before Ready. Keys that
-// cfg.Endpoint does not set are those of the predecessor. cfg.Generations is set here.
+// Group makes the Group of a Handover. The first process opens n sockets. Later ones get as many,
+// and must name the same network and address. The Group accepts connections. It reads nothing
+// before Ready. Keys that cfg.Endpoint does not set are those of the predecessor. Group ignores
+// cfg.Generations and sets its own.
 func (h *Handover) Group(network, address string, n int, cfg *loop.Config) (*loop.Group, error) {
 	if h.group != nil {
 		return nil, errors.New("handover: a Handover has one Group")
@@ -261,7 +263,8 @@ func (h *Handover) quiet(s *udpio.Socket) error {
 	return err
 }
 
-// join compares the IDs of g with those of the predecessor, or has the kernel steer by them.
+// join checks that connection IDs of g are as long as those of the predecessor. In the first
+// process it has the kernel steer by them.
 func (h *Handover) join(g *loop.Group) error {
 	size := g.ConnIDLen()
 	if h.inherited != nil {
@@ -305,7 +308,8 @@ func (h *Handover) openSockets(n int) (err error) {
 	return nil
 }
 
-// shareKeys makes keys of the configuration those that are passed on, and the other way round.
+// shareKeys sets the keys that the configuration does not have to the shared ones. The others are
+// passed on in their place.
 func (h *Handover) shareKeys(e *conn.EndpointConfig) {
 	if e.ResetKey == [32]byte{} {
 		e.ResetKey = h.resetKey
@@ -321,8 +325,8 @@ func (h *Handover) shareKeys(e *conn.EndpointConfig) {
 	}
 }
 
-// setReading makes the Loops begin or stop to read. What they have read is with their Endpoints, or
-// on its way from one Loop to another, when it returns.
+// setReading makes the Loops begin or stop reading. When it returns, what they have read is with
+// their Endpoints, or on its way from one Loop to another.
 func (h *Handover) setReading(on bool) error {
 	for i, l := range h.group.Loops() {
 		var err error
@@ -337,15 +341,15 @@ func (h *Handover) setReading(on bool) error {
 }
 
 // Superseded returns a channel that is closed when a successor serves, the handshakes that were in
-// progress here are over, and no connection waits for Accept. No more of them come: it is time to
-// shut down, and then to call Close.
+// progress here are over, and no connection waits for Accept. It waits for the latter two for a
+// minute at most. No more connections come then: shut down the Group, and then call Close.
 func (h *Handover) Superseded() <-chan struct{} { return h.superseded }
 
 // Stats are the counters of a Handover.
 type Stats struct {
-	Forwarded     uint64 // messages to processes that own what was read
+	Forwarded     uint64 // messages to the processes that own what was read here
 	ForwardedLost uint64 // messages for which there was no room
-	Returned      uint64 // messages from processes that read what is ours
+	Returned      uint64 // messages with datagrams for this process
 	ReturnedLost  uint64 // datagrams that found no room in a Loop
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// relatives are the other generations that live, and the ways to them.
+// relatives are the other generations that are alive, and the ways to them.
 type relatives struct {
 	group *loop.Group
 	lanes []lane // for each Loop
@@ -38,7 +38,7 @@ type lane struct {
 	write  func(fd uintptr)
 }
 
-// init says where the Loops are. Each has a lane.
+// init makes a lane for each Loop of g.
 func (r *relatives) init(g *loop.Group) {
 	r.group = g
 	r.lanes = make([]lane, len(g.Loops()))
@@ -48,7 +48,7 @@ func (r *relatives) init(g *loop.Group) {
 	}
 }
 
-// add notes a generation that lives.
+// add notes a generation that is alive, and the connection to it.
 func (r *relatives) add(gen int, c *net.UnixConn) error {
 	rc, err := c.SyscallConn()
 	if err != nil {
@@ -63,7 +63,8 @@ func (r *relatives) add(gen int, c *net.UnixConn) error {
 	return nil
 }
 
-// living returns the generations, and descriptors that lead there as long as the files are open.
+// living returns the generations that are alive, and copies of the ways to them. The caller closes
+// these files.
 func (r *relatives) living() (gens []int, files []*os.File, err error) {
 	for gen := range r.ways {
 		w := r.ways[gen].Load()
@@ -87,7 +88,7 @@ func (r *relatives) idsOf(gen int) []conn.ConnID {
 	return r.ids[gen]
 }
 
-// watch routes by the IDs of all generations from now on, and forgets each when it ends.
+// watch routes by the IDs of all generations from now on. It forgets each generation when it ends.
 func (r *relatives) watch(ids map[int][]conn.ConnID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +102,8 @@ func (r *relatives) watch(ids map[int][]conn.ConnID) {
 	r.group.SetElsewhere(r.ids)
 }
 
-// await waits for the end of a generation. It never writes to its descendants.
+// await waits for the end of a generation. A generation never writes to later ones, so Read returns
+// only at its end.
 func (r *relatives) await(gen int, w *way) {
 	var b [1]byte
 	w.c.Read(b[:])

@@ -16,13 +16,13 @@ const (
 	// readyWait is how long a successor may take from Open to Ready. Another one waits meanwhile.
 	readyWait = time.Minute
 
-	// handshakeWait bounds how long Superseded waits for handshakes in progress. Mostly they end
+	// handshakeWait bounds how long Superseded waits for handshakes in progress. They mostly end
 	// earlier, by their own HandshakeTimeout.
 	handshakeWait = time.Minute
 )
 
 // Ready makes this process the one that reads. It takes over from the predecessor, if there is one.
-// If that fails, the predecessor serves on; the caller closes the Group, and h.
+// If that fails, the predecessor goes on serving. The caller then closes the Group and h.
 func (h *Handover) Ready(ctx context.Context) error {
 	if h.group == nil {
 		return errors.New("handover: Ready before Group")
@@ -53,7 +53,7 @@ func (h *Handover) Ready(ctx context.Context) error {
 func (h *Handover) takePlace(ctx context.Context, ln *net.UnixListener) error {
 	if c := h.to; c != nil {
 		h.to = nil
-		defer c.Close() // then the predecessor serves the path no more
+		defer c.Close() // after that the predecessor no longer serves the path
 		defer c.closeFiles()
 		stop := context.AfterFunc(ctx, func() { c.Close() })
 		err := h.takeOver(c)
@@ -72,7 +72,7 @@ func (h *Handover) takePlace(ctx context.Context, ln *net.UnixListener) error {
 	return err
 }
 
-// takeOver makes the predecessor stop.
+// takeOver makes the predecessor stop reading, and gets the connection IDs of its handshakes.
 func (h *Handover) takeOver(c *control) error {
 	c.within(patience)
 	if err := c.send(msgReady, nil); err != nil {
@@ -129,8 +129,8 @@ func (h *Handover) serve(ln *net.UnixListener) {
 	}
 }
 
-// passOn serves ln until a successor has taken over. It returns what brings back the datagrams, or
-// nil if h was closed.
+// passOn serves ln until a successor has taken over. It returns the connection that brings
+// datagrams back, or nil if h was closed.
 func (h *Handover) passOn(ln *net.UnixListener) *net.UnixConn {
 	defer ln.Close()
 	for {
@@ -219,7 +219,7 @@ func (h *Handover) sendOffer(c *control) error {
 	return c.sendOffer(o, append(files, ways...))
 }
 
-// handReading tells the successor which handshakes are in progress, and has it read.
+// handReading tells the successor which handshakes are in progress, and lets it read.
 func (h *Handover) handReading(c *control, theirs *net.UnixConn) error {
 	// The Loops have read all that they will read. What they have handed over to each other is
 	// with its Endpoint when HandshakeIDs asks.
@@ -246,17 +246,19 @@ func (h *Handover) handReading(c *control, theirs *net.UnixConn) error {
 	if _, err := c.expect(msgServing); err != nil {
 		return err
 	}
-	// If the successor does not get this, it ends, and so does what it forwards by.
+	// If the successor does not get this, it gives up, and closes the connection that it forwards
+	// by.
 	if err := c.send(msgDone, nil); err != nil {
 		return err
 	}
-	// It closes the connection when it serves the path. Until then this process has to.
+	// The successor closes the connection when it serves the path. Until then this process serves
+	// it.
 	c.expect(msgDone)
 	return nil
 }
 
 // live takes datagrams back while successors live. If all of them end before h is closed, this
-// process reads again, and live returns what it listens at.
+// process reads again, and live returns the listener of the path.
 func (h *Handover) live(back *net.UnixConn) *net.UnixListener {
 	h.mu.Lock()
 	if h.closed {
@@ -310,7 +312,7 @@ func (h *Handover) resume(cause error) (*net.UnixListener, error) {
 func (h *Handover) unsettled() bool { return h.group.Stats().Handshakes > 0 || h.group.Waiting() > 0 }
 
 // settle waits for the end of handshakes that were in progress, and then says that this process is
-// superseded, unless successors end before.
+// superseded. It does not if all successors end before that.
 func (h *Handover) settle(ended <-chan struct{}) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -346,8 +348,8 @@ func successorOf(own int, living []int) (int, error) {
 	return 0, fmt.Errorf("%d processes live already", loop.MaxGenerations)
 }
 
-// Close ends what h does. Call it when the Group has ended: datagrams of its connections do not
-// come any more. If no successor serves, nobody does afterwards. The caller closes the Group.
+// Close ends h, and not the Group. Call it when the Group has ended: after Close no datagrams of
+// its connections come from a successor. If there is no successor, nobody serves the path any more.
 func (h *Handover) Close() error {
 	h.mu.Lock()
 	if h.closed {

@@ -47,14 +47,15 @@ func filesOf(oob []byte) (files []*os.File, err error) {
 	return files, nil
 }
 
-// keepOthersOut makes the socket, and the file that it is bound to, that of its user alone.
+// keepOthersOut sets the mode of a socket, and of the file that it is bound to later, so that only
+// its user may connect.
 func keepOthersOut(_, _ string, rc syscall.RawConn) error {
 	var modeErr error
 	err := rc.Control(func(fd uintptr) { modeErr = unix.Fchmod(int(fd), 0o600) })
 	return errors.Join(err, modeErr)
 }
 
-// checkPeer wants a process of the same user, or of root.
+// checkPeer fails if the other process is neither of the same user nor of root.
 func checkPeer(u *net.UnixConn) error {
 	rc, err := u.SyscallConn()
 	if err != nil {

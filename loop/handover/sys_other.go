@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// Only Linux has all that it takes: descriptors over SOCK_SEQPACKET, the user of the other process,
-// and sockets that one process leaves unread. Open fails elsewhere, so nothing else is called.
+// Only Linux has all that this package needs: descriptors over SOCK_SEQPACKET, the user of the
+// other process, and sockets that one process leaves unread. Open fails elsewhere, so nothing else
+// is called.
 func supported() error { return fmt.Errorf("handover: %w", errors.ErrUnsupported) }
 
 func rights([]int) []byte                                { return nil }

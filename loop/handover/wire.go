@@ -49,9 +49,9 @@ type offer struct {
 
 const (
 	maxControl = 60 << 10 // bytes of a message
-	// the kernel takes 253 in one message
+	// maxFiles is below the 253 descriptors that the kernel takes in one message.
 	maxFiles = 250
-	// The longest list of IDs that is taken. An endpoint bounds what it has by MaxHandshakes.
+	// maxIDs bounds the list of IDs. An endpoint bounds what it has by MaxHandshakes.
 	maxIDs = 1 << 20
 )
 
@@ -98,7 +98,7 @@ func (c *control) receive() (kind byte, body []byte, err error) {
 	return b[0], b[1:n], nil
 }
 
-// expect is receive of one kind.
+// expect receives a message of one kind.
 func (c *control) expect(kind byte) ([]byte, error) {
 	got, body, err := c.receive()
 	switch {
@@ -112,7 +112,7 @@ func (c *control) expect(kind byte) ([]byte, error) {
 	return body, nil
 }
 
-// within bounds what follows.
+// within sets a deadline for what follows.
 func (c *control) within(d time.Duration) { c.SetDeadline(time.Now().Add(d)) }
 
 func (c *control) closeFiles() {
@@ -243,7 +243,7 @@ func listen(path string) (*net.UnixListener, error) {
 	return u, nil
 }
 
-// publish puts ln in the place of what is at path, in one step: at no time is there nobody.
+// publish moves ln to path in one step, so that somebody listens there all the time.
 func publish(ln *net.UnixListener, path string) error { return os.Rename(ln.Addr().String(), path) }
 
 // unixConn makes a connection of f, and closes f.
