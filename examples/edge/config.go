@@ -17,7 +17,8 @@ type config struct {
 	Listen       string                 `yaml:"listen"`
 	Admin        string                 `yaml:"admin"`
 	AccessLog    *bool                  `yaml:"access_log"` // default true
-	Trusted      []string               `yaml:"trusted"`    // to set forwarding fields
+	ServerTiming bool                   `yaml:"server_timing"`
+	Trusted      []string               `yaml:"trusted"` // to set forwarding fields
 	Certificates []keyPair              `yaml:"certificates"`
 	ECH          []string               `yaml:"ech"`          // files; the first is offered
 	Secrets      []string               `yaml:"secrets"`      // files; the first seals

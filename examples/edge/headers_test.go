@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -98,4 +99,27 @@ func TestFieldsOfTheConnection(t *testing.T) {
 	}
 	require.Equal(t, []string{"trailers"}, h["Te"])
 	require.Equal(t, []string{"127.0.0.1"}, h["X-Forwarded-For"])
+}
+
+// TestServerTiming checks the field that tells times, and that what a backend says of it stays. By
+// default there is none.
+func TestServerTiming(t *testing.T) {
+	routes := onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server-Timing", "db;dur=5")
+	}))
+	e := start(t, "server_timing: true\n"+routes)
+	for _, proto := range protocols {
+		resp, _ := e.get(e.client(proto), "/")
+		fields := resp.Header["Server-Timing"]
+		require.Len(t, fields, 2)
+		require.Equal(t, "db;dur=5", fields[0])
+		var whole, backend float64
+		_, err := fmt.Sscanf(fields[1], "edge;dur=%f, backend;dur=%f", &whole, &backend)
+		require.NoError(t, err)
+		require.True(t, backend > 0 && whole >= backend, fields[1])
+	}
+	e.configure(routes)
+	require.NoError(t, e.reload())
+	resp, _ := e.get(e.client("HTTP/3.0"), "/")
+	require.Len(t, resp.Header["Server-Timing"], 1)
 }

@@ -68,7 +68,11 @@ func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 		Transport:     p,
 		FlushInterval: -1, // pass each piece of the backend on at once
 		ModifyResponse: func(resp *http.Response) error {
-			tripOf(resp.Request).empty = resp.ContentLength == 0
+			t := tripOf(resp.Request)
+			t.empty = resp.ContentLength == 0
+			if s.config.ServerTiming {
+				resp.Header.Add("Server-Timing", t.timing())
+			}
 			return nil
 		},
 		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,8 @@ type trip struct {
 	begin     time.Time
 	client    string // IP address
 	pool      string
-	backend   string // the last one that was asked
+	backend   string    // the last one that was asked
+	asked     time.Time // when it was asked
 	attempts  int
 	empty     bool        // the response has no content
 	early     bool        // the handshake of the client is not complete
@@ -38,6 +40,14 @@ func tripOf(r *http.Request) *trip {
 
 // attempt takes note of a backend that is asked.
 func (t *trip) attempt(b *backend) {
-	t.backend = b.name
+	t.backend, t.asked = b.name, time.Now()
 	t.attempts++
+}
+
+// timing returns the field Server-Timing: how long the response header took, and how long of that
+// the last backend, in milliseconds.
+func (t *trip) timing() string {
+	now := time.Now()
+	ms := func(from time.Time) float64 { return float64(now.Sub(from).Microseconds()) / 1000 }
+	return fmt.Sprintf("edge;dur=%.3f, backend;dur=%.3f", ms(t.begin), ms(t.asked))
 }
