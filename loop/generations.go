@@ -13,14 +13,14 @@ import (
 // MaxGenerations is how many processes can share an address by [Generations] at one time.
 const MaxGenerations = 8
 
-// Generations lets processes share one address, of which one reads its sockets. Each has connection
-// IDs of its own generation, so that the one that reads can tell to whom a packet belongs. Package
-// handover passes the sockets on, and sets all of this.
+// Generations lets processes share one address. One of them reads its sockets. Each issues
+// connection IDs of its own generation, so that the one that reads can tell to which process a
+// packet belongs. Package handover passes the sockets on, and sets all of this.
 //
 // The generation of an ID, like the Loop that it leads to, follows from its last 4 bytes and a
 // secret factor: see [New]. It takes no room in the ID. So it fits every ConnIDSource, and IDs that
 // balancers read stay as they were. The source is asked for MaxGenerations times as many IDs. IDs
-// of two generations are never the same, also if their sources draw the same nonces.
+// of two generations are never the same, even if their sources draw the same nonces.
 type Generations struct {
 	Own int // of this process, 0 to MaxGenerations-1
 
@@ -28,8 +28,8 @@ type Generations struct {
 	// the same number of Loops.
 	Steer uint32
 
-	// Forward is given datagrams of another generation, once a turn. It runs on the goroutine of l,
-	// must not block, and must not keep ds or what they hold. The other process passes them to
+	// Forward is given the datagrams of another generation once a turn. It runs on the goroutine of
+	// l, must not block, and must not keep ds or what they hold. The other process passes them to
 	// [Group.Receive].
 	Forward func(l *Loop, to int, ds []conn.Datagram)
 }
@@ -63,7 +63,7 @@ type elsewhere struct {
 // find returns the generation of a packet that belongs to another process.
 func (e *elsewhere) find(h *conn.Header, n int, k uint32) (gen int, ok bool) {
 	if h.Long {
-		// The client may have chosen the ID, so that it tells nothing by itself.
+		// The client may have chosen the ID, so the ID tells nothing by itself.
 		if id, short := conn.ConnIDFromSlice(h.DCID); short {
 			gen, ok = e.ids[id]
 		}
@@ -88,9 +88,10 @@ func (g *Group) ConnIDLen() int {
 	return 0
 }
 
-// SetElsewhere says which other generations live, and which connection IDs their packets with long
-// headers have: what [Group.HandshakeIDs] returned there. Datagrams of these go to
-// Generations.Forward from now on. All others are for this Group. It does not keep alive.
+// SetElsewhere says which other generations are alive, and which connection IDs their packets with
+// long headers have: those that [Group.HandshakeIDs] returned there. From now on,
+// Generations.Forward gets the datagrams of these generations. All others are for this Group.
+// SetElsewhere does not keep the map.
 func (g *Group) SetElsewhere(alive map[int][]conn.ConnID) {
 	if g.elsewhere == nil {
 		panic("loop: SetElsewhere without Config.Generations")
@@ -109,8 +110,8 @@ func (g *Group) SetElsewhere(alive map[int][]conn.ConnID) {
 	g.elsewhere.Store(e)
 }
 
-// HandshakeIDs returns what [conn.Endpoint.HandshakeIDs] returns, of all Loops, with all that has
-// been read so far. It asks the Loops, and waits for them.
+// HandshakeIDs returns what [conn.Endpoint.HandshakeIDs] returns for all Loops, after everything
+// that has been read so far. It waits for the Loops.
 func (g *Group) HandshakeIDs() (ids []conn.ConnID) {
 	g.mayWait("HandshakeIDs")
 	for _, l := range g.loops {
@@ -120,9 +121,9 @@ func (g *Group) HandshakeIDs() (ids []conn.ConnID) {
 	return ids
 }
 
-// Receive takes in datagrams of one size, which another process has read, as Generations.Forward
-// got them. Any goroutine may call it. It copies d.Data, and returns how many datagrams found no
-// room, or a Loop that has stopped.
+// Receive takes in datagrams of one size that another process has read. They are as
+// Generations.Forward got them there. Receive copies d.Data. It returns how many datagrams were
+// lost, because there was no room or because their Loop has stopped. Any goroutine may call it.
 func (g *Group) Receive(d conn.Datagram) (lost int) {
 	size := d.SegmentSize
 	if size <= 0 {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Of each place in the code that writes lines, so many pass in so much time.
+// Each place in the code may write logBurst lines in a time of logWindow.
 const (
 	logBurst  = 10
 	logWindow = 10 * time.Second
 )
 
-// LimitLog returns a Handler that passes on to h at most 10 records in 10 seconds of each place in
-// the code that writes some. If there are more, a record with the message "log lines were left out"
-// says at the end of that time how many, and what the first of them was. So a peer that provokes
-// lines cannot fill a disk, nor hide lines of other places.
+// LimitLog returns a Handler that passes records on to h: at most 10 in 10 seconds from each place
+// in the code. If there are more, a record with the message "log lines were left out" follows at
+// the end of that time. It has the number of those that were left out, and the message of the
+// first. So a peer that provokes lines cannot fill a disk, nor hide lines of other places.
 //
 // The Loops of this package and the servers on top use it for what they write themselves. It is
 // there for the Handlers of applications, too. Do not use it for a log with a line for each
@@ -73,7 +73,8 @@ func (l *limitedLog) Handle(ctx context.Context, r slog.Record) error {
 	return l.next.Handle(ctx, r)
 }
 
-// passes reports whether r is to be written. The first record that is not makes a timer that tells.
+// passes reports whether r is to be written. The first record that is left out starts a timer,
+// which calls tell.
 func (l *limitedLog) passes(r slog.Record) bool {
 	l.places.mu.Lock()
 	defer l.places.mu.Unlock()

@@ -16,15 +16,15 @@ type Observer interface {
 	HandshakeDone(c *conn.Conn, took time.Duration)
 
 	// ConnClosed is called at the end of each connection, also of one whose handshake failed. err
-	// is the error of conn.EventClosed, and lasted counts as took of HandshakeDone does.
+	// is the error of conn.EventClosed. lasted counts from the same time as took of HandshakeDone.
 	ConnClosed(c *conn.Conn, err error, lasted time.Duration)
 
 	// RTTSample is called with each sample of the round-trip time of c (RFC 9002, Section 5.1).
 	RTTSample(c *conn.Conn, rtt time.Duration)
 
 	// TurnDone is called after each turn of the Loop. took is how long it worked, without the wait
-	// before. late is how long after the time of a timer that was due it began, 0 if none was due:
-	// the Loop had too much to do, or did not get a processor.
+	// before. late is how long a timer had been due when the turn began, or 0 if none was due. A
+	// large one means that the Loop had too much to do, or did not get a processor.
 	TurnDone(took, late time.Duration)
 }
 

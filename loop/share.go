@@ -6,14 +6,14 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// Share makes h the Handler of c beside its [Conn], which goes on to work: a protocol such as
-// HTTP/3 can so run on a connection that other goroutines use too. Streams that somebody has from
-// OpenStream or AcceptStream stay as they are, and more can be opened. All other events come to
-// h. What h has no use for it gives to [Conn.Pass]. Like [Loop.SetHandler], Share begins with the
-// events that describe c, and with the streams that wait for AcceptStream. Call it on the loop's
+// Share makes h the Handler of c, while its [Conn] goes on working. So a protocol such as HTTP/3
+// can run on a connection that other goroutines use too. Streams that somebody has from OpenStream
+// or AcceptStream stay as they are, and more can be opened. All other events come to h. It gives
+// those that it has no use for to [Conn.Pass]. Like [Loop.SetHandler], Share begins with the events
+// that describe c, and with the streams that wait for AcceptStream. Call it on the loop's
 // goroutine.
 //
-// With lazy, a stream that AcceptStream returns after that leaves its data in the connection
+// If lazy is set, the data of a stream that AcceptStream returns after that stays in the connection
 // until the first Read: see [Conn.TakeBack].
 func (l *Loop) Share(c *conn.Conn, h Handler, lazy bool) {
 	handle := l.Conn(c)
@@ -74,11 +74,11 @@ var (
 	errTakenBack    = errors.New("loop: the stream belongs to a Handler now")
 )
 
-// TakeBack takes a stream that AcceptStream has returned to some goroutine, which may have used
-// [Stream.Peek] and nothing else, for the Handler of [Loop.Share], which was lazy. Methods of the
-// Stream fail from now on, and the Handler gets the events. Those that have come already do not
-// come again: EventStreamOpened, EventStreamReadable, EventStreamReset and EventStreamStopped.
-// Call it on the loop's goroutine.
+// TakeBack gives a stream to the Handler of [Loop.Share], after AcceptStream has returned it to a
+// goroutine. Share must have been lazy, and the goroutine may have used [Stream.Peek] and nothing
+// else. From now on, methods of the Stream fail, and the Handler gets its events. Events that have
+// come already do not come again: EventStreamOpened, EventStreamReadable, EventStreamReset and
+// EventStreamStopped. Call it on the loop's goroutine.
 func (c *Conn) TakeBack(id conn.StreamID) (*conn.Stream, error) {
 	s := c.streams.First()
 	for s != nil && s.id != id {

@@ -18,10 +18,10 @@ type peeking struct {
 	err  error // why no more than head came
 }
 
-// Peek copies to p what Read would return next, without consuming it, and waits until there is
-// enough to fill p, which has 256 KiB at most. If it returns less, the error is the one that
-// follows these bytes, or that of the deadline. One goroutine may peek at a time, and none may
-// read meanwhile.
+// Peek copies to p what Read would return next, without consuming it. It waits until there is
+// enough to fill p, which may have 256 KiB at most. If it returns less, the error is the one that
+// follows these bytes, or that of the deadline. One goroutine may peek at a time, and none may read
+// meanwhile.
 func (s *Stream) Peek(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// A connection is one as JSON and the pages have it. Times are in seconds, sizes in bytes.
+// A connection is what JSON and the pages show of one. Times are in seconds, sizes in bytes.
 type connection struct {
 	ID      string  `json:"id"`
 	Side    string  `json:"side"`
@@ -97,8 +97,8 @@ type ending struct {
 	Lost   uint64    `json:"packets_lost"`
 }
 
-// describe returns a connection. With streams it returns all that its page has, and up to so many
-// of its streams. It runs on the goroutine of the Loop.
+// describe returns a connection. If streams is not 0, it returns all that the page of a connection
+// has, with at most so many streams. It runs on the goroutine of the Loop.
 func describe(now time.Time, c *conn.Conn, streams int) *connection {
 	s := c.Snapshot(now, streams)
 	st := &s.Stats

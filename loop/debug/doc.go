@@ -7,9 +7,9 @@
 // its paths and streams, with plots that move. Any page is JSON with ?format=json.
 //
 // The pages have no data of requests: no paths, fields or payloads. They have addresses of peers,
-// connection IDs, and reasons that peers gave for closing. Mount them where operators reach them
-// alone, and not where users do.
+// connection IDs, and reasons that peers gave for closing. Mount them where only operators can
+// reach them.
 //
-// A program that does not mount the handler pays nothing. A request asks each Loop once, which
-// steps over MaxListed connections at most, and copies the figures of one page of them.
+// A program that does not mount the handler pays nothing. A request asks each Loop once. The Loop
+// steps over MaxListed connections at most, and copies the figures of one page.
 package debug

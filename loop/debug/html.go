@@ -22,7 +22,7 @@ var (
 	script string
 )
 
-// policy lets a browser run the script of the pages alone, and load their JSON alone.
+// policy lets a browser run only the script of the pages, and load only their JSON.
 func policy() string {
 	return fmt.Sprintf("default-src 'none'; connect-src 'self'; img-src data:; frame-ancestors 'none'; script-src '%s'; style-src '%s'",
 		hashOf(script), hashOf(style))

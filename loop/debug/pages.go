@@ -15,13 +15,13 @@ import (
 
 // Bounds of what a request looks at.
 const (
-	MaxListed = 10_000 // connections of each Loop, the oldest; later ones are counted as more
+	MaxListed = 10_000 // the oldest connections of each Loop; others are not listed
 
 	perPage    = 100 // connections of a page of the list
 	maxStreams = 500 // streams of the page of a connection
 )
 
-// Pages are the handler of the pages. The zero value is ready, and any goroutine may use it but
+// Pages is the HTTP handler of the pages. The zero value is ready. Any goroutine may use it, except
 // those of Loops.
 type Pages struct {
 	mu     sync.Mutex
@@ -104,10 +104,10 @@ type list struct {
 	Ended       []ending      `json:"ended"`   // last first
 }
 
-// Last and Next are the numbers of the pages beside this one, or -1.
+// Last returns the number of the page before this one, or -1.
 func (l *list) Last() int { return l.Page - 1 }
 
-// Next is explained at Last.
+// Next returns the number of the page after this one, or -1.
 func (l *list) Next() int {
 	if l.Page+1 < l.Pages {
 		return l.Page + 1
@@ -115,7 +115,7 @@ func (l *list) Next() int {
 	return -1
 }
 
-// bound returns MaxListed, but for tests.
+// bound returns MaxListed, or what a test has set in its place.
 func (p *Pages) bound() int { return cmp.Or(p.most, MaxListed) }
 
 // all returns the Loops of all Groups.
@@ -128,7 +128,7 @@ func (p *Pages) all() (loops []*loop.Loop) {
 	return loops
 }
 
-// list returns a page of the list. A Loop does not wait for others: each is asked by itself.
+// list returns a page of the list. Each Loop is asked by itself and does not wait for others.
 func (p *Pages) list(ctx context.Context, page int) (*list, error) {
 	l := &list{Page: page, Connections: []*connection{}, Ended: p.ended.list()}
 	for _, lp := range p.all() {
@@ -218,9 +218,9 @@ func (e *endings) list() []ending {
 	return l
 }
 
-// Observe makes the Group that loop.Listen or loop.New makes of cfg tell p which connections end,
-// and why: the list then has the last 100. The Observers that cfg has already are still called, so
-// call Observe after what sets cfg.Observe.
+// Observe sets cfg.Observe, so that p learns which connections end, and why: the list then has the
+// last 100 of them. Call it before loop.Listen or loop.New gets cfg. The Observers that cfg has
+// already are still called, so call it after anything else that sets cfg.Observe.
 func (p *Pages) Observe(cfg *loop.Config) {
 	before := cfg.Observe
 	cfg.Observe = func(i int) loop.Observer {
