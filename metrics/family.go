@@ -23,7 +23,7 @@ func (k Kind) String() string {
 	return "untyped"
 }
 
-// A Family is the samples of one name.
+// A Family has the samples of one name.
 type Family struct {
 	Name, Help string
 	Kind       Kind
@@ -40,8 +40,8 @@ type Sample struct {
 // A Label is the name and the value of a label.
 type Label struct{ Name, Value string }
 
-// A Histogram counts values by size. Counts[i] are those up to Bounds[i] and above the bound
-// before, and the last of Counts are those above all Bounds.
+// A Histogram counts values by size. Counts[i] is the number of values up to Bounds[i] and above
+// the bound before. The last of Counts is the number of values above all Bounds.
 type Histogram struct {
 	Bounds []float64
 	Counts []uint64

@@ -9,9 +9,9 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A Metrics gathers the metrics of Groups and Servers: sums over all of them, also of those that
-// have ended, so that counters never go back. The zero value is ready. Any goroutine may use it but
-// those of Loops.
+// A Metrics gathers the metrics of Groups and Servers. They are sums over all of them. Those that
+// have ended still count, so counters never go back. The zero value is ready. Any goroutine may use
+// it, except those of Loops.
 type Metrics struct {
 	mu        sync.Mutex
 	groups    []*loop.Group
@@ -19,8 +19,9 @@ type Metrics struct {
 	observers []*loopObserver
 }
 
-// Observe makes the Group that loop.Listen or loop.New makes of cfg tell m how long things take and
-// why connections end. It replaces cfg.Observe. Without it, m has no histograms and no reasons.
+// Observe sets cfg.Observe, so that m learns how long things take and why connections end. Call it
+// before loop.Listen or loop.New gets cfg. It replaces what cfg.Observe was before. Without it, m
+// has no histograms and no reasons.
 func (m *Metrics) Observe(cfg *loop.Config) {
 	cfg.Observe = func(int) loop.Observer {
 		o := newLoopObserver()

@@ -19,8 +19,8 @@ const (
 // enders are the values of the label "by".
 var enders = [numBy]string{byLocal: "local", byPeer: "peer", byNobody: "none"}
 
-// reasons are the values of the label "reason" of connections that ended. First are the names of
-// RFC 9000, Section 20.1. The last is for all others.
+// reasons are the values of the label "reason" of connections that ended. The first are the names
+// of RFC 9000, Section 20.1. The last is for all others.
 var reasons = [...]string{
 	"no_error", "internal_error", "connection_refused", "flow_control_error", "stream_limit_error", "stream_state_error",
 	"final_size_error", "frame_encoding_error", "transport_parameter_error", "connection_id_limit_error",
@@ -40,8 +40,9 @@ func index(table []string, name string) int {
 	return len(table) - 1
 }
 
-// whyClosed says who ended a connection with the error of conn.EventClosed, and why. Of what an
-// application says it says whether there was an error: code 0, and H3_NO_ERROR of HTTP/3, is none.
+// whyClosed says who ended a connection with the error of conn.EventClosed, and why. If an
+// application ended it, reason says only whether there was an error: code 0 and H3_NO_ERROR of
+// HTTP/3 are none.
 func whyClosed(err error) (by int, reason string) {
 	if e, ok := errors.AsType[*conn.TransportError](err); ok {
 		return side(e.Remote), strings.ToLower(e.Name())

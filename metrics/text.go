@@ -10,8 +10,8 @@ import (
 // TextType is the media type of what [WriteText] writes.
 const TextType = "text/plain; version=0.0.4; charset=utf-8"
 
-// WriteText writes families in the text format of Prometheus. Of two families with one name, only
-// one may be there.
+// WriteText writes families in the text format of Prometheus. No two of them may have the same
+// name.
 func WriteText(w io.Writer, all []Family) error {
 	t := text{bufio.NewWriter(w)}
 	for i := range all {
@@ -56,7 +56,7 @@ func (t text) sample(name string, labels []Label, le, value string) {
 	t.words(" ", value, "\n")
 }
 
-// histogram writes the lines of a histogram, in which each bucket has those of the ones before.
+// histogram writes the lines of a histogram. Each bucket includes the values of the ones before it.
 func (t text) histogram(name string, labels []Label, h *Histogram) {
 	n := uint64(0)
 	for i, c := range h.Counts {

@@ -14,7 +14,7 @@ type Collector struct{ m *metrics.Metrics }
 
 var _ prom.Collector = (*Collector)(nil)
 
-// New returns a Collector of m. Register one of them: two would collect the same names.
+// New returns a Collector of m. Register only one Collector: two would collect the same names.
 func New(m *metrics.Metrics) *Collector { return &Collector{m} }
 
 // Describe sends nothing, as an unchecked Collector does: which metrics there are depends on what
