@@ -4,18 +4,18 @@ import "github.com/lazoquic/lazo/internal/memory"
 
 // Layers above package conn keep bytes of connections, too: in buffers between a stream and its
 // reader or writer, in requests that wait for an answer. They count in the same account (see
-// pressure.go), so that one limit is for all.
+// pressure.go), so that one limit holds for all.
 
 // Hold counts n more bytes that a layer above keeps for the connection, or fewer if n is negative.
 // They count against [EndpointConfig.MaxBuffered]. Count whole buffers as they come and go, not
 // single bytes.
 //
-// Hold does not fail. A layer above leaves in the connection what the peer sends, where flow
-// control stops it, and lets writers wait: [Endpoint.BufferRoom] says when. If all together still
-// exceed the limit, the connection that holds most ends.
+// Hold does not fail. When memory is short, a layer above leaves what the peer sends in the
+// connection, where flow control stops the peer. It also lets writers wait. [Endpoint.BufferRoom]
+// says when. If all together still exceed the limit, the connection that holds most ends.
 //
-// Once the connection has ended, nothing counts for it any more, and Hold does nothing. What is
-// kept beyond that counts by [Endpoint.Hold].
+// Once the connection has ended, nothing counts for it any more, and Hold does nothing. Count what
+// is kept beyond that with [Endpoint.Hold].
 func (c *Conn) Hold(n int64) {
 	if c.closed {
 		return
@@ -45,8 +45,9 @@ func (c *Conn) releaseAbove() {
 func (e *Endpoint) Held() int64 { return e.memory.Used() }
 
 // BufferRoom returns how many bytes a buffer of a layer above may hold now, if it may hold most
-// while there is much room: less from a quarter of [EndpointConfig.MaxBuffered] on, and least from
-// a half on. A least of 4096 bytes or more lets each stream go on, whatever others hold.
+// while there is much room. It is less than most once a quarter of [EndpointConfig.MaxBuffered] is
+// used, and least once half of it is. A least of 4096 bytes or more lets each stream go on,
+// whatever others hold.
 func (e *Endpoint) BufferRoom(most, least int) int {
 	return memory.Share(most, least, e.memory.Used(), e.cfg.MaxBuffered)
 }

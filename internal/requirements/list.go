@@ -60,8 +60,8 @@ const (
 )
 
 // readLists reads the files rfcNNNN.txt in dir. Each begins with a title. A line of a requirement
-// has its section and number, its level, and what is required. Behind " | " may stand the reason
-// why no code obeys it.
+// has its section and number, its level, and what is required. If no code obeys it, the reason
+// follows after " | ".
 func readLists(dir string) (lists []*list, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
