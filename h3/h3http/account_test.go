@@ -208,7 +208,7 @@ func TestAccountBoundsHeap(t *testing.T) {
 			simulate(t, conntest.Link{Delay: time.Millisecond}, func(t *testing.T, n *looptest.Network) {
 				const conns = 4
 				w := newHoardWorld(t, n, 0)
-				hoard(t, w.clients, way, 1) // makes what is made once
+				hoard(t, w.clients, way, 90) // fills what is kept for reuse
 				heap, account := w.settled()
 				for range conns {
 					hoard(t, w.clients, way, 90)
