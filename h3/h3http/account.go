@@ -21,7 +21,7 @@ func fieldsCost(fields []h3.Field) (n int) {
 	for _, f := range fields {
 		n += len(f.Name) + len(f.Value) + overhead
 	}
-	return n
+	return n + n/8 // memory comes in sizes that are up to an eighth larger
 }
 
 // charge counts n more bytes for the exchange while it has a stream, or fewer if n is negative. The
