@@ -30,6 +30,9 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 	if fresh {
 		off = s.out.Sent()
 		n = int(min(s.end()-min(off, s.end()), s.sendMax-min(off, s.sendMax)))
+		if s.member.group != nil {
+			n = int(min(uint64(n), s.groupRoom(off)))
+		}
 		if credit := c.streamCredit(s, uint64(n)); uint64(n) > credit {
 			if n = int(credit); n == 0 {
 				c.blockStream(w, s)
@@ -74,6 +77,9 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 		return !withLen
 	}
 	c.flow.sent += uint64(n)
+	if s.member.group != nil {
+		s.groupSent(off, n)
+	}
 	s.resetAtSent()
 	if s.flags&flagWantWrite != 0 && s.out.Unsent() <= c.unsentLimit()/2 {
 		s.writable()

@@ -76,6 +76,22 @@ func (c *Conn) growConnWindow() {
 	e.extraCredit += n
 }
 
+// GrowWindow makes the flow control window of the connection at least n bytes, or
+// [Config.MaxData] if that is less. It remains smaller where EndpointConfig.MaxBuffered or
+// Config.AllowWindowIncrease set limits.
+func (c *Conn) GrowWindow(n int64) {
+	f, e := &c.flow, c.e
+	more := min(min(n, f.most)-f.size, e.cfg.MaxBuffered-e.extraCredit, e.memory.Room())
+	if more <= 0 || c.closed || c.cfg.AllowWindowIncrease != nil && !c.cfg.AllowWindowIncrease(c, more) {
+		return
+	}
+	f.size += more
+	f.extra += more
+	e.extraCredit += more
+	c.control.maxData, c.control.any = true, true
+	c.wake()
+}
+
 // newRecvMax returns the limit to send in MAX_DATA.
 func (f *connFlow) newRecvMax() uint64 {
 	f.recvMax = max(f.recvMax, min(f.consumed+uint64(f.size), maxLimit))

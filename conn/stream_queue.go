@@ -209,7 +209,7 @@ func (s *Stream) sendable() bool {
 	}
 	sent := s.out.Sent()
 	if sent < s.end() {
-		return sent < s.sendMax
+		return sent < s.sendMax && (s.member.group == nil || s.groupRoom(sent) > 0)
 	}
 	return s.flags&(flagFin|flagFinSent|flagResetAt) == flagFin
 }
@@ -238,8 +238,12 @@ func (s *Stream) waitsForLimit() bool {
 	return s.out.Sent() < s.end() && s.out.Sent() >= s.sendMax && s.flags&flagReset == 0
 }
 
-// noteBlocked sends STREAM_DATA_BLOCKED, once for each limit (RFC 9000, Section 4.1).
+// noteBlocked sends STREAM_DATA_BLOCKED, once for each limit (RFC 9000, Section 4.1). If the limit
+// of its group holds it up, the stream waits for that.
 func (s *Stream) noteBlocked() {
+	if s.member.group != nil {
+		s.waitForGroup()
+	}
 	if s.waitsForLimit() && s.blockedAt != s.sendMax+1 {
 		s.blockedAt = s.sendMax + 1
 		s.c.stats.StreamBlocks++

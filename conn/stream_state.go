@@ -102,6 +102,9 @@ func (s *Stream) advance(end, frame uint64) error {
 	}
 	f.received += n
 	s.highest = end
+	if s.member.group != nil {
+		s.member.group.receive(n)
+	}
 	return nil
 }
 
@@ -151,6 +154,9 @@ func (s *Stream) discardRest() {
 	s.discarded = s.highest
 	s.in.Reset(&s.c.chunks)
 	s.c.consume(unread)
+	if s.member.group != nil && unread > 0 {
+		s.member.group.discard(unread)
+	}
 	if s.flags&flagSizeKnown != 0 {
 		s.recvDone()
 	}

@@ -68,6 +68,15 @@ func (t *streamSet) giveStreams(c *Conn, dir Dir) {
 	}
 }
 
+// GrowStreams lets the peer have at least n streams of a directionality open at a time, from now
+// on. No more than 4,096 more than it has opened are allowed at once.
+func (c *Conn) GrowStreams(dir Dir, n int64) {
+	if t := &c.streams; dir <= Uni && n > 0 && uint64(n) > t.window[dir] && !c.closed {
+		t.window[dir] = uint64(n)
+		t.giveStreams(c, dir)
+	}
+}
+
 // A streamPool is a free list of streams.
 type streamPool struct {
 	free []*Stream
@@ -143,6 +152,8 @@ func (s *Stream) recycle() {
 	e := s.c.e
 	s.in.Reset(&s.c.chunks)
 	s.out.Reset(&s.c.chunks)
+	s.leaveWaiting()
+	s.member = membership{}
 	s.c.memory.Release(streamCost)
 	s.gen++
 	s.flags = flagReleased

@@ -347,10 +347,16 @@ func (s *Stream) ResetAt(code, size uint64) error {
 
 // StopSending abandons receiving, as [conn.Stream.StopSending] does. What was received
 // and not read is lost.
-func (s *Stream) StopSending(code uint64) {
+func (s *Stream) StopSending(code uint64) { s.StopReading(code) }
+
+// StopReading is StopSending. It returns how many bytes s had taken from the connection that no
+// Read has returned, nor will. A protocol that gives its own credit for what is read needs them.
+func (s *Stream) StopReading(code uint64) (unread int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	unread = s.in.buf.Len()
 	s.stopSending(code)
+	return unread
 }
 
 func (s *Stream) stopSending(code uint64) {

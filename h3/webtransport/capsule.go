@@ -10,13 +10,24 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/dgram"
 )
 
 // Types of capsules (draft-ietf-webtrans-http3-15, Section 9.6; draft-ietf-webtrans-http2).
 const (
-	capsuleClose             = 0x2843
-	capsuleDrain             = 0x78ae
+	capsuleClose = 0x2843
+	capsuleDrain = 0x78ae
+
+	// flow control (draft-ietf-webtrans-http3-16, Section 5.6)
+	capsuleMaxData            = 0x190b4d3d
+	capsuleMaxStreamsBidi     = 0x190b4d3f
+	capsuleMaxStreamsUni      = 0x190b4d40
+	capsuleDataBlocked        = 0x190b4d41
+	capsuleStreamsBlockedBidi = 0x190b4d43
+	capsuleStreamsBlockedUni  = 0x190b4d44
+
+	// of WebTransport over HTTP/2, forbidden here
 	capsuleMaxStreamData     = 0x190b4d3e
 	capsuleStreamDataBlocked = 0x190b4d42
 )
@@ -49,15 +60,19 @@ type capsule struct {
 	typ    uint64
 	code   uint32 // the code in capsuleClose
 	reason string
+	limit  uint64 // the value of a capsule of flow control
 }
 
 // A capsuleReader reads capsules. It skips those that do not matter, whatever their length. Among
-// them are capsules for flow control, which this side does not offer (draft-ietf-webtrans-http3-15,
+// them are the capsules of flow control if that is not in use (draft-ietf-webtrans-http3-16,
 // Section 5.1).
-type capsuleReader struct{ r *bufio.Reader }
+type capsuleReader struct {
+	r    *bufio.Reader
+	flow bool // flow control is in use
+}
 
 func newCapsuleReader(r io.Reader) capsuleReader {
-	return capsuleReader{bufio.NewReaderSize(r, 512)}
+	return capsuleReader{r: bufio.NewReaderSize(r, 512)}
 }
 
 // next returns the next capsule that matters. The error is io.EOF after the last capsule, an error
@@ -79,6 +94,11 @@ func (c capsuleReader) next() (capsule, error) {
 		case capsuleMaxStreamData, capsuleStreamDataBlocked:
 			// draft-ietf-webtrans-http3-15, Section 5.4: QUIC itself limits the data of streams.
 			return capsule{}, malformed("flow control of streams")
+		case capsuleMaxData, capsuleMaxStreamsBidi, capsuleMaxStreamsUni,
+			capsuleDataBlocked, capsuleStreamsBlockedBidi, capsuleStreamsBlockedUni:
+			if c.flow {
+				return c.readLimit(typ, length)
+			}
 		}
 		for length > 0 {
 			n, err := c.r.Discard(int(min(length, 1<<20)))
@@ -120,6 +140,24 @@ func (c capsuleReader) readClose(length uint64) (capsule, error) {
 		return capsule{}, malformed("WT_CLOSE_SESSION with a reason that is not UTF-8")
 	}
 	return capsule{typ: capsuleClose, code: binary.BigEndian.Uint32(b), reason: string(b[4:])}, nil
+}
+
+// readLimit reads the value of a capsule of flow control, which is one integer
+// (draft-ietf-webtrans-http3-16, Section 5.6).
+func (c capsuleReader) readLimit(typ, length uint64) (capsule, error) {
+	if length < 1 || length > 8 {
+		return capsule{}, malformed("flow control with a value of a wrong length")
+	}
+	b, err := c.r.Peek(int(length))
+	if err != nil {
+		return capsule{}, cut(err)
+	}
+	limit, n := varint.Parse(b)
+	if n != int(length) {
+		return capsule{}, malformed("flow control with a value of a wrong length")
+	}
+	c.r.Discard(n)
+	return capsule{typ: typ, limit: limit}, nil
 }
 
 // cut returns the error for a capsule that did not come whole (RFC 9297, Section 3.3).

@@ -13,6 +13,7 @@ const (
 const (
 	BufferedStreamRejected h3.ErrorCode = 0x3994bd84 // too many streams came before their session
 	SessionGone            h3.ErrorCode = 0x170d7b68 // the session of the stream has ended
+	FlowControlError       h3.ErrorCode = 0x045d4487 // the peer broke its flow control
 	RequirementsNotMet     h3.ErrorCode = 0x212c0d48 // the peer lacks what WebTransport needs
 )
 

@@ -35,6 +35,11 @@ type Dialer struct {
 
 	MaxEarlyStreams int // how many streams may come before the response; default 16
 
+	// What a server may do in a session: see the fields of [Upgrader].
+	MaxStreamsBidi int64 // default 100
+	MaxStreamsUni  int64 // default 100
+	MaxData        int64 // default 1 MiB
+
 	// NewConn connects to addr, which is host:port. By default one UDP socket serves all.
 	// The method Dial of a [loop.Group] fits.
 	NewConn func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error)
@@ -78,7 +83,7 @@ func (d *Dialer) Dial(ctx context.Context, url string, header http.Header) (*Ses
 	a.tr = &h3http.Transport{
 		TLSClientConfig: d.TLSClientConfig,
 		QUICConfig:      d.QUICConfig,
-		H3Config:        extendConfig(d.H3Config, 1),
+		H3Config:        extendConfig(d.H3Config, 1, d.limits()),
 		Dial:            dial,
 		Extend:          a.extend,
 	}
@@ -114,6 +119,8 @@ func (d *Dialer) Close() error {
 	}
 	return g.Close()
 }
+
+func (d *Dialer) limits() limits { return limitsOf(d.MaxStreamsBidi, d.MaxStreamsUni, d.MaxData) }
 
 // keep runs a session and then closes its connection. It reports false if Close has been called
 // already.
@@ -172,7 +179,7 @@ type attempt struct {
 func (a *attempt) extend(c *loop.Conn, h *h3.Conn) h3http.Extension {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.m = newMux(c, h, orDefault(a.d.MaxEarlyStreams, defaultMaxEarlyStreams))
+	a.m = newMux(c, h, orDefault(a.d.MaxEarlyStreams, defaultMaxEarlyStreams), a.d.limits())
 	return a.m
 }
 

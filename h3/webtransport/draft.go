@@ -2,9 +2,11 @@ package webtransport
 
 import (
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
 )
 
@@ -14,6 +16,13 @@ const (
 	settingMaxSessions07 = 0xc671706a // drafts 07 to 12: how many sessions at once
 	settingMaxSessions13 = 0x14e9cd29 // drafts 13 and 14: how many sessions at once
 	settingEnabled15     = 0x2c7cf000 // since draft 15: 1
+)
+
+// Settings with the first limits of a session (draft-ietf-webtrans-http3-16, Section 5.5).
+const (
+	settingMaxData        = 0x2b61
+	settingMaxStreamsUni  = 0x2b64
+	settingMaxStreamsBidi = 0x2b65
 )
 
 // Values of :protocol.
@@ -63,10 +72,9 @@ func (d draft) protocol() string {
 	return protocolName14
 }
 
-// shares reports whether sessions may share a connection. Since draft 13 they may only with flow
-// control for each session (draft-ietf-webtrans-http3-15, Section 5.1). This side does not offer
-// that.
-func (d draft) shares() bool { return d < draft13 }
+// sharesFreely reports whether sessions may share a connection without flow control for each
+// session. Since draft 13 they may not (draft-ietf-webtrans-http3-16, Section 5.1).
+func (d draft) sharesFreely() bool { return d < draft13 }
 
 // isWebTransport reports whether r asks for a session.
 func isWebTransport(r *http.Request) bool {
@@ -75,9 +83,9 @@ func isWebTransport(r *http.Request) bool {
 }
 
 // extendConfig returns a copy of cfg, or of the zero Config, that offers all drafts and takes the
-// streams of sessions. Sessions is how many may share a connection, for the setting of drafts 07 to
-// 12.
-func extendConfig(cfg *h3.Config, sessions int) *h3.Config {
+// streams of sessions. Sessions is how many may share a connection, for the settings of drafts 07
+// to 14. own are the limits of a session.
+func extendConfig(cfg *h3.Config, sessions int, own limits) *h3.Config {
 	var c h3.Config
 	if cfg != nil {
 		c = *cfg
@@ -91,6 +99,12 @@ func extendConfig(cfg *h3.Config, sessions int) *h3.Config {
 	c.Settings[settingMaxSessions07] = uint64(sessions)
 	c.Settings[settingMaxSessions13] = 1
 	c.Settings[settingEnabled15] = 1
+	if own.any() {
+		c.Settings[settingMaxSessions13] = uint64(sessions)
+		c.Settings[settingMaxData] = own.data
+		c.Settings[settingMaxStreamsBidi] = own.streams[conn.Bidi]
+		c.Settings[settingMaxStreamsUni] = own.streams[conn.Uni]
+	}
 	for _, typ := range []uint64{typeUni, typeBidi} {
 		if !slices.Contains(c.StreamTypes, typ) {
 			c.StreamTypes = append(slices.Clip(c.StreamTypes), typ)
@@ -102,16 +116,38 @@ func extendConfig(cfg *h3.Config, sessions int) *h3.Config {
 // An offer is what the settings of a peer offer.
 type offer struct {
 	draft     draft
-	datagrams bool // are allowed by the setting and by the transport parameter
-	connect   bool // extended CONNECT is allowed
-	invalid   bool // a setting has a value that is not allowed
+	datagrams bool   // are allowed by the setting and by the transport parameter
+	connect   bool   // extended CONNECT is allowed
+	invalid   bool   // a setting has a value that is not allowed
+	sessions  uint64 // how many may share a connection, by the settings of drafts 07 to 14
+	limits    limits
 }
 
 func offerOf(settings map[uint64]uint64) offer {
-	return offer{
+	o := offer{
 		draft:     newest(settings),
 		datagrams: settings[h3.SettingDatagrams] == 1,
 		connect:   settings[h3.SettingExtendedConnect] == 1,
 		invalid:   settings[settingEnabled15] > 1,
+		limits: limits{
+			streams: [2]uint64{settings[settingMaxStreamsBidi], settings[settingMaxStreamsUni]},
+			data:    settings[settingMaxData],
+		},
 	}
+	switch o.draft {
+	case draft07:
+		o.sessions = settings[settingMaxSessions07]
+	case draft13:
+		o.sessions = settings[settingMaxSessions13]
+	default:
+		o.sessions = math.MaxUint64 // the server says no to one too many
+	}
+	return o
 }
+
+// flows reports whether sessions with this peer have flow control: both sides have to ask for it
+// (draft-ietf-webtrans-http3-16, Section 5.1). Before draft 13 that was not settled.
+func (o offer) flows(own limits) bool { return o.draft >= draft13 && own.any() && o.limits.any() }
+
+// shares reports whether sessions may share a connection with this peer.
+func (o offer) shares(own limits) bool { return o.draft.sharesFreely() || o.flows(own) }

@@ -215,8 +215,6 @@ func TestCapsules(t *testing.T) {
 		{"unknown capsules first", bytes.Join([][]byte{
 			dgram.AppendCapsule(nil, 0x1234, make([]byte, 100_000)),
 			dgram.AppendCapsule(nil, dgram.CapsuleDatagram, []byte("x")),
-			dgram.AppendCapsule(nil, 0x190b4d3d, []byte{1}), // flow control, which is not in use
-			dgram.AppendCapsule(nil, 0x190b4d3f, nil),
 			closing,
 		}, nil), true, &SessionError{Code: 7, Reason: "bye", Remote: true}},
 		{"longest reason", appendClose(nil, 1, strings.Repeat("x", 1024)), true,

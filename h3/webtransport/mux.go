@@ -19,6 +19,7 @@ type mux struct {
 	handle    *loop.Conn
 	http      *h3.Conn
 	maxEarly  int           // how many streams may wait for their session
+	own       limits        // of each session
 	forget    func()        // called when the connection has ended; may be nil
 	ready     chan struct{} // closed when the peer's settings have come
 	peer      offer         // valid once ready is closed
@@ -30,9 +31,9 @@ type mux struct {
 	opening   []*opening     // calls of OpenStream that wait for the limit of streams
 }
 
-func newMux(c *loop.Conn, h *h3.Conn, maxEarly int) *mux {
+func newMux(c *loop.Conn, h *h3.Conn, maxEarly int, own limits) *mux {
 	return &mux{
-		handle: c, http: h, maxEarly: maxEarly,
+		handle: c, http: h, maxEarly: maxEarly, own: own,
 		ready:    make(chan struct{}),
 		lost:     make(chan struct{}),
 		sessions: make(map[conn.StreamID]*Session),
@@ -100,13 +101,33 @@ func (m *mux) run(f func()) error {
 // add adds a session whose CONNECT stream is open. The session gets the streams that wait for it.
 func (m *mux) add(s *Session) {
 	m.sessions[s.id] = s
+	if s.flow != nil {
+		m.grow()
+	}
 	m.early = slices.DeleteFunc(m.early, func(e *earlyStream) bool {
 		if !e.known || e.session != s.id {
 			return false
 		}
-		s.arrive(m.handle.Adopt(e.qs))
+		s.arrive(e)
 		return true
 	})
+}
+
+// How much of the connection is for others than its sessions: streams of each directionality, and
+// bytes that have not been read.
+const (
+	otherStreams = 100
+	otherData    = 256 << 10
+)
+
+// grow makes the limits of the connection large enough for those of all its sessions together. What
+// one session does not read, or does not close, then holds up no other.
+func (m *mux) grow() {
+	q, n := m.http.QUIC(), int64(len(m.sessions))
+	q.GrowWindow(n*int64(min(m.own.data, 1<<32)) + otherData)
+	for dir, most := range m.own.streams {
+		q.GrowStreams(conn.Dir(dir), n*int64(min(most, 1<<16))+otherStreams)
+	}
 }
 
 // remove forgets a session whose CONNECT stream is closed.
@@ -127,7 +148,8 @@ func (m *mux) alive() int {
 // whole.
 type earlyStream struct {
 	qs      *conn.Stream
-	known   bool // the session ID has been read
+	known   bool   // the session ID has been read
+	header  uint64 // how many bytes were before the application's, once known
 	session conn.StreamID
 }
 
@@ -165,11 +187,11 @@ func (m *mux) read(e *earlyStream) {
 		return
 	}
 	e.qs.Discard(n)
-	e.known, e.session = true, conn.StreamID(id)
+	e.known, e.session, e.header = true, conn.StreamID(id), e.qs.Offset()
 	switch s := m.sessions[e.session]; {
 	case s != nil && s.ctx.Err() == nil:
 		m.early = slices.DeleteFunc(m.early, func(other *earlyStream) bool { return other == e })
-		s.arrive(m.handle.Adopt(e.qs))
+		s.arrive(e)
 	case s != nil:
 		m.drop(slices.Index(m.early, e), SessionGone)
 	}
@@ -230,7 +252,7 @@ func (m *mux) open() {
 			o.done <- opened{err: err}
 			return true
 		}
-		if full[o.dir] {
+		if full[o.dir] || o.s.flow != nil && !o.s.flow.mayOpen(o.dir) {
 			return false
 		}
 		qs, err := m.http.QUIC().OpenStream(o.dir)
@@ -242,7 +264,7 @@ func (m *mux) open() {
 			o.done <- opened{err: err}
 			return true
 		}
-		st, err := o.s.start(m.handle.Adopt(qs), o.dir)
+		st, err := o.s.start(qs)
 		o.done <- opened{st, err}
 		return true
 	})

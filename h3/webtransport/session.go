@@ -23,6 +23,9 @@ type Session struct {
 	ctx      context.Context // done when the session has ended
 	cancel   context.CancelCauseFunc
 	draining chan struct{} // closed when the peer wants an end
+	flow     *flow         // nil if there is no flow control of sessions
+
+	writing sync.Mutex // held while a capsule is written
 
 	mu      sync.Mutex
 	err     error // a *SessionError, once the session has ended
@@ -47,6 +50,9 @@ func newSession(m *mux, connect *h3http.Stream, protocol string) *Session {
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	for dir := range s.arrived {
 		s.arrived[dir].more = make(chan struct{}, 1)
+	}
+	if m.peer.flows(m.own) {
+		s.flow = newFlow(s, m.own, m.peer.limits, m.peer.draft >= draft15)
 	}
 	return s
 }
@@ -112,14 +118,18 @@ func (s *Session) explain(err error) error {
 	return err
 }
 
-// start makes a stream of the session from qs, which this side opened. It runs on the loop's
+// start makes a stream of the session from cs, which this side opened. It runs on the loop's
 // goroutine.
-func (s *Session) start(qs *loop.Stream, dir conn.Dir) (*Stream, error) {
+func (s *Session) start(cs *conn.Stream) (*Stream, error) {
 	typ := uint64(typeBidi)
-	if dir == conn.Uni {
+	if cs.ID().Dir() == conn.Uni {
 		typ = typeUni
 	}
 	b := varint.Append(varint.Append(make([]byte, 0, 10), typ), uint64(s.id))
+	if s.flow != nil {
+		s.flow.opened(cs, len(b))
+	}
+	qs := s.m.handle.Adopt(cs)
 	if _, err := qs.Write(b); err != nil { // a new stream always has room for it
 		return nil, err
 	}
@@ -136,8 +146,12 @@ func (s *Session) start(qs *loop.Stream, dir conn.Dir) (*Stream, error) {
 }
 
 // arrive takes a stream that the peer opened. It runs on the loop's goroutine.
-func (s *Session) arrive(qs *loop.Stream) {
-	st := &Stream{s: s, qs: qs}
+func (s *Session) arrive(e *earlyStream) {
+	if s.flow != nil && !s.flow.join(e.qs, e.header) {
+		e.reject(SessionGone)
+		return
+	}
+	st := &Stream{s: s, qs: s.m.handle.Adopt(e.qs)}
 	s.mu.Lock()
 	gone := s.err != nil
 	if !gone {
@@ -155,8 +169,12 @@ func (s *Session) arrive(qs *loop.Stream) {
 // leave forgets a stream that was closed.
 func (s *Session) leave(st *Stream) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	_, open := s.streams[st]
 	delete(s.streams, st)
+	s.mu.Unlock()
+	if open && s.flow != nil && st.header == 0 {
+		s.flow.left(st.ID().Dir())
+	}
 }
 
 func (a *arrivals) notify() {

@@ -1,6 +1,7 @@
 package webtransport
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"strings"
@@ -25,8 +26,25 @@ func (s *Session) Drain() error {
 	if err := s.ended(); err != nil {
 		return err
 	}
-	_, err := s.connect.Write(dgram.AppendCapsule(nil, capsuleDrain, nil))
-	return s.explain(err)
+	return s.explain(s.write(dgram.AppendCapsule(nil, capsuleDrain, nil)))
+}
+
+// write writes a capsule.
+func (s *Session) write(b []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_, err := s.connect.Write(b)
+	return err
+}
+
+// tryWrite writes capsules if there is room for them now, and reports whether it did. It does not
+// wait.
+func (s *Session) tryWrite(b []byte) bool {
+	if !s.writing.TryLock() {
+		return false
+	}
+	defer s.writing.Unlock()
+	return s.connect.TryWrite(b) == nil
 }
 
 // gotDrain notes that the peer asks for the end of the session.
@@ -54,8 +72,16 @@ func (s *Session) CloseWithError(code uint32, reason string) error {
 	// draft-ietf-webtrans-http3-15, Section 6: the end of the stream follows at once. Then run
 	// waits for the peer's end.
 	s.connect.SetReadDeadline(time.Now().Add(lingerTime))
-	_, err := s.connect.Write(appendClose(nil, code, reason))
+	err := s.write(appendClose(nil, code, reason))
 	return errors.Join(err, s.connect.CloseWrite())
+}
+
+// abort ends the session because of what the peer did, by a reset of the CONNECT stream with code.
+func (s *Session) abort(err error, code h3.ErrorCode) {
+	if s.end(&SessionError{Err: err}) {
+		s.connect.Cancel(code)
+		s.abandonStreams()
+	}
 }
 
 // end notes that the session has ended. It reports false if it had ended before.
@@ -95,10 +121,13 @@ func (s *Session) run() {
 		// The streams have ended with the connection. They are not closed here, because what they
 		// have received stays readable. The same goes for datagrams.
 		s.m.handle.Loop().Post(func(time.Time) { s.m.open() })
-	case errors.Is(err, errMalformed):
-		s.connect.Cancel(h3.MessageError)
-		fallthrough
 	default:
+		switch {
+		case errors.Is(err, errMalformed):
+			s.connect.Cancel(h3.MessageError)
+		case errors.Is(err, ErrFlowControl):
+			s.connect.Cancel(FlowControlError)
+		}
 		if ended {
 			s.abandonStreams()
 		}
@@ -111,6 +140,7 @@ func (s *Session) run() {
 // *SessionError, otherwise the error of reading.
 func (s *Session) readCapsules() error {
 	r := newCapsuleReader(s.connect)
+	r.flow = s.flow != nil
 	for {
 		c, err := r.next()
 		if err != nil {
@@ -130,6 +160,11 @@ func (s *Session) readCapsules() error {
 				return malformed("data behind WT_CLOSE_SESSION")
 			}
 			return closed
+		default:
+			var broken error
+			if err := s.m.run(func() { broken = s.flow.handle(c) }); err != nil || broken != nil {
+				return cmp.Or(err, broken)
+			}
 		}
 	}
 }

@@ -208,8 +208,12 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 // TestOpenStreamWaits: OpenStream waits for the limit of the peer, and gives up with its context.
+// Without flow control of sessions it is the limit of the connection.
 func TestOpenStreamWaits(t *testing.T) {
-	limit := func(w *world) { w.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: 3} }
+	limit := func(w *world) {
+		limited(-1, -1, -1)(w)
+		w.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: 3}
+	}
 	run(t, limit, func(t *testing.T, w *world) {
 		c, s := w.dial() // takes one
 		var streams []*Stream

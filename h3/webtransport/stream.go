@@ -33,6 +33,9 @@ func (st *Stream) Session() *Session { return st.s }
 // Read reads what has arrived, and waits if nothing has. After the last byte it returns io.EOF.
 func (st *Stream) Read(p []byte) (int, error) {
 	n, err := st.qs.Read(p)
+	if f := st.s.flow; f != nil {
+		f.gotData(n)
+	}
 	return n, st.explain(err)
 }
 
@@ -79,7 +82,15 @@ func (st *Stream) reset(code uint64) {
 // read is lost.
 func (st *Stream) StopSending(code uint32) {
 	if st.receives() {
-		st.qs.StopSending(toHTTP(code))
+		st.stop(toHTTP(code))
+	}
+}
+
+// stop abandons receiving. What was not read counts as read in the flow control of the session.
+func (st *Stream) stop(code uint64) {
+	unread := st.qs.StopReading(code)
+	if f := st.s.flow; f != nil {
+		f.gotData(unread)
 	}
 }
 
@@ -96,7 +107,7 @@ func (st *Stream) sends() bool { return st.ID().Dir() == conn.Bidi || st.header 
 // ends without a word about the session: see run.
 func (st *Stream) abandon() {
 	if st.receives() {
-		st.qs.StopSending(uint64(SessionGone))
+		st.stop(uint64(SessionGone))
 	}
 	if st.sends() {
 		st.reset(uint64(SessionGone))

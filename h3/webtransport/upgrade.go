@@ -41,6 +41,15 @@ type Upgrader struct {
 	MaxSessions     int
 	MaxEarlyStreams int // how many may wait on a connection for their session; default 16
 
+	// What a client may do in a session (draft-ietf-webtrans-http3-16, Section 5): so many streams
+	// of each directionality at once, and so many bytes that the application has not read. Negative
+	// means none. The peer gets more credit as streams are closed and data is read. These limits
+	// hold where the client has such limits too; otherwise only those of the connection do. If all
+	// three are negative, no client has them.
+	MaxStreamsBidi int64 // default 100
+	MaxStreamsUni  int64 // default 100
+	MaxData        int64 // default 1 MiB
+
 	mu    sync.Mutex
 	muxes map[*loop.Conn]*mux
 }
@@ -48,10 +57,12 @@ type Upgrader struct {
 // Configure makes srv take sessions: its H3Config and Extend change. Call it before srv
 // serves.
 func (u *Upgrader) Configure(srv *h3http.Server) {
-	srv.H3Config = extendConfig(srv.H3Config, orDefault(u.MaxSessions, defaultMaxSessions))
+	srv.H3Config = extendConfig(srv.H3Config, orDefault(u.MaxSessions, defaultMaxSessions), u.limits())
 	srv.H3Config.ExtendedConnect = true
 	srv.Extend = u.extend
 }
+
+func (u *Upgrader) limits() limits { return limitsOf(u.MaxStreamsBidi, u.MaxStreamsUni, u.MaxData) }
 
 func orDefault(n, def int) int {
 	if n <= 0 {
@@ -62,7 +73,7 @@ func orDefault(n, def int) int {
 
 // extend makes the mux of a connection.
 func (u *Upgrader) extend(c *loop.Conn, h *h3.Conn) h3http.Extension {
-	m := newMux(c, h, orDefault(u.MaxEarlyStreams, defaultMaxEarlyStreams))
+	m := newMux(c, h, orDefault(u.MaxEarlyStreams, defaultMaxEarlyStreams), u.limits())
 	m.forget = func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()
@@ -188,7 +199,7 @@ func (u *Upgrader) admit(r *http.Request, m *mux) (status int, err error) {
 		return http.StatusBadRequest, errRequirements
 	}
 	limit, tooMany := 1, errOneSession
-	if m.peer.draft.shares() && r.Header.Get(":protocol") != protocolName {
+	if m.peer.flows(m.own) || m.peer.draft.sharesFreely() && r.Header.Get(":protocol") != protocolName {
 		limit = orDefault(u.MaxSessions, defaultMaxSessions)
 		tooMany = fmt.Errorf("webtransport: the connection has %d sessions", limit)
 	}
