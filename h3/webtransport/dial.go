@@ -21,8 +21,8 @@ import (
 // maxErrorBody is how many bytes are kept of the body of a response that opens no session.
 const maxErrorBody = 4 << 10
 
-// A Dialer opens sessions, each on a connection of its own. The zero value is ready; its
-// fields must not change once it is used. It is safe for concurrent use.
+// A Dialer opens sessions, each on a connection of its own unless MaxSessionsPerConn is set. The
+// zero value is ready; its fields must not change once it is used. It is safe for concurrent use.
 type Dialer struct {
 	TLSClientConfig *tls.Config  // like the field of [h3http.Transport]
 	QUICConfig      *conn.Config // its TLS must be nil
@@ -34,6 +34,11 @@ type Dialer struct {
 	Protocols []string
 
 	MaxEarlyStreams int // how many streams may come before the response; default 16
+
+	// MaxSessionsPerConn is how many sessions with one host may share a connection at once. A Dial
+	// uses a connection that has room, and makes another otherwise, as well where the server allows
+	// fewer: see [Upgrader.MaxSessions]. Default is 1, a connection for each session.
+	MaxSessionsPerConn int
 
 	// What a server may do in a session: see the fields of [Upgrader].
 	MaxStreamsBidi int64 // default 100
@@ -49,6 +54,7 @@ type Dialer struct {
 	mu       sync.Mutex
 	group    *loop.Group
 	sessions map[*Session]struct{} // sessions whose connections are not closed
+	links    []*link               // connections that sessions may share
 	running  sync.WaitGroup        // counts the goroutines of these sessions
 	closed   bool
 }
@@ -75,25 +81,33 @@ func (d *Dialer) Dial(ctx context.Context, url string, header http.Header) (*Ses
 		}
 		r.Header.Set(headerAvailable, value)
 	}
-	dial, err := d.newConn()
+	s, resp, err := d.try(ctx, r, false)
+	if errors.Is(err, errOther) {
+		s, resp, err = d.try(ctx, r, true)
+	}
+	return s, resp, err
+}
+
+// errOther is the error of try if the session may succeed on another connection.
+var errOther = errors.New("webtransport: the shared connection takes no more sessions")
+
+// try asks for a session, on a connection of its own if fresh.
+func (d *Dialer) try(ctx context.Context, r *http.Request, fresh bool) (*Session, *http.Response, error) {
+	l, shared, err := d.takeLink(r.URL.Host, fresh)
 	if err != nil {
 		return nil, nil, err
 	}
-	a := &attempt{d: d, r: r}
-	a.tr = &h3http.Transport{
-		TLSClientConfig: d.TLSClientConfig,
-		QUICConfig:      d.QUICConfig,
-		H3Config:        extendConfig(d.H3Config, 1, d.limits()),
-		Dial:            dial,
-		Extend:          a.extend,
-	}
+	a := &attempt{d: d, r: r, link: l}
 	s, resp, err := a.do(ctx)
 	if err != nil {
-		a.tr.Close()
+		if shared && ctx.Err() == nil && l.refused(err) {
+			err = errOther
+		}
+		l.leave()
 		return nil, resp, err
 	}
-	if !d.keep(s, a.tr) {
-		a.tr.Close()
+	if !d.keep(s, l) {
+		l.leave()
 		return nil, nil, errDialerClosed
 	}
 	return s, resp, nil
@@ -122,9 +136,9 @@ func (d *Dialer) Close() error {
 
 func (d *Dialer) limits() limits { return limitsOf(d.MaxStreamsBidi, d.MaxStreamsUni, d.MaxData) }
 
-// keep runs a session and then closes its connection. It reports false if Close has been called
+// keep runs a session and then leaves its connection. It reports false if Close has been called
 // already.
-func (d *Dialer) keep(s *Session, tr *h3http.Transport) bool {
+func (d *Dialer) keep(s *Session, l *link) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
@@ -134,9 +148,10 @@ func (d *Dialer) keep(s *Session, tr *h3http.Transport) bool {
 		d.sessions = make(map[*Session]struct{})
 	}
 	d.sessions[s] = struct{}{}
+	l.share()
 	d.running.Go(func() {
 		s.run()
-		tr.Close()
+		l.leave()
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		delete(d.sessions, s)
@@ -165,37 +180,20 @@ func (d *Dialer) newConn() (func(context.Context, string, *conn.Config) (*loop.C
 	return d.group.Dial, nil
 }
 
-// An attempt is one call of Dial.
+// An attempt is one call of Dial on one connection.
 type attempt struct {
-	d  *Dialer
-	r  *http.Request
-	tr *h3http.Transport
-
-	mu sync.Mutex
-	m  *mux // of the latest connection
-}
-
-// extend makes the mux of a connection.
-func (a *attempt) extend(c *loop.Conn, h *h3.Conn) h3http.Extension {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.m = newMux(c, h, orDefault(a.d.MaxEarlyStreams, defaultMaxEarlyStreams), a.d.limits())
-	return a.m
-}
-
-func (a *attempt) mux() *mux {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.m
+	d    *Dialer
+	r    *http.Request
+	link *link
 }
 
 // do connects, waits for the settings that say how to ask for a session, and asks for one.
 func (a *attempt) do(ctx context.Context) (*Session, *http.Response, error) {
-	c, err := a.tr.Preconnect(ctx, a.r.URL)
+	c, err := a.link.tr.Preconnect(ctx, a.r.URL)
 	if err != nil {
 		return nil, nil, err
 	}
-	m := a.mux()
+	m := a.link.mux()
 	select {
 	case <-m.ready:
 	case <-c.Context().Done():
@@ -215,7 +213,7 @@ func (a *attempt) do(ctx context.Context) (*Session, *http.Response, error) {
 	if m.peer.draft == draft02 {
 		a.r.Header.Set(header02, "1")
 	}
-	stream, resp, err := a.tr.Connect(a.r)
+	stream, resp, err := a.link.tr.Connect(a.r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -226,11 +224,13 @@ func (a *attempt) do(ctx context.Context) (*Session, *http.Response, error) {
 	return a.begin(stream, resp, m)
 }
 
+var errLost = errors.New("webtransport: the connection was lost meanwhile")
+
 // begin makes a session from the stream of a successful response.
 func (a *attempt) begin(stream *h3http.Stream, resp *http.Response, m *mux) (*Session, *http.Response, error) {
 	if h3http.ConnOf(resp.Request) != m.handle {
 		stream.Cancel(h3.RequestCancelled)
-		return nil, resp, errors.New("webtransport: the connection was lost meanwhile")
+		return nil, resp, errLost
 	}
 	if !hasCapsules(resp) {
 		stream.Cancel(h3.MessageError)

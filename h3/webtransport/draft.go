@@ -1,6 +1,7 @@
 package webtransport
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"net/http"
@@ -134,13 +135,11 @@ func offerOf(settings map[uint64]uint64) offer {
 			data:    settings[settingMaxData],
 		},
 	}
-	switch o.draft {
-	case draft07:
+	// Since draft 15 no setting says how many sessions there may be. Servers that speak older
+	// drafts as well still say it.
+	o.sessions = cmp.Or(settings[settingMaxSessions13], settings[settingMaxSessions07], math.MaxUint64)
+	if o.draft == draft07 {
 		o.sessions = settings[settingMaxSessions07]
-	case draft13:
-		o.sessions = settings[settingMaxSessions13]
-	default:
-		o.sessions = math.MaxUint64 // the server says no to one too many
 	}
 	return o
 }

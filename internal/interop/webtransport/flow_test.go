@@ -122,14 +122,19 @@ func TestFlowControlOfClient(t *testing.T) {
 		sock.Close()
 	})
 	d := &webtransport.Dialer{
-		TLSClientConfig: client,
-		MaxStreamsBidi:  fewStreams, MaxStreamsUni: fewStreams, MaxData: littleData,
+		TLSClientConfig: client, MaxSessionsPerConn: 3,
+		MaxStreamsBidi: fewStreams, MaxStreamsUni: fewStreams, MaxData: littleData,
 	}
 	t.Cleanup(func() { d.Close() })
 	ctx := withTimeout(t)
+	var first *webtransport.Session
 	for range 3 {
 		s, _, err := d.Dial(ctx, fmt.Sprintf("https://%v/wt", sock.LocalAddr()), nil)
 		require.NoError(t, err)
+		if first == nil {
+			first = s
+		}
+		require.Same(t, first.Conn(), s.Conn())
 		for range 10 * fewStreams {
 			st, err := s.OpenStream(ctx, conn.Bidi)
 			require.NoError(t, err)
