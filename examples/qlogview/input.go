@@ -81,7 +81,7 @@ func (in *input) read(name string, r *bufio.Reader) {
 	}
 }
 
-// maxNotes bounds what is told about the files.
+// maxNotes bounds how many faults of the files are told.
 const maxNotes = 20
 
 // A report tells what is wrong with the files, on standard error and on the page.
@@ -122,7 +122,7 @@ type progress struct {
 	told   time.Time
 }
 
-// progressEvery is how often it is told.
+// progressEvery is the time between two lines of progress.
 const progressEvery = 2 * time.Second
 
 func (p *progress) Read(b []byte) (int, error) {

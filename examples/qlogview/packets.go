@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxDetails is up to how many packets of a trace the page has each one's frames.
+// maxDetails bounds the packets of a trace whose frames are on the page.
 const maxDetails = 4000
 
 // packets are the packets of a trace over time, by packet number.

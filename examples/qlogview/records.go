@@ -242,8 +242,8 @@ func (d *document) list(open, end byte, item func() error) error {
 	}
 }
 
-// value returns the text of the next value, which may not be JSON inside. Longer than maxRecord it
-// is skipped, with errTooLong.
+// value returns the text of the next value, which may not be JSON inside. If it is longer than
+// maxRecord, value skips it and returns errTooLong.
 func (d *document) value() ([]byte, error) {
 	first, err := d.space()
 	if err != nil {

@@ -10,8 +10,9 @@ const (
 )
 
 // A curve is a value over time. It keeps every point as long as there are few. After that it keeps
-// the envelope of each bin of time: how many points, the least, the greatest and the last. The bins
-// become twice as wide when the time grows out of them. So the size does not depend on the trace.
+// the envelope of each bin of time: how many points there are, the least, the greatest and the
+// last. The bins become twice as wide when there would be too many. So the size does not depend on
+// the trace.
 type curve struct {
 	T, V []int64 // µs and values; empty if there are bins
 
@@ -100,7 +101,7 @@ func grow[B any](bins *[]B, i int64) *B {
 	return &(*bins)[i]
 }
 
-// An encoded is a curve in few characters: times are differences to the one before, bins without
+// An encoded is a curve in few characters. Times are differences to the one before. Bins without
 // points are left out.
 type encoded struct {
 	Width int64   `json:"w"` // 0 for points

@@ -104,7 +104,7 @@ func (t *trace) header(e *envelope) error {
 	return t.clock.reference(h.CommonFields.TimeFormat, h.CommonFields.ReferenceTime)
 }
 
-// shown reports whether what happens now is shown.
+// shown reports whether events of the current time are shown.
 func (t *trace) shown() bool { return t.now >= t.from }
 
 // event takes an event. Those that the page does not show are left out.

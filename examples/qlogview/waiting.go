@@ -143,7 +143,7 @@ func (w *waiting) tell() cause {
 	return causeApplication
 }
 
-// fullPacket is about how long a packet is, in bytes. A window with less room holds data up.
+// fullPacket is about the length of a full packet, in bytes. A window with less room holds data up.
 const fullPacket = 1200
 
 // guess returns the cause by packets and figures. Without events nobody can tell pacing from an
@@ -182,7 +182,7 @@ func (w *waiting) stream(id int64, waits bool) {
 	}
 }
 
-// limits follow the peer's limit on all data, which not every library says it is blocked by.
+// limits follow the peer's limit on all data. Not every library logs that it is blocked by that.
 type limits struct {
 	known    bool
 	maxData  int64

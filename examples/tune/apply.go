@@ -106,7 +106,7 @@ func (p *plan) content() string {
 	return b.String()
 }
 
-// show says what would be done.
+// show prints what apply is about to do.
 func (p *plan) show(w io.Writer) {
 	if len(p.settings) == 0 {
 		fmt.Fprintln(w, "There is nothing to change by sysctl.")
@@ -127,7 +127,8 @@ func (p *plan) show(w io.Writer) {
 	}
 }
 
-// agreed asks. The end of the input is a no, and so is the end of ctx, by Ctrl-C.
+// agreed asks, and reports whether the answer was yes. The end of the input counts as no, and so
+// does Ctrl-C, which ends ctx.
 func agreed(ctx context.Context, stdin io.Reader, stdout io.Writer) bool {
 	fmt.Fprint(stdout, "Do it? [y/N] ")
 	answer := make(chan string, 1)

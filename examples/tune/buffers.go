@@ -39,7 +39,7 @@ func (m *machine) needs() int64 {
 	return min(max(n, wanted), most)
 }
 
-// lasts returns how long a buffer takes what comes while nobody reads.
+// lasts returns how long a buffer has room for what comes while nobody reads.
 func (m *machine) lasts(buffer int64) time.Duration {
 	d := time.Duration(float64(buffer) * 8 / (m.rate * 1e6) * float64(time.Second))
 	return d.Round(10 * time.Microsecond)

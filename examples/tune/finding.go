@@ -60,7 +60,7 @@ func quoteIfMany(settings []setting) string {
 	return ""
 }
 
-// findings makes all checks.
+// findings makes all checks, and returns what they found.
 func findings(m *machine) (all []finding) {
 	for _, check := range []func(*machine) finding{
 		readBuffer, writeBuffer, udpMemory,

@@ -70,7 +70,7 @@ func (s *source) register(flags *flag.FlagSet) {
 	flags.DurationVar(&s.pause, "pause", 10*time.Millisecond, "the longest time in which a program does not read its socket")
 }
 
-// machine checks the flags and returns what they name. Only a machine that runs this program is
+// machine checks the flags and returns what they name. Only the machine that runs this program is
 // tried.
 func (s *source) machine() (*machine, error) {
 	err := cmp.Or(usage.Some("root", s.root), usage.Directory("root", s.root), usage.AtLeast("rate", s.rate, 0),

@@ -73,8 +73,8 @@ type socketChange struct {
 	Lost int64 `json:"lost"`
 }
 
-// look looks at all sockets. It finds the processes only of those that it shows, because that takes
-// long where there are many processes.
+// look looks at all sockets. It looks for the processes of only those sockets that it shows,
+// because that takes long where there are many processes.
 func (w *watcher) look() *look {
 	sockets := w.m.sockets()
 	counters, _ := w.m.udpCounters()
