@@ -22,7 +22,8 @@ type attached struct {
 // ReceivedSettings returns a channel that is closed when the settings of the peer have come.
 func (a *attached) ReceivedSettings() <-chan struct{} { return a.settings }
 
-// PeerSettings is [h3.Conn.PeerSettings]. Call it once ReceivedSettings is closed.
+// PeerSettings returns what [h3.Conn.PeerSettings] does. Call it once the channel of
+// ReceivedSettings is closed.
 func (a *attached) PeerSettings() map[uint64]uint64 {
 	select {
 	case <-a.settings:
@@ -32,11 +33,11 @@ func (a *attached) PeerSettings() map[uint64]uint64 {
 	}
 }
 
-// HandleStream gives HTTP/3 a stream that AcceptStream of the connection has returned, after
-// Attach with manual. Its start may have been looked at with [loop.Stream.Peek], but nothing may
-// have been read. Streams of WebTransport, for example, are kept back so. HandleStream does not
-// wait for what comes on the stream. It returns an error if the stream was used, or has ended
-// with the connection.
+// HandleStream gives HTTP/3 a stream that AcceptStream of the connection has returned, after Attach
+// with manual. The caller may have looked at its start with [loop.Stream.Peek], but may not have
+// read from it. So a program can keep streams of WebTransport, for example, to itself. HandleStream
+// does not wait for what comes on the stream. It returns an error if the stream was used, or has
+// ended with the connection.
 func (a *attached) HandleStream(id conn.StreamID) error {
 	var err error
 	do := a.c.handle.Do(context.Background(), func(now time.Time, _ *conn.Conn) {
@@ -92,13 +93,15 @@ func (c *connection) share(h loop.Handler, manual bool) *attached {
 // A ServerConn is a connection that [Server.Attach] has brought HTTP/3 to.
 type ServerConn struct{ *attached }
 
-// Attach serves HTTP/3 on c, a connection that a client has made. Methods of c still work, so
-// that streams of other protocols can be opened. The contexts of requests derive from ctx, in
-// place of BaseContext. Shutdown and Close of s end c. With manual, the streams of the client
-// come from AcceptStream of c, and the caller gives those of HTTP/3 to HandleStream. Without, no
-// stream does. Datagrams are HTTP/3's if H3Config has them. A connection can be attached once.
+// Attach serves HTTP/3 on c, a connection that a client has made. Methods of c still work, so that
+// streams of other protocols can be opened. The contexts of requests derive from ctx, in place of
+// BaseContext. Shutdown and Close of s end c. If manual is set, the streams of the client come from
+// AcceptStream of c, and the caller gives those of HTTP/3 to HandleStream. Otherwise HTTP/3 takes
+// all streams of the client. Datagrams are HTTP/3's if H3Config has them. A connection can be
+// attached once.
 //
-// The fields TLSConfig, QUICConfig, Secret and Loops of s do not matter: the connection is there.
+// Attach does not use the fields TLSConfig, QUICConfig, Secret and Loops of s, because the
+// connection exists already.
 func (s *Server) Attach(ctx context.Context, c *loop.Conn, manual bool) (*ServerConn, error) {
 	base := &baseContext{s: s, ctx: ctx}
 	base.once.Do(func() {})
@@ -125,10 +128,10 @@ type ClientConn struct {
 	client *clientConn
 }
 
-// Attach sends requests on c, a connection to a server of HTTP/3. Methods of c still work. The
-// pool of t does not have it, and Close of t leaves it open. It closes, with H3_NO_ERROR, when
-// the server has sent GOAWAY and all requests have ended. About manual see [Server.Attach]. A
-// connection can be attached once.
+// Attach sends requests on c, a connection to a server of HTTP/3. Methods of c still work. c is not
+// in the pool of t, and Close of t leaves it open. It closes with H3_NO_ERROR when the server has
+// sent GOAWAY and all requests have ended. [Server.Attach] describes manual. A connection can be
+// attached once.
 func (t *Transport) Attach(ctx context.Context, c *loop.Conn, manual bool) (*ClientConn, error) {
 	cc := &clientConn{t: t, confirmed: make(chan struct{})}
 	var a *attached
@@ -149,7 +152,8 @@ func (t *Transport) Attach(ctx context.Context, c *loop.Conn, manual bool) (*Cli
 	return &ClientConn{a, cc}, nil
 }
 
-// RoundTrip is [Transport.RoundTrip] on this connection alone. It does not repeat requests.
+// RoundTrip does what [Transport.RoundTrip] does, on this connection alone. It does not repeat
+// requests.
 func (c *ClientConn) RoundTrip(r *http.Request) (*http.Response, error) {
 	call := newCall(c.client.t, r)
 	call.alone = true

@@ -146,11 +146,11 @@ func (x *exchange) drainDatagrams(now time.Time) {
 	}
 }
 
-// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be sent; 0
-// for never. It waits, until ctx is done, for the loop to take what was queued before. That takes a
-// moment, unless the queue of the connection is full and [conn.Config.DatagramPolicy] is to wait.
-// The error is a *[dgram.TooLargeError] if b is longer than MaxDatagramSize. After CloseWrite and
-// [Stream.Reset] it matches [net.ErrClosed] (RFC 9297, Section 2.1).
+// SendDatagram queues a copy of b. It is dropped if it waits longer than maxAge to be sent, unless
+// maxAge is 0. SendDatagram waits, until ctx is done, for the loop to take what was queued before.
+// That takes a moment, unless the queue of the connection is full and [conn.Config.DatagramPolicy]
+// is to wait. The error is a *[dgram.TooLargeError] if b is longer than MaxDatagramSize. After
+// CloseWrite and [Stream.Reset] it matches [net.ErrClosed] (RFC 9297, Section 2.1).
 func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
 	x, d := s.x, s.x.dg
 	if int64(len(b)) > d.maxSize.Load() {
@@ -192,10 +192,10 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 
 // ReceiveDatagram copies the oldest received datagram to b, and waits for one until ctx is done. If
 // b is too short, the rest is lost, and the error is io.ErrShortBuffer. Datagrams end when both
-// directions of the stream have, or what is received has failed; the error is then io.EOF or that
-// of Read. What had arrived before comes first, also if this side has ended the stream by
-// [Stream.StopSending], [Stream.Reset] or CloseWrite. After [Stream.Close] and [Stream.Cancel]
-// nothing comes.
+// directions of the stream have ended, or when receiving has failed. The error is then io.EOF or
+// that of Read. Datagrams that had arrived before come first, even if this side has ended the
+// stream by [Stream.StopSending], [Stream.Reset] or CloseWrite. After [Stream.Close] and
+// [Stream.Cancel] nothing comes.
 func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	x, d := s.x, s.x.dg
 	var stop func() bool

@@ -8,9 +8,9 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// A RequestStream is a [Stream] of a client whose request the application sends, and whose
-// response it reads, when it wants to: see [ClientConn.OpenStream]. Datagrams go both ways at any
-// time. Write may follow SendRequest, and Read ReadResponse.
+// A RequestStream is a [Stream] of a client. The application sends the request and reads the
+// response when it wants to: see [ClientConn.OpenStream]. Datagrams go both ways at any time. Call
+// Write only after SendRequest, and Read only after ReadResponse.
 type RequestStream struct {
 	Stream
 	x    *clientExchange
@@ -46,9 +46,9 @@ var (
 	errNoCall  = errors.New("h3http: ReadResponse before SendRequest")
 )
 
-// SendRequest sends the header of r, which has no body: Write sends one, and CloseWrite ends the
-// request. A request with the header ":protocol" waits for the server's settings, which must allow
-// it (RFC 9220, Section 3). The context of r does not matter afterwards.
+// SendRequest sends the header of r, which must not have a body. Write sends a body, and CloseWrite
+// ends the request. A request with the header ":protocol" waits for the server's settings, which
+// must allow it (RFC 9220, Section 3). The context of r does not matter afterwards.
 func (s *RequestStream) SendRequest(r *http.Request) error {
 	c := newCall(s.x.client.t, r)
 	c.connect = true

@@ -17,8 +17,8 @@ type Stats struct {
 	// Streams.
 	ReadTimeouts, WriteTimeouts uint64
 
-	// Responses, by the first digit of their final status: Responses[0] are those with another one
-	// than 2 to 5, Responses[2] those with 200 to 299.
+	// Responses, by the first digit of their final status: Responses[2] are those from 200 to 299,
+	// for example. Responses[0] are those with another digit than 2 to 5.
 	Responses [6]uint64
 }
 

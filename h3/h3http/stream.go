@@ -54,9 +54,9 @@ func TakeStream(w http.ResponseWriter) (*Stream, error) {
 	return newStream(&r.x.exchange), nil
 }
 
-// TakeUnanswered is TakeStream, and sends no header unless WriteHeader was called. If it was not,
-// nothing can be written, and CloseWrite and Close reset the stream with H3_INTERNAL_ERROR. The
-// error matches [http.ErrHijacked] if some of the body was written.
+// TakeUnanswered is like TakeStream, but sends no header unless WriteHeader was called. If it was
+// not, nothing can be written, and CloseWrite and Close reset the stream with H3_INTERNAL_ERROR.
+// The error matches [http.ErrHijacked] if some of the body was written.
 func TakeUnanswered(w http.ResponseWriter) (*Stream, error) {
 	r, err := responseOf(w)
 	switch {
@@ -91,20 +91,20 @@ func responseOf(w http.ResponseWriter) (*response, error) {
 
 var errNotH3 = errors.Join(errors.New("h3http: TakeStream of a ResponseWriter of another package"), http.ErrNotSupported)
 
-// Account returns the account of the stream's connection, for what a protocol above keeps: see
-// [loop.Account].
+// Account returns the account of the stream's connection, which counts what a protocol above keeps:
+// see [loop.Account].
 func (s *Stream) Account() *loop.Account { return s.x.c.pool.account }
 
 // ID returns the ID of the stream, which flows of datagrams go by.
 func (s *Stream) ID() conn.StreamID { return s.x.id }
 
-// Context returns a context that is done when a direction of the stream has failed or was given
-// up, after Close and Cancel, and when the connection has ended. Its values are those of
+// Context returns a context that is done when a direction of the stream has failed or was given up,
+// when s was closed or canceled, and when the connection has ended. Its values are those of
 // [loop.Conn.Context].
 func (s *Stream) Context() context.Context { return s.ctx }
 
-// SetPriority sets the order in which this side sends: see [conn.Stream.SetPriority]. A server's
-// streams have what the client asked for. It asks the loop and waits for it.
+// SetPriority sets the order in which this side sends: see [conn.Stream.SetPriority]. Streams of a
+// server begin with what the client asked for. SetPriority waits for the loop.
 func (s *Stream) SetPriority(p conn.Priority) {
 	s.x.c.handle.Do(context.Background(), func(time.Time, *conn.Conn) {
 		if s.x.stream != nil {
@@ -161,8 +161,8 @@ func (s *Stream) Close() error {
 	return nil
 }
 
-// Errors of calls after Close and CloseWrite. As for a Stream of package loop, they name both: who
-// reads the answer after Close meant CloseWrite.
+// Errors of calls after Close and CloseWrite. They name both, as for a Stream of package loop: a
+// program that reads the answer after Close meant CloseWrite.
 var (
 	errStreamClosed = fmt.Errorf("h3http: use of closed stream (Close ends both directions, CloseWrite only sending): %w", net.ErrClosed)
 	errMute         = errors.New("h3http: the response has no header")
