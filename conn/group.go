@@ -3,11 +3,11 @@ package conn
 import "github.com/lazoquic/lazo/internal/list"
 
 // A StreamGroup limits what some streams of a connection send and receive together, beside the
-// limits of QUIC. A protocol whose sessions share a connection has a group for each session. It
-// belongs to the goroutine of the connection, like the streams.
+// limits of QUIC. A protocol whose sessions share a connection has a group for each session. Call
+// the methods of a group on the goroutine of the connection, as those of its streams.
 //
-// What counts is the data behind the header of a stream, once, up to the final size if the stream
-// is reset (RFC 9000, Section 4.5). Both sides thus count the same.
+// The data behind the header of a stream counts, each byte once. If the stream is reset, all bytes
+// up to its final size count (RFC 9000, Section 4.5). So both sides count the same.
 type StreamGroup struct {
 	notify  func()
 	sendMax uint64 // what the peer allows
@@ -20,9 +20,9 @@ type StreamGroup struct {
 	discarded uint64
 }
 
-// NewStreamGroup makes a group whose streams may send and receive so many bytes for now. It calls
-// notify when a result of Blocked, Exceeded or Discarded has changed. That happens amid calls of
-// the connection, so notify must not call any of its methods.
+// NewStreamGroup makes a group whose streams may send and receive so many bytes for now. The group
+// calls notify when a result of Blocked, Exceeded or Discarded has changed. That happens within
+// methods of the connection, so notify must not call any of them.
 func NewStreamGroup(sendMax, recvMax uint64, notify func()) *StreamGroup {
 	return &StreamGroup{notify: notify, sendMax: sendMax, recvMax: recvMax}
 }
@@ -36,8 +36,8 @@ type membership struct {
 }
 
 // Join makes s count in g from now on. The first header bytes that the side that opened s sends do
-// not count. Call it once, before anything is written, and when nothing but the header has been
-// read, which Offset tells.
+// not count. Call it once, before anything is written, and before anything but the header has been
+// read. Offset tells how much has been read.
 func (s *Stream) Join(g *StreamGroup, header uint64) {
 	s.member.group = g
 	if s.id.ByServer() == s.c.Server() {
@@ -104,8 +104,7 @@ func (s *Stream) groupSent(off uint64, n int) {
 	s.member.group.sent += end - min(max(off, s.member.header), end)
 }
 
-// waitForGroup puts s among those that wait for the limit of the group, if it is that which holds
-// it up.
+// waitForGroup puts s among those that wait for the limit of the group, if that limit holds s up.
 func (s *Stream) waitForGroup() {
 	m, sent := &s.member, s.out.Sent()
 	if m.waits || s.flags&(flagReset|flagSendDone) != 0 || sent >= s.end() || s.groupRoom(sent) > 0 {

@@ -7,8 +7,8 @@ import (
 )
 
 // FromFile makes a Socket of f, a UDP socket that is bound, such as one that another process has
-// passed on. It takes f over, and closes it if it fails. The socket's options are set as those of
-// one that Listen opens.
+// passed on. FromFile takes over f, and closes it on an error. It sets the options of the socket as
+// Listen does.
 func FromFile(f *os.File, cfg *Config) (*Socket, error) {
 	pc, err := net.FilePacketConn(f) // a copy
 	f.Close()
@@ -29,8 +29,8 @@ func FromFile(f *os.File, cfg *Config) (*Socket, error) {
 }
 
 // SetReading makes ReadBatch leave datagrams in the kernel, for another process that has the same
-// sockets, or read them again. Meanwhile ReadBatch waits for its deadline, for Wake and for room to
-// write, and WriteBatch works as ever. It belongs to the goroutine that calls ReadBatch and
+// socket, or read them again. Meanwhile ReadBatch waits for its deadline, for Wake and for room to
+// write, and WriteBatch works as usual. Call SetReading on the goroutine that calls ReadBatch and
 // WriteBatch. The error matches [errors.ErrUnsupported] on systems other than Linux, and on a
 // net.PacketConn that is not a [net.UDPConn].
 func (s *Socket) SetReading(on bool) error { return s.driver.setReading(on) }
