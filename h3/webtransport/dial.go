@@ -36,8 +36,9 @@ type Dialer struct {
 	MaxEarlyStreams int // how many streams may come before the response; default 16
 
 	// MaxSessionsPerConn is how many sessions with one host may share a connection at once. A Dial
-	// uses a connection that has room, and makes another otherwise, as well where the server allows
-	// fewer: see [Upgrader.MaxSessions]. Default is 1, a connection for each session.
+	// uses a connection that has room, or else makes another. It also makes another if the server
+	// allows fewer sessions: see [Upgrader.MaxSessions]. Default is 1, a connection for each
+	// session.
 	MaxSessionsPerConn int
 
 	// What a server may do in a session: see the fields of [Upgrader].

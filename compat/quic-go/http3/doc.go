@@ -80,9 +80,9 @@ func settingsOf(m map[uint64]uint64) *Settings {
 }
 
 // An HTTPStreamer lets a handler take its stream. The http.ResponseWriter of a handler is one. If
-// WriteHeader was called the header is sent; otherwise nothing is, and nothing can be written. It
-// fails if some of the body was written. Then the stream is the handler's to close, and
-// WriteHeader panics.
+// WriteHeader was called, the header is sent. Otherwise nothing is sent, and nothing can be
+// written. Taking the stream fails if some of the body was written. The handler has to close the
+// stream that it took, and WriteHeader panics from then on.
 type HTTPStreamer interface {
 	HTTPStream() (*Stream, error)
 }

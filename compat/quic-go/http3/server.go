@@ -47,7 +47,7 @@ type Server struct {
 	MaxHeaderBytes int
 	// AdditionalSettings are settings beside those of RFC 9114 and RFC 9297.
 	AdditionalSettings map[uint64]uint64
-	// IdleTimeout ends connections that have no requests for so long. Default none.
+	// IdleTimeout is how long a connection may have no requests before it ends. Default none.
 	IdleTimeout time.Duration
 	// ConnContext returns the context for the requests of a connection, from one that has
 	// ServerContextKey.

@@ -23,7 +23,7 @@ import (
 
 // RoundTripOpt are options of RoundTripOpt.
 type RoundTripOpt struct {
-	// OnlyCachedConn has a request fail with ErrNoCachedConn if there is no connection for it.
+	// OnlyCachedConn makes a request fail with ErrNoCachedConn if there is no connection for it.
 	OnlyCachedConn bool
 }
 
