@@ -451,6 +451,27 @@ func TestFlowOfMany(t *testing.T) {
 	})
 }
 
+// TestFlowOfLargeStreams is TestFlowOfMany with few streams, of which much stays in the connection:
+// the loop takes only 256 KiB of each.
+func TestFlowOfLargeStreams(t *testing.T) {
+	run(t, nil, func(t *testing.T, w *world) {
+		r := w.raw(nil)
+		for range 3 {
+			require.Equal(t, 200, r.connect(protocolName).StatusCode)
+			lazy := <-w.sessions
+			for range 2 {
+				st := r.open(conn.Uni, header(typeUni, r.stream.ID())...)
+				go st.Write(make([]byte, 500<<10))
+			}
+			w.wait()
+			require.NoError(t, lazy.Context().Err())
+		}
+		require.Equal(t, 200, r.connect(protocolName).StatusCode)
+		go echo(<-w.sessions)
+		r.bulk(r.stream.ID(), 1<<20)
+	})
+}
+
 // bulk sends n bytes on a stream of a session, and wants them back.
 func (r *raw) bulk(session conn.StreamID, n int) {
 	r.Helper()
