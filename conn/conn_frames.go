@@ -226,6 +226,10 @@ func (c *Conn) handleLimit(typ uint64, b []byte) (int, error) {
 		if c.flow.raise(v) {
 			c.streams.send.unblock()
 		}
+	case wire.FrameDataBlocked:
+		if v >= c.flow.recvMax {
+			c.peerWaits()
+		}
 	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni:
 		if v > maxStreamCount {
 			return 0, violation(errFrameEncoding, typ, "stream limit above 1<<60")

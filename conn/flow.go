@@ -32,6 +32,7 @@ type connFlow struct {
 	consumed uint64 // what was read or thrown away
 	acked    uint64 // bytes of our streams that the peer acknowledged
 	extra    int64  // bytes of the window beyond its initial size
+	usedUp   bool   // the peer has used all of recvMax, or says that it waits for more
 
 	sendMax   uint64 // what the peer allows
 	sent      uint64 // bytes of streams sent for the first time
@@ -60,6 +61,25 @@ func (c *Conn) consume(n uint64) {
 		return
 	}
 	c.growConnWindow()
+	c.control.maxData, c.control.any = true, true
+	c.wake()
+}
+
+// peerWaits notes that the peer has used up its limit, or waits for a higher one, which is what
+// DATA_BLOCKED says: a peer may keep a part of its credit for some of its streams.
+func (c *Conn) peerWaits() {
+	c.flow.usedUp = true
+	c.giveRest(1)
+}
+
+// giveRest gives the peer the credit that there is, if it waits for some and there are at least
+// least bytes. Without it, streams that nobody reads could hold more than half of the window, and a
+// reader of another stream would wait for ever.
+func (c *Conn) giveRest(least uint64) {
+	f := &c.flow
+	if !f.usedUp || c.control.maxData || c.closed || f.consumed+uint64(f.size) < f.recvMax+least {
+		return
+	}
 	c.control.maxData, c.control.any = true, true
 	c.wake()
 }
@@ -94,7 +114,9 @@ func (c *Conn) GrowWindow(n int64) {
 
 // newRecvMax returns the limit to send in MAX_DATA.
 func (f *connFlow) newRecvMax() uint64 {
-	f.recvMax = max(f.recvMax, min(f.consumed+uint64(f.size), maxLimit))
+	if limit := min(f.consumed+uint64(f.size), maxLimit); limit > f.recvMax {
+		f.recvMax, f.usedUp = limit, false
+	}
 	return f.recvMax
 }
 

@@ -105,6 +105,9 @@ func (s *Stream) advance(end, frame uint64) error {
 	if s.member.group != nil {
 		s.member.group.receive(n)
 	}
+	if f.received == f.recvMax && n > 0 {
+		s.c.peerWaits()
+	}
 	return nil
 }
 
@@ -132,6 +135,13 @@ func (s *Stream) consumed(n int) {
 		return
 	}
 	s.c.consume(uint64(n))
+	if f := &s.c.flow; f.usedUp {
+		least := uint64(f.size) / 16 // or the peer might send many small packets
+		if s.in.Ready() == 0 {
+			least = 1
+		}
+		s.c.giveRest(least)
+	}
 	if s.flags&flagRecvResetAt != 0 && s.in.Offset() >= s.recvUpTo {
 		// all that was promised is read
 		s.handleReset(wire.FrameResetStreamAt, s.recvCode, s.finalSize)
@@ -154,6 +164,7 @@ func (s *Stream) discardRest() {
 	s.discarded = s.highest
 	s.in.Reset(&s.c.chunks)
 	s.c.consume(unread)
+	s.c.giveRest(1)
 	if s.member.group != nil && unread > 0 {
 		s.member.group.discard(unread)
 	}

@@ -30,6 +30,7 @@ func accountWays() []accountWay {
 		{name: "requests without answers", on: func(Event) {}, fill: func(srv, cli *side) {
 			for range 90 {
 				cli.open(conn.Bidi, headers(post...), false)
+				cli.run() // chunks of the client are used again, and not kept for reuse
 			}
 		}},
 		{name: "requests that have ended", on: func(ev Event) {
@@ -41,7 +42,7 @@ func accountWays() []accountWay {
 			var all []*rawStream
 			for range 90 {
 				all = append(all, cli.open(conn.Bidi, concat(varint(frameHeaders), varint(uint64(len(long))), long[:2500]), false))
-				cli.run() // chunks of the client are used again, and not kept for reuse
+				cli.run()
 			}
 			for _, s := range all {
 				cli.write(s, long[2500:], true)
@@ -55,6 +56,7 @@ func accountWays() []accountWay {
 		}, fill: func(srv, cli *side) {
 			for range 30 {
 				cli.open(conn.Bidi, headers(post...), false)
+				cli.run()
 			}
 			for i := range uint64(30 * maxFlowQueue) {
 				_, err := cli.q.SendDatagram(append(varint(i%30), make([]byte, 1000)...), conn.DatagramOptions{})
