@@ -28,7 +28,7 @@ type Conn struct {
 	receivers     sync.WaitGroup
 	closing       sync.Once
 	outgoing      sync.Mutex
-	outgoingBytes []byte // the buffer of Write; outgoing guards it
+	outgoingBytes buffer // the buffer of Write; outgoing guards it
 }
 
 var (
@@ -38,8 +38,8 @@ var (
 
 func newConn(client *Client, s *h3http.Stream, remote netip.AddrPort) *Conn {
 	c := &Conn{remote: remote, remoteAddr: net.UDPAddrFromAddrPort(remote), read: newDeadline(), write: newDeadline()}
-	c.tunnel = tunnel{s: s, limit: capsuleLimit(client.CapsuleLimit), maxAge: client.MaxAge, counters: &c.counts}
-	c.inbox = newInbox(func() { c.counts.dropped.Add(1) }, s.Account().Hold)
+	c.tunnel = tunnel{s: s, limit: capsuleLimit(client.CapsuleLimit), maxAge: client.MaxAge, counters: &c.counts, hold: s.Account().Hold}
+	c.inbox = newInbox(func() { c.counts.dropped.Add(1) }, c.hold)
 	c.receivers.Go(func() { c.inbox.end(ended(c.receiveDatagrams(c.queue)), false) })
 	c.receivers.Go(c.receiveStream)
 	return c
@@ -77,14 +77,15 @@ func (c *Conn) Read(b []byte) (int, error) { return c.inbox.read(b, c.read) }
 // Write sends b as one UDP payload. It waits for room in the queue to the proxy. The error
 // matches *[dgram.TooLargeError] and EMSGSIZE if b is too long.
 func (c *Conn) Write(b []byte) (int, error) {
-	if err := c.inbox.failure(); err != nil {
-		return 0, err
-	}
 	past := c.write.wait()
 	c.outgoing.Lock()
 	defer c.outgoing.Unlock()
-	c.outgoingBytes = append(append(c.outgoingBytes[:0], make([]byte, headroom)...), b...)
-	if err := c.send(deadlineContext{past}, c.outgoingBytes); err != nil {
+	if err := c.inbox.failure(); err != nil {
+		return 0, err
+	}
+	c.outgoingBytes.grow(headroom+len(b), c.hold)
+	n := copy(c.outgoingBytes[headroom:], b)
+	if err := c.send(deadlineContext{past}, c.outgoingBytes[:headroom+n]); err != nil {
 		return 0, err
 	}
 	return len(b), nil
@@ -117,6 +118,10 @@ func (c *Conn) Close() error {
 		c.inbox.close()
 		c.s.Close()
 		c.receivers.Wait()
+		c.release()
+		c.outgoing.Lock()
+		defer c.outgoing.Unlock()
+		c.outgoingBytes.release(c.hold)
 	})
 	return err
 }

@@ -192,7 +192,8 @@ func FuzzCapsules(f *testing.F) {
 	f.Add(capsule(dgram.CapsuleDatagram, payload(2, 1, 2)), uint8(200))
 	f.Fuzz(func(t *testing.T, b []byte, piece uint8) {
 		var counts counters
-		tn := &tunnel{counters: &counts}
+		held := 0
+		tn := &tunnel{counters: &counts, hold: func(n int) { held += n }}
 		got := 0
 		err := tn.readCapsules(bufio.NewReaderSize(&pieces{b, int(piece)%100 + 1}, 16), func(p []byte) error {
 			if len(p) > maxPayload {
@@ -201,6 +202,9 @@ func FuzzCapsules(f *testing.F) {
 			got += len(p) + 1
 			return nil
 		})
+		if held != 0 {
+			t.Fatalf("%d bytes still count", held)
+		}
 		if got > len(b) {
 			t.Fatalf("%d bytes of %d", got, len(b))
 		}

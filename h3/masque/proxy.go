@@ -191,7 +191,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 		return &refusal{http.StatusNotImplemented, "proxy_internal_error", ""}
 	}
 	relay := &relay{
-		tunnel: tunnel{s: s, limit: capsuleLimit(p.CapsuleLimit), maxAge: p.MaxAge, counters: &p.counters},
+		tunnel: tunnel{s: s, limit: capsuleLimit(p.CapsuleLimit), maxAge: p.MaxAge, counters: &p.counters, hold: s.Account().Hold},
 		socket: c.(*net.UDPConn),
 		idle:   p.idleTimeout(),
 	}

@@ -62,6 +62,7 @@ func (r *relay) run() error {
 	for range cap(results) - 1 {
 		<-results
 	}
+	r.release()
 	return cause
 }
 
@@ -114,7 +115,9 @@ func (r *relay) fromTarget() error {
 	if r.s.MaxDatagramSize() > 0 {
 		size = max(2048, r.limit) // a longer payload would never fit
 	}
-	buf := make([]byte, headroom+size+1)
+	var buf buffer
+	buf.grow(headroom+size+1, r.hold)
+	defer func() { buf.release(r.hold) }()
 	for {
 		n, err := r.read(buf[headroom:])
 		switch {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"sync"
 	"syscall"
 	"time"
@@ -22,6 +23,9 @@ const (
 
 	// headroom is how many bytes callers leave in front of a payload, for the context ID 0.
 	headroom = 1
+
+	// readBuffer is the size of buffers for what comes, in bytes.
+	readBuffer = 2048
 
 	// defaultCapsuleLimit is the smallest datagram that a path of QUIC must carry (RFC
 	// 9000, Section 14).
@@ -42,9 +46,21 @@ type tunnel struct {
 	limit    int // the longest payload that may go in a capsule if it does not fit into a datagram
 	maxAge   time.Duration
 	counters *counters
+	hold     func(n int) // counts n more bytes in the account of the connection
 
 	mu   sync.Mutex // held while a capsule is written
-	rest []byte     // the rest of a capsule that was written in part
+	rest []byte     // what is not written yet of the capsule in memory
+	// the memory of the capsule, until release
+	capsule  buffer
+	released bool
+}
+
+// release lets go of what sending keeps. The stream has been closed.
+func (t *tunnel) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rest, t.released = nil, true
+	t.capsule.release(t.hold)
 }
 
 // send sends the UDP payload b[headroom:]. It waits for room, at most until ctx is done.
@@ -82,7 +98,11 @@ func (t *tunnel) sendCapsule(b []byte) error {
 	if err := t.writeRest(); err != nil {
 		return err
 	}
-	t.rest = dgram.AppendCapsule(t.rest[:0], dgram.CapsuleDatagram, b)
+	if t.released {
+		return net.ErrClosed
+	}
+	t.capsule.grow(dgram.MaxCapsuleHeader+len(b), t.hold)
+	t.rest = dgram.AppendCapsule(t.capsule[:0], dgram.CapsuleDatagram, b)
 	return t.writeRest()
 }
 
@@ -95,12 +115,14 @@ func (t *tunnel) writeRest() error {
 // receiveDatagrams passes the UDP payloads in QUIC datagrams to deliver, until the stream ends.
 // deliver must not keep them.
 func (t *tunnel) receiveDatagrams(deliver func([]byte) error) error {
-	buf := make([]byte, 2048)
+	var buf buffer
+	buf.grow(readBuffer, t.hold)
+	defer func() { buf.release(t.hold) }()
 	for {
 		n, err := t.s.ReceiveDatagram(context.Background(), buf)
 		switch {
 		case errors.Is(err, io.ErrShortBuffer) && len(buf) < math.MaxUint16:
-			buf = make([]byte, math.MaxUint16) // the next ones may be as long
+			buf.grow(math.MaxUint16, t.hold) // the next ones may be as long
 			fallthrough
 		case errors.Is(err, io.ErrShortBuffer):
 			t.counters.dropped.Add(1)
@@ -122,11 +144,14 @@ func (t *tunnel) receiveDatagrams(deliver func([]byte) error) error {
 // receiveCapsules passes the UDP payloads in capsules to deliver, which must not keep them. It
 // returns nil when the peer has ended the stream.
 func (t *tunnel) receiveCapsules(deliver func([]byte) error) error {
-	return t.readCapsules(bufio.NewReaderSize(t.s, 2048), deliver)
+	t.hold(readBuffer)
+	defer t.hold(-readBuffer)
+	return t.readCapsules(bufio.NewReaderSize(t.s, readBuffer), deliver)
 }
 
 func (t *tunnel) readCapsules(r *bufio.Reader, deliver func([]byte) error) error {
-	var buf []byte
+	var buf buffer
+	defer func() { buf.release(t.hold) }()
 	for {
 		typ, length, err := readCapsuleHeader(r)
 		switch {
@@ -137,7 +162,7 @@ func (t *tunnel) readCapsules(r *bufio.Reader, deliver func([]byte) error) error
 		case typ != dgram.CapsuleDatagram:
 			err = t.skip(r, length) // RFC 9297, Section 3.2
 		default:
-			buf, err = t.receiveCapsule(r, length, buf, deliver)
+			err = t.receiveCapsule(r, length, &buf, deliver)
 		}
 		if err != nil {
 			return t.capsuleError(err)
@@ -145,27 +170,25 @@ func (t *tunnel) readCapsules(r *bufio.Reader, deliver func([]byte) error) error
 	}
 }
 
-// receiveCapsule reads a DATAGRAM capsule of length bytes. It uses buf if that is long enough.
-func (t *tunnel) receiveCapsule(r *bufio.Reader, length uint64, buf []byte, deliver func([]byte) error) ([]byte, error) {
+// receiveCapsule reads a DATAGRAM capsule of length bytes into buf.
+func (t *tunnel) receiveCapsule(r *bufio.Reader, length uint64, buf *buffer, deliver func([]byte) error) error {
 	id, n, err := peekContextID(r, length)
 	switch {
 	case err != nil:
-		return buf, err
+		return err
 	case n == 0 || id != 0:
-		return buf, t.skip(r, length) // RFC 9298, Section 4
+		return t.skip(r, length) // RFC 9298, Section 4
 	case length-uint64(n) > maxPayload:
 		// RFC 9298, Section 5: no UDP payload is so long.
-		return buf, &h3.Error{Code: h3.DatagramError, Reason: "UDP payload of more than 65527 bytes"}
+		return &h3.Error{Code: h3.DatagramError, Reason: "UDP payload of more than 65527 bytes"}
 	}
-	if uint64(cap(buf)) < length {
-		buf = make([]byte, length)
-	}
-	buf = buf[:length]
-	if _, err := io.ReadFull(r, buf); err != nil {
-		return buf, err
+	buf.grow(int(length), t.hold)
+	b := (*buf)[:length]
+	if _, err := io.ReadFull(r, b); err != nil {
+		return err
 	}
 	t.counters.capsulesReceived.Add(1)
-	return buf, t.deliver(buf[n:], deliver)
+	return t.deliver(b[n:], deliver)
 }
 
 // deliver counts a payload that has come, and passes it on.
