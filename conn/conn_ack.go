@@ -18,8 +18,8 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 		return 0, violation(errProtocolViolation, wire.FrameAck, "packet %d was never sent", f.Largest)
 	}
 	if k := &c.keys; p.space.id == spaceApp && wire.KeyPhase(p.pkt[0]) != k.txPhase && f.Largest >= k.firstSent {
-		// RFC 9001, Section 6.2, has a peer follow an update before it acknowledges it, and lets us
-		// close otherwise.
+		// RFC 9001, Section 6.2: a peer must update its own keys before it acknowledges a packet
+		// with new keys. If it does not, we may close.
 		return 0, violation(errKeyUpdate, wire.FrameAck, "packet %d has newer keys than its acknowledgement", f.Largest)
 	}
 	if p.space.id == spaceApp && c.acksRejected(&f) {

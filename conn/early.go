@@ -121,9 +121,9 @@ func (c *Conn) resumeSession(s *tls.SessionState) {
 
 // takesEarly reports whether a server accepts early data: its limits are not below those that the
 // client remembers (RFC 9000, Section 7.4.1), the application agrees, and the ticket was not used
-// here before. The limits of now hold for early data too. That section lets a server close if a
-// client goes beyond what it remembers, but such a client does no harm, and to notice it would take
-// a second set of limits.
+// here before. The present limits hold for early data too. Section 7.4.1 lets a server close if a
+// client exceeds the limits that it remembers. Such a client does no harm, and a check would need a
+// second set of limits.
 func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 	cfg := c.cfg
 	if p.MaxData > uint64(cfg.InitialMaxData) || p.MaxStreamDataBidiRemote > uint64(cfg.InitialMaxStreamData) ||
@@ -199,7 +199,7 @@ func (c *Conn) rejectEarly() {
 }
 
 // acksRejected reports whether an ACK frame acknowledges a packet whose early data was rejected. A
-// server must not process those (RFC 9001, Section 4.6.2).
+// server must not process such packets (RFC 9001, Section 4.6.2).
 func (c *Conn) acksRejected(f *wire.Ack) bool {
 	if c.early.rejected == 0 {
 		return false

@@ -65,8 +65,8 @@ func (c *Conn) consume(n uint64) {
 	c.wake()
 }
 
-// peerWaits notes that the peer has used up its limit, or waits for a higher one, which is what
-// DATA_BLOCKED says: a peer may keep a part of its credit for some of its streams.
+// peerWaits notes that the peer has used up its limit, or says by DATA_BLOCKED that it waits for a
+// higher one. A peer may say so early, because it keeps a part of its credit for some streams.
 func (c *Conn) peerWaits() {
 	c.flow.usedUp = true
 	c.giveRest(1)

@@ -20,9 +20,9 @@ type StreamGroup struct {
 	discarded uint64
 }
 
-// NewStreamGroup makes a group whose streams may send and receive so many bytes for now. The group
-// calls notify when a result of Blocked, Exceeded or Discarded has changed. That happens within
-// methods of the connection, so notify must not call any of them.
+// NewStreamGroup makes a group whose streams may send sendMax bytes and receive recvMax bytes for
+// now. The group calls notify when a result of Blocked, Exceeded or Discarded has changed. That
+// happens within methods of the connection, so notify must not call any of them.
 func NewStreamGroup(sendMax, recvMax uint64, notify func()) *StreamGroup {
 	return &StreamGroup{notify: notify, sendMax: sendMax, recvMax: recvMax}
 }
@@ -73,8 +73,8 @@ func (g *StreamGroup) Blocked() (limit uint64, blocked bool) { return g.sendMax,
 // Exceeded reports whether the peer has sent more than the limit.
 func (g *StreamGroup) Exceeded() bool { return g.received > g.recvMax }
 
-// Discarded returns how many bytes that have been received, or skipped by a reset, no call of Read
-// will ever return.
+// Discarded returns how many bytes were received, or skipped by a reset, and will never be returned
+// by a call of Read.
 func (g *StreamGroup) Discarded() uint64 { return g.discarded }
 
 // receive counts n bytes that the peer has sent.

@@ -123,8 +123,8 @@ func TestResetAtChangesItsMind(t *testing.T) {
 	}
 }
 
-// TestResetAtNotOffered: the frame is of no known type if this side has not offered it. It may
-// still use it itself.
+// TestResetAtNotOffered: the frame has an unknown type for a side that has not offered it. Such a
+// side may still send the frame.
 func TestResetAtNotOffered(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, func(s *testSetup) { s.conn.DisableResetStreamAt = true })

@@ -247,8 +247,8 @@ func preferring(t *testing.T, id, token string) *rawServer {
 	return r
 }
 
-// RFC 9000, Sections 10.3.2 and 19.15: the ID of the preferred address is another, and so is its
-// reset token.
+// RFC 9000, Sections 10.3.2 and 19.15: the preferred address must have a connection ID and a reset
+// token of its own.
 func TestPreferredAddressWithTheSameID(t *testing.T) {
 	for _, test := range []struct {
 		name, id, token string

@@ -100,8 +100,8 @@ func (cl *claims) addFirst(id ConnID) {
 	cl.ids[len(cl.ids)-1].first = true
 }
 
-// appendHandshake appends the IDs that long headers may bear to b: the one of the client's first
-// packets, as long as it is known, and with it the oldest of ours.
+// appendHandshake appends to b the IDs that long headers may bear. These are the ID of the client's
+// first packets, as long as it is known, and with it the oldest of our IDs.
 func (cl *claims) appendHandshake(b []ConnID) []ConnID {
 	for i := range cl.ids {
 		if !cl.ids[i].first {

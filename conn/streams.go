@@ -216,8 +216,8 @@ func (c *Conn) maySend() bool {
 }
 
 // find returns the stream of an ID in a frame, nil if it has ended. recv tells which direction the
-// frame concerns. Nothing is known any more of a stream that has ended. So data beyond its final
-// size, or another final size, is not noticed: RFC 9000, Section 4.5, does not ask for that,
+// frame concerns. The set keeps nothing of a stream that has ended. So find does not notice data
+// beyond its final size, or another final size. RFC 9000, Section 4.5, does not ask for that,
 // because it would take memory for each stream that there ever was.
 func (t *streamSet) find(c *Conn, id StreamID, recv bool, frame uint64) (*Stream, error) {
 	if s := t.last; s != nil && s.id == id {

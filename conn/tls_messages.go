@@ -63,7 +63,7 @@ func (m *handshakeMessages) fill(b []byte) int {
 	return n
 }
 
-// size returns the length of the message with its header, which has come.
+// size returns the length of the message, with its header. The header must have come.
 func (m *handshakeMessages) size() int {
 	return tlsHeaderLen + int(m.head[1])<<16 + int(m.head[2])<<8 + int(m.head[3])
 }
