@@ -12,9 +12,9 @@ import (
 
 // An Account counts what is kept for one connection above its [conn.Conn], against
 // [conn.EndpointConfig.MaxBuffered]. Conn and its Streams count their buffers there. A Handler that
-// shares buffers with other goroutines counts them with it. Any goroutine may use it.
+// shares buffers with other goroutines counts them there too. Any goroutine may use an Account.
 //
-// The Endpoint learns of it when the next turn of the loop begins: see [conn.Conn.Hold].
+// The Endpoint learns of changes when the next turn of the loop begins: see [conn.Conn.Hold].
 type Account struct {
 	l       *Loop
 	held    atomic.Int64

@@ -12,8 +12,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// An accountWay is a way in which a peer makes the server keep something. Each connection of a peer
-// goes this way.
+// An accountWay is a way in which a peer makes the server keep something. All connections of the
+// peer use the same way.
 type accountWay struct {
 	name   string
 	server func(*conn.Config)
@@ -87,7 +87,7 @@ func accountWays() []accountWay {
 	}
 }
 
-// accountConns is how many connections go one way together.
+// accountConns is how many connections use an accountWay at the same time.
 const accountConns = 4
 
 // TestAccountBoundsHeap: a peer makes a Group hold memory in every way. The heap grows by no more
@@ -209,7 +209,7 @@ func TestForgottenConnectionsDoNotCount(t *testing.T) {
 }
 
 // TestWritersKeepToMaxBuffered: 8 clients give no credit for 400 answers of a megabyte. All that
-// the server keeps for them stays within MaxBuffered, and somebody else gets an answer at once.
+// the server keeps for them stays within MaxBuffered, and another client gets an answer at once.
 func TestWritersKeepToMaxBuffered(t *testing.T) {
 	cfg := serverConfig(talkative)
 	cfg.Endpoint.MaxBuffered = 4 << 20
@@ -264,7 +264,8 @@ func TestWritersKeepToMaxBuffered(t *testing.T) {
 	})
 }
 
-// answerAll answers "large" with all of answer, and else with 5000 bytes.
+// answerAll answers the request "large" with the whole answer, and any other request with its first
+// 5000 bytes.
 func answerAll(w *world, c *loop.Conn, answer []byte) {
 	for {
 		s, err := c.AcceptStream(w.ctx())
@@ -282,8 +283,8 @@ func answerAll(w *world, c *loop.Conn, answer []byte) {
 	}
 }
 
-// TestRoomWakesWriters: what is counted in an Account leaves a stream no room to write. The stream
-// goes on when it is given back, although nothing else happens.
+// TestRoomWakesWriters: the bytes that an Account counts leave a stream no room to write. The
+// stream goes on when the Account no longer counts them, although nothing else happens.
 func TestRoomWakesWriters(t *testing.T) {
 	cfg := serverConfig(nil)
 	cfg.Endpoint.MaxBuffered = 1 << 20

@@ -10,9 +10,9 @@ import (
 // bufferSize is how many bytes of one direction of a Stream wait between the application and the
 // state machine. The state machine has buffers of its own besides.
 //
-// When memory is short they are fewer: see Account.Room. Then a chunk may wait to be written, so
-// that each stream goes on. What was received stays in the connection, where flow control stops the
-// peer, until somebody waits for it; then a chunk comes.
+// When memory is short, fewer bytes may wait: see Account.Room. One chunk may always wait to be
+// written, so that each stream goes on. Received bytes stay in the connection, where flow control
+// stops the peer. If a reader waits for them, it may take one chunk of them.
 const bufferSize = 256 << 10
 
 // chunkSize is the size of a chunk with memory of its own, in bytes.

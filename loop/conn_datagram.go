@@ -77,7 +77,7 @@ func (d *datagrams) init(pool *datagramPool, a *Account) {
 	d.arrival = make(chan struct{}, 1)
 }
 
-// dropOutgoing drops what can be sent no more.
+// dropOutgoing drops the datagrams that wait to be sent, because none can be sent any more.
 func (d *datagrams) dropOutgoing() {
 	for d.out.len() > 0 {
 		d.out.drop()

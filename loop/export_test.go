@@ -8,8 +8,8 @@ import (
 	"github.com/lazoquic/lazo/internal/fifo"
 )
 
-// CheckAccounts returns what of the Accounts is not what is really held. Nothing may go on in the
-// loops.
+// CheckAccounts returns an error if an Account differs from what is really held. The loops must be
+// at rest.
 func (g *Group) CheckAccounts() (err error) {
 	for _, l := range g.loops {
 		l.Do(context.Background(), func(time.Time) {
@@ -58,7 +58,7 @@ func (c *Conn) reallyHeld() (n int64) {
 	return n
 }
 
-// memoryOf returns how many bytes of memory b has that was not lent.
+// memoryOf returns how many bytes of memory b has. Lent memory does not count.
 func memoryOf(b *fifo.Buffer) (n int64) {
 	for c := b.First(); c != nil; c = c.Next {
 		if !c.Lent {

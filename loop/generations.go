@@ -13,14 +13,14 @@ import (
 // MaxGenerations is how many processes can share an address by [Generations] at one time.
 const MaxGenerations = 8
 
-// Generations lets processes share one address. One of them reads its sockets. Each issues
-// connection IDs of its own generation, so that the one that reads can tell to which process a
+// Generations lets processes share one address. One of them reads its sockets. Each process issues
+// connection IDs of its own generation, so that the process that reads can tell to which process a
 // packet belongs. Package handover passes the sockets on, and sets all of this.
 //
 // The generation of an ID, like the Loop that it leads to, follows from its last 4 bytes and a
-// secret factor: see [New]. It takes no room in the ID. So it fits every ConnIDSource, and IDs that
-// balancers read stay as they were. The source is asked for MaxGenerations times as many IDs. IDs
-// of two generations are never the same, even if their sources draw the same nonces.
+// secret factor: see [New]. It takes no room in the ID. So it works with every ConnIDSource, and
+// does not change the IDs that balancers read. The source is asked for MaxGenerations times as many
+// IDs. IDs of two generations are never the same, even if their sources draw the same nonces.
 type Generations struct {
 	Own int // of this process, 0 to MaxGenerations-1
 

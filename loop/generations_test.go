@@ -20,7 +20,7 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// A seat is a socket that several processes have, of which one reads.
+// A seat is a socket that several processes share. One of them reads.
 type seat struct {
 	loop.Backend
 	reading bool // belongs to the loop
@@ -55,7 +55,7 @@ func (s *seat) Wake() {
 
 func (s *seat) Close() error { return nil } // others have it, too
 
-// A dynasty is generations of one server.
+// A dynasty is the generations of one server.
 type dynasty struct {
 	t      *testing.T
 	seats  []*seat
@@ -88,7 +88,7 @@ func (d *dynasty) found() {
 	d.seats, d.groups = append(d.seats, s), append(d.groups, g)
 }
 
-// read has the loop of a generation read, or not.
+// read makes the loop of a generation read, or makes it stop.
 func (d *dynasty) read(gen int, on bool) {
 	d.groups[gen].Loops()[0].Do(context.Background(), func(time.Time) { d.seats[gen].reading = on })
 }

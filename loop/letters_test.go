@@ -99,8 +99,9 @@ func (r *record) Write(b []byte) (int, error) {
 
 func (r *record) Close() error { return nil }
 
-// TestLettersHappenNow: what goroutines do after a silence happens at that time, and not at the end
-// of the turn before. A stream would be opened, in the log, long before it was.
+// TestLettersHappenNow: what a goroutine does after a silence happens at the present time, and not
+// at the time of the turn before. Otherwise the log would say that a stream was opened long before
+// it was.
 func TestLettersHappenNow(t *testing.T) {
 	const silence = 5 * time.Second
 	run(t, setup{link: near}, func(t *testing.T, w *world) {

@@ -47,8 +47,8 @@ func floodLog(log *slog.Logger, n int) {
 	}
 }
 
-// TestLimitLog: of a flood at one place 10 lines pass, and then it is told how many more there
-// were. Another place is not concerned, and later lines pass again.
+// TestLimitLog: 10 lines of a flood at one place pass, and then a line says how many more there
+// were. The flood does not affect another place, and later lines pass again.
 func TestLimitLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := new(logPage)
@@ -84,7 +84,7 @@ func TestLimitLog(t *testing.T) {
 	})
 }
 
-// TestLimitLogBeside: goroutines write to it at the same time.
+// TestLimitLogBeside: goroutines write to one log at the same time.
 func TestLimitLogBeside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := new(logPage)

@@ -108,7 +108,7 @@ func (m *mailbox) account(a *Account) {
 	}
 }
 
-// rouse lets the loop have a turn although there is nothing to do for it but to settle.
+// rouse makes the loop take a turn, even if it has nothing to do but to settle accounts.
 func (m *mailbox) rouse() {
 	if m.open() {
 		m.in.roused = true

@@ -24,11 +24,11 @@ type Observer interface {
 
 	// TurnDone is called after each turn of the Loop. took is how long it worked, without the wait
 	// before. late is how long a timer had been due when the turn began, or 0 if none was due. A
-	// large one means that the Loop had too much to do, or did not get a processor.
+	// large value of late means that the Loop had too much to do, or did not get a processor.
 	TurnDone(took, late time.Duration)
 }
 
-// observe tells the Observer of the events that it is there for.
+// observe tells the Observer of ev, if it is the end of a handshake or of a connection.
 func (l *Loop) observe(ev *conn.Event) {
 	switch ev.Kind {
 	case conn.EventConnected:

@@ -93,7 +93,8 @@ func TestObserver(t *testing.T) {
 	})
 }
 
-// TestObserverOfSlowTurns: a turn that lasts long, and the timer that is late because of it.
+// TestObserverOfSlowTurns: an Observer hears of a turn that lasts long, and of the timer that is
+// late because of that turn.
 func TestObserverOfSlowTurns(t *testing.T) {
 	observedWorld(t, func(w *world, n *notebook) {
 		_, server := w.dial(nil)
@@ -121,7 +122,8 @@ func TestObserverOfSlowTurns(t *testing.T) {
 	})
 }
 
-// TestObserverTakesSamples: two who want the samples are an error, not a surprise.
+// TestObserverTakesSamples: New returns an error if both an Observer and RTTSample want the
+// samples.
 func TestObserverTakesSamples(t *testing.T) {
 	cfg := serverConfig(nil)
 	cfg.Observe = func(int) loop.Observer { return new(notebook) }

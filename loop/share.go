@@ -8,8 +8,8 @@ import (
 
 // Share makes h the Handler of c, while its [Conn] goes on working. So a protocol such as HTTP/3
 // can run on a connection that other goroutines use too. Streams that somebody has from OpenStream
-// or AcceptStream stay as they are, and more can be opened. All other events come to h. It gives
-// those that it has no use for to [Conn.Pass]. Like [Loop.SetHandler], Share begins with the events
+// or AcceptStream stay as they are, and more can be opened. All other events come to h. h gives the
+// events that it does not use to [Conn.Pass]. Like [Loop.SetHandler], Share begins with the events
 // that describe c, and with the streams that wait for AcceptStream. Call it on the loop's
 // goroutine.
 //

@@ -349,8 +349,8 @@ func (s *Stream) ResetAt(code, size uint64) error {
 // and not read is lost.
 func (s *Stream) StopSending(code uint64) { s.StopReading(code) }
 
-// StopReading is StopSending. It returns how many bytes s had taken from the connection that no
-// Read has returned, nor will. A protocol that gives its own credit for what is read needs them.
+// StopReading is StopSending. It returns how many bytes s had taken from the connection, but no
+// Read will return. A protocol that gives its own credit for what is read needs this number.
 func (s *Stream) StopReading(code uint64) (unread int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

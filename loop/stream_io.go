@@ -127,7 +127,8 @@ func (s *Stream) serve() {
 	tell()
 }
 
-// serveLocked is serve with s.mu. It returns what to call without that: see finalSize.
+// serveLocked is serve for a caller that holds s.mu. The caller then calls tell without s.mu: see
+// finalSize.
 func (s *Stream) serveLocked() (tell func()) {
 	s.dirty = false
 	if s.s == nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/lazoquic/lazo/internal/fifo"
 )
 
-// maxPeek is how much [conn.Stream.Peek] joins.
+// maxPeek is how many bytes [conn.Stream.Peek] joins.
 const maxPeek = 1024
 
 // A peeking is a Peek that waits for bytes which stay in the connection.

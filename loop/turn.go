@@ -82,7 +82,7 @@ func (l *Loop) turn() (over bool, err error) {
 	progress := n > 0 || !l.letters.empty()
 
 	l.receive(n)
-	// What goroutines have posted happens now, and not when the last turn was.
+	// What goroutines have posted happens at the present time, not at the time of the last turn.
 	if l.due() || !l.letters.empty() {
 		l.ep.HandleTimeout(l.now)
 	}
