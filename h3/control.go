@@ -46,7 +46,7 @@ func (r *controlReader) next(b []byte) (n int, done bool, err *Error) {
 	if r.skip {
 		return n, false, nil
 	}
-	// Of other frames accept has checked the length.
+	// accept has checked the length of other frames.
 	keep := n
 	if r.typ == framePriorityUpdateRequest || r.typ == framePriorityUpdatePush {
 		keep = min(n, maxPriorityUpdate-len(r.buf))

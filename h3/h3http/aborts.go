@@ -2,15 +2,15 @@ package h3http
 
 import "github.com/lazoquic/lazo/h3"
 
-// Aborts are what this side abandons of a stream: receiving, sending, or both. The application asks
-// for them. The loop, which the stream belongs to, carries each of them out once.
+// Aborts say what this side abandons of a stream: receiving, sending, or both. The application asks
+// for aborts. The loop owns the stream, and carries out each abort once.
 type aborts struct {
 	receiving, sending, both abort
 
 	behind bool // the reset of sending comes behind what was written
 }
 
-// An abort is one that may have been asked for.
+// An abort says whether the application has asked for it, and whether the loop has carried it out.
 type abort struct {
 	asked, carriedOut bool
 	code              h3.ErrorCode
@@ -35,8 +35,8 @@ func (a *aborts) stopReceiving(code h3.ErrorCode) { a.receiving.ask(code) }
 // resetSending asks for a reset.
 func (a *aborts) resetSending(code h3.ErrorCode) { a.sending.ask(code) }
 
-// resetBehind says that a reset takes the place of the end. It waits for what was written: see
-// endsBehind.
+// resetBehind says that a reset takes the place of the end. The reset comes behind what was
+// written: see endsBehind.
 func (a *aborts) resetBehind(code h3.ErrorCode) { a.behind, a.sending.code = true, code }
 
 // endsBehind reports whether resetBehind was called, and returns its code.
@@ -64,8 +64,8 @@ func (a *aborts) carryOut(s *h3.Stream) {
 	}
 }
 
-// abandon is cancel, carried out at once, and it also gives up what was handed to s to its end. It
-// runs on the loop's goroutine.
+// abandon does what cancel asks for, at once. It also gives up what was handed to s, even if the
+// end was handed over too. It runs on the loop's goroutine.
 func (a *aborts) abandon(s *h3.Stream, code h3.ErrorCode) {
 	s.Abandon(code)
 	a.cancel(code)

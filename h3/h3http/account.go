@@ -71,8 +71,8 @@ func (s *source) Put(list *fifo.Chunk) {
 func (p *bodyPipe) sendRoom() int { return p.c.pool.account.Room(sendBuffer, chunkSize) }
 
 // recvRoom returns how many bytes of the content may wait for their reader now. When memory is
-// short, what the peer sends stays in the connection until somebody waits for it. Then a chunk
-// comes.
+// short, what the peer sends stays in the connection. If a reader waits for it, the reader gets one
+// chunk.
 func (p *bodyPipe) recvRoom() int {
 	least := 0
 	if p.in.waiting {

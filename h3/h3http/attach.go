@@ -11,7 +11,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// This file runs HTTP/3 on connections that somebody else has made, and goes on to use.
+// This file runs HTTP/3 on connections that the application has made and goes on using.
 
 // An attached is what a ServerConn and a ClientConn have in common.
 type attached struct {

@@ -22,8 +22,8 @@ const (
 // stream (see pump.go). The loop reads nothing from a stream whose buffer is full, so a slow reader
 // slows the peer down.
 //
-// mu guards the pipe and the rest of the exchange. Methods that do not lock it are for callers that
-// have.
+// mu guards the pipe and the rest of the exchange. If a method does not lock mu, its caller has
+// locked mu.
 type bodyPipe struct {
 	c  *connection
 	of *exchange // which the loop looks at after wake
@@ -120,8 +120,8 @@ func (p *bodyPipe) takeTrailer() []h3.Field {
 	return fields
 }
 
-// write appends b to the body, and waits for room. The loop takes the bytes once push of them have
-// come together.
+// write appends b to the body, and waits for room. The loop takes the bytes once at least push of
+// them wait, or when there is no more room.
 func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

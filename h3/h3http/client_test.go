@@ -354,8 +354,8 @@ func TestAddressedConn(t *testing.T) {
 	}
 }
 
-// countDials makes the Transport of a pair count. Each dial takes two values from hold, if there is
-// one: the first when it has begun.
+// countDials makes the Transport of a pair count its dials. If hold is not nil, each dial takes two
+// values from it before it goes on.
 func countDials(dials *int, hold <-chan bool) func(p *pair) {
 	return func(p *pair) {
 		var g *loop.Group

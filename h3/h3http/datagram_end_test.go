@@ -62,10 +62,11 @@ func requireDatagram(t *testing.T, s *Stream) {
 	require.ErrorIs(t, err, net.ErrClosed)
 }
 
-// TestDatagramsBeforeAbort: a datagram that came before this side ended its stream can be received,
-// also if the event of the datagram still waits in the loop then. In front of it are the event of
-// another stream, which makes the client end its own one, an event of this one, and the event of a
-// third one, so that the receiver runs meanwhile.
+// TestDatagramsBeforeAbort: a datagram that came before this side ended its stream can be received.
+// That also holds if the event of the datagram still waits in the loop when the stream ends. Three
+// events are in front of it. The first is of another stream, and makes the client end the stream
+// under test. The second is of the stream under test. The third is of another stream again, and
+// lets the receiver run meanwhile.
 func TestDatagramsBeforeAbort(t *testing.T) {
 	for name, abort := range abortWays {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +161,7 @@ func TestDatagramsBeforeTakeover(t *testing.T) {
 }
 
 // TestDatagramsNeedSendSide: after the end of sending no datagram is sent (RFC 9297, Section 2.1).
-// Those of before leave in front of the end, also those that wait in a queue then.
+// Datagrams from before the end leave in front of it, even if they still wait in a queue.
 func TestDatagramsNeedSendSide(t *testing.T) {
 	ends := map[string]func(s *Stream){
 		"CloseWrite": func(s *Stream) { s.CloseWrite() },

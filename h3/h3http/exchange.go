@@ -52,7 +52,7 @@ func (x *exchange) init(c *connection, h half) {
 	x.half = h
 }
 
-// advance does what there is to do. It reports whether the loop needs the stream no more. It runs
+// advance does what there is to do. It reports whether the loop no longer needs the stream. It runs
 // on the loop's goroutine. The caller has locked x, which has its stream.
 func (x *exchange) advance(now time.Time) (finished bool) {
 	if !x.aborts.canceled() {
@@ -140,8 +140,8 @@ func (x *exchange) peerCanceled(e h3.Event) {
 	x.unwanted()
 }
 
-// unwanted checks whether the peer has stopped our direction. It acknowledges no more of that then.
-// The caller has locked x.
+// unwanted checks whether the peer has stopped our direction. A peer that has done so need not
+// acknowledge the rest. The caller has locked x.
 func (x *exchange) unwanted() {
 	if _, err := x.stream.Write(nil); stopped(err) {
 		x.life.gone = true

@@ -40,7 +40,7 @@ var faulty = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	}
 })
 
-// provoke asks for a path. What the answer is does not matter.
+// provoke asks for a path. The answer does not matter.
 func (p *pair) provoke(path string) {
 	if resp, err := p.c.Get(p.url + path); err == nil {
 		io.Copy(io.Discard, resp.Body)
@@ -48,8 +48,8 @@ func (p *pair) provoke(path string) {
 	}
 }
 
-// TestFloodOfMistakes: clients that provoke mistakes of handlers fill no disk. Of each kind 10
-// lines are written, and how many more there were.
+// TestFloodOfMistakes: clients that provoke mistakes of handlers fill no disk. The log gets 10
+// lines of each kind in 10 seconds, and then the number of lines that were left out.
 func TestFloodOfMistakes(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		p := newSimPair(t, n, faulty)

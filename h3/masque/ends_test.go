@@ -257,7 +257,7 @@ func TestRelayOfClientThatTakesNothing(t *testing.T) {
 		_, err := s.Write(capsule(dgram.CapsuleDatagram, payload(0, make([]byte, 1000)...)))
 		require.NoError(t, err)
 	}
-	// The answers are more than the client takes, which nobody reads.
+	// There are more answers than the client takes, because nobody reads them.
 	require.Eventually(t, func() bool { return p.proxy.Stats().Sent == 40 }, soon, time.Millisecond)
 	require.NoError(t, s.CloseWrite())
 	require.Eventually(t, func() bool { return p.proxy.Stats().Tunnels == 0 }, soon, time.Millisecond)

@@ -32,7 +32,7 @@ var (
 )
 
 // endTime bounds how long a relay whose stream ends relays what came before. Datagrams end only
-// when the end of the stream could be sent, which a client that takes nothing delays.
+// when the end of the stream could be sent. A client that takes nothing delays that.
 const endTime = 5 * time.Second
 
 // run relays both ways until one of them ends. It returns why. If it is not the socket that ends,

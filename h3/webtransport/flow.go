@@ -95,7 +95,7 @@ func newFlow(s *Session, own, peer limits, strict bool) *flow {
 	return f
 }
 
-// wake has update called soon. Any goroutine may call it.
+// wake makes the loop call update soon. Any goroutine may call it.
 func (f *flow) wake() {
 	if !f.due.Swap(true) {
 		f.s.m.handle.Loop().Post(f.post)
@@ -145,7 +145,7 @@ func (f *flow) mayOpen(dir conn.Dir) bool {
 	return false
 }
 
-// opened counts a stream that this side has opened. Its header has so many bytes.
+// opened counts a stream that this side has opened. The header of the stream has header bytes.
 func (f *flow) opened(qs *conn.Stream, header int) {
 	f.out[qs.ID().Dir()].opened++
 	qs.Join(f.group, uint64(header))
@@ -159,11 +159,12 @@ func (f *flow) fail(err error) {
 	}
 }
 
-// retryTime is after how long capsules are written again for which there was no room.
+// retryTime is how long update waits before it tries again, if there was no room for capsules.
 const retryTime = 100 * time.Millisecond
 
-// update sends the capsules that are due, and looks whether the peer keeps to the limit of data.
-// Capsules wait for room here as the newest limits, so they take no memory.
+// update sends the capsules that are due, and checks whether the peer keeps to the limit of data.
+// If there is no room for capsules, it drops them. A later update makes new ones from the newest
+// limits. So capsules that wait take no memory.
 func (f *flow) update(time.Time) {
 	f.due.Store(false)
 	switch {
@@ -200,7 +201,7 @@ type news struct {
 // capsulesDue returns the capsules that are due, and what the peer knows once it has them.
 func (f *flow) capsulesDue() *news {
 	n := &news{data: f.toldData, dataBlock: f.toldBlock}
-	// A quarter of the window at a time, as the application reads.
+	// Credit for data comes a quarter of the window at a time, as the application reads.
 	limit := min(f.read.Load()+f.group.Discarded()+f.own.data, varint.Max)
 	if f.own.data > 0 && limit > n.data && limit-n.data >= f.own.data/4 {
 		n.data = limit
@@ -213,7 +214,8 @@ func (f *flow) capsulesDue() *news {
 	for dir := range f.in {
 		in, out := f.in[dir], f.out[dir]
 		n.streams[dir], n.streamBlock[dir] = in.told, out.toldBlock
-		// Each closed stream counts. A peer with few that last would otherwise wait in vain.
+		// Each closed stream gives credit at once. A peer with few streams, most of which last,
+		// would wait in vain for a larger step.
 		if limit := min(f.closed[dir].Load()+f.own.streams[dir], maxStreams); f.own.streams[dir] > 0 && limit > in.told {
 			n.streams[dir] = limit
 			n.b = appendLimit(n.b, capsuleMaxStreamsBidi+uint64(dir), limit)

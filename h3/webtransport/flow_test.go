@@ -315,7 +315,8 @@ func TestFlowCredit(t *testing.T) {
 		_, err = io.ReadFull(sa, make([]byte, 2))
 		require.NoError(t, err)
 		wantCapsule(t, caps, capsuleMaxData, 126)
-		// What is not read of a stream that ends counts, the final size of a reset too.
+		// Bytes that nobody has read count once the stream ends. After a reset the final size
+		// counts.
 		sa.StopSending(7)
 		w.wait()
 		wantCapsule(t, caps, capsuleMaxData, 160)
@@ -386,8 +387,9 @@ func TestFlowOfBulk(t *testing.T) {
 	})
 }
 
-// TestFlowOfResets: both sides agree on what streams used that were abandoned, whoever did it, and
-// whatever of them was sent. Otherwise the credit of the session would run out.
+// TestFlowOfResets: both sides agree on how much credit abandoned streams have used. It does not
+// matter which side abandoned them, or how much was sent. Otherwise the credit of the session
+// would run out.
 func TestFlowOfResets(t *testing.T) {
 	change := func(w *world) {
 		limited(4, 4, 64<<10)(w)

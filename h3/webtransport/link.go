@@ -40,8 +40,8 @@ func (l *link) mux() *mux {
 	return l.m
 }
 
-// takeLink returns a link to a host for another session. It prefers one that is there and has room
-// for it, unless fresh. shared says that it is such a one.
+// takeLink returns a link to a host for another session. It prefers a link that exists and has
+// room, unless fresh is set. shared reports whether it returns such a link.
 func (d *Dialer) takeLink(host string, fresh bool) (l *link, shared bool, err error) {
 	dial, err := d.newConn()
 	if err != nil {
@@ -91,9 +91,9 @@ func (l *link) leave() {
 	}
 }
 
-// refused reports whether a session failed because of its shared connection, so that it may
-// succeed on another. Then l takes no more sessions. A server refuses in this way one session too
-// many (draft-ietf-webtrans-http3-16, Section 5.2).
+// refused reports whether a session failed because of its shared connection, so that it may succeed
+// on another. Then l takes no more sessions. A server rejects in this way a session that is above
+// its limit (draft-ietf-webtrans-http3-16, Section 5.2).
 func (l *link) refused(err error) bool {
 	se, ok := errors.AsType[*conn.StreamError](err)
 	rejected := ok && se.Remote && h3.ErrorCode(se.Code) == h3.RequestRejected

@@ -54,8 +54,8 @@ func TestSharedConnection(t *testing.T) {
 	})
 }
 
-// TestNoSharing: without flow control, and without being asked for, there is a connection for each
-// session.
+// TestNoSharing: each session has a connection of its own by default, and also if one side has no
+// flow control.
 func TestNoSharing(t *testing.T) {
 	for name, change := range map[string]func(w *world){
 		"default": nil,

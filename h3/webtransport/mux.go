@@ -113,8 +113,8 @@ func (m *mux) add(s *Session) {
 	})
 }
 
-// How much of the connection is for others than its sessions: streams of each directionality, and
-// bytes that have not been read.
+// These parts of the connection's limits are for streams outside of sessions: the number of streams
+// of each directionality, and the number of bytes that have not been read.
 const (
 	otherStreams = 100
 	otherData    = 256 << 10

@@ -190,8 +190,9 @@ func TestWrongProtocol(t *testing.T) {
 	})
 }
 
-// TestMaxSessions limits the sessions on one connection. Since draft 13 the limit is one, and a
-// request for another session is reset (draft-ietf-webtrans-http3-15, Section 5.1).
+// TestMaxSessions limits the sessions on one connection. Since draft 13 the limit is one without
+// flow control, and a request for another session is reset (draft-ietf-webtrans-http3-15, Section
+// 5.1).
 func TestMaxSessions(t *testing.T) {
 	for _, c := range []struct {
 		setting  uint64

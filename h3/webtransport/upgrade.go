@@ -194,8 +194,8 @@ func (u *Upgrader) admit(r *http.Request, m *mux) (status int, err error) {
 		return http.StatusBadRequest, fmt.Errorf("webtransport: no settings of the client: %w", context.Cause(ctx))
 	}
 	if !m.peer.datagrams {
-		// draft-ietf-webtrans-http3-15, Section 3.1. A client without reset_stream_at is served:
-		// drafts did not ask for that parameter for long, and only resets suffer.
+		// draft-ietf-webtrans-http3-15, Section 3.1. A client without reset_stream_at is served.
+		// Drafts have not always asked for that parameter, and only resets suffer without it.
 		return http.StatusBadRequest, errRequirements
 	}
 	limit, tooMany := 1, errOneSession
