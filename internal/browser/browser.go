@@ -19,7 +19,7 @@ import (
 // skipped without it. CI sets it.
 const Variable = "LAZO_CHROMIUM"
 
-// limit is how long any call may take. A busy machine needs a part of it.
+// limit is how long any call may take. Even a busy machine needs only a part of it.
 const limit = 2 * time.Minute
 
 // A Browser is a running Chromium. It is for one goroutine.
@@ -31,7 +31,7 @@ type Browser struct {
 	pages   map[string]*Page // by session
 }
 
-// A message is one of the protocol.
+// A message is a command, a result or an event of the DevTools protocol.
 type message struct {
 	ID        int             `json:"id,omitempty"`
 	Method    string          `json:"method,omitempty"`
@@ -90,7 +90,7 @@ func Start(t testing.TB, flags ...string) *Browser {
 	return b
 }
 
-// read passes on the messages of Chromium, of which each ends with a zero byte.
+// read passes on the messages of Chromium. Each message ends with a zero byte.
 func read(in *os.File, to chan<- message) {
 	defer close(to)
 	for r := bufio.NewReader(in); ; {
@@ -145,7 +145,7 @@ func (b *Browser) call(session, method string, params any, result any) {
 	}
 }
 
-// event takes an event.
+// event notes an event in its page.
 func (b *Browser) event(m *message) {
 	p := b.pages[m.SessionID]
 	if p == nil {
@@ -252,8 +252,8 @@ func (p *Page) Key(key string) {
 	p.call("Input.dispatchKeyEvent", map[string]any{"type": "keyUp", "key": key}, nil)
 }
 
-// Mouse sends an event of the mouse: mouseMoved, mousePressed, mouseReleased or mouseWheel, which
-// moves by delta. ctrl holds that key.
+// Mouse sends an event of the mouse: mouseMoved, mousePressed, mouseReleased or mouseWheel. delta
+// is how far mouseWheel scrolls. ctrl says whether the control key is held.
 func (p *Page) Mouse(what string, x, y, delta float64, ctrl bool) {
 	p.b.t.Helper()
 	ev := map[string]any{"type": what, "x": x, "y": y, "deltaX": 0, "deltaY": delta, "modifiers": 0}

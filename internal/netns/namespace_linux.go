@@ -32,9 +32,10 @@ func New() (*Namespace, error) {
 	return n, nil
 }
 
-// run is the one thread of the process that is in the namespace. It ends with its goroutine, which
-// never unlocks it. The main thread would not end, and /proc/self and /proc/net show its namespace,
-// so run keeps that busy until it has another.
+// run locks the one thread of the process that is in the namespace. The thread ends with the
+// goroutine, because run never unlocks it. The main thread does not fit: it would not end, and
+// /proc/self and /proc/net show its namespace. If run gets the main thread, it holds that thread
+// until another run has begun on another thread.
 func (n *Namespace) run(made chan<- error) {
 	runtime.LockOSThread()
 	if syscall.Gettid() == syscall.Getpid() {
