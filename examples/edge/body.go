@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// bodyStep is how much of a body a client has to send within the time for it, unless it ends.
+// bodyStep is how many bytes of a body a client has to send within the limit, unless the body ends.
 const bodyStep = 16 << 10
 
 // errSlowBody is the error of a body whose client sends too little for too long.
 var errSlowBody = errors.New("edge: the client is too slow with its request")
 
-// A steadyBody is a request body that has to come at some pace. Its time runs only while the edge
-// waits for the client, so a backend may take its time.
+// A steadyBody is a request body that has to come at a minimum pace. Its time runs only while the
+// edge waits for the client, so a slow backend does no harm.
 type steadyBody struct {
 	io.ReadCloser
 	rc    *http.ResponseController
 	limit time.Duration // for bodyStep bytes
-	left  time.Duration // for the rest of them
-	got   int           // bytes of them
+	left  time.Duration // for the rest of these bytes
+	got   int           // how many of these bytes have come
 	slow  *atomic.Bool  // the client was too slow: a Transport may return another error for it
 }
 
@@ -42,7 +42,7 @@ func (b *steadyBody) Read(p []byte) (int, error) {
 		b.slow.Store(true)
 		return n, errSlowBody
 	}
-	b.rc.SetReadDeadline(time.Time{}) // for what the server itself waits for
+	b.rc.SetReadDeadline(time.Time{}) // the server sets its own deadlines
 	if b.got += n; b.got >= bodyStep {
 		b.got, b.left = 0, b.limit
 	} else {

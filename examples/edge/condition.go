@@ -12,8 +12,8 @@ type condition struct {
 	eject  ejectConfig
 
 	mu       sync.Mutex
-	down     bool // by the last row of checks
-	row      int  // of checks that contradict down
+	down     bool // what the health checks say
+	row      int  // how many checks in a row contradict down
 	failures int  // requests in a row that failed
 	ejected  time.Time
 	pause    time.Duration // the last time it was ejected for

@@ -43,7 +43,7 @@ type keyPair struct {
 type clientTimeouts struct {
 	Header span `yaml:"header"` // of a request, from its first byte on
 	Idle   span `yaml:"idle"`   // a connection without requests
-	Body   span `yaml:"body"`   // a part of a request's content
+	Body   span `yaml:"body"`   // for each bodyStep bytes of a request's content
 	Stall  span `yaml:"stall"`  // a response whose client takes nothing
 }
 

@@ -6,9 +6,9 @@ import (
 	"github.com/lazoquic/lazo/h3/h3http"
 )
 
-// settle deals with a request that came as early data, which an attacker may have sent again. If
-// the route does not take early data, it waits for the end of the handshake, which an attacker
-// cannot repeat (RFC 8470, Section 3). It reports false if the client has left.
+// settle deals with early data, which an attacker may have sent again. If the route does not take
+// early data, settle waits for the end of the handshake. An attacker cannot repeat that (RFC 8470,
+// Section 3). It reports false if the client has left.
 func settle(r *http.Request, takes bool) (ok bool) {
 	t := tripOf(r)
 	t.early = r.TLS != nil && !r.TLS.HandshakeComplete
@@ -37,9 +37,9 @@ func handshake(r *http.Request) (ok bool) {
 	}
 }
 
-// tooEarly reports whether a request that got resp is to be sent again as one that is not early.
-// The edge may do that, unless the client itself has said that the request is early. In that case
-// the client gets the status (RFC 8470, Section 5.2).
+// tooEarly reports whether to send a request again, because resp says that it was too early. It
+// waits for the end of the handshake first. If the client itself has said that the request is
+// early, the client gets the status instead (RFC 8470, Section 5.2).
 func tooEarly(r *http.Request, resp *http.Response) bool {
 	t := tripOf(r)
 	if resp.StatusCode != http.StatusTooEarly || !t.early || t.saidEarly || !safe(r) || !handshake(r) {

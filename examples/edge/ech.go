@@ -15,19 +15,19 @@ import (
 	"regexp"
 )
 
-// The types of PEM blocks in a file of ECH keys, which OpenSSL, nginx and HAProxy read, too.
+// The types of PEM blocks in a file of ECH keys. OpenSSL, nginx and HAProxy read such files, too.
 const (
 	pemPrivateKey = "PRIVATE KEY"
 	pemECHConfig  = "ECHCONFIG" // an ECHConfigList
 )
 
-// outerName matches names that clients take: those of several labels, of at most 253 bytes.
+// outerName matches the names that clients accept. They have several labels.
 var outerName = regexp.MustCompile(`^([A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z0-9-]{1,63}$`)
 
 const echVersion = 0xfe0d // RFC 9849, Section 4
 
-// loadECH reads files of a private key and its ECHConfigs each. Clients that come with another
-// config are told those of the first file.
+// loadECH reads files. Each has a private key and its ECHConfigs. A client that uses an unknown
+// config gets those of the first file.
 func loadECH(files []string) (keys []tls.EncryptedClientHelloKey, err error) {
 	for i, name := range files {
 		text, err := os.ReadFile(name)
@@ -59,14 +59,14 @@ func parseECH(text []byte) (keys []tls.EncryptedClientHelloKey, err error) {
 			}
 			var ok bool
 			if private, ok = key.(*ecdh.PrivateKey); !ok || private.Curve() != ecdh.X25519() {
-				return nil, errors.New("the private key is not one of X25519")
+				return nil, errors.New("the private key is not an X25519 key")
 			}
 		case pemECHConfig:
 			list = block.Bytes
 		}
 	}
 	if private == nil || list == nil {
-		return nil, fmt.Errorf("there is not both a %s and an %s in it", pemPrivateKey, pemECHConfig)
+		return nil, fmt.Errorf("the file needs a block %s and a block %s", pemPrivateKey, pemECHConfig)
 	}
 	configs, err := splitECH(list)
 	if err != nil {
@@ -78,12 +78,12 @@ func parseECH(text []byte) (keys []tls.EncryptedClientHelloKey, err error) {
 		}
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("no config in it has the public key of the private key")
+		return nil, errors.New("no ECHConfig has the public key of the private key")
 	}
 	return keys, nil
 }
 
-// splitECH returns the configs of a list (RFC 9849, Section 4), those of other versions aside.
+// splitECH returns the configs of a list (RFC 9849, Section 4). It leaves out other versions.
 func splitECH(list []byte) (configs [][]byte, err error) {
 	malformed := errors.New("the ECHConfigList is malformed")
 	if len(list) < 2 || int(binary.BigEndian.Uint16(list)) != len(list)-2 {
@@ -102,7 +102,7 @@ func splitECH(list []byte) (configs [][]byte, err error) {
 	return configs, nil
 }
 
-// writeECH writes a file of a new key. Clients that do not decrypt see publicName.
+// writeECH writes a new key and its config. Observers of a connection see publicName.
 func writeECH(w io.Writer, publicName string) error {
 	private, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
@@ -120,19 +120,19 @@ func writeECH(w io.Writer, publicName string) error {
 		pem.Encode(w, &pem.Block{Type: pemECHConfig, Bytes: list}))
 }
 
-// echConfigList returns a list of one config (RFC 9849, Section 4).
+// echConfigList returns a list with one config (RFC 9849, Section 4).
 func echConfigList(id byte, public []byte, name string) []byte {
 	const kemX25519, kdfSHA256, aesGCM, chacha20 = 0x0020, 1, 1, 3 // RFC 9180, Section 7
 	u16 := binary.BigEndian.AppendUint16
 	c := []byte{id}
 	c = u16(c, kemX25519)
 	c = append(u16(c, uint16(len(public))), public...)
-	c = u16(c, 8) // bytes of cipher suites
+	c = u16(c, 8) // the length of the cipher suites
 	c = u16(u16(c, kdfSHA256), aesGCM)
 	c = u16(u16(c, kdfSHA256), chacha20)
 	c = append(c, 0) // no maximum length of names is known
 	c = append(append(c, byte(len(name))), name...)
-	c = u16(c, 0) // extensions
+	c = u16(c, 0) // no extensions
 	list := u16(nil, uint16(4+len(c)))
 	list = u16(list, echVersion)
 	return append(u16(list, uint16(len(c))), c...)

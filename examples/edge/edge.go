@@ -190,7 +190,7 @@ func (e *edge) serve(ctx context.Context, signals <-chan os.Signal) error {
 	case <-e.sockets.superseded():
 		e.log.Info("another process has taken over")
 		if e.adminLn != nil {
-			e.adminLn.Close() // the other one answers
+			e.adminLn.Close() // the other process answers
 		}
 	case <-ctx.Done():
 	}

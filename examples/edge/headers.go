@@ -12,7 +12,7 @@ import (
 func (t trust) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Host = pr.In.Host
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // it is for the backend to judge
-	pr.Out.Trailer = pr.In.Trailer           // it fills while the body is read
+	pr.Out.Trailer = pr.In.Trailer           // the server fills it while it reads the body
 	t.forward(pr.Out.Header, pr.In)
 	if tripOf(pr.In).early {
 		pr.Out.Header.Set("Early-Data", "1") // RFC 8470, Section 5.1
@@ -26,7 +26,7 @@ var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X
 // a trusted peer stay.
 func (t trust) forward(h http.Header, in *http.Request) {
 	for name := range h {
-		// Many backends take X_Forwarded_For for the same as X-Forwarded-For.
+		// Many backends treat X_Forwarded_For like X-Forwarded-For.
 		if dashed := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")); slices.Contains(forwarding, dashed) {
 			delete(h, name)
 		}

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// minSecret is how many bytes a secret has at least.
+// minSecret is the least length of a secret, in bytes.
 const minSecret = 16
 
-// keys are those that replicas share, and that change while the edge runs.
+// keys are the keys that replicas share. They can change while the edge runs.
 type keys struct {
 	ech, secrets []string // files
 	seen         []fileState
@@ -21,11 +21,11 @@ type keys struct {
 	current atomic.Pointer[keySet]
 }
 
-// A keySet is what the files said when they were read.
+// A keySet has the keys from one reading of the files.
 type keySet struct {
 	ech     []tls.EncryptedClientHelloKey
 	tokens  [][32]byte // of Retry, NEW_TOKEN and session tickets of QUIC; the first seals
-	tickets [][32]byte // of sessions over TCP
+	tickets [][32]byte // of session tickets over TCP; the first seals
 }
 
 // loadKeys reads the files of a configuration.
@@ -64,11 +64,11 @@ func (k *keys) refresh() (changed bool, err error) {
 	return true, k.load()
 }
 
-// loadSecret reads a file of random bytes in any form: they go through a hash.
+// loadSecret reads a file of random bytes. Their form does not matter, because derive hashes them.
 func loadSecret(name string) ([]byte, error) {
 	b, err := os.ReadFile(name)
 	if err == nil && len(b) < minSecret {
-		err = fmt.Errorf("%s: %d bytes are less than %d", name, len(b), minSecret)
+		err = fmt.Errorf("%s: has %d bytes, needs at least %d", name, len(b), minSecret)
 	}
 	return b, err
 }
@@ -80,7 +80,7 @@ func derive(secret []byte, purpose string) (key [32]byte) {
 	return [32]byte(h.Sum(nil))
 }
 
-// resetKey returns the key of stateless resets; zero for one that is drawn.
+// resetKey returns the key of stateless resets. The zero key stands for a random one.
 func resetKey(c *config) (key [32]byte, err error) {
 	if c.ResetSecret == "" {
 		return key, nil
@@ -92,11 +92,11 @@ func resetKey(c *config) (key [32]byte, err error) {
 	return derive(secret, "edge: stateless resets"), nil
 }
 
-// useKeys has new connections use the keys of the current site.
+// useKeys makes new connections use the keys of the current site.
 func (e *edge) useKeys() {
 	set := e.site.Load().keys.current.Load()
 	if len(set.tokens) == 0 {
-		return // those that were drawn at the start go on
+		return // the keys that were drawn at the start stay in use
 	}
 	e.tcpTLS.SetSessionTicketKeys(set.tickets)
 	for _, l := range e.udp.Loops() {
@@ -109,7 +109,7 @@ func (e *edge) echKeys(*tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, err
 	return e.site.Load().keys.current.Load().ech, nil
 }
 
-// checkKeys reads the files of keys.
+// checkKeys reads the files of keys, and returns what is wrong with them.
 func (c *config) checkKeys() error {
 	for i, name := range c.ECH {
 		if _, err := loadECH([]string{name}); err != nil {

@@ -48,7 +48,7 @@ func parseFlags(args []string, stdout io.Writer) (*options, error) {
 	fs.BoolVar(&o.check, "check", false, "look at the file and at those it names, and serve nothing")
 	fs.StringVar(&o.addr, "addr", "127.0.0.1:8443", "`address` of the demonstration")
 	fs.StringVar(&o.handover, "handover", "", "take over from the edge that runs with the same `path`, and let the next one take over")
-	fs.StringVar(&o.newECH, "new-ech", "", "print a new key of encrypted ClientHellos whose outer `name` is this one, and end")
+	fs.StringVar(&o.newECH, "new-ech", "", "print a new key for encrypted ClientHellos and end; observers see the `name`")
 	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ type counts struct {
 	rows map[countKey]*countRow
 }
 
-// A countKey is what requests are counted by. None of it is a client's choice: there are few.
+// A countKey is what requests are counted by. Clients cannot choose the values, so there are few.
 type countKey struct{ pool, proto, class string }
 
 func (k countKey) labels() []metrics.Label {
@@ -109,7 +109,7 @@ func (e *edge) families() []metrics.Family {
 	return slices.Concat(
 		[]metrics.Family{
 			one("edge_requests_in_progress", "Requests in progress.", metrics.Gauge, float64(e.visitors.count())),
-			one("edge_stalled_total", "Responses over TCP whose clients took too little for too long.", metrics.Counter, float64(e.stalled.Load())),
+			one("edge_stalled_total", "Responses over TCP that ended because clients took too little for too long.", metrics.Counter, float64(e.stalled.Load())),
 		},
 		e.counts.families(), e.site.Load().families(), e.metrics.Gather())
 }

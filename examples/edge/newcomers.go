@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// newcomers are connections over TCP whose first request has not come yet. Shutdown of an
-// http.Server would drop that request, and clients do not repeat the first one of a connection.
+// newcomers are connections over TCP whose first request has not come yet. http.Server.Shutdown
+// would drop that request, and clients do not repeat the first request of a connection.
 type newcomers struct {
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
@@ -33,7 +33,7 @@ func (n *newcomers) note(c net.Conn, state http.ConnState) {
 	}
 }
 
-// wait waits until there are none. The header timeout of the server bounds it.
+// wait waits until there are no newcomers. The header timeout of the server bounds the wait.
 func (n *newcomers) wait(ctx context.Context) {
 	n.mu.Lock()
 	if len(n.conns) == 0 {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// refuse answers a request that no backend must see, and reports whether it did. The servers
-// themselves refuse malformed HTTP before that, such as two lengths.
+// refuse answers a request that no backend must see, and reports whether it did. The servers refuse
+// most malformed requests before that.
 func refuse(w http.ResponseWriter, r *http.Request) bool {
 	switch {
 	case r.Method == http.MethodConnect && !isWebSocket(r):
@@ -16,11 +16,11 @@ func refuse(w http.ResponseWriter, r *http.Request) bool {
 	case r.Host == "":
 		http.Error(w, "no host", http.StatusBadRequest)
 	case strings.ContainsFunc(r.Host, endsHost):
-		http.Error(w, "no such host", http.StatusBadRequest)
+		http.Error(w, "malformed host", http.StatusBadRequest)
 	case r.ProtoMajor > 1 && !isOrigin(r), strings.ContainsFunc(r.RequestURI, isSpace):
-		http.Error(w, "no such target", http.StatusBadRequest)
+		http.Error(w, "malformed target", http.StatusBadRequest)
 	case !clearLength(r.Header["Content-Length"]):
-		http.Error(w, "no such length", http.StatusBadRequest)
+		http.Error(w, "malformed length", http.StatusBadRequest)
 	case slices.Contains(strings.FieldsFunc(r.URL.Path, isSlash), ".."):
 		// A backend that resolves it would serve what is below another route.
 		http.Error(w, "no dot segments here", http.StatusBadRequest)
@@ -34,20 +34,20 @@ func refuse(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// endsHost reports whether c can be in no host, so that readers of a URL may see its end there, or
-// its beginning (RFC 3986, Section 3.2). The server of HTTP/2 lets them pass.
+// endsHost reports whether c cannot be part of a host. Some readers of a URL would see the end of
+// the host there, or its beginning (RFC 3986, Section 3.2). The server of HTTP/2 does not check.
 func endsHost(c rune) bool {
 	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`/\?#@"<>^|{}`, c) || c == '`'
 }
 
-// isOrigin reports whether the target of a stream is a path, and not a URL with a host of its own
-// (RFC 9113, Section 8.3.1). Extended CONNECT has one as well.
+// isOrigin reports whether the target is a path, and not a URL with a host of its own (RFC 9113,
+// Section 8.3.1). Extended CONNECT has a path, too.
 func isOrigin(r *http.Request) bool {
 	return strings.HasPrefix(r.RequestURI, "/") || r.RequestURI == "*" && r.Method == http.MethodOptions
 }
 
-// clearLength reports whether the fields say one length, or none. The server of HTTP/2 takes the
-// first one, and 0 for what is no number.
+// clearLength reports whether there is one valid length, or none. The server of HTTP/2 would take
+// the first of several lengths, and 0 if the length is not a number.
 func clearLength(values []string) bool {
 	return len(values) == 0 || len(values) == 1 && values[0] != "" && strings.Trim(values[0], "0123456789") == ""
 }

@@ -21,8 +21,8 @@ type site struct {
 	keys   *keys
 }
 
-// newSite makes the site of a configuration that was checked. It shares the pools that are the
-// same with the site before, which may be nil.
+// newSite makes the site of a configuration that was checked. It takes over the pools of the site
+// before that are the same. That site may be nil.
 func newSite(c *config, log *slog.Logger, before *site) (*site, error) {
 	certs, err := loadCertificates(c.Certificates)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite:       s.trust.rewrite,
 		Transport:     p,
-		FlushInterval: -1, // pass each piece of the backend on at once
+		FlushInterval: -1, // pass on at once what the backend sends
 		ModifyResponse: func(resp *http.Response) error {
 			t := tripOf(resp.Request)
 			t.empty = resp.ContentLength == 0
@@ -125,8 +125,8 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case isWebSocket(r):
 		rt.webSocket.ServeHTTP(w, r)
 	default:
-		// Without EnableFullDuplex net/http closes a connection of HTTP/1.1 on which a body broke
-		// off. With it, net/http would take the bytes that follow for another request.
+		// If a body of HTTP/1.1 breaks off, the connection must close. net/http closes it only
+		// without EnableFullDuplex. With it, net/http would read the rest as another request.
 		limitBody(w, r, time.Duration(s.config.Timeouts.Body))
 		rt.next.ServeHTTP(w, r)
 	}

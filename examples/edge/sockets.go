@@ -10,7 +10,7 @@ import (
 	"github.com/lazoquic/lazo/loop/handover"
 )
 
-// sockets are where an edge listens: on sockets of its own, or on those of the process before it.
+// sockets opens the sockets of an edge, or takes them over from the process before it.
 type sockets struct {
 	h *handover.Handover // nil for an edge that stands alone
 }

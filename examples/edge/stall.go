@@ -11,7 +11,7 @@ import (
 type stall struct {
 	rc    *http.ResponseController
 	limit time.Duration
-	count *atomic.Uint64 // of those that were ended
+	count *atomic.Uint64 // responses that it has ended
 	timer *time.Timer
 }
 

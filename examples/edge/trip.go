@@ -44,8 +44,8 @@ func (t *trip) attempt(b *backend) {
 	t.attempts++
 }
 
-// timing returns the field Server-Timing: how long the response header took, and how long of that
-// the last backend, in milliseconds.
+// timing returns the field Server-Timing, in milliseconds. It has the time until the response
+// header, and the part of that time that the last backend took.
 func (t *trip) timing() string {
 	now := time.Now()
 	ms := func(from time.Time) float64 { return float64(now.Sub(from).Microseconds()) / 1000 }

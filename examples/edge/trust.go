@@ -17,8 +17,8 @@ func (t trust) trusts(ip string) bool {
 	return err == nil && slices.ContainsFunc(t, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
 }
 
-// client returns the IP address of the client: the last one on the way here that is not trusted. An
-// untrusted peer wrote whatever stands before it in X-Forwarded-For.
+// client returns the IP address of the client: the last untrusted address on the way here. The
+// addresses before it in X-Forwarded-For come from an untrusted peer, and may be made up.
 func (t trust) client(r *http.Request) string {
 	ip := peerOf(r)
 	steps := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")

@@ -20,7 +20,7 @@ func isWebSocket(r *http.Request) bool {
 }
 
 // A webSocket passes WebSockets over HTTP/3 on to backends, as an Upgrade of HTTP/1.1.
-// httputil.ReverseProxy passes on those of HTTP/1.1.
+// httputil.ReverseProxy passes on WebSockets over HTTP/1.1.
 type webSocket struct {
 	proxy *httputil.ReverseProxy
 }
@@ -58,7 +58,7 @@ func (h webSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	join(client, backend)
 }
 
-// upgrade returns the request of HTTP/1.1 that r is, and the key that it has.
+// upgrade translates r to a request of HTTP/1.1. It returns that request and its key.
 func upgrade(r *http.Request) (out *http.Request, key string) {
 	out = r.Clone(r.Context())
 	out.Method, out.Body, out.ContentLength = http.MethodGet, nil, 0
@@ -81,8 +81,8 @@ func accept(key string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// join copies both ways until both have ended, or one has failed. The end of one side becomes that
-// of the other: FIN stands for FIN, and H3_REQUEST_CANCELLED for RST (RFC 9220, Section 3).
+// join copies both ways until both have ended, or one has failed. It passes the end of one side on
+// to the other. FIN stands for FIN, and H3_REQUEST_CANCELLED for RST (RFC 9220, Section 3).
 func join(client *h3http.Stream, backend io.ReadWriteCloser) {
 	defer client.Close()
 	var left atomic.Bool // the client has ended its side

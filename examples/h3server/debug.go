@@ -11,7 +11,7 @@ import (
 	"github.com/lazoquic/lazo/loop/debug"
 )
 
-// debugPages are the pages about connections of -debug, on an HTTP server of their own.
+// debugPages are the pages of the flag -debug, on an HTTP server of their own.
 type debugPages struct {
 	debug.Pages
 	addr string // "" for none
@@ -33,7 +33,7 @@ func (d *debugPages) observe(cfg *loop.Config) {
 	}
 }
 
-// serve serves the pages about the connections of g, and tells where.
+// serve serves pages about the connections of g, and prints their URL.
 func (d *debugPages) serve(g *loop.Group, stdout io.Writer) (err error) {
 	if d.addr == "" {
 		return nil

@@ -84,7 +84,7 @@ func (p *Pages) one(w http.ResponseWriter, r *http.Request, id, side string, asJ
 	case err != nil:
 		http.Error(w, "the program does not answer: "+err.Error(), http.StatusServiceUnavailable)
 	case c == nil:
-		http.Error(w, "there is no such connection, or not any more", http.StatusNotFound)
+		http.Error(w, "the connection has ended, or never existed", http.StatusNotFound)
 	case asJSON:
 		writeJSON(w, c)
 	default:
@@ -103,6 +103,9 @@ type list struct {
 	Stopped     int           `json:"stopped"` // Loops that have ended
 	Ended       []ending      `json:"ended"`   // last first
 }
+
+// Shown returns the number of the page for people, who count from 1.
+func (l *list) Shown() int { return l.Page + 1 }
 
 // Last returns the number of the page before this one, or -1.
 func (l *list) Last() int { return l.Page - 1 }

@@ -169,7 +169,7 @@ func TestPagination(t *testing.T) {
 			}
 		}
 		_, body := get(t, w.pages, "?page=1")
-		require.Contains(t, body, `<a href="?page=0">before</a>`)
+		require.Contains(t, body, `<a href="?page=0">previous</a>`)
 		require.Contains(t, body, `<a href="?page=2">next</a>`)
 
 		// Two Groups follow each other: the second begins in the middle of a page.

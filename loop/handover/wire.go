@@ -107,7 +107,7 @@ func (c *control) expect(kind byte) ([]byte, error) {
 	case got == msgRefusal:
 		return nil, fmt.Errorf("handover: refused: %s", body)
 	case got != kind:
-		return nil, fmt.Errorf("handover: message %q where %q belongs", got, kind)
+		return nil, fmt.Errorf("handover: got message %q, want %q", got, kind)
 	}
 	return body, nil
 }

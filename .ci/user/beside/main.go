@@ -1,5 +1,5 @@
-// Beside uses quic-go, at a version that was there before, and Lazo: an echo server of the one
-// and a client of the other.
+// Command beside is a program with two libraries of QUIC. It runs an echo server on quic-go, and a
+// client on Lazo that connects to it. The program chooses its version of quic-go.
 package main
 
 import (
