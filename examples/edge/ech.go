@@ -21,6 +21,9 @@ const (
 	pemECHConfig  = "ECHCONFIG" // an ECHConfigList
 )
 
+// maxName is the length of the longest name in DNS, in bytes (RFC 1035, Section 2.3.4).
+const maxName = 253
+
 // outerName matches the names that clients accept. They have several labels.
 var outerName = regexp.MustCompile(`^([A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z0-9-]{1,63}$`)
 

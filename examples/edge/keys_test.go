@@ -33,6 +33,13 @@ func newECHFile(t *testing.T, name string) (list []byte) {
 	return nil
 }
 
+// TestLongName checks that -new-ech takes no name that is too long for an ECHConfig.
+func TestLongName(t *testing.T) {
+	name := strings.Repeat(strings.Repeat("a", 62)+".", 4)
+	require.NoError(t, run(t.Context(), []string{"-new-ech", name + "a"}, io.Discard, io.Discard))
+	require.Error(t, run(t.Context(), []string{"-new-ech", name + "ab"}, io.Discard, io.Discard))
+}
+
 // A signalingCache tells when a session has come.
 type signalingCache struct {
 	tls.ClientSessionCache

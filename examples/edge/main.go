@@ -55,7 +55,7 @@ func parseFlags(args []string, stdout io.Writer) (*options, error) {
 	if err := cmp.Or(usage.NoArguments(&fs), usage.Address("addr", o.addr)); err != nil {
 		return nil, err
 	}
-	if o.newECH != "" && !outerName.MatchString(o.newECH) {
+	if o.newECH != "" && (len(o.newECH) > maxName || !outerName.MatchString(o.newECH)) {
 		return nil, usage.Errorf("-new-ech %q: want a name such as public.example.org", o.newECH)
 	}
 	if o.check && o.config == "" {
