@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A number is one that JSON has as a number or, in older logs, as a string.
+// A number is a JSON number or, in older logs, a string with a number.
 type number float64
 
 func (n *number) UnmarshalJSON(b []byte) error {
@@ -19,13 +19,13 @@ func (n *number) UnmarshalJSON(b []byte) error {
 	}
 	v, err := strconv.ParseFloat(s, 64)
 	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-		return fmt.Errorf("%s is no number in range", clip(s, 40))
+		return fmt.Errorf("%s is not a number in range", clip(s, 40))
 	}
 	*n = number(v)
 	return nil
 }
 
-// count returns the number as a count, which is not negative and fits into JavaScript.
+// count returns the number as a count. It is not negative, and JavaScript can represent it.
 func (n number) count() int64 { return int64(min(max(n, 0), 1<<53)) }
 
 // An envelope is a record: an event, or a header.
@@ -67,7 +67,7 @@ type packetData struct {
 	Raw    struct{ Length number }
 	Frames []frame
 
-	// Where older logs have these.
+	// Older logs have these fields here.
 	PacketType   string `json:"packet_type"`
 	Type         string
 	PacketNumber *number `json:"packet_number"`
@@ -177,7 +177,7 @@ type requestData struct {
 	}
 }
 
-// isCut reports whether an error is about JSON that ends too early.
+// isCut reports whether an error says that JSON ends too early.
 func isCut(err error) bool {
 	var syntax *json.SyntaxError
 	return errors.As(err, &syntax) && strings.Contains(syntax.Error(), "unexpected end")

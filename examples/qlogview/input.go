@@ -14,11 +14,11 @@ import (
 // An input collects the traces of all files.
 type input struct {
 	report   *report
-	from, to int64 // µs: what to show of each trace
+	from, to int64 // the part of each trace to show, in µs
 	traces   []*trace
 }
 
-// file reads one file. What is wrong inside it is reported, and is no error.
+// file reads one file. It reports broken records, and returns no error for them.
 func (in *input) file(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -53,7 +53,7 @@ func (in *input) read(name string, r *bufio.Reader) {
 	for rec := range records(r) {
 		if rec.starts && t != nil && t.events > 0 || t == nil {
 			if len(in.traces) == maxTraces {
-				in.report.tell(name, "more than %d traces: the rest is left out", maxTraces)
+				in.report.tell(name, "the page has %d traces already, the rest is left out", maxTraces)
 				break
 			}
 			begin()
@@ -65,7 +65,7 @@ func (in *input) read(name string, r *bufio.Reader) {
 		switch {
 		case err == nil:
 		case errors.Is(err, io.ErrUnexpectedEOF), rec.last && isCut(err):
-			in.report.tell(name, "the last record, %d, is not complete: it is left out", rec.n)
+			in.report.tell(name, "the last record, %d, is not complete and is left out", rec.n)
 		default:
 			in.report.tell(name, "record %d: %v", rec.n, err)
 		}
@@ -81,7 +81,7 @@ func (in *input) read(name string, r *bufio.Reader) {
 	}
 }
 
-// maxNotes bounds how many faults of the files are told.
+// maxNotes is how many faults of the files are reported at most.
 const maxNotes = 20
 
 // A report tells what is wrong with the files, on standard error and on the page.
@@ -91,7 +91,7 @@ type report struct {
 	more  int
 }
 
-// tell tells about a file, up to maxNotes times.
+// tell reports something about a file, up to maxNotes times.
 func (r *report) tell(file, format string, args ...any) {
 	if len(r.lines) == maxNotes {
 		r.more++
@@ -102,10 +102,10 @@ func (r *report) tell(file, format string, args ...any) {
 	fmt.Fprintln(r.w, "qlogview:", line)
 }
 
-// notes returns what was told, at the end.
+// notes returns all lines at the end, and says how many were left out.
 func (r *report) notes() []string {
 	if r.more > 0 {
-		line := fmt.Sprintf("%d more notes like these are left out", r.more)
+		line := fmt.Sprintf("%d more notes of this kind are left out", r.more)
 		fmt.Fprintln(r.w, "qlogview:", line)
 		return append(r.lines, line)
 	}

@@ -108,16 +108,16 @@ func TestErrors(t *testing.T) {
 		sent             int64
 	}{
 		{"whole", aHeader + good + more, "", 2},
-		{"cut", aHeader + good + more[:50], "a.sqlog: the last record, 3, is not complete: it is left out", 1},
+		{"cut", aHeader + good + more[:50], "a.sqlog: the last record, 3, is not complete and is left out", 1},
 		{"cut document", document(sent(1, 2))[:420], "a.sqlog: the last record, 2, is not complete", 1},
 		{"empty record", aHeader + good + "\x1e\n" + more, "", 2},
 		{"no JSON", aHeader + good + "\x1enonsense\n" + more, "a.sqlog: record 3: invalid character", 2},
 		{"NaN", aHeader + good + "\x1e" + `{"time":NaN,"name":"a:b"}` + "\n" + more, "a.sqlog: record 3: invalid character 'N'", 2},
 		{"NaN in a document", document(`{"time":NaN,"name":"a:b"}`), "a.sqlog: record 2: invalid character 'N'", 2},
-		{"NaN in a string", aHeader + good + "\x1e" + `{"time":"NaN","name":"a:b"}` + "\n" + more, "a.sqlog: record 3: NaN is no number", 2},
+		{"NaN in a string", aHeader + good + "\x1e" + `{"time":"NaN","name":"a:b"}` + "\n" + more, "a.sqlog: record 3: NaN is not a number", 2},
 		{"no time", aHeader + good + "\x1e" + `{"name":"a:b"}` + "\n" + more, "a.sqlog: record 3: the event has no time", 2},
 		{"huge time", aHeader + good + "\x1e" + `{"time":1e300,"name":"a:b"}` + "\n" + more, "a.sqlog: record 3: its time is 1e+300 ms", 2},
-		{"huge number", aHeader + good + "\x1e" + `{"time":1e999,"name":"a:b"}` + "\n" + more, "a.sqlog: record 3: 1e999 is no number", 2},
+		{"huge number", aHeader + good + "\x1e" + `{"time":1e999,"name":"a:b"}` + "\n" + more, "a.sqlog: record 3: 1e999 is not a number", 2},
 		{"early time", aHeader + good + "\x1e" + `{"time":-1e300,"name":"a:b"}` + "\n" + more, "a.sqlog: record 3: its time is -1e+300 ms", 2},
 		{"deep", aHeader + good + "\x1e" + `{"time":2,"name":"quic:packet_sent","data":` + deep + "}\n" + more, "a.sqlog: record 3: ", 2},
 		{"deep in a document", document(deep), "a.sqlog: record 2: ", 2},
@@ -147,7 +147,7 @@ func TestManyErrors(t *testing.T) {
 	p, stderr := render(t, logOf(t, aHeader+"\x1e"+sent(1, 0)+"\n"+strings.Repeat("\x1enonsense\n", 10_000)))
 	require.Equal(t, maxNotes+1, strings.Count(stderr, "\n"))
 	require.Len(t, p.Notes, maxNotes+1)
-	require.Equal(t, "9980 more notes like these are left out", p.Notes[maxNotes])
+	require.Equal(t, "9980 more notes of this kind are left out", p.Notes[maxNotes])
 }
 
 // TestNothing: without an event there is no page.

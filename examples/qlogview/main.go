@@ -2,9 +2,9 @@
 //
 //	qlogview -o page.html server.sqlog client.sqlog
 //
-// It reads the logs of this library in both of its schemas, compressed ones and those of the flight
-// recorder, and those of other libraries: JSON text sequences, lines of JSON, and whole documents
-// as aioquic writes them.
+// It reads the logs of this library in both schemas, compressed or not, and those of the flight
+// recorder. It also reads logs of other libraries: JSON text sequences, lines of JSON, and JSON
+// documents such as those of aioquic.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
-// maxTraces is how many traces a page shows.
+// maxTraces is how many traces a page shows at most.
 const maxTraces = 4
 
 const help = `usage: qlogview [flags] FILE...
@@ -75,10 +75,10 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	fs := flag.NewFlagSet("qlogview", flag.ContinueOnError)
 	o := new(options)
 	fs.StringVar(&o.out, "o", "qlog.html", "write the page to `FILE`")
-	fs.StringVar(&o.align, "align", alignAuto, "where the traces begin on the axis: by their `WAY`: clock, start, or auto, "+
-		"which takes the clock where traces overlap by it")
-	fs.DurationVar(&o.from, "from", 0, "leave out what is earlier than this `TIME` after the first event of a trace")
-	fs.DurationVar(&o.to, "to", 0, "leave out what is later than this `TIME`; 0 is the end")
+	fs.StringVar(&o.align, "align", alignAuto, "`WAY` to place traces on the time axis: clock for their time of day, start to begin "+
+		"all at 0, auto for clock if all traces overlap by it and otherwise start")
+	fs.DurationVar(&o.from, "from", 0, "leave out events before this `TIME`, counted from the first event of a trace")
+	fs.DurationVar(&o.to, "to", 0, "leave out events after this `TIME`, counted from the first event; 0 is the end")
 	if err := usage.Parse(fs, args, stdout, help); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func parse(args []string, stdout io.Writer) (*options, error) {
 	return o, err
 }
 
-// check looks at what no single flag shows.
+// check looks at the files, and at flags that depend on each other.
 func (o *options) check() error {
 	switch {
 	case len(o.files) == 0:

@@ -17,7 +17,7 @@ type packets struct {
 	details                     []detail
 }
 
-// A detail is a packet, for the pointer that hovers over it.
+// A detail is what the page shows of a packet when the pointer is near it.
 type detail struct {
 	T    int64  `json:"t"`
 	What string `json:"what"` // sent, received or lost
@@ -53,7 +53,7 @@ func (t *trace) sent(p *packetData) {
 	w.sent += size
 	w.ready = w.ready || kind == "1RTT" || kind == "0RTT"
 	if w.reason == causeUnknown && kind == "initial" {
-		w.reason = causeApplication // the log has the beginning
+		w.reason = causeApplication // the log has the beginning of the connection
 	}
 	for i := range p.Frames {
 		t.frame(&p.Frames[i], true)
@@ -166,7 +166,7 @@ func (f *frame) largest() int64 {
 	return n
 }
 
-// detail keeps the packet, as long as there are few.
+// detail keeps the packet, up to maxDetails of them.
 func (ps *packets) detail(t int64, what string, p *packetData) {
 	if len(ps.details) < maxDetails {
 		ps.details = append(ps.details, detail{T: t, What: what, N: p.number(), Text: p.describe()})

@@ -14,7 +14,7 @@ import (
 	"strings"
 )
 
-// The page as it is written: its script and its style stand inside it. Its policy lets a browser
+// The parts of the page. The script and the style stand inside it, and its policy lets a browser
 // load nothing else.
 var (
 	//go:embed page.html
@@ -40,8 +40,8 @@ type page struct {
 	Causes []string      `json:"causes"`
 }
 
-// A shownTrace is a trace as the page has it. Times are in µs since its first event. Offset leads
-// to the common axis.
+// A shownTrace is a trace as the page has it. Times are in µs since its first event. Offset is the
+// time of that event on the common axis.
 type shownTrace struct {
 	File    string `json:"file"`
 	Title   string `json:"title"`
@@ -54,7 +54,7 @@ type shownTrace struct {
 	Counts   counts             `json:"counts"`
 	Curves   map[string]encoded `json:"curves"`
 	Details  []detail           `json:"details"`
-	Complete bool               `json:"complete"` // all packets have details
+	Complete bool               `json:"complete"` // Details has all packets
 	Waiting  shownWaiting       `json:"waiting"`
 	Streams  []*stream          `json:"streams"`
 	More     int64              `json:"more"` // events of streams that are not shown
@@ -112,12 +112,12 @@ func newPage(traces []*trace, align string, notes []string) *page {
 	}
 	if p.Align == alignClock && first == 0 {
 		p.Align = alignStart
-		p.Notes = append(p.Notes, "not all traces tell the time of day: all begin at 0")
+		p.Notes = append(p.Notes, "all traces begin at 0, because not all of them have the time of day")
 	}
 	return p
 }
 
-// overlap reports whether all traces have a time in common by their clocks.
+// overlap reports whether there is a time of day that all traces have in common.
 func overlap(traces []*trace) bool {
 	begin, end := math.Inf(-1), math.Inf(1)
 	for _, t := range traces {
@@ -198,8 +198,8 @@ func printable(s string) string {
 	}, s)
 }
 
-// write writes the page to a file, and returns its length. A file that was there is replaced when
-// the page is whole.
+// write writes the page to a file, and returns its length. It replaces an older file only when the
+// page is complete.
 func (p *page) write(name string) (size int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(name), ".qlogview-*")
 	if err != nil {
@@ -239,7 +239,7 @@ func (c *counter) Write(b []byte) (int, error) {
 
 // render writes the page.
 func (p *page) render(w io.Writer) error {
-	data, err := json.Marshal(p) // no "<" is left in it, which could end the script
+	data, err := json.Marshal(p) // it escapes "<", which could end the script
 	if err != nil {
 		return err
 	}

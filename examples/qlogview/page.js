@@ -72,7 +72,7 @@
       this.canvas = make('canvas', box)
       this.canvas.tabIndex = 0
       this.canvas.setAttribute('role', 'img')
-      this.canvas.setAttribute('aria-label', title + ', ' + trace.label + '. Arrows move, plus and minus zoom, shift and arrows read values.')
+      this.canvas.setAttribute('aria-label', title + ', ' + trace.label + '. Arrow keys move, plus and minus zoom, shift with an arrow key reads values.')
       this.canvas.style.height = height + 'px'
       this.labelled = labelled
       lanes.push(this)
@@ -134,7 +134,7 @@
       g.rect(LEFT, 0, this.w - LEFT - RIGHT, this.bottom)
       g.clip()
     }
-    // range returns the least and the greatest of curves in the view.
+    // range returns the least and the greatest value of curves in the view.
     range(curves) {
       let low = Infinity, high = -Infinity
       for (const c of curves) {
@@ -163,7 +163,7 @@
         }
       }
     }
-    // steps draws a value that holds until the next one.
+    // steps draws values that each hold until the next one.
     steps(c, col, width, dash) {
       if (!c.at.length) return
       const g = this.g
@@ -242,7 +242,7 @@
   class RoundTrips extends Lane {
     draw() {
       const c = this.trace.curves
-      const [, high] = this.range(c.latestRTT.at.length ? [c.latestRTT] : [c.smoothedRTT]) // before a sample, smoothed is but a guess
+      const [, high] = this.range(c.latestRTT.at.length ? [c.latestRTT] : [c.smoothedRTT]) // before the first sample, smoothed is only a guess
       this.scale(0, high, ms)
       this.dots(c.latestRTT, color.teal, 2)
       this.steps(c.minRTT, color.grey, 1, [4, 3])
@@ -263,7 +263,7 @@
       const q = this.trace.waiting
       const colors = causeColors.map(n => color[n])
       if (!q.w) {
-        // Spans narrower than a pixel are mixed, so that none hides the others.
+        // Narrow spans in one column of pixels share it, so that none hides the others.
         const columns = new Map()
         for (const [a, b, c] of q.spans) {
           if (b < view.from || a > view.to) continue
@@ -478,14 +478,14 @@
       data.traces.map(t => [t.label, t.group || '–', ms(t.begin), ms(t.finish - t.begin), t.counts.sent, t.counts.received, t.counts.lost, t.counts.dropped,
         t.counts.sentBytes, t.counts.receivedBytes, t.counts.streams, t.counts.events]))
     if (data.traces.length > 1) {
-      make('div', $('main'), data.align === 'clock' ? 'The traces stand on the axis by their clocks.' : 'Each trace begins at 0.', 'dim')
+      make('div', $('main'), data.align === 'clock' ? 'The traces are aligned by their time of day.' : 'Each trace begins at 0.', 'dim')
     }
 
     section('What the data waited for', data.causes.map((name, i) => [name, causeColors[i]]), (s, t) => {
       new Waiting(s, t, 30, 'What the data waited for')
       const total = t.waiting.total.reduce((a, b) => a + b, 0)
       make('div', s, t.waiting.total.map((v, i) => v ? `${data.causes[i]} ${ms(v)} (${Math.round(100 * v / total)} %)` : '').filter(Boolean).join(', ') +
-        (t.waiting.guessed ? '. Guessed from packets: this log does not tell. Pacing and an application with nothing to send look the same.' : ''), 'name')
+        (t.waiting.guessed ? '. This is a guess from packets, because the log does not say. It cannot tell pacing from an application with nothing to send.' : ''), 'name')
     })
     section('Packets by number', [['sent', 'blue'], ['received', 'teal'], ['lost', 'red'], ['acknowledged up to', 'grey']],
       (s, t) => new Packets(s, t, 200, 'Packets by number', true))
@@ -494,7 +494,7 @@
     section('Round trips', [['smoothed', 'violet'], ['latest', 'teal'], ['least', 'grey']], (s, t) => new RoundTrips(s, t, 120, 'Round trips', true))
     section('Streams', [['open', 'line'], ['mostly sends', 'blue'], ['mostly receives', 'teal'], ['waits for its limit', 'red']], (s, t) => {
       new Streams(s, t, Math.min(420, Math.max(40, t.streams.length * 14 + 16)), 'Streams', true)
-      if (t.more) make('div', s, 'There are more streams, which are not shown.', 'name')
+      if (t.more) make('div', s, 'More streams are not shown.', 'name')
     })
     section('Handshake and changes', [['handshake', 'violet'], ['changes', 'orange']], (s, t) => new Marks(s, t, 24, 'Handshake and changes'))
     const columns = make('div', $('main'), undefined, 'columns')

@@ -21,7 +21,7 @@ type record struct {
 	raw    []byte // valid until the next one
 	last   bool   // the file ends with it
 	starts bool   // a trace begins
-	err    error  // in place of raw; io.ErrUnexpectedEOF if the file ends too early
+	err    error  // if there is no raw; io.ErrUnexpectedEOF if the file ends too early
 }
 
 // records yields the records of a file in one of three forms: JSON text sequences (RFC 7464), JSON
@@ -40,7 +40,7 @@ func records(r *bufio.Reader) iter.Seq[record] {
 	}
 }
 
-// isLines reports whether a file, of which b is the beginning, has a JSON value in each line.
+// isLines reports whether each line of a file is a JSON value. b is the beginning of the file.
 func isLines(b []byte) bool {
 	line, rest, ok := bytes.Cut(bytes.TrimLeft(b, " \t\r\n"), []byte{'\n'})
 	if !ok || len(bytes.TrimSpace(rest)) == 0 || !json.Valid(line) {
@@ -77,8 +77,8 @@ func separated(r *bufio.Reader, separator byte, yield func(record) bool) {
 	}
 }
 
-// ending returns the error of a file that ends too early. A compressed file that was not closed
-// does so.
+// ending returns the error for a file that ends too early, such as a compressed file that was not
+// closed.
 func ending(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -102,8 +102,8 @@ func until(r *bufio.Reader, separator byte, b []byte) (out []byte, long bool, er
 	}
 }
 
-// A document reads a JSON document of traces. It takes the events one by one. An event that is no
-// JSON is reported and left out, as long as its brackets and quotes are in pairs.
+// A document reads a JSON document of traces. It takes the events one by one. It reports an event
+// that is not valid JSON, and goes on behind it if brackets and quotes are in pairs.
 type document struct {
 	r     *bufio.Reader
 	yield func(record) bool
@@ -149,7 +149,7 @@ func (d *document) trace() error {
 		if err != nil {
 			return ignoreLong(err)
 		}
-		// The form that a header has in a sequence.
+		// A header has this form in a sequence.
 		quoted, _ := json.Marshal(key)
 		header := fmt.Appendf(nil, `{"trace":{%s:%s}}`, quoted, raw)
 		if !d.yield(record{n: d.n, raw: header}) {
@@ -185,7 +185,7 @@ func (d *document) space() (byte, error) {
 	}
 }
 
-// want reads one byte behind white space.
+// want skips white space and reads one byte, which must be c.
 func (d *document) want(want byte) error {
 	c, err := d.space()
 	if err != nil {
@@ -198,7 +198,7 @@ func (d *document) want(want byte) error {
 	return err
 }
 
-// object calls member before the value of each member, which member reads.
+// object reads an object. It calls member for each member, and member reads the value.
 func (d *document) object(member func(key string) error) error {
 	return d.list('{', '}', func() error {
 		raw, err := d.value()
@@ -216,7 +216,7 @@ func (d *document) object(member func(key string) error) error {
 	})
 }
 
-// array calls element before each element, which element reads.
+// array reads an array. It calls element for each element, and element reads it.
 func (d *document) array(element func() error) error { return d.list('[', ']', element) }
 
 func (d *document) list(open, end byte, item func() error) error {
@@ -242,8 +242,8 @@ func (d *document) list(open, end byte, item func() error) error {
 	}
 }
 
-// value returns the text of the next value, which may not be JSON inside. If it is longer than
-// maxRecord, value skips it and returns errTooLong.
+// value returns the text of the next value, without checking that it is JSON inside. If it is
+// longer than maxRecord, value skips it and returns errTooLong.
 func (d *document) value() ([]byte, error) {
 	first, err := d.space()
 	if err != nil {
@@ -258,7 +258,7 @@ func (d *document) value() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		// What ends a number or a word stands behind it.
+		// The byte behind a number or a word ends it.
 		if !v.quoted && v.depth == 0 && len(b) > 0 && (c == ',' || c == '}' || c == ']') {
 			d.buf = b
 			return b, d.r.UnreadByte()
@@ -278,7 +278,7 @@ func (d *document) value() ([]byte, error) {
 	}
 }
 
-// A nesting is how deep in brackets and quotes a reader is.
+// A nesting says how deep inside brackets and quotes a reader is.
 type nesting struct {
 	depth           int
 	quoted, escaped bool

@@ -2,8 +2,8 @@ package main
 
 import "math"
 
-// Bounds of what the page has of each curve. A curve with more points than maxPoints becomes one of
-// bins, whose number stays between maxBins/2 and maxBins.
+// Bounds of each curve on the page. A curve with more than maxPoints points is made of bins
+// instead. Their number then stays between maxBins/2 and maxBins.
 const (
 	maxPoints = 6000
 	maxBins   = 4096
@@ -31,7 +31,7 @@ func (b *bin) add(v int64) {
 	b.Min, b.Max, b.Last = min(b.Min, v), max(b.Max, v), v
 }
 
-// join adds the points of the bin behind it.
+// join adds the points of the next bin.
 func (b *bin) join(next bin) {
 	switch {
 	case next.N == 0:
@@ -93,7 +93,7 @@ func halve[B any](bins []B, join func(*B, B)) []B {
 	return bins[:half]
 }
 
-// grow returns the bin of an index, and makes those before it that do not exist.
+// grow returns the bin of an index. It makes that bin and those before it if they do not exist.
 func grow[B any](bins *[]B, i int64) *B {
 	for int64(len(*bins)) <= i {
 		*bins = append(*bins, *new(B))
@@ -101,8 +101,8 @@ func grow[B any](bins *[]B, i int64) *B {
 	return &(*bins)[i]
 }
 
-// An encoded is a curve in few characters. Times are differences to the one before. Bins without
-// points are left out.
+// An encoded is a curve in few characters. Each time is the difference to the time before. Bins
+// without points are left out.
 type encoded struct {
 	Width int64   `json:"w"` // 0 for points
 	T     []int64 `json:"t"` // of points in µs, or indices of bins: differences
@@ -131,5 +131,5 @@ func (c *curve) encode() encoded {
 	return e
 }
 
-// never is a time that has not come.
+// never stands for the time of something that has not happened.
 const never = math.MinInt64

@@ -44,7 +44,7 @@ func (t *trace) handshakeStep(what, kind string) {
 	}
 }
 
-// marks are what happened now and then: key updates, migrations, changes of state.
+// marks are events that may happen several times: key updates, migrations, changes of state.
 type marks struct {
 	list []step
 	more int64
@@ -109,7 +109,7 @@ func (t *trace) state(name string, data json.RawMessage) error {
 	return nil
 }
 
-// markNames are the names of events of which each is a mark.
+// markNames are the names of events that are marks.
 var markNames = map[string]string{
 	"migration_state_updated": "path", "mtu_updated": "MTU", "ecn_state_updated": "ECN", "congestion_state_updated": "congestion control",
 }

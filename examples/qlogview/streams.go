@@ -2,7 +2,7 @@ package main
 
 import "slices"
 
-// maxStreams bounds the streams that are shown, and maxStalls the times of each in which it waited.
+// maxStreams bounds the streams that are shown. maxStalls bounds the waits of each that are shown.
 const (
 	maxStreams = 1500
 	maxStalls  = 24
@@ -22,7 +22,7 @@ type stream struct {
 	Blocked  int64      `json:"blocked"` // µs for which it waited for its limit
 	Stalls   [][2]int64 `json:"stalls,omitempty"`
 
-	waits   int64 // since when it waits for its limit, or never
+	waits   int64 // when it began to wait for its limit, or never
 	sending way
 	reading way
 }

@@ -27,7 +27,7 @@ type trace struct {
 	streams streams
 	steps   steps
 	marks   marks
-	drafts  bool // it uses the names of the current drafts
+	drafts  bool // it uses the event names of the current drafts
 }
 
 // The curves of figures.
@@ -158,7 +158,7 @@ func (t *trace) figures(data json.RawMessage) error {
 		curveWindow: {m.Window, 1}, curveInFlight: {m.InFlight, 1}, curveThreshold: {m.Threshold, 1},
 		curveMinRTT: {m.MinRTT, micros}, curveSmoothedRTT: {m.SmoothedRTT, micros}, curveLatestRTT: {m.LatestRTT, micros},
 	} {
-		if v.n != nil && *v.n*v.scale < 1<<50 { // a limit that no window reaches is none
+		if v.n != nil && *v.n*v.scale < 1<<50 { // larger values stand for no limit
 			t.metrics[i].add(t.now, (*v.n * v.scale).count())
 		}
 	}
@@ -208,7 +208,7 @@ type clock struct {
 	format  string
 	ref     float64 // ms since 1970, or 0 if it is unknown
 	begun   bool
-	first   float64 // ms, as the log has it
+	first   float64 // time of the first event as the log has it, in ms
 	current float64 // ms since first
 	now     int64   // µs since first
 }
@@ -216,7 +216,7 @@ type clock struct {
 // maxTime bounds times, in ms since the first event: a year.
 const maxTime = 365 * 24 * 3600 * 1000
 
-// sinceEpoch is the least time that counts from 1970, in ms.
+// sinceEpoch is the least time, in ms, that is taken as a time since 1970.
 const sinceEpoch = 1e11
 
 // reference takes the times that the header tells.

@@ -30,7 +30,7 @@ var reasons = map[string]cause{
 // are more than maxPoints spans.
 type timeline struct {
 	now   cause
-	since int64 // µs; never before the beginning
+	since int64 // µs, or never before the first cause is set
 	Total [numCauses]int64
 
 	Spans []span
@@ -100,11 +100,11 @@ func (l *timeline) spread(s span) {
 	}
 }
 
-// A waiting finds out what data waits for. Two timelines are kept: one from events that tell it,
-// and one that is guessed from packets, for logs without such events.
+// A waiting finds out what data waits for. It keeps two timelines: one from events that tell the
+// cause, and one that is guessed from packets, for logs without such events.
 type waiting struct {
 	told, guessed timeline
-	tells         bool // there was an event that tells it
+	tells         bool // there was an event that tells the cause
 
 	reason    cause // of the connection as a whole
 	ready     bool  // there are keys for data
@@ -113,7 +113,7 @@ type waiting struct {
 	window    int64 // of congestion control, in bytes; 0 if it is unknown
 	inFlight  int64
 	server    bool
-	validated bool // the address of the client, as far as the server's packets show
+	validated bool // packets show that the server has validated the address of the client
 	sent      int64
 	received  int64
 }
@@ -124,13 +124,13 @@ func newWaiting() waiting {
 	}
 }
 
-// update sets both timelines by what is known.
+// update sets both timelines to what is known now.
 func (w *waiting) update(t int64) {
 	w.told.set(t, w.tell())
 	w.guessed.set(t, w.guess())
 }
 
-// tell returns the cause by the events that tell it.
+// tell returns the cause that events have told.
 func (w *waiting) tell() cause {
 	switch {
 	case w.reason != causeApplication:
@@ -143,11 +143,12 @@ func (w *waiting) tell() cause {
 	return causeApplication
 }
 
-// fullPacket is about the length of a full packet, in bytes. A window with less room holds data up.
+// fullPacket is about the length of a full packet, in bytes. With less room in the window, data
+// waits.
 const fullPacket = 1200
 
-// guess returns the cause by packets and figures. Without events nobody can tell pacing from an
-// application that has nothing to send.
+// guess guesses the cause from packets and figures. It cannot tell pacing from an application that
+// has nothing to send.
 func (w *waiting) guess() cause {
 	switch {
 	// RFC 9000, Section 8.1
@@ -182,7 +183,7 @@ func (w *waiting) stream(id int64, waits bool) {
 	}
 }
 
-// limits follow the peer's limit on all data. Not every library logs that it is blocked by that.
+// limits follow the peer's limit on all data. Not every library logs that this limit blocks it.
 type limits struct {
 	known    bool
 	maxData  int64
@@ -214,7 +215,7 @@ func (l *limits) data(stream, end int64) {
 	}
 }
 
-// maxFollowed bounds the streams whose data are added up.
+// maxFollowed bounds the number of streams whose data is added up.
 const maxFollowed = 100_000
 
 func (l *limits) reached() bool {
