@@ -18,9 +18,8 @@ const (
 // the end of that time. It has the number of those that were left out, and the message of the
 // first. So a peer that provokes lines cannot fill a disk, nor hide lines of other places.
 //
-// The Loops of this package and the servers on top use it for what they write themselves. It is
-// there for the Handlers of applications, too. Do not use it for a log with a line for each
-// request.
+// The Loops of this package and the servers on top use it for what they write themselves. Handlers
+// of applications may use it too. Do not use it for a log that has a line for each request.
 func LimitLog(h slog.Handler) slog.Handler {
 	return &limitedLog{next: h, places: &logPlaces{all: make(map[uintptr]*logPlace)}}
 }

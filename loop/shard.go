@@ -65,17 +65,17 @@ func (s *sharding) indexOf(id []byte) int {
 	return udpio.SteerIndex(id, s.n, s.k)
 }
 
-// A shardSource draws IDs from another source, and issues those that lead to one loop, or to one
-// loop of one generation: index of n places.
+// A shardSource draws IDs from another source, and issues those that lead to one of n places. A
+// place is a loop, or a loop of one generation.
 type shardSource struct {
 	conn.ConnIDSource
 	k        uint32
 	n, index int
 }
 
-// maxDraws bounds how often a shardSource draws, for each place. A source that varies
-// as it must fails that often once in e^64 times. If a source does not vary, its IDs lead to other
-// loops, and those hand the datagrams over.
+// maxDraws, times the number of places, bounds how often a shardSource draws. A source that varies
+// as it must fails to lead to the place in all draws once in e^64 times. If a source does not vary,
+// its IDs lead to other loops, and those hand the datagrams over.
 const maxDraws = 64
 
 // Generate implements [conn.ConnIDSource].
