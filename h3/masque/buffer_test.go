@@ -10,8 +10,8 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestBuffersCount: the buffers of a tunnel count at both of its ends while it is open, and no
-// longer.
+// TestBuffersCount: the buffers of a tunnel count at both of its ends while it is open. They do not
+// count afterwards.
 func TestBuffersCount(t *testing.T) {
 	for name, change := range map[string]func(p *pair){"datagrams": func(*pair) {}, "capsules": noDatagrams} {
 		t.Run(name, func(t *testing.T) {

@@ -73,7 +73,7 @@ func ofSocket(err error) bool {
 }
 
 // endStream ends both directions of the stream. What the client has sent before can still be
-// received, and no more behind it.
+// received. Nothing after it can be.
 func (r *relay) endStream(cause error) {
 	malformed, isMalformed := errors.AsType[*h3.Error](cause)
 	switch {

@@ -62,7 +62,7 @@ type flow struct {
 	strict bool // a limit that stays the same is an error, too
 
 	toldData  uint64 // the limit of data that the peer has been told
-	toldBlock uint64 // the limit that WT_DATA_BLOCKED was sent for, and 1
+	toldBlock uint64 // the limit that WT_DATA_BLOCKED was sent for, plus 1; 0 for none
 	peerData  uint64
 	in        [2]incoming // by conn.Dir
 	out       [2]outgoing
@@ -81,7 +81,7 @@ type incoming struct{ opened, told uint64 }
 type outgoing struct {
 	opened, max uint64
 	wanted      bool   // a stream waits for max
-	toldBlock   uint64 // the limit that WT_STREAMS_BLOCKED was sent for, and 1
+	toldBlock   uint64 // the limit that WT_STREAMS_BLOCKED was sent for, plus 1; 0 for none
 }
 
 // newFlow makes the flow control of s.
