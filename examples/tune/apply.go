@@ -68,7 +68,7 @@ type plan struct {
 	file     string
 	kept     []string  // lines of an earlier file that stay
 	settings []setting // that change
-	others   int       // findings whose change is not one of sysctl
+	others   int       // findings whose change sysctl cannot make
 }
 
 // make collects what should change, and what an earlier file has.
@@ -123,7 +123,7 @@ func (p *plan) show(w io.Writer) {
 		fmt.Fprintln(w)
 	}
 	if p.others > 0 {
-		fmt.Fprintf(w, "Changes that other commands make: %d. See tune check.\n", p.others)
+		fmt.Fprintf(w, "Changes that need other commands: %d. See tune check.\n", p.others)
 	}
 }
 

@@ -40,7 +40,7 @@ func TestApplyAsks(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, out, "  net.core.rmem_max: 212992 -> 4194304\n")
 		require.Contains(t, out, "  net.ipv4.udp_mem: 2048 3000 4096 -> 4096 6000 8192\n")
-		require.Contains(t, out, "Changes that other commands make: 4. See tune check.\n")
+		require.Contains(t, out, "Changes that need other commands: 4. See tune check.\n")
 		require.True(t, strings.HasSuffix(out, test.want), "%s", out)
 	}
 	require.Equal(t, "212992\n", read(t, dir, "proc/sys/net/core/rmem_max"))

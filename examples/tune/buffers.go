@@ -60,10 +60,10 @@ func readBuffer(m *machine) finding {
 	}
 	need := m.needs()
 	f.Value = "net.core.rmem_max=" + inBytes(n)
-	f.Why = fmt.Sprintf("This is the most that a socket may ask for without a privilege, and Lazo asks for 4 MiB. It holds datagrams while "+
-		"the program does not read. At %[2]g Mbit/s of full datagrams it is full after %[1]v, and sooner with small ones. "+
-		"Many guides advise 25 MB. That is for 200 ms at 1 Gbit/s. A program that does not pause for so long needs less, and waiting "+
-		"datagrams are late datagrams.", m.lasts(n), m.rate)
+	f.Why = fmt.Sprintf("This is the most that a socket may ask for without a privilege, and Lazo asks for 4 MiB. The buffer holds datagrams "+
+		"while the program does not read. At %[2]g Mbit/s of full datagrams it is full after %[1]v, and sooner with small ones. "+
+		"Many guides advise 25 MB. That is for 200 ms at 1 Gbit/s. A program that does not pause for so long needs less, and "+
+		"datagrams that wait come late.", m.lasts(n), m.rate)
 	if n >= need {
 		f.Verdict = good
 		return f
@@ -84,9 +84,9 @@ func writeBuffer(m *machine) finding {
 		return hidden(f)
 	}
 	f.Value = "net.core.wmem_max=" + inBytes(n)
-	f.Why = "This is the most that a socket may ask for without a privilege, and Lazo asks for 4 MiB. It holds datagrams that the " +
-		"device has not sent yet. Nothing is lost when it is full: Lazo waits for room. So less can do, and 25 MB only " +
-		"makes datagrams wait below the congestion controller."
+	f.Why = "This is the most that a socket may ask for without a privilege, and Lazo asks for 4 MiB. The buffer holds datagrams that the " +
+		"device has not sent yet. Nothing is lost when it is full: Lazo waits for room. So less can be enough. With 25 MB " +
+		"datagrams only wait where the congestion controller does not see them."
 	if n >= wanted {
 		f.Verdict = good
 		return f

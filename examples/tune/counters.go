@@ -92,8 +92,8 @@ func receiveErrors(m *machine) finding {
 	}
 	lost, in := c["RcvbufErrors"], c["InDatagrams"]
 	f.Value = fmt.Sprintf("RcvbufErrors=%s, InDatagrams=%d, SndbufErrors=%d, MemErrors=%d", share(lost, in), in, c["SndbufErrors"], c["MemErrors"])
-	f.Why = "RcvbufErrors counts datagrams that came to a socket without room, since the network namespace was made. Their senders take each one " +
-		"for a sign of congestion, and slow down."
+	f.Why = "RcvbufErrors counts the datagrams for which a socket had no room, since the network namespace was made. A sender takes each loss " +
+		"for a sign of congestion, and slows down."
 	switch {
 	case lost == 0:
 		f.Verdict = good
@@ -104,7 +104,7 @@ func receiveErrors(m *machine) finding {
 	}
 	if lost > 0 {
 		f.Command = "tune watch"
-		f.Effect = "It shows which process loses them now. Give that one a larger buffer, or more loops, or a faster handler."
+		f.Effect = "The command shows which process loses datagrams now. Give that process a larger buffer, more loops or a faster handler."
 	}
 	return f
 }

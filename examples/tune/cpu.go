@@ -13,7 +13,7 @@ func governor(m *machine) finding {
 	files, _ := fs.Glob(m.files, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
 	if len(files) == 0 {
 		f.Value, f.Verdict = "not shown", unknown
-		f.Why = "A virtual machine does not show it. The host decides."
+		f.Why = "A virtual machine does not show the frequency. The host decides."
 		return f
 	}
 	count := make(map[string]int)
@@ -27,8 +27,8 @@ func governor(m *machine) finding {
 	slices.Sort(names)
 	driver, _ := m.text("sys/devices/system/cpu/cpu0/cpufreq/scaling_driver")
 	f.Value = fmt.Sprintf("governor %s, driver %s", strings.Join(names, " and "), driver)
-	f.Why = "A CPU that slows down between packets is slow for the first ones of each burst. Encryption takes most of the time of a QUIC " +
-		"server, and its speed is that of the CPU."
+	f.Why = "A CPU that slows down between bursts is slow for the first packets of each burst. A QUIC server encrypts every packet, and the CPU " +
+		"sets the speed of that."
 	f.Verdict = good
 	f.Command = "cpupower frequency-set -g performance"
 	f.Effect = "Bursts are answered at full speed from the first packet. The machine draws more power when it is idle."
@@ -51,13 +51,13 @@ func busyPolling(m *machine) finding {
 		return hidden(f)
 	}
 	f.Value = fmt.Sprintf("net.core.busy_read=%d, net.core.busy_poll=%d µs", read, poll)
-	f.Why = "With it a program that waits asks the device again and again, instead of sleeping until an interrupt. That saves microseconds and " +
-		"costs a CPU. QUIC on a network with round trips of milliseconds gains nothing."
+	f.Why = "With busy polling a program that waits asks the device again and again, and does not sleep until an interrupt. That saves microseconds " +
+		"and costs a CPU. QUIC on a network with round trips of milliseconds gains nothing."
 	f.Verdict = good
 	if read != 0 || poll != 0 {
 		f.Verdict = note
 		f.Command = "sysctl -w net.core.busy_read=0 net.core.busy_poll=0"
-		f.Effect = "CPU time is free again that all sockets spend on waiting. Keep it where microseconds count, and a core is there for it."
+		f.Effect = "Sockets no longer spend CPU time on waiting. Keep busy polling if microseconds count and a core can be spared."
 	}
 	return f
 }
@@ -79,16 +79,16 @@ func aes(m *machine) finding {
 	if flags == nil {
 		return hidden(f)
 	}
-	f.Why = "With AES and carry-less multiplication, AES-128-GCM is the fastest cipher. Without them ChaCha20-Poly1305 is, and crypto/tls " +
-		"prefers that by itself. VAES encrypts several blocks at once. The standard library of Go does not use it."
+	f.Why = "With AES and carry-less multiplication, AES-128-GCM is the fastest cipher. Without them ChaCha20-Poly1305 is the fastest, and " +
+		"crypto/tls prefers it by itself. VAES encrypts several blocks at once. The standard library of Go does not use VAES."
 	has := func(name string) bool { return slices.Contains(flags, name) }
 	full := has("aes") && (has("pclmulqdq") || has("pmull") || has("msa"))
 	f.Value = fmt.Sprintf("AES %s, VAES %s", yes(full), yes(has("vaes")))
 	f.Verdict = good
 	if !full {
 		f.Verdict = note
-		f.Effect = "Nothing to set. Peers choose ChaCha20-Poly1305 with this machine. In a virtual machine, the host may hide the instructions: " +
-			"choose the CPU model of the host."
+		f.Effect = "There is nothing to set. Connections use ChaCha20-Poly1305 if the peer has it. The host of a virtual machine may hide the " +
+			"instructions: give the machine the CPU model of the host."
 	}
 	return f
 }
@@ -108,17 +108,17 @@ func openFiles(m *machine) finding {
 		return hidden(f)
 	}
 	f.Value = fmt.Sprintf("%s in this process, %d of %d on the machine", limitText(hard), nr[0], nr[2])
-	f.Why = "Go raises the soft limit to the hard one by itself. A QUIC server needs a socket for each loop, and none for each connection. A " +
-		"proxy needs one for each TCP connection."
+	f.Why = "Go raises the soft limit to the hard one by itself. A QUIC server needs a file for each loop, and none for each connection. A " +
+		"proxy also needs one for each TCP connection."
 	switch {
 	case nr[0]*10 > nr[2]*9:
 		f.advise("New files and sockets can be opened on the machine.", setting{"fs.file-max", fmt.Sprint(2 * nr[2])})
 	case hard >= 0 && hard < 4096:
 		f.Verdict, f.Command = change, "systemctl edit NAME   # [Service] LimitNOFILE=65536"
-		f.Effect = "accept and dial do not fail with EMFILE. In a container it is an option of the runtime, such as --ulimit nofile=65536."
+		f.Effect = "accept and dial do not fail with EMFILE. In a container, set the limit by an option of the runtime, such as --ulimit nofile=65536."
 	case hard >= 0 && hard < 65536:
 		f.Verdict = note
-		f.Effect = "It is enough for QUIC. A proxy with many backends over TCP may want LimitNOFILE=65536."
+		f.Effect = "This is enough for QUIC. A proxy with many backends over TCP may need LimitNOFILE=65536."
 	default:
 		f.Verdict = good
 	}

@@ -12,7 +12,7 @@ type verdict string
 
 const (
 	good    verdict = "good"
-	note    verdict = "note"    // worth knowing; what is right depends on the use
+	note    verdict = "note"    // worth knowing; the right value depends on the use
 	change  verdict = "change"  // should change
 	unknown verdict = "unknown" // cannot be read here
 )
@@ -30,7 +30,7 @@ type finding struct {
 
 	Source string `json:"source"` // where the advice comes from
 
-	// Settings are those of sysctl that apply makes.
+	// Settings are the changes that apply makes by sysctl.
 	Settings []setting `json:"settings,omitempty"`
 }
 

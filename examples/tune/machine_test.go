@@ -67,7 +67,7 @@ var recorded = map[string]map[string]string{
 		"RFS":                                 "unknown not shown",
 		"datagrams lost at sockets":           "change RcvbufErrors=497, InDatagrams=0, SndbufErrors=0, MemErrors=0",
 		"sockets that lost datagrams":         "note 1 of 3: 0.0.0.0:8443 of python3 (24196) lost 497",
-		"connection tracking":                 "good 0 of 262144 entries, idle ones go after 120 s",
+		"connection tracking":                 "good 0 of 262144 entries in use, idle ones time out after 120 s",
 		"open files":                          "change 1024 in this process, 1604 of 2470938 on the machine",
 		"MTU":                                 "note 1440 on eth0",
 		"fragments":                           "good 0 sent, 0 came, 0 not put together; 0 with DF were too long to forward",
@@ -109,7 +109,7 @@ var recorded = map[string]map[string]string{
 		"RFS":                                 "good net.core.rps_sock_flow_entries=0",
 		"datagrams lost at sockets":           "change RcvbufErrors=5000 (5.000 %), InDatagrams=100000, SndbufErrors=0, MemErrors=0",
 		"sockets that lost datagrams":         "note 1 of 1: 192.168.1.1:53 of an unknown process lost 5000",
-		"connection tracking":                 "change 7900 of 8192 entries, idle ones go after 30 s",
+		"connection tracking":                 "change 7900 of 8192 entries in use, idle ones time out after 30 s",
 		"open files":                          "change 1024 in this process, 91000 of 100000 on the machine",
 		"MTU":                                 "change 1200 on eth0",
 		"fragments":                           "note 20 sent, 200 came, 40 not put together; 3 with DF were too long to forward",
@@ -197,7 +197,7 @@ func TestInterface(t *testing.T) {
 	require.Equal(t, good, got["receive queues and RPS"].Verdict)
 	for _, name := range []string{"eth9", "../net", "/"} {
 		err := run(t.Context(), []string{"check", "-root", dir, "-interface", name}, strings.NewReader(""), io.Discard)
-		require.ErrorContains(t, err, "there is none of this name")
+		require.ErrorContains(t, err, "there is no such interface")
 	}
 }
 

@@ -5,8 +5,9 @@
 //	tune apply [-n] [-yes] [-file FILE] [the flags of check but -json]
 //	tune watch [-interval TIME] [-n COUNT] [-all] [-json]
 //
-// check changes nothing. apply writes a file for sysctl.d, and asks before. watch shows UDP sockets
-// that lose datagrams, with their processes. docs/tuning.md explains each line of check.
+// check changes nothing. apply asks, and then sets values and writes a file for sysctl.d. watch
+// shows UDP sockets that lose datagrams, with their processes. docs/tuning.md explains the findings
+// of check.
 package main
 
 import (
@@ -37,7 +38,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 		return err
 	}
 	if flags.NArg() == 0 {
-		return usage.Errorf("what to do is missing: check, apply or watch")
+		return usage.Errorf("want a command: check, apply or watch")
 	}
 	rest := flags.Args()[1:]
 	switch name := flags.Arg(0); name {
@@ -48,11 +49,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	case "watch":
 		return runWatch(ctx, rest, stdout)
 	default:
-		return usage.Errorf("%q: is none of check, apply and watch", name)
+		return usage.Errorf("%q: want check, apply or watch", name)
 	}
 }
 
-// errSystem is the error of other systems. Their settings have other names and other places.
+// errSystem is the error on other systems. Their settings have other names and other places.
 var errSystem = errors.New("needs /proc and /sys of Linux; with -root it reads copies of them")
 
 // source has the flags that say what check and apply look at.
@@ -70,8 +71,8 @@ func (s *source) register(flags *flag.FlagSet) {
 	flags.DurationVar(&s.pause, "pause", 10*time.Millisecond, "the longest time in which a program does not read its socket")
 }
 
-// machine checks the flags and returns what they name. Only the machine that runs this program is
-// tried.
+// machine checks the flags and returns the machine that they name. Sockets are tried only on the
+// machine that runs this program.
 func (s *source) machine() (*machine, error) {
 	err := cmp.Or(usage.Some("root", s.root), usage.Directory("root", s.root), usage.AtLeast("rate", s.rate, 0),
 		usage.Positive("pause", s.pause))
@@ -84,7 +85,7 @@ func (s *source) machine() (*machine, error) {
 	}
 	m := &machine{files: os.DirFS(s.root), iface: s.iface, rate: s.rate, pause: s.pause}
 	if s.iface != "" && (!fs.ValidPath(s.iface) || !m.has("sys/class/net/"+s.iface)) {
-		return nil, usage.Errorf("-interface %q: there is none of this name", s.iface)
+		return nil, usage.Errorf("-interface %q: there is no such interface", s.iface)
 	}
 	if m.iface == "" {
 		m.iface = m.defaultInterface()

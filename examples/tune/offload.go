@@ -26,7 +26,7 @@ const trialWait = time.Second
 
 func untried(f finding) finding {
 	f.Value, f.Verdict = "not tried", unknown
-	f.Why = "This takes a machine that runs, with an interface that has an IPv4 address."
+	f.Why = "Only a running machine can be tried, over an interface with an IPv4 address."
 	return f
 }
 
@@ -35,16 +35,16 @@ func sendOffload(m *machine) finding {
 	if m.tried == nil {
 		return untried(f)
 	}
-	f.Why = fmt.Sprintf("With GSO one call sends many datagrams, and the stack is walked once. It was tried: %d datagrams in one call "+
-		"through %s, to the multicast group of this machine alone, with a TTL of 0, so that nothing leaves it.", segments, m.iface)
+	f.Why = fmt.Sprintf("With GSO one call sends many datagrams, which go through the network stack together. This was tried with %d "+
+		"datagrams in one call through %s. They went to a multicast group with a TTL of 0, so nothing left the machine.", segments, m.iface)
 	if m.tried.gso == nil {
 		f.Value, f.Verdict = fmt.Sprintf("%d datagrams in one call through %s", segments, m.iface), good
 		return f
 	}
 	f.Value, f.Verdict = fmt.Sprintf("refused by %s: %v", m.iface, m.tried.gso), change
 	f.Command = fmt.Sprintf("ethtool -K %s tx on", m.iface)
-	f.Effect = "One system call in place of as many as there are datagrams, up to 64. An older kernel refuses GSO where the device computes " +
-		"no checksums, and any kernel where the MTU is too small. Lazo then sends datagrams one by one, and counts GSOFallbacks."
+	f.Effect = "One system call sends up to 64 datagrams. Kernels before 6.11 refuse GSO if the device computes no checksums. All kernels " +
+		"refuse it if the MTU is too small. Lazo then sends datagrams one by one, and counts GSOFallbacks."
 	return f
 }
 
@@ -53,17 +53,17 @@ func receiveOffload(m *machine) finding {
 	if m.tried == nil {
 		return untried(f)
 	}
-	f.Why = "With GRO datagrams of one flow that come together are read in one piece, and the stack is walked once. It takes an option of " +
-		"the socket, which Lazo sets, and GRO of the device."
+	f.Why = "With GRO several datagrams of one flow go through the network stack together, and one call reads them. GRO needs an option of " +
+		"the socket, which Lazo sets, and a device that has GRO on."
 	t := m.tried
 	switch {
 	case t.gro != nil:
 		f.Value, f.Verdict = fmt.Sprintf("the socket refuses it: %v", t.gro), note
-		f.Effect = "A kernel since 5.0 has it."
+		f.Effect = "Kernels since 5.0 have GRO for UDP sockets."
 	case t.device != nil && !*t.device:
 		f.Value, f.Verdict = "off on "+m.iface, change
 		f.Command = fmt.Sprintf("ethtool -K %s gro on", m.iface)
-		f.Effect = "Fewer and larger reads when much comes. A router that forwards these packets needs it less."
+		f.Effect = "Under load there are fewer and larger reads. A machine that only forwards packets needs GRO less."
 	default:
 		f.Value, f.Verdict = "on, for the socket and for "+m.iface, good
 		if t.device == nil {

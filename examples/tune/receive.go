@@ -38,11 +38,11 @@ func backlog(m *machine) finding {
 		return hidden(f)
 	}
 	f.Value = fmt.Sprintf("net.core.netdev_max_backlog=%d, %s dropped", n, share(s.dropped, s.processed))
-	f.Why = "Packets wait here, for each CPU, when they come from loopback, from a virtual device, or from another CPU by RPS. Other drivers " +
-		"do not use it. Drops here show in the counter of no socket."
+	f.Why = "Each CPU has this queue. Packets wait in it when they come from loopback, from a virtual device, or from another CPU by RPS. Other " +
+		"drivers do not use it. No counter of a socket shows what is dropped here."
 	f.Verdict = good
 	if s.dropped > 0 {
-		f.advise("Bursts from loopback, containers or RPS are not dropped. The second column of /proc/net/softnet_stat stands still.",
+		f.advise("The queue has room for bursts from loopback, containers or RPS. The second column of /proc/net/softnet_stat stops growing.",
 			setting{"net.core.netdev_max_backlog", fmt.Sprint(max(2*n, 4000))})
 	}
 	return f
@@ -57,8 +57,8 @@ func softirqBudget(m *machine) finding {
 		return hidden(f)
 	}
 	f.Value = fmt.Sprintf("net.core.netdev_budget=%d in %d µs, %s turns ended early", n, us, share(s.squeezed, s.processed))
-	f.Why = "The kernel takes packets from devices in turns. A turn ends after so many packets or so long, and the rest waits in the ring of the " +
-		"device. If the ring overflows, the device drops packets (ethtool -S shows them)."
+	f.Why = "The kernel takes packets from devices in turns. A turn ends after that many packets or that much time, and the rest waits in the " +
+		"ring of the device. If the ring overflows, the device drops packets (ethtool -S counts them)."
 	f.Verdict = good
 	if s.squeezed*1000 > s.processed {
 		f.advise("Fewer packets are lost in the ring. Programs on that CPU wait a little longer.",
@@ -93,8 +93,8 @@ func receiveQueues(m *machine) finding {
 	}
 	cpus := m.cpus()
 	f.Value = fmt.Sprintf("%s has %d, for %d CPUs; RPS spreads to %d", m.iface, len(names), cpus, spread)
-	f.Why = "The kernel's half of receiving runs on the CPU of the queue. A device with several queues puts each flow on one of them. RPS does the " +
-		"same in software. A single connection stays on one CPU either way."
+	f.Why = "The kernel's part of receiving runs on the CPU of the queue. A device with several queues puts each flow on one of them. RPS does the " +
+		"same in software. Either way a single connection stays on one CPU."
 	switch {
 	case len(names) >= cpus || spread > 1:
 		f.Verdict = good
@@ -106,7 +106,7 @@ func receiveQueues(m *machine) finding {
 	}
 	mask := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), uint(cpus)), big.NewInt(1))
 	f.Command = fmt.Sprintf("for q in /sys/class/net/%s/queues/rx-*; do echo %s >$q/rps_cpus; done", m.iface, grouped(mask.Text(16)))
-	f.Effect = "Many connections are received on all CPUs. Where one CPU was enough, each packet costs an interrupt between CPUs more. " +
+	f.Effect = "All CPUs share the work of receiving many connections. Each packet may cost an interrupt between CPUs, a waste if one CPU was enough. " +
 		"If ethtool -l shows more queues, ethtool -L is better than RPS."
 	return f
 }
@@ -126,8 +126,8 @@ func flowSteering(m *machine) finding {
 		return hidden(f)
 	}
 	f.Value, f.Verdict = fmt.Sprintf("net.core.rps_sock_flow_entries=%d", n), good
-	f.Why = "RFS has packets of a flow processed on the CPU where the program reads them. For UDP the kernel notes only flows of connected sockets. " +
-		"The socket of a QUIC server has many peers and is not connected, so RFS does nothing for it, and harms nothing. Lazo steers by " +
-		"connection ID instead: each loop has a socket."
+	f.Why = "With RFS the kernel processes packets of a flow on the CPU where the program reads them. For UDP it notes only flows of connected " +
+		"sockets. The socket of a QUIC server has many peers and is not connected, so RFS does no good and no harm. Lazo steers by connection " +
+		"ID instead: each loop has a socket."
 	return f
 }

@@ -18,7 +18,7 @@ type udpSocket struct {
 	Remote  string `json:"remote,omitempty"` // of a connected socket
 	Inode   uint64 `json:"inode"`
 	Waiting int64  `json:"waiting"` // bytes to be read, as the kernel accounts them
-	Drops   int64  `json:"drops"`   // datagrams without room, since the socket exists
+	Drops   int64  `json:"drops"`   // datagrams without room, over the life of the socket
 	Process string `json:"process,omitempty"`
 	PID     int    `json:"pid,omitempty"`
 }
@@ -116,7 +116,7 @@ func socketDrops(m *machine) finding {
 	}
 	losers := slices.DeleteFunc(slices.Clone(all), func(s udpSocket) bool { return s.Drops == 0 })
 	slices.SortStableFunc(losers, func(a, b udpSocket) int { return cmp.Compare(b.Drops, a.Drops) })
-	f.Why = "The kernel counts, for each open socket, the datagrams that found no room in its buffer. In Lazo the same count is " +
+	f.Why = "For each open socket the kernel counts the datagrams that found no room in its buffer. In Lazo the same count is " +
 		"loop.Stats.Socket.QueueOverflows. If SlowTurns grows with it, a handler blocks the loop, and a larger buffer only delays the loss."
 	if len(losers) == 0 {
 		f.Value, f.Verdict = fmt.Sprintf("none of %d", len(all)), good
@@ -130,6 +130,6 @@ func socketDrops(m *machine) finding {
 	}
 	f.Value = strings.TrimSuffix(f.Value, ";")
 	f.Verdict, f.Command = note, "tune watch"
-	f.Effect = "It shows which of them lose datagrams now."
+	f.Effect = "The command shows which of them lose datagrams now."
 	return f
 }

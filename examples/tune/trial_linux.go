@@ -10,8 +10,8 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// allHosts is a multicast group that every interface is a member of. Nobody has to join it, so
-// trying sends no IGMP either.
+// allHosts is a multicast group that every interface is a member of. Nobody has to join it, so a
+// trial sends no IGMP either.
 var allHosts = [4]byte{224, 0, 0, 1}
 
 // try tries an interface and the options of sockets, or returns nil if it cannot.
@@ -43,8 +43,8 @@ func newSocket() (int, error) {
 	return unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 }
 
-// sendBatch sends a batch through the interface that does not leave the machine, and reads it. It
-// reports false if that cannot be prepared.
+// sendBatch sends a batch through the interface and reads it. The batch does not leave the machine.
+// sendBatch reports false if it cannot prepare that.
 func sendBatch(o *offloads, ifi *net.Interface, sender, receiver int) (ok bool) {
 	wait := unix.NsecToTimeval(trialWait.Nanoseconds())
 	var port int
@@ -89,7 +89,7 @@ func sendBatch(o *offloads, ifi *net.Interface, sender, receiver int) (ok bool) 
 	}
 }
 
-// deviceGRO asks a device whether it has GRO; nil if it does not say.
+// deviceGRO asks a device whether it has GRO. It returns nil if the device does not say.
 func deviceGRO(socket int, iface string) *bool {
 	const getGRO = 0x2b // ETHTOOL_GGRO
 	value := struct{ command, data uint32 }{command: getGRO}

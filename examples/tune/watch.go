@@ -18,8 +18,8 @@ import (
 
 func runWatch(ctx context.Context, args []string, stdout io.Writer) error {
 	var flags flag.FlagSet
-	interval := flags.Duration("interval", time.Second, "time between two looks")
-	rounds := flags.Int("n", 0, "how many looks to take after the first; 0 for no end")
+	interval := flags.Duration("interval", time.Second, "time between two looks at the sockets")
+	rounds := flags.Int("n", 0, "how many looks to take after the first; 0 to go on until Ctrl-C")
 	all := flags.Bool("all", false, "show sockets that lose nothing, too")
 	asJSON := flags.Bool("json", false, "print a line of JSON at each look")
 	root := flags.String("root", "/", "`DIR` with proc in it")
@@ -63,11 +63,11 @@ type watcher struct {
 type look struct {
 	Time     string         `json:"time"`
 	Received int64          `json:"received"` // datagrams
-	Lost     int64          `json:"lost"`     // datagrams, at closed sockets too
+	Lost     int64          `json:"lost"`     // datagrams, also at sockets that are closed by now
 	Sockets  []socketChange `json:"sockets"`
 }
 
-// A socketChange is a socket with what it lost since the look before.
+// A socketChange is a socket, and what it has lost since the look before.
 type socketChange struct {
 	udpSocket
 	Lost int64 `json:"lost"`
