@@ -9,7 +9,7 @@ var classes = [len(h3http.Stats{}.Responses)]string{0: "other", 2: "2xx", 3: "3x
 func (f *families) addServer(s *h3http.Stats) {
 	f.gauge("http3_connections", "Connections of HTTP/3.", int64(s.Conns))
 	f.gauge("http3_open_requests", "Requests that have begun and not ended.", int64(s.Open))
-	f.counter("http3_requests_total", "Requests whose header section came.", s.Requests)
+	f.counter("http3_requests_total", "Requests whose header section has arrived.", s.Requests)
 	var responses []Sample
 	for i, class := range classes {
 		if class != "" {
@@ -24,6 +24,6 @@ func (f *families) addServer(s *h3http.Stats) {
 	f.counter("http3_floods_total", "Connections that ended because their client canceled too much.", s.Floods)
 	f.add("http3_timeouts_total", "Deadlines of requests that passed, and responses that clients took too slowly.", Counter,
 		count(s.ReadTimeouts, "what", "read"), count(s.WriteTimeouts, "what", "write"), count(s.Stalled, "what", "stalled"))
-	f.counter("http3_dropped_datagrams_total", "HTTP Datagrams without a request, or not read in time.", s.Dropped)
-	f.gauge("http3_field_section_bytes", "Bytes of field sections that have not come whole.", int64(s.FieldBytes))
+	f.counter("http3_dropped_datagrams_total", "HTTP Datagrams that belonged to no request, or that nobody read in time.", s.Dropped)
+	f.gauge("http3_field_section_bytes", "Bytes of field sections that have not arrived completely.", int64(s.FieldBytes))
 }

@@ -13,15 +13,15 @@ func (f *families) addGroup(s *loop.Stats) {
 }
 
 func (f *families) addConnections(s *loop.Stats) {
-	f.add("quic_connections", "Connections, by how far their handshake has come.", Gauge,
+	f.add("quic_connections", "Connections, by whether their handshake has ended.", Gauge,
 		level(int64(s.Handshakes), "state", "handshake"), level(int64(s.Conns-s.Handshakes), "state", "established"))
-	f.add("quic_connections_started_total", "Connections that were begun: a client dials, a server accepts.", Counter,
+	f.add("quic_connections_started_total", "Connections that clients dialed, and that servers accepted.", Counter,
 		count(s.Dialed, "role", "client"), count(s.Accepted, "role", "server"))
 	f.counter("quic_handshakes_completed_total", "Handshakes that completed.", s.Connected)
 	f.add("quic_accepted_connections_total", "Accepted connections, by the token of their first packet.", Counter,
 		count(s.Accepted-s.AcceptedRetry-s.AcceptedNewToken, "token", "none"), count(s.AcceptedRetry, "token", "retry"),
 		count(s.AcceptedNewToken, "token", "new_token"))
-	f.add("quic_rejected_connections_total", "First packets of clients that were not accepted.", Counter,
+	f.add("quic_rejected_connections_total", "First packets of clients that a server refused or ignored.", Counter,
 		count(s.Refusals, "reason", "refused"), count(s.Ignored, "reason", "ignored"))
 	f.counter("quic_retry_packets_sent_total", "Retry packets, which ask a client to prove its address.", s.Retries)
 	f.counter("quic_version_negotiation_packets_sent_total", "Version Negotiation packets.", s.VersionNegotiations)
@@ -31,7 +31,7 @@ func (f *families) addConnections(s *loop.Stats) {
 		count(s.TransportErrors, "cause", "transport_error"), count(s.IdleTimeouts, "cause", "idle_timeout"),
 		count(s.HandshakeTimeouts, "cause", "handshake_timeout"), count(s.StatelessResets, "cause", "stateless_reset"),
 		count(s.Unreachable, "cause", "unreachable"))
-	f.add("quic_early_data_connections_total", "Connections with 0-RTT data, by what became of it.", Counter,
+	f.add("quic_early_data_connections_total", "Connections with 0-RTT data, by whether the server accepted the data.", Counter,
 		count(s.EarlyDataAccepted, "result", "accepted"), count(s.EarlyDataRejected, "result", "rejected"))
 	f.counter("quic_migrations_total", "Connections that moved to another path.", s.PathChanges)
 	f.counter("quic_key_updates_total", "Key updates, by either side.", s.KeyUpdates)
@@ -44,10 +44,10 @@ func (f *families) addPackets(s *loop.Stats) {
 	f.counter("quic_received_packets_total", "Packets that were received and decrypted.", s.PacketsReceived)
 	f.counter("quic_lost_packets_total", "Packets that were declared lost.", s.PacketsLost)
 	f.counter("quic_lost_bytes_total", "Bytes of packets that were declared lost.", s.BytesLost)
-	f.counter("quic_spuriously_lost_packets_total", "Packets that were declared lost and had arrived.", s.SpuriousLosses)
+	f.counter("quic_spuriously_lost_packets_total", "Packets that were declared lost although they had arrived.", s.SpuriousLosses)
 	f.counter("quic_retransmitted_stream_bytes_total", "Bytes of streams that were sent again.", s.StreamBytesRetransmitted)
-	f.counter("quic_probe_timeouts_total", "Times that nothing was acknowledged for a while.", s.PTOs)
-	f.counter("quic_ecn_ce_marks_total", "Marks of congestion (ECN-CE) that peers reported.", s.CEMarks)
+	f.counter("quic_probe_timeouts_total", "Probe timeouts, after nothing was acknowledged for a while.", s.PTOs)
+	f.counter("quic_ecn_ce_marks_total", "Congestion marks (ECN-CE) that peers reported.", s.CEMarks)
 	f.add("quic_dropped_packets_total", "Received packets that were dropped, by cause.", Counter,
 		count(s.DroppedMalformed, "cause", "malformed"), count(s.DroppedUnroutable, "cause", "unroutable"),
 		count(s.DroppedUndecryptable, "cause", "undecryptable"), count(s.DroppedDuplicate, "cause", "duplicate"),
@@ -56,7 +56,7 @@ func (f *families) addPackets(s *loop.Stats) {
 
 func (f *families) addStreams(s *loop.Stats) {
 	f.gauge("quic_streams", "Streams that have not ended.", int64(s.Streams))
-	f.add("quic_streams_opened_total", "Streams, by who opened them.", Counter,
+	f.add("quic_streams_opened_total", "Streams that were opened, by which side.", Counter,
 		count(s.StreamsOpened, "by", "local"), count(s.StreamsAccepted, "by", "peer"))
 	f.add("quic_blocks_total", "Limits that held data back. Each counts once.", Counter,
 		count(s.ConnBlocks, "limit", "connection_flow_control"), count(s.StreamBlocks, "limit", "stream_flow_control"),
@@ -86,11 +86,11 @@ func (f *families) addLoops(s *loop.Stats) {
 	f.counter("quic_loop_wakeups_total", "Times that other goroutines woke a loop.", s.Wakes)
 	f.add("quic_loop_handovers_total", "Datagrams that came to the wrong loop.", Counter,
 		count(s.HandedOver, "result", "delivered"), count(s.HandoverLost, "result", "lost"))
-	f.counter("quic_socket_write_errors_total", "Messages that the socket refused.", s.WriteErrors)
+	f.counter("quic_socket_write_errors_total", "Messages that a socket refused to send.", s.WriteErrors)
 	f.counter("quic_socket_queue_overflows_total", "Datagrams that the kernel dropped because its buffer was full.", s.Socket.QueueOverflows)
-	f.counter("quic_socket_truncated_messages_total", "Messages that were dropped because they did not fit.", s.Socket.Truncated)
-	f.counter("quic_socket_gso_fallbacks_total", "Messages that were sent singly, because the device refuses GSO.", s.Socket.GSOFallbacks)
-	f.add("quic_socket_buffer_bytes", "Buffers of the sockets, as the kernel granted them.", Gauge,
+	f.counter("quic_socket_truncated_messages_total", "Messages that were dropped because they were longer than the buffer.", s.Socket.Truncated)
+	f.counter("quic_socket_gso_fallbacks_total", "Messages that were sent datagram by datagram, because the device refuses GSO.", s.Socket.GSOFallbacks)
+	f.add("quic_socket_buffer_bytes", "Sizes of the socket buffers that the kernel granted.", Gauge,
 		level(int64(s.Socket.ReadBuffer), "direction", "read"), level(int64(s.Socket.WriteBuffer), "direction", "write"))
 }
 
@@ -116,7 +116,7 @@ func (f *families) addObservers(all []*loopObserver) {
 		func(o *loopObserver, role int) *meter { return &o.lifetimes[role] })
 	f.histogram("quic_round_trip_seconds", "Samples of the round-trip time.", sum(func(o *loopObserver) *meter { return &o.rtt }))
 	f.histogram("quic_loop_turn_duration_seconds", "How long turns of the loops took.", sum(func(o *loopObserver) *meter { return &o.turns }))
-	f.histogram("quic_loop_lag_seconds", "How late loops were for timers that were due.", sum(func(o *loopObserver) *meter { return &o.late }))
+	f.histogram("quic_loop_lag_seconds", "How late loops handled timers that were due.", sum(func(o *loopObserver) *meter { return &o.late }))
 	f.addClosed(all)
 }
 
@@ -137,7 +137,7 @@ func (f *families) addClosed(all []*loopObserver) {
 			}
 		}
 	}
-	f.add("quic_closed_connections_total", "Connections that ended, by who ended them and why.", Counter, quic...)
+	f.add("quic_closed_connections_total", "Connections that ended, by which side and why.", Counter, quic...)
 	f.add("http3_closed_connections_total", "HTTP/3 connections that an application closed, by its code.", Counter, http3...)
 }
 
