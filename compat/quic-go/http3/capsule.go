@@ -27,16 +27,15 @@ var errUnread = errors.New("http3: the last capsule was not read to its end")
 // A CapsuleParser reads capsules, one after another.
 type CapsuleParser struct {
 	r    quicvarint.Reader
-	left uint64 // of the current capsule
-	n    int    // how many there were
+	left uint64 // bytes of the current capsule that were not read yet
+	n    int    // how many capsules there were
 }
 
-// NewCapsuleParser returns a parser of what r reads.
+// NewCapsuleParser returns a parser of the capsules that r reads.
 func NewCapsuleParser(r io.Reader) *CapsuleParser { return &CapsuleParser{r: quicvarint.NewReader(r)} }
 
-// Next returns the type and the content of the next capsule. The content of the last one must
-// have been read or discarded. At the end the error is io.EOF, and io.ErrUnexpectedEOF within a
-// capsule.
+// Next returns the type and the content of the next capsule. Read or discard the content of the
+// last one first. If the stream ends, the error is io.EOF, or io.ErrUnexpectedEOF within a capsule.
 func (p *CapsuleParser) Next() (CapsuleType, CapsuleReader, error) {
 	if p.left > 0 {
 		return 0, CapsuleReader{}, errUnread
@@ -58,7 +57,7 @@ func (p *CapsuleParser) Next() (CapsuleType, CapsuleReader, error) {
 	return CapsuleType(typ), CapsuleReader{p, p.n}, nil
 }
 
-// within returns err, which came within a capsule.
+// within returns err as the error of a read within a capsule.
 func within(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
@@ -79,7 +78,7 @@ func (f *firstByte) ReadByte() (byte, error) {
 	return b, err
 }
 
-// A CapsuleReader reads the content of a capsule, until Next goes on to another.
+// A CapsuleReader reads the content of a capsule. It is valid until the next call of Next.
 type CapsuleReader struct {
 	p *CapsuleParser
 	n int
@@ -93,8 +92,8 @@ func (r CapsuleReader) Remaining() int64 {
 	return int64(r.p.left)
 }
 
-// Read reads from the content. It returns io.EOF at its end, and io.ErrUnexpectedEOF if the stream
-// ends before.
+// Read reads from the content. It returns io.EOF at the end of the content, and io.ErrUnexpectedEOF
+// if the stream ends first.
 func (r CapsuleReader) Read(b []byte) (int, error) {
 	left := r.Remaining()
 	if left == 0 {
@@ -124,7 +123,7 @@ func (r CapsuleReader) ReadByte() (byte, error) {
 	return b, nil
 }
 
-// Discard reads what is left.
+// Discard reads the rest of the content.
 func (r CapsuleReader) Discard() error {
 	_, err := io.Copy(io.Discard, r)
 	return err

@@ -16,16 +16,17 @@ type ClientConn struct {
 	conn   *quic.Conn
 	h      *h3http.ClientConn // nil if failed is set
 	failed error
-	never  chan struct{} // the channel of ReceivedSettings without h
+	never  chan struct{} // what ReceivedSettings returns if h is nil
 }
 
-// NewClientConn brings HTTP/3 to conn. Close of t leaves it open.
+// NewClientConn starts HTTP/3 on conn. Transport.Close leaves the connection open.
 func (t *Transport) NewClientConn(conn *quic.Conn) *ClientConn { return t.attach(conn, false) }
 
-// A RawClientConn is a ClientConn whose streams the application accepts, and hands over.
+// A RawClientConn is a ClientConn for which the application accepts the streams of the server. It
+// hands those of HTTP/3 over.
 type RawClientConn struct{ *ClientConn }
 
-// NewRawClientConn brings HTTP/3 to conn. Call it before AcceptStream and AcceptUniStream of conn.
+// NewRawClientConn starts HTTP/3 on conn. Call it before AcceptStream and AcceptUniStream of conn.
 func (t *Transport) NewRawClientConn(conn *quic.Conn) *RawClientConn {
 	return &RawClientConn{t.attach(conn, true)}
 }
@@ -93,13 +94,14 @@ func (c *ClientConn) OpenRequestStream(ctx context.Context) (*RequestStream, err
 	return &RequestStream{newStream(c.conn, &s.Stream), s}, nil
 }
 
-// HandleBidirectionalStream takes a stream of the server, which HTTP/3 does not have: it closes
-// the connection (RFC 9114, Section 6.1).
+// HandleBidirectionalStream takes a bidirectional stream of the server. It closes the connection,
+// because HTTP/3 has no such streams (RFC 9114, Section 6.1).
 func (c *ClientConn) HandleBidirectionalStream(str *quic.Stream) {
 	c.conn.CloseWithError(quic.ApplicationErrorCode(ErrCodeStreamCreationError), "bidirectional stream from a server")
 }
 
-// HandleUnidirectionalStream takes a stream of which at most the start was peeked at.
+// HandleUnidirectionalStream takes a stream. The application may have peeked at its start, but must
+// not have read any of it.
 func (c *RawClientConn) HandleUnidirectionalStream(str *quic.ReceiveStream) {
 	if c.failed == nil {
 		handOver(c.conn, c.h, str)

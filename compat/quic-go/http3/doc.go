@@ -1,4 +1,5 @@
-// Package http3 has the API of HTTP/3 of quic-go. It translates to Lazo's package h3/h3http.
+// Package http3 has the API of quic-go's package http3. It translates calls to Lazo's package
+// h3/h3http.
 package http3
 
 import (
@@ -11,7 +12,7 @@ import (
 // NextProtoH3 is the ALPN identifier of HTTP/3.
 const NextProtoH3 = "h3"
 
-// Methods of requests that may go as early data. Somebody may replay them (RFC 8470).
+// Methods of requests that may go as early data. An attacker may replay such requests (RFC 8470).
 const (
 	MethodGet0RTT  = "GET_0RTT"
 	MethodHead0RTT = "HEAD_0RTT"
@@ -52,18 +53,19 @@ var (
 type Settings struct {
 	EnableDatagrams       bool              // RFC 9297
 	EnableExtendedConnect bool              // RFC 9220
-	Other                 map[uint64]uint64 // settings of neither these nor RFC 9114
+	Other                 map[uint64]uint64 // settings that are neither these nor in RFC 9114
 }
 
 // Settingser waits for the settings of the peer.
 type Settingser interface {
 	// ReceivedSettings returns a channel that is closed when the settings have come.
 	ReceivedSettings() <-chan struct{}
-	// Settings returns them. Call it once the channel is closed.
+	// Settings returns the settings. Call it after the channel is closed.
 	Settings() *Settings
 }
 
-// settingsOf translates settings. Those of QPACK, and the reserved ones, are for HTTP/3 alone.
+// settingsOf translates settings. It leaves out those of QPACK and the reserved ones, which concern
+// only HTTP/3 itself.
 func settingsOf(m map[uint64]uint64) *Settings {
 	s := &Settings{EnableDatagrams: m[h3.SettingDatagrams] == 1, EnableExtendedConnect: m[h3.SettingExtendedConnect] == 1}
 	for id, v := range m {
@@ -79,15 +81,16 @@ func settingsOf(m map[uint64]uint64) *Settings {
 	return s
 }
 
-// An HTTPStreamer lets a handler take its stream. The http.ResponseWriter of a handler is one. If
-// WriteHeader was called, the header is sent. Otherwise nothing is sent, and nothing can be
-// written. Taking the stream fails if some of the body was written. The handler has to close the
-// stream that it took, and WriteHeader panics from then on.
+// An HTTPStreamer lets a handler take its stream. The http.ResponseWriter of a handler is one.
+//
+// If the handler has called WriteHeader, HTTPStream sends the header. Otherwise it sends nothing,
+// and the stream takes no writes. HTTPStream fails if the handler has written some of the body.
+// The handler has to close the stream that it took. From then on WriteHeader panics.
 type HTTPStreamer interface {
 	HTTPStream() (*Stream, error)
 }
 
-// handlerOf returns h, or the default.
+// handlerOf returns h, or http.DefaultServeMux if h is nil.
 func handlerOf(h http.Handler) http.Handler {
 	if h == nil {
 		return http.DefaultServeMux

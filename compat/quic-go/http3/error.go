@@ -51,7 +51,7 @@ func (e ErrCode) String() string {
 	return h3.ErrorCode(e).String()
 }
 
-// An Error is the end of a stream or of the connection. It wraps a *quic.StreamError or a
+// An Error says how a stream or the connection has ended. It wraps a *quic.StreamError or a
 // *quic.ApplicationError.
 type Error struct {
 	Remote       bool
@@ -61,7 +61,7 @@ type Error struct {
 	err error
 }
 
-// Error names the code.
+// Error returns the name of the code, and the message if there is one.
 func (e *Error) Error() string {
 	s := fmt.Sprintf("H3 error (%#x)", uint64(e.ErrorCode))
 	if e.ErrorCode.known() {
@@ -85,7 +85,7 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the error of QUIC.
 func (e *Error) Unwrap() error { return e.err }
 
-// streamError returns the end of a direction of a stream.
+// streamError returns the error for a direction of a stream that has ended.
 func streamError(id quic.StreamID, code quic.StreamErrorCode, remote bool) error {
 	return &Error{
 		Remote: remote, ErrorCode: ErrCode(code),
@@ -98,7 +98,7 @@ func explain(err error) error {
 	if e, ok := errors.AsType[*conn.StreamError](err); ok {
 		return streamError(quic.StreamID(e.ID), quic.StreamErrorCode(e.Code), e.Remote)
 	}
-	if e, ok := errors.AsType[*h3.Error](err); ok { // the peer has sent a message that is none
+	if e, ok := errors.AsType[*h3.Error](err); ok { // the peer has sent a malformed message
 		return &Error{ErrorCode: ErrCode(e.Code), ErrorMessage: e.Reason, err: err}
 	}
 	switch {

@@ -9,7 +9,7 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// handOver gives a stream to HTTP/3. If that is not possible any more, it closes the connection.
+// handOver gives a stream to HTTP/3. If it is too late for that, handOver closes the connection.
 func handOver(c *quic.Conn, to interface{ HandleStream(conn.StreamID) error }, str interface{ StreamID() quic.StreamID }) {
 	err := to.HandleStream(conn.StreamID(str.StreamID()))
 	if err != nil && c.Context().Err() == nil {
@@ -17,13 +17,13 @@ func handOver(c *quic.Conn, to interface{ HandleStream(conn.StreamID) error }, s
 	}
 }
 
-// ListenAndServeQUIC serves HTTP/3 at addr, with the certificate of two files.
+// ListenAndServeQUIC serves HTTP/3 at addr, with a certificate from two files.
 func ListenAndServeQUIC(addr, certFile, keyFile string, handler http.Handler) error {
 	return (&Server{Addr: addr, Handler: handler}).ListenAndServeTLS(certFile, keyFile)
 }
 
-// ListenAndServeTLS serves HTTP/3, and HTTP over TCP at the same port, which announces it. It
-// returns when one of them fails.
+// ListenAndServeTLS serves HTTP/3, and HTTP over TCP at the same port. Responses over TCP announce
+// HTTP/3. ListenAndServeTLS returns when one of them fails.
 func ListenAndServeTLS(addr, certFile, keyFile string, handler http.Handler) error {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {

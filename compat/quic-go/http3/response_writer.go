@@ -15,7 +15,7 @@ type served struct {
 	ready chan struct{} // closed when h is set
 }
 
-// A responseWriter is what handlers get. The rest of it is Lazo's: see http.ResponseController.
+// A responseWriter is what handlers get. http.ResponseController finds the other methods of Lazo's.
 type responseWriter struct {
 	http.ResponseWriter
 	c     *served
@@ -28,7 +28,7 @@ var (
 	_ Settingser   = (*responseWriter)(nil)
 )
 
-// Unwrap is for http.ResponseController.
+// Unwrap returns the http.ResponseWriter of Lazo, for http.ResponseController.
 func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *responseWriter) WriteHeader(code int) {
@@ -46,7 +46,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 // Flush sends what was written.
 func (w *responseWriter) Flush() { w.FlushError() }
 
-// FlushError is for http.ResponseController.
+// FlushError is Flush with an error, for http.ResponseController.
 func (w *responseWriter) FlushError() error {
 	return explain(http.NewResponseController(w.ResponseWriter).Flush())
 }

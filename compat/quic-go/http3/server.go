@@ -28,8 +28,8 @@ type QUICListener interface {
 
 // A Server serves HTTP/3. Its fields must not change once it serves.
 type Server struct {
-	// Addr is the address for ListenAndServe, default ":https". If neither Port nor a listener
-	// names a port, SetQUICHeaders takes that of Addr.
+	// Addr is the address for ListenAndServe, default ":https". SetQUICHeaders uses its port if
+	// Port is 0 and no listener has a port.
 	Addr string
 	// Port is what SetQUICHeaders announces, if not 0.
 	Port int
@@ -47,7 +47,8 @@ type Server struct {
 	MaxHeaderBytes int
 	// AdditionalSettings are settings beside those of RFC 9114 and RFC 9297.
 	AdditionalSettings map[uint64]uint64
-	// IdleTimeout is how long a connection may have no requests before it ends. Default none.
+	// IdleTimeout is how long a connection may be without requests before it ends. By default
+	// there is no limit.
 	IdleTimeout time.Duration
 	// ConnContext returns the context for the requests of a connection, from one that has
 	// ServerContextKey.
@@ -57,8 +58,8 @@ type Server struct {
 
 	mu        sync.Mutex
 	inner     *h3http.Server
-	listeners map[QUICListener]bool   // that are served; true for those that serve closes
-	conns     map[*quic.Conn]struct{} // that are served
+	listeners map[QUICListener]bool   // listeners that are served; true if serve closes it
+	conns     map[*quic.Conn]struct{} // connections that are served
 	stopping  chan struct{}           // closed by Shutdown and Close
 	stopped   bool
 }
@@ -97,7 +98,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	handlerOf(s.Handler).ServeHTTP(&responseWriter{ResponseWriter: w, c: c}, r)
 }
 
-// attach brings HTTP/3 to conn. If raw, the caller accepts its streams.
+// attach starts HTTP/3 on conn. If raw, the caller accepts its streams.
 func (s *Server) attach(conn *quic.Conn, raw bool) (*served, error) {
 	s.mu.Lock()
 	s.init()
@@ -177,7 +178,7 @@ func (s *Server) ListenAndServe() error {
 	return s.serve(ln, true)
 }
 
-// ListenAndServeTLS is ListenAndServe with the certificate of two files, in place of TLSConfig.
+// ListenAndServeTLS is ListenAndServe with a certificate from two files. It replaces TLSConfig.
 func (s *Server) ListenAndServeTLS(certFile, keyFile string) error {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
@@ -200,7 +201,7 @@ func (s *Server) listen(f func(*tls.Config, *quic.Config) (QUICListener, error))
 	return f(ConfigureTLSConfig(s.TLSConfig), qc)
 }
 
-// serve serves the connections of ln, which Close closes if own.
+// serve serves the connections of ln until s stops. If own, it then closes ln.
 func (s *Server) serve(ln QUICListener, own bool) error {
 	s.mu.Lock()
 	s.init()
@@ -244,7 +245,7 @@ func (s *Server) forget(ln QUICListener, own bool) {
 	}
 }
 
-// add notes a connection that Close closes. It returns false if s has stopped.
+// add notes a connection, so that Close can close it. It returns false if s has stopped.
 func (s *Server) add(conn *quic.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -257,7 +258,7 @@ func (s *Server) add(conn *quic.Conn) bool {
 // serveAccepted serves a connection of a listener.
 func (s *Server) serveAccepted(conn *quic.Conn) {
 	err := s.ServeQUICConn(conn)
-	if conn.Context().Err() == nil { // it was not served
+	if conn.Context().Err() == nil { // s has stopped, or could not serve it
 		conn.CloseWithError(quic.ApplicationErrorCode(ErrCodeNoError), "")
 	}
 	if err != nil && s.Logger != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -265,7 +266,7 @@ func (s *Server) serveAccepted(conn *quic.Conn) {
 	}
 }
 
-// stop makes Serve return and s take nothing more. It returns the connections that are served.
+// stop makes Serve return. From then on s takes no connections. It returns those that are served.
 func (s *Server) stop() (conns []*quic.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -289,7 +290,7 @@ func (s *Server) Close() error {
 }
 
 // Shutdown ends s. It sends GOAWAY, and waits for the requests and for the delivery of their
-// responses, at most until ctx is done. Then it calls Close.
+// responses. If ctx is done before that, it calls Close.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	err := s.inner.Shutdown(ctx)
@@ -300,10 +301,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// A RawServerConn is a connection whose streams the application accepts, and hands over.
+// A RawServerConn is a connection for which the application accepts the streams of the client. It
+// hands those of HTTP/3 over.
 type RawServerConn struct{ c *served }
 
-// NewRawServerConn brings HTTP/3 to conn. Call it before AcceptStream and AcceptUniStream of conn.
+// NewRawServerConn starts HTTP/3 on conn. Call it before AcceptStream and AcceptUniStream of conn.
 func (s *Server) NewRawServerConn(conn *quic.Conn) (*RawServerConn, error) {
 	c, err := s.attach(conn, true)
 	if err != nil {
@@ -317,11 +319,12 @@ func (c *RawServerConn) CloseWithError(code quic.ApplicationErrorCode, msg strin
 	return c.c.conn.CloseWithError(code, msg)
 }
 
-// HandleRequestStream takes a stream of which at most the start was peeked at. It does not wait
-// for the request.
+// HandleRequestStream takes a stream. The application may have peeked at its start, but must not
+// have read any of it. HandleRequestStream does not wait for the request.
 func (c *RawServerConn) HandleRequestStream(str *quic.Stream) { handOver(c.c.conn, c.c.h, str) }
 
-// HandleUnidirectionalStream takes a stream of which at most the start was peeked at.
+// HandleUnidirectionalStream takes a stream. The application may have peeked at its start, but must
+// not have read any of it.
 func (c *RawServerConn) HandleUnidirectionalStream(str *quic.ReceiveStream) {
 	handOver(c.c.conn, c.c.h, str)
 }

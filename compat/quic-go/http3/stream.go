@@ -17,7 +17,7 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
-// A stream is what Stream and RequestStream share: one of Lazo, which is closed once both
+// A stream is what Stream and RequestStream share. It has a stream of Lazo, and closes it once both
 // directions have ended.
 type stream struct {
 	s *h3http.Stream
@@ -26,7 +26,7 @@ type stream struct {
 	mu     sync.Mutex
 	rerr   error    // of Read from now on; nil while receiving goes on
 	werr   error    // of Write from now on; nil while sending goes on
-	closed bool     // s is
+	closed bool     // s is closed
 	late   [][]byte // datagrams that had come before s was closed
 
 	ctx    context.Context
@@ -60,8 +60,8 @@ func (s *stream) SetWriteDeadline(t time.Time) error { return s.s.SetWriteDeadli
 
 func (s *stream) id() quic.StreamID { return quic.StreamID(s.s.ID()) }
 
-// end notes that receiving or sending has ended with err, if it has not yet. It returns with what
-// it ended first.
+// end notes that receiving or sending has ended with err. If it had ended before, the earlier error
+// stays. end returns the error that counts.
 func (s *stream) end(of *error, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,13 +85,13 @@ func (s *stream) ended(of *error) error {
 	return *of
 }
 
-// explain translates the error of a call on a direction, which it ends unless the error is a
-// timeout.
+// explain translates the error of a call on a direction. Unless the error is a timeout, it also
+// ends the direction.
 func (s *stream) explain(of *error, err error) error {
 	if err == nil {
 		return nil
 	}
-	if was := s.ended(of); was != nil { // meanwhile, by this side
+	if was := s.ended(of); was != nil { // this side has ended it meanwhile
 		return was
 	}
 	if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() {
@@ -162,8 +162,8 @@ func (s *stream) sendDatagram(p []byte) error {
 	return explain(err)
 }
 
-// keepDatagrams keeps the datagrams that have come, which Close would drop. The caller has locked
-// s.
+// keepDatagrams keeps the datagrams that have come, because Close would drop them. The caller has
+// locked s.
 func (s *stream) keepDatagrams() {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -235,7 +235,8 @@ func (s *Stream) ReceiveDatagram(ctx context.Context) ([]byte, error) {
 // QlogTrace returns the trace of the connection, or nil.
 func (s *Stream) QlogTrace() qlogwriter.Trace { return s.stream.c.QlogTrace() }
 
-// A RequestStream is a stream of a client, whose request and response go one by one.
+// A RequestStream is a stream of a client. The application sends the request on it, and then reads
+// the response.
 type RequestStream struct {
 	s *stream
 	r *h3http.RequestStream
@@ -249,7 +250,7 @@ func (s *RequestStream) SendRequestHeader(req *http.Request) error {
 	return explain(s.r.SendRequest(outgoing(req, true)))
 }
 
-// ReadResponse waits for the response, after SendRequestHeader.
+// ReadResponse waits for the header of the response. Call it after SendRequestHeader.
 func (s *RequestStream) ReadResponse() (*http.Response, error) {
 	resp, err := s.r.ReadResponse()
 	if err != nil {

@@ -2,8 +2,8 @@ package http3
 
 import "crypto/tls"
 
-// ConfigureTLSConfig returns a copy of tlsConf for a quic.Listener of HTTP/3. What its
-// GetConfigForClient returns is changed in the same way.
+// ConfigureTLSConfig returns a copy of tlsConf for a quic.Listener of HTTP/3. It changes the
+// configurations that GetConfigForClient returns in the same way.
 func ConfigureTLSConfig(tlsConf *tls.Config) *tls.Config {
 	own := tlsConf.GetConfigForClient
 	tlsConf = forHTTP3(tlsConf)

@@ -77,7 +77,7 @@ const keepAlive = 10 * time.Second
 
 var errNoQUICDatagrams = errors.New("HTTP Datagrams enabled, but QUIC Datagrams disabled")
 
-// dial is the Dial of the Transport of Lazo, whose configuration of TLS it takes.
+// dial is the Dial of the Transport of Lazo, and gets its configuration of TLS.
 func (t *Transport) dial(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error) {
 	qc := &quic.Config{MaxIncomingStreams: -1, KeepAlivePeriod: keepAlive, EnableDatagrams: t.EnableDatagrams}
 	if t.QUICConfig != nil {
@@ -144,9 +144,9 @@ func closeBody(r *http.Request) {
 	}
 }
 
-// outgoing returns the request as Lazo takes it: extended CONNECT has its protocol in the header,
-// and only the methods for early data allow that. What is raw is sent at once in any case, and its
-// URL may be a path alone.
+// outgoing returns the request as Lazo takes it. Extended CONNECT has its protocol in the header,
+// and only the methods for early data allow early data. If raw, the request goes on a stream that
+// is open, and its URL may be only a path.
 func outgoing(req *http.Request, raw bool) *http.Request {
 	r := req
 	switch {
@@ -176,7 +176,7 @@ func outgoing(req *http.Request, raw bool) *http.Request {
 	return r
 }
 
-// incoming returns a function for the result of the request that was made of req.
+// incoming returns a function that translates the result of a request made from req.
 func incoming(req *http.Request) func(*http.Response, error) (*http.Response, error) {
 	return func(resp *http.Response, err error) (*http.Response, error) {
 		if err != nil {

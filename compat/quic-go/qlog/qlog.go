@@ -19,11 +19,11 @@ const EventSchema = "urn:ietf:params:qlog:events:quic-14"
 // A ConnectionID is a connection ID of QUIC.
 type ConnectionID = protocol.ConnectionID
 
-// DefaultConnectionTracer serves as Config.Tracer. It returns the trace of a connection, a file in
-// the directory that the variable QLOGDIR names. It makes the directory if need be. The file is
-// ID_client.sqlog or ID_server.sqlog, where ID is the first destination connection ID of the
-// client. The trace is nil if the variable is not set. It has the events of Lazo's qlog, and what
-// the program records.
+// DefaultConnectionTracer serves as Config.Tracer. It returns the trace of a connection. The trace
+// is a file in the directory that the variable QLOGDIR names, with the events of Lazo's qlog and
+// those that the program records. If the variable is not set, the trace is nil. If the directory
+// does not exist, it is made. The file is ID_client.sqlog or ID_server.sqlog, where ID is the first
+// destination connection ID of the client.
 func DefaultConnectionTracer(_ context.Context, isClient bool, connID ConnectionID) qlogwriter.Trace {
 	dir := os.Getenv("QLOGDIR")
 	id, ok := conn.ConnIDFromSlice(connID.Bytes())

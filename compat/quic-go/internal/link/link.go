@@ -1,6 +1,5 @@
-// Package link leads from a quic.Conn to the connection of Lazo that it is made of, for other
-// packages of this module. The context of a quic.Conn carries it, because quic.Conn has no methods
-// but those of quic-go.
+// Package link finds the connection of Lazo behind a quic.Conn, for other packages of this module.
+// The context of a quic.Conn carries it, because quic.Conn has only the methods of quic-go.
 package link
 
 import (
@@ -16,7 +15,7 @@ func With(ctx context.Context, c *loop.Conn) context.Context {
 	return context.WithValue(ctx, key{}, c)
 }
 
-// Of returns what the context of a quic.Conn carries, or nil.
+// Of returns the connection that the context of a quic.Conn carries, or nil.
 func Of(ctx context.Context) *loop.Conn {
 	c, _ := ctx.Value(key{}).(*loop.Conn)
 	return c

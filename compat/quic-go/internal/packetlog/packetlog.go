@@ -1,4 +1,4 @@
-// Package packetlog has traces of connections that Lazo writes packets to.
+// Package packetlog has traces of connections to which Lazo writes packets.
 package packetlog
 
 import (
@@ -10,15 +10,15 @@ import (
 	"github.com/quic-go/quic-go/qlogwriter/jsontext"
 )
 
-// A Trace is a file that Lazo writes the qlog of a connection to. Events of others go between its
-// records, until the connection has ended.
+// A Trace is a file to which Lazo writes the qlog of a connection. The program can add events until
+// the connection has ended.
 type Trace struct {
 	file  io.WriteCloser
 	begin time.Time
 }
 
-// New returns the trace of a connection that begins now. Each Write of file gets a whole record,
-// and they may come from several goroutines. The connection closes file.
+// New returns the trace of a connection that begins now. Each call of file.Write gets a whole
+// record. Several goroutines may call it. The connection closes file.
 func New(file io.WriteCloser) *Trace { return &Trace{file, time.Now()} }
 
 // File returns what Lazo writes to.
@@ -30,7 +30,7 @@ func (t *Trace) AddProducer() qlogwriter.Recorder { return recorder{t} }
 // A recorder is a Recorder of a Trace.
 type recorder struct{ t *Trace }
 
-// RecordEvent is part of qlogwriter.Recorder. The file takes nothing after the connection.
+// RecordEvent is part of qlogwriter.Recorder. Events after the end of the connection are lost.
 func (r recorder) RecordEvent(ev qlogwriter.Event) {
 	now := time.Now()
 	r.t.file.Write(record.Of(func(e *jsontext.Encoder) {

@@ -7,7 +7,7 @@ import (
 )
 
 // Translated returns the error of this package for one of Lazo that has ended a connection.
-// Others, and nil, stay as they are.
+// Other errors, and nil, stay as they are.
 func Translated(err error) error {
 	if e, ok := errors.AsType[*conn.ApplicationError](err); ok {
 		return &ApplicationError{Remote: e.Remote, ErrorCode: ApplicationErrorCode(e.Code), ErrorMessage: e.Reason}

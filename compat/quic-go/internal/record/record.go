@@ -25,7 +25,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Event writes an event that happened so long after the begin of the log. Data writes its data.
+// Event writes an event. It takes the time since the beginning of the log, and a function that
+// writes the data.
 func Event(e *jsontext.Encoder, after time.Duration, name string, data func(*jsontext.Encoder) error) {
 	e.WriteToken(jsontext.BeginObject)
 	e.WriteToken(jsontext.String("time"))

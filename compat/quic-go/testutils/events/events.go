@@ -16,7 +16,7 @@ type Event struct {
 	Event qlogwriter.Event
 }
 
-// A Trace is a qlogwriter.Trace all of whose producers are Recorder.
+// A Trace is a qlogwriter.Trace. All its producers are Recorder.
 type Trace struct {
 	Recorder qlogwriter.Recorder
 }
@@ -60,7 +60,7 @@ func (r *Recorder) Clear() {
 	r.events = nil
 }
 
-// Events returns the events, or if there is a filter those that have the type of one of it.
+// Events returns the events. With a filter, it returns only events of the types in the filter.
 func (r *Recorder) Events(filter ...qlogwriter.Event) []qlogwriter.Event {
 	var evs []qlogwriter.Event
 	for _, ev := range r.EventsWithTime(filter...) {
