@@ -197,27 +197,45 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 // stream by [Stream.StopSending], [Stream.Reset] or CloseWrite. After [Stream.Close] and
 // [Stream.Cancel] nothing comes.
 func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
-	x, d := s.x, s.x.dg
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	from, err := s.x.nextDatagram(ctx)
+	if err != nil {
+		return 0, err
+	}
+	n := copy(b, from)
+	if n < len(from) {
+		return n, io.ErrShortBuffer
+	}
+	return n, nil
+}
+
+// AppendDatagram is ReceiveDatagram for those who do not know how long the datagram is: it appends
+// the datagram to b, and returns the extended slice. If it returns an error, that is b itself.
+func (s *Stream) AppendDatagram(ctx context.Context, b []byte) ([]byte, error) {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	from, err := s.x.nextDatagram(ctx)
+	return append(b, from...), err
+}
+
+// nextDatagram takes the oldest received datagram, and waits for one until ctx is done. The slice
+// is valid until x is unlocked. The caller has locked x.
+func (x *exchange) nextDatagram(ctx context.Context) ([]byte, error) {
+	d := x.dg
 	var stop func() bool
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	for {
 		switch {
 		case x.closed:
-			return 0, net.ErrClosed
+			return nil, net.ErrClosed
 		case d.in.n > 0:
-			from, _ := d.in.front()
-			n := copy(b, from)
-			short := n < len(from)
+			b, _ := d.in.front()
 			d.in.pop()
-			if short {
-				return n, io.ErrShortBuffer
-			}
-			return n, nil
+			return b, nil
 		case d.err != nil:
-			return 0, d.err
+			return nil, d.err
 		case ctx.Err() != nil:
-			return 0, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		if stop == nil {
 			stop = wakeWhenDone(ctx, &d.readable)

@@ -88,6 +88,7 @@ func (m *mux) closed(err error) {
 		o.done <- opened{err: err}
 	}
 	m.opening, m.early = nil, nil
+	clear(m.sessions) // what a session keeps leads here, and must not keep the session
 	if m.forget != nil {
 		m.forget()
 	}
@@ -100,6 +101,9 @@ func (m *mux) run(f func()) error {
 
 // add adds a session whose CONNECT stream is open. The session gets the streams that wait for it.
 func (m *mux) add(s *Session) {
+	if m.ended() {
+		return // nobody would remove it
+	}
 	m.sessions[s.id] = s
 	if s.flow != nil {
 		m.grow()

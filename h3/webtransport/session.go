@@ -2,8 +2,6 @@ package webtransport
 
 import (
 	"context"
-	"errors"
-	"io"
 	"sync"
 	"time"
 
@@ -28,8 +26,9 @@ type Session struct {
 	writing sync.Mutex // held while a capsule is written
 
 	mu      sync.Mutex
-	err     error // a *SessionError, once the session has ended
-	drained bool  // draining is closed
+	err     error          // a *SessionError, once the session has ended
+	kept    *keptDatagrams // may be nil
+	drained bool           // draining is closed
 	streams map[*Stream]struct{}
 	arrived [2]arrivals // by Dir
 }
@@ -213,39 +212,6 @@ func (s *Session) AcceptStream(ctx context.Context, dir conn.Dir) (*Stream, erro
 		}
 	}
 }
-
-// SendDatagram queues a copy of b, which is dropped if it waits longer than maxAge to be sent; 0
-// for never. It waits, until ctx is done, for what was queued before. That takes a moment, unless
-// the queue of the connection is full and [conn.Config.DatagramPolicy] is to wait. The error
-// matches [conn.ErrTooLarge] if b is longer than MaxDatagramSize.
-func (s *Session) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
-	if err := s.ended(); err != nil {
-		return err
-	}
-	ctx, stop := s.bound(ctx)
-	defer stop()
-	return s.explain(s.connect.SendDatagram(ctx, b, maxAge))
-}
-
-// ReceiveDatagram copies the oldest received datagram to b. If b is too short, the rest
-// is lost, and the error is io.ErrShortBuffer. Of datagrams that nobody receives, the
-// oldest are dropped. Those that came before the connection ended can still be received.
-func (s *Session) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
-	if err := s.ended(); err != nil && !s.m.ended() {
-		return 0, err
-	}
-	ctx, stop := s.bound(ctx)
-	defer stop()
-	n, err := s.connect.ReceiveDatagram(ctx, b)
-	if errors.Is(err, io.ErrShortBuffer) {
-		return n, err
-	}
-	return n, s.explain(err)
-}
-
-// MaxDatagramSize returns the length of the longest datagram that can be sent now. It
-// follows the path MTU.
-func (s *Session) MaxDatagramSize() int { return s.connect.MaxDatagramSize() }
 
 // bound returns a context that ends with ctx and with the session.
 func (s *Session) bound(ctx context.Context) (context.Context, func()) {

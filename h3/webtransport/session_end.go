@@ -62,10 +62,12 @@ func (s *Session) Close() error { return s.CloseWithError(0, "") }
 
 // CloseWithError ends the session, and tells the peer code and reason. The reason is text,
 // shortened to 1024 bytes. Streams end even if their data has not all arrived. A session that has
-// ended stays as it is. It does not wait: see [Dialer.Close].
+// ended stays as it is, but its datagrams that were not received are dropped. It does not wait: see
+// [Dialer.Close].
 func (s *Session) CloseWithError(code uint32, reason string) error {
 	reason = truncate(strings.ToValidUTF8(reason, "\uFFFD"))
-	if !s.end(&SessionError{Code: code, Reason: reason}) {
+	if !s.end(&SessionError{Code: code, Reason: reason}, nil) {
+		s.dropDatagrams()
 		return nil
 	}
 	s.abandonStreams()
@@ -78,22 +80,37 @@ func (s *Session) CloseWithError(code uint32, reason string) error {
 
 // abort ends the session because of what the peer did, by a reset of the CONNECT stream with code.
 func (s *Session) abort(err error, code h3.ErrorCode) {
-	if s.end(&SessionError{Err: err}) {
+	if s.end(&SessionError{Err: err}, nil) {
 		s.connect.Cancel(code)
 		s.abandonStreams()
 	}
 }
 
-// end notes that the session has ended. It reports false if it had ended before.
-func (s *Session) end(err *SessionError) bool {
+// end notes that the session has ended. Datagrams in kept can still be received. It reports false
+// if the session had ended before.
+func (s *Session) end(err *SessionError, kept *keptDatagrams) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
+		kept.drop()
 		return false
 	}
-	s.err = err
+	s.err, s.kept = err, kept
 	s.cancel(err)
 	return true
+}
+
+// endBehind is end because of what came on the CONNECT stream. Datagrams that came before can still
+// be received. It must not run on the loop's goroutine.
+func (s *Session) endBehind(err *SessionError) bool {
+	return s.ended() == nil && s.end(err, s.keepDatagrams())
+}
+
+// dropDatagrams drops the datagrams that were kept.
+func (s *Session) dropDatagrams() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept.drop()
 }
 
 // abandonStreams ends the streams of a session that has ended, and its calls of OpenStream. It must
@@ -115,11 +132,11 @@ func (s *Session) abandonStreams() {
 // run reads capsules until the CONNECT stream ends.
 func (s *Session) run() {
 	err := s.readCapsules()
-	ended := s.end(s.endError(err))
+	ended := s.endBehind(s.endError(err))
 	switch {
 	case ended && s.m.ended():
 		// The streams have ended with the connection. They are not closed here, because what they
-		// have received stays readable. The same goes for datagrams.
+		// have received stays readable.
 		s.m.handle.Loop().Post(func(time.Time) { s.m.open() })
 	default:
 		switch {
@@ -151,7 +168,7 @@ func (s *Session) readCapsules() error {
 			s.gotDrain()
 		case capsuleClose:
 			closed := &SessionError{Code: c.code, Reason: c.reason, Remote: true}
-			if s.end(closed) {
+			if s.endBehind(closed) {
 				s.abandonStreams()
 			}
 			s.connect.CloseWrite()

@@ -138,7 +138,7 @@ func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request) (*Session, er
 	}
 	s := newSession(m, stream, protocol)
 	if err := m.run(func() { m.accepting--; m.add(s) }); err != nil {
-		s.end(&SessionError{Err: err})
+		s.end(&SessionError{Err: err}, nil)
 	}
 	go s.run()
 	return s, nil
