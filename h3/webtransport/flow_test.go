@@ -387,6 +387,24 @@ func TestFlowOfBulk(t *testing.T) {
 	})
 }
 
+// TestFlowOfResetBehindHeader: the header of a stream does not count either if the stream was reset
+// before this side has read it.
+func TestFlowOfResetBehindHeader(t *testing.T) {
+	run(t, limited(2, 3, 100), func(t *testing.T, w *world) {
+		r, s := w.flowSession(some)
+		caps := r.capsules()
+		held := make(chan struct{})
+		require.True(t, s.Conn().Loop().Post(func(time.Time) { <-held }))
+		head := header(typeUni, 0)
+		st := r.open(conn.Uni, append(head, make([]byte, 60)...)...)
+		w.wait() // until it is sent
+		require.NoError(t, st.ResetAt(toHTTP(1), uint64(len(head))))
+		w.wait()
+		close(held) // the loop reads both packets in one turn
+		wantCapsule(t, caps, capsuleMaxData, 60+100)
+	})
+}
+
 // TestFlowOfResets: both sides agree on how much credit abandoned streams have used. It does not
 // matter which side abandoned them, or how much was sent. Otherwise the credit of the session
 // would run out.

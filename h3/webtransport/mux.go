@@ -190,8 +190,8 @@ func (m *mux) read(e *earlyStream) {
 		m.http.QUIC().Close(uint64(h3.IDError), "session ID of no request")
 		return
 	}
-	e.qs.Discard(n)
-	e.known, e.session, e.header = true, conn.StreamID(id), e.qs.Offset()
+	e.known, e.session, e.header = true, conn.StreamID(id), e.qs.Offset()+uint64(n)
+	e.qs.Discard(n) // a stream that was reset behind its header ends here, and then has no Offset
 	switch s := m.sessions[e.session]; {
 	case s != nil && s.ctx.Err() == nil:
 		m.early = slices.DeleteFunc(m.early, func(other *earlyStream) bool { return other == e })

@@ -129,8 +129,15 @@ func (s *Session) abandonStreams() {
 	s.m.handle.Loop().Post(func(time.Time) { s.m.open() })
 }
 
+// sessionCost is what counts for a session beside its request, in bytes: itself, and a buffer for
+// its capsules.
+const sessionCost = 1 << 10
+
 // run reads capsules until the CONNECT stream ends.
 func (s *Session) run() {
+	hold := s.connect.Account().Hold
+	hold(sessionCost)
+	defer hold(-sessionCost)
 	err := s.readCapsules()
 	ended := s.endBehind(s.endError(err))
 	switch {
