@@ -91,7 +91,7 @@ func receiveErrors(m *machine) finding {
 		return hidden(f)
 	}
 	lost, in := c["RcvbufErrors"], c["InDatagrams"]
-	f.Value = fmt.Sprintf("RcvbufErrors=%s, InDatagrams=%d, SndbufErrors=%d, MemErrors=%d", share(lost, in), in, c["SndbufErrors"], c["MemErrors"])
+	f.Value = fmt.Sprintf("RcvbufErrors=%s, InDatagrams=%d, SndbufErrors=%d, MemErrors=%d", share(lost, lost+in), in, c["SndbufErrors"], c["MemErrors"])
 	f.Why = "RcvbufErrors counts the datagrams for which a socket had no room, since the network namespace was made. A sender takes each loss " +
 		"for a sign of congestion, and slows down."
 	switch {
