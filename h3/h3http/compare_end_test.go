@@ -53,7 +53,7 @@ func endComparisons() []comparison {
 		}, client: func(n *notes, s *side) { s.get(n, "/"); n.waitFor("after") }},
 		{name: "a client that gives up before the header", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 			n.add("begun")
-			<-r.Context().Done()
+			n.outlast(r, "GET")
 			n.add("%s", kindOf(r.Context().Err()))
 		}, client: func(n *notes, s *side) {
 			ctx, cancel := context.WithCancel(context.Background())
@@ -86,7 +86,7 @@ func endComparisons() []comparison {
 		}},
 		{name: "the cause of a client's context", differs: "HTTP/2", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 			n.add("begun")
-			<-r.Context().Done()
+			n.outlast(r, "canceled")
 		}, client: func(n *notes, s *side) {
 			ctx, cancel := context.WithCancelCause(context.Background())
 			cause := errors.New("the cause")
@@ -97,9 +97,10 @@ func endComparisons() []comparison {
 		{name: "Client.Timeout", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/body" {
 				w.(http.Flusher).Flush()
-				n.waitForClient("body")
+				n.outlast(r, "body")
+				return
 			}
-			<-r.Context().Done()
+			n.outlast(r, "GET /:")
 		}, client: func(n *notes, s *side) {
 			s.c.Timeout = 500 * time.Millisecond
 			s.get(n, "/")
@@ -110,7 +111,7 @@ func endComparisons() []comparison {
 			defer cancel()
 			s.do(n, s.request("POST", "/", strings.NewReader("x")).WithContext(ctx))
 		}},
-		{name: "ResponseHeaderTimeout", differs: "HTTP/2", handler: func(n *notes, w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, client: func(n *notes, s *side) {
+		{name: "ResponseHeaderTimeout", differs: "HTTP/2", handler: func(n *notes, w http.ResponseWriter, r *http.Request) { n.outlast(r, "GET") }, client: func(n *notes, s *side) {
 			if s.tr3 != nil {
 				s.tr3.ResponseHeaderTimeout = 300 * time.Millisecond
 			} else {

@@ -326,6 +326,7 @@ func responseComparisons() []comparison {
 			gone := w.(http.CloseNotifier).CloseNotify() //lint:ignore SA1019 frameworks use it
 			n.add("begun")
 			n.add("gone %v", <-gone)
+			n.waitForClient("GET") // see outlast
 		}, client: func(n *notes, s *side) {
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() { n.waitFor("begun"); cancel() }()

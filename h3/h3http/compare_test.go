@@ -69,6 +69,13 @@ func (n *notes) waitFor(prefix string) { n.wait(&n.server, prefix) }
 // waitForClient waits until the client has noted something that begins with prefix.
 func (n *notes) waitForClient(prefix string) { n.wait(&n.user, prefix) }
 
+// outlast waits until the client has given up r, and has noted how that went, in words that begin
+// with prefix. The response of a handler that returned before would race with the client's own end.
+func (n *notes) outlast(r *http.Request, prefix string) {
+	<-r.Context().Done()
+	n.waitForClient(prefix)
+}
+
 func (n *notes) wait(of *[]string, prefix string) {
 	for {
 		n.mu.Lock()
