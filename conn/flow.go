@@ -52,34 +52,40 @@ func (f *connFlow) init(cfg *Config) {
 	f.recvMax = uint64(cfg.InitialMaxData)
 }
 
-// consume notes that n bytes of streams left our memory, and gives credit when half of the window
-// is used.
-func (c *Conn) consume(n uint64) {
+// consume notes that n bytes of streams left our memory. It gives credit when half of the window is
+// used. A peer that waits gets what there is before that: all of it if the reader has drained its
+// stream, and otherwise a sixteenth of the window at a time, or the peer might send many small
+// packets. Without it, streams that nobody reads could hold more than half of the window, and a
+// reader of another stream would wait for ever.
+func (c *Conn) consume(n uint64, drained bool) {
 	f := &c.flow
 	f.consumed += n
-	if c.control.maxData || f.recvMax-f.consumed > uint64(f.size)/2 || c.closed {
-		return
+	switch {
+	case c.control.maxData || c.closed:
+	case f.recvMax-f.consumed <= uint64(f.size)/2:
+		c.growConnWindow()
+		c.giveCredit()
+	case f.usedUp && (drained || f.limit()-f.recvMax >= uint64(f.size)/16):
+		c.giveRest()
 	}
-	c.growConnWindow()
-	c.control.maxData, c.control.any = true, true
-	c.wake()
 }
 
 // peerWaits notes that the peer has used up its limit, or says by DATA_BLOCKED that it waits for a
 // higher one. A peer may say so early, because it keeps a part of its credit for some streams.
 func (c *Conn) peerWaits() {
 	c.flow.usedUp = true
-	c.giveRest(1)
+	c.giveRest()
 }
 
-// giveRest gives the peer the credit that there is, if it waits for some and there are at least
-// least bytes. Without it, streams that nobody reads could hold more than half of the window, and a
-// reader of another stream would wait for ever.
-func (c *Conn) giveRest(least uint64) {
-	f := &c.flow
-	if !f.usedUp || c.control.maxData || c.closed || f.consumed+uint64(f.size) < f.recvMax+least {
-		return
+// giveRest gives the peer the credit that there is, if there is any.
+func (c *Conn) giveRest() {
+	if c.flow.limit() > c.flow.recvMax && !c.closed {
+		c.giveCredit()
 	}
+}
+
+// giveCredit makes the next packet have MAX_DATA.
+func (c *Conn) giveCredit() {
 	c.control.maxData, c.control.any = true, true
 	c.wake()
 }
@@ -108,13 +114,15 @@ func (c *Conn) GrowWindow(n int64) {
 	f.size += more
 	f.extra += more
 	e.extraCredit += more
-	c.control.maxData, c.control.any = true, true
-	c.wake()
+	c.giveCredit()
 }
+
+// limit returns how much the peer may send in all by now, whether it was told or not.
+func (f *connFlow) limit() uint64 { return min(f.consumed+uint64(f.size), maxLimit) }
 
 // newRecvMax returns the limit to send in MAX_DATA.
 func (f *connFlow) newRecvMax() uint64 {
-	if limit := min(f.consumed+uint64(f.size), maxLimit); limit > f.recvMax {
+	if limit := f.limit(); limit > f.recvMax {
 		f.recvMax, f.usedUp = limit, false
 	}
 	return f.recvMax

@@ -134,14 +134,7 @@ func (s *Stream) consumed(n int) {
 	if n == 0 || s.c.closed {
 		return
 	}
-	s.c.consume(uint64(n))
-	if f := &s.c.flow; f.usedUp {
-		least := uint64(f.size) / 16 // or the peer might send many small packets
-		if s.in.Ready() == 0 {
-			least = 1
-		}
-		s.c.giveRest(least)
-	}
+	s.c.consume(uint64(n), s.in.Ready() == 0)
 	if s.flags&flagRecvResetAt != 0 && s.in.Offset() >= s.recvUpTo {
 		// all that was promised is read
 		s.handleReset(wire.FrameResetStreamAt, s.recvCode, s.finalSize)
@@ -163,8 +156,7 @@ func (s *Stream) discardRest() {
 	unread := s.highest - s.discarded
 	s.discarded = s.highest
 	s.in.Reset(&s.c.chunks)
-	s.c.consume(unread)
-	s.c.giveRest(1)
+	s.c.consume(unread, true)
 	if s.member.group != nil && unread > 0 {
 		s.member.group.discard(unread)
 	}
