@@ -87,6 +87,6 @@ func (s *Stream) snapshot() StreamSnapshot {
 	return StreamSnapshot{
 		ID: s.id, SendState: qlogStreamStates[s.sendState()], ReceiveState: qlogStreamStates[s.recvState()], Priority: s.priority,
 		Written: s.out.End(), Sent: s.out.Sent(), SendLimit: s.sendMax, Received: s.highest, ReceiveLimit: s.recvMax,
-		Blocked: s.sendState() == streamReady && s.out.Sent() < s.end() && s.out.Sent() >= s.sendMax,
+		Blocked: s.waitsForLimit(),
 	}
 }
