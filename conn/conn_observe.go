@@ -70,10 +70,10 @@ func (c *Conn) blockedBy(now instant) string {
 	return ""
 }
 
-// cryptoUnsent reports whether data of the handshake has not been sent.
+// cryptoUnsent reports whether data of the handshake can be sent and has not been.
 func (c *Conn) cryptoUnsent() bool {
 	for _, sp := range c.spaces {
-		if sp != nil && sp.cryptoOut.Unsent() > 0 {
+		if sp.ready() && sp.cryptoOut.Unsent() > 0 {
 			return true
 		}
 	}

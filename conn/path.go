@@ -78,21 +78,11 @@ func (p *path) allowance() int {
 // noteLimited counts the path in use, once, if something waits until its address is validated.
 func (c *Conn) noteLimited() {
 	pa := c.path
-	if pa.limited || pa.allowance() >= minMTU || !c.hasUnsent() {
+	if pa.limited || pa.allowance() >= minMTU || !c.cryptoUnsent() && !c.hasOutput() {
 		return
 	}
 	pa.limited = true
 	c.stats.AmplificationBlocks++
-}
-
-// hasUnsent reports whether there is anything of the handshake or of the application to send.
-func (c *Conn) hasUnsent() bool {
-	for _, sp := range c.spaces {
-		if sp.ready() && sp.cryptoOut.Unsent() > 0 {
-			return true
-		}
-	}
-	return c.hasOutput()
 }
 
 // newPath returns a path to remote. It shares estimates with another one, or has its own if that is
