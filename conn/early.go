@@ -141,11 +141,7 @@ func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 // useEarlyLimits puts remembered transport parameters in force. Those that must not be remembered
 // keep their defaults (RFC 9000, Section 7.4.1).
 func (c *Conn) useEarlyLimits(p *wire.Params) {
-	d := &c.peer
-	d.MaxData, d.MaxDatagramFrame, d.ActiveConnIDLimit = p.MaxData, p.MaxDatagramFrame, p.ActiveConnIDLimit
-	d.MaxStreamDataBidiLocal, d.MaxStreamDataBidiRemote = p.MaxStreamDataBidiLocal, p.MaxStreamDataBidiRemote
-	d.MaxStreamDataUni, d.MaxStreamsBidi, d.MaxStreamsUni = p.MaxStreamDataUni, p.MaxStreamsBidi, p.MaxStreamsUni
-	d.ResetStreamAt = p.ResetStreamAt
+	c.peer = sessionParams(p)
 	c.flow.sendMax = p.MaxData
 	c.streams.peerLimit = [2]uint64{p.MaxStreamsBidi, p.MaxStreamsUni}
 }
@@ -231,7 +227,8 @@ func (c *Conn) storeSession(s *tls.SessionState) {
 
 // writeSession puts a session with its memo into the TLS session cache.
 func (c *Conn) writeSession(s *tls.SessionState) {
-	m := sessionMemo{version: c.version, params: wire.AppendParams(nil, sessionParams(&c.peer), 0), data: c.early.data}
+	p := sessionParams(&c.peer)
+	m := sessionMemo{version: c.version, params: wire.AppendParams(nil, &p, 0), data: c.early.data}
 	if _, i, ok := findMemo(s); ok {
 		s.Extra[i] = m.encode()
 	} else {
@@ -241,13 +238,13 @@ func (c *Conn) writeSession(s *tls.SessionState) {
 }
 
 // sessionParams returns the transport parameters that are remembered (RFC 9000, Section 7.4.1).
-func sessionParams(p *wire.Params) *wire.Params {
+func sessionParams(p *wire.Params) wire.Params {
 	d := wire.DefaultParams()
 	d.MaxData, d.MaxDatagramFrame, d.ActiveConnIDLimit = p.MaxData, p.MaxDatagramFrame, p.ActiveConnIDLimit
 	d.MaxStreamDataBidiLocal, d.MaxStreamDataBidiRemote = p.MaxStreamDataBidiLocal, p.MaxStreamDataBidiRemote
 	d.MaxStreamDataUni, d.MaxStreamsBidi, d.MaxStreamsUni = p.MaxStreamDataUni, p.MaxStreamsBidi, p.MaxStreamsUni
 	d.ResetStreamAt = p.ResetStreamAt // draft-ietf-quic-reliable-stream-reset, Section 3
-	return &d
+	return d
 }
 
 // TicketData returns what SetTicketData stored with the session that this client connection
