@@ -94,6 +94,18 @@ func (l *Loop) SetHandler(c *conn.Conn, h Handler) {
 		c.UserData = &attachment{c: c, h: h}
 		return
 	}
+	l.introduce(a, h, func() ([]*conn.Stream, bool) {
+		if a.handle == nil {
+			return nil, false
+		}
+		return a.handle.yield()
+	})
+}
+
+// introduce makes h the handler of a, and gives it the events that describe the connection. take
+// returns the streams that h gets, and whether datagrams may wait.
+func (l *Loop) introduce(a *attachment, h Handler, take func() (streams []*conn.Stream, datagrams bool)) {
+	c := a.c
 	a.h = h
 	if a.closed {
 		h.HandleEvent(l.now, conn.Event{Kind: conn.EventClosed, Conn: c, Err: a.err})
@@ -103,13 +115,12 @@ func (l *Loop) SetHandler(c *conn.Conn, h Handler) {
 	if c.HandshakeComplete() {
 		h.HandleEvent(l.now, conn.Event{Kind: conn.EventConnected, Conn: c})
 	}
-	if a.handle == nil {
-		return
-	}
-	streams, datagrams := a.handle.yield()
+	streams, datagrams := take()
 	for _, s := range streams {
 		h.HandleEvent(l.now, conn.Event{Kind: conn.EventStreamOpened, Conn: c, Stream: s})
-		h.HandleEvent(l.now, conn.Event{Kind: conn.EventStreamReadable, Conn: c, Stream: s})
+		if _, passed := s.UserData.(*Stream); !passed { // by Conn.Pass
+			h.HandleEvent(l.now, conn.Event{Kind: conn.EventStreamReadable, Conn: c, Stream: s})
+		}
 	}
 	if datagrams {
 		h.HandleEvent(l.now, conn.Event{Kind: conn.EventDatagramReadable, Conn: c})

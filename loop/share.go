@@ -17,26 +17,7 @@ import (
 // until the first Read: see [Conn.TakeBack].
 func (l *Loop) Share(c *conn.Conn, h Handler, lazy bool) {
 	handle := l.Conn(c)
-	a := handle.a
-	a.h = h
-	if a.closed {
-		h.HandleEvent(l.now, conn.Event{Kind: conn.EventClosed, Conn: c, Err: a.err})
-		return
-	}
-	l.touch(a)
-	if c.HandshakeComplete() {
-		h.HandleEvent(l.now, conn.Event{Kind: conn.EventConnected, Conn: c})
-	}
-	streams, datagrams := handle.lend(lazy)
-	for _, s := range streams {
-		h.HandleEvent(l.now, conn.Event{Kind: conn.EventStreamOpened, Conn: c, Stream: s})
-		if _, passed := s.UserData.(*Stream); !passed {
-			h.HandleEvent(l.now, conn.Event{Kind: conn.EventStreamReadable, Conn: c, Stream: s})
-		}
-	}
-	if datagrams {
-		h.HandleEvent(l.now, conn.Event{Kind: conn.EventDatagramReadable, Conn: c})
-	}
+	l.introduce(handle.a, h, func() ([]*conn.Stream, bool) { return handle.lend(lazy) })
 }
 
 // lend returns the streams of the peer that wait for AcceptStream and of which nothing was taken,
