@@ -1,12 +1,14 @@
 package loop_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +20,20 @@ import (
 )
 
 const serverAddr, clientAddr = "10.0.0.1:443", "10.0.0.2:5000"
+
+// A record is a log in memory. Goroutines may write to it at the same time.
+type record struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (r *record) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.b.Write(b)
+}
+
+func (r *record) Close() error { return nil }
 
 // A world is a server and a client on a simulated network, in a bubble.
 type world struct {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"net"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,20 +83,6 @@ func TestPostRunsThoughBackendFails(t *testing.T) {
 		t.Error("what was posted does not run")
 	}
 }
-
-// A record is a qlog in memory.
-type record struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (r *record) Write(b []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.b.Write(b)
-}
-
-func (r *record) Close() error { return nil }
 
 // TestLettersHappenNow: what a goroutine does after a silence happens at the present time, and not
 // at the time of the turn before. Otherwise the log would say that a stream was opened long before

@@ -1,7 +1,6 @@
 package loop_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"log/slog"
 	"sync"
@@ -13,16 +12,7 @@ import (
 )
 
 // A logPage is a log that a test reads.
-type logPage struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (p *logPage) Write(b []byte) (int, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.b.Write(b)
-}
+type logPage struct{ record }
 
 // lines returns the lines so far, and forgets them.
 func (p *logPage) lines(t *testing.T) (lines []map[string]any) {
