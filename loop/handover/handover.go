@@ -94,7 +94,8 @@ func Open(ctx context.Context, cfg *Config) (*Handover, error) {
 			return nil, err
 		}
 		if c == nil {
-			return h, h.beFirst()
+			h.beFirst()
+			return h, nil
 		}
 		err = h.inherit(ctx, c)
 		if err == nil {
@@ -115,14 +116,13 @@ func Open(ctx context.Context, cfg *Config) (*Handover, error) {
 }
 
 // beFirst draws the secrets that all generations share.
-func (h *Handover) beFirst() error {
+func (h *Handover) beFirst() {
 	var k [4]byte
 	rand.Read(k[:])
 	rand.Read(h.resetKey[:])
 	h.tokenKeys = make([][32]byte, 1)
 	rand.Read(h.tokenKeys[0][:])
 	h.steer = binary.BigEndian.Uint32(k[:]) | 1
-	return nil
 }
 
 // inherit reads the offer of a predecessor.
@@ -295,9 +295,7 @@ func (h *Handover) openSockets(n int) (err error) {
 	for i, f := range files {
 		s, err := udpio.FromFile(f, &h.socketCfg)
 		if err != nil {
-			for _, f := range files[i+1:] {
-				f.Close()
-			}
+			closeFiles(files[i+1:])
 			for _, s := range h.sockets {
 				s.Close()
 			}

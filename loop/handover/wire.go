@@ -116,9 +116,7 @@ func (c *control) expect(kind byte) ([]byte, error) {
 func (c *control) within(d time.Duration) { c.SetDeadline(time.Now().Add(d)) }
 
 func (c *control) closeFiles() {
-	for _, f := range c.files {
-		f.Close()
-	}
+	closeFiles(c.files)
 	c.files = nil
 }
 
