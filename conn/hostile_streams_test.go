@@ -152,6 +152,42 @@ func TestRapidResetWithRelease(t *testing.T) {
 	by.check()
 }
 
+// TestFreeStreamsLeaveWithTheirConnection: what is kept for reuse does not keep connections that
+// have ended.
+func TestFreeStreamsLeaveWithTheirConnection(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.ignore(wire.FrameAck)
+	for n := range uint64(3) {
+		id := tc.theirs(Bidi, n)
+		tc.write(streamFrame(id, 0, "GET /"), resetStreamFrame(id, 0, 5), stopSendingFrame(id, 0))
+	}
+	tc.collect()
+	var handles []*Stream
+	for _, ev := range tc.events {
+		if ev.Kind == EventStreamOpened {
+			ev.Stream.Release()
+			handles = append(handles, ev.Stream)
+		}
+	}
+	tc.flush()
+	tc.ackAll()
+	tc.flush()
+	if n := len(tc.e.streams.free); n != 3 {
+		t.Fatalf("%d streams wait to be used again", n)
+	}
+	tc.c.Close(0, "")
+	tc.collect()
+	tc.e.HandleTimeout(tc.now)
+	if n := len(tc.e.streams.free); n != 0 {
+		t.Errorf("%d streams lead to a connection that has ended", n)
+	}
+	for _, s := range handles {
+		if _, err := s.Read(make([]byte, 1)); err == nil || s.Conn() != tc.c {
+			t.Errorf("a released handle reads %v, and leads to %v", err, s.Conn())
+		}
+	}
+}
+
 // TestEventsAreBounded: a peer can raise only a few events of one stream, however often it repeats
 // itself.
 func TestEventsAreBounded(t *testing.T) {

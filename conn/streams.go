@@ -1,6 +1,10 @@
 package conn
 
-import "github.com/lazoquic/lazo/internal/wire"
+import (
+	"slices"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
 
 // A streamSet is the streams of a connection.
 type streamSet struct {
@@ -77,24 +81,49 @@ func (c *Conn) GrowStreams(dir Dir, n int64) {
 	}
 }
 
-// A streamPool is a free list of streams.
+// A streamPool is a free list of streams. A free stream still leads to the connection that it had,
+// because a program may have the handle. So those of a connection leave the list when it ends.
 type streamPool struct {
-	free []*Stream
+	free []freeStream
+}
+
+// A freeStream is a stream, and its connection.
+type freeStream struct {
+	s *Stream
+	c *Conn
 }
 
 // maxFreeStreams bounds a streamPool.
 const maxFreeStreams = 1024
 
+// put adds s, if there is room.
+func (p *streamPool) put(s *Stream) {
+	if len(p.free) < maxFreeStreams {
+		p.free = append(p.free, freeStream{s, s.c})
+	}
+}
+
+// get returns a free stream or a new one.
+func (p *streamPool) get() *Stream {
+	last := len(p.free) - 1
+	if last < 0 {
+		return new(Stream)
+	}
+	s := p.free[last].s
+	p.free[last] = freeStream{}
+	p.free = p.free[:last]
+	return s
+}
+
+// forget drops the streams of c.
+func (p *streamPool) forget(c *Conn) {
+	p.free = slices.DeleteFunc(p.free, func(f freeStream) bool { return f.c == c })
+}
+
 // newStream makes a stream. In the limits of the peer, local and remote are from the peer's point
 // of view.
 func (t *streamSet) newStream(c *Conn, id StreamID) *Stream {
-	var s *Stream
-	if p := &c.e.streams; len(p.free) > 0 {
-		s = p.free[len(p.free)-1]
-		p.free = p.free[:len(p.free)-1]
-	} else {
-		s = new(Stream)
-	}
+	s := c.e.streams.get()
 	gen := s.gen
 	*s = Stream{c: c, id: id, gen: gen, turn: turn{ahead: aheadBytes, since: c.flow.sent}}
 	ours := id.ByServer() == t.server
@@ -149,7 +178,6 @@ func (t *streamSet) remove(s *Stream) {
 
 // recycle gives the memory of a stream back.
 func (s *Stream) recycle() {
-	e := s.c.e
 	s.in.Reset(&s.c.chunks)
 	s.out.Reset(&s.c.chunks)
 	s.leaveWaiting()
@@ -158,9 +186,7 @@ func (s *Stream) recycle() {
 	s.gen++
 	s.flags = flagReleased
 	s.UserData, s.turn, s.nextControl = nil, turn{}, nil
-	if len(e.streams.free) < maxFreeStreams {
-		e.streams.free = append(e.streams.free, s)
-	}
+	s.c.e.streams.put(s)
 }
 
 // OpenStream opens a stream. It returns [ErrStreamLimit] until the peer
@@ -322,6 +348,7 @@ func (c *Conn) freeStreams() {
 		c.memory.Release(streamCost)
 	}
 	c.streams = streamSet{server: c.server}
+	c.e.streams.forget(c)
 	c.datagrams = nil
 	c.settle()
 	c.releaseAbove()
