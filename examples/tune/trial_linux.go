@@ -91,8 +91,7 @@ func sendBatch(o *offloads, ifi *net.Interface, sender, receiver int) (ok bool) 
 
 // deviceGRO asks a device whether it has GRO. It returns nil if the device does not say.
 func deviceGRO(socket int, iface string) *bool {
-	const getGRO = 0x2b // ETHTOOL_GGRO
-	value := struct{ command, data uint32 }{command: getGRO}
+	value := struct{ command, data uint32 }{command: unix.ETHTOOL_GGRO}
 	var request struct {
 		name  [unix.IFNAMSIZ]byte
 		value unsafe.Pointer
