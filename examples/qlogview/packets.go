@@ -63,11 +63,7 @@ func (t *trace) sent(p *packetData) {
 	}
 	ps := &t.packets
 	ps.sentBytes += size
-	if n := p.number(); n >= 0 {
-		ps.sent.add(t.now, n)
-	} else {
-		ps.sent.add(t.now, 0)
-	}
+	ps.sent.add(t.now, max(p.number(), 0))
 	ps.detail(t.now, "sent", p)
 }
 

@@ -1,6 +1,9 @@
 package main
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // maxStreams bounds the streams that are shown. maxStalls bounds the waits of each that are shown.
 const (
@@ -118,10 +121,7 @@ func (s *streams) rows(end int64) []*stream {
 		rows = append(rows, st)
 	}
 	slices.SortFunc(rows, func(a, b *stream) int {
-		if a.Open != b.Open {
-			return int(min(max(a.Open-b.Open, -1), 1))
-		}
-		return int(min(max(a.ID-b.ID, -1), 1))
+		return cmp.Or(cmp.Compare(a.Open, b.Open), cmp.Compare(a.ID, b.ID))
 	})
 	return rows
 }
