@@ -68,6 +68,8 @@ type flow struct {
 	out       [2]outgoing
 	failed    bool
 
+	starved atomic.Bool // the peer waits for more data than toldData
+
 	read   atomic.Uint64    // bytes that the application has read, or given up
 	closed [2]atomic.Uint64 // streams of the peer that the application has closed
 	due    atomic.Bool      // a call of update is under way
@@ -103,13 +105,14 @@ func (f *flow) wake() {
 }
 
 // gotData notes that the application has read n bytes, or will not read them. It gives credit a
-// quarter of the window at a time.
+// quarter of the window at a time. A peer that waits gets what there is, because streams that
+// nobody reads may hold more than that quarter leaves.
 func (f *flow) gotData(n int) {
 	if n == 0 {
 		return
 	}
 	step := f.own.data/4 + 1
-	if after := f.read.Add(uint64(n)); after/step != (after-uint64(n))/step {
+	if after := f.read.Add(uint64(n)); after/step != (after-uint64(n))/step || f.starved.Load() {
 		f.wake()
 	}
 }
@@ -183,6 +186,9 @@ func (f *flow) update(time.Time) {
 		time.AfterFunc(retryTime, f.wake)
 		return
 	}
+	if next.data > f.toldData {
+		f.starved.Store(false)
+	}
 	f.toldData, f.toldBlock = next.data, next.dataBlock
 	for dir := range f.in {
 		f.in[dir].told, f.out[dir].toldBlock = next.streams[dir], next.streamBlock[dir]
@@ -203,7 +209,7 @@ func (f *flow) capsulesDue() *news {
 	n := &news{data: f.toldData, dataBlock: f.toldBlock}
 	// Credit for data comes a quarter of the window at a time, as the application reads.
 	limit := min(f.read.Load()+f.group.Discarded()+f.own.data, varint.Max)
-	if f.own.data > 0 && limit > n.data && limit-n.data >= f.own.data/4 {
+	if f.own.data > 0 && limit > n.data && (limit-n.data >= f.own.data/4 || f.starved.Load()) {
 		n.data = limit
 		n.b = appendLimit(n.b, capsuleMaxData, limit)
 	}
@@ -237,6 +243,11 @@ func (f *flow) handle(c capsule) error {
 		}
 		f.peerData = c.limit
 		f.group.SetSendMax(c.limit)
+	case capsuleDataBlocked:
+		if c.limit >= f.toldData {
+			f.starved.Store(true)
+			f.wake()
+		}
 	case capsuleMaxStreamsBidi, capsuleMaxStreamsUni:
 		out := &f.out[c.typ-capsuleMaxStreamsBidi]
 		if c.limit > maxStreams {

@@ -387,6 +387,36 @@ func TestFlowOfBulk(t *testing.T) {
 	})
 }
 
+// TestFlowBesideUnreadStreams: a peer that waits gets credit although streams that nobody reads
+// hold most of the window.
+func TestFlowBesideUnreadStreams(t *testing.T) {
+	run(t, limited(2, 2, 100), func(t *testing.T, w *world) {
+		r, s := w.flowSession(some)
+		caps := r.capsules()
+		head := header(typeUni, 0)
+		r.open(conn.Uni, append(head, make([]byte, 80)...)...)
+		_, err := s.AcceptStream(w.ctx(), conn.Uni)
+		require.NoError(t, err)
+		b := r.open(conn.Uni, append(head, make([]byte, 10)...)...)
+		sb, err := s.AcceptStream(w.ctx(), conn.Uni)
+		require.NoError(t, err)
+		_, err = io.ReadFull(sb, make([]byte, 10))
+		require.NoError(t, err)
+		// What the peer says of an earlier limit changes nothing.
+		r.stream.Write(appendLimit(nil, capsuleDataBlocked, 99))
+		w.wait()
+		_, err = b.Write(make([]byte, 10))
+		require.NoError(t, err)
+		r.stream.Write(appendLimit(nil, capsuleDataBlocked, 100))
+		wantCapsule(t, caps, capsuleMaxData, 110)
+		r.stream.Write(appendLimit(nil, capsuleDataBlocked, 110))
+		w.wait()
+		_, err = io.ReadFull(sb, make([]byte, 10))
+		require.NoError(t, err)
+		wantCapsule(t, caps, capsuleMaxData, 120)
+	})
+}
+
 // TestFlowOfResetBehindHeader: the header of a stream does not count either if the stream was reset
 // before this side has read it.
 func TestFlowOfResetBehindHeader(t *testing.T) {
