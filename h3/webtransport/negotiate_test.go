@@ -360,13 +360,7 @@ func TestFieldsOfContent(t *testing.T) {
 // (draft-ietf-webtrans-http3-15, Section 3.1).
 func TestNoDatagramParameter(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {
-		statuses := make(chan int, 1)
-		upgrade := w.handler
-		w.handler = func(rw http.ResponseWriter, r *http.Request) {
-			status := &statusWriter{rw, 200}
-			upgrade(status, r)
-			statuses <- status.code
-		}
+		statuses := w.statuses()
 		for size, want := range map[int64]int{1000: 200, 0: 400} {
 			cfg := conntest.ClientConfig()
 			cfg.TLS.NextProtos = []string{"h3"}
@@ -376,6 +370,18 @@ func TestNoDatagramParameter(t *testing.T) {
 			c.Close(0, "")
 		}
 	})
+}
+
+// statuses returns a channel with the status of each request that the handler has answered.
+func (w *world) statuses() <-chan int {
+	statuses := make(chan int, 1)
+	upgrade := w.handler
+	w.handler = func(rw http.ResponseWriter, r *http.Request) {
+		status := &statusWriter{rw, 200}
+		upgrade(status, r)
+		statuses <- status.code
+	}
+	return statuses
 }
 
 // handshake connects, sends the setting for datagrams, and asks for a session.
@@ -401,13 +407,7 @@ func TestEarlyRequest(t *testing.T) {
 		cfg.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		cfg.Enable0RTT = true
 		cfg.MaxDatagramFrameSize = 1000
-		statuses := make(chan int, 1)
-		upgrade := w.handler
-		w.handler = func(rw http.ResponseWriter, r *http.Request) {
-			status := &statusWriter{rw, 200}
-			upgrade(status, r)
-			statuses <- status.code
-		}
+		statuses := w.statuses()
 		for _, want := range []int{200, http.StatusTooEarly} {
 			c := w.handshake(cfg)
 			require.Equal(t, want, <-statuses)
