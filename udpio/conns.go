@@ -231,8 +231,8 @@ func (d *conns) wake() {
 
 func (d *conns) writeBatch(ms []Message) (n int, err error) {
 	for ; n < len(ms); n++ {
-		if d.stopped() != nil {
-			return n, net.ErrClosed
+		if err := d.stopped(); err != nil {
+			return n, endOfWriting(err)
 		}
 		m := &ms[n]
 		p := d.route(m)
@@ -248,6 +248,15 @@ func (d *conns) writeBatch(ms []Message) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// endOfWriting returns the error of writing after err has ended everything. It matches
+// net.ErrClosed. It tells the reason too, because a caller may write before it reads again.
+func endOfWriting(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return fmt.Errorf("%w, after %w", net.ErrClosed, err)
 }
 
 // route returns the conn for m, or nil if m names one that is gone.

@@ -96,6 +96,7 @@ func TestWrapFailingConn(t *testing.T) {
 	}
 	n, err := s.WriteBatch([]Message{{Buf: []byte("x")}})
 	require.ErrorIs(t, err, net.ErrClosed)
+	require.ErrorIs(t, err, broken)
 	require.Zero(t, n)
 	_, err = s.AddLocal("udp4", "127.0.0.1:0")
 	require.ErrorIs(t, err, net.ErrClosed)
