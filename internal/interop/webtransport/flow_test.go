@@ -3,7 +3,6 @@ package webtransport
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"testing"
 
@@ -102,25 +101,7 @@ func TestFlowControlOfServer(t *testing.T) {
 
 // TestFlowControlOfClient has webtransport-go as the server.
 func TestFlowControlOfClient(t *testing.T) {
-	server, client := tlsConfigs(t)
-	srv := &foreign.Server{
-		H3:     &http3.Server{TLSConfig: http3.ConfigureTLSConfig(server)},
-		Config: &foreignLimits,
-	}
-	srv.H3.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s, err := srv.Upgrade(w, r); err == nil {
-			go echoForeign(s)
-		}
-	})
-	sock, err := net.ListenPacket("udp", "127.0.0.1:0")
-	require.NoError(t, err)
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(sock) }()
-	t.Cleanup(func() {
-		srv.Close()
-		<-served
-		sock.Close()
-	})
+	url, client := runForeign(t, &foreign.Server{Config: &foreignLimits}, echoForeign)
 	d := &webtransport.Dialer{
 		TLSClientConfig: client, MaxSessionsPerConn: 3,
 		MaxStreamsBidi: fewStreams, MaxStreamsUni: fewStreams, MaxData: littleData,
@@ -129,7 +110,7 @@ func TestFlowControlOfClient(t *testing.T) {
 	ctx := withTimeout(t)
 	var first *webtransport.Session
 	for range 3 {
-		s, _, err := d.Dial(ctx, fmt.Sprintf("https://%v/wt", sock.LocalAddr()), nil)
+		s, _, err := d.Dial(ctx, url, nil)
 		require.NoError(t, err)
 		if first == nil {
 			first = s

@@ -98,11 +98,14 @@ func dialForeign(t *testing.T, addr string, client *tls.Config) *foreign.Session
 // serveForeign runs a server of webtransport-go, which gives each session to f. It returns its URL.
 func serveForeign(t *testing.T, f func(s *foreign.Session)) (url string, client *tls.Config) {
 	t.Helper()
+	return runForeign(t, &foreign.Server{ApplicationProtocols: []string{protocol}}, f)
+}
+
+// runForeign is serveForeign for a server with settings of its own.
+func runForeign(t *testing.T, srv *foreign.Server, f func(s *foreign.Session)) (url string, client *tls.Config) {
+	t.Helper()
 	server, client := tlsConfigs(t)
-	srv := &foreign.Server{
-		H3:                   &http3.Server{TLSConfig: http3.ConfigureTLSConfig(server)},
-		ApplicationProtocols: []string{protocol},
-	}
+	srv.H3 = &http3.Server{TLSConfig: http3.ConfigureTLSConfig(server)}
 	srv.H3.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s, err := srv.Upgrade(w, r); err == nil {
 			go f(s)
