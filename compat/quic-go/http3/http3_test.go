@@ -156,13 +156,7 @@ func TestServeQUICConn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := new(http3.Server)
-			l, err := quic.ListenAddr("127.0.0.1:0", http3.ConfigureTLSConfig(serverTLS(t)), nil)
-			check(t, err)
-			defer l.Close()
-			client, err := quic.DialAddr(within(t), l.Addr().String(), clientTLS, nil)
-			check(t, err)
-			server, err := l.Accept(within(t))
-			check(t, err)
+			server, client := connect(t)
 			served := make(chan error, 1)
 			go func() { served <- s.ServeQUICConn(server) }()
 			tr := &http3.Transport{TLSClientConfig: clientTLS}
@@ -182,16 +176,23 @@ func TestServeQUICConn(t *testing.T) {
 	}
 }
 
+// connect returns the two ends of a QUIC connection for HTTP/3.
+func connect(t *testing.T) (server, client *quic.Conn) {
+	t.Helper()
+	l, err := quic.ListenAddr("127.0.0.1:0", http3.ConfigureTLSConfig(serverTLS(t)), nil)
+	check(t, err)
+	t.Cleanup(func() { l.Close() })
+	client, err = quic.DialAddr(within(t), l.Addr().String(), clientTLS, nil)
+	check(t, err)
+	server, err = l.Accept(within(t))
+	check(t, err)
+	return server, client
+}
+
 // TestRawTooLate: a stream that somebody has read cannot be handed over. That ends the connection,
 // and is not ignored.
 func TestRawTooLate(t *testing.T) {
-	l, err := quic.ListenAddr("127.0.0.1:0", http3.ConfigureTLSConfig(serverTLS(t)), nil)
-	check(t, err)
-	defer l.Close()
-	client, err := quic.DialAddr(within(t), l.Addr().String(), clientTLS, nil)
-	check(t, err)
-	server, err := l.Accept(within(t))
-	check(t, err)
+	server, client := connect(t)
 	raw, err := new(http3.Server).NewRawServerConn(server)
 	check(t, err)
 	out, err := client.OpenStream()
@@ -233,13 +234,7 @@ func TestSetQUICHeaders(t *testing.T) {
 
 // TestProtocolError: what a peer does wrong ends the connection, with the code that this side sends.
 func TestProtocolError(t *testing.T) {
-	l, err := quic.ListenAddr("127.0.0.1:0", http3.ConfigureTLSConfig(serverTLS(t)), nil)
-	check(t, err)
-	defer l.Close()
-	client, err := quic.DialAddr(within(t), l.Addr().String(), clientTLS, nil)
-	check(t, err)
-	server, err := l.Accept(within(t))
-	check(t, err)
+	server, client := connect(t)
 	cc := new(http3.Transport).NewClientConn(client)
 	s, err := cc.OpenRequestStream(within(t))
 	check(t, err)
