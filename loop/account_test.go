@@ -77,9 +77,10 @@ func accountWays() []accountWay {
 			return in
 		}},
 		{name: "unread datagrams", server: talkative, client: talkative, fill: func(w *world, client, server *loop.Conn) (in []*loop.Stream) {
-			go server.ReceiveDatagram(w.ctx(), nil) // the first one
+			ctx := w.ctx()                      // one for all: what the test itself keeps would look like the Group's
+			go server.ReceiveDatagram(ctx, nil) // the first one
 			for range 60 {
-				client.SendDatagram(w.ctx(), make([]byte, 1000), 0)
+				client.SendDatagram(ctx, make([]byte, 1000), 0)
 				time.Sleep(time.Millisecond)
 			}
 			return nil
