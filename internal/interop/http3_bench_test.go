@@ -34,13 +34,13 @@ func benchRoutes() http.Handler {
 			n -= int64(k)
 		}
 	})
-	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) { drain(r.Body) })
+	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) { drain(r.Body, make([]byte, benchBuffer)) })
 	return mux
 }
 
-// drain reads r to its end, and returns its length.
-func drain(r io.Reader) (n int64, err error) {
-	return io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, make([]byte, benchBuffer))
+// drain reads r to its end through buf, and returns its length.
+func drain(r io.Reader, buf []byte) (n int64, err error) {
+	return io.CopyBuffer(struct{ io.Writer }{io.Discard}, r, buf)
 }
 
 // eachHTTP3 runs f with a server and a client of each implementation.
@@ -63,7 +63,7 @@ func eachHTTP3(b *testing.B, f func(b *testing.B, url string, c *http.Client)) {
 				rt = tr
 			}
 			c := &http.Client{Transport: rt, Timeout: 2 * time.Minute}
-			fetch(b, c, p.url+"/100", 100) // connects
+			fetch(b, c, p.url+"/100", 100, make([]byte, benchBuffer)) // connects
 			b.ReportAllocs()
 			b.ResetTimer()
 			f(b, p.url, c)
@@ -71,14 +71,15 @@ func eachHTTP3(b *testing.B, f func(b *testing.B, url string, c *http.Client)) {
 	}
 }
 
-func fetch(b *testing.B, c *http.Client, url string, want int64) {
+// fetch gets url, whose body is of want bytes. It reads through buf.
+func fetch(b *testing.B, c *http.Client, url string, want int64, buf []byte) {
 	resp, err := c.Get(url)
 	if err != nil {
 		b.Error(err)
 		return
 	}
 	defer resp.Body.Close()
-	if n, err := drain(resp.Body); n != want || err != nil {
+	if n, err := drain(resp.Body, buf); n != want || err != nil {
 		b.Errorf("%d of %d bytes: %v", n, want, err)
 	}
 }
@@ -91,8 +92,9 @@ func BenchmarkHTTP3Requests(b *testing.B) {
 				var wg sync.WaitGroup
 				for i := range atOnce {
 					wg.Go(func() {
+						buf := make([]byte, benchBuffer)
 						for range b.N/atOnce + min(1, max(0, b.N%atOnce-i)) {
-							fetch(b, c, url+"/100", 100)
+							fetch(b, c, url+"/100", 100, buf)
 						}
 					})
 				}
@@ -107,7 +109,7 @@ func BenchmarkHTTP3Download(b *testing.B) {
 	eachHTTP3(b, func(b *testing.B, url string, c *http.Client) {
 		b.SetBytes(1 << 20)
 		n := int64(b.N) << 20
-		fetch(b, c, url+"/"+strconv.FormatInt(n, 10), n)
+		fetch(b, c, url+"/"+strconv.FormatInt(n, 10), n, make([]byte, benchBuffer))
 	})
 }
 
