@@ -36,8 +36,10 @@ capture() {
 	wait "$pid" || die "dumpcap: $(cat "$tmp/dumpcap.log")"
 }
 
+# tshark 4.0 learns which protocol the streams carry from the server's answer, which is after the 0-RTT
+# packets. So it reads everything twice (-2).
 shark() {
-	tshark -r "$tmp/capture" -o tls.keylog_file:"$SSLKEYLOGFILE" -d "udp.port==$server_port,quic" "$@" 2>/dev/null
+	tshark -2 -r "$tmp/capture" -o tls.keylog_file:"$SSLKEYLOGFILE" -d "udp.port==$server_port,quic" "$@" 2>/dev/null
 }
 
 # count FILTER prints how many datagrams match.
@@ -101,7 +103,11 @@ early_data() {
 		with_server twice -0rtt
 		[ "$(count "$1 && !quic.frame_type")" != 0 ] || [ "$(count "$1 && quic.stream.stream_id")" = 0 ] || break
 	done
-	dissect "$1 && quic.stream.stream_id" # only packets of 0-RTT and 1-RTT have streams
+	# Only packets of 0-RTT and 1-RTT have streams.
+	dissect "$1 && quic.stream.stream_id" "$1 && http3.settings" "$1 && http3.frame_type == 1"
+	shark -Y "$1 && http3.frame_type == 1" -T fields -e http3.frame_payload |
+		"$CI_WORK/venv/bin/python" "$(dirname "$0")/fields.py" ':method: GET' ':path: /bytes/1000' ||
+		die "the request is not in the HEADERS of 0-RTT"
 }
 
 # For the keys of early data and for Retry, tshark reads only the first packet of a client. So its
