@@ -77,7 +77,8 @@ func accountWays() []accountWay {
 			return in
 		}},
 		{name: "unread datagrams", server: talkative, client: talkative, fill: func(w *world, client, server *loop.Conn) (in []*loop.Stream) {
-			ctx := w.ctx()                      // one for all: what the test itself keeps would look like the Group's
+			// One for all: what the test itself keeps would look like the Group's.
+			ctx := w.ctx()
 			go server.ReceiveDatagram(ctx, nil) // the first one
 			for range 60 {
 				client.SendDatagram(ctx, make([]byte, 1000), 0)
