@@ -55,8 +55,8 @@ func (w *recorder) FlushError() error {
 }
 
 // logRequest writes the line of a request that has ended. whole is whether all of the response was
-// sent.
-func logRequest(log *slog.Logger, r *http.Request, w *recorder, whole bool) {
+// sent. serverID is what the connection IDs say to balancers, or empty.
+func logRequest(log *slog.Logger, r *http.Request, w *recorder, whole bool, serverID string) {
 	t := tripOf(r)
 	attrs := []slog.Attr{
 		slog.String("client", t.client), slog.String("proto", r.Proto), slog.String("method", r.Method),
@@ -72,12 +72,17 @@ func logRequest(log *slog.Logger, r *http.Request, w *recorder, whole bool) {
 	}
 	if c := h3http.ConnOf(r); c != nil {
 		st := c.Stats()
-		attrs = append(attrs, slog.Group("quic",
+		of := []any{
 			slog.String("id", c.ID().String()),
 			slog.Float64("rtt_ms", float64(st.SmoothedRTT.Microseconds())/1000),
 			slog.Float64("min_rtt_ms", float64(st.MinRTT.Microseconds())/1000),
 			slog.Uint64("window", st.CongestionWindow),
-			slog.Uint64("sent", st.PacketsSent), slog.Uint64("lost", st.PacketsLost)))
+			slog.Uint64("sent", st.PacketsSent), slog.Uint64("lost", st.PacketsLost),
+		}
+		if serverID != "" {
+			of = append(of, slog.String("server_id", serverID))
+		}
+		attrs = append(attrs, slog.Group("quic", of...))
 	}
 	log.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
 }

@@ -24,6 +24,7 @@ type config struct {
 	Secrets      []string               `yaml:"secrets"`      // files; the first seals
 	ResetSecret  string                 `yaml:"reset_secret"` // file; for stateless resets
 	RetryAbove   *int                   `yaml:"retry_above"`  // handshakes in progress
+	QUICLB       *lbConfig              `yaml:"quic_lb"`      // nil for random connection IDs
 	Drain        span                   `yaml:"drain"`        // for requests in progress at the end
 	Timeouts     clientTimeouts         `yaml:"timeouts"`
 	Pools        map[string]*poolConfig `yaml:"pools"`

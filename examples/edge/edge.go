@@ -36,6 +36,7 @@ type edge struct {
 
 	quic    *h3http.Server
 	udp     *loop.Group
+	lb      lbSources // of udp; empty for random connection IDs
 	tcp     *http.Server
 	tcpTLS  *tls.Config // of each connection over TCP; its ticket keys change
 	served  chan error  // gets the result of tcp.ServeTLS
@@ -119,7 +120,9 @@ func (e *edge) listen(c *config) error {
 		cfg := e.quic.LoopConfig()
 		cfg.Endpoint.ResetKey = reset
 		cfg.Endpoint.Admit = e.admit
-		cfg.Endpoint.TokenKeys = e.site.Load().keys.current.Load().tokens
+		keys := e.site.Load().keys.current.Load()
+		cfg.Endpoint.TokenKeys = keys.tokens
+		e.lb.issue(cfg, keys.lb)
 		e.metrics.Observe(cfg)
 		if e.adminLn != nil {
 			e.debug.Observe(cfg)
@@ -160,7 +163,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		e.counts.add(t, r.ProtoMajor, rec.status)
 		if s := e.site.Load(); s.config.AccessLog == nil || *s.config.AccessLog {
-			logRequest(e.log, r, rec, whole)
+			logRequest(e.log, r, rec, whole, s.keys.serverID())
 		}
 	}()
 	e.site.Load().ServeHTTP(rec, r)

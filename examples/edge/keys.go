@@ -4,10 +4,14 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/lazoquic/lazo/conn/quiclb"
 )
 
 // minSecret is the least length of a secret, in bytes.
@@ -15,7 +19,8 @@ const minSecret = 16
 
 // keys are the keys that replicas share. They can change while the edge runs.
 type keys struct {
-	ech, secrets []string // files
+	ech, secrets []string  // files
+	lb           *lbConfig // nil for none
 	seen         []fileState
 
 	current atomic.Pointer[keySet]
@@ -26,16 +31,17 @@ type keySet struct {
 	ech     []tls.EncryptedClientHelloKey
 	tokens  [][32]byte // of Retry, NEW_TOKEN and session tickets of QUIC; the first seals
 	tickets [][32]byte // of session tickets over TCP; the first seals
+	lb      []quiclb.Config
 }
 
 // loadKeys reads the files of a configuration.
 func loadKeys(c *config) (*keys, error) {
-	k := &keys{ech: c.ECH, secrets: c.Secrets}
+	k := &keys{ech: c.ECH, secrets: c.Secrets, lb: c.QUICLB}
 	k.seen = stateOf(k.files())
 	return k, k.load()
 }
 
-func (k *keys) files() []string { return append(k.ech[:len(k.ech):len(k.ech)], k.secrets...) }
+func (k *keys) files() []string { return slices.Concat(k.ech, k.secrets, k.lb.keyFiles()) }
 
 func (k *keys) load() error {
 	var set keySet
@@ -51,8 +57,19 @@ func (k *keys) load() error {
 		set.tokens = append(set.tokens, derive(secret, "edge: tokens of QUIC"))
 		set.tickets = append(set.tickets, derive(secret, "edge: session tickets over TCP"))
 	}
+	if set.lb, err = k.lb.load(); err != nil {
+		return err
+	}
 	k.current.Store(&set)
 	return nil
+}
+
+// serverID returns the server ID in hexadecimal; empty for random connection IDs.
+func (k *keys) serverID() string {
+	if lb := k.current.Load().lb; len(lb) > 0 {
+		return hex.EncodeToString(lb[0].ServerID)
+	}
+	return ""
 }
 
 // refresh loads the files again if any has changed. An error changes nothing.
@@ -95,6 +112,7 @@ func resetKey(c *config) (key [32]byte, err error) {
 // useKeys makes new connections use the keys of the current site.
 func (e *edge) useKeys() {
 	set := e.site.Load().keys.current.Load()
+	e.lb.change(e.udp, set.lb)
 	if len(set.tokens) == 0 {
 		return // the keys that were drawn at the start stay in use
 	}
@@ -124,5 +142,5 @@ func (c *config) checkKeys() error {
 	if _, err := resetKey(c); err != nil {
 		return c.errorf("reset_secret", "%v", err)
 	}
-	return nil
+	return c.checkLB()
 }

@@ -56,6 +56,7 @@ func (e *edge) reload() error {
 		"admin":    c.Admin == before.config.Admin,
 		"timeouts": c.Timeouts == before.config.Timeouts,
 
+		"quic_lb":      sameServerID(c.QUICLB, before.config.QUICLB),
 		"reset_secret": c.ResetSecret == before.config.ResetSecret,
 	} {
 		if !same {
