@@ -1,0 +1,208 @@
+package hostile
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/internal/wire"
+)
+
+// An attack is what a peer sends, what it must get, and what that may cost.
+type attack struct {
+	name string
+	refs []string // advisories of other implementations that had the hole
+	rule string   // the section that says what happens, or why
+	at   stage
+	edit func(*conn.EndpointConfig) // of the server
+
+	params []byte // transport parameters of the peer, if they are not honest
+
+	send func(*peer)
+	want outcome
+
+	// The limits. Those of memory and answers hold beyond what the connection had before, or
+	// altogether for a peer that has none.
+	held    int64 // bytes, counted in the account
+	answers int   // bytes of datagrams
+}
+
+// A stage is how far the peer got before.
+type stage string
+
+const (
+	stranger  stage = "a stranger"           // nothing was sent
+	connected stage = "a connection"         // without HTTP/3
+	client    stage = "a client with HTTP/3" // that got its page
+)
+
+// An outcome is what the peer must get.
+type outcome struct {
+	kind kind
+	code uint64
+	name string
+}
+
+type kind uint8
+
+const (
+	kindServed   kind = iota // the connection goes on, and the peer gets its page
+	kindSilence              // no answer
+	kindClose                // CONNECTION_CLOSE of QUIC
+	kindAppClose             // CONNECTION_CLOSE of HTTP/3
+	kindReset                // RESET_STREAM or STOP_SENDING, and the connection goes on
+)
+
+// served and silence are outcomes without a code.
+var (
+	served  = outcome{kind: kindServed, name: "the connection goes on"}
+	silence = outcome{kind: kindSilence, name: "no answer"}
+)
+
+func (o outcome) String() string {
+	switch o.kind {
+	case kindReset:
+		return "stream: " + o.name
+	default:
+		return o.name
+	}
+}
+
+func (a attack) run(t *testing.T, to target) {
+	p := hello(t, to)
+	if a.params != nil {
+		p = helloWith(t, to, a.params)
+	}
+	if a.at != stranger {
+		p.connect()
+	}
+	if a.at == client {
+		p.stream(uni, settings(), false)
+		p.get()
+	}
+	p.settle()
+	base, answered := to.held(), p.answered
+	if c, ok := to.(*core); ok {
+		c.peak = base
+	}
+	a.send(p)
+	a.check(p)
+
+	held, answers := to.held()-base, p.answered-answered
+	if c, ok := to.(*core); ok {
+		held = c.peak - base
+	}
+	t.Logf("%d bytes held, %d bytes in answer to %d", held, answers, p.sent)
+	require.LessOrEqual(t, held, a.held, "bytes held")
+	require.LessOrEqual(t, answers, a.answers, "bytes in answer")
+
+	honest := hello(t, to)
+	honest.connect()
+	honest.stream(uni, settings(), false)
+	honest.get()
+	if a.want == silence { // on a socket the answer would have come by now
+		a.check(p)
+	}
+	honest.leave()
+	if !p.seen.closed && p.tx[app] != nil {
+		p.leave()
+	}
+}
+
+// runAlone runs it against a target of its own. Nothing may be left then.
+func (a attack) runAlone(t *testing.T, to target) {
+	before := to.held()
+	a.run(t, to)
+	to.rest(t, before)
+}
+
+// check waits for the outcome.
+func (a attack) check(p *peer) {
+	switch a.want.kind {
+	case kindServed:
+		p.get()
+	case kindSilence:
+		p.settle()
+		require.Zero(p.t, p.answered)
+	case kindClose, kindAppClose:
+		p.wait("the end of the connection", func() bool { return p.seen.closed })
+		require.Equal(p.t, a.want.kind == kindAppClose, p.seen.app, "code %#x %s", p.seen.code, p.seen.reason)
+		require.Equal(p.t, code(a.want.code), code(p.seen.code), p.seen.reason)
+		if a.want != connectionRefused { // which is to be short
+			require.NotEmpty(p.t, p.seen.reason)
+		}
+	case kindReset:
+		s := p.of(p.nextID[bidi] - 4)
+		p.wait("the end of the stream", func() bool { return s.reset || s.stopped })
+		if s.reset {
+			require.Equal(p.t, code(a.want.code), code(s.resetCode))
+		}
+		if s.stopped {
+			require.Equal(p.t, code(a.want.code), code(s.stopCode))
+		}
+		p.get()
+	}
+}
+
+// A code is an error code as it is printed.
+type code uint64
+
+func (c code) String() string { return fmt.Sprintf("%#x", uint64(c)) }
+
+// get makes a request and waits for the page.
+func (p *peer) get() {
+	p.t.Helper()
+	s := p.of(p.stream(bidi, request("GET"), true))
+	p.wait("its page", func() bool {
+		require.False(p.t, p.seen.closed, "closed with %#x %q", p.seen.code, p.seen.reason)
+		return s.fin && bytes.HasSuffix(s.text(), []byte(page))
+	})
+	p.forget()
+}
+
+// leave closes the connection.
+func (p *peer) leave() {
+	p.sendIn(app, wire.AppendConnectionClose(nil, 100, true, 0x100, 0, "")) // H3_NO_ERROR
+}
+
+func attacks() (all []attack) {
+	for _, a := range slices.Concat(packetAttacks(), frameAttacks(), http3Attacks()) {
+		if a.held == 0 {
+			a.held = 24 << 10
+		}
+		if a.answers == 0 {
+			a.answers = 4 * minDatagram
+		}
+		if a.at == "" {
+			a.at = client
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// TestCore runs all attacks in virtual time.
+func TestCore(t *testing.T) {
+	for _, a := range attacks() {
+		t.Run(a.name, func(t *testing.T) { a.runAlone(t, newCore(t, a.edit)) })
+	}
+}
+
+// TestRealServer runs them on a socket. They share a server, unless they change it.
+func TestRealServer(t *testing.T) {
+	shared := newRealServer(t, nil)
+	before := shared.held()
+	for _, a := range attacks() {
+		t.Run(a.name, func(t *testing.T) {
+			if a.edit != nil {
+				a.runAlone(t, newRealServer(t, a.edit))
+			} else {
+				a.run(t, shared)
+			}
+		})
+	}
+	shared.rest(t, before)
+}
