@@ -78,11 +78,17 @@ func start(cmd *exec.Cmd) (*background, error) {
 		return nil, err
 	}
 	r := bufio.NewReader(errs)
-	line, err := r.ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, "ready") {
-		cmd.Process.Kill()
-		cmd.Wait()
-		return nil, fmt.Errorf("%s said %q", filepath.Base(cmd.Path), line)
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			cmd.Process.Kill()
+			cmd.Wait()
+			return nil, fmt.Errorf("%s said %q, and then: %w", filepath.Base(cmd.Path), line, err)
+		}
+		if strings.HasPrefix(line, "ready") {
+			break
+		}
+		fmt.Fprint(os.Stderr, line) // a warning
 	}
 	go io.Copy(io.Discard, r)
 	return b, nil

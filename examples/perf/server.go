@@ -56,7 +56,7 @@ func runServer(o *options) error {
 	if o.api != "handler" {
 		go s.acceptConns(g)
 	}
-	fmt.Fprintf(os.Stderr, "ready %s pid %d gomaxprocs %d\n", o.listen, os.Getpid(), runtime.GOMAXPROCS(0))
+	fmt.Fprintf(os.Stderr, "ready %s pid %d gomaxprocs %d\n", g.LocalAddr(), os.Getpid(), runtime.GOMAXPROCS(0))
 	gcs := s.wait()
 	stop()
 	r := newReport("server")
