@@ -1,4 +1,5 @@
-// Package examples tests what all example programs have in common: their command lines.
+// Package examples tests what all example programs have in common: their command lines, and the
+// variables of the environment that they honour.
 package examples
 
 import (
@@ -88,10 +89,12 @@ var serves = map[string]string{
 	"perf server": "-listen BUSY", "perf echo": "-listen BUSY",
 }
 
-func TestFlags(t *testing.T) {
+// TestExamples builds all programs once, for tests of their command lines and of their environment.
+func TestExamples(t *testing.T) {
 	bin := build(t)
-	t.Run("wrong", func(t *testing.T) { testWrong(t, bin) })
-	t.Run("help", func(t *testing.T) { testHelp(t, bin) })
+	t.Run("flags/wrong", func(t *testing.T) { testWrong(t, bin) })
+	t.Run("flags/help", func(t *testing.T) { testHelp(t, bin) })
+	t.Run("environment", func(t *testing.T) { testEnvironment(t, bin) })
 }
 
 func testWrong(t *testing.T, bin string) {

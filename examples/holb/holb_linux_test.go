@@ -125,7 +125,7 @@ type stage struct {
 	served chan struct{} // one for each small resource that was written
 }
 
-func newStage(t *testing.T, start func(*netrelay.Tunnel, controller, http.Handler) (*site, error)) *stage {
+func newStage(t *testing.T, start func(*netrelay.Tunnel, *visit, http.Handler) (*site, error)) *stage {
 	st := &stage{thief: newThief(), finish: make(chan struct{}), served: make(chan struct{}, 100)}
 	path := netrelay.Link{Delay: 50 * time.Millisecond}
 	tun, err := netrelay.NewTunnel(netrelay.TunnelConfig{Up: path, Down: path, Filter: st.thief.filter})
@@ -136,7 +136,7 @@ func newStage(t *testing.T, start func(*netrelay.Tunnel, controller, http.Handle
 	t.Cleanup(tun.Close)
 	cc := controllers[0]
 	cc.trace = st.thief.trace
-	st.site, err = start(tun, cc, http.HandlerFunc(st.serve))
+	st.site, err = start(tun, &visit{cc: cc}, http.HandlerFunc(st.serve))
 	require.NoError(t, err)
 	t.Cleanup(st.close)
 	return st
@@ -221,8 +221,8 @@ func TestHTTP2(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	st := newStage(t, func(tun *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) {
-		return startHTTP2(tun, cc, h, 0)
+	st := newStage(t, func(tun *netrelay.Tunnel, v *visit, h http.Handler) (*site, error) {
+		return startHTTP2(tun, v, h, 0)
 	})
 	large := st.take(ctx, t)
 	small := st.small(ctx, smallOnes)

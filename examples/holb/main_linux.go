@@ -4,15 +4,19 @@
 //	go run ./examples/holb -o docs/head-of-line
 //
 // makes docs/head-of-line.md and docs/head-of-line.svg. It needs root: the sockets are real ones,
-// in network namespaces, and the path is a relay between them.
+// in network namespaces, and the path is a relay between them. SSLKEYLOGFILE and QLOGDIR say where
+// keys and qlogs go.
 package main
 
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"os/signal"
@@ -20,6 +24,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn/congestion"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/internal/netrelay"
 )
@@ -42,9 +47,9 @@ var (
 	protocols   = [...]protocol{
 		{name: "HTTP/3", start: startHTTP3},
 		{name: "HTTP/3, u=3, i", start: startHTTP3, priority: "u=3, i"},
-		{name: "HTTP/2", start: func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) { return startHTTP2(t, cc, h, 0) }},
-		{name: "HTTP/2, unsent limit", start: func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) {
-			return startHTTP2(t, cc, h, 16<<10)
+		{name: "HTTP/2", start: func(t *netrelay.Tunnel, v *visit, h http.Handler) (*site, error) { return startHTTP2(t, v, h, 0) }},
+		{name: "HTTP/2, unsent limit", start: func(t *netrelay.Tunnel, v *visit, h http.Handler) (*site, error) {
+			return startHTTP2(t, v, h, 16<<10)
 		}},
 	}
 )
@@ -72,8 +77,13 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	rows, err := measure(ctx, *runs, *parallel)
+	var keys tls.Config
+	endKeys, err := envlog.Keys(&keys, slog.Default())
 	if err != nil {
+		return err
+	}
+	rows, err := measure(ctx, *runs, *parallel, keys.KeyLogWriter)
+	if err := errors.Join(err, endKeys()); err != nil {
 		return err
 	}
 	return writePage(*out, *runs, rows)
@@ -103,8 +113,8 @@ func kinds() (rows []*row) {
 	return rows
 }
 
-// measure makes all visits.
-func measure(ctx context.Context, runs, parallel int) ([]*row, error) {
+// measure makes all visits. If keys is not nil, those of the connections are written there.
+func measure(ctx context.Context, runs, parallel int, keys io.Writer) ([]*row, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	rows := kinds()
@@ -115,7 +125,7 @@ func measure(ctx context.Context, runs, parallel int) ([]*row, error) {
 		name := fmt.Sprintf("%s, %s, %s, %g %% loss", r.page.name, protocols[r.protocol].name, r.cc.name, 100*r.loss)
 		fmt.Fprintln(os.Stderr, name)
 		for seed := range runs {
-			v := &visit{protocol: protocols[r.protocol], cc: r.cc, page: r.page, seed: uint64(seed + 1)}
+			v := &visit{protocol: protocols[r.protocol], cc: r.cc, page: r.page, seed: uint64(seed + 1), keys: keys}
 			v.path = netrelay.Link{Delay: rtt / 2, Rate: rate, Queue: queue, Loss: r.loss}
 			room <- struct{}{}
 			wg.Go(func() {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
 	"net/http"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/netrelay"
 	"github.com/lazoquic/lazo/loop"
@@ -44,12 +46,12 @@ type controller struct {
 // A protocol makes a site whose server sends under a controller.
 type protocol struct {
 	name     string
-	start    func(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error)
+	start    func(t *netrelay.Tunnel, v *visit, h http.Handler) (*site, error)
 	priority string // field of requests; none if empty
 }
 
 // startHTTP3 makes a site of packages loop and h3http.
-func startHTTP3(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error) {
+func startHTTP3(t *netrelay.Tunnel, v *visit, h http.Handler) (*site, error) {
 	var server, client *udpio.Socket
 	err := t.Server.Do(func() (err error) {
 		server, err = udpio.Listen("udp", siteAddr, nil)
@@ -58,7 +60,9 @@ func startHTTP3(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error
 	if err != nil {
 		return nil, err
 	}
-	srv := &h3http.Server{Handler: h, TLSConfig: conntest.ServerTLS(), QUICConfig: &conn.Config{Congestion: cc.ours, Trace: cc.trace}}
+	srv := &h3http.Server{Handler: h, TLSConfig: conntest.ServerTLS(), QUICConfig: &conn.Config{
+		Congestion: v.cc.ours, Trace: v.cc.trace, QLog: envlog.QLog(),
+	}}
 	go srv.Serve(server)
 	s := &site{closes: []func(){func() { srv.Close() }}}
 	err = t.Client.Do(func() (err error) {
@@ -74,7 +78,9 @@ func startHTTP3(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error
 		s.close()
 		return nil, err
 	}
-	tr := &h3http.Transport{TLSClientConfig: conntest.ClientTLS(), Dial: g.Dial}
+	tc := conntest.ClientTLS()
+	tc.KeyLogWriter = v.keys
+	tr := &h3http.Transport{TLSClientConfig: tc, QUICConfig: &conn.Config{QLog: envlog.QLog()}, Dial: g.Dial}
 	s.client = &http.Client{Transport: tr}
 	s.closes = append(s.closes, func() { tr.Close() }, func() { g.Close() })
 	return s, nil
@@ -82,10 +88,10 @@ func startHTTP3(t *netrelay.Tunnel, cc controller, h http.Handler) (*site, error
 
 // startHTTP2 makes a site of package net/http over the kernel's TCP. The server's socket holds at
 // most so many unsent bytes, or with 0 as many as the kernel takes.
-func startHTTP2(t *netrelay.Tunnel, cc controller, h http.Handler, unsent int) (*site, error) {
+func startHTTP2(t *netrelay.Tunnel, v *visit, h http.Handler, unsent int) (*site, error) {
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		_ = raw.Control(func(fd uintptr) { // accepted sockets inherit both
-			if err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, cc.kernel); err == nil && unsent > 0 {
+			if err = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, v.cc.kernel); err == nil && unsent > 0 {
 				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
 			}
 		})
@@ -104,7 +110,7 @@ func startHTTP2(t *netrelay.Tunnel, cc controller, h http.Handler, unsent int) (
 	tc.NextProtos = []string{"h2"}
 	srv := &http.Server{Handler: h, TLSConfig: tc}
 	go srv.ServeTLS(l, "", "")
-	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: clientTLS(), DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
+	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: clientTLS(v.keys), DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
 		err = t.Client.Do(func() error {
 			c, err = new(net.Dialer).DialContext(ctx, network, addr)
 			return err
@@ -117,8 +123,8 @@ func startHTTP2(t *netrelay.Tunnel, cc controller, h http.Handler, unsent int) (
 	}, nil
 }
 
-func clientTLS() *tls.Config {
+func clientTLS(keys io.Writer) *tls.Config {
 	tc := conntest.ClientTLS()
-	tc.NextProtos = []string{"h2"}
+	tc.NextProtos, tc.KeyLogWriter = []string{"h2"}, keys
 	return tc
 }

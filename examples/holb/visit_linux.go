@@ -27,6 +27,7 @@ type visit struct {
 	path     netrelay.Link // down; up it has the delay and the loss alone
 	page     page
 	seed     uint64
+	keys     io.Writer // of the client; may be nil
 }
 
 // A result says how long each resource took.
@@ -62,7 +63,7 @@ func (v *visit) run(ctx context.Context) (*result, error) {
 		return nil, err
 	}
 	defer t.Close()
-	s, err := v.protocol.start(t, v.cc, http.HandlerFunc(resource))
+	s, err := v.protocol.start(t, v, http.HandlerFunc(resource))
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ type lab struct {
 	seed  uint64
 	flows []controller
 	size  int // bytes that the first flow sends; 0 for no end
+	logs  logs
 }
 
 // A result is what a lab has measured.
@@ -68,7 +69,7 @@ func (l *lab) run(d time.Duration) *result {
 	}()
 	n := conntest.New(t, l.seed)
 	rnd := rand.NewChaCha8([32]byte{byte(l.seed)})
-	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd})
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: l.logs.of(conntest.ServerConfig()), Rand: rnd})
 	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 	bdp := l.rate / 8 * l.rtt.Seconds()
 	up := conntest.Link{Delay: l.rtt / 2, Rate: int64(l.rate), Queue: max(int(l.queue*bdp), 3000), Loss: l.loss}
@@ -99,7 +100,7 @@ func (l *lab) run(d time.Duration) *result {
 }
 
 func (l *lab) dial(n *conntest.Network, client, server *conntest.Node, cc controller) *conn.Conn {
-	cfg := conntest.ClientConfig()
+	cfg := l.logs.of(conntest.ClientConfig())
 	cfg.Congestion = cc.make
 	c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cfg)
 	if err != nil {

@@ -3,11 +3,13 @@
 //
 //	go run ./examples/linklab -o docs/congestion
 //
-// makes docs/congestion.md and docs/congestion-*.svg. A seed replays every figure.
+// makes docs/congestion.md and docs/congestion-*.svg. A seed replays every figure. SSLKEYLOGFILE
+// and QLOGDIR say where keys and qlogs go. The qlogs of a whole run take many gigabytes.
 package main
 
 import (
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -43,47 +45,59 @@ func run(args []string, stdout io.Writer) error {
 	if err := cmp.Or(usage.NoArguments(&fs), usage.NewFile("o", *out+".md")); err != nil {
 		return err
 	}
-	return write(*out, *seed, *quick)
+	p := &page{seed: *seed, quick: *quick}
+	endLogs, err := p.logs.open()
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.write(*out), endLogs())
+}
+
+// A page is written while the simulations run.
+type page struct {
+	strings.Builder
+	seed  uint64
+	quick bool
+	logs  logs
 }
 
 // write runs all simulations and writes the page.
-func write(out string, seed uint64, quick bool) error {
-	page := &strings.Builder{}
-	fmt.Fprintf(page, "# Congestion control on simulated links\n\n"+
+func (p *page) write(out string) error {
+	fmt.Fprintf(p, "# Congestion control on simulated links\n\n"+
 		"This page is made by `go run ./examples/linklab -o docs/congestion -seed %d`, in virtual time. The same seed and code give the same figures.\n"+
 		"One flow sends as fast as it can. Loss is random. It hits data, but no acknowledgements. Goodput is the rate at which the application\n"+
 		"reads, as a share of the link's rate. With packets of 1,452 bytes it is at most 97.5 %%. Delay is the average time that the queue adds\n"+
-		"to the round trip.\n", seed)
-	grid(page, seed, quick)
-	shortFlows(page, seed)
-	shares(page, seed)
-	if err := plots(page, out, seed); err != nil {
+		"to the round trip.\n", p.seed)
+	p.grid()
+	p.shortFlows()
+	p.shares()
+	if err := p.plots(out); err != nil {
 		return err
 	}
-	return os.WriteFile(out+".md", []byte(page.String()), 0o644)
+	return os.WriteFile(out+".md", []byte(p.String()), 0o644)
 }
 
 // grid writes a table for each rate: round trips and queues without loss, and loss.
-func grid(page *strings.Builder, seed uint64, quick bool) {
+func (p *page) grid() {
 	rates := []float64{1e6, 10e6, 100e6, 1e9}
-	if quick {
+	if p.quick {
 		rates = rates[:2]
 	}
 	for _, rate := range rates {
-		fmt.Fprintf(page, "\n## %s\n\n| round trip | queue (BDP) | loss |", bits(rate))
+		fmt.Fprintf(p, "\n## %s\n\n| round trip | queue (BDP) | loss |", bits(rate))
 		for _, cc := range controllers {
-			fmt.Fprintf(page, " %s goodput | delay |", cc.name)
+			fmt.Fprintf(p, " %s goodput | delay |", cc.name)
 		}
-		fmt.Fprintf(page, "\n|---|---|---|%s\n", strings.Repeat("---|", 2*len(controllers)))
+		fmt.Fprintf(p, "\n|---|---|---|%s\n", strings.Repeat("---|", 2*len(controllers)))
 		for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond} {
 			for _, c := range []struct{ queue, loss float64 }{{0.5, 0}, {1, 0}, {8, 0}, {1, 0.01}, {1, 0.02}, {1, 0.05}} {
-				fmt.Fprintf(page, "| %v | %g | %g %% |", rtt, c.queue, 100*c.loss)
+				fmt.Fprintf(p, "| %v | %g | %g %% |", rtt, c.queue, 100*c.loss)
 				for _, cc := range controllers {
-					l := lab{rate: rate, rtt: rtt, queue: c.queue, loss: c.loss, seed: seed, flows: []controller{cc}}
+					l := lab{rate: rate, rtt: rtt, queue: c.queue, loss: c.loss, seed: p.seed, logs: p.logs, flows: []controller{cc}}
 					r := l.run(duration(rate, rtt))
-					fmt.Fprintf(page, " %.0f %% | %v |", 100*r.goodput(0)/rate, r.delay())
+					fmt.Fprintf(p, " %.0f %% | %v |", 100*r.goodput(0)/rate, r.delay())
 				}
-				fmt.Fprintln(page)
+				fmt.Fprintln(p)
 			}
 			fmt.Fprintf(os.Stderr, "%s, %v: done\n", bits(rate), rtt)
 		}
@@ -101,59 +115,59 @@ func duration(rate float64, rtt time.Duration) time.Duration {
 }
 
 // shortFlows writes how long a transfer of 2 MB takes.
-func shortFlows(page *strings.Builder, seed uint64) {
+func (p *page) shortFlows() {
 	const size, runs = 2_000_000, 7
-	fmt.Fprintf(page, "\n## 2 MB at 100 Mbit/s and 50 ms\n\nThe table has the seconds until the last byte was read, as the median of %d seeds. "+
+	fmt.Fprintf(p, "\n## 2 MB at 100 Mbit/s and 50 ms\n\nThe table has the seconds until the last byte was read, as the median of %d seeds. "+
 		"By RFC 9438, CUBIC should take 4.2, 7.0 and 9.1 s in the rows with loss.\n\n| loss |", runs)
 	for _, cc := range controllers {
-		fmt.Fprintf(page, " %s |", cc.name)
+		fmt.Fprintf(p, " %s |", cc.name)
 	}
-	fmt.Fprintf(page, "\n|---|%s\n", strings.Repeat("---|", len(controllers)))
+	fmt.Fprintf(p, "\n|---|%s\n", strings.Repeat("---|", len(controllers)))
 	for _, loss := range []float64{0, 0.01, 0.02, 0.03} {
-		fmt.Fprintf(page, "| %g %% |", 100*loss)
+		fmt.Fprintf(p, "| %g %% |", 100*loss)
 		for _, cc := range controllers {
 			var took []time.Duration
 			for i := range uint64(runs) {
-				l := lab{rate: 100e6, rtt: 50 * time.Millisecond, queue: 1, loss: loss, seed: seed + i, flows: []controller{cc}, size: size}
+				l := lab{rate: 100e6, rtt: 50 * time.Millisecond, queue: 1, loss: loss, seed: p.seed + i, logs: p.logs, flows: []controller{cc}, size: size}
 				took = append(took, l.run(5*time.Minute).took)
 			}
-			fmt.Fprintf(page, " %.1f |", median(took).Seconds())
+			fmt.Fprintf(p, " %.1f |", median(took).Seconds())
 		}
-		fmt.Fprintln(page)
+		fmt.Fprintln(p)
 	}
 }
 
 // shares writes how two flows share a link.
-func shares(page *strings.Builder, seed uint64) {
+func (p *page) shares() {
 	const rate, runs = 20e6, 5
-	fmt.Fprintf(page, "\n## Two flows on %s, for 60 s\n\nThe second flow starts 2 s after the first. The figures are means of %d seeds.\n\n"+
+	fmt.Fprintf(p, "\n## Two flows on %s, for 60 s\n\nThe second flow starts 2 s after the first. The figures are means of %d seeds.\n\n"+
 		"| flows | round trip | first | second | goodput |\n|---|---|---|---|---|\n", bits(rate), runs)
 	for _, rtt := range []time.Duration{50 * time.Millisecond, 100 * time.Millisecond} {
 		for _, cc := range controllers {
 			var a, b float64
 			for i := range uint64(runs) {
-				l := lab{rate: rate, rtt: rtt, queue: 1, seed: seed + i, flows: []controller{cc, cc}}
+				l := lab{rate: rate, rtt: rtt, queue: 1, seed: p.seed + i, logs: p.logs, flows: []controller{cc, cc}}
 				r := l.run(60 * time.Second)
 				a, b = a+r.goodput(0)/runs, b+r.goodput(1)/runs
 			}
-			fmt.Fprintf(page, "| %s | %v | %.0f %% | %.0f %% | %.0f %% |\n", cc.name, rtt, 100*a/(a+b), 100*b/(a+b), 100*(a+b)/rate)
+			fmt.Fprintf(p, "| %s | %v | %.0f %% | %.0f %% | %.0f %% |\n", cc.name, rtt, 100*a/(a+b), 100*b/(a+b), 100*(a+b)/rate)
 		}
 	}
 }
 
 // plots draws window, rate and round trip over time.
-func plots(page *strings.Builder, out string, seed uint64) error {
-	fmt.Fprintf(page, "\n## Over time\n\nThe link has 100 Mbit/s, a round trip of 50 ms and a queue of one bandwidth-delay product.\n")
+func (p *page) plots(out string) error {
+	fmt.Fprintf(p, "\n## Over time\n\nThe link has 100 Mbit/s, a round trip of 50 ms and a queue of one bandwidth-delay product.\n")
 	for _, loss := range []float64{0, 0.01} {
 		for _, cc := range controllers[:2] {
-			l := lab{rate: 100e6, rtt: 50 * time.Millisecond, queue: 1, loss: loss, seed: seed, flows: []controller{cc}}
+			l := lab{rate: 100e6, rtt: 50 * time.Millisecond, queue: 1, loss: loss, seed: p.seed, logs: p.logs, flows: []controller{cc}}
 			r := l.run(20 * time.Second)
 			title := fmt.Sprintf("%s, %g %% loss", cc.name, 100*loss)
 			file := fmt.Sprintf("%s-%s-%g.svg", out, strings.ToLower(cc.name), 100*loss)
 			if err := os.WriteFile(file, []byte(plot(title, r.samples, l.rate)), 0o644); err != nil {
 				return err
 			}
-			fmt.Fprintf(page, "\n![%s](%s)\n", title, filepath.Base(file))
+			fmt.Fprintf(p, "\n![%s](%s)\n", title, filepath.Base(file))
 		}
 	}
 	return nil
