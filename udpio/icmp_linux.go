@@ -90,6 +90,9 @@ func parseExtended(b []byte, z *zones) *ICMPError {
 		return nil
 	}
 	e := &ICMPError{Err: syscall.Errno(binary.NativeEndian.Uint32(b))}
+	if e.Err == unix.EMSGSIZE {
+		e.MTU = int(binary.NativeEndian.Uint32(b[8:])) // ee_info
+	}
 	var sender name
 	if copy(unsafe.Slice((*byte)(unsafe.Pointer(&sender)), unsafe.Sizeof(sender)), b[sizeofExtended:]) >= unix.SizeofSockaddrInet4 {
 		e.From = z.decode(&sender).Addr()

@@ -40,7 +40,7 @@ func TestReceiveErrors(t *testing.T) {
 					default:
 						var e *ICMPError
 						require.ErrorAs(t, m.Err, &e)
-						require.Equal(t, ICMPError{nobody, nobody.Addr(), syscall.ECONNREFUSED}, *e)
+						require.Equal(t, ICMPError{Remote: nobody, From: nobody.Addr(), Err: syscall.ECONNREFUSED}, *e)
 						require.ErrorIs(t, m.Err, syscall.ECONNREFUSED)
 						require.Equal(t, "to nobody", string(m.Buf))
 						require.Equal(t, nobody, m.Remote)
