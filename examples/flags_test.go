@@ -52,6 +52,10 @@ var wrong = map[string][]string{
 	"interop": {
 		"extra", "-nosuchflag", "-addr nonsense",
 	},
+	"lb": {
+		"extra", "-nosuchflag", "-check", "-config missing", "-config program", "-config program -check", "-config missing -check",
+		"-config .", "-demo -config program", "-demo -check",
+	},
 	"linklab": {
 		"extra", "-nosuchflag", "-seed -1", "-o missing/x", "-o program/x",
 	},

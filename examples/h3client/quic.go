@@ -15,6 +15,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/quicflags"
+	"github.com/lazoquic/lazo/examples/internal/rebind"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/loop"
@@ -74,7 +75,7 @@ func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.T
 	if err != nil {
 		return nil, nil, err
 	}
-	nat := &rebinder{Socket: socket}
+	nat := &rebind.Socket{Socket: socket}
 	group, err := loop.New(lc, nat)
 	if err != nil {
 		return nil, nil, err
@@ -101,7 +102,7 @@ func (o *quicOptions) transport(tc *tls.Config, verbose io.Writer) (tr *h3http.T
 
 // disturb updates keys, migrates and rebinds a connection while it lasts, as -key-update, -migrate
 // and -rebind say.
-func (o *quicOptions) disturb(c *loop.Conn, nat *rebinder, verbose io.Writer) {
+func (o *quicOptions) disturb(c *loop.Conn, nat *rebind.Socket, verbose io.Writer) {
 	ctx := c.Context()
 	later := func(d time.Duration, what string, f func() error) {
 		if d <= 0 {
@@ -130,7 +131,10 @@ func (o *quicOptions) disturb(c *loop.Conn, nat *rebinder, verbose io.Writer) {
 			time.Sleep(10 * time.Millisecond)
 		}
 	})
-	later(o.rebind, "Rebinding", func() error { return nat.rebind(c.LocalAddr().Addr()) })
+	later(o.rebind, "Rebinding", func() error {
+		_, err := nat.Rebind(c.LocalAddr().Addr())
+		return err
+	})
 	later(o.keyUpdate, "Key update", func() error { return updateKeys(ctx, c, o.keyUpdate) })
 }
 

@@ -15,8 +15,8 @@ var required = []string{"golang.org/x/...", httpsfv, yaml}
 // standard library alone, and its API is that of version 1, so it moves nothing else in a program.
 const httpsfv = "github.com/dunglas/httpsfv"
 
-// yaml reads the configuration of examples/edge, and requires no other module. A module of the
-// example's own would keep `go run ./examples/edge` from working.
+// yaml reads the configuration of examples, and requires no other module. A module of the
+// examples' own would keep `go run ./examples/edge` from working.
 const yaml = "github.com/goccy/go-yaml"
 
 func checkRequirements(m *module) {

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/lazoquic/lazo/conn/quiclb"
+)
+
+// checkIDs makes the decoder.
+func (c *config) checkIDs() error {
+	var all []quiclb.Config
+	for i, id := range c.IDs {
+		key := fmt.Sprintf("ids[%d]", i)
+		if id.ServerIDBytes < 0 || id.ServerIDBytes > 15 {
+			return c.file.Errorf(key+".server_id_bytes", "%d is not 1 to 15", id.ServerIDBytes)
+		}
+		cfg := quiclb.Config{ID: id.Config, ServerID: make([]byte, id.ServerIDBytes), NonceLen: id.NonceBytes}
+		if id.Key != "" {
+			b, err := hex.DecodeString(id.Key)
+			if err != nil || len(b) != 16 {
+				return c.file.Errorf(key+".key", "want 16 bytes in hexadecimal")
+			}
+			cfg.Key = (*[16]byte)(b)
+		}
+		all = append(all, cfg)
+		var err error
+		if c.decoder, err = quiclb.NewDecoder(all...); err != nil {
+			return c.file.Errorf(key, "%v", err)
+		}
+	}
+	if len(all) == 0 {
+		if c.RouteBy == routeByID {
+			return c.file.Errorf("ids", "route_by: %s needs at least one configuration of IDs", routeByID)
+		}
+		c.decoder, _ = quiclb.NewDecoder()
+	}
+	return nil
+}
+
+// checkBackends parses addresses and server IDs.
+func (c *config) checkBackends() error {
+	if len(c.Backends) == 0 || len(c.Backends) > maxBackends {
+		return c.file.Errorf("backends", "want 1 to %d of them", maxBackends)
+	}
+	owner := make(map[string]string)
+	for i, b := range c.Backends {
+		key := fmt.Sprintf("backends[%d]", i)
+		addr, err := netip.ParseAddrPort(b.Address)
+		if err != nil || addr.Addr().IsUnspecified() || addr.Port() == 0 {
+			return c.file.Errorf(key+".address", "%q is not IP:PORT", b.Address)
+		}
+		addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+		if slices.Contains(c.addrs, addr) {
+			return c.file.Errorf(key+".address", "%v is there twice", addr)
+		}
+		if err := c.oneOf(key+".state", b.State, stateUp, stateDrain); err != nil {
+			return err
+		}
+		var ids [][]byte
+		for j, s := range b.ServerIDs {
+			key := fmt.Sprintf("%s.server_ids[%d]", key, j)
+			id, err := hex.DecodeString(s)
+			if err != nil || !c.hasLength(len(id)) {
+				return c.file.Errorf(key, "%q is not hexadecimal, or not as long as a configuration of IDs says", s)
+			}
+			if other, ok := owner[string(id)]; ok {
+				return c.file.Errorf(key, "%s is the ID of %s, too", s, other)
+			}
+			owner[string(id)] = b.Address
+			ids = append(ids, id)
+		}
+		if len(ids) == 0 && c.RouteBy == routeByID {
+			return c.file.Errorf(key+".server_ids", "%s needs a server ID", b.Address)
+		}
+		c.addrs, c.ids = append(c.addrs, addr), append(c.ids, ids)
+	}
+	return nil
+}
+
+// hasLength reports whether some configuration has server IDs of n bytes.
+func (c *config) hasLength(n int) bool {
+	return slices.ContainsFunc(c.IDs, func(id idConfig) bool { return id.ServerIDBytes == n })
+}
