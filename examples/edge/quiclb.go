@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -57,6 +59,9 @@ func (c *lbConfig) serverID() ([]byte, error) {
 		return addr.AsSlice(), nil
 	}
 	id, err := hex.DecodeString(text)
+	if err != nil && strings.HasSuffix(text, "=") {
+		id, err = base64.StdEncoding.DecodeString(text) // of the AWS Load Balancer Controller
+	}
 	if err != nil || len(id) == 0 {
 		return nil, fmt.Errorf("%q is neither pairs of hexadecimal digits nor an IPv4 address", text)
 	}

@@ -93,6 +93,7 @@ func TestQUICLB(t *testing.T) {
 	require.NoError(t, os.WriteFile(binary, lbKey[:], 0o600))
 	require.NoError(t, os.WriteFile(text, []byte(hex.EncodeToString(lbKey[:])+"\n"), 0o600))
 	t.Setenv("EDGE_TEST_NODE", "192.0.2.7")
+	t.Setenv("EDGE_TEST_AWS", "CgsMDQAAAAE=")
 	for _, c := range []struct {
 		name, server, format string
 		config               quiclb.Config
@@ -104,6 +105,8 @@ func TestQUICLB(t *testing.T) {
 			quiclb.Config{ID: 1, ServerID: make([]byte, 4), NonceLen: 12, Key: &lbKey}, "c0000207 of format 1"},
 		{"four passes", "server_id_env: EDGE_TEST_NODE", "{id: 6, nonce: 5, key: " + text + "}",
 			quiclb.Config{ID: 6, ServerID: make([]byte, 4), NonceLen: 5, Key: &lbKey}, "c0000207 of format 6"},
+		{"AWS", "server_id_env: EDGE_TEST_AWS", "{nonce: 7}",
+			quiclb.Config{ServerID: make([]byte, 8), NonceLen: 7}, "0a0b0c0d00000001 of format 0"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := newView(t, c.config)
