@@ -2,14 +2,9 @@ package edge
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,8 +12,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
 
+	"github.com/lazoquic/lazo/internal/interop/internal/selfsigned"
 	"github.com/lazoquic/lazo/internal/require"
 )
 
@@ -95,25 +90,12 @@ func (p *program) terminate(t *testing.T) {
 // certify writes a self-signed certificate and its key, and returns a pool that trusts it.
 func certify(t *testing.T, cert, key string) *x509.CertPool {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certPEM, keyPEM, err := selfsigned.PEM()
 	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"localhost"},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	require.NoError(t, err)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
-	require.NoError(t, err)
-	write := func(name, kind string, b []byte) {
-		require.NoError(t, os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600))
-	}
-	write(cert, "CERTIFICATE", der)
-	write(key, "PRIVATE KEY", pkcs8)
+	require.NoError(t, os.WriteFile(cert, certPEM, 0o600))
+	require.NoError(t, os.WriteFile(key, keyPEM, 0o600))
 	pool := x509.NewCertPool()
-	leaf, err := x509.ParseCertificate(der)
-	require.NoError(t, err)
-	pool.AddCert(leaf)
+	require.True(t, pool.AppendCertsFromPEM(certPEM))
 	return pool
 }
 
