@@ -29,6 +29,7 @@ const (
 	bbrInitialRoundTrip  = time.Millisecond
 	bbrUnbounded         = math.MaxUint64
 	bbrSentInProbeRTT    = 1 // in Sent.State[1]
+	bbrSentSlowly        = 2 // the same: see bbrBackground
 	bbrMinRoundTripValue = time.Microsecond
 )
 
@@ -84,7 +85,7 @@ func (s bbrState) accelerates() bool {
 // are in bytes, rates in bytes per second. ECN marks count as lost packets (Section 3.7).
 //
 // It differs from the draft where losses come by chance, ACKs in bunches, or two
-// flows share a queue: see acceptedLoss, updateLatest and inflightTooHigh.
+// flows share a queue: see bbrBackground, acceptedLoss, updateLatest and inflightTooHigh.
 type bbr struct {
 	mtu        uint64
 	cwnd       uint64
@@ -97,6 +98,7 @@ type bbr struct {
 	bbrBounds
 	bbrCycle
 	bbrRTTProbe
+	background bbrBackground
 }
 
 // NewBBR returns version 3 of BBR, as in draft-ietf-ccwg-bbr. It paces at the bandwidth that it
@@ -128,6 +130,8 @@ func (b *bbr) OnSent(s *Sent) {
 	s.State = [6]uint64{b.lost, 0, b.marked}
 	if b.state == bbrProbeRTT {
 		s.State[1] = bbrSentInProbeRTT
+	} else if b.state.slow() {
+		s.State[1] = bbrSentSlowly
 	}
 	if s.InFlight+b.mtu > b.cwnd {
 		b.limitedRound, b.limited = b.roundCount, true
@@ -186,6 +190,8 @@ func (b *bbr) OnAck(a *Ack) {
 		b.onMarks(a)
 	}
 	s.lost, s.dropped = b.lostSince(a.Largest), b.droppedSince(a.Largest)
+	b.clear = b.seesClear(s)
+	b.measureBackground(a.Largest, acked, 0)
 
 	b.updateLatest(s)
 	b.updateRound(s)

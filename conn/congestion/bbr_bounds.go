@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/internal/muldiv"
-	"github.com/lazoquic/lazo/internal/pacing"
 )
 
 // bbrBounds is how congestion bounds the model. The long-term bound remembers
@@ -25,6 +24,7 @@ type bbrBounds struct {
 	lossInRound        bool
 	lossRanges         int // rows of lost packets in this round
 
+	clear      bool   // the last ACK has shown no queue: see seesClear
 	lost       uint64 // bytes, in total; marks included
 	marked     uint64 // bytes of those that were marked, not lost
 	recovery   recoveryPeriod
@@ -57,6 +57,7 @@ func (b *bbr) OnLoss(l *Loss) {
 		return
 	}
 	b.noteLoss(l.Now, l.Largest, l.Bytes, l.Ranges)
+	b.measureBackground(l.Largest, 0, l.Bytes)
 	b.recovery.lost(l)
 	b.checkInflight(l.Largest)
 	if l.Persistent { // RFC 9002, Section 7.6.2
@@ -105,7 +106,7 @@ func (b *bbr) checkInflight(p *Sent) {
 	if !b.tooHigh(s) {
 		return
 	}
-	s.txInFlight = s.inflightAtLoss(p.Bytes)
+	s.txInFlight = s.inflightAtLoss(p.Bytes, b.lossThreshold())
 	b.inflightTooHigh(s)
 }
 
@@ -117,17 +118,17 @@ func (b *bbr) tooHigh(s *bbrSample) bool { return s.lost > b.acceptedLoss(s) }
 // end most probes of a path whose random loss is near the threshold. Each would lower the bound
 // some more.
 func (b *bbr) acceptedLoss(s *bbrSample) uint64 {
-	expected := bbrLossThreshold * float64(s.txInFlight)
+	expected := b.lossThreshold() * float64(s.txInFlight)
 	return uint64(expected + 2*math.Sqrt(expected*float64(b.mtu)))
 }
 
 // inflightAtLoss estimates at which amount in flight the losses crossed the
 // threshold, for the last lost packet, of the given size. Where one run of loss
 // detection lost many, an earlier one crossed it, with about as much in flight.
-func (s *bbrSample) inflightAtLoss(size uint64) uint64 {
+func (s *bbrSample) inflightAtLoss(size uint64, threshold float64) uint64 {
 	before := float64(s.txInFlight - min(size, s.txInFlight))
 	lostBefore := float64(s.lost - min(size, s.lost))
-	prefix := (bbrLossThreshold*before - lostBefore) / (1 - bbrLossThreshold)
+	prefix := (threshold*before - lostBefore) / (1 - threshold)
 	return uint64(before + max(prefix, 0))
 }
 
@@ -158,7 +159,7 @@ func (b *bbr) inflightTooHigh(s *bbrSample) {
 // in flight between ACKs would hold the sender back.
 func (b *bbr) updateLatest(s *bbrSample) {
 	accepted := uint64(0)
-	if b.state == bbrDown || s.rtt <= b.minRTT+b.minRTT/16+pacing.Interval {
+	if b.state == bbrDown || !b.seesQueue(s) {
 		accepted = min(s.dropped, b.acceptedLoss(s))
 	}
 	s.latestBW, s.latestInflight = s.rate, s.delivered+accepted

@@ -179,14 +179,14 @@ func TestBBRInflightAtLoss(t *testing.T) {
 	// which the packet's losses cross.
 	before, lostBefore := 98_800.0, 1_200.0
 	want := before + (0.02*before-lostBefore)/0.98
-	if got := (&bbrSample{txInFlight: 100_000, lost: 2_400}).inflightAtLoss(1200); got != uint64(want) {
+	if got := (&bbrSample{txInFlight: 100_000, lost: 2_400}).inflightAtLoss(1200, bbrLossThreshold); got != uint64(want) {
 		t.Errorf("%d, want %.0f", got, want)
 	}
 	// An earlier packet of the same run crossed it, sent with as much in flight.
-	if got := (&bbrSample{txInFlight: 100_000, lost: 10_000}).inflightAtLoss(1200); got != 98_800 {
+	if got := (&bbrSample{txInFlight: 100_000, lost: 10_000}).inflightAtLoss(1200, bbrLossThreshold); got != 98_800 {
 		t.Errorf("%d of a run of losses", got)
 	}
-	if got := (&bbrSample{txInFlight: 1000, lost: 100_000}).inflightAtLoss(1200); got != 0 {
+	if got := (&bbrSample{txInFlight: 1000, lost: 100_000}).inflightAtLoss(1200, bbrLossThreshold); got != 0 {
 		t.Errorf("%d with everything lost", got)
 	}
 }
@@ -267,6 +267,41 @@ func TestBBRLatest(t *testing.T) {
 	}
 }
 
+// TestBBRBackground: what chance takes is measured on packets that were sent slowly, while there is
+// no queue. It widens the threshold, up to a bound, while there is none.
+func TestBBRBackground(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		sent        bbrState
+		queue       time.Duration
+		missing     int // of 1,000 packets
+		least, most float64
+	}{
+		{name: "chance", sent: bbrDown, missing: 40, least: 0.03, most: 0.04},
+		{name: "much of it", sent: bbrDown, missing: 300, least: bbrMaxBackground, most: bbrMaxBackground},
+		{name: "one packet", sent: bbrDown, missing: 1},
+		{name: "a queue", sent: bbrDown, queue: 5 * time.Millisecond, missing: 40},
+		{name: "a probe", sent: bbrUp, missing: 40},
+		{name: "at the rate of the path", sent: bbrCruise, missing: 40},
+	} {
+		b := newTestBBR(tc.sent)
+		p := &Sent{Now: simTime(0), Bytes: simMTU, InFlight: 100_000}
+		b.OnSent(p)
+		b.clear = b.seesClear(&bbrSample{rtt: b.minRTT + tc.queue})
+		for range tc.missing {
+			b.OnLoss(&Loss{Now: simTime(1), Bytes: simMTU, Largest: p})
+		}
+		b.measureBackground(p, uint64(1000-tc.missing)*simMTU, 0)
+		if got := b.background.share(b.mtu); got < tc.least || got > tc.most {
+			t.Errorf("%s: %.3f", tc.name, got)
+		}
+		b.clear = false
+		if got := b.lossThreshold(); got != bbrLossThreshold {
+			t.Errorf("%s: the threshold is %.3f where there is a queue", tc.name, got)
+		}
+	}
+}
+
 // TestBBRInflightTooHigh: the long-term bound falls by beta. It does not fall so far that the
 // bandwidth-delay product of 100,000 no longer fits, with headroom and with what ACKs aggregate. It
 // does not fall at all where the application was the limit.
@@ -299,7 +334,7 @@ func TestBBRProbeLoss(t *testing.T) {
 	b := newTestBBR(bbrUp)
 	b.probeSample = true
 	b.OnLoss(&Loss{Now: simTime(0), Bytes: 10_000, Largest: &Sent{Now: simTime(-1), Bytes: simMTU, InFlight: 100_000}})
-	if want := (&bbrSample{txInFlight: 100_000, lost: 10_000}).inflightAtLoss(simMTU); b.inflightLong != want || b.state != bbrDown {
+	if want := (&bbrSample{txInFlight: 100_000, lost: 10_000}).inflightAtLoss(simMTU, bbrLossThreshold); b.inflightLong != want || b.state != bbrDown {
 		t.Errorf("bound %d, want %d; state %d", b.inflightLong, want, b.state)
 	}
 }

@@ -100,7 +100,7 @@ func TestBBRLink(t *testing.T) {
 func TestBBRRandomLoss(t *testing.T) {
 	for _, tc := range []struct {
 		loss, want float64
-	}{{0.01, 0.9}, {0.02, 0.8}} {
+	}{{0.01, 0.9}, {0.02, 0.8}, {0.05, 0.6}} {
 		for _, p := range []struct {
 			rate float64
 			rtt  time.Duration
@@ -117,6 +117,33 @@ func TestBBRRandomLoss(t *testing.T) {
 			if g := sum / seeds; g < tc.want {
 				t.Errorf("%v, loss %.2f: %.3f of the link used", p, tc.loss, g)
 			}
+		}
+	}
+}
+
+// TestBBRShallowQueue: where a queue is so short that the flows fill it all the time, they do not
+// take their own losses for chance, which would let them lose more and more.
+func TestBBRShallowQueue(t *testing.T) {
+	for _, flows := range []int{1, 2, 4} {
+		const seeds = 3
+		var lost, sent, used float64
+		for seed := range uint64(seeds) {
+			link := newTestLink(20, 50*time.Millisecond, 0)
+			link.queue = bdp(link.rate, link.rtt, 0.1)
+			s := newSimulation(link, seed)
+			for i := range flows {
+				s.add(time.Duration(i)*2*time.Second, NewBBR)
+			}
+			for _, g := range s.measure(time.Minute) {
+				used += g / seeds
+			}
+			for _, f := range s.flows {
+				lost, sent = lost+float64(f.lostBytes), sent+float64(f.sentByte)
+			}
+		}
+		t.Logf("%d flows: %.3f of the link used, %.3f lost", flows, used, lost/sent)
+		if lost/sent > 0.05 || used < 0.7 {
+			t.Errorf("%d flows: %.3f of the link used, %.3f lost", flows, used, lost/sent)
 		}
 	}
 }
