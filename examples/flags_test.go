@@ -58,6 +58,7 @@ var wrong = map[string][]string{
 	},
 	"linklab": {
 		"extra", "-nosuchflag", "-seed -1", "-o missing/x", "-o program/x",
+		"-trace missing", "-trace program", "-trace program -rtt 0", "-trace program -queue 2999", "-trace program extra",
 	},
 	"perf": {
 		"", "-nosuchflag", "nosuchrole", "server extra", "server -nosuchflag", "server -listen nonsense", "server -api foo",

@@ -21,6 +21,9 @@ type Link struct {
 	Queue  int           // bytes that wait or are being sent, tail drop; 0 is infinite
 	MTU    int           // larger datagrams vanish; default 1500
 
+	// Trace, if not nil, takes the place of Rate.
+	Trace *RateTrace
+
 	Loss, Duplicate float64 // probabilities
 	Corrupt         float64 // probability of a few flipped bits, or of a missing end
 	// probability of arriving late, by up to Delay or a millisecond, whichever is more
@@ -53,6 +56,7 @@ type link struct {
 	rand  *rand.PCG
 	sent  int           // datagrams so far
 	free  time.Duration // when all that was accepted will have been sent
+	last  uint64        // the byte of Link.Trace with which that will have been sent
 }
 
 func newLink(model *Link, seed, id uint64) *link {
@@ -112,7 +116,7 @@ func (l *link) send(now time.Duration, p *Packet) transit {
 	if waiting := l.backlog(now); waiting > 0 && m.Queue > 0 && waiting+len(p.Data) > m.Queue {
 		return transit{fate: overflowed}
 	}
-	l.free = max(l.free, now) + l.serialise(len(p.Data))
+	l.occupy(now, len(p.Data))
 	if hits(d.loss, m.Loss) {
 		return transit{fate: lost}
 	}
@@ -138,6 +142,16 @@ func (l *link) send(now time.Duration, p *Packet) transit {
 	return t
 }
 
+// occupy takes the link for a datagram of size bytes.
+func (l *link) occupy(now time.Duration, size int) {
+	if t := l.model.Trace; t != nil {
+		l.last = max(l.last, t.bytes(now)) + uint64(size)
+		l.free = max(t.when(l.last), now)
+		return
+	}
+	l.free = max(l.free, now) + l.serialise(size)
+}
+
 // serialise returns how long it takes to send size bytes at the link's rate.
 func (l *link) serialise(size int) time.Duration {
 	if l.model.Rate <= 0 {
@@ -148,6 +162,9 @@ func (l *link) serialise(size int) time.Duration {
 
 // backlog returns the bytes that were accepted and are not sent yet.
 func (l *link) backlog(now time.Duration) int {
+	if t := l.model.Trace; t != nil {
+		return int(l.last - min(t.bytes(now), l.last))
+	}
 	if l.model.Rate <= 0 || l.free <= now {
 		return 0
 	}

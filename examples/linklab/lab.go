@@ -20,7 +20,9 @@ type lab struct {
 	loss  float64
 	seed  uint64
 	flows []controller
-	size  int // bytes that the first flow sends; 0 for no end
+	trace *conntest.RateTrace // takes the place of rate, if not nil
+	bytes int                 // that the queue takes, with trace
+	size  int                 // bytes that the first flow sends; 0 for no end
 	logs  logs
 }
 
@@ -73,6 +75,9 @@ func (l *lab) run(d time.Duration) *result {
 	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 	bdp := l.rate / 8 * l.rtt.Seconds()
 	up := conntest.Link{Delay: l.rtt / 2, Rate: int64(l.rate), Queue: max(int(l.queue*bdp), 3000), Loss: l.loss}
+	if l.trace != nil {
+		up.Trace, up.Queue = l.trace, l.bytes
+	}
 	n.Connect(client, server, up, conntest.Link{Delay: l.rtt / 2})
 
 	r := &result{read: make([]float64, len(l.flows)), rtt: l.rtt}

@@ -5,6 +5,10 @@
 //
 // makes docs/congestion.md and docs/congestion-*.svg. A seed replays every figure. SSLKEYLOGFILE
 // and QLOGDIR say where keys and qlogs go. The qlogs of a whole run take many gigabytes.
+//
+//	go run ./examples/linklab -trace FILE,FILE
+//
+// runs them over links whose rate changes as in the files, and writes a table.
 package main
 
 import (
@@ -39,8 +43,15 @@ func run(args []string, stdout io.Writer) error {
 	out := fs.String("o", "congestion", "write `FILE`.md and FILE-*.svg")
 	seed := fs.Uint64("seed", 1, "of the simulated network")
 	quick := fs.Bool("quick", false, "slow links only")
+	files := fs.String("trace", "", "write a table for the rate traces in `FILES` instead: names with commas between them, format of mahimahi")
+	rtt := fs.Duration("rtt", 50*time.Millisecond, "round trip without a queue, with -trace")
+	queue := fs.Int("queue", 1<<20, "`bytes` that the queue takes, with -trace")
 	if err := usage.Parse(&fs, args, stdout, "usage: linklab [flags]"); err != nil {
 		return err
+	}
+	if *files != "" {
+		t := &traces{rtt: *rtt, queue: *queue, seed: *seed}
+		return cmp.Or(usage.NoArguments(&fs), t.run(strings.Split(*files, ","), stdout))
 	}
 	if err := cmp.Or(usage.NoArguments(&fs), usage.NewFile("o", *out+".md")); err != nil {
 		return err
