@@ -20,6 +20,7 @@ type attack struct {
 	edit func(*conn.EndpointConfig) // of the server
 
 	params []byte // transport parameters of the peer, if they are not honest
+	alpn   string // the protocol that it asks for, if it is not HTTP/3
 
 	send func(*peer)
 	want outcome
@@ -39,52 +40,36 @@ const (
 	client    stage = "a client with HTTP/3" // that got its page
 )
 
-// An outcome is what the peer must get.
-type outcome struct {
-	kind kind
-	code uint64
-	name string
-}
-
-type kind uint8
-
-const (
-	kindServed   kind = iota // the connection goes on, and the peer gets its page
-	kindSilence              // no answer
-	kindClose                // CONNECTION_CLOSE of QUIC
-	kindAppClose             // CONNECTION_CLOSE of HTTP/3
-	kindReset                // RESET_STREAM or STOP_SENDING, and the connection goes on
-)
-
-// served and silence are outcomes without a code.
-var (
-	served  = outcome{kind: kindServed, name: "the connection goes on"}
-	silence = outcome{kind: kindSilence, name: "no answer"}
-)
-
 func (o outcome) String() string {
 	switch o.kind {
 	case kindReset:
-		return "stream: " + o.name
+		return "request: " + o.name
+	case kindStatus:
+		return fmt.Sprint("status ", o.code)
 	default:
 		return o.name
 	}
 }
 
-func (a attack) run(t *testing.T, to target) {
+// prepare makes the peer, and brings it to the stage of the attack.
+func (a attack) prepare(t *testing.T, to target) *peer {
 	p := hello(t, to)
-	if a.params != nil {
-		p = helloWith(t, to, a.params)
+	if a.params != nil || a.alpn != "" {
+		p = helloOther(t, to, a.params, a.alpn)
 	}
 	if a.at != stranger {
 		p.connect()
 	}
 	if a.at == client {
-		p.stream(uni, settings(), false)
-		p.get()
+		p.ask()
 	}
 	p.settle()
-	base, answered := to.held(), p.answered
+	return p
+}
+
+func (a attack) run(t *testing.T, to target) {
+	p := a.prepare(t, to)
+	base, answered, sent := to.held(), p.answered, p.sent
 	if c, ok := to.(*core); ok {
 		c.peak = base
 	}
@@ -95,14 +80,12 @@ func (a attack) run(t *testing.T, to target) {
 	if c, ok := to.(*core); ok {
 		held = c.peak - base
 	}
-	t.Logf("%d bytes held, %d bytes in answer to %d", held, answers, p.sent)
+	t.Logf("%d bytes held, %d bytes in answer to %d", held, answers, p.sent-sent)
 	require.LessOrEqual(t, held, a.held, "bytes held")
 	require.LessOrEqual(t, answers, a.answers, "bytes in answer")
 
 	honest := hello(t, to)
-	honest.connect()
-	honest.stream(uni, settings(), false)
-	honest.get()
+	honest.begin()
 	if a.want == silence { // on a socket the answer would have come by now
 		a.check(p)
 	}
@@ -127,6 +110,23 @@ func (a attack) check(p *peer) {
 	case kindSilence:
 		p.settle()
 		require.Zero(p.t, p.answered)
+	case kindNegotiate:
+		p.wait("Version Negotiation", func() bool { return len(p.others) > 0 })
+		version, _, _, ok := wire.ParseInvariant(p.others[0])
+		require.True(p.t, ok && version == 0)
+		require.LessOrEqual(p.t, p.answered, p.sent)
+	case kindLess, kindThrice:
+		p.drain()
+		most := p.sent - 1
+		if a.want.kind == kindThrice {
+			most = 3 * p.sent // RFC 9000, Section 8.1
+		}
+		require.LessOrEqual(p.t, p.answered, most)
+	case kindStatus:
+		s := p.of(p.nextID[bidi] - 4)
+		p.wait("the end of the response", func() bool { return s.fin })
+		require.Equal(p.t, fmt.Sprint(a.want.code), statusOf(p.t, s.text()))
+		p.get()
 	case kindClose, kindAppClose:
 		p.wait("the end of the connection", func() bool { return p.seen.closed })
 		require.Equal(p.t, a.want.kind == kindAppClose, p.seen.app, "code %#x %s", p.seen.code, p.seen.reason)
@@ -163,13 +163,27 @@ func (p *peer) get() {
 	p.forget()
 }
 
+// begin completes the handshake, and gets the page.
+func (p *peer) begin() {
+	p.t.Helper()
+	p.connect()
+	p.ask()
+}
+
+// ask begins HTTP/3, and gets the page.
+func (p *peer) ask() {
+	p.t.Helper()
+	p.stream(uni, settings(), false)
+	p.get()
+}
+
 // leave closes the connection.
 func (p *peer) leave() {
 	p.sendIn(app, wire.AppendConnectionClose(nil, 100, true, 0x100, 0, "")) // H3_NO_ERROR
 }
 
 func attacks() (all []attack) {
-	for _, a := range slices.Concat(packetAttacks(), frameAttacks(), http3Attacks()) {
+	for _, a := range slices.Concat(packetAttacks(), handshakeAttacks(), pathAttacks(), frameAttacks(), http3Attacks(), messageAttacks(), qpackAttacks()) {
 		if a.held == 0 {
 			a.held = 24 << 10
 		}

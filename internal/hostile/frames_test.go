@@ -1,7 +1,10 @@
 package hostile
 
 import (
+	"testing"
+
 	"github.com/lazoquic/lazo/internal/qpack"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -72,6 +75,8 @@ const (
 	framePushPromise = 5
 	frameGoAway      = 7
 	frameMaxPushID   = 13
+
+	framePriorityUpdate = 0xf0700 // RFC 9218, Section 7.2
 )
 
 // h3Frame is a frame of HTTP/3.
@@ -103,4 +108,16 @@ func section(fields ...field) []byte {
 		e.Field(f)
 	}
 	return h3Frame(frameHeaders, e.End(nil)...)
+}
+
+// statusOf returns the :status of a response.
+func statusOf(t testing.TB, b []byte) string {
+	t.Helper()
+	typ, n := wire.ParseVarint(b)
+	size, m := wire.ParseVarint(b[n:])
+	require.Equal(t, uint64(frameHeaders), typ)
+	fields, err := qpack.NewDecoder(0, 0, -1).Decode(0, b[n+m:][:size])
+	require.NoError(t, err)
+	require.Equal(t, ":status", fields[0].Name)
+	return fields[0].Value
 }

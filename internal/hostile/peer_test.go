@@ -1,6 +1,7 @@
 package hostile
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -51,7 +52,7 @@ type peer struct {
 	mute       bool // it acknowledges nothing
 
 	sent, answered int // bytes of datagrams, both ways
-	datagrams      int // that came
+	written        int // datagrams
 	others         [][]byte
 	seen           seen
 	nextID         [4]uint64 // streams
@@ -72,6 +73,8 @@ type seen struct {
 	reason  string
 	streams map[uint64]*stream
 	frames  map[uint64]int // number of frames by type
+
+	maxStreams uint64 // bidirectional ones that the client may open
 }
 
 // A stream is what came on a stream.
@@ -84,15 +87,10 @@ type stream struct {
 }
 
 // hello returns a peer whose first flight is ready, and not sent.
-func hello(t testing.TB, to target) *peer { return helloWith(t, to, params()) }
+func hello(t testing.TB, to target) *peer { return helloOther(t, to, nil, "") }
 
-// helloWith has other transport parameters.
-func helloWith(t testing.TB, to target, params []byte) *peer {
-	return helloTLS(t, to, params, clientTLS())
-}
-
-// helloTLS has another TLS configuration, too.
-func helloTLS(t testing.TB, to target, params []byte, cfg *tls.Config) *peer {
+// helloOther has other transport parameters and another protocol, unless they are empty.
+func helloOther(t testing.TB, to target, other []byte, alpn string) *peer {
 	t.Helper()
 	p := &peer{t: t, to: to, port: to.port(), scid: "mine is "}
 	p.first = fmt.Sprintf("id%06d", p.port)
@@ -100,18 +98,22 @@ func helloTLS(t testing.TB, to target, params []byte, cfg *tls.Config) *peer {
 	p.seen.streams, p.seen.frames = make(map[uint64]*stream), make(map[uint64]int)
 	p.tx[initial], p.rx[initial] = keys.Initial(wire.Version1, []byte(p.first))
 	p.nextID = [4]uint64{0, 1, 2, 3}
-	p.q = tls.QUICClient(&tls.QUICConfig{TLSConfig: cfg})
+	p.seen.maxStreams = 100
+	if other == nil {
+		other = params()
+	}
+	p.q = tls.QUICClient(&tls.QUICConfig{TLSConfig: clientTLS(cmp.Or(alpn, "h3"))})
 	t.Cleanup(func() { p.q.Close() })
-	p.q.SetTransportParameters(params)
+	p.q.SetTransportParameters(other)
 	require.NoError(t, p.q.Start(context.Background()))
 	p.tls()
 	return p
 }
 
-// clientTLS is the TLS configuration of an honest peer.
-func clientTLS() *tls.Config {
+// clientTLS is the TLS configuration of a peer.
+func clientTLS(alpn string) *tls.Config {
 	cfg := conntest.ClientTLS()
-	cfg.NextProtos = []string{"h3"}
+	cfg.NextProtos = []string{alpn}
 	cfg.CurvePreferences = []tls.CurveID{tls.X25519} // so ClientHello fits into one packet
 	return cfg
 }
@@ -191,6 +193,7 @@ func seal(tx *keys.Keys, b []byte, full bool, lengthOff, pnOff int, pn uint64, f
 // write sends a datagram as it is.
 func (p *peer) write(b []byte) {
 	p.sent += len(b)
+	p.written++
 	p.to.write(b, p.port)
 }
 
