@@ -259,6 +259,9 @@ func (c *Conn) recordLost(sp *space, r *record) {
 		}
 	case recCrypto:
 		sp.cryptoOut.Lose(&c.chunks, r.value, int(r.n))
+		if c.qlog != nil {
+			c.qlog.CryptoLost(c.e.wall(c.e.now), r.value, int(r.n))
+		}
 	case recMaxData:
 		k.maxData, k.any = true, true
 	case recMaxStreamData, recResetStream, recStopSending, recStreamDataBlocked:

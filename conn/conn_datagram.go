@@ -131,6 +131,9 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 		q.expiry = c.e.now.add(opt.MaxAge)
 		d.expiry = earlier(d.expiry, q.expiry)
 	}
+	if c.qlog != nil {
+		c.qlog.DatagramMoved(c.e.wall(c.e.now), false, len(b))
+	}
 	c.settle()
 	c.wake()
 	return d.nextID, nil
@@ -205,6 +208,9 @@ func (c *Conn) ReceiveDatagram() (b []byte, ok bool) {
 	}
 	b = d.recv.front().b
 	d.recv.pop()
+	if c.qlog != nil {
+		c.qlog.DatagramMoved(c.e.wall(c.e.now), true, len(b))
+	}
 	return b, true
 }
 

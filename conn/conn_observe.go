@@ -12,16 +12,17 @@ import (
 // state need not know of the log. A state that lasts less than a turn is not seen. A connection
 // without a qlog has no observer.
 type observer struct {
-	log     *qlog.Writer
-	timers  [numTimers]instant
-	idle    time.Duration // what the idle timer was last set to
-	keys    [numKeys]bool
-	old     bool   // the 1-RTT keys of the previous phase are kept
-	txPhase bool   // key phase of our packets
-	txTurns uint64 // how many phases our packets had
-	ours    ConnID // the connection IDs in use
-	theirs  ConnID
-	paths   observedPaths
+	log      *qlog.Writer
+	timers   [numTimers]instant
+	idle     time.Duration // what the idle timer was last set to
+	keys     [numKeys]bool
+	old      bool   // the 1-RTT keys of the previous phase are kept
+	txPhase  bool   // key phase of our packets
+	restored bool   // the limits for early data were written
+	txTurns  uint64 // how many phases our packets had
+	ours     ConnID // the connection IDs in use
+	theirs   ConnID
+	paths    observedPaths
 }
 
 // observe writes the changes of the turn that ends.
@@ -32,7 +33,12 @@ func (c *Conn) observe(now instant) {
 	o.observeKeys(c, at)
 	o.observeIDs(c, at)
 	o.paths.observe(c, o.log, at)
+	if early := c.early.limits; early != nil && !o.restored {
+		o.restored = true
+		o.log.ParametersRestored(at, early)
+	}
 	o.log.Blocked(at, c.blockedBy(now))
+	o.log.DatagramsBlocked(at, c.datagramsBlockedBy(now))
 	o.observeTimers(c, at, now)
 }
 
@@ -62,6 +68,25 @@ func (c *Conn) blockedBy(now instant) string {
 	case q.empty() && !q.blocked.Empty():
 		return qlog.BlockedConnectionFlow
 	case q.empty():
+		return ""
+	}
+	return c.pathBlocks(now)
+}
+
+// datagramsBlockedBy returns what datagrams wait for, or "" if none waits.
+func (c *Conn) datagramsBlockedBy(now instant) string {
+	switch d := c.datagrams; {
+	case d == nil || d.send.size == 0:
+		return ""
+	case c.path.allowance() < minMTU:
+		return qlog.BlockedAmplification
+	}
+	return c.pathBlocks(now)
+}
+
+// pathBlocks returns what may hold back data that no limit of the peer holds back.
+func (c *Conn) pathBlocks(now instant) string {
+	switch {
 	case c.paceAt > now:
 		return qlog.BlockedPacing
 	case c.window(c.path.estimates) < uint64(c.path.mtu.current):

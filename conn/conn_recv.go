@@ -11,6 +11,9 @@ func (c *Conn) receive(now instant, a *arrival) {
 		c.dropped(&c.e.stats.DroppedUnroutable, a.data, "unknown server address")
 		return
 	}
+	if c.qlog != nil {
+		c.qlog.UDPReceived(c.e.wall(now), len(a.data), uint8(a.ecn))
+	}
 	c.stats.BytesReceived += uint64(len(a.data))
 	if !c.path.validated && a.remote == c.path.remote {
 		c.path.received += uint64(len(a.data))

@@ -32,6 +32,8 @@ const (
 		"size_known|data_read|reset_read|data_received|destroyed"
 	blockedReasons = "scheduling|pacing|amplification_protection|congestion_control|connection_flow_control|stream_flow_control|" +
 		"stream_id|application"
+	dataLocations = "application|transport|network"
+	ecnCodepoints = "Not-ECT|ECT(1)|ECT(0)|CE"
 )
 
 // qlogSchemas are the parts of draft-ietf-quic-qlog-main-schema and
@@ -40,7 +42,7 @@ var qlogSchemas = map[string]schema{
 	"file": {"file_schema!": "urn:ietf:params:qlog:file:sequential", "serialization_format!": "application/qlog+json-seq",
 		"title": "text", "description": "text", "trace!": "@trace"},
 	"trace": {"title": "text", "description": "text", "common_fields": "@common_fields", "vantage_point": "@vantage_point",
-		"event_schemas!": "[]urn:ietf:params:qlog:events:quic-12|urn:ietf:params:qlog:events:http3-12|urn:ietf:params:qlog:events:loglevel-13"},
+		"event_schemas!": "[]urn:ietf:params:qlog:events:quic-13|urn:ietf:params:qlog:events:http3-13|urn:ietf:params:qlog:events:loglevel-14"},
 	"vantage_point":  {"name": "text", "type!": "client|server|network|unknown", "flow": "client|server|unknown"},
 	"common_fields":  {"tuple": "text", "time_format": "text", "reference_time": "@reference_time", "group_id": "text"},
 	"reference_time": {"clock_type!": "text", "epoch!": "text", "wall_clock_time": "text"},
@@ -94,9 +96,22 @@ var qlogSchemas = map[string]schema{
 	"quic:connection_data_blocked_updated": {"old": "blocked|unblocked", "new!": "blocked|unblocked", "reason": blockedReasons},
 	"quic:stream_data_blocked_updated": {"old": "blocked|unblocked", "new!": "blocked|unblocked", "stream_id!": "uint",
 		"reason": blockedReasons},
+	"quic:datagram_data_blocked_updated": {"old": "blocked|unblocked", "new!": "blocked|unblocked", "reason": blockedReasons},
+	"quic:stream_data_moved": {"stream_id": "uint", "offset": "uint", "from": dataLocations, "to": dataLocations,
+		"additional_info": "fin_set|stream_reset", "raw": "@raw"},
+	"quic:datagram_data_moved": {"from": dataLocations, "to": dataLocations, "raw": "@raw"},
+	"quic:parameters_restored": {"disable_active_migration": "bool", "max_idle_timeout": "uint", "max_udp_payload_size": "uint",
+		"active_connection_id_limit": "uint", "initial_max_data": "uint", "initial_max_stream_data_bidi_local": "uint",
+		"initial_max_stream_data_bidi_remote": "uint", "initial_max_stream_data_uni": "uint", "initial_max_streams_bidi": "uint",
+		"initial_max_streams_uni": "uint", "max_datagram_frame_size": "uint", "grease_quic_bit": "bool"},
+	"quic:udp_datagrams_sent":     {"count": "uint", "raw": "[]@raw", "ecn": "[]" + ecnCodepoints, "datagram_ids": "[]uint"},
+	"quic:udp_datagrams_received": {"count": "uint", "raw": "[]@raw", "ecn": "[]" + ecnCodepoints, "datagram_ids": "[]uint"},
+	"quic:marked_for_retransmit":  {"frames!": "[]@frame"},
 
 	"http3:parameters_set": {"initiator": "local|remote", "max_field_section_size": "uint", "max_table_capacity": "uint",
 		"blocked_streams_count": "uint", "extended_connect": "uint", "h3_datagram": "uint", "waits_for_settings": "bool"},
+	"http3:parameters_restored": {"max_field_section_size": "uint", "max_table_capacity": "uint", "blocked_streams_count": "uint",
+		"extended_connect": "uint", "h3_datagram": "uint"},
 	"http3:stream_type_set": {"initiator": "local|remote", "stream_id!": "uint", "stream_type_bytes": "uint", "associated_push_id": "uint",
 		"stream_type!": "request|control|push|reserved|unknown|qpack_encode|qpack_decode"},
 	"http3:priority_updated": {"stream_id": "uint", "push_id": "uint", "old": "text", "new!": "text",
@@ -311,7 +326,7 @@ func (f *logFile) check(t *testing.T) map[string]int {
 // happens.
 func TestQLogSchema(t *testing.T) {
 	seen := map[string]int{}
-	for _, f := range append(loggedSessions(t, conn.QLogDraft), loggedStalls(t)...) {
+	for _, f := range append(loggedSessions(t, conn.QLogDraft), loggedStalls(t, conn.QLogDraft)...) {
 		for name, n := range f.check(t) {
 			seen[name] += n
 		}
@@ -323,7 +338,8 @@ func TestQLogSchema(t *testing.T) {
 		"quic:connection_state_updated", "quic:connection_id_updated", "quic:tuple_assigned", "quic:migration_state_updated",
 		"quic:timer_updated", "quic:key_discarded", "quic:recovery_parameters_set", "quic:packets_acked", "quic:packet_buffered",
 		"quic:stream_state_updated", "quic:connection_data_blocked_updated", "quic:stream_data_blocked_updated",
-		"quic:congestion_state_updated",
+		"quic:congestion_state_updated", "quic:stream_data_moved", "quic:datagram_data_moved", "quic:udp_datagrams_sent",
+		"quic:udp_datagrams_received", "quic:marked_for_retransmit",
 		"padding", "ping", "handshake_done", "datagram", "ack", "reset_stream", "stop_sending", "crypto", "new_token", "stream", "max_data",
 		"max_stream_data", "new_connection_id", "retire_connection_id", "path_challenge", "path_response", "connection_close",
 	} {
@@ -428,7 +444,7 @@ func loggedSessions(t *testing.T, format conn.QLogFormat) []*logFile {
 
 // loggedStalls returns the logs of a connection whose 1-RTT packets overtake the handshake, and
 // whose server does not read for a while.
-func loggedStalls(t *testing.T) []*logFile {
+func loggedStalls(t *testing.T, format conn.QLogFormat) []*logFile {
 	t.Helper()
 	rnd := conntest.Seed(t, 6)
 	n := conntest.New(t, 6)
@@ -440,6 +456,7 @@ func loggedStalls(t *testing.T) []*logFile {
 	sc, cc := conntest.ServerConfig(), conntest.ClientConfig()
 	sc.InitialMaxStreamData, sc.MaxStreamData = 10_000, 10_000
 	for _, cfg := range []*conn.Config{sc, cc} {
+		cfg.QLogFormat = format
 		cfg.QLog = func(conn.ConnID, bool) io.WriteCloser {
 			logs = append(logs, new(logFile))
 			return logs[len(logs)-1]

@@ -28,6 +28,6 @@ func (s *Stream) WriteChunk(c *Chunk) (spare *Chunk) {
 		return nil
 	}
 	spare = s.out.AppendChunk(&s.c.chunks, c)
-	s.schedule()
+	s.written(len(c))
 	return spare
 }

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"github.com/lazoquic/lazo/internal/qlog"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -134,6 +135,9 @@ func (s *Stream) consumed(n int) {
 	if n == 0 || s.c.closed {
 		return
 	}
+	if s.c.traced {
+		s.traceMoved(s.in.Offset(), n, true, "")
+	}
 	s.c.consume(uint64(n), s.in.Ready() == 0)
 	if s.flags&flagRecvResetAt != 0 && s.in.Offset() >= s.recvUpTo {
 		// all that was promised is read
@@ -206,6 +210,9 @@ func (s *Stream) handleReset(frame, code, size uint64) error {
 	}
 	if s.flags&flagStopped == 0 {
 		s.discarded = s.in.Offset()
+		if s.c.traced {
+			s.traceMoved(s.in.Offset(), 0, true, qlog.StreamReset)
+		}
 		s.event(EventStreamReset, code)
 	}
 	s.discardRest()
@@ -343,6 +350,9 @@ func (s *Stream) lost(off uint64, n int, fin bool) {
 	}
 	if fin && s.flags&flagFinAcked == 0 {
 		s.flags &^= flagFinSent
+	}
+	if s.c.traced {
+		s.traceLost(off, n, fin)
 	}
 	s.scheduleLost(n)
 }

@@ -77,6 +77,24 @@ func (s *Stream) traceState() {
 	}
 }
 
+// traceMoved writes into the qlog that the application wrote or read the n bytes before an offset.
+// It is called only if Conn.traced is set.
+func (s *Stream) traceMoved(end uint64, n int, read bool, info string) {
+	if log := s.c.qlog; log != nil {
+		log.StreamMoved(s.c.e.wall(s.c.e.now), qlog.StreamMove{
+			ID: uint64(s.id), Offset: end - uint64(n), N: n, Read: read, Info: info,
+		})
+	}
+}
+
+// traceLost writes into the qlog that data will be sent again. It is called only if Conn.traced is
+// set.
+func (s *Stream) traceLost(off uint64, n int, fin bool) {
+	if log := s.c.qlog; log != nil {
+		log.StreamLost(s.c.e.wall(s.c.e.now), uint64(s.id), off, n, fin)
+	}
+}
+
 // traceBlocked writes into the qlog whether the stream waits for MAX_STREAM_DATA. It is called only
 // if Conn.traced is set.
 func (s *Stream) traceBlocked(waits bool) {

@@ -50,6 +50,9 @@ func (c *Conn) remember() {
 	}
 	if m, err := parseSettings(c.q.TicketData()); err == nil {
 		c.remembered, c.peer = m, limits(m)
+		if c.log != nil {
+			c.log.restored(m)
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package h3
 
 import (
 	"crypto/tls"
+	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,4 +154,24 @@ func TestEarlySettingsTakenBack(t *testing.T) {
 	require.False(t, was.AcceptEarlyData(strange.TicketData()))
 	require.False(t, was.AcceptEarlyData([]byte{0x40}))
 	require.True(t, strange.AcceptEarlyData(strange.TicketData()))
+}
+
+// A closedBuffer is where a qlog goes.
+type closedBuffer struct{ strings.Builder }
+
+func (*closedBuffer) Close() error { return nil }
+
+// TestEarlySettingsLogged: the qlog has the settings on which early data relies.
+func TestEarlySettingsLogged(t *testing.T) {
+	e := newEarlyTest(t, &Config{ExtendedConnect: true, Datagrams: true, MaxFieldSectionSize: 500})
+	var log *closedBuffer
+	e.client.QLog = func(conn.ConnID, bool) io.WriteCloser {
+		log = new(closedBuffer)
+		return log
+	}
+	const name = `"name":"http3:parameters_restored",`
+	e.first()
+	require.NotContains(t, log.String(), name)
+	e.dial().run()
+	require.Contains(t, log.String(), name+`"data":{"max_field_section_size":500,"extended_connect":1,"h3_datagram":1}`)
 }

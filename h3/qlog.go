@@ -34,21 +34,31 @@ func frameEvent(created bool) string {
 
 // settings writes the settings of a side: their meaning, and the frame.
 func (l *eventLog) settings(remote bool, id conn.StreamID, m map[uint64]uint64) {
+	l.q.QLogEvent(qlog.HTTP3ParametersSet, l.data.Parameters(remote, namedSettings(m)))
+	l.data.Settings(uint64(id))
+	for _, id := range slices.Sorted(maps.Keys(m)) {
+		l.data.Setting(settingName(id), id, m[id])
+	}
+	l.q.QLogEvent(frameEvent(!remote), l.data.SettingsEnd())
+}
+
+// restored writes the settings that a client remembers for early data.
+func (l *eventLog) restored(m map[uint64]uint64) {
+	l.q.QLogEvent(qlog.HTTP3ParametersRestored, l.data.Restored(namedSettings(m)))
+}
+
+// namedSettings returns the settings for which the schema has members.
+func namedSettings(m map[uint64]uint64) qlog.HTTP3Settings {
 	of := func(id uint64) *uint64 {
 		if v, ok := m[id]; ok {
 			return &v
 		}
 		return nil
 	}
-	l.q.QLogEvent(qlog.HTTP3ParametersSet, l.data.Parameters(remote, qlog.HTTP3Settings{
+	return qlog.HTTP3Settings{
 		MaxFieldSectionSize: of(SettingMaxFieldSectionSize), MaxTableCapacity: of(SettingQPACKTableCapacity),
 		BlockedStreams: of(SettingQPACKBlockedStreams), ExtendedConnect: of(SettingExtendedConnect), Datagrams: of(SettingDatagrams),
-	}))
-	l.data.Settings(uint64(id))
-	for _, id := range slices.Sorted(maps.Keys(m)) {
-		l.data.Setting(settingName(id), id, m[id])
 	}
-	l.q.QLogEvent(frameEvent(!remote), l.data.SettingsEnd())
 }
 
 // settingName returns the name that the schema has for a setting.

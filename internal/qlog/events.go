@@ -79,6 +79,16 @@ func (w *Writer) ParametersSet(now time.Time, remote bool, p *wire.Params) {
 	w.uint("max_udp_payload_size", p.MaxUDPPayload)
 	w.uint("ack_delay_exponent", uint64(p.AckDelayExponent))
 	w.uint("max_ack_delay", uint64(p.MaxAckDelay/time.Millisecond))
+	w.limits(p)
+	if a := p.Preferred; a != nil {
+		w.preferred(a)
+	}
+	w.extensions(p)
+	w.finish()
+}
+
+// limits appends the parameters that a session remembers, too (RFC 9000, Section 7.4.1).
+func (w *Writer) limits(p *wire.Params) {
 	w.uint("active_connection_id_limit", p.ActiveConnIDLimit)
 	w.uint("initial_max_data", p.MaxData)
 	w.uint("initial_max_stream_data_bidi_local", p.MaxStreamDataBidiLocal)
@@ -86,10 +96,16 @@ func (w *Writer) ParametersSet(now time.Time, remote bool, p *wire.Params) {
 	w.uint("initial_max_stream_data_uni", p.MaxStreamDataUni)
 	w.uint("initial_max_streams_bidi", p.MaxStreamsBidi)
 	w.uint("initial_max_streams_uni", p.MaxStreamsUni)
-	if a := p.Preferred; a != nil {
-		w.preferred(a)
+	if p.MaxDatagramFrame > 0 {
+		w.uint("max_datagram_frame_size", p.MaxDatagramFrame)
 	}
-	w.extensions(p)
+}
+
+// ParametersRestored writes the transport parameters of an earlier connection that hold for early
+// data.
+func (w *Writer) ParametersRestored(now time.Time, p *wire.Params) {
+	w.begin(now, parametersRestored)
+	w.limits(p)
 	w.finish()
 }
 
@@ -115,9 +131,6 @@ func (w *Writer) preferred(a *wire.PreferredAddress) {
 
 // extensions appends the parameters of extensions that are present.
 func (w *Writer) extensions(p *wire.Params) {
-	if p.MaxDatagramFrame > 0 {
-		w.uint("max_datagram_frame_size", p.MaxDatagramFrame)
-	}
 	if p.GreaseQUICBit {
 		w.bool("grease_quic_bit", true)
 	}

@@ -39,6 +39,13 @@ const (
 	streamStateUpdated
 	connectionDataBlockedUpdated
 	streamDataBlockedUpdated
+	datagramDataBlockedUpdated
+	streamDataMoved
+	datagramDataMoved
+	parametersRestored
+	udpDatagramsSent
+	udpDatagramsReceived
+	markedForRetransmit
 )
 
 // eventNames has the names of each type of events, by format. Version 0.3 has no name for some:
@@ -71,6 +78,14 @@ var eventNames = [...][2]string{
 
 	connectionDataBlockedUpdated: {"quic:connection_data_blocked_updated", ""},
 	streamDataBlockedUpdated:     {"quic:stream_data_blocked_updated", ""},
+	datagramDataBlockedUpdated:   {"quic:datagram_data_blocked_updated", ""},
+
+	streamDataMoved:      {"quic:stream_data_moved", "transport:data_moved"},
+	datagramDataMoved:    {"quic:datagram_data_moved", ""},
+	parametersRestored:   {"quic:parameters_restored", "transport:parameters_restored"},
+	udpDatagramsSent:     {"quic:udp_datagrams_sent", "transport:datagrams_sent"},
+	udpDatagramsReceived: {"quic:udp_datagrams_received", "transport:datagrams_received"},
+	markedForRetransmit:  {"quic:marked_for_retransmit", "recovery:marked_for_retransmit"},
 }
 
 func (e event) name(f Format) string { return eventNames[e][f] }

@@ -12,7 +12,7 @@ func (w *Writer) Event(now time.Time, name string, data []byte) {
 	w.millis("time", now.Sub(w.start))
 	if w.format == V03 {
 		switch name {
-		case HTTP3ParametersSet, HTTP3StreamTypeSet, HTTP3FrameCreated, HTTP3FrameParsed:
+		case HTTP3ParametersSet, HTTP3ParametersRestored, HTTP3StreamTypeSet, HTTP3FrameCreated, HTTP3FrameParsed:
 			name = "http" + strings.TrimPrefix(name, "http3")
 		default:
 			return
@@ -26,11 +26,12 @@ func (w *Writer) Event(now time.Time, name string, data []byte) {
 
 // Names of the events of HTTP/3 (draft-ietf-quic-qlog-h3-events).
 const (
-	HTTP3ParametersSet   = "http3:parameters_set"
-	HTTP3StreamTypeSet   = "http3:stream_type_set"
-	HTTP3FrameCreated    = "http3:frame_created"
-	HTTP3FrameParsed     = "http3:frame_parsed"
-	HTTP3PriorityUpdated = "http3:priority_updated"
+	HTTP3ParametersSet      = "http3:parameters_set"
+	HTTP3ParametersRestored = "http3:parameters_restored"
+	HTTP3StreamTypeSet      = "http3:stream_type_set"
+	HTTP3FrameCreated       = "http3:frame_created"
+	HTTP3FrameParsed        = "http3:frame_parsed"
+	HTTP3PriorityUpdated    = "http3:priority_updated"
 )
 
 // An HTTP3 makes the data of an event of HTTP/3. Each method begins a new event. Its result is
@@ -53,6 +54,16 @@ type HTTP3Settings struct {
 func (h *HTTP3) Parameters(remote bool, s HTTP3Settings) []byte {
 	h.begin()
 	h.str("initiator", side(remote))
+	return h.settings(s)
+}
+
+// Restored returns the settings that a client remembers for early data.
+func (h *HTTP3) Restored(s HTTP3Settings) []byte {
+	h.begin()
+	return h.settings(s)
+}
+
+func (h *HTTP3) settings(s HTTP3Settings) []byte {
 	for _, m := range [...]struct {
 		name  string
 		value *uint64

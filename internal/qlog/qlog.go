@@ -33,6 +33,7 @@ type Writer struct {
 	state   State
 	conn    string // the last ConnectionState
 	blocked string // the last Blocked
+	held    string // the last DatagramsBlocked
 	moving  string // the last MigrationState
 	acked   []uint64
 	omitted omission
@@ -68,11 +69,11 @@ func New(out io.WriteCloser, h Header) *Writer {
 	w.str("title", "lazo "+vantage(h.Server))
 	w.array("event_schemas")
 	w.elem()
-	w.quote("urn:ietf:params:qlog:events:quic-12")
+	w.quote("urn:ietf:params:qlog:events:quic-13")
 	w.elem()
-	w.quote("urn:ietf:params:qlog:events:http3-12")
+	w.quote("urn:ietf:params:qlog:events:http3-13")
 	w.elem()
-	w.quote("urn:ietf:params:qlog:events:loglevel-13")
+	w.quote("urn:ietf:params:qlog:events:loglevel-14")
 	w.endArray()
 	w.open("vantage_point")
 	w.str("type", vantage(h.Server))

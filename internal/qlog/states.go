@@ -104,13 +104,29 @@ func (w *Writer) Blocked(now time.Time, reason string) {
 		return
 	}
 	w.begin(now, connectionDataBlockedUpdated)
-	w.str("old", blocked(w.blocked != ""))
+	w.blockedChange(w.blocked != "", reason)
+	w.blocked = reason
+}
+
+// blockedChange ends the record of what waits for another reason than before.
+func (w *Writer) blockedChange(waited bool, reason string) {
+	w.str("old", blocked(waited))
 	w.str("new", blocked(reason != ""))
 	if reason != "" {
 		w.str("reason", reason)
 	}
 	w.finish()
-	w.blocked = reason
+}
+
+// DatagramsBlocked writes what the datagrams of the connection wait for, if that has changed. An
+// empty reason means that none waits.
+func (w *Writer) DatagramsBlocked(now time.Time, reason string) {
+	if reason == w.held || w.unnamed(datagramDataBlockedUpdated) {
+		return
+	}
+	w.begin(now, datagramDataBlockedUpdated)
+	w.blockedChange(w.held != "", reason)
+	w.held = reason
 }
 
 // StreamBlocked writes whether a stream waits for the peer to raise the stream's limit.
