@@ -116,7 +116,7 @@ func (c *Conn) traceMetrics() {
 	}
 	now := c.e.wall(c.e.now)
 	c.qlog.MetricsUpdated(now, &m)
-	state := qlog.State{ECN: c.path.ecn.state.String(), MTU: s.MTU}
+	state := qlog.State{ECN: c.path.ecn.state.String(), MTU: s.MTU, MTUDone: c.path.mtu.done()}
 	if cc, ok := c.path.cc.(interface{ State() string }); ok {
 		state.Congestion = cc.State()
 	}

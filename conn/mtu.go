@@ -62,6 +62,11 @@ func (m *mtuState) wants(now instant) int {
 	return m.probe
 }
 
+// done reports whether the search has ended for now.
+func (m *mtuState) done() bool {
+	return !m.inFlight && m.probe == 0 && (m.ceiling <= m.current || m.next != 0)
+}
+
 // sent notes that a packet of size bytes probes.
 func (m *mtuState) sent(pn uint64, size int) {
 	m.probe, m.number, m.inFlight = size, pn, true

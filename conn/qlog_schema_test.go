@@ -314,6 +314,9 @@ func (f *logFile) check(t *testing.T) map[string]int {
 		}
 		seen[name]++
 		data := v["data"].(map[string]any)
+		if data["done"] == true {
+			seen[name+" done"]++
+		}
 		frames, _ := data["frames"].([]any)
 		for _, f := range frames {
 			seen[f.(map[string]any)["frame_type"].(string)]++
@@ -334,7 +337,7 @@ func TestQLogSchema(t *testing.T) {
 	for _, want := range []string{
 		"quic:connection_started", "quic:connection_closed", "quic:version_information", "quic:alpn_information", "quic:parameters_set",
 		"quic:packet_sent", "quic:packet_received", "quic:packet_dropped", "quic:packet_lost", "quic:key_updated",
-		"quic:recovery_metrics_updated", "quic:ecn_state_updated", "quic:mtu_updated",
+		"quic:recovery_metrics_updated", "quic:ecn_state_updated", "quic:mtu_updated", "quic:mtu_updated done",
 		"quic:connection_state_updated", "quic:connection_id_updated", "quic:tuple_assigned", "quic:migration_state_updated",
 		"quic:timer_updated", "quic:key_discarded", "quic:recovery_parameters_set", "quic:packets_acked", "quic:packet_buffered",
 		"quic:stream_state_updated", "quic:connection_data_blocked_updated", "quic:stream_data_blocked_updated",

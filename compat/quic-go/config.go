@@ -59,9 +59,8 @@ type Config struct {
 	// (draft-ietf-quic-reliable-stream-reset).
 	EnableStreamResetPartialDelivery bool
 
-	// Tracer returns a trace for a connection, or nil. A trace of package qlog gets all events of
-	// Lazo's qlog. Any other trace gets one event, which says that packets are not recorded. The
-	// program may add events to either: see [Conn.QlogTrace]. It must not block.
+	// Tracer returns a trace for a connection, or nil. It gets the events of Lazo's qlog. The program
+	// may add others: see [Conn.QlogTrace]. It must not block.
 	Tracer func(ctx context.Context, isClient bool, connID ConnectionID) qlogwriter.Trace
 }
 

@@ -60,7 +60,6 @@ func (c *Conn) end() {
 	}
 	close(c.done)
 	c.cancel(c.err)
-	c.trace.end()
 	c.t.remove(c)
 }
 

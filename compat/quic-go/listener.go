@@ -259,7 +259,6 @@ func (t *Transport) newHandler(l *loop.Loop, cc *conn.Conn) loop.Handler {
 	if !ok || cc.Err() != nil {
 		if ok {
 			b.cancel(cc.Err())
-			b.trace.end()
 		}
 		return nil
 	}

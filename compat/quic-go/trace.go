@@ -3,25 +3,22 @@ package quic
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/lazoquic/lazo/conn"
 
+	"github.com/quic-go/quic-go/internal/events"
 	"github.com/quic-go/quic-go/internal/packetlog"
 	"github.com/quic-go/quic-go/internal/protocol"
 	"github.com/quic-go/quic-go/qlogwriter"
-	"github.com/quic-go/quic-go/qlogwriter/jsontext"
 )
 
 // A trace holds the trace that [Config].Tracer made for a connection. The zero value holds none.
 type trace struct {
 	qlogwriter.Trace
-	recorder qlogwriter.Recorder // of this package; open until the connection ends
-	packets  io.WriteCloser      // what Lazo writes its qlog to, or nil
+	packets io.WriteCloser // what Lazo writes its qlog to, and closes at the end; or nil
 }
 
-// newTrace asks [Config].Tracer for the trace of a connection. If Lazo cannot write to that, it is
-// told that packets are not recorded.
+// newTrace asks [Config].Tracer for the trace of a connection.
 func newTrace(ctx context.Context, cfg *Config, client bool, id conn.ConnID) (t trace) {
 	if cfg.Tracer == nil {
 		return t
@@ -31,36 +28,15 @@ func newTrace(ctx context.Context, cfg *Config, client bool, id conn.ConnID) (t 
 	}
 	if own, ok := t.Trace.(*packetlog.Trace); ok {
 		t.packets = own.File()
-		return t
-	}
-	if t.recorder = t.AddProducer(); t.recorder != nil {
-		t.recorder.RecordEvent(unrecorded{})
+	} else if r := t.AddProducer(); r != nil {
+		t.packets = events.New(r)
 	}
 	return t
 }
 
-// end closes the recorder of this package.
-func (t trace) end() {
-	if t.recorder != nil {
-		t.recorder.Close()
+// abandon closes the trace of a connection that was not made.
+func (t trace) abandon() {
+	if t.packets != nil {
+		t.packets.Close()
 	}
-}
-
-// unrecorded is an event that says what a trace does not have.
-type unrecorded struct{}
-
-// Name is part of qlogwriter.Event.
-func (unrecorded) Name() string { return "loglevel:warning" }
-
-// Encode is part of qlogwriter.Event.
-func (unrecorded) Encode(e *jsontext.Encoder, _ time.Time) error {
-	const text = "packets are not recorded here: Lazo writes a qlog of its own, see qlog.DefaultConnectionTracer"
-	for _, tok := range []jsontext.Token{
-		jsontext.BeginObject, jsontext.String("message"), jsontext.String(text), jsontext.EndObject,
-	} {
-		if err := e.WriteToken(tok); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -346,9 +346,10 @@ func (t *Transport) begin(waits context.Context, to netip.AddrPort, cfg *Config,
 		t.ids.err = nil
 		cc, e := t.loop.Endpoint().Dial(now, conn.Target{Remote: to}, l)
 		if err = errors.Join(e, t.ids.err); err != nil {
-			tr.end()
 			if cc != nil {
 				cc.Close(0, "")
+			} else {
+				tr.abandon()
 			}
 			return
 		}

@@ -19,6 +19,7 @@ type State struct {
 	Congestion string // the state of the congestion controller
 	ECN        string // the state of validation: testing, capable or failed
 	MTU        int
+	MTUDone    bool // the search for a larger one has ended
 }
 
 // MetricsUpdated writes the figures that changed since the last time, if any did.
@@ -75,12 +76,15 @@ func (w *Writer) StateUpdated(now time.Time, s State) {
 	w.state = s
 	w.stateChange(now, congestionStateUpdated, s.Congestion, last.Congestion)
 	w.stateChange(now, ecnStateUpdated, s.ECN, last.ECN)
-	if s.MTU != last.MTU {
+	if s.MTU != last.MTU || s.MTUDone && !last.MTUDone {
 		w.begin(now, mtuUpdated)
 		if last.MTU != 0 {
 			w.uint("old", uint64(last.MTU))
 		}
 		w.uint("new", uint64(s.MTU))
+		if s.MTUDone {
+			w.bool("done", true)
+		}
 		w.finish()
 	}
 }

@@ -1,4 +1,5 @@
-// Package qlog writes what happens on connections to files, if the environment asks for it.
+// Package qlog has the events of connections, and writes them to files if the environment asks for
+// it.
 package qlog
 
 import (
@@ -9,15 +10,11 @@ import (
 	"github.com/lazoquic/lazo/loop"
 
 	"github.com/quic-go/quic-go/internal/packetlog"
-	"github.com/quic-go/quic-go/internal/protocol"
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
 // EventSchema is the schema of the events of QUIC.
 const EventSchema = "urn:ietf:params:qlog:events:quic-14"
-
-// A ConnectionID is a connection ID of QUIC.
-type ConnectionID = protocol.ConnectionID
 
 // DefaultConnectionTracer serves as Config.Tracer. It returns the trace of a connection. The trace
 // is a file in the directory that the variable QLOGDIR names, with the events of Lazo's qlog and

@@ -3,6 +3,7 @@ package qerr
 import (
 	"crypto/tls"
 	"fmt"
+	"strings"
 )
 
 // A TransportErrorCode is an error code of QUIC (RFC 9000, Section 20.1).
@@ -70,4 +71,12 @@ func (c TransportErrorCode) String() string {
 		return fmt.Sprintf("CRYPTO_ERROR %#x", uint64(c))
 	}
 	return fmt.Sprintf("unknown error code: %#x", uint64(c))
+}
+
+// LowerName names the code as qlog does. It returns "" for an unknown one.
+func LowerName(c TransportErrorCode) string {
+	if c < TransportErrorCode(len(names)) {
+		return strings.ToLower(names[c])
+	}
+	return ""
 }
