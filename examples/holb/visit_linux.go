@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/lazoquic/lazo/examples/internal/tunnelhttp"
 	"github.com/lazoquic/lazo/internal/netrelay"
 )
 
@@ -115,7 +116,7 @@ func (s *site) fetch(ctx context.Context, n int) (time.Duration, error) {
 
 // get asks for n bytes.
 func (s *site) get(ctx context.Context, n int) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://%s/%d", siteAddr, n), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://%s/%d", tunnelhttp.Addr, n), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,8 @@ var importRules = []importRule{
 	{packages: "loop/debug", inside: []string{"conn", "loop"}},
 	{packages: "loop/looptest", inside: []string{"conn", "conn/conntest", "loop", "udpio"}},
 	{packages: "examples/holb", inside: append([]string{"examples/internal/...", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
+	{packages: "examples/cost", inside: append([]string{"examples/internal/...", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
+	{packages: "examples/internal/tunnelhttp", inside: append([]string{"internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "examples/internal/envlog", inside: public},
 	{packages: "examples/internal/quicflags", inside: append([]string{"examples/internal/usage"}, public...)},
 	{packages: "examples/internal/rebind", inside: []string{"udpio"}},
