@@ -170,6 +170,18 @@ func packetAttacks() []attack {
 			}, want: keyUpdateError,
 		},
 		{
+			name: "packets to the ID of a live connection, from elsewhere", refs: []string{"CVE-2026-50009"}, rule: "RFC 9000, Section 21.11",
+			send: func(p *peer) {
+				other := hello(p.t, p.to)
+				for i := range 100 {
+					other.write(concat([]byte{0x40}, []byte(p.dcid), []byte{byte(i)}, make([]byte, 60)))
+				}
+				p.get() // so that answers would have come
+				other.settle()
+				require.Zero(p.t, other.answered, "a stateless reset would end the connection")
+			}, want: served, held: 32 << 10,
+		},
+		{
 			name: "1,000 packets after the end of the connection", rule: "RFC 9000, Section 10.2.1",
 			send: func(p *peer) {
 				p.send([]byte{wire.FrameHandshakeDone})

@@ -3,6 +3,7 @@ package hostile
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -50,6 +51,17 @@ func table() string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// TestPageNames: the tests that the page names exist.
+func TestPageNames(t *testing.T) {
+	b, err := os.ReadFile(pagePath)
+	require.NoError(t, err)
+	names := regexp.MustCompile("`([a-z0-9/]+\\.(?:Test|Fuzz)\\w+)`").FindAllStringSubmatch(string(b), -1)
+	require.Greater(t, len(names), 50)
+	for _, name := range names {
+		requireTest(t, name[1])
+	}
 }
 
 // TestNames: each attack has a name of its own, and a rule.
