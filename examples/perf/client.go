@@ -100,7 +100,7 @@ func (c *client) run() error {
 
 // dial makes a connection and proves that it works.
 func (c *client) dial() (session, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
 	defer cancel()
 	g := c.group
 	if g == nil {
@@ -109,15 +109,9 @@ func (c *client) dial() (session, error) {
 			return nil, err
 		}
 	}
-	var s session
-	var err error
-	if c.o.api == "handler" {
-		s, err = dialHandler(ctx, g, c.remote, c.cfg)
-	} else {
-		s, err = dialStream(ctx, g, c.remote, c.cfg)
-	}
+	s, err := c.session(ctx, g)
 	if err == nil {
-		err = s.exchange(1, 1, 1, 0)
+		err = s.exchange(1, 1, c.o.small(), 0)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dial %v: %w", c.remote, err)
@@ -127,6 +121,31 @@ func (c *client) dial() (session, error) {
 	}
 	return s, nil
 }
+
+// session makes a session in the way of options.api.
+func (c *client) session(ctx context.Context, g *loop.Group) (session, error) {
+	switch c.o.api {
+	case "handler":
+		return dialHandler(ctx, g, c.remote, c.cfg)
+	case "http3":
+		return dialHTTP3(g, c.remote, c.cfg), nil
+	case "http2":
+		return dialHTTP2(c.remote, c.cfg.TLS), nil
+	case "tls":
+		return dialTLS(c.remote, c.cfg.TLS), nil
+	}
+	return dialStream(ctx, g, c.remote, c.cfg)
+}
+
+// small returns the size of a small answer.
+func (o *options) small() int64 {
+	if o.http() {
+		return httpBytes
+	}
+	return 1
+}
+
+func (o *options) http() bool { return o.api == "http3" || o.api == "http2" }
 
 // An ownSocket is a session that has a socket for itself.
 type ownSocket struct {
@@ -146,12 +165,17 @@ func (c *client) finish(bytes, ops int64) {
 	c.r["gbit_s"], c.r["ops_s"] = float64(bytes)*8e-9/wall, float64(ops)/wall
 }
 
+// streams does exchanges over one connection, or over several.
 func (c *client) streams() error {
-	s, err := c.dial()
-	if err != nil {
-		return err
+	all := make(several, c.o.over)
+	for i := range all {
+		s, err := c.dial()
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		all[i] = s
 	}
-	defer s.close()
 	time.Sleep(c.o.warm)
 	ops, bytes := int64(c.o.ops), int64(c.o.bytes)
 	down, up := bytes, int64(0)
@@ -159,19 +183,50 @@ func (c *client) streams() error {
 	case "upload":
 		down, up = 0, bytes
 	case "rr":
-		down, bytes = 1, 1
+		down, bytes = c.o.small(), c.o.small()
 	}
-	before := s.stats()
+	first := all[0]
+	before := first.stats()
 	c.meter.start()
-	if err := s.exchange(int(ops), c.o.concurrency, down, up); err != nil {
+	if err := all.exchange(int(ops), c.o.concurrency, down, up); err != nil {
 		return err
 	}
 	c.finish(bytes*ops, ops)
-	c.r.addConn(before, s.stats())
+	c.r.addConn(before, first.stats())
 	if c.o.mode == "rr" {
-		s.latency().addTo(c.r)
+		var h histogram
+		for _, s := range all {
+			h.merge(s.latency())
+		}
+		h.addTo(c.r)
 	}
 	return nil
+}
+
+// several are sessions that share the work.
+type several []session
+
+// exchange is that of session, with as many exchanges at a time as are asked for in all.
+func (a several) exchange(ops, width int, down, up int64) error {
+	errs := make(chan error, len(a))
+	for i, s := range a {
+		share := func(n int) int { return n*(i+1)/len(a) - n*i/len(a) }
+		go func() { errs <- s.exchange(share(ops), max(1, share(width)), down, up) }()
+	}
+	var first error
+	for range a {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+			a.close()
+		}
+	}
+	return first
+}
+
+func (a several) close() {
+	for _, s := range a {
+		s.close()
+	}
 }
 
 // parallel calls f n times, options.concurrency at a time, until one fails.

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -16,9 +14,8 @@ import (
 
 // A streamSession is a session on the blocking tier.
 type streamSession struct {
-	c     *loop.Conn
-	mu    sync.Mutex
-	times histogram
+	exchanges
+	c *loop.Conn
 }
 
 // dialStream connects, and returns after the handshake.
@@ -27,47 +24,13 @@ func dialStream(ctx context.Context, g *loop.Group, to netip.AddrPort, cfg *conn
 	if err != nil {
 		return nil, err
 	}
-	return &streamSession{c: c}, nil
+	s := &streamSession{c: c}
+	s.one, s.stop = s.stream, s.close
+	return s, nil
 }
 
-func (s *streamSession) exchange(ops, width int, down, up int64) error {
-	var left atomic.Int64
-	left.Store(int64(ops))
-	width = min(width, ops)
-	errs := make(chan error, width)
-	for range width {
-		go func() { errs <- s.work(&left, down, up) }()
-	}
-	var first error
-	for range width {
-		if err := <-errs; err != nil && first == nil {
-			first = err
-			s.close()
-		}
-	}
-	return first
-}
-
-// work does exchanges, one after another, while some are left.
-func (s *streamSession) work(left *atomic.Int64, down, up int64) error {
-	bp := buffers.Get().(*[256 << 10]byte)
-	defer buffers.Put(bp)
-	var times histogram
-	for left.Add(-1) >= 0 {
-		start := time.Now()
-		if err := s.one(bp[:], down, up); err != nil {
-			return err
-		}
-		times.add(time.Since(start))
-	}
-	s.mu.Lock()
-	s.times.merge(&times)
-	s.mu.Unlock()
-	return nil
-}
-
-// one does one exchange. It uses the memory of b.
-func (s *streamSession) one(b []byte, down, up int64) error {
+// stream does one exchange, over a stream of its own.
+func (s *streamSession) stream(b []byte, down, up int64) error {
 	st, err := s.c.OpenStream(context.Background(), conn.Bidi)
 	if err != nil {
 		return err
@@ -98,10 +61,13 @@ func (s *streamSession) one(b []byte, down, up int64) error {
 		}
 	}
 	if down != 0 {
-		return fmt.Errorf("the answer is %d bytes short", down)
+		return errShort(down)
 	}
 	return nil
 }
+
+// errShort returns the error of an answer that misses so many bytes.
+func errShort(n int64) error { return fmt.Errorf("the answer is %d bytes short", n) }
 
 func (s *streamSession) flood(d time.Duration) (sent int64, err error) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
@@ -114,8 +80,6 @@ func (s *streamSession) flood(d time.Duration) (sent int64, err error) {
 	}
 	return sent, nil
 }
-
-func (s *streamSession) latency() *histogram { return &s.times }
 
 func (s *streamSession) stats() conn.Stats { return s.c.Stats() }
 

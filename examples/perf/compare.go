@@ -35,17 +35,24 @@ type comparison struct {
 // A contender is a program that takes the flags of this one.
 type contender struct {
 	name, path string
+	clientPath string              // of the client; "" for path
+	http       bool                // it does the tests of HTTP, and only those
 	server     []string            // flags for the server
 	client     []string            // flags for the client
 	idle       []string            // more flags for the client in idle mode
 	skip       func(t string) bool // tests it does not know
 }
 
+// takes reports whether the contender does a test.
+func (p *contender) takes(t *test) bool {
+	return p.http == t.http && (p.skip == nil || !p.skip(t.name))
+}
+
 // runCompare runs the tests and prints the tables.
 func runCompare(args []string, stdout io.Writer) error {
 	c := new(comparison)
 	var f flag.FlagSet
-	f.StringVar(&c.peers, "peers", "", "directory with programs of other implementations: *-perf, udplimit and tlslimit")
+	f.StringVar(&c.peers, "peers", "", "directory with programs of other implementations: *-perf, servers of HTTP/3 *-h3, udplimit and tlslimit")
 	f.StringVar(&c.only, "only", "", "contenders to run, by name, separated by commas; default all")
 	f.StringVar(&c.tests, "tests", "", "tests to run, separated by commas; default all")
 	f.IntVar(&c.rounds, "rounds", 5, "rounds of each test")
@@ -108,6 +115,13 @@ func (c *comparison) find() error {
 		f := []string{"-api", api}
 		c.contenders = append(c.contenders, contender{name: "lazo " + api, path: self, server: f, client: f, idle: []string{"-gc-signal"}})
 	}
+	for _, p := range []contender{{name: "lazo http3", server: http3}, {name: "net/http http2", server: []string{"-api", "http2"}}} {
+		p.path, p.client, p.idle, p.http = self, p.server, []string{"-gc-signal"}, true
+		c.contenders = append(c.contenders, p)
+	}
+	overTCP := []string{"-api", "tls"}
+	notTLS := func(t string) bool { return t != "download" && t != "upload" && t != "handshake" }
+	c.contenders = append(c.contenders, contender{name: "tls", path: self, server: overTCP, client: overTCP, skip: notTLS})
 	notEcho := func(t string) bool { return t != "rr1" }
 	c.contenders = append(c.contenders, contender{name: "echo", path: self, client: []string{"--mode", "echo"}, skip: notEcho})
 	if c.peers != "" {
@@ -116,7 +130,7 @@ func (c *comparison) find() error {
 			return err
 		}
 		for _, path := range found {
-			if p, ok := peer(path); ok {
+			if p, ok := peer(path, self); ok {
 				c.contenders = append(c.contenders, p)
 			}
 		}
@@ -133,8 +147,12 @@ func (c *comparison) find() error {
 	return usage.SomeOf("only", c.only, names...)
 }
 
-// peer returns how to run the program of another implementation.
-func peer(path string) (contender, bool) {
+// http3 are the flags for HTTP/3.
+var http3 = []string{"-api", "http3"}
+
+// peer returns how to run the program of another implementation. Servers of HTTP/3 get the client
+// of this program.
+func peer(path, self string) (contender, bool) {
 	switch base := filepath.Base(path); base {
 	case "udplimit", "tlslimit":
 		test := func(t string) bool {
@@ -146,6 +164,13 @@ func peer(path string) (contender, bool) {
 	case "xnet-perf":
 		return contender{name: "xnet", path: path, idle: []string{"--gc-signal"}, skip: func(t string) bool { return t == "datagram" }}, true
 	default:
+		if name, ok := strings.CutSuffix(base, "-h3"); ok {
+			p := contender{name: name + " http3", path: path, clientPath: self, client: http3, http: true}
+			if name == "quicgo" {
+				p.idle = []string{"-gc-signal"}
+			}
+			return p, true
+		}
 		name, ok := strings.CutSuffix(base, "-perf")
 		return contender{name: name, path: path}, ok
 	}
@@ -155,7 +180,7 @@ func peer(path string) (contender, bool) {
 func (c *comparison) run(ctx context.Context, t *test) (*table, error) {
 	tab := &table{test: t}
 	for i := range c.contenders {
-		if p := &c.contenders[i]; p.skip == nil || !p.skip(t.name) {
+		if p := &c.contenders[i]; p.takes(t) {
 			tab.rows = append(tab.rows, row{name: p.name})
 		}
 	}
@@ -163,7 +188,7 @@ func (c *comparison) run(ctx context.Context, t *test) (*table, error) {
 		i := 0
 		for j := range c.contenders {
 			p := &c.contenders[j]
-			if p.skip != nil && p.skip(t.name) {
+			if !p.takes(t) {
 				continue
 			}
 			res, err := c.measure(ctx, t, p)

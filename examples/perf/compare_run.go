@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -133,10 +134,10 @@ func (c *comparison) pair(ctx context.Context, t *test, p *contender, res *resul
 		return 0, err
 	}
 	args := append([]string{"client", "--connect", addr, "--server-pid", strconv.Itoa(s.cmd.Process.Pid)}, t.flags(c.scale)...)
-	if args = append(args, p.client...); t.name == "idle" {
+	if args = append(args, p.client...); t.mode == "idle" {
 		args = append(args, p.idle...)
 	}
-	client := command(ctx, c.clientCore, p.path, args...)
+	client := command(ctx, c.clientCore, cmp.Or(p.clientPath, p.path), args...)
 	out, err := client.Output()
 	time.Sleep(100 * time.Millisecond) // the server notices that the connection is closed
 	var serverErr error

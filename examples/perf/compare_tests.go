@@ -14,6 +14,7 @@ type test struct {
 	n           int64
 	more        []string
 	metrics     []metric // the first is that of the chart
+	http        bool
 }
 
 // A metric is a column of a table.
@@ -106,14 +107,30 @@ var (
 
 // tests are those of the comparison, in the order of the tables.
 var tests = []test{
-	{"download", "Download, one stream", "download", "--bytes", 2 << 30, nil, bulk},
-	{"upload", "Upload, one stream", "upload", "--bytes", 2 << 30, nil, bulk},
-	{"rr1", "Requests, one at a time", "rr", "--ops", 20000, nil, latencies},
-	{"rr64", "Requests, 64 at a time", "rr", "--ops", 200000, []string{"--concurrency", "64"}, latencies},
-	{"handshake", "Handshakes, 8 at a time", "handshake", "--ops", 2000, []string{"--concurrency", "8"}, operations},
-	{"datagram", "Datagrams of 1,200 bytes", "datagram", "--secs", 3, nil, datagrams},
-	{"idle", "Memory of idle connections", "idle", "--conns", 2000, nil, memory},
+	{name: "download", title: "Download, one stream", mode: "download", size: "--bytes", n: 2 << 30, metrics: bulk},
+	{name: "upload", title: "Upload, one stream", mode: "upload", size: "--bytes", n: 2 << 30, metrics: bulk},
+	{name: "rr1", title: "Requests, one at a time", mode: "rr", size: "--ops", n: 20000, metrics: latencies},
+	{name: "rr64", title: "Requests, 64 at a time", mode: "rr", size: "--ops", n: 200000, more: at64, metrics: latencies},
+	{name: "handshake", title: "Handshakes, 8 at a time", mode: "handshake", size: "--ops", n: 2000, more: at8, metrics: operations},
+	{name: "datagram", title: "Datagrams of 1,200 bytes", mode: "datagram", size: "--secs", n: 3, metrics: datagrams},
+	{name: "idle", title: "Memory of idle connections", mode: "idle", size: "--conns", n: 2000, metrics: memory},
+
+	{name: "get1", title: "GET of 100 bytes, one at a time", mode: "rr", size: "--ops", n: 10000, metrics: latencies, http: true},
+	{name: "get64", title: "GET of 100 bytes, 64 at a time", mode: "rr", size: "--ops", n: 60000, more: at64, metrics: latencies, http: true},
+	{name: "get64x8", title: "GET of 100 bytes, 64 at a time over 8 connections", mode: "rr", size: "--ops", n: 60000,
+		more: append(at64, "--over", "8"), metrics: latencies, http: true},
+	{name: "gethandshake", title: "A handshake and a GET of 100 bytes, 8 at a time", mode: "handshake", size: "--ops", n: 2000,
+		more: at8, metrics: operations, http: true},
+	{name: "httpdownload", title: "Download over HTTP", mode: "download", size: "--bytes", n: 1 << 30, metrics: bulk, http: true},
+	{name: "httpupload", title: "Upload over HTTP", mode: "upload", size: "--bytes", n: 1 << 30, metrics: bulk, http: true},
+	{name: "httpidle", title: "Memory of idle connections of HTTP", mode: "idle", size: "--conns", n: 1000, metrics: memory, http: true},
 }
+
+// Flags for so many at a time.
+var (
+	at8  = []string{"--concurrency", "8"}
+	at64 = []string{"--concurrency", "64"}
+)
 
 // freePort returns a UDP port that is free now.
 func freePort() int {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type options struct {
 	bytes, ops, conns, maxStreams      byteSize
 	streamWindow, connWindow           byteSize
 	concurrency, loops, serverPID      int
+	over                               int
 	secs, rate                         float64
 	uniform                            bool
 	gcSignal, datagrams, socketPerConn bool
@@ -57,7 +59,7 @@ func parseFlags(role string, args []string, stdout io.Writer) (*options, error) 
 	f.StringVar(&o.listen, "listen", "127.0.0.1:4433", "server: UDP address")
 	f.StringVar(&o.connect, "connect", "127.0.0.1:4433", "client: UDP address of the server")
 	f.StringVar(&o.mode, "mode", "download", "client: download, upload, rr, handshake, datagram, idle, active (requests of a few connections among many) or echo (of perf echo)")
-	f.StringVar(&o.api, "api", "handler", "handler (inside the loop) or stream (blocking)")
+	f.StringVar(&o.api, "api", "handler", "handler (inside the loop), stream (blocking), http3, http2 (of net/http, over TCP) or tls (over TCP, a connection an exchange)")
 	f.StringVar(&o.kx, "kx", "x25519", "key exchange: x25519, or default (X25519MLKEM768)")
 	f.StringVar(&o.cc, "cc", "cubic", "congestion control: cubic, newreno or bbr")
 	f.Var(&o.bytes, "bytes", "bytes a stream (K, M, G)")
@@ -67,6 +69,7 @@ func parseFlags(role string, args []string, stdout io.Writer) (*options, error) 
 	f.Var(&o.streamWindow, "stream-window", "fixed window of a stream in bytes; 0 lets it grow")
 	f.Var(&o.connWindow, "conn-window", "fixed window of the connection in bytes; 0 lets it grow")
 	f.IntVar(&o.concurrency, "concurrency", 1, "streams or connections at a time")
+	f.IntVar(&o.over, "over", 1, "client: connections that the streams of a mode are spread over")
 	f.IntVar(&o.loops, "loops", 1, "loops, each with a socket")
 	f.IntVar(&o.serverPID, "server-pid", 0, "idle and active: process whose memory or CPU time to read")
 	f.Float64Var(&o.rate, "rate", 0, "handshake: at most so many a second; 0 for no limit")
@@ -94,13 +97,15 @@ func (o *options) check() error {
 	return cmp.Or(
 		usage.Address("listen", o.listen),
 		usage.OneOf("mode", o.mode, "download", "upload", "rr", "handshake", "datagram", "idle", "active", "echo"),
-		usage.OneOf("api", o.api, "handler", "stream"),
+		usage.OneOf("api", o.api, "handler", "stream", "http3", "http2", "tls"),
+		o.checkMode(),
 		usage.OneOf("kx", o.kx, "x25519", "default"),
 		usage.OneOf("cc", o.cc, "cubic", "newreno", "bbr"),
 		usage.AtLeast("ops", int64(o.ops), 1),
 		usage.AtLeast("conns", int64(o.conns), 1),
 		usage.AtLeast("max-streams", int64(o.maxStreams), 1),
 		usage.AtLeast("concurrency", o.concurrency, 1),
+		usage.AtLeast("over", o.over, 1),
 		usage.AtLeast("loops", o.loops, 1),
 		usage.AtLeast("server-pid", o.serverPID, 0),
 		usage.AtLeast("rate", o.rate, 0),
@@ -111,6 +116,21 @@ func (o *options) check() error {
 		usage.Together("cert", o.cert, "key", o.key),
 		usage.File("cert", o.cert),
 		usage.File("key", o.key))
+}
+
+// checkMode wants a mode that the API has.
+func (o *options) checkMode() error {
+	modes := []string{"download", "upload", "rr", "handshake", "idle"}
+	switch {
+	case o.api == "tls":
+		modes = []string{"download", "upload", "handshake"}
+	case !o.http():
+		return nil
+	}
+	if !slices.Contains(modes, o.mode) {
+		return usage.Errorf("-mode %s: -api %s has only %s", o.mode, o.api, strings.Join(modes, ", "))
+	}
+	return nil
 }
 
 // profile starts the CPU profile; the function that it returns ends the profiles.

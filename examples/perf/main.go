@@ -1,13 +1,15 @@
 // Command perf measures throughput, requests, handshakes, datagrams and memory over QUIC.
 //
-//	perf server [-listen ADDR] [-api handler|stream] ...
+//	perf server [-listen ADDR] [-api handler|stream|http3|http2|tls] ...
 //	perf client [-connect ADDR] -mode download|upload|rr|handshake|datagram|idle|active|echo ...
 //	perf echo [-listen ADDR]
 //	perf compare [-peers DIR] [-rounds N] ...
 //
 // The protocol, ALPN "perf": a client opens a bidirectional stream and sends 8 bytes, N in
 // big-endian order, then its upload, and FIN. The server reads to the FIN and answers N bytes and
-// FIN. Each side prints one line of JSON when it ends.
+// FIN. With -api tls a connection of TLS over TCP takes the place of a stream. With http3 and http2
+// the client sends GET /N, or POST / with its upload. Each side prints one line of JSON when it
+// ends.
 package main
 
 import (

@@ -3,22 +3,26 @@ package main
 import (
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/require"
-	"github.com/lazoquic/lazo/loop"
 )
 
 // TestModes runs each mode on each tier over loopback, with little to do.
 func TestModes(t *testing.T) {
-	for _, api := range []string{"handler", "stream"} {
+	for _, api := range []string{"handler", "stream", "http3", "http2", "tls"} {
 		for _, mode := range []string{"download", "upload", "rr", "handshake", "datagram", "idle", "active"} {
+			if (&options{api: api, mode: mode}).checkMode() != nil {
+				continue
+			}
 			t.Run(api+"/"+mode, func(t *testing.T) {
 				o := clientFlags(t, "-api", api, "-mode", mode, "-bytes", "300K", "-ops", "3",
-					"-concurrency", "2", "-conns", "2", "-secs", "0.2")
+					"-concurrency", "2", "-over", "2", "-conns", "2", "-secs", "0.2")
 				s, addr := serveTest(t, o)
 				o.connect = addr.String()
 				c := &client{o: o, remote: addr, r: newReport("client")}
@@ -28,16 +32,26 @@ func TestModes(t *testing.T) {
 				require.NoError(t, err)
 				defer c.group.Close()
 				require.NoError(t, c.run())
+				proofs := int64(2) // exchanges that prove that each of two connections works
 
 				require.NotZero(t, c.r["ops"])
 				switch mode {
 				case "download":
 					require.EqualValues(t, 3*300<<10, c.r["bytes"])
-					counts(t, 1+3*300<<10, &s.sent)
+					counts(t, proofs*o.small()+3*300<<10, &s.sent)
 				case "upload":
-					counts(t, 3*300<<10+4*8, &s.received)
+					header := int64(8)
+					if o.http() {
+						header = 0
+					}
+					counts(t, 3*300<<10+(proofs+3)*header, &s.received)
+				case "rr":
+					counts(t, proofs+3, &s.streams)
+					counts(t, (proofs+3)*o.small(), &s.sent)
 				case "datagram":
 					require.Eventually(t, func() bool { return s.datagrams.Load() > 0 }, time.Minute, time.Millisecond)
+				case "handshake":
+					counts(t, 3, &s.conns)
 				case "idle":
 					require.EqualValues(t, 2, c.r["alive"])
 				}
@@ -75,18 +89,12 @@ func TestSocketPerConn(t *testing.T) {
 func serveTest(t *testing.T, o *options) (*server, netip.AddrPort) {
 	cfg, err := o.serverConfig()
 	require.NoError(t, err)
+	o.listen = "127.0.0.1:0"
 	s := &server{o: o, start: time.Now(), done: make(chan struct{})}
-	lc := &loop.Config{Endpoint: conn.EndpointConfig{Server: cfg}}
-	if o.api == "handler" {
-		lc.NewHandler = s.newHandler
-	}
-	g, err := loop.Listen("udp", "127.0.0.1:0", 1, lc)
+	sv, err := s.serve(cfg)
 	require.NoError(t, err)
-	t.Cleanup(func() { g.Close() })
-	if o.api != "handler" {
-		go s.acceptConns(g)
-	}
-	return s, g.LocalAddr()
+	t.Cleanup(func() { sv.close() })
+	return s, sv.addr
 }
 
 func TestHistogram(t *testing.T) {
@@ -127,6 +135,37 @@ func TestTable(t *testing.T) {
 	require.Contains(t, md, "| other | 2.5 | 3.50 | 0.45 | 1.00 | 1.00 |") // of 1/2 and 2/5
 	require.Contains(t, md, "| 2 of 3 |")
 	require.Contains(t, chart([]*table{tab}), "lazo handler</text>")
+}
+
+// TestContenders finds programs of other implementations, and matches contenders with tests.
+func TestContenders(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"quicgo-perf", "quicgo-h3", "quinn-h3", "udplimit", "README"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o755))
+	}
+	c := &comparison{peers: dir}
+	require.NoError(t, c.find())
+	of := make(map[string][]string)
+	for i := range tests {
+		for j := range c.contenders {
+			if p := &c.contenders[j]; p.takes(&tests[i]) {
+				of[tests[i].name] = append(of[tests[i].name], p.name)
+			}
+		}
+	}
+	require.Equal(t, []string{"lazo handler", "lazo stream", "tls", "quicgo", "udplimit"}, of["download"])
+	require.Equal(t, []string{"lazo handler", "lazo stream", "echo", "quicgo"}, of["rr1"])
+	for _, name := range []string{"get1", "get64", "get64x8", "gethandshake", "httpdownload", "httpupload", "httpidle"} {
+		require.Equal(t, []string{"lazo http3", "net/http http2", "quicgo http3", "quinn http3"}, of[name], name)
+	}
+}
+
+// TestModesOfAPI refuses modes that an API does not have.
+func TestModesOfAPI(t *testing.T) {
+	for _, args := range []string{"-api tls -mode rr", "-api http3 -mode datagram", "-api http2 -mode active", "-over 0"} {
+		_, err := parseFlags("client", strings.Fields(args), t.Output())
+		require.Error(t, err, args)
+	}
 }
 
 // TestEcho runs some echoes over loopback.

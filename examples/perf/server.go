@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"runtime"
@@ -43,33 +44,59 @@ func runServer(o *options) error {
 		return err
 	}
 	s := &server{o: o, start: time.Now(), done: make(chan struct{})}
-	lc := &loop.Config{Endpoint: conn.EndpointConfig{Server: cfg}}
-	if o.api == "handler" {
-		lc.NewHandler = s.newHandler
-	}
-	g, err := loop.Listen("udp", o.listen, o.loops, lc)
+	sv, err := s.serve(cfg)
 	if err != nil {
 		return err
 	}
 	var m meter
 	m.start()
-	if o.api != "handler" {
-		go s.acceptConns(g)
-	}
-	fmt.Fprintf(os.Stderr, "ready %s pid %d gomaxprocs %d\n", g.LocalAddr(), os.Getpid(), runtime.GOMAXPROCS(0))
+	fmt.Fprintf(os.Stderr, "ready %s pid %d gomaxprocs %d\n", sv.addr, os.Getpid(), runtime.GOMAXPROCS(0))
 	gcs := s.wait()
 	stop()
 	r := newReport("server")
 	m.stop(r)
 	user, sys := cpuTime()
 	r["cpu_user"], r["cpu_sys"], r["cpu"] = user, sys, user+sys
-	s.addTo(r, g.Stats())
-	r["loop_pkts_recv"] = packetsOf(g)
+	var st loop.Stats
+	if sv.group != nil {
+		st, r["loop_pkts_recv"] = sv.group.Stats(), packetsOf(sv.group)
+	}
+	s.addTo(r, st)
 	if gcs != nil {
 		r["gc"] = gcs
 	}
-	g.Close()
+	sv.close()
 	return r.print()
+}
+
+// A service is a server that listens.
+type service struct {
+	addr  netip.AddrPort
+	close func() error
+	group *loop.Group // nil over TCP
+}
+
+// serve serves in the way of options.api.
+func (s *server) serve(cfg *conn.Config) (*service, error) {
+	lc := &loop.Config{Endpoint: conn.EndpointConfig{Server: cfg}}
+	switch s.o.api {
+	case "handler":
+		lc.NewHandler = s.newHandler
+	case "http3":
+		lc = s.http3(cfg)
+	case "http2":
+		return s.serveHTTP2(cfg.TLS)
+	case "tls":
+		return s.serveTLS(cfg.TLS)
+	}
+	g, err := loop.Listen("udp", s.o.listen, s.o.loops, lc)
+	if err != nil {
+		return nil, err
+	}
+	if s.o.api == "stream" {
+		go s.acceptConns(g)
+	}
+	return &service{addr: g.LocalAddr(), close: g.Close, group: g}, nil
 }
 
 // wait waits for the end, and collects garbage when it is asked to.
