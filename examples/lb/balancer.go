@@ -173,7 +173,7 @@ func (b *balancer) reload() error {
 		return err
 	}
 	for key, same := range map[string]bool{
-		"listen": c.Listen == b.config.Listen, "mode": c.Mode == b.config.Mode, "loops": c.Loops == b.config.Loops,
+		"listen": c.Listen == b.config.Listen, "admin": c.Admin == b.config.Admin, "mode": c.Mode == b.config.Mode, "loops": c.Loops == b.config.Loops,
 		"flows": c.Flows == b.config.Flows, "health": c.Health == b.config.Health, "report": c.Report == b.config.Report,
 	} {
 		if !same {
@@ -198,7 +198,6 @@ func (b *balancer) keepCurrent(ctx context.Context, signals <-chan os.Signal, po
 	look, report := time.NewTicker(poll), time.NewTicker(time.Duration(b.config.Report))
 	defer look.Stop()
 	defer report.Stop()
-	name := b.config.file.Name
 	before := b.config.stamp
 	for {
 		select {
@@ -208,23 +207,31 @@ func (b *balancer) keepCurrent(ctx context.Context, signals <-chan os.Signal, po
 			b.log.LogAttrs(ctx, slog.LevelInfo, "datagrams", attrs(b.forwarders)...)
 			continue
 		case <-look.C:
-			if now := stamp(name); now == before {
+			if b.stamp() == before {
 				continue
 			}
 		case <-signals:
 		}
-		before = stamp(name)
+		before = b.stamp()
 		if err := b.reload(); err != nil {
 			b.log.Error("the configuration is as before", "error", err)
 		}
 	}
 }
 
-// stamp tells versions of a file apart.
-func stamp(name string) string {
-	info, err := os.Stat(name)
-	if err != nil {
-		return ""
+// stamp returns the stamp of the files as they are now.
+func (b *balancer) stamp() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return stamp(b.config.files())
+}
+
+// stamp tells versions of files apart.
+func stamp(names []string) (s string) {
+	for _, name := range names {
+		if info, err := os.Stat(name); err == nil {
+			s += fmt.Sprintln(info.ModTime().UnixNano(), info.Size())
+		}
 	}
-	return fmt.Sprint(info.ModTime().UnixNano(), info.Size())
+	return s
 }

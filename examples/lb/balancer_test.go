@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -192,6 +195,33 @@ func TestReload(t *testing.T) {
 	replace(backendsOf(servers[1].LocalAddr()) + off)
 	signals <- os.Interrupt
 	require.Eventually(t, members(1), time.Minute, time.Millisecond)
+}
+
+// TestKeyFile: a key in a file counts, and so does another one that the file gets later.
+func TestKeyFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "key")
+	write := func(key [16]byte, end string) {
+		require.NoError(t, os.WriteFile(file+".new", []byte(hex.EncodeToString(key[:])+end), 0o600))
+		require.NoError(t, os.Rename(file+".new", file))
+	}
+	keys := [][16]byte{{1}, {2}}
+	write(keys[0], "")
+	addr := listen(t, "udp", "127.0.0.1:0").LocalAddr()
+	b := startBalancer(t, fmt.Sprintf("ids: [{config: 0, server_id_bytes: 2, nonce_bytes: 6, key_file: %q}]\n", file)+
+		fmt.Sprintf("backends: [{address: %q, server_ids: [\"0a00\"]}]\nhealth: {off: true}\n", addr))
+	finds := func(key [16]byte) bool {
+		source, err := quiclb.NewSource(quiclb.Config{ServerID: []byte{10, 0}, NonceLen: 6, Key: &key}, rand.Reader)
+		require.NoError(t, err)
+		var cid [20]byte
+		id, ok := b.pool.Load().decoder.ServerID(nil, cid[:source.Generate(&cid)])
+		return ok && bytes.Equal(id, []byte{10, 0})
+	}
+	require.True(t, finds(keys[0]))
+	require.False(t, finds(keys[1]))
+	go b.keepCurrent(t.Context(), nil, time.Millisecond)
+	write(keys[1], "\n") // another size, since the clock of file systems is coarse
+	require.Eventually(t, func() bool { return finds(keys[1]) }, time.Minute, time.Millisecond)
+	require.False(t, finds(keys[0]))
 }
 
 // TestNoRoom: more clients than flows.max share the ports; the latest of them are answered.

@@ -13,6 +13,7 @@ import (
 // A config is what the file says. docs/balancer.md explains each key.
 type config struct {
 	Listen   string          `yaml:"listen"`
+	Admin    string          `yaml:"admin"`
 	Mode     string          `yaml:"mode"`
 	RouteBy  string          `yaml:"route_by"`
 	Loops    int             `yaml:"loops"`
@@ -23,7 +24,7 @@ type config struct {
 	Report   yamlfile.Span   `yaml:"report"` // how often counters are logged
 
 	file    *yamlfile.File
-	stamp   string // of the file
+	stamp   string // of files
 	decoder *quiclb.Decoder
 	addrs   []netip.AddrPort // of Backends
 	ids     [][][]byte       // server IDs of Backends
@@ -34,7 +35,10 @@ type idConfig struct {
 	Config        uint8  `yaml:"config"`
 	ServerIDBytes int    `yaml:"server_id_bytes"`
 	NonceBytes    int    `yaml:"nonce_bytes"`
-	Key           string `yaml:"key"` // in hexadecimal; empty for server IDs in clear
+	Key           string `yaml:"key"`      // in hexadecimal; empty for server IDs in clear
+	KeyFile       string `yaml:"key_file"` // has it instead
+
+	secret string // Key, or what is in KeyFile
 }
 
 // A backendConfig is one server.
@@ -85,12 +89,25 @@ func (c *config) complete() {
 
 // readConfig reads a file and checks it.
 func readConfig(name string) (*config, error) {
-	c := config{stamp: stamp(name)}
+	// The stamps are those of before, so that a change while this reads is seen later.
+	c := config{stamp: stamp([]string{name})}
 	var err error
 	if c.file, err = yamlfile.Read(name, &c); err != nil {
 		return nil, err
 	}
+	c.stamp += stamp(c.files()[1:])
 	return &c, c.check()
+}
+
+// files returns the names of the file and of those that it names.
+func (c *config) files() []string {
+	names := []string{c.file.Name}
+	for _, id := range c.IDs {
+		if id.KeyFile != "" {
+			names = append(names, id.KeyFile)
+		}
+	}
+	return names
 }
 
 // check completes the configuration, or says what is wrong with it.
@@ -98,6 +115,9 @@ func (c *config) check() error {
 	c.complete()
 	if _, err := net.ResolveUDPAddr("udp", c.Listen); err != nil {
 		return c.file.Errorf("listen", "want HOST:PORT: %v", err)
+	}
+	if _, err := net.ResolveTCPAddr("tcp", c.Admin); err != nil && c.Admin != "" {
+		return c.file.Errorf("admin", "want HOST:PORT: %v", err)
 	}
 	return cmp.Or(
 		c.oneOf("mode", c.Mode, modeNAT, modeIPIP),

@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/lazoquic/lazo/conn/quiclb"
 )
@@ -18,15 +20,11 @@ func (c *config) checkIDs() error {
 			return c.file.Errorf(key+".server_id_bytes", "%d is not 1 to 15", id.ServerIDBytes)
 		}
 		cfg := quiclb.Config{ID: id.Config, ServerID: make([]byte, id.ServerIDBytes), NonceLen: id.NonceBytes}
-		if id.Key != "" {
-			b, err := hex.DecodeString(id.Key)
-			if err != nil || len(b) != 16 {
-				return c.file.Errorf(key+".key", "want 16 bytes in hexadecimal")
-			}
-			cfg.Key = (*[16]byte)(b)
+		var err error
+		if cfg.Key, err = c.readKey(key, &c.IDs[i]); err != nil {
+			return err
 		}
 		all = append(all, cfg)
-		var err error
 		if c.decoder, err = quiclb.NewDecoder(all...); err != nil {
 			return c.file.Errorf(key, "%v", err)
 		}
@@ -38,6 +36,30 @@ func (c *config) checkIDs() error {
 		c.decoder, _ = quiclb.NewDecoder()
 	}
 	return nil
+}
+
+// readKey returns the key of id, and nil if it has none. name is the name of id in the file.
+func (c *config) readKey(name string, id *idConfig) (*[16]byte, error) {
+	name += ".key"
+	if id.secret = id.Key; id.KeyFile != "" {
+		name += "_file"
+		if id.Key != "" {
+			return nil, c.file.Errorf(name, "give either key or key_file")
+		}
+		text, err := os.ReadFile(id.KeyFile)
+		if err != nil {
+			return nil, c.file.Errorf(name, "%v", err)
+		}
+		id.secret = strings.TrimSpace(string(text))
+	}
+	if id.Key == "" && id.KeyFile == "" {
+		return nil, nil
+	}
+	b, err := hex.DecodeString(id.secret)
+	if err != nil || len(b) != 16 {
+		return nil, c.file.Errorf(name, "want 16 bytes in hexadecimal")
+	}
+	return (*[16]byte)(b), nil
 }
 
 // checkBackends parses addresses and server IDs.

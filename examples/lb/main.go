@@ -81,6 +81,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	stop, err := b.serveAdmin(c.Admin)
+	if err != nil {
+		b.close()
+		return err
+	}
+	defer stop()
 	fmt.Fprintf(stdout, "forwarding from %v to %d backends\n", b.addr(), len(c.addrs))
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)

@@ -2,13 +2,10 @@ package kubernetes
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -16,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
-	"sigs.k8s.io/yaml"
 )
 
 // problems are what is wrong in a manifest whose fields are all known.
@@ -30,27 +26,27 @@ func (m *manifest) check() (p problems) {
 	for i := range m.workloads {
 		w := &m.workloads[i]
 		checkSelector(&p, w)
-		checkSecurity(&p, m.namespace, w)
+		checkSecurity(&p, w)
 		checkContainer(&p, w)
 		m.checkVolumes(&p, w)
-		if m.runs(w, "edge") {
-			m.checkEdge(&p, w)
-		}
+		m.checkConfig(&p, w)
 	}
 	m.checkServices(&p)
 	m.checkBudgets(&p)
 	return p
 }
 
-// runs reports whether w is examples/PROGRAM.
-func (m *manifest) runs(w *workload, program string) bool {
-	return strings.HasPrefix(w.container().Image, "registry.example.org/"+program+":")
-}
-
 func (m *manifest) checkNamespace(p *problems) {
 	if m.namespace == nil {
 		p.addf("no namespace")
 		return
+	}
+	level := api.LevelRestricted
+	if slices.ContainsFunc(m.workloads, func(w workload) bool { return w.pod.Spec.HostNetwork }) {
+		level = api.LevelPrivileged
+	}
+	if is := m.namespace.Labels[api.EnforceLevelLabel]; is != string(level) {
+		p.addf("the namespace enforces %q, want %q", is, level)
 	}
 	for _, o := range m.objects {
 		if o.GetNamespace() != m.namespace.Name {
@@ -68,7 +64,7 @@ func checkSelector(p *problems, w *workload) {
 	if !selects(w.selector.MatchLabels, w) {
 		p.addf("%s does not select its own pods", w.GetName())
 	}
-	if a := w.pod.Spec.Affinity; a != nil {
+	if a := w.pod.Spec.Affinity; a != nil && a.PodAntiAffinity != nil {
 		for _, term := range a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
 			if !selects(term.LabelSelector.MatchLabels, w) {
 				p.addf("%s keeps apart from others than its own pods", w.GetName())
@@ -80,9 +76,8 @@ func checkSelector(p *problems, w *workload) {
 // hostReasons are what the standard of Kubernetes has against a pod in the network of its node.
 var hostReasons = []string{"host namespaces", "hostPort", "probe or lifecycle host"}
 
-// checkSecurity wants no more privileges than the namespace says, and none at all but the network
-// of the node.
-func checkSecurity(p *problems, namespace *corev1.Namespace, w *workload) {
+// checkSecurity wants no privileges at all but the network of the node.
+func checkSecurity(p *problems, w *workload) {
 	level := api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
@@ -94,13 +89,6 @@ func checkSecurity(p *problems, namespace *corev1.Namespace, w *workload) {
 		if !r.Allowed && (!host || strings.Contains(r.ForbiddenDetail, "hostPID") || strings.Contains(r.ForbiddenDetail, "hostIPC")) {
 			p.addf("%s is not restricted: %s: %s", w.GetName(), r.ForbiddenReason, r.ForbiddenDetail)
 		}
-	}
-	want := api.LevelRestricted
-	if w.pod.Spec.HostNetwork {
-		want = api.LevelPrivileged
-	}
-	if namespace != nil && namespace.Labels[api.EnforceLevelLabel] != string(want) {
-		p.addf("the namespace enforces %q, want %q", namespace.Labels[api.EnforceLevelLabel], want)
 	}
 	if token := w.pod.Spec.AutomountServiceAccountToken; token == nil || *token {
 		p.addf("%s has a token of the API server", w.GetName())
@@ -224,7 +212,8 @@ func (m *manifest) checkNodePorts(p *problems) {
 		}
 	}
 	for t, n := range nodePorts {
-		if other := nodePorts[transport{t.port, corev1.ProtocolTCP}]; t.protocol == corev1.ProtocolUDP && other != n {
+		other, ok := nodePorts[transport{t.port, corev1.ProtocolTCP}]
+		if ok && t.protocol == corev1.ProtocolUDP && other != n {
 			p.addf("port %d is %d over UDP and %d over TCP", t.port, n, other)
 		}
 	}
@@ -243,119 +232,4 @@ func (m *manifest) checkBudgets(p *problems) {
 			p.addf("%s has no PodDisruptionBudget", w.GetName())
 		}
 	}
-}
-
-// edgeConfig is what the checks need of the configuration of examples/edge.
-type edgeConfig struct {
-	Listen string `json:"listen"`
-	Admin  string `json:"admin"`
-	Drain  string `json:"drain"`
-}
-
-// config returns the file that the arguments of w name, as it is in the ConfigMap.
-func (m *manifest) config(w *workload) (text string, ok bool) {
-	args := w.container().Args
-	i := slices.Index(args, "-config")
-	if i < 0 || i+1 == len(args) {
-		return "", false
-	}
-	dir, file := filepath.Split(args[i+1])
-	for _, mount := range w.container().VolumeMounts {
-		if mount.MountPath+"/" != dir {
-			continue
-		}
-		for _, v := range w.pod.Spec.Volumes {
-			if v.Name == mount.Name && v.ConfigMap != nil && m.configs[v.ConfigMap.Name] != nil {
-				text, ok = m.configs[v.ConfigMap.Name].Data[file]
-			}
-		}
-	}
-	return text, ok
-}
-
-// checkEdge wants that the pod gives the edge the ports and the time that its configuration says.
-func (m *manifest) checkEdge(p *problems, w *workload) {
-	text, ok := m.config(w)
-	if !ok {
-		p.addf("%s: no ConfigMap has the file of -config", w.GetName())
-		return
-	}
-	var c edgeConfig
-	if err := yaml.Unmarshal([]byte(text), &c); err != nil {
-		p.addf("%s: %v", w.GetName(), err)
-		return
-	}
-	for name, addr := range map[string]string{"https": c.Listen, "h3": c.Listen, "admin": c.Admin} {
-		if port := findPort(w.container(), name); port == nil || int(port.ContainerPort) != portOf(addr) {
-			p.addf("%s: the port %s is not that of %q", w.GetName(), name, addr)
-		}
-	}
-	if admin := strings.Split(c.Admin, ":")[0]; w.pod.Spec.HostNetwork != (admin == "127.0.0.1") {
-		p.addf("%s: %q is not the address for probes", w.GetName(), c.Admin)
-	}
-	if portOf(c.Listen) < unprivileged(w) {
-		p.addf("%s: only root may listen on %q", w.GetName(), c.Listen)
-	}
-	m.checkEnd(p, w, c.Drain)
-}
-
-// checkEnd wants time for all that happens when a pod ends.
-func (m *manifest) checkEnd(p *problems, w *workload, drain string) {
-	limit, err := time.ParseDuration(drain)
-	if err != nil {
-		p.addf("%s: drain: %v", w.GetName(), err)
-	}
-	life, grace := w.container().Lifecycle, w.pod.Spec.TerminationGracePeriodSeconds
-	if life == nil || life.PreStop == nil || life.PreStop.Sleep == nil || grace == nil {
-		p.addf("%s ends at once", w.GetName())
-		return
-	}
-	before := time.Duration(life.PreStop.Sleep.Seconds) * time.Second
-	if end := time.Duration(*grace) * time.Second; before+limit+5*time.Second > end {
-		p.addf("%s is killed after %v, before it has waited %v and drained %v", w.GetName(), end, before, limit)
-	}
-	// kube-proxy forgets the UDP flows to pods that are not ready, also while they end.
-	if path := w.container().ReadinessProbe.HTTPGet.Path; !w.pod.Spec.HostNetwork && path != "/healthz" {
-		p.addf("%s loses its connections while it drains, because %s fails then", w.GetName(), path)
-	}
-}
-
-func portOf(addr string) int {
-	_, text, _ := net.SplitHostPort(addr)
-	n, _ := strconv.Atoi(text)
-	return n
-}
-
-const portSysctl = "net.ipv4.ip_unprivileged_port_start"
-
-// unprivileged returns the first port that w can listen on.
-func unprivileged(w *workload) int {
-	value := "1024"
-	if w.pod.Spec.HostNetwork {
-		value = nodeSysctls()[portSysctl]
-	}
-	if c := w.pod.Spec.SecurityContext; c != nil {
-		for _, s := range c.Sysctls {
-			if s.Name == portSysctl {
-				value = s.Value
-			}
-		}
-	}
-	n, err := strconv.Atoi(value)
-	if err != nil {
-		return 1 << 16
-	}
-	return n
-}
-
-// nodeSysctls reads the settings for nodes.
-func nodeSysctls() map[string]string {
-	settings := map[string]string{}
-	text, _ := os.ReadFile(filepath.Join(deploy, "kubernetes", "90-quic.conf"))
-	for line := range strings.Lines(string(text)) {
-		if key, value, ok := strings.Cut(line, "="); ok && line[0] != '#' {
-			settings[strings.TrimSpace(key)] = strings.TrimSpace(value)
-		}
-	}
-	return settings
 }

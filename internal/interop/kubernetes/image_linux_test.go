@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -37,7 +38,7 @@ type pod struct {
 // startPod starts a pod of w. The test is skipped where namespaces are not allowed.
 func startPod(t *testing.T, m *manifest, w *workload) *pod {
 	t.Helper()
-	program, err := build()
+	program, err := programs[w.program()]()
 	require.NoError(t, err)
 	n, err := netns.New()
 	if errors.Is(err, fs.ErrPermission) {
@@ -126,31 +127,28 @@ func get(t *testing.T, tr http.RoundTripper, url string) (status int, body strin
 	return resp.StatusCode, string(b)
 }
 
-// TestImage runs the pods of each manifest. Their probes succeed, they serve HTTP/3, and they end
+// TestImage runs the pods of each manifest. Their probes succeed, edges serve HTTP/3, and all end
 // when they are asked to.
 func TestImage(t *testing.T) {
-	for _, name := range files(t) {
-		m := load(t, name)
-		for _, w := range m.workloads {
-			if !m.runs(&w, "edge") {
-				continue
-			}
-			t.Run(filepath.Base(name), func(t *testing.T) {
-				p := startPod(t, m, &w)
-				line, err := p.out.ReadString('\n')
-				require.NoError(t, err)
-				require.Contains(t, line, "serving https://")
-				c := w.container()
-				for _, probe := range []string{c.LivenessProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path} {
-					status, body := p.get(t, "http://127.0.0.1:9090"+probe)
-					require.Equal(t, http.StatusOK, status, body)
-				}
-				p.serves(t)
-				require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-				require.NoError(t, p.cmd.Wait())
-			})
+	eachWorkload(t, func(t *testing.T, m *manifest, w *workload) {
+		p := startPod(t, m, w)
+		line, err := p.out.ReadString('\n')
+		require.NoError(t, err)
+		c := w.container()
+		admin := findPort(c, "admin").ContainerPort
+		for _, probe := range []string{c.LivenessProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path} {
+			status, body := p.get(t, fmt.Sprintf("http://127.0.0.1:%d%s", admin, probe))
+			require.Equal(t, http.StatusOK, status, body)
 		}
-	}
+		if w.program() == "edge" {
+			require.Contains(t, line, "serving https://")
+			p.serves(t)
+		} else {
+			require.Contains(t, line, "forwarding from ")
+		}
+		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		require.NoError(t, p.cmd.Wait())
+	})
 }
 
 // serves asks over HTTP/3, and wants the answer of the backend.

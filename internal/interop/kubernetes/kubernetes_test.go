@@ -73,6 +73,12 @@ var mistakes = []struct{ file, old, new, want string }{
 	{"hostnetwork.yaml", "admin: 127.0.0.1:9090", "admin: \":9090\"", "is not the address for probes"},
 	{"hostnetwork.yaml", "hostPort: 9090", "hostPort: 9091", "two numbers"},
 	{"hostnetwork.yaml", "enforce: privileged", "enforce: restricted", `want "privileged"`},
+	{"balancer.yaml", "nonce: 12", "nonce: 11", "do not read the connection IDs of format 1"},
+	{"balancer.yaml", "config: 1", "config: 2", "do not read the connection IDs of format 1"},
+	{"balancer.yaml", "c000020b", "c000020f", "is not an edge with the server ID"},
+	{"balancer.yaml", "192.0.2.11:443", "192.0.2.11:8443", "is not an edge with the server ID"},
+	{"balancer.yaml", "status.hostIP", "metadata.uid", "is not the variable with the address"},
+	{"balancer.yaml", "admin: \":9091\"", "admin: \":9090\"", "the port admin is not that of"},
 	{"hostnetwork.yaml", "hostNetwork: true", "hostNetwork: true\n      hostPID: true", "hostPID=true"},
 }
 

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -54,6 +56,12 @@ type workload struct {
 
 // container returns the only one.
 func (w *workload) container() *corev1.Container { return &w.pod.Spec.Containers[0] }
+
+// program returns which of examples runs, by the name of the image.
+func (w *workload) program() string {
+	name, _, _ := strings.Cut(path.Base(w.container().Image), ":")
+	return name
+}
 
 // decoder returns a decoder to which an unknown field, and one that is there twice, is an error.
 func decoder() runtime.Decoder {

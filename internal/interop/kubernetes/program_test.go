@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,8 +25,18 @@ import (
 // buildLine finds the command of deploy/Dockerfile that builds the program.
 var buildLine = regexp.MustCompile(`(?m)^RUN (CGO_ENABLED=0 go build .*)$`)
 
-// build runs that command, once for all tests. It returns the path of examples/edge.
-var build = sync.OnceValues(func() (string, error) {
+// programs are those that images are made of, built once for all tests.
+var programs = map[string]func() (string, error){
+	"edge": sync.OnceValues(func() (string, error) { return build("edge") }),
+	"lb":   sync.OnceValues(func() (string, error) { return build("lb") }),
+}
+
+// images is a directory with the programs.
+var images string
+
+// build runs the command of deploy/Dockerfile for one of examples, and returns the path of the
+// program.
+func build(name string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(deploy, "Dockerfile"))
 	if err != nil {
 		return "", err
@@ -34,25 +45,23 @@ var build = sync.OnceValues(func() (string, error) {
 	if line == nil {
 		return "", fmt.Errorf("no line of the Dockerfile matches %v", buildLine)
 	}
-	dir, err := os.MkdirTemp("", "kubernetes-")
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(dir, "edge")
+	program := filepath.Join(images, name)
 	c := exec.Command("sh", "-c", strings.Replace(string(line[1]), "-o /program", "-o "+program, 1))
 	c.Dir = filepath.Join(deploy, "..")
-	c.Env = append(os.Environ(), "PROGRAM=edge")
+	c.Env = append(os.Environ(), "PROGRAM="+name)
 	if out, err := c.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
 	}
 	return program, nil
-})
+}
 
 func TestMain(m *testing.M) {
-	status := m.Run()
-	if path, err := build(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	var err error
+	if images, err = os.MkdirTemp("", "kubernetes-"); err != nil {
+		panic(err)
 	}
+	status := m.Run()
+	os.RemoveAll(images)
 	os.Exit(status)
 }
 
@@ -74,6 +83,9 @@ func (m *manifest) mount(t *testing.T, w *workload, root string) {
 func (m *manifest) fill(t *testing.T, v *corev1.Volume, dir string) {
 	t.Helper()
 	write := func(file string, b []byte) {
+		if v.Secret != nil && len(v.Secret.Items) > 0 && !slices.ContainsFunc(v.Secret.Items, func(k corev1.KeyToPath) bool { return k.Key == file && k.Path == file }) {
+			return
+		}
 		require.NoError(t, os.WriteFile(filepath.Join(dir, file), b, 0o644))
 	}
 	switch {
@@ -124,27 +136,30 @@ func secret(name string) (kind, arguments string) {
 // TestConfigurations has the programs check the configurations, with all files that they name. The
 // files are in another directory, and the configurations say so.
 func TestConfigurations(t *testing.T) {
-	program, err := build()
-	require.NoError(t, err)
+	eachWorkload(t, func(t *testing.T, m *manifest, w *workload) {
+		program, err := programs[w.program()]()
+		require.NoError(t, err)
+		dir := t.TempDir()
+		m.mount(t, w, dir)
+		text, ok := m.config(w)
+		require.True(t, ok)
+		file := filepath.Join(dir, "file.yaml")
+		require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(text, "/etc/", dir+"/etc/")), 0o600))
+		c := exec.Command(program, "-config", file, "-check")
+		c.Env = environment(w)
+		out, err := c.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		require.Contains(t, string(out), file+": ")
+	})
+}
+
+// eachWorkload runs a test for each workload of each file.
+func eachWorkload(t *testing.T, test func(*testing.T, *manifest, *workload)) {
+	t.Helper()
 	for _, name := range files(t) {
 		m := load(t, name)
 		for _, w := range m.workloads {
-			if !m.runs(&w, "edge") {
-				continue
-			}
-			t.Run(filepath.Base(name), func(t *testing.T) {
-				dir := t.TempDir()
-				m.mount(t, &w, dir)
-				text, ok := m.config(&w)
-				require.True(t, ok)
-				file := filepath.Join(dir, "edge.yaml")
-				require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(text, "/etc/", dir+"/etc/")), 0o600))
-				c := exec.Command(program, "-config", file, "-check")
-				c.Env = environment(&w)
-				out, err := c.CombinedOutput()
-				require.NoError(t, err, "%s", out)
-				require.Contains(t, string(out), "routes to")
-			})
+			t.Run(filepath.Base(name)+"/"+w.GetName(), func(t *testing.T) { test(t, m, &w) })
 		}
 	}
 }
@@ -154,7 +169,7 @@ func environment(w *workload) (env []string) {
 	for _, e := range w.container().Env {
 		value := e.Value
 		if from := e.ValueFrom; from != nil && from.FieldRef != nil {
-			value = "192.0.2.11" // status.podIP
+			value = "192.0.2.11" // status.hostIP
 		} else if from != nil {
 			value = "2" // requests.cpu
 		}
