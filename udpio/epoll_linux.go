@@ -27,9 +27,9 @@ const (
 // called. The sockets and a timerfd are in one epoll set. Go's netpoller watches the set through a
 // file with its descriptor.
 //
-// The poller never asks the epoll set which socket is ready. The goroutine tries them all. The
-// netpoller sees an edge whenever one of them becomes ready. So nothing is lost if each socket is
-// tried between the reset of the file and the next park.
+// Unless there are many, the poller does not ask the epoll set which socket is ready, and the
+// goroutine tries them all. The netpoller sees an edge whenever one of them becomes ready. So
+// nothing is lost if each socket is tried between the reset of the file and the next park.
 type poller struct {
 	file  *os.File // the epoll descriptor
 	rc    syscall.RawConn
@@ -37,6 +37,7 @@ type poller struct {
 
 	// The fields below belong to the goroutine that waits.
 	try      func() bool        // set once, by the owner
+	epfd     int                // of the set, inside try
 	step     func(uintptr) bool // onStep as a value, which would cost an allocation each time
 	deadline time.Time          // of this wait
 	stepped  bool               // in this wait
@@ -142,7 +143,8 @@ func (p *poller) wait(deadline time.Time) error {
 
 // onStep tries the sockets. RawConn.Read calls it before it parks, and whenever the netpoller has
 // seen an edge. It returns true to end the wait.
-func (p *poller) onStep(uintptr) bool {
+func (p *poller) onStep(epfd uintptr) bool {
+	p.epfd = int(epfd)
 	if p.state.Load() != awake && p.state.Swap(awake) == woken {
 		p.woken = true
 	}

@@ -14,6 +14,7 @@ import (
 // close it meanwhile, so its number cannot become that of another file.
 type port struct {
 	binding
+	fd      int // to know the port by, not to use it
 	rc      syscall.RawConn
 	conn    io.Closer
 	removed atomic.Bool
@@ -46,7 +47,10 @@ func (s *sockets) newPort(c io.Closer, rc syscall.RawConn, local, peer netip.Add
 	p.recv = func(fd uintptr) { p.got, p.recvErrno = recvmmsg(fd, s.reader.vector, p.want) }
 	p.readError = func(fd uintptr) { p.got, p.recvErrno = recvErrors(fd, s.reader.vector, p.want) }
 	p.send = func(fd uintptr) { p.sent, p.sendErrno = s.writer.sendmmsg(fd, s.writer.vector, p.offer) }
-	err := rc.Control(func(fd uintptr) { p.setOptions(int(fd), s) })
+	err := rc.Control(func(fd uintptr) {
+		p.fd = int(fd)
+		p.setOptions(p.fd, s)
+	})
 	if err != nil {
 		return nil, err
 	}

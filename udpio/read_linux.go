@@ -15,7 +15,9 @@ type batchReader struct {
 	n      int       // how many messages were read
 	err    error
 	again  bool // messages were read, but all of them had to be dropped
+	room   bool // a socket of many that was full has room
 	first  int  // index of the socket to begin with
+	ready  readyList
 }
 
 // tryRead reads from all sockets until ms is full. It reports whether ReadBatch should return.
@@ -23,6 +25,9 @@ type batchReader struct {
 func (s *sockets) tryRead() bool {
 	r := &s.reader
 	ports := *s.ports.Load()
+	if len(ports) > fewPorts && !s.paused.Load() && s.readReady() {
+		return r.n > 0 || r.again || r.err != nil || r.room
+	}
 	// Each call begins with another socket, so that none starves.
 	if r.first++; r.first >= len(ports) {
 		r.first = 0

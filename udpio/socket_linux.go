@@ -24,8 +24,10 @@ type sockets struct {
 	mu     sync.Mutex              // held by those who change ports
 	ports  atomic.Pointer[[]*port] // oldest first; never empty, and never changed in place
 	closed atomic.Bool
-	paused atomic.Bool          // see SetReading
-	common atomic.Pointer[Caps] // what all ports can do
+	paused atomic.Bool // see SetReading
+
+	directory directory            // of ports
+	common    atomic.Pointer[Caps] // what all ports can do
 
 	overflows, truncated, fallbacks atomic.Uint64
 
@@ -180,7 +182,9 @@ func (s *sockets) addPort(c io.Closer, rc syscall.RawConn, local, peer netip.Add
 	}
 	old := *s.ports.Load()
 	s.setPorts(append(old[:len(old):len(old)], p))
+	s.directory.add(p) // before there can be events
 	if err := s.poller.add(rc); err != nil {
+		s.directory.remove(p)
 		s.setPorts(old)
 		return err
 	}
@@ -220,6 +224,7 @@ func (s *sockets) removeLocal(local netip.AddrPort) error {
 			return fmt.Errorf("udpio: %v is the only socket", local)
 		}
 		s.setPorts(append(old[:i:i], old[i+1:]...))
+		s.directory.remove(p)
 		return s.closePort(p)
 	}
 	return fmt.Errorf("udpio: no socket at %v", local)
@@ -278,7 +283,7 @@ func (s *sockets) readBatch(ms []Message, deadline time.Time) (int, error) {
 	r := &s.reader
 	r.ms, r.n, r.err = ms, 0, nil
 	for {
-		r.again = false
+		r.again, r.room = false, false
 		err := s.poller.wait(deadline)
 		if s.closed.Load() {
 			err = net.ErrClosed

@@ -36,7 +36,7 @@ func (s *sockets) writeBatch(ms []Message) (n int, err error) {
 			return n, net.ErrClosed
 		}
 		ports := *s.ports.Load()
-		p, m := route(ports, &ms[n]), &ms[n]
+		p, m := s.route(ports, &ms[n]), &ms[n]
 		if p == nil {
 			n++ // its socket was removed
 			continue
@@ -66,8 +66,13 @@ func (s *sockets) writeBatch(ms []Message) (n int, err error) {
 }
 
 // route returns the socket for m, or nil if m names one that is gone.
-func route(ports []*port, m *Message) *port {
+func (s *sockets) route(ports []*port, m *Message) *port {
 	if m.Local.IsValid() {
+		if len(ports) > fewPorts {
+			if p := s.directory.owner(m.Local); p != nil {
+				return p
+			}
+		}
 		for _, p := range ports {
 			if p.owns(m.Local) {
 				return p
@@ -90,7 +95,7 @@ func (s *sockets) writeRun(p *port, ports []*port, ms []Message) (int, syscall.E
 	n := 0
 	for n < min(len(ms), batchSize) {
 		m := &ms[n]
-		if n > 0 && (route(ports, m) != p || w.gso.mustSplit(p, m)) {
+		if n > 0 && (s.route(ports, m) != p || w.gso.mustSplit(p, m)) {
 			break
 		}
 		segmentSize := m.SegmentSize
