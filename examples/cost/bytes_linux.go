@@ -43,7 +43,7 @@ func measureBytes(ctx context.Context, o *options) (*figures, error) {
 	res := make([]sides, len(exchanges)*o.runs)
 	err := o.each(ctx, len(exchanges)*o.runs, func(ctx context.Context, i int) (err error) {
 		e := &exchanges[i/o.runs]
-		if res[i], err = e.run(ctx, o.rtt); err != nil {
+		if res[i], err = e.run(ctx, o); err != nil {
 			err = fmt.Errorf("%s: %w", e.name(), err)
 		}
 		return err
@@ -122,10 +122,10 @@ func (t *tally) filter(dir netrelay.Dir, p []byte) bool {
 }
 
 // run makes the exchange.
-func (e *exchange) run(ctx context.Context, rtt time.Duration) (sides, error) {
+func (e *exchange) run(ctx context.Context, o *options) (sides, error) {
 	var t tally
-	link := netrelay.Link{Delay: rtt / 2}
-	s, err := serviceConfig{http3: e.http3, cc: cubic, chain: usualChain, up: link, down: link, filter: t.filter}.serve()
+	link := netrelay.Link{Delay: o.rtt / 2}
+	s, err := serviceConfig{http3: e.http3, cc: cubic, chain: usualChain, up: link, down: link, filter: t.filter, keys: o.keys}.serve()
 	if err != nil {
 		return sides{}, err
 	}
@@ -138,7 +138,7 @@ func (e *exchange) run(ctx context.Context, rtt time.Duration) (sides, error) {
 		if err := v.earlier(ctx, s, ss); err != nil {
 			return sides{}, err
 		}
-		time.Sleep(4 * rtt) // the last packets are not of this exchange
+		time.Sleep(4 * o.rtt) // the last packets are not of this exchange
 	}
 	t.set(true)
 	c, err := s.client(ss, false)
@@ -148,7 +148,7 @@ func (e *exchange) run(ctx context.Context, rtt time.Duration) (sides, error) {
 	defer c.close()
 	_, err = c.fetch(ctx, e.size)
 	c.leave()
-	time.Sleep(4 * rtt) // the last packets are on their way, and nobody must refuse them
+	time.Sleep(4 * o.rtt) // the last packets are on their way, and nobody must refuse them
 	t.set(false)
 	if err == nil {
 		err = t.err // the filter writes no more

@@ -33,14 +33,14 @@ func brief(t *testing.T) (context.Context, *options) {
 // fewer. A busy machine can make one take longer, so the best of several counts.
 func TestRoundTrips(t *testing.T) {
 	want := [len(visits)]time.Duration{3, 2, 3, 2, 1, 3, 3, 1, 1}
-	ctx, _ := brief(t)
+	ctx, o := brief(t)
 	const rtt = 100 * time.Millisecond
 	for i, v := range visits {
 		t.Run(v.name, func(t *testing.T) {
 			t.Parallel()
 			best := time.Duration(1 << 62)
 			for tries := 0; tries < 40 && best >= (want[i]+1)*rtt; tries++ {
-				times, err := v.measure(ctx, rtt, 1)
+				times, err := v.measure(ctx, rtt, o)
 				require.NoError(t, err)
 				require.True(t, times[0] >= want[i]*rtt, "%v is less than %d round trips of %v", times[0], want[i], rtt)
 				best = min(best, times[0])
@@ -81,9 +81,9 @@ func TestBytes(t *testing.T) {
 	for i := 0; i < len(exchanges); i += 2 {
 		t.Run(exchanges[i].name(), func(t *testing.T) {
 			t.Parallel()
-			two, err := exchanges[i].run(ctx, o.rtt)
+			two, err := exchanges[i].run(ctx, o)
 			require.NoError(t, err)
-			three, err := exchanges[i+1].run(ctx, o.rtt)
+			three, err := exchanges[i+1].run(ctx, o)
 			require.NoError(t, err)
 			for dir := range two {
 				a, b := &two[dir], &three[dir]
@@ -123,15 +123,23 @@ func TestCommandLine(t *testing.T) {
 
 // TestCommand runs the program as a person does, and looks at what it writes.
 func TestCommand(t *testing.T) {
-	t.Parallel()
 	brief(t)
 	var out strings.Builder
-	file := filepath.Join(t.TempDir(), "x.svg")
+	dir := t.TempDir()
+	file, keys, qlogs := filepath.Join(dir, "x.svg"), filepath.Join(dir, "keys"), filepath.Join(dir, "qlog")
+	t.Setenv("SSLKEYLOGFILE", keys)
+	t.Setenv("QLOGDIR", qlogs)
 	require.NoError(t, run(t.Context(), []string{"-runs", "1", "-rtt", "2ms", "-svg", file, "bytes"}, &out))
 	require.Equal(t, 2+len(exchanges), strings.Count(out.String(), "\n"))
 	svg, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Equal(t, 2*len(exchanges)+1, strings.Count(string(svg), "<rect"))
+	secrets, err := os.ReadFile(keys)
+	require.NoError(t, err)
+	require.True(t, strings.Count(string(secrets), "CLIENT_TRAFFIC_SECRET_0") >= len(exchanges))
+	logs, err := os.ReadDir(qlogs)
+	require.NoError(t, err)
+	require.True(t, len(logs) >= len(exchanges), "%d qlogs", len(logs)) // both sides of HTTP/3
 }
 
 func TestFigures(t *testing.T) {

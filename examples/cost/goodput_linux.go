@@ -80,7 +80,7 @@ func measureGoodput(ctx context.Context, o *options) (*figures, error) {
 // run downloads for a while, and returns bits per second.
 func (d *download) run(ctx context.Context, o *options, seed uint64) (float64, error) {
 	up, down := o.path(d.loss)
-	s, err := serviceConfig{http3: d.http3, cc: d.cc, chain: usualChain, up: up, down: down, seed: seed}.serve()
+	s, err := serviceConfig{http3: d.http3, cc: d.cc, chain: usualChain, up: up, down: down, seed: seed, keys: o.keys}.serve()
 	if err != nil {
 		return 0, err
 	}

@@ -14,14 +14,18 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
@@ -34,6 +38,7 @@ type options struct {
 	secs           float64
 	patience       time.Duration
 	svg            string
+	keys           io.Writer // of SSLKEYLOGFILE; may be nil
 }
 
 // A cost is something that the program measures.
@@ -81,8 +86,14 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fig, err := c.measure(ctx, o)
+	var keys tls.Config
+	endKeys, err := envlog.Keys(&keys, slog.Default())
 	if err != nil {
+		return err
+	}
+	o.keys = keys.KeyLogWriter
+	fig, err := c.measure(ctx, o)
+	if err := errors.Join(err, endKeys()); err != nil {
 		return err
 	}
 	if o.svg != "" {

@@ -103,7 +103,7 @@ func (m *move) run(ctx context.Context, o *options) (moved, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.patience+time.Minute)
 	defer cancel()
 	up, down := o.path(0)
-	cfg := serviceConfig{http3: m.http3, cc: cubic, chain: usualChain, up: up, down: down}
+	cfg := serviceConfig{http3: m.http3, cc: cubic, chain: usualChain, up: up, down: down, keys: o.keys}
 	if m.mute {
 		cfg.filter = func(_ netrelay.Dir, p []byte) bool { return !isReset(p) }
 	}

@@ -42,7 +42,7 @@ func measureRoundTrips(ctx context.Context, o *options) (*figures, error) {
 	rtts := []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond}
 	times := make([][]time.Duration, len(visits)*len(rtts))
 	err := o.each(ctx, len(times), func(ctx context.Context, i int) (err error) {
-		times[i], err = visits[i/len(rtts)].measure(ctx, rtts[i%len(rtts)], o.runs)
+		times[i], err = visits[i/len(rtts)].measure(ctx, rtts[i%len(rtts)], o)
 		return err
 	})
 	if err != nil {
@@ -67,15 +67,15 @@ func measureRoundTrips(ctx context.Context, o *options) (*figures, error) {
 }
 
 // measure makes visits one after another, and returns how long each waited for the first byte.
-func (v *visit) measure(ctx context.Context, rtt time.Duration, runs int) ([]time.Duration, error) {
+func (v *visit) measure(ctx context.Context, rtt time.Duration, o *options) ([]time.Duration, error) {
 	link := netrelay.Link{Delay: rtt / 2}
-	s, err := serviceConfig{http3: v.http3, cc: cubic, chain: v.chain, up: link, down: link}.serve()
+	s, err := serviceConfig{http3: v.http3, cc: cubic, chain: v.chain, up: link, down: link, keys: o.keys}.serve()
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
 	var times []time.Duration
-	for range runs {
+	for range o.runs {
 		d, err := v.once(ctx, s)
 		if err != nil {
 			return nil, fmt.Errorf("%s, %v: %w", v.name, rtt, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/tunnelhttp"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/netrelay"
@@ -38,6 +39,7 @@ const usualChain = 3_000
 type service struct {
 	tunnel *netrelay.Tunnel
 	http3  bool
+	keys   io.Writer
 	end    func() error
 }
 
@@ -48,6 +50,7 @@ type serviceConfig struct {
 	chain    int // bytes of its certificates, at least
 	up, down netrelay.Link
 	seed     uint64
+	keys     io.Writer                       // for the keys of clients; may be nil
 	filter   func(netrelay.Dir, []byte) bool // of netrelay.TunnelConfig
 }
 
@@ -56,13 +59,13 @@ func (p serviceConfig) serve() (*service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &service{tunnel: t, http3: p.http3}
+	s := &service{tunnel: t, http3: p.http3, keys: p.keys}
 	tc := conntest.ServerTLS()
 	lengthen(&tc.Certificates[0], p.chain)
 	if p.http3 {
 		srv := &h3http.Server{
 			Handler: http.HandlerFunc(serveBytes), TLSConfig: tc, Loops: 1,
-			QUICConfig: &conn.Config{Congestion: p.cc.ours, Enable0RTT: true},
+			QUICConfig: &conn.Config{Congestion: p.cc.ours, Enable0RTT: true, QLog: envlog.QLog()},
 		}
 		s.end, err = srv.Close, tunnelhttp.ServeHTTP3(t, srv)
 	} else {
@@ -120,14 +123,14 @@ type client struct {
 // client makes a client. With early set, it sends requests as early data if its sessions allow it.
 func (s *service) client(ss *sessions, early bool) (*client, error) {
 	tc := conntest.ClientTLS()
-	tc.ClientSessionCache = ss
+	tc.ClientSessionCache, tc.KeyLogWriter = ss, s.keys
 	if !s.http3 {
 		tc.NextProtos = []string{"h2"}
 		tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: tc}
 		tunnelhttp.DialHTTP2(s.tunnel, tr)
 		return &client{http: http.Client{Transport: tr}, leave: tr.CloseIdleConnections, end: func() error { return nil }}, nil
 	}
-	tr := &h3http.Transport{TLSClientConfig: tc, QUICConfig: &conn.Config{Enable0RTT: early}}
+	tr := &h3http.Transport{TLSClientConfig: tc, QUICConfig: &conn.Config{Enable0RTT: early, QLog: envlog.QLog()}}
 	g, socket, err := tunnelhttp.DialHTTP3(s.tunnel, tr)
 	if err != nil {
 		return nil, err
