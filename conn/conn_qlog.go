@@ -64,7 +64,7 @@ func (c *Conn) trace(ev *TraceEvent, raw []byte) {
 	case TracePacketDropped:
 		c.qlog.PacketDropped(ev.Time, qlogType(ev.Packet), ev.Size, "general", ev.Reason)
 	case TracePacketLost:
-		c.qlog.PacketLost(ev.Time, qlogType(ev.Packet), ev.Number, ev.Size, ev.Reason, false)
+		c.qlog.PacketLost(ev.Time, qlogType(ev.Packet), ev.Number, ev.Reason, false)
 	case TraceKeyUpdated:
 		c.qlog.KeyUpdated(ev.Time, !c.server, ev.Number, c.keys.txPhase != c.keys.rxPhase)
 	}

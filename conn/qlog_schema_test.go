@@ -362,7 +362,7 @@ func TestQLog03(t *testing.T) {
 		for name, n := range f.events(t) {
 			seen[name] += n
 		}
-		for _, want := range []string{`"qlog_version":"0.3"`, `"qlog_format":"JSON-SEQ"`, `"key_phase_bit":0`, `"owner":"remote"`} {
+		for _, want := range []string{`"qlog_version":"0.3"`, `"qlog_format":"JSON-SEQ"`, `"flags":`, `"owner":"remote"`} {
 			if !bytes.Contains(f.Bytes(), []byte(want)) {
 				t.Errorf("there is no %s", want)
 			}

@@ -12,9 +12,35 @@ import (
 // ConnectionStarted writes the ends of the first path. An end that is not valid is left empty.
 func (w *Writer) ConnectionStarted(now time.Time, local, remote netip.AddrPort) {
 	w.begin(now, connectionStarted)
+	if w.format == V03 {
+		w.addresses(local, remote)
+		w.finish()
+		return
+	}
 	w.endpoint("local", local)
 	w.endpoint("remote", remote)
 	w.finish()
+}
+
+// addresses appends the ends of the first path in the form of version 0.3, where the one that sends
+// first is the source.
+func (w *Writer) addresses(local, remote netip.AddrPort) {
+	src, dst := local, remote
+	if w.server {
+		src, dst = remote, local
+	}
+	for _, end := range [...]struct {
+		ip, port string
+		addr     netip.AddrPort
+	}{{"src_ip", "src_port", src}, {"dst_ip", "dst_port", dst}} {
+		w.key(end.ip)
+		w.b = append(w.b, '"')
+		if end.addr.IsValid() {
+			w.b = end.addr.Addr().Unmap().WithZone("").AppendTo(w.b)
+		}
+		w.b = append(w.b, '"')
+		w.uint(end.port, uint64(end.addr.Port()))
+	}
 }
 
 // endpoint appends one end of a path.
@@ -55,6 +81,11 @@ func (w *Writer) VersionInformation(now time.Time, server bool, ours []uint32, c
 // ALPNInformation writes the protocol that was negotiated.
 func (w *Writer) ALPNInformation(now time.Time, chosen string) {
 	w.begin(now, alpnInformation)
+	if w.format == V03 {
+		text(&w.encoder, "chosen_alpn", chosen)
+		w.finish()
+		return
+	}
 	w.open("chosen_alpn")
 	text(&w.encoder, "string_value", chosen)
 	w.end()
@@ -65,9 +96,6 @@ func (w *Writer) ALPNInformation(now time.Time, chosen string) {
 func (w *Writer) ParametersSet(now time.Time, remote bool, p *wire.Params) {
 	w.begin(now, parametersSet)
 	w.initiator(remote)
-	if w.format == V03 {
-		w.str("owner", side(remote))
-	}
 	w.optional("original_destination_connection_id", p.OriginalDCID)
 	w.optional("initial_source_connection_id", p.InitialSCID)
 	w.optional("retry_source_connection_id", p.RetrySCID)
@@ -96,7 +124,7 @@ func (w *Writer) limits(p *wire.Params) {
 	w.uint("initial_max_stream_data_uni", p.MaxStreamDataUni)
 	w.uint("initial_max_streams_bidi", p.MaxStreamsBidi)
 	w.uint("initial_max_streams_uni", p.MaxStreamsUni)
-	if p.MaxDatagramFrame > 0 {
+	if p.MaxDatagramFrame > 0 && w.format != V03 {
 		w.uint("max_datagram_frame_size", p.MaxDatagramFrame)
 	}
 }
@@ -131,30 +159,16 @@ func (w *Writer) preferred(a *wire.PreferredAddress) {
 
 // extensions appends the parameters of extensions that are present.
 func (w *Writer) extensions(p *wire.Params) {
+	if w.format == V03 {
+		return // it knows none
+	}
 	if p.GreaseQUICBit {
 		w.bool("grease_quic_bit", true)
 	}
 	if p.ResetStreamAt {
 		w.bool("reset_stream_at", true)
 	}
-	if w.format == V03 {
-		w.namedExtensions(p)
-	} else {
-		w.unknownParams(p)
-	}
-}
-
-// namedExtensions appends parameters that the schema of the drafts has no name for.
-func (w *Writer) namedExtensions(p *wire.Params) {
-	if p.MinAckDelay > 0 {
-		w.millis("min_ack_delay", p.MinAckDelay)
-	}
-	if p.ChosenVersion != 0 {
-		w.open("version_information")
-		w.version("chosen_version", p.ChosenVersion)
-		w.versions("available_versions", p.AvailableVersions)
-		w.end()
-	}
+	w.unknownParams(p)
 }
 
 // Transport parameters that the schema of the drafts has no name for.
@@ -163,7 +177,7 @@ const (
 	paramMinAckDelay        = 0xff04de1b // draft-ietf-quic-ack-frequency, Section 3
 )
 
-// unknownParams appends the same parameters in the form that the drafts have for unknown ones.
+// unknownParams appends those parameters in the form that the drafts have for unknown ones.
 func (w *Writer) unknownParams(p *wire.Params) {
 	if p.MinAckDelay == 0 && p.ChosenVersion == 0 {
 		return
@@ -198,7 +212,14 @@ func side(remote bool) string {
 	return "local"
 }
 
-func (w *Writer) initiator(remote bool) { w.str("initiator", side(remote)) }
+// initiator appends which side it was. Version 0.3 has another name for that.
+func (w *Writer) initiator(remote bool) {
+	if w.format == V03 {
+		w.str("owner", side(remote))
+	} else {
+		w.str("initiator", side(remote))
+	}
+}
 
 // A Closed is how a connection ended.
 type Closed struct {
@@ -216,6 +237,10 @@ func (w *Writer) ConnectionClosed(now time.Time, c Closed) {
 	w.initiator(c.Remote)
 	switch {
 	case !c.HasCode:
+	case w.format == V03 && c.Application:
+		w.uint("application_code", c.Code)
+	case w.format == V03:
+		w.transportError("connection_code", c.Code)
 	case c.Application:
 		w.str("application_error", "unknown")
 		w.uint("error_code", c.Code)

@@ -6,7 +6,8 @@ type Format uint8
 // The formats.
 const (
 	Draft Format = iota // the current drafts
-	V03                 // version 0.3, for qvis
+	// V03 is version 0.3, for qvis: drafts 05 of the main schema, and 04 of the events.
+	V03
 )
 
 // An event is a type of events.
@@ -51,8 +52,8 @@ const (
 // eventNames has the names of each type of events, by format. Version 0.3 has no name for some:
 // they are left out there.
 var eventNames = [...][2]string{
-	connectionStarted:      {"quic:connection_started", "transport:connection_started"},
-	connectionClosed:       {"quic:connection_closed", "transport:connection_closed"},
+	connectionStarted:      {"quic:connection_started", "connectivity:connection_started"},
+	connectionClosed:       {"quic:connection_closed", "connectivity:connection_closed"},
 	versionInformation:     {"quic:version_information", "transport:version_information"},
 	alpnInformation:        {"quic:alpn_information", "transport:alpn_information"},
 	parametersSet:          {"quic:parameters_set", "transport:parameters_set"},
@@ -63,8 +64,8 @@ var eventNames = [...][2]string{
 	keyUpdated:             {"quic:key_updated", "security:key_updated"},
 	metricsUpdated:         {"quic:recovery_metrics_updated", "recovery:metrics_updated"},
 	congestionStateUpdated: {"quic:congestion_state_updated", "recovery:congestion_state_updated"},
-	ecnStateUpdated:        {"quic:ecn_state_updated", "recovery:ecn_state_updated"},
-	mtuUpdated:             {"quic:mtu_updated", "recovery:mtu_updated"},
+	ecnStateUpdated:        {"quic:ecn_state_updated", ""},
+	mtuUpdated:             {"quic:mtu_updated", "connectivity:mtu_updated"},
 	connectionStateUpdated: {"quic:connection_state_updated", "connectivity:connection_state_updated"},
 	connectionIDUpdated:    {"quic:connection_id_updated", "connectivity:connection_id_updated"},
 	tupleAssigned:          {"quic:tuple_assigned", ""},

@@ -75,28 +75,26 @@ func (w *Writer) frameType(name string) { w.str("frame_type", name) }
 func (w *Writer) payloadLength(n int) {
 	if w.format == V03 {
 		w.uint("length", uint64(n))
+		return
 	}
 	w.open("raw")
 	w.uint("payload_length", uint64(n))
 	w.end()
 }
 
-// extension appends the type of a frame for which the schema of the drafts has no name. It reports
-// whether the frame's fields are to follow.
-func (w *Writer) extension(name string, typ uint64) bool {
-	if w.format == V03 {
-		w.frameType(name)
-		return true
-	}
+// unnamedType appends the type of a frame for which the format has no name.
+func (w *Writer) unnamedType(typ uint64) {
 	w.frameType("unknown")
-	w.uint("frame_type_bytes", typ)
-	return false
+	if w.format == V03 {
+		w.uint("frame_type_value", typ)
+	} else {
+		w.uint("frame_type_bytes", typ)
+	}
 }
 
 // unknown appends a frame that cannot be read, with the length of the rest of the packet.
 func (w *Writer) unknown(b []byte, typ uint64) int {
-	w.frameType("unknown")
-	w.uint("frame_type_bytes", typ)
+	w.unnamedType(typ)
 	w.open("raw")
 	w.uint("length", uint64(len(b)))
 	w.hex("data", b[:min(len(b), 32)])
@@ -110,7 +108,11 @@ func (w *Writer) padding(b []byte) (n int) {
 		n++
 	}
 	w.frameType("padding")
-	w.payloadLength(n)
+	if w.format == V03 {
+		w.uint("payload_length", uint64(n))
+	} else {
+		w.payloadLength(n)
+	}
 	return n
 }
 
@@ -171,20 +173,29 @@ func (w *Writer) connectionClose(b []byte) int {
 	w.frameType("connection_close")
 	if app {
 		w.str("error_space", "application")
-		w.str("error", "unknown")
 	} else {
 		w.str("error_space", "transport")
+	}
+	if !app && w.format != V03 {
 		w.transportError("error", code)
 	}
-	w.uint("error_code", code)
+	w.applicationError(app, code)
 	text(&w.encoder, "reason", reason)
-	if !utf8.Valid(reason) {
+	if !utf8.Valid(reason) && w.format != V03 {
 		w.hex("reason_bytes", reason)
 	}
 	if !app && frame != 0 {
 		w.uint("trigger_frame_type", frame)
 	}
 	return n
+}
+
+// applicationError appends an error code. The log does not know the names of the application's.
+func (w *Writer) applicationError(app bool, code uint64) {
+	if app && w.format != V03 {
+		w.str("error", "unknown")
+	}
+	w.uint("error_code", code)
 }
 
 // flowFrame appends a frame of flow control (RFC 9000, Sections 19.9 to 19.14).
@@ -239,14 +250,17 @@ func (w *Writer) resetFrame(b []byte, typ uint64) (n int) {
 		w.frameType("reset_stream")
 	case wire.FrameResetStreamAt:
 		id, code, size, reliable, n = wire.ParseResetStreamAt(b)
+		if w.format == V03 {
+			w.unnamedType(typ)
+			return n
+		}
 		w.frameType("reset_stream_at")
 	default:
 		id, code, n = wire.ParseStopSending(b)
 		w.frameType("stop_sending")
 	}
 	w.uint("stream_id", id)
-	w.str("error", "unknown")
-	w.uint("error_code", code)
+	w.applicationError(true, code)
 	if typ != wire.FrameStopSending {
 		w.uint("final_size", size)
 	}
@@ -266,7 +280,7 @@ func (w *Writer) rareFrame(b []byte, typ uint64) (n int) {
 		w.frameType("handshake_done")
 		return 1
 	case wire.FrameImmediateAck:
-		w.extension("immediate_ack", typ)
+		w.unnamedType(typ)
 		return wire.VarintLen(typ)
 	case wire.FrameNewToken:
 		token, n := wire.ParseNewToken(b)
@@ -297,14 +311,8 @@ func (w *Writer) rareFrame(b []byte, typ uint64) (n int) {
 		w.hex("data", data[:])
 		return n
 	case wire.FrameAckFrequency:
-		seq, threshold, delay, reordering, n := wire.ParseAckFrequency(b)
-		if !w.extension("ack_frequency", typ) {
-			return n
-		}
-		w.uint("sequence_number", seq)
-		w.uint("ack_eliciting_threshold", threshold)
-		w.millis("request_max_ack_delay", time.Duration(min(delay, 1<<40))*time.Microsecond)
-		w.uint("reordering_threshold", reordering)
+		_, _, _, _, n := wire.ParseAckFrequency(b)
+		w.unnamedType(typ)
 		return n
 	}
 	return -1

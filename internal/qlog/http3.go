@@ -1,6 +1,7 @@
 package qlog
 
 import (
+	"bytes"
 	"strings"
 	"time"
 )
@@ -20,8 +21,22 @@ func (w *Writer) Event(now time.Time, name string, data []byte) {
 	}
 	w.str("name", name)
 	w.key("data")
+	if w.format == V03 {
+		data = oldMembers(data)
+	}
 	w.b = append(w.b, data...)
 	w.flush()
+}
+
+// oldMembers returns data with the names that version 0.3 has for its members. In a string their
+// quotes would be escaped.
+func oldMembers(data []byte) []byte {
+	for _, m := range [...][2]string{
+		{`"initiator":`, `"owner":`}, {`"frame_type_bytes":`, `"frame_type_value":`}, {`"stream_type_bytes":`, `"stream_type_value":`},
+	} {
+		data = bytes.ReplaceAll(data, []byte(m[0]), []byte(m[1]))
+	}
+	return data
 }
 
 // Names of the events of HTTP/3 (draft-ietf-quic-qlog-h3-events).

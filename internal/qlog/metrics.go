@@ -90,7 +90,7 @@ func (w *Writer) StateUpdated(now time.Time, s State) {
 }
 
 func (w *Writer) stateChange(now time.Time, ev event, s, last string) {
-	if s == last || s == "" {
+	if s == last || s == "" || w.unnamed(ev) {
 		return
 	}
 	w.begin(now, ev)

@@ -65,7 +65,7 @@ func (w *Writer) packet(now time.Time, ev event, p *Packet) {
 	if len(p.Payload) > 0 {
 		w.frames(p)
 	}
-	if p.MTUProbe {
+	if p.MTUProbe && w.format != V03 {
 		w.bool("is_mtu_probe_packet", true)
 	}
 	w.finish()
@@ -93,14 +93,10 @@ const aeadOverhead = 16
 
 // shortHeader appends the fields of a short header (RFC 9000, Section 17.3.1).
 func (w *Writer) shortHeader(p *Packet) {
-	phase := wire.KeyPhase(p.Raw[0])
-	switch {
-	case w.format != V03:
-		w.bool("key_phase_bit", phase)
-	case phase:
-		w.uint("key_phase_bit", 1)
-	default:
-		w.uint("key_phase_bit", 0)
+	if w.format == V03 {
+		w.uint("flags", uint64(p.Raw[0]))
+	} else {
+		w.bool("key_phase_bit", wire.KeyPhase(p.Raw[0]))
 	}
 	pnLen := int(p.Raw[0]&0x03) + 1
 	if n := len(p.Raw) - aeadOverhead - len(p.Payload) - pnLen; n > 1 {
@@ -176,18 +172,13 @@ func (w *Writer) PacketDropped(now time.Time, typ string, size int, trigger, rea
 }
 
 // PacketLost writes that a packet was declared lost.
-func (w *Writer) PacketLost(now time.Time, typ string, number uint64, size int, trigger string, mtuProbe bool) {
+func (w *Writer) PacketLost(now time.Time, typ string, number uint64, trigger string, mtuProbe bool) {
 	w.begin(now, packetLost)
 	w.open("header")
 	w.str("packet_type", typ)
 	w.uint("packet_number", number)
 	w.end()
-	if w.format == V03 {
-		w.open("raw")
-		w.uint("length", uint64(size))
-		w.end()
-	}
-	if mtuProbe {
+	if mtuProbe && w.format != V03 {
 		w.bool("is_mtu_probe_packet", true)
 	}
 	w.str("trigger", trigger)

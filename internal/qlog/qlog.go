@@ -27,6 +27,7 @@ type Writer struct {
 	encoder
 	out     io.WriteCloser
 	format  Format
+	server  bool
 	start   time.Time
 	failed  bool
 	last    Metrics
@@ -56,32 +57,47 @@ type Header struct {
 
 // New returns a Writer after it has written the header to out.
 func New(out io.WriteCloser, h Header) *Writer {
-	w := &Writer{out: out, format: h.Format, start: h.Start}
+	w := &Writer{out: out, format: h.Format, server: h.Server, start: h.Start}
 	w.b = append(make([]byte, 0, 1024), recordSeparator, '{')
-	w.str("file_schema", "urn:ietf:params:qlog:file:sequential")
-	w.str("serialization_format", "application/qlog+json-seq")
-	if h.Format == V03 { // qvis wants both
+	if h.Format == V03 {
 		w.str("qlog_format", "JSON-SEQ")
 		w.str("qlog_version", "0.3")
+	} else {
+		w.str("file_schema", "urn:ietf:params:qlog:file:sequential")
+		w.str("serialization_format", "application/qlog+json-seq")
 	}
 	w.str("title", "lazo")
 	w.open("trace")
 	w.str("title", "lazo "+vantage(h.Server))
-	w.array("event_schemas")
-	w.elem()
-	w.quote("urn:ietf:params:qlog:events:quic-13")
-	w.elem()
-	w.quote("urn:ietf:params:qlog:events:http3-13")
-	w.elem()
-	w.quote("urn:ietf:params:qlog:events:loglevel-14")
-	w.endArray()
+	if h.Format != V03 {
+		w.array("event_schemas")
+		w.elem()
+		w.quote("urn:ietf:params:qlog:events:quic-13")
+		w.elem()
+		w.quote("urn:ietf:params:qlog:events:http3-13")
+		w.elem()
+		w.quote("urn:ietf:params:qlog:events:loglevel-14")
+		w.endArray()
+	}
 	w.open("vantage_point")
 	w.str("type", vantage(h.Server))
 	w.end()
 	w.open("common_fields")
 	w.hex("group_id", h.ID)
+	w.reference(&h)
+	w.end()
+	w.end()
+	w.flush()
+	return w
+}
+
+// reference appends to what the times of events are relative.
+func (w *Writer) reference(h *Header) {
 	if h.Format == V03 {
-		w.hex("ODCID", h.ID)
+		w.hex("ODCID", h.ID) // qvis shows it
+		w.str("time_format", "relative")
+		w.millis("reference_time", time.Duration(h.Start.UnixNano()))
+		return
 	}
 	w.open("reference_time")
 	w.str("clock_type", "monotonic")
@@ -91,10 +107,6 @@ func New(out io.WriteCloser, h Header) *Writer {
 	w.b = h.Start.UTC().AppendFormat(w.b, time.RFC3339Nano)
 	w.b = append(w.b, '"')
 	w.end()
-	w.end()
-	w.end()
-	w.flush()
-	return w
 }
 
 func vantage(server bool) string {

@@ -102,12 +102,30 @@ func (w *Writer) keyType(k Key) {
 	w.b = append(w.b, `_secret"`...)
 }
 
+// newKey appends what stands for a key that is new. Version 0.3 wants its bytes, which nobody
+// should see.
+func (w *Writer) newKey() {
+	if w.format == V03 {
+		w.str("new", "")
+	}
+}
+
+// phase appends how many keys of its level came before a key.
+func (w *Writer) phase(n uint64) {
+	if w.format == V03 {
+		w.uint("generation", n)
+	} else {
+		w.uint("key_phase", n)
+	}
+}
+
 // KeyInstalled writes that TLS has provided a key.
 func (w *Writer) KeyInstalled(now time.Time, k Key) {
 	w.begin(now, keyUpdated)
 	w.keyType(k)
+	w.newKey()
 	if k.Level == KeyApp {
-		w.uint("key_phase", 0)
+		w.phase(0)
 	}
 	w.str("trigger", "tls")
 	w.finish()
@@ -118,7 +136,8 @@ func (w *Writer) KeyInstalled(now time.Time, k Key) {
 func (w *Writer) KeyUpdated(now time.Time, server bool, phase uint64, byRemote bool) {
 	w.begin(now, keyUpdated)
 	w.keyType(Key{server, KeyApp})
-	w.uint("key_phase", phase)
+	w.newKey()
+	w.phase(phase)
 	if byRemote {
 		w.str("trigger", "remote_update")
 	} else {
@@ -132,7 +151,7 @@ func (w *Writer) KeyDiscarded(now time.Time, k Key, phase uint64) {
 	w.begin(now, keyDiscarded)
 	w.keyType(k)
 	if k.Level == KeyApp {
-		w.uint("key_phase", phase)
+		w.phase(phase)
 	}
 	w.finish()
 }

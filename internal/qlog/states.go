@@ -28,11 +28,7 @@ func (w *Writer) ConnectionState(now time.Time, s string) {
 // chose it. An ID that is nil is unknown.
 func (w *Writer) ConnectionIDUpdated(now time.Time, remote bool, old, id []byte) {
 	w.begin(now, connectionIDUpdated)
-	if w.format == V03 {
-		w.str("owner", side(remote))
-	} else {
-		w.initiator(remote)
-	}
+	w.initiator(remote)
 	w.optional("old", old)
 	w.optional("new", id)
 	w.finish()
