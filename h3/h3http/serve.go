@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/growstack"
 )
 
 // This file has the work of the goroutine of a request.
@@ -25,6 +26,7 @@ type arrival struct {
 
 // serve answers the request of x, on a goroutine of its own.
 func (x *serverExchange) serve() {
+	growstack.By4K() // which reading the fields, and the handler's calls, would need bit by bit
 	c, a := x.server, &x.arrival
 	defer x.uncharge(a.cost)
 	bare, err := newRequest(a.fields)

@@ -23,7 +23,7 @@ var importRules = []importRule{
 	{packages: "dgram", inside: []string{"conn", "internal/wire"}},
 	{packages: "h3", inside: []string{"conn", "dgram", "internal/list", "internal/qlog", "internal/qpack", "internal/wire"}},
 	{packages: "h3/masque", inside: []string{"h3", "h3/h3http", "dgram", "conn", "loop", "udpio", "internal/deadline"}, outside: []string{httpsfv}},
-	{packages: "h3/h3http", inside: []string{"h3", "dgram", "conn", "loop", "udpio", "internal/deadline", "internal/fifo"}, outside: []string{"golang.org/x/net/..."}},
+	{packages: "h3/h3http", inside: []string{"h3", "dgram", "conn", "loop", "udpio", "internal/deadline", "internal/fifo", "internal/growstack"}, outside: []string{"golang.org/x/net/..."}},
 	{packages: "h3/webtransport", inside: []string{"h3", "h3/h3http", "dgram", "conn", "conn/varint", "loop"}, outside: []string{httpsfv}},
 	{packages: "metrics", inside: []string{"conn", "h3", "h3/h3http", "loop"}},
 	{packages: "metrics/prometheus", inside: []string{"metrics"}, outside: []string{"github.com/prometheus/..."}},
