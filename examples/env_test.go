@@ -37,6 +37,7 @@ type connecting struct {
 // connects has all programs that make connections. DIR has files for them.
 var connects = map[string][]connecting{
 	"byhand":   {{line: "-addr 127.0.0.1:0", alpn: "echo", side: "server"}},
+	"cost":     {{line: "-runs 1 roundtrips", side: "client", root: true}, {line: "-runs 1 roundtrips", side: "server", root: true}},
 	"edge":     {{line: "-addr 127.0.0.1:0", alpn: "h3", side: "server"}},
 	"h3client": {{line: "-insecure https://HOST:PORT/", side: "client"}},
 	"h3server": {{line: "-addr 127.0.0.1:0", alpn: "h3", side: "server"}},
@@ -47,6 +48,7 @@ var connects = map[string][]connecting{
 		{line: "-downloads DIR", env: "ROLE=client TESTCASE=handshake REQUESTS=https://HOST:PORT/a", side: "client"},
 		{line: "-downloads DIR", env: "ROLE=client TESTCASE=http3 REQUESTS=https://HOST:PORT/a", side: "client"},
 	},
+	"lb":      {{line: "-demo", side: "client"}, {line: "-demo", side: "server"}},
 	"linklab": {{side: "client"}, {side: "server"}},
 	"perf": {
 		{line: "server -listen 127.0.0.1:0", alpn: "perf", side: "server"},

@@ -24,6 +24,10 @@ var wrong = map[string][]string{
 	"byhand": {
 		"extra", "-nosuchflag", "-addr nonsense", "-addr 127.0.0.1:99999", "-alpn=",
 	},
+	"cost": {
+		"", "-nosuchflag", "nosuchcost", "bytes extra", "-runs 0 bytes", "-parallel 0 bytes", "-rate 1 bytes", "-rtt 0 bytes",
+		"-secs 0 goodput", "-secs NaN goodput", "-patience 0 migration", "-svg missing/x bytes",
+	},
 	"edge": {
 		"extra", "-nosuchflag", "-addr nonsense", "-check", "-config missing", "-config program", "-config program -check",
 		"-config missing -check", "-config .",
@@ -105,7 +109,7 @@ func TestExamples(t *testing.T) {
 func testWrong(t *testing.T, bin string) {
 	busy := busy(t)
 	for program, lines := range wrong {
-		if program == "holb" && runtime.GOOS != "linux" {
+		if (program == "cost" || program == "holb") && runtime.GOOS != "linux" {
 			continue // -h is the last flag that it looks at
 		}
 		for _, line := range lines {
@@ -143,7 +147,7 @@ func serving(program, line string) string {
 // testHelp checks that -h succeeds and prints the flags.
 func testHelp(t *testing.T, bin string) {
 	for program := range wrong {
-		if program == "holb" && runtime.GOOS != "linux" {
+		if (program == "cost" || program == "holb") && runtime.GOOS != "linux" {
 			continue
 		}
 		lines := []string{"-h"}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/quiclb"
+	"github.com/lazoquic/lazo/examples/internal/envlog"
 	"github.com/lazoquic/lazo/examples/internal/rebind"
 	"github.com/lazoquic/lazo/examples/internal/selfsigned"
 	"github.com/lazoquic/lazo/loop"
@@ -35,6 +36,7 @@ type demo struct {
 	dir     string
 	servers []*demoServer
 	client  *conn.Config
+	endLogs func() error // those of the environment; may be nil
 }
 
 // A demoServer is a server of two loops.
@@ -90,13 +92,18 @@ func newDemo() (_ *demo, err error) {
 		KeepAlive: 100 * time.Millisecond, MaxStreamData: demoWindow, MaxIdleTimeout: demoTimeout,
 	}
 	d.client.TLS.RootCAs.AddCert(cert.Leaf)
+	if d.endLogs, err = envlog.Attach(d.client.TLS, d.client, slog.Default()); err != nil {
+		return nil, err
+	}
 	var resetKey [32]byte
 	rand.Read(resetKey[:])
 	for i, name := range []string{"A", "B"} {
 		s := &demoServer{name: name, id: []byte{0xa0 + byte(i)}}
 		s.Group, err = loop.Listen("udp", "127.0.0.1:0", 2, &loop.Config{
 			Endpoint: conn.EndpointConfig{
-				Server: &conn.Config{TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{demoALPN}}},
+				Server: &conn.Config{
+					TLS: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{demoALPN}}, QLog: envlog.QLog(),
+				},
 				// the same on all servers: each can tell a client that its connection is lost
 				ResetKey: resetKey,
 			},
@@ -114,6 +121,9 @@ func newDemo() (_ *demo, err error) {
 func (d *demo) close() {
 	for _, s := range d.servers {
 		s.Close()
+	}
+	if d.endLogs != nil {
+		d.endLogs()
 	}
 	os.RemoveAll(d.dir)
 }
