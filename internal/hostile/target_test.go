@@ -197,21 +197,24 @@ func (c *core) rest(t testing.TB, before int64) {
 // A realServer is an h3http.Server on a socket of 127.0.0.1.
 type realServer struct {
 	t       testing.TB
+	web     *h3http.Server
 	g       *loop.Group
 	sockets []*net.UDPConn
 	buf     []byte
 }
 
 func newRealServer(t *testing.T, edit func(*conn.EndpointConfig)) *realServer {
-	s := &h3http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if _, err := io.Copy(io.Discard, r.Body); err == nil {
-				fmt.Fprint(w, page)
-			}
-		}),
-		TLSConfig:  conntest.ServerTLS(),
-		QUICConfig: quicConfig(),
-	}
+	return startServer(t, &h3http.Server{QUICConfig: quicConfig()}, edit)
+}
+
+// startServer starts one with options of its own.
+func startServer(t *testing.T, s *h3http.Server, edit func(*conn.EndpointConfig)) *realServer {
+	s.TLSConfig = conntest.ServerTLS()
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			fmt.Fprint(w, page)
+		}
+	})
 	cfg := s.LoopConfig()
 	if edit != nil {
 		edit(&cfg.Endpoint)
@@ -219,7 +222,7 @@ func newRealServer(t *testing.T, edit func(*conn.EndpointConfig)) *realServer {
 	g, err := loop.Listen("udp", "127.0.0.1:0", 1, cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { g.Close() })
-	return &realServer{t: t, g: g, buf: make([]byte, 65535)}
+	return &realServer{t: t, web: s, g: g, buf: make([]byte, 65535)}
 }
 
 func (s *realServer) port() uint16 {
