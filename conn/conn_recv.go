@@ -115,16 +115,17 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 		return
 	}
 	pn := wire.DecodePacketNumber(sp.recv.largest, truncated, pnLen)
-	if sp.recv.duplicate(pn) {
-		c.dropped(&c.e.stats.DroppedDuplicate, pkt, "duplicate")
-		return
-	}
+	// RFC 9001, Section 9.5: whether a number came before shows behind the open alone.
 	payload, ok := rx.Open(pkt, h.PNOff+pnLen, pn)
 	if !ok {
 		if c.openFailed(rx); c.closed {
 			return
 		}
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "authentication failed")
+		return
+	}
+	if sp.recv.duplicate(pn) {
+		c.dropped(&c.e.stats.DroppedDuplicate, pkt, "duplicate")
 		return
 	}
 	c.followVersion(h.Version)
@@ -173,15 +174,16 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 		return
 	}
 	pn := wire.DecodePacketNumber(sp.recv.largest, truncated, pnLen)
-	if sp.recv.duplicate(pn) {
-		c.dropped(&c.e.stats.DroppedDuplicate, pkt, "duplicate")
-		return
-	}
+	// RFC 9001, Section 9.5: whether a number came before shows behind the open alone.
 	payload, ok := c.open(now, pkt, pnOff+pnLen, pn)
 	if !ok {
 		if !c.closed {
 			c.undecryptable(now, pkt)
 		}
+		return
+	}
+	if sp.recv.duplicate(pn) {
+		c.dropped(&c.e.stats.DroppedDuplicate, pkt, "duplicate")
 		return
 	}
 	if wire.ReservedBits(pkt[0]) != 0 {

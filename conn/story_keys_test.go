@@ -276,3 +276,33 @@ func TestForgeriesOfAllKeys(t *testing.T) {
 	// RFC 9001, Section 6.6
 	tc.wantClosed("the limit is for all keys together", errAEADLimit)
 }
+
+// TestForgedDuplicate: a packet whose number came before is dropped for what it is. That takes the
+// time of opening it, so nobody learns packet numbers from how soon a guess is dropped.
+func TestForgedDuplicate(t *testing.T) {
+	for _, space := range []spaceID{spaceHandshake, spaceApp} {
+		sides(t, func(t *testing.T, server bool) {
+			tc := handshakeConn(t, server)
+			if space == spaceApp {
+				tc = newTestConn(t, server)
+			}
+			sent := tc.seal(testPacket{space: space, frames: []frame{pingFrame(), paddingFrames(50)}})
+			forged := append([]byte(nil), sent...)
+			forged[len(forged)-1] ^= 1 // behind the sample for header protection
+			again := append([]byte(nil), sent...)
+			tc.deliver(sent, tc.peerAddr, NotECT)
+			before := tc.e.stats
+			tc.deliver(forged, tc.peerAddr, NotECT)
+			// RFC 9001, Section 9.5
+			if got := tc.e.stats; got.DroppedUndecryptable != before.DroppedUndecryptable+1 || got.DroppedDuplicate != before.DroppedDuplicate {
+				t.Errorf("a forged packet counts as a duplicate: %d undecryptable, %d duplicates",
+					got.DroppedUndecryptable-before.DroppedUndecryptable, got.DroppedDuplicate-before.DroppedDuplicate)
+			}
+			tc.deliver(again, tc.peerAddr, NotECT)
+			if got := tc.e.stats.DroppedDuplicate - before.DroppedDuplicate; got != 1 {
+				t.Errorf("%d duplicates, want 1", got)
+			}
+			tc.wantOpen("nothing of it is the peer's fault")
+		})
+	}
+}
