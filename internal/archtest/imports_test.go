@@ -46,6 +46,7 @@ var importRules = []importRule{
 	{packages: "examples/...", inside: append([]string{"examples/internal/..."}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "internal/qpack", outside: []string{"golang.org/x/net/http2/hpack"}},
 	{packages: "internal/netns", outside: []string{"golang.org/x/sys/..."}},
+	{packages: "internal/interop/peers/...", outside: []string{"github.com/quic-go/quic-go/..."}},
 	{packages: "internal/...", inside: []string{"internal/..."}, outside: []string{"golang.org/x/crypto/..."}},
 }
 
