@@ -15,6 +15,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/lazoquic/lazo/h3/masque"
 )
 
 // check finds the first mistake. It reads the files that c names.
@@ -86,6 +88,9 @@ func (c *config) checkTimes() error {
 	}
 	if c.Timeouts.Stall <= 0 {
 		return c.errorf("timeouts.stall", "must be greater than 0")
+	}
+	if c.Timeouts.Tunnel <= 0 {
+		return c.errorf("timeouts.tunnel", "must be greater than 0")
 	}
 	if c.Timeouts.Idle <= 0 {
 		return c.errorf("timeouts.idle", "must be greater than 0")
@@ -167,14 +172,28 @@ func (c *config) checkPoolNumbers(key string, p *poolConfig) error {
 
 func (c *config) checkRoute(key string, r *routeConfig) error {
 	switch {
-	case r == nil || r.Pool == "":
+	case r == nil || r.Pool == "" && len(r.Connect)+len(r.ConnectUDP) == 0:
 		return c.errorf(key+".pool", "must not be empty")
-	case c.Pools[r.Pool] == nil:
+	case r.Pool != "" && c.Pools[r.Pool] == nil:
 		return c.errorf(key+".pool", "there is no pool %q", r.Pool)
 	case r.Path != "" && !strings.HasPrefix(r.Path, "/"):
 		return c.errorf(key+".path", "%q does not start with /", r.Path)
 	case strings.ContainsAny(r.Host, ":/ ") || strings.Contains(strings.TrimPrefix(r.Host, "*."), "*"):
 		return c.errorf(key+".host", "%q is neither a name such as example.org nor *.example.org", r.Host)
+	case r.Connect != nil && r.Path != "":
+		return c.errorf(key+".connect", "does not go with a path, because CONNECT has none")
+	case r.ConnectUDP != nil && !(&route{path: r.Path}).takesPath(masque.WellKnown):
+		return c.errorf(key+".connect_udp", "goes with a path that takes %s", masque.WellKnown)
+	}
+	return cmp.Or(c.checkTargets(key+".connect", r.Connect), c.checkTargets(key+".connect_udp", r.ConnectUDP))
+}
+
+// checkTargets finds the first that is wrong.
+func (c *config) checkTargets(key string, texts []string) error {
+	for i := range texts {
+		if _, err := parseTarget(texts[i]); err != nil {
+			return c.errorf(fmt.Sprintf("%s[%d]", key, i), "%v", err)
+		}
 	}
 	return nil
 }

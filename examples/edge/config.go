@@ -46,6 +46,7 @@ type clientTimeouts struct {
 	Idle   span `yaml:"idle"`   // a connection without requests
 	Body   span `yaml:"body"`   // for each bodyStep bytes of a request's content
 	Stall  span `yaml:"stall"`  // a response whose client takes nothing
+	Tunnel span `yaml:"tunnel"` // a tunnel through which nothing passes
 }
 
 // A poolConfig is a set of backends that serve the same.
@@ -99,6 +100,10 @@ type routeConfig struct {
 	Pool string `yaml:"pool"`
 
 	EarlyData bool `yaml:"early_data"` // requests of 0-RTT do not wait for the handshake
+
+	// Targets of tunnels, each HOST:PORT. Without them the edge refuses tunnels.
+	Connect    []string `yaml:"connect"`
+	ConnectUDP []string `yaml:"connect_udp"`
 }
 
 // A span is a length of time, such as 1m30s.
@@ -128,6 +133,7 @@ func (c *config) complete() {
 	c.RetryAbove = cmp.Or(c.RetryAbove, new(defaultRetryAbove))
 	c.Timeouts.Body = cmp.Or(c.Timeouts.Body, span(time.Minute))
 	c.Timeouts.Idle = cmp.Or(c.Timeouts.Idle, span(2*time.Minute))
+	c.Timeouts.Tunnel = cmp.Or(c.Timeouts.Tunnel, span(5*time.Minute))
 	c.Timeouts.Stall = cmp.Or(c.Timeouts.Stall, span(time.Minute))
 	for _, p := range c.Pools {
 		if p != nil {

@@ -10,14 +10,11 @@ import (
 // most malformed requests before that.
 func refuse(w http.ResponseWriter, r *http.Request) bool {
 	switch {
-	case r.Method == http.MethodConnect && !isWebSocket(r):
-		// A tunnel to wherever the client wants (RFC 9110, Section 9.3.6) is no task of an edge.
-		http.Error(w, "no tunnels here", http.StatusNotImplemented)
 	case r.Host == "":
 		http.Error(w, "no host", http.StatusBadRequest)
 	case strings.ContainsFunc(r.Host, endsHost):
 		http.Error(w, "malformed host", http.StatusBadRequest)
-	case r.ProtoMajor > 1 && !isOrigin(r), strings.ContainsFunc(r.RequestURI, isSpace):
+	case r.ProtoMajor > 1 && !isConnect(r) && !isOrigin(r), strings.ContainsFunc(r.RequestURI, isSpace):
 		http.Error(w, "malformed target", http.StatusBadRequest)
 	case !clearLength(r.Header["Content-Length"]):
 		http.Error(w, "malformed length", http.StatusBadRequest)

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// A route sends the requests of a host and below a path to a pool.
+// A route sends the requests of a host and below a path to a pool, or lets tunnels through. CONNECT
+// has no path, and its host is that of the target.
 type route struct {
 	host string // "" for any, or *.example.org for all below
 	path string // "/api" for itself and all below it
@@ -16,6 +17,8 @@ type route struct {
 	early     bool // takes requests that may be repeated by an attacker
 	next      http.Handler
 	webSocket http.Handler // over HTTP/3
+
+	connect, connectUDP http.Handler // nil for none
 }
 
 // routes are in order: the most specific comes first.
@@ -46,11 +49,24 @@ func specific(host string) int {
 func (rs routes) find(r *http.Request) *route {
 	host := hostOf(r)
 	for _, rt := range rs {
-		if rt.takesHost(host) && rt.takesPath(r.URL.Path) {
+		if rt.serves(r) && rt.takesHost(host) && rt.takesPath(r.URL.Path) {
 			return rt
 		}
 	}
 	return nil
+}
+
+// serves reports whether the route has a handler for requests of the kind of r.
+func (rt *route) serves(r *http.Request) bool {
+	switch {
+	case isConnect(r):
+		return rt.connect != nil
+	case isConnectUDP(r):
+		return rt.connectUDP != nil
+	case isTunnel(r):
+		return false
+	}
+	return rt.next != nil
 }
 
 // hostOf returns the name that r is for, without port, in lower case.
@@ -59,7 +75,7 @@ func hostOf(r *http.Request) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+	return canonicalHost(host)
 }
 
 func (rt *route) takesHost(host string) bool {

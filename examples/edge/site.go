@@ -52,13 +52,35 @@ func newSite(c *config, log *slog.Logger, before *site) (*site, error) {
 		s.trust = append(s.trust, prefix)
 	}
 	for _, rc := range c.Routes {
-		next := s.proxyTo(s.pools[rc.Pool])
-		s.routes = append(s.routes, &route{
-			host: rc.Host, path: rc.Path, pool: rc.Pool, early: rc.EarlyData, next: next, webSocket: webSocket{next},
-		})
+		rt, err := s.newRoute(rc)
+		if err != nil {
+			return nil, err
+		}
+		s.routes = append(s.routes, rt)
 	}
 	s.routes.sort()
 	return s, nil
+}
+
+func (s *site) newRoute(c *routeConfig) (*route, error) {
+	rt := &route{host: c.Host, path: c.Path, pool: c.Pool, early: c.EarlyData}
+	if c.Pool != "" {
+		next := s.proxyTo(s.pools[c.Pool])
+		rt.next, rt.webSocket = next, webSocket{next}
+	}
+	idle := time.Duration(s.config.Timeouts.Tunnel)
+	overTCP, err := parseTargets(c.Connect)
+	if err != nil {
+		return nil, err
+	}
+	if overTCP != nil {
+		rt.connect = &tunnels{to: overTCP, idle: idle}
+	}
+	overUDP, err := parseTargets(c.ConnectUDP)
+	if overUDP != nil {
+		rt.connectUDP = newUDPTunnels(overUDP, idle)
+	}
+	return rt, err
 }
 
 // proxyTo returns the handler of a route.
@@ -112,6 +134,10 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t.client = s.trust.client(r)
 	t.saidEarly = r.Header.Get("Early-Data") != ""
 	if refuse(w, r) {
+		return
+	}
+	if isTunnel(r) {
+		s.serveTunnel(w, r)
 		return
 	}
 	rt := s.routes.find(r)

@@ -164,6 +164,13 @@ func (p *Proxy) parse(r *http.Request) (host string, port uint16, no *refusal) {
 	return host, port, no
 }
 
+// Target returns the host and the port that r asks for, for Allow for example. It reports false if
+// ServeHTTP would refuse r because of its form. The host may be a name in any case, or an address.
+func (p *Proxy) Target(r *http.Request) (host string, port uint16, ok bool) {
+	host, port, no := p.parse(r)
+	return host, port, no == nil
+}
+
 // open opens the socket and relays until the tunnel ends.
 func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port uint16) *refusal {
 	from := h3http.ConnOf(r)

@@ -114,6 +114,27 @@ func TestRefusals(t *testing.T) {
 	require.EqualValues(t, 19, p.proxy.Stats().Refused)
 }
 
+// TestTarget lets a rule decide by the name that the client gave.
+func TestTarget(t *testing.T) {
+	p := newPair(t, func(p *pair) {
+		p.proxy.Lookup = func(context.Context, string) ([]netip.Addr, error) {
+			return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, nil
+		}
+		p.proxy.Allow = func(r *http.Request, target netip.AddrPort) bool {
+			host, port, ok := p.proxy.Target(r)
+			return ok && host == "good.test" && port == 53
+		}
+	})
+	for path, want := range map[string]int{"good.test/53/": 200, "bad.test/53/": 502, "good.test/54/": 502} {
+		status, _ := p.request("CONNECT", "connect-udp", "/.well-known/masque/udp/"+path)
+		require.Equal(t, want, status, path)
+	}
+	r, err := http.NewRequest("GET", "https://a/.well-known/masque/udp/a/1/", nil)
+	require.NoError(t, err)
+	_, _, ok := p.proxy.Target(r)
+	require.False(t, ok)
+}
+
 // TestDefaultReachesPublicAddressesOnly: a name does not help to reach other addresses.
 func TestDefaultReachesPublicAddressesOnly(t *testing.T) {
 	p := newPair(t, func(p *pair) {
