@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -27,13 +28,16 @@ func (c *Config) withDefaults() (*Config, error) {
 	if c == nil || c.TLS == nil {
 		return nil, errors.New("conn: Config.TLS is required")
 	}
-	if len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil {
+	if len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil && !c.NoALPN {
 		return nil, errors.New("conn: Config.TLS.NextProtos is required (RFC 9001, Section 8.1)")
 	}
 	if c.TLS.MaxVersion != 0 && c.TLS.MaxVersion < tls.VersionTLS13 {
 		return nil, errors.New("conn: Config.TLS.MaxVersion is below TLS 1.3 (RFC 9001, Section 4.2)")
 	}
 	d := *c
+	if d.Context == nil {
+		d.Context = context.Background()
+	}
 	if len(d.Versions) == 0 {
 		d.Versions, d.noFavourite = []uint32{Version1, Version2}, true
 	}
@@ -135,6 +139,8 @@ func (c *EndpointConfig) withDefaults() (EndpointConfig, error) {
 		}
 		d.Server = s
 	}
+	setDuration(&d.RetryTokenLife, retryTokenLife)
+	setDuration(&d.NewTokenLife, newTokenLife)
 	setInt(&d.MaxHandshakes, 1024)
 	if c.MaxHandshakes < 0 {
 		d.MaxHandshakes = int(^uint(0)>>1) / 8

@@ -28,7 +28,10 @@ func (c *Conn) closeWith(err error) {
 	} else {
 		e.stats.TransportErrors++
 	}
-	packet := c.closePacket(err)
+	var packet []byte
+	if c.server || c.stats.PacketsSent > 0 { // otherwise the peer knows of no connection
+		packet = c.closePacket(err)
+	}
 	c.endWith(err, packet)
 }
 

@@ -216,7 +216,7 @@ func (c *Conn) handshakeComplete() error {
 		return violation(errCrypto+109, 0, "no transport parameters")
 	}
 	state := c.tls.q.ConnectionState()
-	if state.NegotiatedProtocol == "" {
+	if state.NegotiatedProtocol == "" && !c.cfg.NoALPN {
 		// no_application_protocol: RFC 9001, Section 8.1
 		return violation(errCrypto+120, 0, "no application protocol")
 	}

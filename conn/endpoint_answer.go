@@ -68,7 +68,7 @@ func (e *Endpoint) answer(a *arrival) *answer {
 func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) {
 	// A server must not answer small datagrams, which would make it an amplifier. A client must not
 	// answer at all.
-	if e.cfg.Server == nil || len(a.data) < minMTU {
+	if e.cfg.Server == nil || len(a.data) < minMTU || e.cfg.NoVersionNegotiation {
 		e.stats.DroppedUnroutable++
 		return
 	}

@@ -86,6 +86,14 @@ type EndpointConfig struct {
 	// Group.
 	TokenKeys [][32]byte
 
+	// RetryTokenLife and NewTokenLife are how long the tokens of Retry and of NEW_TOKEN hold. The
+	// defaults are 10 s and 24 h.
+	RetryTokenLife, NewTokenLife time.Duration
+
+	// NoVersionNegotiation has the Endpoint drop packets of versions that it does not speak. By
+	// default it answers with the versions that it speaks (RFC 9000, Section 6).
+	NoVersionNegotiation bool
+
 	// TakeTicket reports whether a server may take early data with a session ticket, which is once
 	// for each ticket. Endpoints or machines that share TokenKeys must share it, too: otherwise
 	// early data of one can be replayed to another. It is called inside Receive or Complete, and

@@ -53,6 +53,43 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// TestRefuse: the peer gets an error of the transport, and not of the application.
+func TestRefuse(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		tc.c.Refuse("no room")
+		tc.wantPacket("the peer is told", spaceApp, closeFrame(errConnectionRefused, 0, "no room"))
+		te, ok := errors.AsType[*TransportError](tc.wantEnd("at once"))
+		if !ok || te.Code != errConnectionRefused || te.Remote {
+			t.Errorf("%v", te)
+		}
+	})
+}
+
+// TestAbandon: the peer is told nothing, whatever it sends.
+func TestAbandon(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server)
+		by := tc.bystand()
+		s := tc.open(Uni)
+		tc.writeStream(s, "unsent")
+		tc.c.Abandon()
+		if ae, ok := errors.AsType[*ApplicationError](tc.wantEnd("at once")); !ok || ae.Code != 0 || ae.Remote {
+			t.Errorf("%v", ae)
+		}
+		tc.c.Abandon()
+		for range 20 {
+			tc.write(pingFrame())
+		}
+		tc.wantIdle("nothing is sent")
+		if tc.e.stats.StatelessResetsSent != 0 {
+			t.Error("late packets are answered with resets")
+		}
+		tc.advance(3*testPTO + time.Millisecond)
+		by.check()
+	})
+}
+
 func TestCloseByPeer(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		for _, f := range []frame{appCloseFrame(5, "bye"), closeFrame(errInternal, 7, "oops")} {

@@ -137,7 +137,7 @@ type tlsState struct {
 }
 
 func (t *tlsState) init(c *Conn, cfg *tls.Config) {
-	t.ctx, t.cancel = context.WithCancelCause(context.Background())
+	t.ctx, t.cancel = context.WithCancelCause(c.cfg.Context)
 	qc := &tls.QUICConfig{TLSConfig: cfg, EnableSessionEvents: true}
 	if c.server {
 		t.q = tls.QUICServer(qc)

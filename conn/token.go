@@ -9,12 +9,15 @@ import (
 	"time"
 )
 
-// Lifetimes of address validation tokens (RFC 9000, Section 8.1).
+// Lifetimes of address validation tokens (RFC 9000, Section 8.1), by default.
 const (
 	retryTokenLife = 10 * time.Second
 	newTokenLife   = 24 * time.Hour
-	tokenNonceLen  = 12
-	maxTokenLen    = 256
+)
+
+const (
+	tokenNonceLen = 12
+	maxTokenLen   = 256
 )
 
 // A tokenContent is what a token says to the server that made it.
@@ -35,7 +38,8 @@ type token struct {
 
 // A tokenSealer seals and opens tokens: nonce || AEAD(kind, time, version, address, IDs).
 type tokenSealer struct {
-	aeads []cipher.AEAD // the first seals
+	aeads              []cipher.AEAD // the first seals
+	retryLife, newLife time.Duration
 }
 
 func (s *tokenSealer) setKeys(keys [][32]byte) error {
@@ -90,9 +94,9 @@ func (s *tokenSealer) open(b []byte, now time.Time, remote netip.AddrPort) (t to
 		if err != nil || !t.parse(p, remote) {
 			continue
 		}
-		life := newTokenLife
+		life := s.newLife
 		if t.kind == TokenRetry {
-			life = retryTokenLife
+			life = s.retryLife
 		}
 		if age := now.Sub(t.time); t.remote != remote || age < 0 || age > life {
 			return token{retryInvalid: t.kind == TokenRetry}

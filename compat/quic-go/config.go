@@ -128,6 +128,7 @@ func setDefault[T comparable](v *T, def T) {
 // lazo returns the configuration for Lazo. The Config has all defaults.
 func (c *Config) lazo() *conn.Config {
 	l := &conn.Config{
+		NoALPN:                true, // as in quic-go, it is up to the program
 		MaxIdleTimeout:        c.MaxIdleTimeout,
 		HandshakeTimeout:      min(c.HandshakeIdleTimeout, math.MaxInt64/handshakeIdleToWhole) * handshakeIdleToWhole,
 		InitialMaxData:        window(c.InitialConnectionReceiveWindow),

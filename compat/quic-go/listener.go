@@ -24,7 +24,9 @@ type listener struct {
 	early bool // accept before the handshake is complete
 	queue chan *Conn
 
-	once sync.Once
+	mu      sync.Mutex
+	waiting map[*Conn]struct{} // whose handshakes go on; nil after end
+
 	done chan struct{} // closed when err is set
 	err  error
 }
@@ -76,16 +78,13 @@ func (t *Transport) listen(tlsConf *tls.Config, conf *Config, early bool) (*list
 	if tlsConf == nil {
 		return nil, errNoTLS
 	}
-	if t.DisableVersionNegotiationPackets {
-		return nil, errors.New("quic: Transport.DisableVersionNegotiationPackets is not supported by Lazo")
-	}
 	cfg, err := conf.withDefaults()
 	if err != nil {
 		return nil, err
 	}
 	l := &listener{
 		t: t, cfg: cfg, tls: tlsConf, early: early,
-		queue: make(chan *Conn, maxQueued), done: make(chan struct{}),
+		queue: make(chan *Conn, maxQueued), waiting: make(map[*Conn]struct{}), done: make(chan struct{}),
 	}
 	begun, err := t.startWith(l)
 	if err != nil {
@@ -135,6 +134,13 @@ func (l *listener) lazo(cfg *Config) *conn.Config {
 // accept returns the next connection.
 func (l *listener) accept(ctx context.Context) (*Conn, error) {
 	select {
+	case <-l.done:
+		if errors.Is(l.err, ErrTransportClosed) { // the connections that wait have ended, too
+			return nil, l.err
+		}
+	default:
+	}
+	select {
 	case c := <-l.queue:
 		return c, nil
 	default:
@@ -154,12 +160,41 @@ func (l *listener) accept(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// end has Accept return err.
+// end has Accept return err, and refuses the connections whose handshakes go on.
 func (l *listener) end(err error) {
-	l.once.Do(func() {
+	l.mu.Lock()
+	waiting := l.waiting
+	l.waiting = nil
+	if waiting != nil {
 		l.err = err
 		close(l.done)
-	})
+	}
+	l.mu.Unlock()
+	for c := range waiting {
+		c.refuse()
+	}
+}
+
+// await offers a connection to Accept after its handshake. It runs on the loop's goroutine.
+func (l *listener) await(c *Conn) {
+	l.mu.Lock()
+	listens := l.waiting != nil
+	if listens {
+		l.waiting[c] = struct{}{}
+	}
+	l.mu.Unlock()
+	if !listens {
+		c.refuse()
+		return
+	}
+	c.lc.OnHandshake(func() { l.offer(c) })
+}
+
+// forget forgets a connection whose handshake goes on no more.
+func (l *listener) forget(c *Conn) {
+	l.mu.Lock()
+	delete(l.waiting, c)
+	l.mu.Unlock()
 }
 
 func (l *listener) close() error {
@@ -168,7 +203,14 @@ func (l *listener) close() error {
 	mine := t.listener == l
 	t.mu.Unlock()
 	if mine {
-		t.loop.Do(context.Background(), func(time.Time) { t.loop.Endpoint().SetServer(nil) })
+		t.loop.Do(context.Background(), func(time.Time) {
+			t.loop.Endpoint().SetServer(nil)
+			for cc := range t.loop.Endpoint().Conns() {
+				if b, ok := t.begun[cc.ID()]; ok && b.listener == l {
+					cc.Refuse("")
+				}
+			}
+		})
 	}
 	l.end(ErrServerClosed)
 	t.drop(l)
@@ -195,7 +237,7 @@ func (t *Transport) admit(r conn.AdmissionRequest) conn.Admission {
 	l := t.listener
 	t.mu.Unlock()
 	switch {
-	case l == nil || len(l.queue) == cap(l.queue):
+	case l == nil:
 		return conn.AdmissionRefuse
 	case r.Pending >= 4*many:
 		return conn.AdmissionIgnore
@@ -226,21 +268,21 @@ func (t *Transport) configForClient(r conn.AdmissionRequest) (*conn.Config, erro
 		}
 		t.admitted.ctx = ctx
 	}
-	if l.cfg.GetConfigForClient == nil {
-		return nil, nil
+	cfg := l.cfg
+	if l.cfg.GetConfigForClient != nil {
+		conf, err := l.cfg.GetConfigForClient(clientInfo(r.Remote, r.Token))
+		if err != nil {
+			return nil, err
+		}
+		if conf != nil {
+			if cfg, err = conf.withDefaults(); err != nil {
+				return nil, err
+			}
+		}
 	}
-	conf, err := l.cfg.GetConfigForClient(clientInfo(r.Remote, r.Token))
-	if err != nil {
-		return nil, err
-	}
-	if conf == nil {
-		return nil, nil
-	}
-	cfg, err := conf.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	return l.lazo(cfg), nil
+	c := l.lazo(cfg)
+	c.Context = t.admitted.ctx
+	return c, nil
 }
 
 func clientInfo(remote netip.AddrPort, token conn.TokenKind) *ClientInfo {
@@ -266,44 +308,35 @@ func (t *Transport) newHandler(l *loop.Loop, cc *conn.Conn) loop.Handler {
 	context.AfterFunc(lc.Context(), func() {
 		<-c.done
 		b.cancel(c.err)
+		b.listener.forget(c)
 	})
 	if b.listener.early {
 		b.listener.offer(c)
 	} else {
-		go b.listener.await(c)
+		b.listener.await(c)
 	}
 	return nil
 }
 
-// await offers a connection to Accept after its handshake.
-func (l *listener) await(c *Conn) {
-	select {
-	case <-c.lc.Handshake():
-		l.offer(c)
-	case <-l.done:
-		c.abandon()
-	case <-c.done:
-	}
-}
-
 // offer gives a connection to Accept.
 func (l *listener) offer(c *Conn) {
+	l.forget(c)
 	select {
 	case <-l.done:
-		c.abandon()
+		c.refuse()
 		return
 	default:
 	}
 	select {
 	case l.queue <- c:
 	default:
-		c.abandon()
+		c.refuse()
 	}
 }
 
-// abandon closes a connection that nobody accepts, and does not wait.
-func (c *Conn) abandon() {
+// refuse closes a connection that nobody accepts, and does not wait.
+func (c *Conn) refuse() {
 	err := error(&TransportError{ErrorCode: ConnectionRefused})
 	c.closer.Do(func() { c.mine.Store(&err) })
-	go c.lc.Close(uint64(ConnectionRefused), "")
+	c.lc.Refuse("")
 }

@@ -3,6 +3,7 @@ package quic
 import (
 	"context"
 	"io"
+	"net"
 
 	"github.com/lazoquic/lazo/conn"
 
@@ -18,8 +19,8 @@ type trace struct {
 	packets io.WriteCloser // what Lazo writes its qlog to, and closes at the end; or nil
 }
 
-// newTrace asks [Config].Tracer for the trace of a connection.
-func newTrace(ctx context.Context, cfg *Config, client bool, id conn.ConnID) (t trace) {
+// newTrace asks [Config].Tracer for the trace of a connection. local is the address of the socket.
+func newTrace(ctx context.Context, cfg *Config, client bool, id conn.ConnID, local net.Addr) (t trace) {
 	if cfg.Tracer == nil {
 		return t
 	}
@@ -29,7 +30,8 @@ func newTrace(ctx context.Context, cfg *Config, client bool, id conn.ConnID) (t 
 	if own, ok := t.Trace.(*packetlog.Trace); ok {
 		t.packets = own.File()
 	} else if r := t.AddProducer(); r != nil {
-		t.packets = events.New(r)
+		at, _ := addrPort(local) // not valid for a socket of another kind
+		t.packets = events.New(r, at)
 	}
 	return t
 }

@@ -40,11 +40,10 @@ type Transport struct {
 	// tickets. The default is drawn.
 	TokenGeneratorKey *TokenGeneratorKey
 
-	// MaxTokenAge must be zero: Lazo's tokens have an age of their own. Otherwise Dial and Listen
-	// fail.
+	// MaxTokenAge is how long a token for later connections holds. The default is 24 hours.
 	MaxTokenAge time.Duration
 
-	// DisableVersionNegotiationPackets must be false. Otherwise Listen fails.
+	// DisableVersionNegotiationPackets keeps silent about versions to clients of other versions.
 	DisableVersionNegotiationPackets bool
 
 	// VerifySourceAddress reports whether a client must prove its address first, which costs a
@@ -100,7 +99,7 @@ type admitted struct {
 func (b begun) note(id conn.ConnID, _ bool) io.WriteCloser {
 	t := b.listener.t
 	b.admitted, t.admitted = t.admitted, admitted{}
-	b.trace = newTrace(b.ctx, b.cfg, false, id)
+	b.trace = newTrace(b.ctx, b.cfg, false, id, t.Conn.LocalAddr())
 	t.begun[id] = b
 	return b.trace.packets
 }
@@ -131,8 +130,6 @@ func (t *Transport) open(server *conn.Config) error {
 	switch {
 	case t.Conn == nil:
 		return errors.New("quic: Transport.Conn is nil")
-	case t.MaxTokenAge != 0:
-		return errors.New("quic: Transport.MaxTokenAge is not supported by Lazo")
 	case t.ConnectionIDLength < 0 || t.ConnectionIDLength > 20:
 		return fmt.Errorf("quic: Transport.ConnectionIDLength is %d", t.ConnectionIDLength)
 	}
@@ -143,6 +140,10 @@ func (t *Transport) open(server *conn.Config) error {
 	e := &cfg.Endpoint
 	e.Server = server
 	e.Admit, e.ConfigForClient, e.NonQUIC, e.ConnIDs = t.admit, t.configForClient, t.strange.receive, t.ids
+	e.NewTokenLife, e.NoVersionNegotiation = t.MaxTokenAge, t.DisableVersionNegotiationPackets
+	if server != nil {
+		e.RetryTokenLife = server.HandshakeTimeout
+	}
 	if t.StatelessResetKey != nil {
 		e.ResetKey = *t.StatelessResetKey
 	}
@@ -194,7 +195,8 @@ func (t *Transport) watch(c *net.UDPConn) {
 	}
 }
 
-// Close ends all connections and the listener. It leaves Conn open.
+// Close ends all connections and the listener. Peers are not told: close the connections before. It
+// leaves Conn open.
 func (t *Transport) Close() error {
 	if t.start() != nil {
 		return nil // nothing was opened
@@ -224,6 +226,11 @@ func (t *Transport) shutdown(err error) {
 	if l != nil {
 		l.end(t.err)
 	}
+	t.loop.Do(context.Background(), func(time.Time) {
+		for cc := range t.loop.Endpoint().Conns() {
+			cc.Abandon()
+		}
+	})
 	t.group.Close()
 	for _, c := range left {
 		<-c.done
@@ -332,7 +339,7 @@ func (t *Transport) begin(waits context.Context, to netip.AddrPort, cfg *Config,
 	var tr trace
 	ctx := context.WithoutCancel(waits)
 	l.QLog = func(id conn.ConnID, _ bool) io.WriteCloser {
-		tr = newTrace(ctx, cfg, true, id)
+		tr = newTrace(ctx, cfg, true, id, t.Conn.LocalAddr())
 		return tr.packets
 	}
 	l.AllowWindowIncrease = allowIncrease(cfg, func(*conn.Conn) *Conn { return self.Load() })
@@ -344,8 +351,9 @@ func (t *Transport) begin(waits context.Context, to netip.AddrPort, cfg *Config,
 			return
 		}
 		t.ids.err = nil
+		l.Context = ctx
 		cc, e := t.loop.Endpoint().Dial(now, conn.Target{Remote: to}, l)
-		if err = errors.Join(e, t.ids.err); err != nil {
+		if err = errors.Join(translated(e), t.ids.err); err != nil {
 			if cc != nil {
 				cc.Close(0, "")
 			} else {

@@ -73,11 +73,11 @@ func TestTransportClose(t *testing.T) {
 
 	from := listenUDP(t)
 	from.WriteTo([]byte("for the user"), udp.LocalAddr())
-	b := make([]byte, 100)
+	b := make([]byte, 2000)
 	for {
 		n, addr, err := udp.ReadFrom(b)
 		if err == nil && addr.String() != from.LocalAddr().String() {
-			continue // a packet that the peer had sent before it knew of the end
+			continue // the peer was not told, and may go on sending
 		}
 		if err != nil || string(b[:n]) != "for the user" {
 			t.Errorf("the socket read %q, %v", b[:n], err)
@@ -405,16 +405,6 @@ func TestDialErrors(t *testing.T) {
 	var cert *tls.CertificateVerificationError
 	if !errors.As(err, &cert) {
 		t.Errorf("with a certificate of nobody: %v", err)
-	}
-	for what, tr := range map[string]*quic.Transport{
-		"MaxTokenAge":               {MaxTokenAge: 1},
-		"DisableVersionNegotiation": {DisableVersionNegotiationPackets: true},
-	} {
-		tr.Conn = listenUDP(t)
-		if _, err := tr.Listen(s, nil); err == nil {
-			t.Errorf("Listen with %s, which has no effect, returned no error", what)
-		}
-		tr.Close()
 	}
 	if _, err := quic.DialAddr(within(t), nobody, c, &quic.Config{Versions: []quic.Version{3}}); err == nil {
 		t.Error("an unknown version")

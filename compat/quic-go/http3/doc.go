@@ -64,13 +64,16 @@ type Settingser interface {
 	Settings() *Settings
 }
 
-// settingsOf translates settings. It leaves out those of QPACK and the reserved ones, which concern
-// only HTTP/3 itself.
+// settingsOf translates settings. It leaves out reserved ones, which mean nothing (RFC 9114, Section
+// 7.2.4.1).
 func settingsOf(m map[uint64]uint64) *Settings {
 	s := &Settings{EnableDatagrams: m[h3.SettingDatagrams] == 1, EnableExtendedConnect: m[h3.SettingExtendedConnect] == 1}
 	for id, v := range m {
 		switch id {
 		case h3.SettingDatagrams, h3.SettingExtendedConnect, h3.SettingMaxFieldSectionSize:
+			continue
+		}
+		if id >= 0x21 && (id-0x21)%0x1f == 0 {
 			continue
 		}
 		if s.Other == nil {

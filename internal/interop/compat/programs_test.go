@@ -78,13 +78,7 @@ func TestPrograms(t *testing.T) {
 	if os.Getenv("LAZO_PROGRAMS") == "" {
 		t.Skip("LAZO_PROGRAMS=1 runs the tests of other programs")
 	}
-	lazo, err := filepath.Abs("../../..")
-	require.NoError(t, err)
-	translator := filepath.Join(t.TempDir(), "quic-go")
-	copyTree(t, filepath.Join(lazo, "compat", "quic-go"), translator)
-	// A simulated network for tests, which knows nothing of QUIC.
-	copyTree(t, filepath.Join(download(t, quicGo, "v0.65.0"), "testutils", "simnet"), filepath.Join(translator, "testutils", "simnet"))
-	command(t, translator, "go", "mod", "edit", "-replace", "github.com/lazoquic/lazo="+lazo)
+	lazo, translator := translatorCopy(t)
 	for _, p := range programs {
 		t.Run(strings.Split(p.module, "/")[2], func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "program")
@@ -100,6 +94,19 @@ func TestPrograms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// translatorCopy copies compat/quic-go to a temporary folder, and adds a simulated network of quic-go
+// for tests, which knows nothing of QUIC. It returns the folders of Lazo and of the copy.
+func translatorCopy(t *testing.T) (lazo, translator string) {
+	t.Helper()
+	lazo, err := filepath.Abs("../../..")
+	require.NoError(t, err)
+	translator = filepath.Join(t.TempDir(), "quic-go")
+	copyTree(t, filepath.Join(lazo, "compat", "quic-go"), translator)
+	copyTree(t, filepath.Join(download(t, quicGo, "v0.65.0"), "testutils", "simnet"), filepath.Join(translator, "testutils", "simnet"))
+	command(t, translator, "go", "mod", "edit", "-replace", "github.com/lazoquic/lazo="+lazo)
+	return lazo, translator
 }
 
 // edit makes the source build against quic-go v0.65.

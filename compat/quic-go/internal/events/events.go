@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -25,12 +26,22 @@ type Log struct {
 
 // state is what events say only once, and others refer to.
 type state struct {
+	local   qlog.TupleEndpointInfo // of the socket
 	metrics qlog.MetricsUpdated
 	ended   bool // ConnectionStateClosed was told
 }
 
-// New returns a Log that tells r. It closes r when the connection has ended.
-func New(r qlogwriter.Recorder) *Log { return &Log{recorder: r} }
+// New returns a Log that tells r. It closes r when the connection has ended. local is the address of
+// the socket, for a connection that does not know its own when it begins.
+func New(r qlogwriter.Recorder, local netip.AddrPort) *Log {
+	l := &Log{recorder: r}
+	if a := netip.AddrPortFrom(local.Addr().Unmap(), local.Port()); a.Addr().Is4() {
+		l.state.local.IPv4 = a
+	} else {
+		l.state.local.IPv6 = a
+	}
+	return l
+}
 
 // Write takes one record of the log. Its first record is a header, which is not an event.
 func (l *Log) Write(b []byte) (int, error) {

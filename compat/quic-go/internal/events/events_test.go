@@ -33,7 +33,7 @@ func (r *recorder) Close() error {
 func written(t *testing.T, records ...string) []qlogwriter.Event {
 	t.Helper()
 	r := new(recorder)
-	l := New(r)
+	l := New(r, netip.MustParseAddrPort("[::ffff:127.0.0.1]:9"))
 	for _, s := range records {
 		if n, err := l.Write([]byte("\x1e" + s + "\n")); n != len(s)+2 || err != nil {
 			t.Fatalf("Write(%s) = %d, %v", s, n, err)
@@ -56,6 +56,13 @@ func TestTranslate(t *testing.T) {
 			qlog.StartedConnection{
 				Local:  qlog.TupleEndpointInfo{IPv4: netip.MustParseAddrPort("10.0.0.1:1")},
 				Remote: qlog.TupleEndpointInfo{IPv6: netip.MustParseAddrPort("[fe80::1]:2")},
+			},
+		},
+		{
+			`{"name":"quic:connection_started","data":{"local":{},"remote":{"ip_v4":"127.0.0.1","port_v4":2}}}`,
+			qlog.StartedConnection{
+				Local:  qlog.TupleEndpointInfo{IPv4: netip.MustParseAddrPort("127.0.0.1:9")},
+				Remote: qlog.TupleEndpointInfo{IPv4: netip.MustParseAddrPort("127.0.0.1:2")},
 			},
 		},
 		{
@@ -223,7 +230,7 @@ func TestEncode(t *testing.T) {
 // TestClose checks that the Recorder is closed once, and that nothing follows.
 func TestClose(t *testing.T) {
 	r := new(recorder)
-	l := New(r)
+	l := New(r, netip.MustParseAddrPort("[::ffff:127.0.0.1]:9"))
 	if l.Close() != nil || l.Close() != nil || r.closes != 1 {
 		t.Errorf("the Recorder was closed %d times", r.closes)
 	}

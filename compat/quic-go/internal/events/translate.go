@@ -13,8 +13,12 @@ type list = []qlogwriter.Event
 
 // translations return the events of quic-go for an event of Lazo, by the name of that.
 var translations = map[string]func(*state, *data) list{
-	"quic:connection_started": func(_ *state, d *data) list {
-		return list{qlog.StartedConnection{Local: d.Local.endpoint(), Remote: d.Remote.endpoint()}}
+	"quic:connection_started": func(s *state, d *data) list {
+		local := d.Local.endpoint()
+		if local == (qlog.TupleEndpointInfo{}) {
+			local = s.local
+		}
+		return list{qlog.StartedConnection{Local: local, Remote: d.Remote.endpoint()}}
 	},
 	"quic:connection_closed": func(_ *state, d *data) list { return list{d.closed()} },
 	"quic:version_information": func(_ *state, d *data) list {

@@ -44,6 +44,9 @@ func (e *TransportError) Error() string {
 		s += fmt.Sprintf(" (frame type: %#x)", e.FrameType)
 	}
 	why := e.ErrorMessage
+	if e.Remote && e.ErrorCode.IsCryptoError() && why != "" {
+		why = e.ErrorCode.Message() + ": " + why
+	}
 	if why == "" && e.cause != nil {
 		why = e.cause.Error()
 	}
