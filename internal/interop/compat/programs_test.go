@@ -96,8 +96,8 @@ func TestPrograms(t *testing.T) {
 	}
 }
 
-// translatorCopy copies compat/quic-go to a temporary folder, and adds a simulated network of quic-go
-// for tests, which knows nothing of QUIC. It returns the folders of Lazo and of the copy.
+// translatorCopy copies compat/quic-go to a temporary folder, and adds a simulated network of
+// quic-go for tests, which knows nothing of QUIC. It returns the folders of Lazo and of the copy.
 func translatorCopy(t *testing.T) (lazo, translator string) {
 	t.Helper()
 	lazo, err := filepath.Abs("../../..")
