@@ -29,9 +29,9 @@ type balancer struct {
 // A watched is a backend with its check.
 type watched struct {
 	*backend
-	health health
-	now    chan struct{} // see check
-	stop   context.CancelFunc
+	health  health
+	refused chan struct{} // see check
+	stop    context.CancelFunc
 }
 
 // newBalancer opens the sockets of a balancer.
@@ -53,7 +53,7 @@ func newBalancer(c *config, log *slog.Logger) (*balancer, error) {
 			}
 		}
 		f := newForwarder(s, &b.pool, o, &c.Flows)
-		f.refused = b.probe
+		f.refused = b.refused
 		b.forwarders = append(b.forwarders, f)
 	}
 	b.mu.Lock()
@@ -127,14 +127,14 @@ func (b *balancer) renew() {
 // watch begins to check a backend. The caller holds mu.
 func (b *balancer) watch(addr netip.AddrPort) {
 	ctx, stop := context.WithCancel(context.Background())
-	w := &watched{backend: &backend{addr: addr}, now: make(chan struct{}, 1), stop: stop}
+	w := &watched{backend: &backend{addr: addr}, refused: make(chan struct{}, 1), stop: stop}
 	b.backends[addr] = w
 	h := &b.config.Health
 	if h.Off {
 		return
 	}
 	c := &check{
-		addr: addr, interval: time.Duration(h.Interval), silent: h.Silent, dead: h.Dead, now: w.now,
+		addr: addr, interval: time.Duration(h.Interval), silent: h.Silent, dead: h.Dead, refused: w.refused,
 		changed: func(is health) { b.judge(w, is) },
 	}
 	go c.run(ctx)
@@ -152,13 +152,13 @@ func (b *balancer) judge(w *watched, is health) {
 	b.renew()
 }
 
-// probe asks for a probe of a backend at once.
-func (b *balancer) probe(addr netip.AddrPort) {
+// refused notes that nobody listens at an address.
+func (b *balancer) refused(addr netip.AddrPort) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if w := b.backends[addr]; w != nil {
 		select {
-		case w.now <- struct{}{}:
+		case w.refused <- struct{}{}:
 		default:
 		}
 	}

@@ -29,8 +29,8 @@ const (
 
 func (h health) String() string { return [...]string{"well", "silent", "dead"}[h] }
 
-// refusals, in a row, show that a backend is dead: its host says that nobody listens. Whoever can
-// forge one ICMP message does not guess two ports.
+// refusals show that a backend is dead, if no probe is answered meanwhile: its host says that
+// nobody listens. The host may send few of these ICMP messages, and others may forge them.
 const refusals = 2
 
 // A check asks one backend whether it is there.
@@ -39,7 +39,7 @@ type check struct {
 	interval time.Duration // between probes, and for each answer
 	silent   int           // probes without an answer in a row
 	dead     int           // the same
-	now      chan struct{} // asks for a probe at once
+	refused  chan struct{} // somebody else has found that nobody listens
 	changed  func(health)
 }
 
@@ -55,7 +55,7 @@ func (c *check) run(ctx context.Context) {
 		case errors.Is(err, syscall.ECONNREFUSED):
 			unanswered, refused, wait = unanswered+1, refused+1, min(wait, pause)
 		default:
-			unanswered, refused = unanswered+1, 0
+			unanswered++
 		}
 		if h := c.judge(unanswered, refused); h != is && ctx.Err() == nil {
 			is = h
@@ -66,8 +66,9 @@ func (c *check) run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-c.now:
-			time.Sleep(pause) // whoever asks cannot make it busy
+		case <-c.refused:
+			refused++         // the next probe tells whether it is true
+			time.Sleep(pause) // whoever sends refusals cannot make it busy
 		case <-time.After(wait):
 		}
 	}

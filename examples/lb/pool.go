@@ -31,8 +31,8 @@ type pool struct {
 	byAddress bool    // look at addresses alone, as balancers do that know nothing of QUIC
 }
 
-// newPool makes a pool. If no member is fit to get new connections, those get them that are not
-// well, since the checks may be wrong. If all drain, all get them.
+// newPool makes a pool. If no member is fit to get new connections, those get them that are silent,
+// then those that drain, and then those that are dead, since the checks may be wrong.
 func newPool(decoder *quiclb.Decoder, members []*member, byAddress bool) *pool {
 	p := &pool{decoder: decoder, members: make(map[*backend]*member), byID: make(map[string]*member), byAddress: byAddress}
 	for _, m := range members {
@@ -43,6 +43,8 @@ func newPool(decoder *quiclb.Decoder, members []*member, byAddress bool) *pool {
 	}
 	for _, fit := range []func(*member) bool{
 		func(m *member) bool { return !m.drain && m.health == well },
+		func(m *member) bool { return !m.drain && m.health != dead },
+		func(m *member) bool { return m.health != dead },
 		func(m *member) bool { return !m.drain },
 		func(m *member) bool { return true },
 	} {
