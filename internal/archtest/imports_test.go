@@ -36,6 +36,8 @@ var importRules = []importRule{
 	{packages: "examples/holb", inside: append([]string{"examples/internal/...", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "examples/cost", inside: append([]string{"examples/internal/...", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "examples/internal/tunnelhttp", inside: append([]string{"internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
+	{packages: "examples/realtime/internal/world"},
+	{packages: "examples/realtime", inside: append([]string{"examples/internal/...", "examples/realtime/internal/world", "internal/netrelay"}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "examples/internal/envlog", inside: public},
 	{packages: "examples/internal/quicflags", inside: append([]string{"examples/internal/usage"}, public...)},
 	{packages: "examples/internal/rebind", inside: []string{"udpio"}},

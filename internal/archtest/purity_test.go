@@ -10,7 +10,7 @@ import (
 // pure are the packages that know no clock, socket, lock or goroutine: bytes and the time go in,
 // bytes, events and a deadline come out. So are all packages of the module that they import.
 var pure = []string{
-	"conn", "conn/congestion", "conn/quiclb", "conn/varint", "dgram", "h3",
+	"conn", "conn/congestion", "conn/quiclb", "conn/varint", "dgram", "examples/realtime/internal/world", "h3",
 	"internal/keys", "internal/memory", "internal/muldiv", "internal/pacing", "internal/qlog", "internal/qpack", "internal/rangeset",
 	"internal/stream", "internal/timerheap", "internal/wire",
 }
