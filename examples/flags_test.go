@@ -79,6 +79,12 @@ var wrong = map[string][]string{
 		"", "-nosuchflag program", "missing", ".", "-o= program", "-o missing/x program", "-o . program", "-o program program", "-align fast program",
 		"-from -1s program", "-to -1s program", "-from 2s -to 1s program", "-to often program", "program program program program program",
 	},
+	"realtime": {
+		"extra", "-nosuchflag", "-addr nonsense", "-page nonsense", "-cert missing/x", "-bots -1", "-bots 5000", "-bots many",
+		"-loss -1", "-loss 101", "-loss NaN", "-delay -1s", "-delay soon", "-name= -connect BUSY", "-name aaaaaaaaaaaaaaaaaaaaaaaaa", "-every 0", "-for -1s",
+		"-ca program", "-insecure", "-connect nonsense", "-connect BUSY -loss 3", "-connect BUSY -delay 1s", "-connect BUSY -cert x",
+		"-connect BUSY -ca missing", "-connect BUSY -ca program -insecure", "-connect BUSY extra",
+	},
 	"tune": {
 		"", "-nosuchflag", "nosuchcommand", "check extra", "check -nosuchflag", "check -root missing", "check -root program", "check -root=",
 		"check -root . -interface nosuch", "check -root . -rate -1", "check -root . -rate NaN", "check -root . -pause 0", "check -root . -pause -1s",
@@ -95,6 +101,7 @@ var wrong = map[string][]string{
 // serves has the flags by which a program, or one in a role, serves on BUSY.
 var serves = map[string]string{
 	"byhand": "-addr BUSY", "edge": "-addr BUSY", "h3server": "-addr BUSY", "interop": "-addr BUSY", "webtransport": "-addr BUSY -page BUSY",
+	"realtime":    "-addr BUSY -page BUSY",
 	"perf server": "-listen BUSY", "perf echo": "-listen BUSY",
 }
 
