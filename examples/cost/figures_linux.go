@@ -43,7 +43,7 @@ func (f *figures) markdown() string {
 
 // Measures of the chart in pixels.
 const (
-	barHeight, barGap, labelWidth, barWidth, valueWidth = 14, 4, 220, 420, 90
+	barHeight, barGap, labelWidth, barWidth, valueWidth = 14, 4, 220, 420, 110
 	groupGap                                            = 28
 	chartTop                                            = 20
 )
