@@ -13,19 +13,22 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// TestAllStatsAreShown: no counter of a Group or a Server is left out. Each of them is made 1 in
-// turn, and one sample or more must change.
+// TestAllStatsAreShown: no counter of a Group, a Server or a Transport is left out. Each of them is
+// made 1 in turn, and one sample or more must change.
 func TestAllStatsAreShown(t *testing.T) {
-	shown := func(s *loop.Stats, h *h3http.Stats) (f families) {
-		f.addGroup(s)
-		f.addServer(h)
+	var s loop.Stats
+	var h, c h3http.Stats
+	shown := func() (f families) {
+		f.addGroup(&s)
+		f.addServer(&h)
+		f.addTransport(&c)
 		return f
 	}
+	// A Transport does not limit what servers do.
+	ofServers := []string{"Rejected", "Floods", "HeaderTimeouts", "Stalled"}
 	// Buffered and Held are in HeldBy, DroppedUnknownID is DroppedUnroutable.
 	elsewhere := []string{"Buffered", "Held", "DroppedUnknownID"}
-	var s loop.Stats
-	var h h3http.Stats
-	before := fmt.Sprint(samples(shown(&s, &h)))
+	before := fmt.Sprint(samples(shown()))
 	n := 0
 	var visit func(path string, v reflect.Value)
 	visit = func(path string, v reflect.Value) {
@@ -51,13 +54,15 @@ func TestAllStatsAreShown(t *testing.T) {
 		} else {
 			v.SetInt(1)
 		}
-		if fmt.Sprint(samples(shown(&s, &h))) == before {
+		if fmt.Sprint(samples(shown())) == before {
 			t.Errorf("%s is not among the metrics", path)
 		}
 		v.SetZero()
 	}
 	visit("loop.Stats", reflect.ValueOf(&s).Elem())
 	visit("h3http.Stats", reflect.ValueOf(&h).Elem())
+	elsewhere = append(elsewhere, ofServers...)
+	visit("h3http.Stats of a Transport", reflect.ValueOf(&c).Elem())
 	if n < 70 {
 		t.Errorf("%d counters were found", n)
 	}

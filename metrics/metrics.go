@@ -9,14 +9,15 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A Metrics gathers the metrics of Groups and Servers. They are sums over all of them. Those that
-// have ended still count, so counters never go back. The zero value is ready. Any goroutine may use
-// it, except those of Loops.
+// A Metrics gathers the metrics of Groups, Servers and Transports. They are sums over all of them.
+// Those that have ended still count, so counters never go back. The zero value is ready. Any
+// goroutine may use it, except those of Loops.
 type Metrics struct {
-	mu        sync.Mutex
-	groups    []*loop.Group
-	servers   []*h3http.Server
-	observers []*loopObserver
+	mu         sync.Mutex
+	groups     []*loop.Group
+	servers    []*h3http.Server
+	transports []*h3http.Transport
+	observers  []*loopObserver
 }
 
 // Observe sets cfg.Observe, so that m learns how long things take and why connections end. Call it
@@ -46,10 +47,18 @@ func (m *Metrics) AddServer(s *h3http.Server) {
 	m.servers = append(m.servers, s)
 }
 
+// AddTransport adds the requests of t. m keeps it for good.
+func (m *Metrics) AddTransport(t *h3http.Transport) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.transports = append(m.transports, t)
+}
+
 // Gather returns all metrics, by name. It asks the Loops of all Groups, and waits for them.
 func (m *Metrics) Gather() []Family {
 	m.mu.Lock()
 	groups, servers, observers := slices.Clone(m.groups), slices.Clone(m.servers), slices.Clone(m.observers)
+	transports := slices.Clone(m.transports)
 	m.mu.Unlock()
 	var f families
 	if len(groups) > 0 {
@@ -70,6 +79,14 @@ func (m *Metrics) Gather() []Family {
 			sum.Add(&st)
 		}
 		f.addServer(&sum)
+	}
+	if len(transports) > 0 {
+		var sum h3http.Stats
+		for _, t := range transports {
+			st := t.Stats()
+			sum.Add(&st)
+		}
+		f.addTransport(&sum)
 	}
 	return f
 }

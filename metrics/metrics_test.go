@@ -90,6 +90,41 @@ func (s *site) waitFor(name, value string) {
 	}
 }
 
+// TestClientPage: the requests of Transports are counted by themselves, those that have ended too.
+func TestClientPage(t *testing.T) {
+	s := newSite(t)
+	for _, paths := range [][]string{{"/", "/none"}, {"/"}} {
+		tr := &h3http.Transport{TLSClientConfig: conntest.ClientTLS()}
+		defer tr.Close()
+		s.m.AddTransport(tr)
+		for _, path := range paths {
+			resp, err := (&http.Client{Transport: tr}).Get(fmt.Sprintf("https://%v%s", s.g.LocalAddr(), path))
+			require.NoError(t, err)
+			_, err = io.Copy(io.Discard, resp.Body)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+		}
+		if len(paths) == 1 {
+			tr.Close()
+		}
+	}
+	for name, want := range map[string]string{
+		`http3_client_connections`:                               "1",
+		`http3_client_open_requests`:                             "0",
+		`http3_client_requests_total`:                            "3",
+		`http3_client_responses_total{status="2xx"}`:             "2",
+		`http3_client_responses_total{status="4xx"}`:             "1",
+		`http3_client_failed_responses_total{cause="too_large"}`: "0",
+		`http3_client_canceled_streams_total`:                    "0",
+		`http3_client_timeouts_total{what="read"}`:               "0",
+		`http3_client_dropped_datagrams_total`:                   "0",
+		`http3_client_field_section_bytes`:                       "0",
+		`http3_requests_total`:                                   "3",
+	} {
+		s.waitFor(name, want)
+	}
+}
+
 func TestPage(t *testing.T) {
 	s := newSite(t)
 	for range 3 {
@@ -183,6 +218,7 @@ func TestDocumented(t *testing.T) {
 		rows[row[1]] = row[2]
 	}
 	s := newSite(t)
+	s.m.AddTransport(new(h3http.Transport))
 	s.get("/")
 	s.waitFor(`http3_closed_connections_total{role="server",by="peer",code="h3_no_error"}`, "1")
 	for _, f := range s.m.Gather() {
@@ -204,7 +240,7 @@ func TestDocumented(t *testing.T) {
 }
 
 // TestDeployed: the dashboard and the alerts ask for nothing that does not exist, and the dashboard
-// shows each metric.
+// shows each metric of servers.
 func TestDeployed(t *testing.T) {
 	s := newSite(t)
 	exists := make(map[string]bool)

@@ -137,7 +137,7 @@ func (t *Transport) Attach(ctx context.Context, c *loop.Conn, manual bool) (*Cli
 	var a *attached
 	var err error
 	do := c.Do(ctx, func(_ time.Time, q *conn.Conn) {
-		cc.init(cc, c.Loop(), q, &t.chunks)
+		cc.init(cc, c.Loop(), q, &t.chunks, &t.tally)
 		if cc.h3, err = h3.NewConn(q, t.h3Config()); err != nil {
 			return
 		}

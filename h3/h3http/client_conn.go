@@ -50,7 +50,7 @@ func newClientConn(ctx context.Context, t *Transport, tg target, resumes bool, l
 	var err error
 	doErr := lc.Do(ctx, func(now time.Time, q *conn.Conn) {
 		l := lc.Loop()
-		c.init(c, l, q, &t.chunks)
+		c.init(c, l, q, &t.chunks, &t.tally)
 		c.handle = lc
 		if c.h3, err = h3.NewConn(q, t.h3Config()); err != nil {
 			return
@@ -151,6 +151,7 @@ func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
 		c.t.forget(c, true)
 		c.failWaiting(&connectionError{ev.Err})
 		c.closed(now, &connectionError{ev.Err})
+		c.count(true, 0)
 	}
 }
 
@@ -234,7 +235,7 @@ func (c *clientConn) settle(time.Time) {
 		c.openWaiting()
 	}
 	c.mu.Lock()
-	awaited, leave := c.requests > 0, c.leaving && c.requests == 0
+	awaited, leave, ended := c.requests > 0, c.leaving && c.requests == 0, c.err != nil
 	c.mu.Unlock()
 	if awaited != c.awaited {
 		c.awaited = awaited
@@ -244,6 +245,7 @@ func (c *clientConn) settle(time.Time) {
 		c.closing = true
 		c.quic.Close(uint64(h3.NoError), "")
 	}
+	c.count(ended, 0)
 }
 
 // keepAlive keeps a connection that requests wait for from being silent for long. A NAT on the way

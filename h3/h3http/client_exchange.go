@@ -62,6 +62,7 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 	default:
 		x.head = append(x.room[:0], fields...)
 		x.unlimitHead()
+		x.c.tally.missed.response(statusOf(fields))
 	}
 	return true
 }

@@ -25,7 +25,8 @@ type connection struct {
 	attached *attached // nil unless the connection is somebody else's too
 	manual   bool      // streams of the peer come from attached.HandleStream
 
-	missed *missed // nil for a connection of a Transport
+	tally   *tally // of the Server or the Transport
+	counted Stats  // what tally has of this connection: see count; belongs to the loop
 
 	// post is Post of the loop. Each Post wakes the loop. So at most one is under way for a
 	// connection, however many exchanges wait.
@@ -56,8 +57,8 @@ type owner interface {
 	settle(now time.Time)
 }
 
-func (c *connection) init(o owner, l *loop.Loop, q *conn.Conn, pool *chunkPool) {
-	c.owner, c.quic, c.loop = o, q, l
+func (c *connection) init(o owner, l *loop.Loop, q *conn.Conn, pool *chunkPool, t *tally) {
+	c.owner, c.quic, c.loop, c.tally = o, q, l, t
 	c.post, c.yield = l.Post, l.Yield
 	c.serve = c.serveDirty
 	c.handle = l.Conn(q)

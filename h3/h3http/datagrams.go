@@ -72,7 +72,7 @@ func (x *exchange) receiveDatagrams(flow *dgram.Flow) {
 	d := x.dg
 	for b, ok := flow.Receive(); ok; b, ok = flow.Receive() {
 		if d.in.n == datagramQueue {
-			x.c.missed.datagram()
+			x.c.tally.missed.datagram()
 			d.dropped++
 		}
 		x.charge(d.in.push(b, time.Time{}))

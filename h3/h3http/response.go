@@ -230,7 +230,7 @@ func bodyAllowed(status int) bool {
 // follows them.
 func (w *response) commit(end bool) {
 	w.committed = true
-	w.x.c.missed.response(w.status)
+	w.x.c.tally.missed.response(w.status)
 	_, first := w.x.held()
 	if w.unsent != nil {
 		first = w.unsent

@@ -41,7 +41,6 @@ type serverConn struct {
 	stallTimeout, deliveryTimeout time.Duration
 	stallAt                       time.Time // to look for responses that clients do not take
 	stalled                       uint64
-	counted                       Stats // what the Server has counted already: see count
 }
 
 func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*serverConn, error) {
@@ -49,8 +48,7 @@ func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*s
 	if !c.local.IsValid() {
 		c.local = l.Group().LocalAddr()
 	}
-	c.init(c, l, q, &s.chunks)
-	c.missed = &s.missed
+	c.init(c, l, q, &s.chunks, &s.tally)
 	c.ctx, c.end = context.WithCancelCause(context.Background())
 	c.headerTimeout = timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	c.idleTimeout = timeout(s.IdleTimeout, defaultIdleTimeout)
@@ -73,7 +71,7 @@ func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
 		c.loseActive(ev.Err)
 		c.closed(now, &connectionError{ev.Err})
 		c.end(ev.Err)
-		c.count(true)
+		c.count(true, c.stalled)
 		c.s.forget(c)
 	}
 }
@@ -154,7 +152,7 @@ func (c *serverConn) settle(now time.Time) {
 	default:
 		c.setTimer(now, oldest)
 	}
-	c.count(false)
+	c.count(false, c.stalled)
 }
 
 // setTimer sets the timer of the connection to the earliest time at which something is due. If that

@@ -151,6 +151,41 @@ func TestServerStats(t *testing.T) {
 	})
 }
 
+// TestTransportStats: the counters of a Transport include connections that have ended.
+// Informational responses do not count.
+func TestTransportStats(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(http.StatusEarlyHints)
+			switch r.URL.Path {
+			case "/none":
+				http.NotFound(w, r)
+			case "/reset":
+				http.NewResponseController(w).Flush()
+				time.Sleep(time.Second)
+				panic(http.ErrAbortHandler)
+			}
+		}))
+		require.Equal(t, Stats{}, p.tr.Stats())
+		for range 3 {
+			p.get("/")
+		}
+		p.get("/none")
+		time.Sleep(time.Second)
+		require.Equal(t, Stats{Stats: h3.Stats{Requests: 4}, Conns: 1, Responses: [6]uint64{2: 3, 4: 1}}, p.tr.Stats())
+		p.tr.CloseIdleConnections()
+		time.Sleep(time.Second)
+		require.Equal(t, Stats{Stats: h3.Stats{Requests: 4}, Responses: [6]uint64{2: 3, 4: 1}}, p.tr.Stats())
+		resp, err := p.c.Get(p.url + "/reset")
+		require.NoError(t, err)
+		require.Equal(t, Stats{Stats: h3.Stats{Requests: 5, Open: 1}, Conns: 1, Responses: [6]uint64{2: 4, 4: 1}}, p.tr.Stats())
+		_, err = io.ReadAll(resp.Body)
+		require.Error(t, err)
+		time.Sleep(time.Second)
+		require.Equal(t, Stats{Stats: h3.Stats{Requests: 5, Canceled: 1}, Conns: 1, Responses: [6]uint64{2: 4, 4: 1}}, p.tr.Stats())
+	})
+}
+
 // TestMissedDeadlines counts missed deadlines of reading and of writing.
 func TestMissedDeadlines(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {

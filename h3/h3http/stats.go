@@ -7,11 +7,12 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// Stats are the counters of a [Server]. Those of QUIC are in [loop.Stats] of its Group.
+// Stats are the counters of a [Server] or of a [Transport]. Those of QUIC are in [loop.Stats] of a
+// Group.
 type Stats struct {
 	h3.Stats        // of all connections, including those that have ended
 	Conns    int    // how many there are now
-	Stalled  uint64 // responses that StallTimeout or DeliveryTimeout ended
+	Stalled  uint64 // a Server's: responses that StallTimeout or DeliveryTimeout ended
 
 	// Deadlines that passed: of ReadTimeout, WriteTimeout, [http.ResponseController] and
 	// Streams.
@@ -22,7 +23,7 @@ type Stats struct {
 	Responses [6]uint64
 }
 
-// A missed counts for Stats what the loop does not see. A nil missed counts nothing.
+// A missed counts for Stats what is not in the counters of a connection.
 type missed struct {
 	reads, writes, datagrams atomic.Uint64
 	responses                [len(Stats{}.Responses)]atomic.Uint64
@@ -30,9 +31,6 @@ type missed struct {
 
 // response counts a response with its final status.
 func (m *missed) response(status int) {
-	if m == nil {
-		return
-	}
 	class := status / 100
 	if class < 2 || class > 5 {
 		class = 0
@@ -40,47 +38,39 @@ func (m *missed) response(status int) {
 	m.responses[class].Add(1)
 }
 
-func (m *missed) read() {
-	if m != nil {
-		m.reads.Add(1)
-	}
-}
+func (m *missed) read()     { m.reads.Add(1) }
+func (m *missed) write()    { m.writes.Add(1) }
+func (m *missed) datagram() { m.datagrams.Add(1) }
 
-func (m *missed) write() {
-	if m != nil {
-		m.writes.Add(1)
-	}
-}
-
-func (m *missed) datagram() {
-	if m != nil {
-		m.datagrams.Add(1)
-	}
-}
-
-// A tally sums up counters of connections.
+// A tally sums up the counters of the connections of a Server or a Transport.
 type tally struct {
-	mu  sync.Mutex
-	sum Stats
+	missed missed
+	mu     sync.Mutex
+	sum    Stats
 }
 
 // Stats returns a snapshot of the counters. Any goroutine may call it.
-func (s *Server) Stats() Stats {
-	s.tally.mu.Lock()
-	defer s.tally.mu.Unlock()
-	st := s.tally.sum
-	st.ReadTimeouts, st.WriteTimeouts = s.missed.reads.Load(), s.missed.writes.Load()
-	st.Dropped += s.missed.datagrams.Load()
+func (s *Server) Stats() Stats { return s.tally.stats() }
+
+// Stats returns a snapshot of the counters. Any goroutine may call it.
+func (t *Transport) Stats() Stats { return t.tally.stats() }
+
+func (t *tally) stats() Stats {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := t.sum
+	st.ReadTimeouts, st.WriteTimeouts = t.missed.reads.Load(), t.missed.writes.Load()
+	st.Dropped += t.missed.datagrams.Load()
 	for i := range st.Responses {
-		st.Responses[i] = s.missed.responses[i].Load()
+		st.Responses[i] = t.missed.responses[i].Load()
 	}
 	return st
 }
 
 // count adds what has happened on c since the last call. ended says that c has ended and has
 // nothing open.
-func (c *serverConn) count(ended bool) {
-	st := Stats{Stats: c.h3.Stats(), Conns: 1, Stalled: c.stalled}
+func (c *connection) count(ended bool, stalled uint64) {
+	st := Stats{Stats: c.h3.Stats(), Conns: 1, Stalled: stalled}
 	if ended {
 		st.Open, st.FieldBytes, st.Conns = 0, 0, 0
 	}
@@ -89,14 +79,14 @@ func (c *serverConn) count(ended bool) {
 		return
 	}
 	c.counted = st
-	t := &c.s.tally
+	t := c.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sum.addTimes(&was, -1)
 	t.sum.addTimes(&st, 1)
 }
 
-// Add adds o to s, for sums over Servers.
+// Add adds o to s, for sums over Servers, or over Transports.
 func (s *Stats) Add(o *Stats) { s.addTimes(o, 1) }
 
 // addTimes adds o to s, n times. What is negative wraps around as unsigned numbers do.

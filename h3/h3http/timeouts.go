@@ -60,7 +60,7 @@ func (x *exchange) setReadDeadline(t time.Time) {
 	if !x.closed {
 		x.in.deadline.Set(&x.in.cond, t, func() {
 			if !x.in.ended {
-				x.c.missed.read()
+				x.c.tally.missed.read()
 			}
 		})
 	}
@@ -76,7 +76,7 @@ func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
 	}
 	x.out.deadline.Set(&x.out.cond, t, func() {
 		if !x.out.ended {
-			x.c.missed.write()
+			x.c.tally.missed.write()
 		}
 		if abort && !x.out.ended {
 			x.cancelLocked(h3.InternalError, os.ErrDeadlineExceeded)
