@@ -1,9 +1,11 @@
 package conn_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +67,27 @@ func TestQLogEventTable(t *testing.T) {
 	}
 	for _, rest := range seen {
 		require.Empty(t, rest, "events without a row")
+	}
+}
+
+// TestQLogAddressMembers: IP addresses are the values of members that loop.QLogOptions knows, so
+// that it can hide them.
+func TestQLogAddressMembers(t *testing.T) {
+	address := regexp.MustCompile(`"([a-z0-9_]*)":"10\.0\.0\.\d`)
+	for format, want := range [][]string{conn.QLogDraft: {"ip_v4"}, conn.QLog03: {"src_ip", "dst_ip"}} {
+		seen := map[string]bool{}
+		for _, f := range loggedSessions(t, conn.QLogFormat(format)) {
+			found := address.FindAllSubmatch(f.Bytes(), -1)
+			require.Equal(t, bytes.Count(f.Bytes(), []byte("10.0.0.")), len(found))
+			for _, m := range found {
+				seen[string(m[1])] = true
+			}
+		}
+		for _, name := range want {
+			require.True(t, seen[name], "%s", name)
+			delete(seen, name)
+		}
+		require.Empty(t, seen)
 	}
 }
 

@@ -64,18 +64,28 @@ func (d *qlogDir) sampled() bool {
 // name of a member, because quotes in it are escaped.
 func hideAddresses(b, record []byte) []byte {
 	for {
-		const member = `"ip_v4":"` // also for ip_v6
-		i := bytes.Index(record, []byte(member[:5]))
-		if i < 0 || len(record) < i+len(member) {
+		begin, end := nextAddress(record)
+		if begin < 0 {
 			return append(b, record...)
 		}
-		isAddress := string(record[i+6:i+len(member)]) == member[6:]
+		b = append(append(b, record[:begin]...), "hidden"...)
+		record = record[end:]
+	}
+}
+
+// nextAddress returns where the first IP address of a record begins and ends; -1 if it has none.
+func nextAddress(record []byte) (begin, end int) {
+	begin = -1
+	// The last two are those of version 0.3.
+	for _, member := range [...]string{`"ip_v4":"`, `"ip_v6":"`, `"src_ip":"`, `"dst_ip":"`} {
+		i := bytes.Index(record, []byte(member))
+		if i < 0 || begin >= 0 && i > begin {
+			continue
+		}
 		i += len(member)
-		b = append(b, record[:i]...)
-		record = record[i:]
-		if end := bytes.IndexByte(record, '"'); isAddress && end >= 0 {
-			b = append(b, "hidden"...)
-			record = record[end:]
+		if n := bytes.IndexByte(record[i:], '"'); n >= 0 {
+			begin, end = i, i+n
 		}
 	}
+	return begin, end
 }

@@ -42,10 +42,12 @@ func TestQLogHidesAddresses(t *testing.T) {
 	const reason = `"reason":"\"ip_v4\":\"10.0.0.9\""`
 	io.WriteString(w, `{"local":{"ip_v4":"10.0.0.1","port_v4":443},"remote":{"ip_v6":"2001:db8::1","port_v6":5}}`+"\n")
 	io.WriteString(w, "{"+reason+"}\n")
+	io.WriteString(w, `{"src_ip":"2001:db8::2","src_port":6,"dst_ip":"10.0.0.1","dst_port":443}`+"\n")
 	w.Close()
 	settle(d)
 	got, err := os.ReadFile(filepath.Join(d.dir, "01_server.sqlog"))
-	want := `{"local":{"ip_v4":"hidden","port_v4":443},"remote":{"ip_v6":"hidden","port_v6":5}}` + "\n{" + reason + "}\n"
+	want := `{"local":{"ip_v4":"hidden","port_v4":443},"remote":{"ip_v6":"hidden","port_v6":5}}` + "\n{" + reason + "}\n" +
+		`{"src_ip":"hidden","src_port":6,"dst_ip":"hidden","dst_port":443}` + "\n"
 	if err != nil || string(got) != want {
 		t.Errorf("%v: %s\nwant %s", err, got, want)
 	}
