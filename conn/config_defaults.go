@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/lazoquic/lazo/conn/congestion"
@@ -65,6 +66,10 @@ func (c *Config) withDefaults() (*Config, error) {
 	setInt(&d.UnsentBytes, 256<<10)
 	setInt(&d.DatagramSendQueue, 128)
 	setInt(&d.DatagramReceiveQueue, 256)
+	if d.MaxSuspiciousFrames < 0 {
+		d.MaxSuspiciousFrames = math.MaxInt
+	}
+	setInt(&d.MaxSuspiciousFrames, 1000)
 	if d.MaxDatagramFrameSize < 0 {
 		d.MaxDatagramFrameSize = 0
 	}

@@ -249,6 +249,9 @@ func (c *Conn) handleLimit(typ uint64, b []byte) (int, error) {
 
 // handlePath handles the frames of connection IDs and paths (RFC 9000, Sections 19.15 to 19.18).
 func (c *Conn) handlePath(p *received, typ uint64, b []byte) (int, error) {
+	if err := c.suspect(p.now, typ); err != nil {
+		return 0, err
+	}
 	switch typ {
 	case wire.FrameNewConnectionID:
 		seq, prior, id, token, n := wire.ParseNewConnectionID(b)
@@ -285,6 +288,9 @@ func (c *Conn) handleNewToken(p *received, b []byte) (int, error) {
 	}
 	if c.server {
 		return 0, violation(errProtocolViolation, wire.FrameNewToken, "NEW_TOKEN from a client")
+	}
+	if err := c.suspect(p.now, wire.FrameNewToken); err != nil {
+		return 0, err
 	}
 	if p.tokens++; p.tokens > maxTokens {
 		return n, nil

@@ -146,7 +146,7 @@ func startTestConn(t testing.TB, server bool, edit ...func(*testSetup)) *testCon
 
 // quietConfig is a configuration with which a Conn sends little that a story does not ask for.
 func quietConfig() Config {
-	return Config{DisablePacing: true, DisableAckFrequency: true, MaxMTU: minMTU}
+	return Config{DisablePacing: true, DisableAckFrequency: true, MaxMTU: minMTU, MaxSuspiciousFrames: -1}
 }
 
 func testRand(seed byte) *rand.ChaCha8 { return rand.NewChaCha8([32]byte{seed}) }

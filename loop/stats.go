@@ -121,6 +121,7 @@ func addEndpoint(s, o *conn.EndpointStats) {
 		{&s.PTOs, o.PTOs},
 		{&s.CEMarks, o.CEMarks},
 		{&s.KeyUpdates, o.KeyUpdates},
+		{&s.SuspiciousFrames, o.SuspiciousFrames},
 		{&s.PathChanges, o.PathChanges},
 		{&s.StreamsOpened, o.StreamsOpened},
 		{&s.StreamsAccepted, o.StreamsAccepted},

@@ -35,6 +35,7 @@ func (f *families) addConnections(s *loop.Stats) {
 		count(s.EarlyDataAccepted, "result", "accepted"), count(s.EarlyDataRejected, "result", "rejected"))
 	f.counter("quic_migrations_total", "Connections that moved to another path.", s.PathChanges)
 	f.counter("quic_key_updates_total", "Key updates, by either side.", s.KeyUpdates)
+	f.counter("quic_suspicious_frames_total", "Frames of which an honest peer sends few.", s.SuspiciousFrames)
 }
 
 func (f *families) addPackets(s *loop.Stats) {

@@ -30,6 +30,13 @@ func pathAttacks() []attack {
 			}),
 		},
 		{
+			name: "10,000 PATH_CHALLENGEs", refs: []string{"CVE-2023-49295"}, rule: "RFC 9000, Section 21.9", want: internalError,
+			answers: 40 * minDatagram,
+			send: repeated(10_000, func(i uint64) []byte {
+				return wire.AppendPath(nil, wire.FramePathChallenge, [8]byte{byte(i), byte(i >> 8)})
+			}),
+		},
+		{
 			name: "packets from 50 addresses", refs: []string{"quiche 0.29.2", "CVE-2025-29785"}, rule: "RFC 9000, Section 9.3",
 			send: func(p *peer) {
 				own := p.port
