@@ -256,3 +256,23 @@ func TestProtocolError(t *testing.T) {
 		t.Errorf("the server ended with %v", err)
 	}
 }
+
+// TestConnectWithoutBody checks that a request of CONNECT without a body ends, as with net/http.
+func TestConnectWithoutBody(t *testing.T) {
+	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if b, err := io.ReadAll(r.Body); len(b) > 0 || err != nil {
+			t.Errorf("the body is %q, %v", b, err)
+		}
+		w.WriteHeader(http.StatusTeapot)
+	})})
+	tr := &http3.Transport{TLSClientConfig: clientTLS}
+	defer tr.Close()
+	r := request(t, http.MethodConnect, "https://"+addr)
+	r.Host = "example.com:443"
+	resp, err := tr.RoundTrip(r)
+	check(t, err)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusTeapot {
+		t.Errorf("the status is %d", resp.StatusCode)
+	}
+}

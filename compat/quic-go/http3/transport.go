@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -158,6 +159,9 @@ func outgoing(req *http.Request, raw bool) *http.Request {
 		}
 	case !raw:
 		r = req.WithContext(h3http.WithoutEarlyData(req.Context()))
+		if r.Method == http.MethodConnect && r.Body == nil {
+			r.Body = io.NopCloser(strings.NewReader("")) // Lazo would leave the tunnel open
+		}
 	}
 	if raw && req.URL != nil && (req.URL.Scheme == "" || req.URL.Host == "") {
 		u := *req.URL
