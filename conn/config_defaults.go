@@ -29,6 +29,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	if c == nil || c.TLS == nil {
 		return nil, errors.New("conn: Config.TLS is required")
 	}
+	// RFC 9001, Section 8.1 [1]
 	if len(c.TLS.NextProtos) == 0 && c.TLS.GetConfigForClient == nil && !c.NoALPN {
 		return nil, errors.New("conn: Config.TLS.NextProtos is required (RFC 9001, Section 8.1)")
 	}

@@ -19,6 +19,7 @@ func TestConfigErrors(t *testing.T) {
 		want string
 	}{
 		{"no TLS", &conn.Config{}, "Config.TLS is required"},
+		// RFC 9001, Section 8.1 [1]
 		{"no ALPN", &conn.Config{TLS: &tls.Config{}}, "NextProtos"},
 		{"old TLS", &conn.Config{TLS: &tls.Config{NextProtos: []string{"x"}, MaxVersion: tls.VersionTLS12}}, "MaxVersion"},
 		{"version", &conn.Config{TLS: base, Versions: []uint32{7}}, "Versions"},

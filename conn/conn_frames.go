@@ -12,7 +12,8 @@ const (
 	// framesHandshake may be in Initial and Handshake packets too.
 	framesHandshake = 1<<wire.FramePadding | 1<<wire.FramePing | 1<<wire.FrameAck | 1<<wire.FrameAckECN |
 		1<<wire.FrameCrypto | 1<<wire.FrameConnectionClose
-	// framesNotEarly may not be in 0-RTT packets (RFC 9000, Section 12.5).
+	// framesNotEarly may not be in 0-RTT packets (RFC 9000, Section 12.5; RFC 9001, Section 8.3
+	// [2]).
 	framesNotEarly = 1<<wire.FrameAck | 1<<wire.FrameAckECN | 1<<wire.FrameCrypto | 1<<wire.FrameHandshakeDone |
 		1<<wire.FrameNewToken | 1<<wire.FramePathResponse | 1<<wire.FrameRetireConnectionID
 	// framesKnown are those that are spoken, negotiated or not; see knowsFrame for those of ACK
@@ -142,7 +143,7 @@ func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
 		// may come).
 		return 0, violation(errCrypto+10, wire.FrameCrypto, "unexpected TLS message")
 	case spaceOf(c.tls.level) > p.space.id:
-		// RFC 9001, Section 4.1.3: new data at a level that TLS has left.
+		// RFC 9001, Section 4.1.3 [2]: new data at a level that TLS has left.
 		return 0, violation(errProtocolViolation, wire.FrameCrypto, "CRYPTO data at a past encryption level")
 	}
 	if !c.mayHold(len(data)) {

@@ -12,16 +12,16 @@ import (
 type keyPhase struct {
 	txPhase, rxPhase bool
 	old              *keys.Keys // of the phase before, for packets that come late
-	nextRx           *keys.Keys // derived when a packet of the next phase came
+	nextRx           *keys.Keys // made when a packet seemed to need them; RFC 9001, Section 6.3 [3]
 	dropAt           instant    // when old is dropped
 	firstSent        uint64     // the first packet number sent in the phase
 	firstRecv        uint64     // the lowest packet number received in the phase
 	lastOld          int64      // the highest packet number received in the phases before
-	sealed           uint64     // packets with the keys in use
+	sealed           uint64     // packets with the keys in use (RFC 9001, Section 6.6 [1])
 	failed           uint64     // packets that did not open, with all keys (RFC 9001, Section 6.6)
 }
 
-// open opens a 1-RTT packet with the keys of its phase.
+// open opens a 1-RTT packet with the keys of its phase (RFC 9001, Section 5.5 [1]).
 func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	if wire.KeyPhase(pkt[0]) == k.rxPhase {
@@ -63,14 +63,15 @@ func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, boo
 }
 
 // backInPhase ends the connection: a packet has older keys than one with a lower number (RFC 9001,
-// Section 6.4).
+// Section 6.4 [2]).
 func (c *Conn) backInPhase() ([]byte, bool) {
 	c.abort(violation(errKeyUpdate, 0, "a packet has older keys than one before it"))
 	return nil, false
 }
 
 // openNext opens a packet of the next phase, which updates the keys if it is authentic (RFC 9001,
-// Section 6.2).
+// Section 6.2 [1, 2]; RFC 9001, Section 5.5 [2]). A forged packet takes the time of any other, but
+// for the first one, which has the keys made (RFC 9001, Section 6.3 [1, 2]).
 func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	if k.nextRx == nil {
@@ -104,21 +105,23 @@ func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte,
 	return payload, true
 }
 
-// turnRx puts the next keys for receiving in use.
+// turnRx puts the next keys for receiving in use, and keeps those before (RFC 9001, Section 6.1 [3,
+// 4]).
 func (c *Conn) turnRx(now instant, pn uint64) {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	k.old, sp.rx, k.nextRx = sp.rx, k.nextRx, nil
 	k.lastOld = sp.recv.largest
 	k.rxPhase = !k.rxPhase
 	k.firstRecv = pn
-	k.dropAt = now.add(3 * c.path.rtt.pto()) // RFC 9001, Section 6.5
+	k.dropAt = now.add(3 * c.path.rtt.pto()) // RFC 9001, Section 6.5 [2, 3]
 	c.stats.KeyUpdates++
 	if c.traced {
 		c.trace(&TraceEvent{Kind: TraceKeyUpdated, Packet: Packet1RTT, Number: c.stats.KeyUpdates}, nil)
 	}
 }
 
-// turnTx puts the next keys for sending in use.
+// turnTx puts the next keys for sending in use, for all packets that follow (RFC 9001, Section 6.4
+// [1]).
 func (c *Conn) turnTx() error {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	next, err := sp.tx.Next()
@@ -132,8 +135,8 @@ func (c *Conn) turnTx() error {
 }
 
 // mayUpdateKeys reports whether the keys may be updated. A packet sent with the keys in use must
-// have been acknowledged, and the peer must have followed the last update (RFC 9001, Section 6.1),
-// three PTOs ago: it may keep no older keys than those before (Section 6.5).
+// have been acknowledged, and the peer must have followed the last update (RFC 9001, Section 6.1
+// [2]), three PTOs ago: it may keep no older keys than those before (RFC 9001, Section 6.5 [1]).
 func (c *Conn) mayUpdateKeys() bool {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	return k.old == nil && k.txPhase == k.rxPhase && sp.sent.largestAcked >= int64(k.firstSent)
@@ -153,7 +156,7 @@ func (c *Conn) wearNumbers() bool {
 func (c *Conn) initiateKeyUpdate() error { return c.turnTx() }
 
 // openFailed counts packets that rx did not open. The limit of forgeries is for all keys of the
-// connection together (RFC 9001, Section 6.6).
+// connection together (RFC 9001, Section 6.6 [4, 6, 7]).
 func (c *Conn) openFailed(rx *keys.Keys) {
 	k := &c.keys
 	if k.failed++; k.failed >= rx.IntegrityLimit() {
@@ -161,8 +164,8 @@ func (c *Conn) openFailed(rx *keys.Keys) {
 	}
 }
 
-// wearKeys updates the keys before they wear out (RFC 9001, Section 6.6). It reports false if they
-// have.
+// wearKeys updates the keys before they wear out (RFC 9001, Section 6.6 [2, 3, 4, 5]; RFC 9001,
+// Section 5.3 [3]). It reports false if they have.
 func (c *Conn) wearKeys() bool {
 	k, sp := &c.keys, c.spaces[spaceApp]
 	limit := sp.tx.ConfidentialityLimit()

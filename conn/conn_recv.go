@@ -67,6 +67,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	case wire.Type0RTT:
 		c.early.came = c.early.came || c.server
 		// Until TLS has seen the ClientHello, it is not known whether 0-RTT is accepted.
+		// RFC 9001, Section 4.6.2 [1], and RFC 9001, Section 5.6 [5]
 		if !c.server || c.early.rx == nil && (!c.cfg.Enable0RTT || c.tls.state != nil) {
 			c.dropped(&c.e.stats.DroppedUndecryptable, b[:h.End], "0-RTT is not accepted")
 			return h.End
@@ -115,7 +116,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 		return
 	}
 	pn := wire.DecodePacketNumber(sp.recv.largest, truncated, pnLen)
-	// RFC 9001, Section 9.5: whether a number came before shows behind the open alone.
+	// RFC 9001, Section 9.5 [1]: whether a number came before shows behind the open alone.
 	payload, ok := rx.Open(pkt, h.PNOff+pnLen, pn)
 	if !ok {
 		if c.openFailed(rx); c.closed {
@@ -130,7 +131,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 	}
 	c.followVersion(h.Version)
 	if c.server && h.Type == wire.TypeHandshake {
-		// RFC 9000, Section 8.1, and RFC 9001, Section 4.9.1.
+		// RFC 9000, Section 8.1, and RFC 9001, Section 4.9.1 [2, 3].
 		c.path.validated = true
 		c.dropSpace(spaceInitial)
 	}
@@ -154,7 +155,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 // receiveShort takes in a 1-RTT packet: the hot path.
 func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 	sp := c.spaces[spaceApp]
-	// RFC 9001, Section 5.7: 1-RTT packets must not be processed before the handshake is complete.
+	// RFC 9001, Section 5.7 [1, 2, 3]: 1-RTT packets wait until the handshake is complete.
 	if sp.rx == nil || c.state == stateHandshake {
 		if !c.isReset(now, pkt) {
 			c.wait(now, a, Packet1RTT, pkt)
@@ -174,7 +175,7 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 		return
 	}
 	pn := wire.DecodePacketNumber(sp.recv.largest, truncated, pnLen)
-	// RFC 9001, Section 9.5: whether a number came before shows behind the open alone.
+	// RFC 9001, Section 9.5 [1]: whether a number came before shows behind the open alone.
 	payload, ok := c.open(now, pkt, pnOff+pnLen, pn)
 	if !ok {
 		if !c.closed {

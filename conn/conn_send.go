@@ -191,6 +191,7 @@ func (c *Conn) transmit(now instant, buf []byte, maxSegments int) (Burst, bool) 
 		}
 	}
 	sp := c.spaces[spaceApp]
+	// RFC 9001, Section 4.9 [2]: what is no CRYPTO data goes with 1-RTT keys if there are any.
 	if sp.tx == nil && c.early.tx != nil {
 		return c.transmitEarly(now, buf)
 	}

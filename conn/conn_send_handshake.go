@@ -38,18 +38,18 @@ func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 		if sp.probes > 0 && w.eliciting {
 			sp.probes--
 		}
-		// RFC 9000, Section 14.1: a client pads all datagrams with Initials, a server those that
-		// are ack-eliciting.
+		// RFC 9000, Section 14.1, and RFC 9001, Section 9.3 [1]: a client pads all datagrams with
+		// Initials, a server those that are ack-eliciting.
 		if id == spaceInitial && (!c.server || w.eliciting) {
 			pad = true
 		}
-		w.padSample() // before the next packet stands behind
+		w.padSample() // before the next packet stands behind: RFC 9001, Section 4 [2]
 		// The tag comes when all packets are complete.
 		b = w.b[:len(w.b)+keys.Overhead]
 		n++
 		if id == spaceHandshake && !c.server {
-			// RFC 9001, Section 4.9.1: a client drops Initial keys when it first sends a Handshake
-			// packet.
+			// RFC 9001, Section 4.9.1 [1, 3]: a client drops Initial keys when it first sends a
+			// Handshake packet.
 			defer c.dropSpace(spaceInitial)
 		}
 	}

@@ -31,7 +31,7 @@ func (c *Conn) stepTLS() {
 		c.tls.work = w
 		c.tls.begun = true
 		if c.e.cfg.Offload != nil && (c.server || !w.start && !w.resume) {
-			c.e.cfg.Offload(w)
+			c.e.cfg.Offload(w) // RFC 9001, Section 4.1.4 [2]: packets are taken meanwhile
 			return
 		}
 		w.Run()
@@ -176,10 +176,13 @@ func (c *Conn) tlsEvent(ev *tls.QUICEvent) error {
 			return nil
 		}
 		if ev.Level == tls.QUICEncryptionLevelApplication {
-			c.early.tx = nil // RFC 9001, Section 4.9.3
+			// RFC 9001, Section 4.9.3 [1], and RFC 9001, Section 5.6 [6]
+			c.early.tx = nil
 		}
 		c.spaces[spaceOf(ev.Level)].tx = k
 	case tls.QUICWriteData:
+		// RFC 9001, Section 4 [1], and RFC 9001, Section 4.9 [1]: what is lost goes again in its
+		// space.
 		if sp := c.spaces[spaceOf(ev.Level)]; sp != nil {
 			if !c.server {
 				c.noteClientHello(ev.Data)
@@ -212,12 +215,12 @@ func (c *Conn) secretVersion(level tls.QUICEncryptionLevel) uint32 {
 // handshakeComplete is RFC 9001, Section 4.1.1.
 func (c *Conn) handshakeComplete() error {
 	if !c.hasPeer {
-		// missing_extension: RFC 9001, Section 8.2
+		// missing_extension: RFC 9001, Section 8.2 [2]
 		return violation(errCrypto+109, 0, "no transport parameters")
 	}
 	state := c.tls.q.ConnectionState()
 	if state.NegotiatedProtocol == "" && !c.cfg.NoALPN {
-		// no_application_protocol: RFC 9001, Section 8.1
+		// no_application_protocol: RFC 9001, Section 8.1 [2, 3]
 		return violation(errCrypto+120, 0, "no application protocol")
 	}
 	c.state = stateComplete
@@ -227,7 +230,7 @@ func (c *Conn) handshakeComplete() error {
 	c.e.stats.Connected++
 	c.path.validated = true // a client always, a server by the Finished of its client
 	if c.server {
-		// RFC 9001, Section 4.1.2: for a server complete is confirmed.
+		// RFC 9001, Section 4.1.2 [1]: for a server complete is confirmed.
 		c.control.handshakeDone = true
 		c.control.any = true
 		c.confirm()
@@ -242,7 +245,7 @@ func (c *Conn) handshakeComplete() error {
 	return nil
 }
 
-// confirm is RFC 9001, Sections 4.1.2 and 4.9.2.
+// confirm is RFC 9001, Section 4.9.2 [1], and RFC 9001, Section 4.9.3 [2].
 func (c *Conn) confirm() {
 	if c.state == stateConfirmed {
 		return
@@ -280,13 +283,13 @@ func (c *Conn) dropSpace(id spaceID) {
 	}
 }
 
-// tlsError turns an error of crypto/tls into a connection error (RFC 9001, Section 4.8).
+// tlsError turns an error of crypto/tls into a connection error (RFC 9001, Section 4.8 [1]).
 func (c *Conn) tlsError(err error) error {
 	const alertUnexpectedMessage, alertInternalError = 10, 80
 	code := uint64(errInternal)
 	if alert, ok := errors.AsType[tls.AlertError](err); ok {
 		if c.state != stateHandshake && alert == alertInternalError {
-			// RFC 9001, Section 6: crypto/tls reports a KeyUpdate without its alert
+			// RFC 9001, Section 6 [2]: crypto/tls reports a KeyUpdate without its alert
 			alert = alertUnexpectedMessage
 		}
 		code = errCrypto + uint64(alert)

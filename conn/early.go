@@ -90,7 +90,7 @@ func (c *Conn) countEarly() {
 }
 
 // offersEarly reports whether 0-RTT is enabled on this side.
-func (c *Conn) offersEarly() bool { return c.cfg.Enable0RTT }
+func (c *Conn) offersEarly() bool { return c.cfg.Enable0RTT } // RFC 9001, Section 5.6 [1]
 
 // resumeSession decides whether the session that is resumed may carry early data.
 func (c *Conn) resumeSession(s *tls.SessionState) {
@@ -166,7 +166,8 @@ func (c *Conn) checkEarlyLimits() error {
 	return nil
 }
 
-// rejectEarly voids what was sent as early data (RFC 9001, Section 4.6.2).
+// rejectEarly voids what was sent as early data, and ends it (RFC 9001, Section 4.6.2 [3]; RFC
+// 9001, Section 5.6 [3]).
 func (c *Conn) rejectEarly() {
 	if c.early.tx == nil {
 		return
@@ -195,7 +196,7 @@ func (c *Conn) rejectEarly() {
 }
 
 // acksRejected reports whether an ACK frame acknowledges a packet whose early data was rejected. A
-// server must not process such packets (RFC 9001, Section 4.6.2).
+// server must not process such packets (RFC 9001, Section 4.6.2 [2]).
 func (c *Conn) acksRejected(f *wire.Ack) bool {
 	if c.early.rejected == 0 {
 		return false

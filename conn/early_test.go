@@ -146,8 +146,8 @@ func TestEarlyDataAccepted(t *testing.T) {
 	r.wantCounted(1, 0)
 }
 
-// "A server MAY reject 0-RTT [...] the client MUST reset the state of all streams" RFC 9000,
-// Section 4.6.2 of RFC 9001.
+// TestEarlyDataRejected: a server reads nothing of early data that it rejects, and the client
+// resets all streams (RFC 9001, Section 4.6.2 [1, 3]; RFC 9001, Section 5.6 [3]).
 func TestEarlyDataRejected(t *testing.T) {
 	cfg := conntest.ServerConfig()
 	cfg.Enable0RTT = true
@@ -216,7 +216,8 @@ func TestEarlyDataRejected(t *testing.T) {
 	r.want("accepted", true)
 }
 
-// The filter of tickets bounds replay (RFC 8446, Section 8): one ticket carries early data once.
+// The filter of tickets bounds replay (RFC 8446, Section 8; RFC 9001, Section 9.2 [1]): one ticket
+// carries early data once.
 func TestEarlyDataTicketUsedOnce(t *testing.T) {
 	cfg := conntest.ServerConfig()
 	cfg.Enable0RTT = true

@@ -113,7 +113,7 @@ func wantMissingExtension(t *testing.T) {
 	l, clientTLS := newLoneServer(t, nil)
 	r := newRawTLS(t, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}}))
 	hello := r.out[spaceInitial]
-	number := []byte{0, 57} // RFC 9001, Section 8.2
+	number := []byte{0, 57} // RFC 9001, Section 8.2 [1, 2]
 	body := appendRawParams([]rawParam{{0x0f, rawClientID}})
 	extension := append(append(bytes.Clone(number), 0, byte(len(body))), body...)
 	if bytes.Count(hello, extension) != 1 {

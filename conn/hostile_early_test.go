@@ -68,7 +68,7 @@ func TestHostileFramesInEarlyPackets(t *testing.T) {
 	} {
 		tc, id := earlyServer(t)
 		tc.sendEarly(id, 0, f)
-		// RFC 9000, Section 12.5
+		// RFC 9000, Section 12.5, and RFC 9001, Section 8.3 [2]
 		tc.wantClosed(f.String()+" is not for 0-RTT packets", errProtocolViolation)
 	}
 }

@@ -438,20 +438,20 @@ func hostileRest() []hostileCase {
 			},
 		},
 		{
-			name: "TLS KeyUpdate", side: "client", code: errCrypto + 10, // RFC 9001, Section 6
+			name: "TLS KeyUpdate", side: "client", code: errCrypto + 10, // RFC 9001, Section 6 [2]
 			frames: func(tc *testConn) []frame {
 				return []frame{cryptoFrame(tc.c.spaces[spaceApp].cryptoIn.Offset(), "\x18\x00\x00\x01\x00")}
 			},
 		},
 		{
-			// RFC 9001, Section 4.4
+			// RFC 9001, Section 4.4 [4]
 			name: "TLS CertificateRequest behind the handshake", side: "client", code: errProtocolViolation,
 			frames: func(tc *testConn) []frame {
 				return []frame{cryptoFrame(tc.c.spaces[spaceApp].cryptoIn.Offset(), "\x0d\x00\x00\x0b\x00\x00\x08\x00\x0d\x00\x04\x00\x02\x08\x07")}
 			},
 		},
 		{
-			// RFC 9001, Section 4.6.1
+			// RFC 9001, Section 4.6.1 [2]
 			name: "a session ticket with a limit of early data", side: "client", code: errProtocolViolation,
 			frames: func(tc *testConn) []frame { return ticketFrames(tc, "\x00\x00\x40\x00") },
 		},

@@ -229,6 +229,8 @@ func TestHonestRawServer(t *testing.T) {
 	}
 }
 
+// TestHandshakeAlerts: each alert of TLS ends the connection with its code (RFC 9001, Section 4.8
+// [1]; RFC 9001, Section 8.1 [2]).
 func TestHandshakeAlerts(t *testing.T) {
 	serverTLS, clientTLS := testTLS(t)
 	for _, test := range []struct {
@@ -238,6 +240,7 @@ func TestHandshakeAlerts(t *testing.T) {
 		code int64  // -1: any alert
 	}{
 		{"no common application protocol", func(s, c *tls.Config) { c.NextProtos = []string{"other"} }, "server", errCrypto + 120},
+		// RFC 9001, Section 4.4 [1]
 		{"an unknown certificate", func(s, c *tls.Config) { c.RootCAs = nil }, "client", -1},
 		{"another name", func(s, c *tls.Config) { c.ServerName = "other.test" }, "client", -1},
 		{"no certificate of a client", func(s, c *tls.Config) { s.ClientAuth = tls.RequireAnyClientCert }, "server", -1},
@@ -350,6 +353,7 @@ func TestHostileCryptoInHandshake(t *testing.T) {
 			{"far ahead in Initial packets", spaceInitial, []frame{cryptoFrame(1<<40, "x")}, errCryptoBufferExceeded},
 			{"far ahead in Handshake packets", spaceHandshake, []frame{cryptoFrame(1<<40, "x")}, errCryptoBufferExceeded},
 			{"many gaps", spaceHandshake, gaps(), errCryptoBufferExceeded},
+			// RFC 9001, Section 4.1.3 [2]
 			{"at a level that TLS has left", spaceInitial, []frame{cryptoFrame(1300, "x"), cryptoFrame(0, string(make([]byte, 1300)))}, errProtocolViolation},
 			{"a message of a size that nobody needs", spaceHandshake, []frame{cryptoFrame(0, "\x08\xff\xff\xff")}, errCrypto + 80},
 			{"no TLS at all", spaceHandshake, []frame{cryptoFrame(0, "\xff\x00\x00\x01\x01")}, errCrypto + 10},

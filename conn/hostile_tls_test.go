@@ -32,12 +32,12 @@ func TestHostileClientHello(t *testing.T) {
 	}{
 		{"honest", func(h []byte) []frame { return pieces(string(h), 1000) }, -1},
 		{"honest, in pieces", func(h []byte) []frame { return pieces(string(h), 7) }, -1},
-		// RFC 9001, Section 8.4
+		// RFC 9001, Section 8.4 [2]
 		{"with a session ID", func(h []byte) []frame { return pieces(withSessionID(h, "an ID"), 1000) }, errProtocolViolation},
 		{"with the longest session ID, in pieces", func(h []byte) []frame {
 			return pieces(withSessionID(h, "12345678901234567890123456789012"), 3)
 		}, errProtocolViolation},
-		// RFC 9001, Section 4.1.3
+		// RFC 9001, Section 4.1.3 [3]
 		{"with a byte behind", func(h []byte) []frame { return pieces(string(h)+"\x01", 1000) }, errProtocolViolation},
 		{"twice", func(h []byte) []frame { return pieces(string(h)+string(h), 600) }, errProtocolViolation},
 		{"with a byte behind a gap", func(h []byte) []frame {

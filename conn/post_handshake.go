@@ -36,7 +36,7 @@ func (p *postHandshake) take(b []byte) error {
 			break
 		}
 		if typ == tlsCertificateRequest && len(rest) >= tlsHeaderLen {
-			// RFC 9001, Section 4.4
+			// RFC 9001, Section 4.4 [4]
 			return violation(errProtocolViolation, wire.FrameCrypto, "a client is asked for a certificate behind the handshake")
 		}
 		if !in.ReadUint24LengthPrefixed(&msg) {
@@ -47,7 +47,7 @@ func (p *postHandshake) take(b []byte) error {
 			continue
 		}
 		if size, ok := earlyDataOfTicket(msg); ok && size != unlimitedEarlyData {
-			// RFC 9001, Section 4.6.1
+			// RFC 9001, Section 4.6.1 [2]
 			return violation(errProtocolViolation, wire.FrameCrypto, "a session ticket limits early data to %d bytes", size)
 		}
 	}

@@ -134,7 +134,8 @@ func TestHandshakePackets(t *testing.T) {
 	tc := startTestConn(t, false)
 	hello := tc.wantPacketType("the client begins", PacketInitial)
 	if n := len(tc.datagrams[0].data); n < minMTU || hello.frames[0].typ != wire.FrameCrypto {
-		t.Fatalf("with %v in %d bytes", hello, n) // RFC 9000, Section 14.1
+		// RFC 9000, Section 14.1, and RFC 9001, Section 9.3 [1]
+		t.Fatalf("with %v in %d bytes", hello, n)
 	}
 	tc.wantIdle("and waits")
 	tc.exchange(func() bool { return tc.c.state == stateComplete })
@@ -142,7 +143,7 @@ func TestHandshakePackets(t *testing.T) {
 	if len(tc.datagrams) != 1 {
 		t.Fatalf("the client answers in %d datagrams", len(tc.datagrams))
 	}
-	// RFC 9000, Section 12.2: all of it goes into one datagram.
+	// RFC 9000, Section 12.2, and RFC 9001, Section 4 [2]: all of it goes into one datagram.
 	types := map[PacketType]bool{}
 	for _, p := range tc.datagrams[0].packets {
 		types[p.typ] = true
@@ -151,14 +152,14 @@ func TestHandshakePackets(t *testing.T) {
 		t.Errorf("the client's answer has packets %v in %d bytes", types, len(tc.datagrams[0].data))
 	}
 	if tc.c.spaces[spaceInitial] != nil {
-		t.Error("the client has not discarded its Initial keys") // RFC 9001, Section 4.9.1
+		t.Error("the client has not discarded its Initial keys") // RFC 9001, Section 4.9.1 [1, 3]
 	}
 	if tc.c.spaces[spaceHandshake] == nil {
 		t.Error("the client has discarded its Handshake keys before the handshake is confirmed")
 	}
 	tc.exchange(func() bool { return false })
 	if tc.c.spaces[spaceHandshake] != nil || tc.c.state != stateConfirmed {
-		// RFC 9001, Section 4.9.2
+		// RFC 9001, Section 4.9.2 [1]
 		t.Error("the client has Handshake keys where the handshake is confirmed")
 	}
 	if !tc.c.HandshakeComplete() || tc.c.TLS().NegotiatedProtocol != "test" {
@@ -206,7 +207,7 @@ func TestServerHandshakePackets(t *testing.T) {
 		t.Error("a Handshake packet does not validate the address") // RFC 9000, Section 8.1
 	}
 	if tc.c.spaces[spaceInitial] != nil {
-		t.Error("the server has not discarded its Initial keys") // RFC 9001, Section 4.9.1
+		t.Error("the server has not discarded its Initial keys") // RFC 9001, Section 4.9.1 [2, 3]
 	}
 }
 
@@ -328,7 +329,7 @@ func TestProbesOfBothSpaces(t *testing.T) {
 			}
 		}
 		if !crypto[PacketInitial] || !crypto[PacketHandshake] {
-			// RFC 9002, Section 6.2.4
+			// RFC 9002, Section 6.2.4; RFC 9001, Section 4 [1], and RFC 9001, Section 4.9 [1]
 			t.Errorf("CRYPTO frames in packets of types %v alone", crypto)
 		}
 		tc.flush()
@@ -405,7 +406,8 @@ func TestEarlyPackets(t *testing.T) {
 	}
 	tc.deliver(last, tc.peerAddr, NotECT)
 	if len(tc.c.streams.all) != 0 {
-		t.Fatal("a 1-RTT packet is taken before the handshake is complete") // RFC 9001, Section 5.7
+		// RFC 9001, Section 5.7 [1, 2]
+		t.Fatal("a 1-RTT packet is taken before the handshake is complete")
 	}
 	tc.deliver(first, tc.peerAddr, NotECT)
 	if got, _ := tc.readStream(tc.stream(s.ID())); got != "early bird" {

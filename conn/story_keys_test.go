@@ -3,6 +3,7 @@ package conn
 import (
 	"testing"
 
+	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -33,9 +34,9 @@ func TestKeyUpdateByConn(t *testing.T) {
 		tc.wantPhase("it begins with the first", false)
 		tc.ackAll()
 		tc.must(tc.c.UpdateKeys())
-		tc.wantPhase("it goes on with the second", true)
+		tc.wantPhase("it goes on with the second", true) // RFC 9001, Section 6.4 [1]
 		if tc.c.UpdateKeys() == nil {
-			t.Error("two updates at once") // RFC 9001, Section 6.1
+			t.Error("two updates at once") // RFC 9001, Section 6.1 [2]
 		}
 		late := tc.seal(testPacket{space: spaceApp, frames: []frame{streamFrame(tc.theirs(Uni, 0), 0, "late")}})
 		tc.turnKeys()
@@ -46,10 +47,11 @@ func TestKeyUpdateByConn(t *testing.T) {
 		}
 		tc.deliver(late, tc.peerAddr, NotECT)
 		if got, _ := tc.readStream(tc.stream(tc.theirs(Uni, 0))); got != "late" {
-			t.Errorf("of a packet with the keys before, %q was read", got) // RFC 9001, Section 6.5
+			// RFC 9001, Section 6.1 [3, 4]
+			t.Errorf("of a packet with the keys before, %q was read", got)
 		}
 		if tc.c.UpdateKeys() == nil {
-			t.Error("the peer may not have dropped the first keys") // RFC 9001, Section 6.5
+			t.Error("the peer may not have dropped the first keys") // RFC 9001, Section 6.5 [1]
 		}
 		tc.advance(3 * testPTO)
 		tc.must(tc.c.UpdateKeys())
@@ -66,7 +68,7 @@ func TestKeyUpdateByPeer(t *testing.T) {
 		if got, _ := tc.readStream(tc.stream(tc.theirs(Uni, 0))); got != "new keys" {
 			t.Fatalf("read %q", got)
 		}
-		tc.wantPhase("it follows at once", true)
+		tc.wantPhase("it follows at once", true) // RFC 9001, Section 6.2 [1, 2]
 		if tc.c.UpdateKeys() == nil {
 			t.Error("an update before anything of the phase is acknowledged")
 		}
@@ -105,7 +107,7 @@ func TestOldKeysAreDropped(t *testing.T) {
 	tc.write(pingFrame())
 	tc.advance(3*(testRTT+4*testVariance) + 1)
 	if tc.c.keys.old != nil {
-		t.Error("the old keys are still there") // RFC 9001, Section 6.5: three times the PTO
+		t.Error("the old keys are still there") // RFC 9001, Section 6.5 [2, 3]: three times the PTO
 	}
 	before := tc.e.stats.DroppedUndecryptable
 	tc.deliver(early, tc.peerAddr, NotECT)
@@ -118,7 +120,7 @@ func TestOldKeysAreDropped(t *testing.T) {
 func TestKeyUpdateBeforeConfirmation(t *testing.T) {
 	tc := completeClient(t)
 	if tc.c.UpdateKeys() == nil {
-		// RFC 9001, Section 6.1
+		// RFC 9001, Section 6.1 [1]
 		t.Error("a client updated its keys before the handshake is confirmed")
 	}
 	// The server has confirmed the handshake; HANDSHAKE_DONE was lost.
@@ -142,13 +144,22 @@ func TestHostileKeyUpdates(t *testing.T) {
 	})
 }
 
+// TestForgedKeyPhase: packets of a phase that does not exist are dropped, and have the keys of it
+// made once (RFC 9001, Section 5.5 [1, 2]; RFC 9001, Section 6.3 [1, 2, 3]).
 func TestForgedKeyPhase(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
 		before := tc.e.stats.DroppedUndecryptable
-		for range 100 {
+		var made *keys.Keys
+		for i := range 100 {
 			// flips the bit alone
 			tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, phase: true})
+			if i == 0 {
+				made = tc.c.keys.nextRx
+			}
+		}
+		if tc.c.keys.nextRx == nil || tc.c.keys.nextRx != made {
+			t.Error("the next keys are not kept")
 		}
 		if n := tc.e.stats.DroppedUndecryptable - before; n != 100 {
 			t.Errorf("%d of 100 forged packets count as dropped", n)
@@ -172,7 +183,7 @@ func TestKeysOfThePast(t *testing.T) {
 	if len(tc.c.streams.all) != 0 {
 		t.Error("a packet newer than the update was taken with the keys before it")
 	}
-	// RFC 9001, Section 6.4
+	// RFC 9001, Section 6.4 [2]
 	tc.wantClosed("a packet newer than the update has the keys before it", errKeyUpdate)
 }
 
@@ -251,7 +262,7 @@ func TestKeysWearOut(t *testing.T) {
 	// The peer never follows.
 	tc.c.keys.sealed = limit - 1
 	tc.ping()
-	// RFC 9001, Section 6.6
+	// RFC 9001, Section 6.6 [1, 2, 3, 4, 5], and RFC 9001, Section 5.3 [3]
 	tc.wantClosed("if they cannot be updated, nothing more is sent with them", errAEADLimit)
 }
 
@@ -273,7 +284,7 @@ func TestForgeriesOfAllKeys(t *testing.T) {
 	forged := tc.seal(testPacket{space: spaceHandshake, frames: []frame{pingFrame()}})
 	forged[len(forged)-1] ^= 1
 	tc.deliver(forged, tc.peerAddr, NotECT)
-	// RFC 9001, Section 6.6
+	// RFC 9001, Section 6.6 [4, 6, 7]
 	tc.wantClosed("the limit is for all keys together", errAEADLimit)
 }
 
@@ -293,7 +304,7 @@ func TestForgedDuplicate(t *testing.T) {
 			tc.deliver(sent, tc.peerAddr, NotECT)
 			before := tc.e.stats
 			tc.deliver(forged, tc.peerAddr, NotECT)
-			// RFC 9001, Section 9.5
+			// RFC 9001, Section 9.5 [1]
 			if got := tc.e.stats; got.DroppedUndecryptable != before.DroppedUndecryptable+1 || got.DroppedDuplicate != before.DroppedDuplicate {
 				t.Errorf("a forged packet counts as a duplicate: %d undecryptable, %d duplicates",
 					got.DroppedUndecryptable-before.DroppedUndecryptable, got.DroppedDuplicate-before.DroppedDuplicate)

@@ -425,6 +425,7 @@ func TestLostAfterHandshake(t *testing.T) {
 		}
 		for _, typ := range []uint64{wire.FrameHandshakeDone, wire.FrameNewToken, wire.FrameCrypto, wire.FrameNewConnectionID} {
 			if want[typ] == 0 {
+				// RFC 9001, Section 4.1.2 [1]
 				t.Errorf("%s is missing at the end of the handshake", frameName(typ))
 			}
 		}

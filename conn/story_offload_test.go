@@ -58,7 +58,7 @@ func TestOffload(t *testing.T) {
 }
 
 // TestOffloadKeepsTheConnAlive: while the work is done elsewhere, packets are acknowledged, CRYPTO
-// data is kept within limits, and time passes.
+// data is kept within limits, and time passes (RFC 9001, Section 4.1.4 [2]).
 func TestOffloadKeepsTheConnAlive(t *testing.T) {
 	var works []*TLSWork
 	tc := startTestConn(t, true, offloaded(&works))
@@ -195,7 +195,7 @@ func TestGoroutinesOfHandshakes(t *testing.T) {
 }
 
 // TestOffloadKeepsEarlyData: the first flight of a client that writes many small 0-RTT packets
-// waits for TLS.
+// waits for TLS (RFC 9001, Section 4.1.4 [1]).
 func TestOffloadKeepsEarlyData(t *testing.T) {
 	const requests = 30
 	var client *Config

@@ -5,10 +5,10 @@ const ticketIDLen = 16
 // A TicketID tells session tickets apart. It is random.
 type TicketID [ticketIDLen]byte
 
-// A TicketFilter makes early data single-use (RFC 8446, Section 8.1), as far as it remembers: it
-// holds the last 16,384 tickets at least, and twice as many at most. An older one may be replayed
-// once more, which is why early data is for requests that may happen twice. The zero TicketFilter
-// is ready; it belongs to one goroutine.
+// A TicketFilter makes early data single-use (RFC 8446, Section 8.1; RFC 9001, Section 9.2 [1]), as
+// far as it remembers: it holds the last 16,384 tickets at least, and twice as many at most. An
+// older one may be replayed once more, which is why early data is for requests that may happen
+// twice. The zero TicketFilter is ready; it belongs to one goroutine.
 type TicketFilter struct {
 	now, before map[TicketID]struct{} // generations
 }

@@ -96,7 +96,7 @@ func callbacksHear(cfg *tls.Config, came func(*tls.ClientHelloInfo)) {
 	}
 }
 
-// atLeast13 returns a copy of cfg for QUIC (RFC 9001, Section 4.2).
+// atLeast13 returns a copy of cfg for QUIC (RFC 9001, Section 4.2 [1, 2]).
 func atLeast13(cfg *tls.Config, now func() time.Time) *tls.Config {
 	cfg = cfg.Clone()
 	cfg.MinVersion = tls.VersionTLS13
@@ -107,7 +107,8 @@ func atLeast13(cfg *tls.Config, now func() time.Time) *tls.Config {
 	return cfg
 }
 
-// clientTLS returns the configuration for a client connection.
+// clientTLS returns the configuration for a client connection. crypto/tls authenticates the server,
+// unless the user turns that off (RFC 9001, Section 4.4 [1]).
 func clientTLS(c *Conn) *tls.Config {
 	cfg := atLeast13(c.cfg.TLS, func() time.Time { return c.tls.now })
 	cfg.ServerName = c.serverName

@@ -27,7 +27,7 @@ func (m *handshakeMessages) take(level tls.QUICEncryptionLevel, b []byte) error 
 	for len(b) > 0 {
 		b = b[m.fill(b):]
 		if m.n == len(m.head) && m.head[0] == tlsClientHello && m.head[tlsSessionIDOff] != 0 {
-			// RFC 9001, Section 8.4: the client uses the compatibility mode of TLS 1.3.
+			// RFC 9001, Section 8.4 [2]: the client uses the compatibility mode of TLS 1.3.
 			return violation(errProtocolViolation, wire.FrameCrypto, "ClientHello with a legacy_session_id")
 		}
 		if m.n < tlsHeaderLen || m.n < m.size() {
@@ -69,7 +69,7 @@ func (m *handshakeMessages) size() int {
 }
 
 // errTLSBehind is the error of CRYPTO data that TLS has not consumed when it has the keys of the
-// next level (RFC 9001, Section 4.1.3).
+// next level (RFC 9001, Section 4.1.3 [3]).
 func errTLSBehind() error {
 	return violation(errProtocolViolation, wire.FrameCrypto, "CRYPTO data behind the last message of its encryption level")
 }

@@ -84,7 +84,7 @@ func (w *TLSWork) collect() {
 			return
 		}
 		if ev.Kind == tls.QUICTransportParametersRequired {
-			w.q.SetTransportParameters(w.params)
+			w.q.SetTransportParameters(w.params) // RFC 9001, Section 8.2 [1]
 			continue
 		}
 		ev.Data = bytes.Clone(ev.Data)

@@ -1,6 +1,7 @@
 package conn
 
-// Bounds of the packets that wait for their keys (RFC 9001, Section 5.7).
+// Bounds of the packets that wait for their keys (RFC 9001, Section 5.7; RFC 9001, Section 4.1.4
+// [1]).
 const (
 	maxWaiting      = 64 // an initial window of small 0-RTT packets
 	maxWaitingBytes = 32 << 10

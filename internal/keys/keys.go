@@ -84,7 +84,7 @@ func derive(version uint32, s suite, secret []byte, e *expander) (*Keys, error) 
 }
 
 // Initial derives the keys of Initial packets from the destination connection ID of the client's
-// first packet (RFC 9001, Section 5.2). Any version but 2 is taken for version 1.
+// first packet (RFC 9001, Section 5.2 [2]). Any version but 2 is taken for version 1.
 func Initial(version uint32, dcid []byte) (client, server *Keys) {
 	secret, err := hkdf.Extract(sha256.New, dcid, initialSalt(version))
 	if err == nil {

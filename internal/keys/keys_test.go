@@ -38,6 +38,7 @@ func checkSecrets(t *testing.T, v vector, k *Keys, want secrets) {
 // The odcid of all examples.
 const odcid = "8394c8f03e515708"
 
+// TestInitialSecrets: RFC 9001, Section 5.2 [2].
 func TestInitialSecrets(t *testing.T) {
 	eachVector(t, func(t *testing.T, v vector) {
 		client, server := Initial(v.version, unhex(t, odcid))
@@ -136,6 +137,7 @@ func eachSuite(t *testing.T, f func(t *testing.T, version uint32, suite uint16))
 	}
 }
 
+// TestUnknownSuite: RFC 9001, Section 5.3 [1].
 func TestUnknownSuite(t *testing.T) {
 	for _, suite := range []uint16{0, tls.TLS_AES_128_GCM_SHA256 - 1, 0x1304, tls.TLS_RSA_WITH_AES_128_GCM_SHA256} {
 		_, err := New(1, suite, make([]byte, 32))
@@ -190,6 +192,8 @@ func open(k *Keys, b []byte) bool {
 }
 
 // Every single bit that an attacker flips makes the packet invalid.
+// TestTamper: a packet of which a bit is another or the end is missing does not open (RFC 9001,
+// Section 5.4.2 [1]).
 func TestTamper(t *testing.T) {
 	eachSuite(t, func(t *testing.T, version uint32, suite uint16) {
 		k := newKeys(t, version, suite)

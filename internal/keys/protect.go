@@ -23,7 +23,7 @@ func (k *Keys) Seal(b []byte, pnOff, pnLen int, pn uint64) []byte {
 // truncated value; ok is false if the packet is too short for a sample.
 func (k *Keys) Unprotect(b []byte, pnOff int) (pnLen int, truncated uint64, ok bool) {
 	if pnOff < 1 || pnOff+maxPNLen+sampleLen > len(b) {
-		return 0, 0, false // RFC 9001, Section 5.4.2
+		return 0, 0, false // RFC 9001, Section 5.4.2 [1]
 	}
 	mask := k.header.mask(b[pnOff+maxPNLen:][:sampleLen])
 	b[0] ^= mask[0] & protectedBits(b[0])

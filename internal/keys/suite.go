@@ -20,7 +20,8 @@ type suite uint16
 // initialSuite protects Initial packets (RFC 9001, Section 5.2).
 const initialSuite = suite(tls.TLS_AES_128_GCM_SHA256)
 
-// known reports whether QUIC has the suite. TLS_AES_128_CCM_SHA256 is not in crypto/tls.
+// known reports whether QUIC has the suite (RFC 9001, Section 5.3 [1]). TLS_AES_128_CCM_SHA256 is
+// not in crypto/tls.
 func (s suite) known() bool {
 	switch uint16(s) {
 	case tls.TLS_AES_128_GCM_SHA256, tls.TLS_AES_256_GCM_SHA384, tls.TLS_CHACHA20_POLY1305_SHA256:
