@@ -231,8 +231,10 @@ func TestEncode(t *testing.T) {
 func TestClose(t *testing.T) {
 	r := new(recorder)
 	l := New(r, netip.MustParseAddrPort("[::ffff:127.0.0.1]:9"))
-	if l.Close() != nil || l.Close() != nil || r.closes != 1 {
-		t.Errorf("the Recorder was closed %d times", r.closes)
+	for range 2 {
+		if err := l.Close(); err != nil || r.closes != 1 {
+			t.Errorf("Close returned %v, and the Recorder was closed %d times", err, r.closes)
+		}
 	}
 	if _, err := l.Write([]byte(`{"name":"quic:alpn_information","data":{}}`)); err == nil || len(r.events) > 0 {
 		t.Errorf("Write after Close: %v, and events %v", err, r.events)
