@@ -118,7 +118,7 @@ func TestPlay(t *testing.T) {
 // TestPath checks that -loss and -delay do what they say.
 func TestPath(t *testing.T) {
 	s, _, _ := serving(t, "-bots", "20", "-loss", "20", "-delay", "15ms")
-	s.until(`bots:   20 play, each sees .*; [0-9]+ snapshots, (1[5-9]|2[0-5])\.\d+ % missing`)
+	s.until(`bots:   20 play, each sees .*; [0-9]+ snapshots, (1[5-9]|[2-9]\d)\.\d+ % missing`)
 	s.until(`bots:   round trips p50 (3\d|[4-9]\d|\d{3})[.m]`)
 	s.end()
 }
