@@ -98,11 +98,14 @@ func (d *download) run(ctx context.Context, o *options, seed uint64) (float64, e
 	}
 	defer resp.Body.Close()
 	began, n := time.Now(), 0
-	end := time.AfterFunc(time.Duration(o.secs*float64(time.Second)), cancel) // the next Read fails
-	defer end.Stop()
 	buf := make([]byte, 64<<10)
 	for {
 		k, err := resp.Body.Read(buf)
+		if n == 0 { // something has come, so there is a rate
+			// then the next Read fails
+			end := time.AfterFunc(time.Duration(o.secs*float64(time.Second)), cancel)
+			defer end.Stop()
+		}
 		n += k
 		if err != nil && ctx.Err() != nil {
 			break
