@@ -48,6 +48,7 @@ var importRules = []importRule{
 	{packages: "examples/...", inside: append([]string{"examples/internal/..."}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "internal/qpack", outside: []string{"golang.org/x/net/http2/hpack"}},
 	{packages: "internal/netns", outside: []string{"golang.org/x/sys/..."}},
+	{packages: "internal/interop/edge/compare", inside: []string{"h3/h3http", "internal/interop/edge", "internal/interop/internal/selfsigned"}},
 	{packages: "internal/interop/peers/...", outside: []string{"github.com/quic-go/quic-go/..."}},
 	{packages: "internal/...", inside: []string{"internal/..."}, outside: []string{"golang.org/x/crypto/..."}},
 }
@@ -134,4 +135,8 @@ func standard(importPath string) bool {
 	return !strings.Contains(first, ".")
 }
 
-func isInternal(dir string) bool { return strings.HasPrefix(dir, "internal/") }
+// isInternal reports whether packages of the module may import dir. None imports internal/interop,
+// which is a module of its own.
+func isInternal(dir string) bool {
+	return strings.HasPrefix(dir, "internal/") && !strings.HasPrefix(dir, "internal/interop/")
+}
