@@ -54,6 +54,10 @@ var connects = map[string][]connecting{
 		{line: "server -listen 127.0.0.1:0", alpn: "perf", side: "server"},
 		{line: "client -mode download -connect HOST:PORT", side: "client"},
 	},
+	"realtime": {
+		{line: "-addr 127.0.0.1:0 -page 127.0.0.1:0 -bots 2", side: "server"},
+		{line: "-addr 127.0.0.1:0 -page 127.0.0.1:0 -bots 2", side: "client"},
+	},
 	"webtransport": {
 		{line: "-addr 127.0.0.1:0 -page 127.0.0.1:0", alpn: "h3", side: "server"},
 		{line: "-insecure -connect https://HOST:PORT/echo", side: "client"},
