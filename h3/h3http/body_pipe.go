@@ -1,6 +1,7 @@
 package h3http
 
 import (
+	"net/http"
 	"os"
 	"sync"
 
@@ -183,11 +184,23 @@ func (p *bodyPipe) hold(b []byte, limit int) bool {
 	return true
 }
 
-// held returns how many bytes wait to be sent, and the first of them.
-func (p *bodyPipe) held() (n int, first []byte) {
+// held returns how many bytes wait to be sent.
+func (p *bodyPipe) held() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.out.buf.Len(), p.out.buf.Peek()
+	return p.out.buf.Len()
+}
+
+// contentType guesses the media type of the bytes that wait to be sent. It returns "" if there are
+// none. The bytes stay under the lock, because the loop may give their memory to others at any
+// time.
+func (p *bodyPipe) contentType() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.out.buf.Len() == 0 {
+		return ""
+	}
+	return http.DetectContentType(p.out.buf.Peek())
 }
 
 // maxSections is how many informational responses may wait to be sent.

@@ -166,7 +166,7 @@ func (w *response) Write(p []byte) (int, error) {
 		if w.x.hold(p, holdBuffer) {
 			return len(p), nil
 		}
-		if held, _ := w.x.held(); held == 0 {
+		if w.x.held() == 0 {
 			if start := p[:min(len(p), sniffLen)]; w.x.hold(start, holdBuffer) {
 				n = len(start) // commit looks at them
 			}
@@ -231,18 +231,16 @@ func bodyAllowed(status int) bool {
 func (w *response) commit(end bool) {
 	w.committed = true
 	w.x.c.tally.missed.response(w.status)
-	_, first := w.x.held()
-	if w.unsent != nil {
-		first = w.unsent
-	}
 	fixed := &w.fixed
 	fields := fixed.fields
 	if bodyAllowed(w.status) {
 		if end && !fixed.hasLength && (w.written > 0 || w.req.Method != http.MethodHead) && len(w.trailerFields()) == 0 {
 			fields = append(fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(w.written, 10)})
 		}
-		if !fixed.hasType && len(first) > 0 && !fixed.encoded {
-			fields = append(fields, h3.Field{Name: "content-type", Value: http.DetectContentType(first)})
+		if !fixed.hasType && !fixed.encoded {
+			if guess := w.guessType(); guess != "" {
+				fields = append(fields, h3.Field{Name: "content-type", Value: guess})
+			}
 		}
 	}
 	if !fixed.hasDate {
@@ -250,6 +248,14 @@ func (w *response) commit(end bool) {
 	}
 	fixed.fields = nil
 	w.x.sendFields(fields, true, false)
+}
+
+// guessType guesses the media type of the first bytes of the body. It returns "" if there are none.
+func (w *response) guessType() string {
+	if len(w.unsent) > 0 {
+		return http.DetectContentType(w.unsent)
+	}
+	return w.x.contentType()
 }
 
 // trailerFields returns the trailer section. It has the fields that the Trailer field declared, and
