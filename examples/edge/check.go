@@ -31,15 +31,15 @@ func (c *config) check() error {
 	}
 	for i, text := range c.Trusted {
 		if _, err := netip.ParsePrefix(text); err != nil {
-			return c.errorf(fmt.Sprintf("trusted[%d]", i), "%q is not ADDRESS/BITS", text)
+			return c.file.Errorf(fmt.Sprintf("trusted[%d]", i), "%q is not ADDRESS/BITS", text)
 		}
 	}
 	if len(c.Certificates) == 0 {
-		return c.errorf("certificates", "must not be empty")
+		return c.file.Errorf("certificates", "must not be empty")
 	}
 	for i, pair := range c.Certificates {
 		if _, err := tls.LoadX509KeyPair(pair.Cert, pair.Key); err != nil {
-			return c.errorf(fmt.Sprintf("certificates[%d]", i), "%v", err)
+			return c.file.Errorf(fmt.Sprintf("certificates[%d]", i), "%v", err)
 		}
 	}
 	if err := c.checkKeys(); err != nil {
@@ -51,7 +51,7 @@ func (c *config) check() error {
 		}
 	}
 	if len(c.Routes) == 0 {
-		return c.errorf("routes", "must not be empty")
+		return c.file.Errorf("routes", "must not be empty")
 	}
 	for i, r := range c.Routes {
 		if err := c.checkRoute(fmt.Sprintf("routes[%d]", i), r); err != nil {
@@ -67,7 +67,7 @@ func (c *config) checkAddress(key, addr string) error {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil || port == "" {
-		return c.errorf(key, "%q is not HOST:PORT", addr)
+		return c.file.Errorf(key, "%q is not HOST:PORT", addr)
 	}
 	return nil
 }
@@ -75,25 +75,25 @@ func (c *config) checkAddress(key, addr string) error {
 // checkTimes wants all times positive.
 func (c *config) checkTimes() error {
 	if c.Drain < 0 {
-		return c.errorf("drain", "must be at least 0")
+		return c.file.Errorf("drain", "must be at least 0")
 	}
 	if c.Timeouts.Header <= 0 {
-		return c.errorf("timeouts.header", "must be greater than 0")
+		return c.file.Errorf("timeouts.header", "must be greater than 0")
 	}
 	if c.Timeouts.Body <= 0 {
-		return c.errorf("timeouts.body", "must be greater than 0")
+		return c.file.Errorf("timeouts.body", "must be greater than 0")
 	}
 	if *c.RetryAbove < 0 {
-		return c.errorf("retry_above", "must be at least 0")
+		return c.file.Errorf("retry_above", "must be at least 0")
 	}
 	if c.Timeouts.Stall <= 0 {
-		return c.errorf("timeouts.stall", "must be greater than 0")
+		return c.file.Errorf("timeouts.stall", "must be greater than 0")
 	}
 	if c.Timeouts.Tunnel <= 0 {
-		return c.errorf("timeouts.tunnel", "must be greater than 0")
+		return c.file.Errorf("timeouts.tunnel", "must be greater than 0")
 	}
 	if c.Timeouts.Idle <= 0 {
-		return c.errorf("timeouts.idle", "must be greater than 0")
+		return c.file.Errorf("timeouts.idle", "must be greater than 0")
 	}
 	return nil
 }
@@ -105,24 +105,24 @@ func (c *config) checkPool(name string, p *poolConfig) error {
 	key := "pools." + name
 	switch {
 	case !poolName.MatchString(name):
-		return c.errorf("pools", "%q: the name of a pool has letters, digits, - and _", name)
+		return c.file.Errorf("pools", "%q: the name of a pool has letters, digits, - and _", name)
 	case p == nil || len(p.Backends) == 0:
-		return c.errorf(key+".backends", "must not be empty")
+		return c.file.Errorf(key+".backends", "must not be empty")
 	case !slices.Contains(balances, p.Balance):
-		return c.errorf(key+".balance", "%q is not one of %s", p.Balance, strings.Join(balances, ", "))
+		return c.file.Errorf(key+".balance", "%q is not one of %s", p.Balance, strings.Join(balances, ", "))
 	case (p.Balance == "hash-header") != (p.HashHeader != ""):
-		return c.errorf(key+".hash_header", "goes together with balance: hash-header")
+		return c.file.Errorf(key+".hash_header", "goes together with balance: hash-header")
 	}
 	if err := c.checkPoolNumbers(key, p); err != nil {
 		return err
 	}
 	for i, b := range p.Backends {
 		if _, err := parseBackend(b); err != nil {
-			return c.errorf(fmt.Sprintf("%s.backends[%d]", key, i), "%v", err)
+			return c.file.Errorf(fmt.Sprintf("%s.backends[%d]", key, i), "%v", err)
 		}
 	}
 	if _, err := loadCA(p.CA); err != nil {
-		return c.errorf(key+".ca", "%v", err)
+		return c.file.Errorf(key+".ca", "%v", err)
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (c *config) checkPool(name string, p *poolConfig) error {
 func (c *config) checkPoolNumbers(key string, p *poolConfig) error {
 	positive := func(name string, n int) error {
 		if n <= 0 {
-			return c.errorf(key+"."+name, "must be greater than 0")
+			return c.file.Errorf(key+"."+name, "must be greater than 0")
 		}
 		return nil
 	}
@@ -146,14 +146,14 @@ func (c *config) checkPoolNumbers(key string, p *poolConfig) error {
 		return err
 	}
 	if *p.Retries.Max < 0 {
-		return c.errorf(key+".retries.max", "must be at least 0")
+		return c.file.Errorf(key+".retries.max", "must be at least 0")
 	}
 	if b := *p.Retries.Budget; !(b >= 0 && b <= 1) {
-		return c.errorf(key+".retries.budget", "must be from 0 to 1")
+		return c.file.Errorf(key+".retries.budget", "must be from 0 to 1")
 	}
 	for i, s := range p.Retries.Statuses {
 		if s < 500 || s > 599 {
-			return c.errorf(fmt.Sprintf("%s.retries.statuses[%d]", key, i), "must be from 500 to 599")
+			return c.file.Errorf(fmt.Sprintf("%s.retries.statuses[%d]", key, i), "must be from 500 to 599")
 		}
 	}
 	h := p.Health
@@ -161,7 +161,7 @@ func (c *config) checkPoolNumbers(key string, p *poolConfig) error {
 		return nil
 	}
 	if !strings.HasPrefix(h.Path, "/") {
-		return c.errorf(key+".health.path", "%q does not start with /", h.Path)
+		return c.file.Errorf(key+".health.path", "%q does not start with /", h.Path)
 	}
 	return cmp.Or(
 		positive("health.interval", int(h.Interval)),
@@ -173,17 +173,17 @@ func (c *config) checkPoolNumbers(key string, p *poolConfig) error {
 func (c *config) checkRoute(key string, r *routeConfig) error {
 	switch {
 	case r == nil || r.Pool == "" && len(r.Connect)+len(r.ConnectUDP) == 0:
-		return c.errorf(key+".pool", "must not be empty")
+		return c.file.Errorf(key+".pool", "must not be empty")
 	case r.Pool != "" && c.Pools[r.Pool] == nil:
-		return c.errorf(key+".pool", "there is no pool %q", r.Pool)
+		return c.file.Errorf(key+".pool", "there is no pool %q", r.Pool)
 	case r.Path != "" && !strings.HasPrefix(r.Path, "/"):
-		return c.errorf(key+".path", "%q does not start with /", r.Path)
+		return c.file.Errorf(key+".path", "%q does not start with /", r.Path)
 	case strings.ContainsAny(r.Host, ":/ ") || strings.Contains(strings.TrimPrefix(r.Host, "*."), "*"):
-		return c.errorf(key+".host", "%q is neither a name such as example.org nor *.example.org", r.Host)
+		return c.file.Errorf(key+".host", "%q is neither a name such as example.org nor *.example.org", r.Host)
 	case r.Connect != nil && r.Path != "":
-		return c.errorf(key+".connect", "does not go with a path, because CONNECT has none")
+		return c.file.Errorf(key+".connect", "does not go with a path, because CONNECT has none")
 	case r.ConnectUDP != nil && !(&route{path: r.Path}).takesPath(masque.WellKnown):
-		return c.errorf(key+".connect_udp", "goes with a path that takes %s", masque.WellKnown)
+		return c.file.Errorf(key+".connect_udp", "goes with a path that takes %s", masque.WellKnown)
 	}
 	return cmp.Or(c.checkTargets(key+".connect", r.Connect), c.checkTargets(key+".connect_udp", r.ConnectUDP))
 }
@@ -192,7 +192,7 @@ func (c *config) checkRoute(key string, r *routeConfig) error {
 func (c *config) checkTargets(key string, texts []string) error {
 	for i := range texts {
 		if _, err := parseTarget(texts[i]); err != nil {
-			return c.errorf(fmt.Sprintf("%s[%d]", key, i), "%v", err)
+			return c.file.Errorf(fmt.Sprintf("%s[%d]", key, i), "%v", err)
 		}
 	}
 	return nil

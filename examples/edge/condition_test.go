@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/examples/internal/yamlfile"
 	"github.com/lazoquic/lazo/internal/require"
 )
 
@@ -23,7 +24,7 @@ func TestChecked(t *testing.T) {
 // TestEject: failures in a row take a backend out, each time for twice as long. After its return
 // one failure is enough, until it has answered for long enough.
 func TestEject(t *testing.T) {
-	c := condition{eject: ejectConfig{Failures: 3, For: span(10 * time.Second), Max: span(30 * time.Second)}}
+	c := condition{eject: ejectConfig{Failures: 3, For: yamlfile.Span(10 * time.Second), Max: yamlfile.Span(30 * time.Second)}}
 	now := time.Now()
 	require.False(t, c.failed(now))
 	require.False(t, c.failed(now))

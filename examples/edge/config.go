@@ -2,14 +2,10 @@ package main
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"os"
 	"time"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"github.com/lazoquic/lazo/examples/internal/yamlfile"
 )
 
 // A config is what the file says. docs/edge.md explains each key.
@@ -25,13 +21,12 @@ type config struct {
 	ResetSecret  string                 `yaml:"reset_secret"` // file; for stateless resets
 	RetryAbove   *int                   `yaml:"retry_above"`  // handshakes in progress
 	QUICLB       *lbConfig              `yaml:"quic_lb"`      // nil for random connection IDs
-	Drain        span                   `yaml:"drain"`        // for requests in progress at the end
+	Drain        yamlfile.Span          `yaml:"drain"`        // for requests in progress at the end
 	Timeouts     clientTimeouts         `yaml:"timeouts"`
 	Pools        map[string]*poolConfig `yaml:"pools"`
 	Routes       []*routeConfig         `yaml:"routes"`
 
-	name string    // of the file
-	file *ast.File // where each key is
+	file *yamlfile.File
 }
 
 // A keyPair names two PEM files.
@@ -42,11 +37,11 @@ type keyPair struct {
 
 // clientTimeouts bound what clients take time for.
 type clientTimeouts struct {
-	Header span `yaml:"header"` // of a request, from its first byte on
-	Idle   span `yaml:"idle"`   // a connection without requests
-	Body   span `yaml:"body"`   // for each bodyStep bytes of a request's content
-	Stall  span `yaml:"stall"`  // a response whose client takes nothing
-	Tunnel span `yaml:"tunnel"` // a tunnel through which nothing passes
+	Header yamlfile.Span `yaml:"header"` // of a request, from its first byte on
+	Idle   yamlfile.Span `yaml:"idle"`   // a connection without requests
+	Body   yamlfile.Span `yaml:"body"`   // for each bodyStep bytes of a request's content
+	Stall  yamlfile.Span `yaml:"stall"`  // a response whose client takes nothing
+	Tunnel yamlfile.Span `yaml:"tunnel"` // a tunnel through which nothing passes
 }
 
 // A poolConfig is a set of backends that serve the same.
@@ -64,26 +59,27 @@ type poolConfig struct {
 
 // poolTimeouts bound what a backend takes time for.
 type poolTimeouts struct {
-	Connect span `yaml:"connect"` // of TCP and TLS, or of QUIC
-	Header  span `yaml:"header"`  // of the response, from the end of the request on
-	Idle    span `yaml:"idle"`    // an unused connection
+	Connect yamlfile.Span `yaml:"connect"` // of TCP and TLS, or of QUIC
+	Header  yamlfile.Span `yaml:"header"`  // of the response, from the end of the request on
+	Idle    yamlfile.Span `yaml:"idle"`    // an unused connection
 }
 
 // A checkConfig has each backend of a pool asked whether it is well.
 type checkConfig struct {
-	Path      string `yaml:"path"`
-	Host      string `yaml:"host"`
-	Interval  span   `yaml:"interval"`
-	Timeout   span   `yaml:"timeout"`
-	Healthy   int    `yaml:"healthy"`   // good checks in a row that bring a backend back
-	Unhealthy int    `yaml:"unhealthy"` // bad checks in a row that take it out
+	Path      string        `yaml:"path"`
+	Host      string        `yaml:"host"`
+	Interval  yamlfile.Span `yaml:"interval"`
+	Timeout   yamlfile.Span `yaml:"timeout"`
+	Healthy   int           `yaml:"healthy"`   // good checks in a row that bring a backend back
+	Unhealthy int           `yaml:"unhealthy"` // bad checks in a row that take it out
 }
 
 // An ejectConfig says when requests that fail take a backend out.
 type ejectConfig struct {
-	Failures int  `yaml:"failures"` // in a row
-	For      span `yaml:"for"`      // the first time, and twice as long at each that follows
-	Max      span `yaml:"max"`
+	Failures int `yaml:"failures"` // in a row
+	// for the first time, and twice as long at each that follows
+	For yamlfile.Span `yaml:"for"`
+	Max yamlfile.Span `yaml:"max"`
 }
 
 // A retryConfig says how often a request that fails goes to another backend.
@@ -106,35 +102,16 @@ type routeConfig struct {
 	ConnectUDP []string `yaml:"connect_udp"`
 }
 
-// A span is a length of time, such as 1m30s.
-type span time.Duration
-
-func (s span) String() string { return time.Duration(s).String() }
-
-// UnmarshalYAML reads the text of a span. An error tells the line, unlike that of a time.Duration.
-func (s *span) UnmarshalYAML(node ast.Node) error {
-	text, ok := node.(*ast.StringNode)
-	if !ok {
-		return &yaml.SyntaxError{Message: "want a time such as 1m30s", Token: node.GetToken()}
-	}
-	d, err := time.ParseDuration(text.Value)
-	if err != nil {
-		return &yaml.SyntaxError{Message: "want a time such as 1m30s", Token: node.GetToken()}
-	}
-	*s = span(d)
-	return nil
-}
-
 // complete sets what the file does not say.
 func (c *config) complete() {
 	c.Listen = cmp.Or(c.Listen, ":443")
-	c.Drain = cmp.Or(c.Drain, span(30*time.Second))
-	c.Timeouts.Header = cmp.Or(c.Timeouts.Header, span(10*time.Second))
+	c.Drain = cmp.Or(c.Drain, yamlfile.Span(30*time.Second))
+	c.Timeouts.Header = cmp.Or(c.Timeouts.Header, yamlfile.Span(10*time.Second))
 	c.RetryAbove = cmp.Or(c.RetryAbove, new(defaultRetryAbove))
-	c.Timeouts.Body = cmp.Or(c.Timeouts.Body, span(time.Minute))
-	c.Timeouts.Idle = cmp.Or(c.Timeouts.Idle, span(2*time.Minute))
-	c.Timeouts.Tunnel = cmp.Or(c.Timeouts.Tunnel, span(5*time.Minute))
-	c.Timeouts.Stall = cmp.Or(c.Timeouts.Stall, span(time.Minute))
+	c.Timeouts.Body = cmp.Or(c.Timeouts.Body, yamlfile.Span(time.Minute))
+	c.Timeouts.Idle = cmp.Or(c.Timeouts.Idle, yamlfile.Span(2*time.Minute))
+	c.Timeouts.Tunnel = cmp.Or(c.Timeouts.Tunnel, yamlfile.Span(5*time.Minute))
+	c.Timeouts.Stall = cmp.Or(c.Timeouts.Stall, yamlfile.Span(time.Minute))
 	for _, p := range c.Pools {
 		if p != nil {
 			p.complete()
@@ -144,24 +121,24 @@ func (c *config) complete() {
 
 func (p *poolConfig) complete() {
 	p.Balance = cmp.Or(p.Balance, balances[0])
-	p.Timeouts.Connect = cmp.Or(p.Timeouts.Connect, span(5*time.Second))
-	p.Timeouts.Header = cmp.Or(p.Timeouts.Header, span(time.Minute))
-	p.Timeouts.Idle = cmp.Or(p.Timeouts.Idle, span(90*time.Second))
+	p.Timeouts.Connect = cmp.Or(p.Timeouts.Connect, yamlfile.Span(5*time.Second))
+	p.Timeouts.Header = cmp.Or(p.Timeouts.Header, yamlfile.Span(time.Minute))
+	p.Timeouts.Idle = cmp.Or(p.Timeouts.Idle, yamlfile.Span(90*time.Second))
 	p.Eject.Failures = cmp.Or(p.Eject.Failures, 5)
-	p.Eject.For = cmp.Or(p.Eject.For, span(10*time.Second))
-	p.Eject.Max = cmp.Or(p.Eject.Max, span(5*time.Minute))
+	p.Eject.For = cmp.Or(p.Eject.For, yamlfile.Span(10*time.Second))
+	p.Eject.Max = cmp.Or(p.Eject.Max, yamlfile.Span(5*time.Minute))
 	p.Retries.Max = cmp.Or(p.Retries.Max, new(1))
 	p.Retries.Budget = cmp.Or(p.Retries.Budget, new(0.2))
 	if h := p.Health; h != nil {
 		h.Path = cmp.Or(h.Path, "/")
-		h.Interval = cmp.Or(h.Interval, span(10*time.Second))
-		h.Timeout = cmp.Or(h.Timeout, span(2*time.Second))
+		h.Interval = cmp.Or(h.Interval, yamlfile.Span(10*time.Second))
+		h.Timeout = cmp.Or(h.Timeout, yamlfile.Span(2*time.Second))
 		h.Healthy = cmp.Or(h.Healthy, 2)
 		h.Unhealthy = cmp.Or(h.Unhealthy, 3)
 	}
 }
 
-// readConfig reads a file and checks it. The error of a mistake in it is a *configError.
+// readConfig reads a file and checks it. The error of a mistake in it is a *yamlfile.Error.
 func readConfig(name string) (*config, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -172,63 +149,11 @@ func readConfig(name string) (*config, error) {
 
 // parseConfig is readConfig of a file that was read.
 func parseConfig(name string, text []byte) (*config, error) {
-	c := &config{name: name}
-	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
-		return nil, syntaxError(name, err)
+	c := &config{}
+	var err error
+	if c.file, err = yamlfile.Parse(name, text, c); err != nil {
+		return nil, err
 	}
-	file, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		return nil, syntaxError(name, err)
-	}
-	c.file = file
 	c.complete()
 	return c, c.check()
-}
-
-// A configError is one mistake in a file.
-type configError struct {
-	file string
-	line int
-	text string
-}
-
-func (e *configError) Error() string { return fmt.Sprintf("%s:%d: %s", e.file, e.line, e.text) }
-
-// syntaxError tells in one line what the YAML library tells in several.
-func syntaxError(name string, err error) error {
-	var e yaml.Error
-	if !errors.As(err, &e) || e.GetToken() == nil {
-		return &configError{name, 1, err.Error()}
-	}
-	t := e.GetToken()
-	return &configError{name, t.Position.Line, fmt.Sprintf("%q: %s", t.Value, e.GetMessage())}
-}
-
-// errorf returns the error of a key, such as pools.web.balance or routes[2].path.
-func (c *config) errorf(key, format string, args ...any) error {
-	return &configError{c.name, c.line(key), key + ": " + fmt.Sprintf(format, args...)}
-}
-
-// line returns where a key is, or what it should be in.
-func (c *config) line(key string) int {
-	for ; key != ""; key = parent(key) {
-		path, err := yaml.PathString("$." + key)
-		if err != nil {
-			continue
-		}
-		if node, err := path.FilterFile(c.file); err == nil && node != nil {
-			return node.GetToken().Position.Line
-		}
-	}
-	return 1
-}
-
-// parent cuts the last part of a key off.
-func parent(key string) string {
-	for i := len(key) - 1; i > 0; i-- {
-		if key[i] == '.' || key[i] == '[' {
-			return key[:i]
-		}
-	}
-	return ""
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/examples/internal/yamlfile"
 	"github.com/lazoquic/lazo/internal/require"
 )
 
@@ -100,7 +101,7 @@ func TestConfigDefaults(t *testing.T) {
 	require.NoError(t, (&demo{dir: dir}).writeCertificate())
 	c, err := parseConfig("x", []byte(withBasics(dir, "pools: {p: {backends: ['http://a'], timeouts: {header: 7s}}}\nroutes: [{pool: p}]\n")))
 	require.NoError(t, err)
-	require.Equal(t, span(30*time.Second), c.Drain)
-	require.Equal(t, poolTimeouts{Connect: span(5 * time.Second), Header: span(7 * time.Second), Idle: span(90 * time.Second)}, c.Pools["p"].Timeouts)
+	require.Equal(t, yamlfile.Span(30*time.Second), c.Drain)
+	require.Equal(t, poolTimeouts{Connect: yamlfile.Span(5 * time.Second), Header: yamlfile.Span(7 * time.Second), Idle: yamlfile.Span(90 * time.Second)}, c.Pools["p"].Timeouts)
 	require.Equal(t, "round-robin", c.Pools["p"].Balance)
 }

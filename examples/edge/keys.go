@@ -131,16 +131,16 @@ func (e *edge) echKeys(*tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, err
 func (c *config) checkKeys() error {
 	for i, name := range c.ECH {
 		if _, err := loadECH([]string{name}); err != nil {
-			return c.errorf(fmt.Sprintf("ech[%d]", i), "%v", err)
+			return c.file.Errorf(fmt.Sprintf("ech[%d]", i), "%v", err)
 		}
 	}
 	for i, name := range c.Secrets {
 		if _, err := loadSecret(name); err != nil {
-			return c.errorf(fmt.Sprintf("secrets[%d]", i), "%v", err)
+			return c.file.Errorf(fmt.Sprintf("secrets[%d]", i), "%v", err)
 		}
 	}
 	if _, err := resetKey(c); err != nil {
-		return c.errorf("reset_secret", "%v", err)
+		return c.file.Errorf("reset_secret", "%v", err)
 	}
 	return c.checkLB()
 }

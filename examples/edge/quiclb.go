@@ -142,7 +142,7 @@ func (c *config) checkLB() error {
 		return nil
 	}
 	if (lb.ServerID == "") == (lb.ServerIDEnv == "") {
-		return c.errorf("quic_lb.server_id", "give either server_id or server_id_env")
+		return c.file.Errorf("quic_lb.server_id", "give either server_id or server_id_env")
 	}
 	id, err := lb.serverID()
 	if err != nil {
@@ -150,18 +150,18 @@ func (c *config) checkLB() error {
 		if lb.ServerIDEnv != "" {
 			key += "_env"
 		}
-		return c.errorf(key, "%v", err)
+		return c.file.Errorf(key, "%v", err)
 	}
 	if len(lb.Formats) == 0 {
-		return c.errorf("quic_lb.formats", "must not be empty")
+		return c.file.Errorf("quic_lb.formats", "must not be empty")
 	}
 	for i := range lb.Formats {
 		if _, err := lb.Formats[i].load(id); err != nil {
-			return c.errorf(fmt.Sprintf("quic_lb.formats[%d]", i), "%v", err)
+			return c.file.Errorf(fmt.Sprintf("quic_lb.formats[%d]", i), "%v", err)
 		}
 	}
 	if _, err := lb.load(); err != nil {
-		return c.errorf("quic_lb.formats", "%v", err)
+		return c.file.Errorf("quic_lb.formats", "%v", err)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func (e *edge) keepCurrent(ctx context.Context, signals <-chan os.Signal, poll t
 // began. If there is a mistake in the file nothing changes.
 func (e *edge) reload() error {
 	before := e.site.Load()
-	c, err := readConfig(before.config.name)
+	c, err := readConfig(before.config.file.Name)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (e *edge) reload() error {
 		"reset_secret": c.ResetSecret == before.config.ResetSecret,
 	} {
 		if !same {
-			return c.errorf(key, "cannot change without a restart")
+			return c.file.Errorf(key, "cannot change without a restart")
 		}
 	}
 	s, err := newSite(c, e.trouble, before)
