@@ -3,28 +3,21 @@ package main
 import (
 	"crypto/tls"
 	"errors"
-	"os"
-	"slices"
 	"sync/atomic"
-	"time"
+
+	"github.com/lazoquic/lazo/examples/internal/filestamp"
 )
 
 // certificates are the key pairs of a site, the default first.
 type certificates struct {
 	files []keyPair
 	pairs atomic.Pointer[[]tls.Certificate]
-	seen  []fileState // of files when pairs were read; for refresh alone
-}
-
-// A fileState tells whether a file has changed.
-type fileState struct {
-	size     int64
-	modified time.Time
+	seen  string // stamp of the files when pairs were read; for refresh alone
 }
 
 func loadCertificates(files []keyPair) (*certificates, error) {
 	c := &certificates{files: files}
-	c.seen = stateOf(c.names())
+	c.seen = filestamp.Of(c.names())
 	return c, c.load()
 }
 
@@ -34,24 +27,6 @@ func (c *certificates) names() (names []string) {
 		names = append(names, pair.Cert, pair.Key)
 	}
 	return names
-}
-
-// stateOf looks at all files. One that cannot be seen has the zero state.
-func stateOf(names []string) (states []fileState) {
-	for _, name := range names {
-		var s fileState
-		if info, err := os.Stat(name); err == nil {
-			s = fileState{info.Size(), info.ModTime()}
-		}
-		states = append(states, s)
-	}
-	return states
-}
-
-// changedFiles reports whether any file is not as it was seen, and how they are now.
-func changedFiles(seen []fileState, names []string) (changed bool, now []fileState) {
-	now = stateOf(names)
-	return !slices.Equal(seen, now), now
 }
 
 func (c *certificates) load() error {
@@ -70,9 +45,11 @@ func (c *certificates) load() error {
 // refresh loads the files again if any has changed. An error, such as that of a certificate whose
 // key is still to come, changes nothing. The next change of a file is another try.
 func (c *certificates) refresh() (changed bool, err error) {
-	if changed, c.seen = changedFiles(c.seen, c.names()); !changed {
+	now := filestamp.Of(c.names())
+	if now == c.seen {
 		return false, nil
 	}
+	c.seen = now
 	return true, c.load()
 }
 

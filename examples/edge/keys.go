@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn/quiclb"
+	"github.com/lazoquic/lazo/examples/internal/filestamp"
 )
 
 // minSecret is the least length of a secret, in bytes.
@@ -21,7 +22,7 @@ const minSecret = 16
 type keys struct {
 	ech, secrets []string  // files
 	lb           *lbConfig // nil for none
-	seen         []fileState
+	seen         string    // stamp of the files when they were read; for refresh alone
 
 	current atomic.Pointer[keySet]
 }
@@ -37,7 +38,7 @@ type keySet struct {
 // loadKeys reads the files of a configuration.
 func loadKeys(c *config) (*keys, error) {
 	k := &keys{ech: c.ECH, secrets: c.Secrets, lb: c.QUICLB}
-	k.seen = stateOf(k.files())
+	k.seen = filestamp.Of(k.files())
 	return k, k.load()
 }
 
@@ -74,10 +75,11 @@ func (k *keys) serverID() string {
 
 // refresh loads the files again if any has changed. An error changes nothing.
 func (k *keys) refresh() (changed bool, err error) {
-	changed, k.seen = changedFiles(k.seen, k.files())
-	if !changed {
+	now := filestamp.Of(k.files())
+	if now == k.seen {
 		return false, nil
 	}
+	k.seen = now
 	return true, k.load()
 }
 

@@ -24,15 +24,13 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 
+	"github.com/lazoquic/lazo/examples/internal/trust"
 	"github.com/lazoquic/lazo/examples/internal/usage"
 )
 
@@ -113,7 +111,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	tlsConfig, err := o.tlsConfig()
+	tlsConfig, err := trust.Config(o.ca, o.insecure)
 	if err != nil {
 		return err
 	}
@@ -129,19 +127,4 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	defer func() { err = errors.Join(err, closeAll()) }()
 	f := &fetcher{options: o, tr: tr, stdout: stdout, screen: s}
 	return f.all(ctx)
-}
-
-func (o *options) tlsConfig() (*tls.Config, error) {
-	tc := &tls.Config{InsecureSkipVerify: o.insecure}
-	if o.ca != "" {
-		pem, err := os.ReadFile(o.ca)
-		if err != nil {
-			return nil, err
-		}
-		tc.RootCAs = x509.NewCertPool()
-		if !tc.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("no certificate in %s", o.ca)
-		}
-	}
-	return tc, nil
 }

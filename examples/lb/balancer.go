@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lazoquic/lazo/examples/internal/filestamp"
 	"github.com/lazoquic/lazo/udpio"
 )
 
@@ -223,15 +223,5 @@ func (b *balancer) keepCurrent(ctx context.Context, signals <-chan os.Signal, po
 func (b *balancer) stamp() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return stamp(b.config.files())
-}
-
-// stamp tells versions of files apart.
-func stamp(names []string) (s string) {
-	for _, name := range names {
-		if info, err := os.Stat(name); err == nil {
-			s += fmt.Sprintln(info.ModTime().UnixNano(), info.Size())
-		}
-	}
-	return s
+	return filestamp.Of(b.config.files())
 }

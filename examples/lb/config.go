@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn/quiclb"
+	"github.com/lazoquic/lazo/examples/internal/filestamp"
 	"github.com/lazoquic/lazo/examples/internal/yamlfile"
 )
 
@@ -90,12 +91,12 @@ func (c *config) complete() {
 // readConfig reads a file and checks it.
 func readConfig(name string) (*config, error) {
 	// The stamps are those of before, so that a change while this reads is seen later.
-	c := config{stamp: stamp([]string{name})}
+	c := config{stamp: filestamp.Of([]string{name})}
 	var err error
 	if c.file, err = yamlfile.Read(name, &c); err != nil {
 		return nil, err
 	}
-	c.stamp += stamp(c.files()[1:])
+	c.stamp += filestamp.Of(c.files()[1:])
 	return &c, c.check()
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/examples/internal/envlog"
+	"github.com/lazoquic/lazo/examples/internal/trust"
 	"github.com/lazoquic/lazo/examples/realtime/internal/world"
 	"github.com/lazoquic/lazo/loop"
 )
@@ -102,7 +103,7 @@ func (f *fleet) close() error {
 
 // sendBots lets bots play on a server elsewhere, until ctx is done.
 func sendBots(ctx context.Context, o *options, stdout io.Writer) error {
-	tc, err := o.trust()
+	tc, err := trust.Config(o.ca, o.insecure)
 	if err != nil {
 		return err
 	}

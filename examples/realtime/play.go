@@ -3,38 +3,19 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/examples/internal/trust"
 	"github.com/lazoquic/lazo/examples/realtime/internal/world"
 	"github.com/lazoquic/lazo/loop"
 )
-
-// trust returns a configuration of TLS that trusts what the flags say.
-func (o *options) trust() (*tls.Config, error) {
-	tc := &tls.Config{InsecureSkipVerify: o.insecure}
-	if o.ca == "" {
-		return tc, nil
-	}
-	pem, err := os.ReadFile(o.ca)
-	if err != nil {
-		return nil, err
-	}
-	tc.RootCAs = x509.NewCertPool()
-	if !tc.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("no certificate in %s", o.ca)
-	}
-	return tc, nil
-}
 
 // A terminal is a player on the terminal. It walks in a circle, and chats what stdin says. In
 // contrast to a bot it uses the methods of a connection that block, from goroutines of its own.
@@ -50,7 +31,7 @@ type terminal struct {
 
 // play connects, and plays until ctx is done.
 func play(ctx context.Context, o *options, stdin io.Reader, stdout io.Writer) error {
-	tc, err := o.trust()
+	tc, err := trust.Config(o.ca, o.insecure)
 	if err != nil {
 		return err
 	}

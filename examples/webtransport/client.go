@@ -2,34 +2,25 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/examples/internal/envlog"
+	"github.com/lazoquic/lazo/examples/internal/trust"
 	"github.com/lazoquic/lazo/h3/webtransport"
 )
 
 // measure prints the round-trip times of streams and datagrams.
 func measure(ctx context.Context, o *options, stdout io.Writer) error {
-	tc := &tls.Config{InsecureSkipVerify: o.insecure}
-	if o.ca != "" {
-		pem, err := os.ReadFile(o.ca)
-		if err != nil {
-			return err
-		}
-		tc.RootCAs = x509.NewCertPool()
-		if !tc.RootCAs.AppendCertsFromPEM(pem) {
-			return fmt.Errorf("no certificate in %s", o.ca)
-		}
+	tc, err := trust.Config(o.ca, o.insecure)
+	if err != nil {
+		return err
 	}
 	cfg := new(conn.Config)
 	endLogs, err := envlog.Attach(tc, cfg, slog.Default())
