@@ -39,16 +39,7 @@ func runBackend(t *testing.T, addr, name string, args ...string) {
 	require.NoError(t, err)
 	c := exec.Command(path, args...)
 	c.Env = append(os.Environ(), "XDG_DATA_HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
-	var out bytes.Buffer
-	c.Stdout, c.Stderr = &out, &out
-	require.NoError(t, c.Start())
-	t.Cleanup(func() {
-		c.Process.Kill()
-		c.Wait()
-		if t.Failed() {
-			t.Log(out.String())
-		}
-	})
+	begin(t, c)
 	require.Eventually(t, func() bool {
 		nc, err := net.Dial("tcp", addr)
 		if err == nil {
@@ -140,4 +131,20 @@ func TestNode(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "POST 127.0.0.1 3.0 edge", string(b))
 	require.Equal(t, "300000", resp.Trailer.Get("X-Sum"))
+}
+
+// begin starts a program that is killed when the test ends. If the test has failed, the log has its
+// output.
+func begin(t *testing.T, c *exec.Cmd) {
+	t.Helper()
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	require.NoError(t, c.Start())
+	t.Cleanup(func() {
+		c.Process.Kill()
+		c.Wait()
+		if t.Failed() {
+			t.Log(out.String())
+		}
+	})
 }

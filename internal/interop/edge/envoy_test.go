@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -40,17 +39,7 @@ func TestEnvoy(t *testing.T) {
 	config := EnvoyConfig(netip.MustParseAddrPort(addr), cert, key, netip.MustParseAddrPort(origin.Listener.Addr().String()))
 	file := filepath.Join(dir, "envoy.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(config), 0o600))
-	envoy := exec.Command(path, "-c", file, "--concurrency", "1", "--use-dynamic-base-id", "-l", "warning")
-	var out bytes.Buffer
-	envoy.Stdout, envoy.Stderr = &out, &out
-	require.NoError(t, envoy.Start())
-	t.Cleanup(func() {
-		envoy.Process.Kill()
-		envoy.Wait()
-		if t.Failed() {
-			t.Log(out.String())
-		}
-	})
+	begin(t, exec.Command(path, "-c", file, "--concurrency", "1", "--use-dynamic-base-id", "-l", "warning"))
 	p := start(t, fmt.Sprintf("pools: {p: {backends: [%q], ca: %q, server_name: localhost, retries: {max: 0}}}\nroutes: [{pool: p}]\n", "h3://"+addr, cert))
 	p.drainLog()
 	tr := &h3http.Transport{TLSClientConfig: p.trust, DisableCompression: true}
