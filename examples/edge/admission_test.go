@@ -56,8 +56,8 @@ func TestRetryAbove(t *testing.T) {
 	trust := e.trust
 	e.trust = trust.Clone()
 	e.trust.VerifyConnection = func(tls.ConnectionState) error { <-hold; return nil }
-	// Some of them come to one loop. All of them together are within what the loops take: of a client
-	// that is ignored at each of its tries the handshake times out.
+	// Some of them come to one loop. All of them together are within what the loops take: a client
+	// that is ignored at each of its tries runs into its handshake timeout.
 	clients := 2*runtime.GOMAXPROCS(0) + 2
 	for range clients {
 		c := e.client("HTTP/3.0")
