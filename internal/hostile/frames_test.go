@@ -14,6 +14,7 @@ func params(more ...[]byte) []byte {
 	b := wire.AppendParams(nil, &wire.Params{
 		InitialSCID: []byte("mine is "), MaxUDPPayload: 65527, MaxData: room, MaxStreamDataBidiLocal: room, MaxStreamDataUni: room,
 		MaxStreamDataBidiRemote: room, MaxStreamsBidi: 100, MaxStreamsUni: 100, AckDelayExponent: 3, ActiveConnIDLimit: 4,
+		InitialMaxPathID: -1,
 	}, 0)
 	return append(b, concat(more...)...)
 }

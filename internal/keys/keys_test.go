@@ -104,6 +104,39 @@ func TestChaCha20(t *testing.T) {
 	})
 }
 
+// The nonce of draft-ietf-quic-multipath-21, Section 2.4.
+func TestNonceOnPath(t *testing.T) {
+	k := newKeys(t, 1, tls.TLS_AES_128_GCM_SHA256)
+	k.iv = [ivLen]byte(unhex(t, "6b26114b9cba2b63a9e8dd4f"))
+	p := k.OnPath(3)
+	p.setNonce(54321)
+	require.Equal(t, "6b2611489cba2b63a9e8097e", hex.EncodeToString(p.nonce[:]))
+	k.setNonce(54321)
+	require.Equal(t, "6b26114b9cba2b63a9e8097e", hex.EncodeToString(k.nonce[:]), "path 0")
+}
+
+// A packet opens with the keys of its path, and with no others. Header protection is the same on
+// all paths.
+func TestKeysOnPath(t *testing.T) {
+	for id := range suites() {
+		seal, open := newKeys(t, 1, id), newKeys(t, 1, id)
+		b := make([]byte, 0, 100)
+		pkt := seal.OnPath(7).Seal(append(b, "\x40\x05payload"...), 1, 1, 5)
+		for _, path := range []uint32{0, 6, 7, 1<<32 - 1} {
+			try := bytes.Clone(pkt)
+			pnLen, pn, ok := open.OnPath(path).Unprotect(try, 1)
+			require.True(t, ok)
+			require.Equal(t, 1, pnLen)
+			require.Equal(t, uint64(5), pn)
+			payload, ok := open.OnPath(path).Open(try, 2, pn)
+			require.Equal(t, path == 7, ok)
+			if ok {
+				require.Equal(t, "payload", string(payload))
+			}
+		}
+	}
+}
+
 // Hostile samples reach the end of the block counter of ChaCha20.
 func TestChaCha20CounterWraps(t *testing.T) {
 	k := newKeys(t, 1, tls.TLS_CHACHA20_POLY1305_SHA256)

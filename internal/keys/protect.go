@@ -50,3 +50,12 @@ func (k *Keys) setNonce(pn uint64) {
 	low := k.nonce[ivLen-8:]
 	binary.BigEndian.PutUint64(low, binary.BigEndian.Uint64(low)^pn)
 }
+
+// OnPath returns the keys for packets of another path of the connection
+// (draft-ietf-quic-multipath-21, Section 2.4). The path ID changes the first 32 bits of every
+// nonce. k must be of path 0, whose nonces are those of RFC 9001. Both share the ciphers.
+func (k *Keys) OnPath(id uint32) *Keys {
+	p := *k
+	binary.BigEndian.PutUint32(p.iv[:], binary.BigEndian.Uint32(p.iv[:])^id)
+	return &p
+}

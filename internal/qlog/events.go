@@ -174,18 +174,23 @@ func (w *Writer) extensions(p *wire.Params) {
 // Transport parameters that the schema of the drafts has no name for.
 const (
 	paramVersionInformation = 0x11       // RFC 9368, Section 3
+	paramInitialMaxPathID   = 0x3e       // draft-ietf-quic-multipath-21, Section 2.1
 	paramMinAckDelay        = 0xff04de1b // draft-ietf-quic-ack-frequency, Section 3
 )
 
 // unknownParams appends those parameters in the form that the drafts have for unknown ones.
 func (w *Writer) unknownParams(p *wire.Params) {
-	if p.MinAckDelay == 0 && p.ChosenVersion == 0 {
+	if p.MinAckDelay == 0 && p.ChosenVersion == 0 && p.InitialMaxPathID < 0 {
 		return
 	}
 	w.array("unknown_parameters")
 	if p.MinAckDelay > 0 {
 		var b [8]byte
 		w.unknownParam(paramMinAckDelay, wire.AppendVarint(b[:0], uint64(p.MinAckDelay/time.Microsecond)))
+	}
+	if p.InitialMaxPathID >= 0 {
+		var b [8]byte
+		w.unknownParam(paramInitialMaxPathID, wire.AppendVarint(b[:0], uint64(p.InitialMaxPathID)))
 	}
 	if p.ChosenVersion != 0 {
 		var b [4 + 4*maxVersions]byte

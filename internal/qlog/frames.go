@@ -315,5 +315,25 @@ func (w *Writer) rareFrame(b []byte, typ uint64) (n int) {
 		w.unnamedType(typ)
 		return n
 	}
-	return -1
+	return w.multipathFrame(b, typ)
+}
+
+// multipathFrame appends a frame of draft-ietf-quic-multipath, for which the drafts of qlog have no
+// names.
+func (w *Writer) multipathFrame(b []byte, typ uint64) (n int) {
+	switch typ {
+	case wire.FramePathAck, wire.FramePathAckECN:
+		_, _, n = wire.ParsePathAck(b)
+	case wire.FramePathNewConnectionID:
+		_, _, _, _, _, n = wire.ParsePathNewConnectionID(b)
+	case wire.FrameMaxPathID, wire.FramePathsBlocked:
+		_, n = wire.ParsePathLimit(b)
+	case wire.FramePathAbandon, wire.FramePathStatusBackup, wire.FramePathStatusAvailable,
+		wire.FramePathRetireConnectionID, wire.FramePathCIDsBlocked:
+		_, _, n = wire.ParsePathValue(b)
+	default:
+		return -1
+	}
+	w.unnamedType(typ)
+	return n
 }

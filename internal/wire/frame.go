@@ -1,11 +1,11 @@
 package wire
 
 // Frame types (RFC 9000, Section 19; RFC 9221; draft-ietf-quic-ack-frequency;
-// draft-ietf-quic-reliable-stream-reset).
+// draft-ietf-quic-reliable-stream-reset; draft-ietf-quic-multipath-21, Section 4).
 //
 // A Parse function takes the frame from its type on, and returns its fields and its length n. The
 // caller has checked that the type is minimally encoded. All types are one byte long, except
-// FrameAckFrequency, which has two.
+// FrameAckFrequency and those from FramePathAbandon on, which have two.
 const (
 	FramePadding            = 0x00
 	FramePing               = 0x01
@@ -35,7 +35,18 @@ const (
 	FrameResetStreamAt      = 0x24
 	FrameDatagram           = 0x30
 	FrameDatagramLen        = 0x31
+	FramePathAck            = 0x3e
+	FramePathAckECN         = 0x3f
 	FrameAckFrequency       = 0xaf
+
+	FramePathAbandon            = 0x3e75
+	FramePathStatusBackup       = 0x3e76
+	FramePathStatusAvailable    = 0x3e77
+	FramePathNewConnectionID    = 0x3e78
+	FramePathRetireConnectionID = 0x3e79
+	FrameMaxPathID              = 0x3e7a
+	FramePathsBlocked           = 0x3e7b
+	FramePathCIDsBlocked        = 0x3e7c
 )
 
 // frameAt returns a cursor on the fields of the frame at the start of b, behind a type of one byte.
@@ -44,4 +55,11 @@ func frameAt(b []byte) cursor {
 		return cursor{bad: true}
 	}
 	return cursor{b: b, off: 1}
+}
+
+// wideFrameAt is frameAt for a frame whose type takes two bytes.
+func wideFrameAt(b []byte) cursor {
+	c := cursor{b: b}
+	c.varint()
+	return c
 }

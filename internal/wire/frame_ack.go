@@ -19,12 +19,18 @@ type Ack struct {
 // ParseAck parses the frame, from its type on. n < 0: malformed, also where ranges underflow.
 func ParseAck(b []byte) (f Ack, n int) {
 	c := frameAt(b)
+	return c.ack(len(b) > 0 && b[0] == FrameAckECN)
+}
+
+// ack reads the fields of an ACK frame from Largest Acknowledged on. Those of a PATH_ACK frame are
+// the same.
+func (c *cursor) ack(ecn bool) (f Ack, n int) {
 	f.Largest = c.varint()
 	f.Delay = c.varint()
 	f.count = c.varint()
 	f.first = c.varint()
 	// A range takes at least two bytes, so a larger count cannot be true.
-	if c.bad || f.first > f.Largest || f.count > uint64(len(b)-c.off)/2 {
+	if c.bad || f.first > f.Largest || f.count > uint64(len(c.b)-c.off)/2 {
 		return Ack{}, -1
 	}
 	start := c.off
@@ -36,8 +42,8 @@ func ParseAck(b []byte) (f Ack, n int) {
 		}
 		smallest = rg.Smallest
 	}
-	f.rest = b[start:c.off]
-	if b[0] == FrameAckECN {
+	f.rest = c.b[start:c.off]
+	if ecn {
 		f.ECN = true
 		f.ECT0, f.ECT1, f.CE = c.varint(), c.varint(), c.varint()
 	}
@@ -103,10 +109,16 @@ func AppendAck(b []byte, limit int, n int, at func(i int) (start, end uint64), d
 	typ := byte(FrameAck)
 	if ecn != nil {
 		typ = FrameAckECN
+	}
+	return appendAck(append(b, typ), limit, n, at, delay, ecn)
+}
+
+// appendAck appends the fields from Largest Acknowledged on, up to limit bytes of b.
+func appendAck(b []byte, limit int, n int, at func(i int) (start, end uint64), delay uint64, ecn *[3]uint64) (out []byte, omitted int) {
+	if ecn != nil {
 		limit -= VarintLen(ecn[0]) + VarintLen(ecn[1]) + VarintLen(ecn[2])
 	}
 	start, end := at(n - 1)
-	b = append(b, typ)
 	b = AppendVarint(b, end-1)
 	b = AppendVarint(b, delay)
 	countOff := len(b)

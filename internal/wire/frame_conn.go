@@ -24,6 +24,11 @@ func AppendNewToken(b []byte, token []byte) []byte {
 // packet. It is malformed also if the ID is not 1 to 20 bytes long or retirePriorTo > seq.
 func ParseNewConnectionID(b []byte) (seq, retirePriorTo uint64, id []byte, resetToken [16]byte, n int) {
 	c := frameAt(b)
+	return c.newConnectionID()
+}
+
+// newConnectionID reads the fields of a NEW_CONNECTION_ID frame from Sequence Number on.
+func (c *cursor) newConnectionID() (seq, retirePriorTo uint64, id []byte, resetToken [16]byte, n int) {
 	seq = c.varint()
 	retirePriorTo = c.varint()
 	id = c.idWithLen()
@@ -36,7 +41,11 @@ func ParseNewConnectionID(b []byte) (seq, retirePriorTo uint64, id []byte, reset
 
 // AppendNewConnectionID appends a NEW_CONNECTION_ID frame.
 func AppendNewConnectionID(b []byte, seq, retirePriorTo uint64, id []byte, resetToken [16]byte) []byte {
-	b = append(b, FrameNewConnectionID)
+	return appendNewConnectionID(append(b, FrameNewConnectionID), seq, retirePriorTo, id, resetToken)
+}
+
+// appendNewConnectionID appends the fields from Sequence Number on.
+func appendNewConnectionID(b []byte, seq, retirePriorTo uint64, id []byte, resetToken [16]byte) []byte {
 	b = AppendVarint(b, seq)
 	b = AppendVarint(b, retirePriorTo)
 	b = append(b, byte(len(id)))

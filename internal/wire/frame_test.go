@@ -81,7 +81,7 @@ func rewriteRare(typ uint64, b []byte) (out []byte, n int) {
 		seq, threshold, delay, reordering, n := ParseAckFrequency(b)
 		return appendIf(n, func() []byte { return AppendAckFrequency(nil, seq, threshold, delay, reordering) }), n
 	}
-	return nil, -1
+	return rewriteMultipath(typ, b)
 }
 
 // appendIf returns what f appends, if the frame was well-formed.
@@ -137,6 +137,18 @@ func examples() map[string]string {
 		"DATAGRAM with Length":         "31 03 616263",
 		"DATAGRAM with Length of zero": "31 00",
 		"ACK_FREQUENCY":                "40af 01 0a 6710 03",
+		"PATH_ACK of one packet":       "3e 05 00000000",
+		"PATH_ACK":                     "3e 4105 0a 4123 02 01 00 02 01 00",
+		"PATH_ACK with ECN":            "3f 03 0a 05 01 01 00 02 01 4040 03",
+		"PATH_ABANDON":                 "7e75 03 7e76",
+		"PATH_ABANDON, no error":       "7e75 c0000000ffffffff 00",
+		"PATH_STATUS_BACKUP":           "7e76 03 4064",
+		"PATH_STATUS_AVAILABLE":        "7e77 03 4065",
+		"PATH_NEW_CONNECTION_ID":       "7e78 03 07 02 04 c0ffee00 000102030405060708090a0b0c0d0e0f",
+		"PATH_RETIRE_CONNECTION_ID":    "7e79 03 07",
+		"MAX_PATH_ID":                  "7e7a c0000000ffffffff",
+		"PATHS_BLOCKED":                "7e7b 03",
+		"PATH_CIDS_BLOCKED":            "7e7c 03 02",
 	}
 }
 
@@ -194,6 +206,15 @@ func TestFramesMalformed(t *testing.T) {
 		"RESET_STREAM_AT: reliable > final":  "24 04 00 07 08",
 		"DATAGRAM: length beyond packet":     "31 04 616161",
 		"ACK_FREQUENCY: cut":                 "40af 01 02 03",
+		"PATH_ACK: first range below zero":   "3e 03 05 00 00 06",
+		"PATH_ACK: endless ranges":           "3e 03 0a 00 ffffffffffffffff 01 00 00",
+		"PATH_ACK: no ECN counts":            "3f 03 00 00 00 00",
+		"PATH_ACK: type of two bytes":        "403e 05 00000000",
+		"PATH_NEW_CONNECTION_ID: empty":      "7e78 03 01 00 00 000102030405060708090a0b0c0d0e0f",
+		"PATH_NEW_CONNECTION_ID: 21 bytes":   "7e78 03 01 00 15" + strings.Repeat("aa", 21) + "000102030405060708090a0b0c0d0e0f",
+		"PATH_NEW_CONNECTION_ID: retires":    "7e78 03 01 02 01 aa 000102030405060708090a0b0c0d0e0f",
+		"PATH_ABANDON: no code":              "7e75 03",
+		"MAX_PATH_ID: cut":                   "7e7a c0000000ffffff",
 		"unknown type":                       "21 00",
 		"type not minimal":                   "4001",
 		"ACK_FREQUENCY: type of one byte":    "af 01 02 03 04",
@@ -218,6 +239,10 @@ func TestFramesEmpty(t *testing.T) {
 		"DATAGRAM":          func() int { _, n := ParseDatagram(nil); return n },
 		"ACK_FREQUENCY":     func() int { _, _, _, _, n := ParseAckFrequency(nil); return n },
 		"one":               func() int { _, n := ParseOne(nil); return n },
+		"PATH_ACK":          func() int { _, _, n := ParsePathAck(nil); return n },
+		"PATH_NEW_CID":      func() int { _, _, _, _, _, n := ParsePathNewConnectionID(nil); return n },
+		"path and value":    func() int { _, _, n := ParsePathValue(nil); return n },
+		"path limit":        func() int { _, n := ParsePathLimit(nil); return n },
 	} {
 		require.Negative(t, parse(), name)
 	}
@@ -302,6 +327,9 @@ func TestFramesDoNotAllocate(t *testing.T) {
 		AppendPath(buf, FramePathChallenge, [8]byte{1})
 		AppendConnectionClose(buf, 50, false, 1, 2, "reason")
 		AppendAckFrequency(buf, 1, 2, 3, 4)
+		AppendPathNewConnectionID(buf, 3, 4, 2, id, token)
+		AppendPathValue(buf, FramePathAbandon, 3, 4)
+		AppendPathLimit(buf, FrameMaxPathID, MaxPathID)
 	}))
 }
 
@@ -326,6 +354,10 @@ func parseAny(b []byte) {
 	ParseConnectionClose(b)
 	ParseDatagram(b)
 	ParseAckFrequency(b)
+	ParsePathAck(b)
+	ParsePathNewConnectionID(b)
+	ParsePathValue(b)
+	ParsePathLimit(b)
 }
 
 // FuzzFrames walks over the frames of a packet, and rewrites each. The rewritten frame must parse

@@ -30,6 +30,7 @@ const (
 	// draft-ietf-quic-reliable-stream-reset, Section 3
 	paramResetStreamAt    = 0x1d
 	paramMaxDatagramFrame = 0x20             // RFC 9221, Section 3
+	paramInitialMaxPathID = 0x3e             // draft-ietf-quic-multipath-21, Section 2.1
 	paramGreaseQUICBit    = 0x2ab2           // RFC 9287, Section 3
 	paramMinAckDelay      = 0xff04de1b       // draft-ietf-quic-ack-frequency, Section 3
 	paramResetStreamAtOld = 0x17f7586d2cb571 // draft-ietf-quic-reliable-stream-reset-07
@@ -44,8 +45,8 @@ const (
 )
 
 // Params are transport parameters (RFC 9000, Section 18.2; RFC 9221; RFC 9287; RFC 9368;
-// draft-ietf-quic-ack-frequency; draft-ietf-quic-reliable-stream-reset). Start from DefaultParams:
-// zero is a value like others for some.
+// draft-ietf-quic-ack-frequency; draft-ietf-quic-reliable-stream-reset; draft-ietf-quic-multipath).
+// Start from DefaultParams: zero is a value like others for some.
 type Params struct {
 	// server only; nil if absent
 	OriginalDCID []byte
@@ -77,6 +78,8 @@ type Params struct {
 	MinAckDelay time.Duration
 	// draft-ietf-quic-reliable-stream-reset (0x1d, or 0x17f7586d2cb571 of earlier drafts)
 	ResetStreamAt bool
+	// draft-ietf-quic-multipath-21 (0x3e); default -1: absent
+	InitialMaxPathID int64
 	// version_information (RFC 9368, 0x11); 0: absent
 	ChosenVersion     uint32
 	AvailableVersions []uint32
@@ -97,6 +100,7 @@ func DefaultParams() Params {
 		AckDelayExponent:  defaultAckDelayExponent,
 		MaxAckDelay:       defaultMaxAckDelay,
 		ActiveConnIDLimit: defaultActiveConnIDLimit,
+		InitialMaxPathID:  -1,
 	}
 }
 
@@ -136,6 +140,11 @@ func AppendParams(b []byte, p *Params, grease uint64) []byte {
 	b = appendParamFlag(b, paramResetStreamAt, p.ResetStreamAt)
 	// some peers know only this one, some only the other
 	b = appendParamFlag(b, paramResetStreamAtOld, p.ResetStreamAt)
+	if p.InitialMaxPathID >= 0 {
+		v := uint64(p.InitialMaxPathID)
+		b = appendParamHeader(b, paramInitialMaxPathID, VarintLen(v))
+		b = AppendVarint(b, v)
+	}
 	if p.ChosenVersion != 0 {
 		b = appendParamHeader(b, paramVersionInformation, 4+4*len(p.AvailableVersions))
 		b = binary.BigEndian.AppendUint32(b, p.ChosenVersion)

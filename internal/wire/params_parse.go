@@ -30,7 +30,8 @@ var (
 // ParseParams parses the parameters of a peer, which is a server if fromServer. The error says
 // which parameter is wrong: duplicate (any, also unknown), malformed, out of range
 // (ack_delay_exponent > 20, max_ack_delay >= 2^14, max_udp_payload_size < 1200,
-// active_connection_id_limit < 2, initial_max_streams > 2^60, min_ack_delay > max_ack_delay), or
+// active_connection_id_limit < 2, initial_max_streams > 2^60, min_ack_delay > max_ack_delay,
+// initial_max_path_id >= 2^32), or
 // sent by a client that must not (original_destination_connection_id, preferred_address,
 // retry_source_connection_id, stateless_reset_token). Each is a TRANSPORT_PARAMETER_ERROR. Whether
 // parameters are missing is for the caller. Slices are copied. A MinAckDelay of 0 on the wire is
@@ -106,7 +107,8 @@ func (p *paramsParser) parse(id uint64, v []byte) (err error) {
 		err = p.parseVersions(v)
 	case paramMaxIdleTimeout, paramMaxUDPPayload, paramMaxData, paramMaxStreamDataBidiLocal,
 		paramMaxStreamDataBidiRemote, paramMaxStreamDataUni, paramMaxStreamsBidi, paramMaxStreamsUni,
-		paramAckDelayExponent, paramMaxAckDelay, paramActiveConnIDLimit, paramMaxDatagramFrame, paramMinAckDelay:
+		paramAckDelayExponent, paramMaxAckDelay, paramActiveConnIDLimit, paramMaxDatagramFrame, paramMinAckDelay,
+		paramInitialMaxPathID:
 		i, n := ParseVarint(v)
 		if n == 0 || n != len(v) {
 			return errMalformed
@@ -144,6 +146,8 @@ func (p *paramsParser) setInt(id, v uint64) error {
 		p.ActiveConnIDLimit, ok = v, v >= defaultActiveConnIDLimit
 	case paramMaxDatagramFrame:
 		p.MaxDatagramFrame = v
+	case paramInitialMaxPathID:
+		p.InitialMaxPathID, ok = int64(v), v <= MaxPathID
 	case paramMinAckDelay:
 		// This may overflow: finish refuses durations above max_ack_delay.
 		p.minAckDelay, p.MinAckDelay = v, max(time.Duration(v)*time.Microsecond, 1)

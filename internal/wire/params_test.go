@@ -40,6 +40,7 @@ func allParams() Params {
 		GreaseQUICBit:     true,
 		MinAckDelay:       time.Millisecond,
 		ResetStreamAt:     true,
+		InitialMaxPathID:  MaxPathID,
 		ChosenVersion:     Version2,
 		AvailableVersions: []uint32{Version2, Version1},
 	}
@@ -69,7 +70,7 @@ func TestParamsRoundTrip(t *testing.T) {
 func TestParamsDefaults(t *testing.T) {
 	p := DefaultParams()
 	require.Empty(t, AppendParams(nil, &p, 0))
-	require.Equal(t, Params{MaxUDPPayload: 65527, AckDelayExponent: 3, MaxAckDelay: 25 * time.Millisecond, ActiveConnIDLimit: 2}, p)
+	require.Equal(t, Params{MaxUDPPayload: 65527, AckDelayExponent: 3, MaxAckDelay: 25 * time.Millisecond, ActiveConnIDLimit: 2, InitialMaxPathID: -1}, p)
 	got, err := ParseParams(nil, false)
 	require.NoError(t, err)
 	require.Equal(t, p, got)
@@ -110,6 +111,20 @@ func TestParamsGrease(t *testing.T) {
 		require.Equal(t, len(c.b), c.n())
 		require.Equal(t, uint64(27), id%31)
 		require.Len(t, content, int(grease&7))
+	}
+}
+
+// A value of 0 offers multipath without more paths, and is not the same as no value
+// (draft-ietf-quic-multipath-21, Section 2.1).
+func TestParamsInitialMaxPathID(t *testing.T) {
+	for s, want := range map[string]int64{"": -1, "3e0100": 0, "3e0103": 3, "3e08c0000000ffffffff": MaxPathID} {
+		p, err := ParseParams(unhex(t, s), false)
+		require.NoError(t, err)
+		require.Equal(t, want, p.InitialMaxPathID)
+	}
+	for _, s := range []string{"3e08c000000100000000", "3e08ffffffffffffffff", "3e00", "3e020000"} {
+		_, err := ParseParams(unhex(t, s), false)
+		require.Error(t, err, s)
 	}
 }
 
