@@ -41,7 +41,7 @@ func (c *Config) withDefaults() (*Config, error) {
 		d.Context = context.Background()
 	}
 	if len(d.Versions) == 0 {
-		d.Versions, d.noFavourite = []uint32{Version1, Version2}, true
+		d.Versions, d.noFavourite = []uint32{Version1, Version2}, true // RFC 9369, Section 4 [1]
 	}
 	for _, v := range d.Versions {
 		if !knownVersion(v) {

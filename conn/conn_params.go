@@ -18,7 +18,7 @@ func (c *Conn) localParams(version uint32) []byte {
 	if c.server {
 		p.OriginalDCID = c.origin.bytes()
 		if c.retried {
-			p.RetrySCID = c.retrySCID.bytes()
+			p.RetrySCID = c.retrySCID.bytes() // RFC 9369, Section 4.1 [3]
 		}
 		t := c.e.resetToken(c.local.ids[0].id)
 		p.ResetToken = &t
@@ -43,6 +43,7 @@ func (c *Conn) localParams(version uint32) []byte {
 		p.MinAckDelay = minAckDelay
 	}
 	if len(cfg.Versions) > 1 || version != Version1 { // RFC 9368, Sections 4 and 8
+		// RFC 9368, Section 3 [2]; RFC 9369, Section 4 [2].
 		p.ChosenVersion, p.AvailableVersions = version, cfg.Versions
 	}
 	return wire.AppendParams(make([]byte, 0, 192), &p, c.rand())

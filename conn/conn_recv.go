@@ -46,7 +46,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	}
 	h, ok := wire.ParseLong(b)
 	var otherRx *keys.Keys
-	if ok && h.Version != c.version {
+	if ok && h.Version != c.version { // RFC 9369, Section 4.1 [2, 8]
 		if otherRx = c.initialRx(&h); otherRx == nil && (h.Type != wire.Type0RTT || h.Version != c.versions.original) {
 			ok = false
 		}
@@ -129,7 +129,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 		c.dropped(&c.e.stats.DroppedDuplicate, pkt, "duplicate")
 		return
 	}
-	c.followVersion(h.Version)
+	c.followVersion(h.Version) // RFC 9369, Section 4.1 [5, 7]
 	if c.server && h.Type == wire.TypeHandshake {
 		// RFC 9000, Section 8.1, and RFC 9001, Section 4.9.1 [2, 3].
 		c.path.validated = true
@@ -153,6 +153,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 }
 
 // receiveShort takes in a 1-RTT packet: the hot path.
+// RFC 9287, Section 3 [2].
 func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 	sp := c.spaces[spaceApp]
 	// RFC 9001, Section 5.7 [1, 2, 3]: 1-RTT packets wait until the handshake is complete.

@@ -58,6 +58,7 @@ func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 	// It must echo our IDs, and come before any other packet; of several the first counts
 	// (RFC 9368, Section 4).
 	if c.server || c.remote.chosen || c.retried || c.versions.reacted || !ok || !c.routes.hasID(dcid) || !c.origin.equal(scid) {
+		// RFC 9368, Section 4 [2].
 		c.dropped(&c.e.stats.DroppedMalformed, b, "unexpected Version Negotiation")
 		return
 	}
@@ -65,7 +66,7 @@ func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 	for v := versions; len(v) >= 4; v = v[4:] {
 		theirs = append(theirs, binary.BigEndian.Uint32(v))
 	}
-	if slices.Contains(theirs, c.version) {
+	if slices.Contains(theirs, c.version) { // RFC 9368, Section 4 [1]
 		c.dropped(&c.e.stats.DroppedMalformed, b, "Version Negotiation lists our version")
 		return
 	}
@@ -73,9 +74,9 @@ func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 		c.tracePacket(TracePacketReceived, PacketVersionNegotiation, 0, b, nil)
 	}
 	if v := reaction(c.cfg.Versions, theirs); v != 0 {
-		c.restartWith(now, v)
+		c.restartWith(now, v) // RFC 9368, Section 2.1 [4]
 		return
 	}
 	c.e.stats.TransportErrors++
-	c.endWith(ErrVersion, nil)
+	c.endWith(ErrVersion, nil) // RFC 9368, Section 2.1 [3]
 }

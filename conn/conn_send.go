@@ -55,6 +55,7 @@ func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *Conn
 	switch {
 	case sp.id == spaceApp && sp.tx == nil:
 		w.early = true
+		// RFC 9369, Section 4.1 [9].
 		w.b, w.lengthOff, w.pnOff = wire.AppendLong(b, wire.Type0RTT, c.versions.original, dcid, c.local.ids[0].id.bytes(), nil, w.pn, w.pnLen)
 	case sp.id == spaceApp:
 		w.pnOff = len(b) + 1 + len(dcid)
@@ -67,6 +68,7 @@ func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *Conn
 		scid := c.local.ids[0].id.bytes()
 		w.b, w.lengthOff, w.pnOff = wire.AppendLong(b, typ, c.version, dcid, scid, token, w.pn, w.pnLen)
 	}
+	// RFC 9287, Section 3.1 [1, 2, 3, 4, 5].
 	if c.peer.GreaseQUICBit && c.hasPeer && sp.id == spaceApp && c.rand()&1 == 0 {
 		w.b[w.start] &^= fixedBit // RFC 9287, Section 3
 	}

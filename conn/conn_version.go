@@ -12,6 +12,7 @@ const errVersionNegotiation = 0x11
 
 // A versionState is compatible version negotiation (RFC 9368): the server may choose another
 // version than the client's first packet had, without a round trip.
+// RFC 9368, Section 8 [2].
 type versionState struct {
 	original uint32 // of the client's first packet
 	secretID ConnID // Initial keys derive from it
@@ -24,6 +25,7 @@ func knownVersion(v uint32) bool { return v == Version1 || v == Version2 }
 
 // firstVersion returns the version that a client starts with. That is version 1 if the client
 // speaks it, because all servers know it. A server that prefers another version changes to that.
+// RFC 9368, Section 2.5 [1, 2].
 func firstVersion(versions []uint32) uint32 {
 	if slices.Contains(versions, Version1) {
 		return Version1
@@ -34,6 +36,7 @@ func firstVersion(versions []uint32) uint32 {
 // chooseVersion returns the version that a server negotiates: its favourite among those that the
 // client offers (RFC 9368, Section 2.3). Without a favourite it is the version of the client's
 // first packet. All that we know are compatible with each other (RFC 9369, Section 4).
+// RFC 9368, Section 2.2 [1]; RFC 9368, Section 2.3 [1]; RFC 9369, Section 4 [3].
 func (c *Config) chooseVersion(original uint32, client *wire.Params) uint32 {
 	if client.ChosenVersion == 0 || c.noFavourite {
 		return original
@@ -50,17 +53,18 @@ func (c *Config) chooseVersion(original uint32, client *wire.Params) uint32 {
 func (c *Conn) negotiateVersion(p *wire.Params) error {
 	v := &c.versions
 	if c.server {
-		if p.ChosenVersion != 0 && p.ChosenVersion != v.original {
+		if p.ChosenVersion != 0 && p.ChosenVersion != v.original { // RFC 9368, Section 4 [8, 9, 10]
 			return violation(errVersionNegotiation, 0, "version_information does not fit the first packet")
 		}
 		if chosen := c.cfg.chooseVersion(v.original, p); chosen != c.version {
-			v.otherRx = c.spaces[spaceInitial].rx
-			c.version = chosen
+			v.otherRx = c.spaces[spaceInitial].rx // RFC 9369, Section 4.1 [6]
+			c.version = chosen                    // RFC 9369, Section 4.1 [4, 7]
 			c.initialKeys(v.secretID)
 		}
 		return nil
 	}
 	// RFC 9368, Section 4: what the server chose must be what it says, or somebody downgraded us.
+	// RFC 9368, Section 4 [12, 17].
 	if p.ChosenVersion != 0 && p.ChosenVersion != c.version || p.ChosenVersion == 0 && c.version != v.original {
 		return violation(errVersionNegotiation, 0, "the server speaks version %#x and says %#x", c.version, p.ChosenVersion)
 	}
@@ -74,6 +78,7 @@ func (c *Conn) negotiateVersion(p *wire.Params) error {
 // Negotiation packet (RFC 9368, Section 2.1). What it sent before, early data included, counts for
 // nothing. A new destination connection ID shows what answers the new attempt: the Version
 // Negotiation packet may be forged, and the server may speak the version before.
+// RFC 9368, Section 6 [2].
 func (c *Conn) restartWith(now instant, version uint32) {
 	v := &c.versions
 	c.rejectEarly()
@@ -102,6 +107,7 @@ func (c *Conn) restartWith(now instant, version uint32) {
 }
 
 // reaction returns the version that a client chooses among those of a server; 0 if there is none.
+// RFC 9368, Section 2.1 [2].
 func reaction(ours, theirs []uint32) uint32 {
 	for _, v := range ours {
 		if slices.Contains(theirs, v) {
@@ -114,6 +120,7 @@ func reaction(ours, theirs []uint32) uint32 {
 // checkReaction makes sure that a Version Negotiation packet was genuine: with what the server says
 // now, the client would have chosen the same version (RFC 8999, Section 7 [1]; RFC 9368, Section
 // 4).
+// RFC 9368, Section 4 [11, 13, 14, 15, 16]; RFC 9368, Section 8 [1].
 func (c *Conn) checkReaction(p *wire.Params) error {
 	v := c.versions.original
 	if p.ChosenVersion == 0 {

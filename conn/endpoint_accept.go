@@ -26,7 +26,7 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 		DCID: dcid, Version: h.Version, Pending: e.accepting,
 	}
 	tok := e.tokens.open(h.Token, e.wall(now), a.remote)
-	if tok.kind == TokenNewToken && tok.version != h.Version {
+	if tok.kind == TokenNewToken && tok.version != h.Version { // RFC 9369, Section 5 [2]
 		tok = token{}
 	}
 	in.Token = tok.kind

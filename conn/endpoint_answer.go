@@ -68,6 +68,7 @@ func (e *Endpoint) answer(a *arrival) *answer {
 func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) {
 	// A server must not answer small datagrams, which would make it an amplifier. A client must not
 	// answer at all.
+	// RFC 9368, Section 2.1 [5].
 	if e.cfg.Server == nil || len(a.data) < minMTU || e.cfg.NoVersionNegotiation {
 		e.stats.DroppedUnroutable++
 		return
@@ -85,6 +86,7 @@ func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) 
 	}
 	versions := append(e.cfg.Server.Versions[:len(e.cfg.Server.Versions):len(e.cfg.Server.Versions)], grease)
 	// RFC 8999, Section 6 [3, 4]: the IDs change places.
+	// RFC 9368, Section 2.1 [1].
 	out.data = wire.AppendVersionNegotiation(out.data, unused[0], scid, dcid, versions)
 	e.stats.VersionNegotiations++
 }
@@ -105,6 +107,7 @@ func (e *Endpoint) answerRetry(now instant, a *arrival, h wire.Long) *Conn {
 	tok := e.tokens.seal(nil, nonce, tokenContent{
 		kind: TokenRetry, time: e.wall(now), remote: a.remote, odcid: odcid, retrySCID: id,
 	})
+	// RFC 9369, Section 4.1 [1].
 	out.data = wire.AppendRetry(out.data, h.Version, h.SCID, id.b[:id.n], tok)
 	tag := keys.RetryTag(h.Version, h.DCID, out.data)
 	out.data = append(out.data, tag[:]...)

@@ -146,7 +146,7 @@ func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
 // unroutedLong handles a packet with a long header whose ID leads nowhere.
 func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, scid []byte) *Conn {
 	switch {
-	case version == 0:
+	case version == 0: // RFC 9368, Section 2.1 [6]
 		e.stats.DroppedUnroutable++
 	case !knownVersion(version) || !e.speaks(version):
 		e.answerVersion(a, version, dcid, scid)

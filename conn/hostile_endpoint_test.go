@@ -279,6 +279,7 @@ func TestTokens(t *testing.T) {
 		{name: "NEW_TOKEN", content: tokenContent{kind: TokenNewToken}, want: TokenNewToken},
 		{name: "NEW_TOKEN, other port", content: tokenContent{kind: TokenNewToken}, from: port, want: TokenNewToken},
 		{name: "NEW_TOKEN, other address", content: tokenContent{kind: TokenNewToken}, from: elsewhere(2)},
+		// RFC 9369, Section 5 [2].
 		{name: "NEW_TOKEN, other version", content: tokenContent{kind: TokenNewToken, version: Version2}},
 		{name: "NEW_TOKEN, old", content: tokenContent{kind: TokenNewToken}, age: 25 * time.Hour},
 		{name: "forged", content: tokenContent{kind: TokenRetry}, damage: func(b []byte) []byte { b[20] ^= 1; return b }},
@@ -366,16 +367,17 @@ func TestInitialsToDrop(t *testing.T) {
 	small := rawPacket{typ: wire.TypeInitial, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU - 1, frames: []frame{hello}}.seal()
 	short, _ := keys.Initial(Version1, []byte("1234567"))
 	for name, b := range map[string][]byte{
-		"empty":                         {},
-		"one byte":                      {0xc0},
-		"in 1199 bytes":                 small,
-		"short ID":                      rawPacket{typ: wire.TypeInitial, dcid: "1234567", scid: rawClientID, tx: short, size: minMTU, frames: []frame{hello}}.seal(),
-		"no ID":                         rawPacket{typ: wire.TypeInitial, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{hello}}.seal(),
-		"21 bytes of ID":                longHeader(Version1, string(make([]byte, 21)), rawClientID, minMTU),
-		"21 bytes of SCID":              longHeader(Version1, rawServerID, string(make([]byte, 21)), minMTU),
-		"255 bytes of ID":               longHeader(Version1, string(make([]byte, 255)), string(make([]byte, 255)), minMTU),
-		"Handshake":                     rawPacket{typ: wire.TypeHandshake, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{pingFrame()}}.seal(),
-		"0-RTT":                         rawPacket{typ: wire.Type0RTT, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{pingFrame()}}.seal(),
+		"empty":            {},
+		"one byte":         {0xc0},
+		"in 1199 bytes":    small,
+		"short ID":         rawPacket{typ: wire.TypeInitial, dcid: "1234567", scid: rawClientID, tx: short, size: minMTU, frames: []frame{hello}}.seal(),
+		"no ID":            rawPacket{typ: wire.TypeInitial, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{hello}}.seal(),
+		"21 bytes of ID":   longHeader(Version1, string(make([]byte, 21)), rawClientID, minMTU),
+		"21 bytes of SCID": longHeader(Version1, rawServerID, string(make([]byte, 21)), minMTU),
+		"255 bytes of ID":  longHeader(Version1, string(make([]byte, 255)), string(make([]byte, 255)), minMTU),
+		"Handshake":        rawPacket{typ: wire.TypeHandshake, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{pingFrame()}}.seal(),
+		"0-RTT":            rawPacket{typ: wire.Type0RTT, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{pingFrame()}}.seal(),
+		// RFC 9368, Section 2.1 [6].
 		"Version Negotiation":           wire.AppendVersionNegotiation(nil, 0x55, []byte(rawServerID), []byte(rawClientID), []uint32{Version1}),
 		"unknown version in 1199 bytes": longHeader(0x1a2a3a4a, rawServerID, rawClientID, minMTU-1),
 	} {
@@ -402,6 +404,7 @@ func longHeader(version uint32, dcid, scid string, size int) []byte {
 }
 
 // TestVersionNegotiation: RFC 8999, Section 6 [3, 4].
+// RFC 9368, Section 2.1 [1, 5].
 func TestVersionNegotiation(t *testing.T) {
 	l, _ := newLoneServer(t, nil)
 	for _, n := range []int{0, 8, 20, 21, 255} {

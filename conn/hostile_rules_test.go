@@ -13,6 +13,7 @@ import (
 // rules that they break.
 
 // RFC 9368, Sections 3 and 4: version_information that cannot be, or is not true.
+// RFC 9368, Section 4 [3, 4, 5, 6, 8, 9, 10, 17].
 func TestHostileVersionInformation(t *testing.T) {
 	be := func(versions ...uint32) string {
 		var b []byte

@@ -206,6 +206,7 @@ func TestNonQUIC(t *testing.T) {
 }
 
 // A connection whose peer clears the fixed bit (RFC 9287) keeps its packets.
+// RFC 9287, Section 3 [2].
 func TestNonQUICAndGrease(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
 	n := conntest.New(t, 1)

@@ -23,6 +23,7 @@ type TokenCache interface {
 }
 
 // tokenKey names the server of a client connection to a TokenCache.
+// RFC 9369, Section 5 [1].
 func (c *Conn) tokenKey() string {
 	name := c.serverName
 	if name == "" {
@@ -51,6 +52,7 @@ type clientSessions struct {
 
 // newClientSessions looks up the session to resume. A connection that resumes one starts with its
 // version.
+// RFC 9369, Section 5 [1].
 func newClientSessions(c *Conn) *clientSessions {
 	cfg := c.cfg.TLS
 	s := &clientSessions{ClientSessionCache: cfg.ClientSessionCache}
@@ -96,6 +98,7 @@ func (s *clientSessions) Put(key string, session *tls.ClientSessionState) {
 type unwrapFunc = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error)
 
 // sameVersion makes open refuse the tickets of another version than the client began with.
+// RFC 9369, Section 5 [2].
 func sameVersion(version uint32, open unwrapFunc) unwrapFunc {
 	return func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
 		session, err := open(ticket, cs)

@@ -47,6 +47,7 @@ func TestFeaturesOnABadPath(t *testing.T) {
 			require.Greater(t, out.client.KeyUpdates, uint64(5))
 			require.InDelta(t, out.client.KeyUpdates, out.server.KeyUpdates, 1)
 		}},
+		// RFC 9369, Section 4.1 [6].
 		{"RFC 9369: version 2, after a first packet of version 1", func(sc *scenario) {
 			sc.configure = func(cfg *conn.Config) { cfg.Versions = []uint32{conn.Version2, conn.Version1} }
 			sc.event = func(p *peer, ev conn.Event) {

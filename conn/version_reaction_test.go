@@ -72,6 +72,7 @@ func (r *versionRun) begin() *conn.Conn {
 
 // "the client SHALL select a mutually supported version and send a new first flight with that
 // version" RFC 9368, Section 2.1.
+// RFC 9368, Section 2.1 [2, 3, 4]; RFC 9368, Section 6 [2]; RFC 9368, Section 8 [2].
 func TestVersionNegotiationReaction(t *testing.T) {
 	for _, tt := range []struct {
 		name           string
@@ -113,6 +114,7 @@ func TestVersionNegotiationReaction(t *testing.T) {
 
 // "These connection closures prevent an attacker from being able to use forged Version Negotiation
 // packets to force a version downgrade" RFC 9368, Section 4. See also RFC 8999, Section 7 [1].
+// RFC 9368, Section 4 [1, 2, 14, 15].
 func TestVersionNegotiationForged(t *testing.T) {
 	const mismatch = 0x11 // VERSION_NEGOTIATION_ERROR
 	for _, tt := range []struct {
@@ -149,6 +151,7 @@ func TestVersionNegotiationForged(t *testing.T) {
 
 // "Clients MUST NOT use a session ticket or token from a QUIC version 1 connection to initiate a
 // QUIC version 2 connection, and vice versa" RFC 9369, Section 5.
+// RFC 9369, Section 5 [1].
 func TestSessionOfVersion(t *testing.T) {
 	r := newVersionRun(t, nil, []uint32{v2, v1})
 	tokens := tokenMap{}
@@ -175,6 +178,7 @@ func TestSessionOfVersion(t *testing.T) {
 }
 
 // A server that does not speak the version of a session any more lists the one that it does.
+// RFC 9368, Section 8 [1].
 func TestSessionOfVersionThatIsGone(t *testing.T) {
 	r := newVersionRun(t, nil, []uint32{v2, v1})
 	r.connect("first").Close(0, "")
@@ -195,6 +199,7 @@ func TestSessionOfVersionThatIsGone(t *testing.T) {
 }
 
 // A server does not take the ticket of one version for another, whatever its client does.
+// RFC 9369, Section 5 [2].
 func TestTicketOfOtherVersion(t *testing.T) {
 	r := newVersionRun(t, nil, []uint32{v2, v1})
 	r.connect("first").Close(0, "")

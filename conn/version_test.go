@@ -13,6 +13,8 @@ import (
 
 // "Compatible version negotiation" RFC 9368, Section 2.3: the server picks its favourite without a
 // round trip.
+// RFC 9368, Section 2.2 [1]; RFC 9368, Section 2.3 [1]; RFC 9368, Section 3 [2]; RFC 9369, Section
+// 3 [1]; RFC 9369, Section 4 [1, 2, 3].
 func TestVersions(t *testing.T) {
 	v1, v2 := conn.Version1, conn.Version2
 	for _, tt := range []struct {
@@ -97,6 +99,7 @@ func TestVersions(t *testing.T) {
 
 // TestVersionOfTheClient: nobody has put the versions of a server into an order. It speaks the
 // version with which its client begins.
+// RFC 9368, Section 2.5 [1, 2].
 func TestVersionOfTheClient(t *testing.T) {
 	v1, v2 := conn.Version1, conn.Version2
 	for _, tt := range []struct {

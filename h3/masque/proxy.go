@@ -150,6 +150,7 @@ func (p *Proxy) parse(r *http.Request) (host string, port uint16, no *refusal) {
 	case r.Method != http.MethodConnect:
 		no = &refusal{http.StatusMethodNotAllowed, "http_request_error", "the method is not CONNECT"}
 	case r.ProtoMajor != 3 || r.Header.Get(":protocol") != "connect-udp":
+		// RFC 9220, Section 3 [1].
 		no = &refusal{http.StatusNotImplemented, "http_request_error", "the protocol is not connect-udp over HTTP/3"}
 	case !ok:
 		no = &refusal{http.StatusNotFound, "http_request_error", "the path is not of the template"}

@@ -102,6 +102,7 @@ func TestRefusals(t *testing.T) {
 		{"CONNECT", "connect-udp", prefix + "a%0Ab/1/", 400, `lazo;error=http_request_error;details="invalid target"`},
 		{"CONNECT", "connect-udp", "/other", 404, `lazo;error=http_request_error;details="the path is not of the template"`},
 		{"CONNECT", "connect-udp", prefix + "local.test/1", 404, `lazo;error=http_request_error;details="the path is not of the template"`},
+		// RFC 9220, Section 3 [1].
 		{"CONNECT", "connect-ip", prefix + "local.test/1/", 501, `lazo;error=http_request_error;details="the protocol is not connect-udp over HTTP/3"`},
 		{"CONNECT", "", "", 501, `lazo;error=http_request_error;details="the protocol is not connect-udp over HTTP/3"`},
 		{"GET", "", prefix + "local.test/1/", 405, `lazo;error=http_request_error;details="the method is not CONNECT"`},

@@ -86,6 +86,7 @@ type Long struct {
 // ParseLong parses the long header of a packet of version 1 or 2 at the start of b, which may hold
 // coalesced packets behind it. It checks lengths, connection IDs of at most 20 bytes, and that a
 // Retry has a token; not the fixed bit (RFC 9287) nor reserved bits, which are still protected.
+// RFC 9287, Section 3 [2].
 func ParseLong(b []byte) (h Long, ok bool) {
 	version, dcid, scid, n := parseInvariant(b)
 	if n < 0 || version != Version1 && version != Version2 ||

@@ -164,6 +164,7 @@ func (p *paramsParser) finish(fromServer bool) (Params, error) {
 		return Params{}, fmt.Errorf("wire: transport parameter %#x: above max_ack_delay", uint64(paramMinAckDelay))
 	}
 	// RFC 9368, Section 3: a client's Chosen Version is one of its Available Versions.
+	// RFC 9368, Section 4 [6].
 	if !fromServer && p.ChosenVersion != 0 && !slices.Contains(p.AvailableVersions, p.ChosenVersion) {
 		return Params{}, fmt.Errorf("wire: transport parameter %#x: chosen version not available", paramVersionInformation)
 	}
@@ -179,6 +180,7 @@ func paramConnID(v []byte) ([]byte, error) {
 }
 
 // paramFlag parses a parameter that has no content: its presence is its value.
+// RFC 9287, Section 3 [1].
 func paramFlag(v []byte) (bool, error) {
 	if len(v) != 0 {
 		return false, errMalformed
@@ -187,6 +189,7 @@ func paramFlag(v []byte) (bool, error) {
 }
 
 // parseVersions parses version_information (RFC 9368, Section 3).
+// RFC 9368, Section 4 [3, 4, 5].
 func (p *paramsParser) parseVersions(v []byte) error {
 	if len(v) < 4 || len(v)%4 != 0 {
 		return errMalformed

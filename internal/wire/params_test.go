@@ -182,7 +182,7 @@ func TestParamsErrors(t *testing.T) {
 		"max_ack_delay of 2^62-1":               "0b 08 ffffffffffffffff",
 		"active_connection_id_limit of 1":       "0e 01 01",
 		"disable_active_migration with content": "0c 01 00",
-		"grease_quic_bit with content":          "6ab2 01 00",
+		"grease_quic_bit with content":          "6ab2 01 00", // RFC 9287, Section 3 [1]
 		"reset_stream_at with content":          "1d 01 00",
 		"reset_stream_at, old, with content":    "c017f7586d2cb571 01 00",
 		"min_ack_delay > default max_ack_delay": "c0000000ff04de1b 04 800061a9",
