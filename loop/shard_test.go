@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/quiclb"
 	"github.com/lazoquic/lazo/udpio"
 )
 
@@ -40,6 +41,70 @@ func TestShardSource(t *testing.T) {
 				t.Errorf("50 IDs, %d different", len(seen))
 			}
 		}
+	}
+}
+
+// TestShardSourceOfBalancers: IDs that balancers read lead to their loop and generation, too. The
+// server ID stays, and the IDs differ.
+func TestShardSourceOfBalancers(t *testing.T) {
+	type decoder interface {
+		ServerID(dst, cid []byte) ([]byte, bool)
+	}
+	qlb := func(cfg quiclb.Config) (conn.ConnIDSource, decoder, error) {
+		src, err := quiclb.NewSource(cfg, rand.NewChaCha8([32]byte{1}))
+		if err != nil {
+			return nil, nil, err
+		}
+		d, err := quiclb.NewDecoder(cfg)
+		return src, d, err
+	}
+	katran := func(version uint8) (conn.ConnIDSource, decoder, error) {
+		src, err := quiclb.NewKatranSource(quiclb.KatranConfig{Version: version, ServerID: 258}, rand.NewChaCha8([32]byte{1}))
+		return src, quiclb.KatranDecoder{}, err
+	}
+	for _, tt := range []struct {
+		name, want string
+		make       func() (conn.ConnIDSource, decoder, error)
+	}{
+		{"in clear", "server", func() (conn.ConnIDSource, decoder, error) {
+			return qlb(quiclb.Config{ServerID: []byte("server"), NonceLen: 4})
+		}},
+		{"one pass", "server", func() (conn.ConnIDSource, decoder, error) {
+			return qlb(quiclb.Config{ServerID: []byte("server"), NonceLen: 10, Key: new([16]byte)})
+		}},
+		{"four passes", "server", func() (conn.ConnIDSource, decoder, error) {
+			return qlb(quiclb.Config{ServerID: []byte("server"), NonceLen: 4, Key: new([16]byte)})
+		}},
+		{"Katran 1", "\x00\x00\x01\x02", func() (conn.ConnIDSource, decoder, error) { return katran(1) }},
+		{"Katran 2", "\x00\x00\x01\x02", func() (conn.ConnIDSource, decoder, error) { return katran(2) }},
+		{"Katran 3", "\x00\x00\x01\x02", func() (conn.ConnIDSource, decoder, error) { return katran(3) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, n := range []int{2, 3, 8, 64 * MaxGenerations} {
+				for _, index := range []int{0, n / 2, n - 1} {
+					source, d, err := tt.make()
+					if err != nil {
+						t.Fatal(err)
+					}
+					s, src := testShard(t, 0x9e3779b1, n, index, source)
+					seen := make(map[string]bool)
+					for range 30 {
+						var b [20]byte
+						id := b[:src.Generate(&b)]
+						if got := udpio.SteerIndex(id, n, s.k); got != index {
+							t.Fatalf("an ID of place %d of %d leads to %d", index, n, got)
+						}
+						if sid, ok := d.ServerID(nil, id); !ok || string(sid) != tt.want {
+							t.Fatalf("%x has the server ID %q, want %q", id, sid, tt.want)
+						}
+						seen[string(id)] = true
+					}
+					if len(seen) != 30 {
+						t.Errorf("place %d of %d: 30 IDs, %d different", index, n, len(seen))
+					}
+				}
+			}
+		})
 	}
 }
 
