@@ -36,9 +36,9 @@ type KatranConfig struct {
 	// loop.Generations for how Lazo does both.
 	WorkerID, ProcessID uint8
 
-	// Len is the length of IDs in bytes, 8 to 20. If 0, it is 12. Katran reads 8 bytes, and does not
-	// mind longer IDs. Those of mvfst have 8: in version 3 that leaves 21 random bits, for the IDs
-	// of all connections, loops and generations together.
+	// Len is the length of IDs in bytes, 8 to 20. If 0, it is 12. Katran reads 8 bytes, and does
+	// not mind longer IDs. Those of mvfst have 8: in version 3 that leaves 21 random bits, for the
+	// IDs of all connections, loops and generations together.
 	Len int
 }
 

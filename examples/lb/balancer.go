@@ -180,7 +180,8 @@ func (b *balancer) reload() error {
 			return c.file.Errorf(key, "cannot change without a restart")
 		}
 	}
-	if reflect.DeepEqual(c.Backends, b.config.Backends) && reflect.DeepEqual(c.IDs, b.config.IDs) && c.RouteBy == b.config.RouteBy {
+	if reflect.DeepEqual(c.Backends, b.config.Backends) && reflect.DeepEqual(c.IDs, b.config.IDs) &&
+		c.RouteBy == b.config.RouteBy && c.Layout == b.config.Layout {
 		return nil
 	}
 	b.config = c

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/lazoquic/lazo/conn/quiclb"
 	"github.com/lazoquic/lazo/examples/internal/filestamp"
 	"github.com/lazoquic/lazo/examples/internal/yamlfile"
 )
@@ -18,6 +17,7 @@ type config struct {
 	Mode     string          `yaml:"mode"`
 	RouteBy  string          `yaml:"route_by"`
 	Loops    int             `yaml:"loops"`
+	Layout   string          `yaml:"layout"` // of connection IDs
 	IDs      []idConfig      `yaml:"ids"`
 	Backends []backendConfig `yaml:"backends"`
 	Health   healthConfig    `yaml:"health"`
@@ -26,7 +26,7 @@ type config struct {
 
 	file    *yamlfile.File
 	stamp   string // of files
-	decoder *quiclb.Decoder
+	decoder decoder
 	addrs   []netip.AddrPort // of Backends
 	ids     [][][]byte       // server IDs of Backends
 }
@@ -68,6 +68,7 @@ type flowConfig struct {
 const (
 	modeNAT, modeIPIP     = "nat", "ipip"
 	routeByID, routeByTwo = "connection_id", "address"
+	quicLB, katran        = "quic_lb", "katran"
 	stateUp, stateDrain   = "up", "drain"
 )
 
@@ -77,6 +78,7 @@ func (c *config) complete() {
 	c.Mode = cmp.Or(c.Mode, modeNAT)
 	c.RouteBy = cmp.Or(c.RouteBy, routeByID)
 	c.Loops = cmp.Or(c.Loops, 1)
+	c.Layout = cmp.Or(c.Layout, quicLB)
 	c.Health.Interval = cmp.Or(c.Health.Interval, yamlfile.Span(250*time.Millisecond))
 	c.Health.Silent = cmp.Or(c.Health.Silent, 3)
 	c.Health.Dead = cmp.Or(c.Health.Dead, 20)
@@ -123,6 +125,7 @@ func (c *config) check() error {
 	return cmp.Or(
 		c.oneOf("mode", c.Mode, modeNAT, modeIPIP),
 		c.oneOf("route_by", c.RouteBy, routeByID, routeByTwo),
+		c.oneOf("layout", c.Layout, quicLB, katran),
 		c.between("loops", c.Loops, 1, 256),
 		c.between("flows.max", c.Flows.Max, 1, 20_000),
 		c.between("health.silent", c.Health.Silent, 1, 1000),

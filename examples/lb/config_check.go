@@ -1,11 +1,13 @@
 package main
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lazoquic/lazo/conn/quiclb"
@@ -13,6 +15,13 @@ import (
 
 // checkIDs makes the decoder.
 func (c *config) checkIDs() error {
+	if c.Layout == katran {
+		if len(c.IDs) > 0 {
+			return c.file.Errorf("ids", "layout: %s has no configurations", katran)
+		}
+		c.decoder = quiclb.KatranDecoder{}
+		return nil
+	}
 	var all []quiclb.Config
 	for i, id := range c.IDs {
 		key := fmt.Sprintf("ids[%d]", i)
@@ -33,7 +42,7 @@ func (c *config) checkIDs() error {
 		if c.RouteBy == routeByID {
 			return c.file.Errorf("ids", "route_by: %s needs at least one configuration of IDs", routeByID)
 		}
-		c.decoder, _ = quiclb.NewDecoder()
+		c.decoder = new(quiclb.Decoder)
 	}
 	return nil
 }
@@ -84,9 +93,9 @@ func (c *config) checkBackends() error {
 		var ids [][]byte
 		for j, s := range b.ServerIDs {
 			key := fmt.Sprintf("%s.server_ids[%d]", key, j)
-			id, err := hex.DecodeString(s)
-			if err != nil || !c.hasLength(len(id)) {
-				return c.file.Errorf(key, "%q is not hexadecimal, or not as long as a configuration of IDs says", s)
+			id, err := c.serverID(s)
+			if err != nil {
+				return c.file.Errorf(key, "%v", err)
 			}
 			if other, ok := owner[string(id)]; ok {
 				return c.file.Errorf(key, "%s is the ID of %s, too", s, other)
@@ -100,6 +109,22 @@ func (c *config) checkBackends() error {
 		c.addrs, c.ids = append(c.addrs, addr), append(c.ids, ids)
 	}
 	return nil
+}
+
+// serverID reads a server ID as the decoder will find it.
+func (c *config) serverID(s string) ([]byte, error) {
+	if c.Layout == katran {
+		n, err := strconv.ParseUint(s, 16, 31)
+		if err != nil || n == 0 {
+			return nil, fmt.Errorf("%q is not 1 to 7fffffff, in hexadecimal", s)
+		}
+		return binary.BigEndian.AppendUint32(nil, uint32(n)), nil
+	}
+	id, err := hex.DecodeString(s)
+	if err != nil || !c.hasLength(len(id)) {
+		return nil, fmt.Errorf("%q is not hexadecimal, or not as long as a configuration of IDs says", s)
+	}
+	return id, nil
 }
 
 // hasLength reports whether some configuration has server IDs of n bytes.

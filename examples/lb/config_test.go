@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,8 @@ func TestConfigErrors(t *testing.T) {
 		{"listen: 127.0.0.1:0", "mode: magic", `:1: mode: "magic" is neither nat nor ipip`},
 		{"listen: 127.0.0.1:0", "route_by: luck", `:1: route_by: "luck"`},
 		{"listen: 127.0.0.1:0", "loops: 1000", `:1: loops: 1000 is not 1 to 256`},
+		{"listen: 127.0.0.1:0", "layout: mvfst", `:1: layout: "mvfst" is neither quic_lb nor katran`},
+		{"listen: 127.0.0.1:0", "layout: katran", `:3: ids: layout: katran has no configurations`},
 		{"config: 0", "config: 7", `:3: ids[0]: quiclb: configuration ID 7`},
 		{"config: 1", "config: 0", `:4: ids[1]: quiclb: two configurations`},
 		{"nonce_bytes: 4", "nonce_bytes: 3", `:4: ids[1]: quiclb: nonce of 3 bytes`},
@@ -70,6 +73,12 @@ func TestConfigErrors(t *testing.T) {
 		require.NotEqual(t, goodConfig, text)
 		_, err := readConfig(writeConfig(t, text))
 		require.ErrorContains(t, err, test.want)
+	}
+	for _, id := range []string{"0", "80000000", "g", "", "-1", "+1"} {
+		_, err := readConfig(writeConfig(t, fmt.Sprintf(`layout: katran
+backends: [{address: "192.0.2.1:443", server_ids: [%q]}]
+`, id)))
+		require.ErrorContains(t, err, "is not 1 to 7fffffff")
 	}
 	for _, text := range []string{"", "ids: [{config: 0, server_id_bytes: 1, nonce_bytes: 4}]"} {
 		_, err := readConfig(writeConfig(t, text))

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/lazoquic/lazo/conn"
-	"github.com/lazoquic/lazo/conn/quiclb"
 )
 
 // A backend is a server. It stays the same object as long as its address is in the file.
@@ -24,16 +23,23 @@ type member struct {
 // A pool decides which backend gets a datagram. It never changes: when a backend joins, drains,
 // leaves, dies or comes back, another pool takes its place.
 type pool struct {
-	decoder   *quiclb.Decoder
+	decoder   decoder
 	members   map[*backend]*member
 	byID      map[string]*member
 	newcomers *maglev // backends that get new connections
 	byAddress bool    // look at addresses alone, as balancers do that know nothing of QUIC
 }
 
+// A decoder reads the connection IDs that servers issue. It is a *quiclb.Decoder or a
+// quiclb.KatranDecoder.
+type decoder interface {
+	ServerID(dst, cid []byte) (sid []byte, ok bool)
+	Len(b []byte) int
+}
+
 // newPool makes a pool. If no member is fit to get new connections, those get them that are silent,
 // then those that drain, and then those that are dead, since the checks may be wrong.
-func newPool(decoder *quiclb.Decoder, members []*member, byAddress bool) *pool {
+func newPool(decoder decoder, members []*member, byAddress bool) *pool {
 	p := &pool{decoder: decoder, members: make(map[*backend]*member), byID: make(map[string]*member), byAddress: byAddress}
 	for _, m := range members {
 		p.members[m.backend] = m

@@ -141,6 +141,44 @@ func TestOrphans(t *testing.T) {
 	require.NotEqual(t, gone.backend, b)
 }
 
+// TestKatranIDs: with the layout of Katran what has a server ID goes there, in each version, and a
+// server of that name in one version is the same in another. First packets are spread by a hash.
+func TestKatranIDs(t *testing.T) {
+	c, err := readConfig(writeConfig(t, `layout: katran
+backends:
+  - {address: "192.0.2.1:443", server_ids: ["0400", "30400"]}
+  - {address: "192.0.2.2:443", server_ids: ["402"]}
+`))
+	require.NoError(t, err)
+	var members []*member
+	for i, b := range backends(2) {
+		members = append(members, &member{backend: b, serverIDs: c.ids[i]})
+	}
+	p := newPool(c.decoder, members, false)
+	pick := func(datagram []byte) (*backend, reason) { return p.pick(datagram, client, nil, new([64]byte)) }
+	for _, v := range []struct {
+		version uint8
+		id      uint32
+		want    int
+	}{{1, 0x400, 0}, {2, 0x400, 0}, {3, 0x400, 0}, {2, 0x30400, 0}, {3, 0x30400, 0}, {1, 0x402, 1}, {3, 0x402, 1}} {
+		for _, size := range []int{8, 12, 20} {
+			source, err := quiclb.NewKatranSource(quiclb.KatranConfig{Version: v.version, ServerID: v.id, Len: size}, rand.Reader)
+			require.NoError(t, err)
+			var cid [20]byte
+			id := cid[:source.Generate(&cid)]
+			for _, datagram := range [][]byte{short(id), long(id)} {
+				b, why := pick(datagram)
+				require.Same(t, members[v.want].backend, b)
+				require.Equal(t, byServerID, why)
+			}
+		}
+	}
+	_, why := pick(long([]byte{0x41, 2, 3, 4, 5, 6, 7, 8})) // of no server
+	require.Equal(t, byNewID, why)
+	_, why = pick(short(make([]byte, 8))) // version 0
+	require.Equal(t, byClient, why)
+}
+
 // TestUnroutable: IDs of servers that have no configuration follow the flow.
 func TestUnroutable(t *testing.T) {
 	s := newSite(t, 10)
@@ -206,4 +244,7 @@ func TestPickAllocates(t *testing.T) {
 		datagram := short(s.id(t, 1, config))
 		require.Zero(t, testing.AllocsPerRun(100, func() { s.pool.pick(datagram, client, nil, &scratch) }))
 	}
+	p := newPool(quiclb.KatranDecoder{}, s.members, false)
+	datagram := short([]byte{0x41, 0, 3, 4, 5, 6, 7, 8})
+	require.Zero(t, testing.AllocsPerRun(100, func() { p.pick(datagram, client, nil, &scratch) }))
 }
