@@ -3,6 +3,7 @@
 //
 //	realtime [-bots N] [-loss PERCENT] [-delay TIME] [flags]                     serve
 //	realtime -connect HOST:PORT [-ca FILE | -insecure] [-name NAME | -bots N]    play
+//	realtime -ages [-loss PERCENT] [-delay TIME] [-for TIME] [-plot FILE]        compare
 //
 // The server serves a page over plain HTTP, which browsers treat as secure on this machine. The
 // page plays over WebTransport. Bots, and players on the terminal, speak QUIC without HTTP, on the
@@ -10,6 +11,9 @@
 // in each direction, so that one command shows what that does:
 //
 //	realtime -bots 1000 -loss 3 -delay 40ms
+//
+// With -ages it compares how old positions get by datagram, over one stream, and over a WebSocket.
+// The WebSocket needs Linux and root, because the kernel's TCP has to lose packets.
 package main
 
 import (
@@ -37,6 +41,9 @@ type options struct {
 	connect, ca, name string
 	insecure          bool
 
+	ages bool
+	plot string
+
 	bots            int
 	seed            uint64
 	every, duration time.Duration
@@ -44,6 +51,7 @@ type options struct {
 
 const usageText = `usage: realtime [-bots N] [-loss PERCENT] [-delay TIME] [flags]
        realtime -connect HOST:PORT [-ca FILE | -insecure] [-name NAME | -bots N]
+       realtime -ages [-loss PERCENT] [-delay TIME] [-for TIME] [-plot FILE]
 `
 
 func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error {
@@ -58,10 +66,12 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 	fs.StringVar(&o.ca, "ca", "", "certificate to trust, a PEM `file`")
 	fs.BoolVar(&o.insecure, "insecure", false, "trust any certificate")
 	fs.StringVar(&o.name, "name", "gopher", "`name` to play with")
+	fs.BoolVar(&o.ages, "ages", false, "compare how old positions get by datagram, over a stream, and over a WebSocket")
+	fs.StringVar(&o.plot, "plot", "", "`file` to draw the comparison to, as SVG")
 	fs.IntVar(&o.bots, "bots", 0, "how many players walk about by themselves")
 	fs.Uint64Var(&o.seed, "seed", 1, "what coins, bots and the path draw from")
 	fs.DurationVar(&o.every, "every", 5*time.Second, "how often to report")
-	fs.DurationVar(&o.duration, "for", 0, "when to end; default never")
+	fs.DurationVar(&o.duration, "for", 0, "when to end; default never, and 1m with -ages")
 	if err := usage.Parse(&fs, args, stdout, usageText); err != nil {
 		return err
 	}
@@ -69,6 +79,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) 
 		return err
 	}
 	switch {
+	case o.ages:
+		return compare(ctx, &o, stdout)
 	case o.connect == "":
 		return serve(ctx, &o, stdout)
 	case o.bots > 0:
@@ -97,8 +109,17 @@ func (o *options) check() error {
 		usage.AtLeast("for", o.duration, 0))
 }
 
-// checkWhere says what is wrong with the flags of serving, or of playing.
+// checkWhere says what is wrong with the flags of comparing, of serving, or of playing.
 func (o *options) checkWhere() error {
+	if o.ages {
+		if o.connect != "" || o.ca != "" || o.insecure || o.bots != 0 || o.cert != "" {
+			return usage.Errorf("-ages goes with -loss, -delay, -for, -seed and -plot only")
+		}
+		return usage.NewFile("plot", o.plot)
+	}
+	if o.plot != "" {
+		return usage.Errorf("-plot goes with -ages")
+	}
 	if o.connect == "" {
 		if o.ca != "" || o.insecure {
 			return usage.Errorf("-ca and -insecure go with -connect")
