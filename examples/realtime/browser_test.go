@@ -73,3 +73,10 @@ func TestChromium(t *testing.T) {
 	picture := p.Screenshot(1180, 900)
 	require.True(t, bytes.HasPrefix(picture, []byte("\x89PNG")) && len(picture) > 20_000)
 }
+
+func TestFirefox(t *testing.T) {
+	f := browser.StartFirefox(t)
+	p := playInTwo(t, func(url string) tab { return f.Open(url) }).(*browser.Tab)
+	picture := p.Screenshot()
+	require.True(t, bytes.HasPrefix(picture, []byte("\x89PNG")) && len(picture) > 20_000)
+}

@@ -1,5 +1,5 @@
-// Package browser drives headless Chromium in tests of pages. It speaks the DevTools protocol over
-// two pipes, so that no port is open.
+// Package browser drives headless Chromium and Firefox in tests of pages. Chromium speaks the
+// DevTools protocol over two pipes, so that no port is open.
 package browser
 
 import (
@@ -231,14 +231,19 @@ func (p *Page) Eval(expr string) any {
 // Wait waits until an expression is true.
 func (p *Page) Wait(expr string) {
 	p.b.t.Helper()
-	for end := time.Now().Add(limit); ; time.Sleep(20 * time.Millisecond) {
-		if p.Eval(expr) == true {
-			return
-		}
-		if time.Now().After(end) {
-			p.b.t.Fatalf("chromium: never true: %s\n%s", expr, strings.Join(p.errors, "\n"))
+	if !becomes(func() bool { return p.Eval(expr) == true }) {
+		p.b.t.Fatalf("chromium: never true: %s\n%s", expr, strings.Join(p.errors, "\n"))
+	}
+}
+
+// becomes reports whether f returns true within the limit.
+func becomes(f func() bool) bool {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if f() {
+			return true
 		}
 	}
+	return false
 }
 
 // Key presses a key: a character, or a name such as ArrowLeft.

@@ -1,0 +1,28 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/lazoquic/lazo/internal/browser"
+	"github.com/lazoquic/lazo/internal/require"
+)
+
+// TestFirefox lets the page measure and check. It ends the session itself, by a code.
+func TestFirefox(t *testing.T) {
+	f := browser.StartFirefox(t)
+	s := start(t)
+	p := f.Open(s.page + "?seconds=4")
+	require.Contains(t, <-s.lines, "has a session")
+	p.Wait(`document.getElementById('state').textContent.startsWith('closed')`)
+	require.Equal(t, "closed with code 7: enough", p.Eval(`document.getElementById('state').textContent`))
+	require.Contains(t, <-s.lines, "closed by peer with code 7: enough")
+	for _, check := range []string{"bidi", "uni", "burst", "code"} {
+		item := `document.getElementById('` + check + `')`
+		require.Equal(t, "ok", p.Eval(item+`.className`), "%s: %v", check, p.Eval(item+`.textContent`))
+		t.Log(p.Eval(item + `.textContent`))
+	}
+	require.Greater(t, p.Eval(`series.stream.back`).(float64), 10.0)
+	require.Greater(t, p.Eval(`series.datagram.back`).(float64), 10.0)
+	s.stop()
+	require.NoError(t, <-s.ended)
+}
