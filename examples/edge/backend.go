@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -123,6 +124,15 @@ func (b *countedBody) Close() error {
 type countedStream struct {
 	io.ReadWriteCloser
 	done func()
+}
+
+// CloseWrite passes on that the client has ended its side. Without it the proxy would end the other
+// side too, before the backend's answer to that has come.
+func (s *countedStream) CloseWrite() error {
+	if half, ok := s.ReadWriteCloser.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 func (s *countedStream) Close() error {

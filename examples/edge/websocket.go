@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha1"
 	"encoding/base64"
@@ -82,18 +83,20 @@ func accept(key string) string {
 }
 
 // join copies both ways until both have ended, or one has failed. It passes the end of one side on
-// to the other. FIN stands for FIN, and H3_REQUEST_CANCELLED for RST (RFC 9220, Section 3).
+// to the other. FIN stands for FIN, and H3_REQUEST_CANCELLED for RST (RFC 9220, Section 3). A
+// client may end its side with its Close frame. The backend's Close frame is still to come then.
 func join(client *h3http.Stream, backend io.ReadWriteCloser) {
 	defer client.Close()
+	// A backend may be quiet for any time, also after the client has ended its side.
+	stop := context.AfterFunc(client.Context(), func() { backend.Close() })
+	defer stop()
 	var left atomic.Bool // the client has ended its side
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
 		_, err := io.Copy(backend, client)
 		left.Store(err == nil)
-		if half, ok := backend.(interface{ CloseWrite() error }); ok && err == nil {
-			half.CloseWrite()
-		} else {
+		if half, ok := backend.(interface{ CloseWrite() error }); !ok || err != nil || half.CloseWrite() != nil {
 			backend.Close() // this ends the copy below
 		}
 	}()

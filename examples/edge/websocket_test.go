@@ -11,12 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
 )
 
 // socketServer accepts WebSockets, says what it saw, and then echoes all bytes unchanged. It ends
-// when it reads "bye", and breaks off when it reads "die".
+// when it reads "bye". It says "left" when the client has ended its side, and then ends too.
 func socketServer(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Upgrade") != "websocket" || r.Method != "GET" || len(r.Header.Get("Sec-Websocket-Key")) != 24 {
 		http.Error(w, "no WebSocket", http.StatusBadRequest)
@@ -40,6 +41,9 @@ func socketServer(w http.ResponseWriter, r *http.Request) {
 	buf := make([]byte, 100)
 	for {
 		n, err := in.Read(buf)
+		if err == io.EOF {
+			io.WriteString(c, "left")
+		}
 		if err != nil || string(buf[:n]) == "bye" {
 			return
 		}
@@ -85,10 +89,35 @@ func TestWebSocket(t *testing.T) {
 
 	s, _ = e.connect("/") // the client ends
 	require.NoError(t, s.CloseWrite())
-	_, err = s.Read(buf)
-	require.Equal(t, io.EOF, err)
+	answer, err := io.ReadAll(s)
+	require.NoError(t, err)
+	require.Equal(t, "left", string(answer))
 	s.Close()
 	backend := e.site.Load().pools["p"].backends[0]
+	require.Eventually(t, func() bool { return backend.inflight.Load() == 0 }, time.Minute, time.Millisecond)
+}
+
+// TestWebSocketWithoutClient checks that a WebSocket ends whose client has ended its side and is
+// then gone, although the backend stays.
+func TestWebSocketWithoutClient(t *testing.T) {
+	end, left := make(chan struct{}), make(chan struct{})
+	e := start(t, onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		c, in, err := http.NewResponseController(w).Hijack()
+		require.NoError(t, err)
+		defer c.Close()
+		fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+			accept(r.Header.Get("Sec-Websocket-Key")))
+		io.Copy(io.Discard, in)
+		close(left)
+		<-end
+	})))
+	defer close(end)
+	s, _ := e.connect("/")
+	require.NoError(t, s.CloseWrite())
+	<-left
+	backend := e.site.Load().pools["p"].backends[0]
+	require.Equal(t, int64(1), backend.inflight.Load())
+	s.Cancel(h3.RequestCancelled)
 	require.Eventually(t, func() bool { return backend.inflight.Load() == 0 }, time.Minute, time.Millisecond)
 }
 
@@ -131,4 +160,8 @@ func TestUpgrade(t *testing.T) {
 	_, err := io.ReadFull(in, buf)
 	require.NoError(t, err)
 	require.Equal(t, "hello", string(buf))
+	require.NoError(t, c.(*tls.Conn).CloseWrite())
+	answer, err := io.ReadAll(in)
+	require.NoError(t, err)
+	require.Equal(t, "left", string(answer))
 }

@@ -2,12 +2,17 @@ package edge
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,6 +48,7 @@ func TestMain(m *testing.M) {
 type program struct {
 	addr  string
 	trust *tls.Config
+	leaf  *x509.Certificate
 	cmd   *exec.Cmd
 	log   *bufio.Scanner
 }
@@ -54,7 +60,10 @@ func start(t *testing.T, text string) *program {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	p := &program{trust: &tls.Config{RootCAs: certify(t, cert, key), ServerName: "localhost"}}
+	p := &program{leaf: certify(t, cert, key)}
+	roots := x509.NewCertPool()
+	roots.AddCert(p.leaf)
+	p.trust = &tls.Config{RootCAs: roots, ServerName: "localhost"}
 	file := filepath.Join(dir, "edge.yaml")
 	text = fmt.Sprintf("listen: 127.0.0.1:0\ncertificates: [{cert: %q, key: %q}]\n%s", cert, key, text)
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
@@ -87,16 +96,50 @@ func (p *program) terminate(t *testing.T) {
 	t.Fatal("the log ends")
 }
 
-// certify writes a self-signed certificate and its key, and returns a pool that trusts it.
-func certify(t *testing.T, cert, key string) *x509.CertPool {
+// certify writes a self-signed certificate and its key, and returns the certificate.
+func certify(t *testing.T, cert, key string) *x509.Certificate {
 	t.Helper()
 	certPEM, keyPEM, err := selfsigned.PEM()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(cert, certPEM, 0o600))
 	require.NoError(t, os.WriteFile(key, keyPEM, 0o600))
-	pool := x509.NewCertPool()
-	require.True(t, pool.AppendCertsFromPEM(certPEM))
-	return pool
+	block, _ := pem.Decode(certPEM)
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	require.NoError(t, err)
+	return leaf
+}
+
+// keyHash returns what Chromium calls the key of the certificate.
+func (p *program) keyHash() string {
+	hash := sha256.Sum256(p.leaf.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(hash[:])
+}
+
+// A line is what the log says of a request.
+type line struct {
+	Msg, Proto, Path string
+	Whole            bool
+}
+
+// requests reads the log from now on. The function returns the requests that have ended so far.
+func (p *program) requests() (soFar func() []line) {
+	var mu sync.Mutex
+	var all []line
+	go func() {
+		for p.log.Scan() {
+			var l line
+			if json.Unmarshal(p.log.Bytes(), &l) == nil && l.Msg == "request" {
+				mu.Lock()
+				all = append(all, l)
+				mu.Unlock()
+			}
+		}
+	}()
+	return func() []line {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
 }
 
 // drainLog reads the log, so that the program does not wait for a reader.
