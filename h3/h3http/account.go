@@ -68,7 +68,7 @@ func (s *source) Put(list *fifo.Chunk) {
 
 // sendRoom returns how many bytes of the content may wait for the loop now. When memory is short,
 // that is one chunk, so that each exchange goes on.
-func (p *bodyPipe) sendRoom() int { return p.c.pool.account.Room(sendBuffer, chunkSize) }
+func (p *bodyPipe) sendRoom() int { return p.c.pool.account.Room(p.out.limit, chunkSize) }
 
 // recvRoom returns how many bytes of the content may wait for their reader now. When memory is
 // short, what the peer sends stays in the connection. If a reader waits for it, the reader gets one

@@ -15,6 +15,11 @@ const (
 	recvBuffer  = 128 << 10 // bytes of a body that may wait for their reader
 	firstBuffer = chunkSize // the same before the first Read, because perhaps nobody reads
 	sendBuffer  = 64 << 10  // bytes of a body that may wait for the loop
+
+	// The same for a bulk transfer, in which one side takes all that the other one has left it, and
+	// then waits. A larger buffer means fewer turns of the loop.
+	bulkRecvBuffer = 512 << 10
+	bulkSendBuffer = 256 << 10
 )
 
 // A bodyPipe carries the field sections and the content of an exchange, both ways, between the
@@ -42,6 +47,7 @@ type inbound struct {
 	buf      fifo.Buffer
 	limit    int        // how many bytes buf may hold
 	stalled  bool       // the loop has stopped reading, because buf is full
+	filled   bool       // that has happened since the reader last waited
 	waiting  bool       // somebody waits in read
 	kept     int        // what outlives the connection, in bytes: see drainIn
 	ended    bool       // the end has come: the loop reads no more
@@ -53,6 +59,8 @@ type inbound struct {
 // An outbound is what this side sends to the peer.
 type outbound struct {
 	cond     sync.Cond
+	limit    int           // how many bytes buf may hold
+	waiting  bool          // somebody waits in write
 	sections [][]h3.Field  // header sections to send
 	first    [1][]h3.Field // the memory of sections; most messages have one
 	open     bool          // the final section is among them, so the body may follow
@@ -69,6 +77,7 @@ func (p *bodyPipe) init(c *connection, of *exchange) {
 	p.in.cond.L = &p.mu
 	p.out.cond.L = &p.mu
 	p.in.limit = firstBuffer
+	p.out.limit = sendBuffer
 	p.out.sections = p.out.first[:0]
 }
 
@@ -80,7 +89,9 @@ func (p *bodyPipe) read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	in := &p.in
-	in.limit = recvBuffer
+	if in.limit < recvBuffer {
+		in.limit, in.filled = recvBuffer, false
+	}
 	for {
 		switch {
 		case p.closed:
@@ -98,6 +109,10 @@ func (p *bodyPipe) read(b []byte) (int, error) {
 			return 0, in.err
 		}
 		in.waiting = true
+		if in.filled { // the reader is faster than the loop
+			in.filled = false
+			in.limit = min(2*in.limit, bulkRecvBuffer)
+		}
 		p.unstall()
 		in.cond.Wait()
 		in.waiting = false
@@ -148,7 +163,9 @@ func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 			return n, nil
 		}
 		p.wake()
+		out.waiting = true
 		out.cond.Wait()
+		out.waiting = false
 	}
 }
 

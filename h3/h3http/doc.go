@@ -26,7 +26,8 @@
 //
 //   - MaxHeaderBytes and MaxResponseHeaderBytes bound header sections.
 //   - Each stream buffers 128 KiB of body on the way to the application and 64 KiB on
-//     the way out, besides the windows of [conn.Config].
+//     the way out, besides the windows of [conn.Config]. In a bulk transfer between two
+//     fast sides, that grows to 512 KiB and 256 KiB, unless memory is short.
 //   - [conn.Config.InitialMaxStreamsBidi] bounds streams and running handlers. A stream
 //     counts until its handler has returned, whatever its client did to it.
 //   - ReadHeaderTimeout, StallTimeout, DeliveryTimeout and IdleTimeout bound how long a

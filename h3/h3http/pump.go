@@ -29,7 +29,7 @@ func (p *bodyPipe) pumpTo(s *h3.Stream, limit int) (end error) {
 			n, err = s.Read(in.buf.Space(p.c.pool))
 			in.buf.Commit(n)
 		} else if b, ended := s.Peek(1); len(b) > 0 {
-			in.stalled = true
+			in.stalled, in.filled = true, true
 			break
 		} else {
 			err = ended
@@ -159,6 +159,12 @@ func (p *bodyPipe) sendContent(s *h3.Stream) (err error) {
 		var n int
 		n, err = s.Write(out.buf.Peek())
 		out.buf.Discard(p.c.pool, n)
+	}
+	switch {
+	case err != nil:
+		out.limit = sendBuffer // the peer is slower than the writer
+	case out.waiting && s.Available() >= out.limit:
+		out.limit = min(2*out.limit, bulkSendBuffer)
 	}
 	if out.buf.Len() <= p.sendRoom()/2 {
 		out.cond.Broadcast()
