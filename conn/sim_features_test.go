@@ -151,6 +151,7 @@ func TestFateOfDatagrams(t *testing.T) {
 
 // RFC 9218, Section 10: where the path is the limit, the urgent stream has it to itself, and
 // incremental ones share it. Those that nothing was said of do so too.
+// RFC 9218, Section 10 [1, 2, 4].
 func TestPrioritiesInTransfer(t *testing.T) {
 	const size = 200_000
 	for _, tt := range []struct {

@@ -214,6 +214,7 @@ func TestAheadIsBounded(t *testing.T) {
 
 // TestNothingStarves: one packet in 16 goes to the stream that has waited longest, whatever the
 // priorities are.
+// RFC 9218, Section 10 [5]; RFC 9218, Section 10.1 [1].
 func TestNothingStarves(t *testing.T) {
 	urgent, last := Priority{Urgency: -3}, Priority{Urgency: 4}
 	for _, tt := range []struct {
@@ -258,6 +259,7 @@ func TestNothingStarves(t *testing.T) {
 // TestInOrderOfIDs: streams that are not incremental are sent in the order of their IDs. The order
 // of writing does not matter, nor does it matter that the first stream has more to send later (RFC
 // 9218, Section 10).
+// RFC 9218, Section 10 [3].
 func TestInOrderOfIDs(t *testing.T) {
 	o := newOrderTest(t)
 	var streams []*Stream

@@ -35,6 +35,7 @@ type turn struct {
 // urgent ones, those that go ahead come first, one after another; then the others take turns.
 // Streams that are sent in the order of their IDs take turns as well, but each gives its turn to
 // the one of them with the lowest ID (RFC 9218, Section 10).
+// RFC 9218, Section 10 [1, 2, 4].
 type sendQueue struct {
 	ahead   [8]list.List[*Stream] // by urgency
 	turns   [8]list.List[*Stream] // by urgency
@@ -49,6 +50,7 @@ type sendQueue struct {
 func (q *sendQueue) empty() bool { return q.mask == 0 }
 
 // first returns the stream that a new packet begins with, nil if none has anything to send.
+// RFC 9218, Section 10 [5]; RFC 9218, Section 10.1 [1].
 func (q *sendQueue) first() *Stream {
 	// While streams wait for MAX_DATA there is nothing to share but the reserve of connFlow.
 	if q.packets >= longestEvery-1 && q.mask != 0 && q.blocked.Empty() {
@@ -68,7 +70,7 @@ func (q *sendQueue) next() *Stream {
 	}
 	s := q.turns[u].First()
 	if s.inOrder() {
-		return q.inOrder.Min().Value
+		return q.inOrder.Min().Value // RFC 9218, Section 10 [3]
 	}
 	return s
 }
@@ -130,6 +132,7 @@ func (q *sendQueue) add(s *Stream) {
 
 // resend puts a stream ahead of all others of its urgency, because n bytes of it were lost (RFC
 // 9000, Section 13.3).
+// RFC 9218, Section 12 [1].
 func (q *sendQueue) resend(s *Stream, n int) {
 	u := s.urgency()
 	if s.flags&flagAhead == 0 {

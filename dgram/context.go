@@ -40,6 +40,7 @@ func NewContexts(f *Flow, opener bool) *Contexts {
 
 // Open opens a context of this side and returns its ID. How the peer learns of it is for
 // the protocol above to say.
+// RFC 9298, Section 4 [1].
 func (c *Contexts) Open() (id uint64) {
 	id = c.next
 	c.next += 2

@@ -21,6 +21,7 @@ func receiveContexts(c *Contexts) (got []string) {
 	return got
 }
 
+// RFC 9298, Section 4 [1].
 func TestContextIDsAreOpenedByBothSides(t *testing.T) {
 	m := NewMux(nil, 8)
 	opener, other := NewContexts(m.Flow(0), true), NewContexts(m.Flow(4), false)

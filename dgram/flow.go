@@ -17,6 +17,8 @@ type Flow struct {
 	armed   bool   // the next datagram makes the flow readable
 	closed  bool
 
+	sendEnded, receiveEnded bool
+
 	stats Stats
 }
 
@@ -25,7 +27,8 @@ func (f *Flow) ID() conn.StreamID { return f.id }
 
 // Send sends b with the flow's prefix, as [conn.Conn.SendDatagram] does. Only the queue of the
 // connection applies age and policy. A datagram is never split: the error is a *[TooLargeError] if
-// b is longer than MaxSize, conn.ErrClosed after Close, and otherwise one of SendDatagram.
+// b is longer than MaxSize, conn.ErrClosed after Close or EndSend, and otherwise one of
+// SendDatagram.
 func (f *Flow) Send(b []byte, opt conn.DatagramOptions) (id uint64, err error) {
 	return f.send(0, false, b, opt)
 }
@@ -34,7 +37,7 @@ func (f *Flow) Send(b []byte, opt conn.DatagramOptions) (id uint64, err error) {
 func (f *Flow) send(context uint64, inContext bool, b []byte, opt conn.DatagramOptions) (id uint64, err error) {
 	m := f.m
 	switch {
-	case f.closed:
+	case f.closed, f.sendEnded: // RFC 9297, Section 2.1 [3]
 		return 0, conn.ErrClosed
 	case m.held:
 		err = conn.ErrTooLarge
@@ -73,7 +76,7 @@ func (f *Flow) send(context uint64, inContext bool, b []byte, opt conn.DatagramO
 // follows the path MTU, and is 0 while none may be sent. What a protocol does then is its own
 // affair (RFC 9221, Section 3 [8]): package masque sends capsules, and webtransport has no session.
 func (f *Flow) MaxSize() int {
-	if f.m.held || f.closed {
+	if f.m.held || f.closed || f.sendEnded {
 		return 0
 	}
 	return max(0, f.m.c.MaxDatagramSize()-wire.VarintLen(uint64(f.id)/4))
@@ -134,6 +137,14 @@ func (f *Flow) Receive() (b []byte, ok bool) {
 
 // Len returns how many datagrams Receive has.
 func (f *Flow) Len() int { return f.n }
+
+// EndSend has Send fail from now on. Call it when the stream's send side ends: no HTTP Datagram may
+// be sent behind that (RFC 9297, Section 2.1).
+func (f *Flow) EndSend() { f.sendEnded = true }
+
+// EndReceive drops the datagrams that HandleEvent takes in from now on. Call it when the stream's
+// receive side has ended (RFC 9297, Section 2.1). What came before can still be received.
+func (f *Flow) EndReceive() { f.receiveEnded = true }
 
 // Close forgets the flow; datagrams for it are dropped.
 func (f *Flow) Close() {

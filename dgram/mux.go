@@ -87,7 +87,7 @@ func (m *Mux) track(id uint64, f *Flow) {
 // deliver copies one datagram into the queue of its flow.
 func (m *Mux) deliver(b []byte) {
 	quarter, n := wire.ParseVarint(b)
-	if n == 0 || quarter > maxQuarterID {
+	if n == 0 || quarter > maxQuarterID { // RFC 9297, Section 2.1 [1, 2]
 		m.malformed++
 		return
 	}
@@ -104,6 +104,10 @@ func (m *Mux) deliver(b []byte) {
 		return
 	}
 	m.last = f
+	if f.receiveEnded {
+		m.dropped++ // RFC 9297, Section 2.1 [4]
+		return
+	}
 	f.queue(m.copy(b))
 	if f.armed {
 		f.armed = false
@@ -112,6 +116,7 @@ func (m *Mux) deliver(b []byte) {
 }
 
 // wait keeps a datagram until its flow exists. If too many datagrams wait, it drops the oldest.
+// RFC 9297, Section 2.1 [5]; RFC 9298, Section 5 [5, 6].
 func (m *Mux) wait(id conn.StreamID, b []byte) {
 	if slices.Contains(m.closed[:min(m.nClosed, closedKept)], id) {
 		m.dropped++

@@ -65,6 +65,7 @@ func TestFlowDropsTheOldest(t *testing.T) {
 	require.Equal(t, Stats{Received: 12, ReceivedBytes: 14, Dropped: 7}, f.Stats())
 }
 
+// RFC 9297, Section 2.1 [5]; RFC 9298, Section 5 [5, 6].
 func TestDatagramsOvertakeTheRequest(t *testing.T) {
 	m := NewMux(nil, 3)
 	for i := range 2 {

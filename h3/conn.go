@@ -193,41 +193,6 @@ func (c *Conn) handleStreamEvent(ev conn.Event) bool {
 	return true
 }
 
-// handleDatagrams hands received datagrams to their streams.
-func (c *Conn) handleDatagrams(now time.Time, ev conn.Event) bool {
-	if c.mux == nil {
-		return false
-	}
-	for _, f := range c.mux.HandleEvent(now, ev) {
-		f.UserData.(*Stream).push(EventDatagram)
-	}
-	for _, id := range c.mux.Strays() {
-		c.strayDatagram(id)
-	}
-	if c.mux.Malformed() > 0 {
-		c.fail(&Error{DatagramError, "datagram without a quarter stream ID"})
-	}
-	return true
-}
-
-// strayDatagram handles a datagram of a stream without a flow. The request is aborted if it is
-// known, and neither its method nor the caller has a use for datagrams (RFC 9297, Section 2).
-// Otherwise the datagram may have overtaken its request.
-func (c *Conn) strayDatagram(id conn.StreamID) {
-	if c.beyondLimit(id) {
-		// RFC 9297, Section 2.1. A limit that the server has raised counts once the client knows
-		// it: before, there is no request that a datagram of the server could belong to.
-		c.fail(&Error{IDError, "datagram for a request that cannot be opened"})
-		return
-	}
-	s := c.streams[id]
-	if s == nil || !s.visible || s.connect || s.cancelErr != nil {
-		return
-	}
-	c.mux.Flow(id).Close() // this drops the datagrams that wait
-	s.malformed(&Error{DatagramError, "datagram for a request that has no use for any"})
-}
-
 // beyondLimit reports whether a client may not open the request yet, so that no frame and no
 // datagram may name it.
 func (c *Conn) beyondLimit(id conn.StreamID) bool {

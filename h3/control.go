@@ -86,6 +86,7 @@ func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
 		return false, nil
 	case framePriorityUpdateRequest, framePriorityUpdatePush:
 		if !r.server {
+			// RFC 9218, Section 7.2 [10].
 			return false, &Error{FrameUnexpected, "PRIORITY_UPDATE from a server"}
 		}
 		if length == 0 {
@@ -215,7 +216,7 @@ func (c *Conn) handleSettings(p []byte) *Error {
 		// RFC 9297, Section 2.1.1: both sides must have sent the setting. The RFC names no error
 		// for one without the transport parameter max_datagram_frame_size: package conn sends
 		// nothing.
-		c.mux.Hold(!c.peer.datagrams)
+		c.mux.Hold(!c.peer.datagrams) // RFC 9297, Section 2.1.1 [3]
 	}
 	c.push(entry{kind: EventSettings})
 	return nil

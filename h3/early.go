@@ -24,6 +24,7 @@ func (cfg *Config) TicketData() []byte {
 
 // AcceptEarlyData reports whether the settings of cfg still are what ticketData
 // promised. It serves as [conn.Config.AcceptEarlyData].
+// RFC 9297, Section 2.1.1 [4].
 func (cfg *Config) AcceptEarlyData(ticketData []byte) bool {
 	c, err := cfg.withDefaults()
 	if err != nil {
@@ -76,7 +77,7 @@ func compatible(was, now map[uint64]uint64) *Error {
 		return &Error{QPACKDecoderStreamError, "the table that early data relied on has changed"}
 	case after.maxFieldSectionSize < before.maxFieldSectionSize,
 		before.extendedConnect && !after.extendedConnect,
-		before.datagrams && !after.datagrams,
+		before.datagrams && !after.datagrams, // RFC 9297, Section 2.1.1 [5]
 		now[SettingQPACKBlockedStreams] < was[SettingQPACKBlockedStreams]:
 		return &Error{SettingsError, fmt.Sprintf("settings that early data relied on have changed: %v, then %v", was, now)}
 	}

@@ -111,6 +111,7 @@ func TestEarlyRequestRejected(t *testing.T) {
 
 // TestEarlySettingsTakenBack: a server accepts early data, and then allows less than before. That
 // breaks a rule (for the dynamic table RFC 9204, Section 3.2.3 [2]).
+// RFC 9297, Section 2.1.1 [4, 5].
 func TestEarlySettingsTakenBack(t *testing.T) {
 	was := Config{ExtendedConnect: true, Datagrams: true, MaxFieldSectionSize: 5000, QPACKTableCapacity: 100, QPACKBlockedStreams: 5}
 	for _, c := range []struct {

@@ -66,6 +66,7 @@ func TestExtendedConnect(t *testing.T) {
 
 // TestDatagramsNeedBothSettings: none are sent until both sides allow them. RFC 9221, Section 3
 // [8], leaves it to HTTP/3 what happens without them.
+// RFC 9297, Section 2.1.1 [3].
 func TestDatagramsNeedBothSettings(t *testing.T) {
 	srv, cli := connect(t, &Config{ExtendedConnect: true}, &Config{Datagrams: true})
 	s, err := cli.h.OpenRequest(connectFields, false)
@@ -81,6 +82,7 @@ func TestDatagramsNeedBothSettings(t *testing.T) {
 }
 
 // TestDatagramsForOrdinaryRequests: datagrams wait until the application asks for them.
+// RFC 9297, Section 2 [1].
 func TestDatagramsForOrdinaryRequests(t *testing.T) {
 	srv, cli := connect(t, &Config{Datagrams: true}, &Config{Datagrams: true})
 	srv.on = func(ev Event) {
@@ -103,6 +105,7 @@ func TestDatagramsForOrdinaryRequests(t *testing.T) {
 
 // TestDatagramsWithoutUse: a request whose method has no datagrams gets some, on either side (RFC
 // 9297, Section 2).
+// RFC 9297, Section 2 [2].
 func TestDatagramsWithoutUse(t *testing.T) {
 	srv, cli := connect(t, &Config{Datagrams: true}, &Config{Datagrams: true})
 	s, err := cli.h.OpenRequest(postFields, false)
@@ -243,6 +246,7 @@ func TestForeignUserData(t *testing.T) {
 	cli.refuse(EventCanceled)
 }
 
+// RFC 9218, Section 7 [1].
 func TestPriorityOfRequests(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	control := cli.open(conn.Uni, settings(
@@ -340,6 +344,7 @@ func TestPriorityUnsaid(t *testing.T) {
 }
 
 // TestPriorityOrder: of two responses the more urgent one arrives first.
+// RFC 9218, Section 7.2 [1, 3, 5, 9]; RFC 9218, Section 10 [1].
 func TestPriorityOrder(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	var reqs, served []*Stream

@@ -80,6 +80,7 @@ func (p phase) next(typ uint64, server bool) (frameAction, *Error) {
 		return actPush, nil
 	case frameCancelPush, frameSettings, frameGoAway, frameMaxPushID,
 		framePriorityUpdateRequest, framePriorityUpdatePush:
+		// RFC 9218, Section 7.2 [2].
 		return 0, &Error{FrameUnexpected, "control frame on a request stream"}
 	}
 	if isHTTP2Frame(typ) {

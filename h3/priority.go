@@ -79,7 +79,7 @@ func parseUrgency(item string) int8 {
 	case digits == "": // the Integer 0
 		return -defaultUrgency
 	case negative || len(digits) != 1 || digits[0] < '1' || digits[0] > '7':
-		return 0
+		return 0 // RFC 9218, Section 4 [2]
 	}
 	return int8(digits[0]-'0') - defaultUrgency
 }
@@ -101,10 +101,11 @@ func (c *Conn) handlePriorityUpdate(b []byte) *Error {
 		return frameError("PRIORITY_UPDATE cut short")
 	}
 	if id%4 != 0 {
-		return &Error{IDError, "PRIORITY_UPDATE for no request"}
+		return &Error{IDError, "PRIORITY_UPDATE for no request"} // RFC 9218, Section 7.2 [4]
 	}
 	if c.beyondLimit(conn.StreamID(id)) {
 		// RFC 9218, Section 7.2
+		// RFC 9218, Section 7.2 [6].
 		return &Error{IDError, "PRIORITY_UPDATE for a request that cannot be opened"}
 	}
 	if len(b)-n > maxPriorityField {
@@ -131,7 +132,7 @@ func (c *Conn) handlePriorityUpdate(b []byte) *Error {
 		}
 	}
 	if len(c.early) < maxEarlyPriorities {
-		c.early = append(c.early, earlyPriority{sid, p})
+		c.early = append(c.early, earlyPriority{sid, p}) // RFC 9218, Section 7 [1]
 	}
 	return nil
 }
@@ -142,7 +143,7 @@ func handlePriorityUpdatePush(b []byte) *Error {
 	if _, n := wire.ParseVarint(b); n == 0 {
 		return frameError("PRIORITY_UPDATE cut short")
 	}
-	return &Error{IDError, "PRIORITY_UPDATE for a push"}
+	return &Error{IDError, "PRIORITY_UPDATE for a push"} // RFC 9218, Section 7.2 [8]
 }
 
 // takeEarlyPriority removes and returns the priority that a PRIORITY_UPDATE gave to a request
@@ -180,9 +181,10 @@ func (s *Stream) prioritize(p conn.Priority) {
 // RequestPriority tells the server in which order to send the response, at any
 // time after OpenRequest (PRIORITY_UPDATE, RFC 9218, Section 7.2). Before, the
 // field "priority" of the request serves. Clients only.
+// RFC 9218, Section 7.2 [1, 3, 5].
 func (s *Stream) RequestPriority(p conn.Priority) error {
 	if s.c.server {
-		return errors.New("h3: a server asks for no priority")
+		return errors.New("h3: a server asks for no priority") // RFC 9218, Section 7.2 [9]
 	}
 	var buf [32]byte
 	payload := wire.AppendVarint(buf[:0], uint64(s.id))

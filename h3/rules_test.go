@@ -73,7 +73,7 @@ func commonRules() []rule {
 		{name: "ENABLE_CONNECT_PROTOCOL of 2", conn: SettingsError, control: concat(varint(streamControl),
 			frame(frameSettings, setting(SettingExtendedConnect, 2)...))},
 		{name: "H3_DATAGRAM of 2", conn: SettingsError, control: concat(varint(streamControl),
-			frame(frameSettings, setting(SettingDatagrams, 2)...))},
+			frame(frameSettings, setting(SettingDatagrams, 2)...))}, // RFC 9297, Section 2.1.1 [2]
 		{name: "reserved setting and one of HTTP/2", conn: SettingsError, control: concat(varint(streamControl),
 			frame(frameSettings, concat(setting(reserved(0), 0), setting(0x2, 0))...))},
 		{name: "setting of two bytes twice", conn: SettingsError, control: concat(varint(streamControl),
@@ -145,7 +145,7 @@ func commonRules() []rule {
 			control: concat(varint(streamControl), frame(frameSettings, setting(id, 0)...))})
 	}
 	for _, typ := range []uint64{frameCancelPush, frameSettings, frameGoAway, frameMaxPushID,
-		framePriorityUpdateRequest, framePriorityUpdatePush} {
+		framePriorityUpdateRequest, framePriorityUpdatePush} { // RFC 9218, Section 7.2 [2]
 		rules = append(rules, rule{name: fmt.Sprintf("frame %#x on the request stream", typ), conn: FrameUnexpected,
 			request: frame(typ, 0)})
 	}
@@ -196,8 +196,10 @@ func serverRules() []rule {
 		{name: "MAX_PUSH_ID too long", conn: FrameError, control: settings(frame(frameMaxPushID, 5, 4))},
 		{name: "push stream", conn: StreamCreationError, uni: [][]byte{concat(varint(streamPush), varint(0))}},
 		{name: "PUSH_PROMISE", conn: FrameUnexpected, request: frame(framePushPromise, 0)},
+		// RFC 9218, Section 7.2 [8].
 		{name: "PRIORITY_UPDATE for a push", conn: IDError, control: settings(frame(framePriorityUpdatePush, 0))},
 		{name: "PRIORITY_UPDATE for a push, cut short", conn: FrameError, control: settings(frame(framePriorityUpdatePush, 0x40))},
+		// RFC 9218, Section 7.2 [4].
 		{name: "PRIORITY_UPDATE for a stream that is no request", conn: IDError,
 			control: settings(frame(framePriorityUpdateRequest, 2))},
 		{name: "long PRIORITY_UPDATE for a stream that is no request", conn: IDError,
@@ -206,6 +208,7 @@ func serverRules() []rule {
 			control: settings(frame(framePriorityUpdateRequest, []byte("\x00u=3,")...))},
 		{name: "PRIORITY_UPDATE with no Dictionary for a request to come", conn: GeneralProtocolError,
 			control: settings(frame(framePriorityUpdateRequest, []byte("\x04U=3")...))},
+		// RFC 9218, Section 7.2 [6].
 		{name: "PRIORITY_UPDATE for a stream above the limit", conn: IDError,
 			control: settings(frame(framePriorityUpdateRequest, varint(4*100)...))},
 		{name: "PRIORITY_UPDATE cut short", conn: FrameError, control: settings(frame(framePriorityUpdateRequest, 0x40))},
@@ -357,6 +360,7 @@ func clientRules() []rule {
 	ok := headers(":status", "200")
 	return append(commonRules(), []rule{
 		{name: "MAX_PUSH_ID", conn: FrameUnexpected, control: settings(frame(frameMaxPushID, 5))},
+		// RFC 9218, Section 7.2 [10].
 		{name: "PRIORITY_UPDATE", conn: FrameUnexpected, control: settings(frame(framePriorityUpdateRequest, 0))},
 		{name: "push stream", conn: IDError, uni: [][]byte{concat(varint(streamPush), varint(0))}},
 		{name: "PUSH_PROMISE", conn: IDError, request: frame(framePushPromise, 0)},
@@ -511,6 +515,7 @@ func TestCriticalStreamStopped(t *testing.T) {
 	}
 }
 
+// RFC 9297, Section 2.1 [1, 2].
 func TestDatagramRules(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"empty":                     {},
@@ -528,6 +533,7 @@ func TestDatagramRules(t *testing.T) {
 }
 
 // TestDatagramAboveTheLimit names a stream that the client may not open (RFC 9297, Section 2.1).
+// RFC 9297, Section 2.1 [6].
 func TestDatagramAboveTheLimit(t *testing.T) {
 	for quarter, closed := range map[uint64]bool{99: false, 100: true, 1<<60 - 1: true} {
 		_, cli := connect(t, &Config{Datagrams: true}, nil)

@@ -146,7 +146,7 @@ func (cfg *Config) settings() map[uint64]uint64 {
 		m[SettingExtendedConnect] = 1
 	}
 	if cfg.Datagrams {
-		m[SettingDatagrams] = 1
+		m[SettingDatagrams] = 1 // RFC 9297, Section 2.1.1 [1]
 	}
 	return m
 }
@@ -175,6 +175,7 @@ func parseSettings(b []byte) (map[uint64]uint64, *Error) {
 			return nil, &Error{SettingsError, fmt.Sprintf("setting %#x of HTTP/2", id)}
 		}
 		// RFC 9220, Section 3; RFC 9297, Section 2.1.1.
+		// RFC 9297, Section 2.1.1 [2].
 		if (id == SettingExtendedConnect || id == SettingDatagrams) && v > 1 {
 			return nil, &Error{SettingsError, fmt.Sprintf("setting %#x is %d", id, v)}
 		}

@@ -191,22 +191,6 @@ func (s *Stream) Early() bool { return s.qs.Early() }
 // A server's streams have what the client asked for.
 func (s *Stream) SetPriority(p conn.Priority) { s.qs.SetPriority(p) }
 
-// Datagrams returns the flow of the stream's HTTP Datagrams. It is nil without Config.Datagrams,
-// and sends nothing until the peer's settings allow it. EventDatagram follows for streams of
-// extended CONNECT, and for others once Datagrams was called. Requests with other methods than
-// CONNECT end in an EventCanceled with DatagramError if datagrams come and it was not called: call
-// it when the fields come. The UserData of the flow is this package's.
-func (s *Stream) Datagrams() *dgram.Flow {
-	if s.flow == nil && s.c.mux != nil {
-		s.flow = s.c.mux.Flow(s.id)
-		s.flow.UserData = s
-		if s.flow.Len() > 0 {
-			s.push(EventDatagram)
-		}
-	}
-	return s.flow
-}
-
 // handleEvent processes an event of the stream below.
 func (s *Stream) handleEvent(ev conn.Event) {
 	switch ev.Kind {
@@ -238,6 +222,7 @@ func (s *Stream) reset(code ErrorCode) {
 		return
 	}
 	s.recvErr = &conn.StreamError{ID: s.id, Code: uint64(code), Remote: true}
+	s.c.endReceive(s)
 	s.c.cancelSections(s)
 	s.canceled(code)
 }
@@ -246,6 +231,7 @@ func (s *Stream) reset(code ErrorCode) {
 // already.
 func (s *Stream) stopped(code ErrorCode) {
 	s.out = s.out[:0]
+	s.endSend()
 	known := s.sendErr != nil
 	if !known {
 		s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code), Remote: true}
@@ -304,6 +290,7 @@ func (s *Stream) Abandon(code ErrorCode) {
 	if s.sendErr == nil || s.breaking {
 		s.qs.Reset(uint64(code))
 		s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code)}
+		s.endSend()
 	}
 }
 
@@ -316,6 +303,7 @@ func (s *Stream) ResetBehind(code ErrorCode) {
 		return
 	}
 	s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code)}
+	s.endSend()
 	s.breaking, s.breakCode = true, code
 	if len(s.out) == 0 {
 		s.qs.ResetBehind(uint64(code))
@@ -351,6 +339,7 @@ func (s *Stream) resetSending(code ErrorCode) {
 	if s.sendErr == nil && (s.sending != sendEnded || len(s.out) > 0) {
 		s.qs.Reset(uint64(code))
 		s.sendErr = &conn.StreamError{ID: s.id, Code: uint64(code)}
+		s.endSend()
 	}
 	s.out = s.out[:0]
 }

@@ -181,6 +181,7 @@ func (s *Stream) endOfStream() error {
 		return s.malformed(messageError("body shorter than content-length"))
 	default:
 		s.recvErr = io.EOF
+		s.c.endReceive(s)
 		s.qs.Read(s.c.scratch[:]) // so that the end counts as read, not as abandoned
 	}
 	return s.recvErr

@@ -241,6 +241,7 @@ func (s *Stream) CloseWrite() error {
 		return messageError("the message has no header section")
 	}
 	s.sending = sendEnded
+	s.endSend()
 	if len(s.out) > 0 {
 		s.closing = true
 		return nil

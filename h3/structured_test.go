@@ -56,6 +56,7 @@ func comparePriority(t testing.TB, s string) bool {
 }
 
 // TestPriorityLikeHTTPSFV compares Dictionaries of many parts, some of them broken.
+// RFC 9218, Section 4 [2].
 func TestPriorityLikeHTTPSFV(t *testing.T) {
 	seed := rand.Uint64()
 	defer func() {

@@ -63,6 +63,7 @@ func TestValidResponses(t *testing.T) {
 	}
 }
 
+// RFC 9218, Section 4 [2].
 func TestPriorityField(t *testing.T) {
 	for s, want := range map[string]conn.Priority{
 		"":                   {},

@@ -73,7 +73,7 @@ const maxDatagramFrame = 65535
 
 // h3Config returns the configuration of HTTP/3.
 func (s *Server) h3Config() *h3.Config {
-	cfg := h3.Config{Datagrams: true}
+	cfg := h3.Config{Datagrams: true} // RFC 9297, Section 2.1.1 [6]
 	if s.H3Config != nil {
 		cfg = *s.H3Config
 	}

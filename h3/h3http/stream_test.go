@@ -188,6 +188,7 @@ func TestConnectOffered(t *testing.T) {
 	}
 }
 
+// RFC 9297, Section 2.1.1 [1, 6].
 func TestDatagrams(t *testing.T) {
 	ended := make(chan error, 1)
 	p := newPair(t, echoStream(ended), withConnect)

@@ -61,17 +61,19 @@ func (c *Client) Dial(ctx context.Context, target string) (*Conn, error) {
 	for key, values := range c.Header {
 		r.Header[key] = values
 	}
-	r.Header[":protocol"] = []string{"connect-udp"}
-	r.Header.Set("Capsule-Protocol", "?1") // RFC 9297, Section 3.4
+	r.Header[":protocol"] = []string{"connect-udp"} // RFC 9298, Section 3.4 [1, 2, 3, 4]
+	r.Header.Set("Capsule-Protocol", "?1")          // RFC 9297, Section 3.4 [4]
 	s, resp, err := c.Transport.Connect(r)
 	if err != nil {
 		return nil, fmt.Errorf("masque: %w", err)
 	}
 	if s == nil {
 		resp.Body.Close()
+		// RFC 9298, Section 3.1 [10]; RFC 9298, Section 3.5 [3].
 		return nil, &RefusedError{resp.StatusCode, resp.Header.Get(headerStatus)}
 	}
 	// RFC 9297, Section 3.2
+	// RFC 9297, Section 3.2 [6].
 	if resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusResetContent ||
 		resp.StatusCode == http.StatusPartialContent || describesContent(resp.Header) {
 		s.Cancel(h3.MessageError)
@@ -81,6 +83,7 @@ func (c *Client) Dial(ctx context.Context, target string) (*Conn, error) {
 }
 
 // expand returns the URL of the request for a tunnel to target.
+// RFC 9298, Section 2 [2, 4, 8, 9]; RFC 9298, Section 3 [5]; RFC 9298, Section 3.4 [5].
 func (c *Client) expand(target string) (string, error) {
 	host, port, err := net.SplitHostPort(target)
 	if err != nil {

@@ -137,6 +137,7 @@ func TestInboxEndsWithBothSources(t *testing.T) {
 }
 
 // TestProxyStopsReading: the tunnel goes on in the other direction.
+// RFC 9298, Section 3.1 [6].
 func TestProxyStopsReading(t *testing.T) {
 	simulateProxy(t, func(_ *h3http.Server, s *h3http.Stream) {
 		s.StopSending(h3.RequestCancelled)

@@ -35,6 +35,7 @@ type pair struct {
 }
 
 // newPair lets the functions change both sides before they run. The proxy reaches loopback.
+// RFC 9298, Section 2 [10].
 func newPair(t testing.TB, change ...func(p *pair)) *pair {
 	t.Helper()
 	p := &pair{t: t, proxy: &Proxy{Allow: func(*http.Request, netip.AddrPort) bool { return true }}}

@@ -43,6 +43,7 @@ func payload(context uint64, b ...byte) []byte {
 func capsule(typ uint64, value []byte) []byte { return dgram.AppendCapsule(nil, typ, value) }
 
 // TestUnknownIsDropped sends what unknown extensions may send, in pieces.
+// RFC 9297, Section 3.2 [3]; RFC 9298, Section 5 [1].
 func TestUnknownIsDropped(t *testing.T) {
 	p := newPair(t, noDatagrams)
 	s := p.raw(newEcho(t))
@@ -72,6 +73,7 @@ func TestUnknownIsDropped(t *testing.T) {
 }
 
 // TestMalformedCapsules: a malformed capsule ends its stream, and nothing else.
+// RFC 9298, Section 5 [3]; RFC 9297, Section 3.3 [1, 5].
 func TestMalformedCapsules(t *testing.T) {
 	p := newPair(t)
 	target := newEcho(t)
@@ -82,7 +84,7 @@ func TestMalformedCapsules(t *testing.T) {
 		"header cut short":  {[]byte{0x40}, h3.MessageError},
 		"length cut short":  {[]byte{0, 0x40}, h3.MessageError},
 		"value cut short":   {capsule(dgram.CapsuleDatagram, payload(0, 1, 2))[:3], h3.MessageError},
-		"context cut short": {[]byte{0, 10, 0x40}, h3.MessageError},
+		"context cut short": {[]byte{0, 10, 0x40}, h3.MessageError}, // RFC 9297, Section 3.3 [1, 5]
 		"unknown cut short": {capsule(99, make([]byte, 1000))[:500], h3.MessageError},
 		"payload too long":  {dgramHeader(maxPayload + 2), h3.DatagramError},
 		"endless payload":   {dgramHeader(1<<62 - 1), h3.DatagramError},
@@ -111,6 +113,7 @@ func dgramHeader(length uint64) []byte {
 }
 
 // TestEndlessUnknownCapsule: the reader skips it as it comes.
+// RFC 9297, Section 3.2 [7]; RFC 9297, Section 3.5 [4]; RFC 9298, Section 5 [4].
 func TestEndlessUnknownCapsule(t *testing.T) {
 	p := newPair(t)
 	s := p.raw(newEcho(t))

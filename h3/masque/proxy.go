@@ -18,6 +18,7 @@ import (
 )
 
 // defaultIdleTimeout is the shortest time that RFC 9298, Section 3.1 recommends.
+// RFC 9298, Section 3.1 [9].
 const defaultIdleTimeout = 2 * time.Minute
 
 // A Proxy is an [http.Handler] that proxies UDP (RFC 9298) for the clients of an [h3http.Server],
@@ -119,7 +120,8 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.refused.Add(1)
-	w.Header().Set(headerStatus, no.field(p.Name))
+	w.Header().Del("Capsule-Protocol")             // RFC 9297, Section 3.4 [3]
+	w.Header().Set(headerStatus, no.field(p.Name)) // RFC 9298, Section 3.1 [3]
 	if no.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", http.MethodConnect)
 	}
@@ -131,7 +133,7 @@ func (p *Proxy) parse(r *http.Request) (host string, port uint16, no *refusal) {
 	p.once.Do(func() {
 		s := p.Template
 		if s == "" {
-			s = WellKnown
+			s = WellKnown // RFC 9298, Section 2 [10]
 		}
 		if p.template, p.templateErr = parseTemplate(s); p.templateErr != nil {
 			p.logger().Error("masque: cannot proxy", "err", p.templateErr)
@@ -149,12 +151,12 @@ func (p *Proxy) parse(r *http.Request) (host string, port uint16, no *refusal) {
 	switch {
 	case r.Method != http.MethodConnect:
 		no = &refusal{http.StatusMethodNotAllowed, "http_request_error", "the method is not CONNECT"}
-	case r.ProtoMajor != 3 || r.Header.Get(":protocol") != "connect-udp":
+	case r.ProtoMajor != 3 || r.Header.Get(":protocol") != "connect-udp": // RFC 9298, Section 6 [6]
 		// RFC 9220, Section 3 [1].
 		no = &refusal{http.StatusNotImplemented, "http_request_error", "the protocol is not connect-udp over HTTP/3"}
 	case !ok:
 		no = &refusal{http.StatusNotFound, "http_request_error", "the path is not of the template"}
-	case describesContent(r.Header):
+	case describesContent(r.Header): // RFC 9297, Section 3.2 [6]
 		no = &refusal{http.StatusBadRequest, "http_request_error", "capsules have no length and no type"}
 	case !portOK || !checkHost(host):
 		no = &refusal{http.StatusBadRequest, "http_request_error", "invalid target"}
@@ -180,11 +182,12 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 	}
 	defer p.leavePlace(from)
 	// RFC 9298, Section 3.1: the name is resolved and the socket open before the response.
-	target, no := p.resolve(r, host, port)
+	target, no := p.resolve(r, host, port) // RFC 9298, Section 3.1 [1, 2]
 	if no != nil {
 		return no
 	}
 	dialer := net.Dialer{Control: func(_, _ string, rc syscall.RawConn) error {
+		// RFC 9298, Section 3.1 [11, 12].
 		return udpio.SetDontFragment(rc, true) // RFC 9298, Section 5
 	}}
 	c, err := dialer.DialContext(r.Context(), "udp", target.String())
@@ -192,9 +195,9 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 		return &refusal{http.StatusBadGateway, "destination_ip_unroutable", ""}
 	}
 	defer c.Close()
-	w.Header().Set("Capsule-Protocol", "?1") // RFC 9297, Section 3.4
+	w.Header().Set("Capsule-Protocol", "?1") // RFC 9297, Section 3.4 [4]
 	w.Header().Set(headerStatus, nextHopField(p.Name, target))
-	s, err := h3http.TakeStream(w)
+	s, err := h3http.TakeStream(w) // RFC 9298, Section 3.5 [1, 2]
 	if err != nil {
 		return &refusal{http.StatusNotImplemented, "proxy_internal_error", ""}
 	}

@@ -55,6 +55,10 @@ func (p *pair) request(method, protocol, path string) (int, string) {
 	return resp.StatusCode, resp.Header.Get("Proxy-Status")
 }
 
+// RFC 9298, Section 3.1 [1, 2, 3]; RFC 9298, Section 3 [4]; RFC 9298, Section 3.4 [1, 2, 3, 4]; RFC
+// 9298, Section 3.5 [1].
+// RFC 9298, Section 3.1 [1, 2, 3]; RFC 9298, Section 3 [4]; RFC 9298, Section 3.4 [1, 2, 3, 4]; RFC
+// 9298, Section 3.5 [1].
 func TestRefusals(t *testing.T) {
 	// An echo would do, but nothing is to arrive anywhere.
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -255,6 +259,7 @@ func TestProxyByNameAndTemplate(t *testing.T) {
 
 // TestFieldsOfContent: messages with capsules do not describe their content (RFC 9297,
 // Section 3.2).
+// RFC 9297, Section 3.2 [4, 5, 6]; RFC 9298, Section 3.5 [3].
 func TestFieldsOfContent(t *testing.T) {
 	p := newPair(t)
 	u, err := p.client.expand(newEcho(t))
@@ -293,6 +298,7 @@ func TestFieldsOfContent(t *testing.T) {
 	}
 }
 
+// RFC 9297, Section 3.4 [4].
 func TestHeaderOfTheClient(t *testing.T) {
 	p := newPair(t, func(p *pair) {
 		p.client.Header = http.Header{"Proxy-Authorization": {"Bearer x"}}
@@ -307,9 +313,11 @@ func TestHeaderOfTheClient(t *testing.T) {
 	exchange(t, p.dial(newEcho(t)), []byte("x"))
 	p.client.Header = nil
 	_, err := p.client.Dial(t.Context(), newEcho(t))
+	// RFC 9298, Section 3.1 [10]; RFC 9298, Section 3.5 [3].
 	require.EqualError(t, err, "masque: the proxy refused with status 407")
 }
 
+// RFC 9298, Section 2 [2, 4, 8, 9]; RFC 9298, Section 3 [1, 2, 4]; RFC 9298, Section 3.4 [5].
 func TestClientConfiguration(t *testing.T) {
 	for _, test := range []struct{ proxy, target, url string }{
 		{"https://p.test", "a.test:443", "https://p.test/.well-known/masque/udp/a.test/443/"},
@@ -335,7 +343,8 @@ func TestClientConfiguration(t *testing.T) {
 	}
 }
 
-// TestProxyOverTCPVersions: over TCP the handler cannot work, and says so.
+// TestProxyOnAnotherServer: over TCP the handler cannot work, and says so.
+// RFC 9298, Section 6 [6].
 func TestProxyOnAnotherServer(t *testing.T) {
 	p := new(Proxy)
 	w := &recorder{header: make(http.Header)}
@@ -346,6 +355,7 @@ func TestProxyOnAnotherServer(t *testing.T) {
 	r.ProtoMajor = 3
 	p.ServeHTTP(w, r)
 	require.Equal(t, http.StatusNotImplemented, w.status)
+	require.Empty(t, w.header.Get("Capsule-Protocol")) // RFC 9297, Section 3.4 [3]
 	require.Zero(t, p.Stats().Opened)
 	require.Zero(t, p.places.taken)
 }

@@ -15,6 +15,7 @@ import (
 
 // A relay is a tunnel of a Proxy together with its socket. The socket is connected, so only the
 // target's answers come in.
+// RFC 9298, Section 3.1 [4, 5]; RFC 9298, Section 6 [1, 2]; RFC 9298, Section 6.2 [1, 2].
 type relay struct {
 	tunnel
 	socket *net.UDPConn
@@ -37,6 +38,7 @@ const endTime = 5 * time.Second
 
 // run relays both ways until one of them ends. It returns why. If it is not the socket that ends,
 // everything that the client has sent before is relayed first, whichever way it came.
+// RFC 9298, Section 3.1 [6].
 func (r *relay) run() error {
 	r.start = time.Now()
 	results := make(chan error, 3)
@@ -87,6 +89,7 @@ func (r *relay) endStream(cause error) {
 }
 
 // endWith ends the stream in the way that suits cause, and closes the socket.
+// RFC 9298, Section 3.1 [7, 8].
 func (r *relay) endWith(cause error) {
 	r.ending.Do(func() {
 		_, unusable := errors.AsType[*socketError](cause)

@@ -23,6 +23,7 @@ type refusal struct {
 }
 
 // parsePort parses a port, which is 1 to 65535 in decimal (RFC 9298, Section 2).
+// RFC 9298, Section 3 [2, 4].
 func parsePort(s string) (uint16, bool) {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return uint16(n), err == nil && n > 0 && s[0] != '+'
@@ -30,6 +31,7 @@ func parsePort(s string) (uint16, bool) {
 
 // checkHost reports whether a target may have the host. It must be an address without a zone, or a
 // name that can be looked up.
+// RFC 9298, Section 3 [1, 2].
 func checkHost(host string) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Zone() == ""
@@ -41,6 +43,7 @@ func checkHost(host string) bool {
 
 // describesContent reports whether h has fields that no message with capsules may have (RFC
 // 9297, Section 3.2).
+// RFC 9297, Section 3.2 [4, 6].
 func describesContent(h http.Header) bool {
 	return h["Content-Length"] != nil || h["Content-Type"] != nil || h["Transfer-Encoding"] != nil
 }

@@ -12,6 +12,7 @@ const WellKnown = "/.well-known/masque/udp/{target_host}/{target_port}/"
 
 // A template is a URI Template (RFC 6570), as restricted by RFC 9298, Section 2. It has two
 // variables between three constant parts. Undefined variables are left out.
+// RFC 9298, Section 2 [1].
 type template struct {
 	parts     [3]string
 	hostFirst bool
@@ -35,7 +36,7 @@ func parseTemplate(s string) (*template, error) {
 		found++
 		return nil
 	}
-	if !strings.HasPrefix(s, "/") {
+	if !strings.HasPrefix(s, "/") { // RFC 9298, Section 2 [3]
 		return nil, errors.New("masque: the path of a template begins with a slash")
 	}
 	for s != "" {
@@ -56,7 +57,7 @@ func parseTemplate(s string) (*template, error) {
 		}
 		s = rest
 	}
-	if found != 2 {
+	if found != 2 { // RFC 9298, Section 2 [5]
 		return nil, errors.New("masque: template lacks {target_host} or {target_port}")
 	}
 	return t, nil
@@ -64,6 +65,7 @@ func parseTemplate(s string) (*template, error) {
 
 // invalidInTemplate reports whether r is not allowed outside of expressions. A request has no
 // fragment, so # is among them.
+// RFC 9298, Section 2 [6].
 func invalidInTemplate(r rune) bool { return r <= ' ' || r >= 0x7f || r == '}' || r == '#' }
 
 // parseExpression parses the text between braces. It takes expressions up to level 3.
@@ -75,7 +77,7 @@ func parseExpression(s string, add func(string), variable func(string) error) er
 		return errors.New("masque: template has an empty expression")
 	case s[0] == '?', s[0] == '&':
 		separator, next, named, s = s[:1], "&", true, s[1:]
-	case strings.ContainsRune("+#./;=,!@|", rune(s[0])):
+	case strings.ContainsRune("+#./;=,!@|", rune(s[0])): // RFC 9298, Section 2 [7]
 		return fmt.Errorf("masque: template has the operator %q, which is not for proxies", s[:1])
 	}
 	for name := range strings.SplitSeq(s, ",") {
@@ -111,6 +113,7 @@ func (t *template) expand(host, port string) string {
 }
 
 // escape escapes all but unreserved characters (RFC 6570, Section 3.2.2).
+// RFC 9298, Section 3 [3].
 func escape(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder

@@ -6,6 +6,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
+// RFC 9298, Section 2 [1]; RFC 9298, Section 3 [3, 5].
 func TestTemplates(t *testing.T) {
 	for _, test := range []struct{ template, expanded string }{
 		{WellKnown, "/.well-known/masque/udp/2001%3Adb8%3A%3A42/443/"},
@@ -29,6 +30,7 @@ func TestTemplates(t *testing.T) {
 	}
 }
 
+// RFC 9298, Section 2 [3, 5, 6, 7].
 func TestInvalidTemplates(t *testing.T) {
 	for _, s := range []string{
 		"", "x", "/", "/{target_host}/", "/{target_port}/", "/{target_host}/{target_host}/", "/{target_host}{target_port}{target_port}",

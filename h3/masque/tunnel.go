@@ -69,7 +69,7 @@ func (t *tunnel) send(ctx context.Context, b []byte) error {
 	b[0] = 0 // the context ID
 	err := t.s.SendDatagram(ctx, b, t.maxAge)
 	if refused, ok := errors.AsType[*dgram.TooLargeError](err); ok {
-		if refused.Max > 0 && n > t.limit || n > maxPayload {
+		if refused.Max > 0 && n > t.limit || n > maxPayload { // RFC 9298, Section 5 [2]
 			t.counters.tooLarge.Add(1)
 			return tooLarge(n, max(refused.Max-headroom, t.limit))
 		}
@@ -132,7 +132,8 @@ func (t *tunnel) receiveDatagrams(deliver func([]byte) error) error {
 		}
 		id, k := dgram.ParseContextID(buf[:n])
 		if k == 0 || id != 0 {
-			t.counters.dropped.Add(1) // RFC 9298, Section 4
+			// RFC 9298, Section 5 [1].
+			t.counters.dropped.Add(1) // RFC 9298, Section 4; RFC 9298, Section 5 [1]
 			continue
 		}
 		if err := t.deliver(buf[k:n], deliver); err != nil {
@@ -149,6 +150,7 @@ func (t *tunnel) receiveCapsules(deliver func([]byte) error) error {
 	return t.readCapsules(bufio.NewReaderSize(t.s, readBuffer), deliver)
 }
 
+// RFC 9297, Section 3.2 [7].
 func (t *tunnel) readCapsules(r *bufio.Reader, deliver func([]byte) error) error {
 	var buf buffer
 	defer func() { buf.release(t.hold) }()
@@ -160,7 +162,7 @@ func (t *tunnel) readCapsules(r *bufio.Reader, deliver func([]byte) error) error
 		case err != nil:
 			return t.capsuleError(err)
 		case typ != dgram.CapsuleDatagram:
-			err = t.skip(r, length) // RFC 9297, Section 3.2
+			err = t.skip(r, length) // RFC 9297, Section 3.2 [3]
 		default:
 			err = t.receiveCapsule(r, length, &buf, deliver)
 		}
@@ -171,15 +173,18 @@ func (t *tunnel) readCapsules(r *bufio.Reader, deliver func([]byte) error) error
 }
 
 // receiveCapsule reads a DATAGRAM capsule of length bytes into buf.
+// RFC 9297, Section 3.5 [4].
 func (t *tunnel) receiveCapsule(r *bufio.Reader, length uint64, buf *buffer, deliver func([]byte) error) error {
 	id, n, err := peekContextID(r, length)
 	switch {
 	case err != nil:
 		return err
 	case n == 0 || id != 0:
-		return t.skip(r, length) // RFC 9298, Section 4
+		// RFC 9298, Section 5 [4].
+		return t.skip(r, length) // RFC 9298, Section 4; RFC 9298, Section 5 [4]
 	case length-uint64(n) > maxPayload:
 		// RFC 9298, Section 5: no UDP payload is so long.
+		// RFC 9298, Section 5 [3].
 		return &h3.Error{Code: h3.DatagramError, Reason: "UDP payload of more than 65527 bytes"}
 	}
 	buf.grow(int(length), t.hold)
@@ -213,6 +218,7 @@ func (t *tunnel) skip(r *bufio.Reader, length uint64) error {
 
 // capsuleError turns the end of the stream within a capsule into the error of a malformed message
 // (RFC 9297, Section 3.3).
+// RFC 9297, Section 3.3 [1, 5].
 func (t *tunnel) capsuleError(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
 		return &h3.Error{Code: h3.MessageError, Reason: "capsule cut short"}

@@ -20,6 +20,7 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
+// RFC 9298, Section 3.5 [2]; RFC 9298, Section 6 [1, 2].
 func TestTunnel(t *testing.T) {
 	p := newPair(t)
 	target := newEcho(t)
@@ -90,6 +91,7 @@ func TestTargetOverIPv6(t *testing.T) {
 }
 
 // TestAnswersOfOthers: datagrams that do not come from the target stay out of the tunnel.
+// RFC 9298, Section 3.1 [4, 5].
 func TestAnswersOfOthers(t *testing.T) {
 	p := newPair(t)
 	target, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -127,6 +129,7 @@ func TestManyTunnels(t *testing.T) {
 	require.Equal(t, 20, p.proxy.Stats().Tunnels)
 }
 
+// RFC 9298, Section 5 [2].
 func TestPayloadSizes(t *testing.T) {
 	p := newPair(t, func(p *pair) { p.client.CapsuleLimit, p.proxy.CapsuleLimit = 1300, 1300 })
 	c := p.dial(newEcho(t))
@@ -230,6 +233,7 @@ func TestPacketConn(t *testing.T) {
 	require.Error(t, err)
 }
 
+// RFC 9298, Section 3.1 [8].
 func TestIdleTunnelEnds(t *testing.T) {
 	p := newPair(t, func(p *pair) { p.proxy.IdleTimeout = 50 * time.Millisecond })
 	c := p.dial(newEcho(t))
@@ -241,9 +245,11 @@ func TestIdleTunnelEnds(t *testing.T) {
 
 	p = newPair(t, func(p *pair) { p.proxy.IdleTimeout = -1 })
 	exchange(t, p.dial(newEcho(t)), []byte("x"))
+	require.Equal(t, 2*time.Minute, new(Proxy).idleTimeout()) // RFC 9298, Section 3.1 [9]
 }
 
 // TestUnusableSocket: an ICMP message says that nobody listens.
+// RFC 9298, Section 3.1 [7].
 func TestUnusableSocket(t *testing.T) {
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -47,6 +47,7 @@ func describesContent(h http.Header) bool {
 
 // hasCapsules reports whether a successful response may be followed by capsules (RFC 9297, Section
 // 3.2).
+// RFC 9297, Section 3.2 [5, 6].
 func hasCapsules(r *http.Response) bool {
 	switch r.StatusCode {
 	case http.StatusNoContent, http.StatusResetContent, http.StatusPartialContent:
@@ -128,6 +129,7 @@ func (c capsuleReader) header() (typ, length uint64, err error) {
 }
 
 // readClose reads the value of WT_CLOSE_SESSION (draft-ietf-webtrans-http3-15, Section 6).
+// RFC 9297, Section 3.3 [3].
 func (c capsuleReader) readClose(length uint64) (capsule, error) {
 	if length < 4 || length > 4+maxReason {
 		return capsule{}, malformed("WT_CLOSE_SESSION of a wrong length")
@@ -144,6 +146,7 @@ func (c capsuleReader) readClose(length uint64) (capsule, error) {
 
 // readLimit reads the value of a capsule of flow control, which is one integer
 // (draft-ietf-webtrans-http3-16, Section 5.6).
+// RFC 9297, Section 3.3 [3, 4].
 func (c capsuleReader) readLimit(typ, length uint64) (capsule, error) {
 	if length < 1 || length > 8 {
 		return capsule{}, malformed("flow control with a value of a wrong length")
@@ -169,6 +172,7 @@ func cut(err error) error {
 }
 
 // appendClose appends WT_CLOSE_SESSION.
+// RFC 9297, Section 3.3 [2].
 func appendClose(b []byte, code uint32, reason string) []byte {
 	value := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(reason)), code)
 	return dgram.AppendCapsule(b, capsuleClose, append(value, reason...))

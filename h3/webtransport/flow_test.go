@@ -66,6 +66,7 @@ func (r *raw) wantEnd(s *Session, code h3.ErrorCode) {
 var some = limits{streams: [2]uint64{5, 5}, data: 1000}
 
 // TestFlowCapsules sends capsules of flow control that break a rule.
+// RFC 9297, Section 3.3 [3, 4].
 func TestFlowCapsules(t *testing.T) {
 	raw := func(typ uint64, value ...byte) []byte { return dgram.AppendCapsule(nil, typ, value) }
 	type test struct {

@@ -201,6 +201,7 @@ func TestDatagramsForDeadSession(t *testing.T) {
 }
 
 // TestCapsules sends the capsules of a hostile client on the CONNECT stream.
+// RFC 9297, Section 3.3 [3, 4].
 func TestCapsules(t *testing.T) {
 	closing := appendClose(nil, 7, "bye")
 	for _, c := range []struct {
@@ -217,6 +218,7 @@ func TestCapsules(t *testing.T) {
 			dgram.AppendCapsule(nil, dgram.CapsuleDatagram, []byte("x")),
 			closing,
 		}, nil), true, &SessionError{Code: 7, Reason: "bye", Remote: true}},
+		// RFC 9297, Section 3.3 [2].
 		{"longest reason", appendClose(nil, 1, strings.Repeat("x", 1024)), true,
 			&SessionError{Code: 1, Reason: strings.Repeat("x", 1024), Remote: true}},
 		{"reason too long", appendClose(nil, 1, strings.Repeat("x", 1025)), true, nil},

@@ -135,6 +135,7 @@ func FuzzProtocols(f *testing.F) {
 	})
 }
 
+// RFC 9297, Section 3.3 [5].
 func TestCapsuleErrorsOfReading(t *testing.T) {
 	broken := errors.New("broken")
 	for _, b := range [][]byte{nil, {0x40}, dgram.AppendCapsule(nil, 0x1234, []byte("abc"))[:4], appendClose(nil, 1, "abc")[:5]} {
