@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -150,6 +151,37 @@ func TestHealth(t *testing.T) {
 	healthOf(t, b, addr, dead)
 	quicServer(t, addr.String())
 	healthOf(t, b, addr, well)
+}
+
+// TestFewRefusals: a host that says but once that nobody listens, or a few times to clients, is
+// believed when no probe is answered meanwhile. Hosts limit how often they say it.
+func TestFewRefusals(t *testing.T) {
+	mute, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer mute.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var probes atomic.Int64
+	died := make(chan int64, 1)
+	c := &check{
+		addr: netip.MustParseAddrPort(mute.LocalAddr().String()), interval: 500 * time.Millisecond, silent: 50, dead: 100,
+		refused: make(chan struct{}, 1),
+		changed: func(is health) { died <- probes.Load() },
+	}
+	go func() {
+		for b := make([]byte, 2048); ; {
+			if _, _, err := mute.ReadFrom(b); err != nil {
+				return
+			}
+			probes.Add(1)
+			select {
+			case c.refused <- struct{}{}: // while the probe waits for an answer
+			case <-ctx.Done():
+			}
+		}
+	}()
+	go c.run(ctx)
+	require.EqualValues(t, refusals, <-died)
 }
 
 // TestProbeAnswers: only the answer to this probe counts.

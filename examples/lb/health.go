@@ -56,6 +56,7 @@ func (c *check) run(ctx context.Context) {
 			unanswered, refused, wait = unanswered+1, refused+1, min(wait, pause)
 		default:
 			unanswered++
+			refused += c.heard()
 		}
 		if h := c.judge(unanswered, refused); h != is && ctx.Err() == nil {
 			is = h
@@ -71,6 +72,17 @@ func (c *check) run(ctx context.Context) {
 			time.Sleep(pause) // whoever sends refusals cannot make it busy
 		case <-time.After(wait):
 		}
+	}
+}
+
+// heard returns how many refusals somebody else has found during a probe. Hosts send few of them,
+// so the probe may have got none where packets of clients have.
+func (c *check) heard() int {
+	select {
+	case <-c.refused:
+		return 1
+	default:
+		return 0
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -75,13 +76,13 @@ backends:
 }
 
 // work lets n clients work at the same time: a third of them downloads, a third uploads, and a
-// third sends messages both ways. It returns what became of each.
+// third has a WebSocket. It returns what became of each.
 func (w *network) work(n int) []error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			m, err := w.connect(w.client, "due"[i%3], addrsOf(i)...)
+			m, err := w.connect(w.client, kinds()[i%3], addrsOf(i)...)
 			if err == nil {
 				err = m.work()
 			}
@@ -92,32 +93,41 @@ func (w *network) work(n int) []error {
 	return errs
 }
 
-func lost(errs []error) (n int) {
-	for _, err := range errs {
+// lost returns how many of the connections were lost, and how many of each kind in words.
+func lost(errs []error) (n int, text string) {
+	byKind := make([]int, len(kinds()))
+	for i, err := range errs {
 		if err != nil {
 			n++
+			byKind[i%len(byKind)]++
 		}
 	}
-	return n
+	for i, kind := range kinds() {
+		text += fmt.Sprintf(" %s %d of %d,", strings.TrimPrefix(kind, "/"), byKind[i], len(errs)/len(byKind))
+	}
+	return n, strings.TrimSuffix(text, ",")
 }
 
-// TestMovingClients: clients change their addresses ten times during downloads, uploads and long
-// streams, and none is lost. With a balancer that hashes addresses most are.
+// TestMovingClients: clients change their addresses ten times during downloads, uploads and
+// WebSockets, and none is lost. With a balancer that hashes addresses most are.
 func TestMovingClients(t *testing.T) {
 	const n = 6
 	var losses []int
+	contrast := fmt.Sprintf("lost in %d changes of address each:", changes)
 	for _, routeBy := range []string{routeByID, routeByTwo} {
 		t.Run(routeBy, func(t *testing.T) {
 			w := newNetwork(t, n, modeNAT)
 			w.serve(routeBy)
 			errs := w.work(n)
 			for i, err := range errs {
-				t.Logf("client %d: %v", i, err)
+				t.Logf("client %d, %s: %v", i, kinds()[i%3], err)
 			}
-			losses = append(losses, lost(errs))
-			t.Logf("%s: %d of %d connections were lost in %d changes of address each", routeBy, lost(errs), n, changes)
+			n, text := lost(errs)
+			losses = append(losses, n)
+			contrast += fmt.Sprintf("\nrouting by %s:%s", routeBy, text)
 		})
 	}
+	t.Log(contrast)
 	require.Len(t, losses, 2)
 	require.Zero(t, losses[0], "by connection ID")
 	require.Greater(t, losses[1], n/2, "by addresses")
@@ -134,7 +144,7 @@ func TestDrainAndDeath(t *testing.T) {
 	count := make(map[byte]int)
 	for i := 0; i < 8 || count['A'] == 0 || count['B'] == 0; i++ {
 		require.Less(t, i, n-4, "all clients have one server: %v", count)
-		m, err := w.connect(w.client, echo, addrsOf(i)...)
+		m, err := w.connect(w.client, socket, addrsOf(i)...)
 		require.NoError(t, err)
 		movers = append(movers, m)
 		count[m.server]++
@@ -143,7 +153,7 @@ func TestDrainAndDeath(t *testing.T) {
 	balancer.want("was reloaded")
 	for range 4 {
 		i := len(movers)
-		m, err := w.connect(w.client, echo, addrsOf(i)...)
+		m, err := w.connect(w.client, socket, addrsOf(i)...)
 		require.NoError(t, err)
 		require.Equal(t, byte('B'), m.server, "A drains")
 		movers = append(movers, m)
@@ -154,6 +164,15 @@ func TestDrainAndDeath(t *testing.T) {
 	t.Logf("A drains: 0 of its %d connections were lost", count['A'])
 
 	start := time.Now()
+	var ended []time.Duration
+	var mu sync.Mutex
+	for _, m := range movers {
+		context.AfterFunc(m.conn.Context(), func() {
+			mu.Lock()
+			defer mu.Unlock()
+			ended = append(ended, time.Since(start).Round(time.Millisecond))
+		})
+	}
 	w.servers['B'].kill()
 	for _, m := range movers {
 		if m.server == 'A' {
@@ -167,7 +186,9 @@ func TestDrainAndDeath(t *testing.T) {
 		}
 		require.ErrorIs(t, m.part(), conn.ErrStatelessReset)
 	}
-	t.Logf("B was killed: its connections ended with stateless resets within %v", time.Since(start))
+	mu.Lock()
+	defer mu.Unlock()
+	t.Logf("B was killed: its connections ended with stateless resets after %v", ended)
 }
 
 // TestDirectReturn: in mode ipip servers see the clients' addresses and answer directly, and learn

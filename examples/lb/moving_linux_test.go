@@ -3,126 +3,47 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"net/netip"
-	"os"
-	"strings"
-	"testing"
 	"time"
+
+	"golang.org/x/net/websocket"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
-	"github.com/lazoquic/lazo/conn/quiclb"
 	"github.com/lazoquic/lazo/examples/internal/rebind"
+	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// TestRole is the body of processes of other tests. Without roleEnv it does nothing.
-func TestRole(t *testing.T) {
-	role, parameter, _ := strings.Cut(os.Getenv(roleEnv), " ")
-	var err error
-	switch role {
-	case "lb":
-		err = run(t.Context(), []string{"-config", parameter}, os.Stdout, os.Stderr)
-	case "server":
-		err = serve(t.Context(), parameter[0])
-	}
-	require.NoError(t, err)
-}
-
-// serve is a server of two loops. Its keys are those of all servers.
-func serve(ctx context.Context, id byte) error {
-	key := [16]byte{5: 1}
-	g, err := loop.Listen("udp", "0.0.0.0:443", 2, &loop.Config{
-		Endpoint: conn.EndpointConfig{Server: conntest.ServerConfig(), ResetKey: [32]byte{1}},
-		Shard: func(_ int, cfg *loop.Config) {
-			source, err := quiclb.NewSource(quiclb.Config{ID: 3, ServerID: []byte{10, id}, NonceLen: 6, Key: &key}, rand.Reader)
-			if err != nil {
-				panic(err)
-			}
-			cfg.Endpoint.ConnIDs = source
-		},
-	})
-	if err != nil {
-		return err
-	}
-	defer g.Close()
-	fmt.Println("ready")
-	for {
-		c, err := g.Accept(ctx)
-		if err != nil {
-			return err
-		}
-		go func() {
-			if s, err := c.AcceptStream(ctx); err == nil {
-				answer(s, id, c.RemoteAddr())
-			}
-		}()
-	}
-}
-
-// answer says who the server is and whom it sees, in a line. Then it does what the first byte of
-// the stream says: send parts, take parts and acknowledge each, or send back what comes.
-func answer(s *loop.Stream, id byte, remote netip.AddrPort) {
-	fmt.Fprintf(s, "%c %v\n", id, remote)
-	kind := make([]byte, 1)
-	if _, err := io.ReadFull(s, kind); err != nil {
-		return
-	}
-	part := content()
-	var err error
-	switch kind[0] {
-	case download:
-		for err == nil {
-			_, err = s.Write(part)
-		}
-	case upload:
-		for b := make([]byte, len(part)); err == nil; {
-			if _, err = io.ReadFull(s, b); err == nil {
-				sum := sha256.Sum256(b)
-				_, err = s.Write(sum[:])
-			}
-		}
-	default:
-		io.Copy(s, s)
-	}
-}
-
-// The kinds of what a client does.
-const (
-	download = 'd'
-	upload   = 'u'
-	echo     = 'e' // a long stream of messages both ways, as a WebSocket is
-)
-
-// content is one part of what is downloaded or uploaded.
-func content() []byte { return bytes.Repeat([]byte("0123456789abcdef"), 8<<10) }
-
-// A mover is a client whose address changes.
+// A mover is a client with one connection, whose address changes.
 type mover struct {
-	kind   byte
+	path   string // what it does
 	host   *host
 	fabric *fabric
 	addrs  []string // those that it will have
 	nat    *rebind.Socket
 	group  *loop.Group
 	conn   *loop.Conn
-	stream *loop.Stream
-	server byte   // who answers
-	seen   string // the address that the server sees
+	in     io.Reader       // the body of the response
+	out    io.Writer       // the body of the request
+	ws     *websocket.Conn // in place of both
+	server byte            // who answers
+	seen   string          // the address that the server sees
 }
 
-// connect connects from the first of the addresses.
-func (f *fabric) connect(h *host, kind byte, addrs ...string) (*mover, error) {
-	m := &mover{kind: kind, host: h, fabric: f, addrs: addrs}
+// connect connects from the first of the addresses, and begins to do something.
+func (f *fabric) connect(h *host, path string, addrs ...string) (*mover, error) {
+	m := &mover{path: path, host: h, fabric: f, addrs: addrs}
 	err := h.Do(func() error {
-		s, err := udpio.Listen("udp", addrs[0]+":0", nil)
+		s, err := udpio.Listen("udp", net.JoinHostPort(addrs[0], "0"), nil)
 		m.nat = &rebind.Socket{Socket: s}
 		return err
 	})
@@ -130,54 +51,86 @@ func (f *fabric) connect(h *host, kind byte, addrs ...string) (*mover, error) {
 	m.group, err = loop.New(nil, m.nat)
 	require.NoError(f.t, err)
 	f.t.Cleanup(func() { m.group.Close() })
-	cfg := conntest.ClientConfig()
-	// who only receives must say something, or the server does not learn the new address
-	cfg.KeepAlive, cfg.MaxStreamData = 100*time.Millisecond, 64<<10
-	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
-	defer cancel()
-	if m.conn, err = m.group.Dial(ctx, vip+":443", cfg); err != nil {
+	t := &h3http.Transport{
+		TLSClientConfig: conntest.ClientTLS(), Dial: m.dial,
+		// who only receives must say something, or the server does not learn the new address
+		QUICConfig: &conn.Config{KeepAlive: 100 * time.Millisecond, MaxStreamData: 64 << 10},
+	}
+	f.t.Cleanup(func() { t.Close() })
+	resp, err := m.begin(t)
+	if err != nil {
 		return nil, err
 	}
-	if m.stream, err = m.conn.OpenStream(ctx, conn.Bidi); err != nil {
-		return nil, err
-	}
-	if _, err := m.stream.Write([]byte{kind}); err != nil {
-		return nil, err
-	}
-	var line []byte
-	for b := make([]byte, 1); ; line = append(line, b[0]) {
-		if _, err := m.stream.Read(b); err != nil {
-			return nil, err
-		}
-		if b[0] == '\n' {
-			break
-		}
-	}
-	m.server, m.seen = line[0], string(line[2:])
+	m.server, m.seen = resp.Header.Get("Server")[0], resp.Header.Get("Seen")
 	return m, nil
+}
+
+// dial connects once: a second connection would mean that the first was lost.
+func (m *mover) dial(ctx context.Context, addr string, cfg *conn.Config) (c *loop.Conn, err error) {
+	if m.conn != nil {
+		return nil, errors.New("the connection was lost, and another one would take its place")
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	m.conn, err = m.group.Dial(ctx, addr, cfg)
+	return m.conn, err
+}
+
+// begin sends the request.
+func (m *mover) begin(t *h3http.Transport) (resp *http.Response, err error) {
+	r, err := http.NewRequestWithContext(m.fabric.t.Context(), "GET", "https://"+net.JoinHostPort(vip, "443")+m.path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if m.path == socket {
+		m.ws, resp, err = openWebSocket(t, r)
+		return resp, err
+	}
+	if m.path == upload {
+		pr, pw := io.Pipe()
+		r.Method, r.Body, m.out = "POST", pr, pw
+	}
+	if resp, err = t.RoundTrip(r); err == nil {
+		m.in = resp.Body
+	}
+	return resp, err
 }
 
 // part does one part of the work.
 func (m *mover) part() error {
-	want := content()
-	if m.kind == echo {
-		want = want[:100]
+	if m.ws != nil {
+		return m.message()
 	}
-	if m.kind != download {
-		if _, err := m.stream.Write(want); err != nil {
+	want := content()
+	if m.path == upload {
+		if _, err := m.out.Write(want); err != nil {
 			return err
 		}
-	}
-	if m.kind == upload {
 		sum := sha256.Sum256(want)
 		want = sum[:]
 	}
 	got := make([]byte, len(want))
-	if _, err := io.ReadFull(m.stream, got); err != nil {
+	if _, err := io.ReadFull(m.in, got); err != nil {
 		return err
 	}
 	if !bytes.Equal(want, got) {
 		return errors.New("other bytes came back")
+	}
+	return nil
+}
+
+// message sends a message, and gets it back.
+func (m *mover) message() error {
+	const want = "a message"
+	var got string
+	if err := websocket.Message.Send(m.ws, want); err != nil {
+		return err
+	}
+	if err := websocket.Message.Receive(m.ws, &got); err != nil {
+		return err
+	}
+	if got != want {
+		return errors.New("another message came back")
 	}
 	return nil
 }
