@@ -17,7 +17,7 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 	if f.Largest >= s.next {
 		return 0, violation(errProtocolViolation, wire.FrameAck, "packet %d was never sent", f.Largest)
 	}
-	if k := &c.keys; p.space.id == spaceApp && wire.KeyPhase(p.pkt[0]) != k.txPhase && f.Largest >= k.firstSent {
+	if k := &c.keys; p.space.id == spaceApp && wire.KeyPhase(p.pkt[0]) != k.txPhase && f.Largest >= p.space.phase.firstSent {
 		// RFC 9001, Section 6.2: a peer must update its own keys before it acknowledges a packet
 		// with new keys. If it does not, we may close.
 		return 0, violation(errKeyUpdate, wire.FrameAck, "packet %d has newer keys than its acknowledgement", f.Largest)
@@ -80,7 +80,7 @@ func (c *Conn) rangeAcked(a *ackRun, first, last uint64) {
 		c.packetAcked(a, p, on)
 	}
 	for p := s.spurious(&r); p != nil; p = s.spurious(&r) {
-		a.note(p.flags, p.flight == c.path.n)
+		a.note(p.flags, p.flight == a.sp.lane.path.n)
 		c.spuriousLoss(a.sp, p)
 	}
 }
@@ -100,8 +100,8 @@ func (a *ackRun) note(flags uint16, inUse bool) {
 
 // packetAcked handles a newly acknowledged packet of the flight with the index on.
 func (c *Conn) packetAcked(a *ackRun, p *sentPacket, on int) {
-	s := &a.sp.sent
-	a.note(p.flags, p.flight == c.path.n)
+	s, l := &a.sp.sent, a.sp.lane
+	a.note(p.flags, p.flight == l.path.n)
 	pn := s.number(p)
 	if c.qlog != nil {
 		c.qlog.Acked(pn)
@@ -110,7 +110,7 @@ func (c *Conn) packetAcked(a *ackRun, p *sentPacket, on int) {
 		a.sentAt, a.flight = p.time, p.flight
 	}
 	if on >= 0 {
-		x, m := &a.on[on], c.ledger.known[on]
+		x, m := &a.on[on], l.ledger.known[on]
 		x.bytes += uint64(p.size)
 		if x.newest == nil || pn > x.pn {
 			x.newest, x.pn = p, pn
@@ -129,7 +129,8 @@ func (c *Conn) packetAcked(a *ackRun, p *sentPacket, on int) {
 
 // finishAck updates what depends on the ACK frame as a whole.
 func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
-	pa := c.path
+	l := a.sp.lane
+	pa := l.path
 	if c.qlog != nil {
 		c.qlog.PacketsAcked(c.e.wall(a.now), qlogSpaces[a.sp.id])
 	}
@@ -148,22 +149,22 @@ func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 	// RFC 9002, Section 6.2.1: the backoff ends, but not for a client whose peer may not have
 	// validated its address.
 	if c.server || c.peerValidated() {
-		c.answered()
+		l.answered()
 	}
 	var rates [len(a.on)]uint64
 	for i := range a.on {
 		if x := &a.on[i]; x.newest != nil {
-			m := c.ledger.known[i]
+			m := l.ledger.known[i]
 			rates[i] = m.rate.onAcked(x.newest, a.now, m.rtt.min)
 		}
 	}
 	c.detectLost(a.sp, a.now)
 	for i := range a.on {
 		if x := &a.on[i]; x.newest != nil {
-			c.controlAck(c.ledger.known[i], a, x, rates[i])
+			c.controlAck(l.ledger.known[i], a, x, rates[i])
 		}
 	}
-	a.sp.sent.late.forget(a.now, c.lossMemory())
+	a.sp.sent.late.forget(a.now, l.lossMemory())
 	if a.sp.id == spaceHandshake && !c.server {
 		c.wake()
 	}

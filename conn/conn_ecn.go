@@ -3,16 +3,16 @@ package conn
 import "github.com/lazoquic/lazo/internal/wire"
 
 // startECN begins to mark packets once the handshake is confirmed (RFC 9000, Section 13.4.2).
-func (c *Conn) startECN() {
-	if c.path.ecn.state == ecnOff {
-		c.path.ecn.state = ecnTesting
+func (l *lane) startECN() {
+	if l.path.ecn.state == ecnOff {
+		l.path.ecn.state = ecnTesting
 	}
 }
 
 // checkECN validates the counts of an ACK frame for the path in use, and returns how many packets
 // were newly marked (RFC 9000, Section 13.4.2.1).
 func (c *Conn) checkECN(a *ackRun, f *wire.Ack) (ce uint64) {
-	s := &c.path.ecn
+	s := &a.sp.lane.path.ecn
 	active := s.state == ecnTesting || s.state == ecnCapable
 	switch {
 	case a.sp.id != spaceApp:
@@ -56,8 +56,8 @@ func (s *ecnState) checkLoss() {
 }
 
 // suspectECN stops marking where nothing gets through while it is tested.
-func (c *Conn) suspectECN() {
-	if s := &c.path.ecn; s.state == ecnTesting && s.sent > 0 {
+func (l *lane) suspectECN() {
+	if s := &l.path.ecn; s.state == ecnTesting && s.sent > 0 {
 		s.state = ecnFailed
 	}
 }

@@ -274,7 +274,7 @@ func (c *Conn) handlePath(p *received, typ uint64, b []byte) (int, error) {
 	if typ == wire.FramePathResponse {
 		return n, c.pathResponse(data)
 	}
-	c.challenged(p, data)
+	p.space.lane.challenged(p, data)
 	return n, nil
 }
 

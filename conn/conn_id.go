@@ -59,39 +59,41 @@ func (c *Conn) addFirstID(id ConnID) {
 }
 
 // offerIDs issues connection IDs until the peer has as many as it accepts, up to our own bound.
-func (c *Conn) offerIDs() {
-	if c.state != stateConfirmed || len(c.local.ids) == 0 || c.local.ids[0].id.n == 0 {
+func (l *lane) offerIDs() {
+	c := l.conn
+	if c.state != stateConfirmed || len(l.local.ids) == 0 || l.local.ids[0].id.n == 0 {
 		return
 	}
 	want := int(min(c.peer.ActiveConnIDLimit, activeConnIDs))
-	for len(c.local.ids) < want {
+	for len(l.local.ids) < want {
 		id, ok := c.e.generateID()
 		if !ok || id.n == 0 {
 			return
 		}
-		c.local.add(id).due = true
+		l.local.add(id).due = true
 		c.routes.addID(id)
 		c.control.newIDs, c.control.any = true, true
 	}
 }
 
 // retireLocal handles RETIRE_CONNECTION_ID (RFC 9000, Section 19.16). dcid is that of the packet.
-func (c *Conn) retireLocal(seq uint64, dcid []byte) error {
-	if seq >= c.local.sent {
+func (l *lane) retireLocal(seq uint64, dcid []byte) error {
+	c := l.conn
+	if seq >= l.local.sent {
 		// RFC 9000, Section 19.16: an ID that the peer was not told of yet counts as never issued.
 		return violation(errProtocolViolation, wire.FrameRetireConnectionID, "connection ID %d was never issued", seq)
 	}
-	for i := range c.local.ids {
-		l := &c.local.ids[i]
-		if l.seq != seq {
+	for i := range l.local.ids {
+		x := &l.local.ids[i]
+		if x.seq != seq {
 			continue
 		}
-		if l.id.equal(dcid) {
+		if x.id.equal(dcid) {
 			return violation(errProtocolViolation, wire.FrameRetireConnectionID, "connection ID %d is in use by the packet", seq)
 		}
-		c.routes.retireID(l.id, c.e.now.add(tidyAfter))
-		c.local.ids = slices.Delete(c.local.ids, i, i+1)
-		c.offerIDs()
+		c.routes.retireID(x.id, c.e.now.add(tidyAfter))
+		l.local.ids = slices.Delete(l.local.ids, i, i+1)
+		l.offerIDs()
 		return nil
 	}
 	return nil // retired before
@@ -184,8 +186,8 @@ func (r *remoteIDs) conflicts(x *remoteID) bool {
 }
 
 // newRemoteID handles NEW_CONNECTION_ID (RFC 9000, Section 19.15).
-func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) error {
-	r := &c.remote
+func (l *lane) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) error {
+	r := &l.remote
 	if r.handshake.n == 0 {
 		return violation(errProtocolViolation, wire.FrameNewConnectionID, "the peer's connection IDs are empty")
 	}
@@ -212,7 +214,7 @@ func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 	}
 	if seq < r.retireBelow {
 		r.remember(&issued)
-		return c.retireRemote(seq)
+		return l.retireRemote(seq)
 	}
 	if r.seen.Add(seq, seq+1) { // no retransmission
 		r.ids = append(r.ids, issued)
@@ -227,14 +229,14 @@ func (c *Conn) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 			i++
 			continue
 		}
-		if err := c.dropRemote(i); err != nil {
+		if err := l.dropRemote(i); err != nil {
 			return err
 		}
 	}
 	if len(r.ids) > activeConnIDs {
 		return violation(errConnectionIDLimit, wire.FrameNewConnectionID, "more than %d connection IDs", activeConnIDs)
 	}
-	c.watchResets()
+	l.watchResets()
 	return nil
 }
 
@@ -248,19 +250,21 @@ func (r *remoteIDs) isRetired(seq uint64) bool {
 }
 
 // dropRemote retires the ith ID.
-func (c *Conn) dropRemote(i int) error {
-	x := c.remote.ids[i]
+func (l *lane) dropRemote(i int) error {
+	c := l.conn
+	x := l.remote.ids[i]
 	if x.hasToken {
 		c.routes.dropToken(x.token)
 	}
-	c.remote.ids = append(c.remote.ids[:i], c.remote.ids[i+1:]...)
-	c.remote.remember(&x)
-	return c.retireRemote(x.seq)
+	l.remote.ids = append(l.remote.ids[:i], l.remote.ids[i+1:]...)
+	l.remote.remember(&x)
+	return l.retireRemote(x.seq)
 }
 
 // retireRemote queues RETIRE_CONNECTION_ID.
-func (c *Conn) retireRemote(seq uint64) error {
-	r := &c.remote
+func (l *lane) retireRemote(seq uint64) error {
+	c := l.conn
+	r := &l.remote
 	if r.isRetired(seq) {
 		return nil
 	}
@@ -275,24 +279,25 @@ func (c *Conn) retireRemote(seq uint64) error {
 // switchID retires the ID in use and starts to use the next one, as a new path requires (RFC 9000,
 // Section 9.5). The next one is that of a probed path, or was never used. Without another ID
 // nothing changes.
-func (c *Conn) switchID() {
-	if len(c.remote.ids) > 1 && c.dropRemote(0) == nil {
-		c.watchResets()
+func (l *lane) switchID() {
+	if len(l.remote.ids) > 1 && l.dropRemote(0) == nil {
+		l.watchResets()
 	}
 }
 
 // dropOther retires the ID of a probed path that is given up.
-func (c *Conn) dropOther() {
-	if len(c.remote.ids) > 1 {
-		_ = c.dropRemote(1) // fails only where the peer makes us retire too many
+func (l *lane) dropOther() {
+	if len(l.remote.ids) > 1 {
+		_ = l.dropRemote(1) // fails only where the peer makes us retire too many
 	}
 }
 
 // watchResets begins to recognise stateless resets with the token of the ID in use. Tokens of IDs
 // that were never used do not count (RFC 9000, Section 10.3.1).
-func (c *Conn) watchResets() { c.watchResetsOf(&c.remote.ids[0]) }
+func (l *lane) watchResets() { l.watchResetsOf(&l.remote.ids[0]) }
 
-func (c *Conn) watchResetsOf(x *remoteID) {
+func (l *lane) watchResetsOf(x *remoteID) {
+	c := l.conn
 	if x.hasToken {
 		c.routes.addToken(x.token)
 	}

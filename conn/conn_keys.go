@@ -14,41 +14,45 @@ type keyPhase struct {
 	old              *keys.Keys // of the phase before, for packets that come late
 	nextRx           *keys.Keys // made when a packet seemed to need them; RFC 9001, Section 6.3 [3]
 	dropAt           instant    // when old is dropped
-	firstSent        uint64     // the first packet number sent in the phase
-	firstRecv        uint64     // the lowest packet number received in the phase
-	lastOld          int64      // the highest packet number received in the phases before
 	sealed           uint64     // packets with the keys in use (RFC 9001, Section 6.6 [1])
 	failed           uint64     // packets that did not open, with all keys (RFC 9001, Section 6.6)
 }
 
+// numbersOfPhase are the packet numbers of one packet number space in the key phase in use.
+type numbersOfPhase struct {
+	firstSent uint64 // the first one sent in the phase
+	firstRecv uint64 // the lowest one received in the phase
+	lastOld   int64  // the highest one received in the phases before
+}
+
 // open opens a 1-RTT packet with the keys of its phase (RFC 9001, Section 5.5 [1]).
-func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
-	k, sp := &c.keys, c.spaces[spaceApp]
+func (c *Conn) open(now instant, sp *space, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
+	k, ph := &c.keys, &sp.phase
 	if wire.KeyPhase(pkt[0]) == k.rxPhase {
 		payload, ok := sp.rx.Open(pkt, hdrLen, pn)
 		if !ok {
 			c.openFailed(sp.rx)
 			return nil, false
 		}
-		if pn < k.firstRecv {
-			if int64(pn) < k.lastOld {
+		if pn < ph.firstRecv {
+			if int64(pn) < ph.lastOld {
 				return c.backInPhase()
 			}
-			k.firstRecv = pn
+			ph.firstRecv = pn
 		}
 		return payload, true
 	}
 	switch {
 	case k.old == nil:
-		return c.openNext(now, pkt, hdrLen, pn)
-	case pn < k.firstRecv:
+		return c.openNext(now, sp, pkt, hdrLen, pn)
+	case pn < ph.firstRecv:
 		// RFC 9001, Section 6.5: a packet of the phase before, delayed.
 		payload, ok := k.old.Open(pkt, hdrLen, pn)
 		if !ok {
 			c.openFailed(sp.rx)
 			return nil, false
 		}
-		k.lastOld = max(k.lastOld, int64(pn))
+		ph.lastOld = max(ph.lastOld, int64(pn))
 		return payload, true
 	}
 	// The packet is of the next phase, or the peer has gone back to the keys before. Opening with
@@ -59,7 +63,7 @@ func (c *Conn) open(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, boo
 	if back {
 		return c.backInPhase()
 	}
-	return c.openNext(now, pkt, hdrLen, pn)
+	return c.openNext(now, sp, pkt, hdrLen, pn)
 }
 
 // backInPhase ends the connection: a packet has older keys than one with a lower number (RFC 9001,
@@ -72,8 +76,8 @@ func (c *Conn) backInPhase() ([]byte, bool) {
 // openNext opens a packet of the next phase, which updates the keys if it is authentic (RFC 9001,
 // Section 6.2 [1, 2]; RFC 9001, Section 5.5 [2]). A forged packet takes the time of any other, but
 // for the first one, which has the keys made (RFC 9001, Section 6.3 [1, 2]).
-func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
-	k, sp := &c.keys, c.spaces[spaceApp]
+func (c *Conn) openNext(now instant, sp *space, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
+	k := &c.keys
 	if k.nextRx == nil {
 		next, err := sp.rx.Next()
 		if err != nil {
@@ -95,7 +99,7 @@ func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte,
 		c.abort(violation(errKeyUpdate, 0, "two key updates at once"))
 		return nil, false
 	}
-	c.turnRx(now, pn)
+	c.turnRx(now, sp, pn)
 	if k.txPhase != k.rxPhase {
 		if err := c.turnTx(); err != nil {
 			c.abort(err)
@@ -107,12 +111,11 @@ func (c *Conn) openNext(now instant, pkt []byte, hdrLen int, pn uint64) ([]byte,
 
 // turnRx puts the next keys for receiving in use, and keeps those before (RFC 9001, Section 6.1 [3,
 // 4]).
-func (c *Conn) turnRx(now instant, pn uint64) {
-	k, sp := &c.keys, c.spaces[spaceApp]
+func (c *Conn) turnRx(now instant, sp *space, pn uint64) {
+	k := &c.keys
 	k.old, sp.rx, k.nextRx = sp.rx, k.nextRx, nil
-	k.lastOld = sp.recv.largest
 	k.rxPhase = !k.rxPhase
-	k.firstRecv = pn
+	sp.phase.lastOld, sp.phase.firstRecv = sp.recv.largest, pn
 	k.dropAt = now.add(3 * c.path.rtt.pto()) // RFC 9001, Section 6.5 [2, 3]
 	c.stats.KeyUpdates++
 	if c.traced {
@@ -130,7 +133,7 @@ func (c *Conn) turnTx() error {
 	}
 	sp.tx = next
 	k.txPhase = !k.txPhase
-	k.firstSent, k.sealed = sp.sent.next, 0
+	sp.phase.firstSent, k.sealed = sp.sent.next, 0
 	return nil
 }
 
@@ -139,14 +142,14 @@ func (c *Conn) turnTx() error {
 // [2]), three PTOs ago: it may keep no older keys than those before (RFC 9001, Section 6.5 [1]).
 func (c *Conn) mayUpdateKeys() bool {
 	k, sp := &c.keys, c.spaces[spaceApp]
-	return k.old == nil && k.txPhase == k.rxPhase && sp.sent.largestAcked >= int64(k.firstSent)
+	return k.old == nil && k.txPhase == k.rxPhase && sp.sent.largestAcked >= int64(sp.phase.firstSent)
 }
 
 // wearNumbers ends the connection before one packet number could be taken for another (RFC 9000,
 // Section 17.1). It reports false if it did.
-func (c *Conn) wearNumbers() bool {
-	if c.spaces[spaceApp].sent.overdue() {
-		c.abort(errors.New("the peer does not acknowledge what it receives"))
+func (l *lane) wearNumbers() bool {
+	if l.app.sent.overdue() {
+		l.conn.abort(errors.New("the peer does not acknowledge what it receives"))
 		return false
 	}
 	return true

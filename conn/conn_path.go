@@ -22,39 +22,41 @@ type pathResponse struct {
 
 // challenged handles PATH_CHALLENGE (RFC 9000, Section 8.2.2). A flood of them costs nothing: the
 // oldest answers are dropped.
-func (c *Conn) challenged(p *received, data [8]byte) {
-	if len(c.responses) == maxResponses {
-		copy(c.responses, c.responses[1:])
-		c.responses = c.responses[:maxResponses-1]
+func (l *lane) challenged(p *received, data [8]byte) {
+	if len(l.responses) == maxResponses {
+		copy(l.responses, l.responses[1:])
+		l.responses = l.responses[:maxResponses-1]
 	}
 	// RFC 9000, Section 8.1: all answers to one datagram share the bytes that it allows.
 	allowance := min(minMTU, amplification*len(p.at.data)-p.reserved)
 	p.reserved += allowance
-	c.responses = append(c.responses, pathResponse{data: data, remote: p.at.remote, local: c.answerFrom(p.at), allowance: allowance})
-	c.probeBack(p.at)
+	l.responses = append(l.responses, pathResponse{data: data, remote: p.at.remote, local: l.answerFrom(p.at), allowance: allowance})
+	l.probeBack(p.at)
 }
 
 // probeBack makes a server validate the path by which a client probes it (RFC 9000, Section 9.6.3).
 // The PATH_CHALLENGE goes into the answer, so the server sends no datagram that the client did not
 // ask for.
-func (c *Conn) probeBack(a *arrival) {
-	if !c.server || c.state != stateConfirmed || a.remote == c.path.remote && a.local == c.path.local {
+func (l *lane) probeBack(a *arrival) {
+	c := l.conn
+	if !c.server || c.state != stateConfirmed || a.remote == l.path.remote && a.local == l.path.local {
 		return
 	}
-	if p := c.path.probed; p == nil || p.remote != a.remote || p.local != a.local {
+	if p := l.path.probed; p == nil || p.remote != a.remote || p.local != a.local {
 		p = &probedPath{remote: a.remote, local: a.local}
 		for i := range p.challenge.data {
 			c.e.random(p.challenge.data[i][:])
 		}
-		c.path.probed = p
+		l.path.probed = p
 	}
-	p := c.path.probed
+	p := l.path.probed
 	p.challenge.pending = !p.validated && p.challenge.tries < challengeTries
 }
 
 // appendProbe appends the PATH_CHALLENGE that goes with an answer, if there is one.
-func (c *Conn) appendProbe(b []byte, r *pathResponse) []byte {
-	p := c.path.probed
+func (l *lane) appendProbe(b []byte, r *pathResponse) []byte {
+	c := l.conn
+	p := l.path.probed
 	if p == nil || !p.challenge.pending || p.remote != r.remote || p.local != r.local {
 		return b
 	}
@@ -71,50 +73,53 @@ func (c *Conn) appendChallenge(b []byte, data [8]byte) []byte {
 }
 
 // answerFrom returns where an answer to a is sent from.
-func (c *Conn) answerFrom(a *arrival) netip.AddrPort {
-	if c.server || c.candidate != nil && c.candidate.from == a.local {
+func (l *lane) answerFrom(a *arrival) netip.AddrPort {
+	c := l.conn
+	if c.server || l.candidate != nil && l.candidate.from == a.local {
 		return a.local
 	}
-	return c.path.from
+	return l.path.from
 }
 
 // pathResponse handles PATH_RESPONSE (RFC 9000, Section 8.2.3). It may come by any path.
-func (c *Conn) pathResponse(data [8]byte) error {
-	switch pa := c.path; {
+func (l *lane) pathResponse(data [8]byte) error {
+	c := l.conn
+	switch pa := l.path; {
 	case pa.challenge.answered(data):
 		pa.challenge = challenge{}
-		if c.oldPath != nil {
-			c.setPaths(pa, nil, c.candidate)
-			c.pathChanged()
+		if l.oldPath != nil {
+			l.setPaths(pa, nil, l.candidate)
+			l.pathChanged()
 		}
 		pa.validated = true
 	case pa.probed != nil && pa.probed.challenge.answered(data):
 		pa.probed.validated = true
-	case c.candidate != nil && c.candidate.challenge.answered(data):
-		cand := c.candidate
+	case l.candidate != nil && l.candidate.challenge.answered(data):
+		cand := l.candidate
 		cand.challenge, cand.validated = challenge{}, true
 		if !cand.migrate {
 			c.event(Event{Kind: EventPathValidated, Local: cand.local, Remote: cand.remote})
 			return nil
 		}
-		c.migrateTo(cand)
+		l.migrateTo(cand)
 	}
 	return c.challenges.check(data)
 }
 
 // migrateTo moves a client to the path that it has validated.
-func (c *Conn) migrateTo(cand *path) {
-	if c.path.remote != cand.remote {
-		c.formerRemote = c.path.remote
+func (l *lane) migrateTo(cand *path) {
+	c := l.conn
+	if l.path.remote != cand.remote {
+		c.formerRemote = l.path.remote
 	}
-	c.leaveAddr(c.path.remote, cand.remote)
-	c.usePath(cand, nil, nil)
-	c.switchID()
-	c.pathChanged()
+	c.leaveAddr(l.path.remote, cand.remote)
+	l.usePath(cand, nil, nil)
+	l.switchID()
+	l.pathChanged()
 	// RFC 9000, Section 9.2: only a frame that does not probe moves the server's side. A client
 	// that only receives has no other such frame: if the server's IDs are empty, it does not even
 	// retire one.
-	c.spaces[spaceApp].probes = max(c.spaces[spaceApp].probes, 1)
+	l.app.probes = max(l.app.probes, 1)
 }
 
 // leaveAddr forgets old, an address that was left for used. It waits a while, because packets from
@@ -126,29 +131,31 @@ func (c *Conn) leaveAddr(old, used netip.AddrPort) {
 }
 
 // pathChanged reports that the connection has moved.
-func (c *Conn) pathChanged() {
+func (l *lane) pathChanged() {
+	c := l.conn
 	c.stats.PathChanges++
-	c.event(Event{Kind: EventPathChanged, Local: c.path.local, Remote: c.path.remote})
+	c.event(Event{Kind: EventPathChanged, Local: l.path.local, Remote: l.path.remote})
 }
 
 // arrivedElsewhere handles a packet that came by another path than the one in use (RFC 9000,
 // Section 9.3).
-func (c *Conn) arrivedElsewhere(p *received, newest bool) {
+func (l *lane) arrivedElsewhere(p *received, newest bool) {
+	c := l.conn
 	a := p.at
-	if c.path.local == (netip.AddrPort{}) && a.remote == c.path.remote {
-		c.path.local = a.local // now it is known
+	if l.path.local == (netip.AddrPort{}) && a.remote == l.path.remote {
+		l.path.local = a.local // now it is known
 		if c.server {
-			c.path.from = a.local
+			l.path.from = a.local
 		}
 		return
 	}
 	if !c.server {
-		if !c.path.from.IsValid() && a.remote == c.path.remote {
-			c.path.local = a.local // the socket chose another
+		if !l.path.from.IsValid() && a.remote == l.path.remote {
+			l.path.local = a.local // the socket chose another
 		}
 		return
 	}
-	if a.remote == c.path.remote && a.local == (netip.AddrPort{}) {
+	if a.remote == l.path.remote && a.local == (netip.AddrPort{}) {
 		return
 	}
 	// RFC 9000, Section 9: only a client migrates, after the handshake, with packets that do not
@@ -156,17 +163,17 @@ func (c *Conn) arrivedElsewhere(p *received, newest bool) {
 	if c.state != stateConfirmed || !p.nonProbe || !newest {
 		return
 	}
-	if c.oldPath != nil && c.oldPath.remote == a.remote && c.oldPath.local == a.local {
+	if l.oldPath != nil && l.oldPath.remote == a.remote && l.oldPath.local == a.local {
 		// It is back where it was.
-		c.usePath(c.oldPath, nil, c.candidate)
+		l.usePath(l.oldPath, nil, l.candidate)
 		return
 	}
-	c.follow(a)
+	l.follow(a)
 }
 
 // follow moves a server connection to where its client is now.
-func (c *Conn) follow(a *arrival) {
-	old, back := c.path, c.oldPath
+func (l *lane) follow(a *arrival) {
+	old, back := l.path, l.oldPath
 	if old.validated {
 		back = old
 	}
@@ -177,36 +184,37 @@ func (c *Conn) follow(a *arrival) {
 			break
 		}
 	}
-	next := c.newPath(a.remote, a.local, shared)
+	next := l.newPath(a.remote, a.local, shared)
 	next.received = uint64(len(a.data))
 	probed := old.probed
 	old.probed = nil
-	c.usePath(next, back, c.candidate)
-	c.switchID()
+	l.usePath(next, back, l.candidate)
+	l.switchID()
 	if probed != nil && probed.validated && probed.remote == a.remote && probed.local == a.local {
 		next.validated = true
-		c.setPaths(next, nil, c.candidate)
-		c.pathChanged()
+		l.setPaths(next, nil, l.candidate)
+		l.pathChanged()
 		return
 	}
-	c.startChallenge(next)
+	l.startChallenge(next)
 }
 
 // setPaths says which paths there are: the one in use, the one to go back to, and the one that a
 // client probes.
-func (c *Conn) setPaths(use, old, candidate *path) {
-	c.path, c.oldPath, c.candidate = use, old, candidate
-	c.ledger.keep(use, old, candidate)
+func (l *lane) setPaths(use, old, candidate *path) {
+	l.path, l.oldPath, l.candidate = use, old, candidate
+	l.ledger.keep(use, old, candidate)
 }
 
 // usePath puts a path in use: see setPaths.
-func (c *Conn) usePath(p, old, candidate *path) {
-	c.setPaths(p, old, candidate)
-	c.timeouts.restart()
-	c.paceAt = 0
+func (l *lane) usePath(p, old, candidate *path) {
+	c := l.conn
+	l.setPaths(p, old, candidate)
+	l.timeouts.restart()
+	l.paceAt = 0
 	c.repace(p.estimates)
 	if c.state == stateConfirmed {
-		c.startECN() // RFC 9000, Section 13.4.2: each path by itself
+		l.startECN() // RFC 9000, Section 13.4.2: each path by itself
 	}
 	if c.hasPeer {
 		p.mtu.limitTo(int(min(c.peer.MaxUDPPayload, maxUDPPayload)))
@@ -215,14 +223,15 @@ func (c *Conn) usePath(p, old, candidate *path) {
 }
 
 // startChallenge begins to validate a path.
-func (c *Conn) startChallenge(p *path) {
+func (l *lane) startChallenge(p *path) {
+	c := l.conn
 	ch := &p.challenge
 	*ch = challenge{active: true, pending: true}
 	for i := range ch.data {
 		c.e.random(ch.data[i][:])
 	}
 	// RFC 9000, Section 8.2.4: three times the larger PTO of the old and the new path.
-	wait := max(c.path.rtt.pto(), initialRTT*3) + c.peerMaxAckDelay()
+	wait := max(l.path.rtt.pto(), initialRTT*3) + c.peerMaxAckDelay()
 	ch.until = c.e.now.add(3 * wait)
 	c.wake()
 }
@@ -237,15 +246,15 @@ func (ch *challenge) nextTry(p *path) instant {
 }
 
 // pathTimeout runs the steps of path validation that are due.
-func (c *Conn) pathTimeout(now instant) {
-	for _, p := range [...]*path{c.path, c.candidate} {
+func (l *lane) pathTimeout(now instant) {
+	for _, p := range [...]*path{l.path, l.candidate} {
 		if p == nil || !p.challenge.active {
 			continue
 		}
 		ch := &p.challenge
 		if now >= ch.until {
 			*ch = challenge{}
-			c.pathFailed(p)
+			l.pathFailed(p)
 			continue
 		}
 		if at := ch.nextTry(p); at != 0 && at <= now {
@@ -255,31 +264,32 @@ func (c *Conn) pathTimeout(now instant) {
 }
 
 // pathFailed gives a path up (RFC 9000, Section 9.3.2).
-func (c *Conn) pathFailed(p *path) {
-	if p == c.candidate {
-		c.setPaths(c.path, c.oldPath, nil)
-		c.dropOther()
-		c.leaveAddr(p.remote, c.path.remote)
-		if p.remote != c.path.remote {
+func (l *lane) pathFailed(p *path) {
+	c := l.conn
+	if p == l.candidate {
+		l.setPaths(l.path, l.oldPath, nil)
+		l.dropOther()
+		c.leaveAddr(p.remote, l.path.remote)
+		if p.remote != l.path.remote {
 			return // RFC 9000, Section 9.6.2: the client goes on where it is
 		}
 		c.event(Event{Kind: EventPathFailed, Local: p.local, Remote: p.remote})
 		return
 	}
-	if c.oldPath != nil {
-		c.usePath(c.oldPath, nil, c.candidate)
+	if l.oldPath != nil {
+		l.usePath(l.oldPath, nil, l.candidate)
 	}
 }
 
 // challengeDue reports whether a PATH_CHALLENGE is to be sent.
-func (c *Conn) challengeDue() bool {
-	return c.path.challenge.pending || c.candidate != nil && c.candidate.challenge.pending
+func (l *lane) challengeDue() bool {
+	return l.path.challenge.pending || l.candidate != nil && l.candidate.challenge.pending
 }
 
 // pathOf returns the path in use or the candidate, whichever leads from local to remote; nil if
 // none of them does.
-func (c *Conn) pathOf(remote, local netip.AddrPort) *path {
-	for _, p := range [...]*path{c.path, c.candidate} {
+func (l *lane) pathOf(remote, local netip.AddrPort) *path {
+	for _, p := range [...]*path{l.path, l.candidate} {
 		if p != nil && p.remote == remote && p.from == local {
 			return p
 		}
@@ -288,46 +298,47 @@ func (c *Conn) pathOf(remote, local netip.AddrPort) *path {
 }
 
 // transmitPath writes a datagram that validates a path.
-func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
-	sp := c.spaces[spaceApp]
+func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
+	c := l.conn
+	sp := l.app
 	if sp == nil || sp.tx == nil {
-		c.responses = nil
+		l.responses = nil
 		return Burst{}, false
 	}
-	for len(c.responses) > 0 {
-		r := c.responses[0]
-		on := c.pathOf(r.remote, r.local)
-		if on != nil && sp.probes == 0 && c.window(on.estimates) < minMTU {
+	for len(l.responses) > 0 {
+		r := l.responses[0]
+		on := l.pathOf(r.remote, r.local)
+		if on != nil && sp.probes == 0 && l.window(on.estimates) < minMTU {
 			break // RFC 9000, Section 8.2.2: congestion control may delay the answer
 		}
-		c.responses = append(c.responses[:0], c.responses[1:]...)
-		limit, here := minMTU, r.remote == c.path.remote
+		l.responses = append(l.responses[:0], l.responses[1:]...)
+		limit, here := minMTU, r.remote == l.path.remote
 		switch {
 		case !here:
 			limit = r.allowance
-		case !c.path.validated:
-			limit = min(r.allowance, c.path.allowance())
+		case !l.path.validated:
+			limit = min(r.allowance, l.path.allowance())
 		}
-		if b, ok := c.pathDatagram(now, buf, limit, on, func(b []byte) []byte {
-			return c.appendProbe(wire.AppendPath(b, wire.FramePathResponse, r.data), &r)
+		if b, ok := l.pathDatagram(now, buf, limit, on, func(b []byte) []byte {
+			return l.appendProbe(wire.AppendPath(b, wire.FramePathResponse, r.data), &r)
 		}); ok {
 			if here {
-				c.path.sent += uint64(b.N)
+				l.path.sent += uint64(b.N)
 			}
 			b.Remote, b.Local = r.remote, r.local
 			return b, true
 		}
 	}
-	for _, p := range [...]*path{c.path, c.candidate} {
+	for _, p := range [...]*path{l.path, l.candidate} {
 		if p == nil || !p.challenge.pending {
 			continue
 		}
 		ch := &p.challenge
 		limit := min(minMTU, p.allowance())
-		if p == c.candidate {
+		if p == l.candidate {
 			limit = minMTU
 		}
-		if b, ok := c.pathDatagram(now, buf, limit, p, func(b []byte) []byte {
+		if b, ok := l.pathDatagram(now, buf, limit, p, func(b []byte) []byte {
 			return c.appendChallenge(b, ch.data[ch.tries])
 		}); ok {
 			ch.pending, ch.sentAt = false, now
@@ -343,17 +354,18 @@ func (c *Conn) transmitPath(now instant, buf []byte) (Burst, bool) {
 // pathDatagram writes a probing datagram. on is its path, nil if that is neither in use nor a
 // candidate. RFC 9000, Section 8.2.1: the datagram is padded to the least MTU, to show that the
 // path carries it, unless the anti-amplification limit forbids that.
-func (c *Conn) pathDatagram(now instant, buf []byte, limit int, on *path, appendFrames func([]byte) []byte) (Burst, bool) {
+func (l *lane) pathDatagram(now instant, buf []byte, limit int, on *path, appendFrames func([]byte) []byte) (Burst, bool) {
+	c := l.conn
 	w := &c.e.writer
 	if limit < 64 {
 		return Burst{}, false
 	}
-	id := &c.remote.ids[0]
-	if on != c.path {
-		id = c.remote.other()
-		c.watchResetsOf(id)
+	id := &l.remote.ids[0]
+	if on != l.path {
+		id = l.remote.other()
+		l.watchResetsOf(id)
 	}
-	w.beginTo(c, c.spaces[spaceApp], buf[:0], limit, &id.id)
+	w.beginTo(c, l.app, buf[:0], limit, &id.id)
 	w.path = on
 	w.b = appendFrames(w.b)
 	w.record(record{kind: recPing})

@@ -177,7 +177,7 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 	}
 	pn := wire.DecodePacketNumber(sp.recv.largest, truncated, pnLen)
 	// RFC 9001, Section 9.5 [1]: whether a number came before shows behind the open alone.
-	payload, ok := c.open(now, pkt, pnOff+pnLen, pn)
+	payload, ok := c.open(now, sp, pkt, pnOff+pnLen, pn)
 	if !ok {
 		if !c.closed {
 			c.undecryptable(now, pkt)
@@ -273,8 +273,9 @@ func (c *Conn) process(p *received) {
 	if p.eliciting {
 		c.scheduleAck(p.space, p.now, reordered, p.at.ecn == ECNCE)
 	}
-	if p.space.id == spaceApp && (p.at.remote != c.path.remote || p.at.local != c.path.local) {
-		c.arrivedElsewhere(p, newest)
+	l := p.space.lane
+	if p.space.id == spaceApp && (p.at.remote != l.path.remote || p.at.local != l.path.local) {
+		l.arrivedElsewhere(p, newest)
 	}
 }
 

@@ -42,13 +42,13 @@ func (w *packetWriter) empty() bool { return len(w.b) == w.body }
 
 // begin starts a packet behind b; the datagram may be limit bytes long.
 func (w *packetWriter) begin(c *Conn, sp *space, b []byte, limit int) {
-	w.beginTo(c, sp, b, limit, c.remote.current())
+	w.beginTo(c, sp, b, limit, sp.lane.remote.current())
 }
 
 // beginTo is begin with a certain connection ID of the peer.
 func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *ConnID) {
 	*w = packetWriter{
-		c: c, sp: sp, path: c.path, b: b, start: len(b), limit: limit - keys.Overhead, recStart: sp.sent.recs.tail, pn: sp.sent.next,
+		c: c, sp: sp, path: sp.lane.path, b: b, start: len(b), limit: limit - keys.Overhead, recStart: sp.sent.recs.tail, pn: sp.sent.next,
 	}
 	w.pnLen = wire.PacketNumberLen(w.pn, sp.sent.largestAcked)
 	dcid := id.bytes()
@@ -158,23 +158,20 @@ func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 	*s = congestion.Sent{Now: c.e.wall(now), Bytes: uint64(size), InFlight: pa.inFlight, AppLimited: p.flags&sentAppLimited != 0}
 	pa.cc.OnSent(s)
 	p.state = s.State
-	if sp.id == spaceApp && sp.sent.next >= c.skipNext {
+	if sp.id == spaceApp && sp.sent.next >= sp.lane.skipNext {
 		sp.sent.skip()
-		c.chooseSkip()
+		sp.lane.chooseSkip()
 	}
-	if c.ledger.overfull() {
+	if sp.lane.ledger.overfull() {
 		c.detectLost(sp, now)
 	}
 }
 
 // chooseSkip draws the next number to leave out, ever more rarely.
-func (c *Conn) chooseSkip() {
-	next := uint64(64)
-	if sp := c.spaces[spaceApp]; sp != nil {
-		next = max(2*sp.sent.next, 64)
-		next = min(next, sp.sent.next+1<<17)
-	}
-	c.skipNext = next + c.rand()%next
+func (l *lane) chooseSkip() {
+	sent := l.app.sent.next
+	next := min(max(2*sent, 64), sent+1<<17)
+	l.skipNext = next + l.conn.rand()%next
 }
 
 // transmit writes the next burst.
@@ -203,33 +200,34 @@ func (c *Conn) transmit(now instant, buf []byte, maxSegments int) (Burst, bool) 
 	if b, ok := c.transmitProbe(now, buf); ok {
 		return b, true
 	}
-	return c.transmitApp(now, buf, maxSegments)
+	return c.lane.transmitApp(now, buf, maxSegments)
 }
 
 // burst describes n bytes of datagrams on the path in use.
-func (c *Conn) burst(n, segment int, mark ECN) Burst {
-	pa := c.path
+func (l *lane) burst(n, segment int, mark ECN) Burst {
+	pa := l.path
 	if !pa.validated {
 		pa.sent += uint64(n)
 	}
-	c.stats.BytesSent += uint64(n)
+	l.conn.stats.BytesSent += uint64(n)
 	return Burst{N: n, SegmentSize: segment, Remote: pa.remote, Local: pa.from, ECN: mark}
 }
 
 // transmitApp writes a burst of 1-RTT packets: the hot path.
-func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, bool) {
-	if !c.wearKeys() || !c.wearNumbers() {
+func (l *lane) transmitApp(now instant, buf []byte, maxSegments int) (Burst, bool) {
+	c := l.conn
+	if !c.wearKeys() || !l.wearNumbers() {
 		return Burst{}, false
 	}
-	pa, sp, w := c.path, c.spaces[spaceApp], &c.e.writer
+	pa, sp, w := l.path, l.app, &c.e.writer
 	mark := pa.ecn.mark()
 	size := min(pa.mtu.current, len(buf), pa.allowance())
 	if size < minMTU && pa.allowance() < minMTU {
-		c.noteLimited()
+		l.noteLimited()
 		return Burst{}, false
 	}
 	paced := pa.pacer.Budget(int64(now), pa.pacing)
-	c.paceAt = 0
+	l.paceAt = 0
 	segment, n := 0, 0
 	for i := 0; i < maxSegments; i++ {
 		if segment > 0 {
@@ -238,14 +236,14 @@ func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 				break
 			}
 		}
-		window := c.window(pa.estimates)
+		window := l.window(pa.estimates)
 		probe := sp.probes > 0
 		free := probe || window >= uint64(size) && paced >= uint64(size)
 		w.begin(c, sp, buf[n:n], size)
 		c.appendAppFrames(w, now, free)
 		if w.empty() {
 			w.abandon()
-			c.heldBack(now, free, window >= uint64(size))
+			l.heldBack(now, free, window >= uint64(size))
 			break
 		}
 		if probe && w.eliciting {
@@ -259,7 +257,7 @@ func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 		}
 		n += len(out)
 		if len(out) < size && !c.hasOutput() {
-			c.heldBack(now, free, true)
+			l.heldBack(now, free, true)
 			break
 		}
 		if len(out) < segment || mark != pa.ecn.mark() {
@@ -269,12 +267,12 @@ func (c *Conn) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 	if n == 0 {
 		return Burst{}, false
 	}
-	return c.burst(n, segment, mark), true
+	return l.burst(n, segment, mark), true
 }
 
 // heldBack notes why a burst ended: output waits for pacing, or there is no more.
-func (c *Conn) heldBack(now instant, free, windowOpen bool) {
-	pa := c.path
+func (l *lane) heldBack(now instant, free, windowOpen bool) {
+	c, pa := l.conn, l.path
 	switch {
 	case free:
 		if !c.hasOutput() { // a datagram may be too long for the rest of the burst
@@ -282,7 +280,7 @@ func (c *Conn) heldBack(now instant, free, windowOpen bool) {
 		}
 	case windowOpen && c.hasOutput():
 		at := instant(pa.pacer.Next(int64(now), pa.pacing))
-		c.paceAt = max(at, now.add(minPace))
+		l.paceAt = max(at, now.add(minPace))
 	}
 }
 

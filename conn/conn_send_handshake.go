@@ -147,24 +147,24 @@ func (c *Conn) transmitEarly(now instant, buf []byte) (Burst, bool) {
 }
 
 // transmitProbe writes a datagram that probes for a larger MTU (RFC 8899).
-func (c *Conn) transmitProbe(now instant, buf []byte) (Burst, bool) {
-	pa := c.path
+func (l *lane) transmitProbe(now instant, buf []byte) (Burst, bool) {
+	c, pa := l.conn, l.path
 	if c.state != stateConfirmed || !pa.validated {
 		return Burst{}, false
 	}
 	size := pa.mtu.wants(now)
-	if size == 0 || size > len(buf) || c.window(pa.estimates) < uint64(size) || !pa.rtt.sampled {
+	if size == 0 || size > len(buf) || l.window(pa.estimates) < uint64(size) || !pa.rtt.sampled {
 		return Burst{}, false
 	}
 	w := &c.e.writer
-	w.begin(c, c.spaces[spaceApp], buf[:0], size)
+	w.begin(c, l.app, buf[:0], size)
 	w.b = append(w.b, wire.FramePing)
 	w.record(record{kind: recPing})
 	w.pad(size)
 	w.flags = sentProbeMTU
 	pa.mtu.sent(w.pn, size)
 	out := w.finish(now, NotECT)
-	return c.burst(len(out), len(out), NotECT), true
+	return l.burst(len(out), len(out), NotECT), true
 }
 
 // mtuAcked notes that a datagram of size bytes passed.

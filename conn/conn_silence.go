@@ -24,8 +24,8 @@ type timeouts struct {
 func (t *timeouts) restart() { t.count, t.since = 0, 0 }
 
 // probed notes that a probe timeout has passed, and reports whether the row is a silence.
-func (c *Conn) probed(now instant) bool {
-	t := &c.timeouts
+func (l *lane) probed(now instant) bool {
+	c, t := l.conn, &l.timeouts
 	if t.count == 0 {
 		t.since = now
 	}
@@ -40,11 +40,11 @@ func (c *Conn) probed(now instant) bool {
 }
 
 // answered notes that the peer has acknowledged something.
-func (c *Conn) answered() {
-	c.timeouts.restart()
-	if c.timeouts.silent {
-		c.timeouts.silent = false
-		c.event(Event{Kind: EventAnswered})
+func (l *lane) answered() {
+	l.timeouts.restart()
+	if l.timeouts.silent {
+		l.timeouts.silent = false
+		l.conn.event(Event{Kind: EventAnswered})
 	}
 }
 

@@ -91,7 +91,7 @@ func (c *Conn) restartWith(now instant, version uint32) {
 	c.peer = wire.DefaultParams()
 	c.flow.sendMax, c.streams.peerLimit = 0, [2]uint64{}
 	c.dropSpace(spaceInitial)
-	c.spaces[spaceInitial] = newSpace(spaceInitial, &c.ledger)
+	c.spaces[spaceInitial] = newSpace(spaceInitial, &c.lane)
 	v.reacted, v.original, c.version = true, version, version
 	c.e.random(c.origin.b[:c.origin.n])
 	c.remote.ids[0].id = c.origin

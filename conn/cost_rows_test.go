@@ -186,6 +186,14 @@ var costRows = []costRow{
 		tc := costConn(t, false, func(s *testSetup) { s.conn.Tokens = new(lastToken) })
 		return tc.of(fill(func(i int) frame { return newTokenFrame("x") }))
 	}},
+	{name: "frames of multipath, which was not negotiated", closes: true, frames: []string{
+		"PathAck", "PathAckECN", "PathAbandon", "PathStatusBackup", "PathStatusAvailable", "PathNewConnectionID",
+		"PathRetireConnectionID", "MaxPathID", "PathsBlocked", "PathCIDsBlocked",
+	}, make: func(t *testing.T) *costCase {
+		return costConn(t, true).of(fillBytes(func(i int) []byte {
+			return wire.AppendPathValue(nil, wire.FramePathStatusBackup, 0, uint64(i))
+		}))
+	}},
 	{name: "Ack", frames: []string{"Ack", "AckECN"}, make: func(t *testing.T) *costCase { return ackCase(t, 1) }},
 	{name: "ACK of many ranges", make: func(t *testing.T) *costCase { return ackCase(t, 50) }},
 	{name: "ACK of one range for each packet", make: func(t *testing.T) *costCase { return ackCase(t, 500) }},

@@ -8,13 +8,14 @@ import (
 )
 
 // lossMemory is how long a lost packet is remembered, in case it arrives after all.
-func (c *Conn) lossMemory() time.Duration { return 3 * (c.path.rtt.pto() + maxAckDelay) }
+func (l *lane) lossMemory() time.Duration { return 3 * (l.path.rtt.pto() + maxAckDelay) }
 
 // detectLost declares packets lost that were sent long enough before one that was acknowledged
 // (RFC 9002, Section 6.1).
 func (c *Conn) detectLost(sp *space, now instant) {
 	run := lossDetection{sp: sp, now: now}
-	delay := c.path.rtt.lossDelay()
+	l := sp.lane
+	delay := l.path.rtt.lossDelay()
 	for d, ok := sp.sent.lost(now, delay); ok; d, ok = sp.sent.lost(now, delay) {
 		c.packetLost(&run, &d)
 	}
@@ -24,7 +25,7 @@ func (c *Conn) detectLost(sp *space, now instant) {
 	c.wake()
 	for i := range run.on {
 		if x := &run.on[i]; x.packets > 0 {
-			c.finishLoss(c.ledger.known[i], &run, x)
+			c.finishLoss(l.ledger.known[i], &run, x)
 		}
 	}
 }
@@ -65,7 +66,7 @@ func (c *Conn) packetLost(run *lossDetection, d *declaredLost) {
 	}
 	var m *estimates
 	if d.on >= 0 {
-		m = c.ledger.known[d.on]
+		m = run.sp.lane.ledger.known[d.on]
 	}
 	switch {
 	case d.flags&sentProbePath != 0:
@@ -205,11 +206,12 @@ func (c *Conn) spuriousLoss(sp *space, p *lostPacket) {
 		return
 	}
 	c.stats.SpuriousLosses++
-	on := c.ledger.index(p.flight)
+	led := &sp.lane.ledger
+	on := led.index(p.flight)
 	if on < 0 {
 		return
 	}
-	m := c.ledger.known[on]
+	m := led.known[on]
 	if l := m.losses.arrived(sp.id, p.pn); l != nil {
 		s := &c.e.scratch
 		s.largest, s.loss = l.largest, l.loss
@@ -219,12 +221,12 @@ func (c *Conn) spuriousLoss(sp *space, p *lostPacket) {
 }
 
 // probeTimeout is the PTO of a space with backoff (RFC 9002, Section 6.2.1).
-func (c *Conn) probeTimeout(id spaceID) time.Duration {
-	d := c.path.rtt.pto()
+func (l *lane) probeTimeout(id spaceID) time.Duration {
+	d := l.path.rtt.pto()
 	if id == spaceApp {
-		d += c.peerMaxAckDelay()
+		d += l.conn.peerMaxAckDelay()
 	}
-	return d << min(c.timeouts.count, 20)
+	return d << min(l.timeouts.count, 20)
 }
 
 // ptoDeadline returns when probes are due, and in which space; 0 if never (RFC 9002, Section A.8).

@@ -76,8 +76,8 @@ func (p *path) allowance() int {
 }
 
 // noteLimited counts the path in use, once, if something waits until its address is validated.
-func (c *Conn) noteLimited() {
-	pa := c.path
+func (l *lane) noteLimited() {
+	c, pa := l.conn, l.path
 	if pa.limited || pa.allowance() >= minMTU || !c.cryptoUnsent() && !c.hasOutput() {
 		return
 	}
@@ -87,15 +87,16 @@ func (c *Conn) noteLimited() {
 
 // newPath returns a path to remote. It shares estimates with another one, or has its own if that is
 // nil.
-func (c *Conn) newPath(remote, local netip.AddrPort, shared *estimates) *path {
+func (l *lane) newPath(remote, local netip.AddrPort, shared *estimates) *path {
 	if shared == nil {
-		shared = c.newEstimates(remote)
+		shared = l.newEstimates(remote)
 	}
 	return &path{estimates: shared, remote: remote, local: local, from: local}
 }
 
-func (c *Conn) newEstimates(remote netip.AddrPort) *estimates {
-	m := &estimates{flight: c.ledger.open()}
+func (l *lane) newEstimates(remote netip.AddrPort) *estimates {
+	c := l.conn
+	m := &estimates{flight: l.ledger.open()}
 	m.rtt.init(c.cfg.InitialRTT)
 	m.mtu.init(c.cfg)
 	params := congestion.Params{Now: c.e.wall(c.e.now), Remote: remote, MTU: m.mtu.current, Rand: c.e.cfg.Rand}
@@ -116,9 +117,9 @@ func (c *Conn) repace(m *estimates) {
 
 // window returns how many bytes congestion control lets be sent on a path. Datagrams wait for it as
 // all data does (RFC 9221, Section 5.4 [1]).
-func (c *Conn) window(m *estimates) uint64 {
+func (l *lane) window(m *estimates) uint64 {
 	w := m.cc.Window()
-	if w <= m.inFlight || c.ledger.full() {
+	if w <= m.inFlight || l.ledger.full() {
 		return 0
 	}
 	return w - m.inFlight

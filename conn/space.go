@@ -25,6 +25,7 @@ const maxCryptoGaps = 64
 
 // A space is the state of one packet number space.
 type space struct {
+	lane    *lane
 	id      spaceID
 	hurries uint8 // of hurry
 	rx, tx  *keys.Keys
@@ -36,10 +37,12 @@ type space struct {
 	cryptoOut stream.SendBuffer
 	ecnAcked  [3]uint64 // ECT0, ECT1, CE that the peer reported last
 	ecnSent   uint64    // packets sent with ECT0
+
+	phase numbersOfPhase // of 1-RTT packets
 }
 
-func newSpace(id spaceID, l *ledger) *space {
-	sp := &space{id: id, sent: sentPackets{ledger: l, largestAcked: -1}}
+func newSpace(id spaceID, l *lane) *space {
+	sp := &space{lane: l, id: id, sent: sentPackets{ledger: &l.ledger, largestAcked: -1}}
 	sp.recv.largest = -1
 	return sp
 }
