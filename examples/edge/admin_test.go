@@ -27,6 +27,12 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
 // requests returns the lines about requests.
 func (l *logBuffer) requests(t *testing.T) (all []map[string]any) {
 	l.mu.Lock()

@@ -21,20 +21,37 @@ import (
 type backend struct {
 	name      string   // as the file has it
 	url       *url.URL // with a scheme that the transport knows
-	rt        http.RoundTripper
-	shut      func()
+	config    *poolConfig
+	way       atomic.Pointer[way]
 	inflight  atomic.Int64 // requests whose response is not complete
 	attempts  atomic.Int64 // requests that were sent, or should have been
 	condition condition
 }
 
-// newBackend makes the transport of a URL that was checked.
-func newBackend(name string, c *poolConfig, ca *x509.CertPool) *backend {
+// A way is what has the connections to a backend.
+type way struct {
+	http.RoundTripper
+	shut func() // closes those that carry no request
+}
+
+// newBackend returns the backend of a URL that was checked. It cannot be reached before reach.
+func newBackend(name string, c *poolConfig) *backend {
 	u, _ := parseBackend(name)
 	b := &backend{
-		name: name, url: &url.URL{Scheme: "https", Host: u.Host},
+		name: name, url: &url.URL{Scheme: "https", Host: u.Host}, config: c,
 		condition: condition{checks: c.Health, eject: c.Eject},
 	}
+	if u.Scheme == "http" || u.Scheme == "h2c" {
+		b.url.Scheme = "http"
+	}
+	return b
+}
+
+// reach makes connections from now on new ones, which trust certificates of the authorities ca. Nil
+// stands for those of the system.
+func (b *backend) reach(ca *x509.CertPool) {
+	c := b.config
+	u, _ := parseBackend(b.name)
 	tc := &tls.Config{RootCAs: ca, ServerName: c.ServerName}
 	quic := &h3http.Transport{
 		TLSClientConfig:       tc,
@@ -42,21 +59,23 @@ func newBackend(name string, c *poolConfig, ca *x509.CertPool) *backend {
 		ResponseHeaderTimeout: time.Duration(c.Timeouts.Header),
 		DisableCompression:    true, // the backend sees the encodings that the client asked for
 	}
+	var now *way
 	switch u.Scheme {
 	case "http", "h2c":
-		b.url.Scheme = "http"
 		tcp := overTCP(c, nil, u.Scheme)
-		b.rt, b.shut = tcp, tcp.CloseIdleConnections
+		now = &way{tcp, tcp.CloseIdleConnections}
 	case "https":
 		tcp := overTCP(c, tc, u.Scheme)
-		b.rt, b.shut = tcp, tcp.CloseIdleConnections
+		now = &way{tcp, tcp.CloseIdleConnections}
 	case "h3":
-		b.rt, b.shut = quic, quic.CloseIdleConnections
+		now = &way{quic, quic.CloseIdleConnections}
 	default: // h3+https
 		both := &h3http.AltSvcTransport{HTTP: overTCP(c, tc, u.Scheme), HTTP3: quic}
-		b.rt, b.shut = both, both.CloseIdleConnections
+		now = &way{both, both.CloseIdleConnections}
 	}
-	return b
+	if before := b.way.Swap(now); before != nil {
+		before.shut()
+	}
 }
 
 // overTCP returns a transport of HTTP/1.1 and HTTP/2.
@@ -87,7 +106,7 @@ func (b *backend) roundTrip(r *http.Request, broken func()) (*http.Response, err
 	b.inflight.Add(1)
 	b.attempts.Add(1)
 	done := sync.OnceFunc(func() { b.inflight.Add(-1) })
-	resp, err := b.rt.RoundTrip(r)
+	resp, err := b.way.Load().RoundTrip(r)
 	if err != nil {
 		done()
 		return nil, err

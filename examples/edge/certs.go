@@ -4,34 +4,27 @@ import (
 	"crypto/tls"
 	"errors"
 	"sync/atomic"
-
-	"github.com/lazoquic/lazo/examples/internal/filestamp"
 )
 
 // certificates are the key pairs of a site, the default first.
 type certificates struct {
-	files []keyPair
+	*watch
 	pairs atomic.Pointer[[]tls.Certificate]
-	seen  string // stamp of the files when pairs were read; for refresh alone
 }
 
-func loadCertificates(files []keyPair) (*certificates, error) {
-	c := &certificates{files: files}
-	c.seen = filestamp.Of(c.names())
-	return c, c.load()
-}
-
-// names returns the names of all files.
-func (c *certificates) names() (names []string) {
-	for _, pair := range c.files {
-		names = append(names, pair.Cert, pair.Key)
+func loadCertificates(files []keyPair) (c *certificates, err error) {
+	c = new(certificates)
+	var names []string
+	for _, f := range files {
+		names = append(names, f.Cert, f.Key)
 	}
-	return names
+	c.watch, err = newWatch("certificates", func() error { return c.load(files) }, names...)
+	return c, err
 }
 
-func (c *certificates) load() error {
+func (c *certificates) load(files []keyPair) error {
 	var pairs []tls.Certificate
-	for _, f := range c.files {
+	for _, f := range files {
 		pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
 		if err != nil {
 			return err
@@ -40,17 +33,6 @@ func (c *certificates) load() error {
 	}
 	c.pairs.Store(&pairs)
 	return nil
-}
-
-// refresh loads the files again if any has changed. An error, such as that of a certificate whose
-// key is still to come, changes nothing. The next change of a file is another try.
-func (c *certificates) refresh() (changed bool, err error) {
-	now := filestamp.Of(c.names())
-	if now == c.seen {
-		return false, nil
-	}
-	c.seen = now
-	return true, c.load()
 }
 
 // choose returns the first certificate for the name that a client asks for, or the first of all.

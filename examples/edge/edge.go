@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,8 @@ type edge struct {
 	stalled  atomic.Uint64 // responses over TCP
 	sockets  *sockets
 	fresh    newcomers
+	resets   *resets
+	changing sync.Mutex // held while files are read again
 
 	quic    *h3http.Server
 	udp     *loop.Group
@@ -58,6 +61,9 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 	}()
 	e := &edge{log: log, trouble: trouble, sockets: sockets, served: make(chan error, 1)}
 	e.site.Store(s)
+	if e.resets, err = loadResets(c); err != nil {
+		return nil, err
+	}
 	tc := &tls.Config{
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return e.site.Load().certs.choose(hello)
@@ -107,10 +113,6 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 
 // listen opens TCP and UDP of one port. Port 0 is one that is free for both.
 func (e *edge) listen(c *config) error {
-	reset, err := resetKey(c)
-	if err != nil {
-		return err
-	}
 	for attempt := 1; ; attempt++ {
 		ln, err := e.sockets.listen(c.Listen)
 		if err != nil {
@@ -118,7 +120,7 @@ func (e *edge) listen(c *config) error {
 		}
 		e.quic.Addr = ln.Addr().String()
 		cfg := e.quic.LoopConfig()
-		cfg.Endpoint.ResetKey = reset
+		cfg.Endpoint.ResetKey = e.resets.key
 		cfg.Endpoint.Admit = e.admit
 		keys := e.site.Load().keys.current.Load()
 		cfg.Endpoint.TokenKeys = keys.tokens
@@ -184,7 +186,7 @@ func (e *edge) serve(ctx context.Context, signals <-chan os.Signal) error {
 	defer e.close()
 	current, stop := context.WithCancel(ctx)
 	defer stop()
-	go e.keepCurrent(current, signals, certPoll)
+	go e.keepCurrent(current, signals, filePoll)
 	select {
 	case err := <-ended:
 		return err

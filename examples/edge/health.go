@@ -45,7 +45,7 @@ func (b *backend) check(ctx context.Context, c *checkConfig) error {
 		r.Host = c.Host
 	}
 	r.Header.Set("User-Agent", "edge-health-check")
-	resp, err := b.rt.RoundTrip(r)
+	resp, err := b.way.Load().RoundTrip(r)
 	if err != nil {
 		return err
 	}

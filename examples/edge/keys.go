@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn/quiclb"
-	"github.com/lazoquic/lazo/examples/internal/filestamp"
 )
 
 // minSecret is the least length of a secret, in bytes.
@@ -20,10 +20,7 @@ const minSecret = 16
 
 // keys are the keys that replicas share. They can change while the edge runs.
 type keys struct {
-	ech, secrets []string  // files
-	lb           *lbConfig // nil for none
-	seen         string    // stamp of the files when they were read; for refresh alone
-
+	*watch
 	current atomic.Pointer[keySet]
 }
 
@@ -36,21 +33,20 @@ type keySet struct {
 }
 
 // loadKeys reads the files of a configuration.
-func loadKeys(c *config) (*keys, error) {
-	k := &keys{ech: c.ECH, secrets: c.Secrets, lb: c.QUICLB}
-	k.seen = filestamp.Of(k.files())
-	return k, k.load()
+func loadKeys(c *config) (k *keys, err error) {
+	k = new(keys)
+	files := slices.Concat(c.ECH, c.Secrets, c.QUICLB.keyFiles())
+	k.watch, err = newWatch("keys", func() error { return k.load(c) }, files...)
+	return k, err
 }
 
-func (k *keys) files() []string { return slices.Concat(k.ech, k.secrets, k.lb.keyFiles()) }
-
-func (k *keys) load() error {
+func (k *keys) load(c *config) error {
 	var set keySet
 	var err error
-	if set.ech, err = loadECH(k.ech); err != nil {
+	if set.ech, err = loadECH(c.ECH); err != nil {
 		return err
 	}
-	for _, name := range k.secrets {
+	for _, name := range c.Secrets {
 		secret, err := loadSecret(name)
 		if err != nil {
 			return err
@@ -58,7 +54,7 @@ func (k *keys) load() error {
 		set.tokens = append(set.tokens, derive(secret, "edge: tokens of QUIC"))
 		set.tickets = append(set.tickets, derive(secret, "edge: session tickets over TCP"))
 	}
-	if set.lb, err = k.lb.load(); err != nil {
+	if set.lb, err = c.QUICLB.load(); err != nil {
 		return err
 	}
 	k.current.Store(&set)
@@ -71,16 +67,6 @@ func (k *keys) serverID() string {
 		return hex.EncodeToString(lb[0].ServerID)
 	}
 	return ""
-}
-
-// refresh loads the files again if any has changed. An error changes nothing.
-func (k *keys) refresh() (changed bool, err error) {
-	now := filestamp.Of(k.files())
-	if now == k.seen {
-		return false, nil
-	}
-	k.seen = now
-	return true, k.load()
 }
 
 // loadSecret reads a file of random bytes. Their form does not matter, because derive hashes them.
@@ -97,6 +83,38 @@ func derive(secret []byte, purpose string) (key [32]byte) {
 	h := hmac.New(sha256.New, secret)
 	h.Write([]byte(purpose))
 	return [32]byte(h.Sum(nil))
+}
+
+// resets has the key of stateless resets. It stays as long as the process runs, because clients
+// know tokens that were made with it.
+type resets struct {
+	*watch
+	key [32]byte // zero for a random one
+}
+
+func loadResets(c *config) (r *resets, err error) {
+	r = new(resets)
+	if r.key, err = resetKey(c); err != nil {
+		return nil, err
+	}
+	r.watch, err = newWatch("stateless resets", func() error { return r.check(c) }, resetFiles(c)...)
+	return r, err
+}
+
+// check returns an error if a configuration would need another key.
+func (r *resets) check(c *config) error {
+	key, err := resetKey(c)
+	if err == nil && key != r.key {
+		err = errors.New("edge: reset_secret cannot change without a restart")
+	}
+	return err
+}
+
+func resetFiles(c *config) []string {
+	if c.ResetSecret == "" {
+		return nil
+	}
+	return []string{c.ResetSecret}
 }
 
 // resetKey returns the key of stateless resets. The zero key stands for a random one.

@@ -12,36 +12,56 @@ import (
 
 // A pool is the http.RoundTripper of a set of backends.
 type pool struct {
-	name     string
-	config   *poolConfig
-	backends []*backend
-	balance  balancer
-	budget   *budget
-	log      *slog.Logger
-	stop     context.CancelFunc
+	name        string
+	config      *poolConfig
+	backends    []*backend
+	authorities *watch // whose certificates the backends may have
+	balance     balancer
+	budget      *budget
+	log         *slog.Logger
+	stop        context.CancelFunc
 
 	ejecting sync.Mutex // so that two are not ejected where one is enough
 }
 
 // newPool makes the pool of a configuration that was checked, and begins to watch its backends.
 func newPool(name string, c *poolConfig, log *slog.Logger) (*pool, error) {
-	ca, err := loadCA(c.CA)
-	if err != nil {
-		return nil, err
-	}
-	ctx, stop := context.WithCancel(context.Background())
 	p := &pool{
 		name: name, config: c, balance: newBalancer(c), budget: newBudget(*c.Retries.Budget),
-		log: log.With("pool", name), stop: stop,
+		log: log.With("pool", name),
 	}
 	for _, text := range c.Backends {
-		b := newBackend(text, c, ca)
-		p.backends = append(p.backends, b)
-		if c.Health != nil {
+		p.backends = append(p.backends, newBackend(text, c))
+	}
+	var files []string
+	if c.CA != "" {
+		files = append(files, c.CA)
+	}
+	var err error
+	if p.authorities, err = newWatch("authorities of pool "+name, p.readCA, files...); err != nil {
+		return nil, err
+	}
+	var ctx context.Context
+	ctx, p.stop = context.WithCancel(context.Background())
+	if c.Health != nil {
+		for _, b := range p.backends {
 			go p.watch(ctx, b)
 		}
 	}
 	return p, nil
+}
+
+// readCA has all backends connect anew, with the authorities that the file has now. Requests in
+// progress stay where they are.
+func (p *pool) readCA() error {
+	ca, err := loadCA(p.config.CA)
+	if err != nil {
+		return err
+	}
+	for _, b := range p.backends {
+		b.reach(ca)
+	}
+	return nil
 }
 
 // errNoBackend is the error of a request that no backend can take.
@@ -141,6 +161,6 @@ func (p *pool) choose(r *http.Request, tried []*backend) *backend {
 func (p *pool) close() {
 	p.stop()
 	for _, b := range p.backends {
-		b.shut()
+		b.way.Load().shut()
 	}
 }

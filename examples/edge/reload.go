@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// certPoll is how often the certificate files are looked at.
-const certPoll = 5 * time.Second
+// filePoll is how often the files that the configuration names are looked at.
+const filePoll = 5 * time.Second
 
-// keepCurrent reloads the configuration at each signal, and certificates whose files have changed,
-// until ctx is done.
+// keepCurrent reloads the configuration at each signal, and files that it names when they have
+// changed, until ctx is done.
 func (e *edge) keepCurrent(ctx context.Context, signals <-chan os.Signal, poll time.Duration) {
 	tick := time.NewTicker(poll)
 	defer tick.Stop()
@@ -26,19 +26,7 @@ func (e *edge) keepCurrent(ctx context.Context, signals <-chan os.Signal, poll t
 				e.log.Info("the configuration was reloaded")
 			}
 		case <-tick.C:
-			switch changed, err := e.site.Load().certs.refresh(); {
-			case err != nil:
-				e.log.Error("the certificates are as before", "error", err)
-			case changed:
-				e.log.Info("the certificates were reloaded")
-			}
-			switch changed, err := e.site.Load().keys.refresh(); {
-			case err != nil:
-				e.log.Error("the keys are as before", "error", err)
-			case changed:
-				e.useKeys()
-				e.log.Info("the keys were reloaded")
-			}
+			e.refresh()
 		}
 	}
 }
@@ -46,6 +34,8 @@ func (e *edge) keepCurrent(ctx context.Context, signals <-chan os.Signal, poll t
 // reload reads the configuration again. Connections stay, and requests in progress end as they
 // began. If there is a mistake in the file nothing changes.
 func (e *edge) reload() error {
+	e.changing.Lock()
+	defer e.changing.Unlock()
 	before := e.site.Load()
 	c, err := readConfig(before.config.file.Name)
 	if err != nil {
@@ -57,7 +47,7 @@ func (e *edge) reload() error {
 		"timeouts": c.Timeouts == before.config.Timeouts,
 
 		"quic_lb":      sameServerID(c.QUICLB, before.config.QUICLB),
-		"reset_secret": c.ResetSecret == before.config.ResetSecret,
+		"reset_secret": c.ResetSecret == before.config.ResetSecret && e.resets.check(c) == nil,
 	} {
 		if !same {
 			return c.file.Errorf(key, "cannot change without a restart")
@@ -78,13 +68,15 @@ func (e *edge) reload() error {
 }
 
 // reuse returns the pool of the same name if its configuration is the same. It keeps its
-// connections, and what it knows of its backends.
-func (s *site) reuse(name string, c *poolConfig) *pool {
+// connections, and what it knows of its backends. It reads its file of authorities again.
+func (s *site) reuse(name string, c *poolConfig) (*pool, error) {
 	if s == nil {
-		return nil
+		return nil, nil
 	}
-	if p := s.pools[name]; p != nil && reflect.DeepEqual(p.config, c) {
-		return p
+	p := s.pools[name]
+	if p == nil || !reflect.DeepEqual(p.config, c) {
+		return nil, nil
 	}
-	return nil
+	_, err := p.authorities.refresh()
+	return p, err
 }

@@ -115,8 +115,7 @@ func TestCertificateReload(t *testing.T) {
 	other, err := os.ReadFile(d.key())
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(d.key(), key, 0o600))
-	certs := e.site.Load().certs
-	_, err = certs.refresh()
+	_, err = e.site.Load().certs.refresh()
 	require.ErrorContains(t, err, "private key does not match")
 	require.Equal(t, first, served())
 

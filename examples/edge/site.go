@@ -34,11 +34,10 @@ func newSite(c *config, log *slog.Logger, before *site) (*site, error) {
 	}
 	s := &site{config: c, pools: make(map[string]*pool), certs: certs, keys: keys}
 	for name, pc := range c.Pools {
-		if p := before.reuse(name, pc); p != nil {
-			s.pools[name] = p
-			continue
+		p, err := before.reuse(name, pc)
+		if p == nil && err == nil {
+			p, err = newPool(name, pc, log)
 		}
-		p, err := newPool(name, pc, log)
 		if err != nil {
 			return nil, err
 		}
