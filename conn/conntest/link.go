@@ -30,6 +30,9 @@ type Link struct {
 	Reorder float64
 	Mark    float64 // probability of CE on ECT packets
 
+	// Faults are what befalls the link at times. They add up where they overlap.
+	Faults []Fault
+
 	// Filter, if not nil, sees each datagram and reports whether to deliver it.
 	// It may change the packet, its addresses and its ECN codepoint too.
 	Filter func(p *Packet) bool
@@ -49,6 +52,39 @@ const (
 	defaultMTU = 1500
 	minLate    = time.Millisecond // see Link.Reorder
 )
+
+// A Fault makes a link worse for a while: a burst of losses, a blackout (a Loss of 1), an MTU that
+// shrinks, datagrams that come seconds late.
+type Fault struct {
+	From, To time.Duration // since the start of the Network; To is not part of it
+
+	Loss, Corrupt, Duplicate, Reorder float64       // are added to those of the Link
+	Delay, Jitter                     time.Duration // likewise
+	MTU                               int           // instead of a larger one; 0 is none
+}
+
+// at returns the Link as its faults make it at the time now.
+func (m *Link) at(now time.Duration) *Link {
+	if len(m.Faults) == 0 {
+		return m
+	}
+	worse := *m
+	for _, f := range m.Faults {
+		if now < f.From || now >= f.To {
+			continue
+		}
+		worse.Loss += f.Loss
+		worse.Corrupt += f.Corrupt
+		worse.Duplicate += f.Duplicate
+		worse.Reorder += f.Reorder
+		worse.Delay += f.Delay
+		worse.Jitter += f.Jitter
+		if f.MTU > 0 && (worse.MTU == 0 || f.MTU < worse.MTU) {
+			worse.MTU = f.MTU
+		}
+	}
+	return &worse
+}
 
 // A link is a Link at work.
 type link struct {
@@ -100,7 +136,7 @@ type transit struct {
 
 // send takes p at the time now. It may change p.
 func (l *link) send(now time.Duration, p *Packet) transit {
-	m, d := l.model, l.draw()
+	m, d := l.model.at(now), l.draw()
 	p.N = l.sent
 	l.sent++
 	if m.Filter != nil && !m.Filter(p) {

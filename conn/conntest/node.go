@@ -34,6 +34,10 @@ type Node struct {
 	// socket with UDP GRO does.
 	Coalesce bool
 
+	// Ahead is how much the node's clock is ahead of the Network's. Raise it, and the clock jumps
+	// forward, as that of a machine does that slept. It must not go back.
+	Ahead time.Duration
+
 	index    int           // in Network.nodes
 	spins    int           // timers that came to nothing
 	spinFrom time.Duration // since when
@@ -42,8 +46,11 @@ type Node struct {
 // timeout returns when the node's next timer is due.
 func (a *Node) timeout() (at time.Duration, set bool) {
 	t := a.Endpoint.Timeout()
-	return t.Sub(epoch), !t.IsZero()
+	return t.Sub(epoch) - a.Ahead, !t.IsZero()
 }
+
+// clock returns what the clock of a shows.
+func (n *Network) clock(a *Node) time.Time { return n.Now().Add(a.Ahead) }
 
 // deliver takes the next datagram to its node, which it returns; nil if the
 // datagram arrives nowhere. With Node.Coalesce it takes along what can be joined.
@@ -57,7 +64,7 @@ func (n *Network) deliver() *Node {
 	if to.node.Coalesce && n.fabric.follows(fl) {
 		d.Data, d.SegmentSize = n.join(fl), len(fl.data)
 	}
-	to.node.Endpoint.Receive(n.Now(), d)
+	to.node.Endpoint.Receive(n.clock(to.node), d)
 	return to.node
 }
 
@@ -82,7 +89,7 @@ func (n *Network) drain(a *Node) {
 		n.tick()
 		due := n.due(a)
 		if due {
-			a.Endpoint.HandleTimeout(n.Now())
+			a.Endpoint.HandleTimeout(n.clock(a))
 		}
 		worked := n.takeEvents(a)
 		worked = n.takeBursts(a) || worked
@@ -121,7 +128,7 @@ func (n *Network) takeEvents(a *Node) (any bool) {
 		}
 		any = true
 		if a.OnEvent != nil {
-			a.OnEvent(n.Now(), ev)
+			a.OnEvent(n.clock(a), ev)
 		} else {
 			a.Events = append(a.Events, ev)
 		}
@@ -136,7 +143,7 @@ func (n *Network) takeBursts(a *Node) (any bool) {
 		limit = maxSegments
 	}
 	for range burstLimit {
-		b, ok := a.Endpoint.Transmit(n.Now(), n.out, limit)
+		b, ok := a.Endpoint.Transmit(n.clock(a), n.out, limit)
 		if !ok {
 			return any
 		}

@@ -6,14 +6,14 @@ import "time"
 // so the limit leaves room for large ones.
 const stillLimit = 1 << 21
 
-// Step delivers the next datagram, or runs the next timer, whichever is first; of
-// two things at the same time, what was sent first arrives first, and arrivals
-// come before timers. It reports false if the network is idle.
+// Step delivers the next datagram, makes the next call of After, or runs the next timer, whichever
+// is first; of two things at the same time, what was sent first arrives first, and arrivals
+// come before calls, and calls before timers. It reports false if the network is idle.
 func (n *Network) Step() bool {
 	n.t.Helper()
-	at, a, ok := n.next()
+	next, ok := n.next()
 	if ok {
-		n.step(at, a)
+		n.step(next)
 	}
 	return ok
 }
@@ -23,11 +23,11 @@ func (n *Network) RunFor(d time.Duration) {
 	n.t.Helper()
 	end := n.now + d
 	for {
-		at, a, ok := n.next()
-		if !ok || at > end {
+		next, ok := n.next()
+		if !ok || next.at > end {
 			break
 		}
-		n.step(at, a)
+		n.step(next)
 	}
 	n.moveTo(end)
 }
@@ -38,37 +38,52 @@ func (n *Network) RunUntil(limit time.Duration, cond func() bool) {
 	n.t.Helper()
 	end := n.now + limit
 	for !cond() {
-		at, a, ok := n.next()
+		next, ok := n.next()
 		if !ok {
 			n.fail("the condition does not hold, and the network is idle")
 		}
-		if at > end {
+		if next.at > end {
 			n.moveTo(end)
 			n.fail("the condition does not hold after %v", limit)
 		}
-		n.step(at, a)
+		n.step(next)
 	}
 }
 
-// next returns when something happens next: a timer of a, or if a is nil an
-// arrival. It asks every node anew, because a test may have called any of them.
-func (n *Network) next() (at time.Duration, a *Node, ok bool) {
-	at, ok = n.fabric.queue.next()
+// A happening is what happens next: a timer of a node, a call of After, or if neither is set an
+// arrival.
+type happening struct {
+	at   time.Duration
+	node *Node
+	call bool
+}
+
+// next returns what happens next. It asks every node anew, because a test may have called any of
+// them.
+func (n *Network) next() (h happening, ok bool) {
+	h.at, ok = n.fabric.queue.next()
+	if at, set := n.calls.next(); set && (!ok || at < h.at) {
+		h, ok = happening{at: at, call: true}, true
+	}
 	for _, b := range n.nodes {
 		due, set := b.timeout()
-		if due = max(due, n.now); set && (!ok || due < at) {
-			at, a, ok = due, b, true
+		if due = max(due, n.now); set && (!ok || due < h.at) {
+			h, ok = happening{at: due, node: b}, true
 		}
 	}
-	return at, a, ok
+	return h, ok
 }
 
 // step does what next found.
-func (n *Network) step(at time.Duration, a *Node) {
+func (n *Network) step(h happening) {
 	n.t.Helper()
-	n.moveTo(at)
+	n.moveTo(h.at)
 	n.tick()
-	if a == nil {
+	a := h.node
+	switch {
+	case h.call:
+		n.calls.take()()
+	case a == nil:
 		a = n.deliver()
 	}
 	if a != nil {

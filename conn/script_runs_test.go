@@ -1,0 +1,114 @@
+package conn_test
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/script"
+)
+
+// TestStories plays drawn stories. Each replays exactly.
+func TestStories(t *testing.T) {
+	runs := uint64(2000)
+	if testing.Short() {
+		runs = 200
+	}
+	manySeeds(t, runs, func(t *testing.T, seed uint64) {
+		s := drawStory(seed, script.FromSeed(seed))
+		hash, f := s.play(t)
+		if f != nil {
+			s.report(t, f)
+			return
+		}
+		if seed%20 == 0 {
+			if again, f := s.play(t); f != nil || again != hash {
+				t.Errorf("the same seed made different runs: %x and %x, %v", hash[:4], again[:4], f)
+			}
+		}
+	})
+}
+
+// FuzzStories plays the stories that a fuzzer draws. It keeps those that reach new code.
+func FuzzStories(f *testing.F) {
+	for seed := range uint64(8) {
+		d := script.FromSeed(seed)
+		b := make([]byte, 400)
+		for i := range b {
+			b[i] = byte(d.N(256))
+		}
+		f.Add(seed, b)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, b []byte) {
+		s := drawStory(seed, script.FromBytes(b))
+		if f := s.check(t); f != nil {
+			s.report(t, f)
+		}
+	})
+}
+
+// shrinkRuns is how many runs the search for a smaller story may take.
+const shrinkRuns = 1500
+
+// report says what is wrong with s, and prints the smallest story in which it is wrong, too, as a
+// test that can be pasted.
+func (s story) report(t *testing.T, f *flaw) {
+	t.Helper()
+	t.Errorf("%v\nreplay: LAZO_SEED=%d go test -count=1 -run '^TestStories$' ./conn", f, s.Seed)
+	last := f
+	small, runs := script.Shrink(s, shrinkRuns, func(s story) bool {
+		g := s.check(t)
+		if g == nil || g.kind != f.kind {
+			return false
+		}
+		last = g
+		return true
+	})
+	t.Logf("after %d runs, the smallest story (%d values) ends with\n%v\n\n%s", runs, script.Size(small), last, small.source())
+}
+
+// source returns s as a test.
+func (s story) source() string {
+	src := script.Source(s, "conn_test")
+	return fmt.Sprintf("func TestStory%d(t *testing.T) {\n\ts := %s\n\tif f := s.check(t); f != nil {\n\t\tt.Error(f)\n\t}\n}\n",
+		s.Seed, strings.ReplaceAll(src, "\n", "\n\t"))
+}
+
+// TestStoriesTurnEveryKnob: each field of conn.Config is in some story, or has an option instead.
+func TestStoriesTurnEveryKnob(t *testing.T) {
+	elsewhere := map[string]string{
+		"TLS": "conntest has it", "Context": "it has no time of its own", "AllowWindowIncrease": "ConfinedFlow",
+		"TicketData": "TicketData", "AcceptEarlyData": "RejectEarly", "Tokens": "Sessions",
+		"PreferredAddress4": "Preferred", "PreferredAddress6": "Preferred", "Congestion": "Congestion",
+		"QLog": "Trace", "Trace": "Trace", "noFavourite": "not exported",
+	}
+	turned := make(map[string]bool)
+	for seed := range uint64(300) {
+		s := drawStory(seed, script.FromSeed(seed))
+		for _, h := range s.hosts() {
+			notZero(turned, "", reflect.ValueOf(h.Config))
+			notZero(turned, "options.", reflect.ValueOf(h.Options))
+		}
+	}
+	for _, typ := range []struct {
+		prefix string
+		t      reflect.Type
+	}{{"", reflect.TypeFor[conn.Config]()}, {"options.", reflect.TypeFor[options]()}} {
+		for i := range typ.t.NumField() {
+			if name := typ.t.Field(i).Name; !turned[typ.prefix+name] && elsewhere[name] == "" {
+				t.Errorf("%s%s is never set", typ.prefix, name)
+			}
+		}
+	}
+}
+
+// notZero notes the fields of v that are set.
+func notZero(set map[string]bool, prefix string, v reflect.Value) {
+	for i := range v.NumField() {
+		if !v.Field(i).IsZero() {
+			set[prefix+v.Type().Field(i).Name] = true
+		}
+	}
+}
