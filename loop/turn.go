@@ -65,7 +65,7 @@ func (in *inbox) restore() {
 // turn runs one turn. It reports whether the loop is over, and returns the error of its Backend.
 func (l *Loop) turn() (over bool, err error) {
 	l.yield()
-	n, err := l.backend.ReadBatch(l.in.ms, l.deadline())
+	n, err := l.read()
 	l.mail.awake()
 	if err != nil {
 		return true, err
@@ -73,6 +73,9 @@ func (l *Loop) turn() (over bool, err error) {
 	l.turns++
 	start := time.Now()
 	l.now = start
+	if l.hasRead {
+		l.readAt = start
+	}
 	late := time.Duration(0)
 	if l.observer != nil {
 		late = l.lateness()
@@ -108,6 +111,25 @@ func (l *Loop) turn() (over bool, err error) {
 	return l.over(sent), nil
 }
 
+// freshRead is how long the Backend counts as empty after a read that has emptied it. In this time
+// the handler of one request answers. Many handlers take longer, and then a read may find
+// datagrams.
+const freshRead = 100 * time.Microsecond
+
+// read waits for datagrams, a wake-up or the endpoint's Timeout, and reads a batch. It saves the
+// read if letters wait and the turn before has emptied the Backend a moment ago. Otherwise each
+// answer of a goroutine would cost a read that finds nothing.
+func (l *Loop) read() (n int, err error) {
+	deadline, letters := l.deadline()
+	if letters && l.hasRead && l.emptied && time.Since(l.readAt) < freshRead {
+		l.hasRead = false
+		return 0, nil
+	}
+	n, err = l.backend.ReadBatch(l.in.ms, deadline)
+	l.hasRead, l.emptied = true, n < len(l.in.ms)
+	return n, err
+}
+
 // Yield lets other goroutines run before the loop's next turn. It is for Handlers that wake
 // goroutines. The loop then finds all their answers in one turn; without Yield each answer
 // wakes the loop again. Call it on the loop's goroutine.
@@ -121,16 +143,18 @@ func (l *Loop) yield() {
 	}
 }
 
-// deadline returns the time until which the loop may wait for datagrams.
-func (l *Loop) deadline() time.Time {
-	if l.stopping && len(l.out.waiting) == 0 || !l.mail.sleep() {
-		return l.now
-	}
+// deadline returns the time until which the loop may wait for datagrams. It also reports whether
+// letters wait, and then the loop must not wait.
+func (l *Loop) deadline() (t time.Time, letters bool) {
 	switch {
+	case !l.mail.sleep():
+		return l.now, true
+	case l.stopping && len(l.out.waiting) == 0:
+		return l.now, false
 	case len(l.out.waiting) > 0, l.idle >= maxIdle:
-		return l.now.Add(retryWait)
+		return l.now.Add(retryWait), false
 	default:
-		return l.ep.Timeout()
+		return l.ep.Timeout(), false
 	}
 }
 
