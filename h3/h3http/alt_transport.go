@@ -9,6 +9,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/internal/lifetime"
 )
 
 // An AltSvcTransport is an [http.RoundTripper] that speaks HTTP/3 with servers that
@@ -146,7 +147,7 @@ func (t *AltSvcTransport) choose(ctx context.Context, origin string) (tg target,
 		go t.connect(tg, o, o.try)
 	}
 	try := o.try
-	patience = timeout(t.HeadStart, defaultHeadStart) - now.Sub(try.began)
+	patience = lifetime.Timeout(t.HeadStart, defaultHeadStart) - now.Sub(try.began)
 	failed := o.failures > 0
 	t.cache.mu.Unlock()
 	if patience <= 0 || failed {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/lazoquic/lazo/h3/internal/lifetime"
 )
 
 // defaultMaxAge is the default of RFC 7838, Section 3.1.
@@ -18,7 +20,7 @@ const defaultMaxAge = 24 * time.Hour
 // Shutdown or Close it advertises nothing. To advertise a port that clients see and s does not
 // know, set the header without AltSvc.
 func (s *Server) AltSvc(next http.Handler) http.Handler {
-	maxAge := int64(timeout(s.AltSvcMaxAge, defaultMaxAge).Seconds())
+	maxAge := int64(lifetime.Timeout(s.AltSvcMaxAge, defaultMaxAge).Seconds())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor < 3 {
 			for _, port := range s.ports() {

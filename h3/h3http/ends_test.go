@@ -226,7 +226,7 @@ func TestClientClosesFirst(t *testing.T) {
 		require.NoError(t, err)
 		begin := time.Now()
 		require.NoError(t, p.srv.Shutdown(context.Background()))
-		require.InDelta(t, lingerTime(0), time.Since(begin), float64(time.Second))
+		require.InDelta(t, 3*time.Second, time.Since(begin), float64(time.Second))
 		require.NoError(t, s.Close())
 	})
 }

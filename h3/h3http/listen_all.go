@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/lazoquic/lazo/h3/internal/lifetime"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -87,10 +88,10 @@ func (s *Server) overTCP() *http.Server {
 	tcp := &http.Server{
 		Handler:           s.AltSvc(s.handler()),
 		TLSConfig:         s.TLSConfig.Clone(),
-		ReadHeaderTimeout: timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout),
+		ReadHeaderTimeout: lifetime.Timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout),
 		ReadTimeout:       s.ReadTimeout,
 		WriteTimeout:      s.WriteTimeout,
-		IdleTimeout:       timeout(s.IdleTimeout, defaultIdleTimeout),
+		IdleTimeout:       lifetime.Timeout(s.IdleTimeout, defaultIdleTimeout),
 		MaxHeaderBytes:    s.MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(s.logger().Handler(), slog.LevelError),
 	}

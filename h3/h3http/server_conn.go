@@ -10,6 +10,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/internal/lifetime"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -30,13 +31,7 @@ type serverConn struct {
 	tls        *tls.ConnectionState // set after the handshake
 	remote     netip.AddrPort
 	remoteText string // remote as a string
-	draining   bool   // GOAWAY was sent
-
-	// Times at which something is due. The zero Time means never. See settle.
-	headerTimeout, idleTimeout time.Duration
-	idleAt                     time.Time // to end the connection, because nobody uses it
-	lingerAt                   time.Time // to close the connection after GOAWAY
-	timerAt                    time.Time // what the timer of the connection was last set to
+	life       lifetime.Lifetime
 
 	stallTimeout, deliveryTimeout time.Duration
 	stallAt                       time.Time // to look for responses that clients do not take
@@ -50,10 +45,11 @@ func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*s
 	}
 	c.init(c, l, q, &s.chunks, &s.tally)
 	c.ctx, c.end = context.WithCancelCause(context.Background())
-	c.headerTimeout = timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
-	c.idleTimeout = timeout(s.IdleTimeout, defaultIdleTimeout)
-	c.stallTimeout = timeout(s.StallTimeout, defaultStallTimeout)
-	c.deliveryTimeout = timeout(s.DeliveryTimeout, defaultDeliveryTimeout)
+	c.life = lifetime.New(
+		lifetime.Timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout),
+		lifetime.Timeout(s.IdleTimeout, defaultIdleTimeout))
+	c.stallTimeout = lifetime.Timeout(s.StallTimeout, defaultStallTimeout)
+	c.deliveryTimeout = lifetime.Timeout(s.DeliveryTimeout, defaultDeliveryTimeout)
 	var err error
 	if c.h3, err = h3.NewConn(q, s.h3Config()); err != nil {
 		return nil, err
@@ -132,54 +128,13 @@ func (c *serverConn) remoteAddr() string {
 // settle implements owner. It does what is due, and sets the timer.
 func (c *serverConn) settle(now time.Time) {
 	c.giveUp(now)
-	var oldest time.Time // the oldest request whose header section has not come
-	if c.headerTimeout > 0 {
-		oldest = c.h3.ExpireRequests(now.Add(-c.headerTimeout))
-	}
-	switch {
-	case c.h3.Stats().Open > 0:
-		c.idleAt, c.lingerAt = time.Time{}, time.Time{}
-	case c.draining && c.lingerAt.IsZero():
-		c.lingerAt = now.Add(lingerTime(c.quic.Stats().SmoothedRTT))
-	case c.idleAt.IsZero() && c.idleTimeout > 0 && !c.draining:
-		c.idleAt = now.Add(c.idleTimeout)
-	}
-	switch {
-	case due(c.lingerAt, now):
-		c.quic.Close(uint64(h3.NoError), "")
-	case due(c.idleAt, now):
-		c.drain(now)
-	default:
-		c.setTimer(now, oldest)
-	}
+	c.life.Settle(now, c.h3, c.stallAt)
 	c.count(false, c.stalled)
-}
-
-// setTimer sets the timer of the connection to the earliest time at which something is due. If that
-// has moved back, the timer still fires at the old time. Nothing is due then, and settle sets it
-// again.
-func (c *serverConn) setTimer(now, oldest time.Time) {
-	at := earlier(earlier(c.idleAt, c.lingerAt), c.stallAt)
-	if !oldest.IsZero() {
-		at = earlier(at, oldest.Add(c.headerTimeout))
-	}
-	if at.IsZero() || c.timerAt.After(now) && !at.Before(c.timerAt) {
-		return
-	}
-	c.timerAt = at
-	c.quic.SetTimer(at)
 }
 
 // drain announces that no more requests are taken (RFC 9114, Section 5.2). The connection ends
 // after the requests that it has.
 func (c *serverConn) drain(now time.Time) {
-	if c.draining {
-		return
-	}
-	c.draining, c.idleAt = true, time.Time{}
-	if err := c.h3.GoAway(); err != nil {
-		c.quic.Close(uint64(h3.NoError), "")
-		return
-	}
+	c.life.Drain(c.h3)
 	c.settle(now)
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/internal/lifetime"
 )
 
 // Defaults of [Server].
@@ -38,12 +39,12 @@ func (c *serverConn) watchStall(now time.Time, x *serverExchange) {
 	case s.due.IsZero() || taken-s.taken >= chunkSize:
 		s.due, s.taken = now.Add(c.stallTimeout), taken
 	}
-	c.stallAt = earlier(c.stallAt, s.due)
+	c.stallAt = lifetime.Earlier(c.stallAt, s.due)
 }
 
 // giveUp ends the exchanges whose clients have kept a response waiting for too long.
 func (c *serverConn) giveUp(now time.Time) {
-	if !due(c.stallAt, now) {
+	if !lifetime.Due(c.stallAt, now) {
 		return
 	}
 	c.stallAt = time.Time{}
@@ -52,10 +53,10 @@ func (c *serverConn) giveUp(now time.Time) {
 		x.mu.Lock()
 		switch at := x.stall.due; {
 		case x.aborts.canceled():
-		case due(at, now):
+		case lifetime.Due(at, now):
 			c.abandon(x)
 		default:
-			c.stallAt = earlier(c.stallAt, at)
+			c.stallAt = lifetime.Earlier(c.stallAt, at)
 		}
 		x.mu.Unlock()
 	}

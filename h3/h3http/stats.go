@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/internal/counters"
 )
 
 // Stats are the counters of a [Server] or of a [Transport]. Those of QUIC are in [loop.Stats] of a
@@ -82,31 +83,20 @@ func (c *connection) count(ended bool, stalled uint64) {
 	t := c.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sum.addTimes(&was, -1)
-	t.sum.addTimes(&st, 1)
+	counters.Add(&t.sum.Stats, &was.Stats, -1)
+	t.sum.Conns -= was.Conns
+	t.sum.Stalled -= was.Stalled
+	t.sum.Add(&st)
 }
 
 // Add adds o to s, for sums over Servers, or over Transports.
-func (s *Stats) Add(o *Stats) { s.addTimes(o, 1) }
-
-// addTimes adds o to s, n times. What is negative wraps around as unsigned numbers do.
-func (s *Stats) addTimes(o *Stats, n int) {
-	s.Open += n * o.Open
-	s.FieldBytes += n * o.FieldBytes
-	s.Conns += n * o.Conns
-	k := uint64(n)
-	s.Requests += k * o.Requests
-	s.Rejected += k * o.Rejected
-	s.Malformed += k * o.Malformed
-	s.TooLarge += k * o.TooLarge
-	s.Canceled += k * o.Canceled
-	s.Floods += k * o.Floods
-	s.Dropped += k * o.Dropped
-	s.HeaderTimeouts += k * o.HeaderTimeouts
-	s.Stalled += k * o.Stalled
-	s.ReadTimeouts += k * o.ReadTimeouts
-	s.WriteTimeouts += k * o.WriteTimeouts
+func (s *Stats) Add(o *Stats) {
+	counters.Add(&s.Stats, &o.Stats, 1)
+	s.Conns += o.Conns
+	s.Stalled += o.Stalled
+	s.ReadTimeouts += o.ReadTimeouts
+	s.WriteTimeouts += o.WriteTimeouts
 	for i := range s.Responses {
-		s.Responses[i] += k * o.Responses[i]
+		s.Responses[i] += o.Responses[i]
 	}
 }

@@ -23,7 +23,7 @@ func fillNumbers(v reflect.Value, n int) {
 	}
 }
 
-// TestStatsAddAll fails if Add leaves out a counter, or if what was added does not go away.
+// TestStatsAddAll fails if Add leaves out a counter.
 func TestStatsAddAll(t *testing.T) {
 	var a, b, want Stats
 	fillNumbers(reflect.ValueOf(&a).Elem(), 2)
@@ -32,8 +32,5 @@ func TestStatsAddAll(t *testing.T) {
 	a.Add(&b)
 	if a != want {
 		t.Errorf("a counter is not added: got %+v", a)
-	}
-	if a.addTimes(&want, -1); a != (Stats{}) {
-		t.Errorf("something is left: %+v", a)
 	}
 }

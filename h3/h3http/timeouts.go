@@ -14,34 +14,6 @@ const (
 	defaultIdleTimeout       = 2 * time.Minute
 )
 
-// timeout returns d. If d is zero it returns the default, and if d is negative 0, which means none.
-func timeout(d, byDefault time.Duration) time.Duration {
-	if d == 0 {
-		return byDefault
-	}
-	return max(d, 0)
-}
-
-// lingerTime returns how long a connection without requests stays after GOAWAY. In that time the
-// client should close it. Only the client knows when its application has read all responses, and
-// many clients drop what they hold when the server closes. The time is long enough for a GOAWAY
-// that is lost at first. It is also long enough to reject requests that cross the GOAWAY, so that
-// the client knows that it may repeat them.
-func lingerTime(rtt time.Duration) time.Duration {
-	return min(max(3*rtt, 3*time.Second), 10*time.Second)
-}
-
-// due reports whether the time at has come. The zero Time never comes.
-func due(at, now time.Time) bool { return !at.IsZero() && !at.After(now) }
-
-// earlier returns the earlier of two times. The zero Time means never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
 // headTimeout is the error of a request whose response does not begin in time. Like the error of
 // http.Transport it is a [net.Error] and matches [context.DeadlineExceeded].
 type headTimeout struct{}

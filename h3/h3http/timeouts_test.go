@@ -193,22 +193,5 @@ func TestDeadConnection(t *testing.T) {
 	})
 }
 
-func TestTimeoutValues(t *testing.T) {
-	require.Equal(t, time.Minute, timeout(0, time.Minute))
-	require.Equal(t, time.Duration(0), timeout(-1, time.Minute))
-	require.Equal(t, time.Second, timeout(time.Second, time.Minute))
-	require.Equal(t, 3*time.Second, lingerTime(0))
-	require.Equal(t, 6*time.Second, lingerTime(2*time.Second))
-	require.Equal(t, 10*time.Second, lingerTime(time.Minute))
-
-	var never time.Time
-	now := time.Unix(1e9, 0)
-	require.False(t, due(never, now))
-	require.True(t, due(now, now))
-	require.Equal(t, now, earlier(never, now))
-	require.Equal(t, now, earlier(now, never))
-	require.Equal(t, now, earlier(now.Add(1), now))
-}
-
 // keepAliveConfig keeps an idle connection alive.
 func keepAliveConfig() *conn.Config { return &conn.Config{KeepAlive: 10 * time.Second} }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/internal/lifetime"
 )
 
 // expectTimeout is the default of Transport.ExpectContinueTimeout. It is the same as that of
@@ -93,7 +94,7 @@ func (u *upload) proceed(yes bool) {
 func (u *upload) run() {
 	defer u.close()
 	if u.answer != nil {
-		late := time.NewTimer(timeout(u.t.ExpectContinueTimeout, expectTimeout))
+		late := time.NewTimer(lifetime.Timeout(u.t.ExpectContinueTimeout, expectTimeout))
 		defer late.Stop()
 		select {
 		case yes := <-u.answer:
