@@ -18,7 +18,7 @@ func TestLimitsPage(t *testing.T) {
 	require.NoError(t, err)
 	dirs := map[string]string{
 		"conn": "../conn", "loop": "../loop", "qpack": "../internal/qpack",
-		"h3": ".", "h3http": "h3http", "webtransport": "webtransport", "masque": "masque",
+		"h3": ".", "h3http": "h3http", "h3loop": "h3loop", "webtransport": "webtransport", "masque": "masque",
 	}
 	sources := make(map[string]string)
 	for name, dir := range dirs {

@@ -230,6 +230,15 @@ func (s *Stream) Available() int {
 	return n
 }
 
+// Unsent returns how many bytes of the message, frames included, were never sent. After Release it
+// is 0.
+func (s *Stream) Unsent() int {
+	if s.qs == nil {
+		return 0
+	}
+	return len(s.out) + s.qs.Unsent()
+}
+
 // CloseWrite ends the message. The end follows what was sent before.
 func (s *Stream) CloseWrite() error {
 	switch {

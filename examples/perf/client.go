@@ -127,7 +127,7 @@ func (c *client) session(ctx context.Context, g *loop.Group) (session, error) {
 	switch c.o.api {
 	case "handler":
 		return dialHandler(ctx, g, c.remote, c.cfg)
-	case "http3":
+	case "http3", "h3loop":
 		return dialHTTP3(g, c.remote, c.cfg), nil
 	case "http2":
 		return dialHTTP2(c.remote, c.cfg.TLS), nil
@@ -145,7 +145,7 @@ func (o *options) small() int64 {
 	return 1
 }
 
-func (o *options) http() bool { return o.api == "http3" || o.api == "http2" }
+func (o *options) http() bool { return o.api == "http3" || o.api == "h3loop" || o.api == "http2" }
 
 // An ownSocket is a session that has a socket for itself.
 type ownSocket struct {

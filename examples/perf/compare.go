@@ -115,7 +115,11 @@ func (c *comparison) find() error {
 		f := []string{"-api", api}
 		c.contenders = append(c.contenders, contender{name: "lazo " + api, path: self, server: f, client: f, idle: []string{"-gc-signal"}})
 	}
-	for _, p := range []contender{{name: "lazo http3", server: http3}, {name: "net/http http2", server: []string{"-api", "http2"}}} {
+	for _, p := range []contender{
+		{name: "lazo http3", server: http3},
+		{name: "lazo h3loop", server: []string{"-api", "h3loop"}},
+		{name: "net/http http2", server: []string{"-api", "http2"}},
+	} {
 		p.path, p.client, p.idle, p.http = self, p.server, []string{"-gc-signal"}, true
 		c.contenders = append(c.contenders, p)
 	}

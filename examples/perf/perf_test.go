@@ -15,7 +15,7 @@ import (
 
 // TestModes runs each mode on each tier over loopback, with little to do.
 func TestModes(t *testing.T) {
-	for _, api := range []string{"handler", "stream", "http3", "http2", "tls"} {
+	for _, api := range []string{"handler", "stream", "http3", "h3loop", "http2", "tls"} {
 		for _, mode := range []string{"download", "upload", "rr", "handshake", "datagram", "idle", "active"} {
 			if (&options{api: api, mode: mode}).checkMode() != nil {
 				continue
@@ -156,7 +156,7 @@ func TestContenders(t *testing.T) {
 	require.Equal(t, []string{"lazo handler", "lazo stream", "tls", "quicgo", "udplimit"}, of["download"])
 	require.Equal(t, []string{"lazo handler", "lazo stream", "echo", "quicgo"}, of["rr1"])
 	for _, name := range []string{"get1", "get64", "get64x8", "gethandshake", "httpdownload", "httpupload", "httpidle"} {
-		require.Equal(t, []string{"lazo http3", "net/http http2", "quicgo http3", "quinn http3"}, of[name], name)
+		require.Equal(t, []string{"lazo http3", "lazo h3loop", "net/http http2", "quicgo http3", "quinn http3"}, of[name], name)
 	}
 }
 

@@ -84,6 +84,8 @@ func (s *server) serve(cfg *conn.Config) (*service, error) {
 		lc.NewHandler = s.newHandler
 	case "http3":
 		lc = s.http3(cfg)
+	case "h3loop":
+		lc = s.h3loop(cfg)
 	case "http2":
 		return s.serveHTTP2(cfg.TLS)
 	case "tls":
