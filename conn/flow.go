@@ -107,7 +107,7 @@ func (c *Conn) growConnWindow() {
 // Config.AllowWindowIncrease set limits.
 func (c *Conn) GrowWindow(n int64) {
 	f, e := &c.flow, c.e
-	more := min(min(n, f.most)-f.size, e.cfg.MaxBuffered-e.extraCredit, e.memory.Room())
+	more := c.windowRoom(min(n, f.most) - f.size)
 	if more <= 0 || c.closed || c.cfg.AllowWindowIncrease != nil && !c.cfg.AllowWindowIncrease(c, more) {
 		return
 	}
@@ -115,6 +115,19 @@ func (c *Conn) GrowWindow(n int64) {
 	f.extra += more
 	e.extraCredit += more
 	c.giveCredit()
+}
+
+// Window returns the flow control window of the connection, in bytes: how much the peer may send
+// that this side has not read. most is how large GrowWindow can make it now, unless
+// Config.AllowWindowIncrease refuses.
+func (c *Conn) Window() (size, most int64) {
+	f := &c.flow
+	return f.size, f.size + max(c.windowRoom(f.most-f.size), 0)
+}
+
+// windowRoom returns how much of n more bytes the endpoint has room for. It may be negative.
+func (c *Conn) windowRoom(n int64) int64 {
+	return min(n, c.e.cfg.MaxBuffered-c.e.extraCredit, c.e.memory.Room())
 }
 
 // limit returns how much the peer may send in all by now, whether it was told or not.

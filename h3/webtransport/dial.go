@@ -44,7 +44,8 @@ type Dialer struct {
 	// What a server may do in a session: see the fields of [Upgrader].
 	MaxStreamsBidi int64 // default 100
 	MaxStreamsUni  int64 // default 100
-	MaxData        int64 // default 1 MiB
+	MaxData        int64 // default 32 MiB
+	InitialMaxData int64 // default 1 MiB, or MaxData if that is less
 
 	// NewConn connects to addr, which is host:port. By default one UDP socket serves all.
 	// The method Dial of a [loop.Group] fits.
@@ -135,7 +136,9 @@ func (d *Dialer) Close() error {
 	return g.Close()
 }
 
-func (d *Dialer) limits() limits { return limitsOf(d.MaxStreamsBidi, d.MaxStreamsUni, d.MaxData) }
+func (d *Dialer) limits() limits {
+	return limitsOf(d.MaxStreamsBidi, d.MaxStreamsUni, d.InitialMaxData, d.MaxData)
+}
 
 // keep runs a session and then leaves its connection. It reports false if Close has been called
 // already.

@@ -27,7 +27,7 @@
 //	the same, after the end of a session  64, until they are received or Session.Close is called
 //	streams not accepted                  conn.Config.InitialMaxStreamsBidi and InitialMaxStreamsUni, 100
 //	stream data not read                  the flow control windows of package conn
-//	the same, of a session                Upgrader.MaxData, 1 MiB, with flow control of sessions
+//	the same, of a session                Upgrader.MaxData, 32 MiB, with flow control of sessions
 //	streams of a session not closed       Upgrader.MaxStreamsBidi and MaxStreamsUni, 100, likewise
 //	a capsule                             1,028 bytes of those that matter; others are skipped as they come
 //	time for the client's settings        10 s

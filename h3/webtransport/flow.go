@@ -26,27 +26,32 @@ const maxStreams = 1 << 60
 type limits struct {
 	streams [2]uint64 // by conn.Dir
 	data    uint64    // bytes
+	most    uint64    // bytes; up to where this side grows data, 0 for the peer
 }
 
-// Defaults of the limits of a session.
+// Defaults of the limits of a session. Those of data are what package conn has for a connection and
+// for a stream, so that a session is as fast as a stream.
 const (
-	defaultMaxStreams = 100
-	defaultMaxData    = 1 << 20
+	defaultMaxStreams     = 100
+	defaultInitialMaxData = 1 << 20
+	defaultMaxData        = 32 << 20
 )
 
 // limitsOf returns the limits of the fields of an Upgrader or Dialer: 0 means the default, and less
 // means none.
-func limitsOf(bidi, uni, data int64) limits {
+func limitsOf(bidi, uni, initial, most int64) limits {
 	field := func(n, def, most int64) uint64 {
 		if n == 0 {
 			n = def
 		}
 		return uint64(min(max(n, 0), most))
 	}
-	return limits{
+	l := limits{
 		streams: [2]uint64{field(bidi, defaultMaxStreams, maxStreams), field(uni, defaultMaxStreams, maxStreams)},
-		data:    field(data, defaultMaxData, varint.Max),
+		most:    field(most, max(defaultMaxData, initial), varint.Max),
 	}
+	l.data = min(field(max(initial, 0), defaultInitialMaxData, varint.Max), l.most)
+	return l
 }
 
 // any reports whether the limits ask for flow control (draft-ietf-webtrans-http3-16, Section 5.1).
@@ -61,6 +66,7 @@ type flow struct {
 	own    limits
 	strict bool // a limit that stays the same is an error, too
 
+	window    window
 	toldData  uint64 // the limit of data that the peer has been told
 	toldBlock uint64 // the limit that WT_DATA_BLOCKED was sent for, plus 1; 0 for none
 	peerData  uint64
@@ -88,7 +94,7 @@ type outgoing struct {
 
 // newFlow makes the flow control of s.
 func newFlow(s *Session, own, peer limits, strict bool) *flow {
-	f := &flow{s: s, own: own, strict: strict, toldData: own.data, peerData: peer.data}
+	f := &flow{s: s, own: own, strict: strict, window: window{size: own.data}, toldData: own.data, peerData: peer.data}
 	f.group = conn.NewStreamGroup(peer.data, own.data, f.wake)
 	for dir := range f.in {
 		f.in[dir].told, f.out[dir].max = own.streams[dir], min(peer.streams[dir], maxStreams)
@@ -104,9 +110,9 @@ func (f *flow) wake() {
 	}
 }
 
-// gotData notes that the application has read n bytes, or will not read them. It gives credit a
-// quarter of the window at a time. A peer that waits gets what there is, because streams that
-// nobody reads may hold more than that quarter leaves.
+// gotData notes that the application has read n bytes, or will not read them. It has update look
+// whether there is credit a quarter of the first window at a time. A peer that waits gets what
+// there is, because streams that nobody reads may hold more than that quarter leaves.
 func (f *flow) gotData(n int) {
 	if n == 0 {
 		return
@@ -168,7 +174,7 @@ const retryTime = 100 * time.Millisecond
 // update sends the capsules that are due, and checks whether the peer keeps to the limit of data.
 // If there is no room for capsules, it drops them. A later update makes new ones from the newest
 // limits. So capsules that wait take no memory.
-func (f *flow) update(time.Time) {
+func (f *flow) update(now time.Time) {
 	f.due.Store(false)
 	switch {
 	case f.failed || f.s.ctx.Err() != nil:
@@ -177,6 +183,7 @@ func (f *flow) update(time.Time) {
 		f.fail(violation("more data than %d bytes", f.toldData))
 		return
 	}
+	f.grow(now)
 	next := *f.capsulesDue()
 	if len(next.b) == 0 {
 		return
@@ -208,8 +215,8 @@ type news struct {
 func (f *flow) capsulesDue() *news {
 	n := &news{data: f.toldData, dataBlock: f.toldBlock}
 	// Credit for data comes a quarter of the window at a time, as the application reads.
-	limit := min(f.read.Load()+f.group.Discarded()+f.own.data, varint.Max)
-	if f.own.data > 0 && limit > n.data && (limit-n.data >= f.own.data/4 || f.starved.Load()) {
+	limit := min(f.consumed()+f.window.size, varint.Max)
+	if f.own.data > 0 && limit > n.data && (limit-n.data >= f.window.size/4 || f.starved.Load()) {
 		n.data = limit
 		n.b = appendLimit(n.b, capsuleMaxData, limit)
 	}

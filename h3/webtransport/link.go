@@ -30,7 +30,7 @@ type link struct {
 func (l *link) extend(c *loop.Conn, h *h3.Conn) h3http.Extension {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.m = newMux(c, h, orDefault(l.d.MaxEarlyStreams, defaultMaxEarlyStreams), l.d.limits())
+	l.m = newMux(c, h, orDefault(l.d.MaxEarlyStreams, defaultMaxEarlyStreams), orDefault(l.d.MaxSessionsPerConn, 1), l.d.limits())
 	return l.m
 }
 

@@ -19,6 +19,7 @@ type mux struct {
 	handle    *loop.Conn
 	http      *h3.Conn
 	maxEarly  int           // how many streams may wait for their session
+	most      int           // how many sessions there may be
 	own       limits        // of each session
 	forget    func()        // called when the connection has ended; may be nil
 	ready     chan struct{} // closed when the peer's settings have come
@@ -26,14 +27,15 @@ type mux struct {
 	lost      chan struct{} // closed when the connection has ended
 	isReady   bool
 	sessions  map[conn.StreamID]*Session
+	windows   int64          // bytes; of all sessions together
 	accepting int            // how many sessions are about to be added
 	early     []*earlyStream // the oldest first
 	opening   []*opening     // calls of OpenStream that wait for the limit of streams
 }
 
-func newMux(c *loop.Conn, h *h3.Conn, maxEarly int, own limits) *mux {
+func newMux(c *loop.Conn, h *h3.Conn, maxEarly, most int, own limits) *mux {
 	return &mux{
-		handle: c, http: h, maxEarly: maxEarly, own: own,
+		handle: c, http: h, maxEarly: maxEarly, most: most, own: own,
 		ready:    make(chan struct{}),
 		lost:     make(chan struct{}),
 		sessions: make(map[conn.StreamID]*Session),
@@ -106,6 +108,7 @@ func (m *mux) add(s *Session) {
 	}
 	m.sessions[s.id] = s
 	if s.flow != nil {
+		m.countWindow(&s.flow.window)
 		m.grow()
 	}
 	m.early = slices.DeleteFunc(m.early, func(e *earlyStream) bool {
@@ -117,25 +120,13 @@ func (m *mux) add(s *Session) {
 	})
 }
 
-// These parts of the connection's limits are for streams outside of sessions: the number of streams
-// of each directionality, and the number of bytes that have not been read.
-const (
-	otherStreams = 100
-	otherData    = 256 << 10
-)
-
-// grow makes the limits of the connection large enough for those of all its sessions together. What
-// one session does not read, or does not close, then holds up no other.
-func (m *mux) grow() {
-	q, n := m.http.QUIC(), int64(len(m.sessions))
-	q.GrowWindow(n*int64(min(m.own.data, 1<<32)) + otherData)
-	for dir, most := range m.own.streams {
-		q.GrowStreams(conn.Dir(dir), n*int64(min(most, 1<<16))+otherStreams)
-	}
-}
-
 // remove forgets a session whose CONNECT stream is closed.
-func (m *mux) remove(s *Session) { delete(m.sessions, s.id) }
+func (m *mux) remove(s *Session) {
+	if m.sessions[s.id] == s && s.flow != nil {
+		m.windows -= s.flow.window.counted
+	}
+	delete(m.sessions, s.id)
+}
 
 // alive returns how many sessions have not ended. Those that are about to be added count.
 func (m *mux) alive() int {

@@ -48,7 +48,12 @@ type Upgrader struct {
 	// three are negative, no client has them.
 	MaxStreamsBidi int64 // default 100
 	MaxStreamsUni  int64 // default 100
-	MaxData        int64 // default 1 MiB
+	MaxData        int64 // default 32 MiB
+
+	// InitialMaxData is what bytes are limited to at first; default 1 MiB, or MaxData if that is
+	// less. The limit grows up to MaxData with the measured bandwidth-delay product. The window of
+	// the connection grows with it, and bounds it: see [conn.Config].
+	InitialMaxData int64
 
 	mu    sync.Mutex
 	muxes map[*loop.Conn]*mux
@@ -62,7 +67,9 @@ func (u *Upgrader) Configure(srv *h3http.Server) {
 	srv.Extend = u.extend
 }
 
-func (u *Upgrader) limits() limits { return limitsOf(u.MaxStreamsBidi, u.MaxStreamsUni, u.MaxData) }
+func (u *Upgrader) limits() limits {
+	return limitsOf(u.MaxStreamsBidi, u.MaxStreamsUni, u.InitialMaxData, u.MaxData)
+}
 
 func orDefault(n, def int) int {
 	if n <= 0 {
@@ -73,7 +80,7 @@ func orDefault(n, def int) int {
 
 // extend makes the mux of a connection.
 func (u *Upgrader) extend(c *loop.Conn, h *h3.Conn) h3http.Extension {
-	m := newMux(c, h, orDefault(u.MaxEarlyStreams, defaultMaxEarlyStreams), u.limits())
+	m := newMux(c, h, orDefault(u.MaxEarlyStreams, defaultMaxEarlyStreams), orDefault(u.MaxSessions, defaultMaxSessions), u.limits())
 	m.forget = func() {
 		u.mu.Lock()
 		defer u.mu.Unlock()

@@ -152,7 +152,7 @@ func (r *raw) HandleEvent(time.Time, conn.Event) {}
 // raw makes a connection. Its settings are those of a Dialer, unless change changes them.
 func (w *world) raw(change func(cfg *h3.Config)) *raw {
 	w.Helper()
-	cfg := extendConfig(nil, 1, limitsOf(0, 0, 0))
+	cfg := extendConfig(nil, 1, limitsOf(0, 0, 0, 0))
 	if change != nil {
 		change(cfg)
 	}
