@@ -131,7 +131,7 @@ func TestLimitedLog(t *testing.T) {
 // TestMetrics checks that each line has the format of Prometheus, and that the counts are right.
 func TestMetrics(t *testing.T) {
 	bad := counting(t, failing)
-	e := start(t, "admin: 127.0.0.1:0\n"+poolWith("eject: {failures: 1, for: 1h}", bad.URL, serveTest(t, saying("x"))))
+	e := start(t, "drain_delay: 0s\nadmin: 127.0.0.1:0\n"+poolWith("eject: {failures: 1, for: 1h}", bad.URL, serveTest(t, saying("x"))))
 	for _, proto := range protocols {
 		e.get(e.client(proto), "/")
 	}

@@ -77,6 +77,9 @@ func (c *config) checkTimes() error {
 	if c.Drain < 0 {
 		return c.file.Errorf("drain", "must be at least 0")
 	}
+	if *c.DrainDelay < 0 {
+		return c.file.Errorf("drain_delay", "must be at least 0")
+	}
 	if c.Timeouts.Header <= 0 {
 		return c.file.Errorf("timeouts.header", "must be greater than 0")
 	}

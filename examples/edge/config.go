@@ -21,6 +21,7 @@ type config struct {
 	ResetSecret  string                 `yaml:"reset_secret"` // file; for stateless resets
 	RetryAbove   *int                   `yaml:"retry_above"`  // handshakes in progress
 	QUICLB       *lbConfig              `yaml:"quic_lb"`      // nil for random connection IDs
+	DrainDelay   *yamlfile.Span         `yaml:"drain_delay"`  // /readyz fails so long before
 	Drain        yamlfile.Span          `yaml:"drain"`        // for requests in progress at the end
 	Timeouts     clientTimeouts         `yaml:"timeouts"`
 	Pools        map[string]*poolConfig `yaml:"pools"`
@@ -106,6 +107,12 @@ type routeConfig struct {
 func (c *config) complete() {
 	c.Listen = cmp.Or(c.Listen, ":443")
 	c.Drain = cmp.Or(c.Drain, yamlfile.Span(30*time.Second))
+	if c.DrainDelay == nil {
+		c.DrainDelay = new(yamlfile.Span)
+		if c.Admin != "" { // somebody may ask /readyz
+			*c.DrainDelay = yamlfile.Span(5 * time.Second)
+		}
+	}
 	c.Timeouts.Header = cmp.Or(c.Timeouts.Header, yamlfile.Span(10*time.Second))
 	c.RetryAbove = cmp.Or(c.RetryAbove, new(defaultRetryAbove))
 	c.Timeouts.Body = cmp.Or(c.Timeouts.Body, yamlfile.Span(time.Minute))

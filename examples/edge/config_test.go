@@ -28,6 +28,7 @@ func TestConfigErrors(t *testing.T) {
 		{good + "drain: soon\n", `5: "soon": want a time such as 1m30s`},
 		{good + "drain: 5\n", `5: "5": want a time`},
 		{good + "drain: -1s\n", `5: drain: must be at least 0`},
+		{good + "drain_delay: -1s\n", `5: drain_delay: must be at least 0`},
 		{good + "timeouts:\n  header: 5s\n  idle: -1s\n", `7: timeouts.idle: must be greater than 0`},
 		{good + "timeouts:\n  header: -5s\n", `6: timeouts.header: must be greater than 0`},
 		{good + "timeouts: {stall: -1s}\n", `5: timeouts.stall: must be greater than 0`},
@@ -102,6 +103,10 @@ func TestConfigDefaults(t *testing.T) {
 	c, err := parseConfig("x", []byte(withBasics(dir, "pools: {p: {backends: ['http://a'], timeouts: {header: 7s}}}\nroutes: [{pool: p}]\n")))
 	require.NoError(t, err)
 	require.Equal(t, yamlfile.Span(30*time.Second), c.Drain)
+	require.Equal(t, yamlfile.Span(0), *c.DrainDelay, "nobody can ask /readyz")
 	require.Equal(t, poolTimeouts{Connect: yamlfile.Span(5 * time.Second), Header: yamlfile.Span(7 * time.Second), Idle: yamlfile.Span(90 * time.Second)}, c.Pools["p"].Timeouts)
 	require.Equal(t, "round-robin", c.Pools["p"].Balance)
+	c, err = parseConfig("x", []byte(withBasics(dir, "admin: ':0'\n"+onePool("http://a"))))
+	require.NoError(t, err)
+	require.Equal(t, yamlfile.Span(5*time.Second), *c.DrainDelay)
 }

@@ -9,8 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -30,8 +32,9 @@ type edge struct {
 	counts   counts
 	metrics  metrics.Metrics // of QUIC and HTTP/3
 	debug    debug.Pages     // about connections of QUIC
-	draining atomic.Bool
-	stalled  atomic.Uint64 // responses over TCP
+	draining atomic.Bool     // /readyz says so
+	hurry    chan os.Signal  // ends the wait of announce
+	stalled  atomic.Uint64   // responses over TCP
 	sockets  *sockets
 	fresh    newcomers
 	resets   *resets
@@ -59,7 +62,7 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 			s.close()
 		}
 	}()
-	e := &edge{log: log, trouble: trouble, sockets: sockets, served: make(chan error, 1)}
+	e := &edge{log: log, trouble: trouble, sockets: sockets, served: make(chan error, 1), hurry: make(chan os.Signal, 1)}
 	e.site.Store(s)
 	if e.resets, err = loadResets(c); err != nil {
 		return nil, err
@@ -172,8 +175,9 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	whole = r.Context().Err() == nil
 }
 
-// serve serves until ctx is done. Then it refuses new connections, and waits for requests in
-// progress as long as the configuration says. Signals reload the configuration.
+// serve serves until ctx is done. Then it says so at /readyz, refuses new connections, and waits
+// for requests in progress, each as long as the configuration says. Signals reload the
+// configuration.
 func (e *edge) serve(ctx context.Context, signals <-chan os.Signal) error {
 	ended := make(chan error, 1)
 	go func() { ended <- e.udp.Wait() }()
@@ -198,8 +202,26 @@ func (e *edge) serve(ctx context.Context, signals <-chan os.Signal) error {
 			e.adminLn.Close() // the other process answers
 		}
 	case <-ctx.Done():
+		e.announce(time.Duration(*e.site.Load().config.DrainDelay))
 	}
 	return e.drain(time.Duration(e.site.Load().config.Drain))
+}
+
+// announce makes /readyz fail, and goes on serving for some time. What asks there sends new clients
+// elsewhere meanwhile, so that nobody is refused. Another signal ends the wait.
+func (e *edge) announce(delay time.Duration) {
+	e.draining.Store(true)
+	if delay == 0 {
+		return
+	}
+	e.log.Info("not ready", "delay", delay.String())
+	signal.Notify(e.hurry, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(e.hurry)
+	select {
+	case <-time.After(delay):
+	case <-e.hurry:
+	case <-e.sockets.superseded():
+	}
 }
 
 // close ends all that newEdge began.

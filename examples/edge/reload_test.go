@@ -130,7 +130,7 @@ func TestCertificateReload(t *testing.T) {
 func TestDrain(t *testing.T) {
 	end := make(chan struct{})
 	h := slow(end)
-	e := start(t, "admin: 127.0.0.1:0\n"+onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+	e := start(t, "drain_delay: 10ms\nadmin: 127.0.0.1:0\n"+onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
 			h(w, r)
 		} else {
@@ -143,15 +143,9 @@ func TestDrain(t *testing.T) {
 	}
 	finish := e.begin(clients)
 	s, _ := e.connect("/")
-	ready := func() int {
-		resp, err := http.Get("http://" + e.adminLn.Addr().String() + "/readyz")
-		require.NoError(t, err)
-		resp.Body.Close()
-		return resp.StatusCode
-	}
-	require.Equal(t, 200, ready())
+	require.Equal(t, 200, e.ready())
 	e.stop()
-	require.Eventually(t, func() bool { return ready() == 503 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return e.ready() == 503 }, time.Minute, time.Millisecond)
 	close(end)
 	finish()
 	select {
@@ -166,6 +160,35 @@ func TestDrain(t *testing.T) {
 	err = <-e.ended
 	require.NoError(t, err)
 	e.ended <- err
+}
+
+// ready returns the status of /readyz.
+func (e *running) ready() int {
+	e.t.Helper()
+	resp, err := http.Get("http://" + e.adminLn.Addr().String() + "/readyz")
+	require.NoError(e.t, err)
+	resp.Body.Close()
+	return resp.StatusCode
+}
+
+// TestDrainDelay checks that the edge says that it is not ready, and still takes new clients of all
+// versions of HTTP. Another signal ends that.
+func TestDrainDelay(t *testing.T) {
+	e := start(t, "drain_delay: 1h\nadmin: 127.0.0.1:0\n"+onePool(serveTest(t, saying("hello"))))
+	e.stop()
+	require.Eventually(t, func() bool { return e.ready() == 503 }, time.Minute, time.Millisecond)
+	for range 10 {
+		for _, proto := range protocols {
+			_, body := e.get(e.client(proto), "/")
+			require.Equal(t, "hello", body, proto)
+		}
+	}
+	e.hurry <- os.Interrupt
+	err := <-e.ended
+	require.NoError(t, err)
+	e.ended <- err
+	_, err = e.client("HTTP/1.1").Get(e.url("/"))
+	require.Error(t, err)
 }
 
 // TestDrainNewcomer checks that the first request of a connection is answered, also if it comes

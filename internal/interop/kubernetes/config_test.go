@@ -20,8 +20,9 @@ type programConfig struct {
 	Listen string `json:"listen"`
 	Admin  string `json:"admin"`
 
-	Drain  string `json:"drain"` // of the edge
-	QUICLB struct {
+	Drain      string `json:"drain"` // of the edge
+	DrainDelay string `json:"drain_delay"`
+	QUICLB     struct {
 		ServerIDEnv string `json:"server_id_env"`
 		Formats     []struct {
 			ID    int    `json:"id"`
@@ -52,7 +53,7 @@ func (m *manifest) checkConfig(p *problems, w *workload) {
 	listens := map[string]string{"h3": c.Listen, "admin": c.Admin}
 	if w.program() == "edge" {
 		listens["https"] = c.Listen
-		m.checkEnd(p, w, c.Drain)
+		m.checkEnd(p, w, &c)
 	} else {
 		m.checkBalancer(p, c)
 	}
@@ -148,17 +149,21 @@ func (m *manifest) config(w *workload) (text string, ok bool) {
 }
 
 // checkEnd wants time for all that happens when a pod ends.
-func (m *manifest) checkEnd(p *problems, w *workload, drain string) {
-	limit, err := time.ParseDuration(drain)
+func (m *manifest) checkEnd(p *problems, w *workload, c *programConfig) {
+	limit, err := time.ParseDuration(c.Drain)
 	if err != nil {
 		p.addf("%s: drain: %v", w.GetName(), err)
+	}
+	delay, err := time.ParseDuration(c.DrainDelay)
+	if err != nil {
+		p.addf("%s: drain_delay: %v", w.GetName(), err)
 	}
 	life, grace := w.container().Lifecycle, w.pod.Spec.TerminationGracePeriodSeconds
 	if life == nil || life.PreStop == nil || life.PreStop.Sleep == nil || grace == nil {
 		p.addf("%s ends at once", w.GetName())
 		return
 	}
-	before := time.Duration(life.PreStop.Sleep.Seconds) * time.Second
+	before := time.Duration(life.PreStop.Sleep.Seconds)*time.Second + delay
 	if end := time.Duration(*grace) * time.Second; before+limit+5*time.Second > end {
 		p.addf("%s is killed after %v, before it has waited %v and drained %v", w.GetName(), end, before, limit)
 	}

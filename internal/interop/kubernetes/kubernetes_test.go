@@ -59,6 +59,7 @@ var mistakes = []struct{ file, old, new, want string }{
 	{"nodeport.yaml", "  externalTrafficPolicy: Local", "  externalTrafficPolicy: Cluster", "hides the addresses"},
 	{"nodeport.yaml", "admin: \":9090\"", "admin: 127.0.0.1:9090", "is not the address for probes"},
 	{"nodeport.yaml", "drain: 60s", "drain: 80s", "is killed after 1m30s"},
+	{"nodeport.yaml", "drain_delay: 0s", "drain_delay: 20s", "is killed after 1m30s"},
 	{"nodeport.yaml", "sleep: { seconds: 15 }", "sleep: { seconds: 30 }", "is killed after 1m30s"},
 	{"nodeport.yaml", "path: /healthz, port: admin }\n            periodSeconds: 2", "path: /readyz, port: admin }\n            periodSeconds: 2", "loses its connections"},
 	{"nodeport.yaml", "port: admin }\n            periodSeconds: 10", "port: h3 }\n            periodSeconds: 10", `no port "h3" for the liveness probe`},
