@@ -25,7 +25,7 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 	if p.space.id == spaceApp && c.acksRejected(&f) {
 		return 0, violation(errProtocolViolation, wire.FrameAck, "early data that was rejected is acknowledged")
 	}
-	a := ackRun{sp: p.space, now: p.now, largest: f.Largest}
+	a := ackRun{sp: p.space, now: p.now, largest: f.Largest, waited: p.at.waited}
 	lowest := s.lowest()
 	ranges := f.Ranges()
 	for {
@@ -60,8 +60,9 @@ type ackRun struct {
 	flight     uint32  // in which it counted, likewise; 0 if that is not known
 	packets    int
 	eliciting  bool
-	marked     uint64 // ECT0-marked packets on the path in use
-	otherwise  uint64 // such packets on other paths
+	waited     time.Duration // until the packet could be opened
+	marked     uint64        // ECT0-marked packets on the path in use
+	otherwise  uint64        // such packets on other paths
 	on         [len(ledger{}.known)]ackedFlight
 }
 
@@ -135,12 +136,12 @@ func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 		c.qlog.PacketsAcked(c.e.wall(a.now), qlogSpaces[a.sp.id])
 	}
 	// RFC 9002, Section 5.1: a sample needs the largest to be new, and something ack-eliciting.
-	if a.newLargest && a.eliciting && a.flight == pa.n {
+	if a.newLargest && a.eliciting && a.flight == pa.n { // RFC 9002, Section 5.1 [1, 2]
 		delay := time.Duration(0)
 		if a.sp.id == spaceApp {
 			delay = c.decodeAckDelay(f.Delay)
 		}
-		pa.rtt.update(a.now.sub(a.sentAt), delay)
+		pa.rtt.update(a.now.sub(a.sentAt)-a.waited, delay) // RFC 9002, Section 5.3 [5]
 		if f := c.e.cfg.RTTSample; f != nil {
 			f(c, pa.rtt.latest)
 		}
@@ -204,6 +205,7 @@ type controlScratch struct {
 }
 
 // decodeAckDelay applies the exponent and limits of the peer (RFC 9002, Section 5.3).
+// RFC 9002, Section 5.3 [1, 2, 3].
 func (c *Conn) decodeAckDelay(v uint64) time.Duration {
 	d := time.Duration(min(v, 1<<32)<<c.peer.AckDelayExponent) * time.Microsecond
 	if c.state == stateConfirmed {

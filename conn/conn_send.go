@@ -152,7 +152,7 @@ func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 		sp.sent.sentQuiet(&pa.flight, now, w.recStart)
 		return
 	}
-	p := sp.sent.sent(&pa.flight, now, size, flags, w.recStart)
+	p := sp.sent.sent(&pa.flight, now, size, flags, w.recStart) // RFC 9002, Section 7.5 [2]
 	pa.pacer.Sent(int64(now), size, pa.pacing)
 	s := &c.e.scratch.sent
 	*s = congestion.Sent{Now: c.e.wall(now), Bytes: uint64(size), InFlight: pa.inFlight, AppLimited: p.flags&sentAppLimited != 0}
@@ -238,6 +238,7 @@ func (l *lane) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 		}
 		window := l.window(pa.estimates)
 		probe := sp.probes > 0
+		// RFC 9002, Section 7 [2]; RFC 9002, Section 7.5 [1]; RFC 9002, Section 7.7 [1, 2].
 		free := probe || window >= uint64(size) && paced >= uint64(size)
 		w.begin(c, sp, buf[n:n], size)
 		c.appendAppFrames(w, now, free)
@@ -297,7 +298,7 @@ func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 	sp := w.sp
 	r := &sp.recv
 	acked := false
-	if r.ackNow || r.unacked > 0 && free {
+	if r.ackNow || r.unacked > 0 && free { // RFC 9002, Section 7.7 [4]
 		acked = c.appendAck(w, now)
 	}
 	mark := len(w.b)

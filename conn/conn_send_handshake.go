@@ -85,11 +85,10 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 		acked = c.appendAck(w, now)
 	}
 	mark := len(w.b)
-	// A handshake sends little, and does not wait for the congestion window. Otherwise application
-	// data in flight could fill the window for ever: its probes must wait until the handshake is
-	// confirmed (RFC 9002, Section 6.2.1).
-	c.appendCrypto(w)
-	if sp.probes > 0 && !w.eliciting && w.fits(1) {
+	if c.mayHandshake(sp) {
+		c.appendCrypto(w)
+	}
+	if sp.probes > 0 && !w.eliciting && w.fits(1) { // RFC 9002, Section 6.2.4 [5]
 		w.b = append(w.b, wire.FramePing)
 		w.record(record{kind: recPing})
 	}
@@ -102,6 +101,15 @@ func (c *Conn) appendHandshakeFrames(w *packetWriter, now instant) {
 		return
 	}
 	sp.recv.unacked, sp.recv.ackAt, sp.recv.heldUntil, sp.recv.ackNow = 0, 0, 0, false
+}
+
+// mayHandshake reports whether congestion control lets CRYPTO data go in a handshake datagram.
+// Application data in flight does not hold it up. Otherwise that could fill the window for ever:
+// its probes must wait until the handshake is confirmed (RFC 9002, Section 6.2.1).
+// RFC 9002, Section 7 [2].
+func (c *Conn) mayHandshake(sp *space) bool {
+	return sp.probes > 0 || c.spaces[spaceApp].sent.eliciting > 0 ||
+		c.window(c.path.estimates) >= uint64(c.path.mtu.current)
 }
 
 // maxTLSHold is how long an acknowledgement waits for the answer of TLS to the packet.

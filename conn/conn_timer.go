@@ -36,6 +36,7 @@ func (c *Conn) deadline(now instant) instant {
 }
 
 // lossDeadline returns when loss detection is due: to declare packets lost, or to probe.
+// RFC 9002, Section 6.2.1 [6].
 func (c *Conn) lossDeadline(now instant) instant {
 	at := instant(0)
 	for _, sp := range c.spaces {

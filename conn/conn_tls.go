@@ -273,10 +273,11 @@ func (c *Conn) dropSpace(id spaceID) {
 		return
 	}
 	c.spaces[id] = nil
+	// RFC 9002, Section 6.4 [1].
 	sp.sent.discarded(nil) // an ACK frame may follow the frame that ended the space
 	sp.cryptoIn.Reset(&c.chunks)
 	sp.cryptoOut.Reset(&c.chunks)
-	c.timeouts.restart()
+	c.timeouts.restart() // RFC 9002, Section 6.2.2 [3]
 	if id == spaceInitial {
 		// the route of the client's first ID stays: a late Initial is not another connection
 		c.token = nil

@@ -27,6 +27,7 @@ type arrival struct {
 	data          []byte
 	remote, local netip.AddrPort
 	ecn           ECN
+	waited        time.Duration // until there were keys for it
 }
 
 // Receive takes in d. It does not retain d.Data, and it does not fail: what cannot be processed is

@@ -326,6 +326,7 @@ type declaredLost struct {
 // lost takes the oldest packet out of flight, if it was sent long enough before one that was
 // acknowledged (RFC 9002, Section 6.1), or if there are too many of them. Otherwise it sets
 // lossTime.
+// RFC 9002, Section 6.1.2 [1]; RFC 9002, Section 7.4 [1].
 func (s *sentPackets) lost(now instant, delay time.Duration) (d declaredLost, ok bool) {
 	s.lossTime = 0
 	for s.rows.len() > 0 {
@@ -342,6 +343,7 @@ func (s *sentPackets) lost(now instant, delay time.Duration) (d declaredLost, ok
 				break
 			}
 			if int64(pn)+packetThreshold > s.largestAcked && now.sub(p.time) < delay {
+				// RFC 9002, Section 6.1.2 [3].
 				s.lossTime = p.time.add(delay) // what was sent later is not lost either
 				break
 			}

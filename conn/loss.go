@@ -126,7 +126,7 @@ func (c *Conn) finishLoss(m *estimates, run *lossDetection, x *lostFlight) {
 	})
 	m.cc.OnLoss(&s.loss)
 	if s.loss.Persistent {
-		m.rtt.min = m.rtt.latest // RFC 9002, Section 5.2
+		m.rtt.min = m.rtt.latest // RFC 9002, Section 5.2 [3, 4]
 	}
 	if m.mtu.bigLost >= blackHoleRun && m.mtu.blackHole(run.sp.sent.next) {
 		m.cc.OnMTU(m.mtu.current)
@@ -181,12 +181,13 @@ const blackHoleRun = 6
 
 // persistentThreshold is how many probe timeouts make congestion persistent (RFC 9002, Section
 // 7.6.1).
-const persistentThreshold = 3
+const persistentThreshold = 3 // RFC 9002, Section 7.6.1 [1]
 
 // persistent reports persistent congestion: all that was sent over a long time is lost (RFC 9002,
 // Section 7.6).
 func (c *Conn) persistent(m *estimates, run *lossDetection, x *lostFlight) bool {
 	// None of what was sent between may have been acknowledged.
+	// RFC 9002, Section 7.6.2 [1, 2].
 	if !m.rtt.sampled || x.packets < 2 || x.ranges > 1 || run.sp.id != spaceApp {
 		return false
 	}
@@ -221,6 +222,7 @@ func (c *Conn) spuriousLoss(sp *space, p *lostPacket) {
 }
 
 // probeTimeout is the PTO of a space with backoff (RFC 9002, Section 6.2.1).
+// RFC 9002, Section 6.2.1 [5].
 func (l *lane) probeTimeout(id spaceID) time.Duration {
 	d := l.path.rtt.pto()
 	if id == spaceApp {
@@ -230,14 +232,17 @@ func (l *lane) probeTimeout(id spaceID) time.Duration {
 }
 
 // ptoDeadline returns when probes are due, and in which space; 0 if never (RFC 9002, Section A.8).
+// RFC 9002, Section 6.2.1 [2, 4].
 func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 	if c.server && c.path.allowance() < minMTU {
+		// RFC 9002, Section 6.2.2.1 [1].
 		return 0, 0 // RFC 9002, Section 6.2.2.1: nothing could be sent
 	}
 	last := c.lastActivity
 	for i := range numSpaces {
 		sp := c.spaces[i]
 		if sp == nil || i == spaceApp && c.state != stateConfirmed {
+			// RFC 9002, Section 6.2.1 [3].
 			continue // RFC 9002, Section 6.2.1: the peer may not have the keys
 		}
 		last = max(last, sp.sent.lastEliciting)
@@ -248,7 +253,7 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 			at, id = t, i
 		}
 	}
-	if at == 0 && !c.peerValidated() {
+	if at == 0 && !c.peerValidated() { // RFC 9002, Section 6.2.2.1 [2, 3]
 		// RFC 9002, Section 6.2.2.1: a client must not let the server wait for bytes, even if
 		// packets are in flight for which no probe timeout is set.
 		id = spaceInitial
@@ -261,6 +266,7 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 }
 
 // probe sends probes (RFC 9002, Section 6.2.4).
+// RFC 9002, Section 6.2 [1]; RFC 9002, Section 6.2.4 [1, 2].
 func (c *Conn) probe(id spaceID, now instant) {
 	silent := c.probed(now)
 	sp := c.spaces[id]
@@ -272,6 +278,7 @@ func (c *Conn) probe(id spaceID, now instant) {
 	// RFC 9002, Section 6.2.4: the peer may have the keys of one space only. Besides, if the spaces
 	// took turns, each would be probed only half as often as the backoff means.
 	for i := range numSpaces {
+		// RFC 9002, Section 6.2.4 [3].
 		if other := c.spaces[i]; i != id && other != nil && other.tx != nil && other.sent.eliciting > 0 {
 			other.probes = max(other.probes, 1)
 			c.sendAgain(other)

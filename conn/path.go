@@ -97,7 +97,7 @@ func (l *lane) newPath(remote, local netip.AddrPort, shared *estimates) *path {
 func (l *lane) newEstimates(remote netip.AddrPort) *estimates {
 	c := l.conn
 	m := &estimates{flight: l.ledger.open()}
-	m.rtt.init(c.cfg.InitialRTT)
+	m.rtt.init(c.cfg.InitialRTT) // RFC 9002, Section 6.2.2 [2]
 	m.mtu.init(c.cfg)
 	params := congestion.Params{Now: c.e.wall(c.e.now), Remote: remote, MTU: m.mtu.current, Rand: c.e.cfg.Rand}
 	if m.cc = c.cfg.Congestion(params); m.cc == nil {

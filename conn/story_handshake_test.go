@@ -233,6 +233,7 @@ func TestEventsOfHandshake(t *testing.T) {
 
 // TestBlockedByAmplification: a server that may not send more goes on when the client sends
 // something.
+// RFC 9002, Section 6.2.2.1 [1].
 func TestBlockedByAmplification(t *testing.T) {
 	tc := handshakeServer(t, func(s *testSetup) {
 		certs := s.conn.TLS.Certificates[0].Certificate
@@ -272,6 +273,7 @@ func TestBlockedByAmplification(t *testing.T) {
 }
 
 // TestLostClientHello: the client repeats it at ever longer intervals, until the handshake timeout.
+// RFC 9002, Section 6.2.2 [1].
 func TestLostClientHello(t *testing.T) {
 	tc := startTestConn(t, false)
 	first, _ := tc.wantType("the client begins", wire.FrameCrypto)
@@ -310,6 +312,7 @@ func TestInitialRTT(t *testing.T) {
 
 // TestProbesOfBothSpaces: a server whose flight is lost sends all of it again. Both spaces share
 // one backoff.
+// RFC 9002, Section 6.2.1 [2]; RFC 9002, Section 6.2.4 [3].
 func TestProbesOfBothSpaces(t *testing.T) {
 	tc := handshakeServer(t)
 	tc.c.path.received = 1 << 20 // keeps anti-amplification out of this test
@@ -412,5 +415,41 @@ func TestEarlyPackets(t *testing.T) {
 	tc.deliver(first, tc.peerAddr, NotECT)
 	if got, _ := tc.readStream(tc.stream(s.ID())); got != "early bird" {
 		t.Errorf("read %q", got)
+	}
+}
+
+// TestWaitingIsNoRoundTrip: the time that a packet waits for its keys is no part of an RTT sample.
+// RFC 9002, Section 5.3 [5].
+func TestWaitingIsNoRoundTrip(t *testing.T) {
+	tc := startTestConn(t, true)
+	tc.exchange(func() bool { return tc.c != nil && tc.c.hasPeer })
+	s, err := tc.c.OpenStream(Uni)
+	tc.must(err)
+	s.Write([]byte("before the handshake is complete"))
+	tc.exchange(func() bool { return tc.peer.state == stateComplete && len(tc.peer.streams.all) > 0 })
+	own, err := tc.peer.OpenStream(Uni)
+	tc.must(err)
+	own.Write([]byte("with an ACK frame"))
+	var handshake, short []byte
+	for _, d := range drainEndpoint(tc.peerE, tc.now, tc.buf) {
+		for b := d.data; len(b) > 0; {
+			h, ok := wire.ParseLong(b)
+			if !ok {
+				short = append(short, b...)
+				break
+			}
+			handshake = append(handshake, b[:h.End]...)
+			b = b[h.End:]
+		}
+	}
+	tc.deliver(short, tc.peerAddr, NotECT)
+	came := tc.now
+	tc.now = tc.now.Add(70 * time.Millisecond)
+	tc.deliver(handshake, tc.peerAddr, NotECT)
+	if !tc.c.HandshakeComplete() || tc.c.spaces[spaceApp].sent.largestAcked < 0 {
+		t.Fatal("the packets do not what the test needs")
+	}
+	if got := tc.c.path.rtt.latest; got > testRTT+tc.now.Sub(came)/2 {
+		t.Errorf("a sample of %v", got)
 	}
 }

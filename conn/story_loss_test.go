@@ -38,6 +38,7 @@ func (tc *testConn) wantLost(why string, n uint64) {
 	}
 }
 
+// RFC 9002, Section 6.1.1 [1, 2]; RFC 9002, Section 7.4 [1].
 func TestPacketThreshold(t *testing.T) {
 	tc := newTestConn(t, false)
 	pn := tc.sendPings(4, 0)
@@ -48,6 +49,7 @@ func TestPacketThreshold(t *testing.T) {
 	tc.wantLost("three packets later is a loss", 1) // RFC 9002, Section 6.1.1
 }
 
+// RFC 9002, Section 6.1.2 [1, 3, 4]; RFC 9002, Section 6.2.1 [6].
 func TestTimeThreshold(t *testing.T) {
 	tc := newTestConn(t, true)
 	pn := tc.sendPings(2, 0)
@@ -70,6 +72,7 @@ func (tc *testConn) wantIdleBut(why string, typ uint64) {
 	tc.wantIdle(why)
 }
 
+// RFC 9002, Section 6.1.2 [2, 5].
 func TestLossDelayHasAGranularity(t *testing.T) {
 	tc := newTestConn(t, true)
 	r := &tc.c.path.rtt
@@ -120,6 +123,7 @@ func TestLateAckSavesSendingAgain(t *testing.T) {
 	tc.wantIdle("all has arrived")
 }
 
+// RFC 9002, Section 6.2 [1]; RFC 9002, Section 6.2.1 [4, 5]; RFC 9002, Section 6.2.4 [1, 2].
 func TestProbeTimeout(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -148,6 +152,7 @@ func TestProbeTimeout(t *testing.T) {
 	})
 }
 
+// RFC 9002, Section 7.5 [1, 2].
 func TestProbesIgnoreTheWindow(t *testing.T) {
 	tc := newTestConn(t, false)
 	s := tc.open(Uni)
@@ -165,6 +170,7 @@ func TestProbesIgnoreTheWindow(t *testing.T) {
 
 // TestClientBreaksDeadlock: a client that has nothing in flight sends nevertheless. Its server may
 // be waiting for bytes before it may send (RFC 9002, Section 6.2.2.1).
+// RFC 9002, Section 6.2.2.1 [2, 3]; RFC 9002, Section 6.2.4 [5].
 func TestClientBreaksDeadlock(t *testing.T) {
 	tc := startTestConn(t, false)
 	tc.collect()
@@ -194,6 +200,7 @@ func (tc *testConn) takeKeys() {
 }
 
 // TestClientBreaksDeadlockWithHandshakeKeys: it also sends once it has Handshake keys.
+// RFC 9002, Section 6.2.2.1 [3].
 func TestClientBreaksDeadlockWithHandshakeKeys(t *testing.T) {
 	tc := handshakeClient(t)
 	tc.flush()
@@ -211,6 +218,7 @@ func TestClientBreaksDeadlockWithHandshakeKeys(t *testing.T) {
 
 // TestNoProbesBeforeConfirmation: 1-RTT packets have no probe timeout before the handshake is
 // confirmed (RFC 9002, Section 6.2.1).
+// RFC 9002, Section 6.2.1 [3].
 func TestNoProbesBeforeConfirmation(t *testing.T) {
 	tc := completeClient(t)
 	tc.collect()
@@ -226,6 +234,7 @@ func TestNoProbesBeforeConfirmation(t *testing.T) {
 	tc.wantType("now it has", wire.FrameStream)
 }
 
+// RFC 9002, Section 7.6.1 [1]; RFC 9002, Section 7.6.2 [1, 2, 4].
 func TestPersistentCongestionOfConn(t *testing.T) {
 	tc := newTestConn(t, false)
 	s := tc.open(Uni)
@@ -254,8 +263,12 @@ func TestPersistentCongestionOfConn(t *testing.T) {
 		tc.ping()
 	}
 	tc.flush()
+	r.min = testRTT / 2 // another path, perhaps
 	tc.now = tc.now.Add(testRTT)
 	tc.ackAll()
+	if r.min != testRTT { // RFC 9002, Section 5.2 [3, 4]
+		t.Errorf("the shortest round trip is %v", r.min) // RFC 9002, Section 5.2 [3]
+	}
 	if w := tc.c.path.cc.Window(); w > 2*minMTU {
 		t.Errorf("the congestion window is %d bytes", w) // RFC 9002, Section 7.6.2
 	}
@@ -297,6 +310,7 @@ func TestNoPersistentCongestionAcrossAnAck(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 5.2 [1, 2]; RFC 9002, Section 5.3 [4].
 func TestRTTSamples(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.c.path.rtt.init(initialRTT)
@@ -325,6 +339,7 @@ func TestRTTSamples(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 5.1 [1].
 func TestRTTSampleNeedsTheLargest(t *testing.T) {
 	tc := newTestConn(t, false)
 	pn := tc.sendPings(3, 0)
@@ -358,6 +373,7 @@ func TestAckOnlyPacketsAreNotAwaited(t *testing.T) {
 	})
 }
 
+// RFC 9002, Section 7 [2].
 func TestWindowLimitsSending(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)

@@ -16,6 +16,7 @@ type waitingPacket struct {
 	typ  PacketType
 	data []byte
 	at   arrival // without data
+	came instant
 }
 
 // waitingPackets holds packets until their keys are there. Until then nobody looks at them, so
@@ -30,11 +31,11 @@ type waitingPackets struct {
 func (w *waitingPackets) held() int64 { return int64(w.bytes + waitingCost*len(w.list)) }
 
 // add keeps a copy of a packet, and reports whether there is room for it.
-func (w *waitingPackets) add(typ PacketType, pkt []byte, at *arrival) bool {
+func (w *waitingPackets) add(now instant, typ PacketType, pkt []byte, at *arrival) bool {
 	if len(w.list) >= maxWaiting || w.bytes+len(pkt) > maxWaitingBytes {
 		return false
 	}
-	p := waitingPacket{typ: typ, data: append([]byte(nil), pkt...), at: *at}
+	p := waitingPacket{typ: typ, data: append([]byte(nil), pkt...), at: *at, came: now}
 	p.at.data = nil
 	w.list = append(w.list, p)
 	w.bytes += len(pkt)
@@ -65,7 +66,7 @@ func (c *Conn) wait(now instant, a *arrival, typ PacketType, pkt []byte) {
 	if !c.server && c.handshakeRxMissing() {
 		c.hurry(now)
 	}
-	if c.state == stateConfirmed || !c.mayHold(len(pkt)+waitingCost) || !c.waiting.add(typ, pkt, a) {
+	if c.state == stateConfirmed || !c.mayHold(len(pkt)+waitingCost) || !c.waiting.add(now, typ, pkt, a) {
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "no keys yet")
 		return
 	}
@@ -86,7 +87,7 @@ func (c *Conn) replayWaiting(now instant) {
 			return
 		}
 		a := w.at
-		a.data = w.data
+		a.data, a.waited = w.data, now.sub(w.came)
 		c.receivePacket(now, &a, w.data)
 	}
 }

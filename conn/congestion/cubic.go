@@ -42,6 +42,7 @@ type cubicState struct {
 // function of the time since the last congestion event. Its slow start is
 // HyStart++ (RFC 9406), and Proportional Rate Reduction leads to the reduced window
 // (RFC 9937).
+// RFC 9002, Section 7 [1].
 func NewCubic(p Params) Controller {
 	return &cubic{cubicState: cubicState{lossWindow: newLossWindow(p.MTU)}}
 }

@@ -67,6 +67,7 @@ func TestCubicFractions(t *testing.T) {
 }
 
 // RFC 9438, Section 4.3: on a short path the window grows as NewReno's would.
+// RFC 9002, Section 7 [1].
 func TestCubicRenoFriendly(t *testing.T) {
 	s := cubicAfterLoss(100)
 	for i := range 400 {

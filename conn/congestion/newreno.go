@@ -48,7 +48,7 @@ func (r *newReno) OnAck(a *Ack) {
 		return
 	}
 	r.acked += min(a.Bytes, r.cwnd)
-	if r.acked >= r.cwnd { // RFC 9002, Section 7.3.3
+	if r.acked >= r.cwnd { // RFC 9002, Section 7.3.3 [1]
 		r.acked -= r.cwnd
 		r.set(r.cwnd + r.mtu)
 	}
@@ -62,7 +62,7 @@ func (r *newReno) OnLoss(l *Loss) {
 		r.reduce(l.Now, l.InFlight+l.Bytes, l.InFlight)
 	}
 	r.recovery.lost(l)
-	if l.Persistent { // RFC 9002, Section 7.6.2
+	if l.Persistent { // RFC 9002, Section 7.6.2 [4]
 		r.prr.end()
 		r.set(r.minimum())
 		r.acked = 0
@@ -71,6 +71,7 @@ func (r *newReno) OnLoss(l *Loss) {
 
 // reduce begins a recovery period (RFC 9002, Section 7.3.2). Of flight, what was in flight,
 // inFlight is left.
+// RFC 9002, Section 7.3.1 [1]; RFC 9002, Section 7.3.2 [1, 2].
 func (r *newReno) reduce(now time.Time, flight, inFlight uint64) {
 	r.prior = r.lossWindow
 	r.recovery.begin(now)

@@ -93,6 +93,7 @@ func wantWindow(t *testing.T, c Controller, want uint64) {
 }
 
 // RFC 9002, Section 7.2.
+// RFC 9002, Section 7.2 [1].
 func TestInitialWindow(t *testing.T) {
 	for _, tc := range []struct {
 		mtu  int
@@ -105,6 +106,7 @@ func TestInitialWindow(t *testing.T) {
 }
 
 // RFC 9002, Sections 7.3.1 and 7.3.3.
+// RFC 9002, Section 7.3.3 [1].
 func TestNewRenoGrowth(t *testing.T) {
 	s := newScript(NewReno)
 	for range 5 {
@@ -145,6 +147,7 @@ func TestHugeACK(t *testing.T) {
 
 // TestPacedWindow: pacing leaves a part of a window unused. The window grows, unless more than half
 // of it is unused.
+// RFC 9002, Section 7.8 [2].
 func TestPacedWindow(t *testing.T) {
 	for _, c := range lossControllers {
 		for _, part := range []uint64{40, 60} {
@@ -170,6 +173,7 @@ func TestPacedWindow(t *testing.T) {
 }
 
 // RFC 9002, Section 7.3.2: one reduction a round trip, and no growth meanwhile.
+// RFC 9002, Section 7.3.1 [1]; RFC 9002, Section 7.3.2 [1, 2].
 func TestReductionOncePerRound(t *testing.T) {
 	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
@@ -207,6 +211,7 @@ func TestReductionOncePerRound(t *testing.T) {
 }
 
 // RFC 9002, Section B.7.
+// RFC 9002, Section 7.3.1 [1].
 func TestCongestionExperienced(t *testing.T) {
 	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
@@ -229,6 +234,7 @@ func TestCongestionExperienced(t *testing.T) {
 }
 
 // RFC 9002, Section 7.6.2.
+// RFC 9002, Section 7.6.2 [4].
 func TestPersistentCongestion(t *testing.T) {
 	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
@@ -253,6 +259,7 @@ func TestPersistentCongestion(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 7.2 [4].
 func TestMinimumWindow(t *testing.T) {
 	for _, c := range lossControllers {
 		s := newScript(c.make)
@@ -304,6 +311,7 @@ func TestSpurious(t *testing.T) {
 }
 
 // RFC 9002, Section 7.8.
+// RFC 9002, Section 7.8 [1].
 func TestApplicationLimited(t *testing.T) {
 	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {
@@ -329,6 +337,7 @@ func TestApplicationLimited(t *testing.T) {
 	}
 }
 
+// RFC 9002, Section 7.2 [2, 3].
 func TestMTUChange(t *testing.T) {
 	for _, c := range lossControllers {
 		t.Run(c.name, func(t *testing.T) {

@@ -13,6 +13,7 @@ const maxWindow = 1 << 40
 const noThreshold = math.MaxUint64
 
 // initialWindow is the congestion window of a new path (RFC 9002, Section 7.2).
+// RFC 9002, Section 7.2 [1].
 func initialWindow(mtu uint64) uint64 {
 	return min(10*mtu, max(14720, 2*mtu))
 }
@@ -43,6 +44,7 @@ func (w *lossWindow) PacingRate() uint64 { return 0 }
 func (w *lossWindow) SlowStartThreshold() uint64 { return w.ssthresh }
 
 // minimum is the smallest congestion window (RFC 9002, Section 7.2).
+// RFC 9002, Section 7.2 [4].
 func (w *lossWindow) minimum() uint64 { return 2 * w.mtu }
 
 func (w *lossWindow) slowStart() bool { return w.cwnd < w.ssthresh }
@@ -70,6 +72,7 @@ func (w *lossWindow) growSlowStart(n uint64) {
 
 // setMTU takes a new maximum datagram size. A window that has not moved from its
 // initial value becomes the new initial window (RFC 9002, Section 7.2).
+// RFC 9002, Section 7.2 [2, 3].
 func (w *lossWindow) setMTU(mtu int) {
 	untouched := w.cwnd == initialWindow(w.mtu)
 	w.mtu = clampMTU(mtu)
@@ -84,6 +87,7 @@ func (w *lossWindow) setMTU(mtu int) {
 // (RFC 9002, Section 7.8). Pacing may keep a sender that has more to send below its window, so half
 // of the window is enough for such a sender. Half is also enough in slow start, which doubles the
 // window in a round trip.
+// RFC 9002, Section 7.8 [1, 2].
 func (w *lossWindow) used(a *Ack) bool {
 	inFlight := a.InFlight + a.Bytes
 	if w.slowStart() || a.Largest != nil && !a.Largest.AppLimited {

@@ -64,6 +64,7 @@ func TestOf(t *testing.T) {
 
 // TestPacerRate sends whenever the pacer wakes. The rate must be kept to the byte, and wake-ups
 // must be a quantum apart at least.
+// RFC 9002, Section 7.7 [1, 2].
 func TestPacerRate(t *testing.T) {
 	for _, rate := range []uint64{1, 999, 12_345, mbit(10) + 7, mbit(333) + 1, mbit(5000) + 3} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
