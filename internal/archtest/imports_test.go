@@ -51,7 +51,8 @@ var importRules = []importRule{
 	{packages: "examples/...", inside: append([]string{"examples/internal/..."}, public...), outside: []string{"golang.org/x/sys/..."}},
 	{packages: "internal/qpack", outside: []string{"golang.org/x/net/http2/hpack"}},
 	{packages: "internal/netns", outside: []string{"golang.org/x/sys/..."}},
-	{packages: "internal/interop/edge/compare", inside: []string{"h3/h3http", "internal/interop/edge", "internal/interop/internal/selfsigned"}},
+	{packages: "internal/interop/edge/compare", inside: []string{"h3/h3http", "internal/interop/edge", "internal/interop/internal/..."}},
+	{packages: "internal/interop/lb/compare", inside: []string{"conn/quiclb", "internal/interop/internal/compare", "udpio"}},
 	{packages: "internal/interop/peers/...", outside: []string{"github.com/quic-go/quic-go/..."}},
 	{packages: "internal/...", inside: []string{"internal/..."}, outside: []string{"golang.org/x/crypto/..."}},
 }

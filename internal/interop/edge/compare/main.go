@@ -13,9 +13,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"syscall"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/interop/internal/compare"
 )
 
 // options are the flags.
@@ -28,12 +28,6 @@ type options struct {
 	size    int
 	svg     string
 }
-
-// The processors of the servers, and of the clients with the backend.
-const serverCPU, clientCPU = "0", "1"
-
-// pinned is the environment variable that says that this process runs on clientCPU.
-const pinned = "LAZO_COMPARE_PINNED"
 
 func main() {
 	if err := run(); err != nil {
@@ -55,8 +49,8 @@ func run() error {
 	if o.rounds < 1 || o.time <= 0 || o.clients < 1 || o.streams < 1 || o.size < 0 {
 		return errors.New("want positive numbers")
 	}
-	if os.Getenv(pinned) == "" {
-		return pin()
+	if err := compare.Pin(); err != nil {
+		return err
 	}
 	results, err := measure(&o)
 	if err != nil {
@@ -67,18 +61,4 @@ func run() error {
 		return nil
 	}
 	return os.WriteFile(o.svg, plot(results), 0o644)
-}
-
-// pin starts this program again on clientCPU, in place of this process.
-func pin() error {
-	path, err := exec.LookPath("taskset")
-	if err != nil {
-		return err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	args := append([]string{"taskset", "-c", clientCPU, self}, os.Args[1:]...)
-	return syscall.Exec(path, args, append(os.Environ(), pinned+"=1"))
 }

@@ -45,7 +45,7 @@ func measure(o *options) ([]*result, error) {
 	servers, err := s.startAll(o.envoy)
 	defer func() {
 		for _, srv := range servers {
-			srv.stop()
+			srv.Stop()
 		}
 	}()
 	if err != nil {
@@ -58,7 +58,7 @@ func measure(o *options) ([]*result, error) {
 		loads[i] = newLoad(s, srv, o)
 		defer loads[i].close()
 		if err := loads[i].ready(); err != nil {
-			return nil, fmt.Errorf("%s: %w\n%s", srv.name, err, srv.out.Bytes())
+			return nil, fmt.Errorf("%s: %w\n%s", srv.name, err, srv.Stop())
 		}
 		// A turn that does not count opens the connections, and warms the server up.
 		if err := loads[i].turn(o.time/2, new(result)); err != nil {
@@ -131,7 +131,7 @@ func (l *load) ask(c *h3http.Transport) error {
 
 // turn asks for some time, and adds what happened to a result.
 func (l *load) turn(limit time.Duration, to *result) error {
-	before, err := l.srv.cpu()
+	before, err := l.srv.CPU()
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (l *load) turn(limit time.Duration, to *result) error {
 	}
 	wg.Wait()
 	to.took += time.Since(begin)
-	after, err := l.srv.cpu()
+	after, err := l.srv.CPU()
 	if failed == nil {
 		failed = err
 	}

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/interop/internal/compare"
 )
 
 // writeTable writes the results as Markdown.
@@ -23,35 +24,14 @@ func milliseconds(d time.Duration) string { return fmt.Sprintf("%.2f ms", float6
 
 // plot draws the processor time of a request, and the requests a second, as an SVG.
 func plot(results []*result) []byte {
-	const width, row, left, bar = 720, 30, 80, 240
-	var b bytes.Buffer
-	height := 50 + row*len(results)
-	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"14\">\n", width, height)
-	fmt.Fprintf(&b, "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n", width, height)
-	columns := []struct {
-		title, unit, color string
-		value              func(r *result) float64
-	}{
-		{"CPU a request (less is better)", "µs", "#c05020", func(r *result) float64 { return float64(r.cpuEach()) / 1e3 }},
-		{"requests a second (more is better)", "", "#2060a0", (*result).perSecond},
+	c := compare.Chart{Left: 80, Columns: []compare.Column{
+		{Title: "CPU a request (less is better)", Format: "%.0f µs", Color: "#c05020"},
+		{Title: "requests a second (more is better)", Format: "%.0f", Color: "#2060a0"},
+	}}
+	for _, r := range results {
+		c.Rows = append(c.Rows, r.name)
+		c.Columns[0].Values = append(c.Columns[0].Values, float64(r.cpuEach())/1e3)
+		c.Columns[1].Values = append(c.Columns[1].Values, r.perSecond())
 	}
-	for i, c := range columns {
-		x := left + i*(bar+80)
-		fmt.Fprintf(&b, "<text x=\"%d\" y=\"24\">%s</text>\n", x, c.title)
-		most := 1e-9
-		for _, r := range results {
-			most = max(most, c.value(r))
-		}
-		for j, r := range results {
-			y := 40 + j*row
-			length := c.value(r) / most * bar
-			fmt.Fprintf(&b, "<rect x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>\n", x, y, length, row-8, c.color)
-			fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%d\">%.0f %s</text>\n", float64(x)+length+6, y+16, c.value(r), c.unit)
-		}
-	}
-	for j, r := range results {
-		fmt.Fprintf(&b, "<text x=\"8\" y=\"%d\">%s</text>\n", 56+j*row, r.name)
-	}
-	b.WriteString("</svg>\n")
-	return b.Bytes()
+	return c.SVG()
 }

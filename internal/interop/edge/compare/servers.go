@@ -9,13 +9,11 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/lazoquic/lazo/internal/interop/edge"
+	"github.com/lazoquic/lazo/internal/interop/internal/compare"
 	"github.com/lazoquic/lazo/internal/interop/internal/selfsigned"
 )
 
@@ -64,34 +62,24 @@ func newSite(size int) (*site, error) {
 type server struct {
 	name string
 	addr string
-	cmd  *exec.Cmd
-	out  bytes.Buffer
+	*compare.Program
 }
 
-// start runs a program on serverCPU with a configuration in file.
+// start runs a program with a configuration in file.
 func (s *site) start(name string, program func(file string) []string, config func(addr string) string, addr string) (*server, error) {
 	file := filepath.Join(s.dir, name)
 	if err := os.WriteFile(file, []byte(config(addr)), 0o600); err != nil {
 		return nil, err
 	}
-	srv := &server{name: strings.TrimSuffix(name, filepath.Ext(name)), addr: addr}
-	srv.cmd = exec.Command("taskset", append([]string{"-c", serverCPU}, program(file)...)...)
-	srv.cmd.Stdout, srv.cmd.Stderr = &srv.out, &srv.out
-	srv.cmd.Env = append(os.Environ(), "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
-	return srv, srv.cmd.Start()
+	p, err := compare.Start(program(file), "XDG_DATA_HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
+	return &server{strings.TrimSuffix(name, filepath.Ext(name)), addr, p}, err
 }
 
 // startAll builds and starts all servers.
 func (s *site) startAll(envoy string) ([]*server, error) {
 	program := filepath.Join(s.dir, "edge")
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/lazoquic/lazo").Output()
-	if err != nil {
-		return nil, fmt.Errorf("go list, which needs the directory internal/interop: %w", err)
-	}
-	build := exec.Command("go", "build", "-o", program, "./examples/edge")
-	build.Dir = strings.TrimSpace(string(dir))
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
+	if err := compare.Build("./examples/edge", program); err != nil {
+		return nil, err
 	}
 	var all []*server
 	for _, c := range []struct {
@@ -107,7 +95,7 @@ func (s *site) startAll(envoy string) ([]*server, error) {
 			return []string{envoy, "-c", file, "--concurrency", "1", "--use-dynamic-base-id", "-l", "error"}
 		}, s.envoyConfig},
 	} {
-		addr, err := freeAddr()
+		addr, err := compare.FreeAddr("tcp")
 		if err != nil {
 			return all, err
 		}
@@ -118,16 +106,6 @@ func (s *site) startAll(envoy string) ([]*server, error) {
 		all = append(all, srv)
 	}
 	return all, nil
-}
-
-// freeAddr returns an address of loopback that nobody uses.
-func freeAddr() (string, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
 }
 
 func (s *site) edgeConfig(addr string) string {
@@ -143,28 +121,4 @@ func (s *site) caddyConfig(addr string) string {
 
 func (s *site) envoyConfig(addr string) string {
 	return edge.EnvoyConfig(netip.MustParseAddrPort(addr), s.cert, s.key, s.backend)
-}
-
-// cpu returns the processor time that a server has used so far, in all threads.
-func (srv *server) cpu() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", srv.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	// Fields 14 and 15 of proc_pid_stat(5). The name, which may have spaces, ends field 2.
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	var ticks int64
-	for _, field := range fields[11:13] {
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * time.Second / 100, nil // USER_HZ
-}
-
-func (srv *server) stop() {
-	srv.cmd.Process.Kill()
-	srv.cmd.Wait()
 }
