@@ -52,6 +52,7 @@ func playInTwo(t *testing.T, open func(url string) tab) (front tab) {
 	// in front, which is the page that was opened last.
 	bob.Wait(`clock.points.length > 30 && clock.points.at(-1).rtt >= 10 && clock.points.at(-1).age > 5`)
 	bob.Wait(`+document.getElementById('plot').dataset.points > 30`)
+	bob.Wait(`clock.points.some(p => p.loss > 0) && clock.points.some(p => p.late > 0)`)
 
 	// The server ends, and another one begins. Its certificate is another one too.
 	s.end()

@@ -69,6 +69,8 @@ func StartFirefox(t testing.TB, more ...string) *Firefox {
 	cmd.Env = append(os.Environ(), "HOME="+dir, "MOZ_CRASHREPORTER_DISABLE=1")
 	var log strings.Builder
 	cmd.Stdout, cmd.Stderr = &log, &log
+	// Wait ends when the processes that Firefox has started have ended too, which write to dir.
+	cmd.WaitDelay = limit
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -104,7 +104,8 @@ func TestFlowControlOfClient(t *testing.T) {
 	url, client := runForeign(t, &foreign.Server{Config: &foreignLimits}, echoForeign)
 	d := &webtransport.Dialer{
 		TLSClientConfig: client, MaxSessionsPerConn: 3,
-		MaxStreamsBidi: fewStreams, MaxStreamsUni: fewStreams, MaxData: littleData,
+		MaxStreamsBidi: fewStreams, MaxStreamsUni: fewStreams,
+		InitialMaxData: littleData, // and it may grow
 	}
 	t.Cleanup(func() { d.Close() })
 	ctx := withTimeout(t)
