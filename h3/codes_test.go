@@ -138,6 +138,7 @@ func receiveClose(t *testing.T, code ErrorCode) {
 
 // TestUnknownErrorCodes: unknown codes end streams and connections as known ones do (RFC 9114,
 // Section 9).
+// RFC 9114, Section 8 [1].
 func TestUnknownErrorCodes(t *testing.T) {
 	for _, code := range []ErrorCode{0, 0x21, 0x1f*7 + 0x21, 0x111, 0x203, 1<<62 - 1} {
 		receiveReset(t, code)

@@ -105,6 +105,8 @@ func (c *Conn) prepare() {
 	}
 	control := []byte{streamControl}
 	control = c.cfg.appendSettings(control, n)
+	// RFC 9114, Section 3.2 [3]; RFC 9114, Section 6.2.1 [1]; RFC 9114, Section 7.2.4 [1]; RFC
+	// 9114, Section 7.2.4.2 [3].
 	control = appendFrameHeader(control, reserved(n>>4), n&3)
 	control = append(control, "lazo"[:n&3]...)
 	c.out = [outStreams]outStream{
@@ -214,6 +216,7 @@ func (c *Conn) fail(err *Error) {
 // request has no body. The error is [conn.ErrStreamLimit] until [EventRequestsAvailable],
 // [ErrGoAway], [ErrFieldsTooLarge], [ErrNoExtendedConnect], or an *[Error] for fields that are no
 // request (RFC 9114, Section 4.3.1). Clients only.
+// RFC 9114, Section 4.1 [1].
 func (c *Conn) OpenRequest(fields []Field, end bool) (*Stream, error) {
 	m, err := c.checkRequest(fields)
 	if err != nil {
@@ -236,11 +239,12 @@ func (c *Conn) OpenRequest(fields []Field, end bool) (*Stream, error) {
 // OpenStream opens a request stream without a request, for a caller that needs the ID first. The
 // fields follow by [Stream.SendFields], which returns the errors about fields that OpenRequest has.
 // The other errors are those of OpenRequest. Clients only.
+// RFC 9114, Section 7.2.4.2 [4].
 func (c *Conn) OpenStream() (*Stream, error) {
 	switch {
 	case c.server:
 		return nil, errors.New("h3: a server opens no requests")
-	case c.goAway != noID:
+	case c.goAway != noID: // RFC 9114, Section 5.2 [3]
 		return nil, ErrGoAway
 	}
 	c.openCritical()
@@ -255,6 +259,7 @@ func (c *Conn) OpenStream() (*Stream, error) {
 }
 
 // checkRequest checks whether the fields of a request can be sent.
+// RFC 9114, Section 7.2.4.2 [1].
 func (c *Conn) checkRequest(fields []Field) (message, error) {
 	m, herr := checkFields(sectionRequest, fields)
 	switch {
@@ -262,7 +267,7 @@ func (c *Conn) checkRequest(fields []Field) (message, error) {
 		return m, herr
 	case m.protocol && !c.peer.extendedConnect:
 		return m, ErrNoExtendedConnect
-	case fieldsSize(fields) > c.peer.maxFieldSectionSize:
+	case fieldsSize(fields) > c.peer.maxFieldSectionSize: // RFC 9114, Section 4.2.2 [1]
 		return m, ErrFieldsTooLarge
 	}
 	return m, nil

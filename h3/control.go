@@ -62,12 +62,13 @@ const maxPriorityUpdate = 8 + maxPriorityField + 1
 // accept checks a frame by its header. Skip says that its payload does not matter.
 func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
 	if !r.settings && typ != frameSettings {
+		// RFC 9114, Section 6.2.1 [2]; RFC 9114, Section 9 [3].
 		return false, &Error{MissingSettings, "SETTINGS is not the first frame"}
 	}
 	switch typ {
 	case frameSettings:
 		if r.settings {
-			return false, &Error{FrameUnexpected, "SETTINGS twice"}
+			return false, &Error{FrameUnexpected, "SETTINGS twice"} // RFC 9114, Section 7.2.4 [2]
 		}
 		r.settings = true
 		if length > maxSettingsFrame {
@@ -75,9 +76,11 @@ func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
 		}
 		return false, nil
 	case frameData, frameHeaders, framePushPromise:
+		// RFC 9114, Section 7.2.1 [2]; RFC 9114, Section 7.2.2 [1]; RFC 9114, Section 7.2.5 [8].
 		return false, &Error{FrameUnexpected, "frame of a request on the control stream"}
 	case frameGoAway, frameCancelPush, frameMaxPushID:
 		if typ == frameMaxPushID && !r.server {
+			// RFC 9114, Section 7.2.7 [3].
 			return false, &Error{FrameUnexpected, "MAX_PUSH_ID from a server"}
 		}
 		if length == 0 || length > 8 {
@@ -102,6 +105,7 @@ func (r *controlReader) accept(typ, length uint64) (skip bool, err *Error) {
 
 // parseID parses a payload that consists of one integer (RFC 9114, Sections 7.2.3, 7.2.6 and
 // 7.2.7).
+// RFC 9114, Section 7.1 [2, 3]; RFC 9114, Section 10.8 [1].
 func parseID(b []byte) (uint64, *Error) {
 	id, n := wire.ParseVarint(b)
 	if n == 0 || n != len(b) {
@@ -111,6 +115,7 @@ func parseID(b []byte) (uint64, *Error) {
 }
 
 // readControl processes the bytes on the peer's control stream.
+// RFC 9114, Section 6.2.1 [6].
 func (c *Conn) readControl(qs *conn.Stream) {
 	for c.err == nil {
 		b, err := qs.Peek(maxFrameHeader)
@@ -141,6 +146,7 @@ func (c *Conn) readControl(qs *conn.Stream) {
 
 // streamClosed handles the end of a stream that must not end (RFC 9114, Section 6.2.1; RFC 9204,
 // Section 4.2 [4]).
+// RFC 9114, Section 6.2.1 [5].
 func (c *Conn) streamClosed(err error) {
 	var reset *conn.StreamError
 	if err == io.EOF || errors.As(err, &reset) {
@@ -172,6 +178,7 @@ func (c *Conn) controlFrame() {
 
 // handleCancelPush refuses CANCEL_PUSH. There is no push that it could cancel (RFC 9114, Section
 // 7.2.3).
+// RFC 9114, Section 7.2.3 [7, 8].
 func handleCancelPush(p []byte) *Error {
 	if _, err := parseID(p); err != nil {
 		return err
@@ -186,7 +193,7 @@ func (c *Conn) handleMaxPushID(p []byte) *Error {
 		return err
 	}
 	if id < c.maxPushID {
-		return &Error{IDError, "MAX_PUSH_ID reduced"}
+		return &Error{IDError, "MAX_PUSH_ID reduced"} // RFC 9114, Section 7.2.7 [4]
 	}
 	c.maxPushID = id
 	return nil
@@ -204,7 +211,7 @@ func (c *Conn) handleSettings(p []byte) *Error {
 		}
 	}
 	if !c.server {
-		c.q.SetTicketData(appendRemembered(nil, m))
+		c.q.SetTicketData(appendRemembered(nil, m)) // RFC 9114, Section 7.2.4.2 [5]
 	}
 	c.peerSettings, c.peer = m, limits(m)
 	// if it is not open, instructions would come too late for their use

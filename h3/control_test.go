@@ -52,6 +52,7 @@ func TestControlStreamInPieces(t *testing.T) {
 	}
 }
 
+// RFC 9114, Section 7.2.4 [5]; RFC 9114, Section 7.2.4.1 [1]; RFC 9114, Section 7.2.4.2 [10].
 func TestSettings(t *testing.T) {
 	srv, cli := connect(t, &Config{
 		MaxFieldSectionSize: 12345, QPACKTableCapacity: 4096, QPACKBlockedStreams: 16,
@@ -77,6 +78,7 @@ func TestSettings(t *testing.T) {
 	require.EqualValues(t, defaultMaxFieldSectionSize, srv.h.PeerSettings()[SettingMaxFieldSectionSize])
 }
 
+// RFC 9114, Section 7.2.4.1 [3].
 func TestInvalidConfig(t *testing.T) {
 	_, cli := connect(t, nil, nil)
 	for _, cfg := range []Config{
@@ -97,6 +99,8 @@ func TestInvalidConfig(t *testing.T) {
 
 // TestCriticalStreams checks the bytes that this side sends first, on one stream of each kind (RFC
 // 9204, Section 4.2 [1]).
+// RFC 9114, Section 3.2 [3]; RFC 9114, Section 6.2 [3]; RFC 9114, Section 6.2.1 [1, 4]; RFC 9114,
+// Section 7.2.4 [1, 3]; RFC 9114, Section 7.2.4.2 [3].
 func TestCriticalStreams(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	control := cli.streams[3].data
@@ -112,6 +116,7 @@ func TestCriticalStreams(t *testing.T) {
 }
 
 // TestFewStreamsAllowed: the critical streams open one by one, as the peer allows them.
+// RFC 9114, Section 6.2 [3].
 func TestFewStreamsAllowed(t *testing.T) {
 	srv, cli := connectWith(t, &Config{}, &Config{}, func(server, _ *conn.Config) { server.InitialMaxStreamsUni = 1 })
 	require.NotNil(t, cli.h.out[outControl].qs)
@@ -125,6 +130,7 @@ func TestFewStreamsAllowed(t *testing.T) {
 }
 
 // TestServerGoAway: the server finishes the requests that it has and rejects later ones.
+// RFC 9114, Section 4.1.1 [3, 4]; RFC 9114, Section 5.2 [1, 2, 3].
 func TestServerGoAway(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	accepted, err := cli.h.OpenRequest(getFields, true)
@@ -157,6 +163,7 @@ func TestServerGoAway(t *testing.T) {
 }
 
 // TestGoAwayMayShrink: a server sends a second GOAWAY with a lower ID.
+// RFC 9114, Section 5.2 [5].
 func TestGoAwayMayShrink(t *testing.T) {
 	srv, cli := connect(t, nil, &Config{})
 	var reqs []*Stream
@@ -214,6 +221,7 @@ func TestStreamLimit(t *testing.T) {
 }
 
 // TestRequestBeforeHandshake: OpenRequest works as early as possible, and an event says so.
+// RFC 9114, Section 7.2.4.2 [2, 4].
 func TestRequestBeforeHandshake(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	q, err := cli.node.Dial(cli.net.Now(), conn.Target{Remote: srv.node.Addr, ServerName: "lazo.test"}, newClientConfig())

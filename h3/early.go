@@ -24,7 +24,7 @@ func (cfg *Config) TicketData() []byte {
 
 // AcceptEarlyData reports whether the settings of cfg still are what ticketData
 // promised. It serves as [conn.Config.AcceptEarlyData].
-// RFC 9297, Section 2.1.1 [4].
+// RFC 9297, Section 2.1.1 [4]; RFC 9114, Section 7.2.4.2 [8, 9].
 func (cfg *Config) AcceptEarlyData(ticketData []byte) bool {
 	c, err := cfg.withDefaults()
 	if err != nil {
@@ -44,6 +44,7 @@ func (cfg *Config) AcceptEarlyData(ticketData []byte) bool {
 }
 
 // remember applies the settings that a client remembers, if its early data may be accepted.
+// RFC 9114, Section 7.2.4.2 [6].
 func (c *Conn) remember() {
 	early := c.out[outControl].qs != nil && !c.q.HandshakeComplete()
 	if c.server || !early {
@@ -68,6 +69,7 @@ func appendRemembered(b []byte, m map[uint64]uint64) []byte {
 // compatible reports whether a server may have the settings now after it promised the settings was.
 // It must not take back anything that early data may have used (RFC 9114, Section 7.2.4.2; RFC
 // 9204, Section 3.2.3; RFC 9220, Section 3; RFC 9297, Section 2.1.1).
+// RFC 9114, Section 7.2.4.2 [11].
 func compatible(was, now map[uint64]uint64) *Error {
 	before, after := limits(was), limits(now)
 	capacity := was[SettingQPACKTableCapacity]
@@ -75,7 +77,7 @@ func compatible(was, now map[uint64]uint64) *Error {
 	case capacity != 0 && now[SettingQPACKTableCapacity] != capacity:
 		// RFC 9204, Section 3.2.3 [2]
 		return &Error{QPACKDecoderStreamError, "the table that early data relied on has changed"}
-	case after.maxFieldSectionSize < before.maxFieldSectionSize,
+	case leavesOut(was, now), after.maxFieldSectionSize < before.maxFieldSectionSize,
 		before.extendedConnect && !after.extendedConnect,
 		before.datagrams && !after.datagrams, // RFC 9297, Section 2.1.1 [5]
 		now[SettingQPACKBlockedStreams] < was[SettingQPACKBlockedStreams]:
@@ -101,4 +103,17 @@ func (c *Conn) restart() {
 	c.remembered, c.peer = nil, limits(nil)
 	c.prepare()
 	c.openCritical()
+}
+
+// leavesOut reports whether a setting that this package knows is not in now, though it is in was,
+// and so was not the default. No limit may be gone, not even for a larger one.
+// RFC 9114, Section 7.2.4.2 [12].
+func leavesOut(was, now map[uint64]uint64) bool {
+	for _, id := range [...]uint64{SettingMaxFieldSectionSize, SettingExtendedConnect, SettingDatagrams, SettingQPACKBlockedStreams} {
+		_, before := was[id]
+		if _, after := now[id]; before && !after {
+			return true
+		}
+	}
+	return false
 }

@@ -62,6 +62,7 @@ func (e *earlyTest) first() {
 }
 
 // TestEarlyRequest relies on remembered settings: a request with extended CONNECT is sent at once.
+// RFC 9114, Section 7.2.4.2 [5, 6].
 func TestEarlyRequest(t *testing.T) {
 	e := newEarlyTest(t, &Config{ExtendedConnect: true, Datagrams: true, MaxFieldSectionSize: 500})
 	e.first()
@@ -111,7 +112,7 @@ func TestEarlyRequestRejected(t *testing.T) {
 
 // TestEarlySettingsTakenBack: a server accepts early data, and then allows less than before. That
 // breaks a rule (for the dynamic table RFC 9204, Section 3.2.3 [2]).
-// RFC 9297, Section 2.1.1 [4, 5].
+// RFC 9297, Section 2.1.1 [4, 5]; RFC 9114, Section 7.2.4.2 [8, 9, 11].
 func TestEarlySettingsTakenBack(t *testing.T) {
 	was := Config{ExtendedConnect: true, Datagrams: true, MaxFieldSectionSize: 5000, QPACKTableCapacity: 100, QPACKBlockedStreams: 5}
 	for _, c := range []struct {
@@ -120,7 +121,8 @@ func TestEarlySettingsTakenBack(t *testing.T) {
 	}{
 		{func(c *Config) {}, 0},
 		{func(c *Config) { c.MaxFieldSectionSize, c.QPACKBlockedStreams = 6000, 6 }, 0},
-		{func(c *Config) { c.MaxFieldSectionSize = -1 }, 0},
+		// RFC 9114, Section 7.2.4.2 [12].
+		{func(c *Config) { c.MaxFieldSectionSize = -1 }, SettingsError},
 		{func(c *Config) { c.MaxFieldSectionSize = 4999 }, SettingsError},
 		{func(c *Config) { c.ExtendedConnect = false }, SettingsError},
 		{func(c *Config) { c.Datagrams = false }, SettingsError},

@@ -9,6 +9,7 @@ import (
 
 // An ErrorCode is an HTTP/3 error code (RFC 9114, Section 8.1): what streams are
 // reset, and connections closed with.
+// RFC 9114, Section 8 [1].
 type ErrorCode uint64
 
 // Error codes: of HTTP Datagrams (RFC 9297, Section 5.2), HTTP/3 (RFC 9114, Section

@@ -23,12 +23,14 @@ const maxFrameHeader = 16
 func parseFrameHeader(b []byte) (typ, length uint64, n int) { return wire.ParsePair(b) }
 
 // appendFrameHeader appends the header of a frame of length bytes.
+// RFC 9114, Section 7.1 [1].
 func appendFrameHeader(b []byte, typ, length uint64) []byte {
 	return wire.AppendPair(b, typ, length)
 }
 
 // isHTTP2Frame reports whether typ is a frame type that HTTP/2 has and HTTP/3 has not: PRIORITY,
 // PING, WINDOW_UPDATE, CONTINUATION (RFC 9114, Section 7.2.8).
+// RFC 9114, Section 7.2.8 [2].
 func isHTTP2Frame(typ uint64) bool {
 	return typ == 0x02 || typ == 0x06 || typ == 0x08 || typ == 0x09
 }
@@ -58,6 +60,9 @@ const (
 )
 
 // next returns what to do with a frame of type typ on a request stream.
+// RFC 9114, Section 4.1 [2, 3]; RFC 9114, Section 4.4 [2]; RFC 9114, Section 7.2.3 [6]; RFC 9114,
+// Section 7.2.4 [4]; RFC 9114, Section 7.2.5 [10]; RFC 9114, Section 7.2.6 [2]; RFC 9114, Section
+// 7.2.7 [1].
 func (p phase) next(typ uint64, server bool) (frameAction, *Error) {
 	switch typ {
 	case frameData:
@@ -86,7 +91,7 @@ func (p phase) next(typ uint64, server bool) (frameAction, *Error) {
 	if isHTTP2Frame(typ) {
 		return 0, &Error{FrameUnexpected, "frame of HTTP/2"}
 	}
-	return actSkip, nil // RFC 9114, Section 9
+	return actSkip, nil // RFC 9114, Section 7.2.8 [1]; RFC 9114, Section 9 [1]
 }
 
 // dataRoom returns how many bytes of payload a DATA frame has that takes n bytes of a stream, and

@@ -16,6 +16,7 @@ const noID = 1 << 62
 // client announces that it takes no pushes, which it never does; it should then open no more
 // requests. To lose nothing, close the connection after the last response was acknowledged: see
 // [EventAcked]. It may be called again. See RFC 9114, Section 5.2.
+// RFC 9114, Section 3.3 [7]; RFC 9114, Section 5.2 [4, 5].
 func (c *Conn) GoAway() error {
 	var id uint64 // as a client: the ID of a push
 	if c.server {
@@ -40,10 +41,10 @@ func (c *Conn) handleGoAway(p []byte) *Error {
 		return err
 	}
 	if !c.server && id%4 != 0 {
-		return &Error{IDError, "GOAWAY with the ID of no request"}
+		return &Error{IDError, "GOAWAY with the ID of no request"} // RFC 9114, Section 7.2.6 [1]
 	}
 	if id > c.goAway {
-		return &Error{IDError, "GOAWAY increased"}
+		return &Error{IDError, "GOAWAY increased"} // RFC 9114, Section 5.2 [6]
 	}
 	c.goAway = id
 	c.push(entry{kind: EventGoAway})

@@ -31,6 +31,7 @@ func (p *side) nextStream() *conn.Stream {
 }
 
 // TestConcurrentRequestLimit: a client can open only as many idle streams as the limit says.
+// RFC 9114, Section 6.1 [1, 2].
 func TestConcurrentRequestLimit(t *testing.T) {
 	srv, cli := connectWith(t, &Config{}, nil, func(server, _ *conn.Config) { server.InitialMaxStreamsBidi = 10 })
 	cli.open(conn.Uni, settings(), false)
@@ -71,6 +72,7 @@ var floods = map[string]func(p *side, s *conn.Stream){
 
 // TestCancelFlood ends connections whose requests come to nothing. Either the client resets them
 // (rapid reset), or it makes the server reset them.
+// RFC 9114, Section 10.5 [2].
 func TestCancelFlood(t *testing.T) {
 	for name, flood := range floods {
 		t.Run(name, func(t *testing.T) {
@@ -228,6 +230,7 @@ func TestPriorityUpdateFlood(t *testing.T) {
 }
 
 // TestControlFrameFlood sends frames that are allowed and useless.
+// RFC 9114, Section 6.2.1 [6].
 func TestControlFrameFlood(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	srv.echo()

@@ -54,6 +54,11 @@ func (r *rule) send(p *side, s *rawStream) {
 }
 
 // commonRules are the rules for both sides.
+// RFC 9114, Section 4.1 [3]; RFC 9114, Section 6.2.1 [2, 3, 5]; RFC 9114, Section 7.1 [2, 3, 4];
+// RFC 9114, Section 7.2.1 [2]; RFC 9114, Section 7.2.2 [1]; RFC 9114, Section 7.2.3 [6, 7, 8]; RFC
+// 9114, Section 7.2.4 [2, 4, 5]; RFC 9114, Section 7.2.4.1 [4]; RFC 9114, Section 7.2.5 [8]; RFC
+// 9114, Section 7.2.6 [2]; RFC 9114, Section 7.2.7 [1]; RFC 9114, Section 7.2.8 [2]; RFC 9114,
+// Section 9 [3]; RFC 9114, Section 10.8 [1]; RFC 9114, Section 5.2 [6].
 func commonRules() []rule {
 	long := make([]byte, maxSettingsFrame+1)
 	endless := bytes.Repeat([]byte{0xff}, 12)
@@ -190,6 +195,10 @@ func tableRules() []rule {
 }
 
 // serverRules are the rules that a client may break.
+// RFC 9114, Section 4.1 [2, 10]; RFC 9114, Section 4.1.2 [2]; RFC 9114, Section 4.3 [3, 5]; RFC
+// 9114, Section 4.4 [2]; RFC 9114, Section 6.2.2 [1]; RFC 9114, Section 7.2.5 [10]; RFC 9114,
+// Section 7.2.7 [4].
+// RFC 9114, Section 4.1.2 [1].
 func serverRules() []rule {
 	rules := append(commonRules(), []rule{
 		{name: "MAX_PUSH_ID reduced", conn: IDError, control: settings(frame(frameMaxPushID, 5), frame(frameMaxPushID, 4))},
@@ -293,6 +302,9 @@ func countKind(events []Event, kind EventKind) (n int) {
 
 // badRequests are malformed header sections (RFC 9114, Sections 4.2 to 4.4), as
 // names and values.
+// RFC 9114, Section 4.2 [2, 4, 5]; RFC 9114, Section 4.3 [2, 4, 6]; RFC 9114, Section 4.3.1 [1, 5,
+// 6, 7, 8, 9]; RFC 9114, Section 4.4 [1]; RFC 9114, Section 10.3 [1, 2].
+// RFC 9114, Section 4.1 [5].
 func badRequests() map[string][]string {
 	m := map[string][]string{
 		"empty section":             {},
@@ -356,6 +368,9 @@ func badRequests() map[string][]string {
 }
 
 // clientRules are the rules that a server may break.
+// RFC 9114, Section 4.1 [2, 3]; RFC 9114, Section 4.1.2 [2, 3]; RFC 9114, Section 4.2 [3, 4]; RFC
+// 9114, Section 4.3 [2, 3, 5]; RFC 9114, Section 4.3.2 [1]; RFC 9114, Section 4.6 [2]; RFC 9114,
+// Section 7.2.5 [2]; RFC 9114, Section 7.2.6 [1]; RFC 9114, Section 7.2.7 [3].
 func clientRules() []rule {
 	ok := headers(":status", "200")
 	return append(commonRules(), []rule{
@@ -478,6 +493,7 @@ func TestPushIDInPieces(t *testing.T) {
 }
 
 // TestServerBidiStream: a client takes none unless an extension allows it.
+// RFC 9114, Section 6.1 [3].
 func TestServerBidiStream(t *testing.T) {
 	srv, _ := connect(t, nil, &Config{})
 	srv.open(conn.Bidi, varint(0x41), false)
@@ -568,6 +584,9 @@ func TestDatagramOfServerAboveTheLimit(t *testing.T) {
 
 // TestUnknownIsIgnored sends what unknown extensions may send. QPACK streams may be opened though
 // no table is used (RFC 9204, Section 4.2 [5]), and stay open (RFC 9204, Section 4.2 [3]).
+// RFC 9114, Section 6.2 [1, 2, 4, 5, 6, 7, 9]; RFC 9114, Section 6.2.3 [1]; RFC 9114, Section 7.2.8
+// [1]; RFC 9114, Section 7.2.4 [6]; RFC 9114, Section 7.2.4.1 [2]; RFC 9114, Section 9 [1, 2]; RFC
+// 9114, Section 4.1 [8].
 func TestUnknownIsIgnored(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	srv.echo()

@@ -34,6 +34,7 @@ const (
 
 // A Config configures a [Conn]. Zero fields take the documented defaults, and a
 // negative limit means none. It is not changed, and may be shared.
+// RFC 9114, Section 10.5 [2].
 type Config struct {
 	// MaxFieldSectionSize limits the fields of a message, and again its trailers, in bytes: names,
 	// values, and 32 a field (RFC 9114, Section 4.2.2). Default 64 KiB. A message with more than
@@ -92,6 +93,7 @@ func (cfg *Config) withDefaults() (Config, error) {
 		return c, errors.New("h3: QPACK limits out of range")
 	}
 	for id, v := range c.Settings {
+		// RFC 9114, Section 7.2.4.1 [3].
 		if isHTTP2Setting(id) || isOwnSetting(id) || id > wire.MaxVarint || v > wire.MaxVarint {
 			return c, fmt.Errorf("h3: setting %#x cannot be set to %d", id, v)
 		}
@@ -120,6 +122,7 @@ func isHTTP2Setting(id uint64) bool { return id == 0x00 || id >= 0x02 && id <= 0
 
 // appendSettings appends a SETTINGS frame. It adds the nth reserved setting, which the peer must
 // ignore (RFC 9114, Section 7.2.4.1).
+// RFC 9114, Section 7.2.4 [3, 5]; RFC 9114, Section 7.2.4.1 [1].
 func (cfg *Config) appendSettings(b []byte, n uint64) []byte {
 	m := cfg.settings()
 	if _, taken := m[reserved(n)]; !taken {
@@ -131,6 +134,7 @@ func (cfg *Config) appendSettings(b []byte, n uint64) []byte {
 }
 
 // settings returns the settings that do not have their default values.
+// RFC 9114, Section 7.2.4.2 [10].
 func (cfg *Config) settings() map[uint64]uint64 {
 	m := make(map[uint64]uint64, len(cfg.Settings)+6)
 	maps.Copy(m, cfg.Settings)
@@ -160,6 +164,7 @@ func appendPairs(b []byte, m map[uint64]uint64) []byte {
 }
 
 // parseSettings parses the payload of a SETTINGS frame (RFC 9114, Section 7.2.4).
+// RFC 9114, Section 7.2.4 [5, 6]; RFC 9114, Section 7.2.4.1 [2].
 func parseSettings(b []byte) (map[uint64]uint64, *Error) {
 	m := make(map[uint64]uint64)
 	for len(b) > 0 {
@@ -172,6 +177,7 @@ func parseSettings(b []byte) (map[uint64]uint64, *Error) {
 			return nil, &Error{SettingsError, fmt.Sprintf("setting %#x twice", id)}
 		}
 		if isHTTP2Setting(id) {
+			// RFC 9114, Section 7.2.4.1 [4].
 			return nil, &Error{SettingsError, fmt.Sprintf("setting %#x of HTTP/2", id)}
 		}
 		// RFC 9220, Section 3; RFC 9297, Section 2.1.1.
@@ -195,6 +201,7 @@ type peerLimits struct {
 }
 
 // limits returns the limits in m.
+// RFC 9114, Section 7.2.4.2 [2, 7].
 func limits(m map[uint64]uint64) peerLimits {
 	l := peerLimits{
 		maxFieldSectionSize: wire.MaxVarint,

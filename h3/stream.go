@@ -135,6 +135,7 @@ func kept(b []byte) []byte {
 }
 
 // acceptRequest takes a request stream that the client opened.
+// RFC 9114, Section 4.1.1 [3, 4]; RFC 9114, Section 5.2 [1, 2].
 func (c *Conn) acceptRequest(qs *conn.Stream) {
 	id := qs.ID()
 	if uint64(id) >= c.sentGoAway {
@@ -217,6 +218,7 @@ func (s *Stream) handleEvent(ev conn.Event) {
 }
 
 // reset handles a reset by the peer, which has abandoned sending.
+// RFC 9114, Section 4.1.1 [8].
 func (s *Stream) reset(code ErrorCode) {
 	if s.released || s.recvErr != nil {
 		return
@@ -240,7 +242,7 @@ func (s *Stream) stopped(code ErrorCode) {
 	case s.released:
 		s.free()
 	case known:
-	case code == NoError && !s.c.server:
+	case code == NoError && !s.c.server: // RFC 9114, Section 4.1 [12]
 		// RFC 9114, Section 4.1: the response is valid nevertheless. A caller that waits for room,
 		// or for the acknowledgment of a message that has ended, has nothing to wait for any more.
 		if s.wantWrite || s.sending >= sendTrailer {
@@ -329,6 +331,7 @@ func (s *Stream) CancelRead(code ErrorCode) { s.StopSending(code) }
 func (s *Stream) CancelWrite(code ErrorCode) { s.Reset(code) }
 
 // endBoth ends the directions that have not ended.
+// RFC 9114, Section 4.1.1 [2].
 func (s *Stream) endBoth(code ErrorCode) {
 	s.stopReceiving(code)
 	s.resetSending(code)
@@ -364,6 +367,7 @@ func (c *Conn) cancelSections(s *Stream) {
 // RequestCancelled; a server that has sent all of its response stops a request
 // with NoError (RFC 9114, Section 4.1). What was sent before CloseWrite still
 // arrives. No event follows, and s must not be used any more. See [conn.Stream.Release].
+// RFC 9114, Section 4.1.1 [5, 6, 7].
 func (s *Stream) Release() {
 	if s.released || s.qs == nil {
 		return
@@ -373,7 +377,7 @@ func (s *Stream) Release() {
 		s.served()
 	}
 	if ended && s.c.server {
-		s.stopReceiving(NoError)
+		s.stopReceiving(NoError) // RFC 9114, Section 4.1 [11]
 	} else {
 		s.stopReceiving(RequestCancelled)
 	}

@@ -89,7 +89,7 @@ func (s *Stream) refusePush() error {
 	switch {
 	case n > 0:
 		// RFC 9114, Section 7.2.5: no push ID was ever allowed.
-		s.c.fail(&Error{IDError, "PUSH_PROMISE above the maximum"})
+		s.c.fail(&Error{IDError, "PUSH_PROMISE above the maximum"}) // RFC 9114, Section 7.2.5 [2]
 	case uint64(len(b)) == s.left:
 		s.c.fail(frameError("PUSH_PROMISE without a push ID"))
 	default:
@@ -174,6 +174,7 @@ func (s *Stream) endOfStream() error {
 	case s.phase == phaseHeader && s.c.server:
 		// RFC 9114, Section 4.1.
 		s.wasted()
+		// RFC 9114, Section 4.1 [10].
 		s.abort(RequestIncomplete, &Error{RequestIncomplete, "no header section"})
 	case s.phase == phaseHeader:
 		return s.malformed(messageError("no header section"))
@@ -188,6 +189,7 @@ func (s *Stream) endOfStream() error {
 }
 
 // cut returns the error to report when Peek or Read has returned err within a frame.
+// RFC 9114, Section 7.1 [4].
 func (s *Stream) cut(err error) error {
 	switch err {
 	case nil:
@@ -201,6 +203,7 @@ func (s *Stream) cut(err error) error {
 }
 
 // malformed ends the stream because of a malformed message (RFC 9114, Section 4.1.2).
+// RFC 9114, Section 4.1.2 [1, 2, 3].
 func (s *Stream) malformed(err *Error) error {
 	s.c.stats.Malformed++
 	s.wasted()
@@ -210,6 +213,7 @@ func (s *Stream) malformed(err *Error) error {
 
 // tooLarge ends the stream because of a field section above the limit. A server answers a request
 // with status 431 (RFC 6585, Section 5; RFC 9114, Section 4.2.2).
+// RFC 9114, Section 4.1.1 [1].
 func (s *Stream) tooLarge() {
 	s.c.stats.TooLarge++
 	s.wasted()
@@ -225,6 +229,7 @@ func (s *Stream) tooLarge() {
 }
 
 // advance reads on. It returns an event if reading leads to one.
+// RFC 9114, Section 4.1 [9].
 func (s *Stream) advance() (Event, bool) {
 	err := s.seek()
 	switch {

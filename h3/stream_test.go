@@ -233,6 +233,8 @@ func TestFieldsAreQueuedWhole(t *testing.T) {
 	require.Zero(t, srv.h.Stats().Open)
 }
 
+// RFC 9114, Section 4.1 [1]; RFC 9114, Section 7.1 [1]; RFC 9114, Section 7.2.1 [1]; RFC 9114,
+// Section 4.2 [3]; RFC 9114, Section 4.3 [1].
 func TestSendRules(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	var herr *Error
@@ -275,6 +277,7 @@ func TestSendRules(t *testing.T) {
 }
 
 // TestPeerFieldLimit respects SETTINGS_MAX_FIELD_SECTION_SIZE.
+// RFC 9114, Section 4.2.2 [1]; RFC 9114, Section 7.2.4.2 [1, 7].
 func TestPeerFieldLimit(t *testing.T) {
 	srv, cli := connect(t, &Config{MaxFieldSectionSize: 300}, &Config{MaxFieldSectionSize: 100})
 	_, err := cli.h.OpenRequest(append(getFields, Field{Name: "x", Value: strings.Repeat("x", 300)}), true)
@@ -289,6 +292,7 @@ func TestPeerFieldLimit(t *testing.T) {
 }
 
 // TestRequestTooLarge: the server answers 431, wherever the limit is passed, and drops the request.
+// RFC 9114, Section 4.1.1 [1].
 func TestRequestTooLarge(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"decoded":              headers(with(get, "x", strings.Repeat("x", 2000))...),
@@ -378,6 +382,7 @@ func TestExpireRequests(t *testing.T) {
 }
 
 // TestCancel and the tests below it end streams in every way there is.
+// RFC 9114, Section 4.1.1 [2].
 func TestCancel(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	s, err := cli.h.OpenRequest(postFields, false)
@@ -410,6 +415,7 @@ func TestCancel(t *testing.T) {
 
 // TestEarlyResponse: a server answers before the request has ended, and stops the request with
 // NoError.
+// RFC 9114, Section 4.1 [11, 12].
 func TestEarlyResponse(t *testing.T) {
 	srv, cli := connect(t, &Config{}, &Config{})
 	srv.on = func(ev Event) {
@@ -437,6 +443,7 @@ func TestEarlyResponse(t *testing.T) {
 	s.Release()
 }
 
+// RFC 9114, Section 4.1.1 [5, 6, 7].
 func TestReleaseCancels(t *testing.T) {
 	srv, cli := connect(t, &Config{}, nil)
 	s := cli.request(headers(post...), false)

@@ -96,6 +96,7 @@ func (s *Stream) sendRequest(m message, fields []Field) error {
 }
 
 // sendable returns an error if nothing can be sent.
+// RFC 9114, Section 7.2.1 [1].
 func (s *Stream) sendable() error {
 	switch {
 	case s.sendErr != nil:
@@ -240,6 +241,7 @@ func (s *Stream) Unsent() int {
 }
 
 // CloseWrite ends the message. The end follows what was sent before.
+// RFC 9114, Section 4.1 [8].
 func (s *Stream) CloseWrite() error {
 	switch {
 	case s.sendErr != nil:

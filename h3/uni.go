@@ -31,6 +31,7 @@ const maxUnsent = 64 << 10
 
 // An outStream is one of this side's critical streams. There is one of each kind, and nothing
 // closes it, nor stops those of the peer (RFC 9204, Section 4.2 [1, 3]).
+// RFC 9114, Section 6.2.1 [4].
 type outStream struct {
 	qs  *conn.Stream // nil until it may be opened
 	buf []byte       // bytes that qs has not taken
@@ -68,6 +69,7 @@ func (o *outStream) flush() error {
 
 // openCritical opens the outStreams that are not open, as far as the peer lets it. Nothing else
 // that this side sends is more urgent.
+// RFC 9114, Section 6.2 [3].
 func (c *Conn) openCritical() {
 	for i := range c.out {
 		o := &c.out[i]
@@ -105,6 +107,7 @@ func (c *Conn) accept(qs *conn.Stream) {
 		return
 	case len(c.cfg.StreamTypes) == 0:
 		// RFC 9114, Section 6.1.
+		// RFC 9114, Section 6.1 [3].
 		c.fail(&Error{StreamCreationError, "bidirectional stream from a server"})
 		return
 	}
@@ -130,6 +133,7 @@ func (c *Conn) read(u *peerStream) {
 
 // readType reads the type of a stream. It reports whether this package reads streams of that type.
 // It announces those of the caller, and stops others.
+// RFC 9114, Section 6.2 [7, 9]; RFC 9114, Section 6.2.3 [1].
 func (c *Conn) readType(u *peerStream) bool {
 	b, err := u.qs.Peek(8)
 	typ, n := wire.ParseVarint(b)
@@ -151,6 +155,7 @@ func (c *Conn) readType(u *peerStream) bool {
 		}
 	case typ == streamControl || typ == streamQPACKEncoder || typ == streamQPACKDecoder:
 		if c.seen[typ] { // RFC 9204, Section 4.2 [2]
+			// RFC 9114, Section 6.2.1 [3].
 			c.fail(&Error{StreamCreationError, "a critical stream was opened twice"})
 			return false
 		}
@@ -159,13 +164,14 @@ func (c *Conn) readType(u *peerStream) bool {
 		return true
 	case typ == streamPush && c.server:
 		// RFC 9114, Section 6.2.2.
+		// RFC 9114, Section 6.2.2 [1].
 		c.fail(&Error{StreamCreationError, "push stream from a client"})
 		return false
 	case typ == streamPush:
-		c.fail(&Error{IDError, "push stream above the maximum"})
+		c.fail(&Error{IDError, "push stream above the maximum"}) // RFC 9114, Section 4.6 [2]
 		return false
 	case !c.takes(typ):
-		u.stop(StreamCreationError) // RFC 9114, Section 6.2
+		u.stop(StreamCreationError) // RFC 9114, Section 6.2 [4, 5, 6]; RFC 9114, Section 9 [2]
 		return false
 	}
 	u.qs.Discard(n)

@@ -41,6 +41,7 @@ const (
 )
 
 // A checker checks a field section (RFC 9114, Sections 4.2 and 4.3).
+// RFC 9114, Section 4.1 [5]; RFC 9114, Section 4.2 [2, 3, 4, 5]; RFC 9114, Section 4.3 [1].
 type checker struct {
 	message
 	kind      sectionKind
@@ -129,10 +130,10 @@ func (c *checker) length(value string) *Error {
 // pseudo checks a pseudo-header field (RFC 9114, Section 4.3).
 func (c *checker) pseudo(name, value string) *Error {
 	if c.kind == sectionTrailer {
-		return messageError("pseudo-header field in a trailer")
+		return messageError("pseudo-header field in a trailer") // RFC 9114, Section 4.3 [3]
 	}
 	if c.regular {
-		return messageError("pseudo-header field after others")
+		return messageError("pseudo-header field after others") // RFC 9114, Section 4.3 [5, 6]
 	}
 	var bit uint8
 	switch {
@@ -152,10 +153,10 @@ func (c *checker) pseudo(name, value string) *Error {
 	case name == ":path":
 		bit, c.path = seenPath, value
 	case name == ":protocol":
-		bit, c.protocol = seenProtocol, true
+		bit, c.protocol = seenProtocol, true // RFC 9114, Section 4.3 [2]
 	}
 	if bit == 0 {
-		return messageError("unknown pseudo-header field")
+		return messageError("unknown pseudo-header field") // RFC 9114, Section 4.3 [4]
 	}
 	if c.seen&bit != 0 {
 		return messageError("pseudo-header field twice")
@@ -189,12 +190,13 @@ func (c *checker) request() *Error {
 	}
 	if c.connect && !c.protocol {
 		if c.seen != seenMethod|seenAuthority || c.authority == "" {
+			// RFC 9114, Section 4.4 [1].
 			return messageError("CONNECT must have an :authority alone")
 		}
 		return c.sameHost()
 	}
 	if c.seen&(seenScheme|seenPath) != seenScheme|seenPath {
-		return messageError("request without :scheme or :path")
+		return messageError("request without :scheme or :path") // RFC 9114, Section 4.3.1 [6]
 	}
 	if c.protocol && c.seen&seenAuthority == 0 {
 		return messageError("extended CONNECT without :authority")
@@ -207,10 +209,10 @@ func (c *checker) request() *Error {
 			return messageError("invalid :path")
 		}
 		if c.authority == "" && c.host == "" {
-			return messageError("request without authority")
+			return messageError("request without authority") // RFC 9114, Section 4.3.1 [7]
 		}
 		if strings.Contains(c.authority, "@") {
-			return messageError("user information in :authority")
+			return messageError("user information in :authority") // RFC 9114, Section 4.3.1 [1]
 		}
 	}
 	return c.sameHost()
@@ -218,6 +220,7 @@ func (c *checker) request() *Error {
 
 // sameHost checks that :authority and host agree (RFC 9114, Section 4.3.1), and that
 // neither is empty.
+// RFC 9114, Section 4.3.1 [8, 9].
 func (c *checker) sameHost() *Error {
 	hasAuthority := c.seen&seenAuthority != 0
 	switch {
@@ -256,6 +259,7 @@ func cutDefaultPort(scheme, authority string) string {
 
 // validPath reports whether :path is an absolute path without spaces. For OPTIONS it may be an
 // asterisk (RFC 9114, Section 4.3.1).
+// RFC 9114, Section 4.3.1 [5].
 func (c *checker) validPath() bool {
 	for i := range len(c.path) {
 		if c.path[i] <= ' ' || c.path[i] == 0x7f {
@@ -266,6 +270,7 @@ func (c *checker) validPath() bool {
 }
 
 // response checks a response as a whole (RFC 9114, Section 4.3.2).
+// RFC 9114, Section 4.3.2 [1].
 func (c *checker) response() *Error {
 	if c.seen&seenStatus == 0 {
 		return messageError("response without :status")
@@ -275,6 +280,7 @@ func (c *checker) response() *Error {
 
 // validValue reports whether a field value has only characters that are allowed, and no white space
 // around it (RFC 9110, Section 5.5; RFC 9114, Section 10.3).
+// RFC 9114, Section 10.3 [2].
 func validValue(s string) bool {
 	if s == "" {
 		return true
@@ -315,6 +321,7 @@ func validToken(s string) bool {
 }
 
 // validName reports whether s is a token without upper-case letters (RFC 9114, Section 4.2).
+// RFC 9114, Section 10.3 [1].
 func validName(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; !isToken(c) || c >= 'A' && c <= 'Z' {

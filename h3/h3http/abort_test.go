@@ -58,6 +58,7 @@ func TestReverseProxyWhoseBackendDies(t *testing.T) {
 
 // TestAbortDelivers: everything that a handler has sent arrives before the error, on a lossy
 // network too, however slowly the client reads.
+// RFC 9114, Section 4.1.1 [8].
 func TestAbortDelivers(t *testing.T) {
 	const size = 200 << 10
 	want := bytes.Repeat([]byte("x"), size)

@@ -25,6 +25,7 @@ import (
 // [Transport].
 //
 // Requests that go through an HTTP proxy stay on TCP, and so do requests for an Upgrade.
+// RFC 9114, Section 3.1 [3].
 type AltSvcTransport struct {
 	HTTP  *http.Transport // default is a clone of http.DefaultTransport
 	HTTP3 *Transport      // default has the TLSClientConfig and limits of HTTP

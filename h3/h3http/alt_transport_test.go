@@ -157,6 +157,7 @@ func TestAltSvcFollow(t *testing.T) {
 }
 
 // TestAltSvcBlocked: the network lets no UDP through at first, and later does.
+// RFC 9114, Section 3.1 [3].
 func TestAltSvcBlocked(t *testing.T) {
 	simulateAlt(t, 10*time.Millisecond, sayProto, func(p *altPair) {
 		p.blocked.Store(true)
@@ -280,6 +281,7 @@ func TestAltSvcMisdirected(t *testing.T) {
 }
 
 // TestAltSvcElsewhere: the offer is for another address, with the certificate of the origin.
+// RFC 9114, Section 3.1 [1, 2].
 func TestAltSvcElsewhere(t *testing.T) {
 	simulateAlt(t, 10*time.Millisecond, sayProto, func(p *altPair) {
 		_, port, err := net.SplitHostPort("10.0.0.1:443")

@@ -25,6 +25,7 @@ func early(p *pair) {
 }
 
 // TestEarlyData resumes a session. On the new connection only safe requests are sent as early data.
+// RFC 9114, Section 10.9 [1].
 func TestEarlyData(t *testing.T) {
 	const delay = 50 * time.Millisecond
 	simulate(t, conntest.Link{Delay: delay}, func(t *testing.T, n *looptest.Network) {

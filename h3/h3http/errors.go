@@ -17,6 +17,7 @@ func (e *connectionError) Unwrap() error { return e.err }
 
 // An unprocessedError is the failure of a request that the server has not processed and will not
 // process. So it can be sent again, whatever its method.
+// RFC 9114, Section 4.1.1 [9]; RFC 9114, Section 5.4 [1].
 type unprocessedError struct{ err error }
 
 func (e *unprocessedError) Error() string { return e.err.Error() }

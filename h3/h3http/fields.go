@@ -14,6 +14,7 @@ import (
 )
 
 // A section is a header section in the terms of net/http.
+// RFC 9114, Section 4.3.1 [4].
 type section struct {
 	method, scheme, authority, path, protocol, status string
 
@@ -34,7 +35,7 @@ func parseSection(fields []h3.Field) section {
 		case old == nil:
 			values = append(values, f.Value)
 			s.header[key] = values[len(values)-1 : len(values) : len(values)]
-		case key == "Cookie": // RFC 9114, Section 4.2.1
+		case key == "Cookie": // RFC 9114, Section 4.2.1 [1]
 			old[0] += "; " + f.Value
 		default:
 			s.header[key] = append(old, f.Value)
@@ -71,6 +72,7 @@ func connectionSpecific(name string) bool {
 
 // appendHeader appends the fields of h in sorted order. It leaves out connection-specific fields,
 // fields for which skip is true, and fields that are not valid.
+// RFC 9114, Section 4.2 [6].
 func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3.Field {
 	var room [roomForFields]string
 	keys := room[:0]
@@ -185,5 +187,5 @@ func lowerName(key string) string {
 	case "Vary":
 		return "vary"
 	}
-	return strings.ToLower(key)
+	return strings.ToLower(key) // RFC 9114, Section 4.2 [1]
 }

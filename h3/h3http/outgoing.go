@@ -193,7 +193,7 @@ func appendPseudo(fields []h3.Field, r *http.Request, host string) ([]h3.Field, 
 	}
 	fields = append(fields,
 		h3.Field{Name: ":scheme", Value: "https"},
-		h3.Field{Name: ":authority", Value: host},
+		h3.Field{Name: ":authority", Value: host}, // RFC 9114, Section 4.3.1 [3]
 		h3.Field{Name: ":path", Value: path})
 	switch {
 	case len(protocol) > 1 || len(protocol) == 1 && method != http.MethodConnect:

@@ -17,6 +17,7 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
+// RFC 9114, Section 4.2.1 [1]; RFC 9114, Section 4.3.1 [4].
 func TestNewRequest(t *testing.T) {
 	pseudo := func(method, path string, more ...h3.Field) []h3.Field {
 		return append([]h3.Field{
@@ -71,6 +72,7 @@ func TestNewRequest(t *testing.T) {
 	}
 }
 
+// RFC 9114, Section 4.2 [1, 6].
 func TestAppendHeader(t *testing.T) {
 	got := appendHeader(nil, http.Header{
 		"B":             {"2", "3"},

@@ -362,6 +362,7 @@ func TestEarlyClose(t *testing.T) {
 	}
 }
 
+// RFC 9114, Section 4.1 [6, 7, 9, 13].
 func TestFullDuplex(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)

@@ -34,6 +34,7 @@ var echoMethod = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 })
 
 // TestRequestFields checks the fields that a request has by itself.
+// RFC 9114, Section 4.3.1 [3]; RFC 9114, Section 4.3 [5].
 func TestRequestFields(t *testing.T) {
 	p := newPair(t, echoMethod)
 	r := p.request("", "/", nil)
@@ -242,6 +243,7 @@ func TestRequestIsCollected(t *testing.T) {
 }
 
 // TestNoRetry: a server ends a request after it has read the body. The request must not come again.
+// RFC 9114, Section 4.1.1 [9]; RFC 9114, Section 5.4 [1].
 func TestNoRetry(t *testing.T) {
 	var calls atomic.Int64
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -276,6 +278,7 @@ func TestRegisterProtocol(t *testing.T) {
 }
 
 // TestIDNA uses a host name that is not ASCII.
+// RFC 9114, Section 3.2 [1, 2].
 func TestIDNA(t *testing.T) {
 	broken := errors.New("nobody")
 	var dialed, name string

@@ -21,6 +21,7 @@ import (
 )
 
 // TestShutdownDelivers shuts down while a response is on its way over a bad network.
+// RFC 9114, Section 3.3 [7]; RFC 9114, Section 5.2 [4, 7].
 func TestShutdownDelivers(t *testing.T) {
 	link := conntest.Link{Delay: 20 * time.Millisecond, Rate: 20e6, Loss: 0.02}
 	simulate(t, link, func(t *testing.T, n *looptest.Network) {

@@ -94,6 +94,7 @@ func TestWriteDeadline(t *testing.T) {
 	})
 }
 
+// RFC 9114, Section 5.1 [2].
 func TestIdleTimeout(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -17,6 +17,7 @@ import (
 const expectTimeout = time.Second
 
 // An upload is the body of a request while it is sent. A nil upload stands for no body.
+// RFC 9114, Section 4.1 [6, 7, 13].
 type upload struct {
 	x       *clientExchange
 	t       *Transport

@@ -210,6 +210,7 @@ func (a *attempt) do(ctx context.Context) (*Session, *http.Response, error) {
 		c.Close(uint64(h3.SettingsError), "SETTINGS_WT_ENABLED out of range")
 		return nil, nil, errRequirements
 	case m.peer.draft == draftNone || !m.peer.datagrams || !m.peer.connect:
+		// RFC 9114, Section 6.2 [8].
 		c.Close(uint64(RequirementsNotMet), "settings without WebTransport")
 		return nil, nil, errRequirements
 	}

@@ -61,6 +61,7 @@ func TestDrafts(t *testing.T) {
 }
 
 // TestServerWithout: a server lacks something that WebTransport needs. The connection ends.
+// RFC 9114, Section 6.2 [8].
 func TestServerWithout(t *testing.T) {
 	for name, change := range map[string]func(cfg *h3.Config){
 		"any draft":        func(cfg *h3.Config) { cfg.Settings = nil },
