@@ -16,7 +16,12 @@ func TestIssuedIDs(t *testing.T) {
 		if n := len(tc.c.local.ids); n != activeConnIDs {
 			t.Fatalf("%d connection IDs were issued", n)
 		}
+		seen := make(map[ConnID]bool)
 		for i, l := range tc.c.local.ids {
+			if l.seq != uint64(i) || seen[l.id] {
+				t.Errorf("connection ID %d has the number %d", i, l.seq)
+			}
+			seen[l.id] = true
 			tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame(), immediateData(tc, uint64(i))}, dcid: &l.id})
 			if tc.c.streams.all[tc.theirs(Uni, uint64(i))] == nil {
 				t.Errorf("a packet to connection ID %d was not taken", l.seq)
