@@ -197,7 +197,7 @@ func (c *Conn) handleStreamControl(typ uint64, b []byte) (int, error) {
 			return n, nil
 		}
 		s, err := c.streams.sending(c, StreamID(id), typ)
-		if s != nil && err == nil && limit > s.sendMax {
+		if s != nil && err == nil && limit > s.sendMax { // RFC 9000, Section 4.1 [3]
 			if c.traced && s.blockedAt == s.sendMax+1 {
 				s.traceBlocked(false)
 			}
@@ -233,10 +233,11 @@ func (c *Conn) handleLimit(typ uint64, b []byte) (int, error) {
 		}
 	case wire.FrameMaxStreamsBidi, wire.FrameMaxStreamsUni:
 		if v > maxStreamCount {
+			// RFC 9000, Section 4.6 [1].
 			return 0, violation(errFrameEncoding, typ, "stream limit above 1<<60")
 		}
 		dir := Dir(typ - wire.FrameMaxStreamsBidi)
-		if v > c.streams.peerLimit[dir] {
+		if v > c.streams.peerLimit[dir] { // RFC 9000, Section 4.6 [4]
 			c.streams.peerLimit[dir] = v
 			c.eventOnce(EventStreamsAvailable)
 		}

@@ -22,6 +22,7 @@ type localIDs struct {
 	sent uint64 // the peer was told of those below
 }
 
+// RFC 9000, Section 5.1.1 [1].
 func (l *localIDs) add(id ConnID) *localID {
 	l.ids = append(l.ids, localID{id: id, seq: l.next})
 	l.next++
@@ -29,6 +30,7 @@ func (l *localIDs) add(id ConnID) *localID {
 }
 
 // generateID draws a connection ID that is not in use.
+// RFC 9000, Section 5.1 [1, 2].
 func (e *Endpoint) generateID() (id ConnID, ok bool) {
 	for range 16 {
 		n := e.idSource.Generate(&id.b)
@@ -59,6 +61,7 @@ func (c *Conn) addFirstID(id ConnID) {
 }
 
 // offerIDs issues connection IDs until the peer has as many as it accepts, up to our own bound.
+// RFC 9000, Section 5.1.1 [3, 4, 7].
 func (l *lane) offerIDs() {
 	c := l.conn
 	if c.state != stateConfirmed || len(l.local.ids) == 0 || l.local.ids[0].id.n == 0 {
@@ -77,6 +80,7 @@ func (l *lane) offerIDs() {
 }
 
 // retireLocal handles RETIRE_CONNECTION_ID (RFC 9000, Section 19.16). dcid is that of the packet.
+// RFC 9000, Section 5.1.1 [6].
 func (l *lane) retireLocal(seq uint64, dcid []byte) error {
 	c := l.conn
 	if seq >= l.local.sent {
@@ -117,7 +121,7 @@ type remoteID struct {
 
 // maxRetired bounds the RETIRE_CONNECTION_ID frames that wait for acknowledgement. A peer that
 // makes us retire more is hostile (RFC 9000, Section 5.1.2).
-const maxRetired = 3 * activeConnIDs
+const maxRetired = 3 * activeConnIDs // RFC 9000, Section 5.1.2 [4, 5]
 
 // remoteIDs are the connection IDs by which we reach the peer. The first is in use, the second on a
 // path that is only probed.
@@ -186,6 +190,7 @@ func (r *remoteIDs) conflicts(x *remoteID) bool {
 }
 
 // newRemoteID handles NEW_CONNECTION_ID (RFC 9000, Section 19.15).
+// RFC 9000, Section 5.1.2 [3].
 func (l *lane) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) error {
 	r := &l.remote
 	if r.handshake.n == 0 {
@@ -234,6 +239,7 @@ func (l *lane) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 		}
 	}
 	if len(r.ids) > activeConnIDs {
+		// RFC 9000, Section 5.1.1 [5].
 		return violation(errConnectionIDLimit, wire.FrameNewConnectionID, "more than %d connection IDs", activeConnIDs)
 	}
 	l.watchResets()
@@ -262,6 +268,7 @@ func (l *lane) dropRemote(i int) error {
 }
 
 // retireRemote queues RETIRE_CONNECTION_ID.
+// RFC 9000, Section 5.1.2 [6].
 func (l *lane) retireRemote(seq uint64) error {
 	c := l.conn
 	r := &l.remote
@@ -279,6 +286,7 @@ func (l *lane) retireRemote(seq uint64) error {
 // switchID retires the ID in use and starts to use the next one, as a new path requires (RFC 9000,
 // Section 9.5). The next one is that of a probed path, or was never used. Without another ID
 // nothing changes.
+// RFC 9000, Section 5.1.2 [1].
 func (l *lane) switchID() {
 	if len(l.remote.ids) > 1 && l.dropRemote(0) == nil {
 		l.watchResets()

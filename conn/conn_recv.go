@@ -46,7 +46,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	}
 	h, ok := wire.ParseLong(b)
 	var otherRx *keys.Keys
-	if ok && h.Version != c.version { // RFC 9369, Section 4.1 [2, 8]
+	if ok && h.Version != c.version { // RFC 9369, Section 4.1 [2, 8]; RFC 9000, Section 5.2.1 [1]
 		if otherRx = c.initialRx(&h); otherRx == nil && (h.Type != wire.Type0RTT || h.Version != c.versions.original) {
 			ok = false
 		}
@@ -250,7 +250,7 @@ func (c *Conn) process(p *received) {
 		c.abort(violation(errProtocolViolation, 0, "packet without frames"))
 		return
 	}
-	if err := c.handleFrames(p); err != nil {
+	if err := c.handleFrames(p); err != nil { // RFC 9000, Section 5.2 [1]
 		c.abort(err)
 		return
 	}

@@ -134,7 +134,7 @@ func (c *Conn) blockStream(w *packetWriter, s *Stream) {
 	}
 	c.streams.send.block(s)
 	c.flow.limited = true
-	if f := &c.flow; f.blockedAt != f.sendMax+1 && w.fits(9) {
+	if f := &c.flow; f.blockedAt != f.sendMax+1 && w.fits(9) { // RFC 9000, Section 4.1 [4]
 		w.b = wire.AppendOne(w.b, wire.FrameDataBlocked, f.sendMax)
 		w.record(record{kind: recDataBlocked})
 		f.blockedAt = f.sendMax + 1

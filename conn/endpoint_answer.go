@@ -65,6 +65,7 @@ func (e *Endpoint) answer(a *arrival) *answer {
 }
 
 // answerVersion sends a Version Negotiation packet (RFC 9000, Section 6.1).
+// RFC 9000, Section 5.2.2 [1, 2, 3].
 func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) {
 	// A server must not answer small datagrams, which would make it an amplifier. A client must not
 	// answer at all.
@@ -116,6 +117,7 @@ func (e *Endpoint) answerRetry(now instant, a *arrival, h wire.Long) *Conn {
 }
 
 // refuse answers an Initial with CONNECTION_CLOSE and keeps no state (RFC 9000, Section 5.2.2).
+// RFC 9000, Section 5.2.2 [4].
 func (e *Endpoint) refuse(a *arrival, h wire.Long, code uint64, reason string) *Conn {
 	rx, tx := keys.Initial(h.Version, h.DCID)
 	if !e.authentic(rx, a.data[:h.End], h.PNOff) {

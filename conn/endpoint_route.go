@@ -145,6 +145,7 @@ func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
 }
 
 // unroutedLong handles a packet with a long header whose ID leads nowhere.
+// RFC 9000, Section 5.2.2 [6].
 func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, scid []byte) *Conn {
 	switch {
 	case version == 0: // RFC 9368, Section 2.1 [6]
@@ -157,7 +158,7 @@ func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, s
 			e.stats.DroppedMalformed++
 			return nil
 		}
-		if h.Type != wire.TypeInitial {
+		if h.Type != wire.TypeInitial { // RFC 9000, Section 5.2.2 [5]
 			// Packets that come before their Initial are not kept: they are sent again.
 			e.stats.DroppedUnroutable++
 			return nil

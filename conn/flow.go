@@ -57,6 +57,7 @@ func (f *connFlow) init(cfg *Config) {
 // stream, and otherwise a sixteenth of the window at a time, or the peer might send many small
 // packets. Without it, streams that nobody reads could hold more than half of the window, and a
 // reader of another stream would wait for ever.
+// RFC 9000, Section 4.2 [1].
 func (c *Conn) consume(n uint64, drained bool) {
 	f := &c.flow
 	f.consumed += n
@@ -145,6 +146,7 @@ func (f *connFlow) newRecvMax() uint64 {
 // each piece of credit as soon as it comes. A short answer that is ready a moment later would then
 // wait for the next piece, which may be a round trip away. So a small part of the credit is kept
 // for such answers.
+// RFC 9000, Section 4.1 [3].
 func (f *connFlow) raise(limit uint64) (higher bool) {
 	if limit <= f.sendMax {
 		return false
@@ -158,4 +160,5 @@ func (f *connFlow) raise(limit uint64) (higher bool) {
 }
 
 // sendCredit returns how many more bytes the peer allows.
+// RFC 9000, Section 2.2 [3]; RFC 9000, Section 4.1 [1].
 func (f *connFlow) sendCredit() uint64 { return f.sendMax - min(f.sent, f.sendMax) }

@@ -341,6 +341,7 @@ func TestTokenKeysRotate(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 5.2.2 [4].
 func TestRefusal(t *testing.T) {
 	l, _ := newLoneServer(t, nil)
 	l.StopAccepting()
@@ -360,6 +361,7 @@ func TestRefusal(t *testing.T) {
 }
 
 // TestInitialsToDrop: a server drops these without an answer.
+// RFC 9000, Section 5.2.2 [2, 5, 6].
 func TestInitialsToDrop(t *testing.T) {
 	l, _ := newLoneServer(t, nil)
 	hello := l.hello()
@@ -404,7 +406,7 @@ func longHeader(version uint32, dcid, scid string, size int) []byte {
 }
 
 // TestVersionNegotiation: RFC 8999, Section 6 [3, 4].
-// RFC 9368, Section 2.1 [1, 5].
+// RFC 9368, Section 2.1 [1, 5]; RFC 9000, Section 5.2.2 [1, 3].
 func TestVersionNegotiation(t *testing.T) {
 	l, _ := newLoneServer(t, nil)
 	for _, n := range []int{0, 8, 20, 21, 255} {

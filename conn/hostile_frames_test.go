@@ -19,6 +19,7 @@ type hostileCase struct {
 	code    uint64
 }
 
+// RFC 9000, Section 5.2 [1].
 func TestHostileFrames(t *testing.T) {
 	var cases []hostileCase
 	cases = append(cases, hostileEncodings()...)
@@ -170,6 +171,7 @@ func hostileAcks() []hostileCase {
 	}
 }
 
+// RFC 9000, Section 4.6 [1, 3].
 func hostileStreams() []hostileCase {
 	all := []hostileCase{
 		{
@@ -243,6 +245,7 @@ func hostileStreams() []hostileCase {
 	return all
 }
 
+// RFC 9000, Section 4.1 [2]; RFC 9000, Section 4.5 [1, 3, 4].
 func hostileSizes() []hostileCase {
 	small := func(s *testSetup) { s.conn.InitialMaxStreamData, s.conn.InitialMaxData = 10, 25 }
 	their := func(tc *testConn) StreamID { return tc.theirs(Uni, 0) }
@@ -314,6 +317,7 @@ func hostileSizes() []hostileCase {
 	}
 }
 
+// RFC 9000, Section 5.1.1 [5].
 func hostileIDs() []hostileCase {
 	token := string(resetTokenOf(7))
 	return []hostileCase{

@@ -140,6 +140,7 @@ func (cl *claims) startOf(b []byte) int {
 
 // retireID forgets an ID at a later time: packets may be under way to it. At most activeConnIDs of
 // these are kept.
+// RFC 9000, Section 5.1.1 [2].
 func (cl *claims) retireID(id ConnID, until instant) {
 	oldest, n := -1, 0
 	for i := range cl.ids {

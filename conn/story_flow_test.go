@@ -11,6 +11,7 @@ import (
 
 // Flow control (RFC 9000, Section 4).
 
+// RFC 9000, Section 2.2 [3]; RFC 9000, Section 4.1 [1, 4].
 func TestStreamLimitHoldsSender(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, func(s *testSetup) { s.peer.InitialMaxStreamData = 4 })
@@ -36,6 +37,7 @@ func TestStreamLimitHoldsSender(t *testing.T) {
 	})
 }
 
+// RFC 9000, Section 2.2 [3]; RFC 9000, Section 4.1 [1, 4].
 func TestConnLimitHoldsSender(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, func(s *testSetup) { s.peer.InitialMaxData = 7 })
@@ -198,6 +200,7 @@ func TestLostDataNeedsNoCredit(t *testing.T) {
 }
 
 // TestCreditFollowsReading: credit is given as data is read, in steps of half a window.
+// RFC 9000, Section 4.2 [1].
 func TestCreditFollowsReading(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.InitialMaxStreamData = 1000 })
 	tc.ignore(wire.FrameAck)
@@ -289,6 +292,7 @@ func (tc *testConn) stream2(id StreamID, initial uint64) uint64 {
 	return initial
 }
 
+// RFC 9000, Section 4.6 [2, 4, 5, 6].
 func TestStreamCount(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		for _, dir := range []Dir{Bidi, Uni} {

@@ -10,6 +10,7 @@ import (
 
 // Connection IDs: issued, used and retired (RFC 9000, Section 5.1).
 
+// RFC 9000, Section 5.1 [1, 2]; RFC 9000, Section 5.1.1 [1, 3, 4].
 func TestIssuedIDs(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -33,6 +34,7 @@ func TestIssuedIDs(t *testing.T) {
 // immediateData is a STREAM frame on the nth stream of the peer.
 func immediateData(tc *testConn, n uint64) frame { return streamFrame(tc.theirs(Uni, n), 0, "x") }
 
+// RFC 9000, Section 5.1.1 [2, 6].
 func TestRetiredIDIsReplaced(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -65,6 +67,7 @@ func TestRetiredIDIsReplaced(t *testing.T) {
 
 // TestRetiredIDsAreBounded: a peer retires one ID after another. The Conn remembers only a few of
 // them.
+// RFC 9000, Section 5.1.2 [4, 5].
 func TestRetiredIDsAreBounded(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -100,6 +103,7 @@ func TestActiveIDLimit(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 5.1.2 [3, 6].
 func TestPeerRetiresIDs(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -265,6 +269,7 @@ func TestTokenOfServer(t *testing.T) {
 
 // TestEmptyIDs: with empty connection IDs, the address tells to which connection a datagram
 // belongs.
+// RFC 9000, Section 5.1 [3].
 func TestEmptyIDs(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.endpoint.ConnIDs = emptyIDs{} })
 	tc.ignore(wire.FrameAck)

@@ -174,6 +174,7 @@ func TestTimersWithoutEnd(t *testing.T) {
 }
 
 // TestBlockedSenderSaysSo: a sender without credit tells the peer.
+// RFC 9000, Section 4.1 [4].
 func TestBlockedSenderSaysSo(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData = -1 })
 	s := tc.open(Uni)

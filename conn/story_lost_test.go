@@ -269,6 +269,7 @@ func lostCases() []lostCase {
 	}
 }
 
+// RFC 9000, Section 2.2 [2].
 func TestLostStream(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		losses(t, func(t *testing.T, lost func(*testConn, *seenPacket)) {
@@ -347,6 +348,7 @@ func TestLostMiddleOfStream(t *testing.T) {
 	tc.wantEvent("now all has arrived", EventStreamAcked)
 }
 
+// RFC 9000, Section 3.3 [1, 2]; RFC 9000, Section 3.5 [3].
 func TestLostStreamThatWasReset(t *testing.T) {
 	losses(t, func(t *testing.T, lost func(*testConn, *seenPacket)) {
 		tc := newTestConn(t, true)

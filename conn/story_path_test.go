@@ -354,6 +354,7 @@ func TestKeepAliveWaitsForValidation(t *testing.T) {
 	tc.wantOpen("the idle timeout is longer")
 }
 
+// RFC 9000, Section 5.1.1 [7]; RFC 9000, Section 5.1.2 [1].
 func TestClientProbes(t *testing.T) {
 	tc := newTestConn(t, false)
 	other := netip.MustParseAddrPort("10.0.0.77:5555")

@@ -43,6 +43,7 @@ func TestStreamPacking(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 2.2 [1].
 func TestStreamReassembly(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -92,6 +93,7 @@ func TestReadableEvents(t *testing.T) {
 
 // TestImplicitStreams: a frame for a stream opens all lower ones of its type (RFC 9000,
 // Section 2.1).
+// RFC 9000, Section 3.2 [1].
 func TestImplicitStreams(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -109,6 +111,7 @@ func TestImplicitStreams(t *testing.T) {
 	})
 }
 
+// RFC 9000, Section 3.5 [1, 2, 4].
 func TestStopSending(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.ignore(wire.FrameAck)
@@ -276,6 +279,7 @@ func TestStreamMemoryIsReused(t *testing.T) {
 }
 
 // TestStopSendingComesTooLate: the peer ends the stream before STOP_SENDING reaches it.
+// RFC 9000, Section 3.5 [2].
 func TestStopSendingComesTooLate(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.ignore(wire.FrameAck)
@@ -302,6 +306,7 @@ func TestStreamCreditComesInBatches(t *testing.T) {
 	tc.wantFrame("half of them are used up", maxStreamsFrame(Uni, 15))
 }
 
+// RFC 9000, Section 2.3 [1].
 func TestPriorities(t *testing.T) {
 	tc := newTestConn(t, true)
 	low, high, normal := tc.open(Uni), tc.open(Uni), tc.open(Uni)
@@ -315,6 +320,7 @@ func TestPriorities(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 4.5 [2].
 func TestWriteAfterTheEnd(t *testing.T) {
 	tc := newTestConn(t, false)
 	s := tc.open(Bidi)

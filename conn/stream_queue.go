@@ -35,7 +35,7 @@ type turn struct {
 // urgent ones, those that go ahead come first, one after another; then the others take turns.
 // Streams that are sent in the order of their IDs take turns as well, but each gives its turn to
 // the one of them with the lowest ID (RFC 9218, Section 10).
-// RFC 9218, Section 10 [1, 2, 4].
+// RFC 9218, Section 10 [1, 2, 4]; RFC 9000, Section 2.3 [1].
 type sendQueue struct {
 	ahead   [8]list.List[*Stream] // by urgency
 	turns   [8]list.List[*Stream] // by urgency

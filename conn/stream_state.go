@@ -53,6 +53,7 @@ func (s *Stream) receive(off uint64, data []byte, fin bool) error {
 	c := s.c
 	end := off + uint64(len(data))
 	known := s.flags&flagSizeKnown != 0
+	// RFC 9000, Section 4.5 [3, 4].
 	if known && (end > s.finalSize || fin && end != s.finalSize) || fin && end < s.highest {
 		return violation(errFinalSize, wire.FrameStream, "stream %d", s.id)
 	}
@@ -74,7 +75,7 @@ func (s *Stream) receive(off uint64, data []byte, fin bool) error {
 		if !c.mayHold(len(data)) {
 			return errNoRoom
 		}
-		s.in.Write(&c.chunks, off, data)
+		s.in.Write(&c.chunks, off, data) // RFC 9000, Section 2.2 [1]
 		if g := s.in.Gaps(); g > maxGaps && g > int(s.window.size>>10)+maxGaps {
 			return violation(errInternal, wire.FrameStream, "stream %d has too many gaps", s.id)
 		}
@@ -95,6 +96,7 @@ func (s *Stream) receive(off uint64, data []byte, fin bool) error {
 const maxGaps = 1000
 
 // advance raises the highest offset received, within flow control (RFC 9000, Section 4.1).
+// RFC 9000, Section 4.1 [2]; RFC 9000, Section 4.5 [1].
 func (s *Stream) advance(end, frame uint64) error {
 	f := &s.c.flow
 	n := end - s.highest
@@ -179,6 +181,7 @@ func (s *Stream) recvDone() {
 // checkReset checks the fields of a RESET_STREAM or RESET_STREAM_AT frame, and counts its final
 // size (RFC 9000, Section 4.5). Neither the size nor the error code may change (RFC 9000, Section
 // 13.3; draft-ietf-quic-reliable-stream-reset, Section 5.2).
+// RFC 9000, Section 4.5 [3].
 func (s *Stream) checkReset(frame, code, size uint64) error {
 	switch {
 	case s.flags&flagSizeKnown != 0 && size != s.finalSize, size < s.highest:
@@ -244,6 +247,7 @@ func (s *Stream) handleResetAt(code, size, upTo uint64) error {
 
 // handleStopSending handles STOP_SENDING (RFC 9000, Section 19.5). The reset goes out without
 // asking the application.
+// RFC 9000, Section 3.5 [2, 4].
 func (s *Stream) handleStopSending(code uint64) {
 	if s.flags&(flagResetAt|flagSendDone) == flagResetAt && (s.out.Sent() < s.reliable || s.flags&flagResetLast != 0) {
 		// Nobody waits for the rest or gives credit for it.
@@ -260,6 +264,7 @@ func (s *Stream) handleStopSending(code uint64) {
 }
 
 // abandon resets the sending direction.
+// RFC 9000, Section 3.3 [2]; RFC 9000, Section 3.5 [3]; RFC 9000, Section 4.5 [2].
 func (s *Stream) abandon(code uint64) {
 	s.flags |= flagReset
 	s.flags &^= flagWantWrite
@@ -346,7 +351,7 @@ func (s *Stream) lost(off uint64, n int, fin bool) {
 		n, fin = int(min(uint64(n), s.reliable-min(off, s.reliable))), false
 	}
 	if n > 0 {
-		s.out.Lose(&s.c.chunks, off, n)
+		s.out.Lose(&s.c.chunks, off, n) // RFC 9000, Section 2.2 [2]
 	}
 	if fin && s.flags&flagFinAcked == 0 {
 		s.flags &^= flagFinSent
@@ -385,6 +390,7 @@ func (s *Stream) resetAcked() {
 }
 
 // controlLost sends a control frame again if it still matters (RFC 9000, Section 13.3).
+// RFC 9000, Section 3.3 [1].
 func (s *Stream) controlLost(kind recordKind) {
 	switch {
 	case kind == recMaxStreamData && s.flags&(flagSizeKnown|flagStopped) == 0:
@@ -411,6 +417,7 @@ func (s *Stream) controlDue(due uint32) {
 }
 
 // finish ends the stream once both directions are done and the application has released it.
+// RFC 9000, Section 4.4 [1].
 func (s *Stream) finish() {
 	if s.c.traced {
 		s.traceState()

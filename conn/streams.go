@@ -64,6 +64,7 @@ func (c *Conn) StreamLimit(dir Dir) uint64 {
 
 // giveStreams lets the peer open more streams. Credit goes out in batches, and before the peer runs
 // out of it.
+// RFC 9000, Section 4.6 [6].
 func (t *streamSet) giveStreams(c *Conn, dir Dir) {
 	left := t.limit[dir] - t.opened[dir]
 	if left <= min(t.window[dir], maxStreamsAhead)/2 && t.nextLimit(dir) > t.limit[dir] {
@@ -191,6 +192,7 @@ func (s *Stream) recycle() {
 
 // OpenStream opens a stream. It returns [ErrStreamLimit] until the peer
 // raises the limit, which [EventStreamsAvailable] reports.
+// RFC 9000, Section 4.6 [2, 5].
 func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
 	if dir > Uni {
 		return nil, errDir
@@ -210,7 +212,7 @@ func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
 	if t.server {
 		id |= 1
 	}
-	t.next[dir]++
+	t.next[dir]++ // RFC 9000, Section 2.1 [1]
 	c.stats.StreamsOpened++
 	s := t.newStream(c, id)
 	if dir == Bidi && !t.server {
@@ -262,6 +264,7 @@ func (t *streamSet) find(c *Conn, id StreamID, recv bool, frame uint64) (*Stream
 			return nil, violation(errStreamState, frame, "stream %d is not for sending", id)
 		}
 		if n >= t.limit[dir] {
+			// RFC 9000, Section 4.6 [3].
 			return nil, violation(errStreamLimit, frame, "stream %d", id)
 		}
 		if n >= t.opened[dir] {
@@ -280,6 +283,7 @@ func (t *streamSet) find(c *Conn, id StreamID, recv bool, frame uint64) (*Stream
 
 // open opens the streams of the peer up to id (RFC 9000, Section 2.1: and all lower ones of its
 // type).
+// RFC 9000, Section 3.2 [1].
 func (t *streamSet) open(c *Conn, id StreamID) {
 	dir := id.Dir()
 	for ; t.opened[dir] <= uint64(id>>2); t.opened[dir]++ {

@@ -41,7 +41,7 @@ func (r *earlyRun) watchLong(server *conntest.Node, seen func(longSeen, wire.Lon
 // TestVersionOfEachPacket: a server chooses version 2 for a client that began with version 1 and
 // with early data. 0-RTT packets keep version 1. All that follows the choice has version 2, and
 // what still says version 1 is dropped.
-// RFC 9369, Section 4.1 [4, 5, 7, 8, 9].
+// RFC 9369, Section 4.1 [4, 5, 7, 8, 9]; RFC 9000, Section 5.2.1 [1].
 func TestVersionOfEachPacket(t *testing.T) {
 	cfg := conntest.ServerConfig()
 	cfg.TLS.SetSessionTicketKeys([][32]byte{{1}})

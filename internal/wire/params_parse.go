@@ -135,7 +135,7 @@ func (p *paramsParser) setInt(id, v uint64) error {
 	case paramMaxStreamDataUni:
 		p.MaxStreamDataUni = v
 	case paramMaxStreamsBidi:
-		p.MaxStreamsBidi, ok = v, v <= maxMaxStreams
+		p.MaxStreamsBidi, ok = v, v <= maxMaxStreams // RFC 9000, Section 4.6 [1]
 	case paramMaxStreamsUni:
 		p.MaxStreamsUni, ok = v, v <= maxMaxStreams
 	case paramAckDelayExponent:
