@@ -25,12 +25,13 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// envoyConfig is for fmt: key, port, server ID, certificate, its key, and what it answers.
+// envoyConfig is for fmt: key, version of the configuration, port, settings of the generator,
+// certificate, its key, and what it answers.
 const envoyConfig = `static_resources:
   secrets:
     - name: quic_lb
       generic_secret:
-        secrets: {encryption_key: {inline_bytes: %q}, configuration_version: {inline_bytes: "Ag=="}}
+        secrets: {encryption_key: {inline_bytes: %q}, configuration_version: {inline_bytes: %q}}
   listeners:
     - name: quic
       address: {socket_address: {protocol: UDP, address: 127.0.0.1, port_value: %d}}
@@ -40,8 +41,7 @@ const envoyConfig = `static_resources:
             name: envoy.quic.connection_id_generator.quic_lb
             typed_config:
               "@type": type.googleapis.com/envoy.extensions.quic.connection_id_generator.quic_lb.v3.Config
-              server_id: {inline_bytes: %q}
-              nonce_length_bytes: 6
+%s
               encryption_parameters: {name: quic_lb}
       filter_chains:
         - transport_socket:
@@ -66,13 +66,46 @@ const envoyConfig = `static_resources:
                     typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
 `
 
-// TestEnvoy: two Envoys issue IDs of QUIC-LB. The balancer reads them, so clients that change their
-// address stay on their connection. LAZO_ENVOY names the program.
+// An envoyFormat is a format of connection IDs, as Envoy and as the balancer configure it.
+type envoyFormat struct {
+	version   byte
+	generator func(serverID []byte) string
+	idBytes   int // of server IDs
+	ids       string
+}
+
+// envoyFormats are an encrypted one, and the one that AWS's guide gives Envoy behind its Network
+// Load Balancer (github.com/kubernetes-sigs/aws-load-balancer-controller, in
+// docs/guide/use_cases/quic).
+func envoyFormats() map[string]envoyFormat {
+	base64ID := base64.StdEncoding.EncodeToString
+	return map[string]envoyFormat{
+		"encrypted": {2, func(id []byte) string {
+			return fmt.Sprintf("              server_id: {inline_bytes: %q}\n              nonce_length_bytes: 6", base64ID(id))
+		}, 2, fmt.Sprintf("[{config: 2, server_id_bytes: 2, nonce_bytes: 6, key: %q}]", demoKey)},
+		"AWS": {0, func(id []byte) string {
+			return fmt.Sprintf(`              unencrypted_mode: true
+              server_id_base64_encoded: true
+              server_id: {inline_string: %q}
+              nonce_length_bytes: 7`, base64ID(id))
+		}, 8, "[{config: 0, server_id_bytes: 8, nonce_bytes: 7}]"},
+	}
+}
+
+// TestEnvoy: two Envoys issue IDs of QUIC-LB, one with a worker, and one with three. The balancer
+// reads them, so clients that change their address stay on their connection. LAZO_ENVOY names the
+// program.
 func TestEnvoy(t *testing.T) {
 	program := os.Getenv("LAZO_ENVOY")
 	if program == "" {
 		t.Skip("LAZO_ENVOY does not name an Envoy")
 	}
+	for name, format := range envoyFormats() {
+		t.Run(name, func(t *testing.T) { testEnvoy(t, program, &format) })
+	}
+}
+
+func testEnvoy(t *testing.T, program string, format *envoyFormat) {
 	dir := t.TempDir()
 	cert, err := selfsigned.Certificate()
 	require.NoError(t, err)
@@ -80,19 +113,19 @@ func TestEnvoy(t *testing.T) {
 	require.NoError(t, err)
 	writePEM(t, filepath.Join(dir, "cert.pem"), "CERTIFICATE", cert.Certificate[0])
 	writePEM(t, filepath.Join(dir, "key.pem"), "PRIVATE KEY", key)
+	text := "ids: " + format.ids + "\nbackends:\n"
 	var addrs []netip.AddrPort
 	for i := range 2 {
 		free := listen(t, "udp", "127.0.0.1:0")
 		addr := free.LocalAddr()
 		require.NoError(t, free.Close())
 		addrs = append(addrs, addr)
-		startEnvoy(t, program, dir, i, addr)
+		id := make([]byte, format.idBytes)
+		id[0], id[1] = 10, byte(i)
+		startEnvoy(t, program, dir, i, addr, format, id)
+		text += fmt.Sprintf("  - {address: %q, server_ids: [\"%x\"]}\n", addr, id)
 	}
-	b := startBalancer(t, fmt.Sprintf(`ids: [{config: 2, server_id_bytes: 2, nonce_bytes: 6, key: %q}]
-backends:
-  - {address: %q, server_ids: ["0a00"]}
-  - {address: %q, server_ids: ["0a01"]}
-`, demoKey, addrs[0], addrs[1]))
+	b := startBalancer(t, text)
 	for _, addr := range addrs { // an Envoy takes its time to start
 		require.Eventually(t, func() bool { return (&check{addr: addr, interval: time.Second}).probe(t.Context()) == nil }, time.Minute, time.Millisecond)
 		healthOf(t, b, addr, well)
@@ -112,14 +145,15 @@ func writePEM(t *testing.T, name, kind string, b []byte) {
 	require.NoError(t, os.WriteFile(name, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600))
 }
 
-// startEnvoy starts Envoy i, whose server ID is 0a and i, until the test ends.
-func startEnvoy(t *testing.T, program, dir string, i int, addr netip.AddrPort) {
+// startEnvoy starts Envoy i, of 1 worker or 3, until the test ends. Envoy appends a byte for the
+// worker to IDs, which balancers need not know.
+func startEnvoy(t *testing.T, program, dir string, i int, addr netip.AddrPort, format *envoyFormat, id []byte) {
 	name := filepath.Join(dir, fmt.Sprintf("envoy%d.yaml", i))
-	text := fmt.Sprintf(envoyConfig, base64.StdEncoding.EncodeToString(unhex(demoKey)), addr.Port(),
-		base64.StdEncoding.EncodeToString([]byte{10, byte(i)}), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"),
-		fmt.Sprintf("envoy %d", i))
+	text := fmt.Sprintf(envoyConfig, base64.StdEncoding.EncodeToString(unhex(demoKey)),
+		base64.StdEncoding.EncodeToString([]byte{format.version}), addr.Port(), format.generator(id),
+		filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), fmt.Sprintf("envoy %d", i))
 	require.NoError(t, os.WriteFile(name, []byte(text), 0o600))
-	c := exec.Command(program, "-c", name, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning")
+	c := exec.Command(program, "-c", name, "--concurrency", fmt.Sprint(1+2*i), "--use-dynamic-base-id", "--log-level", "warning")
 	c.Stderr = os.Stderr
 	require.NoError(t, c.Start())
 	t.Cleanup(func() {
