@@ -78,7 +78,7 @@ func (m *mover) dial(ctx context.Context, addr string, cfg *conn.Config) (c *loo
 
 // begin sends the request.
 func (m *mover) begin(t *h3http.Transport) (resp *http.Response, err error) {
-	r, err := http.NewRequestWithContext(m.fabric.t.Context(), "GET", "https://"+net.JoinHostPort(vip, "443")+m.path, nil)
+	r, err := http.NewRequestWithContext(m.fabric.t.Context(), "GET", "https://"+net.JoinHostPort(m.fabric.vip, "443")+m.path, nil)
 	if err != nil {
 		return nil, err
 	}

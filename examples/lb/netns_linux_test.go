@@ -19,13 +19,38 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-const (
-	vip     = "10.2.0.1" // of the balancer
-	own     = "10.2.0.2" // of the balancer, which clients do not know
-	serverA = "10.3.0.1"
-	serverB = "10.3.0.2"
-	mtu     = 1500
-)
+const mtu = 1500
+
+// addresses are those of all hosts, of one family.
+type addresses struct {
+	vip              string // of the balancer
+	own              string // of the balancer, which clients do not know
+	serverA, serverB string
+	client           string // for fmt: the client, and how often its address has changed, from 1 on
+	clients          netip.Prefix
+	router           string // on the way to clients
+}
+
+func v4() *addresses {
+	return &addresses{"10.2.0.1", "10.2.0.2", "10.3.0.1", "10.3.0.2", "10.1.%d.%d", netip.MustParsePrefix("10.1.0.0/16"), "10.9.9.9"}
+}
+
+func v6() *addresses {
+	return &addresses{
+		"fd00:2::1", "fd00:2::2", "fd00:3::1", "fd00:3::2", "fd00:1:%x::%x", netip.MustParsePrefix("fd00:1::/32"), "fd00:9::9",
+	}
+}
+
+// of returns the addresses of client i.
+func (a *addresses) of(i int) (addrs []string) {
+	for k := range changes + 1 {
+		addrs = append(addrs, fmt.Sprintf(a.client, i, k+1))
+	}
+	return addrs
+}
+
+// full returns the length of a prefix that is one address.
+func (a *addresses) full() string { return fmt.Sprint("/", a.clients.Addr().BitLen()) }
 
 // A host is a namespace with one device.
 type host struct {
@@ -37,6 +62,7 @@ type host struct {
 // A fabric joins hosts. It passes packets on by destination, as a router does. It can forget
 // addresses, and have a small MTU on the way to clients.
 type fabric struct {
+	*addresses
 	t      *testing.T
 	mu     sync.Mutex
 	routes map[netip.Addr]*host
@@ -45,14 +71,14 @@ type fabric struct {
 }
 
 // newFabric skips the test where there are no namespaces.
-func newFabric(t *testing.T) *fabric {
+func newFabric(t *testing.T, a *addresses) *fabric {
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root")
 	}
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("needs ip, of iproute2")
 	}
-	return &fabric{t: t, routes: make(map[netip.Addr]*host), direct: make(map[netip.Addr]int)}
+	return &fabric{addresses: a, t: t, routes: make(map[netip.Addr]*host), direct: make(map[netip.Addr]int)}
 }
 
 // host makes a host with addresses. Packets that it sends are passed on until the test ends.
@@ -73,7 +99,7 @@ func (f *fabric) host(addrs ...string) *host {
 	require.NoError(f.t, err)
 	for i, a := range addrs {
 		if i > 0 {
-			h.ip("addr", "add", a+"/32", "dev", "lb0")
+			f.add(h, a, "lb0")
 		}
 		f.route(a, h)
 	}
@@ -84,6 +110,15 @@ func (f *fabric) host(addrs ...string) *host {
 		done.Wait()
 	})
 	return h
+}
+
+// add adds an address to a device of a host. The host does not prefer it when it sends.
+func (f *fabric) add(h *host, addr, device string) {
+	args := []string{"addr", "add", addr + f.full(), "dev", device}
+	if f.clients.Addr().Is6() {
+		args = append(args, "nodad", "preferred_lft", "0")
+	}
+	h.ip(args...)
 }
 
 // route sets where packets to an address go. A nil host loses them.
@@ -100,29 +135,47 @@ func (f *fabric) pass(h *host, name netip.Addr) {
 		if err != nil {
 			return
 		}
-		if p := b[:n]; n >= ipv4Len && p[0]>>4 == 4 {
+		if p, ok := parseIP(b[:n]); ok {
 			f.forward(p, name)
 		}
 	}
 }
 
+// A packet is one of IP.
+type packet struct {
+	all, content []byte
+	proto        byte
+	from, to     netip.Addr
+}
+
+// parseIP parses a packet without options.
+func parseIP(b []byte) (p packet, ok bool) {
+	switch {
+	case len(b) >= ipv4Len && b[0]>>4 == 4:
+		return packet{b, b[ipv4Len:], b[9], netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:]))}, true
+	case len(b) >= ipv6Len && b[0]>>4 == 6:
+		return packet{b, b[ipv6Len:], b[6], netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:]))}, true
+	}
+	return packet{}, false
+}
+
 // forward delivers one packet.
-func (f *fabric) forward(p []byte, sender netip.Addr) {
-	from, to := netip.AddrFrom4([4]byte(p[12:])), netip.AddrFrom4([4]byte(p[16:]))
+func (f *fabric) forward(p packet, sender netip.Addr) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if from.String() == vip && p[9] == protoUDP && to.As4()[1] == 1 {
+	toClient := p.proto == protoUDP && f.clients.Contains(p.to)
+	if p.from.String() == f.vip && toClient {
 		f.direct[sender]++
 	}
-	if f.small > 0 && len(p) > f.small && to.As4()[1] == 1 && p[9] == protoUDP {
-		udp := p[ipv4Len:]
-		src := netip.AddrPortFrom(from, binary.BigEndian.Uint16(udp))
-		dst := netip.AddrPortFrom(to, binary.BigEndian.Uint16(udp[2:]))
-		p = tooBig(netip.MustParseAddr("10.9.9.9"), src, dst, f.small, udp[udpLen:])
-		to = from
+	to, b := p.to, p.all
+	if f.small > 0 && len(b) > f.small && toClient {
+		src := netip.AddrPortFrom(p.from, binary.BigEndian.Uint16(p.content))
+		dst := netip.AddrPortFrom(p.to, binary.BigEndian.Uint16(p.content[2:]))
+		b = tooBig(netip.MustParseAddr(f.router), src, dst, f.small, p.content[udpLen:])
+		to = p.from
 	}
 	if h := f.routes[to]; h != nil {
-		h.device.Write(p)
+		h.device.Write(b)
 	}
 }
 
