@@ -10,9 +10,15 @@ import (
 	"github.com/lazoquic/lazo/conn"
 )
 
-// maxDatagrams is how many datagrams of each direction wait between the application and the
-// connection. The connection has queues of its own besides.
-const maxDatagrams = 64
+// Bounds of the datagrams that wait between the application and the connection, which has queues of
+// its own besides. Of those to be sent, maxDatagrams wait. Of those that were received, at most
+// maxReceived bytes wait, with what they cost. That is twice as much as a turn of the loop brings:
+// a reader that runs between two turns loses nothing.
+const (
+	maxDatagrams = 64
+	maxReceived  = 512 << 10
+	minReceived  = 64 << 10 // as memory gets short
+)
 
 // A datagram is one that waits to be sent or to be received.
 type datagram struct {
@@ -31,12 +37,14 @@ type datagramQueue struct {
 	queue[*datagram]
 	pool    *datagramPool
 	account *Account
+	bytes   int // what its datagrams cost
 }
 
 func (q *datagramQueue) add(b []byte, age time.Duration) {
 	d := q.pool.get()
 	d.b, d.age = append(d.b[:0], b...), age
 	q.push(d)
+	q.bytes += d.cost()
 	q.account.Hold(d.cost())
 }
 
@@ -44,6 +52,7 @@ func (q *datagramQueue) front() *datagram { return q.items[q.head] }
 
 func (q *datagramQueue) drop() {
 	if d, ok := q.pop(); ok {
+		q.bytes -= d.cost()
 		q.account.Hold(-d.cost())
 		q.pool.put(d)
 	}
@@ -117,7 +126,7 @@ func (c *Conn) receiveDatagrams() {
 	if !d.receiving || !d.readable {
 		return
 	}
-	for d.in.len() < maxDatagrams {
+	for room := c.account.Room(maxReceived, minReceived); d.in.bytes < room; {
 		b, ok := c.c.ReceiveDatagram()
 		if !ok {
 			d.readable = false
@@ -255,7 +264,7 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	}
 }
 
-// takeDatagram removes the oldest datagram. Once half of the queue is free, the loop brings more.
+// takeDatagram removes the oldest datagram. Once few are left, the loop brings more.
 // The caller holds c.mu.
 func (c *Conn) takeDatagram(b []byte) (n int, err error) {
 	d := &c.datagrams
@@ -267,7 +276,7 @@ func (c *Conn) takeDatagram(b []byte) (n int, err error) {
 	if d.in.len() > 0 {
 		notify(d.arrival)
 	}
-	if d.readable && d.in.len() == maxDatagrams/2 {
+	if d.readable && d.in.bytes <= minReceived/2 {
 		c.mark()
 	}
 	return n, err

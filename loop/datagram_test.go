@@ -174,6 +174,34 @@ func TestDatagramSendersWait(t *testing.T) {
 	})
 }
 
+// TestDatagramBurst: what two turns of a loop bring is there when the reader comes to it.
+func TestDatagramBurst(t *testing.T) {
+	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
+		const count = 480 // 256 would wait in the connection
+		b := make([]byte, 1000)
+		for i := range 1 + count {
+			copy(b, fmt.Sprintf("%06d", i))
+			if err := client.SendDatagram(w.ctx(), b, 0); err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 { // from here on the loop brings datagrams
+				if _, err := server.ReceiveDatagram(w.ctx(), b); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		time.Sleep(time.Second)
+		for i := range count {
+			ctx, cancel := context.WithTimeout(w.ctx(), time.Second)
+			_, err := server.ReceiveDatagram(ctx, b)
+			cancel()
+			if want := fmt.Sprintf("%06d", i+1); err != nil || string(b[:6]) != want {
+				t.Fatalf("got %s, %v; want %s", b[:6], err, want)
+			}
+		}
+	})
+}
+
 // TestDatagramReaderIsSlow lets datagrams pile up. The oldest are dropped.
 func TestDatagramReaderIsSlow(t *testing.T) {
 	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {

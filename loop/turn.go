@@ -139,7 +139,9 @@ func (l *Loop) Yield() { l.woken = true }
 func (l *Loop) yield() {
 	if l.woken {
 		l.woken = false
+		l.yielding.Store(true)
 		runtime.Gosched()
+		l.yielding.Store(false)
 	}
 }
 
