@@ -10,8 +10,8 @@ import (
 // of Post might. All connections of the Loop would wait for ever, the caller's own too. Code that
 // runs there has to use package conn instead.
 //
-// The check costs a load or two while the loop sleeps or lets other goroutines run, which is most of
-// the time. Otherwise it costs a microsecond.
+// The check costs a load or two while the loop sleeps, or lets other goroutines run. That is most
+// of the time. Otherwise it costs a microsecond.
 func (l *Loop) mayWait(method string) {
 	if !l.mail.sleeping.Load() && !l.yielding.Load() && goroutineID() == l.home.Load() {
 		panic("loop: " + method + " was called on the goroutine of the Loop, for which it would wait: " +
