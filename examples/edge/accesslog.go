@@ -51,6 +51,9 @@ func (w *recorder) FlushError() error {
 		w.stall.begin()
 		defer w.stall.end()
 	}
+	if f, ok := w.ResponseWriter.(interface{ FlushError() error }); ok {
+		return f.FlushError()
+	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 

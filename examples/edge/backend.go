@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +20,7 @@ import (
 type backend struct {
 	name      string   // as the file has it
 	url       *url.URL // with a scheme that the transport knows
-	config    *poolConfig
+	pool      *pool
 	way       atomic.Pointer[way]
 	inflight  atomic.Int64 // requests whose response is not complete
 	attempts  atomic.Int64 // requests that were sent, or should have been
@@ -35,11 +34,11 @@ type way struct {
 }
 
 // newBackend returns the backend of a URL that was checked. It cannot be reached before reach.
-func newBackend(name string, c *poolConfig) *backend {
+func newBackend(name string, p *pool) *backend {
 	u, _ := parseBackend(name)
 	b := &backend{
-		name: name, url: &url.URL{Scheme: "https", Host: u.Host}, config: c,
-		condition: condition{checks: c.Health, eject: c.Eject},
+		name: name, url: &url.URL{Scheme: "https", Host: u.Host}, pool: p,
+		condition: condition{checks: p.config.Health, eject: p.config.Eject},
 	}
 	if u.Scheme == "http" || u.Scheme == "h2c" {
 		b.url.Scheme = "http"
@@ -50,7 +49,7 @@ func newBackend(name string, c *poolConfig) *backend {
 // reach makes connections from now on new ones, which trust certificates of the authorities ca. Nil
 // stands for those of the system.
 func (b *backend) reach(ca *x509.CertPool) {
-	c := b.config
+	c := b.pool.config
 	u, _ := parseBackend(b.name)
 	tc := &tls.Config{RootCAs: ca, ServerName: c.ServerName}
 	quic := &h3http.Transport{
@@ -99,50 +98,29 @@ func overTCP(c *poolConfig, tc *tls.Config, scheme string) *http.Transport {
 	}
 }
 
-// roundTrip sends r to b. Until the body of the response is closed r counts as in progress. broken
-// is called if the body ends with an error.
-func (b *backend) roundTrip(r *http.Request, broken func()) (*http.Response, error) {
-	r.URL.Scheme, r.URL.Host = b.url.Scheme, b.url.Host
-	b.inflight.Add(1)
-	b.attempts.Add(1)
-	done := sync.OnceFunc(func() { b.inflight.Add(-1) })
-	resp, err := b.way.Load().RoundTrip(r)
-	if err != nil {
-		done()
-		return nil, err
-	}
-	if both, ok := resp.Body.(io.ReadWriteCloser); ok { // status 101
-		resp.Body = &countedStream{both, done}
-	} else {
-		resp.Body = &countedBody{resp.Body, done, broken}
-	}
-	return resp, nil
-}
-
-// A countedBody tells when it is closed, and when it breaks off.
+// A countedBody is that of a response. Its attempt ends when it is closed.
 type countedBody struct {
 	io.ReadCloser
-	done   func()
-	broken func()
+	a *attempt
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		b.broken()
+		b.a.breaksOff()
 	}
 	return n, err
 }
 
 func (b *countedBody) Close() error {
-	defer b.done()
+	defer b.a.finish()
 	return b.ReadCloser.Close()
 }
 
-// A countedStream tells when it is closed.
+// A countedStream is what follows status 101. Its attempt ends when it is closed.
 type countedStream struct {
 	io.ReadWriteCloser
-	done func()
+	a *attempt
 }
 
 // CloseWrite passes on that the client has ended its side. Without it the proxy would end the other
@@ -155,6 +133,6 @@ func (s *countedStream) CloseWrite() error {
 }
 
 func (s *countedStream) Close() error {
-	defer s.done()
+	defer s.a.finish()
 	return s.ReadWriteCloser.Close()
 }

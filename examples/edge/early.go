@@ -46,6 +46,7 @@ func tooEarly(r *http.Request, resp *http.Response) bool {
 		return false
 	}
 	t.early = false
+	r.Header = r.Header.Clone() // the first attempt may still have it
 	r.Header.Del("Early-Data")
 	return true
 }

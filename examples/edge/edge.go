@@ -161,8 +161,11 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor < 3 {
 		rec.stall = newStall(w, time.Duration(e.site.Load().config.Timeouts.Stall), &e.stalled)
 	}
-	whole := false
+	whole, returned := false, false
 	defer func() {
+		if !returned {
+			rec.FlushError() // a response breaks off after the last byte that came, not before
+		}
 		if rec.status == 0 {
 			rec.status = http.StatusOK
 		}
@@ -172,6 +175,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 	e.site.Load().ServeHTTP(rec, r)
+	returned = true
 	whole = r.Context().Err() == nil
 }
 

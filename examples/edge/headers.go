@@ -27,7 +27,7 @@ var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X
 func (t trust) forward(h http.Header, in *http.Request) {
 	for name := range h {
 		// Many backends treat X_Forwarded_For like X-Forwarded-For.
-		if dashed := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-")); slices.Contains(forwarding, dashed) {
+		if slices.Contains(forwarding, name) || strings.Contains(name, "_") && slices.Contains(forwarding, dashed(name)) {
 			delete(h, name)
 		}
 	}
@@ -51,9 +51,17 @@ func (t trust) forward(h http.Header, in *http.Request) {
 	add(h, "Via", strings.TrimPrefix(in.Proto, "HTTP/")+" edge")
 }
 
+// dashed returns what name is for those who take _ for -.
+func dashed(name string) string {
+	return http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+}
+
 // add appends to a field that is a list.
 func add(h http.Header, name, value string) {
-	h.Set(name, strings.Join(append(slices.Clone(h[name]), value), ", "))
+	if before := h[name]; len(before) > 0 {
+		value = strings.Join(before, ", ") + ", " + value
+	}
+	h[name] = []string{value}
 }
 
 // forwardedNode writes an address as RFC 7239, Section 6 has it.
@@ -66,5 +74,8 @@ func forwardedNode(ip string) string {
 
 // quoted escapes what must not be in a quoted string as it is (RFC 9110, Section 5.6.4).
 func quoted(s string) string {
+	if !strings.ContainsAny(s, `\"`) {
+		return s
+	}
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s)
 }

@@ -1,9 +1,10 @@
 package main
 
 import (
-	"fmt"
+	"cmp"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,10 +19,14 @@ type counts struct {
 }
 
 // A countKey is what requests are counted by. Clients cannot choose the values, so there are few.
-type countKey struct{ pool, proto, class string }
+type countKey struct {
+	pool  string
+	proto int // major version of HTTP
+	class int // first digit of the status
+}
 
 func (k countKey) labels() []metrics.Label {
-	return []metrics.Label{{Name: "pool", Value: k.pool}, {Name: "http", Value: k.proto}, {Name: "status", Value: k.class}}
+	return []metrics.Label{{Name: "pool", Value: k.pool}, {Name: "http", Value: strconv.Itoa(k.proto)}, {Name: "status", Value: strconv.Itoa(k.class) + "xx"}}
 }
 
 type countRow struct {
@@ -34,7 +39,7 @@ var tookBounds = []float64{0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60}
 
 // add counts a request that has ended.
 func (c *counts) add(t *trip, protoMajor, status int) {
-	key := countKey{t.pool, fmt.Sprint(min(protoMajor, 3)), fmt.Sprintf("%dxx", status/100)}
+	key := countKey{t.pool, min(protoMajor, 3), status / 100}
 	took := time.Since(t.begin).Seconds()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,7 +67,7 @@ func (c *counts) families() []metrics.Family {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	keys := slices.SortedFunc(maps.Keys(c.rows), func(a, b countKey) int {
-		return strings.Compare(fmt.Sprint(a), fmt.Sprint(b))
+		return cmp.Or(strings.Compare(a.pool, b.pool), a.proto-b.proto, a.class-b.class)
 	})
 	for _, k := range keys {
 		row := c.rows[k]

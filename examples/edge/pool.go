@@ -31,7 +31,7 @@ func newPool(name string, c *poolConfig, log *slog.Logger) (*pool, error) {
 		log: log.With("pool", name),
 	}
 	for _, text := range c.Backends {
-		p.backends = append(p.backends, newBackend(text, c))
+		p.backends = append(p.backends, newBackend(text, p))
 	}
 	var files []string
 	if c.CA != "" {
@@ -80,44 +80,21 @@ func (p *pool) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		tried = append(tried, b)
 		trip.attempt(b)
-		var a attempt
-		resp, err := p.send(r, b, &a)
+		a := &attempt{r: r, to: b}
+		resp, err := a.send()
 		if err == nil && tooEarly(r, resp) {
 			resp.Body.Close()
-			a = attempt{}
+			a = &attempt{r: r, to: b}
 			trip.attempt(b)
-			resp, err = p.send(r, b, &a)
+			resp, err = a.send()
 		}
 		failed := err != nil || p.retryStatus(resp)
-		if !failed || len(tried) > *p.config.Retries.Max || !a.repeatable(r) || p.choose(r, tried) == nil || !p.budget.spend() {
+		if !failed || len(tried) > *p.config.Retries.Max || !a.repeatable() || p.choose(r, tried) == nil || !p.budget.spend() {
 			return resp, err
 		}
 		if resp != nil {
 			resp.Body.Close()
 		}
-	}
-}
-
-// send makes one attempt, and takes note of how it went.
-func (p *pool) send(r *http.Request, b *backend, a *attempt) (*http.Response, error) {
-	resp, err := b.roundTrip(a.begin(r), func() { p.noteBreak(r, b, a) })
-	if err != nil {
-		p.noteBreak(r, b, a)
-		return nil, err
-	}
-	switch resp.StatusCode {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		p.noteFailure(b)
-	default:
-		b.condition.succeeded(time.Now())
-	}
-	return resp, nil
-}
-
-// noteBreak takes note of a request that broke off, unless the client has caused it.
-func (p *pool) noteBreak(r *http.Request, b *backend, a *attempt) {
-	if r.Context().Err() == nil && !a.broken.Load() {
-		p.noteFailure(b)
 	}
 }
 

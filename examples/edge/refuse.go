@@ -57,6 +57,9 @@ func isControl(c rune) bool { return c < ' ' || c == 0x7f }
 // with _ for -. Some servers treat both the same, and would see another end.
 func hasAlias(h http.Header) bool {
 	for name := range h {
+		if !strings.Contains(name, "_") {
+			continue
+		}
 		switch strings.ToLower(name) {
 		case "content_length", "transfer_encoding":
 			return true

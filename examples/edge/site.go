@@ -19,6 +19,8 @@ type site struct {
 	trust  trust
 	certs  *certificates
 	keys   *keys
+
+	buffers copyBuffers
 }
 
 // newSite makes the site of a configuration that was checked. It takes over the pools of the site
@@ -82,12 +84,17 @@ func (s *site) newRoute(c *routeConfig) (*route, error) {
 	return rt, err
 }
 
+// flushAfter is how long a part of a response waits for more. One that is complete by then goes out
+// at once, and one whose length is unknown does not wait.
+const flushAfter = time.Millisecond
+
 // proxyTo returns the handler of a route.
 func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite:       s.trust.rewrite,
 		Transport:     p,
-		FlushInterval: -1, // pass on at once what the backend sends
+		BufferPool:    &s.buffers,
+		FlushInterval: flushAfter,
 		ModifyResponse: func(resp *http.Response) error {
 			t := tripOf(resp.Request)
 			t.empty = resp.ContentLength == 0

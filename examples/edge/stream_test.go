@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -48,6 +49,53 @@ func TestFullDuplex(t *testing.T) {
 		rest, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
 		require.Empty(t, rest)
+		resp.Body.Close()
+	}
+}
+
+// TestContentInParts checks that a response whose length is known goes on piece by piece: first its
+// header, then each part, although the backend is not done with it.
+func TestContentInParts(t *testing.T) {
+	next := make(chan struct{})
+	e := start(t, onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		for _, part := range []string{"", "hello", "world"} {
+			io.WriteString(w, part)
+			http.NewResponseController(w).Flush()
+			select {
+			case <-next:
+			case <-r.Context().Done():
+			}
+		}
+	})))
+	for _, proto := range protocols {
+		resp, err := e.client(proto).Get(e.url("/"))
+		require.NoError(t, err)
+		next <- struct{}{}
+		for _, part := range []string{"hello", "world"} {
+			got := make([]byte, len(part))
+			_, err := io.ReadFull(resp.Body, got)
+			require.NoError(t, err)
+			require.Equal(t, part, string(got), proto)
+			next <- struct{}{}
+		}
+		resp.Body.Close()
+	}
+}
+
+// TestBrokenResponse checks that what a backend sent before its response broke off goes to the
+// client.
+func TestBrokenResponse(t *testing.T) {
+	e := start(t, onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		io.WriteString(w, "hello")
+	})))
+	for range 20 {
+		resp, err := e.client("HTTP/1.1").Get(e.url("/"))
+		require.NoError(t, err)
+		b, err := io.ReadAll(resp.Body)
+		require.Equal(t, "hello", string(b))
+		require.True(t, errors.Is(err, io.ErrUnexpectedEOF), err)
 		resp.Body.Close()
 	}
 }

@@ -13,6 +13,9 @@ type trust []netip.Prefix
 
 // trusts reports whether an IP address is one of those.
 func (t trust) trusts(ip string) bool {
+	if len(t) == 0 {
+		return false
+	}
 	addr, err := netip.ParseAddr(ip)
 	return err == nil && slices.ContainsFunc(t, func(p netip.Prefix) bool { return p.Contains(addr.Unmap()) })
 }
@@ -21,6 +24,9 @@ func (t trust) trusts(ip string) bool {
 // addresses before it in X-Forwarded-For come from an untrusted peer, and may be made up.
 func (t trust) client(r *http.Request) string {
 	ip := peerOf(r)
+	if !t.trusts(ip) {
+		return ip
+	}
 	steps := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
 	for i := len(steps) - 1; i >= 0 && t.trusts(ip); i-- {
 		addr, err := netip.ParseAddr(strings.TrimSpace(steps[i]))
