@@ -190,6 +190,15 @@ func (s *Stream) recycle() {
 	s.c.e.streams.put(s)
 }
 
+// StreamCredit returns how many streams OpenStream opens before it returns [ErrStreamLimit] (RFC
+// 9000, Section 4.6). It is 0 after Close.
+func (c *Conn) StreamCredit(dir Dir) uint64 {
+	if dir > Uni || c.closed || !c.maySend() {
+		return 0
+	}
+	return c.streams.peerLimit[dir] - c.streams.next[dir]
+}
+
 // OpenStream opens a stream. It returns [ErrStreamLimit] until the peer
 // raises the limit, which [EventStreamsAvailable] reports.
 // RFC 9000, Section 4.6 [2, 5].

@@ -97,6 +97,7 @@ func NewConn(q *conn.Conn, cfg *Config) (*Conn, error) {
 // 7.2.8).
 func (c *Conn) prepare() {
 	c.dec = qpack.NewDecoder(uint64(c.cfg.QPACKTableCapacity), int(c.cfg.QPACKBlockedStreams), c.cfg.MaxFieldSectionSize)
+	c.dec.LimitFields(c.cfg.MaxFields + maxPseudoFields)
 	c.enc = qpack.NewEncoder(uint64(c.cfg.QPACKEncoderCapacity))
 	n := c.grease()
 	for i := range c.out {

@@ -46,7 +46,7 @@
 // What a peer can make a Conn hold or do is bounded:
 //
 //	requests at once                  conn.Config.InitialMaxStreamsBidi, 100; one counts until Stream.Release
-//	fields of a section, decoded      Config.MaxFieldSectionSize, 64 KiB; counted while decoding; and 1,000 fields
+//	fields of a section, decoded      Config.MaxFieldSectionSize, 64 KiB; counted while decoding; Config.MaxFields, 1,000
 //	sections that have not come whole 1 MiB and one section, in all requests
 //	time for a header section         Conn.ExpireRequests
 //	requests that come to nothing     Config.MaxCancels, 1000; then ExcessiveLoad

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
+	"github.com/lazoquic/lazo/internal/qpack"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -26,6 +28,10 @@ const (
 	maxQPACKCapacity            = 1 << 30
 	maxQPACKBlockedStreams      = 1 << 16
 
+	// maxPseudoFields is how many pseudo-header fields a message can have (RFC 9114, Section 4.3.1;
+	// RFC 9220, Section 3).
+	maxPseudoFields = 5
+
 	// maxSettingsFrame and maxSettings bound the cost of a peer's SETTINGS. Real ones have at most
 	// a dozen identifiers and 100 bytes.
 	maxSettingsFrame = 4096
@@ -37,11 +43,14 @@ const (
 // RFC 9114, Section 10.5 [2].
 type Config struct {
 	// MaxFieldSectionSize limits the fields of a message, and again its trailers, in bytes: names,
-	// values, and 32 a field (RFC 9114, Section 4.2.2). Default 64 KiB. A message with more than
-	// 1,000 fields exceeds it too, even if there is no limit. A server answers requests that exceed
-	// it with status 431 by itself. Other messages that exceed it end in an [EventCanceled] with
-	// ExcessiveLoad.
+	// values, and 32 a field (RFC 9114, Section 4.2.2). Default 64 KiB. A server answers requests
+	// that exceed it with status 431 by itself. Other messages that exceed it end in an
+	// [EventCanceled] with ExcessiveLoad.
 	MaxFieldSectionSize int64
+
+	// MaxFields limits how many fields a message has, and again its trailers. Pseudo-header fields
+	// do not count. Default 1,000. What exceeds it is treated as what exceeds MaxFieldSectionSize.
+	MaxFields int
 
 	// QPACKTableCapacity is how many bytes the decoder's dynamic table may have (RFC 9204, Section
 	// 3.2.3), and QPACKBlockedStreams how many requests may wait for it. Default 0 for both: peers
@@ -80,6 +89,12 @@ func (cfg *Config) withDefaults() (Config, error) {
 	c.StreamTypes = slices.Clone(c.StreamTypes)
 	if c.MaxFieldSectionSize == 0 {
 		c.MaxFieldSectionSize = defaultMaxFieldSectionSize
+	}
+	switch {
+	case c.MaxFields == 0:
+		c.MaxFields = qpack.MaxFields
+	case c.MaxFields < 0:
+		c.MaxFields = math.MaxInt - maxPseudoFields
 	}
 	if c.QPACKEncoderCapacity == 0 {
 		c.QPACKEncoderCapacity = defaultQPACKEncoderCapacity

@@ -3,6 +3,7 @@ package h3
 import (
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/qpack"
@@ -257,6 +258,9 @@ func (s *Stream) readFields() (Event, bool) {
 	}
 	fields, err := s.c.decodeFields(s.id, section)
 	switch {
+	case err == nil && len(fields)-pseudoFields(fields) > s.c.cfg.MaxFields:
+		s.tooLarge()
+		return Event{}, false
 	case err == nil:
 	case errors.Is(err, qpack.ErrBlocked):
 		return Event{}, false // Conn.unblock continues here
@@ -276,6 +280,15 @@ func (s *Stream) readFields() (Event, bool) {
 	s.account()
 	s.place = atHeader
 	return s.takeFields(fields)
+}
+
+// pseudoFields counts the pseudo-header fields, which come first (RFC 9114, Section 4.3).
+func pseudoFields(fields []Field) int {
+	n := 0
+	for n < len(fields) && strings.HasPrefix(fields[n].Name, ":") {
+		n++
+	}
+	return n
 }
 
 // collect returns the field section if it has come whole. A short section stays in the stream below

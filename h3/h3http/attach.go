@@ -133,7 +133,12 @@ type ClientConn struct {
 // sent GOAWAY and all requests have ended. [Server.Attach] describes manual. A connection can be
 // attached once.
 func (t *Transport) Attach(ctx context.Context, c *loop.Conn, manual bool) (*ClientConn, error) {
-	cc := &clientConn{t: t, confirmed: make(chan struct{})}
+	return t.attach(ctx, c, manual, new(clientConn))
+}
+
+// attach makes cc the client's side of HTTP/3 on c.
+func (t *Transport) attach(ctx context.Context, c *loop.Conn, manual bool, cc *clientConn) (*ClientConn, error) {
+	cc.t, cc.confirmed = t, make(chan struct{})
 	var a *attached
 	var err error
 	do := c.Do(ctx, func(_ time.Time, q *conn.Conn) {
@@ -145,6 +150,7 @@ func (t *Transport) Attach(ctx context.Context, c *loop.Conn, manual bool) (*Cli
 			cc.extension = t.Extend(c, cc.h3)
 		}
 		a = cc.share(cc, manual)
+		cc.settle(time.Time{})
 	})
 	if err := errors.Join(do, err); err != nil {
 		return nil, err
@@ -174,7 +180,10 @@ func (c *call) doOn(cc *clientConn) (*http.Response, error) {
 		return nil, context.Cause(ctx)
 	}
 	if !cc.begin() {
-		return nil, cc.gone()
+		return nil, &unprocessedError{cc.gone()}
+	}
+	if c.r.Close {
+		cc.leave()
 	}
 	return c.receive(cc, c.send(cc))
 }

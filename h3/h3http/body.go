@@ -72,6 +72,12 @@ func (b *body) end() {
 	b.upload.abandon()
 }
 
+func (b *body) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
+}
+
 func (b *body) Close() error {
 	b.mu.Lock()
 	closed := b.closed

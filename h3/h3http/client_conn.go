@@ -21,8 +21,9 @@ type clientConn struct {
 	resumes bool // the dial tried to resume a session
 
 	// The mutex of connection, mu, guards these.
-	requests int  // how many have begun and have not ended
-	leaving  bool // takes no new requests, and closes when it has none
+	requests int       // how many have begun and have not ended
+	leaving  bool      // takes no new requests, and closes when it has none
+	places   allowance // what Reserve and Available of a ClientConn need
 
 	// The lock of the Transport guards these. See pool_choice.go.
 	silent  bool // the server does not answer
@@ -40,6 +41,9 @@ type clientConn struct {
 	closing   bool              // Close was called
 	awaited   bool              // requests wait for it
 	deserted  bool              // requests have moved away, because the server is silent
+	opened    int               // requests that have got a stream since settle
+	changed   func()            // what NewClientConn was given, or nil
+	sole      bool              // NewClientConn has made it
 
 	streamTimer *time.Timer // awaitStreams uses it
 }
@@ -75,6 +79,7 @@ func (c *clientConn) begin() bool {
 		return false
 	}
 	c.requests++
+	c.places.begin()
 	return true
 }
 
@@ -82,6 +87,7 @@ func (c *clientConn) begin() bool {
 func (c *clientConn) unbegin() {
 	c.mu.Lock()
 	c.requests--
+	c.places.unopened--
 	c.mu.Unlock()
 	c.post(c.settle)
 }
@@ -191,6 +197,9 @@ func (c *clientConn) over(x *clientExchange) {
 	x.leavePlace()
 	c.mu.Lock()
 	c.requests--
+	if !x.opened {
+		c.places.unopened--
+	}
 	c.mu.Unlock()
 }
 
@@ -236,7 +245,13 @@ func (c *clientConn) settle(time.Time) {
 	}
 	c.mu.Lock()
 	awaited, leave, ended := c.requests > 0, c.leaving && c.requests == 0, c.err != nil
+	c.places.unopened -= c.opened
+	c.places.credit, c.opened = c.quic.StreamCredit(conn.Bidi), 0
+	changed := c.changed != nil && c.places.changed(c.requests, c.leaving || ended)
 	c.mu.Unlock()
+	if changed {
+		go c.changed()
+	}
 	if awaited != c.awaited {
 		c.awaited = awaited
 		c.keepAlive()
@@ -253,7 +268,7 @@ func (c *clientConn) settle(time.Time) {
 // else would tell the server.
 func (c *clientConn) keepAlive() {
 	switch {
-	case c.attached != nil: // others decide
+	case c.attached != nil && !c.sole: // others decide
 	case c.t.keepAlive() > 0: // the user wants it at all times
 	case c.awaited:
 		c.quic.SetKeepAlive(awaitedKeepAlive)
@@ -327,6 +342,7 @@ func (c *clientConn) open(x *clientExchange) error {
 		return nil
 	}
 	x.opened, x.early, x.state = true, !c.connected, outgoingOpen
+	c.opened++
 	if !x.bare {
 		x.out.opened(x.end)
 	}

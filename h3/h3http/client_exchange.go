@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"strconv"
@@ -21,6 +22,7 @@ type clientExchange struct {
 	bare    bool       // the stream opens without the request, for a RequestStream
 	safe    bool       // the request may be sent as early data
 	movable bool       // the request may be sent again, on another connection
+	shown   bool       // the application sees each 1xx response
 
 	state outgoingState // belongs to the loop
 
@@ -29,6 +31,7 @@ type clientExchange struct {
 	early     bool         // it was sent before the handshake was complete
 	head      []h3.Field   // the header section of the response
 	info      [][]h3.Field // 1xx responses that the application has not seen yet
+	infoSize  int64        // bytes of 1xx responses: of all, or of those in info if shown is set
 	leave     func()       // called by leavePlace
 	late      *time.Timer  // set by limitHead
 	stopWatch func() bool  // set by watch
@@ -58,6 +61,13 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 	case x.head != nil:
 		return false
 	case informational(fields):
+		for _, f := range fields {
+			x.infoSize += int64(len(f.Name) + len(f.Value) + fieldOverhead)
+		}
+		if x.infoSize > x.client.t.maxResponseHeaderBytes() {
+			x.cancelLocked(h3.ExcessiveLoad, errManyInfo)
+			return true
+		}
 		x.info = append(x.info, slices.Clone(fields))
 	default:
 		x.head = append(x.room[:0], fields...)
@@ -66,6 +76,12 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 	}
 	return true
 }
+
+// fieldOverhead is what a field counts beside its name and value (RFC 9114, Section 4.2.2).
+const fieldOverhead = 32
+
+// errManyInfo is the error of a request that is answered with 1xx responses without end.
+var errManyInfo = errors.New("h3http: too many 1xx informational responses")
 
 func (x *clientExchange) stopWaiting() { x.unlimitHead() }
 
@@ -100,6 +116,9 @@ func (x *clientExchange) nextHead() (head []h3.Field, info [][]h3.Field, err err
 	in := &x.in
 	for {
 		info, x.info = x.info, nil
+		if x.shown {
+			x.infoSize = 0
+		}
 		switch {
 		case x.head != nil:
 			return x.head, info, nil

@@ -56,6 +56,14 @@ func TestGzip(t *testing.T) {
 	require.Equal(t, int64(-1), resp.ContentLength)
 	require.Equal(t, "trailer", resp.Trailer.Get("T"))
 
+	resp, err := p.c.Get(p.url)
+	require.NoError(t, err)
+	_, err = resp.Body.Read(make([]byte, 5))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	_, err = resp.Body.Read(make([]byte, 5)) // which gzip has unpacked already
+	require.ErrorIs(t, err, http.ErrBodyReadAfterClose)
+
 	r := p.request("GET", "/", nil)
 	r.Header.Set("Accept-Encoding", "gzip")
 	resp, body = p.do(r)
@@ -71,7 +79,7 @@ func TestGzip(t *testing.T) {
 	resp, body = p.get("/empty")
 	require.Empty(t, body)
 	require.False(t, resp.Uncompressed)
-	resp, err := p.c.Do(p.request("GET", "/broken", nil))
+	resp, err = p.c.Do(p.request("GET", "/broken", nil))
 	require.NoError(t, err)
 	_, err = io.ReadAll(resp.Body)
 	require.ErrorIs(t, err, gzip.ErrHeader)

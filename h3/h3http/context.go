@@ -51,7 +51,9 @@ func (c *serverConn) connContext() context.Context {
 	c.connOnce.Do(func() {
 		ctx, cancel := context.WithCancelCause(c.base.get(c.handle.Loop().Group()))
 		context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })
-		ctx = context.WithValue(ctx, http.ServerContextKey, c.s.mirror())
+		if ctx.Value(http.ServerContextKey) == nil {
+			ctx = context.WithValue(ctx, http.ServerContextKey, c.s.mirror())
+		}
 		ctx = context.WithValue(ctx, http.LocalAddrContextKey, net.Addr(net.UDPAddrFromAddrPort(c.local)))
 		ctx = context.WithValue(ctx, connKey{}, c.handle)
 		if f := c.s.ConnContext; f != nil {

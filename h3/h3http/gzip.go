@@ -3,6 +3,7 @@ package h3http
 import (
 	"compress/gzip"
 	"io"
+	"net/http"
 )
 
 // A gzipBody is the body of a response for which the Transport asked for compression.
@@ -20,6 +21,9 @@ func (b *gzipBody) Read(p []byte) (int, error) {
 		if b.zip, b.err = gzip.NewReader(b.body); b.err != nil {
 			return 0, b.err
 		}
+	}
+	if b.body.isClosed() { // zip may hold more of the content
+		return 0, http.ErrBodyReadAfterClose
 	}
 	n, err := b.zip.Read(p)
 	if err == io.EOF {

@@ -81,5 +81,8 @@ func (s *Server) h3Config() *h3.Config {
 	if cfg.MaxFieldSectionSize == 0 {
 		cfg.MaxFieldSectionSize = int64(s.maxHeaderBytes())
 	}
+	if cfg.MaxFields == 0 {
+		cfg.MaxFields = s.MaxFields
+	}
 	return &cfg
 }

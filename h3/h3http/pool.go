@@ -151,7 +151,7 @@ func (t *Transport) dialHost(ctx context.Context, tg target, fresh bool, h *host
 // release closes the default socket if CloseIdleConnections has asked for it and nothing uses the
 // socket any more. The caller has locked t.
 func (t *Transport) release() {
-	if t.closed || !t.idleClosed || t.group == nil || len(t.conns) > 0 {
+	if t.closed || !t.idleClosed || t.group == nil || len(t.conns) > 0 || t.singles > 0 {
 		return
 	}
 	for _, h := range t.hosts {
@@ -166,10 +166,20 @@ func (t *Transport) release() {
 
 var errShortLived = errors.New("h3http: connections end as soon as they are made")
 
-// connect makes a connection to tg. The certificate has to be that of the origin, wherever the
-// connection leads (RFC 7838, Section 2.1). With fresh it resumes no session. resumes says whether
-// it tried to.
+// connect makes a connection to tg for the pool. With fresh it resumes no session. resumes says
+// whether it tried to.
 func (t *Transport) connect(ctx context.Context, tg target, fresh bool) (c *clientConn, resumes bool, err error) {
+	lc, resumes, err := t.dialTarget(ctx, tg, fresh)
+	if err != nil {
+		return nil, resumes, err
+	}
+	c, err = newClientConn(ctx, t, tg, resumes, lc)
+	return c, resumes, err
+}
+
+// dialTarget makes a connection of QUIC to tg. The certificate has to be that of the origin,
+// wherever the connection leads (RFC 7838, Section 2.1). connect describes fresh and resumes.
+func (t *Transport) dialTarget(ctx context.Context, tg target, fresh bool) (c *loop.Conn, resumes bool, err error) {
 	name, _, err := net.SplitHostPort(tg.origin)
 	if err != nil {
 		return nil, false, err
@@ -191,20 +201,15 @@ func (t *Transport) connect(ctx context.Context, tg target, fresh bool) (c *clie
 	if trace != nil && trace.TLSHandshakeStart != nil {
 		trace.TLSHandshakeStart()
 	}
-	lc, err := dial(ctx, tg.addr(), cfg)
+	c, err = dial(ctx, tg.addr(), cfg)
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		var state tls.ConnectionState
 		if err == nil {
-			state = lc.TLS()
+			state = c.TLS()
 		}
 		trace.TLSHandshakeDone(state, err)
 	}
-	resumes = sessions.resumes()
-	if err != nil {
-		return nil, resumes, err
-	}
-	c, err = newClientConn(ctx, t, tg, resumes, lc)
-	return c, resumes, err
+	return c, sessions.resumes(), err
 }
 
 // defaultGroup returns the socket of a Transport without a Dial function.

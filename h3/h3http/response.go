@@ -77,7 +77,7 @@ func (w *response) Header() http.Header {
 func (w *response) WriteHeader(code int) {
 	switch {
 	case code < 100 || code > 999:
-		panic(fmt.Sprintf("h3http: invalid WriteHeader code %d", code))
+		panic(fmt.Sprintf("invalid WriteHeader code %d", code)) // the text of net/http
 	case w.handlerDone || w.taken:
 		w.logger.Error("h3http: WriteHeader after the handler gave up the response", "code", code)
 	case w.wroteHeader:

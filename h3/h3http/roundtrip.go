@@ -117,6 +117,7 @@ func (c *call) send(cc *clientConn) *clientExchange {
 		safe:    !c.late && safeMethod(c.r.Method) && c.body == nil,
 		movable: !c.alone && c.idempotent() && (c.body == nil || c.r.GetBody != nil) && c.attempts < maxAttempts,
 	}
+	x.shown = c.trace != nil && c.trace.Got1xxResponse != nil
 	x.init(&cc.connection, x)
 	if c.t.MaxRequestsPerHost > 0 {
 		x.leave = func() { c.t.leavePlace(c.target) }

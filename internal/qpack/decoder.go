@@ -6,6 +6,7 @@ type Decoder struct {
 	maxCapacity uint64
 	maxBlocked  int
 	maxSection  int64 // negative if there is no limit
+	maxFields   int
 
 	partial      []byte    // an instruction of the encoder stream that is not complete
 	out          []byte    // instructions to send
@@ -34,10 +35,13 @@ type span struct {
 // NewDecoder returns a Decoder. Its dynamic table takes at most maxCapacity
 // bytes, sections of at most maxBlocked streams wait for insertions, and a section
 // has at most maxSection bytes by [Field.Size]; negative means no limit. Whatever
-// its size, it has at most [MaxFields] fields.
+// its size, it has at most [MaxFields] fields, unless [Decoder.LimitFields] says otherwise.
 func NewDecoder(maxCapacity uint64, maxBlocked int, maxSection int64) *Decoder {
-	return &Decoder{maxCapacity: maxCapacity, maxBlocked: maxBlocked, maxSection: maxSection}
+	return &Decoder{maxCapacity: maxCapacity, maxBlocked: maxBlocked, maxSection: maxSection, maxFields: MaxFields}
 }
+
+// LimitFields makes n the most fields that a section has.
+func (d *Decoder) LimitFields(n int) { d.maxFields = n }
 
 // Decode decodes the field section b of a stream. The slice that it returns is
 // reused by the next call; the strings are not. The error is [ErrTooLarge],
@@ -131,7 +135,7 @@ func (d *Decoder) requiredInsertCount(encoded uint64) (uint64, bool) {
 func (d *Decoder) decodeLines(b []byte, required, base uint64) error {
 	var size int64
 	for len(b) > 0 {
-		if len(d.fields) == MaxFields {
+		if len(d.fields) == d.maxFields {
 			return ErrTooLarge
 		}
 		n, err := d.decodeLine(b, required, base, size)
