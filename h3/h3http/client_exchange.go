@@ -64,7 +64,11 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 		for _, f := range fields {
 			x.infoSize += int64(len(f.Name) + len(f.Value) + fieldOverhead)
 		}
-		if x.infoSize > x.client.t.maxResponseHeaderBytes() {
+		limit := x.client.t.maxResponseHeaderBytes()
+		if x.shown {
+			limit = max(limit, minInfoBacklog)
+		}
+		if x.infoSize > limit {
 			x.cancelLocked(h3.ExcessiveLoad, errManyInfo)
 			return true
 		}
@@ -79,6 +83,10 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 
 // fieldOverhead is what a field counts beside its name and value (RFC 9114, Section 4.2.2).
 const fieldOverhead = 32
+
+// minInfoBacklog is how many bytes of 1xx responses may wait until the application sees them,
+// whatever the limit. Many can arrive at once.
+const minInfoBacklog = 64 << 10
 
 // errManyInfo is the error of a request that is answered with 1xx responses without end.
 var errManyInfo = errors.New("h3http: too many 1xx informational responses")
