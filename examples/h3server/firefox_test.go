@@ -54,7 +54,8 @@ func issue(t *testing.T) (cert, key string, authority []byte) {
 	return write("cert.pem", "CERTIFICATE", der), write("key.pem", "PRIVATE KEY", private), authority
 }
 
-// fetches transfers bytes both ways, and many small bodies at a time. It returns the protocols.
+// fetches transfers bytes both ways, many small bodies at a time, and long header fields, and
+// abandons responses. It returns the protocols.
 const fetches = `(async () => {
   performance.setResourceTimingBufferSize(1000)
   const body = async (path, init) => new Uint8Array(await (await fetch(path, init)).arrayBuffer())
@@ -66,8 +67,17 @@ const fetches = `(async () => {
   await Promise.all([...Array(200).keys()].map(async i => {
     if ((await body('/bytes/' + (1000 + i))).length !== 1000 + i) throw 'a wrong length'
   }))
+  for (let i = 0; i < 20; i++) {
+    const c = new AbortController()
+    const events = await fetch('/events?n=100&i=' + i, { signal: c.signal })
+    c.abort()
+    if (await events.text().then(() => true, () => false)) throw 'a response came whole that was abandoned'
+  }
+  const fields = Object.fromEntries([...Array(40).keys()].map(i => ['x-field-' + i, 'v'.repeat(1000)]))
+  const seen = new TextDecoder().decode(await body('/headers', { headers: fields }))
+  if (seen.split('v'.repeat(1000)).length !== 41) throw 'header fields are missing: ' + seen
   const entries = [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-  if (entries.length < 203) throw entries.length + ' entries'
+  if (entries.length < 204) throw entries.length + ' entries'
   return [...new Set(entries.map(e => e.nextHopProtocol))].join()
 })()`
 
