@@ -309,7 +309,13 @@ func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 		r := l.responses[0]
 		on := l.pathOf(r.remote, r.local)
 		if on != nil && sp.probes == 0 && l.window(on.estimates) < minMTU {
-			break // RFC 9000, Section 8.2.2: congestion control may delay the answer
+			// RFC 9000, Section 8.2.2: congestion control may delay the answer. But if the peer has
+			// been silent, it may be because it must not send more to an address that is not
+			// validated. Then the answer is what both wait for, so each probe timeout allows one.
+			if !l.timeouts.spare {
+				break
+			}
+			l.timeouts.spare = false
 		}
 		l.responses = append(l.responses[:0], l.responses[1:]...)
 		limit, here := minMTU, r.remote == l.path.remote

@@ -18,10 +18,11 @@ type timeouts struct {
 	count  int
 	since  instant // when the first of them had passed
 	silent bool    // EventSilent was reported, and no answer since
+	spare  bool    // one PATH_RESPONSE may exceed the window: see transmitPath
 }
 
 // restart ends the row: what it was about has been replaced.
-func (t *timeouts) restart() { t.count, t.since = 0, 0 }
+func (t *timeouts) restart() { t.count, t.since, t.spare = 0, 0, false }
 
 // probed notes that a probe timeout has passed, and reports whether the row is a silence.
 func (l *lane) probed(now instant) bool {
@@ -30,6 +31,7 @@ func (l *lane) probed(now instant) bool {
 		t.since = now
 	}
 	t.count++
+	t.spare = true
 	c.stats.PTOs++
 	long := t.count >= silentAfter && now.sub(t.since) >= minSilence
 	if long && !t.silent && c.state != stateHandshake {

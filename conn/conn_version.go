@@ -147,6 +147,7 @@ func (c *Conn) initialRx(h *wire.Long) *keys.Keys {
 		if h.Version == v.original {
 			return v.otherRx
 		}
+	case c.version != v.original && h.Version != v.original: // the server has chosen already
 	case !c.hasPeer && slices.Contains(c.cfg.Versions, h.Version):
 		_, server := keys.Initial(h.Version, v.secretID.bytes())
 		return server
@@ -154,9 +155,11 @@ func (c *Conn) initialRx(h *wire.Long) *keys.Keys {
 	return nil
 }
 
-// followVersion makes a client go on in the version that the server chose.
+// followVersion makes a client go on in the version that the server chose. It does not go back: a
+// server acknowledges the first part of a long ClientHello in the original version, and that packet
+// may come late.
 func (c *Conn) followVersion(version uint32) {
-	if c.server || version == c.version {
+	if c.server || version == c.version || c.version != c.versions.original {
 		return
 	}
 	c.version = version

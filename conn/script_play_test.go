@@ -15,7 +15,10 @@ import (
 )
 
 // A flaw is what is wrong with a run.
-type flaw struct{ kind, text string }
+type flaw struct {
+	kind, text string
+	log        string // of the network: its last datagrams
+}
 
 func (f *flaw) String() string { return f.kind + ": " + f.text }
 
@@ -33,7 +36,7 @@ func (t *trial) Failed() bool              { return t.failed }
 func (t *trial) Cleanup(f func())          { t.ends = append(t.ends, f) }
 func (t *trial) Logf(f string, arg ...any) { t.log += fmt.Sprintf(f, arg...) }
 func (t *trial) Fatalf(f string, arg ...any) {
-	panic(&flaw{"network", fmt.Sprintf(f, arg...)})
+	panic(&flaw{kind: "network", text: fmt.Sprintf(f, arg...)})
 }
 
 // end releases what the run has left.
@@ -82,14 +85,19 @@ func (s story) play(t *testing.T) (hash [32]byte, found *flaw) {
 		return hash, nil
 	}
 	tb := &trial{TB: t}
-	defer tb.end()
+	defer func() {
+		tb.failed = found != nil
+		if tb.end(); found != nil {
+			found.log = tb.log
+		}
+	}()
 	defer func() {
 		switch v := recover().(type) {
 		case nil:
 		case *flaw:
 			found = v
 		default:
-			found = &flaw{"panic", fmt.Sprintf("%v\n%s", v, debug.Stack())}
+			found = &flaw{kind: "panic", text: fmt.Sprintf("%v\n%s", v, debug.Stack())}
 			tb.ends = nil // what panicked must not run again
 		}
 	}()
@@ -105,7 +113,7 @@ func (s story) play(t *testing.T) (hash [32]byte, found *flaw) {
 // fail ends the run.
 func (p *play) fail(kind, format string, args ...any) {
 	at := p.net.Now().Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
-	panic(&flaw{kind, fmt.Sprintf("at %v: ", at) + fmt.Sprintf(format, args...)})
+	panic(&flaw{kind: kind, text: fmt.Sprintf("at %v: ", at) + fmt.Sprintf(format, args...)})
 }
 
 // set puts all hosts on the network, and lets what the story says happen in its time.

@@ -66,7 +66,7 @@ func (s story) report(t *testing.T, f *flaw) {
 		last = g
 		return true
 	})
-	t.Logf("after %d runs, the smallest story (%d values) ends with\n%v\n\n%s", runs, script.Size(small), last, small.source())
+	t.Logf("after %d runs, the smallest story (%d values) ends with\n%v\n\n%s\n%s", runs, script.Size(small), last, small.source(), last.log)
 }
 
 // source returns s as a test.

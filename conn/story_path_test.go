@@ -539,3 +539,34 @@ func TestNoController(t *testing.T) {
 		t.Errorf("the controller is a %T, want a %T", got, want)
 	}
 }
+
+// The address of a client has changed, and the packets that fill its window went astray. The server
+// has no leave to send more than a challenge to the new address, not even an ACK. The answer goes
+// out although the window is full, one for each probe timeout.
+func TestChallengeAfterTimeoutsIsAnswered(t *testing.T) {
+	tc := newTestConn(t, false)
+	tc.ignore(wire.FrameStream, wire.FrameAck, wire.FramePing, wire.FramePadding)
+	probe := func() {
+		t.Helper()
+		for n := tc.c.timeouts.count; tc.c.timeouts.count == n; tc.flush() {
+			tc.advanceToTimer()
+		}
+	}
+	tc.open(Uni).Write(make([]byte, 100_000))
+	tc.flush()
+	tc.write(challengeFrame("11111111"))
+	tc.wantIdle("the window is full, and nothing was lost yet")
+	probe()
+	for _, data := range []string{"22222222", "33333333", "44444444"} {
+		tc.write(challengeFrame(data))
+	}
+	tc.wantFrame("after a probe timeout, one more is answered", responseFrame("22222222"))
+	tc.wantIdle("the others have to wait")
+	if held := len(tc.c.responses); held != 2 {
+		t.Errorf("%d answers wait", held)
+	}
+	probe()
+	if held := len(tc.c.responses); held != 0 {
+		t.Errorf("%d answers wait, and a probe timeout allows two probes and an answer", held)
+	}
+}

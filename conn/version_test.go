@@ -145,3 +145,26 @@ func TestVersionOfTheClient(t *testing.T) {
 		})
 	}
 }
+
+// A server acknowledges the first part of a long ClientHello in the original version, before it
+// chooses another one. That packet may come after those of the other version: the client does not
+// go back.
+// RFC 9369, Section 4.1 [5]
+func TestLatePacketOfTheOriginalVersion(t *testing.T) {
+	for seed := range uint64(40) {
+		s := story{
+			Seed: seed,
+			Servers: []host{{Config: conn.Config{
+				Versions: []uint32{conn.Version2, conn.Version1}, HandshakeTimeout: time.Minute, InitialMTU: 1230,
+			}}},
+			Clients: []client{{
+				Host:  host{Config: conn.Config{HandshakeTimeout: time.Minute}},
+				Down:  conntest.Link{Jitter: time.Millisecond},
+				Dials: []dial{{}},
+			}},
+		}
+		if f := s.check(t); f != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, f, f.log)
+		}
+	}
+}
