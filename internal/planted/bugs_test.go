@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestBugsFit: each bug can be planted, and the file then still is Go. Whether it is found is for the
-// command, which takes minutes.
+// TestBugsFit: each bug can be planted, and the file then still is Go. Whether it is found is for
+// the command, which takes minutes.
 func TestBugsFit(t *testing.T) {
 	all := bugs()
 	if len(all) < 10 {

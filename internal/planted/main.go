@@ -1,6 +1,6 @@
-// Command planted measures what the simulation of package conn finds: it plants bugs, one at a time,
-// in a copy of the source that only the compiler sees (go build -overlay), and prints after how many
-// runs TestStories fails, and how small the story becomes.
+// Command planted measures what the simulation of package conn finds: it plants bugs, one at a
+// time, in a copy of the source that only the compiler sees (go build -overlay), and prints after
+// how many runs TestStories fails, and how small the story becomes.
 //
 //	go run ./internal/planted          all bugs
 //	go run ./internal/planted FIN      those with FIN in their name
