@@ -132,7 +132,8 @@ func (pr *pair) mayEnd(a, other *actor) bool {
 	case errors.As(a.err, &transport) && transport.Code == internal:
 		return pr.short()
 	case errors.As(a.err, &transport) && transport.Code == invalidToken:
-		return pr.excused || len(pr.server.Jumps) > 0 // the address changed behind a Retry, or it has expired
+		// the address changed behind a Retry, or the token has expired
+		return pr.excused || len(pr.server.Jumps) > 0
 	case errors.As(a.err, &transport) && transport.Remote:
 		// it says so when it times out, and hides the application's code in the handshake
 		return isTimeout(other.err) || transport.Code == 0xc && pr.code[other.number()] >= 0
