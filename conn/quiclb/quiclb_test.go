@@ -17,7 +17,9 @@ import (
 const draftKey = "8f95f09245765f80256934e50c66207f"
 
 // vectors are the examples of draft-ietf-quic-load-balancers, Appendix B and Section 5.4.2.4,
-// without the ones whose first byte contradicts their configuration.
+// without the ones whose first byte contradicts their configuration. The first three are those of
+// Google's quiche, too, which Envoy uses. The last two are quiche's own
+// (quiche/quic/load_balancer/load_balancer_decoder_test.cc).
 func vectors() []vector {
 	return []vector{
 		{0, "ed793a", "ee080dbf", draftKey, "0720b1d07b359d3c"},
@@ -26,6 +28,8 @@ func vectors() []vector {
 		{0, "ed793a51d49b8f5fab", "ee080dbf48c0d1e55d", draftKey, "125779c9cc86beb3a3a4a3ca96fce4bfe0cdbc"},
 		{0, "31441a", "9c69c275", "fdf726a9893ec05c0632d3956680baf0", "0767947d29be054a"},
 		{0, "c4605e", "4504cc4f", "", "07c4605e4504cc4f"},
+		{0, "ed793a", "8049718a", "", "07ed793a8049718a"},
+		{1, "ed793a51d49b8f5f", "ee15da27c4", "", "2ded793a51d49b8f5fee15da27c4"},
 	}
 }
 
