@@ -21,6 +21,7 @@ type config struct {
 	ResetSecret  string                 `yaml:"reset_secret"` // file; for stateless resets
 	RetryAbove   *int                   `yaml:"retry_above"`  // handshakes in progress
 	QUICLB       *lbConfig              `yaml:"quic_lb"`      // nil for random connection IDs
+	Katran       *katranConfig          `yaml:"katran"`       // in place of QUICLB
 	DrainDelay   *yamlfile.Span         `yaml:"drain_delay"`  // /readyz fails so long before
 	Drain        yamlfile.Span          `yaml:"drain"`        // for requests in progress at the end
 	Timeouts     clientTimeouts         `yaml:"timeouts"`

@@ -128,6 +128,7 @@ func (e *edge) listen(c *config) error {
 		keys := e.site.Load().keys.current.Load()
 		cfg.Endpoint.TokenKeys = keys.tokens
 		e.lb.issue(cfg, keys.lb)
+		c.Katran.issue(cfg)
 		e.metrics.Observe(cfg)
 		if e.adminLn != nil {
 			e.debug.Observe(cfg)
@@ -171,7 +172,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		e.counts.add(t, r.ProtoMajor, rec.status)
 		if s := e.site.Load(); s.config.AccessLog == nil || *s.config.AccessLog {
-			logRequest(e.log, r, rec, whole, s.keys.serverID())
+			logRequest(e.log, r, rec, whole, s.keys.current.Load().serverID)
 		}
 	}()
 	e.site.Load().ServeHTTP(rec, r)

@@ -30,6 +30,8 @@ type keySet struct {
 	tokens  [][32]byte // of Retry, NEW_TOKEN and session tickets of QUIC; the first seals
 	tickets [][32]byte // of session tickets over TCP; the first seals
 	lb      []quiclb.Config
+
+	serverID string // in connection IDs, in hexadecimal; empty for random ones
 }
 
 // loadKeys reads the files of a configuration.
@@ -57,16 +59,13 @@ func (k *keys) load(c *config) error {
 	if set.lb, err = c.QUICLB.load(); err != nil {
 		return err
 	}
+	if len(set.lb) > 0 {
+		set.serverID = hex.EncodeToString(set.lb[0].ServerID)
+	} else if c.Katran != nil {
+		set.serverID = string(c.Katran.ServerID)
+	}
 	k.current.Store(&set)
 	return nil
-}
-
-// serverID returns the server ID in hexadecimal; empty for random connection IDs.
-func (k *keys) serverID() string {
-	if lb := k.current.Load().lb; len(lb) > 0 {
-		return hex.EncodeToString(lb[0].ServerID)
-	}
-	return ""
 }
 
 // loadSecret reads a file of random bytes. Their form does not matter, because derive hashes them.
@@ -161,6 +160,9 @@ func (c *config) checkKeys() error {
 	}
 	if _, err := resetKey(c); err != nil {
 		return c.file.Errorf("reset_secret", "%v", err)
+	}
+	if err := c.checkKatran(); err != nil {
+		return err
 	}
 	return c.checkLB()
 }

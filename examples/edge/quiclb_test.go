@@ -22,8 +22,13 @@ import (
 
 // A balancerView stands between clients and an edge. It sees the server IDs that a balancer would.
 type balancerView struct {
-	dec   *quiclb.Decoder
+	dec interface { // a *quiclb.Decoder or a quiclb.KatranDecoder
+		ServerID(dst, cid []byte) ([]byte, bool)
+		Len(b []byte) int
+	}
 	relay *netrelay.Relay
+
+	formatShift int // of the first byte of an ID
 
 	mu   sync.Mutex
 	seen map[string]int // packets with short headers by server ID and format, or "unknown"
@@ -33,10 +38,10 @@ type balancerView struct {
 // clients can still tell them that they close.
 func newView(t *testing.T, configs ...quiclb.Config) *balancerView {
 	t.Helper()
-	v := &balancerView{seen: make(map[string]int)}
-	var err error
-	v.dec, err = quiclb.NewDecoder(configs...)
+	v := &balancerView{seen: make(map[string]int), formatShift: 5}
+	dec, err := quiclb.NewDecoder(configs...)
 	require.NoError(t, err)
+	v.dec = dec
 	t.Cleanup(func() {
 		if v.relay != nil {
 			v.relay.Close()
@@ -62,7 +67,7 @@ func (v *balancerView) look(p *netrelay.Packet) bool {
 	what := "unknown"
 	if ok {
 		if id, ok := v.dec.ServerID(nil, h.DCID); ok {
-			what = fmt.Sprintf("%x of format %d", id, h.DCID[0]>>5)
+			what = fmt.Sprintf("%x of format %d", id, h.DCID[0]>>v.formatShift)
 		}
 	}
 	v.mu.Lock()
@@ -118,6 +123,29 @@ func TestQUICLB(t *testing.T) {
 			require.Eventually(t, func() bool { return len(log.requests(t)) == 1 }, time.Minute, time.Millisecond)
 			id, _, _ := strings.Cut(c.want, " ")
 			require.Equal(t, id, log.requests(t)[0]["quic"].(map[string]any)["server_id"].(string))
+		})
+	}
+}
+
+// TestKatran has Katran read the server ID in each version of its layout. The access log says it,
+// too, and it cannot change.
+func TestKatran(t *testing.T) {
+	for version := 1; version <= 3; version++ {
+		t.Run(fmt.Sprint("version ", version), func(t *testing.T) {
+			v := newView(t)
+			v.dec, v.formatShift = quiclb.KatranDecoder{}, 6
+			routes := onePool(serveTest(t, saying("hello")))
+			var log logBuffer
+			e := startLogging(t, fmt.Sprintf("katran: {version: %d, server_id: 0402}\n", version)+routes, &log)
+			v.standBefore(e)
+			e.get(e.client("HTTP/3.0"), "/")
+			require.Equal(t, []string{fmt.Sprintf("00000402 of format %d", version)}, v.takeSeen())
+			require.Eventually(t, func() bool { return len(log.requests(t)) == 1 }, time.Minute, time.Millisecond)
+			require.Equal(t, "0402", log.requests(t)[0]["quic"].(map[string]any)["server_id"].(string))
+			for _, text := range []string{routes, "katran: {version: 1, server_id: 0403}\n" + routes} {
+				e.configure(text)
+				require.ErrorContains(t, e.reload(), "katran: cannot change without a restart")
+			}
 		})
 	}
 }

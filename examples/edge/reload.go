@@ -47,6 +47,7 @@ func (e *edge) reload() error {
 		"timeouts": c.Timeouts == before.config.Timeouts,
 
 		"quic_lb":      sameServerID(c.QUICLB, before.config.QUICLB),
+		"katran":       reflect.DeepEqual(c.Katran, before.config.Katran),
 		"reset_secret": c.ResetSecret == before.config.ResetSecret && e.resets.check(c) == nil,
 	} {
 		if !same {
