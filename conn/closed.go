@@ -26,6 +26,7 @@ type closedConn struct {
 }
 
 // receive answers a late datagram, ever more rarely (RFC 9000, Section 10.2.1).
+// RFC 9000, Section 10.2.1 [1, 3]; RFC 9000, Section 10.2.2 [1].
 func (cc *closedConn) receive(_ instant, a *arrival) {
 	if len(cc.packet) == 0 || a.remote != cc.remote {
 		return
@@ -40,6 +41,7 @@ func (cc *closedConn) receive(_ instant, a *arrival) {
 func (cc *closedConn) onTimeout(instant) { cc.forget() }
 
 // forget forgets the connection. If its datagram waits to be sent, it still goes out.
+// RFC 9000, Section 10.2 [3].
 func (cc *closedConn) forget() {
 	cc.e.timers.Remove(&cc.timer)
 	cc.claims.release()

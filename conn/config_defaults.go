@@ -57,7 +57,8 @@ func (c *Config) withDefaults() (*Config, error) {
 	setCap(&d.MaxData, 48<<20)
 	setLimit(&d.InitialMaxStreamData, 256<<10)
 	setCap(&d.MaxStreamData, 32<<20)
-	setLimit(&d.InitialMaxStreamsBidi, 100) // RFC 9114, Section 6.1 [1, 2]
+	// RFC 9114, Section 6.1 [1, 2]; RFC 9000, Section 7.4.1 [7].
+	setLimit(&d.InitialMaxStreamsBidi, 100)
 	// RFC 9114, Section 6.2 [1, 2].
 	setLimit(&d.InitialMaxStreamsUni, 100) // HTTP/3 needs three (RFC 9204, Section 4.2 [5])
 	d.MaxData = max(d.MaxData, d.InitialMaxData)

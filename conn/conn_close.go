@@ -37,6 +37,7 @@ func (c *Conn) closeWith(err error) {
 
 // endWith ends the connection and leaves a closedConn in its place. That repeats packet, or says
 // nothing if packet is nil.
+// RFC 9000, Section 10.2 [1, 2].
 func (c *Conn) endWith(err error, packet []byte) {
 	e, pa := c.e, c.path
 	linger := 3 * (pa.rtt.pto() + maxAckDelay)
@@ -53,6 +54,7 @@ func (c *Conn) endWith(err error, packet []byte) {
 }
 
 // drain ends the connection because the peer closed it (RFC 9000, Section 10.2.2).
+// RFC 9000, Section 10.2.2 [1, 2].
 func (c *Conn) drain(err error) {
 	c.e.stats.ClosedByPeer++
 	c.endWith(err, nil)
@@ -60,6 +62,7 @@ func (c *Conn) drain(err error) {
 
 // statelessReset ends the connection because the peer does not know it any more (RFC 9000,
 // Section 10.3.1).
+// RFC 9000, Section 10.3.1 [4].
 func (c *Conn) statelessReset(instant) {
 	c.e.stats.StatelessResets++
 	c.endWith(ErrStatelessReset, nil)
@@ -115,6 +118,7 @@ func (c *Conn) end(err error) {
 
 // closePacket returns a datagram with CONNECTION_CLOSE in a packet of each space that the peer may
 // have keys for (RFC 9000, Section 10.2.3); nil if nothing may be sent.
+// RFC 9000, Section 10.2.3 [1, 2, 3, 4]; RFC 9000, Section 10.3 [1].
 func (c *Conn) closePacket(err error) []byte {
 	limit := min(c.path.mtu.current, c.path.allowance())
 	if limit < minMTU {
@@ -179,6 +183,7 @@ func appendClose(w *packetWriter, err error, id spaceID) {
 		if id != spaceApp {
 			// RFC 9000, Section 10.2.3: what the application says is not for Initial and Handshake
 			// packets.
+			// RFC 9000, Section 10.2.3 [5, 6, 7].
 			w.b = wire.AppendConnectionClose(w.b, limit, false, errApplication, 0, "")
 			return
 		}

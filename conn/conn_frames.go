@@ -132,6 +132,7 @@ func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
 	r := &p.space.cryptoIn
 	switch {
 	case off+uint64(len(data)) > r.Offset()+maxCryptoBuffer, r.Gaps() > maxCryptoGaps:
+		// RFC 9000, Section 7.5 [2].
 		return 0, violation(errCryptoBufferExceeded, wire.FrameCrypto, "CRYPTO data at %d", off)
 	case off+uint64(len(data)) <= r.Offset()+uint64(r.Ready()):
 		if p.space.id == spaceInitial && c.server {

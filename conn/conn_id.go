@@ -302,6 +302,7 @@ func (l *lane) dropOther() {
 
 // watchResets begins to recognise stateless resets with the token of the ID in use. Tokens of IDs
 // that were never used do not count (RFC 9000, Section 10.3.1).
+// RFC 9000, Section 10.3.1 [2].
 func (l *lane) watchResets() { l.watchResetsOf(&l.remote.ids[0]) }
 
 func (l *lane) watchResetsOf(x *remoteID) {

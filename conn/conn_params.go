@@ -11,7 +11,7 @@ import (
 func (c *Conn) localParams(version uint32) []byte {
 	cfg := c.cfg
 	p := wire.DefaultParams()
-	p.InitialSCID = c.local.ids[0].id.bytes()
+	p.InitialSCID = c.local.ids[0].id.bytes() // RFC 9000, Section 7.3 [1]
 	if p.InitialSCID == nil {
 		p.InitialSCID = []byte{}
 	}
@@ -84,6 +84,7 @@ func (c *Conn) peerParams(b []byte) error {
 }
 
 // checkIDs authenticates the connection IDs of the handshake (RFC 9000, Section 7.3).
+// RFC 9000, Section 7.3 [2, 3, 4].
 func (c *Conn) checkIDs(p *wire.Params) error {
 	same := func(b []byte, id ConnID) bool { return b != nil && id.equal(b) }
 	switch {

@@ -22,6 +22,7 @@ type pathResponse struct {
 
 // challenged handles PATH_CHALLENGE (RFC 9000, Section 8.2.2). A flood of them costs nothing: the
 // oldest answers are dropped.
+// RFC 9000, Section 8.2.1 [6]; RFC 9000, Section 8.2.2 [1, 7].
 func (l *lane) challenged(p *received, data [8]byte) {
 	if len(l.responses) == maxResponses {
 		copy(l.responses, l.responses[1:])
@@ -61,7 +62,7 @@ func (l *lane) appendProbe(b []byte, r *pathResponse) []byte {
 		return b
 	}
 	ch := &p.challenge
-	ch.pending = false
+	ch.pending, ch.small = false, ch.small || r.allowance < minMTU
 	ch.tries++
 	return c.appendChallenge(b, ch.data[ch.tries-1])
 }
@@ -85,8 +86,16 @@ func (l *lane) answerFrom(a *arrival) netip.AddrPort {
 func (l *lane) pathResponse(data [8]byte) error {
 	c := l.conn
 	switch pa := l.path; {
-	case pa.challenge.answered(data):
+	case pa.challenge.answered(data): // RFC 9000, Section 8.2.2 [4]
+		small := pa.challenge.small
 		pa.challenge = challenge{}
+		if small {
+			// RFC 9000, Section 8.2.1 [5], and RFC 9000, Section 8.2.3 [1]: the address is the
+			// peer's. Whether the path is wide enough is another question.
+			pa.validated = true
+			l.startChallenge(pa)
+			break
+		}
 		if l.oldPath != nil {
 			l.setPaths(pa, nil, l.candidate)
 			l.pathChanged()
@@ -192,6 +201,10 @@ func (l *lane) follow(a *arrival) {
 	l.switchID()
 	if probed != nil && probed.validated && probed.remote == a.remote && probed.local == a.local {
 		next.validated = true
+		if probed.challenge.small {
+			l.startChallenge(next)
+			return
+		}
 		l.setPaths(next, nil, l.candidate)
 		l.pathChanged()
 		return
@@ -223,6 +236,7 @@ func (l *lane) usePath(p, old, candidate *path) {
 }
 
 // startChallenge begins to validate a path.
+// RFC 9000, Section 8.2.1 [3]; RFC 9000, Section 8.2.4 [1, 2].
 func (l *lane) startChallenge(p *path) {
 	c := l.conn
 	ch := &p.challenge
@@ -238,6 +252,7 @@ func (l *lane) startChallenge(p *path) {
 
 // nextTry returns when to send another PATH_CHALLENGE, as often as an Initial packet is sent
 // (RFC 9000, Section 8.2.1); 0 if there were enough.
+// RFC 9000, Section 8.2.1 [2].
 func (ch *challenge) nextTry(p *path) instant {
 	if !ch.active || ch.pending || ch.tries == 0 || ch.tries >= challengeTries {
 		return 0
@@ -298,6 +313,7 @@ func (l *lane) pathOf(remote, local netip.AddrPort) *path {
 }
 
 // transmitPath writes a datagram that validates a path.
+// RFC 9000, Section 8.2.1 [1]; RFC 9000, Section 8.2.2 [2, 3].
 func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 	c := l.conn
 	sp := l.app
@@ -349,6 +365,7 @@ func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 		}); ok {
 			ch.pending, ch.sentAt = false, now
 			ch.tries++
+			ch.small = ch.small || b.N < minMTU
 			p.sent += uint64(b.N)
 			b.Remote, b.Local = p.remote, p.from
 			return b, true
@@ -360,6 +377,7 @@ func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 // pathDatagram writes a probing datagram. on is its path, nil if that is neither in use nor a
 // candidate. RFC 9000, Section 8.2.1: the datagram is padded to the least MTU, to show that the
 // path carries it, unless the anti-amplification limit forbids that.
+// RFC 9000, Section 8.2.1 [4]; RFC 9000, Section 8.2.2 [5, 6].
 func (l *lane) pathDatagram(now instant, buf []byte, limit int, on *path, appendFrames func([]byte) []byte) (Burst, bool) {
 	c := l.conn
 	w := &c.e.writer

@@ -16,7 +16,7 @@ func (c *Conn) receive(now instant, a *arrival) {
 	}
 	c.stats.BytesReceived += uint64(len(a.data))
 	if !c.path.validated && a.remote == c.path.remote {
-		c.path.received += uint64(len(a.data))
+		c.path.received += uint64(len(a.data)) // RFC 9000, Section 8.1 [2]
 	}
 	opened := c.stats.PacketsReceived
 	for b := a.data; len(b) > 0 && !c.closed; {
@@ -138,9 +138,11 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 	if !c.server && h.Type == wire.TypeInitial && !c.remote.chosen {
 		// RFC 9000, Section 7.2: the client uses the ID that the server chose.
 		id, _ := ConnIDFromSlice(h.SCID)
+		// RFC 9000, Section 7.2 [2, 4].
 		c.remote.ids[0].id, c.remote.handshake, c.remote.chosen = id, id, true
 	} else if !c.remote.handshake.equal(h.SCID) && h.Type != wire.Type0RTT {
 		// RFC 9000, Section 7.2.
+		// RFC 9000, Section 7.2 [3, 6].
 		c.dropped(&c.e.stats.DroppedMalformed, pkt, "source connection ID changed")
 		return
 	}
@@ -165,7 +167,7 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 	}
 	n := c.routes.startOf(pkt[1:])
 	pnOff := 1 + n
-	if n < 0 || len(pkt) <= pnOff {
+	if n < 0 || len(pkt) <= pnOff { // RFC 9000, Section 10.3 [6]
 		c.dropped(&c.e.stats.DroppedMalformed, pkt, "too short")
 		return
 	}
@@ -198,6 +200,7 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 
 // undecryptable handles a packet that does not open: it may be a stateless reset (RFC 9000,
 // Section 10.3.1).
+// RFC 9000, Section 10.3.1 [1].
 func (c *Conn) undecryptable(now instant, pkt []byte) {
 	if !c.isReset(now, pkt) {
 		c.dropped(&c.e.stats.DroppedUndecryptable, pkt, "authentication failed")

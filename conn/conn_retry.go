@@ -16,6 +16,7 @@ const retryTagLen = 16
 const maxPeerToken = 1000
 
 // receiveRetry handles a Retry packet (RFC 9000, Section 17.2.5.2).
+// RFC 9000, Section 8.1.3 [2, 8].
 func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 	// Only the first one counts, and only before any other packet.
 	if c.server || c.retried || c.remote.chosen || len(h.Token) == 0 || len(h.Token) > maxPeerToken || h.PNOff+retryTagLen != len(b) {
@@ -58,7 +59,7 @@ func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 	// It must echo our IDs, and come before any other packet; of several the first counts
 	// (RFC 9368, Section 4).
 	if c.server || c.remote.chosen || c.retried || c.versions.reacted || !ok || !c.routes.hasID(dcid) || !c.origin.equal(scid) {
-		// RFC 9368, Section 4 [2].
+		// RFC 9368, Section 4 [2]; RFC 9000, Section 6.2 [2].
 		c.dropped(&c.e.stats.DroppedMalformed, b, "unexpected Version Negotiation")
 		return
 	}
@@ -66,7 +67,7 @@ func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 	for v := versions; len(v) >= 4; v = v[4:] {
 		theirs = append(theirs, binary.BigEndian.Uint32(v))
 	}
-	if slices.Contains(theirs, c.version) { // RFC 9368, Section 4 [1]
+	if slices.Contains(theirs, c.version) { // RFC 9368, Section 4 [1]; RFC 9000, Section 6.2 [3]
 		c.dropped(&c.e.stats.DroppedMalformed, b, "Version Negotiation lists our version")
 		return
 	}
@@ -78,5 +79,5 @@ func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 		return
 	}
 	c.e.stats.TransportErrors++
-	c.endWith(ErrVersion, nil) // RFC 9368, Section 2.1 [3]
+	c.endWith(ErrVersion, nil) // RFC 9368, Section 2.1 [3]; RFC 9000, Section 6.2 [1]
 }

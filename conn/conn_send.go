@@ -63,6 +63,7 @@ func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *Conn
 	default:
 		typ, token := uint8(wire.TypeHandshake), []byte(nil)
 		if sp.id == spaceInitial {
+			// RFC 9000, Section 8.1.2 [1]; RFC 9000, Section 8.1.3 [1].
 			typ, token = wire.TypeInitial, c.token
 		}
 		scid := c.local.ids[0].id.bytes()

@@ -57,7 +57,7 @@ func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 		return Burst{}, false
 	}
 	if pad {
-		ws[n-1].pad(minMTU)
+		ws[n-1].pad(minMTU) // RFC 9000, Section 6 [1]; RFC 9000, Section 8.1 [3]
 	}
 	for i := range n {
 		b = ws[i].finish(now, NotECT)
@@ -131,7 +131,9 @@ func (c *Conn) holdAck(r *recvState, now instant) bool {
 
 // appendEarlyFrames appends what a 0-RTT packet is to carry (RFC 9000, Section 12.5).
 func (c *Conn) appendEarlyFrames(w *packetWriter, now instant) {
-	if c.window(c.path.estimates) < minMTU {
+	// RFC 9000, Section 7.4.1 [9, 10]: once the new limits are known, what they allow waits for
+	// 1-RTT keys. These come with the rest of the server's flight.
+	if c.hasPeer || c.window(c.path.estimates) < minMTU {
 		return
 	}
 	c.appendStreamControl(w)

@@ -57,6 +57,7 @@ func (c *Conn) idleDeadline() instant {
 		return 0
 	}
 	// RFC 9000, Section 10.1: at least three times the probe timeout.
+	// RFC 9000, Section 10.1 [1].
 	return c.lastActivity.add(max(c.idle, 3*(c.path.rtt.pto()+maxAckDelay)))
 }
 

@@ -219,7 +219,7 @@ func (c *Conn) handshakeComplete() error {
 		return violation(errCrypto+109, 0, "no transport parameters")
 	}
 	state := c.tls.q.ConnectionState()
-	if state.NegotiatedProtocol == "" && !c.cfg.NoALPN {
+	if state.NegotiatedProtocol == "" && !c.cfg.NoALPN { // RFC 9000, Section 7 [2]
 		// no_application_protocol: RFC 9001, Section 8.1 [2, 3]
 		return violation(errCrypto+120, 0, "no application protocol")
 	}

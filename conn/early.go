@@ -124,6 +124,7 @@ func (c *Conn) resumeSession(s *tls.SessionState) {
 // here before. The present limits hold for early data too. Section 7.4.1 lets a server close if a
 // client exceeds the limits that it remembers. Such a client does no harm, and a check would need a
 // second set of limits.
+// RFC 9000, Section 7.4.1 [5, 6, 8].
 func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 	cfg := c.cfg
 	if p.MaxData > uint64(cfg.InitialMaxData) || p.MaxStreamDataBidiRemote > uint64(cfg.InitialMaxStreamData) ||
@@ -140,6 +141,7 @@ func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 
 // useEarlyLimits puts remembered transport parameters in force. Those that must not be remembered
 // keep their defaults (RFC 9000, Section 7.4.1).
+// RFC 9000, Section 7.4.1 [3].
 func (c *Conn) useEarlyLimits(p *wire.Params) {
 	c.peer = sessionParams(p)
 	c.flow.sendMax = p.MaxData
@@ -239,6 +241,7 @@ func (c *Conn) writeSession(s *tls.SessionState) {
 }
 
 // sessionParams returns the transport parameters that are remembered (RFC 9000, Section 7.4.1).
+// RFC 9000, Section 7.4.1 [2, 4].
 func sessionParams(p *wire.Params) wire.Params {
 	d := wire.DefaultParams()
 	d.MaxData, d.MaxDatagramFrame, d.ActiveConnIDLimit = p.MaxData, p.MaxDatagramFrame, p.ActiveConnIDLimit

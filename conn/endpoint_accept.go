@@ -32,12 +32,13 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 	in.Token = tok.kind
 	if tok.retryInvalid {
 		// RFC 9000, Section 8.1.2: the client can do nothing about a Retry token that is not valid.
-		return e.refuse(a, h, errInvalidToken, "invalid token")
+		return e.refuse(a, h, errInvalidToken, "invalid token") // RFC 9000, Section 8.1.2 [2]
 	}
 	if tok.kind == TokenRetry && !tok.retrySCID.equal(h.DCID) {
 		return e.refuse(a, h, errInvalidToken, "invalid token")
 	}
 	// RFC 9000, Section 7.2: only an ID that was ours, from a Retry packet, may be shorter.
+	// RFC 9000, Section 7.2 [1].
 	if len(h.DCID) < minClientDCID && tok.kind != TokenRetry || len(h.DCID) == 0 {
 		e.stats.DroppedMalformed++
 		return nil

@@ -80,7 +80,7 @@ func (e *Endpoint) receive(now instant, a *arrival) *Conn {
 		return nil
 	}
 	// RFC 9000, Section 10.3: other versions may reset with a long header.
-	if c := e.resetBy(a.data); c != nil {
+	if c := e.resetBy(a.data); c != nil { // RFC 9000, Section 10.3 [8]
 		c.statelessReset(now)
 		return nil
 	}
@@ -103,6 +103,7 @@ func (e *Endpoint) takeNonQUIC(now instant, a *arrival) bool {
 }
 
 // routeShort finds the connection of a packet with a short header.
+// RFC 9000, Section 10.3.2 [2].
 func (e *Endpoint) routeShort(a *arrival) (route, bool) {
 	n := e.idSource.Len(a.data[1:])
 	if n < 0 || n > maxConnIDLen || len(a.data) < 1+n {
@@ -148,7 +149,7 @@ func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
 // RFC 9000, Section 5.2.2 [6].
 func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, scid []byte) *Conn {
 	switch {
-	case version == 0: // RFC 9368, Section 2.1 [6]
+	case version == 0: // RFC 9368, Section 2.1 [6]; RFC 9000, Section 6.1 [1]
 		e.stats.DroppedUnroutable++
 	case !knownVersion(version) || !e.speaks(version):
 		e.answerVersion(a, version, dcid, scid)

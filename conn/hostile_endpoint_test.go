@@ -114,6 +114,7 @@ func TestRetryKeepsNoState(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 8.1.2 [2].
 func TestRetry(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, func(s *testSetup) {
@@ -151,6 +152,7 @@ func retryStory(t *testing.T) (l *lone, c *Conn, retry func(scid, token string) 
 	}
 }
 
+// RFC 9000, Section 8.1.2 [1]; RFC 9000, Section 8.1.3 [8].
 func TestClientTakesRetry(t *testing.T) {
 	l, c, retry := retryStory(t)
 	first := c.spaces[spaceInitial].sent.next
@@ -257,6 +259,9 @@ func TestLongToken(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 8.1.1 [1]; RFC 9000, Section 8.1.3 [3, 10, 11, 12]; RFC 9000, Section 8.1.4 [1,
+// 2, 3, 4, 6, 7].
+// RFC 9000, Section 8.1.4 [5].
 func TestTokens(t *testing.T) {
 	from, port := elsewhere(1), netip.AddrPortFrom(elsewhere(1).Addr(), 1)
 	idOf := func(s string) ConnID { id, _ := ConnIDFromSlice([]byte(s)); return id }
@@ -379,7 +384,7 @@ func TestInitialsToDrop(t *testing.T) {
 		"255 bytes of ID":  longHeader(Version1, string(make([]byte, 255)), string(make([]byte, 255)), minMTU),
 		"Handshake":        rawPacket{typ: wire.TypeHandshake, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{pingFrame()}}.seal(),
 		"0-RTT":            rawPacket{typ: wire.Type0RTT, dcid: rawServerID, scid: rawClientID, tx: tx, size: minMTU, frames: []frame{pingFrame()}}.seal(),
-		// RFC 9368, Section 2.1 [6].
+		// RFC 9368, Section 2.1 [6]; RFC 9000, Section 6.1 [1].
 		"Version Negotiation":           wire.AppendVersionNegotiation(nil, 0x55, []byte(rawServerID), []byte(rawClientID), []uint32{Version1}),
 		"unknown version in 1199 bytes": longHeader(0x1a2a3a4a, rawServerID, rawClientID, minMTU-1),
 	} {
@@ -437,6 +442,7 @@ func TestVersionNegotiation(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 6.2 [1, 2, 3].
 func TestClientOfAnotherVersion(t *testing.T) {
 	negotiation := func(c *Conn, dcid, scid []byte, versions ...uint32) []byte {
 		return wire.AppendVersionNegotiation(nil, 0x40, dcid, scid, versions)
@@ -466,6 +472,7 @@ func TestClientOfAnotherVersion(t *testing.T) {
 
 // TestStatelessReset: an Endpoint that has forgotten a connection resets it, and the other end
 // takes the reset.
+// RFC 9000, Section 10.3 [2, 7]; RFC 9000, Section 10.3.1 [1]; RFC 9000, Section 10.3.2 [1, 2].
 func TestStatelessReset(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		key := [32]byte{7}
@@ -504,6 +511,7 @@ func TestStatelessReset(t *testing.T) {
 
 // TestStatelessResetWithLongHeader: a datagram that ends with a token is a reset, whatever it
 // begins with, unless its first packet is authentic (RFC 9000, Section 10.3).
+// RFC 9000, Section 10.3 [8].
 func TestStatelessResetWithLongHeader(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -547,6 +555,7 @@ func longStart(typ uint8, version uint32, dcid string) []byte {
 	return b
 }
 
+// RFC 9000, Section 10.3 [4, 5]; RFC 9000, Section 10.3.3 [1].
 func TestStatelessResetSizes(t *testing.T) {
 	l := newLone(t, nil, nil)
 	for n := 1; n < 100; n++ {
@@ -637,6 +646,7 @@ func TestConnIDFlood(t *testing.T) {
 // TestShortDCID: the connection ID that a client chooses for a server must be too long to guess,
 // whatever token comes with it (RFC 9000, Section 7.2). An ID that the server chose in a Retry
 // packet may be shorter.
+// RFC 9000, Section 7.2 [1].
 func TestShortDCID(t *testing.T) {
 	for n := range minClientDCID {
 		dcid := rawServerID[:n]

@@ -421,6 +421,7 @@ func hostileRest() []hostileCase {
 		{name: "ACK_FREQUENCY that was not negotiated", frames: only(ackFrequencyFrame(0, 1, 25000, 1)), code: errFrameEncoding},
 		{name: "IMMEDIATE_ACK that was not negotiated", frames: only(immediateAckFrame()), code: errFrameEncoding},
 		{name: "ACK_FREQUENCY with a delay below min_ack_delay", edit: frequent, frames: only(ackFrequencyFrame(0, 1, 999, 1)), code: errProtocolViolation},
+		// RFC 9000, Section 7.5 [2].
 		{name: "CRYPTO data far ahead", side: "client", frames: only(cryptoFrame(1<<20, "x")), code: errCryptoBufferExceeded},
 		{name: "CRYPTO data at the largest offset", side: "client", frames: only(cryptoFrame(1<<62-2, "x")), code: errCryptoBufferExceeded},
 		{name: "CRYPTO data beyond the largest offset", side: "client", frames: only(cryptoFrame(1<<62-1, "x")), code: errFrameEncoding},

@@ -85,6 +85,7 @@ func hostileParams() []struct {
 }
 
 // TestHostileParamsOfClient: a client sends the hostile parameters to a server.
+// RFC 9000, Section 7.3 [2, 3]; RFC 9000, Section 7.4 [1, 3].
 func TestHostileParamsOfClient(t *testing.T) {
 	for _, h := range hostileParams() {
 		if h.by == "server" {
@@ -166,6 +167,7 @@ func (r *rawServer) send(space spaceID, frames ...frame) []seenDatagram {
 	return r.l.feed(p.seal(), elsewhere(1))
 }
 
+// RFC 9000, Section 7.3 [2, 3, 4]; RFC 9000, Section 7.4 [1, 3].
 func TestHostileParamsOfServer(t *testing.T) {
 	for _, h := range hostileParams() {
 		if h.by == "client" {
@@ -211,6 +213,7 @@ func TestPreferredAddressWithoutID(t *testing.T) {
 }
 
 // TestHonestRawServer makes sure that the tests above fail for the reason that they name.
+// RFC 9000, Section 7.3 [1].
 func TestHonestRawServer(t *testing.T) {
 	serverTLS, clientTLS := testTLS(t)
 	cfg := quietConfig()
@@ -423,6 +426,7 @@ func TestHandshakeTimeout(t *testing.T) {
 
 // TestAmplificationOfHandshake: until its address is validated, a client gets at most three times
 // the bytes that it sent, whatever happens.
+// RFC 9000, Section 8.1 [1].
 func TestAmplificationOfHandshake(t *testing.T) {
 	for _, end := range []string{"silence", "garbage", "violation", "challenge"} {
 		cfg := quietConfig()
@@ -491,6 +495,7 @@ func TestAmplificationOfHandshake(t *testing.T) {
 
 // TestDiscardedBytesCount: datagrams that do not decrypt count for the anti-amplification limit
 // too.
+// RFC 9000, Section 8.1 [2].
 func TestDiscardedBytesCount(t *testing.T) {
 	tc := handshakeServer(t)
 	before := tc.c.path.received

@@ -302,6 +302,8 @@ func TestMigrationThoughDisabled(t *testing.T) {
 		t.Fatalf("the challenge went to %v", to)
 	}
 	tc.writeFrom(elsewhere(1), 0, responseFrame(data))
+	data, _ = tc.challengeOf("it is validated again, in a datagram as large as those that follow")
+	tc.writeFrom(elsewhere(1), 0, responseFrame(data))
 	tc.wantEvent("the path is validated", EventPathChanged)
 	tc.wantOpen("that is no error")
 }

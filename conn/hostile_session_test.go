@@ -104,6 +104,7 @@ func (r *resumption) exchange() {
 }
 
 // TestEarlyLimitsKept makes sure that the tests below fail for the reason that they name.
+// RFC 9000, Section 7.4.1 [3, 4].
 func TestEarlyLimitsKept(t *testing.T) {
 	r := newResumption(t)
 	r.dial().Close(0, "")
@@ -115,6 +116,7 @@ func TestEarlyLimitsKept(t *testing.T) {
 
 // A server whose limits are below those of the session takes no early data (RFC 9221, Section 3
 // [6], for datagrams).
+// RFC 9000, Section 7.4.1 [5, 6, 8].
 func TestEarlyLimitsOfAnotherServer(t *testing.T) {
 	for name, lower := range map[string]func(*Config){
 		"data":        func(c *Config) { c.InitialMaxData = 1000 },
@@ -138,6 +140,7 @@ func TestEarlyLimitsOfAnotherServer(t *testing.T) {
 
 // A server that takes early data and lowers a limit breaks the protocol (RFC 9221, Section 3 [7],
 // for datagrams).
+// RFC 9000, Section 7.4.1 [2, 3].
 func TestEarlyLimitsLowered(t *testing.T) {
 	for name, edit := range map[string]func(*wire.Params){
 		"initial_max_data":                    func(p *wire.Params) { p.MaxData++ },

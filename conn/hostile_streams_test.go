@@ -402,6 +402,7 @@ func TestFixedBit(t *testing.T) {
 }
 
 // TestGarbage: datagrams of every length that look like packets of the connection.
+// RFC 9000, Section 10.3 [6].
 func TestGarbage(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)

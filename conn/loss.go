@@ -253,7 +253,8 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 			at, id = t, i
 		}
 	}
-	if at == 0 && !c.peerValidated() { // RFC 9002, Section 6.2.2.1 [2, 3]
+	// RFC 9002, Section 6.2.2.1 [2, 3]; RFC 9000, Section 8.1 [4, 5].
+	if at == 0 && !c.peerValidated() {
 		// RFC 9002, Section 6.2.2.1: a client must not let the server wait for bytes, even if
 		// packets are in flight for which no probe timeout is set.
 		id = spaceInitial

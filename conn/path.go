@@ -51,6 +51,7 @@ type challenge struct {
 	sentAt  instant // when the last one was sent
 	until   instant // when validation has failed
 	tries   int
+	small   bool // one went in a datagram that does not show that the path carries the least MTU
 }
 
 // answered reports whether data is that of a PATH_CHALLENGE which was sent.
@@ -68,6 +69,7 @@ func (ch *challenge) answered(data [8]byte) bool {
 const amplification = 3
 
 // allowance returns how many bytes may be sent before the address is validated.
+// RFC 9000, Section 8 [1]; RFC 9000, Section 8.1 [1].
 func (p *path) allowance() int {
 	if p.validated {
 		return maxBurst

@@ -23,7 +23,7 @@ type TokenCache interface {
 }
 
 // tokenKey names the server of a client connection to a TokenCache.
-// RFC 9369, Section 5 [1].
+// RFC 9369, Section 5 [1]; RFC 9000, Section 8.1.3 [7].
 func (c *Conn) tokenKey() string {
 	name := c.serverName
 	if name == "" {
@@ -34,6 +34,7 @@ func (c *Conn) tokenKey() string {
 
 // takeToken gives a client a token for its Initial packets: that of the Target, or one of the
 // cache.
+// RFC 9000, Section 8.1.3 [6, 9].
 func (c *Conn) takeToken(tok []byte) {
 	if tok == nil && c.cfg.Tokens != nil {
 		tok = c.cfg.Tokens.TakeToken(c.tokenKey())

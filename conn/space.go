@@ -18,7 +18,7 @@ const (
 
 // maxCryptoBuffer is how far beyond the read offset CRYPTO data is taken, in bytes (RFC 9000,
 // Section 7.5).
-const maxCryptoBuffer = 64 << 10
+const maxCryptoBuffer = 64 << 10 // RFC 9000, Section 7.5 [1]
 
 // maxCryptoGaps bounds the bookkeeping of CRYPTO data that comes out of order.
 const maxCryptoGaps = 64

@@ -33,6 +33,7 @@ func (l *resetLimiter) allow(now instant) bool {
 }
 
 // resetToken returns the token of one of our connection IDs (RFC 9000, Section 10.3.2).
+// RFC 9000, Section 10.3.2 [1, 5].
 func (e *Endpoint) resetToken(id ConnID) (t [16]byte) {
 	if e.resetMAC == nil {
 		e.resetMAC = hmac.New(sha256.New, e.cfg.ResetKey[:])
@@ -54,6 +55,7 @@ func (e *Endpoint) resetBy(b []byte) *Conn {
 
 // answerReset sends a stateless reset for a packet of a connection that this Endpoint does not
 // know.
+// RFC 9000, Section 10.3 [2, 4, 5, 7]; RFC 9000, Section 10.3.3 [1].
 func (e *Endpoint) answerReset(now instant, a *arrival) {
 	// RFC 9000, Section 10.3.3: it must be smaller than what it answers, so that two endpoints
 	// cannot answer each other for ever.

@@ -10,6 +10,8 @@ import (
 
 // How connections end (RFC 9000, Section 10.2).
 
+// RFC 9000, Section 10.2 [1, 2, 3]; RFC 9000, Section 10.2.1 [1]; RFC 9000, Section 10.2.3 [1]; RFC
+// 9000, Section 10.3 [1].
 func TestClose(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -90,6 +92,7 @@ func TestAbandon(t *testing.T) {
 	})
 }
 
+// RFC 9000, Section 10.2.2 [1, 2].
 func TestCloseByPeer(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		for _, f := range []frame{appCloseFrame(5, "bye"), closeFrame(errInternal, 7, "oops")} {
@@ -161,6 +164,7 @@ func TestEventsOfAClosedConn(t *testing.T) {
 
 // TestCloseBeforeTheHandshakeEnds: the peer gets a CONNECTION_CLOSE that it can read (RFC 9000,
 // Section 10.2.3).
+// RFC 9000, Section 10.2.3 [2, 3, 4, 5, 6, 7].
 func TestCloseBeforeTheHandshakeEnds(t *testing.T) {
 	t.Run("client at once", func(t *testing.T) {
 		tc := startTestConn(t, false)
@@ -213,6 +217,7 @@ func TestCloseBeforeTheHandshakeEnds(t *testing.T) {
 
 // TestCloseIsNotTricked: datagrams from other addresses are not answered, and do not move what is
 // left of a connection.
+// RFC 9000, Section 10.2.1 [3].
 func TestCloseIsNotTricked(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.c.Close(1, "")

@@ -170,6 +170,7 @@ func TestOldTLS(t *testing.T) {
 
 // TestServerWithoutProtocol: a server answers without an application protocol (RFC 9001, Section
 // 8.1 [3]).
+// RFC 9000, Section 7 [2].
 func TestServerWithoutProtocol(t *testing.T) {
 	serverTLS, clientTLS := testTLS(t)
 	serverTLS.NextProtos = nil

@@ -130,6 +130,7 @@ func handshakeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
 }
 
 // TestHandshakePackets follows a handshake packet by packet.
+// RFC 9000, Section 6 [1]; RFC 9000, Section 8.1 [3].
 func TestHandshakePackets(t *testing.T) {
 	tc := startTestConn(t, false)
 	hello := tc.wantPacketType("the client begins", PacketInitial)
@@ -357,6 +358,7 @@ func TestProbeBeforeData(t *testing.T) {
 }
 
 // TestReorderedHandshake: the server's packets come in another order, and some come twice.
+// RFC 9000, Section 7.5 [1].
 func TestReorderedHandshake(t *testing.T) {
 	tc := startTestConn(t, false, func(s *testSetup) {
 		certs := s.peer.TLS.Certificates[0].Certificate

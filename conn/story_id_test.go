@@ -18,11 +18,15 @@ func TestIssuedIDs(t *testing.T) {
 			t.Fatalf("%d connection IDs were issued", n)
 		}
 		seen := make(map[ConnID]bool)
+		tokens := make(map[[16]byte]bool) // RFC 9000, Section 10.3.2 [5]
 		for i, l := range tc.c.local.ids {
 			if l.seq != uint64(i) || seen[l.id] {
 				t.Errorf("connection ID %d has the number %d", i, l.seq)
 			}
-			seen[l.id] = true
+			seen[l.id], tokens[tc.e.resetToken(l.id)] = true, true
+			if len(tokens) != i+1 {
+				t.Errorf("connection ID %d has the reset token of another", i)
+			}
 			tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame(), immediateData(tc, uint64(i))}, dcid: &l.id})
 			if tc.c.streams.all[tc.theirs(Uni, uint64(i))] == nil {
 				t.Errorf("a packet to connection ID %d was not taken", l.seq)
@@ -250,6 +254,7 @@ func TestNewTokenFlood(t *testing.T) {
 
 // TestConnectionIDsOfHandshake: if a server changes its ID, its packets are dropped (RFC 9000,
 // Section 7.2).
+// RFC 9000, Section 7.2 [2, 3, 4, 5, 6].
 func TestConnectionIDsOfHandshake(t *testing.T) {
 	for _, space := range []spaceID{spaceInitial, spaceHandshake} {
 		tc := handshakeClient(t)
@@ -259,6 +264,7 @@ func TestConnectionIDsOfHandshake(t *testing.T) {
 }
 
 // TestTokenOfServer: only clients put tokens into Initial packets (RFC 9000, Section 17.2.2).
+// RFC 9000, Section 8.1.3 [4, 5].
 func TestTokenOfServer(t *testing.T) {
 	tc := handshakeClient(t)
 	tc.send(testPacket{space: spaceInitial, token: []byte("token"), frames: []frame{closeFrame(1, 0, "bye")}})

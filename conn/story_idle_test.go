@@ -69,6 +69,7 @@ func TestIdleTimeoutAndSending(t *testing.T) {
 }
 
 // TestIdleTimeoutIsLongEnough: it is at least three probe timeouts (RFC 9000, Section 10.1).
+// RFC 9000, Section 10.1 [1].
 func TestIdleTimeoutIsLongEnough(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.c.idle = time.Millisecond

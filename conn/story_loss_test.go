@@ -170,7 +170,7 @@ func TestProbesIgnoreTheWindow(t *testing.T) {
 
 // TestClientBreaksDeadlock: a client that has nothing in flight sends nevertheless. Its server may
 // be waiting for bytes before it may send (RFC 9002, Section 6.2.2.1).
-// RFC 9002, Section 6.2.2.1 [2, 3]; RFC 9002, Section 6.2.4 [5].
+// RFC 9002, Section 6.2.2.1 [2, 3]; RFC 9002, Section 6.2.4 [5]; RFC 9000, Section 8.1 [4, 5].
 func TestClientBreaksDeadlock(t *testing.T) {
 	tc := startTestConn(t, false)
 	tc.collect()
@@ -200,7 +200,7 @@ func (tc *testConn) takeKeys() {
 }
 
 // TestClientBreaksDeadlockWithHandshakeKeys: it also sends once it has Handshake keys.
-// RFC 9002, Section 6.2.2.1 [3].
+// RFC 9002, Section 6.2.2.1 [3]; RFC 9000, Section 8.1 [5].
 func TestClientBreaksDeadlockWithHandshakeKeys(t *testing.T) {
 	tc := handshakeClient(t)
 	tc.flush()

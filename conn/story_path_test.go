@@ -79,7 +79,43 @@ func TestServerKeepsEstimatesWhereThePortChanged(t *testing.T) {
 	}
 }
 
+// TestNarrowPathIsValidatedTwice: the anti-amplification limit keeps the first PATH_CHALLENGE in a
+// small datagram. The answer to it shows that the client is there, and not that the path carries
+// what QUIC needs. RFC 9000, Section 8.2.1 [5], and RFC 9000, Section 8.2.3 [1].
+func TestNarrowPathIsValidatedTwice(t *testing.T) {
+	for _, wide := range []bool{true, false} {
+		tc := newTestConn(t, true)
+		tc.writeFrom(elsewhere(1), 100, pingFrame())
+		data, to := tc.challengeOf("the client is asked whether it is there")
+		if n := tc.current.burst.N; to != elsewhere(1) || n >= minMTU {
+			t.Fatalf("%d bytes to %v", n, to)
+		}
+		tc.writeFrom(elsewhere(1), 0, responseFrame(data))
+		data, to = tc.challengeOf("the client is asked again")
+		if n := tc.current.burst.N; to != elsewhere(1) || n != minMTU {
+			t.Fatalf("%d bytes to %v", n, to)
+		}
+		tc.wantNoEvent("the path is not known to be wide enough")
+		if !wide {
+			tc.advance(10 * time.Second)
+			if to := tc.c.RemoteAddr(); to != tc.peerAddr {
+				t.Errorf("the server sends to %v", to)
+			}
+			continue
+		}
+		tc.writeFrom(elsewhere(1), 0, responseFrame(data))
+		if ev := tc.wantEvent("the path is validated", EventPathChanged); ev.Remote != elsewhere(1) {
+			t.Errorf("event %+v", ev)
+		}
+		tc.flush()
+		if tc.c.path.challenge.active {
+			t.Error("a third validation")
+		}
+	}
+}
+
 // TestChallengesAreLost loses PATH_CHALLENGE frames: as many as are sent before validation fails.
+// RFC 9000, Section 8.2.1 [1, 2, 3]; RFC 9000, Section 8.2.4 [1, 2].
 func TestChallengesAreLost(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.writeFrom(elsewhere(1), 1200, pingFrame())
@@ -230,6 +266,7 @@ func TestSpoofedMigrationEndsWithTheClient(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 8 [1].
 func TestMigrationIsNotAmplified(t *testing.T) {
 	tc := newTestConn(t, true)
 	s := tc.open(Uni)
@@ -255,6 +292,7 @@ func TestMigrationIsNotAmplified(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 8.2.1 [6]; RFC 9000, Section 8.2.2 [6].
 func TestProbesAreNotAmplified(t *testing.T) {
 	tc := newTestConn(t, true)
 	victim := elsewhere(3)
@@ -304,6 +342,7 @@ func TestPortRotation(t *testing.T) {
 	by.check()
 }
 
+// RFC 9000, Section 8.2.2 [7].
 func TestChallengeFlood(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -354,7 +393,8 @@ func TestKeepAliveWaitsForValidation(t *testing.T) {
 	tc.wantOpen("the idle timeout is longer")
 }
 
-// RFC 9000, Section 5.1.1 [7]; RFC 9000, Section 5.1.2 [1].
+// RFC 9000, Section 5.1.1 [7]; RFC 9000, Section 5.1.2 [1]; RFC 9000, Section 8.2.1 [4]; RFC 9000,
+// Section 8.2.2 [1, 2, 3, 4, 5].
 func TestClientProbes(t *testing.T) {
 	tc := newTestConn(t, false)
 	other := netip.MustParseAddrPort("10.0.0.77:5555")

@@ -61,6 +61,7 @@ func (s *tokenSealer) setKeys(keys [][32]byte) error {
 }
 
 // seal appends a token to b. The nonce is fresh.
+// RFC 9000, Section 8.1.1 [1]; RFC 9000, Section 8.1.3 [4]; RFC 9000, Section 8.1.4 [1, 2].
 func (s *tokenSealer) seal(b []byte, nonce [tokenNonceLen]byte, c tokenContent) []byte {
 	p := []byte{byte(c.kind)}
 	p = binary.BigEndian.AppendUint64(p, uint64(c.time.UnixNano()))
@@ -75,6 +76,7 @@ func (s *tokenSealer) seal(b []byte, nonce [tokenNonceLen]byte, c tokenContent) 
 
 // tokenAddress is what a token is bound to: a Retry token to address and port, a NEW_TOKEN token to
 // the address alone, because the port of a later connection differs (RFC 9000, Section 8.1.4).
+// RFC 9000, Section 8.1.4 [3, 4].
 func tokenAddress(kind TokenKind, a netip.AddrPort) (b [18]byte) {
 	ip := a.Addr().As16()
 	copy(b[:], ip[:])
@@ -85,6 +87,7 @@ func tokenAddress(kind TokenKind, a netip.AddrPort) (b [18]byte) {
 }
 
 // open opens a token. One that cannot be opened counts as none (RFC 9000, Section 8.1.3).
+// RFC 9000, Section 8.1.3 [3, 10, 11]; RFC 9000, Section 8.1.4 [6, 7].
 func (s *tokenSealer) open(b []byte, now time.Time, remote netip.AddrPort) (t token) {
 	if len(b) < tokenNonceLen || len(b) > maxTokenLen {
 		return t
@@ -133,6 +136,7 @@ func (t *token) parse(p []byte, remote netip.AddrPort) bool {
 }
 
 // sendNewToken gives the client a token for its next connection (RFC 9000, Section 8.1.3).
+// RFC 9000, Section 8.1.3 [5].
 func (c *Conn) sendNewToken() {
 	var nonce [tokenNonceLen]byte
 	c.e.random(nonce[:])

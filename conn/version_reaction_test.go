@@ -253,6 +253,7 @@ func (m tokenMap) TakeToken(server string) []byte {
 func (m tokenMap) PutToken(server string, token []byte) { m[server] = append(m[server], token) }
 
 // TestTokenCache: a token saves the next connection a Retry, and is used once.
+// RFC 9000, Section 8.1.3 [1, 2, 6, 7, 9].
 func TestTokenCache(t *testing.T) {
 	var kinds []conn.TokenKind
 	n, rnd := simulate(t, 1), conntest.Seed(t, 1)

@@ -108,6 +108,7 @@ func DefaultParams() Params {
 // to the milliseconds of the wire, MinAckDelay down to microseconds. grease is a random number,
 // from which a reserved parameter (31*N+27) with random content is made, so that peers stay used to
 // unknown ones (RFC 9000, Section 18.1); 0 adds none.
+// RFC 9000, Section 7.4 [2].
 func AppendParams(b []byte, p *Params, grease uint64) []byte {
 	b = appendParamBytes(b, paramOriginalDCID, p.OriginalDCID)
 	b = appendParamBytes(b, paramInitialSCID, p.InitialSCID)

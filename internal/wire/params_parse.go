@@ -58,7 +58,7 @@ func ParseParams(b []byte, fromServer bool) (Params, error) {
 	// A peer may send thousands of unknown parameters. Sorting bounds the work.
 	slices.Sort(ids)
 	for i := 1; i < len(ids); i++ {
-		if ids[i] == ids[i-1] { // RFC 9000, Section 7.4
+		if ids[i] == ids[i-1] { // RFC 9000, Section 7.4 [3]
 			return Params{}, fmt.Errorf("wire: duplicate transport parameter %#x", ids[i])
 		}
 	}
@@ -82,6 +82,7 @@ type paramsParser struct {
 
 // parse parses the parameter id with the content v. It ignores unknown parameters (RFC 9000,
 // Section 7.4.2).
+// RFC 9000, Section 7.4.2 [1].
 func (p *paramsParser) parse(id uint64, v []byte) (err error) {
 	switch id {
 	case paramOriginalDCID:
@@ -119,6 +120,7 @@ func (p *paramsParser) parse(id uint64, v []byte) (err error) {
 }
 
 // setInt stores the parameter id, whose value is an integer.
+// RFC 9000, Section 7.4 [1].
 func (p *paramsParser) setInt(id, v uint64) error {
 	ok := true
 	switch id {

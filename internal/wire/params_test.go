@@ -46,6 +46,7 @@ func allParams() Params {
 	}
 }
 
+// RFC 9000, Section 7.4 [2].
 func TestParamsRoundTrip(t *testing.T) {
 	withV4, noDatagrams := allParams(), DefaultParams()
 	withV4.Preferred.V6 = netip.AddrPort{}
@@ -245,6 +246,7 @@ func TestParamsServerErrors(t *testing.T) {
 }
 
 // As many unknown parameters as a TLS extension holds are ignored, in bounded time.
+// RFC 9000, Section 7.4.2 [1].
 func TestParamsManyUnknown(t *testing.T) {
 	var b []byte
 	for id := uint64(20000); len(b) < 65530; id++ {
