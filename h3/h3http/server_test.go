@@ -105,7 +105,7 @@ func newPair(t *testing.T, h http.Handler, change ...func(p *pair)) *pair {
 	p := &pair{t: t, log: new(logBuffer)}
 	p.srv = &Server{Handler: h, TLSConfig: serverConfig(), Logger: p.log.logger()}
 	p.tr = &Transport{TLSClientConfig: clientConfig()}
-	p.c = &http.Client{Transport: p.tr, Timeout: 20 * time.Second}
+	p.c = &http.Client{Transport: p.tr, Timeout: time.Minute}
 	for _, f := range change {
 		f(p)
 	}
