@@ -80,6 +80,10 @@ func TestAccessLog(t *testing.T) {
 		require.Equal(t, 202.0, lines[0]["status"])
 		require.Equal(t, 10.0, lines[0]["bytes"])
 		require.Equal(t, true, lines[0]["whole"])
+		require.Equal(t, false, lines[0]["resumed"])
+		require.Equal(t, false, lines[0]["early"])
+		require.Equal(t, 1.0, lines[0]["attempts"])
+		require.Equal(t, "p", lines[0]["pool"])
 		require.Equal(t, backend, lines[0]["backend"])
 		require.Equal(t, false, lines[1]["whole"])
 		require.Equal(t, 400.0, lines[2]["status"])
@@ -90,6 +94,9 @@ func TestAccessLog(t *testing.T) {
 			require.Positive(t, quic["rtt_ms"].(float64))
 			require.Positive(t, quic["window"].(float64))
 			require.Positive(t, quic["sent"].(float64))
+			require.Positive(t, quic["min_rtt_ms"].(float64))
+			require.GreaterOrEqual(t, quic["lost"].(float64), 0.0)
+			require.NotEmpty(t, quic["id"])
 		}
 	}
 }

@@ -203,6 +203,31 @@ func TestBackends(t *testing.T) {
 	}
 }
 
+// TestFallback has a backend offer HTTP/3 where nothing answers, not even with a refusal, and where
+// nothing listens. Each request arrives over TCP.
+func TestFallback(t *testing.T) {
+	for _, offered := range []string{silent(t), "127.0.0.1:1"} {
+		_, port, _ := strings.Cut(offered, ":")
+		backend := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Alt-Svc", `h3=":`+port+`"`)
+			io.WriteString(w, r.Proto)
+		}))
+		backend.EnableHTTP2 = true
+		backend.StartTLS()
+		t.Cleanup(backend.Close)
+		ca := filepath.Join(t.TempDir(), "ca.pem")
+		require.NoError(t, writePEM(ca, "CERTIFICATE", backend.Certificate().Raw))
+		e := start(t, fmt.Sprintf("pools: {p: {backends: [%q], ca: %q, server_name: example.com, timeouts: {connect: 1s}}}\nroutes: [{pool: p}]\n",
+			"h3+"+backend.URL, ca))
+		c := e.client("HTTP/3.0")
+		for range 4 {
+			resp, body := e.get(c, "/")
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			require.Equal(t, "HTTP/2.0", body)
+		}
+	}
+}
+
 // TestRoutes sends requests by host and path.
 func TestRoutes(t *testing.T) {
 	var pools strings.Builder

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
 )
@@ -186,4 +187,65 @@ func TestSecrets(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, st.DidResume, proto)
 	}
+}
+
+// A oneToken keeps the first token that comes.
+type oneToken chan []byte
+
+func (c oneToken) TakeToken(string) []byte {
+	select {
+	case token := <-c:
+		return token
+	default:
+		return nil
+	}
+}
+
+func (c oneToken) PutToken(_ string, token []byte) {
+	select {
+	case c <- token:
+	default:
+	}
+}
+
+// TestReplicas has a client begin at an edge in another process. At one here that has the same
+// secret it resumes its session, and its token spares it the Retry that all others get.
+func TestReplicas(t *testing.T) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(secret, []byte(strings.Repeat("secret ", 5)), 0o600))
+	routes := onePool(serveTest(t, saying("hello")))
+	first := &running{t: t, file: filepath.Join(t.TempDir(), "edge.yaml")}
+	require.NoError(t, (&demo{dir: filepath.Dir(first.file)}).writeCertificate())
+	first.configure("secrets: " + list(secret) + "\n" + routes)
+	first.at = startChild(t, "-config", first.file).at
+	const strict = "retry_above: 0\n"
+	var log logBuffer
+	same, other := startLogging(t, strict+"secrets: "+list(secret)+"\n"+routes, &log), start(t, strict+routes)
+
+	for _, c := range []struct {
+		to    *running
+		knows bool
+	}{{same, true}, {other, false}} {
+		sessions, token := newCache(), make(oneToken, 1)
+		visit := func(e *running) *tls.ConnectionState {
+			t.Helper()
+			tr := &h3http.Transport{
+				TLSClientConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "localhost", ClientSessionCache: sessions},
+				QUICConfig:      &conn.Config{Tokens: token},
+			}
+			defer tr.Close()
+			resp, body := e.get(&http.Client{Transport: tr, Timeout: time.Minute}, "/")
+			require.Equal(t, "hello", body)
+			<-sessions.put
+			require.Eventually(t, func() bool { return len(token) == 1 }, time.Minute, time.Millisecond)
+			return resp.TLS
+		}
+		require.False(t, visit(first).DidResume)
+		require.Equal(t, c.knows, visit(c.to).DidResume)
+		st := c.to.udp.Stats()
+		require.Equal(t, c.knows, st.AcceptedNewToken == 1, st.AcceptedNewToken)
+		require.Equal(t, c.knows, st.Retries == 0, st.Retries)
+	}
+	require.Eventually(t, func() bool { return len(log.requests(t)) == 1 }, time.Minute, time.Millisecond)
+	require.Equal(t, true, log.requests(t)[0]["resumed"])
 }
