@@ -41,8 +41,10 @@ type poller struct {
 	step     func(uintptr) bool // onStep as a value, which would cost an allocation each time
 	deadline time.Time          // of this wait
 	stepped  bool               // in this wait
+	tell     bool               // inside try: the scheduler should know of what is called
 	woken    bool               // in this wait
 	armed    time.Time          // the read deadline of file, unless wake has changed it
+	crowding crowding
 
 	timer   *os.File // the timerfd
 	timerRC syscall.RawConn
@@ -148,6 +150,7 @@ func (p *poller) onStep(epfd uintptr) bool {
 	if p.state.Load() != awake && p.state.Swap(awake) == woken {
 		p.woken = true
 	}
+	p.tell = !p.stepped && p.crowding.crowded() // often the last read before the goroutine parks
 	p.stepped = true
 	if p.try() || p.woken {
 		return true
@@ -159,6 +162,7 @@ func (p *poller) onStep(epfd uintptr) bool {
 		}
 		p.arm(d)
 	}
+	p.crowding.park()
 	// From here on wake may set a deadline. It does so only if it finds the goroutine parked, so
 	// arm cannot undo it.
 	if !p.state.CompareAndSwap(awake, parked) {

@@ -46,6 +46,12 @@ func recvmmsg(fd uintptr, v *vector, n int) (int, syscall.Errno) {
 	return int(r), errno
 }
 
+// recvmmsgTelling is recvmmsg that tells the scheduler: see crowding.
+func recvmmsgTelling(fd uintptr, v *vector, n int) (int, syscall.Errno) {
+	r, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+	return int(r), errno
+}
+
 func sendmmsg(fd uintptr, v *vector, n int) (int, syscall.Errno) {
 	r, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
 	return int(r), errno

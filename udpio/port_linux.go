@@ -44,7 +44,13 @@ type port struct {
 func (s *sockets) newPort(c io.Closer, rc syscall.RawConn, local, peer netip.AddrPort) (*port, error) {
 	p := &port{rc: rc, conn: c, peer: peer}
 	p.local, p.wildcard = local, local.Addr().IsUnspecified()
-	p.recv = func(fd uintptr) { p.got, p.recvErrno = recvmmsg(fd, s.reader.vector, p.want) }
+	p.recv = func(fd uintptr) {
+		call := recvmmsg
+		if s.poller.tell {
+			call = recvmmsgTelling
+		}
+		p.got, p.recvErrno = call(fd, s.reader.vector, p.want)
+	}
 	p.readError = func(fd uintptr) { p.got, p.recvErrno = recvErrors(fd, s.reader.vector, p.want) }
 	p.send = func(fd uintptr) { p.sent, p.sendErrno = s.writer.sendmmsg(fd, s.writer.vector, p.offer) }
 	err := rc.Control(func(fd uintptr) {
