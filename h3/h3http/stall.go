@@ -16,16 +16,18 @@ const (
 
 // A stall is how long a client may keep a response waiting. It belongs to the loop.
 type stall struct {
-	due   time.Time // when the response is given up; zero if it does not wait
-	taken uint64    // bytes that the stream had taken when due was set
-	last  bool      // the handler has returned: due does not move any more
+	due  time.Time // when the response is given up; zero if it does not wait
+	sent int64     // bytes of content that had been sent when due was set
+	last bool      // the handler has returned: due does not move any more
 }
 
 // watchStall sets when the response of x is given up. The caller has locked x, which has its
 // stream.
 func (c *serverConn) watchStall(now time.Time, x *serverExchange) {
 	s, waits := &x.stall, x.out.buf.Len() > 0 || len(x.out.sections) > 0
-	taken := x.out.buf.Taken()
+	// What the stream has taken and not sent is not with the client. The frames around the content
+	// make no difference that matters.
+	sent := int64(x.out.buf.Taken()) - int64(x.stream.Unsent())
 	switch {
 	case s.last:
 		return
@@ -36,8 +38,8 @@ func (c *serverConn) watchStall(now time.Time, x *serverExchange) {
 		}
 	case !waits || x.dg != nil || c.stallTimeout <= 0:
 		s.due = time.Time{} // the user of a stream that was taken over sets deadlines
-	case s.due.IsZero() || taken-s.taken >= chunkSize:
-		s.due, s.taken = now.Add(c.stallTimeout), taken
+	case s.due.IsZero() || sent-s.sent >= chunkSize:
+		s.due, s.sent = now.Add(c.stallTimeout), sent
 	}
 	c.stallAt = lifetime.Earlier(c.stallAt, s.due)
 }
@@ -51,6 +53,9 @@ func (c *serverConn) giveUp(now time.Time) {
 	for _, x := range c.active {
 		x := x.half.(*serverExchange)
 		x.mu.Lock()
+		if x.stream != nil {
+			c.watchStall(now, x) // the client may have taken something since the stream was served
+		}
 		switch at := x.stall.due; {
 		case x.aborts.canceled():
 		case lifetime.Due(at, now):

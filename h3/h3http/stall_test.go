@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/internal/require"
@@ -38,7 +39,7 @@ func TestStallTimeout(t *testing.T) {
 		name  string
 		read  int // bytes in 20 seconds
 		after string
-	}{{"nothing", 0, "1m0s"}, {"a trickle", 5000, "1m20s"}} {
+	}{{"nothing", 0, "2m0s"}, {"a trickle", 5000, "1m20s"}} {
 		t.Run(slow.name, func(t *testing.T) {
 			simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 				result := make(chan error, 1)
@@ -64,6 +65,30 @@ func TestStallTimeout(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestSlowClientOfLongResponse: a client takes enough in each minute, though the stream reports room
+// only when half of what it holds was sent.
+func TestSlowClientOfLongResponse(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		const size = 2 << 20
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, size)) })
+		p := newSimPair(t, n, h, func(p *pair) {
+			p.tr.QUICConfig = &conn.Config{InitialMaxStreamData: 32 << 10, MaxStreamData: 32 << 10, KeepAlive: 10 * time.Second}
+			p.srv.QUICConfig = &conn.Config{UnsentBytes: 1 << 20}
+		})
+		resp, err := p.c.Get(p.url)
+		require.NoError(t, err)
+		for range 10 {
+			time.Sleep(50 * time.Second)
+			_, err = io.CopyN(io.Discard, resp.Body, 80<<10)
+			require.NoError(t, err)
+		}
+		rest, err := io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.EqualValues(t, size-800<<10, rest)
+		require.NoError(t, resp.Body.Close())
+	})
 }
 
 // TestSlowClientIsServed: a client is slow, but takes enough. It gets everything.
