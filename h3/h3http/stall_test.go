@@ -36,14 +36,14 @@ func endless(result chan<- error) http.Handler {
 // TestStallTimeout gives up responses that clients do not take, or take too slowly.
 func TestStallTimeout(t *testing.T) {
 	for _, slow := range []struct {
-		name  string
-		read  int // bytes in 20 seconds
-		after string
-	}{{"nothing", 0, "2m0s"}, {"a trickle", 5000, "1m20s"}} {
+		name string
+		read int // bytes in 20 seconds
+	}{{"nothing", 0}, {"a trickle", 2000}} {
 		t.Run(slow.name, func(t *testing.T) {
 			simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 				result := make(chan error, 1)
 				p := newSimPair(t, n, endless(result), stallingClient)
+				start := time.Now()
 				resp, err := p.c.Get(p.url)
 				require.NoError(t, err)
 				for len(result) == 0 {
@@ -52,7 +52,9 @@ func TestStallTimeout(t *testing.T) {
 				}
 				err = <-result
 				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-				require.ErrorContains(t, err, "after "+slow.after+": ")
+				// In the first minute the client may have taken what found room in its windows.
+				require.GreaterOrEqual(t, time.Since(start), time.Minute)
+				require.LessOrEqual(t, time.Since(start), 2*time.Minute+20*time.Second)
 				require.ErrorContains(t, err, "context canceled")
 				_, err = io.Copy(io.Discard, resp.Body)
 				requireStreamError(t, err, h3.ExcessiveLoad)
@@ -67,8 +69,8 @@ func TestStallTimeout(t *testing.T) {
 	}
 }
 
-// TestSlowClientOfLongResponse: a client takes enough in each minute, though the stream reports room
-// only when half of what it holds was sent.
+// TestSlowClientOfLongResponse: a client takes enough in each minute, though the stream reports
+// room only when half of what it holds was sent.
 func TestSlowClientOfLongResponse(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		const size = 2 << 20

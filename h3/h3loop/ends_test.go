@@ -148,6 +148,7 @@ func TestClientThatTakesLittle(t *testing.T) {
 				break
 			}
 		}
+		time.Sleep(10 * time.Second)
 		requireGivenUp(t, world)
 	})
 }
