@@ -40,7 +40,9 @@ func newAllocPair(t testing.TB, edit ...func(*testSetup)) *allocPair {
 func (p *allocPair) datagram(i int, b Burst) Datagram {
 	d := Datagram{Data: p.buf[i][:b.N], SegmentSize: b.SegmentSize, Remote: p.tc.addr, Local: p.tc.peerAddr, ECN: b.ECN}
 	if i == 1 {
-		d.Remote, d.Local = p.tc.peerAddr, p.tc.addr
+		d.Remote, d.Local = p.tc.peerAddr, b.Remote
+	} else if b.Local.IsValid() {
+		d.Remote = b.Local
 	}
 	return d
 }

@@ -77,6 +77,9 @@ func (c *Config) withDefaults() (*Config, error) {
 		d.MaxDatagramFrameSize = 0
 	}
 	d.MaxDatagramFrameSize = min(d.MaxDatagramFrameSize, 65535)
+	if d.MaxPaths > maxPaths {
+		return nil, fmt.Errorf("conn: Config.MaxPaths is above %d", maxPaths)
+	}
 	if d.Congestion == nil {
 		d.Congestion = congestion.NewCubic
 	}

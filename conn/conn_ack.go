@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lazoquic/lazo/conn/congestion"
@@ -13,19 +14,25 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 	if n <= 0 {
 		return n, nil
 	}
-	s := &p.space.sent
+	// draft-ietf-quic-multipath-21, Section 2.3: it is for the path 0.
+	return n, c.acknowledged(p, p.space.crypto(), &f, wire.FrameAck)
+}
+
+// acknowledged handles what a frame acknowledges in a space.
+func (c *Conn) acknowledged(p *received, sp *space, f *wire.Ack, typ uint64) error {
+	s := &sp.sent
 	if f.Largest >= s.next {
-		return 0, violation(errProtocolViolation, wire.FrameAck, "packet %d was never sent", f.Largest)
+		return violation(errProtocolViolation, typ, "packet %d was never sent", f.Largest)
 	}
-	if k := &c.keys; p.space.id == spaceApp && wire.KeyPhase(p.pkt[0]) != k.txPhase && f.Largest >= p.space.phase.firstSent {
+	if k := &c.keys; sp.id == spaceApp && wire.KeyPhase(p.pkt[0]) != k.txPhase && f.Largest >= sp.phase.firstSent {
 		// RFC 9001, Section 6.2: a peer must update its own keys before it acknowledges a packet
 		// with new keys. If it does not, we may close.
-		return 0, violation(errKeyUpdate, wire.FrameAck, "packet %d has newer keys than its acknowledgement", f.Largest)
+		return violation(errKeyUpdate, typ, "packet %d has newer keys than its acknowledgement", f.Largest)
 	}
-	if p.space.id == spaceApp && c.acksRejected(&f) {
-		return 0, violation(errProtocolViolation, wire.FrameAck, "early data that was rejected is acknowledged")
+	if sp == c.app && c.acksRejected(f) {
+		return violation(errProtocolViolation, typ, "early data that was rejected is acknowledged")
 	}
-	a := ackRun{sp: p.space, now: p.now, largest: f.Largest, waited: p.at.waited}
+	a := ackRun{sp: sp, now: p.now, largest: f.Largest, waited: p.at.waited}
 	lowest := s.lowest()
 	ranges := f.Ranges()
 	for {
@@ -35,7 +42,7 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 		}
 		if pn := s.skippedIn(r.Smallest, r.Largest); pn != 0 {
 			// An attacker who acknowledges what it has not received (RFC 9000, Section 21.4).
-			return 0, violation(errProtocolViolation, wire.FrameAck, "packet %d was left out", pn)
+			return violation(errProtocolViolation, typ, "packet %d was left out", pn)
 		}
 		c.rangeAcked(&a, r.Smallest, r.Largest)
 	}
@@ -44,10 +51,10 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 		a.sentAt, a.flight = q.time, q.flight
 	}
 	if a.packets > 0 || larger {
-		c.finishAck(&a, &f)
+		c.finishAck(&a, f)
 		c.releaseReserve()
 	}
-	return n, nil
+	return nil
 }
 
 // An ackRun collects what one ACK frame newly acknowledges.
@@ -232,19 +239,32 @@ func (c *Conn) recordAcked(sp *space, r *record) {
 			s.acked(r.value, int(r.n), r.fin)
 		}
 	case recCrypto:
-		sp.cryptoOut.Ack(&c.chunks, r.value, int(r.n))
+		sp.crypto().cryptoOut.Ack(&c.chunks, r.value, int(r.n))
 	case recAck:
+		if sp.lane.id != r.gen {
+			if l := c.laneOf(r.gen); l != nil {
+				l.app.recv.forget(r.value)
+			}
+			break
+		}
 		sp.recv.forget(r.value)
+	case recNewConnID:
+		if l := c.laneOf(r.gen); l != nil && !l.local.known {
+			l.local.known = true
+			c.noteAvailable()
+		}
+	case recPathAbandon:
+		if l := c.laneOf(r.gen); l != nil {
+			l.status.abandonAcked = true
+		}
 	case recResetStream:
 		if s := r.stream; s.gen == r.gen {
 			s.resetAcked()
 		}
 	case recRetireConnID:
-		for i, x := range c.remote.retired {
-			if x.seq == r.value {
-				c.remote.retired = append(c.remote.retired[:i], c.remote.retired[i+1:]...)
-				break
-			}
+		if l := c.laneOf(r.gen); l != nil {
+			q := &l.remote
+			q.retired = slices.DeleteFunc(q.retired, func(x retiredID) bool { return x.seq == r.value })
 		}
 	case recDatagram:
 		c.datagramFate(r, EventDatagramAcked)
@@ -261,7 +281,7 @@ func (c *Conn) recordLost(sp *space, r *record) {
 			s.lost(r.value, int(r.n), r.fin)
 		}
 	case recCrypto:
-		sp.cryptoOut.Lose(&c.chunks, r.value, int(r.n))
+		sp.crypto().cryptoOut.Lose(&c.chunks, r.value, int(r.n))
 		if c.qlog != nil {
 			c.qlog.CryptoLost(c.e.wall(c.e.now), r.value, int(r.n))
 		}
@@ -282,18 +302,16 @@ func (c *Conn) recordLost(sp *space, r *record) {
 			k.streamsBlocked[dir], k.any = true, true
 		}
 	case recNewConnID:
-		for i := range c.local.ids {
-			if l := &c.local.ids[i]; l.seq == r.value {
-				l.due = true
-				k.newIDs, k.any = true, true
-			}
+		if l := c.laneOf(r.gen); l != nil && l.status.state != laneAbandoned && l.local.lost(r.value) {
+			k.newIDs, k.any = true, true
 		}
 	case recRetireConnID:
-		for i := range c.remote.retired {
-			if x := &c.remote.retired[i]; x.seq == r.value {
-				x.due = true
-				k.retireIDs, k.any = true, true
-			}
+		if l := c.laneOf(r.gen); l != nil && l.remote.lost(r.value) {
+			k.retireIDs, k.any = true, true
+		}
+	case recMaxPathID, recPathsBlocked, recPathAbandon, recPathStatus:
+		if c.multi != nil {
+			c.multi.pathFrameLost(r)
 		}
 	case recHandshakeDone:
 		k.handshakeDone, k.any = true, true

@@ -39,8 +39,8 @@ func (c *Conn) closeWith(err error) {
 // nothing if packet is nil.
 // RFC 9000, Section 10.2 [1, 2].
 func (c *Conn) endWith(err error, packet []byte) {
-	e, pa := c.e, c.path
-	linger := 3 * (pa.rtt.pto() + maxAckDelay)
+	e, pa := c.e, c.main().path
+	linger := 3 * c.pto()
 	cc := &closedConn{e: e, remote: pa.remote, local: pa.from, packet: slices.Clone(packet)}
 	cc.timer.Value = cc
 	c.routes.handOver(cc)
@@ -108,6 +108,7 @@ func (c *Conn) end(err error) {
 	c.streams.control = controlList{}
 	c.waiting, c.responses = waitingPackets{}, nil
 	c.setPaths(c.path, nil, nil)
+	c.multi = nil
 	c.token, c.control.token = nil, nil
 	c.settle()
 	c.lastHeld = c.memory.Used()
@@ -120,7 +121,8 @@ func (c *Conn) end(err error) {
 // have keys for (RFC 9000, Section 10.2.3); nil if nothing may be sent.
 // RFC 9000, Section 10.2.3 [1, 2, 3, 4]; RFC 9000, Section 10.3 [1].
 func (c *Conn) closePacket(err error) []byte {
-	limit := min(c.path.mtu.current, c.path.allowance())
+	l := c.main()
+	limit := min(l.path.mtu.current, l.path.allowance())
 	if limit < minMTU {
 		return nil
 	}
@@ -128,6 +130,9 @@ func (c *Conn) closePacket(err error) []byte {
 	var ws [numSpaces]packetWriter
 	n, pad := 0, false
 	for id, sp := range c.spaces {
+		if id == int(spaceApp) {
+			sp = l.app
+		}
 		if !sp.ready() || id == int(spaceApp) && c.state == stateHandshake && !c.server || limit-len(b) < minCoalesced {
 			continue
 		}

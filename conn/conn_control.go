@@ -18,6 +18,7 @@ type controlState struct {
 	newIDs         bool
 	retireIDs      bool
 	newToken       bool
+	paths          bool // frames of multipath
 	token          []byte
 }
 
@@ -63,8 +64,11 @@ func (c *Conn) appendControl(w *packetWriter) {
 		f.nextSeq++
 		f.due, f.sent = false, true
 	}
+	if k.paths && c.multi != nil {
+		c.multi.appendPaths(w)
+	}
 	k.any = k.handshakeDone || k.maxData || k.dataBlocked || k.maxStreams[0] || k.maxStreams[1] || k.streamsBlocked[0] ||
-		k.streamsBlocked[1] || k.newIDs || k.retireIDs || k.newToken || c.ackFreq.due
+		k.streamsBlocked[1] || k.newIDs || k.retireIDs || k.newToken || k.paths || c.ackFreq.due
 }
 
 // appendStreamLimits appends MAX_STREAMS and STREAMS_BLOCKED.
@@ -94,39 +98,72 @@ func (c *Conn) appendStreamLimits(w *packetWriter) {
 
 func (c *Conn) appendNewIDs(w *packetWriter) {
 	k := &c.control
+	if c.multi == nil {
+		k.newIDs = !c.lane.appendNewIDs(w)
+		return
+	}
 	k.newIDs = false
-	for i := range c.local.ids {
-		l := &c.local.ids[i]
-		if !l.due {
+	for _, l := range c.multi.lanes {
+		k.newIDs = !l.appendNewIDs(w) || k.newIDs
+	}
+}
+
+// appendNewIDs appends the connection IDs of a lane that the peer is to be told, and reports
+// whether all fitted.
+func (l *lane) appendNewIDs(w *packetWriter) bool {
+	c := l.conn
+	for i := range l.local.ids {
+		x := &l.local.ids[i]
+		if !x.due {
 			continue
 		}
-		if !w.fits(1 + 8 + 1 + 1 + maxConnIDLen + resetTokenLen) {
-			k.newIDs = true
-			return
+		if !w.fits(2 + 8 + 8 + 1 + 1 + maxConnIDLen + resetTokenLen) {
+			return false
 		}
-		w.b = wire.AppendNewConnectionID(w.b, l.seq, 0, l.id.bytes(), c.e.resetToken(l.id))
-		w.record(record{kind: recNewConnID, value: l.seq})
-		l.due = false
-		c.local.sent = max(c.local.sent, l.seq+1)
+		if c.multi != nil { // draft-ietf-quic-multipath-21, Section 3.2: for the path 0 too
+			w.b = wire.AppendPathNewConnectionID(w.b, l.id, x.seq, 0, x.id.bytes(), c.e.resetToken(x.id))
+		} else {
+			w.b = wire.AppendNewConnectionID(w.b, x.seq, 0, x.id.bytes(), c.e.resetToken(x.id))
+		}
+		w.record(record{kind: recNewConnID, value: x.seq, gen: l.id})
+		x.due = false
+		l.local.sent = max(l.local.sent, x.seq+1)
 	}
+	return true
 }
 
 func (c *Conn) appendRetireIDs(w *packetWriter) {
 	k := &c.control
+	if c.multi == nil {
+		k.retireIDs = !c.lane.appendRetireIDs(w)
+		return
+	}
 	k.retireIDs = false
-	for i := range c.remote.retired {
-		x := &c.remote.retired[i]
+	for _, l := range c.multi.lanes {
+		k.retireIDs = !l.appendRetireIDs(w) || k.retireIDs
+	}
+}
+
+// appendRetireIDs appends the connection IDs of a lane that are to be retired, and reports whether
+// all fitted.
+func (l *lane) appendRetireIDs(w *packetWriter) bool {
+	for i := range l.remote.retired {
+		x := &l.remote.retired[i]
 		if !x.due {
 			continue
 		}
-		if !w.fits(9) {
-			k.retireIDs = true
-			return
+		if !w.fits(2 + 8 + 8) {
+			return false
 		}
-		w.b = wire.AppendOne(w.b, wire.FrameRetireConnectionID, x.seq)
-		w.record(record{kind: recRetireConnID, value: x.seq})
+		if l.conn.multi != nil {
+			w.b = wire.AppendPathValue(w.b, wire.FramePathRetireConnectionID, l.id, x.seq)
+		} else {
+			w.b = wire.AppendOne(w.b, wire.FrameRetireConnectionID, x.seq)
+		}
+		w.record(record{kind: recRetireConnID, value: x.seq, gen: l.id})
 		x.due = false
 	}
+	return true
 }
 
 // appendStreamControl appends the control frames of streams.

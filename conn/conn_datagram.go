@@ -178,9 +178,30 @@ func (c *Conn) MaxDatagramSize() int {
 		return 0 // RFC 9221, Section 3 [1]
 	}
 	// Short header with the longest packet number, tag, and the header of the frame.
-	room := c.path.mtu.current - 1 - int(c.remote.current().n) - 4 - 16
+	room := c.packetRoom() - 4 - 16
 	frame := int(min(uint64(room), c.peer.MaxDatagramFrame)) // RFC 9221, Section 3 [2]
 	return max(frame-wire.DatagramHeaderLen(frame), 0)
+}
+
+// packetRoom returns how long a datagram may be, without the first byte and the connection ID. A
+// DATAGRAM frame may take any of several paths, so the smallest one counts.
+func (c *Conn) packetRoom() int {
+	if c.multi != nil {
+		return c.multi.packetRoom()
+	}
+	return c.lane.packetRoom()
+}
+
+func (l *lane) packetRoom() int { return l.path.mtu.current - 1 - int(l.remote.current().n) }
+
+func (m *multipath) packetRoom() int {
+	room := maxUDPPayload
+	for _, l := range m.lanes {
+		if l.usable() {
+			room = min(room, l.packetRoom())
+		}
+	}
+	return room
 }
 
 // datagramError returns why a datagram is longer than MaxDatagramSize.

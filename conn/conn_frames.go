@@ -22,7 +22,7 @@ const (
 	// framesProbing are those of probing packets (RFC 9000, Section 9.1).
 	framesProbing = 1<<wire.FramePadding | 1<<wire.FrameNewConnectionID | 1<<wire.FramePathChallenge | 1<<wire.FramePathResponse
 	// framesQuiet do not ask for an acknowledgement.
-	framesQuiet = 1<<wire.FramePadding | 1<<wire.FrameAck | 1<<wire.FrameAckECN |
+	framesQuiet = 1<<wire.FramePadding | 1<<wire.FrameAck | 1<<wire.FrameAckECN | 1<<wire.FramePathAck | 1<<wire.FramePathAckECN |
 		1<<wire.FrameConnectionClose | 1<<wire.FrameApplicationClose
 )
 
@@ -51,7 +51,7 @@ func (c *Conn) handleFrames(p *received) error {
 		if p.early && typ <= 63 && framesNotEarly>>typ&1 != 0 {
 			return violation(errProtocolViolation, typ, "frame is not allowed in 0-RTT packets")
 		}
-		if typ > 63 || framesQuiet>>typ&1 == 0 {
+		if typ > 63 || uint64(framesQuiet)>>typ&1 == 0 {
 			p.eliciting = true
 		}
 		if typ > 63 || framesProbing>>typ&1 == 0 {
@@ -72,8 +72,13 @@ func (c *Conn) handleFrames(p *received) error {
 	return nil
 }
 
-// knowsFrame reports whether the connection speaks a frame type that is not in framesKnown.
+// knowsFrame reports whether the connection speaks a frame type that is not in framesKnown. Where
+// it offers multipath, those frames are known from the start: elsewhere than in 1-RTT packets they
+// are a PROTOCOL_VIOLATION (draft-ietf-quic-multipath-21, Section 4).
 func (c *Conn) knowsFrame(typ uint64) bool {
+	if isMultipath(typ) {
+		return c.multi != nil || c.cfg.MaxPaths > 1 && c.state == stateHandshake
+	}
 	return (typ == wire.FrameAckFrequency || typ == wire.FrameImmediateAck) && !c.cfg.DisableAckFrequency
 }
 
@@ -120,6 +125,9 @@ func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
 	case wire.FrameAckFrequency, wire.FrameImmediateAck:
 		return c.handleAckFrequency(p, typ, b)
 	}
+	if isMultipath(typ) {
+		return c.handleMultipath(p, typ, b)
+	}
 	return 0, violation(errFrameEncoding, typ, "unknown frame")
 }
 
@@ -129,7 +137,7 @@ func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
 	if n <= 0 {
 		return n, nil
 	}
-	r := &p.space.cryptoIn
+	r := &p.space.crypto().cryptoIn
 	switch {
 	case off+uint64(len(data)) > r.Offset()+maxCryptoBuffer, r.Gaps() > maxCryptoGaps:
 		// RFC 9000, Section 7.5 [2].
@@ -274,7 +282,7 @@ func (c *Conn) handlePath(p *received, typ uint64, b []byte) (int, error) {
 		return n, nil
 	}
 	if typ == wire.FramePathResponse {
-		return n, c.pathResponse(data)
+		return n, c.responded(data)
 	}
 	p.space.lane.challenged(p, data)
 	return n, nil

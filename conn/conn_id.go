@@ -20,6 +20,8 @@ type localIDs struct {
 	ids  []localID
 	next uint64 // sequence number of the next
 	sent uint64 // the peer was told of those below
+	// the peer has acknowledged one that it was told of
+	known bool
 }
 
 // RFC 9000, Section 5.1.1 [1].
@@ -27,6 +29,17 @@ func (l *localIDs) add(id ConnID) *localID {
 	l.ids = append(l.ids, localID{id: id, seq: l.next})
 	l.next++
 	return &l.ids[len(l.ids)-1]
+}
+
+// lost notes that the frame with an ID was lost, and reports whether it is to be sent again.
+func (l *localIDs) lost(seq uint64) bool {
+	for i := range l.ids {
+		if x := &l.ids[i]; x.seq == seq {
+			x.due = true
+			return true
+		}
+	}
+	return false
 }
 
 // generateID draws a connection ID that is not in use.
@@ -57,27 +70,37 @@ func (c *Conn) addFirstID(id ConnID) {
 		c.routes.addAddr(c.path.remote)
 		return
 	}
-	c.routes.addID(id)
+	c.routes.addID(id, &c.lane)
 }
 
 // offerIDs issues connection IDs until the peer has as many as it accepts, up to our own bound.
 // RFC 9000, Section 5.1.1 [3, 4, 7].
 func (l *lane) offerIDs() {
 	c := l.conn
-	if c.state != stateConfirmed || len(l.local.ids) == 0 || l.local.ids[0].id.n == 0 {
+	if c.state != stateConfirmed || l.status.state == laneAbandoned {
 		return
 	}
 	want := int(min(c.peer.ActiveConnIDLimit, activeConnIDs))
+	switch {
+	case l.id == 0 && (len(l.local.ids) == 0 || l.local.ids[0].id.n == 0), l.id != 0 && l.id > c.multi.sharedLimit():
+		return
+	case l.id != 0:
+		want = min(want, laneIDs)
+	}
 	for len(l.local.ids) < want {
 		id, ok := c.e.generateID()
 		if !ok || id.n == 0 {
 			return
 		}
 		l.local.add(id).due = true
-		c.routes.addID(id)
+		c.routes.addID(id, l)
 		c.control.newIDs, c.control.any = true, true
 	}
 }
+
+// laneIDs is how many connection IDs are issued for each lane but the lane 0: one to use, and one
+// to move with (draft-ietf-quic-multipath-21, Section 3.2.1).
+const laneIDs = 2
 
 // retireLocal handles RETIRE_CONNECTION_ID (RFC 9000, Section 19.16). dcid is that of the packet.
 // RFC 9000, Section 5.1.1 [6].
@@ -207,7 +230,7 @@ func (l *lane) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 		}
 	}
 	issued := remoteID{id: id, seq: seq, token: token, hasToken: true}
-	if r.conflicts(&issued) {
+	if r.conflicts(&issued) || l.conn.multi != nil && l.conn.multi.issuedTwice(l, &issued) {
 		return violation(errProtocolViolation, wire.FrameNewConnectionID, "connection ID %d conflicts with another", seq)
 	}
 	if left == 0 && r.seen.Contains(seq) {
@@ -242,8 +265,24 @@ func (l *lane) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 		// RFC 9000, Section 5.1.1 [5].
 		return violation(errConnectionIDLimit, wire.FrameNewConnectionID, "more than %d connection IDs", activeConnIDs)
 	}
+	if l.path == nil {
+		l.conn.noteAvailable()
+		return nil
+	}
 	l.watchResets()
 	return nil
+}
+
+// lost notes that the frame which retires an ID was lost, and reports whether it is to be sent
+// again.
+func (r *remoteIDs) lost(seq uint64) bool {
+	for i := range r.retired {
+		if x := &r.retired[i]; x.seq == seq {
+			x.due = true
+			return true
+		}
+	}
+	return false
 }
 
 func (r *remoteIDs) isRetired(seq uint64) bool {

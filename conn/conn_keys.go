@@ -47,7 +47,7 @@ func (c *Conn) open(now instant, sp *space, pkt []byte, hdrLen int, pn uint64) (
 		return c.openNext(now, sp, pkt, hdrLen, pn)
 	case pn < ph.firstRecv:
 		// RFC 9001, Section 6.5: a packet of the phase before, delayed.
-		payload, ok := k.old.Open(pkt, hdrLen, pn)
+		payload, ok := sp.keysOn(k.old).Open(pkt, hdrLen, pn)
 		if !ok {
 			c.openFailed(sp.rx)
 			return nil, false
@@ -58,7 +58,7 @@ func (c *Conn) open(now instant, sp *space, pkt []byte, hdrLen int, pn uint64) (
 	// The packet is of the next phase, or the peer has gone back to the keys before. Opening with
 	// wrong keys destroys a packet, so the old keys are tried on a copy.
 	buf := c.e.buffers.get(len(pkt))
-	_, back := k.old.Open(append(buf, pkt...), hdrLen, pn)
+	_, back := sp.keysOn(k.old).Open(append(buf, pkt...), hdrLen, pn)
 	c.e.buffers.put(buf)
 	if back {
 		return c.backInPhase()
@@ -85,7 +85,7 @@ func (c *Conn) openNext(now instant, sp *space, pkt []byte, hdrLen int, pn uint6
 		}
 		k.nextRx = next
 	}
-	payload, ok := k.nextRx.Open(pkt, hdrLen, pn)
+	payload, ok := sp.keysOn(k.nextRx).Open(pkt, hdrLen, pn)
 	if !ok {
 		c.openFailed(sp.rx)
 		return nil, false
@@ -113,10 +113,15 @@ func (c *Conn) openNext(now instant, sp *space, pkt []byte, hdrLen int, pn uint6
 // 4]).
 func (c *Conn) turnRx(now instant, sp *space, pn uint64) {
 	k := &c.keys
-	k.old, sp.rx, k.nextRx = sp.rx, k.nextRx, nil
+	k.old, c.app.rx, k.nextRx = c.app.rx, k.nextRx, nil
 	k.rxPhase = !k.rxPhase
+	wait := 3 * c.path.rtt.pto() // RFC 9001, Section 6.5 [2, 3]
+	if c.multi != nil {
+		c.multi.turnRx()
+		wait = 3 * c.multi.pto()
+	}
 	sp.phase.lastOld, sp.phase.firstRecv = sp.recv.largest, pn
-	k.dropAt = now.add(3 * c.path.rtt.pto()) // RFC 9001, Section 6.5 [2, 3]
+	k.dropAt = now.add(wait)
 	c.stats.KeyUpdates++
 	if c.traced {
 		c.trace(&TraceEvent{Kind: TraceKeyUpdated, Packet: Packet1RTT, Number: c.stats.KeyUpdates}, nil)
@@ -134,6 +139,9 @@ func (c *Conn) turnTx() error {
 	sp.tx = next
 	k.txPhase = !k.txPhase
 	sp.phase.firstSent, k.sealed = sp.sent.next, 0
+	if c.multi != nil {
+		c.multi.turnTx()
+	}
 	return nil
 }
 
@@ -141,9 +149,12 @@ func (c *Conn) turnTx() error {
 // have been acknowledged, and the peer must have followed the last update (RFC 9001, Section 6.1
 // [2]), three PTOs ago: it may keep no older keys than those before (RFC 9001, Section 6.5 [1]).
 func (c *Conn) mayUpdateKeys() bool {
-	k, sp := &c.keys, c.spaces[spaceApp]
-	return k.old == nil && k.txPhase == k.rxPhase && sp.sent.largestAcked >= int64(sp.phase.firstSent)
+	k := &c.keys
+	return k.old == nil && k.txPhase == k.rxPhase && (c.app.ackedInPhase() || c.multi != nil && c.multi.ackedInPhase())
 }
+
+// ackedInPhase reports whether a packet with the keys in use was acknowledged.
+func (sp *space) ackedInPhase() bool { return sp.sent.largestAcked >= int64(sp.phase.firstSent) }
 
 // wearNumbers ends the connection before one packet number could be taken for another (RFC 9000,
 // Section 17.1). It reports false if it did.

@@ -39,6 +39,9 @@ func (c *Conn) localParams(version uint32) []byte {
 	p.MaxDatagramFrame = uint64(cfg.MaxDatagramFrameSize)
 	p.ResetStreamAt = !cfg.DisableResetStreamAt
 	p.GreaseQUICBit = true
+	if c.offersMultipath() {
+		p.InitialMaxPathID = int64(cfg.MaxPaths - 1)
+	}
 	if !cfg.DisableAckFrequency {
 		p.MinAckDelay = minAckDelay
 	}
@@ -59,6 +62,9 @@ func (c *Conn) peerParams(b []byte) error {
 		return &TransportError{Code: errTransportParameter, Reason: err.Error()}
 	}
 	if err := c.negotiateVersion(&p); err != nil {
+		return err
+	}
+	if err := c.checkMultipath(&p); err != nil {
 		return err
 	}
 	c.peer, c.hasPeer = p, true

@@ -24,6 +24,9 @@ type pathResponse struct {
 // oldest answers are dropped.
 // RFC 9000, Section 8.2.1 [6]; RFC 9000, Section 8.2.2 [1, 7].
 func (l *lane) challenged(p *received, data [8]byte) {
+	if l.status.state == laneAbandoned {
+		return // draft-ietf-quic-multipath-21, Section 3.4: nothing is sent on the path
+	}
 	if len(l.responses) == maxResponses {
 		copy(l.responses, l.responses[1:])
 		l.responses = l.responses[:maxResponses-1]
@@ -82,13 +85,29 @@ func (l *lane) answerFrom(a *arrival) netip.AddrPort {
 	return l.path.from
 }
 
-// pathResponse handles PATH_RESPONSE (RFC 9000, Section 8.2.3). It may come by any path.
-func (l *lane) pathResponse(data [8]byte) error {
+// responded handles PATH_RESPONSE (RFC 9000, Section 8.2.3). It may come by any path.
+func (c *Conn) responded(data [8]byte) error {
+	if c.multi == nil {
+		c.lane.responded(data)
+	} else {
+		for _, l := range c.multi.lanes {
+			l.responded(data)
+		}
+	}
+	return c.challenges.check(data)
+}
+
+// responded is that of Conn, for one lane.
+func (l *lane) responded(data [8]byte) {
 	c := l.conn
 	switch pa := l.path; {
+	case pa == nil:
 	case pa.challenge.answered(data): // RFC 9000, Section 8.2.2 [4]
 		small := pa.challenge.small
 		pa.challenge = challenge{}
+		if l.id != 0 && l.oldPath == nil && !pa.validated {
+			c.event(Event{Kind: EventPathOpened, ID: uint64(l.id), Local: pa.local, Remote: pa.remote})
+		}
 		if small {
 			// RFC 9000, Section 8.2.1 [5], and RFC 9000, Section 8.2.3 [1]: the address is the
 			// peer's. Whether the path is wide enough is another question.
@@ -108,11 +127,10 @@ func (l *lane) pathResponse(data [8]byte) error {
 		cand.challenge, cand.validated = challenge{}, true
 		if !cand.migrate {
 			c.event(Event{Kind: EventPathValidated, Local: cand.local, Remote: cand.remote})
-			return nil
+			return
 		}
 		l.migrateTo(cand)
 	}
-	return c.challenges.check(data)
 }
 
 // migrateTo moves a client to the path that it has validated.
@@ -150,6 +168,9 @@ func (l *lane) pathChanged() {
 // Section 9.3).
 func (l *lane) arrivedElsewhere(p *received, newest bool) {
 	c := l.conn
+	if l.status.state == laneAbandoned {
+		return
+	}
 	a := p.at
 	if l.path.local == (netip.AddrPort{}) && a.remote == l.path.remote {
 		l.path.local = a.local // now it is known
@@ -293,6 +314,8 @@ func (l *lane) pathFailed(p *path) {
 	}
 	if l.oldPath != nil {
 		l.usePath(l.oldPath, nil, l.candidate)
+	} else if l.id != 0 { // draft-ietf-quic-multipath-21, Section 3.1
+		l.abandon(errPathUnstableOrPoor)
 	}
 }
 
@@ -357,7 +380,7 @@ func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 		}
 		ch := &p.challenge
 		limit := min(minMTU, p.allowance())
-		if p == l.candidate {
+		if p == l.candidate || l.id != 0 && !c.server {
 			limit = minMTU
 		}
 		if b, ok := l.pathDatagram(now, buf, limit, p, func(b []byte) []byte {
@@ -420,6 +443,8 @@ func (c *Conn) probePath(local netip.AddrPort, migrate bool) error {
 		return errors.New("conn: no migration before the handshake is confirmed")
 	case c.peer.DisableActiveMigration:
 		return errors.New("conn: the peer does not support migration")
+	case c.lane.status.state != laneOpen:
+		return errors.New("conn: the path of the handshake was abandoned")
 	case !local.IsValid():
 		return errors.New("conn: the local address is not valid")
 	}

@@ -21,7 +21,7 @@ func (c *Conn) addPreferredID() {
 	}
 	c.local.add(id)
 	c.local.sent = c.local.next // in the transport parameters
-	c.routes.addID(id)
+	c.routes.addID(id, &c.lane)
 }
 
 // preferredAddress returns the transport parameter; nil if there is none.

@@ -18,6 +18,9 @@ func (c *Conn) receive(now instant, a *arrival) {
 	if !c.path.validated && a.remote == c.path.remote {
 		c.path.received += uint64(len(a.data)) // RFC 9000, Section 8.1 [2]
 	}
+	if c.multi != nil {
+		c.multi.credit(a)
+	}
 	opened := c.stats.PacketsReceived
 	for b := a.data; len(b) > 0 && !c.closed; {
 		n := c.receivePacket(now, a, b)
@@ -157,18 +160,22 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 // receiveShort takes in a 1-RTT packet: the hot path.
 // RFC 9287, Section 3 [2].
 func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
-	sp := c.spaces[spaceApp]
 	// RFC 9001, Section 5.7 [1, 2, 3]: 1-RTT packets wait until the handshake is complete.
-	if sp.rx == nil || c.state == stateHandshake {
+	if c.app.rx == nil || c.state == stateHandshake {
 		if !c.isReset(now, pkt) {
 			c.wait(now, a, Packet1RTT, pkt)
 		}
 		return
 	}
-	n := c.routes.startOf(pkt[1:])
+	n, l := c.routes.startOf(pkt[1:])
 	pnOff := 1 + n
 	if n < 0 || len(pkt) <= pnOff { // RFC 9000, Section 10.3 [6]
 		c.dropped(&c.e.stats.DroppedMalformed, pkt, "too short")
+		return
+	}
+	sp := l.app
+	if sp.rx == nil {
+		l.receiveFirst(now, a, pkt, pnOff)
 		return
 	}
 	dcid := pkt[1:pnOff]

@@ -198,6 +198,9 @@ func (c *Conn) transmit(now instant, buf []byte, maxSegments int) (Burst, bool) 
 	if sp.tx == nil || !c.server && c.state == stateHandshake {
 		return Burst{}, false
 	}
+	if c.multi != nil {
+		return c.multi.transmit(now, buf, maxSegments)
+	}
 	if b, ok := c.transmitProbe(now, buf); ok {
 		return b, true
 	}
@@ -350,6 +353,9 @@ const pingRanges = 8
 
 // appendAck appends an ACK frame (RFC 9000, Section 19.3).
 func (c *Conn) appendAck(w *packetWriter, now instant) bool {
+	if c.multi != nil && w.sp.id == spaceApp {
+		return c.appendPathAck(w, w.sp.lane, now)
+	}
 	r := &w.sp.recv
 	n := r.seen.Len()
 	if n == 0 || !w.fits(32) {
@@ -374,7 +380,7 @@ func (c *Conn) appendAck(w *packetWriter, now instant) bool {
 
 // appendCrypto appends CRYPTO frames: what was lost first.
 func (c *Conn) appendCrypto(w *packetWriter) {
-	out := &w.sp.cryptoOut
+	out := &w.sp.crypto().cryptoOut
 	for {
 		off, n := out.NextLost()
 		if n == 0 {

@@ -1,6 +1,10 @@
 package conn
 
-import "github.com/lazoquic/lazo/internal/wire"
+import (
+	"slices"
+
+	"github.com/lazoquic/lazo/internal/wire"
+)
 
 // minStreamData is the least part of longer data for which a STREAM frame is put at the end of a
 // packet, in bytes.
@@ -65,7 +69,7 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 	}
 	w.record(record{kind: recStream, stream: s, gen: s.gen, value: off, n: uint16(n), fin: fin})
 	c.streams.send.sent(s, n)
-	c.flow.lastPN = w.pn
+	w.sp.lastData = w.pn
 	if fin {
 		s.flags |= flagFinSent
 		if c.traced {
@@ -106,7 +110,17 @@ func (c *Conn) streamCredit(s *Stream, n uint64) uint64 {
 // streamsAcked reports whether the peer has acknowledged everything that streams sent. A peer that
 // gives no credit then may be waiting until more is used, so nothing may be held back.
 func (c *Conn) streamsAcked() bool {
-	return c.spaces[spaceApp].sent.largestAcked >= int64(c.flow.lastPN)
+	if c.multi != nil {
+		return c.multi.streamsAcked()
+	}
+	return c.app.streamsAcked()
+}
+
+// streamsAcked is that of Conn, for one lane.
+func (sp *space) streamsAcked() bool { return sp.sent.largestAcked >= int64(sp.lastData) }
+
+func (m *multipath) streamsAcked() bool {
+	return !slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.status.state == laneOpen && !l.app.streamsAcked() })
 }
 
 // releaseReserve lets all streams use the reserve, once it may be in vain to wait for credit.

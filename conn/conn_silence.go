@@ -19,10 +19,12 @@ type timeouts struct {
 	since  instant // when the first of them had passed
 	silent bool    // EventSilent was reported, and no answer since
 	spare  bool    // one PATH_RESPONSE may exceed the window: see transmitPath
+	// with multipath: nothing but probes is sent on this lane, see lane.probe
+	suspect bool
 }
 
 // restart ends the row: what it was about has been replaced.
-func (t *timeouts) restart() { t.count, t.since, t.spare = 0, 0, false }
+func (t *timeouts) restart() { t.count, t.since, t.spare, t.suspect = 0, 0, false, false }
 
 // probed notes that a probe timeout has passed, and reports whether the row is a silence.
 func (l *lane) probed(now instant) bool {
@@ -36,7 +38,9 @@ func (l *lane) probed(now instant) bool {
 	long := t.count >= silentAfter && now.sub(t.since) >= minSilence
 	if long && !t.silent && c.state != stateHandshake {
 		t.silent = true
-		c.event(Event{Kind: EventSilent})
+		if c.Silent() {
+			c.event(Event{Kind: EventSilent})
+		}
 	}
 	return long
 }
@@ -45,7 +49,15 @@ func (l *lane) probed(now instant) bool {
 func (l *lane) answered() {
 	l.timeouts.restart()
 	if l.timeouts.silent {
-		l.timeouts.silent = false
+		l.answeredAgain()
+	}
+}
+
+// answeredAgain notes that the peer was silent on the lane, and is not any more.
+func (l *lane) answeredAgain() {
+	was := l.conn.Silent()
+	l.timeouts.silent = false
+	if was {
 		l.conn.event(Event{Kind: EventAnswered})
 	}
 }
@@ -53,4 +65,9 @@ func (l *lane) answered() {
 // Silent reports whether three probe timeouts in a row have passed, for 300 ms at least, and the
 // peer has acknowledged nothing since: it may be gone, or the path to it. The connection goes on
 // trying until its idle timeout. [EventSilent] and [EventAnswered] tell when this changes.
-func (c *Conn) Silent() bool { return c.timeouts.silent }
+func (c *Conn) Silent() bool {
+	if c.multi != nil {
+		return c.multi.silent()
+	}
+	return c.timeouts.silent
+}

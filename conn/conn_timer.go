@@ -32,6 +32,9 @@ func (c *Conn) deadline(now instant) instant {
 	if d := c.datagrams; d != nil {
 		at = earlier(at, d.expiry)
 	}
+	if c.multi != nil {
+		at = earlier(at, c.multi.deadline())
+	}
 	return at
 }
 
@@ -58,7 +61,7 @@ func (c *Conn) idleDeadline() instant {
 	}
 	// RFC 9000, Section 10.1: at least three times the probe timeout.
 	// RFC 9000, Section 10.1 [1].
-	return c.lastActivity.add(max(c.idle, 3*(c.path.rtt.pto()+maxAckDelay)))
+	return c.lastActivity.add(max(c.idle, 3*c.pto()))
 }
 
 // keepAliveDeadline returns when to send a PING so that the idle timeout does not pass (RFC 9000,
@@ -101,7 +104,7 @@ func (c *Conn) onTimeout(now instant) {
 		c.lossTimeout(now)
 	}
 	if due(c.keepAliveDeadline()) {
-		c.spaces[spaceApp].probes = max(c.spaces[spaceApp].probes, 1)
+		c.main().keepAlive()
 	}
 	if due(c.quietDeadline()) {
 		c.breakSilence()
@@ -122,6 +125,9 @@ func (c *Conn) onTimeout(now instant) {
 	}
 	c.pathTimeout(now)
 	c.paceAt = 0
+	if c.multi != nil {
+		c.multi.onTimeout(now)
+	}
 	if c.datagrams != nil {
 		c.expireDatagrams(now)
 	}
@@ -155,7 +161,7 @@ const tidyAfter = 5 * time.Second
 // untidy reports whether there are empty rings that have become long.
 func (c *Conn) untidy() bool {
 	d := c.datagrams
-	return c.spaces[spaceApp].sent.oversized() || d != nil && (d.send.oversized() || d.recv.oversized())
+	return c.app.sent.oversized() || c.multi != nil && c.multi.untidy() || d != nil && (d.send.oversized() || d.recv.oversized())
 }
 
 // tidy gives back the memory of rings that are empty.
@@ -169,7 +175,10 @@ func (c *Conn) tidy() {
 			q.used = false
 		}
 	}
-	c.spaces[spaceApp].sent.tidy(c.e.now, c.lossMemory())
+	c.app.sent.tidy(c.e.now, c.lossMemory())
+	if c.multi != nil {
+		c.multi.tidy()
+	}
 }
 
 // rest is called when the connection has no more output: it sets the timer.

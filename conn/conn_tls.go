@@ -229,6 +229,7 @@ func (c *Conn) handshakeComplete() error {
 	c.e.handshakes(c, -1)
 	c.e.stats.Connected++
 	c.path.validated = true // a client always, a server by the Finished of its client
+	c.startMultipath()
 	if c.server {
 		// RFC 9001, Section 4.1.2 [1]: for a server complete is confirmed.
 		c.control.handshakeDone = true
@@ -261,6 +262,9 @@ func (c *Conn) confirm() {
 		c.routes.retireID(c.firstDCID(), c.e.now.add(tidyAfter))
 	}
 	c.offerIDs()
+	if c.multi != nil {
+		c.multi.offer()
+	}
 	c.startECN()
 	c.followPreferred()
 }

@@ -186,14 +186,21 @@ var costRows = []costRow{
 		tc := costConn(t, false, func(s *testSetup) { s.conn.Tokens = new(lastToken) })
 		return tc.of(fill(func(i int) frame { return newTokenFrame("x") }))
 	}},
-	{name: "frames of multipath, which was not negotiated", closes: true, frames: []string{
-		"PathAck", "PathAckECN", "PathAbandon", "PathStatusBackup", "PathStatusAvailable", "PathNewConnectionID",
-		"PathRetireConnectionID", "MaxPathID", "PathsBlocked", "PathCIDsBlocked",
-	}, make: func(t *testing.T) *costCase {
-		return costConn(t, true).of(fillBytes(func(i int) []byte {
-			return wire.AppendPathValue(nil, wire.FramePathStatusBackup, 0, uint64(i))
-		}))
-	}},
+	pathRow("PathAck", func(i int) frame { return pathAckFrame(0, 0) }, "PathAckECN"),
+	pathRow("PathAbandon", func(i int) frame { return pathFrame(wire.FramePathAbandon, uint64(1+i%3), 1) }),
+	pathRow("PathStatusBackup", func(i int) frame {
+		return pathFrame(wire.FramePathStatusBackup, uint64(i%4), uint64(i))
+	}, "PathStatusAvailable"),
+	pathRow("PathNewConnectionID", func(i int) frame {
+		seq := uint64(2 + min(i, 8))
+		return newPathIDFrame(uint64(1+i%3), seq, seq, fmt.Sprintf("%06d%02d", min(i, 8), i%3))
+	}),
+	pathRow("PathRetireConnectionID", func(i int) frame {
+		return pathFrame(wire.FramePathRetireConnectionID, uint64(1+i%3), uint64(i/3%2))
+	}),
+	pathRow("MaxPathID", func(i int) frame { return pathFrame(wire.FrameMaxPathID, uint64(4+i), 0) }),
+	pathRow("PathsBlocked", func(i int) frame { return pathFrame(wire.FramePathsBlocked, 3, 0) }),
+	pathRow("PathCIDsBlocked", func(i int) frame { return pathFrame(wire.FramePathCIDsBlocked, uint64(1+i%3), 0) }),
 	{name: "Ack", frames: []string{"Ack", "AckECN"}, make: func(t *testing.T) *costCase { return ackCase(t, 1) }},
 	{name: "ACK of many ranges", make: func(t *testing.T) *costCase { return ackCase(t, 50) }},
 	{name: "ACK of one range for each packet", make: func(t *testing.T) *costCase { return ackCase(t, 500) }},
@@ -255,6 +262,13 @@ var costRows = []costRow{
 		l, _, retry := retryStory(t)
 		return &costCase{e: l.Endpoint, now: hour0(), buf: l.buf, from: elsewhere(1), to: l.addr, datagram: retry("new server ID", "a token")}
 	}},
+}
+
+// pathRow makes the row of a frame of multipath, to a server that has four lanes.
+func pathRow(name string, f func(i int) frame, more ...string) costRow {
+	return costRow{name: name, frames: append(more, name), make: func(t *testing.T) *costCase {
+		return costConn(t, true, withPaths).of(fill(f))
+	}}
 }
 
 // strangerRow makes the row of a datagram to a server that has one handshake in progress.

@@ -41,7 +41,6 @@ type connFlow struct {
 	reserve   uint64 // credit that only streams ahead of others may use
 	// the largest urgency that may use it: that of the most urgent stream that it has held up
 	heldFor int
-	lastPN  uint64 // of the last packet with data of streams
 }
 
 // maxReserve bounds connFlow.reserve, in bytes.
@@ -94,7 +93,7 @@ func (c *Conn) giveCredit() {
 // growConnWindow grows the window of the connection under EndpointConfig.MaxBuffered.
 func (c *Conn) growConnWindow() {
 	e := c.e
-	n := c.flow.grow(e.now, c.path.rtt.shortest(), min(e.cfg.MaxBuffered-e.extraCredit, e.memory.Room()))
+	n := c.flow.grow(e.now, c.shortestRTT(), min(e.cfg.MaxBuffered-e.extraCredit, e.memory.Room()))
 	if n > 0 && c.cfg.AllowWindowIncrease != nil && !c.cfg.AllowWindowIncrease(c, n) {
 		c.flow.size -= n
 		return

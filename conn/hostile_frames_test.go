@@ -28,6 +28,7 @@ func TestHostileFrames(t *testing.T) {
 	cases = append(cases, hostileSizes()...)
 	cases = append(cases, hostileIDs()...)
 	cases = append(cases, hostileRest()...)
+	cases = append(cases, hostilePaths()...)
 	for _, h := range cases {
 		t.Run(strings.ReplaceAll(h.name, " ", "-"), func(t *testing.T) {
 			sides(t, func(t *testing.T, server bool) {

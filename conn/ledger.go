@@ -358,12 +358,18 @@ func (s *sentPackets) lost(now instant, delay time.Duration) (d declaredLost, ok
 
 // again returns the next packet from the index i on whose frames a probe may carry; nil if there is
 // none. The first i is rows.head.
-func (s *sentPackets) again(i *uint32) *sentPacket {
+func (s *sentPackets) again(i *uint32) *sentPacket { return s.repeat(i, 0) }
+
+// unrepeated is again for the packets whose frames were not sent again yet.
+func (s *sentPackets) unrepeated(i *uint32) *sentPacket { return s.repeat(i, sentAgain) }
+
+// repeat is again for the packets without certain flags.
+func (s *sentPackets) repeat(i *uint32, without uint16) *sentPacket {
 	for *i != s.rows.tail {
 		s.ledger.steps++
 		p := s.rows.at(*i)
 		*i++
-		if p.flags&(sentEliciting|sentAcked|sentProbeMTU|sentProbePath) == sentEliciting {
+		if p.flags&(sentEliciting|sentAcked|sentProbeMTU|sentProbePath|without) == sentEliciting {
 			p.flags |= sentAgain
 			return p
 		}

@@ -39,10 +39,26 @@ func (k *LedgerCheck) Check(c *Conn) error {
 	if c == nil || c.closed {
 		return nil
 	}
+	if err := k.checkLane(&c.lane, c.spaces[:]); err != nil || c.multi == nil {
+		return err
+	}
+	for _, l := range c.multi.lanes {
+		if l.id == 0 || l.path == nil {
+			continue
+		}
+		if err := k.checkLane(l, []*space{l.app}); err != nil {
+			return fmt.Errorf("path ID %d: %w", l.id, err)
+		}
+	}
+	return nil
+}
+
+// checkLane checks the ledger of a lane, which has these spaces.
+func (k *LedgerCheck) checkLane(c *lane, spaces []*space) error {
 	l := &c.ledger
 	k.bytes = k.bytes[:0]
 	packets := 0
-	for _, sp := range c.spaces {
+	for _, sp := range spaces {
 		if sp == nil {
 			continue
 		}

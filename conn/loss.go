@@ -269,6 +269,10 @@ func (c *Conn) ptoDeadline(now instant) (at instant, id spaceID) {
 // probe sends probes (RFC 9002, Section 6.2.4).
 // RFC 9002, Section 6.2 [1]; RFC 9002, Section 6.2.4 [1, 2].
 func (c *Conn) probe(id spaceID, now instant) {
+	if id == spaceApp && c.multi != nil {
+		c.lane.probe(now)
+		return
+	}
 	silent := c.probed(now)
 	sp := c.spaces[id]
 	if sp == nil {

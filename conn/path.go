@@ -2,6 +2,7 @@ package conn
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/pacing"
@@ -107,6 +108,24 @@ func (l *lane) newEstimates(remote netip.AddrPort) *estimates {
 	}
 	c.repace(m)
 	return m
+}
+
+// shortestRTT returns the shortest round trip of the path in use. Where there are several, it is
+// that of the longest of them.
+func (c *Conn) shortestRTT() time.Duration {
+	if c.multi != nil {
+		return c.multi.shortestRTT()
+	}
+	return c.path.rtt.shortest()
+}
+
+func (m *multipath) shortestRTT() (d time.Duration) {
+	for _, l := range m.lanes {
+		if l.usable() {
+			d = max(d, l.path.rtt.shortest())
+		}
+	}
+	return d
 }
 
 // repace sets the pacing of a path by what its congestion controller says now.

@@ -123,6 +123,9 @@ func (f frame) append(b []byte) []byte {
 	case wire.FrameAckFrequency:
 		return wire.AppendAckFrequency(b, f.v[0], f.v[1], f.v[2], f.v[3])
 	}
+	if isMultipath(f.typ) {
+		return f.appendMultipath(b)
+	}
 	return wire.AppendVarint(b, f.typ)
 }
 
@@ -204,6 +207,9 @@ func parseFrame(b []byte) (f frame, n int) {
 		data, n = wire.ParseDatagram(b)
 	case wire.FrameAckFrequency:
 		f.v[0], f.v[1], f.v[2], f.v[3], n = wire.ParseAckFrequency(b)
+	}
+	if isMultipath(typ) {
+		return parseMultipathFrame(typ, b)
 	}
 	f.data = string(data)
 	return f, n

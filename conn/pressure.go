@@ -24,6 +24,7 @@ import (
 const (
 	connCost      = 10 << 10 // a connection, its connection IDs, paths and limits
 	handshakeCost = 24 << 10 // more during its handshake: crypto/tls and its goroutine
+	laneCost      = 4 << 10  // a path of multipath besides the first one
 	streamCost    = 1 << 10  // a stream, and its events in the queue
 	closedCost    = 1 << 10  // what remains of a closed connection, without its datagram
 )
@@ -49,6 +50,9 @@ func (c *Conn) measure() (n int64) {
 		if sp != nil {
 			n += int64(sp.sent.bytes())
 		}
+	}
+	if c.multi != nil {
+		n += c.multi.held()
 	}
 	n += c.waiting.held()
 	if d := c.datagrams; d != nil {

@@ -45,7 +45,7 @@ func (c *Conn) quietDeadline() instant {
 // breakSilence sends the PING.
 func (c *Conn) breakSilence() {
 	c.quiet.pings++
-	c.spaces[spaceApp].probes = max(c.spaces[spaceApp].probes, 1)
+	c.main().keepAlive()
 }
 
 // await counts a stream that a client has opened for an answer.

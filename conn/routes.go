@@ -80,6 +80,7 @@ type claimedID struct {
 	id    ConnID
 	until instant // when it is forgotten, as the peer has retired it; 0 while it is in use
 	first bool    // server: the client's first packets bear it
+	lane  *lane   // that the ID is for; nil once the connection has closed
 }
 
 // A claimedAddr is a remote address from which datagrams without a connection ID come.
@@ -88,15 +89,15 @@ type claimedAddr struct {
 	until instant // likewise, as the connection has left it
 }
 
-// addID makes an ID that is not in use lead here.
-func (cl *claims) addID(id ConnID) {
-	cl.ids = append(cl.ids, claimedID{id: id})
+// addID makes an ID that is not in use lead here, for packets of a lane.
+func (cl *claims) addID(id ConnID, l *lane) {
+	cl.ids = append(cl.ids, claimedID{id: id, lane: l})
 	cl.table.setID(id, cl.to)
 }
 
 // addFirst is addID for the ID of the packet that made a server connection.
-func (cl *claims) addFirst(id ConnID) {
-	cl.addID(id)
+func (cl *claims) addFirst(id ConnID, l *lane) {
+	cl.addID(id, l)
 	cl.ids[len(cl.ids)-1].first = true
 }
 
@@ -125,17 +126,19 @@ func (cl *claims) hasID(b []byte) bool {
 	return len(b) == 0 && len(cl.addrs) > 0
 }
 
-// startOf returns the length of the ID at the start of b, -1 if none of them is there.
-func (cl *claims) startOf(b []byte) int {
+// startOf returns the length of the ID at the start of b, and the lane that the ID is for. n is -1
+// if none of them is there.
+func (cl *claims) startOf(b []byte) (n int, l *lane) {
 	for i := range cl.ids {
-		if id := &cl.ids[i].id; len(b) >= int(id.n) && id.equal(b[:id.n]) {
-			return int(id.n)
+		x := &cl.ids[i]
+		if id := &x.id; len(b) >= int(id.n) && id.equal(b[:id.n]) {
+			return int(id.n), x.lane
 		}
 	}
 	if len(cl.addrs) > 0 {
-		return 0
+		return 0, &cl.to.conn.lane
 	}
-	return -1
+	return -1, nil
 }
 
 // retireID forgets an ID at a later time: packets may be under way to it. At most activeConnIDs of
@@ -251,6 +254,7 @@ func (cl *claims) handOver(cc *closedConn) {
 	cl.dropTokens()
 	cc.claims = claims{table: cl.table, to: route{closed: cc}, ids: cl.ids, addrs: cl.addrs}
 	for i := range cl.ids {
+		cl.ids[i].lane = nil
 		cl.table.setID(cl.ids[i].id, cc.claims.to)
 	}
 	for i := range cl.addrs {

@@ -81,7 +81,7 @@ func TestStoriesTurnEveryKnob(t *testing.T) {
 	elsewhere := map[string]string{
 		"TLS": "conntest has it", "Context": "it has no time of its own", "AllowWindowIncrease": "ConfinedFlow",
 		"TicketData": "TicketData", "AcceptEarlyData": "RejectEarly", "Tokens": "Sessions",
-		"PreferredAddress4": "Preferred", "PreferredAddress6": "Preferred", "Congestion": "Congestion",
+		"PreferredAddress4": "Preferred", "PreferredAddress6": "Preferred", "Congestion": "Congestion", "MaxPaths": "TestMultipathChaos",
 		"QLog": "Trace", "Trace": "Trace", "noFavourite": "not exported",
 	}
 	turned := make(map[string]bool)

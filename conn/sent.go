@@ -72,6 +72,10 @@ const (
 	recNewToken
 	recDatagram     // value: ID, n: whether to notify
 	recAckFrequency // value: sequence number
+	recMaxPathID    // value: the limit
+	recPathsBlocked // value: the limit
+	recPathAbandon
+	recPathStatus // value: sequence number
 	recPing
 )
 
@@ -79,7 +83,7 @@ const (
 type record struct {
 	stream *Stream
 	value  uint64 // of STREAM and CRYPTO frames the offset
-	gen    uint32 // of the stream: it may serve another by now
+	gen    uint32 // of the stream: it may serve another by now; of frames of paths the path ID
 	n      uint16 // of STREAM and CRYPTO frames the length
 	kind   recordKind
 	fin    bool

@@ -64,7 +64,9 @@ func (c *Conn) Snapshot(now time.Time, maxStreams int) Snapshot {
 	if c.lastActivity == 0 {
 		s.Quiet = s.Age
 	}
-	s.Paths = append(s.Paths, PathSnapshot{c.path.local, c.path.remote, true, c.path.validated})
+	for _, p := range c.Paths(nil) {
+		s.Paths = append(s.Paths, PathSnapshot{p.Local, p.Remote, true, p.Validated})
+	}
 	if p := c.candidate; p != nil {
 		s.Paths = append(s.Paths, PathSnapshot{p.local, p.remote, false, p.validated})
 	}

@@ -38,12 +38,22 @@ type space struct {
 	ecnAcked  [3]uint64 // ECT0, ECT1, CE that the peer reported last
 	ecnSent   uint64    // packets sent with ECT0
 
-	phase numbersOfPhase // of 1-RTT packets
+	phase    numbersOfPhase // of 1-RTT packets
+	lastData uint64         // number of the last packet with data of streams
 }
 
 func newSpace(id spaceID, l *lane) *space {
 	sp := &space{lane: l, id: id, sent: sentPackets{ledger: &l.ledger, largestAcked: -1}}
 	sp.recv.largest = -1
+	return sp
+}
+
+// crypto returns the space whose CRYPTO data the packets of sp carry: all lanes share that of the
+// lane 0.
+func (sp *space) crypto() *space {
+	if sp.lane.id != 0 {
+		return sp.lane.conn.app
+	}
 	return sp
 }
 

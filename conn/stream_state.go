@@ -152,7 +152,7 @@ func (s *Stream) consumed(n int) {
 	}
 	e := s.c.e
 	// the window of the connection bounds the memory
-	w.grow(e.now, s.c.path.rtt.shortest(), max(s.c.flow.size, w.size))
+	w.grow(e.now, s.c.shortestRTT(), max(s.c.flow.size, w.size))
 	s.controlDue(dueMaxData)
 }
 

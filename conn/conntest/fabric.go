@@ -13,11 +13,14 @@ type fabric struct {
 	seed  uint64
 	model *Link                             // of links that were never set
 	links map[[2]int]*link                  // by index of the nodes it comes from and goes to
+	pairs map[[2]netip.AddrPort]*link       // of addresses that have a link of their own
 	hosts map[netip.AddrPort]host           // by the address that others see
 	seen  map[netip.AddrPort]netip.AddrPort // that address, by the one a node has
 	queue queue
 	seq   uint64
-	spare []*flight // to be used again
+	// links that were made for pairs of addresses
+	paired uint64
+	spare  []*flight // to be used again
 
 	packet     Packet // what Filter sees
 	transcript transcript
@@ -33,6 +36,7 @@ type host struct {
 func (f *fabric) init(model *Link, seed uint64) {
 	f.seed, f.model = seed, model
 	f.links = make(map[[2]int]*link)
+	f.pairs = make(map[[2]netip.AddrPort]*link)
 	f.hosts = make(map[netip.AddrPort]host)
 	f.seen = make(map[netip.AddrPort]netip.AddrPort)
 	f.transcript.init()
@@ -47,6 +51,24 @@ func (f *fabric) link(a, b *Node) *link {
 		f.links[key] = l
 	}
 	return l
+}
+
+// between returns the link from an address of a to an address of b, as others see them.
+func (f *fabric) between(a, b *Node, src, dst netip.AddrPort) *link {
+	if l := f.pairs[[2]netip.AddrPort{src, dst}]; l != nil {
+		return l
+	}
+	return f.link(a, b)
+}
+
+// setPair gives two addresses a link of their own.
+func (f *fabric) setPair(src, dst netip.AddrPort, model *Link) {
+	key := [2]netip.AddrPort{src, dst}
+	if f.pairs[key] == nil {
+		f.paired++
+		f.pairs[key] = newLink(model, f.seed, 1<<63|f.paired)
+	}
+	f.pairs[key].set(model)
 }
 
 // bind makes addr, an address of node a, appear to others as outside, and as
@@ -75,7 +97,7 @@ func (f *fabric) send(now time.Duration, a *Node, src, dst netip.AddrPort, ecn c
 	fl := f.flight()
 	fl.data = append(fl.data[:0], data...)
 	p.Data = fl.data
-	t := f.link(a, to.node).send(now, p)
+	t := f.between(a, to.node, p.Src, p.Dst).send(now, p)
 	if t.n == 0 {
 		f.trace.add(now, now, t.fate, p.Src, p.Dst, p.Data)
 		f.recycle(fl)
