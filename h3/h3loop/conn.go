@@ -90,10 +90,14 @@ func (c *serverConn) begin(e h3.Event) {
 	r.takeFields(e.Fields)
 	r.hasBody = !e.End
 	c.s.Handler(r)
-	r.fields = nil
-	if r.phase == answering && r.follower == nil {
+	if r.follower != nil {
+		r.holdFields()
+		return
+	}
+	if r.phase == answering {
 		r.Reset(h3.InternalError)
 	}
+	r.dropFields()
 }
 
 // newRequest returns a Request over s.
@@ -116,6 +120,7 @@ func (c *serverConn) newRequest(s *h3.Stream) *Request {
 func (c *serverConn) recycle() {
 	for i, r := range c.over {
 		c.over[i] = nil
+		r.dropFields()
 		if cap(r.rest) > maxKept {
 			r.rest = nil
 		}

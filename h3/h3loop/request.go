@@ -33,7 +33,8 @@ type Request struct {
 	follower Follower
 	phase    phase
 	rest     []byte // of the body of Respond, what is still to be sent
-	memory   int    // bytes of rest that count in the account
+	kept     int    // bytes of the header section, which the Follower may still ask for
+	memory   int    // bytes of rest and kept that count in the account
 
 	// For stall.go.
 	blocked bool      // Write has returned ErrWouldBlock
@@ -85,6 +86,23 @@ func (r *Request) takeFields(fields []h3.Field) {
 			r.path = f.Value
 		}
 	}
+}
+
+// holdFields counts the header section after the Handler has returned. Its strings are parts of
+// one, which lives as long as one of them does.
+func (r *Request) holdFields() {
+	for i := range r.fields {
+		r.kept += len(r.fields[i].Name) + len(r.fields[i].Value)
+	}
+	r.fields = nil
+	r.account()
+}
+
+// dropFields forgets the header section, so that a Request that waits for its end, or for reuse,
+// does not keep the strings.
+func (r *Request) dropFields() {
+	r.fields, r.kept = nil, 0
+	r.method, r.scheme, r.authority, r.path = "", "", "", ""
 }
 
 // Method returns the method.
@@ -205,9 +223,9 @@ func (r *Request) end() {
 	c.over = append(c.over, r)
 }
 
-// account counts the memory of rest.
+// account counts the memory of rest and of the header section.
 func (r *Request) account() {
-	if n := cap(r.rest); n != r.memory {
+	if n := cap(r.rest) + r.kept; n != r.memory {
 		r.c.quic.Hold(int64(n - r.memory))
 		r.memory = n
 	}

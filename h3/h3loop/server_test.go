@@ -8,6 +8,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,6 +103,64 @@ func TestRespondBeyondTheWindow(t *testing.T) {
 			}
 		})
 		require.LessOrEqual(t, kept, maxKept)
+	})
+}
+
+// TestMemoryOfFields: the header section of a request counts while its Follower may ask for it, and
+// nothing keeps it when it is of no use any more.
+func TestMemoryOfFields(t *testing.T) {
+	const size, count = 30_000, 5
+	long := strings.Repeat("x", size)
+	srv := &Server{Handler: func(r *Request) {
+		if !strings.HasPrefix(r.Path(), "/slow") {
+			r.Respond(okFields, nil)
+			return
+		}
+		q, l := &asked{r}, r.Loop()
+		r.Follow(q)
+		time.AfterFunc(time.Minute, func() {
+			l.Post(func(time.Time) {
+				require.Len(t, q.r.Path(), 1+len("slow")+size)
+				q.r.Respond(okFields, nil)
+			})
+		})
+	}}
+	simulate(t, srv, nil, func(w *world) {
+		w.tr.QUICConfig = keepAlive()
+		state := func() (held int64, kept int) {
+			w.onLoop(func() {
+				held = w.server.Loops()[0].Endpoint().Stats().Held
+				for c := range srv.conns {
+					require.LessOrEqual(t, len(c.free), count)
+					for _, r := range c.free {
+						kept += len(r.method) + len(r.scheme) + len(r.authority) + len(r.path)
+					}
+				}
+			})
+			return held, kept
+		}
+		w.get("") // the connection
+		time.Sleep(time.Second)
+		before, _ := state()
+		get := func(path string) {
+			var all sync.WaitGroup
+			for range count {
+				all.Go(func() { w.get(path + long) })
+			}
+			if path == "slow" {
+				time.Sleep(30 * time.Second)
+				held, _ := state()
+				require.Greater(t, held-before, int64(count*size))
+			}
+			all.Wait()
+			time.Sleep(time.Second) // the acknowledgments
+		}
+		for _, path := range []string{"fast", "slow"} {
+			get(path)
+			held, kept := state()
+			require.Zero(t, kept)
+			require.Less(t, held-before, int64(size))
+		}
 	})
 }
 
