@@ -9,6 +9,8 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -173,6 +175,14 @@ func (tc *testConn) dial(e *Endpoint, to Target, cfg *Config) *Conn {
 // testTLS returns configurations of a server, and of a client that trusts it.
 func testTLS(t testing.TB) (server, client *tls.Config) {
 	t.Helper()
+	c := onceTLS()
+	server, client = c[0].Clone(), c[1].Clone()
+	server.Certificates = slices.Clone(server.Certificates) // some tests change the chain
+	return server, client
+}
+
+// onceTLS makes the configurations of testTLS once: fuzz targets want them for each input.
+var onceTLS = sync.OnceValue(func() [2]*tls.Config {
 	key := ed25519.NewKeyFromSeed([]byte("a key that everybody knows of.. "))
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), DNSNames: []string{"lazo.test"},
@@ -180,20 +190,20 @@ func testTLS(t testing.TB) (server, client *tls.Config) {
 	}
 	der, err := x509.CreateCertificate(crand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	leaf, _ := x509.ParseCertificate(der)
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
 	curves := []tls.CurveID{tls.X25519} // small and quick
-	server = &tls.Config{
+	server := &tls.Config{
 		Certificates:     []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}},
 		NextProtos:       []string{"test"},
 		CurvePreferences: curves,
 	}
-	client = &tls.Config{RootCAs: roots, ServerName: "lazo.test", NextProtos: []string{"test"}, CurvePreferences: curves}
-	return server, client
-}
+	client := &tls.Config{RootCAs: roots, ServerName: "lazo.test", NextProtos: []string{"test"}, CurvePreferences: curves}
+	return [2]*tls.Config{server, client}
+})
 
 // exchange passes datagrams between the two Endpoints, 5 ms each way. It stops when done reports
 // true or nothing is under way.

@@ -3,7 +3,8 @@ package conn
 import "fmt"
 
 // CheckCredit returns what is wrong between both ends of a connection with what from sends to to:
-// more than allowed, or more than was sent. Both Endpoints are between two verbs.
+// more than allowed, or more than was sent, or to a connection ID that is gone. Both Endpoints are
+// between two verbs.
 func CheckCredit(from, to *Conn) error {
 	if from.closed || to.closed || !from.HandshakeComplete() {
 		return nil // early data follows what an earlier connection was allowed
@@ -22,6 +23,9 @@ func CheckCredit(from, to *Conn) error {
 		if n, limit := from.streams.next[dir], to.streams.limit[dir]; n > limit {
 			return fmt.Errorf("%d streams are opened, of %d", n, limit)
 		}
+	}
+	if err := checkIDs(from, to); err != nil {
+		return err
 	}
 	for id, s := range from.streams.all {
 		if err := checkStreamCredit(s, to.streams.all[id]); err != nil {
@@ -42,6 +46,21 @@ func checkStreamCredit(out, in *Stream) error {
 	over := flagReset | flagResetAt | flagSendDone // what was sent may be forgotten
 	if sent := out.out.Sent(); out.flags&uint32(over) == 0 && in.highest > sent {
 		return fmt.Errorf("%d bytes are received, and %d were sent", in.highest, sent)
+	}
+	return nil
+}
+
+// checkIDs checks that to has each connection ID by which from reaches it, and does not count it as
+// retired: from says so before.
+func checkIDs(from, to *Conn) error {
+	for _, x := range from.remote.ids {
+		known := x.id.n == 0
+		for _, own := range to.routes.ids {
+			known = known || own.id == x.id && own.until == 0
+		}
+		if !known {
+			return fmt.Errorf("connection ID %d is in use, and retired at the other end", x.seq)
+		}
 	}
 	return nil
 }
