@@ -22,6 +22,7 @@ func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 func (c *Conn) acknowledged(p *received, sp *space, f *wire.Ack, typ uint64) error {
 	s := &sp.sent
 	if f.Largest >= s.next {
+		// RFC 9000, Section 13.1 [2].
 		return violation(errProtocolViolation, typ, "packet %d was never sent", f.Largest)
 	}
 	if k := &c.keys; sp.id == spaceApp && wire.KeyPhase(p.pkt[0]) != k.txPhase && f.Largest >= sp.phase.firstSent {
@@ -247,7 +248,7 @@ func (c *Conn) recordAcked(sp *space, r *record) {
 			}
 			break
 		}
-		sp.recv.forget(r.value)
+		sp.recv.forget(r.value) // RFC 9000, Section 13.2.3 [2]
 	case recNewConnID:
 		if l := c.laneOf(r.gen); l != nil && !l.local.known {
 			l.local.known = true

@@ -23,6 +23,7 @@ type controlState struct {
 }
 
 // appendControl appends the frames of the connection that are due. What does not fit stays due.
+// RFC 9000, Section 13.3 [3].
 func (c *Conn) appendControl(w *packetWriter) {
 	k := &c.control
 	if !k.any {

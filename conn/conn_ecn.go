@@ -11,19 +11,20 @@ func (l *lane) startECN() {
 
 // checkECN validates the counts of an ACK frame for the path in use, and returns how many packets
 // were newly marked (RFC 9000, Section 13.4.2.1).
+// RFC 9000, Section 13.4.2.1 [1]; RFC 9000, Section 13.4.2.2 [1, 2].
 func (c *Conn) checkECN(a *ackRun, f *wire.Ack) (ce uint64) {
 	s := &a.sp.lane.path.ecn
 	active := s.state == ecnTesting || s.state == ecnCapable
 	switch {
 	case a.sp.id != spaceApp:
 		return 0
+	case !a.newLargest:
+		return 0 // out of order: counts may be older, or missing
 	case !f.ECN:
 		if active && a.marked > 0 {
 			s.state = ecnFailed // the peer does not report, or the path clears the marks
 		}
 		return 0
-	case !a.newLargest:
-		return 0 // out of order: counts may be older
 	}
 	last := a.sp.ecnAcked
 	a.sp.ecnAcked = [3]uint64{f.ECT0, f.ECT1, f.CE}

@@ -260,7 +260,8 @@ func (c *Conn) process(p *received) {
 		c.abort(violation(errProtocolViolation, 0, "packet without frames"))
 		return
 	}
-	if err := c.handleFrames(p); err != nil { // RFC 9000, Section 5.2 [1]
+	// RFC 9000, Section 5.2 [1]; RFC 9000, Section 13.1 [1].
+	if err := c.handleFrames(p); err != nil {
 		c.abort(err)
 		return
 	}
@@ -279,7 +280,9 @@ func (c *Conn) process(p *received) {
 		return
 	}
 	newest := int64(p.pn) > p.space.recv.largest
-	reordered := p.space.recv.add(p.now, p.pn, p.at.ecn)
+	// RFC 9000, Section 13.2.5 [2].
+	reordered := p.space.recv.add(p.now.add(-p.at.waited), p.pn, p.at.ecn)
+	// RFC 9000, Section 13.2.1 [4].
 	if p.eliciting {
 		c.scheduleAck(p.space, p.now, reordered, p.at.ecn == ECNCE)
 	}
@@ -291,6 +294,7 @@ func (c *Conn) process(p *received) {
 
 // scheduleAck decides when to acknowledge an ack-eliciting packet (RFC 9000, Section 13.2.1, and
 // draft-ietf-quic-ack-frequency, Section 6), whatever is in it (RFC 9221, Section 5.2 [1]).
+// RFC 9000, Section 13.2.1 [1, 2, 3, 7, 8]; RFC 9000, Section 13.2.2 [1].
 func (c *Conn) scheduleAck(sp *space, now instant, reordered, marked bool) {
 	r := &sp.recv
 	r.unacked++

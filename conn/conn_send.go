@@ -218,6 +218,7 @@ func (l *lane) burst(n, segment int, mark ECN) Burst {
 }
 
 // transmitApp writes a burst of 1-RTT packets: the hot path.
+// RFC 9000, Section 14.2 [3].
 func (l *lane) transmitApp(now instant, buf []byte, maxSegments int) (Burst, bool) {
 	c := l.conn
 	if !c.wearKeys() || !l.wearNumbers() {
@@ -298,6 +299,7 @@ func (c *Conn) hasOutput() bool {
 
 // appendAppFrames appends what a 1-RTT packet is to carry. free tells whether congestion control
 // lets it carry more than an acknowledgement.
+// RFC 9000, Section 13.2 [1]; RFC 9000, Section 13.2.1 [5, 6].
 func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 	sp := w.sp
 	r := &sp.recv
@@ -352,6 +354,8 @@ func (c *Conn) appendPayload(w *packetWriter, now instant) {
 const pingRanges = 8
 
 // appendAck appends an ACK frame (RFC 9000, Section 19.3).
+// RFC 9000, Section 13.2.3 [1, 5]; RFC 9000, Section 13.2.5 [1, 3]; RFC 9000, Section 13.2.6 [1, 2,
+// 3].
 func (c *Conn) appendAck(w *packetWriter, now instant) bool {
 	if c.multi != nil && w.sp.id == spaceApp {
 		return c.appendPathAck(w, w.sp.lane, now)

@@ -57,7 +57,9 @@ func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 		return Burst{}, false
 	}
 	if pad {
-		ws[n-1].pad(minMTU) // RFC 9000, Section 6 [1]; RFC 9000, Section 8.1 [3]
+		// RFC 9000, Section 6 [1]; RFC 9000, Section 8.1 [3]; RFC 9000, Section 14 [1]; RFC 9000,
+		// Section 14.1 [1, 2].
+		ws[n-1].pad(minMTU)
 	}
 	for i := range n {
 		b = ws[i].finish(now, NotECT)

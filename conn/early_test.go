@@ -119,7 +119,7 @@ func (r *earlyRun) wantCounted(accepted, rejected uint64) {
 
 // "Endpoints that accept 0-RTT [...] can receive application data before the handshake is complete"
 // RFC 9001, Section 4.6.
-// RFC 9000, Section 7.4.1 [7].
+// RFC 9000, Section 7.4.1 [7]; RFC 9000, Section 13.2.6 [3].
 func TestEarlyDataAccepted(t *testing.T) {
 	cfg := conntest.ServerConfig()
 	cfg.Enable0RTT = true

@@ -16,7 +16,7 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 		return nil
 	}
 	// RFC 9000, Section 14.1: a server must discard Initials in smaller datagrams.
-	if len(a.data) < minMTU {
+	if len(a.data) < minMTU { // RFC 9000, Section 14 [4]; RFC 9000, Section 14.1 [3]
 		e.stats.DroppedMalformed++
 		return nil
 	}

@@ -145,7 +145,7 @@ func (f *connFlow) newRecvMax() uint64 {
 // each piece of credit as soon as it comes. A short answer that is ready a moment later would then
 // wait for the next piece, which may be a round trip away. So a small part of the credit is kept
 // for such answers.
-// RFC 9000, Section 4.1 [3].
+// RFC 9000, Section 4.1 [3]; RFC 9000, Section 13.3 [5].
 func (f *connFlow) raise(limit uint64) (higher bool) {
 	if limit <= f.sendMax {
 		return false

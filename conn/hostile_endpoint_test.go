@@ -366,7 +366,7 @@ func TestRefusal(t *testing.T) {
 }
 
 // TestInitialsToDrop: a server drops these without an answer.
-// RFC 9000, Section 5.2.2 [2, 5, 6].
+// RFC 9000, Section 5.2.2 [2, 5, 6]; RFC 9000, Section 14 [4]; RFC 9000, Section 14.1 [3].
 func TestInitialsToDrop(t *testing.T) {
 	l, _ := newLoneServer(t, nil)
 	hello := l.hello()

@@ -120,6 +120,7 @@ func allFrames(server bool) []frame {
 	return all
 }
 
+// RFC 9000, Section 13.1 [2].
 func hostileAcks() []hostileCase {
 	return []hostileCase{
 		{

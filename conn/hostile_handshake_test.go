@@ -426,7 +426,7 @@ func TestHandshakeTimeout(t *testing.T) {
 
 // TestAmplificationOfHandshake: until its address is validated, a client gets at most three times
 // the bytes that it sent, whatever happens.
-// RFC 9000, Section 8.1 [1].
+// RFC 9000, Section 8.1 [1]; RFC 9000, Section 14.1 [4].
 func TestAmplificationOfHandshake(t *testing.T) {
 	for _, end := range []string{"silence", "garbage", "violation", "challenge"} {
 		cfg := quietConfig()

@@ -70,7 +70,7 @@ func (c *Conn) packetLost(run *lossDetection, d *declaredLost) {
 	}
 	switch {
 	case d.flags&sentProbePath != 0:
-	case d.flags&sentProbeMTU != 0:
+	case d.flags&sentProbeMTU != 0: // RFC 9000, Section 14.4 [1]
 		if m != nil {
 			m.mtu.lost(run.now, d.pn)
 		}
@@ -114,6 +114,7 @@ func (x *lostFlight) add(d *declaredLost) {
 }
 
 // finishLoss tells the congestion controller of a path (RFC 9002, Section 7).
+// RFC 9000, Section 13.3 [7].
 func (c *Conn) finishLoss(m *estimates, run *lossDetection, x *lostFlight) {
 	s := &c.e.scratch
 	s.largest = c.sentOf(x.largest)
@@ -196,6 +197,7 @@ func (c *Conn) persistent(m *estimates, run *lossDetection, x *lostFlight) bool 
 
 // spuriousLoss handles the acknowledgement of a packet that was declared lost. Its frames are not
 // sent again if they were not yet.
+// RFC 9000, Section 13.3 [6].
 func (c *Conn) spuriousLoss(sp *space, p *lostPacket) {
 	for i := range uint32(p.recCount) {
 		// its loss was reported

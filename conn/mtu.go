@@ -11,6 +11,7 @@ const (
 )
 
 // An mtuState searches for the largest datagram that a path carries, in bytes of UDP payload.
+// RFC 9000, Section 14.2 [1, 2, 5]; RFC 9000, Section 14.3 [1].
 type mtuState struct {
 	current, ceiling int // the largest size known to pass; the largest that may pass
 	limit            int // ours or the peer's, whichever is lower

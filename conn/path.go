@@ -70,7 +70,7 @@ func (ch *challenge) answered(data [8]byte) bool {
 const amplification = 3
 
 // allowance returns how many bytes may be sent before the address is validated.
-// RFC 9000, Section 8 [1]; RFC 9000, Section 8.1 [1].
+// RFC 9000, Section 8 [1]; RFC 9000, Section 8.1 [1]; RFC 9000, Section 14.1 [4].
 func (p *path) allowance() int {
 	if p.validated {
 		return maxBurst

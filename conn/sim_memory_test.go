@@ -130,6 +130,7 @@ func TestConnsTogetherKeepToMaxBuffered(t *testing.T) {
 }
 
 // What the memory had no room for is not lost: it comes once there is some.
+// RFC 9000, Section 13.1 [1].
 func TestRefusedDataComesAgain(t *testing.T) {
 	h := newHoard(t, 200<<10)
 	c, server := h.dial()

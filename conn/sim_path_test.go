@@ -83,6 +83,7 @@ func TestInitialMTUAboveThePath(t *testing.T) {
 
 // A client moves to another of its addresses in the middle of a transfer, and the
 // first one breaks behind it.
+// RFC 9000, Section 14.2 [5].
 func TestMigration(t *testing.T) {
 	link := conntest.Link{Delay: 20 * time.Millisecond, Rate: 10e6, Queue: 50_000}
 	sc := scenario{seed: 1, streams: 2, upload: 1e6, download: 1e6}.both(link)

@@ -82,6 +82,7 @@ func (r *recvState) duplicate(pn uint64) bool {
 }
 
 // add notes a packet, and reports whether it came out of order.
+// RFC 9000, Section 13.2.3 [3, 4].
 func (r *recvState) add(now instant, pn uint64, ecn ECN) (reordered bool) {
 	r.seen.Add(pn, pn+1)
 	if n := r.seen.Len(); n > maxAckRanges {
@@ -94,7 +95,7 @@ func (r *recvState) add(now instant, pn uint64, ecn ECN) (reordered bool) {
 		r.largest, r.largestAt = int64(pn), now
 	}
 	if ecn != NotECT {
-		r.anyECN = true
+		r.anyECN = true // RFC 9000, Section 13.4.1 [1]
 		switch ecn {
 		case ECT0:
 			r.ecn[0]++

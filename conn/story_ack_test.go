@@ -23,6 +23,7 @@ func (tc *testConn) wantAck(why string) frame {
 	return f
 }
 
+// RFC 9000, Section 13.2.1 [3]; RFC 9000, Section 13.2.2 [1]; RFC 9000, Section 13.2.3 [1, 5].
 func TestAckEverySecondPacket(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -37,6 +38,7 @@ func TestAckEverySecondPacket(t *testing.T) {
 	})
 }
 
+// RFC 9000, Section 13.2.1 [1, 2].
 func TestAckDelay(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.write(pingFrame())
@@ -71,6 +73,7 @@ func ackDelayOf(tc *testConn, data []byte) uint64 {
 	return a.Delay
 }
 
+// RFC 9000, Section 13.2.1 [7, 8].
 func TestAckAtOnce(t *testing.T) {
 	t.Run("a gap", func(t *testing.T) {
 		tc := newTestConn(t, false)
@@ -111,6 +114,7 @@ func TestAckAtOnce(t *testing.T) {
 }
 
 // TestNoAckForAcks: a packet that holds only acknowledgements is not acknowledged for its own sake.
+// RFC 9000, Section 13.2.1 [4].
 func TestNoAckForAcks(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -129,6 +133,7 @@ func TestNoAckForAcks(t *testing.T) {
 	})
 }
 
+// RFC 9000, Section 13.2 [1]; RFC 9000, Section 13.2.1 [5].
 func TestAckGoesWithData(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.write(pingFrame())
@@ -170,6 +175,7 @@ func TestDuplicates(t *testing.T) {
 }
 
 // TestAckRangesAreBounded: a peer that leaves out every second packet number.
+// RFC 9000, Section 13.2.3 [3, 4].
 func TestAckRangesAreBounded(t *testing.T) {
 	tc := newTestConn(t, true)
 	first := tc.next[spaceApp]
@@ -194,6 +200,7 @@ func TestAckRangesAreBounded(t *testing.T) {
 
 // TestRangesAreForgotten: ranges are not repeated once the peer has acknowledged an ACK frame with
 // them (RFC 9000, Section 13.2.4).
+// RFC 9000, Section 13.2.1 [6]; RFC 9000, Section 13.2.3 [2].
 func TestRangesAreForgotten(t *testing.T) {
 	tc := newTestConn(t, false)
 	for range 20 {
@@ -328,6 +335,7 @@ func TestAckFrequencyIsAsked(t *testing.T) {
 	})
 }
 
+// RFC 9000, Section 13.4.1 [1].
 func TestECNCounts(t *testing.T) {
 	tc := newTestConn(t, true)
 	for i, mark := range []ECN{ECT0, ECT0, ECT1, ECNCE, NotECT, ECT0} {
@@ -354,6 +362,7 @@ func ecnStory(t *testing.T) *testConn {
 	return tc
 }
 
+// RFC 9000, Section 13.4.2.2 [1].
 func TestECNValidation(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -390,6 +399,27 @@ func TestECNValidation(t *testing.T) {
 	}
 }
 
+// TestECNOfALateAck: an ACK frame that does not raise the largest packet number says nothing of
+// marks, whatever its counts are, and whether it has any. RFC 9000, Section 13.4.2.1 [1].
+func TestECNOfALateAck(t *testing.T) {
+	for _, late := range []func(ranges string) frame{
+		ackFrame,
+		func(r string) frame { return ackECNFrame(r, 0, 0, 0) },
+	} {
+		tc := ecnStory(t)
+		pn := tc.sendPings(4, 0)
+		tc.write(ackECNFrame(rangeString(pn[3], pn[3]), 1, 0, 0))
+		if got := tc.c.path.ecn.state; got != ecnCapable {
+			t.Fatalf("state %d", got)
+		}
+		tc.write(late(rangeString(pn[0], pn[3])))
+		if got := tc.c.path.ecn.state; got != ecnCapable {
+			t.Errorf("state %d", got)
+		}
+	}
+}
+
+// RFC 9000, Section 13.4.2.2 [1, 2].
 func TestECNCountsDecrease(t *testing.T) {
 	tc := ecnStory(t)
 	tc.sendPings(3, 0)

@@ -130,7 +130,8 @@ func handshakeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
 }
 
 // TestHandshakePackets follows a handshake packet by packet.
-// RFC 9000, Section 6 [1]; RFC 9000, Section 8.1 [3].
+// RFC 9000, Section 6 [1]; RFC 9000, Section 8.1 [3]; RFC 9000, Section 13.2.6 [1, 2]; RFC 9000,
+// Section 14 [1]; RFC 9000, Section 14.1 [1].
 func TestHandshakePackets(t *testing.T) {
 	tc := startTestConn(t, false)
 	hello := tc.wantPacketType("the client begins", PacketInitial)
@@ -180,6 +181,7 @@ func (tc *testConn) wantPacketType(why string, typ PacketType) *seenPacket {
 	return p
 }
 
+// RFC 9000, Section 13.2.1 [2]; RFC 9000, Section 14.1 [2].
 func TestServerHandshakePackets(t *testing.T) {
 	tc := handshakeServer(t)
 	types := map[PacketType]bool{}
@@ -421,7 +423,7 @@ func TestEarlyPackets(t *testing.T) {
 }
 
 // TestWaitingIsNoRoundTrip: the time that a packet waits for its keys is no part of an RTT sample.
-// RFC 9002, Section 5.3 [5].
+// RFC 9002, Section 5.3 [5]; RFC 9000, Section 13.2.5 [1, 2, 3].
 func TestWaitingIsNoRoundTrip(t *testing.T) {
 	tc := startTestConn(t, true)
 	tc.exchange(func() bool { return tc.c != nil && tc.c.hasPeer })
@@ -450,6 +452,10 @@ func TestWaitingIsNoRoundTrip(t *testing.T) {
 	tc.deliver(handshake, tc.peerAddr, NotECT)
 	if !tc.c.HandshakeComplete() || tc.c.spaces[spaceApp].sent.largestAcked < 0 {
 		t.Fatal("the packets do not what the test needs")
+	}
+	// RFC 9000, Section 13.2.5 [2]: the peer is told how long the packet waited.
+	if at := tc.c.spaces[spaceApp].recv.largestAt; tc.c.e.clock(tc.now).sub(at) != tc.now.Sub(came) {
+		t.Errorf("the packet came at %v", at)
 	}
 	if got := tc.c.path.rtt.latest; got > testRTT+tc.now.Sub(came)/2 {
 		t.Errorf("a sample of %v", got)

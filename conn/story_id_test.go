@@ -264,7 +264,6 @@ func TestConnectionIDsOfHandshake(t *testing.T) {
 }
 
 // TestTokenOfServer: only clients put tokens into Initial packets (RFC 9000, Section 17.2.2).
-// RFC 9000, Section 8.1.3 [4, 5].
 func TestTokenOfServer(t *testing.T) {
 	tc := handshakeClient(t)
 	tc.send(testPacket{space: spaceInitial, token: []byte("token"), frames: []frame{closeFrame(1, 0, "bye")}})

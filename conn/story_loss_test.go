@@ -83,6 +83,7 @@ func TestLossDelayHasAGranularity(t *testing.T) {
 	tc.wantTimer("a millisecond after it was sent", timerGranularity-10*time.Microsecond)
 }
 
+// RFC 9000, Section 13.3 [7].
 func TestSpuriousLoss(t *testing.T) {
 	tc := newTestConn(t, false)
 	s := tc.open(Uni)
@@ -106,6 +107,7 @@ func TestSpuriousLoss(t *testing.T) {
 }
 
 // TestLateAckSavesSendingAgain: data that has arrived after all is not sent again.
+// RFC 9000, Section 13.3 [6].
 func TestLateAckSavesSendingAgain(t *testing.T) {
 	tc := newTestConn(t, false)
 	s := tc.open(Uni)

@@ -23,6 +23,7 @@ type lostCase struct {
 	never  bool               // nothing is sent after the loss
 }
 
+// RFC 9000, Section 13.3 [1, 2, 3].
 func TestLostFrames(t *testing.T) {
 	for _, l := range lostCases() {
 		t.Run(l.name, func(t *testing.T) {

@@ -77,6 +77,7 @@ func (tc *testConn) pass(size int) (probes []int) {
 	return nil
 }
 
+// RFC 9000, Section 14.2 [1, 3]; RFC 9000, Section 14.3 [1].
 func TestMTUOfAWidePath(t *testing.T) {
 	tc := newMTUStory(t)
 	tc.wantProbe("the largest size comes first", 1452)
@@ -93,6 +94,7 @@ func TestMTUOfAWidePath(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 14.4 [1].
 func TestMTUOfNarrowPaths(t *testing.T) {
 	for _, size := range []int{1200, 1201, 1280, 1350, 1400, 1437, 1451} {
 		tc := newMTUStory(t)
@@ -207,6 +209,7 @@ func TestOrdinaryLossIsNoBlackHole(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 14.2 [2].
 func TestMTUIsNotSearchedWithoutWish(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.ping()

@@ -21,7 +21,7 @@ func (g *gateController) Window() uint64 {
 
 // TestLostDataGoesFirst: lost data is sent again before the new data of another stream with the
 // same urgency that waits already (RFC 9000, Section 13.3).
-// RFC 9218, Section 12 [1].
+// RFC 9218, Section 12 [1]; RFC 9000, Section 13.3 [4].
 func TestLostDataGoesFirst(t *testing.T) {
 	losses(t, func(t *testing.T, lost func(*testConn, *seenPacket)) {
 		for _, p := range []Priority{{}, {Incremental: true}} {

@@ -45,6 +45,7 @@ func TestStopSendingBehindReset(t *testing.T) {
 
 // TestLimitsNeverShrink: a frame with a lower limit than one before is out of date. RFC 9000,
 // Section 4.1 [3].
+// RFC 9000, Section 13.3 [5].
 func TestLimitsNeverShrink(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)

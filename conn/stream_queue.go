@@ -132,7 +132,7 @@ func (q *sendQueue) add(s *Stream) {
 
 // resend puts a stream ahead of all others of its urgency, because n bytes of it were lost (RFC
 // 9000, Section 13.3).
-// RFC 9218, Section 12 [1].
+// RFC 9218, Section 12 [1]; RFC 9000, Section 13.3 [4].
 func (q *sendQueue) resend(s *Stream, n int) {
 	u := s.urgency()
 	if s.flags&flagAhead == 0 {

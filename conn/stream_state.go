@@ -264,7 +264,8 @@ func (s *Stream) handleStopSending(code uint64) {
 }
 
 // abandon resets the sending direction.
-// RFC 9000, Section 3.3 [2]; RFC 9000, Section 3.5 [3]; RFC 9000, Section 4.5 [2].
+// RFC 9000, Section 3.3 [2]; RFC 9000, Section 3.5 [3]; RFC 9000, Section 4.5 [2]; RFC 9000,
+// Section 13.3 [1].
 func (s *Stream) abandon(code uint64) {
 	s.flags |= flagReset
 	s.flags &^= flagWantWrite
@@ -390,7 +391,7 @@ func (s *Stream) resetAcked() {
 }
 
 // controlLost sends a control frame again if it still matters (RFC 9000, Section 13.3).
-// RFC 9000, Section 3.3 [1].
+// RFC 9000, Section 3.3 [1]; RFC 9000, Section 13.3 [2].
 func (s *Stream) controlLost(kind recordKind) {
 	switch {
 	case kind == recMaxStreamData && s.flags&(flagSizeKnown|flagStopped) == 0:

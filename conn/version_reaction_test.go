@@ -292,3 +292,33 @@ func TestTokenCache(t *testing.T) {
 		t.Errorf("%d servers", len(tokens))
 	}
 }
+
+// A tokenPile is a TokenCache that keeps all tokens and returns none.
+type tokenPile struct{ all [][]byte }
+
+func (*tokenPile) TakeToken(string) []byte            { return nil }
+func (p *tokenPile) PutToken(server string, b []byte) { p.all = append(p.all, b) }
+
+// TestTokensDiffer: a server gives each connection another token, and two of them have nothing in
+// common that shows who they are of. RFC 9000, Section 8.1.3 [4, 5].
+func TestTokensDiffer(t *testing.T) {
+	r := newEarlyRun(t, conntest.ServerConfig())
+	pile := new(tokenPile)
+	r.cfg.Tokens = pile
+	for range 6 {
+		r.connect("x").Close(0, "")
+		r.n.RunFor(time.Second)
+	}
+	if len(pile.all) != 6 {
+		t.Fatalf("%d tokens", len(pile.all))
+	}
+	for i, a := range pile.all {
+		for _, b := range pile.all[:i] {
+			for k := range len(a) - 6 {
+				if bytes.Contains(b, a[k:k+6]) {
+					t.Errorf("%x and %x have %x in common", a, b, a[k:k+6])
+				}
+			}
+		}
+	}
+}

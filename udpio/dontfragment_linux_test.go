@@ -10,6 +10,7 @@ import (
 )
 
 // TestSetDontFragment: sockets set DF, and refuse datagrams that are longer than the path's MTU.
+// RFC 9000, Section 14 [2, 3].
 func TestSetDontFragment(t *testing.T) {
 	for _, test := range []struct {
 		addr                  string
