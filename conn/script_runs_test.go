@@ -31,24 +31,6 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// FuzzStories plays the stories that a fuzzer draws. It keeps those that reach new code.
-func FuzzStories(f *testing.F) {
-	for seed := range uint64(8) {
-		d := script.FromSeed(seed)
-		b := make([]byte, 400)
-		for i := range b {
-			b[i] = byte(d.N(256))
-		}
-		f.Add(seed, b)
-	}
-	f.Fuzz(func(t *testing.T, seed uint64, b []byte) {
-		s := drawStory(seed, script.FromBytes(b))
-		if f := s.check(t); f != nil {
-			s.report(t, f)
-		}
-	})
-}
-
 // shrinkRuns is how many runs the search for a smaller story may take.
 const shrinkRuns = 1500
 
