@@ -180,6 +180,7 @@ func TestMultipathKeyUpdate(t *testing.T) {
 	w := startTwoPaths(t, scenario{seed: 4, streams: 1, upload: 20e6, download: 20e6}.both(link), slow)
 	open := w.step
 	var next time.Duration
+	var dropped [2]uint64 // packets of the handshake whose keys are gone
 	updates := 0
 	w.step = func(w2 *world) {
 		open(w2)
@@ -187,6 +188,9 @@ func TestMultipathKeyUpdate(t *testing.T) {
 			p := w.client
 			if updates%2 == 1 {
 				p = w.server
+			}
+			if updates == 0 {
+				dropped[0], dropped[1] = w.client.node.Stats().DroppedUndecryptable, w.server.node.Stats().DroppedUndecryptable
 			}
 			if p.conn.UpdateKeys() == nil {
 				updates++
@@ -197,6 +201,9 @@ func TestMultipathKeyUpdate(t *testing.T) {
 	w.work()
 	require.True(t, w.done())
 	require.Greater(t, updates, 5)
+	for i, p := range []*peer{w.client, w.server} {
+		require.Equal(t, dropped[i], p.node.Stats().DroppedUndecryptable, "each side has the keys of all paths")
+	}
 	w.finish()
 }
 
