@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/examples/internal/usage"
 	"github.com/lazoquic/lazo/examples/internal/yamlfile"
 	"github.com/lazoquic/lazo/internal/require"
 )
@@ -113,4 +116,25 @@ func TestConfigDefaults(t *testing.T) {
 	c, err = parseConfig("x", []byte(withBasics(dir, "admin: ':0'\n"+onePool("http://a"))))
 	require.NoError(t, err)
 	require.Equal(t, yamlfile.Span(5*time.Second), *c.DrainDelay)
+}
+
+// TestMistakeBeforeListening checks that a mistake in the file is found before the edge listens.
+// Its address is in use, which would be the error otherwise.
+func TestMistakeBeforeListening(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	d := &demo{dir: t.TempDir()}
+	require.NoError(t, d.writeCertificate())
+	text := strings.Replace(withBasics(d.dir, onePool("http://a")), "127.0.0.1:0", ln.Addr().String(), 1)
+	for _, c := range []struct {
+		text, want string
+		mistake    bool
+	}{{text, "address already in use", false}, {text + "drain: soon\n", `edge.yaml:5: "soon"`, true}} {
+		require.NoError(t, os.WriteFile(d.config(), []byte(c.text), 0o600))
+		err := run(t.Context(), []string{"-config", d.config()}, io.Discard, io.Discard)
+		require.ErrorContains(t, err, c.want)
+		var mistake *usage.Error
+		require.Equal(t, c.mistake, errors.As(err, &mistake))
+	}
 }
