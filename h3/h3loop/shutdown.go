@@ -35,7 +35,8 @@ func (s *Server) stop() (conns []*serverConn, ended <-chan struct{}) {
 // responses to the requests that have come, and the connections have ended. If ctx is done before,
 // it returns the error of that. Otherwise the error counts responses that were lost all the same,
 // because their connections ended or their clients kept them waiting for too long. What a client
-// canceled does not count. End the [loop.Group] next, by its Shutdown or Close.
+// canceled does not count. End the [loop.Group] next, by its Shutdown or Close. Do not call
+// Shutdown on the goroutine of a loop, as a Handler would: it would wait for itself.
 func (s *Server) Shutdown(ctx context.Context) error {
 	conns, ended := s.stop()
 	for _, c := range conns {
@@ -54,8 +55,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return fmt.Errorf("h3loop: responses that were not delivered: %d: %w", s.lost.responses, s.lost.err)
 }
 
-// Close refuses new connections and closes all others at once. It returns when they have ended. It
-// does not end the [loop.Group].
+// Close refuses new connections and closes all others at once. It returns when they have ended, and
+// must not be called on the goroutine of a loop, either. It does not end the [loop.Group].
 func (s *Server) Close() error {
 	conns, ended := s.stop()
 	for _, c := range conns {
