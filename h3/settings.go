@@ -94,8 +94,9 @@ func (cfg *Config) withDefaults() (Config, error) {
 	case c.MaxFields == 0:
 		c.MaxFields = qpack.MaxFields
 	case c.MaxFields < 0:
-		c.MaxFields = math.MaxInt - maxPseudoFields
+		c.MaxFields = math.MaxInt
 	}
+	c.MaxFields = min(c.MaxFields, math.MaxInt-maxPseudoFields)
 	if c.QPACKEncoderCapacity == 0 {
 		c.QPACKEncoderCapacity = defaultQPACKEncoderCapacity
 	}

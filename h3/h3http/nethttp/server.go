@@ -32,7 +32,8 @@ type handler interface {
 // is called and s.Protocols has HTTP/3. The requests go to the handler of s. h is there for what s
 // has no field for, such as QUICConfig and Loops; nil stands for a new h3http.Server. The fields of
 // h that s has too are set, and so is Logger, from s.ErrorLog, if it is nil. h then belongs to s:
-// Shutdown of s begins that of h.
+// Shutdown of s begins that of h. Where s has no timeout, those that h3http.Server has by default
+// hold: 10 seconds for a header, 2 minutes for an idle connection.
 //
 // listening, if not nil, is called with the sockets of h before ListenAndServeTLS goes on, or with
 // the error of opening them.
