@@ -145,7 +145,9 @@ func (t *Transport) open(server *conn.Config) error {
 		e.RetryTokenLife = server.HandshakeTimeout
 	}
 	if t.StatelessResetKey != nil {
-		e.ResetKey = *t.StatelessResetKey
+		if e.ResetKey = *t.StatelessResetKey; e.ResetKey == [32]byte{} {
+			e.ResetKey[0] = 1 // zeros are a key here, and stand for none in Lazo
+		}
 	}
 	if t.TokenGeneratorKey != nil {
 		e.TokenKeys = [][32]byte{*t.TokenGeneratorKey}

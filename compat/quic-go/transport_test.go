@@ -86,6 +86,38 @@ func TestTransportClose(t *testing.T) {
 	}
 }
 
+// TestStatelessResetKey: a Transport with the key of an earlier one resets its connections. A key of
+// zeros is a key.
+func TestStatelessResetKey(t *testing.T) {
+	s, c := tlsConfigs(t)
+	for _, key := range []quic.StatelessResetKey{{}, {7: 7}} {
+		udp := listenUDP(t)
+		first := &quic.Transport{Conn: udp, StatelessResetKey: &key}
+		l, err := first.Listen(s, nil)
+		check(t, err)
+		client, err := quic.DialAddr(within(t), l.Addr().String(), c, nil)
+		check(t, err)
+		_, err = l.Accept(within(t))
+		check(t, err)
+		check(t, first.Close()) // which tells clients nothing
+		second := &quic.Transport{Conn: udp, StatelessResetKey: &key}
+		_, err = second.Listen(s, nil)
+		check(t, err)
+		str, err := client.OpenStream()
+		check(t, err)
+		str.Write(make([]byte, 100))
+		select {
+		case <-client.Context().Done():
+		case <-within(t).Done():
+		}
+		var reset *quic.StatelessResetError
+		if err := context.Cause(client.Context()); !errors.As(err, &reset) {
+			t.Errorf("key %x: the connection ended with %v", key[:8], err)
+		}
+		check(t, second.Close())
+	}
+}
+
 // TestSocketClosed checks that closing the net.UDPConn ends the Transport.
 func TestSocketClosed(t *testing.T) {
 	s, c := tlsConfigs(t)

@@ -22,6 +22,7 @@ type program struct {
 
 	edits  []edit   // what the source needs to build against quic-go v0.65
 	remove []string // directories that do not build against it
+	proxy  bool     // its tests use the proxy of quic-go's tests
 
 	use func(t *testing.T, dir string) // more to do with it, or nil
 
@@ -49,6 +50,11 @@ var programs = []program{
 			"TestSessionManagerSessionClose":   "it takes the first stream of the server for the only one of HTTP/3; Lazo opens those of QPACK too",
 			"TestReceiveStreamDataFlowControl": "missing.md: ReceiveStream.Read returns what came before the reset",
 		},
+	},
+	{
+		module: "github.com/libp2p/go-libp2p", version: "v0.52.0",
+		packages: []string{"./p2p/transport/quic/...", "./p2p/transport/quicreuse/..."},
+		proxy:    true,
 	},
 	{
 		module: "github.com/coredns/coredns", version: "v1.15.0",
@@ -84,6 +90,10 @@ func TestPrograms(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "program")
 			copyTree(t, download(t, p.module, p.version), dir)
 			p.edit(t, dir)
+			translator := translator
+			if p.proxy {
+				translator = quicGoTree(t)
+			}
 			command(t, dir, "go", "mod", "edit", "-replace", "github.com/lazoquic/lazo="+lazo, "-replace", quicGo+"="+translator)
 			command(t, dir, "go", "mod", "tidy")
 			if len(p.packages) > 0 {
