@@ -52,7 +52,8 @@ count() {
 dissect() {
 	local complaints n filter
 	complaints=$(shark -q -z expert | grep -E '^ +[0-9]+ ' | grep -vE '^ +[0-9]+ +Sequence ' || true)
-	[ -z "$complaints" ] || die "tshark complains: $complaints"
+	[ -z "$complaints" ] || die "tshark complains: $complaints
+$(shark -Y _ws.malformed -O quic,http3 -x | head -300)"
 	n=$(count '_ws.malformed || quic.decryption_failed || (quic.header_form == 0 && !quic.frame_type)')
 	[ "$n" = 0 ] || die "$n datagrams are malformed or were not decrypted: $(shark -Y 'quic.header_form == 0 && !quic.frame_type' | head -3)"
 	for filter in 'http3.frame_type == 1' "$@"; do
