@@ -5,7 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"time"
+
+	"github.com/lazoquic/lazo/internal/nostream"
 )
 
 // A helloHook is the type of [conn.EndpointConfig].ClientHello.
@@ -15,7 +16,7 @@ type helloHook = func(hello *tls.ClientHelloInfo, local, remote netip.AddrPort)
 // configurations by its addresses. The hook then calls next, which may be nil.
 func withConn(next helloHook) helloHook {
 	return func(hello *tls.ClientHelloInfo, local, remote netip.AddrPort) {
-		hello.Conn = helloConn{local: local, remote: remote}
+		hello.Conn = helloConn{nostream.Conn{Err: errHelloConn}, local, remote}
 		if next != nil {
 			next(hello, local, remote)
 		}
@@ -24,16 +25,12 @@ func withConn(next helloHook) helloHook {
 
 // A helloConn is the Conn of a [tls.ClientHelloInfo]. It has the addresses of a QUIC connection and
 // carries no data.
-type helloConn struct{ local, remote netip.AddrPort }
+type helloConn struct {
+	nostream.Conn
+	local, remote netip.AddrPort
+}
 
 var errHelloConn = errors.New("loop: ClientHelloInfo.Conn has the addresses of a QUIC connection and no byte stream")
 
 func (c helloConn) LocalAddr() net.Addr  { return net.UDPAddrFromAddrPort(c.local) }
 func (c helloConn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.remote) }
-
-func (helloConn) Read([]byte) (int, error)         { return 0, errHelloConn }
-func (helloConn) Write([]byte) (int, error)        { return 0, errHelloConn }
-func (helloConn) Close() error                     { return errHelloConn }
-func (helloConn) SetDeadline(time.Time) error      { return errHelloConn }
-func (helloConn) SetReadDeadline(time.Time) error  { return errHelloConn }
-func (helloConn) SetWriteDeadline(time.Time) error { return errHelloConn }

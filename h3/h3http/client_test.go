@@ -352,7 +352,7 @@ func TestAddressedConn(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	resp, _ := p.get("/")
 	handle := ConnOf(resp.Request)
-	c := net.Conn(addressedConn{handle})
+	c := net.Conn(newAddressedConn(handle))
 	require.Equal(t, handle.LocalAddr().String(), c.LocalAddr().String())
 	require.Equal(t, "https://"+c.RemoteAddr().String(), p.url)
 	_, err := c.Read(nil)

@@ -7,8 +7,8 @@ import (
 	"net"
 	"net/http/httptrace"
 	"slices"
-	"time"
 
+	"github.com/lazoquic/lazo/internal/nostream"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -256,21 +256,21 @@ func gotConn(trace *httptrace.ClientTrace, c *clientConn, reused bool) {
 	if trace == nil || trace.GotConn == nil {
 		return
 	}
-	trace.GotConn(httptrace.GotConnInfo{Conn: addressedConn{c.handle}, Reused: reused})
+	trace.GotConn(httptrace.GotConnInfo{Conn: newAddressedConn(c.handle), Reused: reused})
 }
 
 // An addressedConn stands for a QUIC connection where a [net.Conn] is expected. It has the
 // addresses and carries no data.
-type addressedConn struct{ handle *loop.Conn }
+type addressedConn struct {
+	nostream.Conn
+	handle *loop.Conn
+}
+
+func newAddressedConn(handle *loop.Conn) addressedConn {
+	return addressedConn{nostream.Conn{Err: errNoStream}, handle}
+}
 
 var errNoStream = errors.New("h3http: a QUIC connection is not a byte stream")
 
 func (c addressedConn) LocalAddr() net.Addr  { return net.UDPAddrFromAddrPort(c.handle.LocalAddr()) }
 func (c addressedConn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.handle.RemoteAddr()) }
-
-func (addressedConn) Read([]byte) (int, error)         { return 0, errNoStream }
-func (addressedConn) Write([]byte) (int, error)        { return 0, errNoStream }
-func (addressedConn) Close() error                     { return errNoStream }
-func (addressedConn) SetDeadline(time.Time) error      { return errNoStream }
-func (addressedConn) SetReadDeadline(time.Time) error  { return errNoStream }
-func (addressedConn) SetWriteDeadline(time.Time) error { return errNoStream }

@@ -7,8 +7,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"time"
 
+	"github.com/lazoquic/lazo/internal/nostream"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -37,14 +37,10 @@ func (l listener) Addr() net.Addr            { return net.UDPAddrFromAddrPort(l.
 
 // A quicConn stands for a connection where a [net.Conn] is expected. It has the addresses, and
 // carries no data.
-type quicConn struct{ c *loop.Conn }
+type quicConn struct {
+	nostream.Conn
+	c *loop.Conn
+}
 
 func (c quicConn) LocalAddr() net.Addr  { return net.UDPAddrFromAddrPort(c.c.LocalAddr()) }
 func (c quicConn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.c.RemoteAddr()) }
-
-func (quicConn) Read([]byte) (int, error)         { return 0, errNoStream }
-func (quicConn) Write([]byte) (int, error)        { return 0, errNoStream }
-func (quicConn) Close() error                     { return errNoStream }
-func (quicConn) SetDeadline(time.Time) error      { return errNoStream }
-func (quicConn) SetReadDeadline(time.Time) error  { return errNoStream }
-func (quicConn) SetWriteDeadline(time.Time) error { return errNoStream }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/h3/h3http"
+	"github.com/lazoquic/lazo/internal/nostream"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -98,7 +99,9 @@ func take(h *h3http.Server, s *http.Server, from handler) {
 	h.DisableGeneralOptionsHandler = true // the handler of net/http does that
 	h.BaseContext = func(g *loop.Group) context.Context { return baseContext(s, from, g) }
 	if f := s.ConnContext; f != nil {
-		h.ConnContext = func(ctx context.Context, c *loop.Conn) context.Context { return f(ctx, quicConn{c}) }
+		h.ConnContext = func(ctx context.Context, c *loop.Conn) context.Context {
+			return f(ctx, quicConn{nostream.Conn{Err: errNoStream}, c})
+		}
 	}
 	if h.Logger == nil {
 		out := s.ErrorLog
