@@ -14,11 +14,15 @@ type Field struct {
 	Sensitive   bool // no table may ever have it (RFC 9204, Section 7.1.3)
 }
 
+// Size returns how many bytes the field counts in a field section: its name, its value, and 32 (RFC
+// 9114, Section 4.2.2).
+func (f Field) Size() int64 { return (*qpack.Field)(&f).Size() }
+
 // fieldsSize returns the size of a field section (RFC 9114, Section 4.2.2).
 func fieldsSize(fields []Field) uint64 {
 	var n int64
-	for i := range fields {
-		n += (*qpack.Field)(&fields[i]).Size()
+	for _, f := range fields {
+		n += f.Size()
 	}
 	return uint64(n)
 }

@@ -188,14 +188,14 @@ func (c *call) doOn(cc *clientConn) (*http.Response, error) {
 	return c.receive(cc, c.send(cc))
 }
 
-// gone returns why c takes no requests.
+// gone returns why c takes no requests, or nil if it takes them.
 func (c *clientConn) gone() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
-		return c.err
+	if c.err == nil && c.leaving {
+		return errGoAway
 	}
-	return errGoAway
+	return c.err
 }
 
 type confirmedKey struct{}

@@ -62,7 +62,7 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 		return false
 	case informational(fields):
 		for _, f := range fields {
-			x.infoSize += int64(len(f.Name) + len(f.Value) + fieldOverhead)
+			x.infoSize += f.Size()
 		}
 		limit := x.client.t.maxResponseHeaderBytes()
 		if x.shown {
@@ -80,9 +80,6 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 	}
 	return true
 }
-
-// fieldOverhead is what a field counts beside its name and value (RFC 9114, Section 4.2.2).
-const fieldOverhead = 32
 
 // minInfoBacklog is how many bytes of 1xx responses may wait until the application sees them,
 // whatever the limit. Many can arrive at once.

@@ -85,18 +85,7 @@ func (t *Transport) orClosed(err error) error {
 
 // Err returns nil while c takes requests. Afterwards it returns why it takes none: the connection
 // has ended, Close was called, or the server goes away (RFC 9114, Section 5.2).
-func (c *ClientConn) Err() error {
-	cc := c.client
-	cc.mu.Lock()
-	defer cc.mu.Unlock()
-	switch {
-	case cc.err != nil:
-		return cc.err
-	case cc.leaving:
-		return errGoAway
-	}
-	return nil
-}
+func (c *ClientConn) Err() error { return c.client.gone() }
 
 // Close closes the connection at once, with H3_NO_ERROR. Requests in progress fail.
 func (c *ClientConn) Close() error {

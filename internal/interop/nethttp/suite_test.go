@@ -93,7 +93,7 @@ func build(t *testing.T) (binary, dir string) {
 	return binary, dir
 }
 
-// copyRoot copies a GOROOT, by links where it can. Its own tests are in net/http alone.
+// copyRoot copies a GOROOT. Files are links to those of the other one where that is possible.
 func copyRoot(t *testing.T, from, to string) {
 	t.Helper()
 	require.NoError(t, filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
