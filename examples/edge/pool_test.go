@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -206,53 +205,4 @@ func TestRetryBudget(t *testing.T) {
 	}
 	require.LessOrEqual(t, bad.n.Load(), int64(100+maxSaved+10))
 	require.Greater(t, bad.n.Load(), int64(100+maxSaved))
-}
-
-// TestKilledBackend sends many requests that may not be repeated, and kills a backend. Only
-// requests that were in progress there may fail.
-func TestKilledBackend(t *testing.T) {
-	var inside atomic.Int64
-	kill := make(chan struct{})
-	a := counting(t, func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		if inside.Add(1) == 5 {
-			close(kill)
-		}
-		<-r.Context().Done()
-	})
-	b := serveTest(t, saying("b"))
-	e := start(t, poolWith("timeouts: {connect: 5s}", a.URL, b))
-	c := e.client("HTTP/3.0")
-	var failed, begun atomic.Int64
-	var wg sync.WaitGroup
-	work := make(chan struct{})
-	for range 10 {
-		wg.Go(func() {
-			for range work {
-				r, err := http.NewRequest("POST", e.url("/"), strings.NewReader("x"))
-				require.NoError(t, err)
-				resp, err := c.Do(r)
-				require.NoError(t, err)
-				body, err := io.ReadAll(resp.Body)
-				require.NoError(t, err)
-				resp.Body.Close()
-				if resp.StatusCode != 200 || string(body) != "b" {
-					failed.Add(1)
-				}
-			}
-		})
-	}
-	wg.Go(func() {
-		<-kill
-		a.Config.Close()
-		begun.Store(e.site.Load().pools["p"].backends[0].attempts.Load())
-	})
-	for range 300 {
-		work <- struct{}{}
-	}
-	close(work)
-	wg.Wait()
-	require.LessOrEqual(t, failed.Load(), begun.Load(), "those that the edge had sent to it before it was gone")
-	require.Less(t, begun.Load(), int64(100))
-	require.GreaterOrEqual(t, failed.Load(), int64(5))
 }

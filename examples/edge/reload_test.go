@@ -19,10 +19,14 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// TestMain runs the program instead of the tests if the environment says so.
+// TestMain runs the program or a backend instead of the tests if the environment says so.
 func TestMain(m *testing.M) {
 	if os.Getenv("EDGE_TEST_MAIN") != "" {
 		main()
+	}
+	if os.Getenv("EDGE_TEST_MORTAL") != "" {
+		fmt.Fprintln(os.Stderr, mortal())
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
