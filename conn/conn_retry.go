@@ -79,5 +79,6 @@ func (c *Conn) receiveVersionNegotiation(now instant, b []byte) {
 		return
 	}
 	c.e.stats.TransportErrors++
-	c.endWith(ErrVersion, nil) // RFC 9368, Section 2.1 [3]; RFC 9000, Section 6.2 [1]
+	// RFC 9368, Section 2.1 [3]; RFC 9000, Section 6.2 [1].
+	c.endWith(&VersionError{Versions: theirs}, nil)
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -462,7 +464,8 @@ func TestClientOfAnotherVersion(t *testing.T) {
 		}
 	}
 	l.feed(negotiation(c, own, c.origin.bytes(), 0x1a1a1a1a, 0x2a2a2a2a), elsewhere(1))
-	if l.err != ErrVersion || !c.closed {
+	end, ok := errors.AsType[*VersionError](l.err)
+	if !ok || !errors.Is(l.err, ErrVersion) || !slices.Equal(end.Versions, []uint32{0x1a1a1a1a, 0x2a2a2a2a}) || !c.closed {
 		t.Errorf("the connection ended with %v", l.err)
 	}
 	tc := handshakeClient(t)

@@ -54,13 +54,24 @@ func (c *Conn) end() {
 	case errors.As(cause, &app) && !app.Remote && app.Code == 0 && app.Reason == "":
 		c.err = c.t.cause() // the loop has stopped; a protocol above closes with a code of its own
 	case errors.Is(cause, conn.ErrVersion):
-		c.err = &VersionNegotiationError{Ours: c.cfg.Versions}
+		c.err = c.noVersion(cause)
 	default:
 		c.err = translated(cause)
 	}
 	close(c.done)
 	c.cancel(c.err)
 	c.t.remove(c)
+}
+
+// noVersion translates the error of a connection whose sides have no version in common.
+func (c *Conn) noVersion(err error) error {
+	e := &VersionNegotiationError{Ours: c.cfg.Versions}
+	if v, ok := errors.AsType[*conn.VersionError](err); ok {
+		for _, theirs := range v.Versions {
+			e.Theirs = append(e.Theirs, Version(theirs))
+		}
+	}
+	return e
 }
 
 // explain translates an error of Lazo. After the connection has ended, it returns the error of the

@@ -55,9 +55,6 @@ type connIDs struct {
 
 func newConnIDs(gen ConnectionIDGenerator, n int) *connIDs {
 	if gen == nil {
-		if n == 0 {
-			n = 4
-		}
 		gen = drawnIDs(n)
 	}
 	return &connIDs{gen: gen}

@@ -27,6 +27,7 @@ type Transport struct {
 	Conn net.PacketConn
 
 	// ConnectionIDLength is the length of connection IDs in bytes, from 1 to 20; 4 by default.
+	// Clients that [Dial] and DialAddr make have none.
 	ConnectionIDLength int
 
 	// ConnectionIDGenerator makes connection IDs. The default draws them.
@@ -135,7 +136,11 @@ func (t *Transport) open(server *conn.Config) error {
 	}
 	t.conns, t.begun = make(map[*Conn]struct{}), make(map[conn.ConnID]begun)
 	t.closed, t.strange.packets = make(chan struct{}), make(chan packet, maxStrangers)
-	t.ids = newConnIDs(t.ConnectionIDGenerator, t.ConnectionIDLength)
+	n := t.ConnectionIDLength
+	if n == 0 && (server != nil || !t.single) {
+		n = 4 // a socket that one client alone uses needs none
+	}
+	t.ids = newConnIDs(t.ConnectionIDGenerator, n)
 	cfg := &loop.Config{NewHandler: t.newHandler}
 	e := &cfg.Endpoint
 	e.Server = server

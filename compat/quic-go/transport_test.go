@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -423,7 +424,7 @@ func TestDialErrors(t *testing.T) {
 	check(t, err)
 	defer l.Close()
 	_, err = quic.DialAddr(within(t), l.Addr().String(), c, &quic.Config{Versions: []quic.Version{quic.Version1}})
-	if v, ok := errors.AsType[*quic.VersionNegotiationError](err); !ok || len(v.Ours) != 1 {
+	if v, ok := errors.AsType[*quic.VersionNegotiationError](err); !ok || len(v.Ours) != 1 || !slices.Contains(v.Theirs, quic.Version2) {
 		t.Errorf("without a common version: %v", err)
 	}
 	c.NextProtos = []string{"another"}
@@ -527,3 +528,54 @@ func TestListenAfterPackets(t *testing.T) {
 		check(t, l.Close())
 	}
 }
+
+// TestSourceIDs: a client that has its socket for itself has an empty connection ID, as with
+// quic-go. On the socket of a Transport the length is that of the Transport.
+func TestSourceIDs(t *testing.T) {
+	_, c := tlsConfigs(t)
+	type dial func(context.Context, net.Addr) (*quic.Conn, error)
+	on := func(tr *quic.Transport) dial {
+		tr.Conn = listenUDP(t)
+		t.Cleanup(func() { tr.Close() })
+		return func(ctx context.Context, to net.Addr) (*quic.Conn, error) { return tr.Dial(ctx, to, c, nil) }
+	}
+	for _, tt := range []struct {
+		name string
+		dial dial
+		want byte
+	}{
+		{"DialAddr", func(ctx context.Context, to net.Addr) (*quic.Conn, error) {
+			return quic.DialAddr(ctx, to.String(), c, nil)
+		}, 0},
+		{"Dial", func(ctx context.Context, to net.Addr) (*quic.Conn, error) {
+			return quic.Dial(ctx, listenUDP(t), to, c, nil)
+		}, 0},
+		{"a Transport", on(&quic.Transport{}), 4},
+		{"with ConnectionIDLength", on(&quic.Transport{ConnectionIDLength: 5}), 5},
+		{"with a generator", on(&quic.Transport{ConnectionIDGenerator: noIDs{}}), 0},
+	} {
+		server := listenUDP(t) // it reads the first packet, and answers none
+		ctx, cancel := context.WithCancel(within(t))
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			tt.dial(ctx, server.LocalAddr())
+		}()
+		b := make([]byte, 2048)
+		check(t, server.SetReadDeadline(time.Now().Add(time.Minute)))
+		_, _, err := server.ReadFrom(b)
+		check(t, err)
+		// first byte, version, length and destination ID, and then the length of the source ID
+		if got := b[6+b[5]]; got != tt.want {
+			t.Errorf("%s: an ID of %d bytes, not %d", tt.name, got, tt.want)
+		}
+		cancel()
+		<-ended
+	}
+}
+
+// noIDs is a quic.ConnectionIDGenerator of empty IDs.
+type noIDs struct{}
+
+func (noIDs) GenerateConnectionID() (quic.ConnectionID, error) { return quic.ConnectionID{}, nil }
+func (noIDs) ConnectionIDLen() int                             { return 0 }

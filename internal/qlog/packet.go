@@ -99,7 +99,7 @@ func (w *Writer) shortHeader(p *Packet) {
 		w.bool("key_phase_bit", wire.KeyPhase(p.Raw[0]))
 	}
 	pnLen := int(p.Raw[0]&0x03) + 1
-	if n := len(p.Raw) - aeadOverhead - len(p.Payload) - pnLen; n > 1 {
+	if n := len(p.Raw) - aeadOverhead - len(p.Payload) - pnLen; n >= 1 {
 		w.hex("dcid", p.Raw[1:n])
 	}
 }
