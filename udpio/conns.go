@@ -42,9 +42,9 @@ func newConns(cfg Config) *conns {
 	return d
 }
 
-func (d *conns) addLocal(network, address string, reusePort bool) (netip.AddrPort, error) {
+func (d *conns) addLocal(network, address string, o bindOptions) (netip.AddrPort, error) {
 	lc := net.ListenConfig{Control: func(network, _ string, rc syscall.RawConn) error {
-		return beforeBind(network, rc, reusePort)
+		return o.beforeBind(network, rc)
 	}}
 	c, err := lc.ListenPacket(context.Background(), network, address)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 )
 
 // beforeBind sets the options that a new socket must have before it is bound.
-func beforeBind(_ string, _ syscall.RawConn, reusePort bool) error {
-	if reusePort {
+func (o bindOptions) beforeBind(string, syscall.RawConn) error {
+	if o.reusePort {
 		return setReusePort(0)
 	}
 	return nil

@@ -11,12 +11,15 @@ import (
 )
 
 // beforeBind sets the options that a new socket must have before it is bound.
-func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
+func (o bindOptions) beforeBind(_ string, rc syscall.RawConn) error {
 	var optErr error
 	err := rc.Control(func(fd uintptr) {
 		dontFragment(fd, false)
-		if reusePort {
+		if o.reusePort {
 			optErr = setReusePort(fd)
+		}
+		if o.device != "" && optErr == nil {
+			optErr = bindToDevice(fd, o.device)
 		}
 	})
 	return errors.Join(err, optErr)

@@ -15,8 +15,8 @@ const (
 )
 
 // beforeBind sets the options that a new socket must have before it is bound.
-func beforeBind(_ string, rc syscall.RawConn, reusePort bool) error {
-	if reusePort {
+func (o bindOptions) beforeBind(_ string, rc syscall.RawConn) error {
+	if o.reusePort {
 		return setReusePort(0)
 	}
 	return SetDontFragment(rc, false)

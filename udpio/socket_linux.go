@@ -40,7 +40,7 @@ func listen(network, address string, cfg Config, reusePort bool) (driver, error)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.addLocal(network, address, reusePort); err != nil {
+	if _, err := s.addLocal(network, address, bindOptions{reusePort: reusePort}); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -90,9 +90,9 @@ func newSockets(cfg Config) (*sockets, error) {
 	return s, err
 }
 
-func (s *sockets) addLocal(network, address string, reusePort bool) (netip.AddrPort, error) {
+func (s *sockets) addLocal(network, address string, o bindOptions) (netip.AddrPort, error) {
 	lc := net.ListenConfig{Control: func(network, _ string, rc syscall.RawConn) error {
-		return beforeBind(network, rc, reusePort)
+		return o.beforeBind(network, rc)
 	}}
 	pc, err := lc.ListenPacket(context.Background(), network, address)
 	if err != nil {

@@ -7,7 +7,7 @@ import "net"
 // listen opens sockets that move one datagram a call, because package net can do no more.
 func listen(network, address string, cfg Config, reusePort bool) (driver, error) {
 	d := newConns(cfg)
-	if _, err := d.addLocal(network, address, reusePort); err != nil {
+	if _, err := d.addLocal(network, address, bindOptions{reusePort: reusePort}); err != nil {
 		return nil, err
 	}
 	return d, nil

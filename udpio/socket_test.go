@@ -41,7 +41,7 @@ func openers() []opener {
 		{"Portable", func(network, address string, cfg *Config) (*Socket, error) {
 			c := cfg.withDefaults()
 			d := newConns(c)
-			_, err := d.addLocal(network, address, c.ReusePort)
+			_, err := d.addLocal(network, address, bindOptions{reusePort: c.ReusePort})
 			return &Socket{d, c.ReusePort}, err
 		}},
 	}

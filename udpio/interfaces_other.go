@@ -1,0 +1,17 @@
+//go:build !linux
+
+package udpio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+)
+
+func watchInterfaces(context.Context, netip.Addr, func([]Interface)) error {
+	return fmt.Errorf("udpio: watching interfaces: %w", errors.ErrUnsupported)
+}
+
+// bindToDevice does nothing: the address of the socket decides alone.
+func bindToDevice(uintptr, string) error { return nil }
