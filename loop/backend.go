@@ -23,4 +23,12 @@ type Backend interface {
 	Close() error
 }
 
-var _ Backend = (*udpio.Socket)(nil)
+// A PathBackend is a Backend that can get more sockets while it is in use, with the contracts of
+// [udpio.Socket]: see [Conn.AddPath]. Any goroutine may call its two methods.
+type PathBackend interface {
+	Backend
+	AddInterface(at udpio.Interface) (local netip.AddrPort, err error)
+	RemoveLocal(local netip.AddrPort) error
+}
+
+var _ PathBackend = (*udpio.Socket)(nil)

@@ -156,6 +156,7 @@ func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 		g.elsewhere = new(atomic.Pointer[elsewhere])
 	}
 	for i, b := range backends {
+		inner := b
 		if base.WrapBackend != nil {
 			b = base.WrapBackend(b)
 			backends[i] = b
@@ -173,6 +174,7 @@ func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 			}
 			return nil, closeAll(backends, err)
 		}
+		l.sockets.init(b, inner)
 		g.loops = append(g.loops, l)
 	}
 	return g, nil

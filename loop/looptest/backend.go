@@ -1,8 +1,10 @@
 package looptest
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -20,7 +22,7 @@ const maxSegments = 16
 // A backend is a socket of the network. Network.mu guards its fields.
 type backend struct {
 	n        *Network
-	addr     netip.AddrPort
+	addrs    []netip.AddrPort // the first is that of Listen
 	arrivals arrivals
 	woken    bool
 	closed   bool
@@ -30,7 +32,7 @@ type backend struct {
 	since time.Time // that instant
 }
 
-var _ loop.Backend = (*backend)(nil)
+var _ loop.PathBackend = (*backend)(nil)
 
 func (b *backend) notify() {
 	select {
@@ -60,8 +62,9 @@ func (b *backend) poll(ms []udpio.Message, deadline time.Time) (n int, until tim
 		return 0, until, net.ErrClosed
 	}
 	for n < len(ms) && len(b.arrivals) > 0 && !b.arrivals[0].at.After(now) {
-		p := b.arrivals.next().packet
-		ms[n] = udpio.Message{Buf: p.Data, Remote: p.Src, Local: b.addr, ECN: uint8(p.ECN)}
+		a := b.arrivals.next()
+		p := a.packet
+		ms[n] = udpio.Message{Buf: p.Data, Remote: p.Src, Local: a.to, ECN: uint8(p.ECN)}
 		n++
 	}
 	if n > 0 || b.woken {
@@ -87,7 +90,7 @@ func (b *backend) spun(now time.Time) error {
 	if b.spins++; b.spins < maxSpins {
 		return nil
 	}
-	b.n.t.Errorf("looptest: the loop at %v spins", b.addr)
+	b.n.t.Errorf("looptest: the loop at %v spins", b.addrs[0])
 	b.closed = true
 	return net.ErrClosed
 }
@@ -117,13 +120,17 @@ func (b *backend) WriteBatch(ms []udpio.Message) (int, error) {
 	now := time.Now()
 	for i := range ms {
 		m := &ms[i]
+		from, ok := b.source(m.Local)
+		if !ok {
+			continue
+		}
 		size := m.SegmentSize
 		if size <= 0 {
 			size = len(m.Buf)
 		}
 		for data := m.Buf; len(data) > 0; {
 			k := min(size, len(data))
-			b.n.send(now, b.addr, conntest.Packet{Data: data[:k], Dst: m.Remote, ECN: conn.ECN(m.ECN)})
+			b.n.send(now, from, conntest.Packet{Data: data[:k], Dst: m.Remote, ECN: conn.ECN(m.ECN)})
 			data = data[k:]
 		}
 	}
@@ -144,14 +151,59 @@ func (b *backend) Caps() udpio.Caps {
 }
 
 // LocalAddr implements [loop.Backend].
-func (b *backend) LocalAddr() netip.AddrPort { return b.addr }
+func (b *backend) LocalAddr() netip.AddrPort {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	return b.addrs[0]
+}
+
+// source returns the address from which a message with that Local is sent. It reports false if the
+// address was removed.
+func (b *backend) source(local netip.AddrPort) (netip.AddrPort, bool) {
+	if !local.IsValid() {
+		return b.addrs[0], true
+	}
+	return local, slices.Contains(b.addrs, local)
+}
+
+// AddInterface implements [loop.PathBackend]: it adds at.Addr, with the port of the address of
+// Listen or the next one that is free.
+func (b *backend) AddInterface(at udpio.Interface) (netip.AddrPort, error) {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	if b.closed {
+		return netip.AddrPort{}, net.ErrClosed
+	}
+	addr := netip.AddrPortFrom(at.Addr, b.addrs[0].Port())
+	for b.n.backends[addr] != nil {
+		addr = netip.AddrPortFrom(at.Addr, addr.Port()+1)
+	}
+	b.addrs = append(b.addrs, addr)
+	b.n.backends[addr] = b
+	return addr, nil
+}
+
+// RemoveLocal implements [loop.PathBackend].
+func (b *backend) RemoveLocal(local netip.AddrPort) error {
+	b.n.mu.Lock()
+	defer b.n.mu.Unlock()
+	i := slices.Index(b.addrs, local)
+	if i < 0 || len(b.addrs) == 1 {
+		return fmt.Errorf("looptest: %v cannot be removed", local)
+	}
+	b.addrs = slices.Delete(b.addrs, i, i+1)
+	delete(b.n.backends, local)
+	return nil
+}
 
 // Close implements [loop.Backend]. The address may be used again.
 func (b *backend) Close() error {
 	b.n.mu.Lock()
 	defer b.n.mu.Unlock()
-	if b.n.backends[b.addr] == b {
-		delete(b.n.backends, b.addr)
+	for _, addr := range b.addrs {
+		if b.n.backends[addr] == b {
+			delete(b.n.backends, addr)
+		}
 	}
 	b.closed = true
 	b.notify()

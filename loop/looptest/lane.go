@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"hash/fnv"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -87,6 +88,7 @@ func (l *lane) arrival(done time.Time) time.Time {
 type arrival struct {
 	at     time.Time
 	order  uint64 // the order of sending, which breaks ties
+	to     netip.AddrPort
 	packet conntest.Packet
 }
 
