@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/h3"
-	"github.com/lazoquic/lazo/internal/growstack"
 )
 
-// This file has the work of the goroutine of a request.
+// This file has the work of a goroutine that serves a request.
 
 // An arrival is a request that the loop hands over.
 type arrival struct {
@@ -24,9 +23,8 @@ type arrival struct {
 	remote string
 }
 
-// serve answers the request of x, on a goroutine of its own.
+// serve answers the request of x, on a goroutine that does nothing else meanwhile.
 func (x *serverExchange) serve() {
-	growstack.By4K() // which reading the fields, and the handler's calls, would need bit by bit
 	c, a := x.server, &x.arrival
 	defer x.uncharge(a.cost)
 	bare, err := newRequest(a.fields)

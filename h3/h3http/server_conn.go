@@ -14,11 +14,12 @@ import (
 	"github.com/lazoquic/lazo/loop"
 )
 
-// A serverConn is a connection of a Server. It is the [loop.Handler] that feeds HTTP/3 and starts a
-// goroutine for each request.
+// A serverConn is a connection of a Server. It is the [loop.Handler] that feeds HTTP/3 and hands
+// each request to a goroutine.
 type serverConn struct {
 	connection
 	s     *Server
+	crew  *crew // set by Server.register
 	local netip.AddrPort
 
 	base     *baseContext
@@ -87,7 +88,7 @@ func (c *serverConn) handleHTTP(now time.Time, e h3.Event) {
 	}
 }
 
-// start starts the goroutine of a request.
+// start hands a request to a goroutine.
 func (c *serverConn) start(e h3.Event) {
 	x := &serverExchange{server: c, arrival: arrival{end: e.End, tls: c.tlsState(e.Stream), remote: c.remoteAddr()}}
 	x.arrival.fields = append(x.room[:0], e.Fields...)
@@ -98,7 +99,7 @@ func (c *serverConn) start(e h3.Event) {
 	if e.End {
 		x.in.end(io.EOF)
 	}
-	go x.serve()
+	c.crew.add(x)
 }
 
 // tlsState returns the state of the handshake for the request on s. If the request may be a replay,

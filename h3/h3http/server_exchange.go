@@ -12,6 +12,7 @@ type serverExchange struct {
 	exchange
 	server *serverConn
 	stall  stall
+	next   *serverExchange // that waits for a goroutine: see crew
 
 	// What the goroutine of the request needs is here so that it takes no memory of its own.
 	arrival  arrival

@@ -1,0 +1,108 @@
+package h3http
+
+import (
+	"io"
+	"net/http"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/loop/looptest"
+)
+
+// soleCrew returns the crew of a Server with one Loop.
+func soleCrew(t *testing.T, s *Server) *crew {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Equal(t, 1, len(s.crews))
+	for _, c := range s.crews {
+		return c
+	}
+	return nil
+}
+
+// restingIn returns how many goroutines of c rest.
+func restingIn(c *crew) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.resting)
+}
+
+// TestHandlersDoNotWaitForEachOther: each handler waits until all have begun. Of the goroutines
+// that this takes only some rest afterwards, and none once the connection has ended, or simulate
+// fails.
+func TestHandlersDoNotWaitForEachOther(t *testing.T) {
+	const n = 3 * maxResting
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, net *looptest.Network) {
+		var begun sync.WaitGroup
+		begun.Add(n)
+		p := newSimPair(t, net, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begun.Done()
+			begun.Wait()
+			io.WriteString(w, "hello")
+		}))
+		var all sync.WaitGroup
+		for range n {
+			all.Go(func() {
+				_, body := p.get("/")
+				require.Equal(t, "hello", body)
+			})
+		}
+		all.Wait()
+		synctest.Wait()
+		require.Equal(t, maxResting, restingIn(soleCrew(t, p.srv)))
+	})
+}
+
+// TestHandlersShareGoroutine: a request that comes when no other is there needs no new goroutine.
+func TestHandlersShareGoroutine(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, net *looptest.Network) {
+		p := newSimPair(t, net, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "hello")
+		}))
+		for range 20 {
+			_, body := p.get("/")
+			require.Equal(t, "hello", body)
+			synctest.Wait()
+			require.Equal(t, 1, restingIn(soleCrew(t, p.srv)))
+		}
+	})
+}
+
+// TestHandlerEndsGoroutine: handlers that panic, or end their goroutine, take no other request with
+// them, also if those wait already.
+func TestHandlerEndsGoroutine(t *testing.T) {
+	for name, leave := range map[string]func(){
+		"Goexit": runtime.Goexit,
+		"panic":  func() { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, net *looptest.Network) {
+				p := newSimPair(t, net, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/leave" {
+						leave()
+					}
+					io.WriteString(w, "hello")
+				}))
+				var all sync.WaitGroup
+				for i := range 40 {
+					all.Go(func() {
+						if i%2 == 0 {
+							_, err := p.c.Get(p.url + "/leave")
+							require.Error(t, err)
+						} else {
+							_, body := p.get("/")
+							require.Equal(t, "hello", body)
+						}
+					})
+				}
+				all.Wait()
+			})
+		})
+	}
+}
