@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,13 +51,15 @@ func TestAddressChange(t *testing.T) {
 type process struct {
 	t     *testing.T
 	role  string
+	cmd   *exec.Cmd
 	in    io.WriteCloser
 	lines chan string
+	past  []string // lines that nobody wanted
 }
 
 // start starts a role in a namespace. It is killed when the test ends.
-func (p *pair) start(ns, role string) *process {
-	cmd := p.command(ns, role)
+func (p *pair) start(ns, role string, env ...string) *process {
+	cmd := p.command(ns, role, env...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -68,7 +71,7 @@ func (p *pair) start(ns, role string) *process {
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	pr := &process{t: p.t, role: role, in: in, lines: make(chan string, 16)}
+	pr := &process{t: p.t, role: role, cmd: cmd, in: in, lines: make(chan string, 16)}
 	go pr.read(cmd, out)
 	p.t.Cleanup(func() { cmd.Process.Kill() })
 	return pr
@@ -96,8 +99,17 @@ func (p *process) want(prefix string) string {
 				return rest
 			}
 			p.t.Logf("%s: %s", p.role, line)
+			p.past = append(p.past, line)
 		case <-late:
 			p.t.Fatalf("the %s does not say %q", p.role, prefix)
 		}
+	}
+}
+
+// wantOnce waits for a line with the prefix unless there was one.
+func (p *process) wantOnce(prefix string) {
+	p.t.Helper()
+	if !slices.ContainsFunc(p.past, func(line string) bool { return strings.HasPrefix(line, prefix) }) {
+		p.want(prefix)
 	}
 }

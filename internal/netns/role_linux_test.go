@@ -36,6 +36,10 @@ func TestRole(t *testing.T) {
 		err = serve(ctx)
 	case "fail":
 		err = fail(ctx)
+	case "supply":
+		err = supply(ctx)
+	case "fetch":
+		err = fetch(ctx)
 	default:
 		err = download(ctx, role == "migrate")
 	}
