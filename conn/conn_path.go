@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"errors"
 	"net/netip"
 
 	"github.com/lazoquic/lazo/internal/wire"
@@ -82,6 +81,10 @@ func (l *lane) answerFrom(a *arrival) netip.AddrPort {
 	if c.server || l.candidate != nil && l.candidate.from == a.local {
 		return a.local
 	}
+	// The socket of the candidate may be bound to no particular address.
+	if p := l.candidate; p != nil && p.from.Addr().IsUnspecified() && p.from.Port() == a.local.Port() {
+		return p.from
+	}
 	return l.path.from
 }
 
@@ -131,22 +134,6 @@ func (l *lane) responded(data [8]byte) {
 		}
 		l.migrateTo(cand)
 	}
-}
-
-// migrateTo moves a client to the path that it has validated.
-func (l *lane) migrateTo(cand *path) {
-	c := l.conn
-	if l.path.remote != cand.remote {
-		c.formerRemote = l.path.remote
-	}
-	c.leaveAddr(l.path.remote, cand.remote)
-	l.usePath(cand, nil, nil)
-	l.switchID()
-	l.pathChanged()
-	// RFC 9000, Section 9.2: only a frame that does not probe moves the server's side. A client
-	// that only receives has no other such frame: if the server's IDs are empty, it does not even
-	// retire one.
-	l.app.probes = max(l.app.probes, 1)
 }
 
 // leaveAddr forgets old, an address that was left for used. It waits a while, because packets from
@@ -421,51 +408,4 @@ func (l *lane) pathDatagram(now instant, buf []byte, limit int, on *path, append
 	out := w.finish(now, NotECT)
 	c.stats.BytesSent += uint64(len(out))
 	return Burst{N: len(out), SegmentSize: len(out)}, true
-}
-
-// Probe validates the path from another local address (RFC 9000, Section 8.2)
-// without moving to it. [EventPathValidated] or [EventPathFailed] follows.
-func (c *Conn) Probe(local netip.AddrPort) error { return c.probePath(local, false) }
-
-// Migrate moves a client connection to another local address (RFC 9000, Section 9), and probes it
-// first if necessary. [EventPathChanged] or [EventPathFailed] follows; streams notice nothing.
-// Bursts then have local as their Local. Migrate fails before the handshake is confirmed, and on a
-// server. If the address of the same socket changed, pass the new address and the old port.
-func (c *Conn) Migrate(local netip.AddrPort) error { return c.probePath(local, true) }
-
-func (c *Conn) probePath(local netip.AddrPort, migrate bool) error {
-	switch {
-	case c.closed:
-		return c.closedErr()
-	case c.server:
-		return errors.New("conn: a server does not migrate")
-	case c.state != stateConfirmed:
-		return errors.New("conn: no migration before the handshake is confirmed")
-	case c.peer.DisableActiveMigration:
-		return errors.New("conn: the peer does not support migration")
-	case c.lane.status.state != laneOpen:
-		return errors.New("conn: the path of the handshake was abandoned")
-	case !local.IsValid():
-		return errors.New("conn: the local address is not valid")
-	}
-	local = canonical(local)
-	if p := c.candidate; p != nil && p.local == local {
-		p.migrate = p.migrate || migrate
-		if p.validated && migrate {
-			c.migrateTo(p)
-		}
-		return nil
-	}
-	if c.candidate != nil {
-		c.setPaths(c.path, c.oldPath, nil)
-		c.dropOther()
-	}
-	if !c.remote.hasOther() {
-		return errors.New("conn: the peer has no connection ID left for another path")
-	}
-	p := c.newPath(c.path.remote, local, nil)
-	p.migrate = migrate
-	c.setPaths(c.path, c.oldPath, p)
-	c.startChallenge(p)
-	return nil
 }

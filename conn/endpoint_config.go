@@ -48,6 +48,13 @@ type EndpointConfig struct {
 	// Loop.WriteDatagram of package loop.
 	NonQUIC func(now time.Time, d Datagram)
 
+	// Elsewhere, if not nil, gets each datagram with a short header that belongs to no connection,
+	// and reports whether it belongs to one of another Endpoint. There it goes to Receive, with the
+	// Local that its connection knows. It is for connections that have paths from the sockets of
+	// several Endpoints: see [Conn.Probe] and [Conn.Switch]. It runs inside Receive; d.Data is lent
+	// for the call.
+	Elsewhere func(now time.Time, d Datagram) bool
+
 	// MaxBuffered limits the bytes that all connections hold together, including closed ones that
 	// wait to be forgotten. It counts data that was received and not read, data that was written
 	// and not acknowledged, packets, datagrams, what each connection and stream takes by itself,

@@ -65,7 +65,7 @@ func (e *Endpoint) receive(now instant, a *arrival) *Conn {
 	if !wire.IsLong(b[0]) {
 		r, ok := e.routeShort(a)
 		if !ok {
-			if e.takeNonQUIC(now, a) {
+			if e.belongsElsewhere(now, a) || e.takeNonQUIC(now, a) {
 				return nil
 			}
 			return e.unroutedShort(now, a)
@@ -89,6 +89,16 @@ func (e *Endpoint) receive(now instant, a *arrival) *Conn {
 		return nil
 	}
 	return e.unroutedLong(now, a, version, dcid, scid)
+}
+
+// belongsElsewhere offers a datagram with a short header that belongs to no connection to another
+// Endpoint, and reports whether it took it. A stateless reset of a connection that is here stays
+// here.
+func (e *Endpoint) belongsElsewhere(now instant, a *arrival) bool {
+	if e.cfg.Elsewhere == nil || e.resetBy(a.data) != nil {
+		return false
+	}
+	return e.cfg.Elsewhere(e.wall(now), Datagram{Data: a.data, Remote: a.remote, Local: a.local, ECN: a.ecn})
 }
 
 // takeNonQUIC gives a datagram that belongs to no connection to those who share the socket, and

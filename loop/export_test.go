@@ -67,3 +67,6 @@ func memoryOf(b *fifo.Buffer) (n int64) {
 	}
 	return n
 }
+
+// Migrations returns how many calls of Migrate and Probe wait. It belongs to the loop's goroutine.
+func Migrations(c *Conn) int { return len(c.migrations) }

@@ -1,6 +1,8 @@
 package loop_test
 
 import (
+	"errors"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -76,5 +78,72 @@ func echoed(t *testing.T, s *loop.Stream) {
 			t.Fatal(err)
 		}
 		n += k
+	}
+}
+
+// TestProbe: Probe leaves the connection where it is, and Switch moves it. A call of Probe that
+// waits fails when another path is probed, and when the connection ends.
+func TestProbe(t *testing.T) {
+	noLeaks(t)
+	g := listen(t, "udp", "127.0.0.1:0", 1)
+	go serveEcho(t, g)
+	sock, err := udpio.Listen("udp", "127.0.0.1:0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := loop.New(nil, sock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	c, err := client.Dial(within(t), g.LocalAddr().String(), conntest.ClientConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.OpenStream(within(t), conn.Bidi)
+	if err != nil {
+		t.Fatal(err)
+	}
+	echoed(t, s)
+	local, err := sock.AddLocal("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := c.LocalAddr()
+	for range 2 {
+		if err := c.Probe(within(t), local); err != nil || c.LocalAddr() != first {
+			t.Fatalf("%v, and the connection is at %v", err, c.LocalAddr())
+		}
+	}
+	for _, to := range []netip.AddrPort{local, first, local} {
+		if err := c.Switch(within(t), to); err != nil || c.LocalAddr() != to {
+			t.Fatalf("%v, and the connection is at %v, not %v", err, c.LocalAddr(), to)
+		}
+		echoed(t, s)
+	}
+
+	// The socket has no such address, so nothing gets there.
+	nowhere := netip.MustParseAddrPort("192.0.2.1:9")
+	ended := make(chan error, 1)
+	probe := func() {
+		ended = make(chan error, 1)
+		go func() { ended <- c.Probe(within(t), nowhere) }()
+		for waits := 0; waits == 0; {
+			if err := c.Do(within(t), func(time.Time, *conn.Conn) { waits = loop.Migrations(c) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	probe()
+	if err := c.Probe(within(t), first); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("nobody was there")
+	}
+	probe()
+	c.Close(0, "")
+	if err := <-ended; !errors.Is(err, conn.ErrClosed) && !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Probe after Close: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"time"
@@ -22,7 +23,16 @@ func (l *Loop) WriteDatagram(b []byte, remote, local netip.AddrPort) error {
 	if len(b) == 0 || len(b) > maxOtherSize || !remote.IsValid() {
 		return fmt.Errorf("loop: a datagram of %d bytes to %v cannot be sent", len(b), remote)
 	}
-	m := udpio.Message{Buf: append([]byte(nil), b...), Remote: remote, Local: local}
+	return l.Send(udpio.Message{Buf: b, Remote: remote, Local: local})
+}
+
+// Send sends a copy of m from the socket of the loop. It is for a Backend of another loop, whose
+// connections have paths from here: see [conn.EndpointConfig].Elsewhere. It may be called from any
+// goroutine and from Handlers, and does not wait. A turn of the loop takes 32 messages, together
+// with those of WriteDatagram; more are dropped, as by a network. The error matches net.ErrClosed
+// if the Loop has stopped.
+func (l *Loop) Send(m udpio.Message) error {
+	m.Buf = bytes.Clone(m.Buf)
 	if !l.Post(func(time.Time) { l.out.add(m) }) {
 		return errStopped
 	}

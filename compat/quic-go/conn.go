@@ -33,11 +33,13 @@ type Conn struct {
 	next   atomic.Bool // NextConnection was called
 	closer sync.Once
 	mine   atomic.Pointer[error] // why this side closed the connection
+
+	probing chan struct{} // has room for one Path that probes
 }
 
 // newConn returns the Conn of lc, whose context is derived from ctx.
 func newConn(t *Transport, lc *loop.Conn, cfg *Config, ctx context.Context, trace trace) *Conn {
-	c := &Conn{t: t, lc: lc, cfg: cfg, trace: trace, done: make(chan struct{})}
+	c := &Conn{t: t, lc: lc, cfg: cfg, trace: trace, done: make(chan struct{}), probing: make(chan struct{}, 1)}
 	c.ctx, c.cancel = context.WithCancelCause(link.With(ctx, lc))
 	t.add(c)
 	context.AfterFunc(lc.Context(), c.end)
@@ -60,6 +62,7 @@ func (c *Conn) end() {
 	}
 	close(c.done)
 	c.cancel(c.err)
+	c.t.visits.leave(c)
 	c.t.remove(c)
 }
 
@@ -92,6 +95,12 @@ func (c *Conn) stop(err error, code uint64, reason string) {
 	c.closer.Do(func() { c.mine.Store(&err) })
 	c.lc.Close(code, reason)
 	<-c.done
+}
+
+// abandon ends the connection without telling the peer. Methods on this side return err.
+func (c *Conn) abandon(err error) {
+	c.closer.Do(func() { c.mine.Store(&err) })
+	c.lc.Do(context.Background(), func(_ time.Time, cc *conn.Conn) { cc.Abandon() })
 }
 
 // CloseWithError closes the connection at once, and tells the peer code and desc.
@@ -299,21 +308,3 @@ func (c *Conn) ConnectionStats() ConnectionStats {
 		PacketsLost:      s.PacketsLost,
 	}
 }
-
-// A Path stands for a way to the peer from another Transport. Lazo has none: see [Conn.AddPath].
-type Path struct{}
-
-var errNoPaths = errors.New("quic: on Lazo, a connection moves between the sockets of one Transport: AddPath is not supported")
-
-// AddPath returns an error. A connection of Lazo moves between the sockets of one Backend: see
-// Migrate of Lazo's package loop.
-func (c *Conn) AddPath(t *Transport) (*Path, error) { return nil, errNoPaths }
-
-// Probe returns an error: see [Conn.AddPath].
-func (p *Path) Probe(ctx context.Context) error { return errNoPaths }
-
-// Switch returns an error: see [Conn.AddPath].
-func (p *Path) Switch() error { return errNoPaths }
-
-// Close returns an error: see [Conn.AddPath].
-func (p *Path) Close() error { return errNoPaths }

@@ -70,6 +70,7 @@ type Transport struct {
 	ids     *connIDs
 	strange strangers
 	book    *addressBook // Conn, if it is no net.UDPConn
+	visits  visits
 	closed  chan struct{}
 
 	mu       sync.Mutex
@@ -145,6 +146,7 @@ func (t *Transport) open(server *conn.Config) error {
 	e := &cfg.Endpoint
 	e.Server = server
 	e.Admit, e.ConfigForClient, e.NonQUIC, e.ConnIDs = t.admit, t.configForClient, t.strange.receive, t.ids
+	e.Elsewhere = t.elsewhere
 	e.NewTokenLife, e.NoVersionNegotiation = t.MaxTokenAge, t.DisableVersionNegotiationPackets
 	if server != nil {
 		e.RetryTokenLife = server.HandshakeTimeout
@@ -167,7 +169,7 @@ func (t *Transport) open(server *conn.Config) error {
 		return err
 	}
 	t.gso = s.Caps().MaxSegments > 1
-	if t.group, err = loop.New(cfg, s); err != nil {
+	if t.group, err = loop.New(cfg, visitingSocket{s, &t.visits}); err != nil {
 		return err
 	}
 	t.loop = t.group.Loops()[0]
@@ -233,6 +235,7 @@ func (t *Transport) shutdown(err error) {
 	if l != nil {
 		l.end(t.err)
 	}
+	t.visits.evict(t, t.err)
 	t.loop.Do(context.Background(), func(time.Time) {
 		for cc := range t.loop.Endpoint().Conns() {
 			cc.Abandon()
@@ -246,6 +249,16 @@ func (t *Transport) shutdown(err error) {
 		t.Tracer.Close()
 	}
 	close(t.closed)
+}
+
+// usable begins to read, and returns why the Transport cannot be used.
+func (t *Transport) usable() error {
+	if err := t.start(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
 }
 
 // cause returns why the Transport has closed.

@@ -1,0 +1,152 @@
+package quic
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/lazoquic/lazo/conn"
+)
+
+// A Path is a way to the server from the socket of a Transport: see [Conn.AddPath]. Its methods may
+// be called from any goroutine.
+type Path struct {
+	c     *Conn
+	t     *Transport
+	local netip.AddrPort // of t
+
+	ctx   context.Context // ends with Close, or with the connection
+	close context.CancelCauseFunc
+
+	mu        sync.Mutex
+	visit     *visit // while t knows of the path
+	validated bool
+}
+
+// AddPath returns a path from the socket of t, which may have connections of its own. Nothing is
+// sent there before [Path.Probe]. A server's connection has no such paths.
+func (c *Conn) AddPath(t *Transport) (*Path, error) {
+	var forbidden error
+	if c.ctx.Err() != nil {
+		return nil, context.Cause(c.ctx)
+	}
+	if err := c.lc.Do(context.Background(), func(_ time.Time, cc *conn.Conn) {
+		switch {
+		case cc.Server():
+			forbidden = errors.New("server cannot initiate connection migration")
+		case cc.MigrationDisabled():
+			forbidden = errors.New("server disabled connection migration")
+		}
+	}); err != nil {
+		return nil, c.explain(err)
+	}
+	if forbidden != nil {
+		return nil, forbidden
+	}
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	p := &Path{c: c, t: t, local: t.address()}
+	switch {
+	case !p.local.IsValid():
+		return nil, errors.New("quic: the Transport has no IP address")
+	case t != c.t && p.local == c.t.address():
+		return nil, errors.New("quic: both Transports have the same address")
+	}
+	p.ctx, p.close = context.WithCancelCause(c.ctx)
+	return p, nil
+}
+
+// probeAgain is how long Probe waits after an attempt that failed or could not begin, for example
+// because the server has not confirmed the handshake yet.
+const probeAgain = 100 * time.Millisecond
+
+// Probe sends probes until the path is validated. A path that was validated is validated anew. The
+// probes of one connection take turns.
+func (p *Path) Probe(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(p.ctx, func() { cancel(context.Cause(p.ctx)) })()
+	select {
+	case p.c.probing <- struct{}{}:
+		defer func() { <-p.c.probing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.begin()
+	for ctx.Err() == nil {
+		// The path in use is validated.
+		if p.c.at() == p.t || p.c.lc.Probe(ctx, p.local) == nil {
+			return p.succeed()
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(probeAgain):
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// begin makes the Transport of the path pass on what comes for the connection.
+func (p *Path) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.validated = false
+	if p.visit == nil {
+		p.visit = newVisit(p)
+	}
+	if p.ctx.Err() != nil {
+		p.visit.end()
+	}
+}
+
+// succeed notes that the path is validated, unless it has been closed meanwhile.
+func (p *Path) succeed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	p.validated = true
+	return nil
+}
+
+// Switch moves the connection to this path at once. From there it may switch back to the Transport
+// that it came from, by another Path, if that has been validated.
+func (p *Path) Switch() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.ctx.Err() != nil:
+		return context.Cause(p.ctx)
+	case !p.validated:
+		return ErrPathNotValidated
+	case p.c.at() == p.t:
+		return nil
+	}
+	return p.c.explain(p.c.lc.Switch(context.Background(), p.local))
+}
+
+// Close gives the path up. The path in use cannot be closed.
+func (p *Path) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.validated && p.c.at() == p.t && p.ctx.Err() == nil {
+		return errors.New("cannot close active path")
+	}
+	if p.visit != nil {
+		p.visit.end()
+	}
+	p.close(ErrPathClosed)
+	return nil
+}
+
+// at returns the Transport whose socket the connection uses.
+func (c *Conn) at() *Transport {
+	if host := c.t.visits.host(c.lc.LocalAddr()); host != nil {
+		return host
+	}
+	return c.t
+}
