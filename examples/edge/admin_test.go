@@ -175,4 +175,6 @@ func TestMetrics(t *testing.T) {
 	} {
 		require.Contains(t, text, want+"\n")
 	}
+	require.Contains(t, text, "\ngo_goroutines ")
+	require.Contains(t, text, "\ngo_gc_heap_live_bytes ")
 }

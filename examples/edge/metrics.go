@@ -116,5 +116,5 @@ func (e *edge) families() []metrics.Family {
 			one("edge_requests_in_progress", "Requests in progress.", metrics.Gauge, float64(e.visitors.count())),
 			one("edge_stalled_total", "Responses over TCP that ended because clients took too little for too long.", metrics.Counter, float64(e.stalled.Load())),
 		},
-		e.counts.families(), e.site.Load().families(), e.metrics.Gather())
+		e.counts.families(), e.site.Load().families(), processFamilies(), e.metrics.Gather())
 }

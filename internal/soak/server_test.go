@@ -134,6 +134,9 @@ func serveBytes(w http.ResponseWriter, r *http.Request) {
 }
 
 func serveEcho(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 {
+		http.NewResponseController(w).EnableFullDuplex()
+	}
 	if _, err := io.Copy(w, r.Body); err != nil {
 		panic(http.ErrAbortHandler)
 	}

@@ -43,18 +43,19 @@ func patience() (context.Context, context.CancelFunc) {
 func requests(ctx context.Context, s *server, rng *rand.Rand, done func()) error {
 	tr := &h3http.Transport{TLSClientConfig: conntest.ClientTLS(), QUICConfig: &conn.Config{KeepAlive: keepAlive}}
 	defer tr.Close()
-	if err := s.undisturbed(func() error { return get(tr, s.addr, 1, 1) }); err != nil {
+	base := fmt.Sprintf("https://%v", s.addr)
+	if err := s.undisturbed(func() error { return get(tr, base, 1, 1) }); err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
 		var err error
 		switch n := rng.IntN(300_000); rng.IntN(4) {
 		case 0:
-			err = post(tr, s.addr, n)
+			err = post(tr, base, n)
 		case 1:
-			err = get(tr, s.addr, n, rng.IntN(n+1))
+			err = get(tr, base, n, rng.IntN(n+1))
 		default:
-			err = get(tr, s.addr, n, n)
+			err = get(tr, base, n, n)
 		}
 		if err != nil {
 			return err
@@ -66,10 +67,10 @@ func requests(ctx context.Context, s *server, rng *rand.Rand, done func()) error
 }
 
 // get asks for n bytes, and reads the first of them.
-func get(tr http.RoundTripper, addr netip.AddrPort, n, first int) error {
+func get(tr http.RoundTripper, base string, n, first int) error {
 	ctx, cancel := patience()
 	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("https://%v/bytes/%d", addr, n), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/bytes/%d", base, n), nil)
 	if err != nil {
 		return err
 	}
@@ -84,11 +85,11 @@ func get(tr http.RoundTripper, addr netip.AddrPort, n, first int) error {
 	return nil
 }
 
-func post(tr http.RoundTripper, addr netip.AddrPort, n int) error {
+func post(tr http.RoundTripper, base string, n int) error {
 	ctx, cancel := patience()
 	defer cancel()
 	body := io.LimitReader(new(pattern), int64(n))
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("https://%v/echo", addr), body)
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/echo", body)
 	if err != nil {
 		return err
 	}
