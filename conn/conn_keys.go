@@ -2,6 +2,7 @@ package conn
 
 import (
 	"errors"
+	"math"
 
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
@@ -45,25 +46,36 @@ func (c *Conn) open(now instant, sp *space, pkt []byte, hdrLen int, pn uint64) (
 	switch {
 	case k.old == nil:
 		return c.openNext(now, sp, pkt, hdrLen, pn)
-	case pn < ph.firstRecv:
-		// RFC 9001, Section 6.5: a packet of the phase before, delayed.
-		payload, ok := sp.keysOn(k.old).Open(pkt, hdrLen, pn)
-		if !ok {
-			c.openFailed(sp.rx)
-			return nil, false
-		}
-		ph.lastOld = max(ph.lastOld, int64(pn))
-		return payload, true
+	case pn < ph.firstRecv && ph.firstRecv != noneRecv:
+		return c.openOld(sp, pkt, hdrLen, pn)
 	}
 	// The packet is of the next phase, or the peer has gone back to the keys before. Opening with
 	// wrong keys destroys a packet, so the old keys are tried on a copy.
 	buf := c.e.buffers.get(len(pkt))
 	_, back := sp.keysOn(k.old).Open(append(buf, pkt...), hdrLen, pn)
 	c.e.buffers.put(buf)
-	if back {
+	switch {
+	case back && ph.firstRecv == noneRecv:
+		return c.openOld(sp, pkt, hdrLen, pn)
+	case back:
 		return c.backInPhase()
 	}
 	return c.openNext(now, sp, pkt, hdrLen, pn)
+}
+
+// noneRecv is the firstRecv of a lane on which nothing of the phase has come: another lane has
+// begun it. What comes next may be of the phase before, or of the next one.
+const noneRecv = math.MaxUint64
+
+// openOld opens a packet of the phase before, delayed (RFC 9001, Section 6.5).
+func (c *Conn) openOld(sp *space, pkt []byte, hdrLen int, pn uint64) ([]byte, bool) {
+	payload, ok := sp.keysOn(c.keys.old).Open(pkt, hdrLen, pn)
+	if !ok {
+		c.openFailed(sp.rx)
+		return nil, false
+	}
+	sp.phase.lastOld = max(sp.phase.lastOld, int64(pn))
+	return payload, true
 }
 
 // backInPhase ends the connection: a packet has older keys than one with a lower number (RFC 9001,
