@@ -235,7 +235,7 @@ func (c *Conn) peerValidated() bool {
 // recordAcked handles a frame that arrived.
 func (c *Conn) recordAcked(sp *space, r *record) {
 	switch r.kind {
-	case recStream:
+	case recStream, recStreamCopy:
 		if s := r.stream; s.gen == r.gen {
 			s.acked(r.value, int(r.n), r.fin)
 		}

@@ -10,7 +10,17 @@ import (
 type DatagramOptions struct {
 	MaxAge time.Duration // drop it if it waits longer to be sent; default none
 	Notify bool          // raise EventDatagramAcked or EventDatagramLost with its ID
+
+	// Redundant sends it on every path of a connection with multipath that works and is no backup.
+	// The peer gets each copy that arrives, and its application has to tell that they are one:
+	// DATAGRAM frames carry no number (RFC 9221). The notice is that of the first copy that
+	// arrives, or of the last one that is lost. It does nothing while there is one path.
+	Redundant bool
 }
+
+// noticeOfCopies is the n of the record of a datagram that went out on several paths, if the
+// application wants to know what becomes of it.
+const noticeOfCopies = 2
 
 // A datagram waits to be sent, or to be received.
 type datagram struct {
@@ -97,18 +107,22 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 		return 0, c.datagramError()
 	}
 	d := c.datagramQueues()
+	to := &d.send
+	if opt.Redundant && c.multi != nil {
+		to, c.multi.redundant = &c.multi.datagrams, true
+	}
 	room := c.mayHold(len(b))
 	if c.closed { // the memory is needed elsewhere
 		return 0, c.closedErr()
 	}
-	if !room || d.send.size >= max(c.cfg.DatagramSendQueue, 1) {
+	if !room || to.size >= max(c.cfg.DatagramSendQueue, 1) {
 		policy := c.cfg.DatagramPolicy
 		if !room && policy == DatagramDropOldest {
 			policy = DatagramDropNewest // there may be no older one
 		}
 		switch policy {
 		case DatagramDropOldest:
-			c.dropDatagram(d)
+			c.dropDatagram(to)
 		case DatagramDropNewest:
 			d.nextID++
 			c.stats.DatagramsExpired++
@@ -125,11 +139,13 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 		}
 	}
 	d.nextID++
-	q := d.send.push(b)
+	q := to.push(b)
 	q.id, q.notify, q.expiry = d.nextID, opt.Notify, 0
 	if opt.MaxAge > 0 {
 		q.expiry = c.e.now.add(opt.MaxAge)
-		d.expiry = earlier(d.expiry, q.expiry)
+		if to == &d.send {
+			d.expiry = earlier(d.expiry, q.expiry)
+		}
 	}
 	if c.qlog != nil {
 		c.qlog.DatagramMoved(c.e.wall(c.e.now), false, len(b))
@@ -139,10 +155,10 @@ func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 	return d.nextID, nil
 }
 
-// dropDatagram drops the oldest datagram that waits to be sent.
-func (c *Conn) dropDatagram(d *datagramState) {
-	c.datagramDropped(d.send.front())
-	c.popDatagram(d)
+// dropDatagram drops the oldest datagram of a queue of those that wait to be sent.
+func (c *Conn) dropDatagram(q *datagramQueue) {
+	c.datagramDropped(q.front())
+	c.popDatagram(q)
 }
 
 // datagramDropped notes that a datagram is never sent.
@@ -153,19 +169,20 @@ func (c *Conn) datagramDropped(q *datagram) {
 	}
 }
 
-// popDatagram removes the oldest datagram that waits to be sent.
-func (c *Conn) popDatagram(d *datagramState) {
-	d.send.pop()
-	c.datagramRoom(d)
+// popDatagram removes the oldest datagram of a queue of those that wait to be sent.
+func (c *Conn) popDatagram(q *datagramQueue) {
+	q.pop()
+	c.datagramRoom(q)
 }
 
-// datagramRoom notes that the queue has become shorter. It tells the application if that waits for
+// datagramRoom notes that a queue has become shorter. It tells the application if that waits for
 // room.
-func (c *Conn) datagramRoom(d *datagramState) {
+func (c *Conn) datagramRoom(q *datagramQueue) {
+	d := c.datagrams
 	if d.send.size == 0 {
 		d.expiry = 0
 	}
-	if d.wantWrite && d.send.size <= c.cfg.DatagramSendQueue/2 {
+	if d.wantWrite && q.size <= c.cfg.DatagramSendQueue/2 {
 		d.wantWrite = false
 		c.eventOnce(EventDatagramWritable)
 	}
@@ -273,12 +290,12 @@ func (c *Conn) appendDatagrams(w *packetWriter, now instant) {
 		// promised.
 		tooLong := uint64(wire.DatagramHeaderLen(len(q.b))+len(q.b)) > c.peer.MaxDatagramFrame
 		if tooLong || q.expiry != 0 && q.expiry <= now {
-			c.dropDatagram(d)
+			c.dropDatagram(&d.send)
 			continue
 		}
 		if !w.fits(wire.DatagramHeaderLen(len(q.b)) + len(q.b)) {
 			if !w.eliciting && len(q.b) > c.MaxDatagramSize() {
-				c.dropDatagram(d) // the path shrank
+				c.dropDatagram(&d.send) // the path shrank
 				continue
 			}
 			return
@@ -291,7 +308,7 @@ func (c *Conn) appendDatagrams(w *packetWriter, now instant) {
 		}
 		w.record(rec)
 		c.stats.DatagramsSent++
-		c.popDatagram(d)
+		c.popDatagram(&d.send)
 	}
 }
 
@@ -302,7 +319,12 @@ func (c *Conn) datagramFate(r *record, kind EventKind) {
 	} else {
 		c.stats.DatagramsLost++
 	}
-	if r.n != 0 {
+	switch {
+	case r.n == noticeOfCopies:
+		if c.multi != nil {
+			c.multi.copyFate(r.value, kind)
+		}
+	case r.n != 0:
 		c.event(Event{Kind: kind, ID: r.value})
 	}
 }
@@ -327,5 +349,5 @@ func (c *Conn) expireDatagrams(now instant) {
 		kept++
 	}
 	q.size = kept
-	c.datagramRoom(d)
+	c.datagramRoom(q)
 }

@@ -49,6 +49,8 @@ type laneStatus struct {
 	abandonAcked bool
 	peerAbandon  bool    // the peer's has come
 	deleteAt     instant // when the lane is forgotten; 0 if that is not known
+
+	copies copyQueue
 }
 
 // newLane makes a lane whose ID is not 0.
@@ -103,6 +105,7 @@ func (l *lane) leave(code, told uint64) {
 	}
 	l.app.sent.discarded(func(r *record) { c.recordLost(l.app, r) })
 	l.app.probes, l.paceAt, l.responses = 0, 0, nil
+	c.multi.drop(&x.copies)
 	ev := Event{Kind: EventPathAbandoned, ID: uint64(l.id), Code: code}
 	if l.path != nil {
 		ev.Local, ev.Remote = l.path.local, l.path.remote

@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -25,7 +24,8 @@ type multipath struct {
 	conn *Conn
 	// of every path ID up to limit that was not forgotten, in the order of the IDs
 	lanes []*lane
-	order []*lane // scratch of schedule
+	// scratch of transmit
+	order, chosen, copying []*lane
 
 	limit     uint32 // the largest path ID that we accept
 	peerLimit uint32 // the largest that the peer accepts
@@ -34,6 +34,11 @@ type multipath struct {
 	blockedAt  uint32 // the limit of the last PATHS_BLOCKED, plus one
 	blockedDue bool
 	wanted     bool // client: OpenPath found no room, and the application was not told of any since
+
+	question  sendQuestion
+	datagrams datagramQueue  // redundant ones that wait
+	fates     []datagramFate // in the order of their IDs
+	redundant bool           // a stream or a datagram is, or was
 }
 
 // startMultipath begins to speak multipath once the handshake is complete, if both sides offer it
@@ -43,10 +48,19 @@ func (c *Conn) startMultipath() {
 		return
 	}
 	m := &multipath{conn: c, limit: uint32(c.cfg.MaxPaths - 1), peerLimit: uint32(c.peer.InitialMaxPathID)}
+	if c.cfg.Scheduler != nil {
+		m.question.scheduler = c.cfg.Scheduler()
+	}
+	if m.question.scheduler == nil {
+		m.question.scheduler = NewEarliestCompletion()
+	}
 	c.multi = m
 	m.lanes = append(m.lanes, &c.lane)
 	for id := uint32(1); id <= m.limit; id++ {
 		m.lanes = append(m.lanes, c.newLane(id))
+	}
+	for _, s := range c.streams.all {
+		m.redundant = m.redundant || s.redundant
 	}
 }
 
@@ -194,7 +208,9 @@ func (m *multipath) abandonedByPeer(l *lane, now instant, code uint64) {
 
 // held returns how many bytes of memory the lanes take besides the lane 0.
 func (m *multipath) held() (n int64) {
+	n = m.datagrams.bytes
 	for _, l := range m.lanes {
+		n += l.status.copies.held()
 		if l.id != 0 {
 			n += laneCost + int64(l.app.sent.bytes())
 		}
@@ -251,7 +267,7 @@ func (m *multipath) turnRx() {
 	for _, l := range m.lanes {
 		if sp := l.app; sp.rx != nil {
 			sp.rx = sp.keysOn(m.conn.app.rx)
-			sp.phase.lastOld, sp.phase.firstRecv = sp.recv.largest, math.MaxUint64
+			sp.phase.lastOld, sp.phase.firstRecv = sp.recv.largest, noneRecv
 		}
 	}
 }

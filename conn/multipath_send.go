@@ -1,8 +1,6 @@
 package conn
 
 import (
-	"slices"
-
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -34,38 +32,50 @@ func (l *lane) before(o *lane) bool {
 	return l.path != nil && o.path != nil && l.path.rtt.smoothed < o.path.rtt.smoothed
 }
 
-// schedule returns the lanes that take data, the one with the least round-trip time first: a longer
-// path gets what the shorter ones have no room for.
-func (m *multipath) schedule() []*lane {
-	order, least := m.order[:0], noRank
+// working returns the lanes that may take data, in the order of their IDs.
+func (m *multipath) working() []*lane {
+	lanes, least := m.order[:0], noRank
 	for _, l := range m.lanes {
-		rank := l.rank()
-		if rank < least {
-			order, least = order[:0], rank
+		switch rank := l.rank(); {
+		case rank == noRank || rank > least:
+		case rank < least:
+			lanes, least = append(lanes[:0], l), rank
+		default:
+			lanes = append(lanes, l)
 		}
-		if rank == noRank || rank > least {
-			continue
-		}
-		i := len(order)
-		for i > 0 && l.before(order[i-1]) {
-			i--
-		}
-		order = slices.Insert(order, i, l)
 	}
-	m.order = order
-	return order
+	m.order = lanes
+	return lanes
 }
 
 // transmit writes the next burst of 1-RTT packets.
 func (m *multipath) transmit(now instant, buf []byte, maxSegments int) (Burst, bool) {
-	order := m.schedule()
+	lanes := m.working()
+	order := lanes
+	if len(lanes) > 1 {
+		m.chosen = append(m.chosen[:0], lanes...)
+		order = m.question.ask(m.conn, now, m.chosen)
+	}
 	for _, l := range m.lanes {
 		if b, ok := m.transmitFirst(l, order, now, buf); ok {
 			return b, true
 		}
 	}
+	if m.redundant {
+		lanes = m.carriers(lanes)
+		m.spread(now, lanes)
+		for _, l := range lanes {
+			if b, ok := l.transmitCopies(now, buf); ok {
+				return b, true
+			}
+		}
+	}
 	for _, l := range order {
+		first := l.app.sent.recs.tail
 		if b, ok := l.transmitApp(now, buf, maxSegments); ok {
+			if m.redundant {
+				m.repeat(l, first, lanes)
+			}
 			return b, true
 		}
 	}

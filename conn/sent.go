@@ -76,6 +76,7 @@ const (
 	recPathsBlocked // value: the limit
 	recPathAbandon
 	recPathStatus // value: sequence number
+	recStreamCopy // of data that another path carries too: its loss does not matter
 	recPing
 )
 

@@ -28,7 +28,7 @@ type twoPaths struct {
 func startTwoPaths(t *testing.T, sc scenario, second conntest.Link) *twoPaths {
 	t.Helper()
 	w := &twoPaths{opened: make(map[string]int), abandoned: make(map[string][]uint64)}
-	configure := sc.configure
+	configure, event := sc.configure, sc.event
 	sc.configure = func(cfg *conn.Config) {
 		cfg.MaxPaths = 3
 		if configure != nil {
@@ -46,6 +46,9 @@ func startTwoPaths(t *testing.T, sc scenario, second conntest.Link) *twoPaths {
 			w.opened[p.name]++
 		case conn.EventPathAbandoned:
 			w.abandoned[p.name] = append(w.abandoned[p.name], ev.Code)
+		}
+		if event != nil {
+			event(p, ev)
 		}
 	}
 	w.world = sc.start(t)

@@ -154,6 +154,25 @@ func (s *SendBuffer) Lose(p *Pool, off uint64, n int) {
 // Acked reports whether all bytes below off are acknowledged.
 func (s *SendBuffer) Acked(off uint64) bool { return s.base >= off }
 
+// Acknowledged returns the offset below which all bytes are acknowledged.
+func (s *SendBuffer) Acknowledged() uint64 { return s.base }
+
+// Unacked returns the first part of [off, off+n) that is not acknowledged; its n is 0 if all of it
+// is.
+func (s *SendBuffer) Unacked(off uint64, n int) (uint64, int) {
+	end := off + uint64(n)
+	off = max(off, s.base)
+	for i := s.acked.Search(off); i < s.acked.Len() && off < end; i++ {
+		r := s.acked.At(i)
+		if r.Start > off {
+			end = min(end, r.Start)
+			break
+		}
+		off = r.End
+	}
+	return off, int(max(end, off) - off)
+}
+
 // Rewind makes every byte unsent again, as after Retry or a rejection of early data (nothing may be
 // acknowledged).
 func (s *SendBuffer) Rewind() {
