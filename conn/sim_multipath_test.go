@@ -275,39 +275,6 @@ func TestMultipathNotNegotiated(t *testing.T) {
 	}
 }
 
-// On many pairs of paths a download is nearly as fast as both together, and not slower than on the
-// better one alone. The paths have room for a round trip, and lose nothing but what overflows.
-func TestMultipathGrid(t *testing.T) {
-	run := func(t *testing.T, first, second *conntest.Link) float64 {
-		size := int64(20e6)
-		sc := scenario{seed: 8, streams: 1, download: size}.both(*first)
-		sc.configure = func(cfg *conn.Config) { cfg.InitialMaxStreamData, cfg.InitialMaxData = 16e6, 16e6 }
-		var w *world
-		if second != nil {
-			w = startTwoPaths(t, sc, *second).world
-		} else {
-			w = sc.start(t)
-		}
-		w.work()
-		require.True(t, w.done())
-		took := w.client.lastRead - w.client.connected
-		w.finish()
-		return float64(8*size) / took.Seconds()
-	}
-	link := func(mbit, ms int64) conntest.Link {
-		delay := time.Duration(ms) * time.Millisecond / 2
-		return conntest.Link{Delay: delay, Rate: mbit * 1e6, Queue: int(max(mbit*1e6/8*ms/1000, 64_000))}
-	}
-	for _, tc := range [][4]int64{{20, 20, 20, 20}, {20, 10, 10, 50}, {50, 20, 10, 100}, {10, 50, 50, 20}} {
-		a, b := link(tc[0], tc[1]), link(tc[2], tc[3])
-		both, alone := run(t, &a, &b), max(run(t, &a, nil), run(t, &b, nil))
-		sum := float64(a.Rate + b.Rate)
-		t.Logf("%v: %.1f Mbit/s with both, %.2f of the sum, %.2f of the better one", tc, both/1e6, both/sum, both/alone)
-		require.Greater(t, both/sum, 0.85)
-		require.Greater(t, both/alone, 1.05)
-	}
-}
-
 // A client opens and abandons paths as it likes, links die and come back, and keys are updated.
 // Nothing gets lost on the way.
 func TestMultipathChaos(t *testing.T) {
