@@ -36,7 +36,7 @@ type grid struct {
 }
 
 // What a grid measures: what arrives between two times, so that slow start does not count.
-const gridFrom, gridTo = 3 * time.Second, 10 * time.Second
+const gridFrom, gridTo = 3 * time.Second, 8 * time.Second
 
 // goodput returns how many bits a second a download gets over the paths.
 func (g *grid) goodput(paths ...gridPath) float64 {
@@ -121,7 +121,7 @@ func TestMultipathGrid(t *testing.T) {
 		return
 	}
 	for _, pair := range [][2]gridPath{
-		{{10, 10, 0}, {10, 10, 0}}, {{30, 50, 0}, {10, 200, 0}}, {{10, 200, 1}, {30, 10, 0}}, {{10, 10, 3}, {10, 50, 1}},
+		{{10, 10, 0}, {10, 200, 0}}, {{20, 50, 0}, {10, 10, 3}},
 	} {
 		r := g.row(pair[0], pair[1])
 		t.Log(r)

@@ -4,7 +4,7 @@ import "testing"
 
 // The keys are updated twice while nothing comes on the second path. The first packet that comes
 // there may be of either phase, or of the one between them (RFC 9001, Section 6.5;
-// draft-ietf-quic-multipath-21, Section 2.4).
+// draft-ietf-quic-multipath-21, Section 2.5).
 func TestMultipathFirstPacketOfPhase(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
