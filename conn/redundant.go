@@ -154,7 +154,7 @@ func (q *copyQueue) add(x streamCopy) {
 			return
 		}
 		if r.len() >= maxStreamCopies {
-			r.head++
+			r.pop()
 		}
 	}
 	*q.streams.push() = x
@@ -232,7 +232,7 @@ func (c *Conn) appendCopies(w *packetWriter, q *copyQueue, now instant) {
 		if c.appendCopy(w, x); x.n > 0 || x.fin {
 			return // it is full
 		}
-		q.streams.head++
+		q.streams.pop()
 	}
 }
 

@@ -24,6 +24,9 @@ func (r *ring[T]) push() *T {
 	return r.at(r.tail - 1)
 }
 
+// pop drops the first element.
+func (r *ring[T]) pop() { r.head++ }
+
 // release empties the ring and lets go of its memory.
 func (r *ring[T]) release() { *r = ring[T]{head: r.tail, tail: r.tail} }
 

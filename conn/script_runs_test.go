@@ -64,6 +64,7 @@ func TestStoriesTurnEveryKnob(t *testing.T) {
 		"TLS": "conntest has it", "Context": "it has no time of its own", "AllowWindowIncrease": "ConfinedFlow",
 		"TicketData": "TicketData", "AcceptEarlyData": "RejectEarly", "Tokens": "Sessions",
 		"PreferredAddress4": "Preferred", "PreferredAddress6": "Preferred", "Congestion": "Congestion", "MaxPaths": "TestMultipathChaos",
+		"Scheduler": "TestMultipathChaos",
 		"QLog": "Trace", "Trace": "Trace", "noFavourite": "not exported",
 	}
 	turned := make(map[string]bool)

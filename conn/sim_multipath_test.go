@@ -287,7 +287,10 @@ func multipathChaos(t *testing.T, seed uint64) {
 	link := conntest.Link{
 		Delay: 15 * time.Millisecond, Jitter: 3 * time.Millisecond, Rate: 10e6, Queue: 60_000, Loss: 0.02, Reorder: 0.01, Duplicate: 0.01,
 	}
-	w := startTwoPaths(t, scenario{seed: seed, streams: 3, upload: 2e6, download: 2e6}.both(link), link)
+	sc := scenario{seed: seed, streams: 3, upload: 2e6, download: 2e6}.both(link)
+	schedulers := []func() conn.Scheduler{conn.NewEarliestCompletion, conn.NewMinRTT, conn.NewFailover}
+	sc.configure = schedulerOf(schedulers[seed%3])
+	w := startTwoPaths(t, sc, link)
 	const calm = 5 * time.Second // all links work from then on
 	broken, end := link, w.net.Now().Add(calm)
 	broken.Filter = func(p *conntest.Packet) bool { return p.Sent.After(end) }
