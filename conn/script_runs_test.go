@@ -65,7 +65,7 @@ func TestStoriesTurnEveryKnob(t *testing.T) {
 		"TicketData": "TicketData", "AcceptEarlyData": "RejectEarly", "Tokens": "Sessions",
 		"PreferredAddress4": "Preferred", "PreferredAddress6": "Preferred", "Congestion": "Congestion", "MaxPaths": "TestMultipathChaos",
 		"Scheduler": "TestMultipathChaos",
-		"QLog": "Trace", "Trace": "Trace", "noFavourite": "not exported",
+		"QLog":      "Trace", "Trace": "Trace", "noFavourite": "not exported",
 	}
 	turned := make(map[string]bool)
 	for seed := range uint64(300) {
