@@ -5,9 +5,9 @@ import "time"
 // NewEarliestCompletion returns the default Scheduler. It fills the path with the least round-trip
 // time first, and gives a longer one what that has no room for, unless that makes all later:
 //
-//   - The last data of a transfer waits for the fast path if it arrives sooner that way. This is ECF
-//     (Lim, Nahum, Towsley, Gibbens: ECF: An MPTCP Path Scheduler to Manage Heterogeneous Paths,
-//     CoNEXT 2017).
+//   - The last data of a transfer waits for the fast path if it arrives sooner that way. This is
+//     ECF (Lim, Nahum, Towsley, Gibbens: ECF: An MPTCP Path Scheduler to Manage Heterogeneous
+//     Paths, CoNEXT 2017).
 //   - A slow path takes nothing that would use up the flow control window which the fast one needs
 //     until it has arrived, because then the fast one has to stand still. This is the estimate of
 //     BLEST (Ferlin, Alay, Mehani, Boreli: BLEST: Blocking Estimation-based MPTCP Scheduler for
