@@ -3,6 +3,7 @@ package h3http
 import (
 	"sync"
 
+	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/internal/growstack"
 )
 
@@ -24,6 +25,35 @@ type crew struct {
 	coming      bool            // a goroutine was started or woken, and has not taken a request yet
 	resting     []chan struct{} // of goroutines that wait, with room for one call each
 	over        bool            // nobody rests any more
+
+	rooms []*fieldRoom // for reuse; belongs to the loop
+}
+
+// A fieldRoom is memory for a header section: that of a request, and then that of its response.
+type fieldRoom [roomForFields]h3.Field
+
+// roomForFields is how many fields there are in most header sections.
+const roomForFields = 16
+
+// maxRooms is how many fieldRooms are kept for reuse.
+const maxRooms = 64
+
+// room lends memory until giveBack. It runs on the loop's goroutine.
+func (c *crew) room() (r *fieldRoom) {
+	n := len(c.rooms) - 1
+	if n < 0 {
+		return new(fieldRoom)
+	}
+	r, c.rooms = c.rooms[n], c.rooms[:n]
+	return r
+}
+
+// giveBack takes memory back that nobody uses any more. It runs on the loop's goroutine.
+func (c *crew) giveBack(r *fieldRoom) {
+	if len(c.rooms) < maxRooms {
+		clear(r[:])
+		c.rooms = append(c.rooms, r)
+	}
 }
 
 // add lets a goroutine serve x. It does not wait.

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -105,4 +106,38 @@ func TestHandlerEndsGoroutine(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFieldRooms: requests at a time have memory for their fields each, and other requests get it
+// again, cleared.
+func TestFieldRooms(t *testing.T) {
+	const n = 20
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, net *looptest.Network) {
+		p := newSimPair(t, net, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(time.Second) // all are there at once
+			w.Header().Set("Path", r.URL.Path)
+			io.WriteString(w, r.Header.Get("Number"))
+		}))
+		for range 3 {
+			var all sync.WaitGroup
+			for i := range n {
+				all.Go(func() {
+					number := strconv.Itoa(i)
+					r := p.request("GET", "/"+number, nil)
+					r.Header.Set("Number", number)
+					resp, body := p.do(r)
+					require.Equal(t, "/"+number, resp.Header.Get("Path"))
+					require.Equal(t, number, body)
+				})
+			}
+			all.Wait()
+			time.Sleep(time.Second) // for the last acknowledgements
+			synctest.Wait()
+			rooms := soleCrew(t, p.srv).rooms
+			require.Equal(t, n, len(rooms))
+			for _, room := range rooms {
+				require.Equal(t, fieldRoom{}, *room)
+			}
+		}
+	})
 }

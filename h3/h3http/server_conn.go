@@ -90,7 +90,7 @@ func (c *serverConn) handleHTTP(now time.Time, e h3.Event) {
 
 // start hands a request to a goroutine.
 func (c *serverConn) start(e h3.Event) {
-	x := &serverExchange{server: c, arrival: arrival{end: e.End, tls: c.tlsState(e.Stream), remote: c.remoteAddr()}}
+	x := &serverExchange{server: c, room: c.crew.room(), arrival: arrival{end: e.End, tls: c.tlsState(e.Stream), remote: c.remoteAddr()}}
 	x.arrival.fields = append(x.room[:0], e.Fields...)
 	x.init(&c.connection, x)
 	c.bind(&x.exchange, e.Stream)

@@ -18,12 +18,8 @@ type serverExchange struct {
 	arrival  arrival
 	body     body
 	response response
-	// for the header section of the request, and then of the response
-	room [roomForFields]h3.Field
+	room     *fieldRoom // lent by the crew until the stream is released
 }
-
-// roomForFields is how many fields there are in most header sections.
-const roomForFields = 16
 
 var _ half = (*serverExchange)(nil)
 
@@ -35,11 +31,19 @@ func (x *serverExchange) service(now time.Time) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.stream != nil && x.advance(now) && x.closed && x.delivered() {
-		c.release(&x.exchange)
+		x.release()
 	}
 	if x.stream != nil {
 		c.watchStall(now, x)
 	}
+}
+
+// release releases the stream. The handler has returned. The caller has locked x.
+func (x *serverExchange) release() {
+	c := x.server
+	c.release(&x.exchange)
+	c.crew.giveBack(x.room)
+	x.room = nil
 }
 
 func (x *serverExchange) gotHead([]h3.Field) bool { return false }

@@ -73,6 +73,6 @@ func (c *serverConn) abandon(x *serverExchange) {
 	c.s.lose(1, os.ErrDeadlineExceeded)
 	x.giveUp(h3.ExcessiveLoad, os.ErrDeadlineExceeded)
 	if x.closed {
-		c.release(&x.exchange)
+		x.release()
 	}
 }
