@@ -3,6 +3,8 @@ package conn
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -22,7 +24,7 @@ func (e *Endpoint) CheckEmpty(now time.Time) error {
 	if !e.events.empty() || !e.output.empty() || !e.farewells.empty() || !e.answers.empty() || e.timers.Min() != nil {
 		return fmt.Errorf("it has not come to rest: %v", e.Timeout())
 	}
-	return emptyMaps(reflect.ValueOf(e).Elem(), "Endpoint")
+	return e.checkEmptyMaps()
 }
 
 // CheckMemory returns what of the account is not what is really held. The Endpoint is between two
@@ -98,18 +100,29 @@ func (c *Conn) reallyHeld() (all, chunks int64) {
 	return all, chunks
 }
 
-// emptyMaps returns an error about a map in v that has members. It does not follow pointers.
-func emptyMaps(v reflect.Value, name string) error {
-	switch v.Kind() {
+// endpointMaps are where the maps are in an Endpoint, and in the structs in it. No pointer is
+// followed.
+var endpointMaps = sync.OnceValue(func() [][]int { return mapsIn(reflect.TypeFor[Endpoint](), nil) })
+
+// mapsIn returns the indexes of the maps in a struct, as [reflect.Value.FieldByIndex] takes them.
+func mapsIn(t reflect.Type, path []int) (found [][]int) {
+	switch t.Kind() {
 	case reflect.Map:
-		if v.Len() > 0 {
-			return fmt.Errorf("%s has %d members", name, v.Len())
-		}
+		found = append(found, path)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			if err := emptyMaps(v.Field(i), name+"."+v.Type().Field(i).Name); err != nil {
-				return err
-			}
+		for i := range t.NumField() {
+			found = append(found, mapsIn(t.Field(i).Type, append(slices.Clone(path), i))...)
+		}
+	}
+	return found
+}
+
+// checkEmptyMaps returns an error about a map in the Endpoint that has members.
+func (e *Endpoint) checkEmptyMaps() error {
+	v := reflect.ValueOf(e).Elem()
+	for _, path := range endpointMaps() {
+		if n := v.FieldByIndex(path).Len(); n > 0 {
+			return fmt.Errorf("Endpoint.%s, or a map in it, has %d members", v.Type().Field(path[0]).Name, n)
 		}
 	}
 	return nil

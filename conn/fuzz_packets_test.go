@@ -136,7 +136,7 @@ func FuzzPackets(f *testing.F) {
 		if len(data) == 0 || len(data) > 4096 {
 			return
 		}
-		tc := newTestConn(t, data[0]&1 != 0)
+		tc := newEstablished(quickTB{t}, data[0]&1 != 0)
 		s := &fuzzScript{tc: tc, data: data[1:], buf: make([]byte, maxBurst)}
 		for len(s.data) > 0 {
 			s.step()
@@ -153,7 +153,8 @@ func FuzzDatagrams(f *testing.F) {
 	f.Add(initial)
 	f.Add([]byte{0x40, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		tc := startTestConn(t, true)
+		l, _ := newLoneServer(quickTB{t}, nil)
+		tc := &testConn{t: t, e: l.Endpoint, now: hour0()}
 		s := &fuzzScript{tc: tc, buf: make([]byte, maxBurst)}
 		for i := range 3 {
 			tc.now = tc.now.Add(time.Duration(i) * time.Second)

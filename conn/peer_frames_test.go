@@ -1,7 +1,9 @@
 package conn
 
 import (
+	"cmp"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/lazoquic/lazo/internal/wire"
@@ -134,10 +136,9 @@ func (f frame) append(b []byte) []byte {
 func (f frame) appendAck(b []byte) []byte {
 	var ranges [][2]uint64
 	for _, s := range strings.Fields(f.data) {
-		var lo, hi uint64
-		if n, _ := fmt.Sscanf(s, "%d-%d", &lo, &hi); n == 1 {
-			hi = lo
-		}
+		from, to, _ := strings.Cut(s, "-")
+		lo, _ := strconv.ParseUint(from, 10, 64)
+		hi, _ := strconv.ParseUint(cmp.Or(to, from), 10, 64)
 		ranges = append(ranges, [2]uint64{lo, hi})
 	}
 	b = append(b, byte(f.typ))
@@ -234,10 +235,11 @@ func parseAckFrame(b []byte) (frame, int) {
 }
 
 func rangeString(lo, hi uint64) string {
-	if lo == hi {
-		return fmt.Sprint(lo)
+	from, to := strconv.FormatUint(lo, 10), strconv.FormatUint(hi, 10)
+	if from == to {
+		return from
 	}
-	return fmt.Sprintf("%d-%d", lo, hi)
+	return from + "-" + to
 }
 
 // String names the frame and what it says.

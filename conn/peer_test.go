@@ -105,10 +105,10 @@ func newTestConn(t testing.TB, server bool, edit ...func(*testSetup)) *testConn 
 	return tc
 }
 
-// startTestConn returns a connection that a client has just dialed. Nothing has been sent.
-func startTestConn(t testing.TB, server bool, edit ...func(*testSetup)) *testConn {
+// newTestSetup returns what a test changes nothing of, but by edit.
+func newTestSetup(t testing.TB, server bool, edit []func(*testSetup)) *testSetup {
 	t.Helper()
-	s := testSetup{
+	s := &testSetup{
 		connAddr: netip.MustParseAddrPort("10.0.0.1:443"),
 		peerAddr: netip.MustParseAddrPort("10.0.0.2:1000"),
 		conn:     quietConfig(),
@@ -122,19 +122,31 @@ func startTestConn(t testing.TB, server bool, edit ...func(*testSetup)) *testCon
 		s.conn.TLS, s.peer.TLS = serverTLS, clientTLS
 	}
 	for _, f := range edit {
-		f(&s)
+		f(s)
 	}
-	tc := &testConn{
-		t: t, now: hour0(), server: server, addr: s.connAddr, peerAddr: s.peerAddr,
-		ignored: map[uint64]bool{wire.FramePadding: true}, buf: make([]byte, maxBurst),
-		others: make(map[netip.AddrPort]*bystander),
-	}
-	tc.largest = [numSpaces]int64{-1, -1, -1}
 	if server {
 		s.endpoint.Server = &s.conn
 	} else {
 		s.peerSide.Server = &s.peer
 	}
+	return s
+}
+
+// testConn returns a testConn that has no Endpoint yet.
+func (s *testSetup) testConn(t testing.TB, server bool) *testConn {
+	return &testConn{
+		t: t, now: hour0(), server: server, addr: s.connAddr, peerAddr: s.peerAddr,
+		ignored: map[uint64]bool{wire.FramePadding: true}, others: make(map[netip.AddrPort]*bystander),
+		largest: [numSpaces]int64{-1, -1, -1},
+	}
+}
+
+// startTestConn returns a connection that a client has just dialed. Nothing has been sent.
+func startTestConn(t testing.TB, server bool, edit ...func(*testSetup)) *testConn {
+	t.Helper()
+	s := newTestSetup(t, server, edit)
+	tc := s.testConn(t, server)
+	tc.buf = make([]byte, maxBurst)
 	tc.e, tc.peerE = newTestEndpoint(t, &s.endpoint), newTestEndpoint(t, &s.peerSide)
 	if server {
 		s.target.Remote, s.target.Local = tc.addr, tc.peerAddr
@@ -273,8 +285,7 @@ func (tc *testConn) takeDatagrams() []seenDatagram {
 	return out
 }
 
-// takeOver puts the test in the place of the peer. It sets the estimates of the Conn to round
-// figures.
+// takeOver puts the test in the place of the peer.
 func (tc *testConn) takeOver() {
 	tc.t.Helper()
 	tc.keepKeys()
@@ -284,6 +295,11 @@ func (tc *testConn) takeOver() {
 			tc.next[i] = sp.sent.next
 		}
 	}
+	tc.round()
+}
+
+// round sets the estimates of the Conn to round figures, and forgets what it has sent.
+func (tc *testConn) round() {
 	for i, sp := range tc.c.spaces {
 		if sp != nil && int64(sp.sent.next)-1 > tc.largest[i] {
 			tc.largest[i] = int64(sp.sent.next) - 1
