@@ -21,12 +21,12 @@ import (
 // A lsqpack is the codec of another implementation, in Python with the module
 // pylsqpack. The variable LSQPACK_PYTHON names the interpreter, python3 by default.
 type lsqpack struct {
-	t   *testing.T
+	t   testing.TB
 	in  io.Writer
 	out *bufio.Scanner
 }
 
-func startLSQPack(t *testing.T) *lsqpack {
+func startLSQPack(t testing.TB) *lsqpack {
 	python := os.Getenv("LSQPACK_PYTHON")
 	if python == "" {
 		python = "python3"

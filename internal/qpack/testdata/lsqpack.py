@@ -28,12 +28,17 @@ def answer(op, args):
         encoder.feed_decoder(bytes.fromhex(args[0]))
         return ""
     if op == "encoderstream":
-        return " ".join(map(str, decoder.feed_encoder(bytes.fromhex(args[0]))))
+        try:
+            return " ".join(map(str, decoder.feed_encoder(bytes.fromhex(args[0]))))
+        except pylsqpack.EncoderStreamError:
+            return "error"
     if op == "decode":
         try:
             instructions, fields = decoder.feed_header(int(args[0]), bytes.fromhex(args[1]))
         except pylsqpack.StreamBlocked:
             return "blocked"
+        except (pylsqpack.DecompressionFailed, ValueError):
+            return "error"
         return instructions.hex() + " " + text_of(fields)
     if op == "resume":
         instructions, fields = decoder.resume_header(int(args[0]))
