@@ -252,6 +252,9 @@ type received struct {
 // process handles the frames of a packet, and notes it as received.
 func (c *Conn) process(p *received) {
 	c.stats.PacketsReceived++
+	t := &p.space.lane.traffic
+	t.packetsReceived++
+	t.bytesReceived += uint64(len(p.pkt))
 	if c.traced {
 		c.tracePacket(TracePacketReceived, packetTypeOf(p.space.id, p.early), p.pn, p.pkt, p.payload)
 	}

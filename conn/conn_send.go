@@ -129,6 +129,9 @@ func (w *packetWriter) finish(now instant, mark ECN) []byte {
 func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 	sp, pa := w.sp, w.path
 	c.stats.PacketsSent++
+	t := &sp.lane.traffic
+	t.packetsSent++
+	t.bytesSent += uint64(size)
 	if sp.id == spaceApp {
 		c.keys.sealed++
 	}

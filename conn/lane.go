@@ -21,8 +21,15 @@ type lane struct {
 	timeouts  timeouts
 	paceAt    instant // when pacing allows more; 0 if it does not hold anything up
 	skipNext  uint64  // the packet number to leave out next
+	traffic   traffic
 
 	status laneStatus // with multipath
+}
+
+// A traffic counts what a lane carries. The lane 0 has the packets of the handshake too.
+type traffic struct {
+	packetsSent, packetsReceived, packetsLost uint64
+	bytesSent, bytesReceived                  uint64
 }
 
 // A laneState says how far a lane has come.

@@ -22,6 +22,11 @@ type PathStats struct {
 	SmoothedRTT, MinRTT             time.Duration
 	CongestionWindow, BytesInFlight uint64
 	MTU                             int
+
+	// Counters of the path ID, which keeps them when it moves to other addresses: packets, and
+	// bytes of QUIC in them.
+	PacketsSent, PacketsReceived, PacketsLost uint64
+	BytesSent, BytesReceived                  uint64
 }
 
 // Multipath reports whether the connection may have several paths at once: both sides set
@@ -43,12 +48,14 @@ func (c *Conn) Paths(dst []PathStats) []PathStats {
 }
 
 func (l *lane) stats() PathStats {
-	p := l.path
+	p, t := l.path, &l.traffic
 	return PathStats{
 		ID: PathID(l.id), Local: p.local, Remote: p.remote, Validated: p.validated,
 		Backup: l.status.backup || l.status.peerBackup, Silent: l.timeouts.suspect || l.timeouts.silent,
 		SmoothedRTT: p.rtt.smoothed, MinRTT: p.rtt.min, CongestionWindow: p.cc.Window(), BytesInFlight: p.inFlight,
-		MTU: p.mtu.current,
+		MTU:         p.mtu.current,
+		PacketsSent: t.packetsSent, PacketsReceived: t.packetsReceived, PacketsLost: t.packetsLost,
+		BytesSent: t.bytesSent, BytesReceived: t.bytesReceived,
 	}
 }
 

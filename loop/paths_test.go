@@ -89,6 +89,7 @@ func TestAddPath(t *testing.T) {
 			}
 		}
 		require.Equal(t, 2, len(c.Paths()))
+		require.NoError(t, c.Do(w.ctx(), func(_ time.Time, c *conn.Conn) { checkTraffic(t, c) }))
 
 		require.NoError(t, c.DropPath(0))
 		transfer(t, w.open(c, conn.Bidi), 1<<18, 4)
@@ -96,6 +97,21 @@ func TestAddPath(t *testing.T) {
 		require.Equal(t, mobileAddr, c.LocalAddr().String())
 		require.Error(t, c.DropPath(id), "it is the only path")
 	})
+}
+
+// checkTraffic checks that the counters of the paths add up to those of the connection.
+func checkTraffic(t *testing.T, c *conn.Conn) {
+	var sum, want conn.PathStats
+	for _, p := range c.Paths(nil) {
+		require.True(t, p.BytesSent > 1<<19 && p.BytesReceived > 1<<19, "both carried data: %+v", p)
+		sum.PacketsSent += p.PacketsSent
+		sum.PacketsReceived += p.PacketsReceived
+		sum.PacketsLost += p.PacketsLost
+	}
+	all := c.Stats()
+	want.PacketsSent, want.PacketsReceived, want.PacketsLost = all.PacketsSent, all.PacketsReceived, all.PacketsLost
+	require.Equal(t, want, sum)
+	require.Positive(t, sum.PacketsLost)
 }
 
 // Paths of two connections share the socket at an interface. It closes after the last of them.
