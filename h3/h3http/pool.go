@@ -202,6 +202,9 @@ func (t *Transport) dialTarget(ctx context.Context, tg target, fresh bool) (c *l
 		trace.TLSHandshakeStart()
 	}
 	c, err = dial(ctx, tg.addr(), cfg)
+	if err == nil && t.Multipath.MaxPaths > 0 {
+		t.follow(c)
+	}
 	if trace != nil && trace.TLSHandshakeDone != nil {
 		var state tls.ConnectionState
 		if err == nil {
@@ -210,6 +213,17 @@ func (t *Transport) dialTarget(ctx context.Context, tg target, fresh bool) (c *l
 		trace.TLSHandshakeDone(state, err)
 	}
 	return c, sessions.resumes(), err
+}
+
+// follow lets c use the interfaces of the host until it closes, or t does. Where that cannot be
+// done, the connection has its one path, as without multipath.
+func (t *Transport) follow(c *loop.Conn) {
+	t.dials.Go(func() {
+		err := c.FollowInterfaces(t.ctx, &t.Multipath)
+		if err != nil && c.Context().Err() == nil && t.Logger != nil {
+			t.Logger.Warn("h3http: connection has one path", "remote", c.RemoteAddr(), "err", err)
+		}
+	})
 }
 
 // defaultGroup returns the socket of a Transport without a Dial function.
