@@ -74,7 +74,7 @@ func (c *Conn) addFirstID(id ConnID) {
 }
 
 // offerIDs issues connection IDs until the peer has as many as it accepts, up to our own bound.
-// RFC 9000, Section 5.1.1 [3, 4, 7].
+// RFC 9000, Section 5.1.1 [3, 4, 7]; RFC 9000, Section 9.5 [5].
 func (l *lane) offerIDs() {
 	c := l.conn
 	if c.state != stateConfirmed || l.status.state == laneAbandoned {
@@ -140,14 +140,15 @@ type remoteID struct {
 	seq      uint64
 	token    [16]byte
 	hasToken bool
+	used     bool // on a path, or it was
 }
 
 // maxRetired bounds the RETIRE_CONNECTION_ID frames that wait for acknowledgement. A peer that
 // makes us retire more is hostile (RFC 9000, Section 5.1.2).
 const maxRetired = 3 * activeConnIDs // RFC 9000, Section 5.1.2 [4, 5]
 
-// remoteIDs are the connection IDs by which we reach the peer. The first is in use, the second on a
-// path that is only probed.
+// remoteIDs are the connection IDs by which we reach the peer. The first is that of the path in use:
+// see assignIDs for the others.
 type remoteIDs struct {
 	ids         []remoteID
 	handshake   ConnID // the first ID that the peer chose
@@ -172,13 +173,6 @@ func (r *remoteIDs) init(id ConnID) {
 
 // current returns the ID in use.
 func (r *remoteIDs) current() *ConnID { return &r.ids[0].id }
-
-// other returns the ID for a path that is only probed. It is not the one in use if the peer issued
-// another (RFC 9000, Section 9.5).
-func (r *remoteIDs) other() *remoteID { return &r.ids[min(1, len(r.ids)-1)] }
-
-// hasOther reports whether there is an ID for another path. An ID of length zero serves all paths.
-func (r *remoteIDs) hasOther() bool { return len(r.ids) > 1 || r.handshake.n == 0 }
 
 // maxFormer is how many retired IDs are remembered: a peer may send their frames again.
 const maxFormer = 8
@@ -269,7 +263,7 @@ func (l *lane) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) 
 		l.conn.noteAvailable()
 		return nil
 	}
-	l.watchResets()
+	l.assignIDs()
 	return nil
 }
 
@@ -320,23 +314,6 @@ func (l *lane) retireRemote(seq uint64) error {
 	r.retired = append(r.retired, retiredID{seq: seq, due: true})
 	c.control.retireIDs, c.control.any = true, true
 	return nil
-}
-
-// switchID retires the ID in use and starts to use the next one, as a new path requires (RFC 9000,
-// Section 9.5). The next one is that of a probed path, or was never used. Without another ID
-// nothing changes.
-// RFC 9000, Section 5.1.2 [1].
-func (l *lane) switchID() {
-	if len(l.remote.ids) > 1 && l.dropRemote(0) == nil {
-		l.watchResets()
-	}
-}
-
-// dropOther retires the ID of a probed path that is given up.
-func (l *lane) dropOther() {
-	if len(l.remote.ids) > 1 {
-		_ = l.dropRemote(1) // fails only where the peer makes us retire too many
-	}
 }
 
 // watchResets begins to recognise stateless resets with the token of the ID in use. Tokens of IDs

@@ -86,9 +86,9 @@ func (c *Conn) mayMove(local netip.AddrPort) error {
 		return c.closedErr()
 	case c.server:
 		return errors.New("conn: a server does not migrate")
-	case c.state != stateConfirmed:
+	case c.state != stateConfirmed: // RFC 9000, Section 9 [1]
 		return errors.New("conn: no migration before the handshake is confirmed")
-	case c.peer.DisableActiveMigration:
+	case c.peer.DisableActiveMigration: // RFC 9000, Section 9 [2]
 		return ErrMigrationDisabled
 	case c.lane.status.state != laneOpen:
 		return errors.New("conn: the path of the handshake was abandoned")
@@ -103,7 +103,6 @@ func (c *Conn) mayMove(local netip.AddrPort) error {
 func (c *Conn) newCandidate(local netip.AddrPort) (*path, error) {
 	if p := c.candidate; p != nil {
 		c.setPaths(c.path, c.oldPath, nil)
-		c.dropOther()
 		if !p.validated && p.remote == c.path.remote {
 			c.event(Event{Kind: EventPathFailed, Local: p.local, Remote: p.remote})
 		}
@@ -115,17 +114,22 @@ func (c *Conn) newCandidate(local netip.AddrPort) (*path, error) {
 }
 
 // migrateTo moves a client to the path that it has validated.
+// RFC 9000, Section 9.6.1 [2].
 func (l *lane) migrateTo(cand *path) {
 	c := l.conn
 	if l.path.remote != cand.remote {
-		c.formerRemote = l.path.remote
+		c.formerRemote, c.peer.Preferred = l.path.remote, nil
 	}
+	if l.path.from != cand.from {
+		c.formerLocal = l.path.from
+	}
+	cand.migrate = false
 	c.leaveAddr(l.path.remote, cand.remote)
 	l.usePath(cand, nil, nil)
-	l.switchID()
 	l.pathChanged()
 	// RFC 9000, Section 9.2: only a frame that does not probe moves the server's side. A client
 	// that only receives has no other such frame: if the server's IDs are empty, it does not even
 	// retire one.
 	l.app.probes = max(l.app.probes, 1)
+	c.followPreferred() // RFC 9000, Section 9.6.3 [2]: if the move came first
 }

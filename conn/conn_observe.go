@@ -254,7 +254,7 @@ func (o *observedPaths) observeCandidate(c *Conn, log *qlog.Writer, at time.Time
 		o.candidate, o.probed, o.probing, o.answered = a, o.assign(log, at, a), true, false
 		log.MigrationState(at, qlog.ProbingStarted, tupleOf(o.probed, a))
 	}
-	if p.validated && !o.answered {
+	if p.validated && !p.challenge.active && !o.answered {
 		o.answered = true
 		log.MigrationState(at, qlog.ProbingSuccessful, tupleOf(o.probed, a))
 	}

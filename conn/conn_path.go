@@ -33,27 +33,34 @@ func (l *lane) challenged(p *received, data [8]byte) {
 	// RFC 9000, Section 8.1: all answers to one datagram share the bytes that it allows.
 	allowance := min(minMTU, amplification*len(p.at.data)-p.reserved)
 	p.reserved += allowance
-	l.responses = append(l.responses, pathResponse{data: data, remote: p.at.remote, local: l.answerFrom(p.at), allowance: allowance})
-	l.probeBack(p.at)
-}
-
-// probeBack makes a server validate the path by which a client probes it (RFC 9000, Section 9.6.3).
-// The PATH_CHALLENGE goes into the answer, so the server sends no datagram that the client did not
-// ask for.
-func (l *lane) probeBack(a *arrival) {
-	c := l.conn
-	if !c.server || c.state != stateConfirmed || a.remote == l.path.remote && a.local == l.path.local {
+	from := l.answerFrom(p.at)
+	l.responses = append(l.responses, pathResponse{data: data, remote: p.at.remote, local: from, allowance: allowance})
+	if p.at.remote == l.path.remote && from == l.path.from {
+		// RFC 9000, Section 9.3.3 [2]: the acknowledgement does not only probe, and leaves at once.
+		p.space.recv.ackNow = true
 		return
 	}
-	if p := l.path.probed; p == nil || p.remote != a.remote || p.local != a.local {
-		p = &probedPath{remote: a.remote, local: a.local}
+	l.probedBy(p.at.remote, from)
+}
+
+// probedBy notes that the peer probes another path than the one in use. A server validates it too
+// (RFC 9000, Section 9.6.3). The PATH_CHALLENGE goes into the answer, so the server sends no
+// datagram that the client did not ask for.
+// RFC 9000, Section 9.6.3 [4].
+func (l *lane) probedBy(remote, local netip.AddrPort) {
+	c := l.conn
+	if c.state != stateConfirmed || l.pathOf(remote, local) != nil {
+		return
+	}
+	p := l.path.probed
+	if p == nil || p.remote != remote || p.local != local {
+		p = &probedPath{remote: remote, local: local}
 		for i := range p.challenge.data {
 			c.e.random(p.challenge.data[i][:])
 		}
 		l.path.probed = p
 	}
-	p := l.path.probed
-	p.challenge.pending = !p.validated && p.challenge.tries < challengeTries
+	p.challenge.pending = c.server && !p.validated && p.challenge.tries < challengeTries
 }
 
 // appendProbe appends the PATH_CHALLENGE that goes with an answer, if there is one.
@@ -78,7 +85,7 @@ func (c *Conn) appendChallenge(b []byte, data [8]byte) []byte {
 // answerFrom returns where an answer to a is sent from.
 func (l *lane) answerFrom(a *arrival) netip.AddrPort {
 	c := l.conn
-	if c.server || l.candidate != nil && l.candidate.from == a.local {
+	if c.server || l.candidate != nil && l.candidate.from == a.local || c.formerLocal.IsValid() && c.formerLocal == a.local {
 		return a.local
 	}
 	// The socket of the candidate may be bound to no particular address.
@@ -108,31 +115,41 @@ func (l *lane) responded(data [8]byte) {
 	case pa.challenge.answered(data): // RFC 9000, Section 8.2.2 [4]
 		small := pa.challenge.small
 		pa.challenge = challenge{}
-		if l.id != 0 && l.oldPath == nil && !pa.validated {
+		if l.id != 0 && !pa.migrate && !pa.validated {
 			c.event(Event{Kind: EventPathOpened, ID: uint64(l.id), Local: pa.local, Remote: pa.remote})
+			l.newAddress()
 		}
+		pa.validated = true
 		if small {
 			// RFC 9000, Section 8.2.1 [5], and RFC 9000, Section 8.2.3 [1]: the address is the
 			// peer's. Whether the path is wide enough is another question.
-			pa.validated = true
 			l.startChallenge(pa)
 			break
 		}
-		if l.oldPath != nil {
-			l.setPaths(pa, nil, l.candidate)
-			l.pathChanged()
+		if pa.migrate {
+			l.moved()
+			l.leaveOld()
 		}
-		pa.validated = true
+	case l.oldPath != nil && l.oldPath.challenge.answered(data):
+		// The path is kept until its time is over: the client may come back (RFC 9000, Section
+		// 9.3.3).
+		l.oldPath.challenge.pending, l.oldPath.challenge.tries = false, challengeTries
 	case pa.probed != nil && pa.probed.challenge.answered(data):
 		pa.probed.validated = true
 	case l.candidate != nil && l.candidate.challenge.answered(data):
 		cand := l.candidate
+		small := cand.challenge.small
 		cand.challenge, cand.validated = challenge{}, true
-		if !cand.migrate {
+		switch {
+		case small:
+			l.startChallenge(cand)
+		case c.server:
+			l.moveToPreferred()
+		case cand.migrate:
+			l.migrateTo(cand)
+		default:
 			c.event(Event{Kind: EventPathValidated, Local: cand.local, Remote: cand.remote})
-			return
 		}
-		l.migrateTo(cand)
 	}
 }
 
@@ -151,80 +168,11 @@ func (l *lane) pathChanged() {
 	c.event(Event{Kind: EventPathChanged, Local: l.path.local, Remote: l.path.remote})
 }
 
-// arrivedElsewhere handles a packet that came by another path than the one in use (RFC 9000,
-// Section 9.3).
-func (l *lane) arrivedElsewhere(p *received, newest bool) {
-	c := l.conn
-	if l.status.state == laneAbandoned {
-		return
-	}
-	a := p.at
-	if l.path.local == (netip.AddrPort{}) && a.remote == l.path.remote {
-		l.path.local = a.local // now it is known
-		if c.server {
-			l.path.from = a.local
-		}
-		return
-	}
-	if !c.server {
-		if !l.path.from.IsValid() && a.remote == l.path.remote {
-			l.path.local = a.local // the socket chose another
-		}
-		return
-	}
-	if a.remote == l.path.remote && a.local == (netip.AddrPort{}) {
-		return
-	}
-	// RFC 9000, Section 9: only a client migrates, after the handshake, with packets that do not
-	// only probe.
-	if c.state != stateConfirmed || !p.nonProbe || !newest {
-		return
-	}
-	if l.oldPath != nil && l.oldPath.remote == a.remote && l.oldPath.local == a.local {
-		// It is back where it was.
-		l.usePath(l.oldPath, nil, l.candidate)
-		return
-	}
-	l.follow(a)
-}
-
-// follow moves a server connection to where its client is now.
-func (l *lane) follow(a *arrival) {
-	old, back := l.path, l.oldPath
-	if old.validated {
-		back = old
-	}
-	var shared *estimates
-	for _, p := range [...]*path{old, back} {
-		if p != nil && p.remote.Addr() == a.remote.Addr() {
-			shared = p.estimates
-			break
-		}
-	}
-	next := l.newPath(a.remote, a.local, shared)
-	next.received = uint64(len(a.data))
-	probed := old.probed
-	old.probed = nil
-	l.usePath(next, back, l.candidate)
-	l.switchID()
-	if probed != nil && probed.validated && probed.remote == a.remote && probed.local == a.local {
-		next.validated = true
-		if probed.challenge.small {
-			l.startChallenge(next)
-			return
-		}
-		l.setPaths(next, nil, l.candidate)
-		l.pathChanged()
-		return
-	}
-	l.startChallenge(next)
-}
-
-// setPaths says which paths there are: the one in use, the one to go back to, and the one that a
-// client probes.
+// setPaths says which paths there are: the one in use, the one in use before, and the candidate.
 func (l *lane) setPaths(use, old, candidate *path) {
 	l.path, l.oldPath, l.candidate = use, old, candidate
 	l.ledger.keep(use, old, candidate)
+	l.assignIDs()
 }
 
 // usePath puts a path in use: see setPaths.
@@ -260,7 +208,7 @@ func (l *lane) startChallenge(p *path) {
 
 // nextTry returns when to send another PATH_CHALLENGE, as often as an Initial packet is sent
 // (RFC 9000, Section 8.2.1); 0 if there were enough.
-// RFC 9000, Section 8.2.1 [2].
+// RFC 9000, Section 8.2.1 [2]; RFC 9000, Section 9.4 [3, 4].
 func (ch *challenge) nextTry(p *path) instant {
 	if !ch.active || ch.pending || ch.tries == 0 || ch.tries >= challengeTries {
 		return 0
@@ -268,9 +216,19 @@ func (ch *challenge) nextTry(p *path) instant {
 	return ch.sentAt.add(p.rtt.pto() << (ch.tries - 1))
 }
 
+// validationDeadline returns when a path validation has its next step; 0 if there is none.
+func (l *lane) validationDeadline() (at instant) {
+	for _, p := range [...]*path{l.path, l.oldPath, l.candidate} {
+		if p != nil && p.challenge.active {
+			at = earlier(at, earlier(p.challenge.until, p.challenge.nextTry(p)))
+		}
+	}
+	return at
+}
+
 // pathTimeout runs the steps of path validation that are due.
 func (l *lane) pathTimeout(now instant) {
-	for _, p := range [...]*path{l.path, l.candidate} {
+	for _, p := range [...]*path{l.path, l.oldPath, l.candidate} {
 		if p == nil || !p.challenge.active {
 			continue
 		}
@@ -289,26 +247,31 @@ func (l *lane) pathTimeout(now instant) {
 // pathFailed gives a path up (RFC 9000, Section 9.3.2).
 func (l *lane) pathFailed(p *path) {
 	c := l.conn
-	if p == l.candidate {
+	switch {
+	case p == l.oldPath:
+		l.leaveOld()
+	case p == l.candidate:
 		l.setPaths(l.path, l.oldPath, nil)
-		l.dropOther()
+		if c.server {
+			return
+		}
 		c.leaveAddr(p.remote, l.path.remote)
 		if p.remote != l.path.remote {
-			return // RFC 9000, Section 9.6.2: the client goes on where it is
+			c.peer.Preferred = nil // RFC 9000, Section 9.6.1 [3]
+			return                 // RFC 9000, Section 9.6.2: the client goes on where it is
 		}
 		c.event(Event{Kind: EventPathFailed, Local: p.local, Remote: p.remote})
-		return
-	}
-	if l.oldPath != nil {
-		l.usePath(l.oldPath, nil, l.candidate)
-	} else if l.id != 0 { // draft-ietf-quic-multipath-21, Section 3.1
+	case l.oldPath != nil:
+		l.goBack()
+	case l.id != 0: // draft-ietf-quic-multipath-21, Section 3.1
 		l.abandon(errPathUnstableOrPoor)
 	}
 }
 
 // challengeDue reports whether a PATH_CHALLENGE is to be sent.
 func (l *lane) challengeDue() bool {
-	return l.path.challenge.pending || l.candidate != nil && l.candidate.challenge.pending
+	return l.path.challenge.pending || l.oldPath != nil && l.oldPath.challenge.pending ||
+		l.candidate != nil && l.candidate.challenge.pending
 }
 
 // pathOf returns the path in use or the candidate, whichever leads from local to remote; nil if
@@ -325,7 +288,6 @@ func (l *lane) pathOf(remote, local netip.AddrPort) *path {
 // transmitPath writes a datagram that validates a path.
 // RFC 9000, Section 8.2.1 [1]; RFC 9000, Section 8.2.2 [2, 3].
 func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
-	c := l.conn
 	sp := l.app
 	if sp == nil || sp.tx == nil {
 		l.responses = nil
@@ -351,7 +313,7 @@ func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 		case !l.path.validated:
 			limit = min(r.allowance, l.path.allowance())
 		}
-		if b, ok := l.pathDatagram(now, buf, limit, on, func(b []byte) []byte {
+		if b, ok := l.pathDatagram(now, buf, limit, on, l.answerID(&r), func(b []byte) []byte {
 			return l.appendProbe(wire.AppendPath(b, wire.FramePathResponse, r.data), &r)
 		}); ok {
 			if here {
@@ -361,16 +323,35 @@ func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 			return b, true
 		}
 	}
-	for _, p := range [...]*path{l.path, l.candidate} {
+	return l.transmitChallenge(now, buf)
+}
+
+// answerID returns the connection ID for an answer.
+func (l *lane) answerID(r *pathResponse) *ConnID {
+	for _, p := range [...]*path{l.path, l.oldPath, l.candidate} {
+		if p != nil && p.remote == r.remote && p.from == r.local {
+			return l.idFor(&p.peerID)
+		}
+	}
+	if p := l.path.probed; p != nil && p.remote == r.remote && p.local == r.local {
+		return l.idFor(&p.peerID)
+	}
+	return l.idFor(nil)
+}
+
+// transmitChallenge writes a datagram with a PATH_CHALLENGE that is due.
+func (l *lane) transmitChallenge(now instant, buf []byte) (Burst, bool) {
+	c := l.conn
+	for _, p := range [...]*path{l.path, l.oldPath, l.candidate} {
 		if p == nil || !p.challenge.pending {
 			continue
 		}
 		ch := &p.challenge
-		limit := min(minMTU, p.allowance())
-		if p == l.candidate || l.id != 0 && !c.server {
-			limit = minMTU
+		limit := minMTU
+		if c.server {
+			limit = min(minMTU, p.allowance())
 		}
-		if b, ok := l.pathDatagram(now, buf, limit, p, func(b []byte) []byte {
+		if b, ok := l.pathDatagram(now, buf, limit, p, l.idFor(&p.peerID), func(b []byte) []byte {
 			return c.appendChallenge(b, ch.data[ch.tries])
 		}); ok {
 			ch.pending, ch.sentAt = false, now
@@ -384,22 +365,16 @@ func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 	return Burst{}, false
 }
 
-// pathDatagram writes a probing datagram. on is its path, nil if that is neither in use nor a
-// candidate. RFC 9000, Section 8.2.1: the datagram is padded to the least MTU, to show that the
+// pathDatagram writes a probing datagram. on is its path, nil if that has no account. RFC 9000, Section 8.2.1: the datagram is padded to the least MTU, to show that the
 // path carries it, unless the anti-amplification limit forbids that.
 // RFC 9000, Section 8.2.1 [4]; RFC 9000, Section 8.2.2 [5, 6].
-func (l *lane) pathDatagram(now instant, buf []byte, limit int, on *path, appendFrames func([]byte) []byte) (Burst, bool) {
+func (l *lane) pathDatagram(now instant, buf []byte, limit int, on *path, id *ConnID, appendFrames func([]byte) []byte) (Burst, bool) {
 	c := l.conn
 	w := &c.e.writer
 	if limit < 64 {
 		return Burst{}, false
 	}
-	id := &l.remote.ids[0]
-	if on != l.path {
-		id = l.remote.other()
-		l.watchResetsOf(id)
-	}
-	w.beginTo(c, l.app, buf[:0], limit, &id.id)
+	w.beginTo(c, l.app, buf[:0], limit, id)
 	w.path = on
 	w.b = appendFrames(w.b)
 	w.record(record{kind: recPing})

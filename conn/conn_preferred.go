@@ -62,13 +62,13 @@ func (c *Conn) hears(server netip.AddrPort) bool {
 
 // followPreferred makes a client validate the address that its server prefers, and move there
 // (RFC 9000, Section 9.6.2).
+// RFC 9000, Section 9.6.1 [1]; RFC 9000, Section 9.6.2 [1].
 func (c *Conn) followPreferred() {
 	pref := c.peer.Preferred
-	if c.server || pref == nil || c.remote.handshake.n == 0 {
+	if c.server || pref == nil || c.remote.handshake.n == 0 || c.candidate != nil {
 		return
 	}
-	c.peer.Preferred = nil
-	to := pref.V6
+	to := pref.V6 // RFC 9000, Section 9.6.3 [5]
 	if c.path.remote.Addr().Is4() {
 		to = pref.V4
 	} else if isLinkLocal(to.Addr()) { // on the link where the server is

@@ -7,7 +7,7 @@ import (
 
 // receive takes in a datagram, which may hold several packets (RFC 9000, Section 12.2).
 func (c *Conn) receive(now instant, a *arrival) {
-	if !c.server && !c.hears(a.remote) {
+	if !c.server && !c.hears(a.remote) { // RFC 9000, Section 9 [5]; RFC 9000, Section 9.6 [1]
 		c.dropped(&c.e.stats.DroppedUnroutable, a.data, "unknown server address")
 		return
 	}

@@ -229,7 +229,7 @@ func (l *lane) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 	}
 	pa, sp, w := l.path, l.app, &c.e.writer
 	mark := pa.ecn.mark()
-	size := min(pa.mtu.current, len(buf), pa.allowance())
+	size := min(pa.mtu.current, len(buf), pa.allowance()) // RFC 9000, Section 9.3 [3]
 	if size < minMTU && pa.allowance() < minMTU {
 		l.noteLimited()
 		return Burst{}, false

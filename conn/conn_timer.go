@@ -23,12 +23,7 @@ func (c *Conn) deadline(now instant) instant {
 			at = earlier(at, sp.recv.ackAt)
 		}
 	}
-	if ch := &c.path.challenge; ch.active {
-		at = earlier(at, earlier(ch.until, ch.nextTry(c.path)))
-	}
-	if p := c.candidate; p != nil {
-		at = earlier(at, earlier(p.challenge.until, p.challenge.nextTry(p)))
-	}
+	at = earlier(at, c.validationDeadline())
 	if d := c.datagrams; d != nil {
 		at = earlier(at, d.expiry)
 	}

@@ -236,7 +236,7 @@ func (c *Conn) handshakeComplete() error {
 		c.control.any = true
 		c.confirm()
 		c.countEarly()
-		c.sendNewToken()
+		c.sendNewToken(c.path.remote)
 	}
 	c.qlogParams(state.NegotiatedProtocol)
 	c.event(Event{Kind: EventConnected})

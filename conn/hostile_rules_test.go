@@ -290,8 +290,10 @@ func TestPreferredIDIsRetired(t *testing.T) {
 
 // RFC 9000, Section 9: a client moves though the server does not want active migration. It may be a
 // NAT: the server validates the new address, and sends there no more than it may until then.
+// RFC 9000, Section 9 [3].
 func TestMigrationThoughDisabled(t *testing.T) {
 	tc := newTestConn(t, true, func(s *testSetup) { s.conn.DisableActiveMigration = true })
+	tc.left = tc.peerAddr
 	tc.writeFrom(elsewhere(1), 100, pingFrame())
 	tc.collect()
 	if n := tc.bytesOut(elsewhere(1)); n > 3*150 {

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"crypto/tls"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -158,6 +159,27 @@ func TestEarlyLimitsLowered(t *testing.T) {
 		if c := r.dial(); errorCode(c.Err()) != errProtocolViolation {
 			t.Errorf("%s: the connection ends with %v", name, c.Err())
 		}
+	}
+}
+
+// TestPreferredIsNotRemembered: the preferred address of a server is good for one connection. RFC
+// 9000, Section 9.6.2 [5].
+func TestPreferredIsNotRemembered(t *testing.T) {
+	r := newResumption(t)
+	r.toClient.PreferredAddress4 = elsewhere(9)
+	r.restart()
+	if c := r.dial(); c.peer.Preferred == nil && c.RemoteAddr() != elsewhere(9) {
+		t.Fatal("the server has no preferred address, so this test says nothing")
+	}
+	r.toClient.PreferredAddress4 = netip.AddrPort{}
+	r.restart()
+	r.early = func(c *Conn) {
+		if c.early.limits == nil || c.peer.Preferred != nil {
+			t.Errorf("limits %v, preferred address %v", c.early.limits, c.peer.Preferred)
+		}
+	}
+	if c := r.dial(); c.peer.Preferred != nil || c.candidate != nil || c.RemoteAddr() != elsewhere(1) {
+		t.Errorf("the client of another connection knows the address: %v", c.peer.Preferred)
 	}
 }
 

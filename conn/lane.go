@@ -14,8 +14,8 @@ type lane struct {
 	local     localIDs
 	remote    remoteIDs
 	path      *path // in use; nil until the lane is open
-	oldPath   *path // to go back to, while path is validated
-	candidate *path // probed by the client
+	oldPath   *path // server: in use before, until both it and path are validated
+	candidate *path // client: probed by it; server: the move to its preferred address
 	responses []pathResponse
 	ledger    ledger
 	timeouts  timeouts
@@ -75,7 +75,6 @@ func (l *lane) use(remote, local netip.AddrPort) {
 	l.takeKeys()
 	l.status.state = laneOpen
 	l.usePath(l.newPath(remote, local, nil), nil, nil)
-	l.watchResets()
 	l.offerIDs()
 	l.startChallenge(l.path)
 }
@@ -135,10 +134,7 @@ func (l *lane) deadline() instant {
 	}
 	at = earlier(at, l.paceAt)
 	at = earlier(at, l.lossDeadline())
-	if ch := &l.path.challenge; ch.active {
-		at = earlier(at, earlier(ch.until, ch.nextTry(l.path)))
-	}
-	return at
+	return earlier(at, l.validationDeadline())
 }
 
 // lossDeadline returns when packets are to be declared lost, or when to probe.

@@ -19,8 +19,9 @@ type path struct {
 	received, sent uint64 // bytes, until it is validated (RFC 9000, Section 8.1)
 	limited        bool   // something waited until it is validated
 	challenge      challenge
-	migrate        bool        // move to it once it is validated
-	probed         *probedPath // server: what the client probes while this is in use
+	migrate        bool        // once it is validated, the connection has moved there
+	probed         *probedPath // another path that the peer probes while this is in use
+	peerID         peerID
 }
 
 // The estimates of a path are what is known of the network between two hosts. Paths that differ in
@@ -37,9 +38,11 @@ type estimates struct {
 	losses lossRuns
 }
 
-// A probedPath is a path that a client probes. It is validated already when the client moves there.
+// A probedPath is a path that the peer probes. A server validates it too, so that it is validated
+// already when the client moves there.
 type probedPath struct {
 	remote, local netip.AddrPort
+	peerID        peerID
 	challenge     challenge
 	validated     bool
 }

@@ -44,6 +44,8 @@ type testConn struct {
 	got     [numSpaces]rangeset.Set // numbers of packets that came from c, for ACK frames
 	dcid    ConnID                  // the ID that the test sends to
 
+	left      netip.AddrPort // an address that the peer has left
+	onLeft    []*seenPacket  // the packets that c sent there, if that is set; queue has the others
 	datagrams []seenDatagram // sent by c, and not passed on to the peer
 	queue     []*seenPacket  // packets that the test has not looked at yet
 	unread    []frame        // frames of the current packet that it has not looked at yet
@@ -339,10 +341,16 @@ func (tc *testConn) keepKeys() {
 // deliver gives a datagram to the Endpoint of the Conn under test.
 func (tc *testConn) deliver(b []byte, from netip.AddrPort, mark ECN) {
 	tc.t.Helper()
+	tc.deliverTo(tc.addr, b, from, mark)
+}
+
+// deliverTo is deliver to another address of the Endpoint.
+func (tc *testConn) deliverTo(to netip.AddrPort, b []byte, from netip.AddrPort, mark ECN) {
+	tc.t.Helper()
 	if !from.IsValid() {
 		from = tc.peerAddr
 	}
-	tc.e.Receive(tc.now, Datagram{Data: b, Remote: from, Local: tc.addr, ECN: mark})
+	tc.e.Receive(tc.now, Datagram{Data: b, Remote: from, Local: to, ECN: mark})
 	if tc.c == nil {
 		tc.c = tc.e.last
 	}

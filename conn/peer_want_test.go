@@ -23,6 +23,10 @@ func (tc *testConn) collect() {
 			continue
 		}
 		tc.decode(&d)
+		if d.burst.Remote == tc.left {
+			tc.onLeft = append(tc.onLeft, d.packets...)
+			continue
+		}
 		tc.datagrams = append(tc.datagrams, d)
 		tc.queue = append(tc.queue, d.packets...)
 	}

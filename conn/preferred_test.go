@@ -67,6 +67,95 @@ func TestPreferredAddress(t *testing.T) {
 	}
 }
 
+// TestPreferredAddressWithLosses: the first datagrams on the way to the preferred address, or from
+// there, are lost. The sides ask again, and move. If all are lost, the connection goes on where it
+// is. RFC 9000, Section 9.6.1 [1, 2, 3].
+// RFC 9000, Section 9.6.2 [1].
+func TestPreferredAddressWithLosses(t *testing.T) {
+	preferred := netip.MustParseAddrPort("10.0.0.9:443")
+	for _, tt := range []struct {
+		name     string
+		to, from int // how many datagrams are lost there
+		moves    bool
+	}{
+		{"the first probe", 1, 0, true},
+		{"two probes", 2, 0, true},
+		{"the first answer", 0, 1, true},
+		{"two answers", 0, 2, true},
+		{"the probe and the answer", 1, 1, true},
+		{"all probes", 1 << 20, 0, false},
+		{"all answers", 0, 1 << 20, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			rnd := conntest.Seed(t, 1)
+			n := simulate(t, 1)
+			to, from := 0, 0
+			n.Default = conntest.Link{Delay: 10 * time.Millisecond, Filter: func(p *conntest.Packet) bool {
+				switch preferred {
+				case p.Dst:
+					to++
+					return to > tt.to
+				case p.Src:
+					from++
+					return from > tt.from
+				}
+				return true
+			}}
+			sc := conntest.ServerConfig()
+			sc.PreferredAddress4 = preferred
+			server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd})
+			client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+			n.AddAddr(server, preferred.String())
+			var at *conn.Conn
+			server.OnEvent = func(_ time.Time, ev conn.Event) { at = ev.Conn }
+			c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, conntest.ClientConfig())
+			require.NoError(t, err)
+			n.RunFor(8 * time.Second)
+			want := server.Addr
+			if tt.moves {
+				want = preferred
+			}
+			require.Equal(t, want, c.RemoteAddr())
+			require.Equal(t, want, at.LocalAddr())
+			s, err := c.OpenStream(conn.Uni)
+			require.NoError(t, err)
+			s.Write([]byte("hello"))
+			s.CloseWrite()
+			n.RunFor(time.Second)
+			require.Zero(t, c.Stats().BytesInFlight)
+		})
+	}
+}
+
+// TestMigrationBeforePreferred: a client changes its own address before it has moved to the address
+// that its server prefers. It moves there from its new address. RFC 9000, Section 9.6.3 [2, 3, 4].
+// RFC 9000, Section 9.6.3 [5].
+func TestMigrationBeforePreferred(t *testing.T) {
+	rnd := conntest.Seed(t, 1)
+	n := simulate(t, 1)
+	n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+	preferred := netip.MustParseAddrPort("10.0.0.9:443")
+	sc := conntest.ServerConfig()
+	sc.PreferredAddress4 = preferred
+	sc.PreferredAddress6 = netip.MustParseAddrPort("[2001:db8::9]:443") // of the other family
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd})
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	n.AddAddr(server, preferred.String())
+	other := n.AddAddr(client, "10.0.0.3:5000")
+	var at *conn.Conn
+	server.OnEvent = func(_ time.Time, ev conn.Event) { at = ev.Conn }
+	c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr, Local: client.Addr}, conntest.ClientConfig())
+	require.NoError(t, err)
+	n.RunUntil(time.Second, func() bool { return c.Migrate(other) == nil })
+	require.Equal(t, server.Addr, c.RemoteAddr())
+	n.RunFor(8 * time.Second)
+	require.Equal(t, preferred, c.RemoteAddr())
+	require.Equal(t, other, c.LocalAddr())
+	require.Equal(t, preferred, at.LocalAddr())
+	require.Equal(t, other, at.RemoteAddr())
+	require.Equal(t, uint64(2), c.Stats().PathChanges)
+}
+
 // TestPreferredLinkLocal: a link-local address means something only on a link, which is the one on
 // which the client has reached the server (RFC 4007, Section 6).
 func TestPreferredLinkLocal(t *testing.T) {

@@ -439,7 +439,7 @@ func loggedSessions(t *testing.T, format conn.QLogFormat) []*logFile {
 		t.Fatal(err)
 	}
 	s.Write(make([]byte, 20_000))
-	n.RunFor(time.Second)
+	n.RunFor(4 * time.Second) // the address before is given up
 	c.Close(0, "done")
 	n.RunFor(time.Second)
 	return logs

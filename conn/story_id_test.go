@@ -10,7 +10,7 @@ import (
 
 // Connection IDs: issued, used and retired (RFC 9000, Section 5.1).
 
-// RFC 9000, Section 5.1 [1, 2]; RFC 9000, Section 5.1.1 [1, 3, 4].
+// RFC 9000, Section 5.1 [1, 2]; RFC 9000, Section 5.1.1 [1, 3, 4]; RFC 9000, Section 9.5 [5].
 func TestIssuedIDs(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)

@@ -519,6 +519,7 @@ func TestLostDatagram(t *testing.T) {
 
 func TestLostPathChallenge(t *testing.T) {
 	tc := newTestConn(t, true)
+	tc.left = tc.peerAddr
 	tc.ignore(wire.FrameAck, wire.FramePing, wire.FrameRetireConnectionID)
 	tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, from: elsewhere(1), size: 1000})
 	first, _ := tc.wantType("a client that has moved is challenged", wire.FramePathChallenge)

@@ -26,8 +26,10 @@ func (tc *testConn) challengeOf(why string) (data string, to netip.AddrPort) {
 	return f.data, p.burst.Remote
 }
 
+// RFC 9000, Section 9 [4]; RFC 9000, Section 9.3 [1, 2, 4]; RFC 9000, Section 9.4 [2].
 func TestServerFollowsClient(t *testing.T) {
 	tc := newTestConn(t, true)
+	tc.left = tc.peerAddr
 	before := tc.c.path.cc.Window()
 	idBefore := *tc.c.remote.current()
 	tc.c.path.rtt.smoothed = 40 * time.Millisecond
@@ -51,6 +53,13 @@ func TestServerFollowsClient(t *testing.T) {
 	if ev.Remote != elsewhere(1) || !tc.c.path.validated {
 		t.Errorf("event %+v", ev)
 	}
+	token, p := tc.wantType("the client gets a token for its new address", wire.FrameNewToken)
+	if p.burst.Remote != elsewhere(1) {
+		t.Errorf("the token went to %v", p.burst.Remote)
+	}
+	if tok := tc.e.tokens.open([]byte(token.data), tc.now, elsewhere(1)); tok.kind != TokenNewToken {
+		t.Errorf("a token of kind %d for the new address", tok.kind)
+	}
 	s := tc.open(Uni)
 	tc.writeStream(s, "hello")
 	if p := tc.wantFrame("data follows", streamFrame(s.ID(), 0, "hello")); p.burst.Remote != elsewhere(1) {
@@ -59,8 +68,10 @@ func TestServerFollowsClient(t *testing.T) {
 	tc.wantIdle("nothing more")
 }
 
+// RFC 9000, Section 9.4 [2].
 func TestServerKeepsEstimatesWhereThePortChanged(t *testing.T) {
 	tc := newTestConn(t, true)
+	tc.left = tc.peerAddr
 	s := tc.open(Uni)
 	tc.writeStream(s, "in flight")
 	tc.flush()
@@ -74,6 +85,7 @@ func TestServerKeepsEstimatesWhereThePortChanged(t *testing.T) {
 	tc.peerAddr = port
 	tc.write(responseFrame(data), tc.ackOf(spaceApp))
 	tc.wantEvent("the path is validated", EventPathChanged)
+	tc.ackAll()
 	if n := tc.c.path.inFlight; n != 0 {
 		t.Errorf("%d bytes in flight where all is acknowledged", n)
 	}
@@ -85,6 +97,7 @@ func TestServerKeepsEstimatesWhereThePortChanged(t *testing.T) {
 func TestNarrowPathIsValidatedTwice(t *testing.T) {
 	for _, wide := range []bool{true, false} {
 		tc := newTestConn(t, true)
+		tc.left = tc.peerAddr
 		tc.writeFrom(elsewhere(1), 100, pingFrame())
 		data, to := tc.challengeOf("the client is asked whether it is there")
 		if n := tc.current.burst.N; to != elsewhere(1) || n >= minMTU {
@@ -115,9 +128,10 @@ func TestNarrowPathIsValidatedTwice(t *testing.T) {
 }
 
 // TestChallengesAreLost loses PATH_CHALLENGE frames: as many as are sent before validation fails.
-// RFC 9000, Section 8.2.1 [1, 2, 3]; RFC 9000, Section 8.2.4 [1, 2].
+// RFC 9000, Section 8.2.1 [1, 2, 3]; RFC 9000, Section 8.2.4 [1, 2]; RFC 9000, Section 9.4 [3, 4].
 func TestChallengesAreLost(t *testing.T) {
 	tc := newTestConn(t, true)
+	tc.left = tc.peerAddr
 	tc.writeFrom(elsewhere(1), 1200, pingFrame())
 	tc.challengeOf("the client is asked whether it is there")
 	pto := tc.c.path.rtt.pto()
@@ -135,8 +149,10 @@ func TestChallengesAreLost(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 9.6.3 [4].
 func TestServerStaysForProbes(t *testing.T) {
 	tc := newTestConn(t, true)
+	tc.left = tc.peerAddr
 	tc.writeFrom(elsewhere(1), 1200, challengeFrame("probe..."), paddingFrames(10))
 	p := tc.wantFrame("a probe is answered", responseFrame("probe..."))
 	if p.burst.Remote != elsewhere(1) || p.burst.N < minMTU {
@@ -168,7 +184,7 @@ func TestServerStaysForProbes(t *testing.T) {
 	if string(tc.c.remote.current().bytes()) != probed {
 		t.Error("the path has another connection ID than when it was probed")
 	}
-	tc.ignore(wire.FrameRetireConnectionID)
+	tc.ignore(wire.FrameRetireConnectionID, wire.FrameNewToken)
 	tc.wantIdle("no further challenge")
 }
 
@@ -204,6 +220,7 @@ func TestServerStaysForOldPackets(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 9 [5]; RFC 9000, Section 9.6 [1].
 func TestClientStaysForItsServer(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.writeFrom(elsewhere(1), 0, pingFrame(), pingFrame())
@@ -213,6 +230,7 @@ func TestClientStaysForItsServer(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 9.3 [3]; RFC 9000, Section 9.3.2 [1].
 func TestSpoofedMigrationFallsBack(t *testing.T) {
 	tc := newTestConn(t, true)
 	by := tc.bystand()
@@ -266,7 +284,7 @@ func TestSpoofedMigrationEndsWithTheClient(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 8 [1].
+// RFC 9000, Section 8 [1]; RFC 9000, Section 9.3 [3].
 func TestMigrationIsNotAmplified(t *testing.T) {
 	tc := newTestConn(t, true)
 	s := tc.open(Uni)
@@ -357,7 +375,7 @@ func TestChallengeFlood(t *testing.T) {
 		if n := len(tc.c.responses); n > maxResponses {
 			t.Fatalf("%d answers wait", n)
 		}
-		tc.ignore(wire.FrameAck)
+		tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID)
 		n := 0
 		for tc.collect(); ; n++ {
 			f, ok := tc.nextFrame()
@@ -395,6 +413,7 @@ func TestKeepAliveWaitsForValidation(t *testing.T) {
 
 // RFC 9000, Section 5.1.1 [7]; RFC 9000, Section 5.1.2 [1]; RFC 9000, Section 8.2.1 [4]; RFC 9000,
 // Section 8.2.2 [1, 2, 3, 4, 5].
+// RFC 9000, Section 9.5 [1].
 func TestClientProbes(t *testing.T) {
 	tc := newTestConn(t, false)
 	other := netip.MustParseAddrPort("10.0.0.77:5555")
@@ -492,6 +511,7 @@ func TestClientMigrationFails(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 9 [1, 2].
 func TestMigrationIsRefused(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.peer.DisableActiveMigration = true })
 	if err := tc.c.Migrate(elsewhere(1)); err == nil {
@@ -512,6 +532,7 @@ func TestMigrationIsRefused(t *testing.T) {
 // 19.18).
 func TestLateResponses(t *testing.T) {
 	tc := newTestConn(t, true)
+	tc.left = tc.peerAddr
 	tc.ignore(wire.FrameAck, wire.FrameRetireConnectionID)
 	var sent []string
 	try := func(from netip.AddrPort, answer bool) {
@@ -536,7 +557,7 @@ func TestLateResponses(t *testing.T) {
 	try(elsewhere(1), false)
 	try(elsewhere(2), true)
 	try(elsewhere(3), false)
-	if len(sent) != 2*challengeTries+1 {
+	if len(sent) != 3*challengeTries+1 { // the last of them on the path that was left at last
 		t.Fatalf("%d challenges were sent", len(sent))
 	}
 	for range 2 {

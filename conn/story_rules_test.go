@@ -92,7 +92,8 @@ func TestResetTokensOfOtherIDs(t *testing.T) {
 	require.True(t, unused.hasToken)
 	reset(unused.token)
 	tc.wantOpen("the token of an ID that was never used")
-	tc.c.switchID()
+	tc.c.path.peerID = peerID{}
+	tc.c.assignIDs()
 	require.Equal(t, unused.id, tc.c.remote.ids[0].id)
 	if old.hasToken {
 		reset(old.token)

@@ -135,13 +135,14 @@ func (t *token) parse(p []byte, remote netip.AddrPort) bool {
 	return len(p) == 0
 }
 
-// sendNewToken gives the client a token for its next connection (RFC 9000, Section 8.1.3).
+// sendNewToken gives the client a token for its next connection from an address that is validated
+// (RFC 9000, Section 8.1.3).
 // RFC 9000, Section 8.1.3 [5].
-func (c *Conn) sendNewToken() {
+func (c *Conn) sendNewToken(remote netip.AddrPort) {
 	var nonce [tokenNonceLen]byte
 	c.e.random(nonce[:])
 	c.control.token = c.e.tokens.seal(nil, nonce, tokenContent{
-		kind: TokenNewToken, time: c.e.wall(c.e.now), remote: c.path.remote, version: c.version,
+		kind: TokenNewToken, time: c.e.wall(c.e.now), remote: remote, version: c.version,
 	})
 	c.control.newToken, c.control.any = true, true
 }
