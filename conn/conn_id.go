@@ -147,8 +147,8 @@ type remoteID struct {
 // makes us retire more is hostile (RFC 9000, Section 5.1.2).
 const maxRetired = 3 * activeConnIDs // RFC 9000, Section 5.1.2 [4, 5]
 
-// remoteIDs are the connection IDs by which we reach the peer. The first is that of the path in use:
-// see assignIDs for the others.
+// remoteIDs are the connection IDs by which we reach the peer. The first is that of the path in
+// use: see assignIDs for the others.
 type remoteIDs struct {
 	ids         []remoteID
 	handshake   ConnID // the first ID that the peer chose

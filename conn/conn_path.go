@@ -365,8 +365,9 @@ func (l *lane) transmitChallenge(now instant, buf []byte) (Burst, bool) {
 	return Burst{}, false
 }
 
-// pathDatagram writes a probing datagram. on is its path, nil if that has no account. RFC 9000, Section 8.2.1: the datagram is padded to the least MTU, to show that the
-// path carries it, unless the anti-amplification limit forbids that.
+// pathDatagram writes a probing datagram. on is its path, nil if that has no account. RFC 9000,
+// Section 8.2.1: the datagram is padded to the least MTU, to show that the path carries it, unless
+// the anti-amplification limit forbids that.
 // RFC 9000, Section 8.2.1 [4]; RFC 9000, Section 8.2.2 [5, 6].
 func (l *lane) pathDatagram(now instant, buf []byte, limit int, on *path, id *ConnID, appendFrames func([]byte) []byte) (Burst, bool) {
 	c := l.conn

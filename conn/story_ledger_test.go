@@ -171,8 +171,8 @@ func TestFlappingAddress(t *testing.T) {
 			if tc.c.RemoteAddr() != test.third {
 				t.Fatalf("the server sends to %v", tc.c.RemoteAddr())
 			}
-			// Each challenge may use all that the anti-amplification limit allows. The address before,
-			// which is validated, is challenged too.
+			// Each challenge may use all that the anti-amplification limit allows. The address
+			// before, which is validated, is challenged too.
 			const most = 10*300 + 5*minMTU + 200
 			if n := tc.c.path.inFlight; n < full || n > full+most || more > most {
 				t.Errorf("%d bytes more were sent, and %d are in flight, %d before", more, n, full)
