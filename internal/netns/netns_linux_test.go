@@ -23,6 +23,20 @@ const (
 // newPair makes the namespaces, with a link of the given rate from server to client. They go when
 // the test ends.
 func newPair(t *testing.T, n int, rate string) *pair {
+	p := newEnds(t, n)
+	p.ip("-n", p.server, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", p.client)
+	p.ip("-n", p.server, "addr", "add", serverAddr+"/24", "dev", "eth0")
+	p.ip("-n", p.client, "addr", "add", clientAddr+"/24", "dev", "eth0")
+	for _, ns := range []string{p.server, p.client} {
+		p.ip("-n", ns, "link", "set", "eth0", "up")
+	}
+	p.run("tc", "-n", p.server, "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "128kb", "latency", "50ms")
+	return p
+}
+
+// newEnds makes two namespaces that nothing joins. The number n tells apart those of parallel
+// tests.
+func newEnds(t *testing.T, n int) *pair {
 	if os.Getuid() != 0 {
 		t.Skip("network namespaces need root")
 	}
@@ -37,14 +51,9 @@ func newPair(t *testing.T, n int, rate string) *pair {
 		}
 		t.Cleanup(func() { exec.Command("ip", "netns", "del", ns).Run() })
 	}
-	p.ip("-n", p.server, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0", "netns", p.client)
-	p.ip("-n", p.server, "addr", "add", serverAddr+"/24", "dev", "eth0")
-	p.ip("-n", p.client, "addr", "add", clientAddr+"/24", "dev", "eth0")
 	for _, ns := range []string{p.server, p.client} {
 		p.ip("-n", ns, "link", "set", "lo", "up")
-		p.ip("-n", ns, "link", "set", "eth0", "up")
 	}
-	p.run("tc", "-n", p.server, "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "128kb", "latency", "50ms")
 	return p
 }
 

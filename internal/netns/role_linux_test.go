@@ -31,9 +31,13 @@ func TestRole(t *testing.T) {
 	var err error
 	switch role := os.Getenv(roleEnv); role {
 	case "":
-		return // not in a namespace: TestAddressChange starts the roles
+		return // not in a namespace: TestAddressChange and others start the roles
 	case "server":
 		err = serve(ctx)
+	case "walk-server":
+		err = serveWalker()
+	case "walk":
+		err = walk(ctx)
 	case "fail":
 		err = fail(ctx)
 	case "supply":
