@@ -38,7 +38,7 @@ func (c *Conn) localParams(version uint32) []byte {
 	p.ActiveConnIDLimit = activeConnIDs
 	p.MaxDatagramFrame = uint64(cfg.MaxDatagramFrameSize)
 	p.ResetStreamAt = !cfg.DisableResetStreamAt
-	p.GreaseQUICBit = true
+	p.GreaseQUICBit = !cfg.DisableGreaseBit
 	if c.offersMultipath() {
 		p.InitialMaxPathID = int64(cfg.MaxPaths - 1)
 	}

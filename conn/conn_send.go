@@ -70,7 +70,7 @@ func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *Conn
 		w.b, w.lengthOff, w.pnOff = wire.AppendLong(b, typ, c.version, dcid, scid, token, w.pn, w.pnLen)
 	}
 	// RFC 9287, Section 3.1 [1, 2, 3, 4, 5].
-	if c.peer.GreaseQUICBit && c.hasPeer && sp.id == spaceApp && c.rand()&1 == 0 {
+	if c.peer.GreaseQUICBit && c.hasPeer && sp.id == spaceApp && !c.cfg.DisableGreaseBit && c.rand()&1 == 0 {
 		w.b[w.start] &^= fixedBit // RFC 9287, Section 3
 	}
 	w.body = len(w.b)

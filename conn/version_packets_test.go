@@ -183,3 +183,29 @@ func TestRetryAndVersion(t *testing.T) {
 	require.EqualValues(t, v2, c.Version())
 	require.NotZero(t, retries)
 }
+
+// TestNoGreasedBit: with DisableGreaseBit neither side clears the QUIC Bit: this one does not, and
+// it does not let its peer.
+func TestNoGreasedBit(t *testing.T) {
+	r := newEarlyRun(t, conntest.ServerConfig())
+	r.cfg.DisableGreaseBit = true
+	short := 0
+	watch := func(p *conntest.Packet) bool {
+		require.Equal(t, 1, int(p.Data[0]>>6&1))
+		if !wire.IsLong(p.Data[0]) {
+			short++
+		}
+		return true
+	}
+	delay := 25 * time.Millisecond
+	r.n.Connect(r.client, r.server, conntest.Link{Delay: delay, Filter: watch}, conntest.Link{Delay: delay, Filter: watch})
+	c := r.connect("some word")
+	for range 100 {
+		s, err := c.OpenStream(conn.Uni)
+		require.NoError(t, err)
+		s.Write([]byte("x"))
+		s.CloseWrite()
+		r.n.RunFor(60 * time.Millisecond)
+	}
+	require.Greater(t, short, 100)
+}

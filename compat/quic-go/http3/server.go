@@ -95,6 +95,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		delete(r.Header, ":protocol")
 		r.Proto = protocol[0]
 	}
+	if _, ok := r.Header["Content-Length"]; !ok {
+		r.ContentLength = -1 // also if there is no body
+	}
 	handlerOf(s.Handler).ServeHTTP(&responseWriter{ResponseWriter: w, c: c}, r)
 }
 

@@ -31,11 +31,15 @@ type stream struct {
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
+
+	received     context.Context // ends when rerr is set
+	stopReceiver context.CancelFunc
 }
 
 func newStream(c *quic.Conn, s *h3http.Stream) *stream {
 	n := &stream{s: s, c: c}
 	n.ctx, n.cancel = context.WithCancelCause(c.Context())
+	n.received, n.stopReceiver = context.WithCancel(context.Background())
 	inner := s.Context()
 	context.AfterFunc(inner, func() { n.cancel(explain(context.Cause(inner))) })
 	return n
@@ -69,6 +73,8 @@ func (s *stream) end(of *error, err error) error {
 		*of = err
 		if of == &s.werr {
 			s.cancel(err)
+		} else {
+			s.stopReceiver()
 		}
 		if s.rerr != nil && s.werr != nil && !s.closed {
 			s.closed = true
@@ -155,6 +161,9 @@ func (s *stream) CancelWrite(code quic.StreamErrorCode) {
 }
 
 func (s *stream) sendDatagram(p []byte) error {
+	if s.ctx.Err() != nil {
+		return context.Cause(s.ctx)
+	}
 	err := s.s.SendDatagram(context.Background(), p, 0)
 	if e, ok := errors.AsType[*dgram.TooLargeError](err); ok {
 		return &quic.DatagramTooLargeError{MaxDatagramPayloadSize: int64(e.Max)}
@@ -165,10 +174,8 @@ func (s *stream) sendDatagram(p []byte) error {
 // keepDatagrams keeps the datagrams that have come, because Close would drop them. The caller has
 // locked s.
 func (s *stream) keepDatagrams() {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
 	for {
-		b, err := s.takeDatagram(ctx)
+		b, err := s.takeDatagram(ended())
 		if err != nil {
 			return
 		}
@@ -176,22 +183,34 @@ func (s *stream) keepDatagrams() {
 	}
 }
 
+// ended returns a context that is done.
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
 // datagrams are buffers for the longest datagram that may arrive.
 var datagrams = sync.Pool{New: func() any { return new([1 << 16]byte) }}
 
+// receiveDatagram returns the next datagram. When receiving has ended, it returns those that have
+// come, and then the error of receiving.
 func (s *stream) receiveDatagram(ctx context.Context) ([]byte, error) {
-	b, err := s.takeDatagram(ctx)
+	either, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.received, cancel)()
+	b, err := s.takeDatagram(either)
 	if err == nil {
 		return b, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.late) > 0 {
+	switch {
+	case len(s.late) > 0:
 		b = s.late[0]
 		s.late = s.late[1:]
 		return b, nil
-	}
-	if s.closed && ctx.Err() == nil {
+	case s.rerr != nil && ctx.Err() == nil:
 		return nil, s.rerr
 	}
 	return nil, err

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +53,7 @@ type Transport struct {
 	inner  *h3http.Transport
 	closed bool
 	socket *quic.Transport // of the default Dial
+	conns  map[*quic.Conn]struct{}
 }
 
 // get returns the Transport of Lazo.
@@ -94,7 +97,30 @@ func (t *Transport) dial(ctx context.Context, addr string, cfg *conn.Config) (*l
 	if err != nil {
 		return nil, err
 	}
+	if !t.add(c) {
+		c.CloseWithError(0, "")
+		return nil, ErrTransportClosed
+	}
 	return link.Of(c.Context()), nil
+}
+
+// add notes a connection for Close until it ends. It reports false if t is closed.
+func (t *Transport) add(c *quic.Conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return false
+	}
+	if t.conns == nil {
+		t.conns = make(map[*quic.Conn]struct{})
+	}
+	t.conns[c] = struct{}{}
+	context.AfterFunc(c.Context(), func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.conns, c)
+	})
+	return true
 }
 
 // dialOnSocket is the default Dial.
@@ -188,18 +214,39 @@ func incoming(req *http.Request) func(*http.Response, error) (*http.Response, er
 		}
 		resp.Request = req
 		if resp.Body != http.NoBody {
-			resp.Body = body{resp.Body}
+			resp.Body = body{resp.Body, resp}
 		}
 		return resp, nil
 	}
 }
 
 // A body is the Body of a response.
-type body struct{ io.ReadCloser }
+type body struct {
+	io.ReadCloser
+	resp *http.Response
+}
 
 func (b body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
+	switch {
+	case err == io.EOF:
+		dropMissing(b.resp.Trailer)
+	case err != nil && err == context.Cause(b.resp.Request.Context()):
+		// The stream was reset when the context ended.
+		err = &Error{ErrorCode: ErrCodeRequestCanceled, err: err}
+	}
 	return n, explain(err)
+}
+
+// dropMissing removes the trailers that were announced and did not come, if any has come.
+func dropMissing(trailer http.Header) {
+	missing := func(_ string, values []string) bool { return values == nil }
+	for _, values := range trailer {
+		if values != nil {
+			maps.DeleteFunc(trailer, missing)
+			return
+		}
+	}
 }
 
 // CloseIdleConnections closes the connections that carry no request, but not those of
@@ -215,7 +262,11 @@ func (t *Transport) Close() error {
 	t.mu.Lock()
 	inner, socket := t.inner, t.socket
 	t.closed, t.socket = true, nil
+	conns := slices.Collect(maps.Keys(t.conns))
 	t.mu.Unlock()
+	for _, c := range conns {
+		c.CloseWithError(0, "")
+	}
 	var err error
 	if inner != nil {
 		err = inner.Close()

@@ -28,6 +28,7 @@ type Log struct {
 type state struct {
 	local   qlog.TupleEndpointInfo // of the socket
 	metrics qlog.MetricsUpdated
+	told    int  // how many of handshakeStates were told
 	ended   bool // ConnectionStateClosed was told
 }
 

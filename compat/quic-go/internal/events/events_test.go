@@ -156,7 +156,8 @@ func TestTranslate(t *testing.T) {
 	}
 }
 
-// TestStates checks that the connection is closed once, and that states of Lazo alone are left out.
+// TestStates checks that the connection is closed once, that states of Lazo alone are left out, and
+// that those are told which Lazo does not tell because it passes them within one step.
 func TestStates(t *testing.T) {
 	var records []string
 	for _, s := range []string{"attempted", "peer_validated", "handshake_complete", "closing", "draining", "closed"} {
@@ -164,6 +165,7 @@ func TestStates(t *testing.T) {
 	}
 	want := []qlogwriter.Event{
 		qlog.ConnectionStateUpdated{State: qlog.ConnectionStateAttempted},
+		qlog.ConnectionStateUpdated{State: qlog.ConnectionStateHandshakeStarted},
 		qlog.ConnectionStateUpdated{State: qlog.ConnectionStateHandshakeComplete},
 		qlog.ConnectionStateUpdated{State: qlog.ConnectionStateClosed},
 	}

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -116,21 +117,27 @@ func packetReceived(_ *state, d *data) list {
 	return list{qlog.PacketReceived{Header: d.Header.header(), Raw: d.Raw.info(), Frames: frames(d.Frames)}}
 }
 
-// connectionState tells the states that quic-go has. All ways to end count as closed.
-func (s *state) connectionState(d *data) list {
-	now := qlog.ConnectionState(text(d.New))
-	switch now {
-	case qlog.ConnectionStateAttempted, qlog.ConnectionStateHandshakeStarted,
-		qlog.ConnectionStateHandshakeComplete, qlog.ConnectionStateHandshakeConfirmed:
+// connectionState tells the states that quic-go has. Lazo does not tell those that it passes within
+// one step. All ways to end count as closed.
+func (s *state) connectionState(d *data) (evs list) {
+	switch now := qlog.ConnectionState(text(d.New)); now {
 	case "closing", "draining", qlog.ConnectionStateClosed:
-		if s.ended {
-			return nil
+		if !s.ended {
+			s.ended = true
+			evs = list{qlog.ConnectionStateUpdated{State: qlog.ConnectionStateClosed}}
 		}
-		s.ended, now = true, qlog.ConnectionStateClosed
 	default:
-		return nil
+		for i := slices.Index(handshakeStates, now); s.told <= i; s.told++ {
+			evs = append(evs, qlog.ConnectionStateUpdated{State: handshakeStates[s.told]})
+		}
 	}
-	return list{qlog.ConnectionStateUpdated{State: now}}
+	return evs
+}
+
+// handshakeStates are the states until the handshake is confirmed, in their order.
+var handshakeStates = []qlog.ConnectionState{
+	qlog.ConnectionStateAttempted, qlog.ConnectionStateHandshakeStarted,
+	qlog.ConnectionStateHandshakeComplete, qlog.ConnectionStateHandshakeConfirmed,
 }
 
 // metricsUpdated tells all estimates. Lazo's log has those that changed.
