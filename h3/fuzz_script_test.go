@@ -9,8 +9,8 @@ import (
 	"github.com/lazoquic/lazo/internal/require"
 )
 
-// A fuzzScript plays a peer that writes any bytes, and an application that calls anything. The input
-// decides what both do.
+// A fuzzScript plays a peer that writes any bytes, and an application that calls anything. The
+// input decides what both do.
 type fuzzScript struct {
 	in       []byte
 	peer, me *side
@@ -198,10 +198,14 @@ func (f *fuzzScript) event(ev Event) {
 // FuzzScript: a peer writes frames and any bytes on streams of all kinds, in any order, and the
 // application calls any method at any time. In the end nothing is held.
 func FuzzScript(f *testing.F) {
-	f.Add([]byte{0, 0, 0, 0, 0, 1, 0, 0, 1, 6, 50, 47, 0, 0, 77, 0, 9, 120, 0})           // a request, an answer
-	f.Add([]byte{1, 0, 0, 0, 0, 7, 0, 0, 6, 40, 3, 0, 0, 2, 0, 6, 40, 97, 0, 30})         // and the other way round
-	f.Add([]byte{0, 0, 0, 0, 0, 0, 4, 12, 'c', 'u', 's', 't', 'o', 'm', 1, 'v', 0, 2, 0}) // the dynamic table
+	// a request and an answer
+	f.Add([]byte{0, 0, 0, 0, 0, 1, 0, 0, 1, 6, 50, 47, 0, 0, 77, 0, 9, 120, 0})
+	// and the other way round
+	f.Add([]byte{1, 0, 0, 0, 0, 7, 0, 0, 6, 40, 3, 0, 0, 2, 0, 6, 40, 97, 0, 30})
+	// the dynamic table
+	f.Add([]byte{0, 0, 0, 0, 0, 0, 4, 12, 'c', 'u', 's', 't', 'o', 'm', 1, 'v', 0, 2, 0})
 	f.Add([]byte{0, 1, 0, 7, 0, 6, 90, 0, 4, 11, 'c', 'u', 's', 't', 'o', 'm', '-', 'k', 'e', 'y', 0, 0, 6, 9})
+	// a datagram, frames behind each other
 	f.Add([]byte{0, 0, 0, 0, 0, 1, 0, 6, 0, 6, 50, 5, 3, 0, 1, 2, 207, 0, 4, 0, 1, 2, 3, 17, 147, 0, 157, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) == 0 || len(b) > 400 {
