@@ -25,11 +25,14 @@ func FuzzSection(f *testing.F) {
 	f.Add([]byte("\x02\x00\x80"))                     // the dynamic table
 	f.Add([]byte("\x51\xff\xff\xff\xff\xff\xff\xff")) // an endless length
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > qpack.MaxFields {
+			return // a byte may be a field
+		}
 		b = append([]byte{0, 0}, b...) // quic-go's package takes no other prefix
 		ours, err := qpack.NewDecoder(0, 0, -1).Decode(0, b)
 		theirs, theirErr := decodeForeign(b)
 		if (err != nil) != (theirErr != nil) {
-			t.Fatalf("%x: here %v, %v, there %v, %v", b, ours, err, theirs, theirErr)
+			t.Fatalf("%x: here %v, there %v", b, err, theirErr)
 		}
 		if err != nil {
 			return
