@@ -17,6 +17,7 @@ import "github.com/lazoquic/lazo/internal/memory"
 // Once the connection has ended, nothing counts for it any more, and Hold does nothing. Count what
 // is kept beyond that with [Endpoint.Hold].
 func (c *Conn) Hold(n int64) {
+	c.e.rec.call(callHold, c.serial, uint64(n))
 	if c.closed {
 		return
 	}
@@ -29,6 +30,7 @@ func (c *Conn) Hold(n int64) {
 // Hold is Conn.Hold for bytes of connections that have ended, or of no connection. They count until
 // they are taken back.
 func (e *Endpoint) Hold(n int64) {
+	e.rec.call(callEndpointHold, uint64(n))
 	e.above += n
 	e.memory.Charge(n)
 }

@@ -100,6 +100,13 @@ func (c *Conn) datagramQueues() *datagramState {
 // [EventDatagramWritable] follows when half of the queue is free. IDs count the datagrams of the
 // connection from 1.
 func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error) {
+	c.e.rec.bytes(callSendDatagram, b, c.serial, uint64(opt.MaxAge), flag(opt.Notify), flag(opt.Redundant))
+	id, err = c.sendDatagram(b, opt)
+	c.e.rec.failure(err, id)
+	return id, err
+}
+
+func (c *Conn) sendDatagram(b []byte, opt DatagramOptions) (id uint64, err error) {
 	if c.closed {
 		return 0, c.closedErr()
 	}
@@ -236,6 +243,7 @@ func (c *Conn) NoDatagrams() bool { return c.hasPeer && c.peer.MaxDatagramFrame 
 // valid until the next ReceiveDatagram or Receive. Once it has reported false,
 // the next datagram raises an [EventDatagramReadable].
 func (c *Conn) ReceiveDatagram() (b []byte, ok bool) {
+	c.e.rec.call(callReceiveDatagram, c.serial)
 	d := c.datagrams
 	if d == nil {
 		return nil, false

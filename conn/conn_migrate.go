@@ -10,18 +10,25 @@ import (
 // Probe validates the path from another local address (RFC 9000, Section 8.2) without moving to it.
 // [EventPathValidated] or [EventPathFailed] follows. A path that was validated is validated again.
 // A connection probes one path at a time: another one that is being probed fails.
-func (c *Conn) Probe(local netip.AddrPort) error { return c.probePath(local, false) }
+func (c *Conn) Probe(local netip.AddrPort) error {
+	c.e.rec.addr(callProbe, c, local)
+	return c.probePath(local, false)
+}
 
 // Migrate moves a client connection to another local address (RFC 9000, Section 9), and probes it
 // first if necessary. [EventPathChanged] or [EventPathFailed] follows; streams notice nothing.
 // Bursts then have local as their Local. Migrate fails before the handshake is confirmed, and on a
 // server. If the address of the same socket changed, pass the new address and the old port.
-func (c *Conn) Migrate(local netip.AddrPort) error { return c.probePath(local, true) }
+func (c *Conn) Migrate(local netip.AddrPort) error {
+	c.e.rec.addr(callMigrate, c, local)
+	return c.probePath(local, true)
+}
 
 // Switch is Migrate, but moves at once. It is for a client that has lost the network it was in, or
 // that has used the path before. Both sides validate the path while it is in use (RFC 9000, Section
 // 9.2). If it does not work, the connection stays there nevertheless. [EventPathChanged] follows.
 func (c *Conn) Switch(local netip.AddrPort) error {
+	c.e.rec.addr(callSwitch, c, local)
 	if err := c.mayMove(local); err != nil {
 		return err
 	}

@@ -34,7 +34,9 @@ func (c *Conn) stepTLS() {
 			c.e.cfg.Offload(w) // RFC 9001, Section 4.1.4 [2]: packets are taken meanwhile
 			return
 		}
-		w.Run()
+		if c.e.play == nil {
+			w.Run()
+		}
 		c.completeTLS(w)
 	}
 }
@@ -78,8 +80,9 @@ func (c *Conn) nextTLSWork() *TLSWork {
 // Complete takes back work that [EndpointConfig.Offload] was given, after its Run. Work may come
 // back in any order. Complete ignores the work of connections that have closed.
 func (e *Endpoint) Complete(now time.Time, w *TLSWork) {
-	t := e.clock(now)
 	c := w.conn
+	e.rec.verb(callComplete, now, c.serial, flag(c.closed || c.tls.work != w))
+	t := e.clock(now)
 	if c.closed || c.tls.work != w {
 		w.q.Close()
 		return
@@ -97,6 +100,8 @@ func (e *Endpoint) Complete(now time.Time, w *TLSWork) {
 // completeTLS handles the events and the error of a step.
 func (c *Conn) completeTLS(w *TLSWork) {
 	c.tls.work = nil
+	c.e.rec.tls(w)
+	c.e.play.tls(w)
 	if err := c.tls.unwanted; err != nil {
 		c.abort(err)
 		return
@@ -131,7 +136,7 @@ func (c *Conn) noteTLSState() {
 		return
 	}
 	if c.server && t.state == nil || c.state != stateHandshake {
-		s := t.q.ConnectionState()
+		s := t.live()
 		if c.server && t.state == nil {
 			if s.NegotiatedProtocol == "" {
 				return // the ClientHello is not complete
@@ -218,7 +223,7 @@ func (c *Conn) handshakeComplete() error {
 		// missing_extension: RFC 9001, Section 8.2 [2]
 		return violation(errCrypto+109, 0, "no transport parameters")
 	}
-	state := c.tls.q.ConnectionState()
+	state := c.tls.live()
 	if state.NegotiatedProtocol == "" && !c.cfg.NoALPN { // RFC 9000, Section 7 [2]
 		// no_application_protocol: RFC 9001, Section 8.1 [2, 3]
 		return violation(errCrypto+120, 0, "no application protocol")

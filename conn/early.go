@@ -133,8 +133,11 @@ func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 		p.MaxDatagramFrame > uint64(cfg.MaxDatagramFrameSize) || p.ActiveConnIDLimit > activeConnIDs {
 		return false // RFC 9221, Section 3 [6]
 	}
-	if cfg.AcceptEarlyData != nil && !cfg.AcceptEarlyData(m.data) {
-		return false
+	if f := cfg.AcceptEarlyData; f != nil {
+		ok := f(m.data)
+		if c.e.rec.call(tapeEarly, flag(ok)); !ok {
+			return false
+		}
 	}
 	return c.e.cfg.TakeTicket(m.nonce)
 }
@@ -237,7 +240,9 @@ func (c *Conn) writeSession(s *tls.SessionState) {
 	} else {
 		s.Extra = append(s.Extra, m.encode())
 	}
-	c.tls.q.StoreSession(s) // fails only on servers
+	if c.e.play == nil {
+		c.tls.q.StoreSession(s) // fails only on servers
+	}
 }
 
 // sessionParams returns the transport parameters that are remembered (RFC 9000, Section 7.4.1).
@@ -264,6 +269,7 @@ func (c *Conn) TicketData() []byte {
 // SetTicketData stores a copy of b in the TLS session cache with the sessions
 // of this connection, earlier ones too. Clients only; servers have [Config.TicketData].
 func (c *Conn) SetTicketData(b []byte) {
+	c.e.rec.bytes(callSetTicketData, b, c.serial)
 	if c.server || c.closed {
 		return
 	}

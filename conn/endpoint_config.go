@@ -112,4 +112,13 @@ type EndpointConfig struct {
 	// LatestRTT of [Stats] has it (RFC 9002, Section 5.1). It is called inside Receive. It must
 	// not block, nor change c.
 	RTTSample func(c *Conn, rtt time.Duration)
+
+	// Record, if not nil, gets a recording of everything that the Endpoint is told and does, which
+	// [NewReplay] does again. It holds the data of the connections and their secrets. The Endpoint
+	// writes pieces of up to about 64 KiB, before each call of Receive or HandleTimeout at the
+	// latest. After an error of Record it writes nothing more. Write must not block for long. The
+	// Endpoint does not close Record.
+	Record io.Writer
+
+	play *player // of a Replay
 }

@@ -34,6 +34,7 @@ type arrival struct {
 // counted in [EndpointStats] and dropped, as RFC 9000 requires. IPv4 addresses mapped to IPv6 count
 // as IPv4.
 func (e *Endpoint) Receive(now time.Time, d Datagram) {
+	e.rec.receive(now, &d)
 	t := e.clock(now)
 	if e.closed || len(d.Data) == 0 {
 		return

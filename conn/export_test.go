@@ -133,3 +133,16 @@ func heldInChunks(c *Conn) int64 {
 	_, chunks := c.reallyHeld()
 	return chunks
 }
+
+// HandshakeDoneAgain makes the first connection of a server that has sent HANDSHAKE_DONE send
+// another one. It reports whether there is such a connection.
+func HandshakeDoneAgain(e *Endpoint) bool {
+	for c := range e.Conns() {
+		if c.server && !c.closed && c.state == stateConfirmed && !c.control.handshakeDone {
+			c.control.handshakeDone, c.control.any = true, true
+			c.wake()
+			return true
+		}
+	}
+	return false
+}

@@ -94,7 +94,7 @@ func (c *Conn) giveCredit() {
 func (c *Conn) growConnWindow() {
 	e := c.e
 	n := c.flow.grow(e.now, c.shortestRTT(), min(e.cfg.MaxBuffered-e.extraCredit, e.memory.Room()))
-	if n > 0 && c.cfg.AllowWindowIncrease != nil && !c.cfg.AllowWindowIncrease(c, n) {
+	if n > 0 && !c.allows(n) {
 		c.flow.size -= n
 		return
 	}
@@ -106,15 +106,27 @@ func (c *Conn) growConnWindow() {
 // [Config.MaxData] if that is less. It remains smaller where EndpointConfig.MaxBuffered or
 // Config.AllowWindowIncrease set limits.
 func (c *Conn) GrowWindow(n int64) {
+	c.e.rec.call(callGrowWindow, c.serial, uint64(n))
 	f, e := &c.flow, c.e
 	more := c.windowRoom(min(n, f.most) - f.size)
-	if more <= 0 || c.closed || c.cfg.AllowWindowIncrease != nil && !c.cfg.AllowWindowIncrease(c, more) {
+	if more <= 0 || c.closed || !c.allows(more) {
 		return
 	}
 	f.size += more
 	f.extra += more
 	e.extraCredit += more
 	c.giveCredit()
+}
+
+// allows asks Config.AllowWindowIncrease.
+func (c *Conn) allows(n int64) bool {
+	f := c.cfg.AllowWindowIncrease
+	if f == nil {
+		return true
+	}
+	ok := f(c, n)
+	c.e.rec.call(tapeWindow, flag(ok))
+	return ok
 }
 
 // Window returns the flow control window of the connection, in bytes: how much the peer may send

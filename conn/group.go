@@ -15,6 +15,9 @@ type StreamGroup struct {
 	blocked bool // a stream has waited for sendMax
 	waiting list.List[*Stream]
 
+	serial uint64    // see recorder
+	rec    *recorder // of the Endpoint whose streams have joined
+
 	recvMax   uint64 // what we allow
 	received  uint64
 	discarded uint64
@@ -39,6 +42,7 @@ type membership struct {
 // not count. Call it once, before anything is written, and before anything but the header has been
 // read. Offset tells how much has been read.
 func (s *Stream) Join(g *StreamGroup, header uint64) {
+	s.c.e.rec.join(s, g, header)
 	s.member.group = g
 	if s.id.ByServer() == s.c.Server() {
 		s.member.header = header
@@ -54,6 +58,7 @@ func (s *Stream) Join(g *StreamGroup, header uint64) {
 // SetSendMax raises the limit of what the group sends. Streams that wait for it go on. A lower
 // limit has no effect.
 func (g *StreamGroup) SetSendMax(limit uint64) {
+	g.rec.call(callSetSendMax, g.serial, limit)
 	if limit <= g.sendMax {
 		return
 	}
@@ -65,7 +70,10 @@ func (g *StreamGroup) SetSendMax(limit uint64) {
 }
 
 // SetReceiveMax raises the limit of what the group may receive. Tell the peer afterwards.
-func (g *StreamGroup) SetReceiveMax(limit uint64) { g.recvMax = max(g.recvMax, limit) }
+func (g *StreamGroup) SetReceiveMax(limit uint64) {
+	g.rec.call(callSetReceiveMax, g.serial, limit)
+	g.recvMax = max(g.recvMax, limit)
+}
 
 // Blocked reports whether a stream has data that waits for the limit, and returns the limit.
 func (g *StreamGroup) Blocked() (limit uint64, blocked bool) { return g.sendMax, g.blocked }

@@ -49,7 +49,7 @@ func (c *Conn) startMultipath() {
 	}
 	m := &multipath{conn: c, limit: uint32(c.cfg.MaxPaths - 1), peerLimit: uint32(c.peer.InitialMaxPathID)}
 	if c.cfg.Scheduler != nil {
-		m.question.scheduler = c.cfg.Scheduler()
+		m.question.scheduler = c.e.rec.scheduler(c.cfg.Scheduler())
 	}
 	if m.question.scheduler == nil {
 		m.question.scheduler = NewEarliestCompletion()

@@ -73,6 +73,7 @@ var ErrPathLimit = errors.New("conn: no path can be opened now")
 // OpenPath fails before the handshake is complete, without multipath, and on a server. It returns
 // [ErrPathLimit] if there is no room yet.
 func (c *Conn) OpenPath(local netip.AddrPort) (PathID, error) {
+	c.e.rec.addr(callOpenPath, c, local)
 	switch {
 	case c.closed:
 		return 0, c.closedErr()
@@ -102,6 +103,7 @@ func (c *Conn) OpenPath(local netip.AddrPort) (PathID, error) {
 // fails for the only path that takes data: close the connection instead. [EventPathAbandoned]
 // follows.
 func (c *Conn) AbandonPath(id PathID, code uint64) error {
+	c.e.rec.call(callAbandonPath, c.serial, uint64(id), code)
 	l, err := c.openLane(id)
 	if err != nil {
 		return err
@@ -116,6 +118,7 @@ func (c *Conn) AbandonPath(id PathID, code uint64) error {
 // SetPathBackup says whether to use a path only if no other one works, and tells the peer
 // (draft-ietf-quic-multipath-21, Section 3.3). The peer decides by itself what it does.
 func (c *Conn) SetPathBackup(id PathID, backup bool) error {
+	c.e.rec.call(callSetPathBackup, c.serial, uint64(id), flag(backup))
 	l, err := c.openLane(id)
 	if err != nil {
 		return err

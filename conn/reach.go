@@ -67,6 +67,7 @@ func (b *Burst) datagrams() int {
 // recovery treats its packets as lost on the way. err becomes part of the error of a timeout. A
 // client whose datagrams have all failed so far ends with an [UnreachableError].
 func (e *Endpoint) SendFailed(now time.Time, b Burst, err error) {
+	e.rec.sendFailed(now, &b, err)
 	e.clock(now)
 	c := b.Conn
 	if c == nil || c.closed || b.Remote != c.path.remote {
@@ -84,6 +85,7 @@ func (e *Endpoint) SendFailed(now time.Time, b Burst, err error) {
 // timeout. Anyone can send ICMP messages, so they count for nothing once something was received
 // (RFC 9000, Section 14.2.1; RFC 8085, Section 5.2).
 func (e *Endpoint) Undelivered(now time.Time, d Datagram, err error) {
+	e.rec.undelivered(now, &d, err)
 	e.clock(now)
 	remote := canonicalRemote(d.Remote)
 	_, dcid, scid, ok := wire.ParseInvariant(d.Data)

@@ -25,6 +25,7 @@ const (
 // path has no room for, or that has arrived meanwhile, does not go out again there. It holds for
 // data that is sent from now on, and does nothing while there is one path.
 func (s *Stream) SetRedundant(redundant bool) {
+	s.c.e.rec.call(callSetRedundant, uint64(s.serial), flag(redundant))
 	s.redundant = redundant
 	if m := s.c.multi; m != nil && redundant {
 		m.redundant = true

@@ -55,6 +55,7 @@ type play struct {
 	books   map[*conn.Conn]*conn.LedgerCheck
 	scratch [32 << 10]byte
 	shield  shield
+	edit    func(*conn.EndpointConfig) // of each endpoint
 }
 
 // A pair is a connection, with the applications on both sides.
@@ -81,6 +82,11 @@ func (s story) check(t *testing.T) *flaw {
 
 // play plays the story once. The hash is that of the transcript.
 func (s story) play(t *testing.T) (hash [32]byte, found *flaw) {
+	return s.playWith(t, func(*conn.EndpointConfig) {})
+}
+
+// playWith is play with a change to the configuration of each endpoint.
+func (s story) playWith(t *testing.T, edit func(*conn.EndpointConfig)) (hash [32]byte, found *flaw) {
 	if len(s.Servers) == 0 {
 		return hash, nil
 	}
@@ -101,7 +107,7 @@ func (s story) play(t *testing.T) (hash [32]byte, found *flaw) {
 			tb.ends = nil // what panicked must not run again
 		}
 	}()
-	p := &play{story: s, books: make(map[*conn.Conn]*conn.LedgerCheck)}
+	p := &play{story: s, books: make(map[*conn.Conn]*conn.LedgerCheck), edit: edit}
 	rnd := conntest.Seed(t, s.Seed)
 	p.net = conntest.New(tb, s.Seed)
 	p.set(rnd)
@@ -149,6 +155,7 @@ func (p *play) add(h *host, addr string, cfg *conn.EndpointConfig) *conntest.Nod
 			return conn.AdmissionAccept
 		}
 	}
+	p.edit(cfg)
 	a := p.net.Add(addr, cfg)
 	a.MaxSegments, a.Coalesce = max(h.Segments, 0), h.Coalesce
 	for _, j := range h.Jumps {

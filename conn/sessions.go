@@ -38,6 +38,7 @@ func (c *Conn) tokenKey() string {
 func (c *Conn) takeToken(tok []byte) {
 	if tok == nil && c.cfg.Tokens != nil {
 		tok = c.cfg.Tokens.TakeToken(c.tokenKey())
+		c.e.rec.bytes(tapeToken, tok)
 	}
 	if len(tok) <= maxPeerToken {
 		c.token = append([]byte(nil), tok...)

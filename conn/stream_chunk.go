@@ -13,6 +13,7 @@ type Chunk = stream.Chunk
 // connection's, whatever it holds. If too few bytes lie together, above all at the end of what is
 // ready, it returns nil and leaves spare alone. Peek has those bytes.
 func (s *Stream) TakeChunk(spare *Chunk) (c *Chunk, from int) {
+	s.c.e.rec.call(callTakeChunk, uint64(s.serial))
 	if c, from = s.in.Take(&s.c.chunks, spare); c != nil {
 		s.consumed(len(c) - from)
 	}
@@ -24,6 +25,7 @@ func (s *Stream) TakeChunk(spare *Chunk) (c *Chunk, from int) {
 // end at a multiple of 4096 bytes, it returns nil and leaves c alone. Write then takes what can be
 // taken, or returns the error.
 func (s *Stream) WriteChunk(c *Chunk) (spare *Chunk) {
+	s.c.e.rec.bytes(callWriteChunk, c[:], uint64(s.serial))
 	if s.out.End()%stream.ChunkSize != 0 || s.Available() < len(c) {
 		return nil
 	}

@@ -76,6 +76,7 @@ func (t *streamSet) giveStreams(c *Conn, dir Dir) {
 // GrowStreams lets the peer have at least n streams of a directionality open at a time, from now
 // on. No more than 4,096 more than it has opened are allowed at once.
 func (c *Conn) GrowStreams(dir Dir, n int64) {
+	c.e.rec.call(callGrowStreams, c.serial, uint64(dir), uint64(n))
 	if t := &c.streams; dir <= Uni && n > 0 && uint64(n) > t.window[dir] && !c.closed {
 		t.window[dir] = uint64(n)
 		t.giveStreams(c, dir)
@@ -126,7 +127,9 @@ func (p *streamPool) forget(c *Conn) {
 func (t *streamSet) newStream(c *Conn, id StreamID) *Stream {
 	s := c.e.streams.get()
 	gen := s.gen
-	*s = Stream{c: c, id: id, gen: gen, turn: turn{ahead: aheadBytes, since: c.flow.sent}}
+	c.e.serials.stream++
+	*s = Stream{c: c, id: id, gen: gen, serial: c.e.serials.stream, turn: turn{ahead: aheadBytes, since: c.flow.sent}}
+	c.e.play.opened(s)
 	ours := id.ByServer() == t.server
 	if id.Dir() == Bidi || !ours {
 		s.flags |= flagRecv | flagArmed
@@ -203,6 +206,13 @@ func (c *Conn) StreamCredit(dir Dir) uint64 {
 // raises the limit, which [EventStreamsAvailable] reports.
 // RFC 9000, Section 4.6 [2, 5].
 func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
+	c.e.rec.call(callOpenStream, c.serial, uint64(dir))
+	s, err := c.openStream(dir)
+	c.e.rec.failure(err, s.tapeSerial())
+	return s, err
+}
+
+func (c *Conn) openStream(dir Dir) (*Stream, error) {
 	if dir > Uni {
 		return nil, errDir
 	}

@@ -131,6 +131,8 @@ type tlsState struct {
 	level  tls.QUICEncryptionLevel // of the data that TLS takes now
 	state  *tls.ConnectionState    // once known
 
+	replayed *tls.ConnectionState // what it was when it was recorded
+
 	messages handshakeMessages
 	post     postHandshake
 	unwanted error // what these two found in the data of the work that is out
@@ -171,6 +173,14 @@ func (t *tlsState) close(cause error) {
 		t.q.Close()
 	}
 	t.q, t.work, t.params = nil, nil, nil
+}
+
+// live returns what crypto/tls says now.
+func (t *tlsState) live() tls.ConnectionState {
+	if t.replayed != nil {
+		return *t.replayed
+	}
+	return t.q.ConnectionState()
 }
 
 // connectionState returns a copy of what is known.

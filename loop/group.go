@@ -55,6 +55,11 @@ type Config struct {
 	// an Observer, Endpoint.RTTSample must be nil.
 	Observe func(i int) Observer
 
+	// Record, if not nil, returns what gets the recording of the Loop with the index i, for
+	// [conn.NewReplay]; nil for none. See [conn.EndpointConfig.Record]. The Loop closes it in the
+	// end. A full disk ends the recording, and not the Loop.
+	Record func(i int) (io.WriteCloser, error)
+
 	Socket *udpio.Config // for Listen
 	Logger *slog.Logger  // gets what LimitLog lets pass; default discards
 }
@@ -171,6 +176,7 @@ func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 		if err != nil {
 			for _, l := range g.loops {
 				l.ep.Close()
+				l.closeRecording()
 			}
 			return nil, closeAll(backends, err)
 		}

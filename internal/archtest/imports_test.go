@@ -19,6 +19,7 @@ var importRules = []importRule{
 	{packages: "conn/congestion", inside: []string{"internal/..."}},
 	{packages: "conn/conntest", inside: []string{"conn", "internal/muldiv"}},
 	{packages: "conn/quiclb", inside: []string{"conn"}},
+	{packages: "conn/replay", inside: []string{"conn"}},
 	{packages: "conn/varint", inside: []string{"internal/wire"}},
 	{packages: "dgram", inside: []string{"conn", "internal/wire"}},
 	{packages: "h3", inside: []string{"conn", "dgram", "internal/list", "internal/qlog", "internal/qpack", "internal/wire"}},

@@ -12,7 +12,7 @@ import (
 var pure = []string{
 	"conn", "conn/congestion", "conn/quiclb", "conn/varint", "dgram", "examples/realtime/internal/world", "h3",
 	"internal/keys", "internal/memory", "internal/muldiv", "internal/pacing", "internal/qlog", "internal/qpack", "internal/rangeset",
-	"internal/stream", "internal/timerheap", "internal/wire",
+	"internal/stream", "internal/tape", "internal/timerheap", "internal/wire",
 }
 
 // impureImports are the patterns of what pure packages must not import.
