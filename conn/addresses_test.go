@@ -55,6 +55,7 @@ func TestMigrateToOtherSpellings(t *testing.T) {
 }
 
 // What a server may prefer (RFC 9000, Section 9.6).
+// RFC 9000, Section 21.5.6 [2].
 func TestCanPrefer(t *testing.T) {
 	for address, want := range map[string]bool{
 		"198.51.100.1:443": true, "[2001:db8::1]:443": true, "[fe80::1%eth0]:443": true, "169.254.0.1:443": true,

@@ -33,7 +33,7 @@ func (cc *closedConn) receive(_ instant, a *arrival) {
 	}
 	if cc.received++; cc.received >= cc.answerAt {
 		cc.answerAt = 2 * cc.received
-		cc.e.farewells.push(cc)
+		cc.e.farewells.push(cc) // RFC 9000, Section 11.1 [2]
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 )
 
 // abort closes the connection because of an error, which is a *TransportError or an internal one.
+// RFC 9000, Section 11 [1, 2].
 func (c *Conn) abort(err error) {
 	te, ok := errors.AsType[*TransportError](err)
 	if !ok {
@@ -18,6 +19,7 @@ func (c *Conn) abort(err error) {
 }
 
 // closeWith closes the connection with an error that the peer is told (RFC 9000, Section 10.2).
+// RFC 9000, Section 11.1 [1].
 func (c *Conn) closeWith(err error) {
 	if c.closed {
 		return
@@ -119,7 +121,7 @@ func (c *Conn) end(err error) {
 
 // closePacket returns a datagram with CONNECTION_CLOSE in a packet of each space that the peer may
 // have keys for (RFC 9000, Section 10.2.3); nil if nothing may be sent.
-// RFC 9000, Section 10.2.3 [1, 2, 3, 4]; RFC 9000, Section 10.3 [1].
+// RFC 9000, Section 10.2.3 [1, 2, 3, 4]; RFC 9000, Section 10.3 [1]; RFC 9000, Section 11 [3].
 func (c *Conn) closePacket(err error) []byte {
 	l := c.main()
 	limit := min(l.path.mtu.current, l.path.allowance())
@@ -175,6 +177,7 @@ func (c *Conn) appendLastAck(w *packetWriter) {
 const maxReason = 200
 
 // appendClose appends CONNECTION_CLOSE.
+// RFC 9000, Section 12.5 [1].
 func appendClose(w *packetWriter, err error, id spaceID) {
 	limit := min(w.room(), maxReason)
 	switch err := err.(type) {

@@ -124,6 +124,7 @@ func (l *lane) appendNewIDs(w *packetWriter) bool {
 		if c.multi != nil { // draft-ietf-quic-multipath-21, Section 3.2: for the path 0 too
 			w.b = wire.AppendPathNewConnectionID(w.b, l.id, x.seq, 0, x.id.bytes(), c.e.resetToken(x.id))
 		} else {
+			// RFC 9000, Section 19.15 [5].
 			w.b = wire.AppendNewConnectionID(w.b, x.seq, 0, x.id.bytes(), c.e.resetToken(x.id))
 		}
 		w.record(record{kind: recNewConnID, value: x.seq, gen: l.id})

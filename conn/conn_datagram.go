@@ -99,6 +99,7 @@ func (c *Conn) datagramQueues() *datagramState {
 // full, [Config.DatagramPolicy] decides. By default SendDatagram then returns [ErrWouldBlock], and
 // [EventDatagramWritable] follows when half of the queue is free. IDs count the datagrams of the
 // connection from 1.
+// RFC 9000, Section 19.21 [1].
 func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error) {
 	c.e.rec.bytes(callSendDatagram, b, c.serial, uint64(opt.MaxAge), flag(opt.Notify), flag(opt.Redundant))
 	id, err = c.sendDatagram(b, opt)

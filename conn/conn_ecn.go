@@ -11,7 +11,7 @@ func (l *lane) startECN() {
 
 // checkECN validates the counts of an ACK frame for the path in use, and returns how many packets
 // were newly marked (RFC 9000, Section 13.4.2.1).
-// RFC 9000, Section 13.4.2.1 [1]; RFC 9000, Section 13.4.2.2 [1, 2].
+// RFC 9000, Section 13.4.2.1 [1]; RFC 9000, Section 13.4.2.2 [1, 2]; RFC 9000, Section 19.3 [2].
 func (c *Conn) checkECN(a *ackRun, f *wire.Ack) (ce uint64) {
 	s := &a.sp.lane.path.ecn
 	active := s.state == ecnTesting || s.state == ecnCapable

@@ -115,6 +115,7 @@ func (l *lane) moved() {
 }
 
 // newAddress gives a client whose new address is validated a token for it.
+// RFC 9000, Section 19.7 [3].
 func (l *lane) newAddress() {
 	if l.conn.server {
 		l.conn.sendNewToken(l.path.remote) // RFC 9000, Section 9.3 [4]

@@ -27,6 +27,7 @@ const (
 )
 
 // handleFrames handles the frames of a packet.
+// RFC 9000, Section 12.4 [3, 4]; RFC 9000, Section 17.2.4 [1].
 func (c *Conn) handleFrames(p *received) error {
 	for b := p.payload; len(b) > 0 && !c.closed; {
 		typ := uint64(b[0])
@@ -51,7 +52,7 @@ func (c *Conn) handleFrames(p *received) error {
 		if p.early && typ <= 63 && framesNotEarly>>typ&1 != 0 {
 			return violation(errProtocolViolation, typ, "frame is not allowed in 0-RTT packets")
 		}
-		if typ > 63 || uint64(framesQuiet)>>typ&1 == 0 {
+		if typ > 63 || uint64(framesQuiet)>>typ&1 == 0 { // RFC 9000, Section 19.21 [4]
 			p.eliciting = true
 		}
 		if typ > 63 || framesProbing>>typ&1 == 0 {
@@ -84,6 +85,7 @@ func (c *Conn) knowsFrame(typ uint64) bool {
 
 // handleFrame handles the frame at the start of b and returns its length. A malformed frame has a
 // length of 0 or less.
+// RFC 9000, Section 19.20 [2].
 func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
 	if typ >= wire.FrameStream && typ < wire.FrameStream+8 {
 		return c.handleStream(p, b)
@@ -132,6 +134,7 @@ func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
 }
 
 // handleCrypto takes in CRYPTO data (RFC 9000, Section 19.6).
+// RFC 9000, Section 19.6 [1].
 func (c *Conn) handleCrypto(p *received, b []byte) (int, error) {
 	off, data, n := wire.ParseCrypto(b)
 	if n <= 0 {
@@ -226,6 +229,7 @@ func (c *Conn) handleStreamControl(typ uint64, b []byte) (int, error) {
 
 // handleLimit handles the frames of connection limits (RFC 9000, Sections 19.9, 19.11, 19.12,
 // 19.14).
+// RFC 9000, Section 19.14 [2]; RFC 9000, Section 19.11 [1, 2].
 func (c *Conn) handleLimit(typ uint64, b []byte) (int, error) {
 	v, n := wire.ParseOne(b)
 	if n <= 0 {
@@ -292,6 +296,7 @@ func (c *Conn) handlePath(p *received, typ uint64, b []byte) (int, error) {
 const maxTokens = 8
 
 // handleNewToken handles NEW_TOKEN (RFC 9000, Section 19.7).
+// RFC 9000, Section 19.7 [2, 4].
 func (c *Conn) handleNewToken(p *received, b []byte) (int, error) {
 	tok, n := wire.ParseNewToken(b)
 	if n <= 0 {

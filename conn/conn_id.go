@@ -74,7 +74,7 @@ func (c *Conn) addFirstID(id ConnID) {
 }
 
 // offerIDs issues connection IDs until the peer has as many as it accepts, up to our own bound.
-// RFC 9000, Section 5.1.1 [3, 4, 7]; RFC 9000, Section 9.5 [5].
+// RFC 9000, Section 5.1.1 [3, 4, 7]; RFC 9000, Section 9.5 [5]; RFC 9000, Section 19.15 [2].
 func (l *lane) offerIDs() {
 	c := l.conn
 	if c.state != stateConfirmed || l.status.state == laneAbandoned {
@@ -103,7 +103,7 @@ func (l *lane) offerIDs() {
 const laneIDs = 2
 
 // retireLocal handles RETIRE_CONNECTION_ID (RFC 9000, Section 19.16). dcid is that of the packet.
-// RFC 9000, Section 5.1.1 [6].
+// RFC 9000, Section 5.1.1 [6]; RFC 9000, Section 19.16 [1, 3].
 func (l *lane) retireLocal(seq uint64, dcid []byte) error {
 	c := l.conn
 	if seq >= l.local.sent {
@@ -207,7 +207,7 @@ func (r *remoteIDs) conflicts(x *remoteID) bool {
 }
 
 // newRemoteID handles NEW_CONNECTION_ID (RFC 9000, Section 19.15).
-// RFC 9000, Section 5.1.2 [3].
+// RFC 9000, Section 5.1.2 [3]; RFC 9000, Section 19.15 [1, 3, 4, 7, 8].
 func (l *lane) newRemoteID(seq, retirePriorTo uint64, b []byte, token [16]byte) error {
 	r := &l.remote
 	if r.handshake.n == 0 {
@@ -289,6 +289,7 @@ func (r *remoteIDs) isRetired(seq uint64) bool {
 }
 
 // dropRemote retires the ith ID.
+// RFC 9000, Section 19.16 [2].
 func (l *lane) dropRemote(i int) error {
 	c := l.conn
 	x := l.remote.ids[i]

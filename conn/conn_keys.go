@@ -170,7 +170,12 @@ func (sp *space) ackedInPhase() bool { return sp.sent.largestAcked >= int64(sp.p
 
 // wearNumbers ends the connection before one packet number could be taken for another (RFC 9000,
 // Section 17.1). It reports false if it did.
+// RFC 9000, Section 12.3 [3].
 func (l *lane) wearNumbers() bool {
+	if l.app.sent.next >= maxLimit {
+		l.conn.forget(errors.New("conn: the packet numbers are used up"))
+		return false
+	}
 	if l.app.sent.overdue() {
 		l.conn.abort(errors.New("the peer does not acknowledge what it receives"))
 		return false

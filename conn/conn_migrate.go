@@ -87,6 +87,7 @@ var ErrMigrationDisabled = errors.New("conn: the peer does not support migration
 func (c *Conn) MigrationDisabled() bool { return c.peer.DisableActiveMigration }
 
 // mayMove returns why the connection cannot move to a local address; nil if it can.
+// RFC 9000, Section 18.2 [3].
 func (c *Conn) mayMove(local netip.AddrPort) error {
 	switch {
 	case c.closed:

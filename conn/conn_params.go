@@ -8,6 +8,7 @@ import (
 )
 
 // localParams returns the encoded transport parameters of this side (RFC 9000, Section 18).
+// RFC 9000, Section 18.2 [1, 7, 9].
 func (c *Conn) localParams(version uint32) []byte {
 	cfg := c.cfg
 	p := wire.DefaultParams()
@@ -90,7 +91,7 @@ func (c *Conn) peerParams(b []byte) error {
 }
 
 // checkIDs authenticates the connection IDs of the handshake (RFC 9000, Section 7.3).
-// RFC 9000, Section 7.3 [2, 3, 4].
+// RFC 9000, Section 7.3 [2, 3, 4]; RFC 9000, Section 18.2 [6].
 func (c *Conn) checkIDs(p *wire.Params) error {
 	same := func(b []byte, id ConnID) bool { return b != nil && id.equal(b) }
 	switch {

@@ -10,6 +10,7 @@ import (
 
 // addPreferredID issues the connection ID that goes with the preferred address, whose sequence
 // number is 1.
+// RFC 9000, Section 18.2 [4, 5].
 func (c *Conn) addPreferredID() {
 	cfg := c.cfg
 	if !cfg.PreferredAddress4.IsValid() && !cfg.PreferredAddress6.IsValid() {
@@ -62,7 +63,7 @@ func (c *Conn) hears(server netip.AddrPort) bool {
 
 // followPreferred makes a client validate the address that its server prefers, and move there
 // (RFC 9000, Section 9.6.2).
-// RFC 9000, Section 9.6.1 [1]; RFC 9000, Section 9.6.2 [1].
+// RFC 9000, Section 9.6.1 [1]; RFC 9000, Section 9.6.2 [1]; RFC 9000, Section 21.5.3 [1].
 func (c *Conn) followPreferred() {
 	pref := c.peer.Preferred
 	if c.server || pref == nil || c.remote.handshake.n == 0 || c.candidate != nil {
@@ -77,6 +78,9 @@ func (c *Conn) followPreferred() {
 	if !canPrefer(to) || to == c.path.remote || !c.remote.hasOther() {
 		return // the ID serves for other paths
 	}
+	if to.Addr().IsLoopback() && !c.path.remote.Addr().IsLoopback() {
+		return // RFC 9000, Section 21.5.6 [1]
+	}
 	if c.local.ids[0].id.n == 0 && !c.routes.addAddr(to) {
 		return // datagrams from there belong to another connection
 	}
@@ -88,6 +92,7 @@ func (c *Conn) followPreferred() {
 
 // canPrefer reports whether a host can have the address and a socket can reach it. The field for
 // IPv6 must have an IPv6 address. A link-local address needs a link (RFC 4007, Section 6).
+// RFC 9000, Section 21.5.6 [2].
 func canPrefer(to netip.AddrPort) bool {
 	a := to.Addr()
 	return a.IsValid() && to.Port() != 0 && !a.IsUnspecified() && !a.IsMulticast() && !a.Is4In6() &&

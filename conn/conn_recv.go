@@ -1,11 +1,14 @@
 package conn
 
 import (
+	"bytes"
+
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
 // receive takes in a datagram, which may hold several packets (RFC 9000, Section 12.2).
+// RFC 9000, Section 12.2 [1, 5, 6].
 func (c *Conn) receive(now instant, a *arrival) {
 	if !c.server && !c.hears(a.remote) { // RFC 9000, Section 9 [5]; RFC 9000, Section 9.6 [1]
 		c.dropped(&c.e.stats.DroppedUnroutable, a.data, "unknown server address")
@@ -23,6 +26,10 @@ func (c *Conn) receive(now instant, a *arrival) {
 	}
 	opened := c.stats.PacketsReceived
 	for b := a.data; len(b) > 0 && !c.closed; {
+		if len(b) < len(a.data) && !sameDestination(a.data, b) {
+			c.dropped(&c.e.stats.DroppedUnroutable, b, "another connection ID than the packet before")
+			break
+		}
 		n := c.receivePacket(now, a, b)
 		if len(b) == len(a.data) && c.stats.PacketsReceived == opened && !c.closed && c.isReset(now, a.data) {
 			break // RFC 9000, Section 10.3: other versions may reset with a long header
@@ -35,8 +42,20 @@ func (c *Conn) receive(now instant, a *arrival) {
 	c.wake()
 }
 
+// sameDestination reports whether a packet goes to the connection ID of the first one in its
+// datagram, which has a long header.
+// RFC 9000, Section 12.2 [4].
+func sameDestination(first, b []byte) bool {
+	n := 6 + int(first[5])
+	if wire.IsLong(b[0]) {
+		return len(b) >= n && bytes.Equal(first[5:n], b[5:n])
+	}
+	return len(b) >= n-5 && bytes.Equal(first[6:n], b[1:n-5])
+}
+
 // receivePacket takes in the packet at the start of b, and returns its length. It returns 0 if no
 // other packet can be found behind it.
+// RFC 9000, Section 17.2.2 [2].
 func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 	if !wire.IsLong(b[0]) {
 		c.receiveShort(now, a, b)
@@ -89,6 +108,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 
 // receiveLong takes in an Initial, 0-RTT or Handshake packet. otherRx opens one of another version
 // than the one in use.
+// RFC 9000, Section 17.2 [9].
 func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, otherRx *keys.Keys) {
 	id := spaceInitial
 	switch h.Type {
@@ -158,7 +178,7 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 }
 
 // receiveShort takes in a 1-RTT packet: the hot path.
-// RFC 9287, Section 3 [2].
+// RFC 9287, Section 3 [2]; RFC 9000, Section 12.3 [5].
 func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 	// RFC 9001, Section 5.7 [1, 2, 3]: 1-RTT packets wait until the handshake is complete.
 	if c.app.rx == nil || c.state == stateHandshake {
@@ -197,7 +217,7 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 		c.dropped(&c.e.stats.DroppedDuplicate, pkt, "duplicate")
 		return
 	}
-	if wire.ReservedBits(pkt[0]) != 0 {
+	if wire.ReservedBits(pkt[0]) != 0 { // RFC 9000, Section 17.3.1 [3]
 		c.abort(violation(errProtocolViolation, 0, "reserved bits are set"))
 		return
 	}
@@ -250,6 +270,7 @@ type received struct {
 }
 
 // process handles the frames of a packet, and notes it as received.
+// RFC 9000, Section 12.4 [2].
 func (c *Conn) process(p *received) {
 	c.stats.PacketsReceived++
 	t := &p.space.lane.traffic

@@ -16,7 +16,8 @@ const retryTagLen = 16
 const maxPeerToken = 1000
 
 // receiveRetry handles a Retry packet (RFC 9000, Section 17.2.5.2).
-// RFC 9000, Section 8.1.3 [2, 8].
+// RFC 9000, Section 8.1.3 [2, 8]; RFC 9000, Section 17.2.3 [1, 2]; RFC 9000, Section 17.2.5.1 [2,
+// 3]; RFC 9000, Section 17.2.5.2 [1, 2, 3, 5]; RFC 9000, Section 17.2.5.3 [1, 2].
 func (c *Conn) receiveRetry(now instant, b []byte, h wire.Long) {
 	// Only the first one counts, and only before any other packet.
 	if c.server || c.retried || c.remote.chosen || len(h.Token) == 0 || len(h.Token) > maxPeerToken || h.PNOff+retryTagLen != len(b) {

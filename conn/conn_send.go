@@ -46,6 +46,7 @@ func (w *packetWriter) begin(c *Conn, sp *space, b []byte, limit int) {
 }
 
 // beginTo is begin with a certain connection ID of the peer.
+// RFC 9000, Section 17.2.2 [1].
 func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *ConnID) {
 	*w = packetWriter{
 		c: c, sp: sp, path: sp.lane.path, b: b, start: len(b), limit: limit - keys.Overhead, recStart: sp.sent.recs.tail, pn: sp.sent.next,
@@ -126,6 +127,7 @@ func (w *packetWriter) finish(now instant, mark ECN) []byte {
 }
 
 // packetSent notes a packet as sent (RFC 9002, Section A.5).
+// RFC 9000, Section 12.3 [1, 2].
 func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 	sp, pa := w.sp, w.path
 	c.stats.PacketsSent++
@@ -179,6 +181,7 @@ func (l *lane) chooseSkip() {
 }
 
 // transmit writes the next burst.
+// RFC 9000, Section 17.2.3 [3].
 func (c *Conn) transmit(now instant, buf []byte, maxSegments int) (Burst, bool) {
 	if c.closed {
 		return Burst{}, false
@@ -250,7 +253,7 @@ func (l *lane) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 		free := probe || window >= uint64(size) && paced >= uint64(size)
 		w.begin(c, sp, buf[n:n], size)
 		c.appendAppFrames(w, now, free)
-		if w.empty() {
+		if w.empty() { // RFC 9000, Section 12.4 [1]
 			w.abandon()
 			l.heldBack(now, free, window >= uint64(size))
 			break
@@ -337,6 +340,7 @@ func (c *Conn) appendAppFrames(w *packetWriter, now instant, free bool) {
 }
 
 // appendPayload appends the frames that congestion control limits.
+// RFC 9000, Section 12.2 [2]; RFC 9000, Section 19.21 [3].
 func (c *Conn) appendPayload(w *packetWriter, now instant) {
 	c.appendControl(w)
 	c.appendStreamControl(w)
@@ -359,6 +363,7 @@ const pingRanges = 8
 // appendAck appends an ACK frame (RFC 9000, Section 19.3).
 // RFC 9000, Section 13.2.3 [1, 5]; RFC 9000, Section 13.2.5 [1, 3]; RFC 9000, Section 13.2.6 [1, 2,
 // 3].
+// RFC 9000, Section 17.2.3 [4].
 func (c *Conn) appendAck(w *packetWriter, now instant) bool {
 	if c.multi != nil && w.sp.id == spaceApp {
 		return c.appendPathAck(w, w.sp.lane, now)

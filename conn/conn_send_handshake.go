@@ -9,6 +9,7 @@ import (
 
 // transmitHandshake writes a datagram with Initial and Handshake packets, and a 1-RTT packet behind
 // them if there is room (RFC 9000, Section 12.2).
+// RFC 9000, Section 12.2 [3]; RFC 9000, Section 12.5 [2].
 func (c *Conn) transmitHandshake(now instant, buf []byte) (Burst, bool) {
 	pa := c.path
 	limit := min(pa.mtu.current, len(buf), pa.allowance())

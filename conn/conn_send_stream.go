@@ -142,6 +142,7 @@ func (s *Stream) writable() {
 
 // blockStream puts aside a stream whose new data waits for MAX_DATA, and tells the peer, once for
 // each limit.
+// RFC 9000, Section 19.12 [1]; RFC 9000, Section 19.13 [1].
 func (c *Conn) blockStream(w *packetWriter, s *Stream) {
 	if s.out.Unsent() == 0 || s.sendMax <= s.out.Sent() {
 		return

@@ -218,6 +218,7 @@ func (c *Conn) secretVersion(level tls.QUICEncryptionLevel) uint32 {
 }
 
 // handshakeComplete is RFC 9001, Section 4.1.1.
+// RFC 9000, Section 19.20 [1].
 func (c *Conn) handshakeComplete() error {
 	if !c.hasPeer {
 		// missing_extension: RFC 9001, Section 8.2 [2]

@@ -65,7 +65,7 @@ func (e *Endpoint) answer(a *arrival) *answer {
 }
 
 // answerVersion sends a Version Negotiation packet (RFC 9000, Section 6.1).
-// RFC 9000, Section 5.2.2 [1, 2, 3].
+// RFC 9000, Section 5.2.2 [1, 2, 3]; RFC 9000, Section 17.2.1 [4, 5, 7].
 func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) {
 	// A server must not answer small datagrams, which would make it an amplifier. A client must not
 	// answer at all.
@@ -93,9 +93,10 @@ func (e *Endpoint) answerVersion(a *arrival, version uint32, dcid, scid []byte) 
 }
 
 // answerRetry sends a Retry packet (RFC 9000, Section 8.1.2).
+// RFC 9000, Section 17.2.5.1 [1, 4].
 func (e *Endpoint) answerRetry(now instant, a *arrival, h wire.Long) *Conn {
 	id, ok := e.generateID()
-	if !ok || id.n == 0 { // an empty one leads to no server
+	if !ok || id.n == 0 || id.equal(h.DCID) { // an empty one leads to no server
 		return nil
 	}
 	out := e.answer(a)

@@ -157,7 +157,7 @@ func (e *Endpoint) unroutedShort(now instant, a *arrival) *Conn {
 }
 
 // unroutedLong handles a packet with a long header whose ID leads nowhere.
-// RFC 9000, Section 5.2.2 [6].
+// RFC 9000, Section 5.2.2 [6]; RFC 9000, Section 17.2.1 [6].
 func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, scid []byte) *Conn {
 	switch {
 	case version == 0: // RFC 9368, Section 2.1 [6]; RFC 9000, Section 6.1 [1]

@@ -171,5 +171,6 @@ func (f *connFlow) raise(limit uint64) (higher bool) {
 }
 
 // sendCredit returns how many more bytes the peer allows.
-// RFC 9000, Section 2.2 [3]; RFC 9000, Section 4.1 [1].
+// RFC 9000, Section 2.2 [3]; RFC 9000, Section 4.1 [1]; RFC 9000, Section 19.9 [1]; RFC 9000,
+// Section 19.10 [3].
 func (f *connFlow) sendCredit() uint64 { return f.sendMax - min(f.sent, f.sendMax) }

@@ -105,6 +105,7 @@ func TestInitialFloodWithTokens(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 17.2.5.1 [4].
 func TestRetryKeepsNoState(t *testing.T) {
 	l, _ := newLoneServer(t, always(AdmissionRetry))
 	out := l.feed(clientInitial(rawServerID, rawClientID, nil, l.hello()), elsewhere(1))
@@ -115,6 +116,28 @@ func TestRetryKeepsNoState(t *testing.T) {
 		t.Errorf("Retry of %d bytes", len(out[0].data))
 	}
 }
+
+// TestRetryHasAnotherID: whatever makes connection IDs, a Retry has not the one that the client
+// chose.
+// RFC 9000, Section 17.2.5.1 [1].
+func TestRetryHasAnotherID(t *testing.T) {
+	for _, id := range []string{rawServerID, "another!"} {
+		l, _ := newLoneServer(t, func(c *EndpointConfig) {
+			always(AdmissionRetry)(c)
+			c.ConnIDs = oneID(id)
+		})
+		out := l.feed(clientInitial(rawServerID, rawClientID, nil, l.hello()), elsewhere(1))
+		if sends := len(out) > 0; sends != (id != rawServerID) {
+			t.Errorf("%q: %d datagrams are sent", id, len(out))
+		}
+	}
+}
+
+// oneID issues one connection ID again and again.
+type oneID string
+
+func (id oneID) Generate(b *[20]byte) int { return copy(b[:], id) }
+func (id oneID) Len([]byte) int           { return len(id) }
 
 // RFC 9000, Section 8.1.2 [2].
 func TestRetry(t *testing.T) {
@@ -154,17 +177,24 @@ func retryStory(t *testing.T) (l *lone, c *Conn, retry func(scid, token string) 
 	}
 }
 
-// RFC 9000, Section 8.1.2 [1]; RFC 9000, Section 8.1.3 [8].
+// RFC 9000, Section 8.1.2 [1]; RFC 9000, Section 8.1.3 [8]; RFC 9000, Section 17.2.5 [1]; RFC 9000,
+// Section 17.2.5.1 [3]; RFC 9000, Section 17.2.5.2 [1, 5]; RFC 9000, Section 17.2.5.3 [1, 2].
 func TestClientTakesRetry(t *testing.T) {
 	l, c, retry := retryStory(t)
 	first := c.spaces[spaceInitial].sent.next
-	out := l.feed(retry("new server ID", "a token"), elsewhere(1))
+	own := c.local.ids[0].id
+	hello := make([]byte, c.spaces[spaceInitial].cryptoOut.Sent())
+	c.spaces[spaceInitial].cryptoOut.CopyTo(hello, 0)
+	b := retry("new server ID", "a token")
+	b[0] ^= 0x0a // of the unused bits
+	tag := keys.RetryTag(Version1, c.remote.current().bytes(), b[:len(b)-retryTagLen])
+	out := l.feed(append(b[:len(b)-retryTagLen], tag[:]...), elsewhere(1))
 	if len(out) != 1 || len(out[0].data) < minMTU {
 		t.Fatalf("%d datagrams follow", len(out))
 	}
 	h, _ := wire.ParseLong(out[0].data)
-	if string(h.Token) != "a token" || string(h.DCID) != "new server ID" {
-		t.Errorf("token %q, destination %q", h.Token, h.DCID)
+	if string(h.Token) != "a token" || string(h.DCID) != "new server ID" || !own.equal(h.SCID) {
+		t.Errorf("token %q, destination %q, source %q", h.Token, h.DCID, h.SCID)
 	}
 	// RFC 9000, Section 17.2.5.3: packet numbers are not reset.
 	rx, _ := keys.Initial(Version1, []byte("new server ID"))
@@ -172,11 +202,17 @@ func TestClientTakesRetry(t *testing.T) {
 	if !ok || pn < first {
 		t.Errorf("packet number %d after %d", pn, first)
 	}
+	pnLen := 1 + int(out[0].data[0]&3)
+	payload, ok := rx.Open(out[0].data[:h.End], h.PNOff+pnLen, pn)
+	if !ok || len(hello) < 100 || !bytes.Contains(payload, hello[:100]) {
+		t.Error("it does not carry the same ClientHello")
+	}
 	if again := l.feed(retry("a third ID", "another token"), elsewhere(1)); len(again) != 0 || string(c.token) != "a token" {
 		t.Error("a second Retry was taken") // RFC 9000, Section 17.2.5.2
 	}
 }
 
+// RFC 9000, Section 17.2.5.1 [2]; RFC 9000, Section 17.2.5.2 [3, 4].
 func TestClientIgnoresRetry(t *testing.T) {
 	for name, f := range map[string]func(l *lone, c *Conn, retry func(scid, token string) []byte){
 		"wrong tag": func(l *lone, c *Conn, retry func(scid, token string) []byte) {
@@ -228,6 +264,7 @@ func TestRetryWithShortID(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 17.2.5.2 [2].
 func TestRetryAfterServerSpoke(t *testing.T) {
 	tc := handshakeClient(t)
 	b := wire.AppendRetry(nil, Version1, tc.c.local.ids[0].id.bytes(), []byte("new server ID"), []byte("token"))
@@ -263,7 +300,7 @@ func TestLongToken(t *testing.T) {
 
 // RFC 9000, Section 8.1.1 [1]; RFC 9000, Section 8.1.3 [3, 10, 11, 12]; RFC 9000, Section 8.1.4 [1,
 // 2, 3, 4, 6, 7].
-// RFC 9000, Section 8.1.4 [5].
+// RFC 9000, Section 8.1.4 [5]; RFC 9000, Section 21.3 [1].
 func TestTokens(t *testing.T) {
 	from, port := elsewhere(1), netip.AddrPortFrom(elsewhere(1).Addr(), 1)
 	idOf := func(s string) ConnID { id, _ := ConnIDFromSlice([]byte(s)); return id }
@@ -413,7 +450,8 @@ func longHeader(version uint32, dcid, scid string, size int) []byte {
 }
 
 // TestVersionNegotiation: RFC 8999, Section 6 [3, 4].
-// RFC 9368, Section 2.1 [1, 5]; RFC 9000, Section 5.2.2 [1, 3].
+// RFC 9368, Section 2.1 [1, 5]; RFC 9000, Section 5.2.2 [1, 3]; RFC 9000, Section 17.2.1 [4, 5, 6,
+// 7].
 func TestVersionNegotiation(t *testing.T) {
 	l, _ := newLoneServer(t, nil)
 	for _, n := range []int{0, 8, 20, 21, 255} {

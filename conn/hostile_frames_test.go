@@ -19,7 +19,7 @@ type hostileCase struct {
 	code    uint64
 }
 
-// RFC 9000, Section 5.2 [1].
+// RFC 9000, Section 5.2 [1]; RFC 9000, Section 11 [1, 2]; RFC 9000, Section 11.1 [1].
 func TestHostileFrames(t *testing.T) {
 	var cases []hostileCase
 	cases = append(cases, hostileEncodings()...)
@@ -69,6 +69,7 @@ func (h hostileCase) run(t *testing.T, server bool) {
 // only makes the frames of a case whose frames are always the same.
 func only(f ...frame) func(*testConn) []frame { return func(*testConn) []frame { return f } }
 
+// RFC 9000, Section 12.4 [2, 4].
 func hostileEncodings() []hostileCase {
 	return []hostileCase{
 		{name: "unknown frame", payload: "\x21", code: errFrameEncoding},
@@ -120,7 +121,7 @@ func allFrames(server bool) []frame {
 	return all
 }
 
-// RFC 9000, Section 13.1 [2].
+// RFC 9000, Section 13.1 [2]; RFC 9000, Section 19.3.1 [1].
 func hostileAcks() []hostileCase {
 	return []hostileCase{
 		{
@@ -173,7 +174,10 @@ func hostileAcks() []hostileCase {
 	}
 }
 
-// RFC 9000, Section 4.6 [1, 3].
+// RFC 9000, Section 4.6 [1, 3]; RFC 9000, Section 19.4 [1]; RFC 9000, Section 19.5 [1, 2]; RFC
+// 9000, Section 19.8 [1]; RFC 9000, Section 19.10 [1, 2]; RFC 9000, Section 19.13 [2]; RFC 9000,
+// Section 19.14 [2].
+// RFC 9000, Section 19.11 [1, 4].
 func hostileStreams() []hostileCase {
 	all := []hostileCase{
 		{
@@ -247,7 +251,8 @@ func hostileStreams() []hostileCase {
 	return all
 }
 
-// RFC 9000, Section 4.1 [2]; RFC 9000, Section 4.5 [1, 3, 4].
+// RFC 9000, Section 4.1 [2]; RFC 9000, Section 4.5 [1, 3, 4]; RFC 9000, Section 19.8 [2]; RFC 9000,
+// Section 19.9 [2]; RFC 9000, Section 19.10 [4].
 func hostileSizes() []hostileCase {
 	small := func(s *testSetup) { s.conn.InitialMaxStreamData, s.conn.InitialMaxData = 10, 25 }
 	their := func(tc *testConn) StreamID { return tc.theirs(Uni, 0) }
@@ -319,7 +324,7 @@ func hostileSizes() []hostileCase {
 	}
 }
 
-// RFC 9000, Section 5.1.1 [5].
+// RFC 9000, Section 5.1.1 [5]; RFC 9000, Section 19.15 [1, 3, 6]; RFC 9000, Section 19.16 [1, 3].
 func hostileIDs() []hostileCase {
 	token := string(resetTokenOf(7))
 	return []hostileCase{
@@ -407,6 +412,7 @@ type emptyIDs struct{}
 func (emptyIDs) Generate(*[20]byte) int { return 0 }
 func (emptyIDs) Len([]byte) int         { return 0 }
 
+// RFC 9000, Section 19.6 [1]; RFC 9000, Section 19.7 [2, 4]; RFC 9000, Section 19.20 [2].
 func hostileRest() []hostileCase {
 	frequent := func(s *testSetup) { s.conn.DisableAckFrequency, s.peer.DisableAckFrequency = false, false }
 	return []hostileCase{

@@ -85,7 +85,7 @@ func hostileParams() []struct {
 }
 
 // TestHostileParamsOfClient: a client sends the hostile parameters to a server.
-// RFC 9000, Section 7.3 [2, 3]; RFC 9000, Section 7.4 [1, 3].
+// RFC 9000, Section 7.3 [2, 3]; RFC 9000, Section 7.4 [1, 3]; RFC 9000, Section 18.2 [8, 10].
 func TestHostileParamsOfClient(t *testing.T) {
 	for _, h := range hostileParams() {
 		if h.by == "server" {
@@ -167,7 +167,7 @@ func (r *rawServer) send(space spaceID, frames ...frame) []seenDatagram {
 	return r.l.feed(p.seal(), elsewhere(1))
 }
 
-// RFC 9000, Section 7.3 [2, 3, 4]; RFC 9000, Section 7.4 [1, 3].
+// RFC 9000, Section 7.3 [2, 3, 4]; RFC 9000, Section 7.4 [1, 3]; RFC 9000, Section 18.2 [6, 8].
 func TestHostileParamsOfServer(t *testing.T) {
 	for _, h := range hostileParams() {
 		if h.by == "client" {
@@ -187,6 +187,7 @@ func TestHostileParamsOfServer(t *testing.T) {
 
 // TestPreferredAddressWithoutID: a server whose connection ID is empty has no preferred address
 // (RFC 9000, Section 18.2).
+// RFC 9000, Section 18.2 [6].
 func TestPreferredAddressWithoutID(t *testing.T) {
 	address := "\x0a\x00\x00\x01\x01\xbb" + string(make([]byte, 18)) + "\x01x" + "stateless reset "
 	for _, preferred := range []bool{false, true} {
@@ -282,6 +283,7 @@ func cmpOr[T comparable](a, b T) T {
 }
 
 // TestFramesInWrongPackets puts every frame into Initial and Handshake packets.
+// RFC 9000, Section 12.4 [3]; RFC 9000, Section 17.2.4 [1].
 func TestFramesInWrongPackets(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		frames := append(allFrames(server), pingFrame(), handshakeDoneFrame(), immediateAckFrame())
@@ -322,6 +324,7 @@ func handshakeConn(t *testing.T, server bool) *testConn {
 	return tc
 }
 
+// RFC 9000, Section 17.2 [9]; RFC 9000, Section 17.3.1 [3].
 func TestReservedBits(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		for _, space := range []spaceID{spaceInitial, spaceHandshake} {

@@ -53,6 +53,7 @@ func hoard(t *testing.T) (*testConn, []*Stream) {
 
 // TestStalledConnsMakeRoom: a peer fills the memory and keeps its connection alive. It does not
 // lock others out for long.
+// RFC 9000, Section 21.6 [1].
 func TestStalledConnsMakeRoom(t *testing.T) {
 	tc, _ := hoard(t)
 	if tc.knock() {

@@ -204,9 +204,11 @@ func TestPrioritiesChange(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 9.6.2: preferred addresses that nobody can have.
+// RFC 9000, Section 9.6.2: preferred addresses that nobody can have, or that are of the client's
+// own host.
+// RFC 9000, Section 21.5.6 [1].
 func TestPreferredAddressOfNobody(t *testing.T) {
-	for _, to := range []string{"0.0.0.0:443", "224.0.0.1:443", "10.0.0.9:0"} {
+	for _, to := range []string{"0.0.0.0:443", "224.0.0.1:443", "10.0.0.9:0", "127.0.0.1:443"} {
 		serverTLS, clientTLS := testTLS(t)
 		cfg := quietConfig()
 		cfg.TLS = clientTLS

@@ -183,6 +183,47 @@ func TestPreferredIsNotRemembered(t *testing.T) {
 	}
 }
 
+// TestEarlyDataBehindRetry: a Retry voids the first flight of a client. What was in 0-RTT packets
+// is sent in such packets again, with numbers that go on.
+// RFC 9000, Section 17.2.3 [1, 2].
+func TestEarlyDataBehindRetry(t *testing.T) {
+	r := newResumption(t)
+	r.dial().Close(0, "")
+	cfg := r.toClient
+	r.server = newLone(t, &cfg, always(AdmissionRetry))
+	next := uint64(0)
+	r.early = func(c *Conn) {
+		s, err := c.OpenStream(Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Write([]byte("early"))
+		// all of it is lost
+		early, _ := packetTypes(drainEndpoint(r.client.Endpoint, r.now, r.client.buf))
+		if next = c.app.sent.next; early == 0 || next == 0 {
+			t.Fatalf("%d 0-RTT packets, the next is number %d", early, next)
+		}
+		r.now = r.now.Add(3 * initialRTT)
+		r.client.HandleTimeout(r.now) // the first packet is sent again
+	}
+	c := r.dial()
+	if n := r.server.Stats().Retries; n == 0 || c.Err() != nil || !c.EarlyDataAccepted() {
+		t.Fatalf("%d Retry packets, %v", n, c.Err())
+	}
+	at := r.server.first
+	if len(at.streams.all) != 1 {
+		t.Fatalf("%d streams came", len(at.streams.all))
+	}
+	for _, s := range at.streams.all {
+		if s.flags&flagEarly == 0 {
+			t.Error("the data did not come in a 0-RTT packet")
+		}
+	}
+	if at.app.recv.seen.At(0).Start < next {
+		t.Errorf("packet number %d came, after %d was sent", at.app.recv.seen.At(0).Start, next-1)
+	}
+}
+
 // TestEarlyResetStreamAt: a client remembers whether its server knows RESET_STREAM_AT, and a server
 // that takes early data must still know it (draft-ietf-quic-reliable-stream-reset, Section 3).
 func TestEarlyResetStreamAt(t *testing.T) {

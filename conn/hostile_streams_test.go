@@ -12,6 +12,7 @@ import (
 // work for them.
 
 // TestSparseData: single bytes come, with gaps between them (S1).
+// RFC 9000, Section 21.7 [1].
 func TestSparseData(t *testing.T) {
 	for _, step := range []uint64{2, 100, 4096, 5000} {
 		tc := newTestConn(t, true)

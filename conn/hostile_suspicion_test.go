@@ -7,6 +7,7 @@ import (
 
 // TestSuspiciousFrames: a peer may send many frames of the rare types at once, and some all the
 // time, but not many all the time.
+// RFC 9000, Section 21.9 [1].
 func TestSuspiciousFrames(t *testing.T) {
 	const limit = 1000
 	sides(t, func(t *testing.T, server bool) {

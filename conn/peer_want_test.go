@@ -67,12 +67,16 @@ func checkConn(t testing.TB, c *Conn, books *LedgerCheck) {
 }
 
 // decode opens the packets of a datagram.
+// RFC 9000, Section 12.4 [1].
 func (tc *testConn) decode(d *seenDatagram) {
 	for b := append([]byte(nil), d.data...); len(b) > 0; {
 		p, n := tc.decodePacket(b)
 		if p == nil {
 			tc.undecoded = append(tc.undecoded, b)
 			return
+		}
+		if len(p.frames) == 0 && p.typ != PacketVersionNegotiation && p.typ != PacketRetry {
+			tc.t.Errorf("%v has no frame", p)
 		}
 		p.burst = d.burst
 		d.packets = append(d.packets, p)

@@ -70,7 +70,7 @@ func TestPreferredAddress(t *testing.T) {
 // TestPreferredAddressWithLosses: the first datagrams on the way to the preferred address, or from
 // there, are lost. The sides ask again, and move. If all are lost, the connection goes on where it
 // is. RFC 9000, Section 9.6.1 [1, 2, 3].
-// RFC 9000, Section 9.6.2 [1].
+// RFC 9000, Section 9.6.2 [1]; RFC 9000, Section 21.5.3 [1].
 func TestPreferredAddressWithLosses(t *testing.T) {
 	preferred := netip.MustParseAddrPort("10.0.0.9:443")
 	for _, tt := range []struct {

@@ -62,6 +62,7 @@ func (c *Conn) measure() (n int64) {
 }
 
 // mayHold reports whether there is room for n bytes of a stream.
+// RFC 9000, Section 21.6 [1].
 func (c *Conn) mayHold(n int) bool {
 	need := int64(n) + 2*stream.ChunkSize + gapCost
 	return c.memory.Room() >= need || c.e.makeRoom(c, need)

@@ -77,6 +77,7 @@ type recvState struct {
 }
 
 // duplicate reports whether the packet was received before, or may have been.
+// RFC 9000, Section 12.3 [4].
 func (r *recvState) duplicate(pn uint64) bool {
 	return pn < r.floor || int64(pn) <= r.largest && r.seen.Contains(pn)
 }

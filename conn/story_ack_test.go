@@ -158,6 +158,7 @@ func TestAckOfABatch(t *testing.T) {
 }
 
 // TestDuplicates: a packet that comes again is dropped.
+// RFC 9000, Section 12.3 [4].
 func TestDuplicates(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -244,6 +245,7 @@ func TestPacketNumberWindow(t *testing.T) {
 }
 
 // TestOwnPacketNumbersGrow: the Conn uses enough bytes for its packet numbers.
+// RFC 9000, Section 12.3 [1, 2].
 func TestOwnPacketNumbersGrow(t *testing.T) {
 	tc := newTestConn(t, false)
 	tc.c.skipNext = 1 << 61
@@ -362,7 +364,7 @@ func ecnStory(t *testing.T) *testConn {
 	return tc
 }
 
-// RFC 9000, Section 13.4.2.2 [1].
+// RFC 9000, Section 13.4.2.2 [1]; RFC 9000, Section 19.3 [1].
 func TestECNValidation(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -434,6 +436,7 @@ func TestECNCountsDecrease(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 19.3 [2].
 func TestCongestionMarksLowerTheWindow(t *testing.T) {
 	tc := ecnStory(t)
 	before := tc.c.path.cc.Window()

@@ -12,6 +12,7 @@ import (
 
 // RFC 9000, Section 10.2 [1, 2, 3]; RFC 9000, Section 10.2.1 [1]; RFC 9000, Section 10.2.3 [1]; RFC
 // 9000, Section 10.3 [1].
+// RFC 9000, Section 11 [3].
 func TestClose(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -164,7 +165,7 @@ func TestEventsOfAClosedConn(t *testing.T) {
 
 // TestCloseBeforeTheHandshakeEnds: the peer gets a CONNECTION_CLOSE that it can read (RFC 9000,
 // Section 10.2.3).
-// RFC 9000, Section 10.2.3 [2, 3, 4, 5, 6, 7].
+// RFC 9000, Section 10.2.3 [2, 3, 4, 5, 6, 7]; RFC 9000, Section 12.5 [1].
 func TestCloseBeforeTheHandshakeEnds(t *testing.T) {
 	t.Run("client at once", func(t *testing.T) {
 		tc := startTestConn(t, false)

@@ -273,6 +273,7 @@ func TestDatagramsGoFirst(t *testing.T) {
 
 // TestDatagramsWaitForTheWindow: congestion control holds datagrams back (RFC 9221, Section 5.4
 // [1]).
+// RFC 9000, Section 19.21 [3].
 func TestDatagramsWaitForTheWindow(t *testing.T) {
 	tc := datagramStory(t, true)
 	tc.sendDatagrams(2, DatagramOptions{})
@@ -284,6 +285,7 @@ func TestDatagramsWaitForTheWindow(t *testing.T) {
 
 // TestAckOfDatagrams: the ACK of a packet with a datagram alone may wait (RFC 9221, Section 5.2
 // [1]).
+// RFC 9000, Section 19.21 [4].
 func TestAckOfDatagrams(t *testing.T) {
 	tc := datagramStory(t, false)
 	tc.write(datagramFrame("x"))
@@ -363,6 +365,7 @@ func TestDatagramMemory(t *testing.T) {
 
 // TestDatagramLongerThanThePeerTakes: a server that rejects early data may take shorter datagrams
 // than it had promised.
+// RFC 9000, Section 19.21 [1].
 func TestDatagramLongerThanThePeerTakes(t *testing.T) {
 	tc := datagramStory(t, true)
 	tc.c.SendDatagram(make([]byte, 500), DatagramOptions{Notify: true})

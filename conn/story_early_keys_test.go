@@ -49,6 +49,7 @@ func packetTypes(out []seenDatagram) (early, short int) {
 
 // TestEarlyKeysAreDropped: a client sends 0-RTT packets until it has 1-RTT keys, and then has no
 // keys for them. The server has none either once the handshake is complete.
+// RFC 9000, Section 17.2.3 [3].
 func TestEarlyKeysAreDropped(t *testing.T) {
 	tc, c := resumed(t, true)
 	s, err := c.OpenStream(Uni)

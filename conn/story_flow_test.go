@@ -11,7 +11,9 @@ import (
 
 // Flow control (RFC 9000, Section 4).
 
-// RFC 9000, Section 2.2 [3]; RFC 9000, Section 4.1 [1, 4].
+// RFC 9000, Section 2.2 [3]; RFC 9000, Section 4.1 [1, 4]; RFC 9000, Section 19.9 [1]; RFC 9000,
+// Section 19.10 [3].
+// RFC 9000, Section 19.12 [1]; RFC 9000, Section 19.13 [1].
 func TestStreamLimitHoldsSender(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, func(s *testSetup) { s.peer.InitialMaxStreamData = 4 })
@@ -37,7 +39,9 @@ func TestStreamLimitHoldsSender(t *testing.T) {
 	})
 }
 
-// RFC 9000, Section 2.2 [3]; RFC 9000, Section 4.1 [1, 4].
+// RFC 9000, Section 2.2 [3]; RFC 9000, Section 4.1 [1, 4]; RFC 9000, Section 19.9 [1]; RFC 9000,
+// Section 19.10 [3].
+// RFC 9000, Section 19.12 [1]; RFC 9000, Section 19.13 [1].
 func TestConnLimitHoldsSender(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, func(s *testSetup) { s.peer.InitialMaxData = 7 })
@@ -292,7 +296,7 @@ func (tc *testConn) stream2(id StreamID, initial uint64) uint64 {
 	return initial
 }
 
-// RFC 9000, Section 4.6 [2, 4, 5, 6].
+// RFC 9000, Section 4.6 [2, 4, 5, 6]; RFC 9000, Section 19.11 [2, 3]; RFC 9000, Section 19.14 [1].
 func TestStreamCount(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		for _, dir := range []Dir{Bidi, Uni} {

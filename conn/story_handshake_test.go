@@ -132,6 +132,7 @@ func handshakeClient(t *testing.T, edit ...func(*testSetup)) *testConn {
 // TestHandshakePackets follows a handshake packet by packet.
 // RFC 9000, Section 6 [1]; RFC 9000, Section 8.1 [3]; RFC 9000, Section 13.2.6 [1, 2]; RFC 9000,
 // Section 14 [1]; RFC 9000, Section 14.1 [1].
+// RFC 9000, Section 17.2.3 [4].
 func TestHandshakePackets(t *testing.T) {
 	tc := startTestConn(t, false)
 	hello := tc.wantPacketType("the client begins", PacketInitial)
@@ -181,7 +182,8 @@ func (tc *testConn) wantPacketType(why string, typ PacketType) *seenPacket {
 	return p
 }
 
-// RFC 9000, Section 13.2.1 [2]; RFC 9000, Section 14.1 [2].
+// RFC 9000, Section 13.2.1 [2]; RFC 9000, Section 14.1 [2]; RFC 9000, Section 17.2.2 [1]; RFC 9000,
+// Section 19.20 [1].
 func TestServerHandshakePackets(t *testing.T) {
 	tc := handshakeServer(t)
 	types := map[PacketType]bool{}

@@ -38,7 +38,7 @@ func TestIssuedIDs(t *testing.T) {
 // immediateData is a STREAM frame on the nth stream of the peer.
 func immediateData(tc *testConn, n uint64) frame { return streamFrame(tc.theirs(Uni, n), 0, "x") }
 
-// RFC 9000, Section 5.1.1 [2, 6].
+// RFC 9000, Section 5.1.1 [2, 6]; RFC 9000, Section 19.15 [5].
 func TestRetiredIDIsReplaced(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
@@ -107,13 +107,17 @@ func TestActiveIDLimit(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 5.1.2 [3, 6].
+// RFC 9000, Section 5.1.2 [3, 6]; RFC 9000, Section 19.15 [4, 7, 8]; RFC 9000, Section 19.16 [2].
 func TestPeerRetiresIDs(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)
 		tc.ignore(wire.FrameAck)
 		tc.write(newIDFrame(4, 2, "ID no. 4"))
-		tc.wantFrame("the old IDs are retired", retireIDFrame(0))
+		used := tc.c.remote.ids[0].id
+		p := tc.wantFrame("the old IDs are retired", retireIDFrame(0))
+		if string(p.dcid) != string(used.bytes()) {
+			t.Errorf("the frame goes to %x", p.dcid)
+		}
 		tc.wantFrame("both", retireIDFrame(1))
 		if seq := tc.c.remote.ids[0].seq; seq != 2 {
 			t.Errorf("ID %d is in use", seq)
@@ -264,6 +268,7 @@ func TestConnectionIDsOfHandshake(t *testing.T) {
 }
 
 // TestTokenOfServer: only clients put tokens into Initial packets (RFC 9000, Section 17.2.2).
+// RFC 9000, Section 17.2.2 [2].
 func TestTokenOfServer(t *testing.T) {
 	tc := handshakeClient(t)
 	tc.send(testPacket{space: spaceInitial, token: []byte("token"), frames: []frame{closeFrame(1, 0, "bye")}})
@@ -274,7 +279,7 @@ func TestTokenOfServer(t *testing.T) {
 
 // TestEmptyIDs: with empty connection IDs, the address tells to which connection a datagram
 // belongs.
-// RFC 9000, Section 5.1 [3].
+// RFC 9000, Section 5.1 [3]; RFC 9000, Section 19.15 [2].
 func TestEmptyIDs(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.endpoint.ConnIDs = emptyIDs{} })
 	tc.ignore(wire.FrameAck)

@@ -175,7 +175,7 @@ func TestTimersWithoutEnd(t *testing.T) {
 }
 
 // TestBlockedSenderSaysSo: a sender without credit tells the peer.
-// RFC 9000, Section 4.1 [4].
+// RFC 9000, Section 4.1 [4]; RFC 9000, Section 19.12 [1]; RFC 9000, Section 19.13 [1].
 func TestBlockedSenderSaysSo(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.peer.InitialMaxData = -1 })
 	s := tc.open(Uni)

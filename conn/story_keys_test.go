@@ -290,6 +290,7 @@ func TestForgeriesOfAllKeys(t *testing.T) {
 
 // TestForgedDuplicate: a packet whose number came before is dropped for what it is. That takes the
 // time of opening it, so nobody learns packet numbers from how soon a guess is dropped.
+// RFC 9000, Section 12.3 [5].
 func TestForgedDuplicate(t *testing.T) {
 	for _, space := range []spaceID{spaceHandshake, spaceApp} {
 		sides(t, func(t *testing.T, server bool) {

@@ -533,6 +533,7 @@ func TestLostPathChallenge(t *testing.T) {
 	tc.wantEvent("a late answer to the first counts", EventPathChanged)
 }
 
+// RFC 9000, Section 11.1 [2].
 func TestLostConnectionClose(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)

@@ -26,7 +26,8 @@ func (tc *testConn) challengeOf(why string) (data string, to netip.AddrPort) {
 	return f.data, p.burst.Remote
 }
 
-// RFC 9000, Section 9 [4]; RFC 9000, Section 9.3 [1, 2, 4]; RFC 9000, Section 9.4 [2].
+// RFC 9000, Section 9 [4]; RFC 9000, Section 9.3 [1, 2, 4]; RFC 9000, Section 9.4 [2]; RFC 9000,
+// Section 19.7 [1].
 func TestServerFollowsClient(t *testing.T) {
 	tc := newTestConn(t, true)
 	tc.left = tc.peerAddr
@@ -413,7 +414,7 @@ func TestKeepAliveWaitsForValidation(t *testing.T) {
 
 // RFC 9000, Section 5.1.1 [7]; RFC 9000, Section 5.1.2 [1]; RFC 9000, Section 8.2.1 [4]; RFC 9000,
 // Section 8.2.2 [1, 2, 3, 4, 5].
-// RFC 9000, Section 9.5 [1].
+// RFC 9000, Section 9.5 [1]; RFC 9000, Section 19.7 [3]; RFC 9000, Section 19.17 [1].
 func TestClientProbes(t *testing.T) {
 	tc := newTestConn(t, false)
 	other := netip.MustParseAddrPort("10.0.0.77:5555")
@@ -511,7 +512,7 @@ func TestClientMigrationFails(t *testing.T) {
 	}
 }
 
-// RFC 9000, Section 9 [1, 2].
+// RFC 9000, Section 9 [1, 2]; RFC 9000, Section 18.2 [3].
 func TestMigrationIsRefused(t *testing.T) {
 	tc := newTestConn(t, false, func(s *testSetup) { s.peer.DisableActiveMigration = true })
 	if err := tc.c.Migrate(elsewhere(1)); err == nil {

@@ -14,6 +14,7 @@ import (
 
 // TestStreamPacking fills packets so that every small number of bytes is left for one more STREAM
 // frame.
+// RFC 9000, Section 12.2 [2].
 func TestStreamPacking(t *testing.T) {
 	for _, rest := range []string{"", "x", "xy", "a few bytes"} {
 		for size := 1120; size < 1175; size++ {
@@ -153,6 +154,7 @@ func TestStopSendingOfWhatHasArrived(t *testing.T) {
 	tc.wantNoEvent("there is nothing to stop")
 }
 
+// RFC 9000, Section 11.2 [1].
 func TestResetStream(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server)

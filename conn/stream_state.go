@@ -76,6 +76,7 @@ func (s *Stream) receive(off uint64, data []byte, fin bool) error {
 			return errNoRoom
 		}
 		s.in.Write(&c.chunks, off, data) // RFC 9000, Section 2.2 [1]
+		// RFC 9000, Section 21.7 [1].
 		if g := s.in.Gaps(); g > maxGaps && g > int(s.window.size>>10)+maxGaps {
 			return violation(errInternal, wire.FrameStream, "stream %d has too many gaps", s.id)
 		}
@@ -96,7 +97,8 @@ func (s *Stream) receive(off uint64, data []byte, fin bool) error {
 const maxGaps = 1000
 
 // advance raises the highest offset received, within flow control (RFC 9000, Section 4.1).
-// RFC 9000, Section 4.1 [2]; RFC 9000, Section 4.5 [1].
+// RFC 9000, Section 4.1 [2]; RFC 9000, Section 4.5 [1]; RFC 9000, Section 19.9 [2]; RFC 9000,
+// Section 19.10 [4].
 func (s *Stream) advance(end, frame uint64) error {
 	f := &s.c.flow
 	n := end - s.highest

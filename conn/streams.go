@@ -204,7 +204,7 @@ func (c *Conn) StreamCredit(dir Dir) uint64 {
 
 // OpenStream opens a stream. It returns [ErrStreamLimit] until the peer
 // raises the limit, which [EventStreamsAvailable] reports.
-// RFC 9000, Section 4.6 [2, 5].
+// RFC 9000, Section 4.6 [2, 5]; RFC 9000, Section 19.11 [3]; RFC 9000, Section 19.14 [1].
 func (c *Conn) OpenStream(dir Dir) (*Stream, error) {
 	c.e.rec.call(callOpenStream, c.serial, uint64(dir))
 	s, err := c.openStream(dir)
@@ -266,6 +266,7 @@ func (c *Conn) maySend() bool {
 // frame concerns. The set keeps nothing of a stream that has ended. So find does not notice data
 // beyond its final size, or another final size. RFC 9000, Section 4.5, does not ask for that,
 // because it would take memory for each stream that there ever was.
+// RFC 9000, Section 19.11 [4].
 func (t *streamSet) find(c *Conn, id StreamID, recv bool, frame uint64) (*Stream, error) {
 	if s := t.last; s != nil && s.id == id {
 		if recv && s.flags&flagRecv == 0 || !recv && s.flags&flagSend == 0 {
@@ -316,11 +317,13 @@ func (t *streamSet) open(c *Conn, id StreamID) {
 }
 
 // receiving returns the stream of a frame that concerns what the peer sends.
+// RFC 9000, Section 19.4 [1]; RFC 9000, Section 19.8 [1]; RFC 9000, Section 19.13 [2].
 func (t *streamSet) receiving(c *Conn, id StreamID, frame uint64) (*Stream, error) {
 	return t.find(c, id, true, frame)
 }
 
 // sending returns the stream of a frame that concerns what we send.
+// RFC 9000, Section 19.5 [1, 2]; RFC 9000, Section 19.10 [1, 2].
 func (t *streamSet) sending(c *Conn, id StreamID, frame uint64) (*Stream, error) {
 	return t.find(c, id, false, frame)
 }

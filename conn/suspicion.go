@@ -13,6 +13,7 @@ type suspicion struct {
 }
 
 // note counts a frame. It reports false if more than limit frames are not forgiven.
+// RFC 9000, Section 21.9 [1].
 func (s *suspicion) note(now instant, limit int) bool {
 	const each = time.Second / suspectsPerSecond
 	if n := now.sub(s.since) / each; n > 0 {

@@ -87,7 +87,7 @@ func tokenAddress(kind TokenKind, a netip.AddrPort) (b [18]byte) {
 }
 
 // open opens a token. One that cannot be opened counts as none (RFC 9000, Section 8.1.3).
-// RFC 9000, Section 8.1.3 [3, 10, 11]; RFC 9000, Section 8.1.4 [6, 7].
+// RFC 9000, Section 8.1.3 [3, 10, 11]; RFC 9000, Section 8.1.4 [6, 7]; RFC 9000, Section 21.3 [1].
 func (s *tokenSealer) open(b []byte, now time.Time, remote netip.AddrPort) (t token) {
 	if len(b) < tokenNonceLen || len(b) > maxTokenLen {
 		return t
@@ -137,7 +137,7 @@ func (t *token) parse(p []byte, remote netip.AddrPort) bool {
 
 // sendNewToken gives the client a token for its next connection from an address that is validated
 // (RFC 9000, Section 8.1.3).
-// RFC 9000, Section 8.1.3 [5].
+// RFC 9000, Section 8.1.3 [5]; RFC 9000, Section 19.7 [1].
 func (c *Conn) sendNewToken(remote netip.AddrPort) {
 	var nonce [tokenNonceLen]byte
 	c.e.random(nonce[:])

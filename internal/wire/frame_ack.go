@@ -17,6 +17,7 @@ type Ack struct {
 }
 
 // ParseAck parses the frame, from its type on. n < 0: malformed, also where ranges underflow.
+// RFC 9000, Section 19.3.1 [1].
 func ParseAck(b []byte) (f Ack, n int) {
 	c := frameAt(b)
 	return c.ack(len(b) > 0 && b[0] == FrameAckECN)

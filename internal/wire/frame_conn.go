@@ -22,6 +22,7 @@ func AppendNewToken(b []byte, token []byte) []byte {
 
 // ParseNewConnectionID parses a NEW_CONNECTION_ID frame (RFC 9000, Section 19.15). id aliases the
 // packet. It is malformed also if the ID is not 1 to 20 bytes long or retirePriorTo > seq.
+// RFC 9000, Section 19.15 [6].
 func ParseNewConnectionID(b []byte) (seq, retirePriorTo uint64, id []byte, resetToken [16]byte, n int) {
 	c := frameAt(b)
 	return c.newConnectionID()

@@ -16,6 +16,7 @@ type Stream struct {
 
 // ParseStream parses the frame, from its type on. n < 0: malformed, also where offset + length
 // exceeds MaxVarint.
+// RFC 9000, Section 19.8 [2].
 func ParseStream(b []byte) (f Stream, n int) {
 	c := frameAt(b)
 	if c.bad {

@@ -46,6 +46,7 @@ func ReservedBits(first byte) byte {
 
 // ParseInvariant parses what long headers of all versions share (RFC 8999, Section 5.1).
 // IDs may be up to 255 bytes long. It is not ok for short headers.
+// RFC 9000, Section 17.2 [4, 7].
 func ParseInvariant(b []byte) (version uint32, dcid, scid []byte, ok bool) {
 	version, dcid, scid, n := parseInvariant(b)
 	return version, dcid, scid, n > 0
@@ -86,7 +87,7 @@ type Long struct {
 // ParseLong parses the long header of a packet of version 1 or 2 at the start of b, which may hold
 // coalesced packets behind it. It checks lengths, connection IDs of at most 20 bytes, and that a
 // Retry has a token; not the fixed bit (RFC 9287) nor reserved bits, which are still protected.
-// RFC 9287, Section 3 [2].
+// RFC 9287, Section 3 [2]; RFC 9000, Section 17.2 [3, 6].
 func ParseLong(b []byte) (h Long, ok bool) {
 	version, dcid, scid, n := parseInvariant(b)
 	if n < 0 || version != Version1 && version != Version2 ||
@@ -127,6 +128,7 @@ func longBits(typ uint8, version uint32) byte {
 // AppendLong appends a long header with its packet number. lengthOff is where its Length field lies
 // in out: two bytes for PutVarint2, which is to be set to pnLen + payload + tag; pnOff is where the
 // packet number lies. token is for Initial packets only, and ignored in others.
+// RFC 9000, Section 17.2 [8].
 func AppendLong(b []byte, typ uint8, version uint32, dcid, scid, token []byte, pn uint64, pnLen int) (out []byte, lengthOff, pnOff int) {
 	b = append(b, formLong|FixedBit|longBits(typ, version)|byte(pnLen-1))
 	b = appendInvariant(b, version, dcid, scid)
@@ -151,6 +153,7 @@ func appendInvariant(b []byte, version uint32, dcid, scid []byte) []byte {
 
 // AppendShort appends a short header with its packet number, whose offset is 1+len(dcid) behind
 // len(b). The fixed bit is set; the spin bit is as given (RFC 9000, Section 17.3.1).
+// RFC 9000, Section 17.3.1 [2].
 func AppendShort(b []byte, dcid []byte, spin, keyPhase bool, pn uint64, pnLen int) []byte {
 	first := byte(FixedBit) | byte(pnLen-1)
 	if spin {

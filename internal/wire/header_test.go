@@ -9,6 +9,7 @@ import (
 )
 
 // Unprotected headers of RFC 9001 and RFC 9369, Appendix A; Length is of two bytes there too.
+// RFC 9000, Section 17.2 [8].
 func TestAppendLongExamples(t *testing.T) {
 	dcid, scid := unhex(t, "8394c8f03e515708"), unhex(t, "f067a5502a4262b5")
 	for _, tc := range []struct {
@@ -107,6 +108,7 @@ func TestLongTruncated(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 17.2 [3, 6].
 func TestLongMalformed(t *testing.T) {
 	id21 := bytes.Repeat([]byte("00"), 21)
 	for name, s := range map[string]string{
@@ -133,6 +135,7 @@ func TestLongMalformed(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 17.2 [4, 7].
 func TestInvariant(t *testing.T) {
 	dcid, scid := bytes.Repeat([]byte("d"), 255), bytes.Repeat([]byte("s"), 255)
 	b := appendInvariant([]byte{0x80}, 0xfaceb00c, dcid, scid)
@@ -150,6 +153,7 @@ func TestInvariant(t *testing.T) {
 	require.False(t, ok, "short header")
 }
 
+// RFC 9000, Section 17.3.1 [2].
 func TestShort(t *testing.T) {
 	dcid := []byte("01234567")
 	for i := range 4 {
@@ -174,6 +178,7 @@ func TestReservedBits(t *testing.T) {
 }
 
 // TestVersionNegotiation: RFC 8999, Section 6 [1, 2].
+// RFC 9000, Section 17.2.1 [1, 2, 3].
 func TestVersionNegotiation(t *testing.T) {
 	dcid, scid := bytes.Repeat([]byte("c"), 30), []byte("s")
 	b := AppendVersionNegotiation(nil, 0x1a, dcid, scid, []uint32{Version2, Version1})

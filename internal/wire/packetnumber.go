@@ -3,6 +3,7 @@ package wire
 // PacketNumberLen returns how many bytes, 1 to 4, the packet number pn needs if
 // the peer is known to have received largestAcked; -1 if none (RFC 9000, Section A.2).
 // It is 4 also where even four bytes would not do, which takes 2^31 packets in flight.
+// RFC 9000, Section 17.1 [1, 2, 3].
 func PacketNumberLen(pn uint64, largestAcked int64) int {
 	unacked := pn - uint64(largestAcked) // if largestAcked is -1, this is pn + 1
 	switch {

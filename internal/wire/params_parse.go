@@ -36,6 +36,7 @@ var (
 // retry_source_connection_id, stateless_reset_token). Each is a TRANSPORT_PARAMETER_ERROR. Whether
 // parameters are missing is for the caller. Slices are copied. A MinAckDelay of 0 on the wire is
 // read as 1ns, to tell it from none.
+// RFC 9000, Section 18.2 [10].
 func ParseParams(b []byte, fromServer bool) (Params, error) {
 	p := paramsParser{Params: DefaultParams()}
 	var ids []uint64
@@ -120,7 +121,7 @@ func (p *paramsParser) parse(id uint64, v []byte) (err error) {
 }
 
 // setInt stores the parameter id, whose value is an integer.
-// RFC 9000, Section 7.4 [1].
+// RFC 9000, Section 7.4 [1]; RFC 9000, Section 18.2 [8]; RFC 9000, Section 19.11 [1].
 func (p *paramsParser) setInt(id, v uint64) error {
 	ok := true
 	switch id {

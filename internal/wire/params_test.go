@@ -160,6 +160,7 @@ func TestParamsMinAckDelayZero(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 19.11 [1].
 func TestParamsErrors(t *testing.T) {
 	for name, s := range map[string]string{
 		"truncated identifier":           "40",

@@ -9,6 +9,7 @@ func AppendRetry(b []byte, version uint32, dcid, scid, token []byte) []byte {
 }
 
 // parseRetry parses the rest of a Retry packet, which always extends to the end of the datagram.
+// RFC 9000, Section 17.2.5 [1]; RFC 9000, Section 17.2.5.2 [4].
 func parseRetry(h Long, c *cursor) (Long, bool) {
 	rest := len(c.b) - c.off
 	if rest <= RetryTagLen {

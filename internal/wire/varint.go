@@ -9,6 +9,7 @@ const MaxVarint = 1<<62 - 1
 const maxVarint2 = 1<<14 - 1
 
 // AppendVarint appends v, which must be at most MaxVarint.
+// RFC 9000, Section 12.4 [5].
 func AppendVarint(b []byte, v uint64) []byte {
 	switch {
 	case v < 1<<6:

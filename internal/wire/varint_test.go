@@ -44,6 +44,7 @@ func TestVarintExamples(t *testing.T) {
 	}
 }
 
+// RFC 9000, Section 12.4 [5].
 func TestVarintBoundaries(t *testing.T) {
 	for _, tc := range []struct {
 		v uint64
@@ -97,6 +98,7 @@ func TestVarint2(t *testing.T) {
 }
 
 // RFC 9000, Appendix A.2.
+// RFC 9000, Section 17.1 [1, 2].
 func TestPacketNumberLen(t *testing.T) {
 	for _, tc := range []struct {
 		pn    uint64
@@ -146,6 +148,7 @@ func TestDecodePacketNumber(t *testing.T) {
 
 // Whatever the receiver has got since the sender's last news, a number of the
 // length that PacketNumberLen chose is decoded right.
+// RFC 9000, Section 17.1 [3].
 func TestPacketNumberRoundTrip(t *testing.T) {
 	for _, acked := range []int64{-1, 0, 1, 100, 1 << 20, 1<<40 + 12345} {
 		for _, ahead := range []int64{1, 2, 127, 128, 129, 1<<15 - 1, 1 << 15, 1<<15 + 1, 1 << 23, 1<<23 + 1, 1 << 30} {
