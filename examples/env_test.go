@@ -50,6 +50,10 @@ var connects = map[string][]connecting{
 	},
 	"lb":      {{line: "-demo", side: "client"}, {line: "-demo", side: "server"}},
 	"linklab": {{side: "client"}, {side: "server"}},
+	"multipath": {
+		{line: "-for 300ms", side: "client"},
+		{line: "-for 300ms", side: "server"},
+	},
 	"perf": {
 		{line: "server -listen 127.0.0.1:0", alpn: "perf", side: "server"},
 		{line: "client -mode download -connect HOST:PORT", side: "client"},

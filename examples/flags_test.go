@@ -64,6 +64,9 @@ var wrong = map[string][]string{
 		"extra", "-nosuchflag", "-seed -1", "-o missing/x", "-o program/x",
 		"-trace missing", "-trace program", "-trace program -rtt 0", "-trace program -queue 2999", "-trace program extra",
 	},
+	"multipath": {
+		"extra", "-nosuchflag", "-for 0", "-for soon", "-rate 0", "-rate NaN", "-o missing/x",
+	},
 	"perf": {
 		"", "-nosuchflag", "nosuchrole", "server extra", "server -nosuchflag", "server -listen nonsense", "server -api foo",
 		"server -kx foo", "server -cc foo", "server -loops 0", "server -max-streams 0", "server -cert program", "server -cert missing -key missing",
