@@ -38,28 +38,35 @@ func queryCoreDNS(t *testing.T, dir string) {
 		return
 	}
 	command(t, dir, "go", "build", "-o", "coredns", ".")
+	port, s := startCoreDNS(t, filepath.Join(dir, "coredns"))
+	defer s.Wait()
+	defer s.Process.Kill()
+	for range 20 {
+		got := string(command(t, dir, kdig, "+quic", "@127.0.0.1", "-p", fmt.Sprint(port), "lazo.test", "A"))
+		for _, want := range []string{"QUIC session", "status: NOERROR", "127.0.0.1"} {
+			require.True(t, strings.Contains(got, want), "kdig says %s", got)
+		}
+	}
+}
+
+// startCoreDNS starts CoreDNS, and returns its port when it has begun to serve.
+func startCoreDNS(t *testing.T, binary string) (port int, s *exec.Cmd) {
+	t.Helper()
 	work := t.TempDir()
 	writeCertificate(t, work)
-	port := freePort(t)
+	port = freePort(t)
 	require.NoError(t, os.WriteFile(filepath.Join(work, "Corefile"), fmt.Appendf(nil, corefile, port), 0o644))
-	s := exec.Command(filepath.Join(dir, "coredns"), "-conf", "Corefile")
+	s = exec.Command(binary, "-conf", "Corefile")
 	s.Dir = work
 	s.Stderr = t.Output()
 	out, err := s.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, s.Start())
-	defer s.Wait()
-	defer s.Process.Kill()
 	lines := bufio.NewScanner(out)
 	for lines.Scan() && !strings.HasPrefix(lines.Text(), "linux/") { // the last line of its start
 		t.Log(lines.Text())
 	}
-	for range 20 {
-		got := string(command(t, work, kdig, "+quic", "@127.0.0.1", "-p", fmt.Sprint(port), "lazo.test", "A"))
-		for _, want := range []string{"QUIC session", "status: NOERROR", "127.0.0.1"} {
-			require.True(t, strings.Contains(got, want), "kdig says %s", got)
-		}
-	}
+	return port, s
 }
 
 // freePort returns a port of UDP that nobody has now.

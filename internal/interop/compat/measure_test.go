@@ -26,16 +26,20 @@ import (
 // quic-go's. LAZO_MEASURE=1 asks for it, on a quiet machine; LAZO_MEASURE=100 takes a hundredth of
 // the requests, to see that it works.
 func TestMeasureCaddy(t *testing.T) {
+	measureBoth(t, "github.com/caddyserver/caddy/v2", "./cmd/caddy", measureCaddy)
+}
+
+// measureBoth builds a program with quic-go and with Lazo, and logs what measure finds.
+func measureBoth[C fmt.Stringer](t *testing.T, module, main string, measure func(t *testing.T, binary string, share int) C) {
 	share, _ := strconv.Atoi(os.Getenv("LAZO_MEASURE"))
 	if share <= 0 {
-		t.Skip("LAZO_MEASURE=1 measures Caddy")
+		t.Skip("LAZO_MEASURE=1 measures " + module)
 	}
 	lazo, translator := translatorCopy(t)
-	i := slices.IndexFunc(programs, func(p program) bool { return strings.HasSuffix(p.module, "/caddy/v2") })
-	p := programs[i]
+	p := programs[slices.IndexFunc(programs, func(p program) bool { return p.module == module })]
 	binaries := make(map[string]string)
 	for _, with := range []string{"quic-go", "Lazo"} {
-		dir := filepath.Join(t.TempDir(), "caddy")
+		dir := filepath.Join(t.TempDir(), "program")
 		copyTree(t, download(t, p.module, p.version), dir)
 		p.edit(t, dir)
 		if with == "Lazo" {
@@ -44,12 +48,12 @@ func TestMeasureCaddy(t *testing.T) {
 			command(t, dir, "go", "get", quicGo+"@v0.65.0")
 		}
 		command(t, dir, "go", "mod", "tidy")
-		binaries[with] = filepath.Join(dir, "caddy-measured")
-		command(t, dir, "go", "build", "-o", binaries[with], "./cmd/caddy")
+		binaries[with] = filepath.Join(dir, "measured")
+		command(t, dir, "go", "build", "-o", binaries[with], main)
 	}
 	for range 3 { // in turns, because machines change their speed
 		for _, with := range []string{"quic-go", "Lazo"} {
-			t.Logf("%-7s %s", with, measureCaddy(t, binaries[with], share))
+			t.Logf("%-7s %v", with, measure(t, binaries[with], share))
 		}
 	}
 }
