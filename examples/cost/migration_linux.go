@@ -189,15 +189,16 @@ func (d *movedDownload) change(ctx context.Context) <-chan error {
 	return done
 }
 
-// read reads until so many bytes have come in all. If a connection fails, or over TCP says nothing
-// for longer than the patience of the options, repair makes another.
+// read reads until so many bytes have come in all. With repair, which makes another connection, it
+// does not wait for one that has failed, or over TCP says nothing for longer than the patience of
+// the options.
 func (d *movedDownload) read(ctx context.Context, until int64, repair func(context.Context) error) (moved, error) {
 	began := time.Now()
 	last := began
 	var r moved
 	buf := make([]byte, 64<<10)
 	for d.got < until {
-		n, err := d.readOnce(buf[:min(int64(len(buf)), until-d.got)])
+		n, err := d.readOnce(buf[:min(int64(len(buf)), until-d.got)], repair != nil && !d.http3)
 		now := time.Now()
 		if d.got += int64(n); n > 0 {
 			r.silence, last = max(r.silence, now.Sub(last)), now
@@ -216,9 +217,9 @@ func (d *movedDownload) read(ctx context.Context, until int64, repair func(conte
 	return r, nil
 }
 
-// readOnce reads once. Over TCP it gives up after the patience of the options.
-func (d *movedDownload) readOnce(b []byte) (int, error) {
-	if !d.http3 {
+// readOnce reads once. If it is hasty it gives up after the patience of the options.
+func (d *movedDownload) readOnce(b []byte, hasty bool) (int, error) {
+	if hasty {
 		defer time.AfterFunc(d.o.patience, d.cancel).Stop()
 	}
 	return d.resp.Body.Read(b)
