@@ -19,6 +19,8 @@ type Account struct {
 	l       *Loop
 	held    atomic.Int64
 	changed atomic.Bool // it is in the mailbox
+	// nobody can reach the connection and its streams any more
+	forgotten atomic.Bool
 
 	// The rest belongs to the loop's goroutine.
 	c       *conn.Conn // nil once it has ended
@@ -59,6 +61,9 @@ func (a *Account) settle() {
 		a.c.Hold(n)
 	} else {
 		a.l.ep.Hold(n)
+		if a.forgotten.Load() {
+			delete(a.l.departed, a)
+		}
 	}
 }
 
@@ -71,16 +76,37 @@ func (a *Account) end(c *Conn) {
 	a.l.held.counted -= a.counted
 	a.c, a.counted = nil, 0
 	a.settle()
-	runtime.AddCleanup(c, (*Account).forget, a)
+	a.l.departed.add(a, c)
 }
 
-// forget stops counting whatever is left. Nobody can reach the connection and its streams any more.
+// forget stops counting whatever is left. It is the cleanup of the Conn.
 func (a *Account) forget() {
+	a.forgotten.Store(true)
 	n := a.held.Swap(0)
 	a.l.held.add(-n)
 	if a.changed.CompareAndSwap(false, true) {
 		a.l.mail.account(a)
 	}
+}
+
+// departed are the Accounts of connections that have ended, until their Conns are garbage. To the
+// garbage collector a cleanup is a root: it keeps its Account, and with it the Loop. While the Loop
+// reaches the Conn, none of them is garbage. So a Loop that stops stops the cleanups. The map
+// belongs to the loop's goroutine.
+type departed map[*Account]runtime.Cleanup
+
+func (d *departed) add(a *Account, c *Conn) {
+	if *d == nil {
+		*d = make(departed)
+	}
+	(*d)[a] = runtime.AddCleanup(c, (*Account).forget, a)
+}
+
+func (d departed) stop() {
+	for _, cleanup := range d {
+		cleanup.Stop()
+	}
+	clear(d)
 }
 
 // holdings are the sums of all Accounts of a Loop.
