@@ -162,3 +162,62 @@ func TestQueueOfTheConnectionDecides(t *testing.T) {
 		}
 	}
 }
+
+// TestBurst: a Mux comes to the datagrams of several turns at once. The flow has as many as waited
+// in the connection, and no more, although each flow is to have few.
+func TestBurst(t *testing.T) {
+	net := conntest.New(t, 1)
+	net.Default = conntest.Link{Delay: time.Millisecond}
+	scfg, ccfg := conntest.ServerConfig(), conntest.ClientConfig()
+	scfg.MaxDatagramFrameSize, scfg.DatagramReceiveQueue, ccfg.DatagramSendQueue = 1000, 200, 1000
+	srv := net.Add("10.0.0.1:443", &conn.EndpointConfig{Rand: rand.NewChaCha8([32]byte{1}), Server: scfg})
+	cli := net.Add("10.0.0.2:1000", &conn.EndpointConfig{Rand: rand.NewChaCha8([32]byte{2})})
+	c, err := cli.Dial(net.Now(), conn.Target{Remote: srv.Addr, ServerName: "lazo.test"}, ccfg)
+	require.NoError(t, err)
+	var mux *Mux
+	srv.OnEvent = func(now time.Time, ev conn.Event) {
+		if mux == nil {
+			mux = NewMux(ev.Conn, 16)
+		}
+	}
+	net.RunFor(100 * time.Millisecond)
+	slow, quick := mux.Flow(0), mux.Flow(4)
+	from := NewMux(c, 16)
+	send := func(id conn.StreamID, n int) {
+		for i := range n {
+			_, err := from.Flow(id).Send([]byte{byte(i)}, conn.DatagramOptions{})
+			require.NoError(t, err)
+		}
+		net.RunFor(time.Second)
+		mux.HandleEvent(net.Now(), conn.Event{Kind: conn.EventDatagramReadable, Conn: mux.c})
+	}
+	take := func(f *Flow) (first byte, n int) {
+		for b, ok := f.Receive(); ok; b, ok = f.Receive() {
+			if n == 0 {
+				first = b[0]
+			}
+			n++
+		}
+		return first, n
+	}
+	for range 2 { // one flow alone has room for all
+		send(0, 180)
+		first, n := take(slow)
+		require.Equal(t, byte(0), first)
+		require.Equal(t, 180, n)
+	}
+	require.Zero(t, mux.Dropped())
+	send(0, 180)
+	send(0, 180)
+	require.Equal(t, 200, slow.Len())
+	send(4, 100) // a flow that nobody reads leaves others what is theirs
+	first, n := take(quick)
+	require.Equal(t, byte(100-16), first)
+	require.Equal(t, 16, n)
+	require.EqualValues(t, 160+84, mux.Dropped())
+	before := srv.Endpoint.Held()
+	slow.Close()
+	quick.Close()
+	require.Less(t, srv.Endpoint.Held(), before-200*bufferCost-2*flowCost, "nothing is kept for reuse")
+	require.Empty(t, mux.free)
+}

@@ -86,7 +86,7 @@ func (f *Flow) MaxSize() int {
 func (f *Flow) queue(b []byte) {
 	f.stats.Received++
 	f.stats.ReceivedBytes += uint64(len(b))
-	if f.n == f.m.perFlow {
+	if f.n >= f.m.perFlow && f.m.queued >= f.m.burst {
 		f.m.recycle(f.take())
 		f.stats.Dropped++
 		f.m.dropped++
@@ -100,15 +100,21 @@ func (f *Flow) queue(b []byte) {
 	}
 	f.ring[i] = b
 	f.n++
+	f.m.queued++
 }
 
 // grow makes the ring longer, at most as long as the flow may be.
 func (f *Flow) grow() {
-	ring := make([][]byte, min(max(4, 2*len(f.ring)), f.m.perFlow))
+	most := max(f.m.perFlow, f.m.burst)
+	ring := make([][]byte, min(max(4, 2*len(f.ring)), most))
+	f.m.count(f.slotsBeyond(ring) - f.slotsBeyond(f.ring))
 	k := copy(ring, f.ring[f.head:])
 	copy(ring[k:], f.ring[:f.head])
 	f.ring, f.head = ring, 0
 }
+
+// slotsBeyond returns how many bytes of ring are not in flowCost.
+func (f *Flow) slotsBeyond(ring [][]byte) int { return slotCost * max(0, len(ring)-f.m.perFlow) }
 
 // take removes the oldest datagram.
 func (f *Flow) take() []byte {
@@ -118,6 +124,7 @@ func (f *Flow) take() []byte {
 		f.head = 0
 	}
 	f.n--
+	f.m.queued--
 	return b
 }
 
@@ -159,7 +166,9 @@ func (f *Flow) Close() {
 		m.recycle(f.take())
 	}
 	delete(m.flows, f.id)
-	m.count(-flowCost)
+	m.count(-flowCost - f.slotsBeyond(f.ring))
+	f.ring = nil
+	m.trim()
 	if m.last == f {
 		m.last = nil
 	}

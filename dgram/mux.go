@@ -21,6 +21,8 @@ const closedKept = 16
 type Mux struct {
 	c       *conn.Conn
 	perFlow int
+	burst   int // how many datagrams the connection may hand over at once
+	queued  int // how many wait in all flows
 	flows   map[conn.StreamID]*Flow
 	last    *Flow // the flow of the last datagram: datagrams of a flow come in runs
 	held    bool
@@ -46,10 +48,16 @@ type waiting struct {
 }
 
 // NewMux returns a Mux over c that holds at most perFlow received datagrams for
-// each flow and drops the oldest when full; perFlow must be positive. Datagrams
+// each flow and drops the oldest when full; perFlow must be positive. A flow may hold more while
+// all flows together hold fewer than [conn.Config.DatagramReceiveQueue]: so none is lost of those
+// that come at once, if they are taken before the next ones come. Datagrams
 // that overtake the request of their flow wait, perFlow of them in all.
 func NewMux(c *conn.Conn, perFlow int) *Mux {
-	return &Mux{c: c, perFlow: max(perFlow, 1), flows: make(map[conn.StreamID]*Flow), logs: c != nil && c.QLogs()}
+	m := &Mux{c: c, perFlow: max(perFlow, 1), flows: make(map[conn.StreamID]*Flow)}
+	if c != nil {
+		m.burst, m.logs = c.Config().DatagramReceiveQueue, c.QLogs()
+	}
+	return m
 }
 
 // Hold keeps all flows from sending, or lets them: until HTTP/3's settings allow
@@ -165,8 +173,9 @@ func (m *Mux) Dropped() uint64 { return m.dropped }
 // What a Flow, and a buffer for a datagram, take beside the bytes of datagrams. It counts in the
 // account of the connection, as the buffers do: see [conn.Conn.Hold].
 const (
-	flowCost   = 1 << 10 // its list of datagrams included
+	flowCost   = 1 << 10 // with a list of perFlow datagrams
 	bufferCost = 32
+	slotCost   = 24 // in the list, beyond perFlow
 )
 
 // copy returns a copy of b, in a buffer that may have been in use before.
@@ -187,11 +196,22 @@ func (m *Mux) copy(b []byte) []byte {
 func (m *Mux) recycle(b []byte) {
 	switch {
 	case b == nil:
-	case len(m.free) < 2*m.perFlow:
+	case len(m.free) < m.perFlow+max(m.perFlow, m.burst):
 		m.free = append(m.free, b)
 	default:
 		m.count(-cap(b) - bufferCost)
 	}
+}
+
+// trim gives up the buffers for reuse when no flow is left.
+func (m *Mux) trim() {
+	if len(m.flows) > 0 {
+		return
+	}
+	for _, b := range m.free {
+		m.count(-cap(b) - bufferCost)
+	}
+	m.free = nil
 }
 
 // count counts n more bytes.

@@ -61,7 +61,8 @@ type Conn struct {
 	scratch [1]byte
 }
 
-// maxFlowQueue is how many received datagrams wait for each request.
+// maxFlowQueue is how many received datagrams wait for each request. More may wait as far as those
+// of all requests are not more than the connection hands over at once: see [dgram.NewMux].
 const maxFlowQueue = 32
 
 // NewConn returns the HTTP/3 state of q. A server calls it at [conn.EventAccepted],

@@ -10,9 +10,9 @@ import (
 // also the length of the longest DATA frame that this package sends.
 const chunkSize = 16 << 10
 
-// A chunkPool keeps chunks for reuse. All bodies of a Server or Transport share one, whatever their
-// loops. A pool with a lock would make the loops wait for each other.
-type chunkPool struct{ pool sync.Pool }
+// A chunkPool keeps chunks, and datagrams, for reuse. All bodies of a Server or Transport share
+// one, whatever their loops. A pool with a lock would make the loops wait for each other.
+type chunkPool struct{ pool, datagrams sync.Pool }
 
 var _ fifo.Source = (*chunkPool)(nil)
 
@@ -36,3 +36,14 @@ func (p *chunkPool) Put(c *fifo.Chunk) {
 		c = next
 	}
 }
+
+// datagram returns a datagram, of which only the memory matters.
+func (p *chunkPool) datagram() *datagram {
+	if d, ok := p.datagrams.Get().(*datagram); ok {
+		return d
+	}
+	return new(datagram)
+}
+
+// putDatagram takes a datagram back that nobody uses any more.
+func (p *chunkPool) putDatagram(d *datagram) { p.datagrams.Put(d) }

@@ -14,17 +14,23 @@ import (
 	"github.com/lazoquic/lazo/dgram"
 )
 
-// datagramQueue is how many datagrams wait each way between a Stream and the loop. The connection
-// has queues of its own besides.
-const datagramQueue = 64
+// Bounds of the datagrams that wait between a Stream and the loop. The connection has queues of its
+// own besides. Of those to be sent, maxDatagrams wait. Of those that were received, at most
+// maxReceived bytes wait, with what they cost. That is twice as much as a turn of the loop brings:
+// a reader that runs between two turns loses nothing.
+const (
+	maxDatagrams = 64
+	maxReceived  = 512 << 10
+	minReceived  = 64 << 10 // as memory gets short
+)
 
-// datagramsCost is what datagrams take beside their bytes, in bytes.
-const datagramsCost = 8 << 10
+// datagramsCost is what the queues of datagrams take beside their datagrams, in bytes.
+const datagramsCost = 1 << 10
 
 // datagrams holds the datagrams of a stream that was taken over (RFC 9297). The lock of the
 // exchange guards it.
 type datagrams struct {
-	in, out  datagramRing
+	in, out  datagramQueue
 	readable sync.Cond
 	writable sync.Cond
 	maxSize  atomic.Int64 // MaxSize of the flow when the loop looked last
@@ -60,54 +66,70 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 	defer func() { d.stats = flow.Stats() }()
 	x.receiveDatagrams(flow)
 	if x.out.over() {
-		d.dropOut() // RFC 9297, Section 2.1: none is sent unless the send side is open
+		x.dropUnsent() // RFC 9297, Section 2.1: none is sent unless the send side is open
 	} else {
-		d.send(now, flow)
+		x.sendDatagrams(now, flow)
 	}
 }
 
-// receiveDatagrams takes the datagrams that have come. If the ring is full, it drops the oldest, as
-// the flow does.
+// receiveDatagrams takes the datagrams that have come. If there are too many, it drops the oldest,
+// as the flow does.
 func (x *exchange) receiveDatagrams(flow *dgram.Flow) {
 	d := x.dg
+	room := x.c.pool.account.Room(maxReceived, minReceived)
 	for b, ok := flow.Receive(); ok; b, ok = flow.Receive() {
-		if d.in.n == datagramQueue {
+		for d.in.n > 0 && d.in.bytes+len(b)+datagramCost > room {
 			x.c.tally.missed.datagram()
 			d.dropped++
+			x.dropDatagram(&d.in)
 		}
-		x.charge(d.in.push(b, time.Time{}))
+		x.queueDatagram(&d.in, b, time.Time{})
 		d.readable.Broadcast()
 	}
 }
 
-// dropOut drops the datagrams that wait to be sent.
-func (d *datagrams) dropOut() {
-	for d.out.n > 0 {
-		d.out.pop()
-	}
-	d.writable.Broadcast()
+// queueDatagram appends a copy of b to a queue of x. The caller has locked x.
+func (x *exchange) queueDatagram(q *datagramQueue, b []byte, until time.Time) {
+	d := x.c.pool.datagram()
+	d.b, d.until = append(d.b[:0], b...), until
+	q.push(d)
+	x.charge(d.cost())
 }
 
-// send hands the queued datagrams to the flow, as many as it takes.
-func (d *datagrams) send(now time.Time, flow *dgram.Flow) {
-	for d.out.n > 0 {
-		b, until := d.out.front()
-		var opt conn.DatagramOptions
-		if !until.IsZero() {
-			if opt.MaxAge = until.Sub(now); opt.MaxAge <= 0 {
-				d.out.pop()
-				d.writable.Broadcast()
-				continue
+// dropDatagram removes the oldest datagram from a queue of x. The caller has locked x.
+func (x *exchange) dropDatagram(q *datagramQueue) {
+	d := q.pop()
+	x.charge(-d.cost())
+	x.c.pool.putDatagram(d)
+}
+
+// dropUnsent drops the datagrams that wait to be sent. The caller has locked x.
+func (x *exchange) dropUnsent() {
+	for x.dg.out.n > 0 {
+		x.dropDatagram(&x.dg.out)
+	}
+	x.dg.writable.Broadcast()
+}
+
+// sendDatagrams hands the queued datagrams to the flow, as many as it takes. The caller has locked
+// x.
+func (x *exchange) sendDatagrams(now time.Time, flow *dgram.Flow) {
+	for out := &x.dg.out; out.n > 0; {
+		d := out.front()
+		opt, tooOld := conn.DatagramOptions{}, false
+		if !d.until.IsZero() {
+			opt.MaxAge = d.until.Sub(now)
+			tooOld = opt.MaxAge <= 0
+		}
+		if !tooOld {
+			if _, err := flow.Send(d.b, opt); errors.Is(err, conn.ErrWouldBlock) {
+				return // EventDatagramWritable follows
 			}
+			// Any other error loses the datagram. The path may have become narrower since the
+			// datagram was queued.
 		}
-		_, err := flow.Send(b, opt)
-		if errors.Is(err, conn.ErrWouldBlock) {
-			return // EventDatagramWritable follows
-		}
-		// Any other error loses the datagram. The path may have become narrower since the datagram
-		// was queued.
-		d.out.pop()
-		d.writable.Broadcast()
+		x.dropDatagram(out)
+		x.dg.writable.Broadcast()
 	}
 }
 
@@ -175,8 +197,8 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 			return x.out.err
 		case x.out.fin:
 			return errWriteClosed
-		case d.out.n < datagramQueue:
-			x.charge(d.out.push(b, until))
+		case d.out.n < maxDatagrams:
+			x.queueDatagram(&d.out, b, until)
 			x.c.wake(x)
 			return nil
 		case ctx.Err() != nil:
@@ -205,9 +227,10 @@ func (s *Stream) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	}
 	n := copy(b, from)
 	if n < len(from) {
-		return n, io.ErrShortBuffer
+		err = io.ErrShortBuffer
 	}
-	return n, nil
+	s.x.dropDatagram(&s.x.dg.in)
+	return n, err
 }
 
 // AppendDatagram is ReceiveDatagram for those who do not know how long the datagram is: it appends
@@ -216,11 +239,16 @@ func (s *Stream) AppendDatagram(ctx context.Context, b []byte) ([]byte, error) {
 	s.x.mu.Lock()
 	defer s.x.mu.Unlock()
 	from, err := s.x.nextDatagram(ctx)
-	return append(b, from...), err
+	if err != nil {
+		return b, err
+	}
+	b = append(b, from...)
+	s.x.dropDatagram(&s.x.dg.in)
+	return b, nil
 }
 
-// nextDatagram takes the oldest received datagram, and waits for one until ctx is done. The slice
-// is valid until x is unlocked. The caller has locked x.
+// nextDatagram returns the oldest received datagram, and waits for one until ctx is done. The
+// caller has locked x, and calls dropDatagram next.
 func (x *exchange) nextDatagram(ctx context.Context) ([]byte, error) {
 	d := x.dg
 	var stop func() bool
@@ -229,9 +257,7 @@ func (x *exchange) nextDatagram(ctx context.Context) ([]byte, error) {
 		case x.closed:
 			return nil, net.ErrClosed
 		case d.in.n > 0:
-			b, _ := d.in.front()
-			d.in.pop()
-			return b, nil
+			return d.in.front().b, nil
 		case d.err != nil:
 			return nil, d.err
 		case ctx.Err() != nil:
@@ -281,39 +307,4 @@ func (s *Stream) MaxDatagramSize() int {
 		}
 	})
 	return int(x.dg.maxSize.Load())
-}
-
-// A datagramRing is a queue of datagrams that reuses their memory.
-type datagramRing struct {
-	slots   [datagramQueue]datagram
-	head, n int
-}
-
-type datagram struct {
-	b     []byte
-	until time.Time // when it is too old to be sent; zero for never
-}
-
-// push appends a copy of b. If the ring is full, the oldest is dropped. It returns how many more
-// bytes of memory the ring has now.
-func (r *datagramRing) push(b []byte, until time.Time) (grown int) {
-	if r.n == len(r.slots) {
-		r.pop()
-	}
-	d := &r.slots[(r.head+r.n)%len(r.slots)]
-	before := cap(d.b)
-	d.b, d.until = append(d.b[:0], b...), until
-	r.n++
-	return cap(d.b) - before
-}
-
-// front returns the oldest datagram. There must be one. The slice is valid until the next push.
-func (r *datagramRing) front() (b []byte, until time.Time) {
-	d := &r.slots[r.head]
-	return d.b, d.until
-}
-
-func (r *datagramRing) pop() {
-	r.head = (r.head + 1) % len(r.slots)
-	r.n--
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -244,6 +246,7 @@ func TestMissedDeadlines(t *testing.T) {
 
 // TestDroppedDatagrams counts datagrams that a handler does not read.
 func TestDroppedDatagrams(t *testing.T) {
+	const size, count = 1000, 700
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		done, received := make(chan struct{}), make(chan dgram.Stats, 1)
 		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -257,15 +260,52 @@ func TestDroppedDatagrams(t *testing.T) {
 		}), withConnect)
 		s, _, err := p.tr.Connect(p.connectRequest("/", "sink"))
 		require.NoError(t, err)
-		for range 100 {
-			require.NoError(t, s.SendDatagram(t.Context(), []byte("x"), 0))
+		for range count {
+			require.NoError(t, s.SendDatagram(t.Context(), make([]byte, size), 0))
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)
-		require.EqualValues(t, 100-datagramQueue, p.srv.Stats().Dropped)
-		require.Equal(t, dgram.Stats{Sent: 100, SentBytes: 100}, s.DatagramStats())
+		dropped := p.srv.Stats().Dropped
+		require.Positive(t, dropped)
+		kept := (count - int(dropped)) * (size + datagramCost)
+		require.LessOrEqual(t, kept, maxReceived)
+		require.Greater(t, kept, maxReceived*3/4)
+		require.Equal(t, dgram.Stats{Sent: count, SentBytes: count * size}, s.DatagramStats())
 		close(done)
-		require.Equal(t, dgram.Stats{Received: 100, ReceivedBytes: 100, Dropped: 100 - datagramQueue}, <-received)
+		require.Equal(t, dgram.Stats{Received: count, ReceivedBytes: count * size, Dropped: dropped}, <-received)
+		s.Close()
+	})
+}
+
+// TestDatagramBurst: what turns of a loop bring is there when the reader comes to it, in order.
+func TestDatagramBurst(t *testing.T) {
+	const count = 400
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		done := make(chan struct{})
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s, err := TakeStream(w)
+			if err != nil {
+				panic(err)
+			}
+			defer close(done)
+			defer s.Close()
+			time.Sleep(time.Minute / 2)
+			b := make([]byte, 2000)
+			for i := range count {
+				k, err := s.ReceiveDatagram(t.Context(), b)
+				require.NoError(t, err)
+				require.Equal(t, strconv.Itoa(i), strings.TrimRight(string(b[:k]), "\x00"))
+			}
+			require.Zero(t, s.DatagramStats().Dropped)
+		}), withConnect)
+		s, _, err := p.tr.Connect(p.connectRequest("/", "sink"))
+		require.NoError(t, err)
+		for i := range count {
+			b := make([]byte, 1000)
+			copy(b, strconv.Itoa(i))
+			require.NoError(t, s.SendDatagram(t.Context(), b, 0))
+		}
+		<-done
 		s.Close()
 	})
 }

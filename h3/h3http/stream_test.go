@@ -297,22 +297,30 @@ func TestDatagramsWait(t *testing.T) {
 	})
 }
 
-func TestDatagramRing(t *testing.T) {
-	var r datagramRing
-	for i := range datagramQueue + 3 {
-		r.push([]byte{byte(i)}, time.Time{})
+func TestDatagramQueue(t *testing.T) {
+	var q datagramQueue
+	next, last := 0, 0
+	for round := range 20 { // the ring grows with its front anywhere, and shrinks when it is empty
+		for range 7 + 50*(round%7) {
+			q.push(&datagram{b: make([]byte, last)})
+			last++
+		}
+		for q.n > round%3 {
+			require.Len(t, q.front().b, next)
+			require.Len(t, q.pop().b, next)
+			next++
+		}
+		require.Equal(t, last-next, q.n)
 	}
-	require.Equal(t, datagramQueue, r.n)
-	b, _ := r.front()
-	require.Equal(t, []byte{3}, b, "the oldest were dropped")
-	for r.n > 0 {
-		b, _ = r.front()
-		r.pop()
+	for q.n > 0 {
+		q.pop()
 	}
-	require.Equal(t, []byte{datagramQueue + 2}, b)
+	require.Zero(t, q.bytes)
+	require.LessOrEqual(t, len(q.slots), maxIdleSlots)
+	d := new(datagram)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		r.push([]byte{1}, time.Time{})
-		r.pop()
+		q.push(d)
+		q.pop()
 	}))
 }
 
