@@ -420,6 +420,12 @@ func (a *actor) call(c *call) {
 		a.conn.Migrate(another) // likewise
 	case "probe":
 		a.conn.Probe(another)
+	case "open":
+		a.conn.OpenPath(another) // the error says that there is no room for it
+	case "leave":
+		a.conn.AbandonPath(conn.PathID(n%4), uint64(n))
+	case "backup":
+		a.conn.SetPathBackup(conn.PathID(n%4), n%8 < 4)
 	case "timer":
 		a.conn.SetTimer(now.Add(time.Duration(n) * time.Millisecond))
 	case "window":

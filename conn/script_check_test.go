@@ -53,13 +53,22 @@ func checkStreamCredit(out, in *Stream) error {
 // checkIDs checks that to has each connection ID by which from reaches it, and does not count it as
 // retired: from says so before.
 func checkIDs(from, to *Conn) error {
-	for _, x := range from.remote.ids {
-		known := x.id.n == 0
-		for _, own := range to.routes.ids {
-			known = known || own.id == x.id && own.until == 0
+	lanes, theirs := []*lane{&from.lane}, []*lane{&to.lane}
+	if from.multi != nil && to.multi != nil {
+		lanes, theirs = from.multi.lanes, to.multi.lanes
+	}
+	for i, l := range lanes {
+		if i >= len(theirs) || l.status.state != laneOpen || theirs[i].status.state == laneAbandoned {
+			continue // those of an abandoned path are retired with it
 		}
-		if !known {
-			return fmt.Errorf("connection ID %d is in use, and retired at the other end", x.seq)
+		for _, x := range l.remote.ids {
+			known := x.id.n == 0
+			for _, own := range to.routes.ids {
+				known = known || own.id == x.id && own.until == 0
+			}
+			if !known {
+				return fmt.Errorf("connection ID %d of path %d is in use, and retired at the other end", x.seq, l.id)
+			}
 		}
 	}
 	return nil

@@ -132,14 +132,18 @@ func (pr *pair) mayEnd(a, other *actor) bool {
 	case errors.As(a.err, &transport) && transport.Code == internal:
 		return pr.short()
 	case errors.As(a.err, &transport) && transport.Code == invalidToken:
-		// the address changed behind a Retry, or the token has expired
-		return pr.excused || len(pr.server.Jumps) > 0
+		// the address changed behind a Retry, or the token has expired: the packet with it came
+		// late
+		return pr.excused || len(pr.server.Jumps) > 0 || pr.client.needs() > retryTokenLife
 	case errors.As(a.err, &transport) && transport.Remote:
 		// it says so when it times out, and hides the application's code in the handshake
 		return isTimeout(other.err) || transport.Code == 0xc && pr.code[other.number()] >= 0
 	}
 	return false
 }
+
+// retryTokenLife is the default of conn.EndpointConfig.RetryTokenLife.
+const retryTokenLife = 10 * time.Second
 
 // worse reports whether something holds for a link, always or while it has a fault.
 func worse(l conntest.Link, holds func(conntest.Fault) bool) bool {

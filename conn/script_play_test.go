@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"slices"
 	"testing"
 	"time"
@@ -12,39 +11,8 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/script"
 )
-
-// A flaw is what is wrong with a run.
-type flaw struct {
-	kind, text string
-	log        string // of the network: its last datagrams
-}
-
-func (f *flaw) String() string { return f.kind + ": " + f.text }
-
-// A trial stands for the test in one run, which must not end the test itself: the same story, or a
-// smaller one, is played again after a failure.
-type trial struct {
-	testing.TB
-	ends   []func()
-	failed bool
-	log    string
-}
-
-func (t *trial) Helper()                   {}
-func (t *trial) Failed() bool              { return t.failed }
-func (t *trial) Cleanup(f func())          { t.ends = append(t.ends, f) }
-func (t *trial) Logf(f string, arg ...any) { t.log += fmt.Sprintf(f, arg...) }
-func (t *trial) Fatalf(f string, arg ...any) {
-	panic(&flaw{kind: "network", text: fmt.Sprintf(f, arg...)})
-}
-
-// end releases what the run has left.
-func (t *trial) end() {
-	for _, f := range slices.Backward(t.ends) {
-		f()
-	}
-}
 
 // A play is a story that is being played.
 type play struct {
@@ -75,51 +43,37 @@ type pair struct {
 }
 
 // check plays the story, and returns what went wrong first, nil if nothing did.
-func (s story) check(t *testing.T) *flaw {
+func (s story) check(t *testing.T) *script.Flaw {
 	_, f := s.play(t)
 	return f
 }
 
 // play plays the story once. The hash is that of the transcript.
-func (s story) play(t *testing.T) (hash [32]byte, found *flaw) {
+func (s story) play(t *testing.T) (hash [32]byte, found *script.Flaw) {
 	return s.playWith(t, func(*conn.EndpointConfig) {})
 }
 
 // playWith is play with a change to the configuration of each endpoint.
-func (s story) playWith(t *testing.T, edit func(*conn.EndpointConfig)) (hash [32]byte, found *flaw) {
+func (s story) playWith(t *testing.T, edit func(*conn.EndpointConfig)) (hash [32]byte, found *script.Flaw) {
 	if len(s.Servers) == 0 {
 		return hash, nil
 	}
-	tb := &trial{TB: t}
-	defer func() {
-		tb.failed = found != nil
-		if tb.end(); found != nil {
-			found.log = tb.log
-		}
-	}()
-	defer func() {
-		switch v := recover().(type) {
-		case nil:
-		case *flaw:
-			found = v
-		default:
-			found = &flaw{kind: "panic", text: fmt.Sprintf("%v\n%s", v, debug.Stack())}
-			tb.ends = nil // what panicked must not run again
-		}
-	}()
-	p := &play{story: s, books: make(map[*conn.Conn]*conn.LedgerCheck), edit: edit}
-	rnd := conntest.Seed(t, s.Seed)
-	p.net = conntest.New(tb, s.Seed)
-	p.set(rnd)
-	p.run()
-	p.finish()
-	return p.net.Transcript(), nil
+	found = script.Try(t, func(tb *script.Trial) {
+		p := &play{story: s, books: make(map[*conn.Conn]*conn.LedgerCheck), edit: edit}
+		rnd := conntest.Seed(t, s.Seed)
+		p.net = conntest.New(tb, s.Seed)
+		p.set(rnd)
+		p.run()
+		p.finish()
+		hash = p.net.Transcript()
+	})
+	return hash, found
 }
 
 // fail ends the run.
 func (p *play) fail(kind, format string, args ...any) {
 	at := p.net.Now().Sub(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC))
-	panic(&flaw{kind: kind, text: fmt.Sprintf("at %v: ", at) + fmt.Sprintf(format, args...)})
+	panic(&script.Flaw{Kind: kind, Text: fmt.Sprintf("at %v: ", at) + fmt.Sprintf(format, args...)})
 }
 
 // set puts all hosts on the network, and lets what the story says happen in its time.

@@ -3,7 +3,6 @@ package conn_test
 import (
 	"fmt"
 	"reflect"
-	"strings"
 	"testing"
 
 	"github.com/lazoquic/lazo/conn"
@@ -16,11 +15,11 @@ func TestStories(t *testing.T) {
 	if testing.Short() {
 		runs = 200
 	}
-	manySeeds(t, runs, func(t *testing.T, seed uint64) {
+	script.Seeds(t, runs, func(t *testing.T, seed uint64) {
 		s := drawStory(seed, script.FromSeed(seed))
 		hash, f := s.play(t)
 		if f != nil {
-			s.report(t, f)
+			s.report(t, f, fmt.Sprintf("LAZO_SEED=%d go test -count=1 -run '^TestStories$' ./conn", seed))
 			return
 		}
 		if seed%20 == 0 {
@@ -31,31 +30,10 @@ func TestStories(t *testing.T) {
 	})
 }
 
-// shrinkRuns is how many runs the search for a smaller story may take.
-const shrinkRuns = 1500
-
-// report says what is wrong with s, and prints the smallest story in which it is wrong, too, as a
-// test that can be pasted.
-func (s story) report(t *testing.T, f *flaw) {
+// report says what is wrong with s, and prints the smallest story in which it is wrong, too.
+func (s story) report(t *testing.T, f *script.Flaw, replay string) {
 	t.Helper()
-	t.Errorf("%v\nreplay: LAZO_SEED=%d go test -count=1 -run '^TestStories$' ./conn", f, s.Seed)
-	last := f
-	small, runs := script.Shrink(s, shrinkRuns, func(s story) bool {
-		g := s.check(t)
-		if g == nil || g.kind != f.kind {
-			return false
-		}
-		last = g
-		return true
-	})
-	t.Logf("after %d runs, the smallest story (%d values) ends with\n%v\n\n%s\n%s", runs, script.Size(small), last, small.source(), last.log)
-}
-
-// source returns s as a test.
-func (s story) source() string {
-	src := script.Source(s, "conn_test")
-	return fmt.Sprintf("func TestStory%d(t *testing.T) {\n\ts := %s\n\tif f := s.check(t); f != nil {\n\t\tt.Error(f)\n\t}\n}\n",
-		s.Seed, strings.ReplaceAll(src, "\n", "\n\t"))
+	script.Report(t, s, f, replay, "conn_test", func(s story) *script.Flaw { return s.check(t) })
 }
 
 // TestStoriesTurnEveryKnob: each field of conn.Config is in some story, or has an option instead.
@@ -63,7 +41,7 @@ func TestStoriesTurnEveryKnob(t *testing.T) {
 	elsewhere := map[string]string{
 		"TLS": "conntest has it", "Context": "it has no time of its own", "AllowWindowIncrease": "ConfinedFlow",
 		"TicketData": "TicketData", "AcceptEarlyData": "RejectEarly", "Tokens": "Sessions",
-		"PreferredAddress4": "Preferred", "PreferredAddress6": "Preferred", "Congestion": "Congestion", "MaxPaths": "TestMultipathChaos",
+		"PreferredAddress4": "Preferred", "PreferredAddress6": "Preferred", "Congestion": "Congestion",
 		"Scheduler": "TestMultipathChaos",
 		"QLog":      "Trace", "Trace": "Trace", "noFavourite": "not exported",
 	}

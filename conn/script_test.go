@@ -131,7 +131,29 @@ func drawStory(seed uint64, d *script.Draw) story {
 			h.Config.KeepAlive = longest / time.Duration(4+d.N(10))
 		}
 	}
+	if d.One(4) {
+		drawPaths(d, &s)
+	}
 	return s
+}
+
+// drawPaths lets connections of s have several paths.
+func drawPaths(d *script.Draw, s *story) {
+	for _, h := range s.hosts() {
+		h.Config.MaxPaths = script.Pick(d, 2, 3, 4, 4, 0)
+		h.Config.DisableGreaseBit = d.One(3)
+	}
+	for i := range s.Clients {
+		for k := range s.Clients[i].Dials {
+			x := &s.Clients[i].Dials[k]
+			at := drawTime(d)
+			for range script.Pick(d, 0, 1, 3, 8) {
+				do := script.Pick(d, "open", "open", "leave", "backup")
+				x.Calls = append(x.Calls, call{At: at, ByServer: do != "open" && d.One(4), Do: do, N: d.N(2000)})
+				at += d.Time(time.Millisecond, time.Second)
+			}
+		}
+	}
 }
 
 // hosts returns all hosts of s.

@@ -2,48 +2,20 @@ package conn_test
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/script"
 )
 
 // seeds runs f with as many seeds as LAZO_RUNS says, by default a few hundred. They begin with
 // LAZO_FROM, by default 1. With LAZO_SEED it runs f only with that seed.
-func seeds(t *testing.T, f func(t *testing.T, seed uint64)) { manySeeds(t, 200, f) }
-
-// manySeeds is seeds with another default.
-func manySeeds(t *testing.T, runs uint64, f func(t *testing.T, seed uint64)) {
-	runs = fromEnvironment(t, "LAZO_RUNS", runs)
-	first := fromEnvironment(t, "LAZO_FROM", 1)
-	if _, ok := os.LookupEnv("LAZO_SEED"); ok {
-		first, runs = fromEnvironment(t, "LAZO_SEED", 0), 1
-	}
-	for seed := first; seed < first+runs; seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { f(t, seed) })
-	}
-}
-
-// fromEnvironment returns the number in an environment variable, or the default.
-func fromEnvironment(t *testing.T, name string, number uint64) uint64 {
-	t.Helper()
-	s, ok := os.LookupEnv(name)
-	if !ok {
-		return number
-	}
-	n, err := strconv.ParseUint(s, 0, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
+func seeds(t *testing.T, f func(t *testing.T, seed uint64)) { script.Seeds(t, 200, f) }
 
 // Any transfer over any network arrives bit for bit or ends in a timeout, and
 // replays. Only bad networks may cause timeouts, and seldom.

@@ -164,7 +164,7 @@ func TestLatePacketOfTheOriginalVersion(t *testing.T) {
 			}},
 		}
 		if f := s.check(t); f != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, f, f.log)
+			t.Fatalf("seed %d: %v\n%s", seed, f, f.Log)
 		}
 	}
 }

@@ -57,6 +57,7 @@ type Conn struct {
 	fields  []Field
 	frame   []byte
 	partial int     // bytes of incomplete field sections in all streams
+	short   uint64  // see shortSection
 	empty   [2]byte // a DATA frame without data
 	scratch [1]byte
 }
@@ -80,6 +81,7 @@ func NewConn(q *conn.Conn, cfg *Config) (*Conn, error) {
 		goAway:     noID,
 		sentGoAway: noID,
 		streams:    make(map[conn.StreamID]*Stream),
+		short:      shortSection(q.Config()),
 	}
 	if c.cfg.Datagrams {
 		c.mux = dgram.NewMux(q, maxFlowQueue)

@@ -291,6 +291,14 @@ func pseudoFields(fields []Field) int {
 	return n
 }
 
+// shortSection returns how long a section may be to stay in its stream until it has come whole. It
+// must not use up the window of the stream, nor those of many streams that of the connection: the
+// rest would never come.
+func shortSection(cfg *conn.Config) uint64 {
+	const streams = 256
+	return uint64(min(maxPeek, cfg.InitialMaxStreamData/2, cfg.InitialMaxData/streams))
+}
+
 // collect returns the field section if it has come whole. A short section stays in the stream below
 // until then, and s.left keeps its length. A long section is copied as it comes.
 func (s *Stream) collect() ([]byte, error) {
@@ -299,7 +307,7 @@ func (s *Stream) collect() ([]byte, error) {
 		if uint64(len(b)) >= s.left {
 			return b[:s.left], nil
 		}
-		if s.left <= maxPeek {
+		if s.left <= s.c.short {
 			return nil, s.cut(err)
 		}
 	}

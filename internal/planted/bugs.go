@@ -36,8 +36,19 @@ func bugs() []bug {
 		{"a 1-RTT packet that comes twice counts twice", "conn/conn_recv.go",
 			"\"duplicate\")\n\t\treturn\n\t}\n\tif wire.Reserved", "\"duplicate\")\n\t}\n\tif wire.Reserved"},
 		{"an ACK counts for the stream that took over the memory", "conn/conn_ack.go",
-			"case recStream:\n\t\tif s := r.stream; s.gen == r.gen {\n\t\t\ts.acked(", "case recStream:\n\t\tif s := r.stream; true {\n\t\t\ts.acked("},
+			"if s := r.stream; s.gen == r.gen {\n\t\t\ts.acked(", "if s := r.stream; true {\n\t\t\ts.acked("},
 		{"a lost MAX_STREAM_DATA is not sent again", "conn/stream_state.go",
 			"case kind == recMaxStreamData && s.flags", "case kind == recMaxStreamData && false && s.flags"},
+
+		{"HTTP/3: nobody says that a stream takes more", "h3/stream_write.go",
+			"s.wantWrite = false\n\t\ts.push(EventWritable)", "s.wantWrite = false"},
+		{"HTTP/3: bytes that wait do not count", "h3/stream_write.go",
+			"s.out = append(s.out, b...)\n\ts.account()\n\treturn nil", "s.out = append(s.out, b...)\n\treturn nil"},
+		{"HTTP/3: bytes of joined frames are read twice", "h3/stream_body.go",
+			"s.qs.Discard(len(b))\n\ts.left -= uint64(len(b))\n}\n\n// Discard", "s.qs.Discard(len(b) - len(b)/100)\n\ts.left -= uint64(len(b))\n}\n\n// Discard"},
+		{"QPACK: more streams may be blocked than allowed", "internal/qpack/encoder.go",
+			"if s.required > e.known && !e.atRisk(s.stream, i) {", "if s.required > e.known && !e.atRisk(s.stream, i) && e.maxBlocked == 0 {"},
+		{"QPACK: an entry is evicted that a section refers to", "internal/qpack/encoder.go",
+			"keep = min(keep, s.oldest)", "keep = min(keep, s.oldest+1)"},
 	}
 }

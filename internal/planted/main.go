@@ -1,6 +1,6 @@
-// Command planted measures what the simulation of package conn finds: it plants bugs, one at a
-// time, in a copy of the source that only the compiler sees (go build -overlay), and prints after
-// how many runs TestStories fails, and how small the story becomes.
+// Command planted measures what the simulations of packages conn and h3 find: it plants bugs, one
+// at a time, in a copy of the source that only the compiler sees (go build -overlay), and prints
+// after how many runs TestStories fails, and how small the story becomes.
 //
 //	go run ./internal/planted          all bugs
 //	go run ./internal/planted FIN      those with FIN in their name
@@ -55,6 +55,14 @@ func (b *bug) plant(root string) ([]byte, error) {
 	return bytes.Replace(src, []byte(b.old), []byte(b.new), 1), nil
 }
 
+// suite returns the directory of the stories that should find the bug.
+func (b *bug) suite() string {
+	if strings.HasPrefix(b.file, "h3/") || strings.HasPrefix(b.file, "internal/qpack/") {
+		return "h3"
+	}
+	return "conn"
+}
+
 // A finding is what the simulation says.
 type finding struct{ runs, size, flaw string }
 
@@ -84,7 +92,7 @@ func (b *bug) find() (f finding, err error) {
 			return f, err
 		}
 	}
-	if out, err := exec.Command("go", "test", "-c", "-overlay", list, "-o", test, "./conn").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "test", "-c", "-overlay", list, "-o", test, "./"+b.suite()).CombinedOutput(); err != nil {
 		return f, fmt.Errorf("%w\n%s", err, out)
 	}
 	return f.run(test)

@@ -36,6 +36,16 @@ func FromBytes(b []byte) *Draw {
 	}}
 }
 
+// Bytes returns n bytes for FromBytes, which are drawn.
+func Bytes(seed uint64, n int) []byte {
+	b := make([]byte, n)
+	d := FromSeed(seed)
+	for i := range b {
+		b[i] = byte(d.N(256))
+	}
+	return b
+}
+
 // N returns a number from 0 up to n-1.
 func (d *Draw) N(n int) int {
 	hi, _ := bits.Mul64(d.next(), uint64(max(n, 1)))
