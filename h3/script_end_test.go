@@ -347,7 +347,7 @@ func (x *end) pause(d time.Duration) {
 func (x *end) readPiece() (n int, err error) {
 	var b []byte
 	if x.in.Peek {
-		b, err = x.s.Peek(1 + x.t.n%700)
+		b, err = x.s.Peek(1 + x.t.n*97%700)
 		defer x.s.Discard(len(b))
 	} else {
 		b = make([]byte, 4096)
