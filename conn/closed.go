@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"math/bits"
 	"net/netip"
 
 	"github.com/lazoquic/lazo/internal/list"
@@ -11,13 +12,14 @@ import (
 // 10.2). Its routes keep late packets from causing stateless resets. Its datagram tells the peer of
 // the end, and answers late packets.
 type closedConn struct {
-	e             *Endpoint
-	claims        claims
-	remote, local netip.AddrPort
-	packet        []byte // sealed CONNECTION_CLOSE; nil while draining
-	timer         timerheap.Item[timed]
-	received      int // datagrams
-	answerAt      int // the number of the next one to answer
+	e      *Endpoint
+	claims claims
+	// one for each path that was open, the one in use first; none while draining
+	farewells []farewell
+	due       uint8 // the bits of those that are to be sent
+	timer     timerheap.Item[timed]
+	received  int // datagrams
+	answerAt  int // the number of the next one to answer
 
 	queued  bool // in the farewellQueue
 	next    *closedConn
@@ -25,14 +27,35 @@ type closedConn struct {
 	lingers list.Item[*closedConn]
 }
 
+// A farewell is a datagram with CONNECTION_CLOSE, and the path that it takes.
+type farewell struct {
+	remote, local netip.AddrPort
+	packet        []byte // sealed
+}
+
+// farewellTo returns the index of the farewell that answers a; -1 if there is none.
+func (cc *closedConn) farewellTo(a *arrival) int {
+	found := -1
+	for i := range cc.farewells {
+		if f := &cc.farewells[i]; f.remote == a.remote {
+			if found < 0 || f.local == a.local {
+				found = i
+			}
+		}
+	}
+	return found
+}
+
 // receive answers a late datagram, ever more rarely (RFC 9000, Section 10.2.1).
 // RFC 9000, Section 10.2.1 [1, 3]; RFC 9000, Section 10.2.2 [1].
 func (cc *closedConn) receive(_ instant, a *arrival) {
-	if len(cc.packet) == 0 || a.remote != cc.remote {
+	i := cc.farewellTo(a)
+	if i < 0 {
 		return
 	}
 	if cc.received++; cc.received >= cc.answerAt {
 		cc.answerAt = 2 * cc.received
+		cc.due |= 1 << i
 		cc.e.farewells.push(cc) // RFC 9000, Section 11.1 [2]
 	}
 }
@@ -58,9 +81,15 @@ func (cc *closedConn) free() {
 }
 
 // cost returns how many bytes count for it.
-func (cc *closedConn) cost() int64 { return closedCost + int64(cap(cc.packet)) }
+func (cc *closedConn) cost() int64 {
+	n := int64(closedCost)
+	for i := range cc.farewells {
+		n += int64(cap(cc.farewells[i].packet))
+	}
+	return n
+}
 
-// A farewellQueue holds the closed connections whose datagram is to be sent, each of them once. It
+// A farewellQueue holds the closed connections with datagrams to be sent, each of them once. It
 // is apart from the queue of answers to strangers, which has to be short: however many connections
 // close at once, all of them can tell their peers.
 type farewellQueue struct{ head, tail *closedConn }
@@ -91,12 +120,16 @@ func (q *farewellQueue) take() *closedConn {
 	return cc
 }
 
-// pop copies the datagram of the oldest one to b.
+// pop copies a datagram of the oldest one to b.
 func (q *farewellQueue) pop(b []byte) (Burst, bool) {
 	if q.head == nil {
 		return Burst{}, false
 	}
-	cc := q.take()
-	n := copy(b, cc.packet)
-	return Burst{N: n, SegmentSize: n, Remote: cc.remote, Local: cc.local}, true
+	cc := q.head
+	f := &cc.farewells[bits.TrailingZeros8(cc.due)]
+	if cc.due &= cc.due - 1; cc.due == 0 {
+		q.take()
+	}
+	n := copy(b, f.packet)
+	return Burst{N: n, SegmentSize: n, Remote: f.remote, Local: f.local}, true
 }

@@ -77,7 +77,7 @@ func (c *Config) withDefaults() (*Config, error) {
 		d.MaxDatagramFrameSize = 0
 	}
 	d.MaxDatagramFrameSize = min(d.MaxDatagramFrameSize, 65535)
-	if d.MaxPaths > maxPaths {
+	if d.MaxPaths > maxPaths { // draft-ietf-quic-multipath-21, Section 2.1 [1]
 		return nil, fmt.Errorf("conn: Config.MaxPaths is above %d", maxPaths)
 	}
 	if d.Congestion == nil {

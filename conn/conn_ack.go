@@ -10,6 +10,7 @@ import (
 
 // handleAck handles an ACK frame (RFC 9000, Section 19.3; RFC 9002, Section A.7).
 // RFC 9000, Section 19.3 [1].
+// draft-ietf-quic-multipath-21, Section 2.3 [2].
 func (c *Conn) handleAck(p *received, b []byte) (int, error) {
 	f, n := wire.ParseAck(b)
 	if n <= 0 {

@@ -30,27 +30,48 @@ func (c *Conn) closeWith(err error) {
 	} else {
 		e.stats.TransportErrors++
 	}
-	var packet []byte
+	var all []farewell
 	if c.server || c.stats.PacketsSent > 0 { // otherwise the peer knows of no connection
-		packet = c.closePacket(err)
+		all = c.sayFarewell(err)
 	}
-	c.endWith(err, packet)
+	c.endWith(err, all)
 }
 
-// endWith ends the connection and leaves a closedConn in its place. That repeats packet, or says
-// nothing if packet is nil.
-// RFC 9000, Section 10.2 [1, 2].
-func (c *Conn) endWith(err error, packet []byte) {
-	e, pa := c.e, c.main().path
+// sayFarewell returns a datagram with CONNECTION_CLOSE for each open path: any of them may have died
+// (draft-ietf-quic-multipath-21, Section 2.6).
+func (c *Conn) sayFarewell(err error) (all []farewell) {
+	main := c.main()
+	if b := c.closePacket(main, err); b != nil {
+		all = append(all, farewell{main.path.remote, main.path.from, slices.Clone(b)})
+	}
+	if c.multi == nil {
+		return all
+	}
+	for _, l := range c.multi.lanes {
+		if l == main || !l.usable() {
+			continue
+		}
+		if b := c.closePacket(l, err); b != nil {
+			all = append(all, farewell{l.path.remote, l.path.from, slices.Clone(b)})
+		}
+	}
+	return all
+}
+
+// endWith ends the connection and leaves a closedConn in its place. That sends the farewells, and
+// repeats them for a peer that has not heard of them.
+// RFC 9000, Section 10.2 [1, 2]; draft-ietf-quic-multipath-21, Section 2.6 [1].
+func (c *Conn) endWith(err error, all []farewell) {
+	e := c.e
 	linger := 3 * c.pto()
-	cc := &closedConn{e: e, remote: pa.remote, local: pa.from, packet: slices.Clone(packet)}
+	cc := &closedConn{e: e, farewells: all, due: uint8(1<<len(all) - 1)}
 	cc.timer.Value = cc
 	c.routes.handOver(cc)
 	c.end(err)
 	e.memory.Charge(cc.cost())
 	e.lingering.PushBack(&cc.lingers, cc)
 	e.timers.Set(&cc.timer, int64(e.now.add(linger)))
-	if len(packet) > 0 {
+	if len(all) > 0 {
 		e.farewells.push(cc)
 	}
 }
@@ -73,8 +94,7 @@ func (c *Conn) statelessReset(instant) {
 // timeoutHandshake ends a handshake that took too long. The peer is told, because it may only be
 // slow.
 func (c *Conn) timeoutHandshake() {
-	packet := c.closePacket(&ApplicationError{})
-	c.endWith(c.reach.explain(ErrHandshakeTimeout), packet)
+	c.endWith(c.reach.explain(ErrHandshakeTimeout), c.sayFarewell(&ApplicationError{}))
 }
 
 // forget ends the connection without telling the peer.
@@ -119,11 +139,10 @@ func (c *Conn) end(err error) {
 	c.event(Event{Kind: EventClosed, Err: err})
 }
 
-// closePacket returns a datagram with CONNECTION_CLOSE in a packet of each space that the peer may
-// have keys for (RFC 9000, Section 10.2.3); nil if nothing may be sent.
+// closePacket returns a datagram for a lane with CONNECTION_CLOSE in a packet of each space that
+// the peer may have keys for (RFC 9000, Section 10.2.3); nil if nothing may be sent.
 // RFC 9000, Section 10.2.3 [1, 2, 3, 4]; RFC 9000, Section 10.3 [1]; RFC 9000, Section 11 [3].
-func (c *Conn) closePacket(err error) []byte {
-	l := c.main()
+func (c *Conn) closePacket(l *lane, err error) []byte {
 	limit := min(l.path.mtu.current, l.path.allowance())
 	if limit < minMTU {
 		return nil
@@ -132,8 +151,11 @@ func (c *Conn) closePacket(err error) []byte {
 	var ws [numSpaces]packetWriter
 	n, pad := 0, false
 	for id, sp := range c.spaces {
-		if id == int(spaceApp) {
+		switch {
+		case id == int(spaceApp):
 			sp = l.app
+		case l.id != 0:
+			continue // the other spaces have one path
 		}
 		if !sp.ready() || id == int(spaceApp) && c.state == stateHandshake && !c.server || limit-len(b) < minCoalesced {
 			continue

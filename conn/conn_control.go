@@ -111,6 +111,7 @@ func (c *Conn) appendNewIDs(w *packetWriter) {
 
 // appendNewIDs appends the connection IDs of a lane that the peer is to be told, and reports
 // whether all fitted.
+// draft-ietf-quic-multipath-21, Section 3.2 [1].
 func (l *lane) appendNewIDs(w *packetWriter) bool {
 	c := l.conn
 	for i := range l.local.ids {

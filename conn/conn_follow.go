@@ -50,6 +50,7 @@ func (l *lane) learnLocal(a *arrival) bool {
 // follow moves a server connection to where its client is now, and validates that path, if it is
 // not validated, and the one before (RFC 9000, Section 9.3.3).
 // RFC 9000, Section 9 [3, 4]; RFC 9000, Section 9.3 [1, 2].
+// draft-ietf-quic-multipath-21, Section 3.1.2 [1].
 func (l *lane) follow(a *arrival, validated bool) {
 	old, back := l.path, l.oldPath
 	if !old.migrate {

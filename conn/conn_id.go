@@ -75,6 +75,8 @@ func (c *Conn) addFirstID(id ConnID) {
 
 // offerIDs issues connection IDs until the peer has as many as it accepts, up to our own bound.
 // RFC 9000, Section 5.1.1 [3, 4, 7]; RFC 9000, Section 9.5 [5]; RFC 9000, Section 19.15 [2].
+// draft-ietf-quic-multipath-21, Section 3.2.1 [3];
+// draft-ietf-quic-multipath-21, Section 3.2.2 [2].
 func (l *lane) offerIDs() {
 	c := l.conn
 	if c.state != stateConfirmed || l.status.state == laneAbandoned {

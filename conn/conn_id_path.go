@@ -38,6 +38,7 @@ func (r *remoteIDs) assign(to *peerID) int {
 // assignIDs gives an ID to each path, puts the one in use first, and retires those whose path is
 // gone.
 // RFC 9000, Section 5.1.2 [1]; RFC 9000, Section 9.5 [1, 2].
+// draft-ietf-quic-multipath-21, Section 3.2.2 [1].
 func (l *lane) assignIDs() {
 	r := &l.remote
 	if len(r.ids) == 0 || l.conn.closed || l.status.state == laneAbandoned {

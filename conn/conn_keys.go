@@ -123,6 +123,7 @@ func (c *Conn) openNext(now instant, sp *space, pkt []byte, hdrLen int, pn uint6
 
 // turnRx puts the next keys for receiving in use, and keeps those before (RFC 9001, Section 6.1 [3,
 // 4]).
+// draft-ietf-quic-multipath-21, Section 2.5 [1].
 func (c *Conn) turnRx(now instant, sp *space, pn uint64) {
 	k := &c.keys
 	k.old, c.app.rx, k.nextRx = c.app.rx, k.nextRx, nil

@@ -245,6 +245,7 @@ func (l *lane) pathTimeout(now instant) {
 }
 
 // pathFailed gives a path up (RFC 9000, Section 9.3.2).
+// draft-ietf-quic-multipath-21, Section 3.1 [8].
 func (l *lane) pathFailed(p *path) {
 	c := l.conn
 	switch {
@@ -287,6 +288,7 @@ func (l *lane) pathOf(remote, local netip.AddrPort) *path {
 
 // transmitPath writes a datagram that validates a path.
 // RFC 9000, Section 8.2.1 [1]; RFC 9000, Section 8.2.2 [2, 3].
+// draft-ietf-quic-multipath-21, Section 3.1 [5].
 func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 	sp := l.app
 	if sp == nil || sp.tx == nil {
@@ -369,6 +371,7 @@ func (l *lane) transmitChallenge(now instant, buf []byte) (Burst, bool) {
 // Section 8.2.1: the datagram is padded to the least MTU, to show that the path carries it, unless
 // the anti-amplification limit forbids that.
 // RFC 9000, Section 8.2.1 [4]; RFC 9000, Section 8.2.2 [5, 6].
+// draft-ietf-quic-multipath-21, Section 3.1 [6].
 func (l *lane) pathDatagram(now instant, buf []byte, limit int, on *path, id *ConnID, appendFrames func([]byte) []byte) (Burst, bool) {
 	c := l.conn
 	w := &c.e.writer

@@ -41,6 +41,7 @@ func (w *packetWriter) record(r record) {
 func (w *packetWriter) empty() bool { return len(w.b) == w.body }
 
 // begin starts a packet behind b; the datagram may be limit bytes long.
+// draft-ietf-quic-multipath-21, Section 3.1 [2].
 func (w *packetWriter) begin(c *Conn, sp *space, b []byte, limit int) {
 	w.beginTo(c, sp, b, limit, sp.lane.remote.current())
 }
@@ -364,6 +365,7 @@ const pingRanges = 8
 // RFC 9000, Section 13.2.3 [1, 5]; RFC 9000, Section 13.2.5 [1, 3]; RFC 9000, Section 13.2.6 [1, 2,
 // 3].
 // RFC 9000, Section 17.2.3 [4].
+// draft-ietf-quic-multipath-21, Section 2.3 [1].
 func (c *Conn) appendAck(w *packetWriter, now instant) bool {
 	if c.multi != nil && w.sp.id == spaceApp {
 		return c.appendPathAck(w, w.sp.lane, now)

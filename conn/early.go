@@ -247,6 +247,7 @@ func (c *Conn) writeSession(s *tls.SessionState) {
 
 // sessionParams returns the transport parameters that are remembered (RFC 9000, Section 7.4.1).
 // RFC 9000, Section 7.4.1 [2, 4]; RFC 9000, Section 9.6.2 [5].
+// draft-ietf-quic-multipath-21, Section 2.1 [6].
 func sessionParams(p *wire.Params) wire.Params {
 	d := wire.DefaultParams()
 	d.MaxData, d.MaxDatagramFrame, d.ActiveConnIDLimit = p.MaxData, p.MaxDatagramFrame, p.ActiveConnIDLimit

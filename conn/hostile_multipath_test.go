@@ -61,6 +61,9 @@ func withPaths(s *testSetup) { s.conn.MaxPaths, s.peer.MaxPaths = 4, 4 }
 
 // hostilePaths are frames of multipath that no honest peer sends (draft-ietf-quic-multipath-21,
 // Section 4).
+// draft-ietf-quic-multipath-21, Section 3.4 [7]; draft-ietf-quic-multipath-21, Section 4 [3];
+// draft-ietf-quic-multipath-21, Section 4.6 [3];
+// draft-ietf-quic-multipath-21, Section 4.7 [1, 2].
 func hostilePaths() (all []hostileCase) {
 	add := func(name string, code uint64, f ...frame) {
 		all = append(all, hostileCase{name: "multipath, " + name, edit: withPaths, frames: only(f...), code: code})
@@ -113,6 +116,7 @@ func floodOf(f frame, n int) (all []frame) {
 }
 
 // Frames of multipath are for 1-RTT packets only (draft-ietf-quic-multipath-21, Section 4).
+// draft-ietf-quic-multipath-21, Section 4 [2].
 func TestMultipathFramesInHandshake(t *testing.T) {
 	tc := startTestConn(t, true, withPaths)
 	tc.exchange(func() bool {
@@ -124,6 +128,8 @@ func TestMultipathFramesInHandshake(t *testing.T) {
 }
 
 // What comes late, or does not matter, is ignored.
+// draft-ietf-quic-multipath-21, Section 3.4 [3]; draft-ietf-quic-multipath-21, Section 4 [4];
+// draft-ietf-quic-multipath-21, Section 4.3 [2]; draft-ietf-quic-multipath-21, Section 4.6 [4].
 func TestMultipathIgnores(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, withPaths)
@@ -178,6 +184,7 @@ func TestMultipathIgnores(t *testing.T) {
 
 // A server answers on a path whose address is not validated with three times as much as it got, and
 // sends no data there (RFC 9000, Section 8.1; draft-ietf-quic-multipath-21, Section 3.1).
+// draft-ietf-quic-multipath-21, Section 3.1 [4].
 func TestMultipathAmplification(t *testing.T) {
 	tc := newTestConn(t, true, withPaths)
 	tc.writeStream(tc.open(Uni), strings.Repeat("x", 5000))

@@ -71,6 +71,7 @@ func (c *Conn) newLane(id uint32) *lane {
 }
 
 // use puts an idle lane to use on a path (draft-ietf-quic-multipath-21, Section 3.1).
+// draft-ietf-quic-multipath-21, Section 3.1 [3, 4].
 func (l *lane) use(remote, local netip.AddrPort) {
 	l.takeKeys()
 	l.status.state = laneOpen
@@ -92,6 +93,8 @@ func (l *lane) usable() bool { return l.status.state == laneOpen && l.path.valid
 func (l *lane) abandon(code uint64) { l.leave(code, code) }
 
 // leave ends a lane. code is for the application, and told for the peer.
+// draft-ietf-quic-multipath-21, Section 3.4 [1, 2];
+// draft-ietf-quic-multipath-21, Section 3.4.3 [2].
 func (l *lane) leave(code, told uint64) {
 	c, x := l.conn, &l.status
 	if x.state == laneAbandoned {

@@ -43,6 +43,7 @@ type multipath struct {
 
 // startMultipath begins to speak multipath once the handshake is complete, if both sides offer it
 // (draft-ietf-quic-multipath-21, Section 2).
+// draft-ietf-quic-multipath-21, Section 2 [1]; draft-ietf-quic-multipath-21, Section 3.2.1 [1].
 func (c *Conn) startMultipath() {
 	if !c.offersMultipath() || c.peer.InitialMaxPathID < 0 {
 		return
@@ -66,11 +67,13 @@ func (c *Conn) startMultipath() {
 
 // offersMultipath reports whether this side sends initial_max_path_id. Both connection IDs must
 // not be empty (draft-ietf-quic-multipath-21, Section 2.1).
+// draft-ietf-quic-multipath-21, Section 2.1 [3].
 func (c *Conn) offersMultipath() bool {
 	return c.cfg.MaxPaths > 1 && c.local.ids[0].id.n > 0 && c.remote.handshake.n > 0
 }
 
 // checkMultipath checks what the peer offers.
+// draft-ietf-quic-multipath-21, Section 2.1 [4].
 func (c *Conn) checkMultipath(p *wire.Params) error {
 	if c.cfg.MaxPaths > 1 && p.InitialMaxPathID >= 0 && (c.local.ids[0].id.n == 0 || c.remote.handshake.n == 0) {
 		return violation(errProtocolViolation, wire.FrameCrypto, "initial_max_path_id with an empty connection ID")
@@ -175,6 +178,8 @@ func (m *multipath) onTimeout(now instant) {
 
 // forget forgets the ith lane, and makes place for another one. Its ID is not used again
 // (draft-ietf-quic-multipath-21, Section 3.4).
+// draft-ietf-quic-multipath-21, Section 3.2.1 [4]; draft-ietf-quic-multipath-21, Section 3.4 [6];
+// draft-ietf-quic-multipath-21, Section 4.6 [1, 2].
 func (m *multipath) forget(i int) {
 	m.lanes = slices.Delete(m.lanes, i, i+1)
 	if m.limit == wire.MaxPathID {
@@ -188,6 +193,7 @@ func (m *multipath) forget(i int) {
 }
 
 // abandonedByPeer handles PATH_ABANDON (draft-ietf-quic-multipath-21, Section 3.4).
+// draft-ietf-quic-multipath-21, Section 3.4 [3, 4, 7].
 func (m *multipath) abandonedByPeer(l *lane, now instant, code uint64) {
 	if l.status.peerAbandon {
 		return

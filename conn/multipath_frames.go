@@ -8,6 +8,7 @@ func isMultipath(typ uint64) bool {
 }
 
 // handleMultipath handles a frame of multipath (draft-ietf-quic-multipath-21, Section 4).
+// draft-ietf-quic-multipath-21, Section 4 [2].
 func (c *Conn) handleMultipath(p *received, typ uint64, b []byte) (int, error) {
 	if p.early || c.multi == nil {
 		return 0, violation(errProtocolViolation, typ, "frame is only allowed in 1-RTT packets")
@@ -57,6 +58,7 @@ func (c *Conn) handleMultipath(p *received, typ uint64, b []byte) (int, error) {
 
 // lane returns the lane that a frame names. It returns nil if the lane was forgotten: the frame is
 // ignored. Without one there would be no state for what comes late.
+// draft-ietf-quic-multipath-21, Section 4 [3, 4]; draft-ietf-quic-multipath-21, Section 4.7 [1].
 func (m *multipath) lane(typ, id uint64) (*lane, error) {
 	if id > uint64(m.limit) {
 		return nil, violation(errProtocolViolation, typ, "path ID %d is above %d", id, m.limit)
@@ -65,6 +67,7 @@ func (m *multipath) lane(typ, id uint64) (*lane, error) {
 }
 
 // handleValue handles a frame that names a lane, and has one more integer.
+// draft-ietf-quic-multipath-21, Section 4.3 [2]; draft-ietf-quic-multipath-21, Section 4.7 [2].
 func (m *multipath) handleValue(p *received, l *lane, typ, v uint64) error {
 	x := &l.status
 	if typ == wire.FramePathAbandon {
@@ -94,6 +97,8 @@ func (m *multipath) handleValue(p *received, l *lane, typ, v uint64) error {
 
 // limited handles MAX_PATH_ID and PATHS_BLOCKED (draft-ietf-quic-multipath-21, Sections 4.6 and
 // 4.7).
+// draft-ietf-quic-multipath-21, Section 4.6 [3, 4];
+// draft-ietf-quic-multipath-21, Section 4.7 [1].
 func (m *multipath) limited(typ, v uint64) error {
 	c := m.conn
 	switch {

@@ -10,6 +10,7 @@ const noRank = 4
 // rank says which lanes take data: those of the lowest rank that there is. Backup lanes come behind
 // others, then lanes whose peer does not answer (draft-ietf-quic-multipath-21, Section 3.3), and
 // last those whose path is not validated: little may be sent there (RFC 9000, Section 8.1).
+// draft-ietf-quic-multipath-21, Section 3.1 [7].
 func (l *lane) rank() int {
 	switch x := &l.status; {
 	case x.state != laneOpen:
@@ -136,6 +137,7 @@ func (l *lane) transmitQuiet(now instant, buf []byte) (Burst, bool) {
 }
 
 // appendPaths appends the frames of multipath that are due. What does not fit stays due.
+// draft-ietf-quic-multipath-21, Section 4 [1].
 func (m *multipath) appendPaths(w *packetWriter) {
 	k := &m.conn.control
 	k.paths = false
@@ -163,6 +165,7 @@ func (m *multipath) appendPaths(w *packetWriter) {
 }
 
 // appendLane appends the frames of a lane, and reports whether all fitted.
+// draft-ietf-quic-multipath-21, Section 3.4.3 [1]; draft-ietf-quic-multipath-21, Section 4.3 [1].
 func (m *multipath) appendLane(w *packetWriter, l *lane) bool {
 	x := &l.status
 	if x.state == laneAbandoned && l.app.recv.ackNow {
@@ -226,6 +229,8 @@ func (c *Conn) appendPathAck(w *packetWriter, l *lane, now instant) bool {
 }
 
 // pathFrameLost makes a frame of multipath due again, if it still matters.
+// draft-ietf-quic-multipath-21, Section 4.2 [1]; draft-ietf-quic-multipath-21, Section 4.3 [3];
+// draft-ietf-quic-multipath-21, Section 4.6 [5].
 func (m *multipath) pathFrameLost(r *record) {
 	l, k := m.conn.laneOf(r.gen), &m.conn.control
 	switch r.kind {

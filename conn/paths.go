@@ -149,6 +149,7 @@ func (c *Conn) openLane(id PathID) (*lane, error) {
 // unused returns the idle lane with the lowest ID for which each side has a connection ID of the
 // other one; nil if there is none (draft-ietf-quic-multipath-21, Section 3.1). The peer may get the
 // first packet on a path before what was sent on another one, so it has to have acknowledged ours.
+// draft-ietf-quic-multipath-21, Section 3.1 [1]; draft-ietf-quic-multipath-21, Section 3.2.1 [2].
 func (m *multipath) unused() *lane {
 	for _, l := range m.lanes {
 		if l.status.state == laneIdle && l.id <= m.peerLimit && l.local.known && len(l.remote.ids) > 0 {
@@ -160,6 +161,7 @@ func (m *multipath) unused() *lane {
 
 // blocked tells the peer why no path can be opened, once for each reason
 // (draft-ietf-quic-multipath-21, Section 4.7).
+// draft-ietf-quic-multipath-21, Section 3.2.1 [4].
 func (m *multipath) blocked() {
 	i := slices.IndexFunc(m.lanes, func(l *lane) bool { return l.status.state == laneIdle && l.id <= m.peerLimit })
 	switch {

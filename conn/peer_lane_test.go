@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"net/netip"
 
 	"github.com/lazoquic/lazo/internal/wire"
@@ -41,6 +42,9 @@ func (x *testLane) open() {
 	for range 2 {
 		for _, f := range x.read() {
 			if f.typ == wire.FramePathChallenge {
+				if n := len(x.by.inbox[0]); n < minMTU {
+					x.tc.t.Fatalf("PATH_CHALLENGE in %d bytes", n)
+				}
 				x.write(frame{typ: wire.FramePathResponse, data: f.data})
 				x.tc.collect()
 			}
@@ -73,6 +77,9 @@ func (x *testLane) read() (all []frame) {
 	for ; x.seen < len(x.by.inbox); x.seen++ {
 		b := append([]byte(nil), x.by.inbox[x.seen]...)
 		hdr := 1 + int(x.lane().remote.ids[0].id.n)
+		if l := x.lane(); !ofLane(l, b) {
+			x.tc.t.Fatalf("a packet on path %d has the connection ID %x", x.id, b[1:hdr])
+		}
 		rx := x.tc.rx[spaceApp].OnPath(x.id)
 		pnLen, truncated, ok := rx.Unprotect(b, hdr)
 		if !ok {
@@ -94,4 +101,14 @@ func (x *testLane) read() (all []frame) {
 		}
 	}
 	return all
+}
+
+// ofLane reports whether a packet has a connection ID of the peer for a lane.
+func ofLane(l *lane, b []byte) bool {
+	for i := range l.remote.ids {
+		if id := l.remote.ids[i].id.bytes(); bytes.HasPrefix(b[1:], id) {
+			return true
+		}
+	}
+	return false
 }

@@ -130,6 +130,8 @@ func TestMultipathPathDies(t *testing.T) {
 
 // A client abandons the path of the handshake in the middle of a transfer, and later the other one,
 // after it has opened a third.
+// draft-ietf-quic-multipath-21, Section 3.1 [1]; draft-ietf-quic-multipath-21, Section 3.2.1 [2];
+// draft-ietf-quic-multipath-21, Section 3.4 [6]; draft-ietf-quic-multipath-21, Section 3.4.3 [2].
 func TestMultipathAbandon(t *testing.T) {
 	link := conntest.Link{Delay: 20 * time.Millisecond, Rate: 20e6, Queue: 100_000, Loss: 0.005}
 	w := startTwoPaths(t, scenario{seed: 3, streams: 1, upload: 10e6, download: 10e6}.both(link), link)
@@ -243,6 +245,7 @@ func TestMultipathBackup(t *testing.T) {
 }
 
 // A path that cannot be validated is abandoned, and the connection does not suffer.
+// draft-ietf-quic-multipath-21, Section 3.1 [3, 7, 8].
 func TestMultipathDeadFromTheStart(t *testing.T) {
 	link := conntest.Link{Delay: 20 * time.Millisecond, Rate: 10e6, Queue: 100_000}
 	w := startTwoPaths(t, scenario{seed: 6, streams: 1, upload: 1e6, download: 10e6}.both(link), dead)
@@ -254,6 +257,7 @@ func TestMultipathDeadFromTheStart(t *testing.T) {
 }
 
 // Without multipath on both sides there is one path, and OpenPath says so.
+// draft-ietf-quic-multipath-21, Section 2 [1].
 func TestMultipathNotNegotiated(t *testing.T) {
 	for _, offers := range []string{"", "client", "server"} {
 		n := 0

@@ -11,12 +11,12 @@ import (
 
 // A key names a requirement.
 type key struct {
-	rfc     int
+	doc     string // "RFC 9000", or the name of a draft
 	section string
 	n       int // counts the requirements of the section from 1
 }
 
-func (k key) String() string { return fmt.Sprintf("RFC %d, Section %s [%d]", k.rfc, k.section, k.n) }
+func (k key) String() string { return fmt.Sprintf("%s, Section %s [%d]", k.doc, k.section, k.n) }
 
 // A requirement is a sentence of an RFC, in words of our own.
 type requirement struct {
@@ -45,9 +45,9 @@ func (r *requirement) missing() string {
 	return ""
 }
 
-// A list is the requirements of an RFC, in its order.
+// A list is the requirements of an RFC or a draft, in its order.
 type list struct {
-	rfc   int
+	doc   string
 	title string
 	all   []*requirement
 }
@@ -55,11 +55,11 @@ type list struct {
 // listName is the name of a file with a list, and listLine is a line of it: section, number, level,
 // and text.
 const (
-	listName = `^rfc(\d+)\.txt$`
+	listName = `^(rfc\d+|draft-[a-z0-9-]+)\.txt$`
 	listLine = `^([0-9A-Z.]+) \[(\d+)\] ((?:MUST|SHOULD)(?: NOT)?) (.+)$`
 )
 
-// readLists reads the files rfcNNNN.txt in dir. Each begins with a title. A line of a requirement
+// readLists reads the files rfcNNNN.txt and draft-NAME.txt in dir. Each begins with a title. A line of a requirement
 // has its section and number, its level, and what is required. If no code obeys it, the reason
 // follows after " | ".
 func readLists(dir string) (lists []*list, err error) {
@@ -81,9 +81,12 @@ func readLists(dir string) (lists []*list, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name(), err)
 		}
-		l.rfc, _ = strconv.Atoi(m[1])
+		l.doc = m[1]
+		if number, ok := strings.CutPrefix(l.doc, "rfc"); ok {
+			l.doc = "RFC " + number
+		}
 		for _, r := range l.all {
-			r.rfc = l.rfc
+			r.doc = l.doc
 		}
 		lists = append(lists, l)
 	}

@@ -1,5 +1,5 @@
 // Requirements prints how many requirements of RFCs have code that obeys them and a test that shows
-// it. The lists rfcNNNN.txt beside this file have the requirements in words of our own. Comments in
+// it. The lists rfcNNNN.txt and draft-NAME.txt beside this file have the requirements in words of our own. Comments in
 // code and tests cite them by section and number: RFC 9221, Section 3 [1]. Run it anywhere in the
 // module:
 //
@@ -107,8 +107,8 @@ func table(lists []*list) string {
 				reasons++
 			}
 		}
-		fmt.Fprintf(&b, "| RFC %d, %s | %d | %d | %d | %d |\n",
-			l.rfc, l.title, len(l.all), len(l.all)-reasons-missing, reasons, missing)
+		fmt.Fprintf(&b, "| %s, %s | %d | %d | %d | %d |\n",
+			l.doc, l.title, len(l.all), len(l.all)-reasons-missing, reasons, missing)
 	}
 	return b.String()
 }

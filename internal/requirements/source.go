@@ -22,7 +22,7 @@ type place struct {
 func (p place) String() string { return fmt.Sprintf("%s:%d (%s)", p.file, p.line, p.in) }
 
 // citation matches the requirements that a comment cites: "RFC 9221, Section 3 [1, 2]".
-const citation = `RFC (\d+), Section ([0-9A-Z.]+) \[(\d+(?:, \d+)*)\]`
+const citation = `(RFC \d+|draft-[a-z0-9-]+), Section ([0-9A-Z.]+) \[(\d+(?:, \d+)*)\]`
 
 // A citing is a requirement that a comment cites, and where.
 type citing struct {
@@ -66,11 +66,10 @@ func readFile(path, name string, pattern *regexp.Regexp) (all []citing, err erro
 				i++
 			}
 			at := group.List[i].Pos()
-			rfc, _ := strconv.Atoi(text[m[2]:m[3]])
 			for _, n := range strings.Split(text[m[6]:m[7]], ", ") {
 				number, _ := strconv.Atoi(n)
 				all = append(all, citing{
-					key{rfc, text[m[4]:m[5]], number},
+					key{text[m[2]:m[3]], text[m[4]:m[5]], number},
 					place{name, fset.Position(at).Line, declaration(f, group)},
 				})
 			}

@@ -149,7 +149,7 @@ func (p *paramsParser) setInt(id, v uint64) error {
 		p.ActiveConnIDLimit, ok = v, v >= defaultActiveConnIDLimit
 	case paramMaxDatagramFrame:
 		p.MaxDatagramFrame = v
-	case paramInitialMaxPathID:
+	case paramInitialMaxPathID: // draft-ietf-quic-multipath-21, Section 2.1 [2]
 		p.InitialMaxPathID, ok = int64(v), v <= MaxPathID
 	case paramMinAckDelay:
 		// This may overflow: finish refuses durations above max_ack_delay.

@@ -117,6 +117,7 @@ func TestParamsGrease(t *testing.T) {
 
 // A value of 0 offers multipath without more paths, and is not the same as no value
 // (draft-ietf-quic-multipath-21, Section 2.1).
+// draft-ietf-quic-multipath-21, Section 2.1 [2].
 func TestParamsInitialMaxPathID(t *testing.T) {
 	for s, want := range map[string]int64{"": -1, "3e0100": 0, "3e0103": 3, "3e08c0000000ffffffff": MaxPathID} {
 		p, err := ParseParams(unhex(t, s), false)
