@@ -37,8 +37,8 @@ func (c *Conn) closeWith(err error) {
 	c.endWith(err, all)
 }
 
-// sayFarewell returns a datagram with CONNECTION_CLOSE for each open path: any of them may have died
-// (draft-ietf-quic-multipath-21, Section 2.6).
+// sayFarewell returns a datagram with CONNECTION_CLOSE for each open path: any of them may have
+// died (draft-ietf-quic-multipath-21, Section 2.6).
 func (c *Conn) sayFarewell(err error) (all []farewell) {
 	main := c.main()
 	if b := c.closePacket(main, err); b != nil {

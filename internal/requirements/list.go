@@ -59,9 +59,9 @@ const (
 	listLine = `^([0-9A-Z.]+) \[(\d+)\] ((?:MUST|SHOULD)(?: NOT)?) (.+)$`
 )
 
-// readLists reads the files rfcNNNN.txt and draft-NAME.txt in dir. Each begins with a title. A line of a requirement
-// has its section and number, its level, and what is required. If no code obeys it, the reason
-// follows after " | ".
+// readLists reads the files rfcNNNN.txt and draft-NAME.txt in dir. Each begins with a title. A line
+// of a requirement has its section and number, its level, and what is required. If no code obeys
+// it, the reason follows after " | ".
 func readLists(dir string) (lists []*list, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Requirements prints how many requirements of RFCs have code that obeys them and a test that shows
-// it. The lists rfcNNNN.txt and draft-NAME.txt beside this file have the requirements in words of our own. Comments in
-// code and tests cite them by section and number: RFC 9221, Section 3 [1]. Run it anywhere in the
-// module:
+// it. The lists rfcNNNN.txt and draft-NAME.txt beside this file have the requirements in words of
+// our own. Comments in code and tests cite them by section and number: RFC 9221, Section 3 [1]. Run
+// it anywhere in the module:
 //
 //	go run ./internal/requirements      # counts
 //	go run ./internal/requirements -v   # each requirement, and where it is cited
