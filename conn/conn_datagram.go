@@ -101,7 +101,7 @@ func (c *Conn) datagramQueues() *datagramState {
 // connection from 1.
 // RFC 9000, Section 19.21 [1].
 func (c *Conn) SendDatagram(b []byte, opt DatagramOptions) (id uint64, err error) {
-	c.e.rec.bytes(callSendDatagram, b, c.serial, uint64(opt.MaxAge), flag(opt.Notify), flag(opt.Redundant))
+	c.e.rec.sendDatagram(c, b, opt)
 	id, err = c.sendDatagram(b, opt)
 	c.e.rec.failure(err, id)
 	return id, err

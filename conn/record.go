@@ -211,6 +211,22 @@ func (r *recorder) addr(kind uint64, c *Conn, a netip.AddrPort) {
 	}
 }
 
+// write records a call of Write or WriteShared: of p what is taken, and one byte more if there is
+// more. The call returns the same for that.
+func (r *recorder) write(s *Stream, p []byte, shared bool) {
+	if r != nil {
+		r.bytes(callWrite, p[:min(len(p), s.Available()+1)], uint64(s.serial), flag(shared))
+	}
+}
+
+// sendDatagram records a call of SendDatagram. One byte more than a datagram may have is enough.
+func (r *recorder) sendDatagram(c *Conn, b []byte, opt DatagramOptions) {
+	if r != nil {
+		b = b[:min(len(b), c.MaxDatagramSize()+1)]
+		r.bytes(callSendDatagram, b, c.serial, uint64(opt.MaxAge), flag(opt.Notify), flag(opt.Redundant))
+	}
+}
+
 // receive records a call of Receive.
 func (r *recorder) receive(now time.Time, d *Datagram) {
 	if r != nil {

@@ -67,8 +67,10 @@ func NewReplay(r io.Reader, opt *ReplayOptions) (*Replay, error) {
 	if cfg.Server = p.configs[a.num(0)]; p.err != nil {
 		return nil, p.err
 	}
-	p.e, err = NewEndpoint(&cfg)
-	return &Replay{p}, err
+	if p.e, err = NewEndpoint(&cfg); err != nil {
+		return nil, err
+	}
+	return &Replay{p}, nil
 }
 
 // Step does the next call. It returns io.EOF at the end of the recording, and a [DivergenceError]
@@ -120,6 +122,7 @@ type player struct {
 	base    time.Time
 	at      time.Duration
 	call    uint64
+	depth   int // of calls inside one another
 	err     error
 
 	configs map[uint64]*Config
@@ -171,6 +174,10 @@ func (p *player) config(a arguments) {
 	}
 }
 
+// maxDepth bounds how many calls may be made inside one another. A callback that makes a call is at
+// the second one.
+const maxDepth = 8
+
 // answer returns what the recording has for something that the Endpoint asks for. If the callback
 // made calls itself, it makes them again.
 func (p *player) answer(kind uint64) arguments {
@@ -179,6 +186,10 @@ func (p *player) answer(kind uint64) arguments {
 		switch {
 		case !ok:
 			return a
+		case a.kind >= callReceive && p.e == nil:
+			p.diverge("the recording has %s before there is an Endpoint", kindName(a.kind))
+		case a.kind >= callReceive && p.depth == maxDepth:
+			p.diverge("the recording has more than %d calls inside one another", maxDepth)
 		case a.kind >= callReceive:
 			p.perform(a)
 		case a.kind != kind:
@@ -226,6 +237,9 @@ func (p *player) session(version uint32) uint32 {
 	return uint32(p.answer(tapeSession).num(0))
 }
 
+// An entry of a step of TLS begins with so many numbers and strings. Its events follow.
+const tlsNumbers, tlsStrings = 6, 4
+
 // tls puts into w what crypto/tls returned.
 func (p *player) tls(w *TLSWork) {
 	if p == nil {
@@ -233,6 +247,10 @@ func (p *player) tls(w *TLSWork) {
 	}
 	a := p.answer(tapeTLS)
 	if p.err != nil {
+		return
+	}
+	if len(a.numbers) < tlsNumbers || len(a.strings) < tlsStrings {
+		p.diverge("%s of the recording is too short", kindName(a.kind))
 		return
 	}
 	if a.num(0) != 0 {
@@ -243,8 +261,8 @@ func (p *player) tls(w *TLSWork) {
 		Version: uint16(a.num(3)), CipherSuite: uint16(a.num(4)), DidResume: a.num(5) != 0, HandshakeComplete: true,
 		NegotiatedProtocol: string(a.str(2)), ServerName: string(a.str(3)),
 	}
-	n, s := a.numbers[6:], a.strings[4:]
-	for len(n) >= 5 && len(s) >= 1+int(n[4]) {
+	n, s := a.numbers[tlsNumbers:], a.strings[tlsStrings:]
+	for len(n) >= 5 && len(s) >= 1 && n[4] <= uint64(len(s)-1) {
 		w.events = append(w.events, tls.QUICEvent{
 			Kind: tls.QUICEventKind(n[0]), Level: tls.QUICEncryptionLevel(n[1]), Suite: uint16(n[2]), Data: s[0],
 			SessionState: &tls.SessionState{EarlyData: n[3] != 0, Extra: s[1 : 1+n[4]]},

@@ -10,6 +10,8 @@ import (
 // perform does a recorded call, and compares its result.
 func (p *player) perform(a arguments) {
 	p.call = a.kind
+	p.depth++
+	defer func() { p.depth-- }()
 	switch {
 	case a.kind < callHold:
 		p.endpointCall(a)

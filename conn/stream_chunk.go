@@ -25,10 +25,10 @@ func (s *Stream) TakeChunk(spare *Chunk) (c *Chunk, from int) {
 // end at a multiple of 4096 bytes, it returns nil and leaves c alone. Write then takes what can be
 // taken, or returns the error.
 func (s *Stream) WriteChunk(c *Chunk) (spare *Chunk) {
-	s.c.e.rec.bytes(callWriteChunk, c[:], uint64(s.serial))
 	if s.out.End()%stream.ChunkSize != 0 || s.Available() < len(c) {
 		return nil
 	}
+	s.c.e.rec.bytes(callWriteChunk, c[:], uint64(s.serial))
 	spare = s.out.AppendChunk(&s.c.chunks, c)
 	s.written(len(c))
 	return spare

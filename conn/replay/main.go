@@ -60,6 +60,7 @@ func replay(name, qlog string, verbose bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	defer r.Endpoint().Close() // ends the qlogs
 	calls := 0
 	for err = r.Step(); err == nil; err = r.Step() {
 		calls++
@@ -73,7 +74,6 @@ func replay(name, qlog string, verbose bool) (string, error) {
 	}
 	_, at, _ := r.Position()
 	s := r.Endpoint().Stats()
-	r.Endpoint().Close() // ends the qlogs
 	return fmt.Sprintf("%d calls in %v, as recorded: %d connections dialed and %d accepted, %d bytes received and %d sent",
 		calls, at, s.Dialed, s.Accepted, s.BytesReceived, s.BytesSent), nil
 }

@@ -23,6 +23,13 @@ const magic = "lazotape"
 // maxEntry bounds the body of an entry: a burst of datagrams, or a write of the application.
 const maxEntry = 64 << 20
 
+// maxNumbers and maxStrings bound how many an entry may have. The shortest ones take a byte each in
+// a tape, and many times that in memory.
+const (
+	maxNumbers = 1 << 16
+	maxStrings = 1 << 12
+)
+
 // bufferSize is how many bytes a Writer collects.
 const bufferSize = 32 << 10
 
@@ -48,9 +55,15 @@ func NewWriter(w io.Writer, version uint64) *Writer {
 	return t
 }
 
-// Write adds an entry. It keeps nothing of its arguments.
+// Write adds an entry. It keeps nothing of its arguments. After an entry that no Reader takes, the
+// Writer adds nothing more, so the tape is good up to there.
 func (t *Writer) Write(kind uint64, numbers []uint64, strings ...[]byte) {
 	if t.err != nil {
+		return
+	}
+	if !fits(numbers, strings) {
+		t.Flush()
+		t.err = errTooLong
 		return
 	}
 	b := binary.AppendUvarint(t.body[:0], kind)
@@ -71,6 +84,18 @@ func (t *Writer) Write(kind uint64, numbers []uint64, strings ...[]byte) {
 	if len(t.buf) >= bufferSize {
 		t.Flush()
 	}
+}
+
+// fits reports whether a Reader takes an entry.
+func fits(numbers []uint64, strings [][]byte) bool {
+	if len(numbers) > maxNumbers || len(strings) > maxStrings {
+		return false
+	}
+	size := binary.MaxVarintLen64 * (3 + len(numbers) + len(strings))
+	for _, s := range strings {
+		size += len(s)
+	}
+	return size <= maxEntry
 }
 
 // Flush passes on what was collected, and returns the first error of that.
@@ -105,7 +130,10 @@ func NewReader(r io.Reader, version uint64) (*Reader, error) {
 	return t, nil
 }
 
-var errMalformed = errors.New("tape: an entry is malformed")
+var (
+	errMalformed = errors.New("tape: an entry is malformed")
+	errTooLong   = errors.New("tape: an entry is too long")
+)
 
 // Next reads the next entry into e, whose slices are valid until the call after it. It returns
 // io.EOF at the end of the tape, also if that is in the middle of an entry.
@@ -144,10 +172,10 @@ func (e *Entry) parse(b []byte) error {
 	p := parser{b: b, ok: true}
 	e.Kind = p.number()
 	e.Numbers, e.Strings = e.Numbers[:0], e.Strings[:0]
-	for n := p.count(); n > 0; n-- {
+	for n := p.count(maxNumbers); n > 0; n-- {
 		e.Numbers = append(e.Numbers, p.number())
 	}
-	for n := p.count(); n > 0; n-- {
+	for n := p.count(maxStrings); n > 0; n-- {
 		e.Strings = append(e.Strings, p.bytes())
 	}
 	if !p.ok || len(p.b) > 0 {
@@ -172,10 +200,11 @@ func (p *parser) number() uint64 {
 	return v
 }
 
-// count is number for a count of what follows, each of which takes a byte at least.
-func (p *parser) count() uint64 {
+// count is number for a count of what follows, each of which takes a byte at least. There may be
+// limit of them.
+func (p *parser) count(limit uint64) uint64 {
 	n := p.number()
-	if n > uint64(len(p.b)) {
+	if n > min(uint64(len(p.b)), limit) {
 		p.ok, p.b = false, nil
 		return 0
 	}
@@ -183,7 +212,7 @@ func (p *parser) count() uint64 {
 }
 
 func (p *parser) bytes() []byte {
-	n := p.count()
+	n := p.count(maxEntry)
 	b := p.b[:n:n]
 	p.b = p.b[n:]
 	return b

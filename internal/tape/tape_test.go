@@ -2,6 +2,7 @@ package tape
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"reflect"
@@ -112,6 +113,40 @@ func TestWriterGivesUp(t *testing.T) {
 	}
 	if len(w.buf) > 0 || cap(w.buf) > 2*bufferSize || cap(w.body) > bufferSize {
 		t.Errorf("it holds %d and %d bytes", cap(w.buf), cap(w.body))
+	}
+}
+
+// TestTooMuch: an entry that would take far more memory than it has bytes, or than any that a
+// program records, is neither written nor read. The tape is good up to there.
+func TestTooMuch(t *testing.T) {
+	for name, e := range map[string]Entry{
+		"strings": {Kind: 1, Strings: make([][]byte, maxStrings+1)},
+		"numbers": {Kind: 1, Numbers: make([]uint64, maxNumbers+1)},
+		"bytes":   {Kind: 1, Strings: [][]byte{make([]byte, maxEntry)}},
+	} {
+		var out bytes.Buffer
+		w := NewWriter(&out, 7)
+		w.Write(5, nil)
+		w.Write(e.Kind, e.Numbers, e.Strings...)
+		w.Write(6, nil)
+		if w.Flush() != errTooLong {
+			t.Errorf("%s: the Writer does not say so", name)
+		}
+		r, _ := NewReader(&out, 7)
+		if got := read(t, r); len(got) != 1 {
+			t.Errorf("%s: the tape has %d entries", name, len(got))
+		}
+	}
+	for name, counts := range map[string][]uint64{"numbers": {maxNumbers + 1}, "strings": {0, maxStrings + 1}} {
+		body := []byte{1}
+		for _, n := range counts {
+			body = binary.AppendUvarint(body, n)
+		}
+		body = append(body, make([]byte, maxNumbers+2)...)
+		var e Entry
+		if err := e.parse(body); err != errMalformed || cap(e.Numbers)+cap(e.Strings) > 0 {
+			t.Errorf("%d %s: %v", counts[len(counts)-1], name, err)
+		}
 	}
 }
 
