@@ -56,8 +56,8 @@ type Config struct {
 	Observe func(i int) Observer
 
 	// Record, if not nil, returns what gets the recording of the Loop with the index i, for
-	// [conn.NewReplay]; nil for none. See [conn.EndpointConfig.Record]. The Loop closes it in the
-	// end. A full disk ends the recording, and not the Loop.
+	// [conn.NewReplay]; nil for none. See [conn.EndpointConfig.Record], which several Loops cannot
+	// share. The Loop closes it in the end. A full disk ends the recording, and not the Loop.
 	Record func(i int) (io.WriteCloser, error)
 
 	Socket *udpio.Config // for Listen
@@ -155,6 +155,9 @@ func (t *ticketFilter) first(id conn.TicketID) bool {
 func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 	if len(backends) == 0 {
 		return nil, errors.New("loop: a Group needs a Backend")
+	}
+	if base.Endpoint.Record != nil && len(backends) > 1 {
+		return nil, closeAll(backends, errors.New("loop: several Loops cannot share Endpoint.Record: use Config.Record"))
 	}
 	g := &Group{accepts: newAcceptQueue(), lookupIP: base.LookupIP}
 	if base.Generations != nil {

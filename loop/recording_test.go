@@ -132,3 +132,17 @@ func TestRecordingFails(t *testing.T) {
 		t.Error("the first recording is open")
 	}
 }
+
+// TestRecordingIsOfOneLoop: two Loops do not write into one recording.
+func TestRecordingIsOfOneLoop(t *testing.T) {
+	for n := 1; n <= 2; n++ {
+		cfg := &loop.Config{Endpoint: conn.EndpointConfig{Record: new(bytes.Buffer)}}
+		g, err := loop.Open("udp", "127.0.0.1:0", n, cfg)
+		if (err != nil) != (n > 1) {
+			t.Errorf("%d Loops: %v", n, err)
+		}
+		if err == nil {
+			g.Close()
+		}
+	}
+}
