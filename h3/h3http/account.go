@@ -7,8 +7,8 @@ import (
 )
 
 // What exchanges keep counts in the account of their connection: see [loop.Account]. Chunks of
-// content count while they are in use. The rest counts by exchange, and no longer than the
-// connection lives.
+// content count while they are in use, and so do received datagrams. The rest counts by exchange,
+// and no longer than its stream lives.
 
 // requestCost is what a request takes by itself while its handler runs, in bytes. That is the
 // exchange, the http.Request and the stack of the handler.
@@ -33,6 +33,18 @@ func (x *exchange) charge(n int) {
 	n = max(n, -x.cost)
 	x.cost += n
 	x.c.pool.account.Hold(n)
+}
+
+// settleCost gives up what an exchange needs for its stream, which is gone or goes. Received
+// datagrams stay readable, and go on counting until they are received or dropped. The caller has
+// locked x.
+func (x *exchange) settleCost() {
+	kept := 0
+	if x.dg != nil {
+		x.dropUnsent()
+		kept = x.dg.in.bytes
+	}
+	x.charge(kept - x.cost)
 }
 
 // uncharge counts n bytes less, if they count still.

@@ -123,7 +123,7 @@ func (c *connection) bind(x *exchange, s *h3.Stream) {
 // release releases the stream of x. Bytes that x has buffered stay readable. The caller has locked
 // x.
 func (c *connection) release(x *exchange) {
-	x.charge(-x.cost)
+	x.settleCost()
 	x.stream.UserData = nil
 	x.stream.Release()
 	x.stream = nil

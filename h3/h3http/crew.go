@@ -44,7 +44,8 @@ func (c *crew) room() (r *fieldRoom) {
 	if n < 0 {
 		return new(fieldRoom)
 	}
-	r, c.rooms = c.rooms[n], c.rooms[:n]
+	r, c.rooms[n] = c.rooms[n], nil
+	c.rooms = c.rooms[:n]
 	return r
 }
 
@@ -113,7 +114,9 @@ func (c *crew) take(called bool, calls chan struct{}) (x *serverExchange, rest b
 		c.coming = false
 	}
 	if x = c.first; x != nil {
-		c.first, x.next = x.next, nil
+		if c.first, x.next = x.next, nil; c.first == nil {
+			c.last = nil
+		}
 		c.call()
 		return x, false
 	}

@@ -70,7 +70,12 @@ func TestHandlersShareGoroutine(t *testing.T) {
 			_, body := p.get("/")
 			require.Equal(t, "hello", body)
 			synctest.Wait()
-			require.Equal(t, 1, restingIn(soleCrew(t, p.srv)))
+			c := soleCrew(t, p.srv)
+			require.Equal(t, 1, restingIn(c))
+			c.mu.Lock()
+			first, last := c.first, c.last
+			c.mu.Unlock()
+			require.True(t, first == nil && last == nil, "a crew that rests keeps no request")
 		}
 	})
 }

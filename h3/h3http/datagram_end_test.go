@@ -206,3 +206,71 @@ func TestDatagramsNeedSendSide(t *testing.T) {
 		})
 	}
 }
+
+// TestDatagramsCountUntilDropped: datagrams that wait to be received count in the account of the
+// connection. A Close drops them, and those that come behind it. If the connection ends first,
+// they stay readable and count still. Those that wait to be sent go with the stream.
+func TestDatagramsCountUntilDropped(t *testing.T) {
+	const count = 40
+	for name, way := range map[string]struct {
+		serverEnds bool
+		end        func(t *testing.T, s *Stream)
+	}{
+		"Close":      {false, func(t *testing.T, s *Stream) { require.NoError(t, s.Close()) }},
+		"at the end": {true, func(t *testing.T, s *Stream) { require.NoError(t, s.Close()) }},
+		"Cancel":     {false, func(t *testing.T, s *Stream) { s.Cancel(h3.NoError) }},
+		"connection": {true, func(t *testing.T, s *Stream) { s.x.c.handle.Close(0, "") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+				p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					s, err := TakeStream(w)
+					require.NoError(t, err)
+					defer s.Close()
+					for i := range 2 * count {
+						if i == count {
+							time.Sleep(time.Second) // the client ends meanwhile
+						}
+						s.SendDatagram(r.Context(), make([]byte, 1000), 0)
+						time.Sleep(time.Millisecond)
+					}
+					if way.serverEnds {
+						return
+					}
+					s.Read(make([]byte, 1))
+				}), withConnect)
+				s, _, err := p.tr.Connect(p.connectRequest("/", "datagrams"))
+				require.NoError(t, err)
+				time.Sleep(500 * time.Millisecond)
+				x := s.x
+				x.mu.Lock()
+				require.Equal(t, count, x.dg.in.n)
+				x.mu.Unlock()
+				require.Positive(t, s.MaxDatagramSize())
+				release := hold(t, s.x.c.handle)
+				require.NoError(t, s.SendDatagram(t.Context(), make([]byte, 1000), 0))
+				time.AfterFunc(2*time.Second, release) // all has come by then
+				way.end(t, s)
+				time.Sleep(5 * time.Second)
+				x.mu.Lock()
+				kept, bytes := x.dg.in.n, x.dg.in.bytes
+				require.Zero(t, x.dg.out.n)
+				closed, released := x.closed, x.stream == nil
+				x.mu.Unlock()
+				require.True(t, released)
+				require.EqualValues(t, bytes, s.Account().Held())
+				if closed {
+					require.Zero(t, kept)
+					return
+				}
+				require.Positive(t, kept)
+				for range kept {
+					_, err := s.ReceiveDatagram(t.Context(), make([]byte, 1000))
+					require.NoError(t, err)
+				}
+				require.Zero(t, s.Account().Held())
+				s.Close()
+			})
+		})
+	}
+}

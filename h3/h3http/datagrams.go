@@ -73,9 +73,14 @@ func (x *exchange) pumpDatagrams(now time.Time) {
 }
 
 // receiveDatagrams takes the datagrams that have come. If there are too many, it drops the oldest,
-// as the flow does.
+// as the flow does. When the application has finished with the exchange, it drops all.
 func (x *exchange) receiveDatagrams(flow *dgram.Flow) {
 	d := x.dg
+	if x.closed {
+		for _, ok := flow.Receive(); ok; _, ok = flow.Receive() {
+		}
+		return
+	}
 	room := x.c.pool.account.Room(maxReceived, minReceived)
 	for b, ok := flow.Receive(); ok; b, ok = flow.Receive() {
 		for d.in.n > 0 && d.in.bytes+len(b)+datagramCost > room {
@@ -109,6 +114,13 @@ func (x *exchange) dropUnsent() {
 		x.dropDatagram(&x.dg.out)
 	}
 	x.dg.writable.Broadcast()
+}
+
+// dropReceived drops the datagrams that wait to be received. The caller has locked x.
+func (x *exchange) dropReceived() {
+	for x.dg.in.n > 0 {
+		x.dropDatagram(&x.dg.in)
+	}
 }
 
 // sendDatagrams hands the queued datagrams to the flow, as many as it takes. The caller has locked

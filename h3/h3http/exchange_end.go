@@ -61,6 +61,9 @@ func (x *exchange) finishLocked() bool {
 	if !x.close() {
 		return false
 	}
+	if x.dg != nil {
+		x.dropReceived()
+	}
 	x.broadcast()
 	if !x.out.fin && x.out.err == nil {
 		x.cancelLocked(h3.InternalError, net.ErrClosed)
@@ -139,7 +142,7 @@ func (x *exchange) fail(err error) {
 // failLocked ends the exchange after its stream has gone.
 func (x *exchange) failLocked(err error) {
 	x.stream = nil
-	x.charge(-x.cost)
+	x.settleCost()
 	x.in.end(err)
 	x.failOut(err)
 	x.failed(err)

@@ -220,7 +220,7 @@ func (t *Transport) dialTarget(ctx context.Context, tg target, fresh bool) (c *l
 func (t *Transport) follow(c *loop.Conn) {
 	t.dials.Go(func() {
 		err := c.FollowInterfaces(t.ctx, &t.Multipath)
-		if err != nil && c.Context().Err() == nil && t.Logger != nil {
+		if err != nil && c.Context().Err() == nil && t.ctx.Err() == nil && t.Logger != nil {
 			t.Logger.Warn("h3http: connection has one path", "remote", c.RemoteAddr(), "err", err)
 		}
 	})
