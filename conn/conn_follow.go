@@ -52,10 +52,7 @@ func (l *lane) learnLocal(a *arrival) bool {
 // RFC 9000, Section 9 [3, 4]; RFC 9000, Section 9.3 [1, 2].
 // draft-ietf-quic-multipath-21, Section 3.1.2 [1].
 func (l *lane) follow(a *arrival, validated bool) {
-	old, back := l.path, l.oldPath
-	if !old.migrate {
-		back = old
-	}
+	old, back := l.path, l.fallback()
 	next := l.pathFrom(a)
 	if probed := old.probed; probed != nil && probed.remote == a.remote && probed.local == a.local {
 		next.peerID = probed.peerID
@@ -101,11 +98,23 @@ func (l *lane) goBack() {
 	old.challenge = challenge{}
 	if from.migrate {
 		l.usePath(old, nil, l.candidate)
-		return
+	} else {
+		l.usePath(old, from, l.candidate)
+		l.startChallenge(from)
+		l.pathChanged()
 	}
-	l.usePath(old, from, l.candidate)
-	l.startChallenge(from)
-	l.pathChanged()
+	if !old.validated {
+		l.startChallenge(old) // the client left the first path of the lane before it had answered
+	}
+}
+
+// fallback returns where a server may go back to if it leaves the path in use. It is that path, or
+// while that is not validated the one before.
+func (l *lane) fallback() *path {
+	if l.path.migrate {
+		return l.oldPath
+	}
+	return l.path
 }
 
 // moved reports that the path in use, to which the connection has moved, is validated.
@@ -136,7 +145,6 @@ func (l *lane) leaveOld() {
 func (l *lane) validatePreferred(a *arrival) {
 	p := l.candidate
 	if p != nil && p.remote == a.remote && p.local == a.local {
-		p.received += uint64(len(a.data))
 		return
 	}
 	p = l.pathFrom(a)
@@ -152,12 +160,12 @@ func (l *lane) validatePreferred(a *arrival) {
 func (l *lane) moveToPreferred() {
 	old, next := l.path, l.candidate
 	l.notePreferred(old, next)
-	back := old
-	if old.remote == next.remote {
+	back := l.fallback()
+	if back != nil && back.remote == next.remote {
 		back = nil // the client has not moved: it is only the server's address that changes
 	}
 	l.usePath(next, back, nil)
-	if back != nil {
+	if back != nil && !back.challenge.active {
 		l.startChallenge(back)
 	}
 	l.moved()

@@ -169,6 +169,10 @@ func (c *Conn) mayUpdateKeys() bool {
 // ackedInPhase reports whether a packet with the keys in use was acknowledged.
 func (sp *space) ackedInPhase() bool { return sp.sent.largestAcked >= int64(sp.phase.firstSent) }
 
+// wear makes sure that neither the keys nor the packet numbers of a lane wear out. It reports false
+// if the connection has ended, now or before.
+func (l *lane) wear() bool { return !l.conn.closed && l.conn.wearKeys() && l.wearNumbers() }
+
 // wearNumbers ends the connection before one packet number could be taken for another (RFC 9000,
 // Section 17.1). It reports false if it did.
 // RFC 9000, Section 12.3 [3].

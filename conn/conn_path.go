@@ -308,18 +308,19 @@ func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 			l.timeouts.spare = false
 		}
 		l.responses = append(l.responses[:0], l.responses[1:]...)
-		limit, here := minMTU, r.remote == l.path.remote
+		limit, account := r.allowance, l.accountOf(r.remote, r.local)
 		switch {
-		case !here:
-			limit = r.allowance
-		case !l.path.validated:
-			limit = min(r.allowance, l.path.allowance())
+		case r.remote == l.path.remote && l.path.validated:
+			limit = minMTU
+		case account != nil && l.conn.server:
+			limit = min(r.allowance, account.allowance())
 		}
+		r.allowance = min(r.allowance, limit)
 		if b, ok := l.pathDatagram(now, buf, limit, on, l.answerID(&r), func(b []byte) []byte {
 			return l.appendProbe(wire.AppendPath(b, wire.FramePathResponse, r.data), &r)
 		}); ok {
-			if here {
-				l.path.sent += uint64(b.N)
+			if account != nil {
+				account.sent += uint64(b.N)
 			}
 			b.Remote, b.Local = r.remote, r.local
 			return b, true

@@ -18,12 +18,7 @@ func (c *Conn) receive(now instant, a *arrival) {
 		c.qlog.UDPReceived(c.e.wall(now), len(a.data), uint8(a.ecn))
 	}
 	c.stats.BytesReceived += uint64(len(a.data))
-	if !c.path.validated && a.remote == c.path.remote {
-		c.path.received += uint64(len(a.data)) // RFC 9000, Section 8.1 [2]
-	}
-	if c.multi != nil {
-		c.multi.credit(a)
-	}
+	c.credit(a)
 	opened := c.stats.PacketsReceived
 	for b := a.data; len(b) > 0 && !c.closed; {
 		if len(b) < len(a.data) && !sameDestination(a.data, b) {

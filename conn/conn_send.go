@@ -228,7 +228,7 @@ func (l *lane) burst(n, segment int, mark ECN) Burst {
 // RFC 9000, Section 14.2 [3].
 func (l *lane) transmitApp(now instant, buf []byte, maxSegments int) (Burst, bool) {
 	c := l.conn
-	if !c.wearKeys() || !l.wearNumbers() {
+	if !l.wear() {
 		return Burst{}, false
 	}
 	pa, sp, w := l.path, l.app, &c.e.writer
@@ -285,13 +285,14 @@ func (l *lane) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 
 // heldBack notes why a burst ended: output waits for pacing, or there is no more.
 func (l *lane) heldBack(now instant, free, windowOpen bool) {
-	c, pa := l.conn, l.path
+	pa := l.path
+	waits := l.conn.hasOutput() || !l.status.copies.empty()
 	switch {
 	case free:
-		if !c.hasOutput() { // a datagram may be too long for the rest of the burst
+		if !waits { // a datagram may be too long for the rest of the burst
 			pa.appLimited()
 		}
-	case windowOpen && c.hasOutput():
+	case windowOpen && waits:
 		at := instant(pa.pacer.Next(int64(now), pa.pacing))
 		l.paceAt = max(at, now.add(minPace))
 	}

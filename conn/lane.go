@@ -64,7 +64,8 @@ type laneStatus struct {
 func (c *Conn) newLane(id uint32) *lane {
 	l := &lane{conn: c, id: id}
 	l.app = newSpace(spaceApp, l)
-	l.app.phase.lastOld = -1
+	// Other lanes may have begun the phase in use: the first packet here may be of the one before.
+	l.app.phase.lastOld, l.app.phase.firstRecv = -1, noneRecv
 	l.remote.handshake = c.remote.handshake // it tells that IDs are not empty
 	l.chooseSkip()
 	return l

@@ -116,16 +116,6 @@ func (m *multipath) limited(typ, v uint64) error {
 	return nil
 }
 
-// credit counts a datagram for the lanes whose path is not validated (RFC 9000, Section 8.1). That
-// of the lane 0 is counted already.
-func (m *multipath) credit(a *arrival) {
-	for _, l := range m.lanes {
-		if l.id != 0 && l.path != nil && !l.path.validated && l.path.remote == a.remote {
-			l.path.received += uint64(len(a.data))
-		}
-	}
-}
-
 // receiveFirst takes in the first packet on a lane that the peer opens. pnOff is where its packet
 // number begins.
 func (l *lane) receiveFirst(now instant, a *arrival, pkt []byte, pnOff int) {

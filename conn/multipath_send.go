@@ -49,7 +49,7 @@ func (m *multipath) working() []*lane {
 	return lanes
 }
 
-// transmit writes the next burst of 1-RTT packets.
+// transmit writes the next burst of 1-RTT packets. Each lane may find that the connection must end.
 func (m *multipath) transmit(now instant, buf []byte, maxSegments int) (Burst, bool) {
 	lanes := m.working()
 	order := lanes
@@ -58,26 +58,27 @@ func (m *multipath) transmit(now instant, buf []byte, maxSegments int) (Burst, b
 		order = m.question.ask(m.conn, now, m.chosen)
 	}
 	for _, l := range m.lanes {
-		if b, ok := m.transmitFirst(l, order, now, buf); ok {
-			return b, true
+		if b, ok := m.transmitFirst(l, order, now, buf); ok || m.conn.closed {
+			return b, ok
 		}
 	}
 	if m.redundant {
 		lanes = m.carriers(lanes)
 		m.spread(now, lanes)
 		for _, l := range lanes {
-			if b, ok := l.transmitCopies(now, buf); ok {
-				return b, true
+			if b, ok := l.transmitCopies(now, buf); ok || m.conn.closed {
+				return b, ok
 			}
 		}
 	}
 	for _, l := range order {
 		first := l.app.sent.recs.tail
-		if b, ok := l.transmitApp(now, buf, maxSegments); ok {
-			if m.redundant {
-				m.repeat(l, first, lanes)
-			}
-			return b, true
+		b, ok := l.transmitApp(now, buf, maxSegments)
+		if ok && m.redundant {
+			m.repeat(l, first, lanes)
+		}
+		if ok || m.conn.closed {
+			return b, ok
 		}
 	}
 	return Burst{}, false
@@ -110,7 +111,7 @@ func (m *multipath) transmitFirst(l *lane, order []*lane, now instant, buf []byt
 // probe.
 func (l *lane) transmitQuiet(now instant, buf []byte) (Burst, bool) {
 	c, w, pa, sp := l.conn, &l.conn.e.writer, l.path, l.app
-	if !c.wearKeys() || !l.wearNumbers() {
+	if !l.wear() {
 		return Burst{}, false
 	}
 	size := min(pa.mtu.current, len(buf), pa.allowance())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/pacing"
+	"github.com/lazoquic/lazo/internal/wire"
 )
 
 // A path is one pair of addresses that a connection uses (RFC 9000, Section 9).
@@ -79,6 +80,53 @@ func (p *path) allowance() int {
 		return maxBurst
 	}
 	return int(min(max(int64(amplification*p.received)-int64(p.sent), 0), maxBurst))
+}
+
+// credit counts a datagram for the path that it came by, if that is not validated. It counts once,
+// however many lanes have a path from its address (RFC 9000, Section 8.1 [2]).
+func (c *Conn) credit(a *arrival) {
+	if c.multi == nil {
+		c.lane.credit(a)
+		return
+	}
+	for _, l := range c.multi.lanes {
+		if l.credit(a) {
+			return
+		}
+	}
+}
+
+// credit is that of Conn, for one lane. It reports whether the datagram counts here.
+func (l *lane) credit(a *arrival) bool {
+	p := l.accountOf(a.remote, a.local)
+	if p == nil || p.validated || l.conn.laneFor(a.data) != l {
+		return false
+	}
+	p.received += uint64(len(a.data))
+	return true
+}
+
+// laneFor returns the lane that the first packet of a datagram is for.
+func (c *Conn) laneFor(b []byte) *lane {
+	if c.multi == nil || wire.IsLong(b[0]) {
+		return &c.lane
+	}
+	_, l := c.routes.startOf(b[1:])
+	return l
+}
+
+// accountOf returns the path that counts the bytes between two addresses; nil if none does. A
+// server may not know at which of its addresses datagrams come.
+func (l *lane) accountOf(remote, local netip.AddrPort) *path {
+	for _, p := range [...]*path{l.path, l.oldPath, l.candidate} {
+		if p == nil || p.remote != remote {
+			continue
+		}
+		if !l.conn.server || p.local == local || !p.local.IsValid() || !local.IsValid() {
+			return p
+		}
+	}
+	return nil
 }
 
 // noteLimited counts the path in use, once, if something waits until its address is validated.

@@ -175,7 +175,7 @@ func (m *multipath) drop(q *copyQueue) {
 // transmitCopies writes a packet of what a lane carries besides other lanes.
 func (l *lane) transmitCopies(now instant, buf []byte) (Burst, bool) {
 	c, w, pa, sp := l.conn, &l.conn.e.writer, l.path, l.app
-	if l.status.copies.empty() || !c.wearKeys() || !l.wearNumbers() {
+	if l.status.copies.empty() || !l.wear() {
 		return Burst{}, false
 	}
 	size := min(pa.mtu.current, len(buf), pa.allowance())
@@ -188,19 +188,27 @@ func (l *lane) transmitCopies(now instant, buf []byte) (Burst, bool) {
 	}
 	w.begin(c, sp, buf[:0], size)
 	acked := sp.recv.unacked > 0 && c.appendAck(w, now)
+	mark := len(w.b)
 	c.appendControl(w)
 	c.appendStreamControl(w)
 	c.appendCopies(w, &l.status.copies, now)
-	if !w.eliciting {
+	if acked && len(w.b) == mark {
+		// A datagram that does not fit beside the acknowledgement goes without it.
+		acked = false
+		w.b = w.b[:w.body]
+		sp.sent.forget(w.recStart)
+		c.appendCopies(w, &l.status.copies, now)
+	}
+	if w.empty() {
 		w.abandon()
 		return Burst{}, false
 	}
 	if acked {
 		sp.recv.unacked, sp.recv.ackAt, sp.recv.ackNow = 0, 0, false
 	}
-	mark := pa.ecn.mark()
-	out := w.finish(now, mark)
-	return l.burst(len(out), len(out), mark), true
+	ecn := pa.ecn.mark()
+	out := w.finish(now, ecn)
+	return l.burst(len(out), len(out), ecn), true
 }
 
 // appendCopies appends datagrams, and then parts of streams.

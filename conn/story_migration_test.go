@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -248,4 +249,68 @@ func TestOldPathGivesNoSamples(t *testing.T) {
 	require.False(t, pa.rtt.sampled)
 	require.Equal(t, window, pa.cc.Window())
 	require.Equal(t, inFlight, pa.inFlight)
+}
+
+// TestServerAddressesAreNotAmplified: packets come from the address of a victim to another address
+// of the server than the one in use. What goes there counts, the answers to PATH_CHALLENGE too, and
+// each datagram that came counts once. RFC 9000, Section 8.1 [2].
+func TestServerAddressesAreNotAmplified(t *testing.T) {
+	for _, followed := range []bool{false, true} {
+		for _, size := range []int{60, 300, 600} {
+			t.Run(fmt.Sprintf("followed %t, %d bytes", followed, size), func(t *testing.T) {
+				tc := newTestConn(t, true)
+				s := tc.open(Uni)
+				_, err := s.Write(make([]byte, 100<<10))
+				require.NoError(t, err)
+				tc.flush()
+				victim, in, went := elsewhere(3), 0, 0
+				send := func(to netip.AddrPort, frames ...frame) {
+					b := tc.seal(testPacket{space: spaceApp, frames: frames, size: size})
+					in += len(b)
+					tc.deliverTo(to, b, victim, NotECT)
+					tc.advance(50 * time.Millisecond)
+					went = tc.bytesOut(victim)
+					require.LessOrEqual(t, went, 3*in)
+				}
+				if followed {
+					send(tc.addr, pingFrame())
+					require.Equal(t, victim, tc.c.RemoteAddr())
+				}
+				for range 5 {
+					send(elsewhere(9), challengeFrame("answer 1"), challengeFrame("answer 2"), pingFrame())
+				}
+				require.Positive(t, went)
+				tc.advance(5 * time.Second)
+				require.LessOrEqual(t, tc.bytesOut(victim), 3*in)
+			})
+		}
+	}
+}
+
+// TestMoveFromUnvalidatedPath: the server moves to another address of its own while it waits
+// whether its client is where it moved to last. The client comes back to there. The server asks it
+// again.
+func TestMoveFromUnvalidatedPath(t *testing.T) {
+	tc := newTestConn(t, true)
+	answer := func(to, from netip.AddrPort) {
+		tc.collect()
+		for f, ok := tc.nextFrame(); ok; f, ok = tc.nextFrame() {
+			if f.typ == wire.FramePathChallenge && tc.current.burst.Remote == from {
+				tc.deliverTo(to, tc.seal(testPacket{space: spaceApp, frames: []frame{responseFrame(f.data)}}), from, NotECT)
+			}
+		}
+	}
+	tc.writeFrom(elsewhere(1), minMTU, pingFrame())
+	tc.flush()
+	tc.deliverTo(elsewhere(9), tc.seal(testPacket{space: spaceApp, frames: []frame{pingFrame()}, size: minMTU}), elsewhere(2), NotECT)
+	answer(elsewhere(9), elsewhere(2))
+	require.Equal(t, elsewhere(2), tc.c.RemoteAddr())
+	require.Equal(t, elsewhere(9), tc.c.LocalAddr())
+	require.Equal(t, tc.peerAddr, tc.c.oldPath.remote) // the last one that was validated
+	tc.flush()
+	tc.writeFrom(elsewhere(1), minMTU, pingFrame())
+	require.Equal(t, elsewhere(2), tc.c.RemoteAddr())
+	answer(tc.addr, elsewhere(1))
+	require.Equal(t, elsewhere(1), tc.c.RemoteAddr())
+	require.True(t, tc.c.path.validated)
 }
