@@ -71,7 +71,8 @@ var ErrPathLimit = errors.New("conn: no path can be opened now")
 // there are (draft-ietf-quic-multipath-21, Section 3.1). [EventPathOpened] follows once it is
 // validated and takes data, or [EventPathAbandoned]. Bursts on it have local as their Local.
 // OpenPath fails before the handshake is complete, without multipath, and on a server. It returns
-// [ErrPathLimit] if there is no room yet.
+// [ErrPathLimit] if there is no room yet, and [ErrMigrationDisabled] if the server allows no path
+// from elsewhere.
 func (c *Conn) OpenPath(local netip.AddrPort) (PathID, error) {
 	c.e.rec.addr(callOpenPath, c, local)
 	switch {
@@ -82,7 +83,7 @@ func (c *Conn) OpenPath(local netip.AddrPort) (PathID, error) {
 	case c.multi == nil:
 		return 0, errNoMultipath
 	case c.peer.DisableActiveMigration: // draft-ietf-quic-multipath-21, Section 2.2
-		return 0, errors.New("conn: the peer does not support migration")
+		return 0, ErrMigrationDisabled
 	case !local.IsValid():
 		return 0, errors.New("conn: the local address is not valid")
 	}

@@ -54,8 +54,11 @@ const localWait = 100 * time.Millisecond
 // that, another takes its place. Paths that were opened by other means are left alone.
 //
 // FollowInterfaces returns when ctx is done, with its error, or when the connection has closed. If
-// the server does not speak multipath it returns an error at once, and the connection goes on with
-// its one path. Call it once for a connection.
+// the server does not speak multipath, and for the connection of a server, it returns an error at
+// once. If another path can never be opened, it returns the error of [Conn.AddPath]. That matches
+// [errors.ErrUnsupported] if the Backend has one socket only, and is [conn.ErrMigrationDisabled] if
+// the server has said so. The connection then goes on with the paths that it has. Call it once for
+// a connection.
 func (c *Conn) FollowInterfaces(ctx context.Context, m *Multipath) error {
 	c.l.mayWait("Conn.FollowInterfaces")
 	select {
@@ -67,6 +70,10 @@ func (c *Conn) FollowInterfaces(ctx context.Context, m *Multipath) error {
 	}
 	if !c.Multipath() {
 		return errors.New("loop: the connection does not speak multipath")
+	}
+	var server bool
+	if c.ask(func() { server = c.c.Server() }); server {
+		return errors.New("loop: a server does not open paths")
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -125,6 +132,7 @@ type followed struct {
 	opening bool
 	cancel  context.CancelFunc // of the call that opens it
 	open    bool               // id is that of its path
+	since   time.Time          // when it opened last
 	id      conn.PathID
 	retryAt time.Time
 	wait    time.Duration // before the next attempt
@@ -137,7 +145,7 @@ type pathResult struct {
 	err error
 }
 
-// run follows the interfaces until ctx is done or the watch has failed.
+// run follows the interfaces until ctx is done, the watch has failed, or no path can be opened.
 func (f *follower) run(ctx context.Context, watched <-chan error) error {
 	retry := time.NewTimer(time.Hour)
 	defer retry.Stop()
@@ -149,7 +157,9 @@ func (f *follower) run(ctx context.Context, watched <-chan error) error {
 			return err
 		case f.list = <-f.reports:
 		case r := <-f.results:
-			f.opened(r)
+			if f.opened(r); lasting(r.err) {
+				return r.err
+			}
 		case <-f.changed:
 		case <-retry.C:
 		}
@@ -166,10 +176,25 @@ func (f *follower) opened(r pathResult) {
 	p.opening = false
 	p.cancel()
 	if r.err == nil {
-		p.open, p.id = true, r.id
+		p.open, p.id, p.since = true, r.id, time.Now()
 	} else {
 		p.fail()
 	}
+}
+
+// lasting reports whether an error of AddPath says that no path can be opened, now or later.
+func lasting(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, conn.ErrMigrationDisabled)
+}
+
+// ended notes that an open path has ended. It was ended by the server, or got no answers for too
+// long. If it was of use, what happened before does not make the next attempt wait.
+func (p *followed) ended() {
+	p.open = false
+	if time.Since(p.since) > lastPathRetry {
+		p.wait = 0
+	}
+	p.fail()
 }
 
 // fail lets the next attempt wait.
@@ -185,10 +210,8 @@ func (f *follower) settle(ctx context.Context) time.Duration {
 	open := f.c.Paths()
 	first := firstOf(open)
 	for _, p := range f.paths {
-		// It was ended by the server, or got no answers for too long.
 		if p.open && !slices.ContainsFunc(open, func(s conn.PathStats) bool { return s.ID == p.id }) {
-			p.open = false
-			p.fail()
+			p.ended()
 		}
 	}
 	next := time.Hour

@@ -330,3 +330,65 @@ func TestFollowInterfacesRetries(t *testing.T) {
 		require.Equal(t, 2, len(pathIDs(c)))
 	})
 }
+
+// TestFollowInterfacesForgives: a path that was open for a long time is opened again soon after its
+// end, however often that has happened.
+func TestFollowInterfacesForgives(t *testing.T) {
+	runPaths(t, 4, func(t *testing.T, w *world, c *loop.Conn) {
+		h := newHost()
+		h.follow(w, c, loop.Multipath{})
+		h.now(wifi, mobile)
+		for range 6 {
+			for range 4 {
+				time.Sleep(10 * time.Second)
+				transfer(t, w.open(c, conn.Bidi), 1000, 1)
+			}
+			ids := pathIDs(c)
+			require.Equal(t, 2, len(ids))
+			require.NoError(t, c.DropPath(ids[mobile.Addr]))
+			time.Sleep(3 * time.Second)
+			require.Equal(t, 2, len(pathIDs(c)))
+		}
+	})
+}
+
+// TestFollowInterfacesEnds: FollowInterfaces ends if no other path can ever be opened, and says why.
+// The connection goes on.
+func TestFollowInterfacesEnds(t *testing.T) {
+	for name, c := range map[string]struct {
+		setup setup
+		err   error
+	}{
+		"one socket": {setup{wrap: func(b loop.Backend) loop.Backend { return oneSocket{b} }}, errors.ErrUnsupported},
+		"migration":  {setup{}, conn.ErrMigrationDisabled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.setup.link = alive
+			c.setup.server = serverConfig(func(cfg *conn.Config) {
+				cfg.MaxPaths, cfg.DisableActiveMigration = 4, c.err == conn.ErrMigrationDisabled
+			})
+			run(t, c.setup, func(t *testing.T, w *world) {
+				go serveEcho(t, w.server)
+				q := w.dialOnly(func(cfg *conn.Config) { cfg.MaxPaths = 4 })
+				h := newHost()
+				done := h.follow(w, q, loop.Multipath{})
+				h.now(wifi)
+				time.Sleep(time.Second)
+				require.Empty(t, done, "one path is enough")
+				h.now(wifi, mobile)
+				require.ErrorIs(t, <-done, c.err)
+				transfer(t, w.open(q, conn.Bidi), 1000, 1)
+			})
+		})
+	}
+	t.Run("server", func(t *testing.T) {
+		server := serverConfig(func(cfg *conn.Config) { cfg.MaxPaths = 4 })
+		run(t, setup{link: alive, server: server}, func(t *testing.T, w *world) {
+			_, c := w.dial(func(cfg *conn.Config) { cfg.MaxPaths = 4 })
+			ctx, cancel := context.WithTimeout(w.ctx(), time.Second)
+			defer cancel()
+			err := c.FollowInterfaces(ctx, &loop.Multipath{MaxPaths: 4, Watch: newHost().watch})
+			require.Error(t, err, "server")
+		})
+	})
+}

@@ -25,6 +25,9 @@ func bindToDevice(fd uintptr, device string) error {
 // that comes brings several messages, and its route comes a moment later.
 const settleTime = 50 * time.Millisecond
 
+// listRetry is how long to wait before the interfaces are read again, if that has failed.
+const listRetry = time.Second
+
 // watchInterfaces takes each message of netlink as a hint that something has changed, and then
 // reads everything again. So a message that was lost, or not understood, does no harm.
 func watchInterfaces(ctx context.Context, remote netip.Addr, report func([]Interface)) error {
@@ -35,25 +38,59 @@ func watchInterfaces(ctx context.Context, remote netip.Addr, report func([]Inter
 	defer hints.Close()
 	stop := context.AfterFunc(ctx, func() { hints.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
+	return watchList(ctx, report,
+		func() ([]Interface, error) { return listInterfaces(remote) },
+		func() error { return awaitHints(ctx, hints) })
+}
+
+// watchList reports what list returns, at first and whenever wait has returned, if that is new. The
+// last list holds while no other one can be had. An error of the first list says that this host
+// does not let the caller read it, unless the host is short of something.
+func watchList(ctx context.Context, report func([]Interface), list func() ([]Interface, error), wait func() error) error {
 	var last []Interface
-	for first := true; ctx.Err() == nil; first = false {
-		list, err := listInterfaces(remote)
-		if err != nil {
+	for first := true; ctx.Err() == nil; {
+		now, err := list()
+		switch {
+		case err == nil:
+		case first && !isShortage(err):
 			return fmt.Errorf("udpio: listing interfaces: %w", err)
+		default:
+			pause(ctx, listRetry)
+			continue
 		}
-		if first || !slices.Equal(list, last) {
-			last = list
-			report(slices.Clone(list))
+		if first || !slices.Equal(now, last) {
+			first, last = false, now
+			report(slices.Clone(now))
 		}
-		if err := awaitHint(hints); err != nil && ctx.Err() == nil {
+		if err := wait(); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("udpio: watching interfaces: %w", err)
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(settleTime):
 		}
 	}
 	return ctx.Err()
+}
+
+// pause waits for d, or until ctx is done.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// isShortage reports whether err says that this process or host is short of something at present,
+// which tells nothing about networks. EAGAIN is what connect returns if no port is free.
+func isShortage(err error) bool {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return false
+	}
+	switch errno {
+	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EAGAIN:
+		return true
+	}
+	return false
 }
 
 // openHints opens a netlink socket that tells of changes of links, addresses and routes.
@@ -71,15 +108,38 @@ func openHints() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "netlink"), nil
 }
 
-// awaitHint waits until something has changed. Changes that happen while the caller reads the list
-// wait in the socket.
-func awaitHint(hints *os.File) error {
+// awaitHints waits until something has changed, and for what else comes with it. Changes that
+// happen while the caller reads the list wait in the socket.
+func awaitHints(ctx context.Context, hints *os.File) error {
 	var b [8 << 10]byte
-	_, err := hints.Read(b[:])
-	if errors.Is(err, unix.ENOBUFS) {
-		return nil // there were more messages than the socket holds
+	if _, err := hints.Read(b[:]); err != nil && !errors.Is(err, unix.ENOBUFS) {
+		return err
 	}
-	return err
+	pause(ctx, settleTime)
+	return dropHints(hints)
+}
+
+// maxHints is how many messages are dropped at once. If more are left, there is one list more.
+const maxHints = 10_000
+
+// dropHints drops the messages that wait: they tell of changes that the next list has. It uses no
+// deadline, because that of hints belongs to those who end the wait.
+func dropHints(hints *os.File) error {
+	raw, err := hints.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return raw.Control(func(fd uintptr) {
+		var b [1]byte // the rest of a message is dropped
+		for range maxHints {
+			_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_DONTWAIT)
+			switch err {
+			case nil, unix.EINTR, unix.ENOBUFS: // the last: there were more messages than the socket holds
+			default:
+				return // EAGAIN: there are none
+			}
+		}
+	})
 }
 
 // A route is how good the best route from an interface is.
@@ -98,7 +158,16 @@ func listInterfaces(remote netip.Addr) ([]Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	preferred, _ := sourceTo(remote, "")
+	return interfacesTo(remote, all, routes)
+}
+
+// interfacesTo returns those of all interfaces which have one of routes, and an address to send
+// from. It fails if it cannot find that out at present.
+func interfacesTo(remote netip.Addr, all []net.Interface, routes map[int]route) ([]Interface, error) {
+	preferred, err := sourceTo(remote, "")
+	if isShortage(err) {
+		return nil, err
+	}
 	var list []Interface
 	for i := range all {
 		ifi := &all[i]
@@ -107,6 +176,9 @@ func listInterfaces(remote netip.Addr) ([]Interface, error) {
 			continue
 		}
 		source, err := sourceTo(remote, ifi.Name)
+		if isShortage(err) {
+			return nil, err
+		}
 		if err != nil {
 			continue // it has no address of this family, or is gone already
 		}
@@ -183,7 +255,7 @@ func routesTo(remote netip.Addr) (map[int]route, error) {
 		}
 		attrs, err := syscall.ParseNetlinkRouteAttr(&ms[i])
 		if err != nil {
-			return nil, os.NewSyscallError("parsenetlinkrouteattr", err)
+			continue // one route that is not understood does not hide the others
 		}
 		noteRoute(best, remote, ms[i].Data, attrs)
 	}

@@ -3,10 +3,14 @@ package udpio
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,6 +69,86 @@ func TestWatchInterfaces(t *testing.T) {
 	}
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled)
+}
+
+// TestWatchKeepsList: while the interfaces cannot be read, those of the last list count. They are
+// read again after a while, without a hint.
+func TestWatchKeepsList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wifi, cable := Interface{Name: "wlan0", Index: 2}, Interface{Name: "eth0", Index: 3}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var reports [][]Interface
+		lists, start := 0, time.Now()
+		err := watchList(ctx, func(list []Interface) {
+			if reports = append(reports, list); len(reports) == 2 {
+				cancel()
+			}
+		}, func() ([]Interface, error) {
+			switch lists++; lists {
+			case 1, 3:
+				return nil, os.NewSyscallError("socket", unix.EMFILE)
+			case 2:
+				return []Interface{wifi, cable}, nil
+			case 4:
+				return nil, errors.New("any other error")
+			default:
+				return []Interface{wifi}, nil
+			}
+		}, func() error { return nil })
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, [][]Interface{{wifi, cable}, {wifi}}, reports)
+		require.Equal(t, 3*listRetry, time.Since(start))
+	})
+	denied := func() ([]Interface, error) { return nil, unix.EACCES }
+	err := watchList(t.Context(), nil, denied, nil)
+	require.ErrorIs(t, err, unix.EACCES, "this host tells nothing of its interfaces")
+}
+
+// TestInterfacesWithoutDescriptors: a process that has too many files open cannot tell whether an
+// interface leads to the remote. It does not take that for a no.
+func TestInterfacesWithoutDescriptors(t *testing.T) {
+	remote := netip.MustParseAddr("127.0.0.1")
+	lo, err := net.InterfaceByName("lo")
+	require.NoError(t, err)
+	here := *lo
+	here.Flags = net.FlagUp | net.FlagRunning
+	all := []net.Interface{here, {Name: "nonesuch", Index: here.Index + 1000, Flags: here.Flags}}
+	routes := map[int]route{here.Index: {}, here.Index + 1000: {}}
+	want, err := interfacesTo(remote, all, routes)
+	require.NoError(t, err)
+	require.Equal(t, 1, len(want))
+
+	var old unix.Rlimit
+	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: old.Max}))
+	_, err = interfacesTo(remote, all, routes)
+	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &old))
+	require.ErrorIs(t, err, unix.EMFILE)
+	got, err := interfacesTo(remote, all, routes)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+// TestHintsAtOnce: hints that come together make one list be read, also if one of them is longer
+// than others.
+func TestHintsAtOnce(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	require.NoError(t, err)
+	defer unix.Close(fds[1])
+	hints := os.NewFile(uintptr(fds[0]), "hints")
+	defer hints.Close()
+	for i := range 8 { // as many as a socket surely holds
+		_, err := unix.Write(fds[1], make([]byte, 1+100*i))
+		require.NoError(t, err)
+	}
+	require.NoError(t, awaitHints(t.Context(), hints))
+	_, _, err = unix.Recvfrom(fds[0], make([]byte, 1), unix.MSG_DONTWAIT)
+	require.ErrorIs(t, err, unix.EAGAIN)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	hints.SetReadDeadline(time.Unix(1, 0)) // as the end of ctx does
+	require.ErrorIs(t, awaitHints(ctx, hints), os.ErrDeadlineExceeded)
 }
 
 // attr makes an attribute of a route. Numbers are in the order of this host.
