@@ -5,12 +5,16 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/loop/looptest"
 )
 
 // A tape is a recording in memory. The Loop writes to it until it closes it.
@@ -144,5 +148,51 @@ func TestRecordingIsOfOneLoop(t *testing.T) {
 		if err == nil {
 			g.Close()
 		}
+	}
+}
+
+// A fullDisk takes some bytes, and then fails.
+type fullDisk struct {
+	left   int
+	closes error
+}
+
+func (d *fullDisk) Write(b []byte) (int, error) {
+	if len(b) > d.left {
+		return 0, errors.New("no space left")
+	}
+	d.left -= len(b)
+	return len(b), nil
+}
+
+func (d *fullDisk) Close() error { return d.closes }
+
+// TestRecordingIsNotWhole: a recording that could not be written, or not closed, gives one line of
+// the log.
+func TestRecordingIsNotWhole(t *testing.T) {
+	for name, c := range map[string]struct {
+		disk  fullDisk
+		lines int
+	}{
+		"no space left": {fullDisk{}, 1},
+		"late error":    {fullDisk{left: 1 << 20, closes: errors.New("late error")}, 1},
+		"fine":          {fullDisk{left: 1 << 20}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log record
+				g, err := loop.New(&loop.Config{
+					Logger: slog.New(slog.NewTextHandler(&log, nil)),
+					Record: func(int) (io.WriteCloser, error) { return &c.disk, nil },
+				}, looptest.New(t, 1, conntest.Link{}).Listen(clientAddr))
+				if err != nil {
+					t.Fatal(err)
+				}
+				g.Close()
+				if n := strings.Count(log.b.String(), "recording is not whole"); n != c.lines {
+					t.Errorf("%d lines: %s", n, log.b.String())
+				}
+			})
+		})
 	}
 }
