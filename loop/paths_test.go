@@ -352,8 +352,8 @@ func TestFollowInterfacesForgives(t *testing.T) {
 	})
 }
 
-// TestFollowInterfacesEnds: FollowInterfaces ends if no other path can ever be opened, and says why.
-// The connection goes on.
+// TestFollowInterfacesEnds: FollowInterfaces ends if no other path can ever be opened, and says
+// why. The connection goes on.
 func TestFollowInterfacesEnds(t *testing.T) {
 	for name, c := range map[string]struct {
 		setup setup

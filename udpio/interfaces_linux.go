@@ -134,7 +134,7 @@ func dropHints(hints *os.File) error {
 		for range maxHints {
 			_, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_DONTWAIT)
 			switch err {
-			case nil, unix.EINTR, unix.ENOBUFS: // the last: there were more messages than the socket holds
+			case nil, unix.EINTR, unix.ENOBUFS: // messages may be left
 			default:
 				return // EAGAIN: there are none
 			}
