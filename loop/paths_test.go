@@ -389,6 +389,7 @@ func TestFollowInterfacesEnds(t *testing.T) {
 			defer cancel()
 			err := c.FollowInterfaces(ctx, &loop.Multipath{MaxPaths: 4, Watch: newHost().watch})
 			require.Error(t, err, "server")
+			require.NoError(t, ctx.Err(), "it says so at once")
 		})
 	})
 }
