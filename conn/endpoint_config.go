@@ -115,9 +115,9 @@ type EndpointConfig struct {
 
 	// Record, if not nil, gets a recording of everything that the Endpoint is told and does, which
 	// [NewReplay] does again. It holds the data of the connections and their secrets. The Endpoint
-	// writes pieces of up to about 64 KiB, before each call of Receive or HandleTimeout at the
-	// latest. After an error of Record it writes nothing more. Write must not block for long. The
-	// Endpoint does not close Record.
+	// writes pieces of up to 32 KiB and one entry, before each call of Receive, HandleTimeout or
+	// Complete at the latest. After an error of Record it writes nothing more. Write must not block
+	// for long. The Endpoint does not close Record.
 	Record io.Writer
 
 	play *player // of a Replay

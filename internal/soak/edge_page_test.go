@@ -19,7 +19,7 @@ func (r *record) write(dir string) error {
 
 const pageHead = `# Soak
 
-Forty clients ask an edge for a long time. The edge is [` + "`examples/edge`" + `](edge.md), in a process of its own, in front of three
+Forty clients send requests to an edge for %v. The edge is [` + "`examples/edge`" + `](edge.md), in a process of its own, in front of three
 backends in processes of their own: two speak HTTP/1.1, one HTTP/3. The clients speak HTTP/3 over loopback. Two of them, 5 %%, are
 hostile: they send garbage, leave handshakes half done, break the rules of HTTP/3, reset streams, read nothing, send bodies slowly,
 send fields that are too long, and ask for forbidden tunnels.
@@ -28,7 +28,7 @@ Nothing that an honest client did failed, and every byte was the right one: the 
 the same clients came for a minute at most, so that what the runtime and the pools keep for good was there. "Before" and "after"
 are of moments without clients.
 
-This page is written by the run that it describes, which was one of %v:
+The run that this page describes has written it, but for notes on the machine:
 
     LAZO_SOAK_EDGE=%[1]v LAZO_SOAK_PAGE=$PWD/docs go test -count=1 -v -timeout=90m -run '^TestEdge$' ./internal/soak
 
