@@ -64,21 +64,14 @@ func (c *Conn) AddPath(t *Transport) (*Path, error) {
 const probeAgain = 100 * time.Millisecond
 
 // Probe sends probes until the path is validated. A path that was validated is validated anew. The
-// probes of one connection take turns.
+// attempts of all paths of a connection take turns.
 func (p *Path) Probe(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(p.ctx, func() { cancel(context.Cause(p.ctx)) })()
-	select {
-	case p.c.probing <- struct{}{}:
-		defer func() { <-p.c.probing }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 	p.begin()
 	for ctx.Err() == nil {
-		// The path in use is validated.
-		if p.c.at() == p.t || p.c.lc.Probe(ctx, p.local) == nil {
+		if p.attempt(ctx) {
 			return p.succeed()
 		}
 		select {
@@ -87,6 +80,18 @@ func (p *Path) Probe(ctx context.Context) error {
 		}
 	}
 	return context.Cause(ctx)
+}
+
+// attempt probes once, when it is the turn of the path, and reports whether the path is validated.
+func (p *Path) attempt(ctx context.Context) bool {
+	select {
+	case p.c.probing <- struct{}{}:
+		defer func() { <-p.c.probing }()
+	case <-ctx.Done():
+		return false
+	}
+	// The path in use is validated.
+	return p.c.at() == p.t || p.c.lc.Probe(ctx, p.local) == nil
 }
 
 // begin makes the Transport of the path pass on what comes for the connection.
@@ -126,7 +131,17 @@ func (p *Path) Switch() error {
 	case p.c.at() == p.t:
 		return nil
 	}
-	return p.c.explain(p.c.lc.Switch(context.Background(), p.local))
+	if err := p.t.usable(); err != nil {
+		return err
+	}
+	if err := p.c.lc.Switch(context.Background(), p.local); err != nil {
+		return p.c.explain(err)
+	}
+	if err := p.t.usable(); err != nil { // it closed meanwhile, and did not see the connection
+		p.c.abandon(err)
+		return err
+	}
+	return nil
 }
 
 // Close gives the path up. The path in use cannot be closed.

@@ -243,6 +243,26 @@ func TestSilentPath(t *testing.T) {
 	}
 }
 
+// TestProbesTakeTurns: a path that leads nowhere does not keep another one from being probed.
+func TestProbesTakeTurns(t *testing.T) {
+	p, f, _, host := pathsOf(t)
+	f.block(host)
+	silent, err := p.client.AddPath(host)
+	check(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- silent.Probe(context.Background()) }()
+	for f.of(host) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	other := &quic.Transport{Conn: listenUDP(t)}
+	defer other.Close()
+	path, err := p.client.AddPath(other)
+	check(t, err)
+	check(t, path.Probe(within(t)))
+	check(t, silent.Close())
+	wantErr(t, "Probe", <-ended, quic.ErrPathClosed)
+}
+
 // TestHostCloses: a Transport that closes ends the connections that are there, and no others.
 func TestHostCloses(t *testing.T) {
 	p, _, home, host := pathsOf(t)
@@ -253,6 +273,9 @@ func TestHostCloses(t *testing.T) {
 	p.pass(t, 100_000)
 	_, err = p.client.AddPath(host)
 	wantErr(t, "AddPath", err, quic.ErrTransportClosed)
+	wantErr(t, "Switch", path.Switch(), quic.ErrTransportClosed)
+	p.pass(t, 100_000)
+	p.wantAt(t, home)
 
 	other := &quic.Transport{Conn: listenUDP(t)}
 	path, err = p.client.AddPath(other)

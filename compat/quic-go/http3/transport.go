@@ -231,11 +231,17 @@ func (b body) Read(p []byte) (int, error) {
 	switch {
 	case err == io.EOF:
 		dropMissing(b.resp.Trailer)
-	case err != nil && err == context.Cause(b.resp.Request.Context()):
+	case err != nil && isCause(b.resp.Request.Context(), err):
 		// The stream was reset when the context ended.
 		err = &Error{ErrorCode: ErrCodeRequestCanceled, err: err}
 	}
 	return n, explain(err)
+}
+
+// isCause reports whether err is why the context ended.
+func isCause(ctx context.Context, err error) bool {
+	cause := context.Cause(ctx)
+	return cause != nil && errors.Is(err, cause)
 }
 
 // dropMissing removes the trailers that were announced and did not come, if any has come.
