@@ -60,6 +60,8 @@ type describedTLS struct {
 	Certificates bool // a server has some
 	Sessions     bool // a client has a ClientSessionCache
 	NoTickets    bool
+	ByHello      bool // GetConfigForClient is there
+	MaxVersion   uint16
 }
 
 func describeTLS(c *tls.Config) describedTLS {
@@ -69,6 +71,8 @@ func describeTLS(c *tls.Config) describedTLS {
 		Certificates: len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil,
 		Sessions:     c.ClientSessionCache != nil,
 		NoTickets:    c.SessionTicketsDisabled,
+		ByHello:      c.GetConfigForClient != nil,
+		MaxVersion:   c.MaxVersion,
 	}
 }
 

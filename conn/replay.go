@@ -34,7 +34,7 @@ type Replay struct{ p *player }
 // A DivergenceError says where an Endpoint did something else than was recorded. Up to there it did
 // the same.
 type DivergenceError struct {
-	Entry  int           // of the recording, from 1 on
+	Entry  int           // of the recording, from 1 on: that of the call
 	At     time.Duration // since the first time of the recording
 	Call   string        // what was called then, for example "Receive"
 	Reason string        // what is different
@@ -57,6 +57,7 @@ func NewReplay(r io.Reader, opt *ReplayOptions) (*Replay, error) {
 		p.opt = *opt
 	}
 	a, ok := p.read()
+	p.step = p.entries
 	if !ok || a.kind != tapeEndpoint {
 		return nil, errors.New("conn: the recording does not begin with an Endpoint")
 	}
@@ -81,6 +82,9 @@ func (r *Replay) Step() error {
 		return p.err
 	}
 	a, ok := p.read()
+	if ok {
+		p.step = p.entries
+	}
 	switch {
 	case !ok:
 	case a.kind < callReceive:
@@ -105,10 +109,10 @@ func (r *Replay) Run() error {
 // Endpoint returns the Endpoint of the replay.
 func (r *Replay) Endpoint() *Endpoint { return r.p.e }
 
-// Position returns how many entries of the recording were read, the time of the last one since the
-// beginning, and the call.
+// Position returns the number of the entry of the last step, its time since the beginning, and the
+// call.
 func (r *Replay) Position() (entry int, at time.Duration, call string) {
-	return r.p.entries, r.p.at, kindName(r.p.call)
+	return r.p.step, r.p.at, kindName(r.p.call)
 }
 
 // A player stands for the outside world of the Endpoint of a Replay. The methods of a nil player do
@@ -118,7 +122,8 @@ type player struct {
 	entry   tape.Entry
 	opt     ReplayOptions
 	e       *Endpoint
-	entries int
+	entries int // that were read
+	step    int // number of the entry of the call that Step does
 	base    time.Time
 	at      time.Duration
 	call    uint64
@@ -136,7 +141,7 @@ type player struct {
 // diverge ends the replay.
 func (p *player) diverge(format string, args ...any) {
 	if p.err == nil {
-		p.err = &DivergenceError{Entry: p.entries, At: p.at, Call: kindName(p.call), Reason: fmt.Sprintf(format, args...)}
+		p.err = &DivergenceError{Entry: p.step, At: p.at, Call: kindName(p.call), Reason: fmt.Sprintf(format, args...)}
 	}
 }
 

@@ -76,7 +76,13 @@ func (p *player) provideConn(cfg *Config, name string, value json.RawMessage) er
 // config returns a configuration that looks like the recorded one to the state machine. No
 // handshake runs with it.
 func (t *describedTLS) config() *tls.Config {
-	cfg := &tls.Config{ServerName: t.ServerName, NextProtos: t.NextProtos, SessionTicketsDisabled: t.NoTickets}
+	cfg := &tls.Config{
+		ServerName: t.ServerName, NextProtos: t.NextProtos,
+		SessionTicketsDisabled: t.NoTickets, MaxVersion: t.MaxVersion,
+	}
+	if t.ByHello {
+		cfg.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }
+	}
 	if t.Certificates {
 		cfg.Certificates = make([]tls.Certificate, 1)
 	}

@@ -85,6 +85,9 @@ func TestReplayNoticesAnotherCore(t *testing.T) {
 		if err := half.Run(); !errors.As(err, &d) {
 			t.Fatalf("seed %d: a server that sends another frame is not noticed: %v", seed, err)
 		}
+		if entry, _, _ := half.Position(); entry != d.Entry || !isCall(t, tape, entry) {
+			t.Errorf("seed %d: entry %d is not the call, and the position is %d", seed, d.Entry, entry)
+		}
 		if d.Call != "Transmit" || d.Entry <= changed || d.Entry > entries || d.At < 0 {
 			t.Errorf("seed %d: changed behind entry %d of %d, and noticed: %v", seed, changed, entries, d)
 		}
@@ -92,6 +95,15 @@ func TestReplayNoticesAnotherCore(t *testing.T) {
 			t.Error("a replay goes on behind the place where it diverges")
 		}
 	}
+}
+
+// isCall reports whether a replay that works is at a call when it is at an entry.
+func isCall(t *testing.T, tape []byte, entry int) bool {
+	r, at := newReplay(t, bytes.NewReader(tape)), 0
+	for at < entry && r.Step() == nil {
+		at, _, _ = r.Position()
+	}
+	return at == entry
 }
 
 // TestReplayCutOff: the recording of a program that has died is good up to its last call.
