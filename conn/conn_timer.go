@@ -59,13 +59,27 @@ func (c *Conn) idleDeadline() instant {
 	return c.lastActivity.add(max(c.idle, 3*c.pto()))
 }
 
+// awaitsAck reports whether a 1-RTT packet is under way, on any path, that asks for an
+// acknowledgement.
+func (c *Conn) awaitsAck() bool {
+	if c.multi == nil {
+		return c.app.sent.eliciting > 0
+	}
+	for _, l := range c.multi.lanes {
+		if l.app.sent.eliciting > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // keepAliveDeadline returns when to send a PING so that the idle timeout does not pass (RFC 9000,
 // Section 10.1.2).
 func (c *Conn) keepAliveDeadline() instant {
-	if c.keepAlive == 0 || c.state == stateHandshake || c.spaces[spaceApp].sent.eliciting > 0 {
+	if c.keepAlive == 0 || c.state == stateHandshake || c.awaitsAck() {
 		return 0
 	}
-	if c.path.allowance() < minMTU {
+	if c.main().path.allowance() < minMTU {
 		return 0 // RFC 9000, Section 8.1: nothing could be sent
 	}
 	every := c.keepAlive

@@ -35,10 +35,10 @@ func (q *quietWatch) heard(now instant, eliciting bool) {
 // nothing, or a packet of its own is under way, whose probe timeout does the same.
 func (c *Conn) quietDeadline() instant {
 	q := &c.quiet
-	if c.streams.awaited == 0 || q.pings >= maxQuietPings || c.state != stateConfirmed || c.spaces[spaceApp].sent.eliciting > 0 {
+	if c.streams.awaited == 0 || q.pings >= maxQuietPings || c.state != stateConfirmed || c.awaitsAck() {
 		return 0
 	}
-	wait := quietFactor * max(c.path.rtt.pto()+c.peerMaxAckDelay(), q.gap)
+	wait := quietFactor * max(c.main().path.rtt.pto()+c.peerMaxAckDelay(), q.gap)
 	return q.last.add(wait << q.pings)
 }
 

@@ -335,3 +335,32 @@ func multipathChaos(t *testing.T, seed uint64) {
 	require.True(t, w.done(), "it ended with %v, %v", w.client.err, w.server.err)
 	w.finish()
 }
+
+// TestKeepAliveWithoutTheFirstPath: a server that keeps a connection alive whose first path is gone
+// sends a PING on another one, and no further one while that is under way. It sent PINGs without
+// end.
+func TestKeepAliveWithoutTheFirstPath(t *testing.T) {
+	s := story{
+		Seed:    7063,
+		Servers: []host{{Config: conn.Config{MaxPaths: 3, MaxMTU: 1972}}},
+		Clients: []client{{}, {
+			Host: host{Config: conn.Config{InitialMaxData: 1, MaxPaths: 3}},
+			Up:   conntest.Link{Delay: 120 * time.Microsecond, Rate: 44213812},
+			Down: conntest.Link{
+				Delay: 42 * time.Microsecond, Rate: 95110339,
+				Faults: []conntest.Fault{{From: 278 * time.Millisecond, To: 2 * time.Second, Loss: 0.224}},
+			},
+			Dials: []dial{{Calls: []call{
+				{Do: "window", N: 1},
+				{ByServer: true, Do: "keepalive"},
+				{At: time.Second},
+				{At: 55 * time.Millisecond, Do: "open"},
+				{At: 54 * time.Millisecond, Do: "open"},
+				{At: 114 * time.Millisecond, Do: "leave"},
+			}}},
+		}},
+	}
+	if f := s.check(t); f != nil {
+		t.Error(f)
+	}
+}

@@ -296,7 +296,7 @@ func (x *end) cancel(both bool, code ErrorCode) {
 
 // receive reads what has come, unless the reader pauses.
 func (x *end) receive() {
-	for !x.got && !x.paused && x.head {
+	for !x.got && !x.gone && !x.paused && x.head {
 		h := x.in
 		if h.Stop > 0 && x.read >= h.Stop-1 {
 			x.t.excused, x.got = true, true

@@ -40,9 +40,11 @@ func (t *Trial) Cleanup(f func()) { t.ends = append(t.ends, f) }
 // Logf keeps the line for [Flaw].Log.
 func (t *Trial) Logf(f string, arg ...any) { t.log += fmt.Sprintf(f, arg...) }
 
-// Fatalf ends the run.
+// Fatalf ends the run. The kind of the Flaw is what the message says before its colon.
 func (t *Trial) Fatalf(f string, arg ...any) {
-	panic(&Flaw{Kind: "network", Text: fmt.Sprintf(f, arg...)})
+	text := fmt.Sprintf(f, arg...)
+	what, _, _ := strings.Cut(strings.TrimPrefix(text, "conntest: "), ":")
+	panic(&Flaw{Kind: what, Text: text})
 }
 
 // Try runs a script by run, which panics with a *[Flaw] to end the run. It returns what went wrong
