@@ -129,6 +129,9 @@ func (pr *pair) mayEnd(a, other *actor) bool {
 		return !pr.speak() || worse(pr.client.Down, func(f conntest.Fault) bool { return f.Corrupt > 0 })
 	case errors.As(a.err, &transport) && transport.Code == refused:
 		return pr.refused
+	case errors.As(a.err, &transport) && transport.Code == 0:
+		// each side may have abandoned the path that the other one has kept
+		return slices.ContainsFunc(pr.dial.Calls, func(c call) bool { return c.Do == "leave" })
 	case errors.As(a.err, &transport) && transport.Code == internal:
 		return pr.short()
 	case errors.As(a.err, &transport) && transport.Code == invalidToken:
