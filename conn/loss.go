@@ -287,7 +287,7 @@ func (c *Conn) probe(id spaceID, now instant) {
 	// took turns, each would be probed only half as often as the backoff means.
 	for i := range numSpaces {
 		// RFC 9002, Section 6.2.4 [3].
-		if other := c.spaces[i]; i != id && other != nil && other.tx != nil && other.sent.eliciting > 0 {
+		if other := c.spaces[i]; i != id && other != nil && other.tx != nil && other.unanswered() {
 			other.probes = max(other.probes, 1)
 			c.sendAgain(other)
 		}
@@ -307,6 +307,20 @@ func (c *Conn) probe(id spaceID, now instant) {
 			c.path.cc.OnMTU(c.path.mtu.current)
 		}
 	}
+}
+
+// unanswered reports whether the peer may lack something of the space: a packet is under way that
+// asks for an acknowledgement, or CRYPTO data waits to be sent, for the first time or again. It may
+// wait for a congestion window that packets fill which the peer cannot open without it.
+func (sp *space) unanswered() bool {
+	if sp.sent.eliciting > 0 {
+		return true
+	}
+	if sp.id == spaceApp {
+		return false
+	}
+	_, lost := sp.cryptoOut.NextLost()
+	return lost > 0 || sp.cryptoOut.Unsent() > 0
 }
 
 // sendAgain makes the probes of a space carry the frames that were sent first. Their packets are

@@ -41,7 +41,7 @@ func (c *Conn) hurry(now instant) {
 	}
 	sp.hurries++
 	for _, sp := range []*space{sp, c.spaces[spaceHandshake]} {
-		if sp != nil && sp.tx != nil && (sp.sent.eliciting > 0 || !c.server) {
+		if sp != nil && sp.tx != nil && (sp.unanswered() || !c.server) {
 			sp.probes = max(sp.probes, 1)
 			c.sendAgain(sp)
 		}

@@ -53,3 +53,23 @@ func TestHandshakeKeepsToTheWindow(t *testing.T) {
 	}
 	require.Greater(t, total, 2*14720, "it does not fit into an initial window")
 }
+
+// TestLostInitialBeyondWindow: five bytes of the ServerHello are lost, and Handshake packets fill
+// the congestion window, which the client cannot open without those bytes. Probes bring them.
+func TestLostInitialBeyondWindow(t *testing.T) {
+	timeouts := conn.Config{MaxIdleTimeout: 34 * time.Second, HandshakeTimeout: 59 * time.Second}
+	server := timeouts
+	server.InitialRTT = time.Millisecond
+	s := story{
+		Seed:    18685,
+		Servers: []host{{Config: server}},
+		Clients: []client{{}, {}, {
+			Host:  host{Config: timeouts},
+			Down:  conntest.Link{Jitter: 70 * time.Millisecond, Faults: []conntest.Fault{{To: time.Second, Loss: 0.26}}},
+			Dials: []dial{{}},
+		}},
+	}
+	if f := s.check(t); f != nil {
+		t.Error(f)
+	}
+}
