@@ -175,9 +175,12 @@ func (l *lane) setPaths(use, old, candidate *path) {
 	l.assignIDs()
 }
 
-// usePath puts a path in use: see setPaths.
+// usePath puts a path in use: see setPaths. A candidate that leads to the same place is dropped.
 func (l *lane) usePath(p, old, candidate *path) {
 	c := l.conn
+	if candidate != nil && candidate.remote == p.remote && candidate.local == p.local {
+		candidate = nil
+	}
 	l.setPaths(p, old, candidate)
 	l.timeouts.restart()
 	l.paceAt = 0

@@ -206,6 +206,29 @@ func TestMoveToPreferredWaits(t *testing.T) {
 	}
 }
 
+// TestMoveToPreferredOnce: a client probes the preferred address, and sends more there before it
+// answers. The server asks twice, and moves once.
+func TestMoveToPreferredOnce(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) { s.conn.PreferredAddress4 = elsewhere(9) })
+	tc.ignore(wire.FrameAck, wire.FramePing, wire.FrameRetireConnectionID, wire.FrameNewToken, wire.FrameNewConnectionID,
+		wire.FramePathResponse)
+	from := func(frames ...frame) {
+		tc.deliverTo(elsewhere(9), tc.seal(testPacket{space: spaceApp, frames: frames, size: minMTU}), tc.peerAddr, NotECT)
+	}
+	from(challengeFrame("12345678"))
+	first, _ := tc.wantType("the server probes, too", wire.FramePathChallenge)
+	from(pingFrame())
+	second, _ := tc.wantType("the server validates its preferred address", wire.FramePathChallenge)
+	from(responseFrame(first.data))
+	from(pingFrame())
+	tc.wantEvent("the path is validated", EventPathChanged)
+	tc.ignore(wire.FramePathChallenge)
+	from(responseFrame(second.data))
+	tc.advance(10 * time.Second)
+	require.Equal(t, elsewhere(9), tc.c.LocalAddr())
+	require.Equal(t, uint64(1), tc.c.Stats().PathChanges)
+}
+
 // TestPreferredFromElsewhere: packets come to the preferred address from an address that the client
 // did not have before. It may be that of a victim: it gets no more than three times what came from
 // there, and the connection goes on where it was. RFC 9000, Section 9.6.3 [3].
