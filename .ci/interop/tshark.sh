@@ -127,6 +127,25 @@ key_updates() {
 	dissect 'quic.key_phase == 1'
 }
 
+# twice COMMAND... runs a case, and runs it again if all that tshark found is one packet of HTTP/3 that is
+# malformed. tshark 4.0 says so of one capture in a hundred, about a packet in the middle of a body. A fault
+# of the packets would show in the second capture, too.
+twice() {
+	local status
+	set +e
+	(
+		set -e
+		"$@"
+	) >"$tmp/first.log" 2>&1
+	status=$?
+	set -e
+	cat "$tmp/first.log"
+	[ "$status" != 0 ] || return 0
+	grep -qE 'tshark complains: +1 +Malformed +HTTP3 +Malformed Packet' "$tmp/first.log" || return 1
+	echo "once more"
+	"$@"
+}
+
 # The files of -pcap hold the keys, so tshark needs no key log.
 keys_inside() {
 	export SSLKEYLOGFILE=/dev/null
@@ -143,13 +162,13 @@ keys_inside() {
 early=(none 'quic.long.packet_type == 1' 'quic.long.packet_type_v2 == 2')
 for v in 1 2; do
 	version=(-versions "$v")
-	check "version $v: requests" plain -- 'quic.frame_type == 0x08 || quic.frame_type == 0x0b'
-	check "version $v: Retry" short_hello plain -retry -- 'quic.retry_token'
-	check "version $v: 0-RTT" short_hello early_data "${early[v]}"
-	check "version $v: key updates" key_updates
+	check "version $v: requests" twice plain -- 'quic.frame_type == 0x08 || quic.frame_type == 0x0b'
+	check "version $v: Retry" twice short_hello plain -retry -- 'quic.retry_token'
+	check "version $v: 0-RTT" twice short_hello early_data "${early[v]}"
+	check "version $v: key updates" twice key_updates
 done
 version=(-versions 1,2)
-check "captures with the keys inside" keys_inside
-check "compatible version negotiation" plain -versions 2,1 -- 'quic.version == 1' 'quic.version == 0x6b3343cf'
-check "Version Negotiation" plain -versions 2 -- 'quic.version == 0' 'quic.version == 0x6b3343cf'
+check "captures with the keys inside" twice keys_inside
+check "compatible version negotiation" twice plain -versions 2,1 -- 'quic.version == 1' 'quic.version == 0x6b3343cf'
+check "Version Negotiation" twice plain -versions 2 -- 'quic.version == 0' 'quic.version == 0x6b3343cf'
 report
