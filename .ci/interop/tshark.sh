@@ -127,10 +127,10 @@ key_updates() {
 	dissect 'quic.key_phase == 1'
 }
 
-# twice COMMAND... runs a case, and runs it again if all that tshark found is one packet of HTTP/3 that is
+# recaptured COMMAND... runs a case, and runs it again if all that tshark found is one packet of HTTP/3 that is
 # malformed. tshark 4.0 says so of one capture in a hundred, about a packet in the middle of a body. A fault
 # of the packets would show in the second capture, too.
-twice() {
+recaptured() {
 	local status
 	set +e
 	(
@@ -165,10 +165,10 @@ for v in 1 2; do
 	check "version $v: requests" plain -- 'quic.frame_type == 0x08 || quic.frame_type == 0x0b'
 	check "version $v: Retry" short_hello plain -retry -- 'quic.retry_token'
 	check "version $v: 0-RTT" short_hello early_data "${early[v]}"
-	check "version $v: key updates" twice key_updates
+	check "version $v: key updates" recaptured key_updates
 done
 version=(-versions 1,2)
-check "captures with the keys inside" twice keys_inside
+check "captures with the keys inside" recaptured keys_inside
 check "compatible version negotiation" plain -versions 2,1 -- 'quic.version == 1' 'quic.version == 0x6b3343cf'
 check "Version Negotiation" plain -versions 2 -- 'quic.version == 0' 'quic.version == 0x6b3343cf'
 report
