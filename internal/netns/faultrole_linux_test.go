@@ -154,18 +154,11 @@ func fetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.OpenStream(ctx, conn.Bidi)
+	h := sha256.New()
+	s, err := fetchPart(ctx, c, h, supplied/4)
 	if err != nil {
 		return err
 	}
-	if err := s.CloseWrite(); err != nil {
-		return err
-	}
-	h := sha256.New()
-	if _, err := io.CopyN(h, s, supplied/4); err != nil {
-		return err
-	}
-	fmt.Println("part")
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
 	}

@@ -107,18 +107,11 @@ func download(ctx context.Context, migrate bool) error {
 	if err != nil {
 		return err
 	}
-	s, err := c.OpenStream(ctx, conn.Bidi)
+	h := sha256.New()
+	s, err := fetchPart(ctx, c, h, size/5)
 	if err != nil {
 		return err
 	}
-	if err := s.CloseWrite(); err != nil {
-		return err
-	}
-	h := sha256.New()
-	if _, err := io.CopyN(h, s, size/5); err != nil {
-		return err
-	}
-	fmt.Println("part")
 	moved := make(chan error, 1)
 	go func() {
 		_, err := bufio.NewReader(os.Stdin).ReadString('\n')
@@ -135,6 +128,22 @@ func download(ctx context.Context, migrate bool) error {
 	}
 	fmt.Println("sum", hex.EncodeToString(h.Sum(nil)))
 	return c.Close(0, "")
+}
+
+// fetchPart asks for everything on a stream, writes the first n bytes to w, and says so.
+func fetchPart(ctx context.Context, c *loop.Conn, w io.Writer, n int64) (*loop.Stream, error) {
+	s, err := c.OpenStream(ctx, conn.Bidi)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.CloseWrite(); err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyN(w, s, n); err != nil {
+		return nil, err
+	}
+	fmt.Println("part")
+	return s, nil
 }
 
 // move moves the connection to a socket on the other address.

@@ -190,10 +190,7 @@ public class Netty {
 
     @Override
     protected void channelRead(ChannelHandlerContext ctx, Http3DataFrame f) {
-      byte[] b = new byte[f.content().readableBytes()];
-      f.content().readBytes(b);
-      body.writeBytes(b);
-      f.release();
+      take(f, body);
     }
 
     @Override
@@ -251,6 +248,14 @@ public class Netty {
     }
   }
 
+  /** Appends the content of a DATA frame to a body. */
+  static void take(Http3DataFrame f, ByteArrayOutputStream body) {
+    byte[] b = new byte[f.content().readableBytes()];
+    f.content().readBytes(b);
+    body.writeBytes(b);
+    f.release();
+  }
+
   /** A request: /bytes/N gets the pattern, anything else its own body. */
   static class Request extends Http3RequestStreamInboundHandler {
     private String path = "";
@@ -265,10 +270,7 @@ public class Netty {
 
     @Override
     protected void channelRead(ChannelHandlerContext ctx, Http3DataFrame f) {
-      byte[] b = new byte[f.content().readableBytes()];
-      f.content().readBytes(b);
-      body.writeBytes(b);
-      f.release();
+      take(f, body);
     }
 
     @Override
