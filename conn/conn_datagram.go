@@ -245,6 +245,12 @@ func (c *Conn) NoDatagrams() bool { return c.hasPeer && c.peer.MaxDatagramFrame 
 // the next datagram raises an [EventDatagramReadable].
 func (c *Conn) ReceiveDatagram() (b []byte, ok bool) {
 	c.e.rec.call(callReceiveDatagram, c.serial)
+	b, ok = c.receiveDatagram()
+	c.e.rec.data(b, nil)
+	return b, ok
+}
+
+func (c *Conn) receiveDatagram() (b []byte, ok bool) {
 	d := c.datagrams
 	if d == nil {
 		return nil, false

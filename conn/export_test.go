@@ -134,6 +134,31 @@ func heldInChunks(c *Conn) int64 {
 	return chunks
 }
 
+// DamageReceivedStream changes a byte that a stream has for its reader, as a fault of the core
+// would. It reports whether there is such a byte.
+func DamageReceivedStream(e *Endpoint) bool {
+	for c := range e.Conns() {
+		for _, s := range c.streams.all {
+			if b := s.in.Peek(&c.chunks, 1); len(b) > 0 {
+				b[0] ^= 1
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// DamageReceivedDatagram is DamageReceivedStream for a received datagram.
+func DamageReceivedDatagram(e *Endpoint) bool {
+	for c := range e.Conns() {
+		if d := c.datagrams; d != nil && d.recv.size > 0 {
+			d.recv.front().b[0] ^= 1
+			return true
+		}
+	}
+	return false
+}
+
 // HandshakeDoneAgain makes the first connection of a server that has sent HANDSHAKE_DONE send
 // another one. It reports whether there is such a connection.
 func HandshakeDoneAgain(e *Endpoint) bool {

@@ -18,7 +18,7 @@ import (
 // are in it too, so that a Replay can compare them.
 
 // tapeVersion is the version of the entries below. A change of their meaning needs another one.
-const tapeVersion = 1
+const tapeVersion = 2
 
 // The kinds of entries. Calls on a Conn, Stream or StreamGroup begin with its serial number.
 const (
@@ -59,6 +59,7 @@ const (
 	callEndpointHold
 
 	callHold
+	callNote
 	callSetTimer
 	callSetKeepAlive
 	callUpdateKeys
@@ -107,6 +108,8 @@ type recorder struct {
 	// The newest configs, so that one that many connections share is there once.
 	configs [64]namedConfig
 	named   uint64 // how many configs have a number
+
+	scratch [256]byte
 }
 
 // A namedConfig is a config of a recording.
@@ -162,6 +165,30 @@ func (r *recorder) failure(err error, numbers ...uint64) {
 		r.out.Write(tapeResult, numbers, errorText(err))
 	}
 }
+
+// data records what the call before has returned: how many bytes, their checksum, and the error. b
+// is copied on its way into the checksum, so that readers without a recording may have their
+// buffers on the stack.
+func (r *recorder) data(b []byte, err error) {
+	if r == nil {
+		return
+	}
+	sum := uint32(0)
+	for rest := b; len(rest) > 0; {
+		n := copy(r.scratch[:], rest)
+		sum = crc32.Update(sum, checksums(), r.scratch[:n])
+		rest = rest[n:]
+	}
+	r.failure(err, uint64(len(b)), uint64(sum))
+}
+
+// dataResult returns the numbers that data records.
+func dataResult(b []byte) []uint64 {
+	return []uint64{uint64(len(b)), uint64(crc32.Checksum(b, checksums()))}
+}
+
+// checksums returns the table of CRC-32C, for which processors have an instruction.
+func checksums() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // errorText returns the text of an error, nothing for nil.
 func errorText(err error) []byte {
@@ -326,13 +353,12 @@ func burstResult(buf []byte, b Burst, ok bool) (numbers []uint64, addrs [][]byte
 		return []uint64{0}, nil
 	}
 	numbers = []uint64{uint64(b.N), uint64(b.SegmentSize), uint64(b.ECN), b.Conn.tapeSerial()}
-	table := crc32.MakeTable(crc32.Castagnoli) // for which processors have an instruction
 	for rest := buf[:b.N]; len(rest) > 0; {
 		n := len(rest)
 		if b.SegmentSize > 0 {
 			n = min(n, b.SegmentSize)
 		}
-		numbers = append(numbers, uint64(crc32.Checksum(rest[:n], table)))
+		numbers = append(numbers, uint64(crc32.Checksum(rest[:n], checksums())))
 		rest = rest[n:]
 	}
 	return numbers, [][]byte{addrBytes(b.Remote), addrBytes(b.Local)}
@@ -523,7 +549,7 @@ var kindNames = [tapeKinds]string{
 	callSetTokenKeys: "SetTokenKeys", callSetServer: "SetServer", callStopAccepting: "StopAccepting",
 	callEndpointClose: "Endpoint.Close", callEndpointHold: "Endpoint.Hold",
 
-	callHold: "Conn.Hold", callSetTimer: "SetTimer", callSetKeepAlive: "SetKeepAlive", callUpdateKeys: "UpdateKeys",
+	callHold: "Conn.Hold", callNote: "Note", callSetTimer: "SetTimer", callSetKeepAlive: "SetKeepAlive", callUpdateKeys: "UpdateKeys",
 	callClose: "Conn.Close", callRefuse: "Refuse", callAbandon: "Abandon", callSendDatagram: "SendDatagram",
 	callReceiveDatagram: "ReceiveDatagram", callProbe: "Probe", callMigrate: "Migrate", callSwitch: "Switch", callOpenPath: "OpenPath",
 	callAbandonPath: "AbandonPath", callSetPathBackup: "SetPathBackup", callSetTicketData: "SetTicketData",

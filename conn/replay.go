@@ -20,6 +20,10 @@ type ReplayOptions struct {
 	// recording does not have it, and cannot be replayed without it.
 	Congestion func(congestion.Params) congestion.Controller
 
+	// Note gets what [Conn.Note] has recorded, at the same place. It may call the Controller of c,
+	// and look at c. b is valid during the call.
+	Note func(c *Conn, b []byte)
+
 	// QLog and Trace are those of each Config, whatever was there when it was recorded.
 	QLog  func(id ConnID, server bool) io.WriteCloser
 	Trace func(*TraceEvent)

@@ -154,6 +154,17 @@ type fixedRate struct {
 	rate uint64
 }
 
+func (f *fixedRate) PacingRate() uint64 {
+	if f.rate > 0 {
+		return f.rate
+	}
+	return f.Controller.PacingRate()
+}
+
+func newFixedRate(p congestion.Params) congestion.Controller {
+	return &fixedRate{Controller: congestion.NewCubic(p)}
+}
+
 // Controller leads to the controller of a connection, so that an application can tell it
 // what it has learned.
 func TestController(t *testing.T) {
@@ -162,9 +173,7 @@ func TestController(t *testing.T) {
 	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd})
 	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
 	cfg := conntest.ClientConfig()
-	cfg.Congestion = func(p congestion.Params) congestion.Controller {
-		return &fixedRate{Controller: congestion.NewCubic(p)}
-	}
+	cfg.Congestion = newFixedRate
 	c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cfg)
 	require.NoError(t, err)
 	n.RunUntil(time.Second, c.HandshakeComplete)

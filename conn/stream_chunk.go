@@ -16,8 +16,11 @@ func (s *Stream) TakeChunk(spare *Chunk) (c *Chunk, from int) {
 	s.c.e.rec.call(callTakeChunk, uint64(s.serial))
 	if c, from = s.in.Take(&s.c.chunks, spare); c != nil {
 		s.consumed(len(c) - from)
+		s.c.e.rec.data(c[from:], nil)
+		return c, from
 	}
-	return c, from
+	s.c.e.rec.data(nil, nil)
+	return nil, from
 }
 
 // WriteChunk is Write for all of c, without a copy. From then on c is the connection's, and the

@@ -75,7 +75,7 @@ func fileSize(t *testing.T, name string) int64 {
 func changeLast(t *testing.T, b []byte) []byte {
 	t.Helper()
 	// Of the format, a kind, and where the checksums of a burst begin.
-	const version, result, burst = 1, 4, 5
+	const version, result, burst = 2, 4, 5
 	in, err := tape.NewReader(bytes.NewReader(b), version)
 	if err != nil {
 		t.Fatal(err)
