@@ -46,3 +46,14 @@ func TestAllocsOfTwoPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestMultipathOff: without it, a connection keeps nothing of it but two nil pointers.
+func TestMultipathOff(t *testing.T) {
+	tc := newTestConn(t, true)
+	if tc.c.multi != nil || tc.c.lane.status != nil {
+		t.Error("the connection keeps what multipath needs")
+	}
+	if got := tc.c.Paths(nil); len(got) != 1 || got[0].Backup || !got[0].Validated {
+		t.Errorf("its paths are %+v", got)
+	}
+}

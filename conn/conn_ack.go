@@ -306,7 +306,7 @@ func (c *Conn) recordLost(sp *space, r *record) {
 			k.streamsBlocked[dir], k.any = true, true
 		}
 	case recNewConnID:
-		if l := c.laneOf(r.gen); l != nil && l.status.state != laneAbandoned && l.local.lost(r.value) {
+		if l := c.laneOf(r.gen); l != nil && l.state != laneAbandoned && l.local.lost(r.value) {
 			k.newIDs, k.any = true, true
 		}
 	case recRetireConnID:

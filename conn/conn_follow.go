@@ -6,7 +6,7 @@ package conn
 // Section 9.3).
 func (l *lane) arrivedElsewhere(p *received, newest bool) {
 	c, a := l.conn, p.at
-	if l.status.state == laneAbandoned || l.learnLocal(a) || !c.server {
+	if l.state == laneAbandoned || l.learnLocal(a) || !c.server {
 		return
 	}
 	// RFC 9000, Section 9: only a client migrates, after the handshake, with packets that do not

@@ -79,7 +79,7 @@ func (c *Conn) addFirstID(id ConnID) {
 // draft-ietf-quic-multipath-21, Section 3.2.2 [2].
 func (l *lane) offerIDs() {
 	c := l.conn
-	if c.state != stateConfirmed || l.status.state == laneAbandoned {
+	if c.state != stateConfirmed || l.state == laneAbandoned {
 		return
 	}
 	want := int(min(c.peer.ActiveConnIDLimit, activeConnIDs))

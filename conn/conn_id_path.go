@@ -41,7 +41,7 @@ func (r *remoteIDs) assign(to *peerID) int {
 // draft-ietf-quic-multipath-21, Section 3.2.2 [1].
 func (l *lane) assignIDs() {
 	r := &l.remote
-	if len(r.ids) == 0 || l.conn.closed || l.status.state == laneAbandoned {
+	if len(r.ids) == 0 || l.conn.closed || l.state == laneAbandoned {
 		return
 	}
 	i := r.assign(&l.path.peerID)

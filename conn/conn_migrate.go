@@ -98,7 +98,7 @@ func (c *Conn) mayMove(local netip.AddrPort) error {
 		return errors.New("conn: no migration before the handshake is confirmed")
 	case c.peer.DisableActiveMigration: // RFC 9000, Section 9 [2]
 		return ErrMigrationDisabled
-	case c.lane.status.state != laneOpen:
+	case c.lane.state != laneOpen:
 		return errors.New("conn: the path of the handshake was abandoned")
 	case !local.IsValid():
 		return errors.New("conn: the local address is not valid")

@@ -23,7 +23,7 @@ type pathResponse struct {
 // oldest answers are dropped.
 // RFC 9000, Section 8.2.1 [6]; RFC 9000, Section 8.2.2 [1, 7]; RFC 9000, Section 19.17 [1].
 func (l *lane) challenged(p *received, data [8]byte) {
-	if l.status.state == laneAbandoned {
+	if l.state == laneAbandoned {
 		return // draft-ietf-quic-multipath-21, Section 3.4: nothing is sent on the path
 	}
 	if len(l.responses) == maxResponses {

@@ -286,7 +286,7 @@ func (l *lane) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 // heldBack notes why a burst ended: output waits for pacing, or there is no more.
 func (l *lane) heldBack(now instant, free, windowOpen bool) {
 	pa := l.path
-	waits := l.conn.hasOutput() || !l.status.copies.empty()
+	waits := l.conn.hasOutput() || l.status != nil && !l.status.copies.empty()
 	switch {
 	case free:
 		if !waits { // a datagram may be too long for the rest of the burst

@@ -120,7 +120,7 @@ func (c *Conn) streamsAcked() bool {
 func (sp *space) streamsAcked() bool { return sp.sent.largestAcked >= int64(sp.lastData) }
 
 func (m *multipath) streamsAcked() bool {
-	return !slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.status.state == laneOpen && !l.app.streamsAcked() })
+	return !slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.state == laneOpen && !l.app.streamsAcked() })
 }
 
 // releaseReserve lets all streams use the reserve, once it may be in vain to wait for credit.

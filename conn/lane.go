@@ -7,9 +7,10 @@ import "net/netip"
 // this package a path is a pair of addresses, and a lane may move from one to another, as the whole
 // connection does where there is only the lane with the ID 0.
 type lane struct {
-	conn *Conn
-	id   uint32
-	app  *space // of its 1-RTT packets
+	conn  *Conn
+	id    uint32
+	state laneState
+	app   *space // of its 1-RTT packets
 
 	local     localIDs
 	remote    remoteIDs
@@ -23,7 +24,7 @@ type lane struct {
 	skipNext  uint64  // the packet number to leave out next
 	traffic   traffic
 
-	status laneStatus // with multipath
+	status *laneStatus // nil without multipath
 }
 
 // A traffic counts what a lane carries. The lane 0 has the packets of the handshake too.
@@ -43,7 +44,6 @@ const (
 
 // A laneStatus is what only matters with multipath.
 type laneStatus struct {
-	state laneState
 	// of the next PATH_STATUS frame; of the last one of the peer, plus one
 	statusSeq, peerStatusSeq uint64
 	backup, peerBackup       bool // as those frames say
@@ -62,7 +62,7 @@ type laneStatus struct {
 
 // newLane makes a lane whose ID is not 0.
 func (c *Conn) newLane(id uint32) *lane {
-	l := &lane{conn: c, id: id}
+	l := &lane{conn: c, id: id, status: new(laneStatus)}
 	l.app = newSpace(spaceApp, l)
 	// Other lanes may have begun the phase in use: the first packet here may be of the one before.
 	l.app.phase.lastOld, l.app.phase.firstRecv = -1, noneRecv
@@ -75,7 +75,7 @@ func (c *Conn) newLane(id uint32) *lane {
 // draft-ietf-quic-multipath-21, Section 3.1 [3, 4].
 func (l *lane) use(remote, local netip.AddrPort) {
 	l.takeKeys()
-	l.status.state = laneOpen
+	l.state = laneOpen
 	l.usePath(l.newPath(remote, local, nil), nil, nil)
 	l.offerIDs()
 	l.startChallenge(l.path)
@@ -87,7 +87,7 @@ func (l *lane) takeKeys() {
 }
 
 // usable reports whether data may be sent.
-func (l *lane) usable() bool { return l.status.state == laneOpen && l.path.validated }
+func (l *lane) usable() bool { return l.state == laneOpen && l.path.validated }
 
 // abandon ends a lane, and tells the peer why (draft-ietf-quic-multipath-21, Section 3.4). What was
 // in flight is sent again on other lanes.
@@ -97,11 +97,11 @@ func (l *lane) abandon(code uint64) { l.leave(code, code) }
 // draft-ietf-quic-multipath-21, Section 3.4 [1, 2];
 // draft-ietf-quic-multipath-21, Section 3.4.3 [2].
 func (l *lane) leave(code, told uint64) {
-	c, x := l.conn, &l.status
-	if x.state == laneAbandoned {
+	c, x := l.conn, l.status
+	if l.state == laneAbandoned {
 		return
 	}
-	x.state, x.code, x.abandonDue, x.statusDue, x.cidsDue = laneAbandoned, told, true, false, false
+	l.state, x.code, x.abandonDue, x.statusDue, x.cidsDue = laneAbandoned, told, true, false, false
 	c.control.paths, c.control.any = true, true
 	for i := range l.remote.ids {
 		// Section 3.4.2: resets with the tokens of IDs that are retired do not count.
@@ -133,7 +133,7 @@ func (l *lane) deadline() instant {
 	if l.status.abandonAcked {
 		at = earlier(at, l.status.deleteAt)
 	}
-	if l.status.state != laneOpen || l.id == 0 {
+	if l.state != laneOpen || l.id == 0 {
 		return at
 	}
 	at = earlier(at, l.paceAt)
@@ -159,7 +159,7 @@ func (l *lane) onTimeout(now instant) {
 	if r := &l.app.recv; due(r.ackAt) {
 		r.ackNow, r.ackAt = true, 0
 	}
-	if l.status.state != laneOpen || l.id == 0 {
+	if l.state != laneOpen || l.id == 0 {
 		return
 	}
 	l.paceAt = 0

@@ -56,6 +56,7 @@ func (c *Conn) startMultipath() {
 		m.question.scheduler = NewEarliestCompletion()
 	}
 	c.multi = m
+	c.lane.status = new(laneStatus)
 	m.lanes = append(m.lanes, &c.lane)
 	for id := uint32(1); id <= m.limit; id++ {
 		m.lanes = append(m.lanes, c.newLane(id))
@@ -206,7 +207,7 @@ func (m *multipath) abandonedByPeer(l *lane, now instant, code uint64) {
 		m.conn.routes.retireID(l.local.ids[i].id, now.add(max(wait, tidyAfter)))
 	}
 	l.local.ids = l.local.ids[:min(len(l.local.ids), 1)] // long headers name that of the lane 0
-	if !slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.status.state == laneOpen }) {
+	if !slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.state == laneOpen }) {
 		// Section 3.4: the only open path was abandoned.
 		m.conn.closeWith(&TransportError{Code: errNo, Frame: wire.FramePathAbandon, Reason: "the only open path was abandoned"})
 	}

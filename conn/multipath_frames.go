@@ -40,7 +40,7 @@ func (c *Conn) handleMultipath(p *received, typ uint64, b []byte) (int, error) {
 			return n, nil
 		}
 		l, err := c.multi.lane(typ, id)
-		if l == nil || err != nil || l.status.state == laneAbandoned {
+		if l == nil || err != nil || l.state == laneAbandoned {
 			return n, err
 		}
 		return n, l.newRemoteID(seq, prior, b, token)
@@ -69,12 +69,12 @@ func (m *multipath) lane(typ, id uint64) (*lane, error) {
 // handleValue handles a frame that names a lane, and has one more integer.
 // draft-ietf-quic-multipath-21, Section 4.3 [2]; draft-ietf-quic-multipath-21, Section 4.7 [2].
 func (m *multipath) handleValue(p *received, l *lane, typ, v uint64) error {
-	x := &l.status
+	x := l.status
 	if typ == wire.FramePathAbandon {
 		m.abandonedByPeer(l, p.now, v)
 		return nil
 	}
-	if x.state == laneAbandoned {
+	if l.state == laneAbandoned {
 		return nil
 	}
 	switch typ {
@@ -122,7 +122,7 @@ func (l *lane) receiveFirst(now instant, a *arrival, pkt []byte, pnOff int) {
 	c, sp := l.conn, l.app
 	// draft-ietf-quic-multipath-21, Section 3: only a client opens paths. Section 3.1: without a
 	// connection ID of the peer for the lane, no answer is possible yet.
-	if !c.server || len(l.remote.ids) == 0 || l.status.state != laneIdle {
+	if !c.server || len(l.remote.ids) == 0 || l.state != laneIdle {
 		c.dropped(&c.e.stats.DroppedUnroutable, pkt, "the path is not open")
 		return
 	}

@@ -12,8 +12,8 @@ const noRank = 4
 // last those whose path is not validated: little may be sent there (RFC 9000, Section 8.1).
 // draft-ietf-quic-multipath-21, Section 3.1 [7].
 func (l *lane) rank() int {
-	switch x := &l.status; {
-	case x.state != laneOpen:
+	switch x := l.status; {
+	case l.state != laneOpen:
 		return noRank
 	case !l.path.validated:
 		return 3
@@ -86,7 +86,7 @@ func (m *multipath) transmit(now instant, buf []byte, maxSegments int) (Burst, b
 
 // transmitFirst writes what a lane has to send besides data.
 func (m *multipath) transmitFirst(l *lane, order []*lane, now instant, buf []byte) (Burst, bool) {
-	if l.status.state != laneOpen {
+	if l.state != laneOpen {
 		if l.app.recv.ackNow {
 			// Its acknowledgements go on another lane.
 			m.conn.control.paths, m.conn.control.any = true, true
@@ -168,8 +168,8 @@ func (m *multipath) appendPaths(w *packetWriter) {
 // appendLane appends the frames of a lane, and reports whether all fitted.
 // draft-ietf-quic-multipath-21, Section 3.4.3 [1]; draft-ietf-quic-multipath-21, Section 4.3 [1].
 func (m *multipath) appendLane(w *packetWriter, l *lane) bool {
-	x := &l.status
-	if x.state == laneAbandoned && l.app.recv.ackNow {
+	x := l.status
+	if l.state == laneAbandoned && l.app.recv.ackNow {
 		// draft-ietf-quic-multipath-21, Section 3.4.3
 		if !m.conn.appendPathAck(w, l, m.conn.e.now) {
 			return false
@@ -251,7 +251,7 @@ func (m *multipath) pathFrameLost(r *record) {
 		}
 		l.status.abandonDue = true
 	case recPathStatus:
-		if l == nil || l.status.state == laneAbandoned || r.value+1 != l.status.statusSeq {
+		if l == nil || l.state == laneAbandoned || r.value+1 != l.status.statusSeq {
 			return
 		}
 		l.status.statusDue = true

@@ -40,7 +40,7 @@ func (c *Conn) Paths(dst []PathStats) []PathStats {
 		return append(dst, c.lane.stats())
 	}
 	for _, l := range c.multi.lanes {
-		if l.status.state == laneOpen {
+		if l.state == laneOpen {
 			dst = append(dst, l.stats())
 		}
 	}
@@ -51,7 +51,7 @@ func (l *lane) stats() PathStats {
 	p, t := l.path, &l.traffic
 	return PathStats{
 		ID: PathID(l.id), Local: p.local, Remote: p.remote, Validated: p.validated,
-		Backup: l.status.backup || l.status.peerBackup, Silent: l.timeouts.suspect || l.timeouts.silent,
+		Backup: l.status != nil && (l.status.backup || l.status.peerBackup), Silent: l.timeouts.suspect || l.timeouts.silent,
 		SmoothedRTT: p.rtt.smoothed, MinRTT: p.rtt.min, CongestionWindow: p.cc.Window(), BytesInFlight: p.inFlight,
 		MTU:         p.mtu.current,
 		PacketsSent: t.packetsSent, PacketsReceived: t.packetsReceived, PacketsLost: t.packetsLost,
@@ -141,7 +141,7 @@ func (c *Conn) openLane(id PathID) (*lane, error) {
 		return nil, errNoMultipath
 	}
 	l := c.laneOf(uint32(id))
-	if l == nil || l.status.state != laneOpen {
+	if l == nil || l.state != laneOpen {
 		return nil, errors.New("conn: there is no such path")
 	}
 	return l, nil
@@ -153,7 +153,7 @@ func (c *Conn) openLane(id PathID) (*lane, error) {
 // draft-ietf-quic-multipath-21, Section 3.1 [1]; draft-ietf-quic-multipath-21, Section 3.2.1 [2].
 func (m *multipath) unused() *lane {
 	for _, l := range m.lanes {
-		if l.status.state == laneIdle && l.id <= m.peerLimit && l.local.known && len(l.remote.ids) > 0 {
+		if l.state == laneIdle && l.id <= m.peerLimit && l.local.known && len(l.remote.ids) > 0 {
 			return l
 		}
 	}
@@ -164,7 +164,7 @@ func (m *multipath) unused() *lane {
 // (draft-ietf-quic-multipath-21, Section 4.7).
 // draft-ietf-quic-multipath-21, Section 3.2.1 [4].
 func (m *multipath) blocked() {
-	i := slices.IndexFunc(m.lanes, func(l *lane) bool { return l.status.state == laneIdle && l.id <= m.peerLimit })
+	i := slices.IndexFunc(m.lanes, func(l *lane) bool { return l.state == laneIdle && l.id <= m.peerLimit })
 	switch {
 	case i >= 0:
 		if l := m.lanes[i]; l.local.known && len(l.remote.ids) == 0 && !l.status.cidsTold {

@@ -15,7 +15,7 @@ func (r *ring[T]) at(i uint32) *T { return &r.buf[i&uint32(len(r.buf)-1)] }
 func (r *ring[T]) push() *T {
 	if r.len() == len(r.buf) {
 		old := *r
-		r.buf = make([]T, max(8, 2*len(old.buf)))
+		r.buf = make([]T, max(4, 2*len(old.buf)))
 		for i := old.head; i != old.tail; i++ {
 			*r.at(i) = *old.at(i)
 		}

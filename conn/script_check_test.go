@@ -58,7 +58,7 @@ func checkIDs(from, to *Conn) error {
 		lanes, theirs = from.multi.lanes, to.multi.lanes
 	}
 	for i, l := range lanes {
-		if i >= len(theirs) || l.status.state != laneOpen || theirs[i].status.state == laneAbandoned {
+		if i >= len(theirs) || l.state != laneOpen || theirs[i].state == laneAbandoned {
 			continue // those of an abandoned path are retired with it
 		}
 		for _, x := range l.remote.ids {

@@ -195,7 +195,7 @@ func TestMultipathCoalescedTail(t *testing.T) {
 	stranger[1] ^= 0xff
 	tc.deliver(behind(stranger), x.from, NotECT)
 	tc.wantOpen("they are dropped")
-	if x.lane().status.state != laneIdle {
+	if x.lane().state != laneIdle {
 		t.Error("a packet behind another opens the path")
 	}
 	x.open()
