@@ -347,7 +347,9 @@ func (c *clientConn) open(x *clientExchange) error {
 		x.out.opened(x.end)
 	}
 	c.bind(&x.exchange, s)
-	x.broadcast()
+	if x.awaited {
+		x.in.cond.Broadcast()
+	}
 	return nil
 }
 

@@ -28,6 +28,7 @@ type clientExchange struct {
 
 	// The lock of the exchange guards these.
 	opened    bool         // the request was sent
+	awaited   bool         // somebody waits in waitOpen
 	early     bool         // it was sent before the handshake was complete
 	head      []h3.Field   // the header section of the response
 	info      [][]h3.Field // 1xx responses that the application has not seen yet
@@ -108,6 +109,7 @@ func (x *clientExchange) waitOpen() error {
 		if x.life.failure != nil {
 			return x.life.failure
 		}
+		x.awaited = true
 		x.in.cond.Wait()
 	}
 	return nil

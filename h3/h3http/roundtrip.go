@@ -192,10 +192,13 @@ func (c *call) rewind() bool {
 
 // receive waits for the response to x. It sends the body meanwhile.
 func (c *call) receive(cc *clientConn, x *clientExchange) (*http.Response, error) {
-	if err := x.waitOpen(); err != nil {
-		return nil, err
+	var u *upload
+	if c.followsSending() {
+		if err := x.waitOpen(); err != nil {
+			return nil, err
+		}
+		u = c.startBody(x)
 	}
-	u := c.startBody(x)
 	head, err := c.waitHead(x, u)
 	if err != nil {
 		return nil, err
@@ -210,6 +213,12 @@ func (c *call) receive(cc *clientConn, x *clientExchange) (*http.Response, error
 	}
 	c.setBody(resp, x, u)
 	return resp, nil
+}
+
+// followsSending reports whether there is something to do once the header of the request was sent.
+// Otherwise the response alone wakes the goroutine that waits for it.
+func (c *call) followsSending() bool {
+	return c.body != nil || c.trace != nil || c.t.ResponseHeaderTimeout > 0
 }
 
 // waitHead waits for the header section of the final response. It reports informational responses
