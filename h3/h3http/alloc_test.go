@@ -158,5 +158,5 @@ func TestClientAllocations(t *testing.T) {
 			require.NoError(t, resp.Body.Close())
 		}
 	})
-	requireAllocations(t, 9, got)
+	requireAllocations(t, 6, got)
 }

@@ -185,7 +185,11 @@ func (c *call) doOn(cc *clientConn) (*http.Response, error) {
 	if c.r.Close {
 		cc.leave()
 	}
-	return c.receive(cc, c.send(cc))
+	resp, err := c.receive(cc, c.send(cc))
+	if err == nil {
+		c.giveBack()
+	}
+	return resp, err
 }
 
 // gone returns why c takes no requests, or nil if it takes them.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -30,15 +31,17 @@ type clientExchange struct {
 	opened    bool         // the request was sent
 	awaited   bool         // somebody waits in waitOpen
 	early     bool         // it was sent before the handshake was complete
-	head      []h3.Field   // the header section of the response
+	head      []h3.Field   // the header section of the response; empty after headRead
 	info      [][]h3.Field // 1xx responses that the application has not seen yet
 	infoSize  int64        // bytes of 1xx responses: of all, or of those in info if shown is set
 	leave     func()       // called by leavePlace
 	late      *time.Timer  // set by limitHead
 	stopWatch func() bool  // set by watch
 
-	body body                    // of the response
-	room [roomForFields]h3.Field // for head
+	room *fieldRoom     // the memory of head; nil before and after
+	resp http.Response  // made of head
+	ctx  requestContext // of the Request of resp
+	body body           // of resp
 }
 
 // An outgoingState is how far the sending of a request has got.
@@ -58,10 +61,11 @@ func (x *clientExchange) service(now time.Time) { x.client.service(now, x) }
 // gotHead implements half. The header sections of 1xx responses come first, then that of the
 // response.
 func (x *clientExchange) gotHead(fields []h3.Field) bool {
+	status := statusOf(fields)
 	switch {
 	case x.head != nil:
 		return false
-	case informational(fields):
+	case status/100 == 1:
 		for _, f := range fields {
 			x.infoSize += f.Size()
 		}
@@ -75,9 +79,10 @@ func (x *clientExchange) gotHead(fields []h3.Field) bool {
 		}
 		x.info = append(x.info, slices.Clone(fields))
 	default:
+		x.room = x.client.t.rooms.get()
 		x.head = append(x.room[:0], fields...)
 		x.unlimitHead()
-		x.c.tally.missed.response(statusOf(fields))
+		x.c.tally.missed.response(status)
 	}
 	return true
 }
@@ -140,6 +145,17 @@ func (x *clientExchange) nextHead() (head []h3.Field, info [][]h3.Field, err err
 	}
 }
 
+// headRead notes that nobody reads the header section of the response any more. It reports whether
+// the end of the response has come and there is no body.
+func (x *clientExchange) headRead() (empty bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.head = x.head[:0:0]
+	x.client.t.rooms.put(x.room)
+	x.room = nil
+	return x.in.buf.Len() == 0 && x.in.err == io.EOF && x.in.trailer == nil
+}
+
 // limitHead cancels the request if its response does not begin within d.
 func (x *clientExchange) limitHead(d time.Duration) {
 	x.mu.Lock()
@@ -195,9 +211,6 @@ func (x *clientExchange) leavePlace() {
 		x.leave = nil
 	}
 }
-
-// informational reports whether fields are those of a 1xx response.
-func informational(fields []h3.Field) bool { return statusOf(fields)/100 == 1 }
 
 // statusOf returns the status of a response, or 0 if it has none.
 func statusOf(fields []h3.Field) int {

@@ -12,6 +12,19 @@ import (
 // connKey is the key of the *loop.Conn in the context of a request.
 type connKey struct{}
 
+// A requestContext is the context of a request on a connection.
+type requestContext struct {
+	context.Context
+	conn *loop.Conn
+}
+
+func (c *requestContext) Value(key any) any {
+	if key == (connKey{}) {
+		return c.conn
+	}
+	return c.Context.Value(key)
+}
+
 // ConnOf returns the connection of a request, for its statistics and addresses:
 // r is what a Handler gets, or the Request of a Response from a [Transport]. It
 // is nil for requests over TCP. Streams of the connection belong to this package.

@@ -1,7 +1,6 @@
 package h3http
 
 import (
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -10,10 +9,10 @@ import (
 )
 
 // newResponse converts the header section of the final response.
-func newResponse(fields []h3.Field) *http.Response {
+func newResponse(fields []h3.Field) http.Response {
 	s := parseSection(fields)
 	code, _ := strconv.Atoi(s.status) // package h3 has checked that it has three digits
-	return &http.Response{
+	return http.Response{
 		Status:        statusLine(code),
 		StatusCode:    code,
 		Proto:         "HTTP/3.0",
@@ -28,7 +27,7 @@ func newResponse(fields []h3.Field) *http.Response {
 // setBody sets the body of a response.
 func (c *call) setBody(resp *http.Response, x *clientExchange, u *upload) {
 	head := c.r.Method == http.MethodHead
-	empty := x.isEmpty()
+	empty := x.headRead()
 	if empty && !head {
 		resp.ContentLength = 0
 	}
@@ -48,11 +47,4 @@ func (c *call) setBody(resp *http.Response, x *clientExchange, u *upload) {
 		resp.ContentLength = -1
 		resp.Uncompressed = true
 	}
-}
-
-// isEmpty reports whether the end of the response has come and there is no body.
-func (x *exchange) isEmpty() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.in.buf.Len() == 0 && x.in.err == io.EOF && x.in.trailer == nil
 }

@@ -144,6 +144,7 @@ func (c *call) requestFields() ([]h3.Field, error) {
 	if !httpguts.ValidHostHeader(host) {
 		return nil, fmt.Errorf("h3http: invalid host %q", host)
 	}
+	c.room = c.t.rooms.get()
 	fields, err := appendPseudo(c.room[:0], r, host)
 	if err != nil {
 		return nil, err

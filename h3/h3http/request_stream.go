@@ -90,7 +90,8 @@ func (s *RequestStream) ReadResponse() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp := newResponse(head)
+	resp := new(http.Response)
+	*resp = newResponse(head)
 	resp.Body = &body{x: &s.x.exchange, trailer: &resp.Trailer, onClose: (*exchange).cancelIn}
 	return resp, nil
 }

@@ -25,7 +25,7 @@ type call struct {
 	stream  *Stream // the stream that was taken over
 
 	target   target
-	fields   []h3.Field
+	fields   []h3.Field    // lie in room, unless there are too many
 	body     io.ReadCloser // nil if there is none
 	length   int64         // length of body; -1 if it is not known
 	gzip     bool          // the Transport has asked for gzip
@@ -38,7 +38,9 @@ type call struct {
 	undialed bool          // no connection could be made
 	attempts int
 
-	room [roomForFields]h3.Field // for fields
+	room  *fieldRoom     // nil after giveBack
+	first clientExchange // of the first attempt
+	begun bool           // first is in use
 }
 
 func newCall(t *Transport, r *http.Request) *call {
@@ -81,6 +83,7 @@ func (c *call) do() (*http.Response, error) {
 			c.late = true
 			resp.Body.Close()
 		case err == nil:
+			c.giveBack()
 			return resp, nil
 		case errors.Is(err, errCrowded): // each of these attempts has brought another connection
 			c.attempts--
@@ -108,15 +111,30 @@ func (c *call) connection() (cc *clientConn, reused bool, err error) {
 	return cc, reused, err
 }
 
+// giveBack lets others use the memory of the fields, because the request is not sent again. No
+// exchange reads them any more: the last one has sent them, and those before have failed.
+func (c *call) giveBack() {
+	c.fields = nil
+	c.t.rooms.put(c.room)
+	c.room = nil
+}
+
+// exchange returns an exchange for another attempt.
+func (c *call) exchange() *clientExchange {
+	if c.begun {
+		return new(clientExchange)
+	}
+	c.begun = true
+	return &c.first
+}
+
 // send gives the request to cc. The body follows once the request has a stream.
 func (c *call) send(cc *clientConn) *clientExchange {
-	x := &clientExchange{
-		client:  cc,
-		fields:  c.fields,
-		end:     c.body == nil && c.r.Method != http.MethodConnect,
-		safe:    !c.late && safeMethod(c.r.Method) && c.body == nil,
-		movable: !c.alone && c.idempotent() && (c.body == nil || c.r.GetBody != nil) && c.attempts < maxAttempts,
-	}
+	x := c.exchange()
+	x.client, x.fields = cc, c.fields
+	x.end = c.body == nil && c.r.Method != http.MethodConnect
+	x.safe = !c.late && safeMethod(c.r.Method) && c.body == nil
+	x.movable = !c.alone && c.idempotent() && (c.body == nil || c.r.GetBody != nil) && c.attempts < maxAttempts
 	x.shown = c.trace != nil && c.trace.Got1xxResponse != nil
 	x.init(&cc.connection, x)
 	if c.t.MaxRequestsPerHost > 0 {
@@ -203,8 +221,10 @@ func (c *call) receive(cc *clientConn, x *clientExchange) (*http.Response, error
 	if err != nil {
 		return nil, err
 	}
-	resp := newResponse(head)
-	resp.Request = c.r.WithContext(context.WithValue(c.r.Context(), connKey{}, cc.handle))
+	resp := &x.resp
+	*resp = newResponse(head)
+	x.ctx = requestContext{c.r.Context(), cc.handle}
+	resp.Request = c.r.WithContext(&x.ctx)
 	resp.TLS = cc.tlsState()
 	if c.connect && resp.StatusCode/100 == 2 {
 		x.unwatch()
