@@ -17,7 +17,7 @@ type Path struct {
 	t     *Transport
 	local netip.AddrPort // of t
 
-	ctx   context.Context // ends with Close, or with the connection
+	ctx   context.Context // ends with Close. The connection does not know of it: see err
 	close context.CancelCauseFunc
 
 	mu        sync.Mutex
@@ -55,8 +55,16 @@ func (c *Conn) AddPath(t *Transport) (*Path, error) {
 	case t != c.t && p.local == c.t.address():
 		return nil, errors.New("quic: both Transports have the same address")
 	}
-	p.ctx, p.close = context.WithCancelCause(c.ctx)
+	p.ctx, p.close = context.WithCancelCause(context.Background())
 	return p, nil
+}
+
+// err returns why the path cannot be used: it was closed, or the connection has ended.
+func (p *Path) err() error {
+	if p.ctx.Err() != nil {
+		return context.Cause(p.ctx)
+	}
+	return context.Cause(p.c.ctx)
 }
 
 // probeAgain is how long Probe waits after an attempt that failed or could not begin, for example
@@ -68,7 +76,9 @@ const probeAgain = 100 * time.Millisecond
 func (p *Path) Probe(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(p.ctx, func() { cancel(context.Cause(p.ctx)) })()
+	end := func() { cancel(p.err()) }
+	defer context.AfterFunc(p.ctx, end)()
+	defer context.AfterFunc(p.c.ctx, end)()
 	p.begin()
 	for ctx.Err() == nil {
 		if p.attempt(ctx) {
@@ -90,6 +100,7 @@ func (p *Path) attempt(ctx context.Context) bool {
 	case <-ctx.Done():
 		return false
 	}
+	p.visit.follow(p.c.lc.RemoteAddr()) // the server may prefer another address than at the last attempt
 	// The path in use is validated.
 	return p.c.at() == p.t || p.c.lc.Probe(ctx, p.local) == nil
 }
@@ -102,7 +113,7 @@ func (p *Path) begin() {
 	if p.visit == nil {
 		p.visit = newVisit(p)
 	}
-	if p.ctx.Err() != nil {
+	if p.err() != nil {
 		p.visit.end()
 	}
 }
@@ -111,8 +122,8 @@ func (p *Path) begin() {
 func (p *Path) succeed() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ctx.Err() != nil {
-		return context.Cause(p.ctx)
+	if err := p.err(); err != nil {
+		return err
 	}
 	p.validated = true
 	return nil
@@ -124,8 +135,8 @@ func (p *Path) Switch() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
-	case p.ctx.Err() != nil:
-		return context.Cause(p.ctx)
+	case p.err() != nil:
+		return p.err()
 	case !p.validated:
 		return ErrPathNotValidated
 	case p.c.at() == p.t:
@@ -148,7 +159,7 @@ func (p *Path) Switch() error {
 func (p *Path) Close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.validated && p.c.at() == p.t && p.ctx.Err() == nil {
+	if p.validated && p.c.at() == p.t && p.err() == nil {
 		return errors.New("cannot close active path")
 	}
 	if p.visit != nil {

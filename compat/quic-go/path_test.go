@@ -6,9 +6,14 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+	"github.com/lazoquic/lazo/udpio"
 
 	"github.com/quic-go/quic-go"
 )
@@ -20,6 +25,7 @@ type forwarder struct {
 	mu   sync.Mutex
 	from map[string]int // datagrams by the address of the client
 	drop string         // nothing goes to or from this client
+	mute bool           // the server's packets with short headers are dropped
 }
 
 // forward begins to forward to server.
@@ -51,7 +57,7 @@ func forward(t *testing.T, server net.Addr) *forwarder {
 						if errors.Is(err, net.ErrClosed) {
 							return
 						}
-						if err == nil && f.count(from.String()) {
+						if err == nil && f.count(from.String()) && !(n > 0 && b[0]&0x80 == 0 && f.muted()) {
 							f.front.WriteToUDPAddrPort(b[:n], from)
 						}
 					}
@@ -84,6 +90,19 @@ func (f *forwarder) block(tr *quic.Transport) {
 	if f.drop = ""; tr != nil {
 		f.drop = tr.Conn.LocalAddr().String()
 	}
+}
+
+// setMute drops what the server sends in packets with short headers, or lets it pass again.
+func (f *forwarder) setMute(mute bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mute = mute
+}
+
+func (f *forwarder) muted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mute
 }
 
 // pass sends bytes on a new stream to the peer.
@@ -120,6 +139,10 @@ func pathsOf(t *testing.T) (p pair, f *forwarder, home, host *quic.Transport) {
 	check(t, err)
 	p.server, err = l.Accept(within(t))
 	check(t, err)
+	t.Cleanup(func() {
+		p.client.CloseWithError(0, "")
+		p.server.CloseWithError(0, "") // the client may have gone silently
+	})
 	return p, f, home, host
 }
 
@@ -243,6 +266,78 @@ func TestSilentPath(t *testing.T) {
 	}
 }
 
+// TestServerPrefersAddress: a server that is not where it was when the path was first probed answers
+// there, too.
+func TestServerPrefersAddress(t *testing.T) {
+	s, c := tlsConfigs(t)
+	at := listenUDP(t)
+	first, preferred := forward(t, at.LocalAddr()), forward(t, at.LocalAddr())
+	socket, err := udpio.Wrap(at, nil)
+	check(t, err)
+	server, err := loop.New(&loop.Config{Endpoint: conn.EndpointConfig{Server: &conn.Config{
+		TLS: s, PreferredAddress4: preferred.front.LocalAddr().(*net.UDPAddr).AddrPort(),
+	}}}, socket)
+	check(t, err)
+	defer server.Close()
+
+	first.setMute(true) // the handshake is not confirmed, so the client stays there
+	home, host := &quic.Transport{Conn: listenUDP(t)}, &quic.Transport{Conn: listenUDP(t)}
+	defer home.Close()
+	defer host.Close()
+	client, err := home.Dial(within(t), first.front.LocalAddr(), c, nil)
+	check(t, err)
+	path, err := client.AddPath(host)
+	check(t, err)
+	none, cancel := context.WithCancel(context.Background())
+	cancel()
+	wantErr(t, "Probe", path.Probe(none), context.Canceled)
+	first.setMute(false)
+	for moved := within(t); client.RemoteAddr().String() != preferred.front.LocalAddr().String(); time.Sleep(time.Millisecond) {
+		check(t, moved.Err())
+	}
+	check(t, path.Probe(within(t)))
+	check(t, path.Switch())
+	stream, err := client.OpenStream()
+	check(t, err)
+	_, err = stream.Write([]byte("from there"))
+	check(t, err)
+	check(t, stream.Close())
+	accepted, err := server.Accept(within(t))
+	check(t, err)
+	peer, err := accepted.AcceptStream(within(t))
+	check(t, err)
+	got, err := io.ReadAll(peer)
+	check(t, err)
+	if string(got) != "from there" || preferred.of(host) == 0 {
+		t.Errorf("%q came, and %d datagrams on the path", got, preferred.of(host))
+	}
+}
+
+// TestPathsWithoutClose: a connection does not keep what a program has only added.
+func TestPathsWithoutClose(t *testing.T) {
+	p, _, _, host := pathsOf(t)
+	objects := func() int {
+		runtime.GC()
+		runtime.GC() // what the first one has only found
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapObjects)
+	}
+	add := func(n int) {
+		for range n {
+			_, err := p.client.AddPath(host)
+			check(t, err)
+		}
+	}
+	add(10)
+	before := objects()
+	const paths = 5000
+	add(paths)
+	if left := objects() - before; left > paths/2 {
+		t.Errorf("%d objects of %d paths are left", left, paths)
+	}
+}
+
 // TestProbesTakeTurns: a path that leads nowhere does not keep another one from being probed.
 func TestProbesTakeTurns(t *testing.T) {
 	p, f, _, host := pathsOf(t)
@@ -324,6 +419,7 @@ func TestTwoGuests(t *testing.T) {
 		check(t, err)
 		p.server, err = l.Accept(within(t))
 		check(t, err)
+		defer p.client.CloseWithError(0, "")
 		path, err := p.client.AddPath(host)
 		check(t, err)
 		check(t, path.Probe(within(t)))

@@ -17,20 +17,33 @@ import (
 // belongs to no connection of the host, the loop of the host passes to that of the home.
 type visit struct {
 	home, host *Transport
-	server     netip.AddrPort
+	server     netip.AddrPort // guarded by host.visits
 	c          *Conn
 }
 
 // newVisit begins a visit. Without end it lasts as long as the connection.
 func newVisit(p *Path) *visit {
-	server := p.c.lc.RemoteAddr()
-	v := &visit{home: p.c.t, host: p.t, server: netip.AddrPortFrom(server.Addr().Unmap(), server.Port()), c: p.c}
+	v := &visit{home: p.c.t, host: p.t, server: unmapped(p.c.lc.RemoteAddr()), c: p.c}
 	if v.home != v.host {
 		v.home.visits.add(v)
 		v.host.visits.add(v)
 	}
 	return v
 }
+
+// follow notes where the server is now: a server may prefer another address than that of the
+// handshake (RFC 9000, Section 9.6).
+func (v *visit) follow(server netip.AddrPort) {
+	vs := &v.host.visits
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	if server = unmapped(server); v.server != server {
+		v.server = server
+		vs.index()
+	}
+}
+
+func unmapped(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }
 
 // end ends the visit. A second call does nothing.
 func (v *visit) end() {
@@ -119,8 +132,7 @@ func (vs *visits) list() []*visit {
 
 // address returns the address of the socket, in the form that local addresses of connections have.
 func (t *Transport) address() netip.AddrPort {
-	a := t.group.LocalAddr()
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	return unmapped(t.group.LocalAddr())
 }
 
 // elsewhere is conn.EndpointConfig.Elsewhere.
