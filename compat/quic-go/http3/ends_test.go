@@ -190,5 +190,9 @@ func connectWithDatagrams(t *testing.T) (server, client *quic.Conn) {
 	check(t, err)
 	server, err = l.Accept(within(t))
 	check(t, err)
+	t.Cleanup(func() {
+		client.CloseWithError(0, "")
+		server.CloseWithError(0, "")
+	})
 	return server, client
 }

@@ -1,0 +1,62 @@
+// Package leaks tells whether a test program ends with what it began with.
+package leaks
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"time"
+)
+
+// patience is how long Check waits for things that end by themselves, such as a connection that
+// drains, or one whose peer is gone.
+const patience = 45 * time.Second
+
+// maxHeap is how many bytes the heap may have in use at the end.
+const maxHeap = 16 << 20
+
+// have is what a program has.
+type have struct {
+	goroutines, descriptors int // files and sockets that are open; 0 where there is no /proc
+}
+
+func count() have {
+	h := have{goroutines: runtime.NumGoroutine()}
+	if open, err := os.ReadDir("/proc/self/fd"); err == nil {
+		h.descriptors = len(open)
+	}
+	return h
+}
+
+// atStart is what the program began with.
+var atStart = count()
+
+// Check waits until the program has no more goroutines and descriptors than at its start, and a heap
+// within bounds. Otherwise its error says what there is.
+func Check() error {
+	// The runtime opens a descriptor or two when it first waits for a socket, and keeps them.
+	const ofRuntime = 2
+	var now have
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		now = count()
+		if now.goroutines <= atStart.goroutines && now.descriptors <= atStart.descriptors+ofRuntime {
+			break
+		}
+		if time.Now().After(end) {
+			var stacks bytes.Buffer
+			pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+			return fmt.Errorf("%d goroutines and %d descriptors are left, and there were %d and %d:\n%s",
+				now.goroutines, now.descriptors, atStart.goroutines, atStart.descriptors, &stacks)
+		}
+	}
+	runtime.GC()
+	runtime.GC() // what finalizers have let go
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if m.HeapAlloc > maxHeap {
+		return fmt.Errorf("%d bytes of the heap are left in use", m.HeapAlloc)
+	}
+	return nil
+}
