@@ -25,7 +25,7 @@ func (b *addressBook) note(a net.Addr) {
 	if err != nil {
 		return
 	}
-	key = netip.AddrPortFrom(key.Addr().Unmap(), key.Port())
+	key = unmapped(key)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, ok := b.known[key]; ok {
@@ -49,12 +49,16 @@ func (b *addressBook) ReadFrom(p []byte) (int, net.Addr, error) {
 // WriteTo writes to the program's net.PacketConn, with the address in the form that was remembered.
 func (b *addressBook) WriteTo(p []byte, a net.Addr) (int, error) {
 	if key, err := addrPort(a); err == nil {
-		key = netip.AddrPortFrom(key.Addr().Unmap(), key.Port())
-		b.mu.Lock()
-		if own, ok := b.known[key]; ok {
+		if own := b.find(key); own != nil {
 			a = own
 		}
-		b.mu.Unlock()
 	}
 	return b.PacketConn.WriteTo(p, a)
+}
+
+// find returns an address in the form that was remembered, or nil.
+func (b *addressBook) find(key netip.AddrPort) net.Addr {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.known[unmapped(key)]
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type Conn struct {
 	done   chan struct{} // closed when err is set
 	err    error
 
+	client bool
 	early  bool        // a client that may send early data
 	next   atomic.Bool // NextConnection was called
 	closer sync.Once
@@ -115,11 +117,29 @@ func (c *Conn) Context() context.Context { return c.ctx }
 // HandshakeComplete returns a channel that is closed when the handshake is complete.
 func (c *Conn) HandshakeComplete() <-chan struct{} { return c.lc.Handshake() }
 
-// LocalAddr returns the address of this side.
-func (c *Conn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(c.lc.LocalAddr()) }
+// LocalAddr returns the address of this side. A client's is that of its socket, which may have no IP
+// address. So is a server's on a net.PacketConn that is no net.UDPConn; otherwise it is the address
+// to which the peer sends.
+func (c *Conn) LocalAddr() net.Addr {
+	if t := c.at(); c.client || t.book != nil {
+		return t.Conn.LocalAddr()
+	}
+	return net.UDPAddrFromAddrPort(c.lc.LocalAddr())
+}
 
-// RemoteAddr returns the address of the peer.
-func (c *Conn) RemoteAddr() net.Addr { return net.UDPAddrFromAddrPort(c.lc.RemoteAddr()) }
+// RemoteAddr returns the address of the peer. If Transport.Conn is no net.UDPConn, it is of the type
+// that it has there.
+func (c *Conn) RemoteAddr() net.Addr { return c.at().named(c.lc.RemoteAddr()) }
+
+// named returns an address as the program knows it.
+func (t *Transport) named(a netip.AddrPort) net.Addr {
+	if t.book != nil {
+		if own := t.book.find(a); own != nil {
+			return own
+		}
+	}
+	return net.UDPAddrFromAddrPort(a)
+}
 
 // QlogTrace returns the trace that [Config].Tracer made, or nil.
 func (c *Conn) QlogTrace() qlogwriter.Trace { return c.trace.Trace }

@@ -121,13 +121,26 @@ func (t *Transport) listen(tlsConf *tls.Config, conf *Config, early bool) (*list
 // lazo returns the configuration for Lazo of connections that shall have cfg.
 func (l *listener) lazo(cfg *Config) *conn.Config {
 	c := cfg.lazo()
-	c.TLS = l.tls
+	c.TLS = withCertificate(l.tls)
 	c.Enable0RTT = cfg.Allow0RTT
 	c.AllowWindowIncrease = allowIncrease(cfg, l.t.find)
 	c.Tokens = nil
 	// Lazo calls this when the connection begins. It tells which connection has cfg.
 	prepared := begun{listener: l, cfg: cfg}
 	c.QLog = prepared.note
+	return c
+}
+
+// withCertificate returns c, or a copy that fails each handshake if c has no certificate and cannot
+// ask for one. As in quic-go, a program may listen with such a configuration.
+func withCertificate(c *tls.Config) *tls.Config {
+	if len(c.Certificates) > 0 || c.GetCertificate != nil || c.GetConfigForClient != nil {
+		return c
+	}
+	c = c.Clone()
+	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return nil, errors.New("quic: the tls.Config has no certificate")
+	}
 	return c
 }
 
@@ -281,7 +294,7 @@ func (t *Transport) configForClient(r conn.AdmissionRequest) (*conn.Config, erro
 		}
 	}
 	c := l.lazo(cfg)
-	c.Context = t.admitted.ctx
+	c.Context = context.WithValue(t.admitted.ctx, QUICVersionContextKey, Version(r.Version))
 	return c, nil
 }
 

@@ -188,6 +188,39 @@ func TestNoALPN(t *testing.T) {
 	conn.CloseWithError(0, "")
 }
 
+// TestQUICVersionContextKey checks that callbacks of TLS on a server know the version.
+func TestQUICVersionContextKey(t *testing.T) {
+	s, c := tlsConfigs(t)
+	got := make(chan any, 1)
+	s.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		got <- hello.Context().Value(quic.QUICVersionContextKey)
+		return nil, nil
+	}
+	l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
+	check(t, err)
+	defer l.Close()
+	for _, version := range quic.SupportedVersions() {
+		conn, err := quic.DialAddr(within(t), l.Addr().String(), c, &quic.Config{Versions: []quic.Version{version}})
+		check(t, err)
+		if v := <-got; v != version {
+			t.Errorf("the version is %v, not %v", v, version)
+		}
+		conn.CloseWithError(0, "")
+	}
+}
+
+// TestNoCertificate checks that a program may listen without a certificate, and that no client
+// connects.
+func TestNoCertificate(t *testing.T) {
+	s, c := tlsConfigs(t)
+	s.Certificates = nil
+	l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
+	check(t, err)
+	defer l.Close()
+	_, err = quic.DialAddr(within(t), l.Addr().String(), c, nil)
+	wantCode(t, "no certificate", err, 0x150) // internal_error, as crypto/tls has it
+}
+
 // TestInvalidHello checks that nothing is sent if TLS has no ClientHello.
 func TestInvalidHello(t *testing.T) {
 	_, c := tlsConfigs(t)

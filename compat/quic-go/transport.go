@@ -382,7 +382,7 @@ func (t *Transport) begin(waits context.Context, to netip.AddrPort, cfg *Config,
 			return
 		}
 		c = newConn(t, t.loop.Conn(cc), cfg, ctx, tr)
-		c.early = cc.EarlyData()
+		c.client, c.early = true, cc.EarlyData()
 		self.Store(c)
 	})
 	switch {

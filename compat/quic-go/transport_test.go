@@ -6,8 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
-	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -58,6 +58,9 @@ func TestTransportClose(t *testing.T) {
 	defer other.Close()
 	client, err := tr.Dial(within(t), other.Addr(), c, nil)
 	check(t, err)
+	server, err := other.Accept(within(t))
+	check(t, err)
+	defer server.CloseWithError(0, "") // the client does not tell it
 	check(t, tr.Close())
 	wantErr(t, "the connection", context.Cause(client.Context()), quic.ErrTransportClosed)
 	_, err = client.AcceptStream(within(t))
@@ -128,6 +131,9 @@ func TestSocketClosed(t *testing.T) {
 	udp := listenUDP(t)
 	client, err := quic.Dial(within(t), udp, l.Addr(), c, nil)
 	check(t, err)
+	server, err := l.Accept(within(t))
+	check(t, err)
+	defer server.CloseWithError(0, "")
 	udp.Close()
 	<-client.Context().Done()
 	wantErr(t, "the connection", context.Cause(client.Context()), quic.ErrTransportClosed)
@@ -167,6 +173,73 @@ func TestOwnAddresses(t *testing.T) {
 	client.CloseWithError(0, "")
 }
 
+// A namedConn has addresses of a type of its own.
+type namedConn struct{ net.PacketConn }
+
+type namedAddr struct{ net.Addr }
+
+func (a namedAddr) Network() string { return "named" }
+
+func (c namedConn) LocalAddr() net.Addr { return namedAddr{c.PacketConn.LocalAddr()} }
+
+func (c namedConn) WriteTo(b []byte, a net.Addr) (int, error) {
+	return c.PacketConn.WriteTo(b, a.(namedAddr).Addr)
+}
+
+func (c namedConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, a, err := c.PacketConn.ReadFrom(b)
+	return n, namedAddr{a}, err
+}
+
+// TestConnAddresses: a connection has the addresses that its Transport.Conn has. That of a server is
+// more exact, if the socket has none.
+func TestConnAddresses(t *testing.T) {
+	s, c := tlsConfigs(t)
+	any4 := func() *net.UDPConn {
+		c, err := net.ListenUDP("udp4", &net.UDPAddr{})
+		check(t, err)
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	for _, named := range []bool{false, true} {
+		var serverConn, clientConn net.PacketConn = any4(), any4()
+		if named {
+			serverConn, clientConn = namedConn{serverConn}, namedConn{clientConn}
+		}
+		l, err := quic.Listen(serverConn, s, nil)
+		check(t, err)
+		defer l.Close()
+		var to, from net.Addr = loopback(serverConn), loopback(clientConn)
+		local := to
+		if named {
+			to, from, local = namedAddr{to}, namedAddr{from}, serverConn.LocalAddr()
+		}
+		var p pair
+		p.client, err = quic.Dial(within(t), clientConn, to, c, nil)
+		check(t, err)
+		p.server, err = l.Accept(within(t))
+		check(t, err)
+		for what, of := range map[string][2]net.Addr{
+			"the client":               {p.client.LocalAddr(), clientConn.LocalAddr()},
+			"the server of the client": {p.client.RemoteAddr(), to},
+			"the server":               {p.server.LocalAddr(), local},
+			"the client of the server": {p.server.RemoteAddr(), from},
+		} {
+			if got, want := of[0], of[1]; got.Network() != want.Network() || got.String() != want.String() {
+				t.Errorf("%s is at %v %v, not %v %v", what, got.Network(), got, want.Network(), want)
+			}
+		}
+		p.client.CloseWithError(0, "")
+	}
+}
+
+// loopback returns the address of a socket on this machine.
+func loopback(c net.PacketConn) *net.UDPAddr {
+	_, port, _ := net.SplitHostPort(c.LocalAddr().String())
+	n, _ := strconv.Atoi(port)
+	return &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: n}
+}
+
 // A brokenConn fails to read once it is broken.
 type brokenConn struct {
 	net.PacketConn
@@ -195,6 +268,9 @@ func TestBrokenConn(t *testing.T) {
 	defer tr.Close()
 	client, err := tr.Dial(within(t), l.Addr(), c, nil)
 	check(t, err)
+	server, err := l.Accept(within(t))
+	check(t, err)
+	defer server.CloseWithError(0, "")
 	pc.broken.Store(true)
 	pc.SetReadDeadline(time.Now())
 	<-client.Context().Done()
@@ -456,32 +532,6 @@ func TestIdle(t *testing.T) {
 	_, err = client.OpenStreamSync(within(t))
 	if _, ok := errors.AsType[*quic.IdleTimeoutError](err); !ok {
 		t.Errorf("OpenStreamSync returned %v", err)
-	}
-}
-
-// TestNoLeak checks that goroutines end with the connections that they serve.
-func TestNoLeak(t *testing.T) {
-	before := runtime.NumGoroutine()
-	for range 5 {
-		s, c := tlsConfigs(t)
-		l, err := quic.ListenAddr("127.0.0.1:0", s, nil)
-		check(t, err)
-		client, err := quic.DialAddr(within(t), l.Addr().String(), c, nil)
-		check(t, err)
-		server, err := l.Accept(within(t))
-		check(t, err)
-		pair{client, server}.streams(t)
-		client.CloseWithError(0, "")
-		<-server.Context().Done()
-		l.Close()
-	}
-	deadline := time.Now().Add(10 * time.Second)
-	for runtime.NumGoroutine() > before && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if n := runtime.NumGoroutine(); n > before {
-		b := make([]byte, 1<<16)
-		t.Errorf("%d goroutines, %d before:\n%s", n, before, b[:runtime.Stack(b, true)])
 	}
 }
 

@@ -48,8 +48,8 @@ type TokenGeneratorKey = protocol.TokenProtectorKey
 type quicVersionKey struct{}
 
 // QUICVersionContextKey is the key of the QUIC version in the context of a tls.ClientHelloInfo.
-// That context has no value for it here, because a client may change the version during the
-// handshake.
+// It is the version with which the client began, and the connection may have another one in the end
+// (RFC 9368).
 var QUICVersionContextKey = &quicVersionKey{}
 
 // OOBCapablePacketConn is a net.PacketConn with those methods of a net.UDPConn that carry control
