@@ -69,13 +69,22 @@ func startCoreDNS(t *testing.T, binary string) (port int, s *exec.Cmd) {
 	return port, s
 }
 
-// freePort returns a port of UDP that nobody has now.
+// freePort returns a port of UDP and TCP that nobody has now.
 func freePort(t *testing.T) int {
 	t.Helper()
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-	require.NoError(t, err)
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port
+	for range 100 {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		require.NoError(t, err)
+		port := l.Addr().(*net.TCPAddr).Port
+		c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		l.Close()
+		if err == nil {
+			c.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return 0
 }
 
 // writeCertificate writes cert.pem and key.pem for localhost to dir.

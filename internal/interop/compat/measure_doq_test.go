@@ -23,18 +23,6 @@ func TestMeasureDoQ(t *testing.T) {
 	measureBoth(t, "github.com/coredns/coredns", ".", measureDoQ)
 }
 
-// A doqCosts is what one run of CoreDNS spends.
-type doqCosts struct {
-	query, first time.Duration // CPU time of a query, and of a connection with one query
-	p99          time.Duration // of a query
-	conn         int           // bytes of memory for a connection that is idle
-}
-
-func (c doqCosts) String() string {
-	return fmt.Sprintf("CPU a query %v, a connection with one query %v; p99 %v; %d bytes a connection",
-		c.query, c.first, c.p99.Round(time.Microsecond), c.conn)
-}
-
 // How much a run does, before it is divided by its share.
 const (
 	measuredQueries = 100000
@@ -42,30 +30,39 @@ const (
 )
 
 // measureDoQ runs CoreDNS.
-func measureDoQ(t *testing.T, binary string, share int) (c doqCosts) {
+func measureDoQ(t *testing.T, binary string, share int) []cost {
 	port, s := startCoreDNS(t, binary)
 	defer s.Wait()
 	defer s.Process.Kill()
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	first, memory := idleDoQ(t, addr, s.Process.Pid, max(measuredFirst/share, 5))
+
 	n := max(measuredQueries/share, workers)
 	askAll(t, addr, n/10+workers) // warm
 	before := cpuOf(t, s.Process.Pid)
 	took := askAll(t, addr, n)
-	c.query = (cpuOf(t, s.Process.Pid) - before) / time.Duration(n)
+	query := (cpuOf(t, s.Process.Pid) - before) / time.Duration(n)
 	slices.Sort(took)
-	c.p99 = took[len(took)*99/100]
+	return []cost{
+		micros("CPU time a query", query),
+		micros("p99 of these queries", took[len(took)*99/100]),
+		micros("CPU time a connection with one query", first),
+		kib("memory a connection", memory),
+	}
+}
 
-	conns := max(measuredFirst/share, 5)
-	memory, before := rssOf(t, s.Process.Pid), cpuOf(t, s.Process.Pid)
-	for range conns {
+// idleDoQ makes n connections with one query each, and returns what CPU time and memory each takes
+// of a process that has not done much yet: later it has free memory of its own to give them.
+func idleDoQ(t *testing.T, addr string, pid, n int) (spent time.Duration, memory int) {
+	t.Helper()
+	rss, cpu := rssOf(t, pid), cpuOf(t, pid)
+	for range n {
 		conn := dialDoQ(t, addr)
 		defer conn.CloseWithError(0, "")
 		_, err := ask(conn)
 		require.NoError(t, err)
 	}
-	c.first = (cpuOf(t, s.Process.Pid) - before) / time.Duration(conns)
-	c.conn = (rssOf(t, s.Process.Pid) - memory) / conns
-	return c
+	return (cpuOf(t, pid) - cpu) / time.Duration(n), (rssOf(t, pid) - rss) / n
 }
 
 func dialDoQ(t *testing.T, addr string) *quic.Conn {

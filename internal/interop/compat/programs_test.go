@@ -23,6 +23,8 @@ type program struct {
 	edits  []edit   // what the source needs to build against quic-go v0.65
 	remove []string // directories that do not build against it
 	proxy  bool     // its tests use the proxy of quic-go's tests
+	uses   []string // modules of other programs that it needs as they are edited here
+	tags   string   // build tags
 
 	use func(t *testing.T, dir string) // more to do with it, or nil
 
@@ -80,22 +82,20 @@ const (
 
 // TestPrograms runs the tests of programs that others wrote on Lazo, by a replacement of quic-go in
 // their go.mod. It fetches them from the Go proxy, and takes minutes: LAZO_PROGRAMS=1 asks for it.
+// LAZO_SOURCES, a folder, has checkouts of those that the proxy does not have, each under the last
+// part of its name.
 func TestPrograms(t *testing.T) {
 	if os.Getenv("LAZO_PROGRAMS") == "" {
 		t.Skip("LAZO_PROGRAMS=1 runs the tests of other programs")
 	}
 	lazo, translator := translatorCopy(t)
 	for _, p := range programs {
-		t.Run(strings.Split(p.module, "/")[2], func(t *testing.T) {
-			dir := filepath.Join(t.TempDir(), "program")
-			copyTree(t, download(t, p.module, p.version), dir)
-			p.edit(t, dir)
+		t.Run(p.name(), func(t *testing.T) {
 			translator := translator
 			if p.proxy {
 				translator = quicGoTree(t)
 			}
-			command(t, dir, "go", "mod", "edit", "-replace", "github.com/lazoquic/lazo="+lazo, "-replace", quicGo+"="+translator)
-			command(t, dir, "go", "mod", "tidy")
+			dir := p.prepare(t, lazo, translator)
 			if len(p.packages) > 0 {
 				p.test(t, dir)
 			}
@@ -104,6 +104,45 @@ func TestPrograms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// programOf returns the program of a module.
+func programOf(module string) program {
+	return programs[slices.IndexFunc(programs, func(p program) bool { return p.module == module })]
+}
+
+// name returns the short name of the program.
+func (p program) name() string { return strings.Split(p.module, "/")[2] }
+
+// source returns the folder that has the source: that of LAZO_SOURCES, or else what the Go proxy has.
+func (p program) source(t *testing.T) string {
+	t.Helper()
+	if from := os.Getenv("LAZO_SOURCES"); from != "" {
+		dir, err := filepath.Abs(filepath.Join(from, p.name()))
+		require.NoError(t, err)
+		if _, err := os.Stat(dir); err == nil {
+			return dir
+		}
+	}
+	if p.version == "" {
+		t.Skipf("the Go proxy does not have %s, and LAZO_SOURCES has no checkout of it", p.module)
+	}
+	return download(t, p.module, p.version)
+}
+
+// prepare copies the source, and has the copy use Lazo.
+func (p program) prepare(t *testing.T, lazo, translator string) (dir string) {
+	t.Helper()
+	dir = filepath.Join(t.TempDir(), "program")
+	copyTree(t, p.source(t), dir)
+	p.edit(t, dir)
+	replace := []string{"go", "mod", "edit", "-replace", "github.com/lazoquic/lazo=" + lazo, "-replace", quicGo + "=" + translator}
+	for _, module := range p.uses {
+		replace = append(replace, "-replace", module+"="+programOf(module).prepare(t, lazo, translator))
+	}
+	command(t, dir, replace...)
+	command(t, dir, "go", "mod", "tidy")
+	return dir
 }
 
 // translatorCopy copies compat/quic-go to a temporary folder, and adds a simulated network of
@@ -137,7 +176,7 @@ func (p program) edit(t *testing.T, dir string) {
 // test runs the tests. Those that fail must be those of fails.
 func (p program) test(t *testing.T, dir string) {
 	t.Helper()
-	c := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=5m", "-run", p.run}, p.packages...)...)
+	c := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=5m", "-tags", p.tags, "-run", p.run}, p.packages...)...)
 	c.Dir = dir
 	c.Stderr = t.Output()
 	out, err := c.Output()
