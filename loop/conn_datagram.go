@@ -76,14 +76,14 @@ type datagrams struct {
 	full           bool          // the connection takes no more: EventDatagramWritable follows
 	receiving      bool          // ReceiveDatagram was called
 	readable       bool          // the connection may have more
-	space, arrival chan struct{} // tokens for the goroutines that wait to send and to receive
+	left           bool          // in Loop.leftovers
+	waiting        int           // how many goroutines wait for arrival
+	space, arrival chan struct{} // tokens for goroutines that wait to send and to receive
 }
 
 func (d *datagrams) init(pool *datagramPool, a *Account) {
 	d.out = datagramQueue{pool: pool, account: a}
 	d.in = datagramQueue{pool: pool, account: a}
-	d.space = make(chan struct{}, 1)
-	d.arrival = make(chan struct{}, 1)
 }
 
 // dropOutgoing drops the datagrams that wait to be sent, because none can be sent any more.
@@ -119,6 +119,23 @@ func (c *Conn) sendDatagrams() {
 	}
 }
 
+// leaveDatagrams leaves datagrams that the connection received where they are, if a goroutine waits
+// for them: see leftovers. It runs on the loop's goroutine, with c.mu held.
+func (c *Conn) leaveDatagrams() {
+	d := &c.datagrams
+	d.readable = true
+	if d.waiting == 0 {
+		c.receiveDatagrams()
+		return
+	}
+	if !d.left {
+		d.left = true
+		c.l.leftovers.conns = append(c.l.leftovers.conns, c)
+	}
+	notify(d.arrival)
+	c.l.Yield()
+}
+
 // receiveDatagrams moves datagrams that the connection received to the queue. It runs on the loop's
 // goroutine, with c.mu held.
 func (c *Conn) receiveDatagrams() {
@@ -135,8 +152,10 @@ func (c *Conn) receiveDatagrams() {
 		d.in.add(b, 0)
 	}
 	if d.in.len() > 0 {
-		notify(d.arrival)
-		c.l.Yield()
+		if d.waiting > 0 {
+			notify(d.arrival)
+		}
+		c.l.Yield() // also for a reader that does not wait, but has lost its processor
 	}
 }
 
@@ -181,6 +200,12 @@ func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done 
 		notify(d.space)
 		return true, err
 	}
+	if c.sendThrough(b, maxAge) {
+		if waited {
+			notify(d.space)
+		}
+		return true, nil
+	}
 	if d.out.len() >= maxDatagrams {
 		switch c.policy {
 		case conn.DatagramDropOldest:
@@ -188,6 +213,9 @@ func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done 
 		case conn.DatagramDropNewest:
 			return true, nil
 		default:
+			if d.space == nil {
+				d.space = make(chan struct{}, 1)
+			}
 			return false, nil
 		}
 	}
@@ -199,6 +227,19 @@ func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done 
 		c.mark()
 	}
 	return true, nil
+}
+
+// sendThrough hands a datagram to the connection, if none waits before it, and if the loop can be
+// borrowed. It reports false if the datagram has to wait. The caller holds c.mu.
+func (c *Conn) sendThrough(b []byte, maxAge time.Duration) bool {
+	d := &c.datagrams
+	if d.full || d.out.len() > 0 || !c.borrowNow() {
+		return false
+	}
+	_, err := c.c.SendDatagram(b, conn.DatagramOptions{MaxAge: maxAge})
+	c.l.giveBack()
+	d.full = errors.Is(err, conn.ErrWouldBlock)
+	return !d.full // the path may have become too narrow for it: it is dropped then
 }
 
 // fits returns an error if a datagram of n bytes cannot be sent.
@@ -233,51 +274,82 @@ func (c *Conn) MaxDatagramSize() int { return int(c.maxDatagram.Load()) }
 // the rest is lost, and the error is io.ErrShortBuffer.
 func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	d := &c.datagrams
-	for {
+	for waited := false; ; waited = true {
 		c.mu.Lock()
+		if waited {
+			d.waiting--
+		}
 		if !d.receiving && c.usable() == nil {
 			d.receiving = true
-			c.mark()
+			c.post()
 		}
-		if d.in.len() > 0 {
-			n, err := c.takeDatagram(b)
+		if n, ok, err := c.takeDatagram(b); ok {
 			c.mu.Unlock()
 			return n, err
 		}
 		err := c.usable()
 		if err != nil {
 			notify(d.arrival)
-		}
-		c.mu.Unlock()
-		if err != nil {
+			c.mu.Unlock()
 			return 0, err
 		}
+		if d.readable {
+			c.post() // the loop is at work, and may sleep after that
+		}
+		d.waiting++
+		if d.arrival == nil {
+			d.arrival = make(chan struct{}, 1)
+		}
+		c.mu.Unlock()
 		c.l.mayWait("ReceiveDatagram")
-		select {
-		case <-d.arrival:
-		case <-ctx.Done():
-			if err := c.closed(); err != nil { // ctx may be done because of this error
-				return 0, err
-			}
-			return 0, ctx.Err()
+		if !await(ctx, d.arrival) {
+			return 0, c.stopWaiting(ctx)
 		}
 	}
 }
 
-// takeDatagram removes the oldest datagram. Once few are left, the loop brings more.
-// The caller holds c.mu.
-func (c *Conn) takeDatagram(b []byte) (n int, err error) {
+// stopWaiting ends the wait of a goroutine whose ctx is done, and returns the error of the call.
+func (c *Conn) stopWaiting(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	d := &c.datagrams
-	g := d.in.front()
-	if n = copy(b, g.b); n < len(g.b) {
-		err = io.ErrShortBuffer
+	d.waiting--
+	if d.in.len() > 0 || d.readable {
+		notify(d.arrival) // the token may have been for the caller
 	}
-	d.in.drop()
+	if c.err != nil { // ctx may be done because of this error
+		return c.err
+	}
+	return ctx.Err()
+}
+
+// takeDatagram removes the oldest datagram, of the queue or of the connection. It reports false if
+// there is none. Once few are in the queue, the loop brings more. The caller holds c.mu.
+func (c *Conn) takeDatagram(b []byte) (n int, ok bool, err error) {
+	d := &c.datagrams
+	var all int
 	if d.in.len() > 0 {
+		g := d.in.front()
+		n, all = copy(b, g.b), len(g.b)
+		d.in.drop()
+		if d.readable && d.in.bytes <= minReceived/2 {
+			c.mark()
+		}
+	} else if d.readable && c.borrow() {
+		g, ok := c.c.ReceiveDatagram()
+		n, all, d.readable = copy(b, g), len(g), ok
+		c.l.giveBack()
+		if !ok {
+			return 0, false, nil
+		}
+	} else {
+		return 0, false, nil
+	}
+	if d.waiting > 0 && (d.in.len() > 0 || d.readable) {
 		notify(d.arrival)
 	}
-	if d.readable && d.in.bytes <= minReceived/2 {
-		c.mark()
+	if n < all {
+		err = io.ErrShortBuffer
 	}
-	return n, err
+	return n, true, err
 }

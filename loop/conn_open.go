@@ -34,7 +34,7 @@ func (c *Conn) OpenStream(ctx context.Context, dir conn.Dir) (*Stream, error) {
 		return nil, errDir
 	}
 	c.l.mayWait("OpenStream")
-	return c.openStream(ctx, &opening{dir: dir, done: make(chan struct{})})
+	return c.openStream(ctx, dir, false)
 }
 
 // TryOpenStream opens a stream if the peer's limit allows it now, and nobody waits for
@@ -45,10 +45,10 @@ func (c *Conn) TryOpenStream(dir conn.Dir) (*Stream, error) {
 		return nil, errDir
 	}
 	c.l.mayWait("TryOpenStream")
-	return c.openStream(context.Background(), &opening{dir: dir, now: true, done: make(chan struct{})})
+	return c.openStream(context.Background(), dir, true)
 }
 
-func (c *Conn) openStream(ctx context.Context, o *opening) (*Stream, error) {
+func (c *Conn) openStream(ctx context.Context, dir conn.Dir, now bool) (*Stream, error) {
 	c.mu.Lock()
 	err := c.err
 	if err == nil && c.handled {
@@ -58,6 +58,11 @@ func (c *Conn) openStream(ctx context.Context, o *opening) (*Stream, error) {
 		c.mu.Unlock()
 		return nil, err
 	}
+	if s := c.openNow(dir); s != nil {
+		c.mu.Unlock()
+		return s, nil
+	}
+	o := &opening{dir: dir, now: now, done: make(chan struct{})}
 	c.opens.push(o)
 	c.mark()
 	c.mu.Unlock()
@@ -73,6 +78,22 @@ func (c *Conn) openStream(ctx context.Context, o *opening) (*Stream, error) {
 		<-o.done
 	}
 	return o.s, o.err
+}
+
+// openNow opens a stream if the loop can be borrowed, the peer allows it, and nobody has waited
+// longer. Otherwise it returns nil. The caller holds c.mu.
+func (c *Conn) openNow(dir conn.Dir) (s *Stream) {
+	if c.opens.len() > 0 || !c.borrow() {
+		return nil
+	}
+	if c.waiting[dir].len() == 0 {
+		if cs, err := c.c.OpenStream(dir); err == nil {
+			s = newStream(c, cs, true)
+			s.pull = true
+		}
+	}
+	c.l.giveBack()
+	return s
 }
 
 // queueOpenings takes the calls of OpenStream over for the loop. The caller holds c.mu.
@@ -134,18 +155,18 @@ func refuse(q queue[*opening]) queue[*opening] {
 type arrivals struct {
 	streams [2]queue[*Stream]
 	n       uint64           // how many streams have arrived in all
-	tokens  [2]chan struct{} // a token for each direction, if there is a stream or the end
+	waiting [3]int           // how many goroutines wait for a stream of each direction, or of any
+	tokens  [3]chan struct{} // a token for each of these, if there is a stream or the end
 }
 
-func newArrivals() arrivals {
-	return arrivals{tokens: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}}
-}
+// anyDir is the index in arrivals.waiting and arrivals.tokens for streams of either direction.
+const anyDir = 2
 
 func (a *arrivals) push(s *Stream) {
 	a.n++
 	s.arrival = a.n
 	a.streams[s.id.Dir()].push(s)
-	notify(a.tokens[s.id.Dir()])
+	a.wake(false)
 }
 
 // pop returns the oldest stream of the directions from first to last.
@@ -160,13 +181,24 @@ func (a *arrivals) pop(first, last conn.Dir) (s *Stream, ok bool) {
 	return a.streams[dir].pop()
 }
 
-// wake wakes one goroutine for each direction that has a stream, or for both if over is set.
+// wake wakes one goroutine of each kind for which there is a stream, or of every kind if over is
+// set.
 func (a *arrivals) wake(over bool) {
-	for d := range a.tokens {
-		if over || a.streams[d].len() > 0 {
-			notify(a.tokens[d])
+	bidi, uni := a.streams[conn.Bidi].len() > 0, a.streams[conn.Uni].len() > 0
+	for kind, found := range [...]bool{conn.Bidi: bidi, conn.Uni: uni, anyDir: bidi || uni} {
+		if over || found && a.waiting[kind] > 0 {
+			notify(a.tokens[kind])
 		}
 	}
+}
+
+// wait counts a goroutine that waits, and returns the channel for its token.
+func (a *arrivals) wait(kind int) <-chan struct{} {
+	a.waiting[kind]++
+	if a.tokens[kind] == nil {
+		a.tokens[kind] = make(chan struct{}, 1)
+	}
+	return a.tokens[kind]
 }
 
 // arrive queues a stream of the peer for AcceptStream.
@@ -182,7 +214,7 @@ func (c *Conn) arrive(cs *conn.Stream) {
 // AcceptStream returns the next stream that the peer opened, of either
 // directionality: see [conn.StreamID.Dir].
 func (c *Conn) AcceptStream(ctx context.Context) (*Stream, error) {
-	return c.acceptStream(ctx, conn.Bidi, conn.Uni)
+	return c.acceptStream(ctx, conn.Bidi, conn.Uni, anyDir)
 }
 
 // AcceptStreamOf returns the next stream of one directionality that the peer opened. Streams of the
@@ -191,12 +223,15 @@ func (c *Conn) AcceptStreamOf(ctx context.Context, dir conn.Dir) (*Stream, error
 	if dir > conn.Uni {
 		return nil, errDir
 	}
-	return c.acceptStream(ctx, dir, dir)
+	return c.acceptStream(ctx, dir, dir, int(dir))
 }
 
-func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir) (*Stream, error) {
-	for {
+func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir, kind int) (*Stream, error) {
+	for waited := false; ; waited = true {
 		c.mu.Lock()
+		if waited {
+			c.arrived.waiting[kind]--
+		}
 		s, ok := c.arrived.pop(first, last)
 		err := c.err
 		if err == nil && c.handled {
@@ -204,6 +239,10 @@ func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir) (*Stream,
 		}
 		if ok || err == nil {
 			c.accepting = true
+		}
+		var token <-chan struct{}
+		if !ok && err == nil {
+			token = c.arrived.wait(kind)
 		}
 		c.arrived.wake(err != nil)
 		lazy := c.lazy
@@ -218,16 +257,22 @@ func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir) (*Stream,
 			return nil, err
 		}
 		c.l.mayWait("AcceptStream")
-		select {
-		case <-c.arrived.tokens[first]:
-		case <-c.arrived.tokens[last]:
-		case <-ctx.Done():
-			if err := c.closed(); err != nil { // ctx may be done because of this error
-				return nil, err
-			}
-			return nil, ctx.Err()
+		if !await(ctx, token) {
+			return nil, c.stopAccepting(ctx, kind)
 		}
 	}
+}
+
+// stopAccepting ends the wait of a goroutine whose ctx is done, and returns the error of the call.
+func (c *Conn) stopAccepting(ctx context.Context, kind int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.arrived.waiting[kind]--
+	c.arrived.wake(false)
+	if c.err != nil { // ctx may be done because of this error
+		return c.err
+	}
+	return ctx.Err()
 }
 
 // Adopt makes a Stream of cs, which the Handler of the connection has had for itself

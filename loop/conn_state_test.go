@@ -267,3 +267,35 @@ func TestConnState(t *testing.T) {
 		}
 	})
 }
+
+// TestAcceptAfterHandshake: a Conn knows that its handshake is complete before Accept returns it.
+func TestAcceptAfterHandshake(t *testing.T) {
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		done := make(chan error)
+		go func() {
+			_, err := w.client.Dial(w.ctx(), serverAddr, conntest.ClientConfig())
+			done <- err
+		}()
+		time.Sleep(near.Delay * 3 / 2) // the first packet has come
+		waiting := -1
+		l := w.server.Loops()[0]
+		l.Do(w.ctx(), func(time.Time) {
+			for c := range l.Endpoint().Conns() {
+				l.Conn(c).OnHandshake(func() { waiting = w.server.Waiting() })
+			}
+		})
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		l.Do(w.ctx(), func(time.Time) {
+			if waiting != 0 {
+				t.Errorf("when the handshake was complete %d connections waited for Accept, want 0", waiting)
+			}
+		})
+		c, err := w.server.Accept(w.ctx())
+		if err != nil || !c.HandshakeComplete() {
+			t.Error("the connection that Accept has returned: ", err)
+		}
+	})
+}

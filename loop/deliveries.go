@@ -6,11 +6,10 @@ import "sync"
 // the peer has not acknowledged yet. Data that was only handed to the connection is not delivered:
 // the connection may end before. Any goroutine may use it.
 type deliveries struct {
-	none chan struct{} // has a token when the last of them has been delivered
-
 	mu   sync.Mutex
 	open int
-	lost error // why one of them will never be delivered
+	none chan struct{} // has a token when the last of them has been delivered; nil if nobody waits
+	lost error         // why one of them will never be delivered
 }
 
 // begin counts a stream that has been ended.
@@ -30,16 +29,21 @@ func (d *deliveries) end(lost error) {
 		d.lost = lost
 	}
 	if d.open--; d.open == 0 {
-		d.pass()
+		notify(d.none)
 	}
 }
 
-// state reports whether no stream is left to wait for, and returns why one was lost, if one was.
-func (d *deliveries) state() (done bool, lost error) {
+// wait returns a channel that has a token when no stream is left to wait for. It returns nil if
+// none is, or if one was lost, and wakes the next goroutine that waits.
+func (d *deliveries) wait() (none <-chan struct{}, lost error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.open == 0, d.lost
+	if d.open == 0 || d.lost != nil {
+		notify(d.none)
+		return nil, d.lost
+	}
+	if d.none == nil {
+		d.none = make(chan struct{}, 1)
+	}
+	return d.none, nil
 }
-
-// pass wakes up the next goroutine that waits.
-func (d *deliveries) pass() { notify(d.none) }

@@ -84,7 +84,7 @@ func (l *Loop) dialOne(ctx context.Context, to conn.Target, cfg *conn.Config, ea
 		return c, nil
 	}
 	select {
-	case <-c.handshake:
+	case <-c.Handshake():
 		return c, nil
 	case <-c.ctx.Done():
 		return nil, c.closed()

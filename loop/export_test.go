@@ -70,3 +70,10 @@ func memoryOf(b *fifo.Buffer) (n int64) {
 
 // Migrations returns how many calls of Migrate and Probe wait. It belongs to the loop's goroutine.
 func Migrations(c *Conn) int { return len(c.migrations) }
+
+// Posted reports whether c is in the mailbox of its loop.
+func Posted(c *Conn) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dirty
+}

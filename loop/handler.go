@@ -71,13 +71,15 @@ func (l *Loop) handle(ev *conn.Event) {
 		s.handle(ev)
 		return
 	}
-	if a.h != nil {
-		a.h.HandleEvent(l.now, *ev)
-	} else {
-		a.handle.handleData(ev)
+	h := a.h
+	if h != nil {
+		h.HandleEvent(l.now, *ev)
 	}
 	if a.handle != nil {
 		a.handle.handleState(ev)
+	}
+	if h == nil {
+		a.handle.handleData(ev) // who gets the Conn from Accept finds what handleState has set
 	}
 }
 

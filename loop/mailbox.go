@@ -63,6 +63,11 @@ func (m *mailbox) open() bool {
 // send unlocks m, and wakes the loop if it sleeps.
 func (m *mailbox) send() {
 	m.mu.Unlock()
+	m.rise()
+}
+
+// rise wakes the loop if it sleeps.
+func (m *mailbox) rise() {
 	if m.sleeping.Load() && m.sleeping.CompareAndSwap(true, false) {
 		m.wakes.Add(1)
 		m.wake()

@@ -62,7 +62,7 @@ const localWait = 100 * time.Millisecond
 func (c *Conn) FollowInterfaces(ctx context.Context, m *Multipath) error {
 	c.l.mayWait("Conn.FollowInterfaces")
 	select {
-	case <-c.handshake:
+	case <-c.Handshake():
 	case <-c.ctx.Done():
 		return context.Cause(c.ctx)
 	case <-ctx.Done():

@@ -20,10 +20,8 @@ import (
 // Up to 256 KiB of each direction wait between the application and the connection, which has
 // buffers of its own besides. They cost memory only while they wait.
 type Stream struct {
-	c     *Conn
-	id    conn.StreamID
-	local bool // opened by this side
-
+	c       *Conn
+	id      conn.StreamID
 	arrival uint64 // how many streams of the peer had arrived, this one included
 
 	mu      sync.Mutex
@@ -33,31 +31,35 @@ type Stream struct {
 	early   bool
 	readers sync.Cond
 	writers sync.Cond
-	rd, wd  deadline.Deadline
+	rd, wd  *deadline.Deadline // nil until set
 	in      receiving
 	out     sending
 	prio    *conn.Priority  // set by SetPriority; the loop is to apply it
 	ctx     context.Context // nil until somebody asks for it
 	cancel  context.CancelCauseFunc
 
-	// The fields below belong to the loop's goroutine. To change s, it needs mu as well.
+	// The fields below belong to the loop's goroutine, or to a borrower. To change s, it needs mu
+	// as well.
+	queued bool               // in Loop.ready
 	s      *conn.Stream       // nil once released
 	place  list.Item[*Stream] // in Conn.streams
-	queued bool               // in Loop.ready
 }
 
 // receiving is the receiving direction of a Stream.
 type receiving struct {
-	buf  fifo.Buffer
-	err  error // the error after the last byte of buf; io.EOF at the end
-	done bool  // the connection has nothing more to read
-	full bool  // buf had no room for everything
-	wait bool  // Read waits
-	stop bool  // the loop is to call StopSending
-	code uint64
-	kept int // how many bytes count in Loop.remains for buf
-	peek peeking
-	size func(uint64) // of OnFinalSize; nil when it was called
+	buf    fifo.Buffer
+	err    error // the error after the last byte of buf; io.EOF at the end
+	done   bool  // the connection has nothing more to read
+	full   bool  // buf had no room for everything
+	left   bool  // a few bytes are in the connection, and Read takes them from there: see leftovers
+	move   bool  // the loop is to move them to buf nevertheless
+	listed bool  // in Loop.leftovers
+	wait   bool  // Read waits
+	stop   bool  // the loop is to call StopSending
+	code   uint64
+	kept   int          // how many bytes count in Loop.remains for buf
+	peek   *peeking     // nil until Peek needs it
+	size   func(uint64) // of OnFinalSize; nil when it was called
 }
 
 // sending is the sending direction of a Stream.
@@ -81,11 +83,11 @@ type resetAt struct {
 }
 
 // streamCost is what a Stream takes by itself, in bytes.
-const streamCost = 640
+const streamCost = 448
 
 // newStream makes the Stream of cs.
 func newStream(c *Conn, cs *conn.Stream, local bool) *Stream {
-	s := &Stream{c: c, id: cs.ID(), local: local, early: cs.Early(), s: cs}
+	s := &Stream{c: c, id: cs.ID(), early: cs.Early(), s: cs}
 	s.readers.L, s.writers.L = &s.mu, &s.mu
 	if s.id.Dir() == conn.Uni {
 		if local {
@@ -130,9 +132,24 @@ func (s *Stream) handle(ev *conn.Event) {
 		s.endWrite(nil)
 	}
 	tell := s.finalSize()
+	over := s.release()
 	s.mu.Unlock()
 	tell()
-	s.c.l.enqueue(s)
+	if !over {
+		s.c.l.enqueue(s)
+	}
+}
+
+// release gives the connection back a stream of which nobody wants anything more. It reports
+// whether it did. The caller holds s.mu.
+func (s *Stream) release() bool {
+	if !s.closed || !s.in.done || !s.out.done {
+		return false
+	}
+	cs := s.s
+	s.forget()
+	cs.Release()
+	return true
 }
 
 // OnFinalSize has f called once with the number of bytes that the peer sends in all. f is called
@@ -167,8 +184,18 @@ func (s *Stream) finalSize() (tell func()) {
 	return func() { f(size) }
 }
 
-// mark puts s in the mailbox. The caller holds s.mu.
+// mark serves s at once, or puts it in the mailbox. The caller holds s.mu.
 func (s *Stream) mark() {
+	if s.in.size == nil && s.c.borrow() { // the function of OnFinalSize is for the loop's goroutine
+		s.serveLocked()
+		s.c.l.giveBack()
+		return
+	}
+	s.post()
+}
+
+// post puts s in the mailbox. The caller holds s.mu.
+func (s *Stream) post() {
 	if !s.dirty {
 		s.dirty = true
 		s.c.l.mail.stream(s)
@@ -181,7 +208,7 @@ func (s *Stream) start() {
 	defer s.mu.Unlock()
 	if !s.pull {
 		s.pull = true
-		s.mark()
+		s.post() // whoever accepts streams needs no stack to serve them
 	}
 }
 
@@ -217,13 +244,16 @@ func (s *Stream) SetReadDeadline(t time.Time) error { return s.setDeadline(&s.rd
 // waits already; bytes that it has taken by then are sent. The zero Time means never.
 func (s *Stream) SetWriteDeadline(t time.Time) error { return s.setDeadline(&s.wd, t, &s.writers) }
 
-func (s *Stream) setDeadline(d *deadline.Deadline, t time.Time, wake *sync.Cond) error {
+func (s *Stream) setDeadline(d **deadline.Deadline, t time.Time, wake *sync.Cond) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return errStreamClosed
 	}
-	d.Set(wake, t, nil)
+	if *d == nil {
+		*d = new(deadline.Deadline)
+	}
+	(*d).Set(wake, t, nil)
 	return nil
 }
 
@@ -241,6 +271,9 @@ func (s *Stream) CloseWrite() error {
 		return s.out.err
 	}
 	s.finish()
+	if !s.out.full && !s.endThrough() {
+		s.mark()
+	}
 	return nil
 }
 
@@ -273,15 +306,12 @@ func (s *Stream) endContext() {
 	}
 }
 
-// finish asks the loop to send FIN. The caller holds s.mu.
+// finish makes the loop send FIN when it serves s. The caller holds s.mu.
 func (s *Stream) finish() {
 	defer s.endContext()
 	s.out.fin, s.out.err = true, errWriteClosed
 	s.c.deliveries.begin()
 	s.writers.Broadcast()
-	if !s.out.full {
-		s.mark()
-	}
 }
 
 // Close ends both directions: CloseWrite, and StopSending with code 0 if the
@@ -303,7 +333,9 @@ func (s *Stream) Close() error {
 	s.endContext()
 	s.readers.Broadcast()
 	s.writers.Broadcast()
-	s.mark()
+	if i, o := &s.in, &s.out; i.stop && !i.done || o.fin && !o.sent || i.done && o.done {
+		s.mark()
+	}
 	return nil
 }
 
@@ -355,26 +387,31 @@ func (s *Stream) StopReading(code uint64) (unread int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	unread = s.in.buf.Len()
-	s.stopSending(code)
+	if s.stopSending(code) {
+		s.mark()
+	}
 	return unread
 }
 
-func (s *Stream) stopSending(code uint64) {
+// stopSending reports whether the loop is to call StopSending when it serves s. The caller holds
+// s.mu.
+func (s *Stream) stopSending(code uint64) (stop bool) {
 	i := &s.in
 	if i.err == errSendOnly {
-		return
+		return false
 	}
 	i.buf.Reset(&s.c.chunks)
 	s.forgetRemains(0)
 	if !i.done && !i.stop {
 		i.stop, i.code = true, code
-		s.mark()
+		stop = true
 	}
 	if !s.closed { // Close wakes the loop itself
 		i.err = &conn.StreamError{ID: s.id, Code: code}
 		s.endContext()
 	}
 	s.readers.Broadcast()
+	return stop
 }
 
 // SetPriority is [conn.Stream.SetPriority].

@@ -34,17 +34,25 @@ func (s *Stream) Read(p []byte) (int, error) {
 		case len(p) == 0:
 			return 0, nil
 		}
+		if n, ok := s.readLeft(p); n > 0 {
+			return n, nil
+		} else if ok {
+			continue
+		}
 		s.mayWait("Stream.Read")
 		i.wait = true
-		if !s.pull {
-			s.pull = true
-			s.mark()
+		s.ask()
+		if i.wait {
+			s.readers.Wait()
 		}
-		if i.full { // the loop left bytes in the connection until somebody waits for them
-			i.full = false
-			s.mark()
-		}
-		s.readers.Wait()
+	}
+}
+
+// endReceiving notes the error that follows the last byte, if err is one. The caller holds s.mu.
+func (s *Stream) endReceiving(err error) {
+	if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+		s.in.err, s.in.done = err, true
+		s.endContext()
 	}
 }
 
@@ -55,6 +63,9 @@ func (s *Stream) Buffered() (n int, err error) {
 	defer s.mu.Unlock()
 	if s.closed {
 		return 0, errStreamClosed
+	}
+	if s.in.left {
+		s.ask()
 	}
 	return s.in.buf.Len(), s.in.err
 }
@@ -98,6 +109,9 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 		case s.wd.Passed():
 			return n, os.ErrDeadlineExceeded
 		}
+		if n == 0 && len(p) > 0 && len(p) <= chunkSize {
+			n = s.writeThrough(p, shared)
+		}
 		if k := min(len(p)-n, s.writeRoom()-o.buf.Len()); k > 0 {
 			if shared && k >= minShared {
 				o.buf.Push(&s.c.chunks, s.c.chunks.lend(p[n:n+k]))
@@ -112,6 +126,9 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 		if n == len(p) {
 			return n, nil
 		}
+		if o.buf.Len() < s.writeRoom() {
+			continue // it was served at once
+		}
 		s.mayWait("Stream.Write")
 		o.wait = true
 		s.writers.Wait()
@@ -119,9 +136,10 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 }
 
 // serve moves bytes between the stream's buffers and the connection, and carries out what the
-// application has asked for. It runs on the loop's goroutine.
+// application has asked for. It runs on the loop's goroutine; a borrower calls serveLocked.
 func (s *Stream) serve() {
 	s.mu.Lock()
+	s.dirty = false
 	tell := s.serveLocked()
 	s.mu.Unlock()
 	tell()
@@ -130,7 +148,6 @@ func (s *Stream) serve() {
 // serveLocked is serve for a caller that holds s.mu. The caller then calls tell without s.mu: see
 // finalSize.
 func (s *Stream) serveLocked() (tell func()) {
-	s.dirty = false
 	if s.s == nil {
 		return func() {}
 	}
@@ -139,11 +156,7 @@ func (s *Stream) serveLocked() (tell func()) {
 	s.look()
 	s.receive()
 	tell = s.finalSize()
-	if s.closed && s.in.done && s.out.done {
-		cs := s.s
-		s.forget()
-		cs.Release()
-	}
+	s.release()
 	return tell
 }
 
@@ -190,15 +203,20 @@ func (s *Stream) send() {
 		}
 	}
 	if o.fin && !o.sent && o.buf.Len() == 0 {
-		o.sent = true
-		if err := s.s.CloseWrite(); err != nil {
-			s.failWrite(err)
-		}
+		s.sendFin()
 	}
 	if o.wait && o.buf.Len() <= s.writeRoom()/2 {
 		o.wait = false
 		s.writers.Broadcast()
 		s.c.l.Yield()
+	}
+}
+
+// sendFin hands the end to the connection.
+func (s *Stream) sendFin() {
+	s.out.sent = true
+	if err := s.s.CloseWrite(); err != nil {
+		s.failWrite(err)
 	}
 }
 
@@ -217,7 +235,7 @@ func writeChunk(s *conn.Stream, c *fifo.Chunk) (int, error) {
 	return s.Write(p)
 }
 
-// receive moves bytes from the connection to the reader's buffer.
+// receive moves bytes from the connection to the reader's buffer, unless there are but a few.
 func (s *Stream) receive() {
 	i := &s.in
 	if i.done || !s.pull {
@@ -229,11 +247,12 @@ func (s *Stream) receive() {
 			continue
 		}
 		b, err := s.s.Peek(1)
+		if s.leave(len(b)) {
+			break
+		}
 		if len(b) == 0 {
-			if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
-				i.err, i.done = err, true
-				s.endContext()
-			}
+			i.move = false
+			s.endReceiving(err)
 			break
 		}
 		b = b[:min(len(b), room-i.buf.Len())]
@@ -241,7 +260,7 @@ func (s *Stream) receive() {
 		s.s.Discard(len(b))
 	}
 	i.full = i.buf.Len() >= room && !i.done
-	if i.wait && (i.buf.Len() > 0 || i.done) {
+	if i.wait && (i.buf.Len() > 0 || i.left || i.done) {
 		i.wait = false
 		s.readers.Broadcast()
 		s.c.l.Yield()
@@ -285,7 +304,7 @@ func (s *Stream) drain(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := &s.in
-	s.pull = true
+	s.pull, i.left = true, false
 	if i.stop {
 		i.done = true
 	}

@@ -33,6 +33,9 @@ func (s *Stream) Peek(p []byte) (int, error) {
 		s.pull = true
 		s.mark()
 	}
+	if !s.pull && i.peek == nil {
+		i.peek = new(peeking)
+	}
 	for asked := false; ; asked = true {
 		switch {
 		case s.closed:
@@ -55,13 +58,16 @@ func (s *Stream) Peek(p []byte) (int, error) {
 		s.mayWait("Stream.Peek")
 		if s.pull {
 			i.wait = true
-			if i.full {
-				i.full = false
-				s.mark()
+			s.ask()
+			if !i.wait {
+				continue
 			}
 		} else if i.peek.want == 0 {
 			i.peek.want = len(p)
 			s.mark()
+			if i.peek.want == 0 {
+				continue
+			}
 		}
 		s.readers.Wait()
 	}
@@ -77,8 +83,8 @@ func copyFront(b *fifo.Buffer, p []byte) (n int) {
 
 // look serves a Peek of a stream whose data stays in the connection.
 func (s *Stream) look() {
-	w := &s.in.peek
-	if w.want == 0 || s.pull {
+	w := s.in.peek
+	if w == nil || w.want == 0 || s.pull {
 		return
 	}
 	b, err := s.s.Peek(w.want)

@@ -80,6 +80,7 @@ func (l *Loop) turn() (over bool, err error) {
 	if l.observer != nil {
 		late = l.lateness()
 	}
+	l.leftovers.collect()
 	l.mail.take(&l.letters)
 	l.settle()
 	progress := n > 0 || !l.letters.empty()
@@ -121,11 +122,17 @@ const freshRead = 100 * time.Microsecond
 // answer of a goroutine would cost a read that finds nothing.
 func (l *Loop) read() (n int, err error) {
 	deadline, letters := l.deadline()
+	if l.lending.wasUsed() {
+		letters = true
+	}
 	if letters && l.hasRead && l.emptied && time.Since(l.readAt) < freshRead {
 		l.hasRead = false
 		return 0, nil
 	}
+	l.lending.leave(deadline, true)
 	n, err = l.backend.ReadBatch(l.in.ms, deadline)
+	l.lending.back()
+	l.lending.wasUsed() // this turn does what there is to do
 	l.hasRead, l.emptied = true, n < len(l.in.ms)
 	return n, err
 }
@@ -135,14 +142,22 @@ func (l *Loop) read() (n int, err error) {
 // wakes the loop again. Call it on the loop's goroutine.
 func (l *Loop) Yield() { l.woken = true }
 
-// yield does what Yield asked for.
+// maxYields is how often in a row the loop lets other goroutines run. The runtime takes it out of
+// turn once in 61 times, and then some of those that were woken have not run.
+const maxYields = 4
+
+// yield does what Yield asked for. It goes on while goroutines use the Endpoint meanwhile, because
+// others may be about to.
 func (l *Loop) yield() {
-	if l.woken {
-		l.woken = false
-		l.yielding.Store(true)
+	used := false
+	for n := 0; l.woken && n < maxYields; n++ {
+		l.lending.leave(l.now.Add(1), false) // what is due now was not due when the last turn ended
 		runtime.Gosched()
-		l.yielding.Store(false)
+		l.lending.back()
+		l.woken = l.lending.wasUsed()
+		used = used || l.woken
 	}
+	l.woken, l.lending.used = false, used
 }
 
 // deadline returns the time until which the loop may wait for datagrams. It also reports whether

@@ -7,7 +7,8 @@ import (
 )
 
 // A Deadline ends the waiting of those who share a [sync.Cond]. Its Locker guards the
-// Deadline: whoever calls a method holds it. The zero Deadline never passes.
+// Deadline: whoever calls a method holds it. The zero Deadline never passes, and neither does a nil
+// one, of which only Passed and Stop can be called.
 type Deadline struct {
 	at     time.Time // zero if there is none
 	passed bool
@@ -42,10 +43,13 @@ func (d *Deadline) Set(cond *sync.Cond, at time.Time, then func()) {
 }
 
 // Passed reports whether the Deadline has passed since it was set.
-func (d *Deadline) Passed() bool { return d.passed }
+func (d *Deadline) Passed() bool { return d != nil && d.passed }
 
 // Stop ends the Deadline for good. One that has passed stays so.
 func (d *Deadline) Stop() {
+	if d == nil {
+		return
+	}
 	if d.timer != nil {
 		d.timer.Stop()
 	}

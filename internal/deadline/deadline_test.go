@@ -23,6 +23,11 @@ func TestDeadline(t *testing.T) {
 		var mu sync.Mutex
 		cond := sync.NewCond(&mu)
 		var d Deadline
+		if none := (*Deadline)(nil); none.Passed() {
+			t.Error("a nil deadline has passed")
+		} else {
+			none.Stop()
+		}
 		calls := 0 // of what is to be done then
 		set := func(after time.Duration) {
 			mu.Lock()

@@ -93,6 +93,10 @@ func (b *Buffer) Push(src Source, c *Chunk) {
 	b.grow(c.w - c.r)
 }
 
+// Pass counts n bytes that were appended and taken at once: they went past the Buffer. It must be
+// empty.
+func (b *Buffer) Pass(n int) { b.end += uint64(n) }
+
 func (b *Buffer) push(c *Chunk) {
 	if b.tail == nil {
 		b.head = c

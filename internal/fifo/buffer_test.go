@@ -121,6 +121,8 @@ func (m *model) next() {
 		if m.r.IntN(20) == 0 {
 			m.want.Reset()
 			m.b.Reset(m.src)
+			m.b.Pass(len(p))
+			m.appended += uint64(len(p))
 		}
 	}
 	if m.b.Len() != m.want.Len() || m.b.End() != m.appended || m.b.Taken() != m.appended-uint64(m.want.Len()) {
