@@ -40,6 +40,7 @@ type contender struct {
 	server     []string            // flags for the server
 	client     []string            // flags for the client
 	idle       []string            // more flags for the client in idle mode
+	datagrams  []string            // more flags for the server in datagram mode
 	skip       func(t string) bool // tests it does not know
 }
 
@@ -164,7 +165,7 @@ func peer(path, self string) (contender, bool) {
 		}
 		return contender{name: base, path: path, skip: test}, true
 	case "quicgo-perf":
-		return contender{name: "quicgo", path: path, server: []string{"--datagrams"}, idle: []string{"--gc-signal"}}, true
+		return contender{name: "quicgo", path: path, datagrams: []string{"--datagrams"}, idle: []string{"--gc-signal"}}, true
 	case "xnet-perf":
 		return contender{name: "xnet", path: path, idle: []string{"--gc-signal"}, skip: func(t string) bool { return t == "datagram" }}, true
 	default:

@@ -129,11 +129,15 @@ func (c *comparison) pair(ctx context.Context, t *test, p *contender, res *resul
 	if p.name == "echo" {
 		role = "echo"
 	}
-	s, err := start(command(ctx, c.serverCore, p.path, append([]string{role, "--listen", addr}, p.server...)...))
+	args := append([]string{role, "--listen", addr}, p.server...)
+	if t.mode == "datagram" {
+		args = append(args, p.datagrams...)
+	}
+	s, err := start(command(ctx, c.serverCore, p.path, args...))
 	if err != nil {
 		return 0, err
 	}
-	args := append([]string{"client", "--connect", addr, "--server-pid", strconv.Itoa(s.cmd.Process.Pid)}, t.flags(c.scale)...)
+	args = append([]string{"client", "--connect", addr, "--server-pid", strconv.Itoa(s.cmd.Process.Pid)}, t.flags(c.scale)...)
 	if args = append(args, p.client...); t.mode == "idle" {
 		args = append(args, p.idle...)
 	}
