@@ -5,7 +5,7 @@ package h3
 
 // Bytes that count for what has a fixed size, maps and what lies behind pointers included.
 const (
-	connCost   = 6 << 10 // a Conn, without the tables of QPACK
+	connCost   = 8 << 10 // a Conn, without the tables of QPACK
 	streamCost = 768
 )
 

@@ -12,6 +12,7 @@ type Decoder struct {
 	out          []byte    // instructions to send
 	acknowledged uint64    // the insertions that the peer knows to have arrived
 	blocked      []blocked // in order of arrival
+	memo         memo
 
 	// The section that is being decoded. The slices are kept for the next one.
 	fields []Field
@@ -176,8 +177,10 @@ func (d *Decoder) decodeLine(b []byte, required, base uint64, size int64) (n int
 		}
 		d.push(f, span{name: len(d.text), value: len(d.text), end: len(d.text)})
 		return n, nil
-	case c&0xc0 == 0x40: // Literal Field Line with Name Reference, Section 4.5.4
-		f, n, err = d.reference(b, 4, c&0x10 != 0, required, base, false)
+	case c&0xd0 == 0x50: // Literal Field Line with Name Reference, Section 4.5.4
+		return d.staticNameLine(b, size)
+	case c&0xc0 == 0x40: // the same, with the name of an entry of the dynamic table
+		f, n, err = d.reference(b, 4, false, required, base, false)
 		f.Sensitive = c&0x20 != 0
 	case c&0xf0 == 0x00: // Literal Field Line with Post-Base Name Reference, Section 4.5.5
 		f, n, err = d.reference(b, 3, false, required, base, true)
@@ -198,6 +201,41 @@ func (d *Decoder) decodeLine(b []byte, required, base uint64, size int64) (n int
 	return n + k, nil
 }
 
+// staticNameLine decodes a line with a literal value, and the name of an entry of the static table.
+func (d *Decoder) staticNameLine(b []byte, size int64) (int, error) {
+	i, n := parseInt(b, 4)
+	if n <= 0 {
+		return 0, sectionError("malformed index")
+	}
+	if i >= uint64(len(staticTable)) {
+		return 0, sectionError("no such static entry") // RFC 9204, Section 3.1 [1]
+	}
+	l, k := parseLiteral(b[n:], 7)
+	if k <= 0 {
+		return 0, sectionError("malformed string literal")
+	}
+	f := Field{Name: staticTable[i].name, Sensitive: b[0]&0x20 != 0}
+	var known *memorized
+	seen := false
+	if !f.Sensitive {
+		known, seen = d.memo.find(i, l)
+	}
+	start := len(d.text)
+	if seen && known.value != "" {
+		f.Value = known.value
+		d.push(f, span{name: start, value: start, end: start})
+		return n + k, nil
+	}
+	if err := d.addString(l, size+f.Size()); err != nil {
+		return 0, err
+	}
+	d.push(f, span{name: start, value: start, end: len(d.text), hasLiteral: true})
+	if seen {
+		known.value = string(d.text[start:])
+	}
+	return n + k, nil
+}
+
 // literalLine decodes a line whose name is a literal as well.
 func (d *Decoder) literalLine(b []byte, size int64) (int, error) {
 	s := span{name: len(d.text), hasName: true, hasLiteral: true}
@@ -215,20 +253,26 @@ func (d *Decoder) literalLine(b []byte, size int64) (int, error) {
 	return n + k, nil
 }
 
-// addLiteral adds the string literal at the start of b to the text. Size is the size of the section
-// so far. The limit is checked first, so a string that cannot fit is not even decoded.
+// addLiteral adds the string literal at the start of b to the text, and returns its length. Size is
+// the size of the section so far.
 func (d *Decoder) addLiteral(b []byte, prefix uint8, size int64) (int, error) {
 	l, n := parseLiteral(b, prefix)
 	if n <= 0 {
 		return 0, sectionError("malformed string literal")
 	}
+	return n, d.addString(l, size)
+}
+
+// addString adds the string of l to the text. Size is the size of the section so far. The limit is
+// checked first, so a string that cannot fit is not even decoded.
+func (d *Decoder) addString(l literal, size int64) error {
 	if d.maxSection >= 0 && size+l.minLen() > d.maxSection {
-		return 0, ErrTooLarge
+		return ErrTooLarge
 	}
 	if !d.text.add(l) {
-		return 0, sectionError("invalid Huffman code")
+		return sectionError("invalid Huffman code")
 	}
-	return n, nil
+	return nil
 }
 
 func (d *Decoder) push(f Field, s span) {
