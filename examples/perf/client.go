@@ -253,29 +253,6 @@ func (c *client) parallel(n int64, f func() error) error {
 	return first
 }
 
-func (c *client) handshakes() error {
-	ops := int64(c.o.ops)
-	c.meter.start()
-	var pace <-chan time.Time
-	if c.o.rate > 0 {
-		t := time.NewTicker(time.Duration(float64(time.Second) / c.o.rate))
-		defer t.Stop()
-		pace = t.C
-	}
-	err := c.parallel(ops, func() error {
-		if pace != nil {
-			<-pace
-		}
-		s, err := c.dial()
-		if err == nil {
-			s.close()
-		}
-		return err
-	})
-	c.finish(ops, ops)
-	return err
-}
-
 func (c *client) datagrams() error {
 	s, err := c.dial()
 	if err != nil {

@@ -41,7 +41,7 @@ func (c *client) active() error {
 	serverBefore := cpuOfProcess(c.o.serverPID)
 	c.meter.start()
 	c.o.concurrency = width
-	errs := make(chan error, width)
+	errs, times := make(chan error, width), make([]histogram, width)
 	for i := range width {
 		go func() {
 			var err error
@@ -50,7 +50,9 @@ func (c *client) active() error {
 				if c.o.uniform {
 					s = all[int(next.Add(1))%len(all)]
 				}
-				err = s.exchange(1, 1, 1, 0)
+				start := time.Now()
+				err = s.exchange(1, 1, c.o.small(), 0)
+				times[i].add(time.Since(start))
 			}
 			errs <- err
 		}()
@@ -59,6 +61,10 @@ func (c *client) active() error {
 		err = errors.Join(err, <-errs)
 	}
 	c.finish(int64(c.o.ops), int64(c.o.ops))
+	for i := range times[1:] {
+		times[0].merge(&times[i+1])
+	}
+	times[0].addTo(c.r)
 	c.r["server_cpu"], c.r["conns"] = cpuOfProcess(c.o.serverPID)-serverBefore, len(all)
 	return err
 }

@@ -29,6 +29,7 @@ type comparison struct {
 	scale              float64
 	markdown, svg      string
 
+	self       string // the path of this program
 	contenders []contender
 }
 
@@ -112,6 +113,7 @@ func (c *comparison) find() error {
 	if err != nil {
 		return err
 	}
+	c.self = self
 	for _, api := range []string{"handler", "stream"} {
 		f := []string{"-api", api}
 		c.contenders = append(c.contenders, contender{name: "lazo " + api, path: self, server: f, client: f, idle: []string{"-gc-signal"}})
@@ -125,7 +127,7 @@ func (c *comparison) find() error {
 		c.contenders = append(c.contenders, p)
 	}
 	overTCP := []string{"-api", "tls"}
-	notTLS := func(t string) bool { return t != "download" && t != "upload" && t != "handshake" }
+	notTLS := func(t string) bool { return t != "download" && t != "upload" && !isHandshake(t) }
 	c.contenders = append(c.contenders, contender{name: "tls", path: self, server: overTCP, client: overTCP, skip: notTLS})
 	notEcho := func(t string) bool { return t != "rr1" }
 	c.contenders = append(c.contenders, contender{name: "echo", path: self, client: []string{"--mode", "echo"}, skip: notEcho})
@@ -152,6 +154,9 @@ func (c *comparison) find() error {
 	return usage.SomeOf("only", c.only, names...)
 }
 
+// isHandshake reports whether a test counts bare handshakes.
+func isHandshake(t string) bool { return t == "handshake" || t == "handshakeresumed" }
+
 // http3 are the flags for HTTP/3.
 var http3 = []string{"-api", "http3"}
 
@@ -161,7 +166,7 @@ func peer(path, self string) (contender, bool) {
 	switch base := filepath.Base(path); base {
 	case "udplimit", "tlslimit":
 		test := func(t string) bool {
-			return base == "tlslimit" != (t == "handshake") || t != "download" && t != "upload" && t != "handshake"
+			return base == "tlslimit" != isHandshake(t) || t != "download" && t != "upload" && !isHandshake(t)
 		}
 		return contender{name: base, path: path, skip: test}, true
 	case "quicgo-perf":

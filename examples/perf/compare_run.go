@@ -45,7 +45,7 @@ func (c *comparison) measure(ctx context.Context, t *test, p *contender) (res re
 	case "udplimit":
 		used, err = c.floorUDP(ctx, t, p, &res)
 	case "tlslimit":
-		used, err = c.floorTLS(ctx, p, &res)
+		used, err = c.floorTLS(ctx, t, p, &res)
 	default:
 		used, err = c.pair(ctx, t, p, &res)
 	}
@@ -141,7 +141,11 @@ func (c *comparison) pair(ctx context.Context, t *test, p *contender, res *resul
 	if args = append(args, p.client...); t.mode == "idle" {
 		args = append(args, p.idle...)
 	}
-	client := command(ctx, c.clientCore, cmp.Or(p.clientPath, p.path), args...)
+	path := cmp.Or(p.clientPath, p.path)
+	if t.resumes {
+		path = c.self // other clients do not resume
+	}
+	client := command(ctx, c.clientCore, path, args...)
 	out, err := client.Output()
 	time.Sleep(100 * time.Millisecond) // the server notices that the connection is closed
 	var serverErr error
@@ -180,17 +184,24 @@ func (c *comparison) floorUDP(ctx context.Context, t *test, p *contender, res *r
 	return used, err
 }
 
-// tlsServer finds the cost of a handshake for a server with crypto/tls alone.
-var tlsServer = regexp.MustCompile(`X25519 full, no ticket .*?server us ([0-9.]+)`)
+// These find the cost of a handshake for a server with crypto/tls alone.
+var (
+	tlsFull    = regexp.MustCompile(`X25519 full, no ticket .*?server us ([0-9.]+)`)
+	tlsResumed = regexp.MustCompile(`X25519 resumed .*?server us ([0-9.]+)`)
+)
 
 // floorTLS does the handshakes of crypto/tls in memory.
-func (c *comparison) floorTLS(ctx context.Context, p *contender, res *result) (used float64, err error) {
+func (c *comparison) floorTLS(ctx context.Context, t *test, p *contender, res *result) (used float64, err error) {
 	cmd := command(ctx, c.serverCore, p.path, "-n", "600")
 	out, err := cmd.Output()
 	if err != nil {
 		return cpuOf(cmd), err
 	}
-	m := tlsServer.FindSubmatch(out)
+	server := tlsFull
+	if t.resumes {
+		server = tlsResumed
+	}
+	m := server.FindSubmatch(out)
 	if m == nil {
 		return cpuOf(cmd), fmt.Errorf("no figure in %q", out)
 	}

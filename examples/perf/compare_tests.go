@@ -15,6 +15,7 @@ type test struct {
 	more        []string
 	metrics     []metric // the first is that of the chart
 	http        bool
+	resumes     bool // all contenders have the client of this program
 }
 
 // A metric is a column of a table.
@@ -112,6 +113,8 @@ var tests = []test{
 	{name: "rr1", title: "Requests, one at a time", mode: "rr", size: "--ops", n: 20000, metrics: latencies},
 	{name: "rr64", title: "Requests, 64 at a time", mode: "rr", size: "--ops", n: 200000, more: at64, metrics: latencies},
 	{name: "handshake", title: "Handshakes, 8 at a time", mode: "handshake", size: "--ops", n: 2000, more: at8, metrics: operations},
+	{name: "handshakeresumed", title: "Resumed handshakes, 8 at a time", mode: "handshake", size: "--ops", n: 2000,
+		more: append(at8, "--resume"), metrics: operations, resumes: true},
 	{name: "datagram", title: "Datagrams of 1,200 bytes", mode: "datagram", size: "--secs", n: 3, metrics: datagrams},
 	{name: "idle", title: "Memory of idle connections", mode: "idle", size: "--conns", n: 2000, metrics: memory},
 

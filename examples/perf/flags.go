@@ -24,7 +24,7 @@ type options struct {
 	concurrency, loops, serverPID      int
 	over                               int
 	secs, rate                         float64
-	uniform                            bool
+	uniform, resume                    bool
 	gcSignal, datagrams, socketPerConn bool
 	cpuProfile, memProfile, cert, key  string
 	warm                               time.Duration
@@ -73,6 +73,7 @@ func parseFlags(role string, args []string, stdout io.Writer) (*options, error) 
 	f.IntVar(&o.loops, "loops", 1, "loops, each with a socket")
 	f.IntVar(&o.serverPID, "server-pid", 0, "idle and active: process whose memory or CPU time to read")
 	f.Float64Var(&o.rate, "rate", 0, "handshake: at most so many a second; 0 for no limit")
+	f.BoolVar(&o.resume, "resume", false, "handshake: all resume the session of one that is not counted")
 	f.BoolVar(&o.uniform, "uniform", false, "active: requests of all connections in turn")
 	f.Float64Var(&o.secs, "secs", 3, "datagram: seconds")
 	f.BoolVar(&o.gcSignal, "gc-signal", false, "idle: send SIGUSR1 to the server, which makes it collect garbage")
@@ -120,8 +121,10 @@ func (o *options) check() error {
 
 // checkMode wants a mode that the API has.
 func (o *options) checkMode() error {
-	modes := []string{"download", "upload", "rr", "handshake", "idle"}
+	modes := []string{"download", "upload", "rr", "handshake", "idle", "active"}
 	switch {
+	case o.resume && o.mode != "handshake":
+		return usage.Errorf("-resume: -mode %s does not count handshakes", o.mode)
 	case o.api == "tls":
 		modes = []string{"download", "upload", "handshake"}
 	case !o.http():

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -55,6 +57,38 @@ func TestModes(t *testing.T) {
 				case "idle":
 					require.EqualValues(t, 2, c.r["alive"])
 				}
+			})
+		}
+	}
+}
+
+// TestResume resumes one session again and again. It fails where the server resumes none.
+func TestResume(t *testing.T) {
+	for _, api := range []string{"handler", "stream", "http3", "http2", "tls"} {
+		for _, tickets := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/%v", api, tickets), func(t *testing.T) {
+				o := clientFlags(t, "-api", api, "-mode", "handshake", "-resume", "-ops", "3", "-concurrency", "2")
+				cfg, err := o.serverConfig()
+				require.NoError(t, err)
+				ended := ""
+				if !tickets { // they come, but nobody can open them
+					cfg.TLS.UnwrapSession = func([]byte, tls.ConnectionState) (*tls.SessionState, error) { return nil, nil }
+					ended = "the server resumed 0 of 3 sessions"
+				}
+				o.listen = "127.0.0.1:0"
+				sv, err := (&server{o: o, start: time.Now(), done: make(chan struct{})}).serve(cfg)
+				require.NoError(t, err)
+				defer sv.close()
+				c := &client{o: o, remote: sv.addr, r: newReport("client"), cfg: o.clientConfig()}
+				c.group, err = c.listen()
+				require.NoError(t, err)
+				defer c.group.Close()
+				if err = c.run(); ended != "" {
+					require.EqualError(t, err, ended)
+					return
+				}
+				require.NoError(t, err)
+				require.EqualValues(t, 3, c.r["ops"])
 			})
 		}
 	}
@@ -140,7 +174,7 @@ func TestTable(t *testing.T) {
 // TestContenders finds programs of other implementations, and matches contenders with tests.
 func TestContenders(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"quicgo-perf", "quicgo-h3", "quinn-h3", "udplimit", "README"} {
+	for _, name := range []string{"quicgo-perf", "quicgo-h3", "quinn-h3", "udplimit", "tlslimit", "README"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o755))
 	}
 	c := &comparison{peers: dir}
@@ -155,6 +189,9 @@ func TestContenders(t *testing.T) {
 	}
 	require.Equal(t, []string{"lazo handler", "lazo stream", "tls", "quicgo", "udplimit"}, of["download"])
 	require.Equal(t, []string{"lazo handler", "lazo stream", "echo", "quicgo"}, of["rr1"])
+	for _, name := range []string{"handshake", "handshakeresumed"} {
+		require.Equal(t, []string{"lazo handler", "lazo stream", "tls", "quicgo", "tlslimit"}, of[name], name)
+	}
 	for _, name := range []string{"get1", "get64", "get64x8", "gethandshake", "httpdownload", "httpupload", "httpidle"} {
 		require.Equal(t, []string{"lazo http3", "lazo h3loop", "net/http http2", "quicgo http3", "quinn http3"}, of[name], name)
 	}
@@ -162,7 +199,7 @@ func TestContenders(t *testing.T) {
 
 // TestModesOfAPI refuses modes that an API does not have.
 func TestModesOfAPI(t *testing.T) {
-	for _, args := range []string{"-api tls -mode rr", "-api http3 -mode datagram", "-api http2 -mode active", "-over 0"} {
+	for _, args := range []string{"-api tls -mode rr", "-api http3 -mode datagram", "-api tls -mode active", "-resume -mode rr", "-over 0"} {
 		_, err := parseFlags("client", strings.Fields(args), t.Output())
 		require.Error(t, err, args)
 	}
