@@ -1,12 +1,18 @@
 //! A server of HTTP/3 for `perf compare`, of quinn and h3-quinn: `quinn-h3 server --listen ADDR`.
 //! It answers GET /N with N bytes and takes what POST / sends. It says "ready" on its standard error.
 //! At SIGTERM it prints a line of JSON with the CPU seconds it has used.
+//!
+//! For the tests of package interop it breaks off the answer to GET /broken, takes early data with
+//! `server --listen ADDR --early`, and is a client: `quinn-h3 client ADDR CERTIFICATE`.
+
+mod client;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use h3::error::Code;
 use h3::server::{Connection, RequestResolver, RequestStream};
 use http::{Method, Response, StatusCode};
 use quinn::crypto::rustls::QuicServerConfig;
@@ -14,9 +20,9 @@ use quinn::{Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, Tran
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio::signal::unix::{SignalKind, signal};
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+pub static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// The receive windows of the other contenders.
 const STREAM_WINDOW: u32 = 16 << 20;
@@ -27,10 +33,19 @@ static SOCKET_BUFFER: libc::c_int = 4 << 20;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let listen = listen_address()?;
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["server", "--listen", addr] => run_server(addr.parse()?, false).await,
+        ["server", "--listen", addr, "--early"] => run_server(addr.parse()?, true).await,
+        ["client", addr, certificate] => client::run(addr.parse()?, certificate).await,
+        _ => Err("usage: quinn-h3 server --listen ADDR [--early], or quinn-h3 client ADDR CERTIFICATE".into()),
+    }
+}
+
+async fn run_server(listen: SocketAddr, early: bool) -> Result<(), Error> {
     let socket = std::net::UdpSocket::bind(listen)?;
     set_buffers(&socket);
-    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config()?), socket, Arc::new(TokioRuntime))?;
+    let endpoint = Endpoint::new(EndpointConfig::default(), Some(config(early)?), socket, Arc::new(TokioRuntime))?;
     eprintln!("ready {} pid {}", endpoint.local_addr()?, std::process::id());
     let mut end = signal(SignalKind::terminate())?;
     loop {
@@ -46,17 +61,8 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the address of `server --listen ADDR`.
-fn listen_address() -> Result<SocketAddr, Error> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["server", "--listen", addr] => Ok(addr.parse()?),
-        _ => Err("usage: quinn-h3 server --listen ADDR".into()),
-    }
-}
-
 /// Offers AES-128-GCM first and X25519 alone, as all contenders do.
-fn config() -> Result<ServerConfig, Error> {
+fn config(early: bool) -> Result<ServerConfig, Error> {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites.sort_by_key(|s| s.suite() != rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
     provider.kx_groups.retain(|g| g.name() == rustls::NamedGroup::X25519);
@@ -67,6 +73,9 @@ fn config() -> Result<ServerConfig, Error> {
         .with_no_client_auth()
         .with_single_cert(vec![cert.cert.der().clone()], key.into())?;
     tls.alpn_protocols = vec![b"h3".to_vec()];
+    if early {
+        tls.max_early_data_size = u32::MAX; // RFC 9001, Section 4.6.1
+    }
     let mut transport = TransportConfig::default();
     transport
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
@@ -100,6 +109,12 @@ async fn answer(request: RequestResolver<h3_quinn::Connection, Bytes>) -> Result
         }
         stream.send_response(Response::builder().header("content-length", "0").body(())?).await?;
         return Ok(stream.finish().await?);
+    }
+    if request.uri().path() == "/broken" {
+        stream.send_response(Response::builder().body(())?).await?;
+        stream.send_data(Bytes::from_static(&ZEROS[..1000])).await?;
+        stream.stop_stream(Code::H3_INTERNAL_ERROR);
+        return Ok(());
     }
     let Ok(mut left) = request.uri().path()[1..].parse::<usize>() else {
         stream.send_response(Response::builder().status(StatusCode::NOT_FOUND).body(())?).await?;
