@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"syscall"
 	"testing"
 
@@ -158,6 +159,59 @@ func TestGSORefused(t *testing.T) {
 				want = 2
 			}
 			require.EqualValues(t, want, c.Stats().GSOFallbacks)
+		})
+	}
+}
+
+// refusing returns a socket whose GSO the kernel really refuses. It segments neither UDP-Lite (EIO)
+// nor what has no checksum (EINVAL).
+func refusing(t *testing.T, errno syscall.Errno) *Socket {
+	proto := 0
+	if errno == unix.EIO {
+		proto = unix.IPPROTO_UDPLITE
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, proto)
+	if errno == unix.EIO && err != nil {
+		t.Skip("this kernel has no UDP-Lite: ", err)
+	}
+	require.NoError(t, err)
+	f := os.NewFile(uintptr(fd), "")
+	defer f.Close()
+	if errno == unix.EINVAL {
+		require.NoError(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_NO_CHECK, 1))
+	}
+	require.NoError(t, unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	c, err := net.FilePacketConn(f)
+	require.NoError(t, err)
+	s, err := Wrap(c, nil)
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// TestKernelRefusesGSO: it is the kernel that refuses. All datagrams arrive all the same, and the
+// kernel is not asked again.
+func TestKernelRefusesGSO(t *testing.T) {
+	for _, errno := range []syscall.Errno{unix.EIO, unix.EINVAL} {
+		t.Run(unix.ErrnoName(errno), func(t *testing.T) {
+			s, c := refusing(t, errno), refusing(t, errno)
+			met := 0
+			inject(c, func(fd uintptr, v *vector, n int) (int, syscall.Errno) {
+				sent, got := sendmmsg(fd, v, n)
+				if got != 0 {
+					require.Equal(t, errno, got)
+					met++
+				}
+				return sent, got
+			})
+			for i := range 3 {
+				write(t, c, Message{Buf: pattern(5*100 + 1), SegmentSize: 100, Remote: s.LocalAddr()})
+				got := readDatagrams(t, s, 6)
+				require.Equal(t, pattern(5*100 + 1)[400:500], got[4].Buf)
+				require.Len(t, got[5].Buf, 1)
+				require.EqualValues(t, i+1, c.Stats().GSOFallbacks)
+			}
+			require.Equal(t, 1, met)
 		})
 	}
 }
