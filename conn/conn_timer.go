@@ -59,6 +59,13 @@ func (c *Conn) idleDeadline() instant {
 	return c.lastActivity.add(max(c.idle, 3*c.pto()))
 }
 
+// sleptThrough reports whether the idle timeout has passed while the endpoint slept. What came
+// meanwhile does not change that: it may have waited for as long.
+func (c *Conn) sleptThrough(now instant) bool {
+	end := c.idleDeadline()
+	return end != 0 && now.sub(end) > overslept
+}
+
 // awaitsAck reports whether a 1-RTT packet is under way, on any path, that asks for an
 // acknowledgement.
 func (c *Conn) awaitsAck() bool {

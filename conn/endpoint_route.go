@@ -140,6 +140,10 @@ func (r route) receive(now instant, a *arrival) *Conn {
 		r.closed.receive(now, a)
 		return nil
 	}
+	if c := r.conn; now == c.e.woke && c.sleptThrough(now) {
+		c.onTimeout(now) // the peer has forgotten it, too
+		return nil
+	}
 	r.conn.receive(now, a)
 	return r.conn
 }

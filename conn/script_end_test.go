@@ -49,7 +49,7 @@ func (pr *pair) mayTimeOut() bool {
 	need := c.needs()
 	for _, h := range pr.p.hosts() {
 		for _, j := range h.Jumps {
-			need += 2 * j.By
+			need += 2 * max(j.By, -j.By)
 		}
 	}
 	least := time.Duration(1<<63 - 1)

@@ -113,7 +113,10 @@ func (p *play) add(h *host, addr string, cfg *conn.EndpointConfig) *conntest.Nod
 	a := p.net.Add(addr, cfg)
 	a.MaxSegments, a.Coalesce = max(h.Segments, 0), h.Coalesce
 	for _, j := range h.Jumps {
-		p.net.After(j.At, func() { a.Ahead += max(j.By, 0) })
+		p.net.After(j.At, func() {
+			a.Ahead += max(min(j.By, 24*time.Hour), -24*time.Hour)
+			a.Endpoint.HandleTimeout(p.net.Now().Add(a.Ahead))
+		})
 	}
 	return a
 }

@@ -42,7 +42,7 @@ type options struct {
 	NoNegotiation bool // EndpointConfig.NoVersionNegotiation
 }
 
-// A jump is a clock that jumps forward.
+// A jump is a clock that jumps: forward, or back if By is negative.
 type jump struct{ At, By time.Duration }
 
 // A client is a host with a path to all servers.
@@ -283,8 +283,11 @@ func drawHost(d *script.Draw, server bool) host {
 		h.MaxBuffered = int64(d.Between(300e3, 3e6))
 	}
 	if d.One(6) {
-		at := d.Time(time.Millisecond, 10*time.Second)
-		h.Jumps = append(h.Jumps, jump{at, d.Time(time.Millisecond, 10*time.Second)})
+		at, by := d.Time(time.Millisecond, 10*time.Second), d.Time(time.Millisecond, 10*time.Second)
+		if at%2 == 1 {
+			by = -by
+		}
+		h.Jumps = append(h.Jumps, jump{at, by})
 	}
 	h.Options = options{
 		Congestion:   script.Pick(d, "", "", "reno", "bbr"),

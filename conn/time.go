@@ -32,13 +32,31 @@ func earlier(t, u instant) instant {
 	return t
 }
 
-// clock takes in the time of a verb. Time never goes back.
+const (
+	// maxStandstill is how far the caller's clock may go back before the epoch follows it.
+	maxStandstill = 100 * time.Millisecond
+
+	// overslept is how late a timer runs if the program slept, or if its clock jumped forward.
+	overslept = time.Second
+)
+
+// clock takes in the time of a verb. An instant never goes back. If the caller's clock goes back a
+// little, time stands still until the clock has caught up. If it was set back, time goes on from
+// here. Otherwise no timer would be due for as long as it was set back.
 func (e *Endpoint) clock(now time.Time) instant {
 	if e.epoch.IsZero() {
 		e.epoch = now.Add(-epochOffset)
 	}
-	if t := instant(now.Sub(e.epoch)); t > e.now {
+	switch t := instant(now.Sub(e.epoch)); {
+	case t > e.now:
+		if it := e.timers.Min(); it != nil {
+			if due, _ := it.Deadline(); t.sub(instant(due)) > overslept {
+				e.woke = t
+			}
+		}
 		e.now = t
+	case e.now.sub(t) > maxStandstill:
+		e.epoch = now.Add(-time.Duration(e.now))
 	}
 	for i, c := range e.expired {
 		c.freeStreams()

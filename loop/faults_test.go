@@ -1,8 +1,11 @@
 package loop_test
 
 import (
+	"context"
+	"errors"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -99,5 +102,42 @@ func TestFaultsOfTheMachine(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestSleepOfHours: one side sleeps for hours in the middle of a transfer, as a machine does that was
+// suspended. When it wakes, its connection ends at once, with the error of an idle timeout or of a
+// reset by its peer, which has forgotten it. New connections come about at once, too.
+func TestSleepOfHours(t *testing.T) {
+	for side, name := range map[int]string{0: "server", 1: "client"} {
+		t.Run(name, func(t *testing.T) {
+			var wrapped []*faulty
+			wrap := func(b loop.Backend) loop.Backend {
+				f := &faulty{Backend: b, last: 8 * time.Hour, freeze: true, after: 1 << 30}
+				wrapped = append(wrapped, f)
+				return f
+			}
+			run(t, setup{link: near, wrap: wrap}, func(t *testing.T, w *world) {
+				client, server := w.dial(nil)
+				read := make(chan error, 2)
+				for _, c := range []*loop.Conn{client, server} {
+					go func() {
+						_, err := c.AcceptStream(context.Background())
+						read <- err
+					}()
+				}
+				synctest.Wait()
+				wrapped[side].after = 0
+				wrapped[side].Wake() // and it falls asleep
+				began := time.Now()
+				require.ErrorIs(t, <-read, conn.ErrIdleTimeout) // of the side that is awake
+				err := <-read
+				require.True(t, errors.Is(err, conn.ErrIdleTimeout) || errors.Is(err, conn.ErrStatelessReset), err)
+				require.GreaterOrEqual(t, time.Since(began), 8*time.Hour)
+				require.Less(t, time.Since(began), 8*time.Hour+time.Second)
+				w.dial(nil)
+				require.Less(t, time.Since(began), 8*time.Hour+2*time.Second)
+			})
+		})
 	}
 }

@@ -35,7 +35,8 @@ type Node struct {
 	Coalesce bool
 
 	// Ahead is how much the node's clock is ahead of the Network's. Raise it, and the clock jumps
-	// forward, as that of a machine does that slept. It must not go back.
+	// forward, as that of a machine does that slept. Lower it, and the clock was set back. Call
+	// HandleTimeout of the Endpoint then: what slept until a time of that clock would wake up late.
 	Ahead time.Duration
 
 	index    int           // in Network.nodes
