@@ -94,7 +94,7 @@ const minInfoBacklog = 64 << 10
 // errManyInfo is the error of a request that is answered with 1xx responses without end.
 var errManyInfo = errors.New("h3http: too many 1xx informational responses")
 
-func (x *clientExchange) stopWaiting() { x.unlimitHead() }
+func (x *clientExchange) stopWaiting(error) { x.unlimitHead() }
 
 // lost implements half. A request that was not sent was not processed by any server.
 func (x *clientExchange) lost(err error) error {

@@ -38,9 +38,9 @@ type half interface {
 	// caller has locked the exchange.
 	gotHead(fields []h3.Field) bool
 
-	// stopWaiting stops everything that waits for the success of the exchange, which has failed.
-	// The caller has locked it.
-	stopWaiting()
+	// stopWaiting stops everything that waits for the success of the exchange, which has failed
+	// because of err. The caller has locked it.
+	stopWaiting(err error)
 
 	// lost notes that the exchange has lost its connection because of err, or never got a stream.
 	// It returns the error for the application. The caller has locked the exchange.

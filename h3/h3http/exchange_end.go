@@ -154,7 +154,7 @@ func (x *exchange) failLocked(err error) {
 // failed notes that the exchange, or a direction of it, did not complete because of err.
 func (x *exchange) failed(err error) {
 	if x.life.failure == nil {
-		x.half.stopWaiting()
+		x.half.stopWaiting(err)
 		x.life.fail(err)
 		x.broadcast()
 	}

@@ -26,7 +26,7 @@ type arrival struct {
 // serve answers the request of x, on a goroutine that does nothing else meanwhile.
 func (x *serverExchange) serve() {
 	c, a := x.server, &x.arrival
-	defer x.uncharge(a.cost)
+	defer x.served()
 	bare, err := newRequest(a.fields)
 	a.fields = nil
 	if err != nil {
@@ -34,10 +34,8 @@ func (x *serverExchange) serve() {
 		x.finish()
 		return
 	}
-	ctx, cancel := context.WithCancelCause(c.connContext())
-	defer cancel(context.Canceled)
-	x.whenFailed(cancel)
-	r := bare.WithContext(ctx)
+	x.ctx.parent = c.connContext()
+	r := bare.WithContext(&x.ctx)
 	w := &x.response
 	w.x, w.req, w.logger = x, r, c.s.logger()
 	if a.end {
@@ -63,6 +61,12 @@ func (x *serverExchange) serve() {
 	r.RemoteAddr = a.remote
 	r.TLS = a.tls
 	c.callHandler(w, r)
+}
+
+// served ends what lasts as long as the handler.
+func (x *serverExchange) served() {
+	x.uncharge(x.arrival.cost)
+	x.ctx.end(context.Canceled)
 }
 
 // callHandler calls the handler and completes the response. A panic ends only the stream, not the

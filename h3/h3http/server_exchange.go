@@ -16,6 +16,7 @@ type serverExchange struct {
 
 	// What the goroutine of the request needs is here so that it takes no memory of its own.
 	arrival  arrival
+	ctx      handlerContext
 	body     body
 	response response
 	room     *fieldRoom // lent by the crew until the stream is released
@@ -47,5 +48,5 @@ func (x *serverExchange) release() {
 }
 
 func (x *serverExchange) gotHead([]h3.Field) bool { return false }
-func (x *serverExchange) stopWaiting()            {}
 func (x *serverExchange) lost(err error) error    { return err }
+func (x *serverExchange) stopWaiting(err error)   { x.ctx.end(err) }

@@ -1,0 +1,72 @@
+package h3http
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// A handlerContext is the context of a request. Most handlers ask it for nothing, so it makes the
+// context that can be canceled only when somebody asks. Any goroutine may use it, also one that has
+// locked the exchange, and also after the handler has returned.
+type handlerContext struct {
+	parent context.Context // of the connection
+
+	once sync.Once
+	ctx  context.Context // made by get
+
+	mu     sync.Mutex
+	cancel context.CancelCauseFunc // of ctx; nil before that is made
+	ended  error                   // what it was canceled with; nil before
+}
+
+// get returns the context that can be canceled.
+func (c *handlerContext) get() context.Context {
+	c.once.Do(func() {
+		ctx, cancel := context.WithCancelCause(c.parent)
+		c.ctx = ctx
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.cancel = cancel; c.ended != nil {
+			cancel(c.ended)
+		}
+	})
+	return c.ctx
+}
+
+// end cancels the context: the exchange has failed, or the handler has returned. Only the first
+// cause counts.
+func (c *handlerContext) end(cause error) {
+	c.mu.Lock()
+	if c.ended == nil {
+		c.ended = cause
+	}
+	cancel := c.cancel
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel(cause)
+	}
+}
+
+// Deadline is part of [context.Context].
+func (c *handlerContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
+
+// Done is part of [context.Context].
+func (c *handlerContext) Done() <-chan struct{} { return c.get().Done() }
+
+// Err is part of [context.Context].
+func (c *handlerContext) Err() error { return c.get().Err() }
+
+// Value is part of [context.Context]. Package context asks by a key of its own what can be
+// canceled, so keys that are not known here go to what get returns.
+func (c *handlerContext) Value(key any) any {
+	switch key {
+	case http.ServerContextKey, http.LocalAddrContextKey, connKey{}:
+		return c.parent.Value(key)
+	}
+	return c.get().Value(key)
+}
+
+// String makes a context that derives from this one print well.
+func (c *handlerContext) String() string { return "h3http.handlerContext" }
