@@ -194,7 +194,7 @@ func (p *bodyPipe) tryWrite(b []byte) error {
 func (p *bodyPipe) hold(b []byte, limit int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.out.err != nil || p.out.buf.Len()+len(b) > limit {
+	if p.out.err != nil || p.closed || p.out.buf.Len()+len(b) > limit {
 		return false
 	}
 	p.out.buf.Write(p.c.pool, b)
@@ -209,11 +209,9 @@ func (p *bodyPipe) held() int {
 }
 
 // contentType guesses the media type of the bytes that wait to be sent. It returns "" if there are
-// none. The bytes stay under the lock, because the loop may give their memory to others at any
-// time.
+// none. The caller keeps the pipe locked, because the loop may give the memory of the bytes to
+// others at any time.
 func (p *bodyPipe) contentType() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.out.buf.Len() == 0 {
 		return ""
 	}
@@ -223,10 +221,10 @@ func (p *bodyPipe) contentType() string {
 // maxSections is how many informational responses may wait to be sent.
 const maxSections = 8
 
-// sendFields queues a header section. After the final one the body may follow. With push the loop
-// takes it now, otherwise with what is written next. An informational section waits until there is
-// room. Without that, a peer that reads nothing would make this side keep all of them.
-func (p *bodyPipe) sendFields(fields []h3.Field, final, push bool) {
+// sendFields queues a header section, which the loop takes now. After the final one the body may
+// follow. An informational section waits until there is room. Without that, a peer that reads
+// nothing would make this side keep all of them.
+func (p *bodyPipe) sendFields(fields []h3.Field, final bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := &p.out
@@ -234,13 +232,18 @@ func (p *bodyPipe) sendFields(fields []h3.Field, final, push bool) {
 		p.wake()
 		out.cond.Wait()
 	}
-	if out.open || out.err != nil || !final && out.deadline.Passed() {
-		return
-	}
-	out.sections = append(out.sections, fields)
-	out.open = final
-	if push {
+	if final || !out.deadline.Passed() {
+		out.queue(fields, final)
 		p.wake()
+	}
+}
+
+// queue queues a header section, which the loop takes with what is written next. The caller has
+// locked the pipe.
+func (out *outbound) queue(fields []h3.Field, final bool) {
+	if !out.open && out.err == nil {
+		out.sections = append(out.sections, fields)
+		out.open = final
 	}
 }
 
@@ -258,17 +261,9 @@ func (p *bodyPipe) push() error {
 func (p *bodyPipe) closeWrite(trailer []h3.Field) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.closeWriteLocked(trailer)
-}
-
-func (p *bodyPipe) closeWriteLocked(trailer []h3.Field) error {
-	if p.out.err != nil {
-		return p.out.err
-	}
-	if !p.out.fin {
-		p.out.fin = true
-		p.out.trailer = trailer
+	err := p.out.close(trailer)
+	if err == nil {
 		p.wake()
 	}
-	return nil
+	return err
 }

@@ -146,3 +146,34 @@ func TestFieldRooms(t *testing.T) {
 		}
 	})
 }
+
+// TestLateHandlerGoroutine: a goroutine that outlives its handler goes on with the response after
+// the stream was released. It had seen before that the response was not over yet. Nothing of it
+// gets into the memory that other requests use by then.
+func TestLateHandlerGoroutine(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, net *looptest.Network) {
+		late := make(chan *response, 1)
+		p := newSimPair(t, net, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Secret", "of this response")
+			late <- w.(*response)
+			if r.URL.Path == "/abort" {
+				w.WriteHeader(http.StatusOK)
+				panic(http.ErrAbortHandler)
+			}
+		}))
+		for _, path := range []string{"/", "/abort"} {
+			if resp, err := p.c.Get(p.url + path); err == nil {
+				resp.Body.Close()
+			}
+			time.Sleep(time.Second) // for the last acknowledgements
+			synctest.Wait()
+			w, c := <-late, soleCrew(t, p.srv)
+			require.Equal(t, 1, len(c.rooms))
+			w.fix(http.StatusOK)
+			require.False(t, w.x.hold([]byte("content"), holdBuffer))
+			w.commit()
+			require.Equal(t, fieldRoom{}, *c.rooms[0])
+			require.Equal(t, 0, w.x.held())
+		}
+	})
+}

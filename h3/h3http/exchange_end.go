@@ -53,7 +53,11 @@ func (x *exchange) finish() bool {
 func (x *exchange) end() (err error, first bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	err = x.closeWriteLocked(nil)
+	return x.endLocked(nil)
+}
+
+func (x *exchange) endLocked(trailer []h3.Field) (err error, first bool) {
+	err = x.out.close(trailer)
 	return err, x.finishLocked()
 }
 

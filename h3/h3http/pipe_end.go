@@ -26,6 +26,14 @@ func (in *inbound) makeRoom() (limit int) {
 // opened says that the header section, and with end the whole message, was handed to the stream.
 func (out *outbound) opened(end bool) { out.open, out.fin, out.ended = true, end, end }
 
+// close ends the body, with a trailer section if there is one. The loop does not know yet.
+func (out *outbound) close(trailer []h3.Field) error {
+	if out.err == nil && !out.fin {
+		out.fin, out.trailer = true, trailer
+	}
+	return out.err
+}
+
 // handedOver notes that everything that is to be sent was handed to the stream.
 func (out *outbound) handedOver() {
 	out.ended = true

@@ -75,7 +75,7 @@ func (s *RequestStream) SendRequest(r *http.Request) error {
 		}
 	}
 	s.call = c
-	s.x.sendFields(c.fields, true, true)
+	s.x.sendFields(c.fields, true)
 	return s.x.push()
 }
 

@@ -30,9 +30,8 @@ const sniffLen = 512
 // It has three states. At first the handler may change the header. After WriteHeader the header is
 // fixed (wroteHeader). Then it is sent (committed).
 type response struct {
-	x      *serverExchange
-	req    *http.Request
-	logger *slog.Logger
+	x   *serverExchange
+	req *http.Request
 
 	goAhead func() // sends 100 (Continue), once; nil if the client does not wait for it
 
@@ -66,6 +65,8 @@ var _ interface {
 	io.ReaderFrom
 } = (*response)(nil)
 
+func (w *response) logger() *slog.Logger { return w.x.server.s.logger() }
+
 func (w *response) Header() http.Header {
 	if w.header == nil {
 		w.header = make(http.Header)
@@ -79,16 +80,16 @@ func (w *response) WriteHeader(code int) {
 	case code < 100 || code > 999:
 		panic(fmt.Sprintf("invalid WriteHeader code %d", code)) // the text of net/http
 	case w.handlerDone || w.taken:
-		w.logger.Error("h3http: WriteHeader after the handler gave up the response", "code", code)
+		w.logger().Error("h3http: WriteHeader after the handler gave up the response", "code", code)
 	case w.wroteHeader:
-		w.logger.Error("h3http: superfluous WriteHeader call", "code", code)
+		w.logger().Error("h3http: superfluous WriteHeader call", "code", code)
 	case code == http.StatusSwitchingProtocols: // RFC 9114, Section 4.5
-		w.logger.Error("h3http: status 101 does not exist in HTTP/3")
+		w.logger().Error("h3http: status 101 does not exist in HTTP/3")
 	case code == http.StatusContinue && w.goAhead != nil:
 		w.goAhead()
 	case code < 200:
 		skip := func(key string) bool { return key == "Content-Length" }
-		w.x.sendFields(appendHeader(appendStatus(nil, code), w.header, skip), false, true)
+		w.x.sendFields(appendHeader(appendStatus(nil, code), w.header, skip), false)
 	default:
 		w.fix(code)
 	}
@@ -113,17 +114,29 @@ func (w *response) fix(code int) {
 	_, fixed.hasType = h["Content-Type"]
 	_, fixed.hasDate = h["Date"]
 	fixed.encoded = h.Get("Content-Encoding") != ""
-	// The fields of the request, which were there, are not needed any more.
-	fixed.fields = appendStatus(w.x.room[:0], code)
-	if length != "" {
-		fixed.fields = append(fixed.fields, h3.Field{Name: "content-length", Value: length})
-	}
-	fixed.fields = appendHeader(fixed.fields, h, func(key string) bool {
-		return key == "Content-Length" || strings.HasPrefix(key, http.TrailerPrefix) || slices.Contains(w.trailers, key)
-	})
+	w.fixFields(code, length)
 	if httpguts.HeaderValuesContainsToken(h["Connection"], "close") {
 		w.x.server.post(w.x.server.drain) // begins the graceful end of the connection
 	}
+}
+
+// fixFields makes the fields, in the memory that had those of the request. Other requests get it
+// when the stream is released. A goroutine of the handler that has outlived it may come here after
+// that, or at the same time. So the memory is used only under the lock of the exchange, while the
+// exchange has it.
+func (w *response) fixFields(code int, length string) {
+	w.x.mu.Lock()
+	defer w.x.mu.Unlock()
+	if w.committed || w.x.room == nil {
+		return
+	}
+	fields := appendStatus(w.x.room[:0], code)
+	if length != "" {
+		fields = append(fields, h3.Field{Name: "content-length", Value: length})
+	}
+	w.fixed.fields = appendHeader(fields, w.header, func(key string) bool {
+		return key == "Content-Length" || strings.HasPrefix(key, http.TrailerPrefix) || slices.Contains(w.trailers, key)
+	})
 }
 
 // fixLength takes the Content-Length that the handler has declared. It returns the value to send,
@@ -138,7 +151,7 @@ func (w *response) fixLength() string {
 	n, err := strconv.ParseUint(values[0], 10, 63)
 	if err != nil {
 		if values[0] != "" {
-			w.logger.Error("h3http: invalid Content-Length", "value", values[0])
+			w.logger().Error("h3http: invalid Content-Length", "value", values[0])
 		}
 		w.fixed.hasLength = false
 		return ""
@@ -171,7 +184,7 @@ func (w *response) Write(p []byte) (int, error) {
 				n = len(start) // commit looks at them
 			}
 		}
-		w.commit(false)
+		w.commit()
 	}
 	k, err := w.x.write(p[n:], holdBuffer)
 	return n + k, err
@@ -226,15 +239,25 @@ func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// commit sends the header. The body starts with the bytes that are held. end says that nothing
-// follows them.
-func (w *response) commit(end bool) {
+// commit sends the header. The body starts with the bytes that are held.
+func (w *response) commit() {
+	w.x.mu.Lock()
+	defer w.x.mu.Unlock()
+	w.commitLocked(false)
+}
+
+// commitLocked is commit for a caller who has locked the exchange. whole says that nothing follows
+// the bytes that are held.
+func (w *response) commitLocked(whole bool) {
+	if w.committed || w.x.room == nil { // see fixFields
+		return
+	}
 	w.committed = true
 	w.x.c.tally.missed.response(w.status)
 	fixed := &w.fixed
 	fields := fixed.fields
 	if bodyAllowed(w.status) {
-		if end && !fixed.hasLength && (w.written > 0 || w.req.Method != http.MethodHead) && len(w.trailerFields()) == 0 {
+		if whole && !fixed.hasLength && (w.written > 0 || w.req.Method != http.MethodHead) {
 			fields = append(fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(w.written, 10)})
 		}
 		if !fixed.hasType && !fixed.encoded {
@@ -247,10 +270,11 @@ func (w *response) commit(end bool) {
 		fields = append(fields, h3.Field{Name: "date", Value: w.x.server.s.date.at(time.Now())})
 	}
 	fixed.fields = nil
-	w.x.sendFields(fields, true, false)
+	w.x.out.queue(fields, true)
 }
 
 // guessType guesses the media type of the first bytes of the body. It returns "" if there are none.
+// The caller has locked the exchange.
 func (w *response) guessType() string {
 	if len(w.unsent) > 0 {
 		return http.DetectContentType(w.unsent)
@@ -261,7 +285,7 @@ func (w *response) guessType() string {
 // trailerFields returns the trailer section. It has the fields that the Trailer field declared, and
 // those whose names have the prefix for trailers.
 func (w *response) trailerFields() []h3.Field {
-	if len(w.header) == 0 {
+	if !w.hasTrailers() {
 		return nil
 	}
 	trailer := make(http.Header)
@@ -276,6 +300,16 @@ func (w *response) trailerFields() []h3.Field {
 	return appendHeader(nil, trailer, func(key string) bool { return !httpguts.ValidTrailerHeader(key) })
 }
 
+// hasTrailers reports whether there may be a trailer section.
+func (w *response) hasTrailers() bool {
+	for key := range w.header {
+		if strings.HasPrefix(key, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return len(w.trailers) > 0
+}
+
 // Flush is FlushError for those who do not care.
 func (w *response) Flush() { w.FlushError() }
 
@@ -288,7 +322,7 @@ func (w *response) FlushError() error {
 		w.WriteHeader(http.StatusOK)
 	}
 	if !w.committed {
-		w.commit(false)
+		w.commit()
 	}
 	return w.x.push()
 }
@@ -327,16 +361,16 @@ func (w *response) finish() {
 	}
 	if w.length >= 0 && w.written < w.length && bodyAllowed(w.status) && w.req.Method != http.MethodHead {
 		// To end the stream here would make the message malformed (RFC 9114, Section 4.1.2).
-		w.logger.Error("h3http: response is shorter than its Content-Length", "written", w.written, "length", w.length)
+		w.logger().Error("h3http: response is shorter than its Content-Length", "written", w.written, "length", w.length)
 		w.abort()
 		return
 	}
-	if !w.committed {
-		w.commit(true)
-	}
 	w.handlerDone = true
-	w.x.closeWrite(w.trailerFields())
-	w.x.finish()
+	trailer := w.trailerFields()
+	w.x.mu.Lock()
+	defer w.x.mu.Unlock()
+	w.commitLocked(len(trailer) == 0)
+	w.x.endLocked(trailer)
 }
 
 // abort ends the response with a reset, behind what was sent. So when the backend of a proxy dies,

@@ -37,7 +37,7 @@ func (x *serverExchange) serve() {
 	x.ctx.parent = c.connContext()
 	r := bare.WithContext(&x.ctx)
 	w := &x.response
-	w.x, w.req, w.logger = x, r, c.s.logger()
+	w.x, w.req = x, r
 	if a.end {
 		r.ContentLength = 0
 	} else {
@@ -47,7 +47,7 @@ func (x *serverExchange) serve() {
 		b := &x.body
 		b.x, b.trailer = &x.exchange, &r.Trailer
 		if takeExpect(r.Header) {
-			w.goAhead = sync.OnceFunc(func() { x.sendFields(appendStatus(nil, http.StatusContinue), false, true) })
+			w.goAhead = sync.OnceFunc(func() { x.sendFields(appendStatus(nil, http.StatusContinue), false) })
 			b.expect = w.goAhead
 		}
 		r.Body = b
@@ -79,7 +79,7 @@ func (c *serverConn) callHandler(w *response, r *http.Request) {
 		}
 		// If there is nothing to recover, the handler called runtime.Goexit.
 		if v := recover(); v != nil && !aborted(v) {
-			w.logger.Error("h3http: panic in a handler", "remote", r.RemoteAddr, "panic", v, "stack", string(debug.Stack()))
+			w.logger().Error("h3http: panic in a handler", "remote", r.RemoteAddr, "panic", v, "stack", string(debug.Stack()))
 		}
 		w.abort()
 	}()
