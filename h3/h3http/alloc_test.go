@@ -126,7 +126,7 @@ func TestServerAllocations(t *testing.T) {
 		})
 		<-e.done
 	})
-	requireAllocations(t, 13, got)
+	requireAllocations(t, 7, got)
 }
 
 // TestClientAllocations counts what a request costs a Transport.

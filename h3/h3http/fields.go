@@ -22,15 +22,18 @@ type section struct {
 }
 
 // parseSection converts fields. Package h3 has checked them (RFC 9114, Sections 4.2 and 4.3).
-func parseSection(fields []h3.Field) section {
-	s := section{header: make(http.Header, len(fields))}
-	values := make([]string, 0, len(fields)) // the memory of the slices in header
+// values is empty memory for the slices in the header, or nil.
+func parseSection(fields []h3.Field, values []string) (s section) {
+	for len(fields) > 0 && strings.HasPrefix(fields[0].Name, ":") { // they come first
+		s.setPseudo(fields[0])
+		fields = fields[1:]
+	}
+	s.header = make(http.Header, len(fields))
+	if cap(values) < len(fields) {
+		values = make([]string, 0, len(fields))
+	}
 	for _, f := range fields {
-		if strings.HasPrefix(f.Name, ":") {
-			s.setPseudo(f)
-			continue
-		}
-		key := textproto.CanonicalMIMEHeaderKey(f.Name)
+		key := canonicalName(f.Name)
 		switch old := s.header[key]; {
 		case old == nil:
 			values = append(values, f.Value)
@@ -108,7 +111,7 @@ func sensitive(name string) bool {
 // trailerHeader returns the fields of a trailer section. It leaves out those that are not allowed
 // in one (RFC 9110, Section 6.5.1).
 func trailerHeader(fields []h3.Field) http.Header {
-	h := parseSection(fields).header
+	h := parseSection(fields, nil).header
 	for key := range h {
 		if !httpguts.ValidTrailerHeader(key) {
 			delete(h, key)
@@ -154,38 +157,3 @@ func contentLength(h http.Header) int64 {
 
 // errLength says that a body was not as long as its content-length.
 var errLength = errors.New("h3http: body does not have its content-length")
-
-// lowerName returns key in lower case. It allocates nothing for common names.
-func lowerName(key string) string {
-	switch key {
-	case "Accept-Ranges":
-		return "accept-ranges"
-	case "Access-Control-Allow-Origin":
-		return "access-control-allow-origin"
-	case "Alt-Svc":
-		return "alt-svc"
-	case "Cache-Control":
-		return "cache-control"
-	case "Content-Encoding":
-		return "content-encoding"
-	case "Content-Length":
-		return "content-length"
-	case "Content-Type":
-		return "content-type"
-	case "Date":
-		return "date"
-	case "Etag":
-		return "etag"
-	case "Last-Modified":
-		return "last-modified"
-	case "Location":
-		return "location"
-	case "Server":
-		return "server"
-	case "Set-Cookie":
-		return "set-cookie"
-	case "Vary":
-		return "vary"
-	}
-	return strings.ToLower(key) // RFC 9114, Section 4.2 [1]
-}

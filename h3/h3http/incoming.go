@@ -10,7 +10,7 @@ import (
 
 // newResponse converts the header section of the final response.
 func newResponse(fields []h3.Field) http.Response {
-	s := parseSection(fields)
+	s := parseSection(fields, nil)
 	code, _ := strconv.Atoi(s.status) // package h3 has checked that it has three digits
 	return http.Response{
 		Status:        statusLine(code),

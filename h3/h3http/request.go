@@ -11,9 +11,18 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
+// A requestMemory is memory for parts of a Request.
+type requestMemory struct {
+	url    url.URL
+	values [roomForValues]string // of the header
+}
+
+// roomForValues is how many fields there are in most requests, without pseudo-header fields.
+const roomForValues = 8
+
 // newRequest converts the header section of a request. If there is a body, the caller sets it.
-func newRequest(fields []h3.Field) (r http.Request, err error) {
-	s := parseSection(fields)
+func newRequest(fields []h3.Field, m *requestMemory) (r http.Request, err error) {
+	s := parseSection(fields, m.values[:0])
 	r = http.Request{
 		Method:        s.method,
 		Proto:         "HTTP/3.0",
@@ -35,17 +44,53 @@ func newRequest(fields []h3.Field) (r http.Request, err error) {
 		s.header[":protocol"] = []string{s.protocol}
 	}
 	r.Trailer = declaredTrailer(s.header)
+	r.URL = &m.url
 	if s.method == http.MethodConnect && s.protocol == "" {
-		r.URL = &url.URL{Host: s.authority}
+		m.url.Host = s.authority
 		r.RequestURI = s.authority
 		return r, nil
 	}
-	u, err := url.ParseRequestURI(s.path)
-	if err != nil {
+	if err := parsePath(s.path, &m.url); err != nil {
 		return r, fmt.Errorf("h3http: invalid :path: %w", err)
 	}
-	r.URL = u
 	return r, nil
+}
+
+// parsePath is url.ParseRequestURI into u. Most paths need no decoding.
+func parsePath(path string, u *url.URL) error {
+	if name, query, asked := strings.Cut(path, "?"); isPlain(name) && isPlainQuery(query) && asked == (query != "") {
+		*u = url.URL{Path: name, RawQuery: query}
+		return nil
+	}
+	parsed, err := url.ParseRequestURI(path)
+	if err == nil {
+		*u = *parsed
+	}
+	return err
+}
+
+// isPlain reports whether path is absolute and consists of bytes that mean themselves and are never
+// encoded (RFC 3986, Section 2.3).
+func isPlain(path string) bool {
+	for i := range len(path) {
+		switch c := path[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', 'A' <= c && c <= 'Z':
+		case c == '/', c == '-', c == '.', c == '_', c == '~':
+		default:
+			return false
+		}
+	}
+	return path != "" && path[0] == '/'
+}
+
+// isPlainQuery reports whether there are no control characters in query, which stays encoded.
+func isPlainQuery(query string) bool {
+	for i := range len(query) {
+		if c := query[i]; c < ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // validMethod reports whether method is a token (RFC 9110, Section 9.1).

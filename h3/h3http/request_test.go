@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +28,7 @@ func TestNewRequest(t *testing.T) {
 			{Name: ":authority", Value: "example.com:4433"}, {Name: ":path", Value: path},
 		}, more...)
 	}
+	newRequest := func(fields []h3.Field) (http.Request, error) { return newRequest(fields, new(requestMemory)) }
 	r, err := newRequest(pseudo("POST", "/a%20b?c=d",
 		h3.Field{Name: "cookie", Value: "a=1"}, h3.Field{Name: "x", Value: "1"}, h3.Field{Name: "cookie", Value: "b=2"},
 		h3.Field{Name: "x", Value: "2"}, h3.Field{Name: "content-length", Value: "5"}, h3.Field{Name: "content-length", Value: "5"},
@@ -91,8 +95,47 @@ func TestAppendHeader(t *testing.T) {
 		{Name: "bad", Value: "good"},
 		{Name: "te", Value: "trailers"},
 	}, got)
-	for _, key := range []string{"Accept-Ranges", "Content-Type", "Etag", "X-Other"} {
-		require.Equal(t, strings.ToLower(key), lowerName(key))
+}
+
+// TestFieldNames: names change their case as package net/http would change it, common ones too.
+func TestFieldNames(t *testing.T) {
+	source, err := os.ReadFile("field_names.go")
+	require.NoError(t, err)
+	names := []string{"X-Other", "A", "Te"}
+	for _, m := range regexp.MustCompile(`"([^"]*)"`).FindAllSubmatch(source, -1) {
+		names = append(names, string(m[1]))
+	}
+	require.Greater(t, len(names), 50)
+	for _, name := range names {
+		key := http.CanonicalHeaderKey(name)
+		require.Equal(t, strings.ToLower(name), lowerName(key))
+		require.Equal(t, key, canonicalName(strings.ToLower(name)))
+	}
+}
+
+// TestParsePath: a path means what it means to package net/url.
+func TestParsePath(t *testing.T) {
+	paths := []string{"", "*", "/a/b-c_d.e~f", "/A0?", "/a??", "http://a/b", "/%41%zz", "/a:b;c+d!"}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	const bytes = "//??aZ0-._~%2f #:;+*!\x01\x7f\x80"
+	for range 50_000 {
+		b := []byte("/")
+		for range r.IntN(8) {
+			b = append(b, bytes[r.IntN(len(bytes))])
+		}
+		paths = append(paths, string(b[r.IntN(2):]))
+	}
+	for _, path := range paths {
+		want, wantErr := url.ParseRequestURI(path)
+		var got url.URL
+		err := parsePath(path, &got)
+		if wantErr != nil {
+			require.EqualError(t, err, wantErr.Error())
+		} else if err != nil || got != *want {
+			t.Fatalf("%q: %+v, %v; want %+v", path, got, err, *want)
+		}
 	}
 }
 

@@ -265,7 +265,7 @@ func (c *call) waitHead(x *clientExchange, u *upload) ([]h3.Field, error) {
 
 // gotInfo reports an informational response.
 func (c *call) gotInfo(fields []h3.Field, u *upload) error {
-	s := parseSection(fields)
+	s := parseSection(fields, nil)
 	code := statusOf(fields)
 	if code == http.StatusContinue {
 		if c.trace != nil && c.trace.Got100Continue != nil {

@@ -27,7 +27,7 @@ type arrival struct {
 func (x *serverExchange) serve() {
 	c, a := x.server, &x.arrival
 	defer x.served()
-	bare, err := newRequest(a.fields)
+	bare, err := newRequest(a.fields, &x.memory)
 	a.fields = nil
 	if err != nil {
 		x.cancel(h3.MessageError, err)
@@ -35,22 +35,13 @@ func (x *serverExchange) serve() {
 		return
 	}
 	x.ctx.parent = c.connContext()
-	r := bare.WithContext(&x.ctx)
-	w := &x.response
+	x.request = *bare.WithContext(&x.ctx)
+	r, w := &x.request, &x.response
 	w.x, w.req = x, r
 	if a.end {
 		r.ContentLength = 0
 	} else {
-		if r.Trailer == nil {
-			r.Trailer = make(http.Header) // handlers may copy r: the copies share the map
-		}
-		b := &x.body
-		b.x, b.trailer = &x.exchange, &r.Trailer
-		if takeExpect(r.Header) {
-			w.goAhead = sync.OnceFunc(func() { x.sendFields(appendStatus(nil, http.StatusContinue), false) })
-			b.expect = w.goAhead
-		}
-		r.Body = b
+		x.setBody(r, w)
 	}
 	if d := c.s.ReadTimeout; d > 0 {
 		x.setReadDeadline(time.Now().Add(d))
@@ -61,6 +52,20 @@ func (x *serverExchange) serve() {
 	r.RemoteAddr = a.remote
 	r.TLS = a.tls
 	c.callHandler(w, r)
+}
+
+// setBody sets the Body of r, of which more may come.
+func (x *serverExchange) setBody(r *http.Request, w *response) {
+	if r.Trailer == nil {
+		r.Trailer = make(http.Header) // handlers may copy r: the copies share the map
+	}
+	b := &x.body
+	b.x, b.trailer = &x.exchange, &r.Trailer
+	if takeExpect(r.Header) {
+		w.goAhead = sync.OnceFunc(func() { x.sendFields(appendStatus(nil, http.StatusContinue), false) })
+		b.expect = w.goAhead
+	}
+	r.Body = b
 }
 
 // served ends what lasts as long as the handler.

@@ -1,6 +1,7 @@
 package h3http
 
 import (
+	"net/http"
 	"time"
 
 	"github.com/lazoquic/lazo/h3"
@@ -16,7 +17,9 @@ type serverExchange struct {
 
 	// What the goroutine of the request needs is here so that it takes no memory of its own.
 	arrival  arrival
-	ctx      handlerContext
+	memory   requestMemory
+	request  http.Request
+	ctx      handlerContext // of request
 	body     body
 	response response
 	room     *fieldRoom // lent by the crew until the stream is released
