@@ -155,7 +155,7 @@ func (w *hoardWorld) check(t *testing.T) {
 	for _, c := range conns {
 		c.handle.Do(t.Context(), func(time.Time, *conn.Conn) {
 			really := 0
-			for _, x := range c.active {
+			for x := range c.all() {
 				x.mu.Lock()
 				really += x.cost + memoryOf(&x.in.buf) + memoryOf(&x.out.buf)
 				x.mu.Unlock()

@@ -1,11 +1,13 @@
 package h3http
 
 import (
+	"iter"
 	"sync"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/list"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -34,7 +36,7 @@ type connection struct {
 	yield func()              // the Yield of the loop
 	serve func(now time.Time) // the method serveDirty
 
-	active map[conn.StreamID]*exchange // exchanges with a stream; belongs to the loop
+	active list.List[*exchange] // exchanges with a stream; belongs to the loop
 
 	// upToDate says that no event of the connection waits to be handled. It belongs to the loop,
 	// which runs what was posted after the events of the turn.
@@ -63,7 +65,6 @@ func (c *connection) init(o owner, l *loop.Loop, q *conn.Conn, pool *chunkPool, 
 	c.serve = c.serveDirty
 	c.handle = l.Conn(q)
 	c.pool = &source{pool, c.handle.Account()}
-	c.active = make(map[conn.StreamID]*exchange)
 }
 
 // wake makes the loop look at x. It reports false if the connection has ended. Any goroutine may
@@ -117,7 +118,20 @@ func (c *connection) serveDirty(now time.Time) {
 func (c *connection) bind(x *exchange, s *h3.Stream) {
 	s.UserData = x
 	x.stream, x.id = s, s.ID()
-	c.active[x.id] = x
+	c.active.PushBack(&x.place, x)
+}
+
+// all returns the exchanges that have a stream. The caller may release each of them when it comes.
+func (c *connection) all() iter.Seq[*exchange] {
+	return func(yield func(*exchange) bool) {
+		for x := c.active.First(); x != nil; {
+			next := x.place.Next()
+			if !yield(x) {
+				return
+			}
+			x = next
+		}
+	}
 }
 
 // release releases the stream of x. Bytes that x has buffered stay readable. The caller has locked
@@ -127,9 +141,7 @@ func (c *connection) release(x *exchange) {
 	x.stream.UserData = nil
 	x.stream.Release()
 	x.stream = nil
-	if c.active[x.id] == x { // after a rejection of early data, IDs are used again
-		delete(c.active, x.id)
-	}
+	c.active.Remove(&x.place)
 }
 
 // handleEvent processes ev, unless it is a stream that HandleStream may bring.
@@ -145,7 +157,7 @@ func (c *connection) handleEvent(now time.Time, ev conn.Event) {
 func (c *connection) process(now time.Time, ev conn.Event) {
 	ours := c.h3.HandleEvent(now, ev)
 	if ev.Kind == conn.EventDatagramWritable {
-		for _, x := range c.active {
+		for x := range c.all() {
 			x.half.service(now)
 		}
 	}
@@ -190,7 +202,7 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 // closed ends everything that is left after the end of the connection. Bodies, trailers and
 // datagrams that were received stay readable.
 func (c *connection) closed(now time.Time, err error) {
-	for _, x := range c.active {
+	for x := range c.all() {
 		x.mu.Lock()
 		x.drain(now, err)
 		x.mu.Unlock()
@@ -201,11 +213,11 @@ func (c *connection) closed(now time.Time, err error) {
 	dirty := c.dirty
 	c.dirty = nil
 	c.mu.Unlock()
-	for _, x := range c.active {
+	for x := range c.all() {
+		c.active.Remove(&x.place)
 		x.fail(err)
 	}
 	for _, x := range dirty {
 		x.fail(err)
 	}
-	clear(c.active)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/internal/list"
 )
 
 // An exchange is one request with its response, on one stream. It consists of a [bodyPipe], which
@@ -23,9 +24,10 @@ type exchange struct {
 	cost int // bytes that count for it beside its content; mu guards it
 
 	half   half
-	stream *h3.Stream    // belongs to the loop; nil before it is open, and after its release
-	id     conn.StreamID // set with stream
-	queued bool          // it is in connection.dirty; the lock of the connection guards it
+	stream *h3.Stream           // belongs to the loop; nil before it is open, and after its release
+	id     conn.StreamID        // set with stream
+	queued bool                 // it is in connection.dirty; the lock of the connection guards it
+	place  list.Item[*exchange] // in connection.active
 }
 
 // A half is the part of an exchange that belongs to a client or to a server.

@@ -3,7 +3,6 @@ package h3http
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -96,8 +95,8 @@ func (c *clientConn) busy() bool {
 func (c *clientConn) moveAway() {
 	c.deserted = true
 	c.failWaiting(errSilent)
-	for _, id := range slices.Sorted(maps.Keys(c.active)) {
-		x := c.active[id].half.(*clientExchange)
+	for x := range c.all() {
+		x := x.half.(*clientExchange)
 		x.mu.Lock()
 		if x.movable && x.head == nil && x.info == nil && x.in.err == nil {
 			x.cancelLocked(h3.RequestCancelled, &connectionError{errSilent})

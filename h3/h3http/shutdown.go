@@ -140,7 +140,7 @@ func (c *serverConn) loseActive(err error) {
 		return // the client has closed, and knows what it has
 	}
 	n := 0
-	for _, x := range c.active {
+	for x := range c.all() {
 		x.mu.Lock()
 		if !x.delivered() {
 			n++

@@ -50,7 +50,7 @@ func (c *serverConn) giveUp(now time.Time) {
 		return
 	}
 	c.stallAt = time.Time{}
-	for _, x := range c.active {
+	for x := range c.all() {
 		x := x.half.(*serverExchange)
 		x.mu.Lock()
 		if x.stream != nil {

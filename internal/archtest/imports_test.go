@@ -26,7 +26,7 @@ var importRules = []importRule{
 	{packages: "h3/masque", inside: []string{"h3", "h3/h3http", "dgram", "conn", "loop", "udpio", "internal/deadline"}, outside: []string{httpsfv}},
 	{packages: "h3/internal/...", inside: []string{"h3"}},
 	{packages: "h3/h3loop", inside: []string{"h3", "h3/internal/...", "conn", "loop", "internal/list"}},
-	{packages: "h3/h3http", inside: []string{"h3", "h3/internal/...", "dgram", "conn", "loop", "udpio", "internal/deadline", "internal/fifo", "internal/growstack", "internal/nostream"}, outside: []string{"golang.org/x/net/..."}},
+	{packages: "h3/h3http", inside: []string{"h3", "h3/internal/...", "dgram", "conn", "loop", "udpio", "internal/deadline", "internal/fifo", "internal/growstack", "internal/list", "internal/nostream"}, outside: []string{"golang.org/x/net/..."}},
 	{packages: "h3/h3http/nethttp", inside: []string{"h3/h3http", "loop", "internal/nostream"}},
 	{packages: "h3/webtransport", inside: []string{"h3", "h3/h3http", "dgram", "conn", "conn/varint", "loop"}, outside: []string{httpsfv}},
 	{packages: "metrics", inside: []string{"conn", "h3", "h3/h3http", "loop"}},
