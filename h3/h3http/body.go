@@ -4,7 +4,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"sync"
 
 	"github.com/lazoquic/lazo/h3"
 )
@@ -17,38 +16,49 @@ type body struct {
 
 	expect func()  // called before the first Read, because the client waits for 100 (Continue)
 	upload *upload // the body of the request, which is abandoned at the end of the response
-	// what Close does to x, once; nil for nothing
+	// what Close does to x, once; nil for nothing. The caller has locked x.
 	onClose func(x *exchange, code h3.ErrorCode, err error)
 
-	mu     sync.Mutex // Close may be called while another goroutine reads
+	// The lock of x guards these: Close may be called while another goroutine reads.
 	closed bool
 	err    error // what Read returns from now on
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	err := b.err
-	if b.closed {
-		err = http.ErrBodyReadAfterClose
-	}
-	b.mu.Unlock()
-	if err != nil {
-		return 0, err
-	}
-	if b.expect != nil {
+	if b.expect != nil && !b.isOver() {
 		b.expect()
 		b.expect = nil
 	}
-	n, err := b.x.read(p)
+	n, trailer, err := b.read(p)
 	if err == io.EOF {
-		b.end()
-	}
-	if err != nil && !temporary(err) {
-		b.mu.Lock()
-		b.err = err
-		b.mu.Unlock()
+		b.end(trailer)
 	}
 	return n, err
+}
+
+// read is Read with all that needs the lock of the exchange, the trailer section included. The end
+// comes with the last bytes, so that nobody has to ask for it.
+func (b *body) read(p []byte) (n int, trailer []h3.Field, err error) {
+	x := b.x
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case b.closed:
+		return 0, nil, http.ErrBodyReadAfterClose
+	case b.err != nil:
+		return 0, nil, b.err
+	}
+	n, err = x.readLocked(p)
+	if n > 0 && x.in.buf.Len() == 0 && x.in.err == io.EOF {
+		err = io.EOF
+	}
+	if err == io.EOF {
+		trailer, x.in.trailer = x.in.trailer, nil
+	}
+	if err != nil && !temporary(err) {
+		b.err = err
+	}
+	return n, trailer, err
 }
 
 // temporary reports whether Read may succeed after err. It may after a timeout, because the
@@ -58,9 +68,8 @@ func temporary(err error) bool {
 	return ok && t.Timeout()
 }
 
-// end takes the trailer section, if there is one.
-func (b *body) end() {
-	fields := b.x.takeTrailer()
+// end adds the trailer section, if there is one, to the message.
+func (b *body) end(fields []h3.Field) {
 	if len(fields) > 0 {
 		trailer := trailerHeader(fields)
 		if *b.trailer == nil {
@@ -72,19 +81,25 @@ func (b *body) end() {
 	b.upload.abandon()
 }
 
+// isOver reports whether Read has ended for good.
+func (b *body) isOver() bool {
+	b.x.mu.Lock()
+	defer b.x.mu.Unlock()
+	return b.closed || b.err != nil
+}
+
 func (b *body) isClosed() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.x.mu.Lock()
+	defer b.x.mu.Unlock()
 	return b.closed
 }
 
 func (b *body) Close() error {
-	b.mu.Lock()
-	closed := b.closed
-	b.closed = true
-	b.mu.Unlock()
-	if !closed && b.onClose != nil {
+	b.x.mu.Lock()
+	defer b.x.mu.Unlock()
+	if !b.closed && b.onClose != nil {
 		b.onClose(b.x, h3.RequestCancelled, http.ErrBodyReadAfterClose)
 	}
+	b.closed = true
 	return nil
 }

@@ -88,6 +88,10 @@ func (p *bodyPipe) wake() bool { return p.c.wake(p.of) }
 func (p *bodyPipe) read(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.readLocked(b)
+}
+
+func (p *bodyPipe) readLocked(b []byte) (int, error) {
 	in := &p.in
 	if in.limit < recvBuffer {
 		in.limit, in.filled = recvBuffer, false
@@ -125,15 +129,6 @@ func (p *bodyPipe) unstall() {
 		p.in.stalled = false
 		p.wake()
 	}
-}
-
-// takeTrailer removes and returns the trailer section that has come.
-func (p *bodyPipe) takeTrailer() []h3.Field {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	fields := p.in.trailer
-	p.in.trailer = nil
-	return fields
 }
 
 // write appends b to the body, and waits for room. The loop takes the bytes once at least push of

@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -31,8 +31,7 @@ type clientConn struct {
 
 	confirmed chan struct{} // closed when the handshake is complete
 
-	tlsMu sync.Mutex
-	tls   *tls.ConnectionState // set after the handshake
+	tls atomic.Pointer[tls.ConnectionState] // set after the handshake
 
 	// The rest belongs to the loop.
 	waiting   []*clientExchange // exchanges that wait for a stream, the oldest first
@@ -103,14 +102,12 @@ func (c *clientConn) isConfirmed() bool {
 
 // tlsState returns the state of the handshake.
 func (c *clientConn) tlsState() *tls.ConnectionState {
-	c.tlsMu.Lock()
-	defer c.tlsMu.Unlock()
-	if c.tls != nil {
-		return c.tls
+	if state := c.tls.Load(); state != nil {
+		return state
 	}
 	state := c.handle.TLS()
 	if state.HandshakeComplete {
-		c.tls = &state
+		c.tls.Store(&state)
 	}
 	return &state
 }

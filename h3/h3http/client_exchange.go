@@ -31,7 +31,8 @@ type clientExchange struct {
 	opened    bool         // the request was sent
 	awaited   bool         // somebody waits in waitOpen
 	early     bool         // it was sent before the handshake was complete
-	head      []h3.Field   // the header section of the response; empty after headRead
+	head      []h3.Field   // the header section of the response; emptied by nextHead
+	empty     bool         // the end of the response has come with it, and there is no body
 	info      [][]h3.Field // 1xx responses that the application has not seen yet
 	infoSize  int64        // bytes of 1xx responses: of all, or of those in info if shown is set
 	leave     func()       // called by leavePlace
@@ -133,7 +134,12 @@ func (x *clientExchange) nextHead() (head []h3.Field, info [][]h3.Field, err err
 		}
 		switch {
 		case x.head != nil:
-			return x.head, info, nil
+			head = x.head
+			if !x.bare {
+				x.head = head[:0:0] // the caller gives its memory back
+			}
+			x.empty = in.buf.Len() == 0 && in.err == io.EOF && in.trailer == nil
+			return head, info, nil
 		case in.err == io.EOF:
 			return nil, info, io.ErrUnexpectedEOF
 		case in.err != nil:
@@ -143,17 +149,6 @@ func (x *clientExchange) nextHead() (head []h3.Field, info [][]h3.Field, err err
 		}
 		in.cond.Wait()
 	}
-}
-
-// headRead notes that nobody reads the header section of the response any more. It reports whether
-// the end of the response has come and there is no body.
-func (x *clientExchange) headRead() (empty bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.head = x.head[:0:0]
-	x.client.t.rooms.put(x.room)
-	x.room = nil
-	return x.in.buf.Len() == 0 && x.in.err == io.EOF && x.in.trailer == nil
 }
 
 // limitHead cancels the request if its response does not begin within d.

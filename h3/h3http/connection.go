@@ -192,6 +192,10 @@ func (c *connection) handleStream(now time.Time, x *exchange, e h3.Event) {
 		x.peerCanceled(e)
 	case h3.EventAcked:
 		x.life.gone = true
+		if !x.in.ended && !x.closed && x.dg == nil {
+			x.mu.Unlock() // it goes on receiving, which this event does not concern
+			return
+		}
 	case h3.EventWritable:
 		x.unwanted()
 	}

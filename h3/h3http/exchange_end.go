@@ -110,6 +110,10 @@ func (x *exchange) breakOff(code h3.ErrorCode, err error) {
 func (x *exchange) cancelIn(code h3.ErrorCode, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.cancelInLocked(code, err)
+}
+
+func (x *exchange) cancelInLocked(code h3.ErrorCode, err error) {
 	if x.aborts.canceled() || x.in.ended && x.in.buf.Len() == 0 {
 		return
 	}

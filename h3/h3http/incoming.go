@@ -27,7 +27,7 @@ func newResponse(fields []h3.Field) http.Response {
 // setBody sets the body of a response.
 func (c *call) setBody(resp *http.Response, x *clientExchange, u *upload) {
 	head := c.r.Method == http.MethodHead
-	empty := x.headRead()
+	empty := x.empty
 	if empty && !head {
 		resp.ContentLength = 0
 	}
@@ -38,9 +38,9 @@ func (c *call) setBody(resp *http.Response, x *clientExchange, u *upload) {
 		}
 	}
 	b := &x.body
-	b.x, b.trailer, b.upload, b.onClose = &x.exchange, &resp.Trailer, u, (*exchange).cancel
+	b.x, b.trailer, b.upload, b.onClose = &x.exchange, &resp.Trailer, u, (*exchange).cancelLocked
 	resp.Body = b
-	if c.gzip && !empty && strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+	if c.gzip && !empty && strings.EqualFold(first(resp.Header["Content-Encoding"]), "gzip") {
 		resp.Body = &gzipBody{body: b}
 		resp.Header.Del("Content-Encoding")
 		resp.Header.Del("Content-Length")

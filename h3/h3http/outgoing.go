@@ -90,7 +90,7 @@ func checkHeader(h http.Header) error {
 			}
 		}
 	}
-	if v := h.Get("Upgrade"); v != "" {
+	if v := first(h["Upgrade"]); v != "" {
 		return fmt.Errorf("h3http: Upgrade %q does not exist in HTTP/3: use extended CONNECT", v)
 	}
 	if v := h["Transfer-Encoding"]; len(v) > 0 && (len(v) > 1 || v[0] != "" && v[0] != "chunked") {
@@ -101,6 +101,9 @@ func checkHeader(h http.Header) error {
 
 // dialAddr returns the host:port of u, in lower case and ASCII.
 func dialAddr(u *url.URL) (string, error) {
+	if plain, hasPort := isPlainHost(u.Host); plain && hasPort {
+		return u.Host, nil
+	}
 	name, port := u.Hostname(), u.Port()
 	if port == "" {
 		port = "443"
@@ -109,11 +112,22 @@ func dialAddr(u *url.URL) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("h3http: host %q: %w", name, err)
 	}
-	host = strings.ToLower(host)
-	if host == name && len(u.Host) == len(host)+len(":")+len(port) && !strings.Contains(host, ":") {
-		return u.Host, nil // it has this form already
+	return net.JoinHostPort(strings.ToLower(host), port), nil
+}
+
+// isPlainHost reports whether a host is in the form that dialAddr returns, maybe without a port:
+// lower-case letters, digits, hyphens and dots, and then a colon and digits.
+func isPlainHost(host string) (plain, hasPort bool) {
+	for i := range len(host) {
+		switch c := host[i]; {
+		case '0' <= c && c <= '9':
+		case c == ':' && i > 0 && !hasPort:
+			hasPort = true
+		case hasPort, c != '-' && c != '.' && (c < 'a' || c > 'z'):
+			return false, false
+		}
 	}
-	return net.JoinHostPort(host, port), nil
+	return host != "" && host[len(host)-1] != ':', hasPort
 }
 
 // asciiHost returns a host, with or without a port, in the form in which names are looked up (RFC
@@ -137,12 +151,14 @@ func (c *call) requestFields() ([]h3.Field, error) {
 	if host == "" {
 		host = r.URL.Host
 	}
-	host, err := asciiHost(host)
-	if err != nil {
-		return nil, fmt.Errorf("h3http: host %q: %w", host, err)
-	}
-	if !httpguts.ValidHostHeader(host) {
-		return nil, fmt.Errorf("h3http: invalid host %q", host)
+	if plain, _ := isPlainHost(host); !plain {
+		var err error
+		if host, err = asciiHost(host); err != nil {
+			return nil, fmt.Errorf("h3http: host %q: %w", host, err)
+		}
+		if !httpguts.ValidHostHeader(host) {
+			return nil, fmt.Errorf("h3http: invalid host %q", host)
+		}
 	}
 	c.room = c.t.rooms.get()
 	fields, err := appendPseudo(c.room[:0], r, host)
@@ -154,9 +170,9 @@ func (c *call) requestFields() ([]h3.Field, error) {
 	}
 	fields = appendHeader(fields, r.Header, skip)
 	agent := userAgent
-	if _, has := r.Header["User-Agent"]; has {
+	if values, has := r.Header["User-Agent"]; has {
 		// only the first value, as in net/http; no field if it is empty
-		agent = r.Header.Get("User-Agent")
+		agent = first(values)
 	}
 	if agent != "" {
 		fields = append(fields, h3.Field{Name: "user-agent", Value: agent})
@@ -226,9 +242,17 @@ func appendTrailerNames(fields []h3.Field, trailer http.Header) ([]h3.Field, err
 	return append(fields, h3.Field{Name: "trailer", Value: strings.Join(names, ",")}), nil
 }
 
+// first returns the first value of a field, or "" if there is none.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
+}
+
 // wantsGzip reports whether to ask for gzip and decompress the response, as [http.Transport] does.
 func (c *call) wantsGzip() bool {
 	h := c.r.Header
-	return !c.t.DisableCompression && !c.connect && h.Get("Accept-Encoding") == "" && h.Get("Range") == "" &&
+	return !c.t.DisableCompression && !c.connect && first(h["Accept-Encoding"]) == "" && first(h["Range"]) == "" &&
 		c.r.Method != http.MethodHead && c.r.Method != http.MethodConnect
 }

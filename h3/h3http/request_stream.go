@@ -92,6 +92,6 @@ func (s *RequestStream) ReadResponse() (*http.Response, error) {
 	}
 	resp := new(http.Response)
 	*resp = newResponse(head)
-	resp.Body = &body{x: &s.x.exchange, trailer: &resp.Trailer, onClose: (*exchange).cancelIn}
+	resp.Body = &body{x: &s.x.exchange, trailer: &resp.Trailer, onClose: (*exchange).cancelInLocked}
 	return resp, nil
 }

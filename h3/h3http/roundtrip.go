@@ -223,6 +223,8 @@ func (c *call) receive(cc *clientConn, x *clientExchange) (*http.Response, error
 	}
 	resp := &x.resp
 	*resp = newResponse(head)
+	c.t.rooms.put(x.room)
+	x.room = nil
 	x.ctx = requestContext{c.r.Context(), cc.handle}
 	resp.Request = c.r.WithContext(&x.ctx)
 	resp.TLS = cc.tlsState()
