@@ -195,7 +195,7 @@ func (c *Conn) controlAck(m *estimates, a *ackRun, x *ackedFlight, rate uint64) 
 	m.ecn.ce = 0
 	m.cc.OnAck(&s.ack)
 	c.repace(m)
-	if m == c.path.estimates {
+	if m == a.sp.lane.path.estimates {
 		c.adaptAckFrequency(a.now)
 	}
 }

@@ -214,17 +214,19 @@ func (c *Conn) appendStreamControl(w *packetWriter) {
 }
 
 // adaptAckFrequency asks the peer for fewer acknowledgements while many packets are in flight
-// (draft-ietf-quic-ack-frequency).
+// (draft-ietf-quic-ack-frequency). What is asked counts on every path.
 func (c *Conn) adaptAckFrequency(now instant) {
 	f := &c.ackFreq
 	if c.peer.MinAckDelay == 0 || c.cfg.DisableAckFrequency || c.state != stateConfirmed || now < f.decideAt {
 		return
 	}
-	pa := c.path
-	f.decideAt = now.add(pa.rtt.smoothed)
-	packets := int(pa.cc.Window() / uint64(pa.mtu.current))
+	packets, rtt := c.path.inWindow(), c.path.rtt.smoothed
+	if c.multi != nil {
+		packets, rtt = c.multi.leastInWindow()
+	}
+	f.decideAt = now.add(rtt)
 	want := min(max(packets/ackShare, 2), maxAckThreshold)
-	delay := min(max(pa.rtt.smoothed/ackDelayShare, c.peer.MinAckDelay), max(c.peer.MaxAckDelay, c.peer.MinAckDelay))
+	delay := min(max(rtt/ackDelayShare, c.peer.MinAckDelay), max(c.peer.MaxAckDelay, c.peer.MinAckDelay))
 	if !f.sent && want == 2 {
 		return
 	}
@@ -235,6 +237,9 @@ func (c *Conn) adaptAckFrequency(now instant) {
 	c.control.any = true
 	c.wake()
 }
+
+// inWindow returns how many packets may be in flight.
+func (m *estimates) inWindow() int { return int(m.cc.Window() / uint64(m.mtu.current)) }
 
 const (
 	ackShare        = 8   // acknowledgements in a congestion window

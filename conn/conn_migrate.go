@@ -110,7 +110,7 @@ func (c *Conn) mayMove(local netip.AddrPort) error {
 // for it.
 func (c *Conn) newCandidate(local netip.AddrPort) (*path, error) {
 	if p := c.candidate; p != nil {
-		c.setPaths(c.path, c.oldPath, nil)
+		c.dropCandidate()
 		if !p.validated && p.remote == c.path.remote {
 			c.event(Event{Kind: EventPathFailed, Local: p.local, Remote: p.remote})
 		}

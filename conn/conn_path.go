@@ -169,6 +169,15 @@ func (l *lane) pathChanged() {
 }
 
 // setPaths says which paths there are: the one in use, the one in use before, and the candidate.
+// dropCandidate gives the candidate up. A client no longer hears what comes from where it leads.
+func (l *lane) dropCandidate() {
+	p := l.candidate
+	l.setPaths(l.path, l.oldPath, nil)
+	if !l.conn.server {
+		l.conn.leaveAddr(p.remote, l.path.remote)
+	}
+}
+
 func (l *lane) setPaths(use, old, candidate *path) {
 	l.path, l.oldPath, l.candidate = use, old, candidate
 	l.ledger.keep(use, old, candidate)
@@ -255,11 +264,10 @@ func (l *lane) pathFailed(p *path) {
 	case p == l.oldPath:
 		l.leaveOld()
 	case p == l.candidate:
-		l.setPaths(l.path, l.oldPath, nil)
+		l.dropCandidate()
 		if c.server {
 			return
 		}
-		c.leaveAddr(p.remote, l.path.remote)
 		if p.remote != l.path.remote {
 			c.peer.Preferred = nil // RFC 9000, Section 9.6.1 [3]
 			return                 // RFC 9000, Section 9.6.2: the client goes on where it is
@@ -379,7 +387,7 @@ func (l *lane) transmitChallenge(now instant, buf []byte) (Burst, bool) {
 func (l *lane) pathDatagram(now instant, buf []byte, limit int, on *path, id *ConnID, appendFrames func([]byte) []byte) (Burst, bool) {
 	c := l.conn
 	w := &c.e.writer
-	if limit < 64 {
+	if limit < 64 || !l.wear() {
 		return Burst{}, false
 	}
 	w.beginTo(c, l.app, buf[:0], limit, id)

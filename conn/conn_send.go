@@ -188,8 +188,8 @@ func (c *Conn) transmit(now instant, buf []byte, maxSegments int) (Burst, bool) 
 		return Burst{}, false
 	}
 	if len(c.responses) > 0 || c.challengeDue() {
-		if b, ok := c.transmitPath(now, buf); ok {
-			return b, true
+		if b, ok := c.transmitPath(now, buf); ok || c.closed {
+			return b, ok
 		}
 	}
 	if c.spaces[spaceInitial] != nil || c.spaces[spaceHandshake] != nil {

@@ -166,7 +166,7 @@ func (l *lane) transmitProbe(now instant, buf []byte) (Burst, bool) {
 		return Burst{}, false
 	}
 	size := pa.mtu.wants(now)
-	if size == 0 || size > len(buf) || l.window(pa.estimates) < uint64(size) || !pa.rtt.sampled {
+	if size == 0 || size > len(buf) || l.window(pa.estimates) < uint64(size) || !pa.rtt.sampled || !l.wear() {
 		return Burst{}, false
 	}
 	w := &c.e.writer

@@ -66,18 +66,12 @@ func (c *Conn) sleptThrough(now instant) bool {
 	return end != 0 && now.sub(end) > overslept
 }
 
-// awaitsAck reports whether a 1-RTT packet is under way, on any path, that asks for an
-// acknowledgement.
+// awaitsAck reports whether a 1-RTT packet is under way that asks for an acknowledgement.
 func (c *Conn) awaitsAck() bool {
 	if c.multi == nil {
 		return c.app.sent.eliciting > 0
 	}
-	for _, l := range c.multi.lanes {
-		if l.app.sent.eliciting > 0 {
-			return true
-		}
-	}
-	return false
+	return c.multi.awaitsAck()
 }
 
 // keepAliveDeadline returns when to send a PING so that the idle timeout does not pass (RFC 9000,

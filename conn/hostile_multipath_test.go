@@ -217,3 +217,43 @@ func TestMultipathAmplification(t *testing.T) {
 		t.Fatal("the connection moved there")
 	}
 }
+
+// Floods of frames that say what the peer waits for are answered with acknowledgements alone: it
+// has all that it may have. They end the connection where they are too many.
+func TestMultipathBlockedFlood(t *testing.T) {
+	for name, f := range map[string]frame{
+		"PATHS_BLOCKED": pathFrame(wire.FramePathsBlocked, 3, 0), "PATH_CIDS_BLOCKED": pathFrame(wire.FramePathCIDsBlocked, 1, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			sides(t, func(t *testing.T, server bool) {
+				tc := newTestConn(t, server, withPaths)
+				tc.flush()
+				tc.ackAll0()
+				issued := tc.c.laneOf(1).local.next
+				packet := make([]frame, 100)
+				for i := range packet {
+					packet[i] = f
+				}
+				for range 50 {
+					tc.write(packet...)
+					tc.collect()
+					for f, ok := tc.nextFrame(); ok; f, ok = tc.nextFrame() {
+						if f.typ != wire.FramePathAck && f.typ != wire.FramePing {
+							t.Fatalf("answered with %v", f)
+						}
+					}
+				}
+				tc.wantOpen("nothing is wrong")
+				if n := tc.c.laneOf(1).local.next; n != issued || len(tc.c.multi.lanes) != 4 || tc.c.multi.limit != 3 {
+					t.Errorf("%d connection IDs of path 1, %d before; %d paths", n, issued, len(tc.c.multi.lanes))
+				}
+				tc.c.cfg.MaxSuspiciousFrames = 150
+				tc.c.suspects.frames = 0
+				tc.write(packet...)
+				tc.wantOpen("some are bearable")
+				tc.write(packet...)
+				tc.wantClosed("they are too many", errInternal)
+			})
+		})
+	}
+}

@@ -132,6 +132,22 @@ func (m *multipath) issuedTwice(l *lane, x *remoteID) bool {
 	})
 }
 
+// awaitsAck is that of Conn. What is under way to a peer that does not answer on its path counts
+// only if there is no other path: that one may still have to show that the connection is alive.
+func (m *multipath) awaitsAck() bool {
+	silent := false
+	for _, l := range m.lanes {
+		switch {
+		case l.app.sent.eliciting == 0:
+		case !l.timeouts.suspect:
+			return true
+		default:
+			silent = true
+		}
+	}
+	return silent && !m.otherThan(nil)
+}
+
 // usableBesides reports whether there is a usable lane besides l.
 func (m *multipath) usableBesides(l *lane) bool {
 	return slices.ContainsFunc(m.lanes, func(o *lane) bool { return o != l && o.usable() })
@@ -261,6 +277,25 @@ func (m *multipath) pto() (d time.Duration) {
 }
 
 // keysOn returns the keys of the lane 0 for the lane of sp.
+// leastInWindow returns the smallest number of packets that may be in flight on a lane, and the
+// shortest round-trip time, of the lanes that wait for acknowledgements: with fewer of them, those
+// would come to a stop.
+func (m *multipath) leastInWindow() (packets int, rtt time.Duration) {
+	best := m.best()
+	for _, l := range m.lanes {
+		if !l.usable() || l.app.sent.eliciting == 0 && l != best {
+			continue
+		}
+		if n := l.path.inWindow(); packets == 0 || n < packets {
+			packets = n
+		}
+		if d := l.path.rtt.smoothed; rtt == 0 || d < rtt {
+			rtt = d
+		}
+	}
+	return packets, rtt
+}
+
 func (sp *space) keysOn(k *keys.Keys) *keys.Keys {
 	if sp.lane.id != 0 {
 		return k.OnPath(sp.lane.id)

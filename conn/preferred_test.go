@@ -156,6 +156,30 @@ func TestMigrationBeforePreferred(t *testing.T) {
 	require.Equal(t, uint64(2), c.Stats().PathChanges)
 }
 
+// TestProbeInsteadOfPreferred: a client whose connection ID is empty looks at another local address
+// before it knows whether the address that its server prefers can be reached. It leaves that to
+// others: they can dial it.
+func TestProbeInsteadOfPreferred(t *testing.T) {
+	rnd := conntest.Seed(t, 1)
+	n := simulate(t, 1)
+	n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+	preferred := netip.MustParseAddrPort("10.0.0.9:443") // nobody is there
+	sc := conntest.ServerConfig()
+	sc.PreferredAddress4 = preferred
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd})
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd, ConnIDs: noIDs{}})
+	other := n.AddAddr(client, "10.0.0.3:5000")
+	c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr, Local: client.Addr}, conntest.ClientConfig())
+	require.NoError(t, err)
+	n.RunUntil(time.Second, func() bool { return c.Probe(other) == nil })
+	_, err = client.Dial(n.Now(), conn.Target{Remote: preferred}, conntest.ClientConfig())
+	require.Error(t, err, "packets may be under way from there")
+	n.RunFor(8 * time.Second)
+	require.NoError(t, c.Err())
+	_, err = client.Dial(n.Now(), conn.Target{Remote: preferred}, conntest.ClientConfig())
+	require.NoError(t, err)
+}
+
 // TestPreferredLinkLocal: a link-local address means something only on a link, which is the one on
 // which the client has reached the server (RFC 4007, Section 6).
 func TestPreferredLinkLocal(t *testing.T) {

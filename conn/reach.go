@@ -70,13 +70,30 @@ func (e *Endpoint) SendFailed(now time.Time, b Burst, err error) {
 	e.rec.sendFailed(now, &b, err)
 	e.clock(now)
 	c := b.Conn
-	if c == nil || c.closed || b.Remote != c.path.remote {
+	if c == nil || c.closed {
 		return
 	}
-	if min(b.SegmentSize, b.N) > c.path.mtu.current {
-		return // a probe of the path MTU, which may be larger than the device's
+	l := c.laneOfBurst(&b)
+	if l == nil || min(b.SegmentSize, b.N) > l.path.mtu.current {
+		return // a probe of the path MTU may be larger than what the device sends
 	}
 	c.failed(b.datagrams(), err)
+}
+
+// laneOfBurst returns the lane whose path b took; nil if that is in use no more.
+func (c *Conn) laneOfBurst(b *Burst) *lane {
+	if c.multi == nil {
+		if b.Remote == c.path.remote {
+			return &c.lane
+		}
+		return nil
+	}
+	for _, l := range c.multi.lanes {
+		if l.state == laneOpen && l.path.remote == b.Remote && l.path.from == b.Local {
+			return l
+		}
+	}
+	return nil
 }
 
 // Undelivered tells the Endpoint what an ICMP message reports: a datagram to d.Remote did not

@@ -2,6 +2,7 @@ package conn
 
 import (
 	"testing"
+	"time"
 
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
@@ -264,6 +265,36 @@ func TestKeysWearOut(t *testing.T) {
 	tc.ping()
 	// RFC 9001, Section 6.6 [1, 2, 3, 4, 5], and RFC 9001, Section 5.3 [3]
 	tc.wantClosed("if they cannot be updated, nothing more is sent with them", errAEADLimit)
+}
+
+// Packets that validate a path, or probe for its MTU, are sealed with the same keys.
+// RFC 9001, Section 6.6 [4, 5].
+func TestWornKeysSealNoProbes(t *testing.T) {
+	for name, probe := range map[string]func(*testConn){
+		"PATH_RESPONSE":  func(tc *testConn) { tc.writeFrom(elsewhere(1), 0, challengeFrame("of path1")) },
+		"PATH_CHALLENGE": func(tc *testConn) { tc.c.startChallenge(tc.c.path) },
+		"MTU": func(tc *testConn) {
+			m := &tc.c.path.mtu
+			m.limit, m.ceiling = minMTU+100, minMTU+100
+			tc.c.wake()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc := newTestConn(t, true)
+			tc.ping()
+			tc.ackAll()
+			tc.flush()
+			k, sent := &tc.c.keys, &tc.c.app.sent
+			k.old, k.dropAt = tc.c.app.rx, tc.c.e.now.add(time.Hour) // no update now
+			k.sealed = tc.c.app.tx.ConfidentialityLimit()
+			before := sent.next
+			probe(tc)
+			tc.wantClosed("the keys are worn out", errAEADLimit)
+			if n := sent.next - before; n != 1 {
+				t.Errorf("%d packets were sealed, not just CONNECTION_CLOSE", n)
+			}
+		})
+	}
 }
 
 func TestTooManyForgeries(t *testing.T) {
