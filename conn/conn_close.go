@@ -130,7 +130,12 @@ func (c *Conn) end(err error) {
 	c.streams.control = controlList{}
 	c.waiting, c.responses = waitingPackets{}, nil
 	c.setPaths(c.path, nil, nil)
-	c.multi = nil
+	if c.multi != nil {
+		for _, l := range c.multi.lanes {
+			e.stats.addPath(l)
+		}
+		c.multi = nil
+	}
 	c.token, c.control.token = nil, nil
 	c.settle()
 	c.lastHeld = c.memory.Used()

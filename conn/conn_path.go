@@ -116,6 +116,7 @@ func (l *lane) responded(data [8]byte) {
 		small := pa.challenge.small
 		pa.challenge = challenge{}
 		if l.id != 0 && !pa.migrate && !pa.validated {
+			c.e.stats.PathsOpened++
 			c.event(Event{Kind: EventPathOpened, ID: uint64(l.id), Local: pa.local, Remote: pa.remote})
 			l.newAddress()
 		}

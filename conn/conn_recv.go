@@ -269,8 +269,8 @@ type received struct {
 func (c *Conn) process(p *received) {
 	c.stats.PacketsReceived++
 	t := &p.space.lane.traffic
-	t.packetsReceived++
-	t.bytesReceived += uint64(len(p.pkt))
+	t.PacketsReceived++
+	t.BytesReceived += uint64(len(p.pkt))
 	if c.traced {
 		c.tracePacket(TracePacketReceived, packetTypeOf(p.space.id, p.early), p.pn, p.pkt, p.payload)
 	}

@@ -133,8 +133,8 @@ func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 	sp, pa := w.sp, w.path
 	c.stats.PacketsSent++
 	t := &sp.lane.traffic
-	t.packetsSent++
-	t.bytesSent += uint64(size)
+	t.PacketsSent++
+	t.BytesSent += uint64(size)
 	if sp.id == spaceApp {
 		c.keys.sealed++
 	}

@@ -20,17 +20,11 @@ type lane struct {
 	responses []pathResponse
 	ledger    ledger
 	timeouts  timeouts
-	paceAt    instant // when pacing allows more; 0 if it does not hold anything up
-	skipNext  uint64  // the packet number to leave out next
-	traffic   traffic
+	paceAt    instant     // when pacing allows more; 0 if it does not hold anything up
+	skipNext  uint64      // the packet number to leave out next
+	traffic   PathTraffic // the lane 0 has the packets of the handshake too
 
 	status *laneStatus // nil without multipath
-}
-
-// A traffic counts what a lane carries. The lane 0 has the packets of the handshake too.
-type traffic struct {
-	packetsSent, packetsReceived, packetsLost uint64
-	bytesSent, bytesReceived                  uint64
 }
 
 // A laneState says how far a lane has come.
@@ -118,6 +112,7 @@ func (l *lane) leave(code, told uint64) {
 	c.multi.drop(&x.copies)
 	ev := Event{Kind: EventPathAbandoned, ID: uint64(l.id), Code: code}
 	if l.path != nil {
+		c.e.stats.PathsAbandoned++
 		ev.Local, ev.Remote = l.path.local, l.path.remote
 		l.path.challenge = challenge{}
 		l.setPaths(l.path, nil, nil)

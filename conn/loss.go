@@ -76,7 +76,7 @@ func (c *Conn) packetLost(run *lossDetection, d *declaredLost) {
 		}
 	default:
 		c.stats.PacketsLost++
-		run.sp.lane.traffic.packetsLost++
+		run.sp.lane.traffic.PacketsLost++
 		c.stats.BytesLost += uint64(d.size)
 		if m != nil {
 			run.on[d.on].add(d)

@@ -198,6 +198,7 @@ func (m *multipath) onTimeout(now instant) {
 // draft-ietf-quic-multipath-21, Section 3.2.1 [4]; draft-ietf-quic-multipath-21, Section 3.4 [6];
 // draft-ietf-quic-multipath-21, Section 4.6 [1, 2].
 func (m *multipath) forget(i int) {
+	m.conn.e.stats.addPath(m.lanes[i])
 	m.lanes = slices.Delete(m.lanes, i, i+1)
 	if m.limit == wire.MaxPathID {
 		return
@@ -276,7 +277,6 @@ func (m *multipath) pto() (d time.Duration) {
 	return d
 }
 
-// keysOn returns the keys of the lane 0 for the lane of sp.
 // leastInWindow returns the smallest number of packets that may be in flight on a lane, and the
 // shortest round-trip time, of the lanes that wait for acknowledgements: with fewer of them, those
 // would come to a stop.
@@ -296,6 +296,7 @@ func (m *multipath) leastInWindow() (packets int, rtt time.Duration) {
 	return packets, rtt
 }
 
+// keysOn returns the keys of the lane 0 for the lane of sp.
 func (sp *space) keysOn(k *keys.Keys) *keys.Keys {
 	if sp.lane.id != 0 {
 		return k.OnPath(sp.lane.id)

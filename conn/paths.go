@@ -54,8 +54,8 @@ func (l *lane) stats() PathStats {
 		Backup: l.status != nil && (l.status.backup || l.status.peerBackup), Silent: l.timeouts.suspect || l.timeouts.silent,
 		SmoothedRTT: p.rtt.smoothed, MinRTT: p.rtt.min, CongestionWindow: p.cc.Window(), BytesInFlight: p.inFlight,
 		MTU:         p.mtu.current,
-		PacketsSent: t.packetsSent, PacketsReceived: t.packetsReceived, PacketsLost: t.packetsLost,
-		BytesSent: t.bytesSent, BytesReceived: t.bytesReceived,
+		PacketsSent: t.PacketsSent, PacketsReceived: t.PacketsReceived, PacketsLost: t.PacketsLost,
+		BytesSent: t.BytesSent, BytesReceived: t.BytesReceived,
 	}
 }
 

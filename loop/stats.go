@@ -91,6 +91,9 @@ func addEndpoint(s, o *conn.EndpointStats) {
 	s.HeldBy.Above += o.HeldBy.Above
 	s.HeldBy.Packets += o.HeldBy.Packets
 	s.HeldBy.EndedOrGaps += o.HeldBy.EndedOrGaps
+	s.Paths += o.Paths
+	s.FirstPaths.Add(o.FirstPaths)
+	s.OtherPaths.Add(o.OtherPaths)
 	for _, c := range []struct {
 		sum *uint64
 		n   uint64
@@ -146,6 +149,8 @@ func addEndpoint(s, o *conn.EndpointStats) {
 		{&s.DroppedUndecryptable, o.DroppedUndecryptable},
 		{&s.DroppedDuplicate, o.DroppedDuplicate},
 		{&s.DroppedLimit, o.DroppedLimit},
+		{&s.PathsOpened, o.PathsOpened},
+		{&s.PathsAbandoned, o.PathsAbandoned},
 	} {
 		*c.sum += c.n
 	}

@@ -1,11 +1,15 @@
 package metrics
 
-import "github.com/lazoquic/lazo/loop"
+import (
+	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/loop"
+)
 
 // addGroup adds what the Loops count.
 func (f *families) addGroup(s *loop.Stats) {
 	f.addConnections(s)
 	f.addPackets(s)
+	f.addPaths(s)
 	f.addStreams(s)
 	f.addDatagrams(s)
 	f.addMemory(s)
@@ -53,6 +57,26 @@ func (f *families) addPackets(s *loop.Stats) {
 		count(s.DroppedMalformed, "cause", "malformed"), count(s.DroppedUnroutable, "cause", "unroutable"),
 		count(s.DroppedUndecryptable, "cause", "undecryptable"), count(s.DroppedDuplicate, "cause", "duplicate"),
 		count(s.DroppedLimit, "cause", "limit"))
+}
+
+// addPaths adds the paths of connections with multipath.
+func (f *families) addPaths(s *loop.Stats) {
+	f.gauge("quic_paths", "Open paths of connections with multipath.", int64(s.Paths))
+	f.counter("quic_paths_opened_total", "Paths that were opened besides the first ones.", s.PathsOpened)
+	f.counter("quic_paths_abandoned_total", "Paths that either side abandoned.", s.PathsAbandoned)
+	byPath := func(name, help string, pick func(*conn.PathTraffic) uint64) {
+		f.add(name, help, Counter, count(pick(&s.FirstPaths), "path", "first"), count(pick(&s.OtherPaths), "path", "other"))
+	}
+	byPath("quic_path_sent_bytes_total", "Bytes that connections with multipath sent, by path.",
+		func(t *conn.PathTraffic) uint64 { return t.BytesSent })
+	byPath("quic_path_received_bytes_total", "Bytes that connections with multipath received, by path.",
+		func(t *conn.PathTraffic) uint64 { return t.BytesReceived })
+	byPath("quic_path_sent_packets_total", "Packets that connections with multipath sent, by path.",
+		func(t *conn.PathTraffic) uint64 { return t.PacketsSent })
+	byPath("quic_path_received_packets_total", "Packets that connections with multipath received, by path.",
+		func(t *conn.PathTraffic) uint64 { return t.PacketsReceived })
+	byPath("quic_path_lost_packets_total", "Packets of connections with multipath that were declared lost, by path.",
+		func(t *conn.PathTraffic) uint64 { return t.PacketsLost })
 }
 
 func (f *families) addStreams(s *loop.Stats) {
