@@ -143,7 +143,9 @@ func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 	l := a.sp.lane
 	pa := l.path
 	if c.qlog != nil {
+		c.qlogOn(l)
 		c.qlog.PacketsAcked(c.e.wall(a.now), qlogSpaces[a.sp.id])
+		c.qlog.OnPath(0)
 	}
 	// RFC 9002, Section 5.1: a sample needs the largest to be new, and something ack-eliciting.
 	// RFC 9002, Section 5.1 [1, 2]; RFC 9000, Section 9.4 [1]. What was sent before a sleep would tell

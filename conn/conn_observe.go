@@ -23,6 +23,7 @@ type observer struct {
 	ours     ConnID // the connection IDs in use
 	theirs   ConnID
 	paths    observedPaths
+	lanes    []observedLane
 }
 
 // observe writes the changes of the turn that ends.
@@ -33,6 +34,9 @@ func (c *Conn) observe(now instant) {
 	o.observeKeys(c, at)
 	o.observeIDs(c, at)
 	o.paths.observe(c, o.log, at)
+	if c.multi != nil {
+		o.observeLanes(c.multi, at)
+	}
 	if early := c.early.limits; early != nil && !o.restored {
 		o.restored = true
 		o.log.ParametersRestored(at, early)
@@ -63,7 +67,7 @@ func (c *Conn) qlogState() string {
 // nothing.
 func (c *Conn) blockedBy(now instant) string {
 	switch q := &c.streams.send; {
-	case c.path.allowance() < minMTU && (!q.empty() || c.cryptoUnsent()):
+	case c.main().path.allowance() < minMTU && (!q.empty() || c.cryptoUnsent()):
 		return qlog.BlockedAmplification
 	case q.empty() && !q.blocked.Empty():
 		return qlog.BlockedConnectionFlow
@@ -78,7 +82,7 @@ func (c *Conn) datagramsBlockedBy(now instant) string {
 	switch d := c.datagrams; {
 	case d == nil || d.send.size == 0:
 		return ""
-	case c.path.allowance() < minMTU:
+	case c.main().path.allowance() < minMTU:
 		return qlog.BlockedAmplification
 	}
 	return c.pathBlocks(now)
@@ -86,10 +90,10 @@ func (c *Conn) datagramsBlockedBy(now instant) string {
 
 // pathBlocks returns what may hold back data that no limit of the peer holds back.
 func (c *Conn) pathBlocks(now instant) string {
-	switch {
-	case c.paceAt > now:
+	switch l := c.main(); {
+	case l.paceAt > now:
 		return qlog.BlockedPacing
-	case c.window(c.path.estimates) < uint64(c.path.mtu.current):
+	case l.window(l.path.estimates) < uint64(l.path.mtu.current):
 		return qlog.BlockedCongestion
 	}
 	return ""

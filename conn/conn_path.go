@@ -169,7 +169,6 @@ func (l *lane) pathChanged() {
 	c.event(Event{Kind: EventPathChanged, Local: l.path.local, Remote: l.path.remote})
 }
 
-// setPaths says which paths there are: the one in use, the one in use before, and the candidate.
 // dropCandidate gives the candidate up. A client no longer hears what comes from where it leads.
 func (l *lane) dropCandidate() {
 	p := l.candidate
@@ -179,6 +178,7 @@ func (l *lane) dropCandidate() {
 	}
 }
 
+// setPaths says which paths there are: the one in use, the one in use before, and the candidate.
 func (l *lane) setPaths(use, old, candidate *path) {
 	l.path, l.oldPath, l.candidate = use, old, candidate
 	l.ledger.keep(use, old, candidate)

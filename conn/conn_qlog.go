@@ -3,6 +3,7 @@ package conn
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/lazoquic/lazo/internal/qlog"
 	"github.com/lazoquic/lazo/internal/wire"
@@ -56,6 +57,8 @@ func (c *Conn) trace(ev *TraceEvent, raw []byte) {
 	if c.qlog == nil {
 		return
 	}
+	c.qlogOn(c.laneOf(uint32(ev.Path)))
+	defer c.qlog.OnPath(0)
 	switch ev.Kind {
 	case TracePacketSent:
 		c.qlog.PacketSent(ev.Time, c.qlogPacket(ev, raw, ackDelayExponent))
@@ -71,10 +74,36 @@ func (c *Conn) trace(ev *TraceEvent, raw []byte) {
 }
 
 func (c *Conn) qlogPacket(ev *TraceEvent, raw []byte, exponent uint8) *qlog.Packet {
-	return &qlog.Packet{
-		Type: qlogType(ev.Packet), Number: ev.Number, Raw: raw, Payload: ev.Payload, AckDelayExponent: exponent,
-		MTUProbe: ev.Kind == TracePacketSent && c.path.mtu.inFlight && len(raw) == c.path.mtu.probe,
+	p := &qlog.Packet{Type: qlogType(ev.Packet), Number: ev.Number, Raw: raw, Payload: ev.Payload, AckDelayExponent: exponent}
+	if l := c.laneOf(uint32(ev.Path)); l != nil && ev.Kind == TracePacketSent {
+		m := &l.path.mtu
+		p.MTUProbe = m.inFlight && len(raw) == m.probe
 	}
+	return p
+}
+
+// qlogOn says which lane the events that follow are of. A lane that is not open yet has no name in
+// the log. It gets one with its first packet, before the turn ends.
+func (c *Conn) qlogOn(l *lane) {
+	if l == nil || l.id == 0 || l.state == laneIdle || c.multi == nil {
+		return
+	}
+	if l.state == laneOpen && !c.observer.knows(l) {
+		c.observer.observeLanes(c.multi, c.e.wall(c.e.now))
+	}
+	c.qlog.OnPath(l.id)
+}
+
+func (c *Conn) qlogUDPSent(at time.Time, b *Burst) {
+	c.qlogOn(c.laneOfBurst(b))
+	c.qlog.UDPSent(at, b.N, b.SegmentSize, uint8(b.ECN))
+	c.qlog.OnPath(0)
+}
+
+func (c *Conn) qlogUDPReceived(at time.Time, a *arrival) {
+	c.qlogOn(c.laneFor(a.data))
+	c.qlog.UDPReceived(at, len(a.data), uint8(a.ecn))
+	c.qlog.OnPath(0)
 }
 
 func qlogType(t PacketType) string {
@@ -95,32 +124,55 @@ func qlogType(t PacketType) string {
 	return qlog.Unknown
 }
 
-// traceMetrics reports the estimates of the path in use, once a turn and only if they changed.
+// traceMetrics reports the estimates of the path in use, once a turn and only if they changed, and
+// writes those of all paths into the qlog.
 func (c *Conn) traceMetrics() {
-	s := c.Stats()
-	m := qlog.Metrics{
-		MinRTT: s.MinRTT, SmoothedRTT: s.SmoothedRTT, LatestRTT: s.LatestRTT, RTTVar: s.RTTVar,
-		CongestionWindow: s.CongestionWindow, BytesInFlight: s.BytesInFlight,
-		SlowStartThreshold: s.SlowStartThreshold, PacingRate: s.PacingRate, PTOCount: c.timeouts.count,
+	switch {
+	case c.qlog == nil:
+	case c.multi == nil:
+		c.lane.qlogMetrics()
+	default:
+		for _, l := range c.multi.lanes {
+			if l.state == laneOpen {
+				l.qlogMetrics()
+			}
+		}
 	}
+	m := c.main().metrics()
 	if c.lastMetrics == nil {
 		c.lastMetrics = new(qlog.Metrics)
 	}
-	if m == *c.lastMetrics {
-		return
+	if m != *c.lastMetrics {
+		*c.lastMetrics = m
+		c.trace(&TraceEvent{Kind: TraceMetrics}, nil)
 	}
-	*c.lastMetrics = m
-	c.trace(&TraceEvent{Kind: TraceMetrics}, nil)
-	if c.qlog == nil {
-		return
+}
+
+// metrics returns the estimates of the path of a lane.
+func (l *lane) metrics() qlog.Metrics {
+	p := l.path
+	m := qlog.Metrics{
+		MinRTT: p.rtt.min, SmoothedRTT: p.rtt.smoothed, LatestRTT: p.rtt.latest, RTTVar: p.rtt.variance,
+		CongestionWindow: p.cc.Window(), BytesInFlight: p.inFlight, PacingRate: p.pacing.Rate, PTOCount: l.timeouts.count,
 	}
+	if t, ok := p.cc.(interface{ SlowStartThreshold() uint64 }); ok {
+		m.SlowStartThreshold = t.SlowStartThreshold()
+	}
+	return m
+}
+
+// qlogMetrics writes the estimates of the path of a lane, and the states of what makes them.
+func (l *lane) qlogMetrics() {
+	c, p, m := l.conn, l.path, l.metrics()
 	now := c.e.wall(c.e.now)
+	c.qlogOn(l)
 	c.qlog.MetricsUpdated(now, &m)
-	state := qlog.State{ECN: c.path.ecn.state.String(), MTU: s.MTU, MTUDone: c.path.mtu.done()}
-	if cc, ok := c.path.cc.(interface{ State() string }); ok {
+	state := qlog.State{ECN: p.ecn.state.String(), MTU: p.mtu.current, MTUDone: p.mtu.done()}
+	if cc, ok := p.cc.(interface{ State() string }); ok {
 		state.Congestion = cc.State()
 	}
 	c.qlog.StateUpdated(now, state)
+	c.qlog.OnPath(0)
 }
 
 // String returns the name of the phase of validation in qlog.

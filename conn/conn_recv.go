@@ -15,7 +15,7 @@ func (c *Conn) receive(now instant, a *arrival) {
 		return
 	}
 	if c.qlog != nil {
-		c.qlog.UDPReceived(c.e.wall(now), len(a.data), uint8(a.ecn))
+		c.qlogUDPReceived(c.e.wall(now), a)
 	}
 	c.stats.BytesReceived += uint64(len(a.data))
 	c.credit(a)
@@ -272,7 +272,7 @@ func (c *Conn) process(p *received) {
 	t.PacketsReceived++
 	t.BytesReceived += uint64(len(p.pkt))
 	if c.traced {
-		c.tracePacket(TracePacketReceived, packetTypeOf(p.space.id, p.early), p.pn, p.pkt, p.payload)
+		p.space.lane.tracePacket(TracePacketReceived, packetTypeOf(p.space.id, p.early), p.pn, p.pkt, p.payload)
 	}
 	if len(p.payload) == 0 {
 		// RFC 9000, Section 12.4.

@@ -115,7 +115,7 @@ func (w *packetWriter) finish(now instant, mark ECN) []byte {
 		wire.PutVarint2(w.b[w.lengthOff:], uint64(len(w.b)-w.pnOff+keys.Overhead))
 	}
 	if c.traced {
-		c.tracePacket(TracePacketSent, packetTypeOf(w.sp.id, w.early), w.pn, w.b[w.start:len(w.b)+keys.Overhead], w.b[w.body:])
+		w.sp.lane.tracePacket(TracePacketSent, packetTypeOf(w.sp.id, w.early), w.pn, w.b[w.start:len(w.b)+keys.Overhead], w.b[w.body:])
 	}
 	tx := w.sp.tx
 	if w.early {

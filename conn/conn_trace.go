@@ -13,8 +13,10 @@ func packetTypeOf(id spaceID, early bool) PacketType {
 	return Packet1RTT
 }
 
-// tracePacket tells of a packet that was sent or received. Its header is not protected any more, or
-// not yet.
-func (c *Conn) tracePacket(kind TraceKind, typ PacketType, pn uint64, raw, payload []byte) {
-	c.trace(&TraceEvent{Kind: kind, Packet: typ, Number: pn, Size: len(raw), Payload: payload}, raw)
+// tracePacket tells of a packet of a lane that was sent or received. Its header is not protected
+// any more, or not yet.
+func (l *lane) tracePacket(kind TraceKind, typ PacketType, pn uint64, raw, payload []byte) {
+	l.conn.trace(&TraceEvent{
+		Kind: kind, Packet: typ, Path: PathID(l.id), Number: pn, Size: len(raw), Payload: payload,
+	}, raw)
 }

@@ -90,7 +90,8 @@ func (c *Conn) packetLost(run *lossDetection, d *declaredLost) {
 	}
 	if c.traced {
 		c.trace(&TraceEvent{
-			Kind: TracePacketLost, Packet: packetTypeOf(run.sp.id, false), Number: d.pn, Size: int(d.size), Reason: run.reason(d.pn),
+			Kind: TracePacketLost, Packet: packetTypeOf(run.sp.id, false), Path: PathID(run.sp.lane.id),
+			Number: d.pn, Size: int(d.size), Reason: run.reason(d.pn),
 		}, nil)
 	}
 	late := &run.sp.sent.late

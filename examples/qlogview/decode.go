@@ -33,6 +33,7 @@ type envelope struct {
 	Name       string
 	Time       *number
 	TimeFormat string `json:"time_format"`
+	Tuple      string // the path, with multipath; "" for that of the handshake
 	Data       json.RawMessage
 	Trace      json.RawMessage
 	Title      string
@@ -146,6 +147,9 @@ type stateData struct {
 	Side     string  `json:"stream_side"`
 	KeyType  string  `json:"key_type"`
 	TupleID  string  `json:"tuple_id"`
+
+	TupleLocal  json.RawMessage `json:"tuple_local"`
+	TupleRemote json.RawMessage `json:"tuple_remote"`
 }
 
 // word returns a state as text. MTUs are numbers.

@@ -328,3 +328,28 @@ func TestLargeTrace(t *testing.T) {
 	require.EqualValues(t, 12_000, lo)
 	require.EqualValues(t, 16_999, hi)
 }
+
+// TestPaths: packets of another path than the first say so, its figures are not mixed with those of
+// the first, and the page tells when it opened and ended.
+func TestPaths(t *testing.T) {
+	text := aHeader + "\x1e" + strings.Join([]string{
+		`{"time":1,"name":"quic:recovery_metrics_updated","data":{"smoothed_rtt":20}}`,
+		`{"time":2,"name":"quic:tuple_assigned","data":{"tuple_id":"path1","tuple_remote":{},"tuple_local":{}}}`,
+		`{"time":3,"name":"quic:recovery_metrics_updated","tuple":"path1","data":{"smoothed_rtt":90}}`,
+		`{"time":4,"name":"quic:packet_sent","tuple":"path1","data":{"header":{"packet_type":"1RTT","packet_number":7}}}`,
+		`{"time":5,"name":"quic:tuple_assigned","data":{"tuple_id":"path1"}}`,
+	}, "\n\x1e")
+	in := &input{to: 1 << 40, report: &report{w: io.Discard}}
+	in.read("log", bufio.NewReader(strings.NewReader(text+"\n")))
+	require.Len(t, in.traces, 1)
+	require.Empty(t, in.report.notes())
+	tr := in.traces[0]
+	require.Len(t, tr.packets.details, 1)
+	require.True(t, strings.HasPrefix(tr.packets.details[0].Text, "path1: 1RTT 7"))
+	var marks []string
+	for _, m := range tr.marks.list {
+		marks = append(marks, m.Text)
+	}
+	require.Equal(t, []string{`path "path1" opened or moved`, `path "path1" ended`}, marks)
+	require.Len(t, tr.metrics[curveSmoothedRTT].T, 1)
+}

@@ -64,7 +64,7 @@ func (t *trace) sent(p *packetData) {
 	ps := &t.packets
 	ps.sentBytes += size
 	ps.sent.add(t.now, max(p.number(), 0))
-	ps.detail(t.now, "sent", p)
+	t.detail("sent", p)
 }
 
 func (t *trace) received(p *packetData) {
@@ -83,7 +83,7 @@ func (t *trace) received(p *packetData) {
 	ps := &t.packets
 	ps.receivedBytes += size
 	ps.received.add(t.now, max(p.number(), 0))
-	ps.detail(t.now, "received", p)
+	t.detail("received", p)
 }
 
 func (t *trace) lost(p *packetData) {
@@ -91,7 +91,7 @@ func (t *trace) lost(p *packetData) {
 		return
 	}
 	t.packets.lost.add(t.now, max(p.number(), 0))
-	t.packets.detail(t.now, "lost", p)
+	t.detail("lost", p)
 }
 
 // frame takes a frame of a packet.
@@ -163,9 +163,13 @@ func (f *frame) largest() int64 {
 }
 
 // detail keeps the packet, up to maxDetails of them.
-func (ps *packets) detail(t int64, what string, p *packetData) {
+func (t *trace) detail(what string, p *packetData) {
+	ps, text := &t.packets, p.describe()
+	if t.tuple != "" {
+		text = t.tuple + ": " + text
+	}
 	if len(ps.details) < maxDetails {
-		ps.details = append(ps.details, detail{T: t, What: what, N: p.number(), Text: p.describe()})
+		ps.details = append(ps.details, detail{T: t.now, What: what, N: p.number(), Text: text})
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // A step is something that happened once on the way to a connection.
@@ -101,12 +102,26 @@ func (t *trace) state(name string, data json.RawMessage) error {
 		return t.closed(data)
 	case "alpn_information", "version_information":
 		return t.negotiated(name, data)
+	case "tuple_assigned":
+		t.assigned(&s)
 	case "migration_state_updated", "mtu_updated", "ecn_state_updated", "congestion_state_updated":
 		if t.shown() {
 			t.marks.note(t.now, "%s: %s", markNames[name], word(s.New))
 		}
 	}
 	return nil
+}
+
+// assigned takes that a path has opened or moved, or has ended: then it has no addresses.
+func (t *trace) assigned(s *stateData) {
+	if !t.shown() {
+		return
+	}
+	if len(s.TupleLocal) == 0 && len(s.TupleRemote) == 0 {
+		t.marks.note(t.now, "path %q ended", clip(s.TupleID, 20))
+	} else if strings.HasPrefix(s.TupleID, "path") {
+		t.marks.note(t.now, "path %q opened or moved", clip(s.TupleID, 20))
+	}
 }
 
 // markNames are the names of events that are marks.

@@ -18,7 +18,9 @@ type trace struct {
 
 	clock  clock
 	events int64
-	now    int64 // µs since the first event
+	now    int64   // µs since the first event
+	tuple  string  // that the event is about
+	drawn  *string // the one whose figures are drawn: that of the first
 	last   int64
 
 	packets packets
@@ -64,7 +66,7 @@ func (t *trace) record(raw []byte) error {
 		return err
 	}
 	t.events++
-	t.now = t.clock.now
+	t.now, t.tuple = t.clock.now, clip(e.Tuple, 20)
 	if t.now > t.to {
 		return nil
 	}
@@ -113,7 +115,13 @@ func (t *trace) event(category, name string, data json.RawMessage) (err error) {
 	case "packet_sent", "packet_received", "packet_dropped", "packet_lost":
 		err = t.packet(name, data)
 	case "recovery_metrics_updated", "metrics_updated":
-		err = t.figures(data)
+		if t.drawn == nil {
+			of := t.tuple
+			t.drawn = &of
+		}
+		if t.tuple == *t.drawn {
+			err = t.figures(data)
+		}
 	case "connection_started":
 		if t.waiting.reason == causeUnknown {
 			t.waiting.reason = causeApplication

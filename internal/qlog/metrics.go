@@ -22,13 +22,30 @@ type State struct {
 	MTUDone    bool // the search for a larger one has ended
 }
 
+// figures are what was written last of a path.
+type figures struct {
+	metrics Metrics
+	state   State
+}
+
+// known returns what was written last of the path that the next events are of.
+func (w *Writer) known() *figures {
+	f := w.figures[w.path]
+	if f == nil {
+		f = new(figures)
+		w.figures[w.path] = f
+	}
+	return f
+}
+
 // MetricsUpdated writes the figures that changed since the last time, if any did.
 func (w *Writer) MetricsUpdated(now time.Time, m *Metrics) {
-	last := w.last
+	f := w.known()
+	last := f.metrics
 	if *m == last {
 		return
 	}
-	w.last = *m
+	f.metrics = *m
 	w.begin(now, metricsUpdated)
 	mark := len(w.b)
 	w.changedTime("min_rtt", m.MinRTT, last.MinRTT)
@@ -69,11 +86,12 @@ func (w *Writer) changedTime(name string, v, last time.Duration) {
 
 // StateUpdated writes what changed since the last time, an event each.
 func (w *Writer) StateUpdated(now time.Time, s State) {
-	last := w.state
+	f := w.known()
+	last := f.state
 	if s == last {
 		return
 	}
-	w.state = s
+	f.state = s
 	w.stateChange(now, congestionStateUpdated, s.Congestion, last.Congestion)
 	w.stateChange(now, ecnStateUpdated, s.ECN, last.ECN)
 	if s.MTU != last.MTU || s.MTUDone && !last.MTUDone {

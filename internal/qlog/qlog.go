@@ -30,8 +30,8 @@ type Writer struct {
 	server  bool
 	start   time.Time
 	failed  bool
-	last    Metrics
-	state   State
+	path    uint32 // of the next events: see OnPath
+	figures map[uint32]*figures
 	conn    string // the last ConnectionState
 	blocked string // the last Blocked
 	held    string // the last DatagramsBlocked
@@ -57,7 +57,7 @@ type Header struct {
 
 // New returns a Writer after it has written the header to out.
 func New(out io.WriteCloser, h Header) *Writer {
-	w := &Writer{out: out, format: h.Format, server: h.Server, start: h.Start}
+	w := &Writer{out: out, format: h.Format, server: h.Server, start: h.Start, figures: make(map[uint32]*figures)}
 	w.b = append(make([]byte, 0, 1024), recordSeparator, '{')
 	if h.Format == V03 {
 		w.str("qlog_format", "JSON-SEQ")
@@ -133,6 +133,9 @@ func (w *Writer) begin(now time.Time, ev event) {
 	w.b = append(w.b[:0], recordSeparator, '{')
 	w.millis("time", now.Sub(w.start))
 	w.str("name", ev.name(w.format))
+	if w.path != 0 && w.format != V03 {
+		w.pathName("tuple", w.path)
+	}
 	w.open("data")
 }
 
