@@ -74,6 +74,8 @@ type Group struct {
 	dials    atomic.Uint32 // the next loop that dials
 	reached  reachedAddrs
 
+	interfaces udpio.InterfaceWatcher // for Conn.FollowInterfaces
+
 	elsewhere *atomic.Pointer[elsewhere] // nil without Config.Generations
 	running   sync.WaitGroup             // counts loops
 

@@ -32,8 +32,9 @@ type Multipath struct {
 	Use func(at udpio.Interface) PathUse
 
 	// Watch reports the interfaces from which remote can be reached, with the contract of
-	// [udpio.WatchInterfaces], which is the default. Set it where the system has another way to
-	// learn of them, or in a simulation.
+	// [udpio.WatchInterfaces]. By default the connections of a Group share a
+	// [udpio.InterfaceWatcher]. Set it where the system has another way to learn of them, or in a
+	// simulation.
 	Watch func(ctx context.Context, remote netip.Addr, report func([]udpio.Interface)) error
 }
 
@@ -86,7 +87,7 @@ func (c *Conn) FollowInterfaces(ctx context.Context, m *Multipath) error {
 	}
 	watch := m.Watch
 	if watch == nil {
-		watch = udpio.WatchInterfaces
+		watch = c.l.group.interfaces.Watch
 	}
 	watched := make(chan error, 1)
 	go func() {

@@ -43,7 +43,16 @@ func (s *Socket) AddInterface(at Interface) (netip.AddrPort, error) {
 // WatchInterfaces calls report from its own goroutine, and the slice belongs to report.
 //
 // It needs Linux, where it listens to netlink: on other systems the error matches
-// [errors.ErrUnsupported].
+// [errors.ErrUnsupported]. Many who watch should share an [InterfaceWatcher].
 func WatchInterfaces(ctx context.Context, remote netip.Addr, report func([]Interface)) error {
-	return watchInterfaces(ctx, remote.Unmap(), report)
+	return new(InterfaceWatcher).Watch(ctx, remote, report)
+}
+
+// An InterfaceWatcher watches the interfaces for many callers at once. While anybody watches, it
+// has one netlink socket and one goroutine. The zero value is ready. Any goroutine may use it.
+type InterfaceWatcher struct{ hints hintSource }
+
+// Watch is [WatchInterfaces], which see.
+func (w *InterfaceWatcher) Watch(ctx context.Context, remote netip.Addr, report func([]Interface)) error {
+	return w.hints.watch(ctx, remote.Unmap(), report)
 }

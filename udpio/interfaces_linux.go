@@ -28,19 +28,17 @@ const settleTime = 50 * time.Millisecond
 // listRetry is how long to wait before the interfaces are read again, if that has failed.
 const listRetry = time.Second
 
-// watchInterfaces takes each message of netlink as a hint that something has changed, and then
-// reads everything again. So a message that was lost, or not understood, does no harm.
-func watchInterfaces(ctx context.Context, remote netip.Addr, report func([]Interface)) error {
-	hints, err := openHints()
+// watch takes each message of netlink as a hint that something has changed, and then reads
+// everything again. So a message that was lost, or not understood, does no harm.
+func (s *hintSource) watch(ctx context.Context, remote netip.Addr, report func([]Interface)) error {
+	l, err := s.join()
 	if err != nil {
 		return fmt.Errorf("udpio: watching interfaces: %w", err)
 	}
-	defer hints.Close()
-	stop := context.AfterFunc(ctx, func() { hints.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	defer s.leave(l)
 	return watchList(ctx, report,
 		func() ([]Interface, error) { return listInterfaces(remote) },
-		func() error { return awaitHints(ctx, hints) })
+		func() error { return l.wait(ctx) })
 }
 
 // watchList reports what list returns, at first and whenever wait has returned, if that is new. The

@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -192,4 +196,114 @@ func TestNoteRoute(t *testing.T) {
 		noteRoute(best, remote, r.rtm, r.attrs)
 	}
 	require.Equal(t, map[int]route{2: {0, 50}, 3: {24, 90}, 5: {}, 6: {}}, best)
+}
+
+// TestHintsReachAll: those who listen to one source all learn of a change, and of the end.
+func TestHintsReachAll(t *testing.T) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	require.NoError(t, err)
+	kernel := os.NewFile(uintptr(fds[0]), "kernel")
+	defer kernel.Close()
+	opened := 0
+	s := hintSource{open: func() (*os.File, error) {
+		opened++
+		return os.NewFile(uintptr(fds[1]), "hints"), nil
+	}}
+	var all []*hintListener
+	for range 3 {
+		l, err := s.join()
+		require.NoError(t, err)
+		all = append(all, l)
+	}
+	for range 2 {
+		_, err = kernel.Write([]byte("x"))
+		require.NoError(t, err)
+		for _, l := range all {
+			require.NoError(t, l.wait(t.Context()))
+		}
+	}
+	s.leave(all[0])
+	_, err = kernel.Write([]byte("x"))
+	require.NoError(t, err)
+	for _, l := range all[1:] {
+		require.NoError(t, l.wait(t.Context()))
+		s.leave(l)
+	}
+	require.Equal(t, 1, opened)
+}
+
+// TestHintsEnd: an error of the socket ends all watches, and the next one opens another socket.
+func TestHintsEnd(t *testing.T) {
+	opened := 0
+	s := hintSource{open: func() (*os.File, error) {
+		opened++
+		r, w, err := os.Pipe()
+		if err == nil {
+			w.Close()
+		}
+		return r, err
+	}}
+	for i := range 2 {
+		var all []*hintListener
+		for range 2 {
+			l, err := s.join()
+			require.NoError(t, err)
+			all = append(all, l)
+		}
+		for _, l := range all {
+			require.ErrorIs(t, l.wait(t.Context()), io.EOF)
+			s.leave(l)
+		}
+		require.Greater(t, opened, i)
+	}
+}
+
+// TestWatchesShareASocket: however many watch, there is one netlink socket, and none at the end.
+func TestWatchesShareASocket(t *testing.T) {
+	before := len(netlinkSockets(t))
+	var w InterfaceWatcher
+	ended := make(chan error)
+	var stops []context.CancelFunc
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		stops = append(stops, cancel)
+		reported := make(chan struct{})
+		go func() {
+			once := sync.OnceFunc(func() { close(reported) })
+			ended <- w.Watch(ctx, netip.MustParseAddr("192.0.2.1"), func([]Interface) { once() })
+		}()
+		<-reported
+		require.Equal(t, before+1, len(netlinkSockets(t)))
+	}
+	for _, stop := range stops {
+		require.Equal(t, before+1, len(netlinkSockets(t)))
+		stop()
+		require.ErrorIs(t, <-ended, context.Canceled)
+	}
+	for len(netlinkSockets(t)) > before {
+		runtime.Gosched() // until it is closed
+	}
+}
+
+// netlinkSockets returns the sockets of this process that listen to messages of the kernel about
+// links, addresses and routes, by their inodes.
+func netlinkSockets(t *testing.T) (inodes []string) {
+	t.Helper()
+	mine := make(map[string]bool)
+	fds, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	for _, fd := range fds {
+		to, _ := os.Readlink("/proc/self/fd/" + fd.Name()) // it may have been closed
+		mine[to] = true
+	}
+	table, err := os.ReadFile("/proc/self/net/netlink")
+	require.NoError(t, err)
+	for line := range strings.Lines(string(table)) {
+		// sk, protocol, port, groups, rmem, wmem, dump, locks, drops, inode
+		f := strings.Fields(line)
+		if len(f) == 10 && f[1] == "0" && f[3] != "00000000" && mine["socket:["+f[9]+"]"] {
+			inodes = append(inodes, f[9])
+		}
+	}
+	return inodes
 }

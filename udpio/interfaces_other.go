@@ -9,7 +9,10 @@ import (
 	"net/netip"
 )
 
-func watchInterfaces(context.Context, netip.Addr, func([]Interface)) error {
+// A hintSource is nothing here: there are no hints.
+type hintSource struct{}
+
+func (*hintSource) watch(context.Context, netip.Addr, func([]Interface)) error {
 	return fmt.Errorf("udpio: watching interfaces: %w", errors.ErrUnsupported)
 }
 
