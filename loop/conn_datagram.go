@@ -23,7 +23,7 @@ const (
 // A datagram is one that waits to be sent or to be received.
 type datagram struct {
 	b   []byte
-	age time.Duration // how long it may wait, if it is to be sent
+	how conn.DatagramOptions // if it is to be sent
 }
 
 // datagramCost is what a datagram takes beside its bytes, with its place in a queue.
@@ -40,9 +40,9 @@ type datagramQueue struct {
 	bytes   int // what its datagrams cost
 }
 
-func (q *datagramQueue) add(b []byte, age time.Duration) {
+func (q *datagramQueue) add(b []byte, how conn.DatagramOptions) {
 	d := q.pool.get()
-	d.b, d.age = append(d.b[:0], b...), age
+	d.b, d.how = append(d.b[:0], b...), how
 	q.push(d)
 	q.bytes += d.cost()
 	q.account.Hold(d.cost())
@@ -105,7 +105,7 @@ func (c *Conn) sendDatagrams() {
 	moved := false
 	for d.out.len() > 0 && !d.full && c.err == nil {
 		g := d.out.front()
-		_, err := c.c.SendDatagram(g.b, conn.DatagramOptions{MaxAge: g.age})
+		_, err := c.c.SendDatagram(g.b, g.how)
 		if errors.Is(err, conn.ErrWouldBlock) {
 			d.full = true
 			break
@@ -149,7 +149,7 @@ func (c *Conn) receiveDatagrams() {
 			d.readable = false
 			break
 		}
-		d.in.add(b, 0)
+		d.in.add(b, conn.DatagramOptions{})
 	}
 	if d.in.len() > 0 {
 		if d.waiting > 0 {
@@ -171,11 +171,21 @@ func (c *Conn) usable() error {
 // for never. If the queue is full, [conn.Config.DatagramPolicy] decides. SendDatagram waits only if
 // the policy is to wait, and then until there is room or ctx is done.
 func (c *Conn) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
+	return c.sendDatagram(ctx, b, conn.DatagramOptions{MaxAge: maxAge})
+}
+
+// SendRedundantDatagram is SendDatagram on every path of a connection with multipath that works and
+// is no backup: see [conn.DatagramOptions]. The peer receives each copy that arrives.
+func (c *Conn) SendRedundantDatagram(ctx context.Context, b []byte, maxAge time.Duration) error {
+	return c.sendDatagram(ctx, b, conn.DatagramOptions{MaxAge: maxAge, Redundant: true})
+}
+
+func (c *Conn) sendDatagram(ctx context.Context, b []byte, how conn.DatagramOptions) error {
 	if err := c.fits(ctx, len(b)); err != nil {
 		return err
 	}
 	for waited := false; ; waited = true {
-		if done, err := c.queueDatagram(b, maxAge, waited); done {
+		if done, err := c.queueDatagram(b, how, waited); done {
 			return err
 		}
 		c.l.mayWait("SendDatagram")
@@ -192,7 +202,7 @@ func (c *Conn) SendDatagram(ctx context.Context, b []byte, maxAge time.Duration)
 
 // queueDatagram queues a datagram. It reports false if there is no room and the policy is to wait.
 // A caller that has waited passes the token on to others who wait.
-func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done bool, err error) {
+func (c *Conn) queueDatagram(b []byte, how conn.DatagramOptions, waited bool) (done bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d := &c.datagrams
@@ -200,7 +210,7 @@ func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done 
 		notify(d.space)
 		return true, err
 	}
-	if c.sendThrough(b, maxAge) {
+	if c.sendThrough(b, how) {
 		if waited {
 			notify(d.space)
 		}
@@ -219,7 +229,7 @@ func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done 
 			return false, nil
 		}
 	}
-	d.out.add(b, maxAge)
+	d.out.add(b, how)
 	if waited && d.out.len() < maxDatagrams {
 		notify(d.space)
 	}
@@ -231,12 +241,12 @@ func (c *Conn) queueDatagram(b []byte, maxAge time.Duration, waited bool) (done 
 
 // sendThrough hands a datagram to the connection, if none waits before it, and if the loop can be
 // borrowed. It reports false if the datagram has to wait. The caller holds c.mu.
-func (c *Conn) sendThrough(b []byte, maxAge time.Duration) bool {
+func (c *Conn) sendThrough(b []byte, how conn.DatagramOptions) bool {
 	d := &c.datagrams
 	if d.full || d.out.len() > 0 || !c.borrowNow() {
 		return false
 	}
-	_, err := c.c.SendDatagram(b, conn.DatagramOptions{MaxAge: maxAge})
+	_, err := c.c.SendDatagram(b, how)
 	c.l.giveBack()
 	d.full = errors.Is(err, conn.ErrWouldBlock)
 	return !d.full // the path may have become too narrow for it: it is dropped then

@@ -3,6 +3,7 @@ package loop_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"testing"
@@ -391,5 +392,42 @@ func TestFollowInterfacesEnds(t *testing.T) {
 			require.Error(t, err, "server")
 			require.NoError(t, ctx.Err(), "it says so at once")
 		})
+	})
+}
+
+// What is marked redundant goes on both paths: a stream is read as always, and each datagram comes
+// twice.
+func TestRedundant(t *testing.T) {
+	allow := func(cfg *conn.Config) { cfg.MaxPaths, cfg.MaxDatagramFrameSize = 4, 65535 }
+	run(t, setup{link: alive, seed: 6, server: serverConfig(allow)}, func(t *testing.T, w *world) {
+		c, server := w.dial(allow)
+		_, err := c.AddPath(w.ctx(), mobile)
+		require.NoError(t, err)
+		require.NoError(t, c.SendRedundantDatagram(w.ctx(), []byte("twice"), 0))
+		require.NoError(t, c.SendDatagram(w.ctx(), []byte("once"), 0))
+		came := make(map[string]int)
+		b := make([]byte, 100)
+		for range 3 {
+			n, err := server.ReceiveDatagram(w.ctx(), b)
+			require.NoError(t, err)
+			came[string(b[:n])]++
+		}
+		require.Equal(t, map[string]int{"once": 1, "twice": 2}, came)
+		const size = 1 << 18
+		s := w.open(c, conn.Uni)
+		s.SetRedundant(true)
+		go func() {
+			_, err := s.Write(make([]byte, size))
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+		}()
+		r, err := server.AcceptStream(w.ctx())
+		require.NoError(t, err)
+		n, err := io.Copy(io.Discard, r)
+		require.NoError(t, err)
+		require.EqualValues(t, size, n)
+		for _, p := range c.Paths() {
+			require.Greater(t, p.BytesSent, uint64(size*3/4), "path %d", p.ID)
+		}
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/lazoquic/lazo/conn"
 )
 
 func TestQueueModel(t *testing.T) {
@@ -51,7 +53,7 @@ func TestDatagramQueue(t *testing.T) {
 	q := datagramQueue{pool: &pool, account: account}
 	for round := range 3 {
 		for i := range maxDatagrams {
-			q.add(fmt.Appendf(nil, "datagram %d of round %d", i, round), 0)
+			q.add(fmt.Appendf(nil, "datagram %d of round %d", i, round), conn.DatagramOptions{})
 		}
 		for i := range maxDatagrams {
 			want := fmt.Sprintf("datagram %d of round %d", i, round)
@@ -64,7 +66,7 @@ func TestDatagramQueue(t *testing.T) {
 	b := make([]byte, 1200)
 	turn := func() {
 		for range maxDatagrams {
-			q.add(b, 0)
+			q.add(b, conn.DatagramOptions{})
 		}
 		if n := account.held.Load(); n < maxDatagrams*1200 {
 			t.Fatalf("%d bytes are counted", n)

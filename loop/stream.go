@@ -35,6 +35,7 @@ type Stream struct {
 	in      receiving
 	out     sending
 	prio    *conn.Priority  // set by SetPriority; the loop is to apply it
+	copies  *bool           // set by SetRedundant, likewise
 	ctx     context.Context // nil until somebody asks for it
 	cancel  context.CancelCauseFunc
 
@@ -412,6 +413,15 @@ func (s *Stream) stopSending(code uint64) (stop bool) {
 	}
 	s.readers.Broadcast()
 	return stop
+}
+
+// SetRedundant is [conn.Stream.SetRedundant]: data that is written from now on takes every path of
+// a connection with multipath, and comes as soon as the fastest of them carries it.
+func (s *Stream) SetRedundant(redundant bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.copies = &redundant
+	s.mark()
 }
 
 // SetPriority is [conn.Stream.SetPriority].

@@ -72,5 +72,5 @@ func (s *Stream) endThrough() bool {
 // s.mu.
 func (s *Stream) direct() bool {
 	o := &s.out
-	return s.s != nil && !o.full && !o.done && !o.sent && o.buf.Len() == 0 && o.at == nil && s.prio == nil
+	return s.s != nil && !o.full && !o.done && !o.sent && o.buf.Len() == 0 && o.at == nil && s.prio == nil && s.copies == nil
 }

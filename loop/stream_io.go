@@ -166,6 +166,10 @@ func (s *Stream) command() {
 		s.s.SetPriority(*s.prio)
 		s.prio = nil
 	}
+	if s.copies != nil {
+		s.s.SetRedundant(*s.copies)
+		s.copies = nil
+	}
 	if s.out.reset {
 		s.out.reset = false
 		s.s.Reset(s.out.code)
