@@ -51,6 +51,8 @@ type Dialer struct {
 	// The method Dial of a [loop.Group] fits.
 	NewConn func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error)
 
+	Multipath loop.Multipath // like the field of [h3http.Transport]
+
 	Logger *slog.Logger // for the default socket; default discards
 
 	mu       sync.Mutex

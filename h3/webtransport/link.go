@@ -61,6 +61,8 @@ func (d *Dialer) takeLink(host string, fresh bool) (l *link, shared bool, err er
 		QUICConfig:      d.QUICConfig,
 		H3Config:        extendConfig(d.H3Config, orDefault(d.MaxSessionsPerConn, 1), d.limits()),
 		Dial:            dial,
+		Multipath:       d.Multipath,
+		Logger:          d.Logger,
 		Extend:          l.extend,
 	}
 	return l, false, nil
