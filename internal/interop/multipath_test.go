@@ -212,6 +212,7 @@ func answer(ctx context.Context, g *loop.Group) error {
 		if err != nil {
 			return err
 		}
+		last = c.Paths() // the client may close once it has the answer
 		answer := []byte(strconv.Itoa(len(request)))
 		if size, ok := strings.CutPrefix(string(request), "get "); ok {
 			n, err := strconv.Atoi(strings.TrimSpace(size))
@@ -224,7 +225,6 @@ func answer(ctx context.Context, g *loop.Group) error {
 			return err
 		}
 		s.CloseWrite()
-		last = c.Paths()
 	}
 	if c.Stats().KeyUpdates == 0 || len(last) != 1 || last[0].ID != 1 || last[0].BytesSent < transferSize/2 {
 		return fmt.Errorf("key updates: %d, paths: %+v", c.Stats().KeyUpdates, last)
