@@ -44,6 +44,22 @@ func (s *Stream) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// TakeChunk is Peek and Discard for bytes that outlive both: see [conn.Stream.TakeChunk]. It takes
+// only a chunk whose bytes belong to one frame. Peek has the others.
+func (s *Stream) TakeChunk(spare *conn.Chunk) (c *conn.Chunk, from int) {
+	if len(s.joined) > 0 || s.recvErr != nil || s.place != inData {
+		return nil, 0
+	}
+	const size = uint64(len(conn.Chunk{}))
+	if s.left < size-s.qs.Offset()%size {
+		return nil, 0
+	}
+	if c, from = s.qs.TakeChunk(spare); c != nil {
+		s.left -= size - uint64(from)
+	}
+	return c, from
+}
+
 // arm makes the next data raise an event if err says that there is none now.
 func (s *Stream) arm(err error) error {
 	if errors.Is(err, conn.ErrWouldBlock) {

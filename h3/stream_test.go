@@ -584,3 +584,43 @@ func TestOpenUniLimit(t *testing.T) {
 	_, err = cli.h.OpenUni(0x54)
 	require.ErrorIs(t, err, conn.ErrStreamLimit)
 }
+
+// TestTakeChunk takes a body in frames of several sizes, by TakeChunk where that can be, and
+// otherwise by Peek. A chunk is never taken beyond the end of its frame.
+func TestTakeChunk(t *testing.T) {
+	const size = len(conn.Chunk{})
+	body := make([]byte, 0, 1<<20)
+	b := headers(post...)
+	for _, n := range []int{1, 100_000, size / 2, size, 3 * size, 10, 50_000} {
+		payload := make([]byte, n)
+		for i := range payload {
+			payload[i] = byte((len(body) + i) * 251 >> 3)
+		}
+		body = append(body, payload...)
+		b = append(b, frame(frameData, payload...)...)
+	}
+	srv, cli := connect(t, &Config{}, nil)
+	cli.request(b, true)
+	s := srv.accepted()
+	var got []byte
+	taken := 0
+	for {
+		if c, from := s.TakeChunk(new(conn.Chunk)); c != nil {
+			got = append(got, c[from:]...)
+			taken += size - from
+			continue
+		}
+		p, err := s.Peek(1)
+		got = append(got, p...)
+		s.Discard(len(p))
+		if err == io.EOF {
+			break
+		}
+		if len(p) == 0 {
+			require.ErrorIs(t, err, conn.ErrWouldBlock)
+			cli.net.RunFor(rtt)
+		}
+	}
+	require.True(t, bytes.Equal(body, got))
+	require.Greater(t, taken, len(body)/2)
+}

@@ -72,10 +72,10 @@ func (s *source) Get(offset uint64) *fifo.Chunk {
 func (s *source) Put(list *fifo.Chunk) {
 	n := 0
 	for c := list; c != nil; c = c.Next {
-		n++
+		n += len(c.Memory)
 	}
 	s.chunkPool.Put(list)
-	s.account.Hold(-n * chunkSize)
+	s.account.Hold(-n)
 }
 
 // sendRoom returns how many bytes of the content may wait for the loop now. When memory is short,

@@ -12,7 +12,7 @@ const chunkSize = 16 << 10
 
 // A chunkPool keeps chunks, and datagrams, for reuse. All bodies of a Server or Transport share
 // one, whatever their loops. A pool with a lock would make the loops wait for each other.
-type chunkPool struct{ pool, datagrams sync.Pool }
+type chunkPool struct{ pool, taken, datagrams sync.Pool }
 
 var _ fifo.Source = (*chunkPool)(nil)
 
@@ -32,7 +32,11 @@ func (p *chunkPool) Put(c *fifo.Chunk) {
 	for c != nil {
 		next := c.Next
 		c.Next = nil
-		p.pool.Put(c)
+		if len(c.Memory) == takenSize {
+			p.taken.Put(c)
+		} else {
+			p.pool.Put(c)
+		}
 		c = next
 	}
 }

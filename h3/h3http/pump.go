@@ -23,16 +23,13 @@ func (p *bodyPipe) pumpTo(s *h3.Stream, limit int) (end error) {
 	}
 	before := in.buf.Len()
 	for end == nil {
-		var err error
-		if in.buf.Len() < limit {
-			var n int
-			n, err = s.Read(in.buf.Space(p.c.pool))
-			in.buf.Commit(n)
-		} else if b, ended := s.Peek(1); len(b) > 0 {
+		b, err := s.Peek(1)
+		if room := limit - in.buf.Len(); len(b) > 0 && room > 0 {
+			p.receive(s, b, room)
+			continue
+		} else if len(b) > 0 {
 			in.stalled, in.filled = true, true
 			break
-		} else {
-			err = ended
 		}
 		if later(err) {
 			break
@@ -41,9 +38,6 @@ func (p *bodyPipe) pumpTo(s *h3.Stream, limit int) (end error) {
 			err = streamError(err)
 		}
 		end = err
-	}
-	if in.buf.Len() == 0 {
-		in.buf.Reset(p.c.pool) // Space may have taken a chunk that holds nothing
 	}
 	if end != nil {
 		in.end(end)
