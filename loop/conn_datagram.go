@@ -12,11 +12,11 @@ import (
 
 // Bounds of the datagrams that wait between the application and the connection, which has queues of
 // its own besides. Of those to be sent, maxDatagrams wait. Of those that were received, at most
-// maxReceived bytes wait, with what they cost. That is twice as much as a turn of the loop brings:
-// a reader that runs between two turns loses nothing.
+// maxReceived bytes wait, with what they cost. That is eight times as much as a turn of the loop
+// brings: a reader loses nothing while the system lets others have its processor for some turns.
 const (
 	maxDatagrams = 64
-	maxReceived  = 512 << 10
+	maxReceived  = 2 << 20
 	minReceived  = 64 << 10 // as memory gets short
 )
 

@@ -174,10 +174,10 @@ func TestDatagramSendersWait(t *testing.T) {
 	})
 }
 
-// TestDatagramBurst: what two turns of a loop bring is there when the reader comes to it.
+// TestDatagramBurst: what several turns of a loop bring is there when the reader comes to it.
 func TestDatagramBurst(t *testing.T) {
 	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
-		const count = 480 // 256 would wait in the connection
+		const count = 1700 // 256 would wait in the connection
 		b := make([]byte, 1000)
 		for i := range 1 + count {
 			copy(b, fmt.Sprintf("%06d", i))
