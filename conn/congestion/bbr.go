@@ -26,6 +26,7 @@ const (
 	bbrProbeWait         = 2 * time.Second // and a random second
 	bbrMaxProbeRounds    = 63
 	bbrMaxProbeUpRounds  = 30
+	bbrNewcomerProbes    = 12 // not of the draft: see pickProbeWait
 	bbrInitialRoundTrip  = time.Millisecond
 	bbrUnbounded         = math.MaxUint64
 	bbrSentInProbeRTT    = 1 // in Sent.State[1]
@@ -85,7 +86,8 @@ func (s bbrState) accelerates() bool {
 // are in bytes, rates in bytes per second. ECN marks count as lost packets (Section 3.7).
 //
 // It differs from the draft where losses come by chance, ACKs in bunches, or two
-// flows share a queue: see bbrBackground, acceptedLoss, updateLatest and inflightTooHigh.
+// flows share a queue: see bbrBackground, acceptedLoss, updateLatest, inflightTooHigh and
+// pickProbeWait.
 type bbr struct {
 	mtu        uint64
 	cwnd       uint64

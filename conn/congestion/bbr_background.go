@@ -61,14 +61,11 @@ func (b *bbr) seesClear(s *bbrSample) bool { return s.rtt <= b.minRTT+b.minRTT/3
 // seesQueue reports whether a round trip shows a queue.
 func (b *bbr) seesQueue(s *bbrSample) bool { return s.rtt > b.minRTT+b.minRTT/16+pacing.Interval }
 
-// lossThreshold is the share of what is in flight whose loss the model accepts. While a queue may
-// stand, it is the draft's. In Startup, nothing is known of the path, and loss without a queue
-// counts as chance.
+// lossThreshold is the share of what is in flight whose loss the model accepts: the draft's, and
+// what chance takes, which goes on while a queue stands. In Startup, nothing is known of the path,
+// and loss without a queue counts as chance.
 func (b *bbr) lossThreshold() float64 {
-	switch {
-	case !b.clear:
-		return bbrLossThreshold
-	case b.state == bbrStartup:
+	if b.state == bbrStartup && b.clear {
 		return bbrLossThreshold + bbrMaxBackground
 	}
 	return bbrLossThreshold + b.background.share(b.mtu)

@@ -264,6 +264,7 @@ func (b *bbr) OnSpurious(l *Loss) {
 	switch {
 	case b.undo.state == bbrStartup && b.state != bbrStartup:
 		b.fullBWReached = false
+		b.newcomer = 0
 		if b.state != bbrProbeRTT {
 			b.state = bbrStartup
 		}

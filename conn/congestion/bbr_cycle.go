@@ -27,6 +27,7 @@ type bbrCycle struct {
 	cycleStart    time.Time
 	probeWait     time.Duration
 	roundsSinceUp uint64
+	newcomer      int // how many probes still come sooner
 
 	// How fast the long-term bound rises while probing.
 	probeUpAcked       uint64
@@ -44,6 +45,7 @@ func (b *bbr) checkStartupDone(s *bbrSample) {
 		b.undo.state, b.undo.left = bbrStartup, true
 		b.fullBWNow = true
 		b.fullBWReached = true
+		b.newcomer = bbrNewcomerProbes
 		b.inflightLong = max(b.bdpMultiple(100), b.inflightLatest)
 	}
 	if b.fullBWReached {
@@ -193,8 +195,16 @@ func (b *bbr) timeToProbe(now time.Time) bool {
 
 // pickProbeWait draws when to probe next: after two to three seconds, or a
 // number of rounds.
+//
+// A flow whose Startup ended by losses may be new to a path whose queue others fill. It stopped long
+// before it had its share, and a probe adds a quarter of what it has to it at most. So its first
+// probes come four times as often.
 func (b *bbr) pickProbeWait() {
 	n := b.random()
 	b.roundsSinceUp = n & 1
 	b.probeWait = bbrProbeWait + time.Duration(n>>1%uint64(time.Second))
+	if b.newcomer > 0 {
+		b.newcomer--
+		b.probeWait /= 4
+	}
 }

@@ -268,7 +268,7 @@ func TestBBRLatest(t *testing.T) {
 }
 
 // TestBBRBackground: what chance takes is measured on packets that were sent slowly, while there is
-// no queue. It widens the threshold, up to a bound, while there is none.
+// no queue. It widens the threshold, up to a bound, whether there is a queue or not.
 func TestBBRBackground(t *testing.T) {
 	for _, tc := range []struct {
 		name        string
@@ -295,9 +295,11 @@ func TestBBRBackground(t *testing.T) {
 		if got := b.background.share(b.mtu); got < tc.least || got > tc.most {
 			t.Errorf("%s: %.3f", tc.name, got)
 		}
-		b.clear = false
-		if got := b.lossThreshold(); got != bbrLossThreshold {
-			t.Errorf("%s: the threshold is %.3f where there is a queue", tc.name, got)
+		for _, b.clear = range []bool{true, false} {
+			got := b.lossThreshold() - bbrLossThreshold
+			if got < tc.least || got > tc.most {
+				t.Errorf("%s: the threshold is %.3f more, without a queue: %v", tc.name, got, b.clear)
+			}
 		}
 	}
 }

@@ -100,7 +100,7 @@ func TestBBRLink(t *testing.T) {
 func TestBBRRandomLoss(t *testing.T) {
 	for _, tc := range []struct {
 		loss, want float64
-	}{{0.01, 0.9}, {0.02, 0.8}, {0.05, 0.6}} {
+	}{{0.01, 0.92}, {0.02, 0.91}, {0.05, 0.88}} {
 		for _, p := range []struct {
 			rate float64
 			rtt  time.Duration
@@ -114,6 +114,7 @@ func TestBBRRandomLoss(t *testing.T) {
 				s.run(3 * time.Second)
 				sum += s.measure(23 * time.Second)[0]
 			}
+			t.Logf("%v, loss %.2f: %.3f of the link used", p, tc.loss, sum/seeds)
 			if g := sum / seeds; g < tc.want {
 				t.Errorf("%v, loss %.2f: %.3f of the link used", p, tc.loss, g)
 			}
@@ -171,28 +172,30 @@ func TestBBRFairness(t *testing.T) {
 	}
 }
 
-// TestBBRFairnessFromStart measures the first minute on longer paths, where a flow
-// has few round trips to gain on one that was there before.
+// TestBBRFairnessFromStart measures the first minute on longer paths, where a flow has few round
+// trips to gain on one that was there before: neither has more than 65 %.
 func TestBBRFairnessFromStart(t *testing.T) {
 	for _, p := range []struct {
 		rate  float64
 		rtt   time.Duration
 		queue float64
-	}{{20, 50 * time.Millisecond, 1}, {20, 100 * time.Millisecond, 1}, {20, 100 * time.Millisecond, 4}} {
-		const seeds = 4
-		var first, second float64
-		for seed := range uint64(seeds) {
+	}{
+		{20, 50 * time.Millisecond, 1}, {20, 100 * time.Millisecond, 0.5}, {20, 100 * time.Millisecond, 1},
+		{20, 100 * time.Millisecond, 4}, {20, 200 * time.Millisecond, 1},
+	} {
+		for seed := range uint64(4) {
 			s := newSimulation(newTestLink(p.rate, p.rtt, p.queue), seed)
 			s.add(0, NewBBR)
 			s.add(2*time.Second, NewBBR)
 			g := s.measure(time.Minute)
-			first, second = first+g[0]/seeds, second+g[1]/seeds
-		}
-		if share := second / (first + second); share < 0.3 || share > 0.7 {
-			t.Errorf("%v: the second flow has %.2f of the traffic", p, share)
-		}
-		if first+second < 0.93 {
-			t.Errorf("%v: %.3f of the link used", p, first+second)
+			share := g[1] / (g[0] + g[1])
+			t.Logf("%v, seed %d: the second flow has %.2f of the traffic", p, seed, share)
+			if share < 0.35 || share > 0.65 {
+				t.Errorf("%v, seed %d: the second flow has %.2f of the traffic", p, seed, share)
+			}
+			if g[0]+g[1] < 0.93 {
+				t.Errorf("%v, seed %d: %.3f of the link used", p, seed, g[0]+g[1])
+			}
 		}
 	}
 }
