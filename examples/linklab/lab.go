@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"log"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +63,23 @@ func (t *tb) Fatal(args ...any)         { log.Fatal(args...) }
 func (t *tb) Fatalf(f string, a ...any) { log.Fatalf(f, a...) }
 func (t *tb) Error(args ...any)         { log.Fatal(args...) }
 func (t *tb) Errorf(f string, a ...any) { log.Fatalf(f, a...) }
+
+// runAll runs each lab for at most d, as many at a time as there are CPUs. Labs share nothing, so
+// their order does not matter.
+func runAll(labs []lab, d time.Duration) []*result {
+	results := make([]*result, len(labs))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(labs)); i = next.Add(1) - 1 {
+				results[i] = labs[i].run(d)
+			}
+		})
+	}
+	wg.Wait()
+	return results
+}
 
 // run runs the flows for at most d.
 func (l *lab) run(d time.Duration) *result {

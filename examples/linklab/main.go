@@ -88,6 +88,9 @@ func (p *page) write(out string) error {
 	return os.WriteFile(out+".md", []byte(p.String()), 0o644)
 }
 
+// losses are the queues, in bandwidth-delay products, and the losses of a grid.
+var losses = []struct{ queue, loss float64 }{{0.5, 0}, {1, 0}, {8, 0}, {1, 0.01}, {1, 0.02}, {1, 0.05}}
+
 // grid writes a table for each rate: round trips and queues without loss, and loss.
 func (p *page) grid() {
 	rates := []float64{1e6, 10e6, 100e6, 1e9}
@@ -101,11 +104,16 @@ func (p *page) grid() {
 		}
 		fmt.Fprintf(p, "\n|---|---|---|%s\n", strings.Repeat("---|", 2*len(controllers)))
 		for _, rtt := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond} {
-			for _, c := range []struct{ queue, loss float64 }{{0.5, 0}, {1, 0}, {8, 0}, {1, 0.01}, {1, 0.02}, {1, 0.05}} {
-				fmt.Fprintf(p, "| %v | %g | %g %% |", rtt, c.queue, 100*c.loss)
+			var labs []lab
+			for _, c := range losses {
 				for _, cc := range controllers {
-					l := lab{rate: rate, rtt: rtt, queue: c.queue, loss: c.loss, seed: p.seed, logs: p.logs, flows: []controller{cc}}
-					r := l.run(duration(rate, rtt))
+					labs = append(labs, lab{rate: rate, rtt: rtt, queue: c.queue, loss: c.loss, seed: p.seed, logs: p.logs, flows: []controller{cc}})
+				}
+			}
+			results := runAll(labs, duration(rate, rtt))
+			for i, c := range losses {
+				fmt.Fprintf(p, "| %v | %g | %g %% |", rtt, c.queue, 100*c.loss)
+				for _, r := range results[i*len(controllers):][:len(controllers)] {
 					fmt.Fprintf(p, " %.0f %% | %v |", 100*r.goodput(0)/rate, r.delay())
 				}
 				fmt.Fprintln(p)
@@ -137,10 +145,14 @@ func (p *page) shortFlows() {
 	for _, loss := range []float64{0, 0.01, 0.02, 0.03} {
 		fmt.Fprintf(p, "| %g %% |", 100*loss)
 		for _, cc := range controllers {
-			var took []time.Duration
+			var labs []lab
 			for i := range uint64(runs) {
-				l := lab{rate: 100e6, rtt: 50 * time.Millisecond, queue: 1, loss: loss, seed: p.seed + i, logs: p.logs, flows: []controller{cc}, size: size}
-				took = append(took, l.run(5*time.Minute).took)
+				labs = append(labs, lab{rate: 100e6, rtt: 50 * time.Millisecond, queue: 1, loss: loss, seed: p.seed + i,
+					logs: p.logs, flows: []controller{cc}, size: size})
+			}
+			var took []time.Duration
+			for _, r := range runAll(labs, 5*time.Minute) {
+				took = append(took, r.took)
 			}
 			fmt.Fprintf(p, " %.1f |", median(took).Seconds())
 		}
@@ -151,17 +163,25 @@ func (p *page) shortFlows() {
 // shares writes how two flows share a link.
 func (p *page) shares() {
 	const rate, runs = 20e6, 5
-	fmt.Fprintf(p, "\n## Two flows on %s, for 60 s\n\nThe second flow starts 2 s after the first. The figures are means of %d seeds.\n\n"+
-		"| flows | round trip | first | second | goodput |\n|---|---|---|---|---|\n", bits(rate), runs)
-	for _, rtt := range []time.Duration{50 * time.Millisecond, 100 * time.Millisecond} {
-		for _, cc := range controllers {
-			var a, b float64
-			for i := range uint64(runs) {
-				l := lab{rate: rate, rtt: rtt, queue: 1, seed: p.seed + i, logs: p.logs, flows: []controller{cc, cc}}
-				r := l.run(60 * time.Second)
-				a, b = a+r.goodput(0)/runs, b+r.goodput(1)/runs
+	fmt.Fprintf(p, "\n## Two flows on %s, for 60 s\n\nThe second flow starts 2 s after the first. The figures are means of %d seeds. The last column "+
+		"has the larger share\nof the seed with the worst one.\n\n"+
+		"| first | second | round trip | queue (BDP) | share of the first | of the second | goodput | at worst |\n|---|---|---|---|---|---|---|---|\n", bits(rate), runs)
+	cubic, bbr, reno := controllers[0], controllers[1], controllers[2]
+	for _, flows := range [][]controller{{cubic, cubic}, {bbr, bbr}, {reno, reno}, {cubic, bbr}, {bbr, cubic}} {
+		for _, rtt := range []time.Duration{50 * time.Millisecond, 100 * time.Millisecond} {
+			for _, queue := range []float64{1, 4} {
+				var labs []lab
+				for i := range uint64(runs) {
+					labs = append(labs, lab{rate: rate, rtt: rtt, queue: queue, seed: p.seed + i, logs: p.logs, flows: flows})
+				}
+				var a, b, worst float64
+				for _, r := range runAll(labs, 60*time.Second) {
+					x, y := r.goodput(0), r.goodput(1)
+					a, b, worst = a+x/runs, b+y/runs, max(worst, x/(x+y), y/(x+y))
+				}
+				fmt.Fprintf(p, "| %s | %s | %v | %g | %.0f %% | %.0f %% | %.0f %% | %.0f %% |\n", flows[0].name, flows[1].name,
+					rtt, queue, 100*a/(a+b), 100*b/(a+b), 100*(a+b)/rate, 100*worst)
 			}
-			fmt.Fprintf(p, "| %s | %v | %.0f %% | %.0f %% | %.0f %% |\n", cc.name, rtt, 100*a/(a+b), 100*b/(a+b), 100*(a+b)/rate)
 		}
 	}
 }
