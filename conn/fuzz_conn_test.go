@@ -412,7 +412,7 @@ func (s *fuzzStory) finish() {
 func (l *lone) run(t testing.TB, in *fuzzInput, one func(now time.Time, op byte)) {
 	now := hour0()
 	check := func() {
-		l.drain()
+		l.discard()
 		for c := l.first; c != nil; c = c.next {
 			checkConn(t, c, new(LedgerCheck))
 		}

@@ -24,22 +24,25 @@ func FuzzServerInitial(f *testing.F) {
 	f.Add([]byte{0, 0, 0x20, 0, 0x26, 0, 0x27, 1, 1, 0xf1, 0xf2, 0})
 	r := recordTLS(f)
 	initial, _ := keys.Initial(Version1, []byte(rawServerID))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		in := &fuzzInput{b: data[:min(len(data), mostInitial)]}
-		admit := []Admission{AdmissionAccept, AdmissionRetry, AdmissionRefuse, AdmissionIgnore}[int(in.byte())%4]
-		if in.byte()&1 != 0 {
-			admit = AdmissionAccept
+	f.Fuzz(func(t *testing.T, data []byte) { playInitial(quickTB{t}, r, initial, data) })
+}
+
+// playInitial plays one input.
+func playInitial(t testing.TB, r *recordedTLS, initial *keys.Keys, data []byte) {
+	in := &fuzzInput{b: data[:min(len(data), mostInitial)]}
+	admit := []Admission{AdmissionAccept, AdmissionRetry, AdmissionRefuse, AdmissionIgnore}[int(in.byte())%4]
+	if in.byte()&1 != 0 {
+		admit = AdmissionAccept
+	}
+	s := &fuzzServer{playback: playback{recordedTLS: r}, in: in, initial: initial}
+	s.lone = newLone(t, r.cfg, func(c *EndpointConfig) {
+		c.Admit, c.Offload = func(AdmissionRequest) Admission { return admit }, s.offload
+	})
+	s.run(t, in, func(now time.Time, op byte) {
+		s.Receive(now, Datagram{Data: s.datagram(op), Remote: elsewhere(int(op >> 6)), Local: s.addr, ECN: ECN(op & 3)})
+		if op&0x20 == 0 {
+			s.complete(s.Endpoint, now)
 		}
-		s := &fuzzServer{playback: playback{recordedTLS: r}, in: in, initial: initial}
-		s.lone, _ = newLoneServer(quickTB{t}, func(c *EndpointConfig) {
-			c.Admit, c.Offload = func(AdmissionRequest) Admission { return admit }, s.offload
-		})
-		s.run(quickTB{t}, in, func(now time.Time, op byte) {
-			s.Receive(now, Datagram{Data: s.datagram(op), Remote: elsewhere(int(op >> 6)), Local: s.addr, ECN: ECN(op & 3)})
-			if op&0x20 == 0 {
-				s.complete(s.Endpoint, now)
-			}
-		})
 	})
 }
 

@@ -265,10 +265,13 @@ func sooner(a, b time.Time) time.Time {
 	return a
 }
 
+// mostSegments is how many datagrams a burst of an Endpoint under test may have.
+const mostSegments = 10
+
 // drainEndpoint returns everything that an Endpoint wants to send.
 func drainEndpoint(e *Endpoint, now time.Time, buf []byte) (out []seenDatagram) {
 	for {
-		b, ok := e.Transmit(now, buf, 10)
+		b, ok := e.Transmit(now, buf, mostSegments)
 		if !ok {
 			return out
 		}
@@ -445,7 +448,7 @@ func sealTestPacket(tx *keys.Keys, b []byte, p testPacket, lengthOff, pnOff, pnL
 	if p.noFixed {
 		b[0] &^= 0x40
 	}
-	return tx.Seal(append(make([]byte, 0, len(b)+keys.Overhead), b...), pnOff, pnLen, pn)
+	return tx.Seal(slices.Grow(b, keys.Overhead), pnOff, pnLen, pn)
 }
 
 // send seals a packet and delivers it in a datagram of its own.

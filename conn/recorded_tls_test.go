@@ -17,6 +17,7 @@ const alertDecodeError = 50
 // A recordedTLS is what the TLS of a server did in a handshake with one client. It does it again
 // for each connection of a fuzz target, to which crypto/tls would be the most work by far.
 type recordedTLS struct {
+	cfg   *Config       // of the server
 	q     *tls.QUICConn // its handshake is complete
 	steps [2]recordedStep
 	// the client's keys, for packets that it may send
@@ -36,7 +37,7 @@ func recordTLS(t testing.TB) *recordedTLS {
 	var works []*TLSWork
 	l, clientTLS := newLoneServer(t, func(c *EndpointConfig) { c.Offload = func(w *TLSWork) { works = append(works, w) } })
 	client := newRawTLS(t, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}}))
-	r := &recordedTLS{}
+	r := &recordedTLS{cfg: l.cfg.Server}
 	step := func(b []byte) {
 		t.Helper()
 		n := len(works)
