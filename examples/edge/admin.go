@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net/http"
+	"net/http/pprof"
 
 	"github.com/lazoquic/lazo/metrics"
 )
@@ -23,5 +24,8 @@ func (e *edge) admin() http.Handler {
 		metrics.WriteText(w, e.families())
 	})
 	mux.Handle("/debug/quic/", &e.debug)
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return mux
 }

@@ -153,6 +153,7 @@ func TestMetrics(t *testing.T) {
 	require.Equal(t, "ok\n", ask("/healthz"))
 	require.Equal(t, "ok\n", ask("/readyz"))
 	require.Contains(t, ask("/debug/quic/"), "QUIC connections")
+	require.Contains(t, ask("/debug/pprof/heap?debug=1"), "heap profile: ")
 	var text string
 	require.Eventually(t, func() bool {
 		text = ask("/metrics")

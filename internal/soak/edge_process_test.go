@@ -2,12 +2,12 @@ package soak
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/internal/require"
@@ -66,6 +65,7 @@ func deploy(t *testing.T) *deployment {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	require.NoError(t, err)
 	edge.Stderr = log // it complains of hostile clients
+	edge.Env = append(os.Environ(), "GODEBUG="+heapDetail)
 	t.Cleanup(func() {
 		defer log.Close()
 		if b, _ := os.ReadFile(log.Name()); t.Failed() {
@@ -125,13 +125,11 @@ type holding struct {
 
 // holds asks the edge what it holds.
 func (d *deployment) holds() (h holding, err error) {
-	c := http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := c.Get("http://" + d.admin + "/metrics")
+	text, err := d.ask("/metrics")
 	if err != nil {
 		return h, err
 	}
-	defer resp.Body.Close()
-	for s := bufio.NewScanner(resp.Body); s.Scan(); {
+	for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
 		name, value, _ := strings.Cut(s.Text(), " ")
 		name, _, _ = strings.Cut(name, "{")
 		v, _ := strconv.ParseFloat(value, 64) // 0 for a comment

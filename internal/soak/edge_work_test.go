@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"os"
 	"time"
@@ -41,15 +42,33 @@ func h3TLS() *tls.Config {
 	return tc
 }
 
-// visitRequests asks for little, of both pools.
+// visitRequests asks for little, of the servers that speak HTTP/1.1.
 func visitRequests(ctx context.Context, d *deployment, rng *rand.Rand, done func(time.Duration)) error {
 	tr := newTransport()
 	defer tr.Close()
-	bases := []string{d.base(), d.base() + "/h3"}
+	return askFor(ctx, tr, d.base(), rng, done)
+}
+
+// visitOverTCP is visitRequests over HTTP/2: nothing of it passes through QUIC. It is the reference
+// for how long requests take on a machine that has other work too.
+func visitOverTCP(ctx context.Context, d *deployment, rng *rand.Rand, done func(time.Duration)) error {
+	tr := &http.Transport{TLSClientConfig: conntest.ClientTLS(), ForceAttemptHTTP2: true, DisableCompression: true}
+	defer tr.CloseIdleConnections()
+	return askFor(ctx, tr, d.base(), rng, done)
+}
+
+// visitBehind is visitRequests of the server behind the edge that speaks HTTP/3.
+func visitBehind(ctx context.Context, d *deployment, rng *rand.Rand, done func(time.Duration)) error {
+	tr := newTransport()
+	defer tr.Close()
+	return askFor(ctx, tr, d.base()+"/h3", rng, done)
+}
+
+func askFor(ctx context.Context, tr http.RoundTripper, base string, rng *rand.Rand, done func(time.Duration)) error {
 	for ctx.Err() == nil {
 		began := time.Now()
 		n := rng.IntN(2000)
-		if err := get(tr, bases[rng.IntN(2)], n, n); err != nil {
+		if err := get(tr, base, n, n); err != nil {
 			return err
 		}
 		done(time.Since(began))
