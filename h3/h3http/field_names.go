@@ -96,12 +96,20 @@ func canonicalName(name string) string {
 // lowerName returns key in lower case. It allocates nothing for common names.
 func lowerName(key string) string {
 	switch key {
+	case "Accept":
+		return "accept"
+	case "Accept-Encoding":
+		return "accept-encoding"
+	case "Accept-Language":
+		return "accept-language"
 	case "Accept-Ranges":
 		return "accept-ranges"
 	case "Access-Control-Allow-Origin":
 		return "access-control-allow-origin"
 	case "Alt-Svc":
 		return "alt-svc"
+	case "Authorization":
+		return "authorization"
 	case "Cache-Control":
 		return "cache-control"
 	case "Content-Encoding":
@@ -110,6 +118,8 @@ func lowerName(key string) string {
 		return "content-length"
 	case "Content-Type":
 		return "content-type"
+	case "Cookie":
+		return "cookie"
 	case "Date":
 		return "date"
 	case "Etag":
@@ -118,6 +128,10 @@ func lowerName(key string) string {
 		return "last-modified"
 	case "Location":
 		return "location"
+	case "Range":
+		return "range"
+	case "Referer":
+		return "referer"
 	case "Server":
 		return "server"
 	case "Set-Cookie":

@@ -17,7 +17,7 @@ type requestMemory struct {
 	values [roomForValues]string // of the header
 }
 
-// roomForValues is how many fields there are in most requests, without pseudo-header fields.
+// roomForValues is how many fields there are in most messages, without pseudo-header fields.
 const roomForValues = 8
 
 // newRequest converts the header section of a request. If there is a body, the caller sets it.
