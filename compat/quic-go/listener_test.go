@@ -209,6 +209,32 @@ func TestQUICVersionContextKey(t *testing.T) {
 	}
 }
 
+// TestTicketsOfConfig: a listener takes the sessions, and the early data, of another one that has the
+// same tls.Config.
+func TestTicketsOfConfig(t *testing.T) {
+	s, c := tlsConfigs(t)
+	sessions := keepSessions(c)
+	cfg := &quic.Config{Allow0RTT: true}
+	for i := range 2 {
+		l, err := quic.ListenAddrEarly("127.0.0.1:0", s, cfg)
+		check(t, err)
+		defer l.Close()
+		client, err := quic.DialAddrEarly(within(t), l.Addr().String(), c, nil)
+		check(t, err)
+		server, err := l.Accept(within(t))
+		check(t, err)
+		pair{client, server}.streams(t)
+		<-client.HandshakeComplete()
+		if resumed := client.ConnectionState().Used0RTT; resumed != (i > 0) {
+			t.Errorf("connection %d: early data is %v", i, resumed)
+		}
+		if i == 0 {
+			<-sessions.came
+		}
+		client.CloseWithError(0, "")
+	}
+}
+
 // TestNoCertificate checks that a program may listen without a certificate, and that no client
 // connects.
 func TestNoCertificate(t *testing.T) {

@@ -37,8 +37,7 @@ type Transport struct {
 	// that resets work as long as this Transport lives.
 	StatelessResetKey *StatelessResetKey
 
-	// TokenGeneratorKey seals tokens and, unless the tls.Config has keys of its own, session
-	// tickets. The default is drawn.
+	// TokenGeneratorKey seals tokens. The default is drawn.
 	TokenGeneratorKey *TokenGeneratorKey
 
 	// MaxTokenAge is how long a token for later connections holds. The default is 24 hours.

@@ -211,6 +211,30 @@ func TestRawTooLate(t *testing.T) {
 	}
 }
 
+// TestLateHeader: a handler may change the header after WriteHeader, until something is sent.
+func TestLateHeader(t *testing.T) {
+	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		w.WriteHeader(http.StatusOK) // too late
+		w.Header().Set("After", "WriteHeader")
+		if r.URL.Path == "/body" {
+			io.WriteString(w, "body")
+			w.Header().Set("Later", "too late")
+		}
+	})})
+	tr := &http3.Transport{TLSClientConfig: clientTLS}
+	defer tr.Close()
+	for path, want := range map[string]string{"/": "", "/body": "body"} {
+		resp, err := tr.RoundTrip(request(t, http.MethodGet, "https://"+addr+path))
+		check(t, err)
+		b, err := io.ReadAll(resp.Body)
+		check(t, err)
+		if resp.StatusCode != http.StatusTeapot || resp.Header.Get("After") != "WriteHeader" || resp.Header.Get("Later") != "" || string(b) != want {
+			t.Errorf("%s: status %d, header %v, body %q", path, resp.StatusCode, resp.Header, b)
+		}
+	}
+}
+
 // TestSetQUICHeaders: without a port there is an error, and Port comes before that of the
 // listener.
 func TestSetQUICHeaders(t *testing.T) {

@@ -18,8 +18,9 @@ type served struct {
 // A responseWriter is what handlers get. http.ResponseController finds the other methods of Lazo's.
 type responseWriter struct {
 	http.ResponseWriter
-	c     *served
-	taken bool
+	c      *served
+	taken  bool
+	status int // of WriteHeader, which settle passes on; then passed
 }
 
 var (
@@ -31,14 +32,32 @@ var (
 // Unwrap returns the http.ResponseWriter of Lazo, for http.ResponseController.
 func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// WriteHeader sends a 1xx response. The header of any other response is sent with the first bytes of
+// the body, by Flush or HTTPStream, or at the end: as in quic-go, a handler may change it until then.
 func (w *responseWriter) WriteHeader(code int) {
-	if w.taken {
+	switch {
+	case w.taken:
 		panic("http3: WriteHeader called after HTTPStream")
+	case w.status == 0 && code >= 200 && code <= 999:
+		w.status = code
+	case w.status == 0:
+		w.ResponseWriter.WriteHeader(code)
 	}
-	w.ResponseWriter.WriteHeader(code)
+}
+
+// passed is the status of a responseWriter whose header cannot be changed any more.
+const passed = -1
+
+// settle has the header of WriteHeader be as it is now.
+func (w *responseWriter) settle() {
+	if w.status > 0 {
+		w.ResponseWriter.WriteHeader(w.status)
+		w.status = passed
+	}
 }
 
 func (w *responseWriter) Write(p []byte) (int, error) {
+	w.settle()
 	n, err := w.ResponseWriter.Write(p)
 	return n, explain(err)
 }
@@ -48,11 +67,13 @@ func (w *responseWriter) Flush() { w.FlushError() }
 
 // FlushError is Flush with an error, for http.ResponseController.
 func (w *responseWriter) FlushError() error {
+	w.settle()
 	return explain(http.NewResponseController(w.ResponseWriter).Flush())
 }
 
 // HTTPStream takes the stream from the handler.
 func (w *responseWriter) HTTPStream() (*Stream, error) {
+	w.settle()
 	s, err := h3http.TakeUnanswered(w.ResponseWriter)
 	if err != nil {
 		return nil, explain(err)

@@ -98,7 +98,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	if _, ok := r.Header["Content-Length"]; !ok {
 		r.ContentLength = -1 // also if there is no body
 	}
-	handlerOf(s.Handler).ServeHTTP(&responseWriter{ResponseWriter: w, c: c}, r)
+	own := &responseWriter{ResponseWriter: w, c: c}
+	handlerOf(s.Handler).ServeHTTP(own, r)
+	own.settle()
 }
 
 // attach starts HTTP/3 on conn. If raw, the caller accepts its streams.

@@ -20,6 +20,7 @@ func ConfigureTLSConfig(tlsConf *tls.Config) *tls.Config {
 }
 
 func forHTTP3(c *tls.Config) *tls.Config {
+	c.DecryptTicket(nil, tls.ConnectionState{}) // this makes keys of session tickets, which all copies then share
 	c = c.Clone()
 	c.NextProtos = []string{NextProtoH3}
 	c.MinVersion = tls.VersionTLS13
