@@ -11,7 +11,7 @@ import (
 // TestMain has the tests end with what they began with.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if err := leaks.Check(); err != nil {
+	if err := leaks.Check(0); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}
