@@ -30,6 +30,8 @@ type program struct {
 
 	// fails are tests that fail with Lazo, and why.
 	fails map[string]string
+	// leaves says why the tests leave something of Lazo behind; empty for none.
+	leaves string
 }
 
 // An edit replaces text in a file, which has it once.
@@ -52,6 +54,7 @@ var programs = []program{
 			"TestSessionManagerSessionClose":   "it takes the first stream of the server for the only one of HTTP/3; Lazo opens those of QPACK too",
 			"TestReceiveStreamDataFlowControl": "missing.md: ReceiveStream.Read returns what came before the reset",
 		},
+		leaves: "the tests that fail close neither their servers nor their connections",
 	},
 	{
 		module: "github.com/libp2p/go-libp2p", version: "v0.52.0",
@@ -70,6 +73,42 @@ var programs = []program{
 		edits: []edit{{"listeners.go", `h3qlog "github.com/quic-go/quic-go/http3/qlog"`, `h3qlog "github.com/quic-go/quic-go/qlog"`}},
 		use:   serveCaddy,
 	},
+	{
+		module:   "github.com/quic-go/masque-go",
+		packages: []string{"./..."},
+		edits: []edit{
+			{"proxy.go", masqueHeader, ""},
+			{"proxy.go", masqueBefore, masqueSince},
+			{"conn_test.go", "		strChan <- w.(http3.HTTPStreamer).HTTPStream()\n", masqueTest},
+			{"proxy_request.go", "template.Match(r.URL.String())", `template.Match(u.Scheme + "://" + r.Host + r.URL.RequestURI())`},
+		},
+	},
+	{
+		module:   "github.com/AdguardTeam/dnsproxy",
+		packages: []string{"./proxy", "./upstream"},
+		run:      "(?i)quic|doq|doh|https",
+		use:      queryDNSProxy,
+		fails: map[string]string{
+			"TestProxy_quic":     "it asks 8.8.8.8, on the Internet",
+			"TestProxy_quic/run": "likewise",
+		},
+	},
+	{
+		module:   "github.com/fatedier/frp",
+		packages: []string{"./pkg/util/net", "./client/...", "./server/..."},
+		tags:     "noweb",
+		use:      tunnelFRP,
+	},
+	{
+		module:   "github.com/bluenviron/mediamtx",
+		packages: []string{"./internal/protocols/httpp3", "./internal/servers/moq", "./internal/staticsources/moq"},
+		uses:     []string{"github.com/quic-go/webtransport-go"},
+	},
+	{
+		module:   "github.com/syncthing/syncthing",
+		packages: []string{"./lib/connections"},
+		run:      "^TestConnectionEstablishment$",
+	},
 }
 
 // HTTPStream of v0.65 returns an error too, and WriteHeader must come before it.
@@ -78,6 +117,11 @@ const (
 	streamSince  = "	w.WriteHeader(http.StatusOK)\n	str, err := w.(http3.HTTPStreamer).HTTPStream()\n	if err != nil {\n		return nil, err\n	}\n"
 	headerBefore = "	w.WriteHeader(http.StatusOK)\n	w.(http.Flusher).Flush()\n	return sess"
 	headerSince  = "	return sess"
+
+	masqueBefore = "	str := w.(http3.HTTPStreamer).HTTPStream()\n"
+	masqueSince  = masqueHeader + "	str, err := w.(http3.HTTPStreamer).HTTPStream()\n	if err != nil {\n		s.mx.Unlock()\n		conn.Close()\n		return err\n	}\n"
+	masqueTest   = "		w.WriteHeader(http.StatusOK)\n		if str, err := w.(http3.HTTPStreamer).HTTPStream(); err == nil {\n			strChan <- str\n		}\n"
+	masqueHeader = "	w.Header().Set(http3.CapsuleProtocolHeader, capsuleProtocolHeaderValue)\n	w.WriteHeader(http.StatusOK)\n"
 )
 
 // TestPrograms runs the tests of programs that others wrote on Lazo, by a replacement of quic-go in
@@ -176,6 +220,7 @@ func (p program) edit(t *testing.T, dir string) {
 // test runs the tests. Those that fail must be those of fails.
 func (p program) test(t *testing.T, dir string) {
 	t.Helper()
+	p.watch(t, dir)
 	c := exec.Command("go", append([]string{"test", "-json", "-count=1", "-timeout=5m", "-tags", p.tags, "-run", p.run}, p.packages...)...)
 	c.Dir = dir
 	c.Stderr = t.Output()
@@ -183,13 +228,16 @@ func (p program) test(t *testing.T, dir string) {
 	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
 		t.Fatal(err)
 	}
-	passed, failed, output := 0, make(map[string]bool), make(map[string]string)
+	passed, failed, leaks, output := 0, make(map[string]bool), make(map[string]bool), make(map[string]string)
 	for line := range bytes.Lines(out) {
 		var ev struct{ Action, Package, Test, Output string }
 		require.NoError(t, json.Unmarshal(line, &ev))
 		switch {
-		case ev.Action == "output":
+		case ev.Action == "output", ev.Action == "build-output":
 			output[ev.Test] += ev.Output
+			if strings.HasPrefix(ev.Output, leakMark) {
+				leaks[ev.Package] = true
+			}
 		case ev.Action == "pass" && ev.Test != "":
 			passed++
 		// A package that does not build has no tests.
@@ -198,11 +246,17 @@ func (p program) test(t *testing.T, dir string) {
 		}
 	}
 	t.Logf("%d tests pass", passed)
-	require.Positive(t, passed)
+	require.Positive(t, passed, "%s", output[""])
 	for name := range failed {
 		if p.fails[name] == "" {
 			t.Errorf("%s fails:\n%s", name, output[name])
 		}
+	}
+	for pkg := range leaks {
+		if p.leaves != "" {
+			continue
+		}
+		t.Errorf("the tests of %s leave something behind:\n%s", pkg, output[""])
 	}
 	for name := range p.fails {
 		if !failed[name] {
