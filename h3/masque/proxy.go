@@ -38,6 +38,11 @@ type Proxy struct {
 	// first that Allow takes is the target.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 
+	// Dial opens the socket of a tunnel to a target that Allow took. Each Read and Write of it is
+	// one UDP payload. It should not fragment (RFC 9298, Section 5). Default is a UDP socket. To go
+	// through another proxy, call [Client.Dial].
+	Dial func(ctx context.Context, target netip.AddrPort) (net.Conn, error)
+
 	// MaxTunnels is how many tunnels there may be at once, and MaxTunnelsPerConn how many of them
 	// on one connection, so that no client takes all of them with one connection. The defaults are
 	// 1024, and half of MaxTunnels; negative for any number. The server's limit of streams,
@@ -186,11 +191,11 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 	if no != nil {
 		return no
 	}
-	dialer := net.Dialer{Control: func(_, _ string, rc syscall.RawConn) error {
-		// RFC 9298, Section 3.1 [11, 12].
-		return udpio.SetDontFragment(rc, true) // RFC 9298, Section 5
-	}}
-	c, err := dialer.DialContext(r.Context(), "udp", target.String())
+	dial := p.Dial
+	if dial == nil {
+		dial = dialUDP
+	}
+	c, err := dial(r.Context(), target)
 	if err != nil {
 		return &refusal{http.StatusBadGateway, "destination_ip_unroutable", ""}
 	}
@@ -203,7 +208,7 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 	}
 	relay := &relay{
 		tunnel: tunnel{s: s, limit: capsuleLimit(p.CapsuleLimit), maxAge: p.MaxAge, counters: &p.counters, hold: s.Account().Hold},
-		socket: c.(*net.UDPConn),
+		socket: c,
 		idle:   p.idleTimeout(),
 	}
 	if !p.add(relay) {
@@ -215,6 +220,15 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 	}
 	p.remove(relay)
 	return nil
+}
+
+// dialUDP is the default of Proxy.Dial.
+func dialUDP(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{Control: func(_, _ string, rc syscall.RawConn) error {
+		// RFC 9298, Section 3.1 [11, 12].
+		return udpio.SetDontFragment(rc, true) // RFC 9298, Section 5
+	}}
+	return d.DialContext(ctx, "udp", target.String())
 }
 
 // takePlace counts a tunnel that is about to open. It reports false if there are too many.

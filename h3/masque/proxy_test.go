@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
 )
@@ -369,3 +371,27 @@ func (r *recorder) Header() http.Header               { return r.header }
 func (r *recorder) WriteHeader(status int)            { r.status = status }
 func (r *recorder) Write(b []byte) (int, error)       { return len(b), nil }
 func (r *recorder) WriteString(s string) (int, error) { return io.Discard.Write([]byte(s)) }
+
+// TestChain: a proxy whose sockets are tunnels of another proxy.
+func TestChain(t *testing.T) {
+	last := newPair(t)
+	first := newPair(t, func(p *pair) {
+		p.proxy.Dial = func(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
+			return last.client.Dial(ctx, target.String())
+		}
+	})
+	c := first.dial(newEcho(t))
+	exchange(t, c, []byte("hello"))
+	require.EqualValues(t, 1, last.proxy.Stats().Received)
+
+	last.proxy.Close() // as if the last socket were of no use any more
+	_, err := c.Read(make([]byte, 1))
+	var reset *conn.StreamError
+	require.ErrorAs(t, err, &reset)
+	require.Equal(t, h3.ConnectError, h3.ErrorCode(reset.Code))
+
+	_, err = first.client.Dial(t.Context(), "127.0.0.1:9") // the last proxy is closed
+	var refused *RefusedError
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, http.StatusBadGateway, refused.StatusCode)
+}

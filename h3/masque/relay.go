@@ -18,7 +18,7 @@ import (
 // RFC 9298, Section 3.1 [4, 5]; RFC 9298, Section 6 [1, 2]; RFC 9298, Section 6.2 [1, 2].
 type relay struct {
 	tunnel
-	socket *net.UDPConn
+	socket net.Conn
 	idle   time.Duration // 0 means for ever
 	used   atomic.Int64  // when the last payload passed, in nanoseconds since start
 	start  time.Time

@@ -1,6 +1,7 @@
 package masque
 
 import (
+	"net"
 	"testing"
 	"time"
 
@@ -39,7 +40,7 @@ func TestSocketOfRelay(t *testing.T) {
 	defer p.proxy.mu.Unlock()
 	require.Len(t, p.proxy.relays, 1)
 	for r := range p.proxy.relays {
-		rc, err := r.socket.SyscallConn()
+		rc, err := r.socket.(*net.UDPConn).SyscallConn()
 		require.NoError(t, err)
 		value := -1
 		require.NoError(t, rc.Control(func(fd uintptr) {
