@@ -95,9 +95,8 @@ func (c capsuleReader) next() (capsule, error) {
 		case capsuleMaxStreamData, capsuleStreamDataBlocked:
 			// draft-ietf-webtrans-http3-15, Section 5.4: QUIC itself limits the data of streams.
 			return capsule{}, malformed("flow control of streams")
-		case capsuleMaxData, capsuleMaxStreamsBidi, capsuleMaxStreamsUni,
-			capsuleDataBlocked, capsuleStreamsBlockedBidi, capsuleStreamsBlockedUni:
-			if c.flow {
+		default:
+			if c.flow && isLimit(typ) {
 				return c.readLimit(typ, length)
 			}
 		}
@@ -109,6 +108,43 @@ func (c capsuleReader) next() (capsule, error) {
 			}
 		}
 	}
+}
+
+// isLimit reports whether capsules of the type are those of flow control.
+func isLimit(typ uint64) bool {
+	switch typ {
+	case capsuleMaxData, capsuleMaxStreamsBidi, capsuleMaxStreamsUni,
+		capsuleDataBlocked, capsuleStreamsBlockedBidi, capsuleStreamsBlockedUni:
+		return true
+	}
+	return false
+}
+
+const (
+	// maxLimits is how many capsules of flow control the loop handles at once.
+	maxLimits = 16
+	// maxLimit is the length of the longest one: three integers.
+	maxLimit = 24
+)
+
+// limits appends the well-formed capsules of flow control that follow and have come whole, up to
+// maxLimits in all. It does not wait. A peer may send many in a packet, and to pass them to the
+// loop one by one would cost as many turns.
+func (c capsuleReader) limits(list []capsule) []capsule {
+	for len(list) < maxLimits {
+		b, _ := c.r.Peek(min(c.r.Buffered(), maxLimit))
+		typ, length, n := dgram.ParseCapsule(b)
+		if n == 0 || !isLimit(typ) || length > uint64(len(b)-n) {
+			break
+		}
+		limit, k := varint.Parse(b[n:][:length])
+		if k == 0 || k != int(length) {
+			break // next knows what is wrong
+		}
+		c.r.Discard(n + k)
+		list = append(list, capsule{typ: typ, limit: limit})
+	}
+	return list
 }
 
 // header reads the header of a capsule.

@@ -129,9 +129,9 @@ func (s *Session) abandonStreams() {
 	s.m.handle.Loop().Post(func(time.Time) { s.m.open() })
 }
 
-// sessionCost is what counts for a session beside its request, in bytes: itself, and a buffer for
-// its capsules.
-const sessionCost = 1 << 10
+// sessionCost is what counts for a session beside its request, in bytes: itself, a buffer for its
+// capsules, and those of flow control that the loop handles at once.
+const sessionCost = 2 << 10
 
 // run reads capsules until the CONNECT stream ends.
 func (s *Session) run() {
@@ -165,6 +165,7 @@ func (s *Session) run() {
 func (s *Session) readCapsules() error {
 	r := newCapsuleReader(s.connect)
 	r.flow = s.flow != nil
+	var limits []capsule
 	for {
 		c, err := r.next()
 		if err != nil {
@@ -185,12 +186,23 @@ func (s *Session) readCapsules() error {
 			}
 			return closed
 		default:
-			var broken error
-			if err := s.m.run(func() { broken = s.flow.handle(c) }); err != nil || broken != nil {
-				return cmp.Or(err, broken)
+			limits = r.limits(append(limits[:0], c))
+			if err := s.handleLimits(limits); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+// handleLimits has the loop handle capsules of flow control.
+func (s *Session) handleLimits(limits []capsule) error {
+	var broken error
+	err := s.m.run(func() {
+		for i := 0; i < len(limits) && broken == nil; i++ {
+			broken = s.flow.handle(limits[i])
+		}
+	})
+	return cmp.Or(err, broken)
 }
 
 // endError returns what the end of the CONNECT stream means for the session.

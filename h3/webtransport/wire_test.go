@@ -145,6 +145,37 @@ func TestCapsuleErrorsOfReading(t *testing.T) {
 	}
 }
 
+// TestLimitsAtOnce: capsules of flow control are taken together as far as they have come whole.
+// What else there is, and what is malformed, is left to next.
+func TestLimitsAtOnce(t *testing.T) {
+	limit := func(i uint64) []byte { return appendLimit(nil, capsuleMaxData, i) }
+	long := dgram.AppendCapsule(nil, capsuleMaxData, make([]byte, 9))
+	for _, c := range []struct {
+		name  string
+		bytes []byte
+		want  int
+	}{
+		{"nothing", nil, 0},
+		{"three", slices.Concat(limit(1), limit(1<<20), limit(1<<61)), 3},
+		{"another in between", slices.Concat(limit(1), dgram.AppendCapsule(nil, capsuleDrain, nil), limit(2)), 1},
+		{"an unknown one first", slices.Concat(dgram.AppendCapsule(nil, 0x17, nil), limit(2)), 0},
+		{"cut short", slices.Concat(limit(1), limit(1 << 20)[:7]), 1},
+		{"too long", slices.Concat(limit(1), long), 1},
+		{"an integer shorter than the value", slices.Concat(limit(1), dgram.AppendCapsule(nil, capsuleMaxData, []byte{1, 2})), 1},
+		{"more than there is room for", bytes.Repeat(limit(1), 40), maxLimits},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newCapsuleReader(bytes.NewReader(c.bytes))
+			r.r.Peek(1) // as next has done
+			got := r.limits(nil)
+			require.Len(t, got, c.want)
+			for _, x := range got {
+				require.Equal(t, uint64(capsuleMaxData), x.typ)
+			}
+		})
+	}
+}
+
 // FuzzCapsules reads capsules as a hostile peer sends them, byte by byte and at once.
 func FuzzCapsules(f *testing.F) {
 	f.Add(appendClose(nil, 7, "bye"))
