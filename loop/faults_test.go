@@ -105,9 +105,9 @@ func TestFaultsOfTheMachine(t *testing.T) {
 	}
 }
 
-// TestSleepOfHours: one side sleeps for hours in the middle of a transfer, as a machine does that was
-// suspended. When it wakes, its connection ends at once, with the error of an idle timeout or of a
-// reset by its peer, which has forgotten it. New connections come about at once, too.
+// TestSleepOfHours: one side sleeps for hours in the middle of a transfer, as a machine does that
+// was suspended. When it wakes, its connection ends at once, with the error of an idle timeout or
+// of a reset by its peer, which has forgotten it. New connections come about at once, too.
 func TestSleepOfHours(t *testing.T) {
 	for side, name := range map[int]string{0: "server", 1: "client"} {
 		t.Run(name, func(t *testing.T) {
