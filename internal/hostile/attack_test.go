@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/h3"
+	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -21,6 +23,7 @@ type attack struct {
 
 	params []byte // transport parameters of the peer, if they are not honest
 	alpn   string // the protocol that it asks for, if it is not HTTP/3
+	table  int64  // capacity of the server's table for QPACK, in bytes
 
 	send func(*peer)
 	want outcome
@@ -38,7 +41,15 @@ const (
 	stranger  stage = "a stranger"           // nothing was sent
 	connected stage = "a connection"         // without HTTP/3
 	client    stage = "a client with HTTP/3" // that got its page
+
+	// Clients that got their page from a site, too.
+	session stage = "a client with a session of WebTransport"
+	idle    stage = "a client with a session that nobody reads"
+	tunnel  stage = "a client with a tunnel of CONNECT-UDP"
 )
+
+// onSite reports whether the stage takes a site.
+func (s stage) onSite() bool { return s == session || s == idle || s == tunnel }
 
 func (o outcome) String() string {
 	switch o.kind {
@@ -54,14 +65,24 @@ func (o outcome) String() string {
 // prepare makes the peer, and brings it to the stage of the attack.
 func (a attack) prepare(t *testing.T, to target) *peer {
 	p := hello(t, to)
-	if a.params != nil || a.alpn != "" {
+	switch {
+	case a.params != nil || a.alpn != "":
 		p = helloOther(t, to, a.params, a.alpn)
+	case a.at.onSite():
+		p = helloOther(t, to, params(param(paramDatagrams, varint(minDatagram))), "")
 	}
 	if a.at != stranger {
 		p.connect()
 	}
-	if a.at == client {
+	switch a.at {
+	case client:
 		p.ask()
+	case session:
+		p.join(sessionRequest("/"))
+	case idle:
+		p.join(sessionRequest(idlePath))
+	case tunnel:
+		p.join(tunnelRequest())
 	}
 	p.settle()
 	return p
@@ -183,7 +204,7 @@ func (p *peer) leave() {
 }
 
 func attacks() (all []attack) {
-	for _, a := range slices.Concat(packetAttacks(), handshakeAttacks(), pathAttacks(), frameAttacks(), http3Attacks(), messageAttacks(), qpackAttacks()) {
+	for _, a := range slices.Concat(packetAttacks(), handshakeAttacks(), pathAttacks(), frameAttacks(), http3Attacks(), messageAttacks(), qpackAttacks(), costlyAttacks(), sessionAttacks(), tunnelAttacks()) {
 		if a.held == 0 {
 			a.held = 24 << 10
 		}
@@ -193,30 +214,48 @@ func attacks() (all []attack) {
 		if a.at == "" {
 			a.at = client
 		}
+		if a.at.onSite() {
+			// Another goroutine reads capsules. On a socket all that was sent may wait for it.
+			a.held = max(a.held, 192<<10)
+		}
 		all = append(all, a)
 	}
 	return all
 }
 
+// inVirtualTime calls f with a target of its own, in virtual time.
+func (a attack) inVirtualTime(t *testing.T, f func(t *testing.T, to target)) {
+	if a.at.onSite() {
+		inBubble(t, a.edit, func(t *testing.T, s *virtualSite) { f(t, s) })
+		return
+	}
+	f(t, newCore(t, a.edit, a.table))
+}
+
 // TestCore runs all attacks in virtual time.
 func TestCore(t *testing.T) {
 	for _, a := range attacks() {
-		t.Run(a.name, func(t *testing.T) { a.runAlone(t, newCore(t, a.edit)) })
+		t.Run(a.name, func(t *testing.T) { a.inVirtualTime(t, a.runAlone) })
 	}
 }
 
 // TestRealServer runs them on a socket. They share a server, unless they change it.
 func TestRealServer(t *testing.T) {
-	shared := newRealServer(t, nil)
-	before := shared.held()
+	shared, site := newRealServer(t, nil), startServer(t, newSite(), nil)
+	before, siteBefore := shared.held(), site.held()
 	for _, a := range attacks() {
 		t.Run(a.name, func(t *testing.T) {
-			if a.edit != nil {
-				a.runAlone(t, newRealServer(t, a.edit))
-			} else {
+			switch {
+			case a.edit != nil || a.table > 0:
+				h := &h3.Config{Datagrams: true, QPACKTableCapacity: a.table, QPACKBlockedStreams: min(a.table, 100)}
+				a.runAlone(t, startServer(t, &h3http.Server{QUICConfig: quicConfig(), H3Config: h}, a.edit))
+			case a.at.onSite():
+				a.run(t, site)
+			default:
 				a.run(t, shared)
 			}
 		})
 	}
 	shared.rest(t, before)
+	site.rest(t, siteBefore)
 }

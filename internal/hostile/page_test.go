@@ -70,7 +70,7 @@ func TestNames(t *testing.T) {
 	for _, a := range attacks() {
 		require.False(t, seen[a.name], a.name)
 		seen[a.name] = true
-		require.Contains(t, a.rule, "RFC ", a.name)
+		require.Contains(t, a.rule, ", Section ", a.name)
 		require.NotNil(t, a.send, a.name)
 	}
 }

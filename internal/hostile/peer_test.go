@@ -55,7 +55,9 @@ type peer struct {
 	written        int // datagrams
 	others         [][]byte
 	seen           seen
-	nextID         [4]uint64 // streams
+	nextID         [4]uint64         // streams
+	offsets        map[uint64]uint64 // of streams that stream opened: bytes sent
+	request        uint64            // the CONNECT stream of its session or tunnel
 }
 
 // A kept is a frame that is sent again while the peer waits for something, as a real socket may
@@ -98,6 +100,7 @@ func helloOther(t testing.TB, to target, other []byte, alpn string) *peer {
 	p.seen.streams, p.seen.frames = make(map[uint64]*stream), make(map[uint64]int)
 	p.tx[initial], p.rx[initial] = keys.Initial(wire.Version1, []byte(p.first))
 	p.nextID = [4]uint64{0, 1, 2, 3}
+	p.offsets = make(map[uint64]uint64)
 	p.seen.maxStreams = 100
 	if other == nil {
 		other = params()
@@ -217,17 +220,24 @@ const room = minDatagram - 1 - idLen - 4 - keys.Overhead
 // sendIn sends frames in one packet of a space.
 func (p *peer) sendIn(space int, frames ...[]byte) { p.write(p.packet(space, frames...)) }
 
-// stream sends data on a stream, reliably, and returns its ID.
+// stream sends data on a new stream, reliably, and returns its ID.
 func (p *peer) stream(kind uint64, data []byte, fin bool) uint64 {
 	id := p.nextID[kind]
 	p.nextID[kind] += 4
+	p.extend(id, data, fin)
+	return id
+}
+
+// extend sends more data on a stream, reliably.
+func (p *peer) extend(id uint64, data []byte, fin bool) {
 	for off := 0; ; {
 		n := min(len(data)-off, room-30)
-		f := streamFrame(id, uint64(off), data[off:][:n], fin && off+n == len(data))
+		f := streamFrame(id, p.offsets[id], data[off:][:n], fin && off+n == len(data))
 		p.keep = append(p.keep, kept{app, f})
 		p.send(f)
+		p.offsets[id] += uint64(n)
 		if off += n; off == len(data) {
-			return id
+			return
 		}
 	}
 }

@@ -142,6 +142,10 @@ func (p *peer) frame(space int, b []byte) (n int) {
 		p.takeCrypto(space, off, data)
 	case typ == wire.FrameMaxStreamsBidi:
 		p.seen.maxStreams, n = wire.ParseOne(b)
+	case typ == wire.FrameResetStreamAt:
+		var id, code uint64
+		id, code, _, _, n = wire.ParseResetStreamAt(b)
+		p.of(id).reset, p.of(id).resetCode = true, code
 	case typ >= wire.FrameStream && typ < wire.FrameStream+8:
 		var f wire.Stream
 		f, n = wire.ParseStream(b)
