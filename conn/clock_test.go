@@ -59,9 +59,9 @@ func (w *world) unmoved(t *testing.T) {
 	w.finish()
 }
 
-// TestClockJumpsByHours: the clock of one side jumps forward by hours in the middle of a transfer, as
-// that of a machine does that slept. Its connection ends at once with the error of an idle timeout.
-// The other side's ends with a reset, or in its own time. Both make new connections.
+// TestClockJumpsByHours: the clock of one side jumps forward by hours in the middle of a transfer,
+// as that of a machine does that slept. Its connection ends at once with the error of an idle
+// timeout. The other side's ends with a reset, or in its own time. Both make new connections.
 func TestClockJumpsByHours(t *testing.T) {
 	for _, side := range []string{"client", "server"} {
 		t.Run(side, func(t *testing.T) {

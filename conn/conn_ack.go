@@ -148,8 +148,8 @@ func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 		c.qlog.OnPath(0)
 	}
 	// RFC 9002, Section 5.1: a sample needs the largest to be new, and something ack-eliciting.
-	// RFC 9002, Section 5.1 [1, 2]; RFC 9000, Section 9.4 [1]. What was sent before a sleep would tell
-	// how long that was.
+	// RFC 9002, Section 5.1 [1, 2]; RFC 9000, Section 9.4 [1].
+	// What was sent before a sleep would tell how long that was.
 	if a.newLargest && a.eliciting && a.flight == pa.n && a.sentAt >= c.e.woke {
 		delay := time.Duration(0)
 		if a.sp.id == spaceApp {

@@ -26,8 +26,9 @@ func TestS2N(t *testing.T) {
 	id := newIdentity(t, alpn)
 	ctx := testContext(t)
 	addr := s2nPeer.serve(t, "server", "127.0.0.1:0", id.certFile, id.keyFile)
-	// The final size in a reset of s2n-quic is what it has reserved of the window of the connection,
-	// even beyond the limit of the stream (RFC 9000, Section 4.5). So the connection has less.
+	// The final size in a reset of s2n-quic is what it has reserved of the window of the
+	// connection, even beyond the limit of the stream (RFC 9000, Section 4.5). So the connection
+	// has less.
 	c, err := loop.Dial(ctx, addr, &conn.Config{
 		TLS: id.client, InitialMaxStreamData: 4 << 20, InitialMaxData: 512 << 10, MaxData: 512 << 10,
 	})

@@ -66,7 +66,8 @@ func measureCaddy(t *testing.T, binary string, share int) []cost {
 	}
 }
 
-// startCaddy starts Caddy with a small file, a large one, and a backend, and waits until it answers.
+// startCaddy starts Caddy with a small file, a large one, and a backend, and waits until it
+// answers.
 func startCaddy(t *testing.T, binary string) (url string, s *exec.Cmd) {
 	t.Helper()
 	work := t.TempDir()

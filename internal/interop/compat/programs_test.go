@@ -158,7 +158,8 @@ func programOf(module string) program {
 // name returns the short name of the program.
 func (p program) name() string { return strings.Split(p.module, "/")[2] }
 
-// source returns the folder that has the source: that of LAZO_SOURCES, or else what the Go proxy has.
+// source returns the folder that has the source: that of LAZO_SOURCES, or else what the Go proxy
+// has.
 func (p program) source(t *testing.T) string {
 	t.Helper()
 	if from := os.Getenv("LAZO_SOURCES"); from != "" {
