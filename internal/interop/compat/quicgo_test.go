@@ -1,12 +1,15 @@
 package compat
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,37 +39,94 @@ func NewLocalCryptoError(alert uint8, err error) *TransportError {
 }
 
 // TestQuicGo runs quic-go's own tests on Lazo, each by itself, because one that waits for ever ends
-// its process. LAZO_PROGRAMS=1 asks for it; it takes minutes. LAZO_QUICGO, a regular expression,
-// chooses tests.
+// its process. After each it looks for goroutines and descriptors that are left; those that quic-go
+// itself leaves, too, are the test's. LAZO_PROGRAMS=1 asks for it; it takes minutes. LAZO_QUICGO, a
+// regular expression, chooses tests.
 func TestQuicGo(t *testing.T) {
 	if os.Getenv("LAZO_PROGRAMS") == "" {
 		t.Skip("LAZO_PROGRAMS=1 runs the tests of quic-go")
 	}
-	dir := quicGoTree(t)
+	ours, theirs := quicGoTree(t), sync.OnceValue(func() string { return quicGoItself(t) })
 	which := regexp.MustCompile(os.Getenv("LAZO_QUICGO"))
-	passed, listed := 0, 0
+	passed, listed, left := 0, 0, 0
 	for _, suite := range suites {
-		binary := filepath.Join(t.TempDir(), filepath.Base(suite)+".test")
-		command(t, filepath.Join(dir, suite), "go", "test", "-c", "-o", binary, ".")
-		for name := range strings.Lines(string(command(t, dir, binary, "-test.list", "^Test"))) {
-			if name = strings.TrimSpace(name); !which.MatchString(name) {
-				continue
+		binary := buildSuite(t, ours, suite)
+		reference := sync.OnceValue(func() string { return buildSuite(t, theirs(), suite) })
+		for name := range strings.Lines(string(command(t, ours, binary, "-test.list", "^Test"))) {
+			name = strings.TrimSpace(name)
+			if !strings.HasPrefix(name, "Test") || name == leakTest || !which.MatchString(name) {
+				continue // their TestMain prints something, too
 			}
-			ok, output := attempt(filepath.Join(dir, suite), binary, name)
+			o := attempt(binary, name)
 			switch why := quicGoFails[name]; {
-			case ok && why != "" && why != forged:
+			case o.ok && why != "" && why != forged:
 				t.Errorf("%s passes: take it out of quicGoFails", name)
-			case ok:
+			case o.ok:
 				passed++
 			case why != "":
 				listed++
+				continue
 			default:
-				t.Errorf("%s fails:\n%s", name, output)
+				t.Errorf("%s fails:\n%s", name, o.output)
+				continue
+			}
+			if !o.leaks {
+				continue
+			}
+			left++
+			if !attempt(reference(), name).leaks {
+				t.Errorf("%s leaves something behind:\n%s", name, o.output)
 			}
 		}
 	}
 	t.Logf("%d tests pass, and %d fail as listed", passed, listed)
+	t.Logf("%d leave something behind, with quic-go itself, too", left)
 	require.Positive(t, passed)
+}
+
+// leakTest is a test that fails if something is left of the one before.
+const leakTest = "TestLazoLeaks"
+
+const leakTestFile = `package %s
+
+import (
+	"testing"
+
+	"github.com/quic-go/quic-go/internal/leaks"
+)
+
+func ` + leakTest + `(t *testing.T) {
+	if err := leaks.Check(1); err != nil {
+		t.Error(err)
+	}
+}
+`
+
+// buildSuite builds a suite with leakTest, beside its files.
+func buildSuite(t *testing.T, tree, suite string) (binary string) {
+	t.Helper()
+	dir := filepath.Join(tree, suite)
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	text, err := os.ReadFile(files[0])
+	require.NoError(t, err)
+	of := regexp.MustCompile(`(?m)^package (\w+)`).FindSubmatch(text)
+	require.NotEmpty(t, of)
+	// Tests run in the order of their files.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "zz_leaks_test.go"), fmt.Appendf(nil, leakTestFile, of[1]), 0o644))
+	binary = filepath.Join(dir, "suite.test")
+	command(t, dir, "go", "test", "-c", "-o", binary, ".")
+	return binary
+}
+
+// quicGoItself returns a copy of quic-go with package leaks.
+func quicGoItself(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "quic-go")
+	copyTree(t, download(t, quicGo, "v0.65.0"), dir)
+	copyTree(t, filepath.Join(module, "internal", "leaks"), filepath.Join(dir, "internal", "leaks"))
+	return dir
 }
 
 // quicGoTree returns a copy of compat/quic-go with quic-go's tests and programs.
@@ -98,17 +158,26 @@ func quicGoTree(t *testing.T) string {
 // attempts is how often a test may run until it passes. Many of quic-go's count milliseconds.
 const attempts = 3
 
-// attempt runs a test of a suite, and reports whether it passes.
-func attempt(dir, binary, name string) (ok bool, output []byte) {
+// An outcome is what came of a test.
+type outcome struct {
+	ok, leaks bool
+	output    []byte
+}
+
+// attempt runs a test of a suite, and leakTest after it.
+func attempt(binary, name string) (o outcome) {
 	for range attempts {
-		ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
-		c := exec.CommandContext(ctx, binary, "-test.v", "-test.run", "^"+name+"$")
-		c.Dir = dir
-		output, _ = c.CombinedOutput()
-		ok = c.ProcessState.Success()
-		if cancel(); ok || quicGoFails[name] != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), 150*time.Second)
+		c := exec.CommandContext(ctx, binary, "-test.v", "-test.run", "^("+name+"|"+leakTest+")$")
+		c.Dir = filepath.Dir(binary)
+		o.output, _ = c.CombinedOutput()
+		cancel()
+		o.leaks = bytes.Contains(o.output, []byte("--- FAIL: "+leakTest+" "))
+		ended := o.leaks || c.ProcessState.Success()
+		o.ok = ended && bytes.Contains(o.output, []byte("=== RUN   "+name+"\n")) && !bytes.Contains(o.output, []byte("--- FAIL: "+name+" "))
+		if o.ok || quicGoFails[name] != "" {
 			break
 		}
 	}
-	return ok, output
+	return o
 }
