@@ -102,15 +102,20 @@ func Test(s any, pkg string) string {
 }
 
 // Seeds runs f for some seeds, as subtests. LAZO_RUNS and LAZO_FROM say how many, and which is the
-// first; LAZO_SEED is a single one.
+// first; LAZO_SEED is a single one. With go test -cover it logs which seeds reach code that those
+// before them did not.
 func Seeds(t *testing.T, runs uint64, f func(t *testing.T, seed uint64)) {
 	runs = fromEnvironment(t, "LAZO_RUNS", runs)
 	first := fromEnvironment(t, "LAZO_FROM", 1)
 	if _, ok := os.LookupEnv("LAZO_SEED"); ok {
 		first, runs = fromEnvironment(t, "LAZO_SEED", 0), 1
 	}
-	for seed := first; seed < first+runs; seed++ {
+	for seed, reached := first, testing.Coverage(); seed < first+runs; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) { f(t, seed) })
+		if now := testing.Coverage(); now > reached {
+			reached = now
+			t.Logf("seed %d reaches new code", seed)
+		}
 	}
 }
 
