@@ -196,9 +196,9 @@ func (b *bbr) timeToProbe(now time.Time) bool {
 // pickProbeWait draws when to probe next: after two to three seconds, or a
 // number of rounds.
 //
-// A flow whose Startup ended by losses may be new to a path whose queue others fill. It stopped long
-// before it had its share, and a probe adds a quarter of what it has to it at most. So its first
-// probes come four times as often.
+// A flow whose Startup ended by losses may be new to a path whose queue others fill. It stopped
+// long before it had its share, and a probe adds a quarter of what it has to it at most. So its
+// first probes come four times as often.
 func (b *bbr) pickProbeWait() {
 	n := b.random()
 	b.roundsSinceUp = n & 1

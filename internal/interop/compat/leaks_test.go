@@ -13,7 +13,8 @@ import (
 // leakMark begins what the tests of a program print if they end with more than they began with.
 const leakMark = "LEAK: "
 
-// watched is a test file for a package: it has the tests end with as much of Lazo as they began with.
+// watched is a test file for a package: it has the tests end with as much of Lazo as they began
+// with.
 const watched = `package %[1]s_test
 
 import (
