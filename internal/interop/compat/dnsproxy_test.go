@@ -82,7 +82,8 @@ func serveDNS(t *testing.T) string {
 			if n < dnsHeader {
 				continue
 			}
-			end := dnsHeader + bytes.IndexByte(b[dnsHeader:n], 0) + 5 // the name, a type and a class
+			// The name, a type and a class.
+			end := dnsHeader + bytes.IndexByte(b[dnsHeader:n], 0) + 5
 			if end < dnsHeader+5 || end > n {
 				continue
 			}
