@@ -324,7 +324,7 @@ func (c *Conn) stopWaiting(ctx context.Context) error {
 	defer c.mu.Unlock()
 	d := &c.datagrams
 	d.waiting--
-	if d.in.len() > 0 || d.readable {
+	if d.in.len() > 0 || d.readable || c.err != nil {
 		notify(d.arrival) // the token may have been for the caller
 	}
 	if c.err != nil { // ctx may be done because of this error
@@ -355,8 +355,8 @@ func (c *Conn) takeDatagram(b []byte) (n int, ok bool, err error) {
 	} else {
 		return 0, false, nil
 	}
-	if d.waiting > 0 && (d.in.len() > 0 || d.readable) {
-		notify(d.arrival)
+	if d.waiting > 0 && (d.in.len() > 0 || d.readable || c.usable() != nil) {
+		notify(d.arrival) // the next one takes what is left, or learns of the end
 	}
 	if n < all {
 		err = io.ErrShortBuffer

@@ -53,7 +53,13 @@ func (c *Conn) borrow() bool {
 		return false
 	}
 	if l.lending.asleep {
-		l.ep.HandleTimeout(time.Now())
+		now := time.Now()
+		if until := l.lending.until; !until.IsZero() && !now.Before(until) {
+			// Timers are due. Datagrams that have come meanwhile go first, which only the loop reads.
+			l.lending.mu.Unlock()
+			return false
+		}
+		l.ep.HandleTimeout(now)
 	}
 	if c.c.Err() != nil { // EventClosed waits, and ends all calls with the right error
 		l.giveBack()
@@ -72,7 +78,9 @@ func (c *Conn) borrowNow() bool {
 	if l.lending.asleep {
 		return true
 	}
-	l.ep.HandleTimeout(time.Now())
+	now := time.Now()
+	l.ep.HandleTimeout(now)
+	l.lending.until = now.Add(1) // what the borrower sends is due at now, and counts as use
 	if c.c.Err() != nil {
 		l.giveBack()
 		return false

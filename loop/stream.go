@@ -56,6 +56,7 @@ type receiving struct {
 	move   bool  // the loop is to move them to buf nevertheless
 	listed bool  // in Loop.leftovers
 	wait   bool  // Read waits
+	least  int   // how many bytes a Peek waits for
 	stop   bool  // the loop is to call StopSending
 	code   uint64
 	kept   int          // how many bytes count in Loop.remains for buf

@@ -242,7 +242,7 @@ func writeChunk(s *conn.Stream, c *fifo.Chunk) (int, error) {
 // receive moves bytes from the connection to the reader's buffer, unless there are but a few.
 func (s *Stream) receive() {
 	i := &s.in
-	if i.done || !s.pull {
+	if i.done || i.stop || !s.pull {
 		return
 	}
 	room := s.readRoom()
@@ -275,7 +275,7 @@ func (s *Stream) receive() {
 func (s *Stream) readRoom() int {
 	least := 0
 	if s.in.wait {
-		least = chunkSize
+		least = max(chunkSize, s.in.least)
 	}
 	return s.c.account.Room(bufferSize, least)
 }

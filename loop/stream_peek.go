@@ -36,6 +36,8 @@ func (s *Stream) Peek(p []byte) (int, error) {
 	if !s.pull && i.peek == nil {
 		i.peek = new(peeking)
 	}
+	i.least = len(p)
+	defer func() { i.least = 0 }()
 	for asked := false; ; asked = true {
 		switch {
 		case s.closed:

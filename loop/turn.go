@@ -147,10 +147,10 @@ func (l *Loop) Yield() { l.woken = true }
 const maxYields = 4
 
 // yield does what Yield asked for. It goes on while goroutines use the Endpoint meanwhile, because
-// others may be about to.
+// others may be about to. Where goroutines take long, what they have sent does not wait for more.
 func (l *Loop) yield() {
 	used := false
-	for n := 0; l.woken && n < maxYields; n++ {
+	for n := 0; l.woken && n < maxYields && (n == 0 || time.Since(l.now) < freshRead); n++ {
 		l.lending.leave(l.now.Add(1), false) // what is due now was not due when the last turn ended
 		runtime.Gosched()
 		l.lending.back()
