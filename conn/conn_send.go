@@ -88,6 +88,14 @@ func (w *packetWriter) abandon() []byte {
 	return w.b[:w.start]
 }
 
+// forget lets go of c, which has closed. Otherwise an idle Endpoint would keep the last connection
+// that sent something, and with it what layers above keep for that.
+func (w *packetWriter) forget(c *Conn) {
+	if w.c == c {
+		*w = packetWriter{}
+	}
+}
+
 // pad appends PADDING up to n bytes of datagram, tag included.
 func (w *packetWriter) pad(n int) {
 	n = min(n-keys.Overhead, w.limit) - len(w.b)

@@ -60,6 +60,7 @@ func (e *Endpoint) clock(now time.Time) instant {
 	}
 	for i, c := range e.expired {
 		c.freeStreams()
+		e.writer.forget(c)
 		e.expired[i] = nil
 	}
 	e.expired = e.expired[:0]

@@ -179,7 +179,7 @@ func (w *world) takeAll(c *loop.Conn) {
 }
 
 // TestForgottenConnectionsDoNotCount: an application drops an ended connection and never closes its
-// streams. Nothing counts for them once they are garbage.
+// streams. Nothing counts for them once they are garbage, even if no other connection comes.
 func TestForgottenConnectionsDoNotCount(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		held := func() int64 { return w.server.Stats().Held }
@@ -195,13 +195,9 @@ func TestForgottenConnectionsDoNotCount(t *testing.T) {
 		if n := held(); n < 100_000 {
 			t.Fatalf("%d bytes are held for the reader", n)
 		}
-		for range 100 {
-			client, server := w.dial(nil) // takes the place of the first one in free lists
-			w.open(client, conn.Uni).Close()
-			w.accept(server).Close()
-			client.Close(0, "")
-			time.Sleep(time.Minute)
+		for range 3000 { // cleanups run some time after the collection
 			runtime.GC()
+			time.Sleep(time.Second)
 			if held() == 0 {
 				return
 			}
