@@ -55,7 +55,8 @@ func (c *Conn) borrow() bool {
 	if l.lending.asleep {
 		now := time.Now()
 		if until := l.lending.until; !until.IsZero() && !now.Before(until) {
-			// Timers are due. Datagrams that have come meanwhile go first, which only the loop reads.
+			// Timers are due. Datagrams that have come meanwhile go first, and only the loop reads
+			// these.
 			l.lending.mu.Unlock()
 			return false
 		}

@@ -126,7 +126,7 @@ func TestServerAllocations(t *testing.T) {
 		})
 		<-e.done
 	})
-	requireAllocations(t, 6, got)
+	requireAllocations(t, 7, got)
 }
 
 // TestClientAllocations counts what a request costs a Transport.
@@ -158,5 +158,5 @@ func TestClientAllocations(t *testing.T) {
 			require.NoError(t, resp.Body.Close())
 		}
 	})
-	requireAllocations(t, 4, got)
+	requireAllocations(t, 5, got)
 }

@@ -43,8 +43,6 @@ type clientExchange struct {
 	resp http.Response  // made of head
 	ctx  requestContext // of the Request of resp
 	body body           // of resp
-
-	values [roomForValues]string // of the header of resp
 }
 
 // An outgoingState is how far the sending of a request has got.

@@ -24,12 +24,14 @@ type handlerContext struct {
 // get returns the context that can be canceled.
 func (c *handlerContext) get() context.Context {
 	c.once.Do(func() {
-		ctx, cancel := context.WithCancelCause(c.parent)
-		c.ctx = ctx
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if c.cancel = cancel; c.ended != nil {
-			cancel(c.ended)
+		parent := c.parent
+		if c.ended != nil {
+			parent = context.WithoutCancel(parent) // it may have ended since, for another reason
+		}
+		if c.ctx, c.cancel = context.WithCancelCause(parent); c.ended != nil {
+			c.cancel(c.ended)
 		}
 	})
 	return c.ctx

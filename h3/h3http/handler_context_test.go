@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -85,4 +86,16 @@ func TestHandlerContextUnderLock(t *testing.T) {
 		}))
 		p.get("/")
 	})
+}
+
+// TestHandlerContextKeepsCause: a request has failed, and its connection ends later. Whoever asks
+// then for the first time learns of the first of the two.
+func TestHandlerContextKeepsCause(t *testing.T) {
+	parent, end := context.WithCancelCause(t.Context())
+	c := &handlerContext{parent: parent}
+	first := errors.New("the stream was reset")
+	c.end(first)
+	end(errors.New("the connection ended"))
+	require.Equal(t, first, context.Cause(c))
+	require.Equal(t, context.Canceled, c.Err())
 }

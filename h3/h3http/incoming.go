@@ -8,10 +8,9 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// newResponse converts the header section of the final response. values is empty memory for the
-// slices in the header, or nil.
-func newResponse(fields []h3.Field, values []string) http.Response {
-	s := parseSection(fields, values)
+// newResponse converts the header section of the final response.
+func newResponse(fields []h3.Field) http.Response {
+	s := parseSection(fields, nil)
 	code, _ := strconv.Atoi(s.status) // package h3 has checked that it has three digits
 	return http.Response{
 		Status:        statusLine(code),

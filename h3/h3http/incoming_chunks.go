@@ -33,7 +33,7 @@ func (s *incoming) Put(list *fifo.Chunk) { (*source)(s).Put(list) }
 // It makes no copy if they fill most of a chunk of the connection.
 func (p *bodyPipe) receive(s *h3.Stream, b []byte, room int) {
 	src := (*incoming)(p.c.pool)
-	if len(b) >= takenSize/2 && len(b) <= room {
+	if len(b) >= takenSize*3/4 && len(b) <= room {
 		c := src.Get(0)
 		if own, from := s.TakeChunk((*conn.Chunk)(c.Memory)); own != nil {
 			c.Fill(own[:], from)

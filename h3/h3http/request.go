@@ -11,7 +11,8 @@ import (
 	"github.com/lazoquic/lazo/h3"
 )
 
-// A requestMemory is memory for parts of a Request.
+// A requestMemory is memory for parts of a Request. It is no part of the exchange: a handler may
+// keep a URL or a Header for long, and that must not keep the connection.
 type requestMemory struct {
 	url    url.URL
 	values [roomForValues]string // of the header

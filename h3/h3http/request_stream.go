@@ -91,7 +91,7 @@ func (s *RequestStream) ReadResponse() (*http.Response, error) {
 		return nil, err
 	}
 	resp := new(http.Response)
-	*resp = newResponse(head, nil)
+	*resp = newResponse(head)
 	resp.Body = &body{x: &s.x.exchange, trailer: &resp.Trailer, onClose: (*exchange).cancelInLocked}
 	return resp, nil
 }

@@ -222,7 +222,7 @@ func (c *call) receive(cc *clientConn, x *clientExchange) (*http.Response, error
 		return nil, err
 	}
 	resp := &x.resp
-	*resp = newResponse(head, x.values[:0])
+	*resp = newResponse(head)
 	c.t.rooms.put(x.room)
 	x.room = nil
 	x.ctx = requestContext{c.r.Context(), cc.handle}

@@ -27,7 +27,7 @@ type arrival struct {
 func (x *serverExchange) serve() {
 	c, a := x.server, &x.arrival
 	defer x.served()
-	bare, err := newRequest(a.fields, &x.memory)
+	bare, err := newRequest(a.fields, new(requestMemory))
 	a.fields = nil
 	if err != nil {
 		x.cancel(h3.MessageError, err)

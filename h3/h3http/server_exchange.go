@@ -17,7 +17,6 @@ type serverExchange struct {
 
 	// What the goroutine of the request needs is here so that it takes no memory of its own.
 	arrival  arrival
-	memory   requestMemory
 	request  http.Request
 	ctx      handlerContext // of request
 	body     body
