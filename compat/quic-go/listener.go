@@ -83,7 +83,7 @@ func (t *Transport) listen(tlsConf *tls.Config, conf *Config, early bool) (*list
 		return nil, err
 	}
 	l := &listener{
-		t: t, cfg: cfg, tls: forServer(tlsConf), early: early,
+		t: t, cfg: cfg, tls: tlsConf, early: early,
 		queue: make(chan *Conn, maxQueued), waiting: make(map[*Conn]struct{}), done: make(chan struct{}),
 	}
 	begun, err := t.startWith(l)
@@ -121,7 +121,7 @@ func (t *Transport) listen(tlsConf *tls.Config, conf *Config, early bool) (*list
 // lazo returns the configuration for Lazo of connections that shall have cfg.
 func (l *listener) lazo(cfg *Config) *conn.Config {
 	c := cfg.lazo()
-	c.TLS = l.tls
+	c.TLS = forServer(l.tls)
 	c.Enable0RTT = cfg.Allow0RTT
 	c.AllowWindowIncrease = allowIncrease(cfg, l.t.find)
 	c.Tokens = nil
@@ -131,13 +131,17 @@ func (l *listener) lazo(cfg *Config) *conn.Config {
 	return c
 }
 
-// forServer returns a copy of the configuration of a listener. As in quic-go, c has the keys of
-// session tickets, so that another listener with c resumes the sessions of this one. If c has no
-// certificate and cannot ask for one, a program may listen with it, and each handshake fails.
+// forServer returns a copy of the configuration of a listener for one connection: what the program
+// changes in c has effect. As in quic-go, c has the keys of session tickets, so that another listener
+// with c resumes the sessions of this one. If c has no certificate and cannot ask for one, a program
+// may listen with it, and each handshake fails.
 func forServer(c *tls.Config) *tls.Config {
 	own := c.Clone()
-	if own.WrapSession == nil && own.UnwrapSession == nil {
-		own.WrapSession, own.UnwrapSession = c.EncryptTicket, c.DecryptTicket
+	if own.WrapSession == nil {
+		own.WrapSession = c.EncryptTicket
+	}
+	if own.UnwrapSession == nil {
+		own.UnwrapSession = c.DecryptTicket
 	}
 	if len(c.Certificates) == 0 && c.GetCertificate == nil && c.GetConfigForClient == nil {
 		own.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) {

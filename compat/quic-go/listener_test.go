@@ -210,28 +210,39 @@ func TestQUICVersionContextKey(t *testing.T) {
 }
 
 // TestTicketsOfConfig: a listener takes the sessions, and the early data, of another one that has the
-// same tls.Config.
+// same tls.Config, also if the program wraps the tickets, and unwraps them only later.
 func TestTicketsOfConfig(t *testing.T) {
-	s, c := tlsConfigs(t)
-	sessions := keepSessions(c)
-	cfg := &quic.Config{Allow0RTT: true}
-	for i := range 2 {
-		l, err := quic.ListenAddrEarly("127.0.0.1:0", s, cfg)
-		check(t, err)
-		defer l.Close()
-		client, err := quic.DialAddrEarly(within(t), l.Addr().String(), c, nil)
-		check(t, err)
-		server, err := l.Accept(within(t))
-		check(t, err)
-		pair{client, server}.streams(t)
-		<-client.HandshakeComplete()
-		if resumed := client.ConnectionState().Used0RTT; resumed != (i > 0) {
-			t.Errorf("connection %d: early data is %v", i, resumed)
+	for _, wrapped := range []bool{false, true} {
+		s, c := tlsConfigs(t)
+		if wrapped {
+			s.WrapSession = s.EncryptTicket
 		}
-		if i == 0 {
+		sessions := keepSessions(c)
+		cfg := &quic.Config{Allow0RTT: true}
+		for i := range 3 {
+			l, err := quic.ListenAddrEarly("127.0.0.1:0", s, cfg)
+			check(t, err)
+			defer l.Close()
+			unwrapped := false
+			if wrapped && i == 2 {
+				s.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+					unwrapped = true
+					return s.DecryptTicket(ticket, cs)
+				}
+			}
+			client, err := quic.DialAddrEarly(within(t), l.Addr().String(), c, nil)
+			check(t, err)
+			server, err := l.Accept(within(t))
+			check(t, err)
+			pair{client, server}.streams(t)
+			<-client.HandshakeComplete()
+			if resumed := client.ConnectionState().Used0RTT; resumed != (i > 0) || unwrapped != (s.UnwrapSession != nil) {
+				t.Errorf("wrapped is %v, connection %d: early data is %v, unwrapped %v", wrapped, i, resumed, unwrapped)
+			}
 			<-sessions.came
+			client.CloseWithError(0, "")
+			<-server.Context().Done()
 		}
-		client.CloseWithError(0, "")
 	}
 }
 
