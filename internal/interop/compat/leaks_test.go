@@ -22,6 +22,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"%[2]s"
 )
@@ -29,7 +30,7 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	// What a program keeps without Lazo is its own.
-	if err := leaks.Check(0); err != nil && strings.Contains(err.Error(), "github.com/lazoquic/lazo/") {
+	if err := leaks.Check(0, time.Minute); err != nil && strings.Contains(err.Error(), "github.com/lazoquic/lazo/") {
 		fmt.Printf("%[3]s%%v\n", err)
 	}
 	os.Exit(code)

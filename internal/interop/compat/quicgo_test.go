@@ -91,12 +91,13 @@ const leakTestFile = `package %s
 
 import (
 	"testing"
+	"time"
 
 	"github.com/quic-go/quic-go/internal/leaks"
 )
 
 func ` + leakTest + `(t *testing.T) {
-	if err := leaks.Check(1); err != nil {
+	if err := leaks.Check(1, 5*time.Second); err != nil {
 		t.Error(err)
 	}
 }

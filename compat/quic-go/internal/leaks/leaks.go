@@ -10,10 +10,6 @@ import (
 	"time"
 )
 
-// patience is how long Check waits for things that end by themselves, such as a connection that
-// drains, or one whose peer is gone.
-const patience = 45 * time.Second
-
 // maxHeap is how many bytes the heap may have in use at the end.
 const maxHeap = 16 << 20
 
@@ -33,10 +29,11 @@ func count() have {
 // atStart is what the program began with.
 var atStart = count()
 
-// Check waits until the program has no more goroutines and descriptors than at its start, and a heap
-// within bounds. Otherwise its error says what there is. A test has one goroutine that the program
-// did not begin with, its own, and TestMain has none.
-func Check(own int) error {
+// Check waits until the program has no more goroutines and descriptors than at its start. It waits
+// for things that end by themselves, such as a connection that drains, as long as patience. Then its
+// error says what there is. A test has one goroutine that the program did not begin with, its own,
+// and TestMain has none.
+func Check(own int, patience time.Duration) error {
 	// The runtime opens a descriptor or two when it first waits for a socket, and keeps them.
 	const ofRuntime = 2
 	var now have
@@ -52,6 +49,11 @@ func Check(own int) error {
 				now.goroutines, now.descriptors, atStart.goroutines, atStart.descriptors, &stacks)
 		}
 	}
+	return nil
+}
+
+// CheckHeap returns an error if a program uses more of the heap than a test that has ended should.
+func CheckHeap() error {
 	runtime.GC()
 	runtime.GC() // what finalizers have let go
 	var m runtime.MemStats
