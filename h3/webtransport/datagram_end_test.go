@@ -28,6 +28,10 @@ var sessionEnds = []struct {
 		peer.connect.Cancel(h3.RequestCancelled)
 		return nil
 	}},
+	{"reset of one direction", func(peer *Session) error {
+		peer.connect.Reset(h3.InternalError)
+		return nil
+	}},
 	{"malformed capsule", func(peer *Session) error { return peer.write(closeWithoutCode) }},
 	{"end of the connection", func(peer *Session) error { return peer.Conn().Close(0, "") }},
 }

@@ -40,7 +40,10 @@ func (s *Session) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 		if err == nil || errors.Is(err, io.ErrShortBuffer) {
 			return n, err
 		}
-		if err = s.explain(err); s.ended() == nil {
+		if ctx.Err() == nil {
+			<-s.ctx.Done() // datagrams end with what is received: run is about to find out why
+		}
+		if err = s.explain(context.Cause(ctx)); s.ended() == nil {
 			return 0, err
 		}
 	}
