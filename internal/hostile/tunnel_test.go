@@ -35,7 +35,7 @@ func tunnelAttacks() []attack {
 			send: func(p *peer) {
 				p.extend(p.request, bytes.Repeat(concat(h3Frame(frameData, capsuleUnknown), h3Frame(frameData, 0)), 12_000), false)
 			}},
-		{name: "25,000 datagrams of an unknown context", rule: "RFC 9298, Section 4", want: served, held: 64 << 10, answers: 120 * minDatagram,
+		{name: "25,000 datagrams of an unknown context", rule: "RFC 9298, Section 4", want: served, held: 640 << 10, answers: 120 * minDatagram,
 			send: func(p *peer) { p.send(times(25_000, func(uint64) []byte { return p.datagram(2) })...) }},
 		{name: "10,000 empty UDP payloads in datagrams", rule: "RFC 9298, Section 5", want: served, held: 640 << 10,
 			answers: 400 * minDatagram,

@@ -25,8 +25,8 @@ const (
 	// a datagram of another may cost. Beside a session or a tunnel the PINGs have a longer name.
 	pings, workLimit = "100,000 PINGs", 3
 	// workAllocs is how many allocations a datagram may make. Some are those of the target's
-	// network.
-	workAllocs = 600
+	// network, and of goroutines that begin meanwhile: few datagrams share these.
+	workAllocs = 1000
 	workFormat = "datagrams sent: %d, allocations: %d\n"
 )
 
