@@ -101,7 +101,7 @@ func costlyQPACK() []attack {
 			send: opens(capacity4096(bytes.Repeat(concat([]byte{0x20, 0x3f, 0xe1, 0x1f}, insert), 12_000)))},
 		{name: "100,000 cancellations of streams that are not there", rule: "RFC 9204, Section 4.4.2",
 			send: opens([]byte{streamDecoder}, bytes.Repeat([]byte{0x44}, 100_000))},
-		{name: "80 requests that wait for an insertion", rule: "RFC 9204, Section 2.1.2", held: 512 << 10,
+		{name: "80 requests that wait for an insertion", rule: "RFC 9204, Section 2.1.2", held: 1 << 20,
 			send: func(p *peer) {
 				// Required Insert Count 1, Base 1; 900 times the entry that is to come
 				b := h3Frame(frameHeaders, concat([]byte{2, 0}, plain(request("GET"))[2:], bytes.Repeat([]byte{0x80}, 900))...)
