@@ -176,6 +176,31 @@ func TestKeptDatagramsOfGarbage(t *testing.T) {
 	})
 }
 
+// TestGarbageWithUnacknowledgedStream: packets of a stream that were not acknowledged when the
+// connection ended do not keep the session, and what counts for it.
+func TestGarbageWithUnacknowledgedStream(t *testing.T) {
+	run(t, func(w *world) { w.d.MaxSessionsPerConn, w.up.MaxSessions = 3, 2 }, func(t *testing.T, w *world) {
+		s, peer := w.dial()
+		require.NotNil(t, s.flow)
+		require.NoError(t, peer.SendDatagram(w.ctx(), []byte("x"), 0))
+		w.wait()
+		require.NoError(t, peer.Conn().Close(0, ""))
+		_, err := s.OpenStream(w.ctx(), conn.Uni)
+		require.NoError(t, err)
+		<-s.Context().Done()
+		w.wait()
+		k := s.kept
+		require.Greater(t, k.held.Load(), int64(0))
+		s = nil
+		for range 1000 { // the cleanup has a goroutine of its own
+			if runtime.GC(); k.held.Load() == 0 {
+				return
+			}
+		}
+		t.Fatal("the datagrams count still")
+	})
+}
+
 // TestOwnCloseDropsDatagrams: after a Close of this side nothing comes.
 func TestOwnCloseDropsDatagrams(t *testing.T) {
 	run(t, nil, func(t *testing.T, w *world) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/varint"
@@ -95,7 +96,13 @@ type outgoing struct {
 // newFlow makes the flow control of s.
 func newFlow(s *Session, own, peer limits, strict bool) *flow {
 	f := &flow{s: s, own: own, strict: strict, window: window{size: own.data}, toldData: own.data, peerData: peer.data}
-	f.group = conn.NewStreamGroup(peer.data, own.data, f.wake)
+	// A connection that has ended may still lead to the group, and must not keep the session.
+	weakly := weak.Make(f)
+	f.group = conn.NewStreamGroup(peer.data, own.data, func() {
+		if f := weakly.Value(); f != nil {
+			f.wake()
+		}
+	})
 	for dir := range f.in {
 		f.in[dir].told, f.out[dir].max = own.streams[dir], min(peer.streams[dir], maxStreams)
 	}
