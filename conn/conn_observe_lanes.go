@@ -11,9 +11,9 @@ type observedLane struct {
 	addrs pathAddrs
 }
 
-// knows reports whether a lane has a name in the log.
-func (o *observer) knows(l *lane) bool {
-	return slices.ContainsFunc(o.lanes, func(x observedLane) bool { return x.id == l.id })
+// find returns the index in lanes of a lane that has a name in the log; -1 if it has none.
+func (o *observer) find(l *lane) int {
+	return slices.IndexFunc(o.lanes, func(x observedLane) bool { return x.id == l.id })
 }
 
 // observeLanes writes which paths have opened, moved and ended. The addresses of the lane 0 are in
@@ -31,7 +31,7 @@ func (o *observer) observeLanes(m *multipath, at time.Time) {
 			continue
 		}
 		now := observedLane{l.id, pathAddrs{l.path.local, l.path.remote}}
-		i := slices.IndexFunc(o.lanes, func(x observedLane) bool { return x.id == l.id })
+		i := o.find(l)
 		switch {
 		case i < 0:
 			o.lanes = append(o.lanes, now)

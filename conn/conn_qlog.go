@@ -88,7 +88,7 @@ func (c *Conn) qlogOn(l *lane) {
 	if l == nil || l.id == 0 || l.state == laneIdle || c.multi == nil {
 		return
 	}
-	if l.state == laneOpen && !c.observer.knows(l) {
+	if l.state == laneOpen && c.observer.find(l) < 0 {
 		c.observer.observeLanes(c.multi, c.e.wall(c.e.now))
 	}
 	c.qlog.OnPath(l.id)
@@ -151,14 +151,11 @@ func (c *Conn) traceMetrics() {
 // metrics returns the estimates of the path of a lane.
 func (l *lane) metrics() qlog.Metrics {
 	p := l.path
-	m := qlog.Metrics{
+	return qlog.Metrics{
 		MinRTT: p.rtt.min, SmoothedRTT: p.rtt.smoothed, LatestRTT: p.rtt.latest, RTTVar: p.rtt.variance,
-		CongestionWindow: p.cc.Window(), BytesInFlight: p.inFlight, PacingRate: p.pacing.Rate, PTOCount: l.timeouts.count,
+		CongestionWindow: p.cc.Window(), SlowStartThreshold: p.slowStartThreshold(),
+		BytesInFlight: p.inFlight, PacingRate: p.pacing.Rate, PTOCount: l.timeouts.count,
 	}
-	if t, ok := p.cc.(interface{ SlowStartThreshold() uint64 }); ok {
-		m.SlowStartThreshold = t.SlowStartThreshold()
-	}
-	return m
 }
 
 // qlogMetrics writes the estimates of the path of a lane, and the states of what makes them.

@@ -39,6 +39,14 @@ type estimates struct {
 	losses lossRuns
 }
 
+// slowStartThreshold returns that of the controller, in bytes; 0 if it has none.
+func (m *estimates) slowStartThreshold() uint64 {
+	if t, ok := m.cc.(interface{ SlowStartThreshold() uint64 }); ok {
+		return t.SlowStartThreshold()
+	}
+	return 0
+}
+
 // A probedPath is a path that the peer probes. A server validates it too, so that it is validated
 // already when the client moves there.
 type probedPath struct {

@@ -26,6 +26,14 @@ func notify(c chan struct{}) {
 	}
 }
 
+// tokens returns *c, and makes it first if need be: a channel with room for one token.
+func tokens(c *chan struct{}) chan struct{} {
+	if *c == nil {
+		*c = make(chan struct{}, 1)
+	}
+	return *c
+}
+
 // push adds c. It reports false if the queue is full or closed.
 func (q *acceptQueue) push(c *Conn) bool {
 	q.mu.Lock()

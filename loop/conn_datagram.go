@@ -223,9 +223,7 @@ func (c *Conn) queueDatagram(b []byte, how conn.DatagramOptions, waited bool) (d
 		case conn.DatagramDropNewest:
 			return true, nil
 		default:
-			if d.space == nil {
-				d.space = make(chan struct{}, 1)
-			}
+			tokens(&d.space)
 			return false, nil
 		}
 	}
@@ -307,12 +305,10 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 			c.post() // the loop is at work, and may sleep after that
 		}
 		d.waiting++
-		if d.arrival == nil {
-			d.arrival = make(chan struct{}, 1)
-		}
+		arrival := tokens(&d.arrival)
 		c.mu.Unlock()
 		c.l.mayWait("ReceiveDatagram")
-		if !await(ctx, d.arrival) {
+		if !await(ctx, arrival) {
 			return 0, c.stopWaiting(ctx)
 		}
 	}

@@ -195,10 +195,7 @@ func (a *arrivals) wake(over bool) {
 // wait counts a goroutine that waits, and returns the channel for its token.
 func (a *arrivals) wait(kind int) <-chan struct{} {
 	a.waiting[kind]++
-	if a.tokens[kind] == nil {
-		a.tokens[kind] = make(chan struct{}, 1)
-	}
-	return a.tokens[kind]
+	return tokens(&a.tokens[kind])
 }
 
 // arrive queues a stream of the peer for AcceptStream.

@@ -42,8 +42,5 @@ func (d *deliveries) wait() (none <-chan struct{}, lost error) {
 		notify(d.none)
 		return nil, d.lost
 	}
-	if d.none == nil {
-		d.none = make(chan struct{}, 1)
-	}
-	return d.none, nil
+	return tokens(&d.none), nil
 }

@@ -13,27 +13,26 @@ import (
 type handlerContext struct {
 	parent context.Context // of the connection
 
-	once sync.Once
-	ctx  context.Context // made by get
-
 	mu     sync.Mutex
+	ctx    context.Context         // made by get
 	cancel context.CancelCauseFunc // of ctx; nil before that is made
 	ended  error                   // what it was canceled with; nil before
 }
 
 // get returns the context that can be canceled.
 func (c *handlerContext) get() context.Context {
-	c.once.Do(func() {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		parent := c.parent
-		if c.ended != nil {
-			parent = context.WithoutCancel(parent) // it may have ended since, for another reason
-		}
-		if c.ctx, c.cancel = context.WithCancelCause(parent); c.ended != nil {
-			c.cancel(c.ended)
-		}
-	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ctx != nil {
+		return c.ctx
+	}
+	parent := c.parent
+	if c.ended != nil {
+		parent = context.WithoutCancel(parent) // it may have ended since, for another reason
+	}
+	if c.ctx, c.cancel = context.WithCancelCause(parent); c.ended != nil {
+		c.cancel(c.ended)
+	}
 	return c.ctx
 }
 
