@@ -218,25 +218,31 @@ func TestTicketsOfConfig(t *testing.T) {
 			s.WrapSession = s.EncryptTicket
 		}
 		sessions := keepSessions(c)
-		cfg := &quic.Config{Allow0RTT: true}
 		for i := range 3 {
+			later := wrapped && i == 2
+			unwrapped := false
+			cfg := &quic.Config{Allow0RTT: true}
+			// The listener asks for this before it reads s for a connection: s does not change under it.
+			cfg.GetConfigForClient = func(*quic.ClientInfo) (*quic.Config, error) {
+				if later {
+					s.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+						unwrapped = true
+						return s.DecryptTicket(ticket, cs)
+					}
+				}
+				return nil, nil
+			}
 			l, err := quic.ListenAddrEarly("127.0.0.1:0", s, cfg)
 			check(t, err)
 			defer l.Close()
-			unwrapped := false
-			if wrapped && i == 2 {
-				s.UnwrapSession = func(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
-					unwrapped = true
-					return s.DecryptTicket(ticket, cs)
-				}
-			}
 			client, err := quic.DialAddrEarly(within(t), l.Addr().String(), c, nil)
 			check(t, err)
 			server, err := l.Accept(within(t))
 			check(t, err)
 			pair{client, server}.streams(t)
 			<-client.HandshakeComplete()
-			if resumed := client.ConnectionState().Used0RTT; resumed != (i > 0) || unwrapped != (s.UnwrapSession != nil) {
+			<-server.HandshakeComplete()
+			if resumed := client.ConnectionState().Used0RTT; resumed != (i > 0) || unwrapped != later {
 				t.Errorf("wrapped is %v, connection %d: early data is %v, unwrapped %v", wrapped, i, resumed, unwrapped)
 			}
 			<-sessions.came
