@@ -37,7 +37,10 @@ type host struct {
 // A dial is an attempt to make a connection. All requests that want the connection share it.
 type dial struct {
 	done chan struct{} // closed when it has ended
-	err  error         // valid once done is closed
+
+	// These are valid once done is closed.
+	err  error
+	made *clientConn // nil if there is an err, or the connection has ended already
 }
 
 // get returns a connection to tg that takes new requests. It counts one for the caller, who must
@@ -136,6 +139,7 @@ func (t *Transport) dialHost(ctx context.Context, tg target, fresh bool, h *host
 	}
 	h.dial = nil
 	if err == nil && c.alive() { // if it is not alive, it has called forget already
+		d.made = c
 		h.conns = append(h.conns, c)
 		t.conns[c] = struct{}{}
 		if t.closed {

@@ -41,6 +41,7 @@ func (c *clientConn) setSilent(silent bool) {
 	c.t.mu.Unlock()
 	switch {
 	case !silent:
+		c.deserted = false
 	case c.target.alt != "": // requests can go over TCP
 		c.moveAway()
 	default:
@@ -50,27 +51,70 @@ func (c *clientConn) setSilent(silent bool) {
 
 // replace makes another connection in the place of c, on which the server is silent. Once it is
 // there, replace moves the requests that can move. Until then they stay, because the whole network
-// may be down.
+// may be down. If the server has answered on c meanwhile, it was only late, and nothing moves:
+// a busy server would get requests twice, and a connection more for each that waits.
 func (t *Transport) replace(c *clientConn) {
 	ended := c.handle.Context()
 	for t.isSilent(c) && c.busy() {
-		other, _, err := t.get(ended, c.target, false)
-		if err == nil {
+		if other, made := t.instead(ended, c); other != nil {
 			select {
 			case <-other.confirmed:
-				c.leave()
-				t.forget(c, false)
-				c.post(func(time.Time) { c.moveAway() })
+				if !c.post(func(time.Time) { c.giveWay(other, made) }) {
+					other.unbegin()
+				}
 			case <-other.handle.Context().Done():
+				other.unbegin()
 			case <-ended.Done():
+				other.unbegin()
 			}
-			other.unbegin()
 		}
 		select {
 		case <-ended.Done():
 			return
 		case <-time.After(replaceRetry):
 		}
+	}
+}
+
+// instead returns a connection that may take the requests of c, or nil. It counts one request for
+// the caller. made says that the connection was made for this.
+func (t *Transport) instead(ctx context.Context, c *clientConn) (other *clientConn, made bool) {
+	t.mu.Lock()
+	if t.closed {
+		t.mu.Unlock()
+		return nil, false
+	}
+	h := t.host(c.target)
+	for _, other := range h.conns {
+		if other != c && !other.silent && other.begin() {
+			t.mu.Unlock()
+			return other, false
+		}
+	}
+	d := t.startDial(ctx, c.target, false, h)
+	t.mu.Unlock()
+	select {
+	case <-ctx.Done():
+	case <-d.done:
+		if d.made != nil && d.made.begin() {
+			return d.made, true
+		}
+	}
+	return nil, false
+}
+
+// giveWay moves the requests of c to other, which has counted one for this. made says that other
+// was made for it. It runs on the loop's goroutine.
+func (c *clientConn) giveWay(other *clientConn, made bool) {
+	silent := c.quic.Silent()
+	if silent {
+		c.leave()
+		c.t.forget(c, false)
+		c.moveAway()
+	}
+	other.unbegin()
+	if !silent && made {
+		other.closeIfIdle()
 	}
 }
 

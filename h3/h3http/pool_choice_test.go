@@ -13,6 +13,7 @@ import (
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
@@ -131,6 +132,45 @@ func TestNetworkComesBack(t *testing.T) {
 	})
 }
 
+// TestLateIsNotSilent: the answers of a server come so late that it counts as silent, as those of a
+// busy server do. They come before another connection is ready. So no request is sent twice, and
+// the other connection goes.
+func TestLateIsNotSilent(t *testing.T) {
+	simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
+		var slow, dials atomic.Int64
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/slow" {
+				slow.Add(1)
+				time.Sleep(5 * time.Second)
+			}
+			io.WriteString(w, ConnOf(r).ID().String())
+		}), func(p *pair) {
+			dial := p.tr.Dial
+			p.tr.Dial = func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error) {
+				dials.Add(1)
+				return dial(ctx, addr, cfg)
+			}
+		})
+		p.c.Timeout = 0
+		_, first := p.get("/")
+		for range 10 { // the round trip is known to be short
+			p.get("/")
+		}
+		n.Connect("10.0.0.1:443", "10.0.0.2:5000", conntest.Link{Delay: 1500 * time.Millisecond})
+		_, body := p.get("/slow")
+		require.Equal(t, first, body)
+		require.EqualValues(t, 2, dials.Load()) // or the test shows nothing
+		require.EqualValues(t, 1, slow.Load())
+		p.tr.mu.Lock()
+		left := len(p.tr.conns)
+		p.tr.mu.Unlock()
+		require.Equal(t, 1, left)
+		n.Connect("10.0.0.1:443", "10.0.0.2:5000", rtt50)
+		_, body = p.get("/")
+		require.Equal(t, first, body)
+	})
+}
+
 // TestCanceledRequestsDoNotBlock: handlers of canceled requests still hold streams. Other requests
 // get streams of another connection.
 func TestCanceledRequestsDoNotBlock(t *testing.T) {
@@ -227,5 +267,21 @@ func TestPathDies(t *testing.T) {
 		begin := time.Now()
 		p.requireTakes(overTCP, 0, 1500*time.Millisecond)
 		t.Logf("the request took %v", time.Since(begin))
+	})
+}
+
+// TestPathComesBack: UDP stops working for some seconds. Once the server has answered again,
+// requests go over HTTP/3 as before, on the same connection.
+func TestPathComesBack(t *testing.T) {
+	simulateAlt(t, 25*time.Millisecond, sayProto, func(p *altPair) {
+		p.requireTakes(overTCP, 0, 0)
+		p.requireTakes(overUDP, 100*time.Millisecond, 200*time.Millisecond)
+		p.requireTakes(overUDP, 50*time.Millisecond, 50*time.Millisecond)
+		p.blocked.Store(true)
+		p.requireTakes(overTCP, 0, 1500*time.Millisecond)
+		p.blocked.Store(false)
+		time.Sleep(10 * time.Second) // a probe gets through
+		require.EqualValues(p.t, 1, p.dials.Load())
+		p.requireTakes(overUDP, 50*time.Millisecond, 50*time.Millisecond)
 	})
 }
