@@ -52,6 +52,9 @@ func TestClose(t *testing.T) {
 			// RFC 9000, Section 10.2
 			t.Error("the connection is not forgotten after three probe timeouts")
 		}
+		if n := tc.c.app.sent.bytes(); n != 0 || tc.c.app.tx != nil || tc.c.app.rx != nil {
+			t.Errorf("a connection that has ended holds %d bytes of records, or keys", n)
+		}
 		by.check()
 	})
 }
