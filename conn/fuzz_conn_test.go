@@ -9,43 +9,27 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/internal/keys"
+	"github.com/lazoquic/lazo/internal/script"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
 // A fuzzInput is the rest of an input, which is consumed from its start.
-type fuzzInput struct{ b []byte }
+type fuzzInput struct{ *script.Input }
 
-func (in *fuzzInput) empty() bool { return len(in.b) == 0 }
-
-func (in *fuzzInput) byte() byte {
-	if len(in.b) == 0 {
-		return 0
-	}
-	v := in.b[0]
-	in.b = in.b[1:]
-	return v
-}
-
-// bytes returns the next n bytes, or what is left.
-func (in *fuzzInput) bytes(n int) []byte {
-	n = min(n, len(in.b))
-	v := in.b[:n]
-	in.b = in.b[n:]
-	return v
-}
+func newFuzzInput(b []byte) *fuzzInput { return &fuzzInput{script.NewInput(b)} }
 
 // number returns a number, mostly a small one.
 func (in *fuzzInput) number() uint64 {
-	switch v := in.byte(); {
+	switch v := in.Byte(); {
 	case v < 200:
 		return uint64(v)
 	case v < 230:
-		return uint64(v)<<8 | uint64(in.byte())
+		return uint64(v)<<8 | uint64(in.Byte())
 	case v < 250:
-		return 1<<62 - 1 - uint64(in.byte())
+		return 1<<62 - 1 - uint64(in.Byte())
 	default:
 		var b [8]byte
-		copy(b[:], in.bytes(8))
+		copy(b[:], in.Bytes(8))
 		return binary.BigEndian.Uint64(b[:]) & (1<<62 - 1)
 	}
 }
@@ -60,13 +44,13 @@ func (in *fuzzInput) frame() frame {
 		wire.FramePathResponse, wire.FrameConnectionClose, wire.FrameHandshakeDone, wire.FrameDatagram, wire.FrameAckFrequency,
 		wire.FrameImmediateAck, wire.FramePadding,
 	}
-	f := frame{typ: all[int(in.byte())%len(all)]}
+	f := frame{typ: all[int(in.Byte())%len(all)]}
 	switch f.typ {
 	case wire.FramePadding:
-		f.v[0] = uint64(in.byte())
+		f.v[0] = uint64(in.Byte())
 		return f
 	case wire.FramePathChallenge, wire.FramePathResponse:
-		f.data = string(append(in.bytes(8), make([]byte, 8)...)[:8])
+		f.data = string(append(in.Bytes(8), make([]byte, 8)...)[:8])
 		return f
 	case wire.FrameAck, wire.FrameAckECN:
 		hi := in.number() & (1<<60 - 1)
@@ -77,12 +61,12 @@ func (in *fuzzInput) frame() frame {
 	for i := range 4 {
 		f.v[i] = in.number()
 	}
-	f.fin = in.byte()&1 != 0
-	f.data = string(in.bytes(int(in.byte())))
+	f.fin = in.Byte()&1 != 0
+	f.data = string(in.Bytes(int(in.Byte())))
 	switch f.typ {
 	case wire.FrameNewConnectionID:
 		f.v[1] = min(f.v[1], f.v[0])
-		f.data = fmt.Sprintf("%08x", in.byte()) + string(resetTokenOf(f.v[0]))
+		f.data = fmt.Sprintf("%08x", in.Byte()) + string(resetTokenOf(f.v[0]))
 	case wire.FrameNewToken:
 		f.data += "t"
 	}
@@ -133,8 +117,8 @@ func (quickTB) Helper() {}
 
 // playFuzz plays one input. Its first byte chooses the configuration.
 func playFuzz(t *testing.T, data []byte) {
-	in := &fuzzInput{b: data}
-	flags := in.byte()
+	in := newFuzzInput(data)
+	flags := in.Byte()
 	s := &fuzzStory{in: in, polite: flags&64 != 0}
 	s.testConn = newEstablished(quickTB{t}, flags&1 != 0, func(s *testSetup) {
 		s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 1200, 1200
@@ -154,7 +138,7 @@ func playFuzz(t *testing.T, data []byte) {
 	if flags&32 != 0 {
 		s.c.path.ecn.state = ecnTesting
 	}
-	for !in.empty() && !s.c.closed {
+	for !in.Empty() && !s.c.closed {
 		s.step()
 		s.check()
 	}
@@ -185,8 +169,8 @@ func (s *fuzzStory) anyFrame() frame {
 // asks for would break one.
 func (s *fuzzStory) politeFrame() frame {
 	in, c := s.in, s.c
-	op, dir := in.byte()%20, Dir(in.byte()&1)
-	n := uint64(in.byte())
+	op, dir := in.Byte()%20, Dir(in.Byte()&1)
+	n := uint64(in.Byte())
 	theirs, ours := s.theirs(dir, n%c.streams.limit[dir]), s.ours(dir, n%max(c.streams.next[dir], 1))
 	noOurs := c.streams.next[dir] == 0
 	switch {
@@ -203,8 +187,8 @@ func (s *fuzzStory) politeFrame() frame {
 		if op == 5 {
 			return resetStreamFrame(theirs, n, final)
 		}
-		off := min(uint64(in.byte())*4, final)
-		size := min(final-off, uint64(in.byte()))
+		off := min(uint64(in.Byte())*4, final)
+		size := min(final-off, uint64(in.Byte()))
 		f := streamFrame(theirs, off, string(make([]byte, size)))
 		f.fin = off+size == final
 		return f
@@ -233,12 +217,12 @@ func (s *fuzzStory) politeFrame() frame {
 	case op == 14:
 		return datagramFrame(string(make([]byte, n)))
 	case op == 15 && !c.cfg.DisableAckFrequency:
-		return ackFrequencyFrame(n, uint64(in.byte()), 1000+in.number()&0xffff, uint64(in.byte()))
+		return ackFrequencyFrame(n, uint64(in.Byte()), 1000+in.number()&0xffff, uint64(in.Byte()))
 	case op > 15:
 		s.collect()
 		if got := &s.got[spaceApp]; got.Len() > 0 {
 			r := got.At(int(n) % got.Len())
-			return ackFrame(rangeString(r.Start+uint64(in.byte())%(r.End-r.Start), r.End-1))
+			return ackFrame(rangeString(r.Start+uint64(in.Byte())%(r.End-r.Start), r.End-1))
 		}
 	}
 	return frame{}
@@ -247,7 +231,7 @@ func (s *fuzzStory) politeFrame() frame {
 // step does one thing that the input asks for.
 func (s *fuzzStory) step() {
 	in := s.in
-	op := in.byte() % 16
+	op := in.Byte() % 16
 	if s.polite && op < 6 {
 		var frames []frame
 		for range op + 1 {
@@ -260,7 +244,7 @@ func (s *fuzzStory) step() {
 	}
 	switch op {
 	case 0: // any payload in a valid packet
-		s.send(testPacket{space: spaceApp, payload: in.bytes(int(in.byte()))})
+		s.send(testPacket{space: spaceApp, payload: in.Bytes(int(in.Byte()))})
 	case 1, 2, 3, 4: // well-formed frames
 		var frames []frame
 		for range op {
@@ -269,15 +253,15 @@ func (s *fuzzStory) step() {
 		s.write(frames...)
 	case 5: // a frame with a byte changed
 		all := allFrames(s.server)
-		b := all[int(in.byte())%len(all)].append(nil)
-		b[int(in.byte())%len(b)] ^= in.byte()
+		b := all[int(in.Byte())%len(all)].append(nil)
+		b[int(in.Byte())%len(b)] ^= in.Byte()
 		s.send(testPacket{space: spaceApp, payload: b})
 	case 6: // garbage
-		b := append([]byte(nil), in.bytes(int(in.byte()))...)
+		b := append([]byte(nil), in.Bytes(int(in.Byte()))...)
 		if len(b) > 9 && b[0]&1 != 0 {
 			copy(b[1:], s.dcid.bytes())
 		}
-		s.deliver(b, s.peerAddr, ECN(in.byte()&3))
+		s.deliver(b, s.peerAddr, ECN(in.Byte()&3))
 	case 7:
 		s.advance(time.Duration(in.number()&0x3fff) * time.Millisecond / 4)
 	case 8:
@@ -291,8 +275,8 @@ func (s *fuzzStory) step() {
 			s.ackAll()
 		}
 	case 10: // odd packet numbers, marks and addresses
-		p := testPacket{space: spaceApp, frames: []frame{s.anyFrame()}, skip: uint64(in.byte() & 7), ecn: ECN(in.byte() & 3)}
-		if v := in.byte(); v&1 != 0 {
+		p := testPacket{space: spaceApp, frames: []frame{s.anyFrame()}, skip: uint64(in.Byte() & 7), ecn: ECN(in.Byte() & 3)}
+		if v := in.Byte(); v&1 != 0 {
 			p.from = elsewhere(int(v >> 5))
 			p.size = int(v) * 5
 		} else if v&2 != 0 {
@@ -300,10 +284,10 @@ func (s *fuzzStory) step() {
 		}
 		s.send(p)
 	case 11:
-		if in.byte()&1 != 0 && (!s.polite || s.c.keys.sealed > 0) {
+		if in.Byte()&1 != 0 && (!s.polite || s.c.keys.sealed > 0) {
 			s.turnKeys()
 		}
-		s.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, phase: in.byte() == 1, reserved: in.byte() == 77 && !s.polite})
+		s.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, phase: in.Byte() == 1, reserved: in.Byte() == 77 && !s.polite})
 	default:
 		s.call()
 	}
@@ -314,35 +298,35 @@ func (s *fuzzStory) call() {
 	in := s.in
 	var st *Stream
 	if n := len(s.streams); n > 0 {
-		st = s.streams[int(in.byte())%n]
+		st = s.streams[int(in.Byte())%n]
 	}
-	switch op := in.byte() % 16; {
+	switch op := in.Byte() % 16; {
 	case op == 0:
-		if st, err := s.c.OpenStream(Dir(in.byte() & 1)); err == nil {
+		if st, err := s.c.OpenStream(Dir(in.Byte() & 1)); err == nil {
 			s.streams = append(s.streams, st)
 		}
 	case op == 1:
-		s.c.SendDatagram(make([]byte, int(in.byte())*6), DatagramOptions{MaxAge: time.Duration(in.byte()) * time.Millisecond, Notify: in.byte()&1 != 0})
+		s.c.SendDatagram(make([]byte, int(in.Byte())*6), DatagramOptions{MaxAge: time.Duration(in.Byte()) * time.Millisecond, Notify: in.Byte()&1 != 0})
 	case op == 2:
 		for _, ok := s.c.ReceiveDatagram(); ok; _, ok = s.c.ReceiveDatagram() {
 		}
 	case op == 3:
-		s.c.SetTimer(s.now.Add(time.Duration(in.byte()) * time.Millisecond))
+		s.c.SetTimer(s.now.Add(time.Duration(in.Byte()) * time.Millisecond))
 	case op == 4:
 		s.c.UpdateKeys()
 	case op == 5:
-		s.c.Migrate(elsewhere(int(in.byte() & 3)))
+		s.c.Migrate(elsewhere(int(in.Byte() & 3)))
 	case op == 6:
-		s.c.Probe(elsewhere(int(in.byte() & 3)))
-	case op == 7 && in.byte() > 250:
-		s.c.Close(in.number(), string(in.bytes(20)))
+		s.c.Probe(elsewhere(int(in.Byte() & 3)))
+	case op == 7 && in.Byte() > 250:
+		s.c.Close(in.number(), string(in.Bytes(20)))
 	case st == nil:
 	case op == 8:
-		st.Write(make([]byte, int(in.byte())*10))
+		st.Write(make([]byte, int(in.Byte())*10))
 	case op == 9:
-		st.Read(make([]byte, int(in.byte())*4))
+		st.Read(make([]byte, int(in.Byte())*4))
 	case op == 10:
-		b, _ := st.Peek(int(in.byte()) * 10)
+		b, _ := st.Peek(int(in.Byte()) * 10)
 		st.Discard(len(b) / 2)
 	case op == 11:
 		st.CloseWrite()
@@ -351,7 +335,7 @@ func (s *fuzzStory) call() {
 	case op == 13:
 		st.StopSending(in.number())
 	case op == 14:
-		st.SetPriority(Priority{Urgency: int8(in.byte()), Incremental: in.byte()&1 != 0})
+		st.SetPriority(Priority{Urgency: int8(in.Byte()), Incremental: in.Byte()&1 != 0})
 	case op == 15:
 		st.Release()
 		for i, x := range s.streams {
@@ -433,8 +417,8 @@ func (l *lone) run(t testing.TB, in *fuzzInput, one func(now time.Time, op byte)
 			check()
 		}
 	}
-	for !in.empty() {
-		op := in.byte()
+	for !in.Empty() {
+		op := in.Byte()
 		if op >= 0xf0 {
 			step(time.Duration(op&15) * 300 * time.Millisecond)
 			continue
@@ -461,7 +445,7 @@ func FuzzClient(f *testing.F) {
 	f.Add([]byte{1, 6, 1, 2, 3, 6, 2, 9, 5, 77, 0xff, 0, 0, 0xff})
 	f.Add([]byte{7, 4, 'a', 'b', 'c', 'd', 6, 1, 9})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		in := &fuzzInput{b: data[:min(len(data), 4000)]}
+		in := newFuzzInput(data[:min(len(data), 4000)])
 		cfg := quietConfig()
 		cfg.TLS = clientTLS
 		r := dialRaw(t, serverTLS, &cfg, nil)
@@ -482,23 +466,23 @@ func FuzzClient(f *testing.F) {
 				p.frames = []frame{in.frame()}
 				b = p.seal()
 			case 2:
-				from := int(in.byte()) % len(r.out[space])
+				from := int(in.Byte()) % len(r.out[space])
 				p.frames = []frame{cryptoFrame(uint64(from), string(r.out[space][from:]))}
 				b = p.seal()
 			case 3:
-				p.payload = in.bytes(int(in.byte()))
+				p.payload = in.Bytes(int(in.Byte()))
 				b = p.seal()
 			case 4:
-				b = append(b, in.bytes(int(in.byte())<<8|int(in.byte()))...)
+				b = append(b, in.Bytes(int(in.Byte())<<8|int(in.Byte()))...)
 			case 5:
 				b = p.seal()
-				p.typ = in.byte() & 3
+				p.typ = in.Byte() & 3
 				b = append(b, p.seal()...)
-				b[int(in.byte())%len(b)] ^= in.byte()
+				b[int(in.Byte())%len(b)] ^= in.Byte()
 			case 6: // Version Negotiation
-				b = wire.AppendVersionNegotiation(nil, op, []byte(own), r.c.origin.bytes(), []uint32{uint32(in.number()), uint32(in.byte())})
+				b = wire.AppendVersionNegotiation(nil, op, []byte(own), r.c.origin.bytes(), []uint32{uint32(in.number()), uint32(in.Byte())})
 			case 7: // Retry
-				b = wire.AppendRetry(nil, Version1, []byte(own), in.bytes(int(in.byte())%21), in.bytes(int(in.byte())*6))
+				b = wire.AppendRetry(nil, Version1, []byte(own), in.Bytes(int(in.Byte())%21), in.Bytes(int(in.Byte())*6))
 				tag := keys.RetryTag(Version1, r.c.origin.bytes(), b)
 				b = append(b, tag[:]...)
 			}

@@ -29,9 +29,9 @@ func FuzzServerInitial(f *testing.F) {
 
 // playInitial plays one input.
 func playInitial(t testing.TB, r *recordedTLS, initial *keys.Keys, data []byte) {
-	in := &fuzzInput{b: data[:min(len(data), mostInitial)]}
-	admit := []Admission{AdmissionAccept, AdmissionRetry, AdmissionRefuse, AdmissionIgnore}[int(in.byte())%4]
-	if in.byte()&1 != 0 {
+	in := newFuzzInput(data[:min(len(data), mostInitial)])
+	admit := []Admission{AdmissionAccept, AdmissionRetry, AdmissionRefuse, AdmissionIgnore}[int(in.Byte())%4]
+	if in.Byte()&1 != 0 {
 		admit = AdmissionAccept
 	}
 	s := &fuzzServer{playback: playback{recordedTLS: r}, in: in, initial: initial}
@@ -62,26 +62,26 @@ func (s *fuzzServer) datagram(op byte) []byte {
 	s.pn++
 	switch op % 8 {
 	case 0: // the ClientHello, or a part of it
-		from := int(in.byte()) % len(hello)
+		from := int(in.Byte()) % len(hello)
 		p.frames = []frame{cryptoFrame(uint64(from), hello[from:])}
 	case 1:
 		p.frames = []frame{in.frame()}
 	case 2:
-		p.frames, p.token = []frame{cryptoFrame(0, hello)}, in.bytes(int(in.byte()))
+		p.frames, p.token = []frame{cryptoFrame(0, hello)}, in.Bytes(int(in.Byte()))
 	case 3:
-		p.payload = in.bytes(int(in.byte()))
+		p.payload = in.Bytes(int(in.Byte()))
 	case 4:
-		return append([]byte(nil), in.bytes(int(in.byte())<<8|int(in.byte()))...)
+		return append([]byte(nil), in.Bytes(int(in.Byte())<<8|int(in.Byte()))...)
 	case 5: // two packets in one datagram, a byte of which is changed
 		p.frames, p.size = []frame{cryptoFrame(0, hello[:100])}, 0
 		b := p.seal()
-		p.typ, p.size = uint8(in.byte()&3), minMTU-len(b)
+		p.typ, p.size = uint8(in.Byte()&3), minMTU-len(b)
 		b = append(b, p.seal()...)
-		b[int(in.byte())%len(b)] ^= in.byte()
+		b[int(in.Byte())%len(b)] ^= in.Byte()
 		return b
 	case 6: // the client's second flight, or any frame in its place
 		p.typ, p.tx, p.size = wire.TypeHandshake, s.tx[spaceHandshake], 0
-		if p.frames = []frame{cryptoFrame(0, s.clientFinished())}; in.byte() != 0 {
+		if p.frames = []frame{cryptoFrame(0, s.clientFinished())}; in.Byte() != 0 {
 			p.frames[0] = in.frame()
 		}
 	case 7:
@@ -92,7 +92,7 @@ func (s *fuzzServer) datagram(op byte) []byte {
 
 // oneRTT makes a 1-RTT packet, to the connection ID that the server has chosen if there is one.
 func (s *fuzzServer) oneRTT() []byte {
-	p := testPacket{frames: []frame{s.in.frame()}, payload: s.in.bytes(int(s.in.byte()))}
+	p := testPacket{frames: []frame{s.in.frame()}, payload: s.in.Bytes(int(s.in.Byte()))}
 	dcid := []byte(rawServerID)
 	if s.first != nil && len(s.first.local.ids) > 0 {
 		dcid = s.first.local.ids[0].id.bytes()

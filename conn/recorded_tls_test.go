@@ -130,7 +130,7 @@ func (p *playback) play(w *TLSWork) {
 
 // TestPlayback: with recorded TLS a server gets as far as with real TLS, and takes 1-RTT packets.
 func TestPlayback(t *testing.T) {
-	s := &fuzzServer{playback: playback{recordedTLS: recordTLS(t)}, in: &fuzzInput{}}
+	s := &fuzzServer{playback: playback{recordedTLS: recordTLS(t)}, in: newFuzzInput(nil)}
 	s.initial, _ = keys.Initial(Version1, []byte(rawServerID))
 	s.lone, _ = newLoneServer(t, func(c *EndpointConfig) { c.Offload = s.offload })
 	for _, op := range []byte{0, 6} {
@@ -141,7 +141,7 @@ func TestPlayback(t *testing.T) {
 		t.Fatalf("the handshake does not end: %+v", got)
 	}
 	before := s.first.app.recv.largest
-	s.in.b = []byte{0} // PING
+	s.in = newFuzzInput([]byte{0}) // PING
 	s.feed(s.datagram(7), elsewhere(1))
 	if got := s.first.app.recv.largest; got != int64(s.pn)-1 || got == before {
 		t.Errorf("the largest 1-RTT packet is %d, want %d", got, s.pn-1)
@@ -157,7 +157,7 @@ func TestPlayback(t *testing.T) {
 
 // TestPlaybackRefuses: what is not as it was recorded ends the connection, as broken TLS does.
 func TestPlaybackRefuses(t *testing.T) {
-	s := &fuzzServer{playback: playback{recordedTLS: recordTLS(t)}, in: &fuzzInput{b: []byte{1}}}
+	s := &fuzzServer{playback: playback{recordedTLS: recordTLS(t)}, in: newFuzzInput([]byte{1})}
 	s.initial, _ = keys.Initial(Version1, []byte(rawServerID))
 	s.lone, _ = newLoneServer(t, func(c *EndpointConfig) { c.Offload = s.offload })
 	hello := []byte(s.clientHello())

@@ -7,32 +7,20 @@ import (
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/internal/script"
 )
 
 // A fuzzScript plays a peer that writes any bytes, and an application that calls anything. The
 // input decides what both do.
 type fuzzScript struct {
-	in       []byte
+	in       *script.Input
 	peer, me *side
 	raw      []*rawStream // of the peer
 	streams  []*Stream    // of the application
 }
 
-func (f *fuzzScript) byte() byte {
-	if len(f.in) == 0 {
-		return 0
-	}
-	b := f.in[0]
-	f.in = f.in[1:]
-	return b
-}
-
-func (f *fuzzScript) bytes() []byte {
-	n := min(int(f.byte()), len(f.in))
-	b := f.in[:n]
-	f.in = f.in[n:]
-	return b
-}
+// bytes returns bytes of the input, as many as the byte before them says.
+func (f *fuzzScript) bytes() []byte { return f.in.Bytes(int(f.in.Byte())) }
 
 // frames returns frames that are well-formed, with any content.
 func (f *fuzzScript) frames() []byte {
@@ -43,8 +31,8 @@ func (f *fuzzScript) frames() []byte {
 		frame(frameHeaders, append([]byte{2, 0}, 0x80)...),
 	}
 	var b []byte
-	for range 1 + f.byte()&3 {
-		switch op := f.byte(); {
+	for range 1 + f.in.Byte()&3 {
+		switch op := f.in.Byte(); {
 		case op < 64:
 			b = append(b, sections[int(op)%len(sections)]...)
 		case op < 128:
@@ -52,7 +40,7 @@ func (f *fuzzScript) frames() []byte {
 		case op < 160:
 			b = append(b, frame(frameHeaders, append([]byte{0, 0}, f.bytes()...)...)...)
 		case op < 190: // a length that is not true
-			b = append(appendFrameHeader(b, uint64(op&15), uint64(f.byte())), f.bytes()...)
+			b = append(appendFrameHeader(b, uint64(op&15), uint64(f.in.Byte())), f.bytes()...)
 		default:
 			types := []uint64{frameSettings, frameGoAway, framePriorityUpdateRequest, 0x21, 3, 5, 13, 2, 0x40}
 			b = append(b, frame(types[int(op)%len(types)], f.bytes()...)...)
@@ -64,23 +52,23 @@ func (f *fuzzScript) frames() []byte {
 // write writes what the stream takes, and ends it as the input says.
 func (f *fuzzScript) write(r *rawStream, b []byte) {
 	r.Write(b)
-	switch f.byte() {
+	switch f.in.Byte() {
 	case 1:
 		r.CloseWrite()
 	case 2:
-		r.Stream.Reset(uint64(f.byte()))
+		r.Stream.Reset(uint64(f.in.Byte()))
 	case 3:
-		r.Stream.StopSending(uint64(f.byte()))
+		r.Stream.StopSending(uint64(f.in.Byte()))
 	}
 }
 
 // step does one thing.
 func (f *fuzzScript) step() {
-	op := f.byte()
+	op := f.in.Byte()
 	switch op % 10 {
 	case 0: // a unidirectional stream: control, QPACK, push, or another
 		starts := [][]byte{settings(), {2}, {3}, {1}, {2, 0x3f, 0xbd, 1, 0x4a}, {0x41}, nil}
-		f.open(conn.Uni, concat(starts[int(f.byte())%len(starts)], f.bytes()))
+		f.open(conn.Uni, concat(starts[int(f.in.Byte())%len(starts)], f.bytes()))
 	case 1, 2:
 		f.open(conn.Bidi, f.frames())
 	case 3:
@@ -94,7 +82,7 @@ func (f *fuzzScript) step() {
 	case 5:
 		f.peer.q.SendDatagram(slices.Clone(f.bytes()), conn.DatagramOptions{})
 	case 6:
-		f.peer.net.RunFor(time.Duration(f.byte()) * time.Millisecond)
+		f.peer.net.RunFor(time.Duration(f.in.Byte()) * time.Millisecond)
 	default:
 		f.call(op / 10)
 	}
@@ -110,7 +98,7 @@ func (f *fuzzScript) open(dir conn.Dir, b []byte) {
 
 // pick returns one of the peer's streams.
 func (f *fuzzScript) pick() *rawStream {
-	i := int(f.byte())
+	i := int(f.in.Byte())
 	for _, s := range f.peer.streams {
 		if !slices.Contains(f.raw, s) { // the other side has opened it
 			f.raw = append(f.raw, s)
@@ -132,7 +120,7 @@ func (f *fuzzScript) call(op byte) {
 	}
 	switch op % 24 {
 	case 0:
-		if s, err := c.OpenRequest([][]Field{getFields, postFields}[f.byte()&1], f.byte()&1 != 0); err == nil {
+		if s, err := c.OpenRequest([][]Field{getFields, postFields}[f.in.Byte()&1], f.in.Byte()&1 != 0); err == nil {
 			f.streams = append(f.streams, s)
 		}
 		return
@@ -143,24 +131,24 @@ func (f *fuzzScript) call(op byte) {
 		c.OpenUni(0x41)
 		return
 	case 3:
-		c.ExpireRequests(f.me.net.Now().Add(-time.Duration(f.byte()) * time.Millisecond))
+		c.ExpireRequests(f.me.net.Now().Add(-time.Duration(f.in.Byte()) * time.Millisecond))
 		return
 	}
 	if len(f.streams) == 0 {
 		return
 	}
-	i := int(f.byte()) % len(f.streams)
+	i := int(f.in.Byte()) % len(f.streams)
 	s := f.streams[i]
 	switch op % 24 {
 	case 4, 5, 6:
 		fields := [][]Field{{{Name: ":status", Value: "200"}}, {{Name: ":status", Value: "100"}}, {{Name: "x", Value: "y"}}, nil}
-		s.SendFields(fields[f.byte()&3], f.byte()&1 != 0)
+		s.SendFields(fields[f.in.Byte()&3], f.in.Byte()&1 != 0)
 	case 7, 8:
-		s.Write(make([]byte, int(f.byte())*20))
+		s.Write(make([]byte, int(f.in.Byte())*20))
 	case 9, 10:
-		s.Read(make([]byte, f.byte()))
+		s.Read(make([]byte, f.in.Byte()))
 	case 11:
-		b, _ := s.Peek(int(f.byte()))
+		b, _ := s.Peek(int(f.in.Byte()))
 		s.Discard(len(b) / 2)
 	case 12:
 		s.CloseWrite()
@@ -175,9 +163,9 @@ func (f *fuzzScript) call(op byte) {
 	case 17:
 		s.Reset(InternalError)
 	case 18:
-		s.SetPriority(conn.Priority{Urgency: int8(f.byte() & 7), Incremental: f.byte()&1 != 0})
+		s.SetPriority(conn.Priority{Urgency: int8(f.in.Byte() & 7), Incremental: f.in.Byte()&1 != 0})
 	case 19:
-		s.RequestPriority(conn.Priority{Urgency: int8(f.byte() & 7)})
+		s.RequestPriority(conn.Priority{Urgency: int8(f.in.Byte() & 7)})
 	case 20:
 		s.Datagrams().Send(slices.Clone(f.bytes()), conn.DatagramOptions{})
 	case 21:
@@ -211,7 +199,7 @@ func FuzzScript(f *testing.F) {
 		if len(b) == 0 || len(b) > 400 {
 			return
 		}
-		s := &fuzzScript{in: b[1:]}
+		s := &fuzzScript{in: script.NewInput(b[1:])}
 		cfg := &Config{ExtendedConnect: true, Datagrams: true, StreamTypes: []uint64{0x41}, MaxFieldSectionSize: 2000}
 		if b[0]&1 == 0 {
 			s.me, s.peer = connect(t, cfg, nil)
@@ -219,7 +207,7 @@ func FuzzScript(f *testing.F) {
 			s.peer, s.me = connect(t, nil, cfg)
 		}
 		s.me.on = s.event
-		for len(s.in) > 0 && s.me.closed == nil {
+		for !s.in.Empty() && s.me.closed == nil {
 			s.step()
 		}
 		s.me.run()

@@ -64,7 +64,7 @@ func (p *puppet) answer(w http.ResponseWriter, r *http.Request) {
 // pick returns the puppet's end of one of the tunnels, or nil if there is none.
 func (p *puppet) pick(f *fuzzScript) *puppetStream {
 	p.collect()
-	if i := int(f.byte()); len(p.tunnels) > 0 {
+	if i := int(f.in.Byte()); len(p.tunnels) > 0 {
 		return p.tunnels[i%len(p.tunnels)]
 	}
 	return nil
@@ -99,7 +99,7 @@ func (p *puppet) capsules(f *fuzzScript) {
 		return
 	}
 	var b []byte
-	for range 1 + f.byte()&3 {
+	for range 1 + f.in.Byte()&3 {
 		b = append(b, s.capsule(f)...)
 	}
 	s.SetWriteDeadline(time.Now().Add(time.Millisecond))
@@ -110,20 +110,20 @@ func (p *puppet) capsules(f *fuzzScript) {
 
 // capsule returns a capsule.
 func (s *puppetStream) capsule(f *fuzzScript) []byte {
-	switch f.byte() % 10 {
+	switch f.in.Byte() % 10 {
 	case 0, 1, 2, 3:
 		return capsule(dgram.CapsuleDatagram, payload(0, tagged(s.port, f.size())...))
 	case 4:
-		return capsule(dgram.CapsuleDatagram, payload(2, make([]byte, f.byte())...))
+		return capsule(dgram.CapsuleDatagram, payload(2, make([]byte, f.in.Byte())...))
 	case 5:
 		return capsule(dgram.CapsuleDatagram, nil)
 	case 6:
 		return capsule(dgram.CapsuleDatagram, []byte{0x40}) // half a context ID
 	case 7:
-		return capsule(0x17+0x29*uint64(f.byte()), make([]byte, f.size()))
+		return capsule(0x17+0x29*uint64(f.in.Byte()), make([]byte, f.size()))
 	case 8:
 		s.muddled = true
-		return dgramHeader(maxPayload + 2 + uint64(f.byte()))
+		return dgramHeader(maxPayload + 2 + uint64(f.in.Byte()))
 	default:
 		s.muddled = true
 		return f.bytes()
@@ -137,15 +137,15 @@ func (p *puppet) datagrams(f *fuzzScript) {
 		return
 	}
 	var b []byte
-	switch kind := f.byte(); kind % 6 {
+	switch kind := f.in.Byte(); kind % 6 {
 	case 0, 1, 2:
 		b = payload(0, tagged(s.port, f.size())...)
 	case 3:
-		b = payload(2, make([]byte, f.byte())...)
+		b = payload(2, make([]byte, f.in.Byte())...)
 	case 4:
 		b = []byte{0x40}
 	}
-	for range 1 + f.byte()&15 {
+	for range 1 + f.in.Byte()&15 {
 		s.SendDatagram(f.within(), b, 0)
 	}
 }
@@ -156,7 +156,7 @@ func (p *puppet) end(f *fuzzScript) {
 	if s == nil {
 		return
 	}
-	switch f.byte() % 6 {
+	switch f.in.Byte() % 6 {
 	case 0:
 		s.CloseWrite()
 	case 1:

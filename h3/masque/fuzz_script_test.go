@@ -18,6 +18,7 @@ import (
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/internal/script"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/loop/looptest"
 )
@@ -27,7 +28,7 @@ import (
 // targets send.
 type fuzzScript struct {
 	t      *testing.T
-	in     []byte
+	in     *script.Input
 	groups [2]*loop.Group
 	proxy  *Proxy
 	client *Client
@@ -72,25 +73,12 @@ func tagged(port uint16, n int) []byte {
 	return b
 }
 
-func (f *fuzzScript) byte() byte {
-	if len(f.in) == 0 {
-		return 0
-	}
-	b := f.in[0]
-	f.in = f.in[1:]
-	return b
-}
-
-func (f *fuzzScript) bytes() []byte {
-	n := min(int(f.byte())&31, len(f.in))
-	b := f.in[:n]
-	f.in = f.in[n:]
-	return b
-}
+// bytes returns bytes of the input, as many as the byte before them says, or fewer.
+func (f *fuzzScript) bytes() []byte { return f.in.Bytes(int(f.in.Byte()) & 31) }
 
 // size returns the size of a payload: most are small, some fit nowhere.
 func (f *fuzzScript) size() int {
-	if n := int(f.byte()); n < 240 {
+	if n := int(f.in.Byte()); n < 240 {
 		return 8 * n
 	} else {
 		return []int{1199, 1200, 1201, 3000, 10_000, maxPayload - 1, maxPayload}[n%7]
@@ -133,7 +121,7 @@ func (f *fuzzScript) dial(_ context.Context, target netip.AddrPort) (net.Conn, e
 
 // step does one thing.
 func (f *fuzzScript) step() {
-	switch op := f.byte(); op % 9 {
+	switch op := f.in.Byte(); op % 9 {
 	case 0:
 		f.open()
 	case 1, 2:
@@ -143,7 +131,7 @@ func (f *fuzzScript) step() {
 	case 4:
 		f.p.end(f)
 	case 5:
-		time.Sleep(time.Duration(f.byte()) * 10 * time.Millisecond)
+		time.Sleep(time.Duration(f.in.Byte()) * 10 * time.Millisecond)
 	case 6:
 		f.p.read(f)
 	default:
@@ -180,7 +168,7 @@ func (f *fuzzScript) target(op byte) {
 	if len(f.targets) == 0 {
 		return
 	}
-	x := f.targets[int(f.byte())%len(f.targets)]
+	x := f.targets[int(f.in.Byte())%len(f.targets)]
 	if op%8 == 7 {
 		f.p.gone = true
 		x.Close()
@@ -195,7 +183,7 @@ func (f *fuzzScript) call(op byte) {
 	if len(f.conns) == 0 {
 		return
 	}
-	i := int(f.byte()) % len(f.conns)
+	i := int(f.in.Byte()) % len(f.conns)
 	c := f.conns[i]
 	c.SetDeadline(time.Now().Add(soonTime))
 	switch op % 10 {
@@ -317,9 +305,9 @@ func FuzzScript(f *testing.F) {
 			return
 		}
 		synctest.Test(t, func(t *testing.T) {
-			s := &fuzzScript{t: t, in: b[1:]}
+			s := &fuzzScript{t: t, in: script.NewInput(b[1:])}
 			s.begin(b[0]&1 != 0)
-			for len(s.in) > 0 {
+			for !s.in.Empty() {
 				s.step()
 			}
 			s.end()

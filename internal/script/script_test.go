@@ -98,3 +98,15 @@ func TestDraw(t *testing.T) {
 	}
 	require.InDelta(t, 500, sum, 100)
 }
+
+// TestInput: an input is read from its start, and behind its end are zeros.
+func TestInput(t *testing.T) {
+	in := NewInput([]byte{7, 1, 2, 3, 4})
+	require.Equal(t, byte(7), in.Byte())
+	require.Equal(t, []byte{1, 2, 3}, in.Bytes(3))
+	require.False(t, in.Empty())
+	require.Equal(t, []byte{4}, in.Bytes(9))
+	require.True(t, in.Empty())
+	require.Zero(t, in.Byte())
+	require.Empty(t, in.Bytes(2))
+}
