@@ -1,27 +1,18 @@
 package hostile
 
 import (
-	"context"
 	"encoding/binary"
-	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/net/ipv4"
 
-	"github.com/lazoquic/lazo/conn"
-	"github.com/lazoquic/lazo/conn/conntest"
-	"github.com/lazoquic/lazo/h3/h3http"
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/internal/wire"
@@ -97,82 +88,6 @@ func (c *crowd) amplified() (sent, answered int) {
 	return sent, answered
 }
 
-// A visitor is an honest client that asks for the page again and again, on a new connection each
-// time.
-type visitor struct {
-	server string // who it visits
-	stop   chan struct{}
-	done   chan error
-	pages  atomic.Int64
-	failed atomic.Bool
-	again  int             // connections that did not come about
-	took   []time.Duration // each visit
-}
-
-func visit(server string, addr netip.AddrPort) *visitor {
-	v := &visitor{server: server, stop: make(chan struct{}), done: make(chan error, 1)}
-	go func() {
-		err := v.run(addr)
-		v.failed.Store(err != nil)
-		v.done <- err
-	}()
-	return v
-}
-
-func (v *visitor) run(addr netip.AddrPort) error {
-	for {
-		began := time.Now()
-		// A handshake that the server has given up for lost packets begins again, for up to a
-		// minute.
-		err := getPage(addr)
-		for ; err != nil && time.Since(began) < time.Minute; err = getPage(addr) {
-			v.again++
-		}
-		if err != nil {
-			return err
-		}
-		v.took = append(v.took, time.Since(began))
-		v.pages.Add(1)
-		select {
-		case <-v.stop:
-			return nil
-		default:
-		}
-	}
-}
-
-// leave ends the visits. Each of them must have got its page. It returns how long nine of ten
-// visits took at most.
-func (v *visitor) leave(t *testing.T) time.Duration {
-	close(v.stop)
-	require.NoError(t, <-v.done)
-	slices.Sort(v.took)
-	most := v.took[max(min(len(v.took)*9/10, len(v.took)-2), 0)]
-	t.Logf("an honest client of the %s server got its page %d times, with %d attempts more: nine of ten within %v, all within %v",
-		v.server, len(v.took), v.again, most, v.took[len(v.took)-1])
-	return most
-}
-
-// These are the limits of a visit during a flood. On a machine that does nothing else, the client
-// of a server that nobody floods has its page within 20 ms, and a second is 50 times as much. If
-// the machine is busy, that client waits too, and the second is longer by as much.
-const (
-	visitTime    = time.Second
-	visitTimes   = 50
-	leastVisited = 10 // during a flood
-)
-
-// endure floods s. All along an honest client gets its page from s in time. Another one does so
-// from a server that nobody floods, on the same machine at the same time. The flood goes on while
-// more reports that it should.
-func endure(t *testing.T, s *realServer, flood func(more func() bool)) {
-	calm := newRealServer(t, nil)
-	v, other := visit("flooded", s.g.LocalAddr()), visit("other", calm.g.LocalAddr())
-	flood(func() bool { return v.pages.Load() < leastVisited && !v.failed.Load() })
-	took, usual := v.leave(t), other.leave(t)
-	require.LessOrEqual(t, took, max(visitTime, visitTimes*usual), "the honest client waits")
-}
-
 // footprint returns how much memory the heap and the stacks of the process have of the system when
 // all that can be given back was given back, in bytes.
 func footprint() int64 {
@@ -185,30 +100,6 @@ func footprint() int64 {
 // footprintSlack is how much more that may be after a flood, beside a quarter of what the flood
 // took: spans that are not empty, and stacks that the runtime keeps.
 const footprintSlack = 8 << 20
-
-func getPage(addr netip.AddrPort) error {
-	tr := &h3http.Transport{
-		TLSClientConfig: conntest.ClientTLS(),
-		QUICConfig:      &conn.Config{HandshakeTimeout: time.Minute, InitialRTT: 50 * time.Millisecond},
-	}
-	defer tr.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "GET", "https://"+addr.String()+"/", nil)
-	if err != nil {
-		return err
-	}
-	res, err := tr.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err == nil && string(b) != page {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
 
 // TestFloodOfGarbage: datagrams of no connection cost no memory, and get less than they are.
 func TestFloodOfGarbage(t *testing.T) {
