@@ -154,7 +154,7 @@ func TestCertificateReload(t *testing.T) {
 		current.Store(&cert)
 		resp, _ := p.get("/")
 		require.Equal(t, cert.Leaf.SerialNumber, resp.TLS.PeerCertificates[0].SerialNumber)
-		p.tr.CloseIdleConnections()
+		p.closeIdle()
 	}
 }
 

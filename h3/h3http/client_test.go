@@ -418,12 +418,9 @@ func TestDialsCoalesce(t *testing.T) {
 	wg.Wait()
 	require.Equal(t, 1, dials)
 	close(hold)
-	// The connection becomes idle a moment after the last body is closed.
-	require.Eventually(t, func() bool {
-		p.tr.CloseIdleConnections()
-		p.get("/")
-		return dials == 2
-	}, time.Minute, time.Millisecond)
+	p.closeIdle()
+	p.get("/")
+	require.Equal(t, 2, dials)
 }
 
 // TestRepeat: the connection of a request ends before there is an answer.
@@ -450,7 +447,7 @@ func TestRepeat(t *testing.T) {
 		{"POST", "k", strings.NewReader("body"), true},
 		{"POST", "k", io.MultiReader(strings.NewReader("body")), false},
 	} {
-		p.tr.CloseIdleConnections()
+		p.closeIdle()
 		calls.Store(0)
 		dials = 0
 		_, body := p.get("/")
@@ -477,7 +474,7 @@ func TestRepeat(t *testing.T) {
 	}
 
 	// The answer of a new connection counts.
-	p.tr.CloseIdleConnections()
+	p.closeIdle()
 	calls.Store(1)
 	_, err := p.c.Do(p.request("GET", "/", nil))
 	require.Error(t, err)
@@ -548,10 +545,14 @@ func TestTrace(t *testing.T) {
 		r := p.request("POST", "/", strings.NewReader("x"))
 		r.Header.Set("X-Test", "1")
 		p.do(r.WithContext(httptrace.WithClientTrace(r.Context(), trace)))
+		sent := func() int { return slices.Index(got, "request <nil>") }
+		require.Eventually(t, func() bool { // the response may overtake it
+			mu.Lock()
+			defer mu.Unlock()
+			return sent() >= 0
+		}, time.Minute, time.Millisecond)
 		mu.Lock()
-		i := slices.Index(got, "request <nil>")
-		require.NotEqual(t, -1, i)
-		got = slices.Delete(got, i, i+1) // the response may overtake it
+		got = slices.Delete(got, sent(), sent()+1)
 		require.Equal(t, []string{"get " + addr, "got " + addr + " " + reused, "x-test1", "headers", "first byte"}, got)
 		mu.Unlock()
 	}

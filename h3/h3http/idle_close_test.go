@@ -35,7 +35,7 @@ func TestCloseIdleConnections(t *testing.T) {
 		p.tr.mu.Lock()
 		ended := p.tr.group
 		p.tr.mu.Unlock()
-		p.tr.CloseIdleConnections()
+		p.closeIdle()
 		require.NoError(t, ended.Wait()) // the loop has stopped, and closed its socket
 		require.False(t, p.tr.hasSocket())
 	}
@@ -72,7 +72,7 @@ func TestOnlyCachedConn(t *testing.T) {
 	require.Empty(t, p.tr.hosts)
 	p.get("/")
 	require.NoError(t, try())
-	p.tr.CloseIdleConnections()
+	p.closeIdle()
 	for deadline := time.Now().Add(time.Minute); p.tr.hasSocket(); time.Sleep(time.Millisecond) {
 		require.True(t, time.Now().Before(deadline))
 	}

@@ -49,7 +49,7 @@ func TestServerContexts(t *testing.T) {
 	})
 	for i := range 4 {
 		if i == 2 {
-			p.tr.CloseIdleConnections()
+			p.closeIdle()
 		}
 		_, body := p.get("/")
 		addr := strings.TrimPrefix(p.url, "https://")
@@ -93,7 +93,7 @@ func TestSharedTLSConfig(t *testing.T) {
 	require.Equal(t, []string{"h3"}, outer.NextProtos)
 	for range 10 {
 		p.get("/")
-		p.tr.CloseIdleConnections()
+		p.closeIdle()
 	}
 	tc.SetSessionTicketKeys([][32]byte{{1}})
 	require.NoError(t, tcp.Close())

@@ -154,6 +154,20 @@ func (p *pair) get(path string) (*http.Response, string) {
 	return p.do(p.request("GET", path, nil))
 }
 
+// awaitIdle waits until no request of the Transport is in progress. The last one is over a moment
+// after its body was closed.
+func (p *pair) awaitIdle() {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool { return p.tr.inProgress() == 0 }, time.Minute, time.Millisecond, "requests of the Transport")
+}
+
+// closeIdle closes the connections of the Transport, once they are idle.
+func (p *pair) closeIdle() {
+	p.t.Helper()
+	p.awaitIdle()
+	p.tr.CloseIdleConnections()
+}
+
 func TestGet(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "hello "+r.URL.Path+" over "+r.Proto)

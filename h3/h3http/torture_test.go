@@ -55,7 +55,7 @@ func TestTorture(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.Eventually(t, func() bool { return p.tr.inProgress() == 0 }, time.Minute, time.Millisecond, "requests of the Transport")
+	p.awaitIdle()
 	require.Eventually(t, func() bool { return p.srv.Stats().Open == 0 }, time.Minute, time.Millisecond, "requests of the Server")
 	_, body := p.get("/echo") // the connection, or another, still serves
 	require.Equal(t, "", body)
