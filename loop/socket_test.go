@@ -314,9 +314,7 @@ func TestDialThisHost(t *testing.T) {
 		for _, host := range listening.hosts {
 			cfg := conntest.ClientConfig()
 			cfg.TLS.ServerName = "lazo.test"
-			ctx, cancel := context.WithTimeout(within(t), 5*time.Second)
-			c, err := loop.Dial(ctx, host+":"+port, cfg)
-			cancel()
+			c, err := loop.Dial(within(t), host+":"+port, cfg)
 			if err != nil {
 				t.Errorf("listening on %v, dialing %q: %v", g.LocalAddr(), host, err)
 				continue
@@ -329,6 +327,19 @@ func TestDialThisHost(t *testing.T) {
 	}
 }
 
+// closedPort returns an address at which nobody listens, and nobody will during the test. The
+// socket that has it is connected, and so closed to everybody but its peer.
+func closedPort(t *testing.T, host string) string {
+	t.Helper()
+	ip := net.ParseIP(host)
+	c, err := net.DialUDP("udp", &net.UDPAddr{IP: ip}, &net.UDPAddr{IP: ip, Port: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().String()
+}
+
 // TestDialClosedPort: a host says that nobody uses the port, and Dial returns that at once.
 func TestDialClosedPort(t *testing.T) {
 	if runtime.GOOS != "linux" {
@@ -336,14 +347,8 @@ func TestDialClosedPort(t *testing.T) {
 	}
 	noLeaks(t)
 	for _, host := range []string{"127.0.0.1", "::1"} {
-		// This port was free a moment ago, and its socket is closed: nobody answers there.
-		closed, err := net.ListenPacket("udp", net.JoinHostPort(host, "0"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := closed.LocalAddr().String()
-		closed.Close()
-		_, err = loop.Dial(within(t), address, conntest.ClientConfig())
+		address := closedPort(t, host)
+		_, err := loop.Dial(within(t), address, conntest.ClientConfig())
 		var unreachable *conn.UnreachableError
 		var icmp *udpio.ICMPError
 		if !errors.As(err, &unreachable) || !errors.As(err, &icmp) || !errors.Is(err, syscall.ECONNREFUSED) {
@@ -380,13 +385,9 @@ func TestDialRefusedElsewhere(t *testing.T) {
 		defer close(done)
 		transfer(t, s, 16<<20, 3)
 	}()
-	closed, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
+	closed := closedPort(t, "127.0.0.1")
 	for range 40 {
-		if _, err := client.Dial(within(t), closed.LocalAddr().String(), conntest.ClientConfig()); err == nil {
+		if _, err := client.Dial(within(t), closed, conntest.ClientConfig()); err == nil {
 			t.Error("dialed a closed port")
 		} else if runtime.GOOS == "linux" && !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Error(err)

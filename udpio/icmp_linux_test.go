@@ -1,12 +1,24 @@
 package udpio
 
 import (
+	"net"
 	"net/netip"
 	"syscall"
 	"testing"
 
 	"github.com/lazoquic/lazo/internal/require"
 )
+
+// closedPort returns an address at which nobody listens, and nobody will during the test. The
+// socket that has it is connected, and so closed to everybody but its peer.
+func closedPort(t *testing.T, host netip.Addr) netip.AddrPort {
+	t.Helper()
+	discard := netip.AddrPortFrom(host, 9)
+	c, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(host, 0)), net.UDPAddrFromAddrPort(discard))
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+}
 
 // A message that reached nobody comes back with the reason, what was sent to others
 // before it is known arrives, and so does everything that was received.
@@ -16,9 +28,7 @@ func TestReceiveErrors(t *testing.T) {
 	} {
 		s := mustListen(t, "udp", test.listen, &Config{ReceiveErrors: true})
 		peer := mustListen(t, "udp", netip.AddrPortFrom(netip.MustParseAddr(test.host), 0).String(), nil)
-		gone := mustListen(t, "udp", netip.AddrPortFrom(netip.MustParseAddr(test.host), 0).String(), nil)
-		nobody := gone.LocalAddr()
-		require.NoError(t, gone.Close())
+		nobody := closedPort(t, netip.MustParseAddr(test.host))
 
 		ms := newMessages(8)
 		refused, heard := 0, 0
@@ -67,9 +77,7 @@ func TestReceiveErrors(t *testing.T) {
 // Without ReceiveErrors nobody is told.
 func TestNoErrorsReceived(t *testing.T) {
 	s := mustListen(t, "udp4", "127.0.0.1:0", nil)
-	gone := mustListen(t, "udp4", "127.0.0.1:0", nil)
-	nobody := gone.LocalAddr()
-	require.NoError(t, gone.Close())
+	nobody := closedPort(t, netip.MustParseAddr("127.0.0.1"))
 	ms := newMessages(2)
 	for range 20 {
 		write(t, s, Message{Buf: []byte("to nobody"), Remote: nobody})

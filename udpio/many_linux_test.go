@@ -95,11 +95,10 @@ func TestManySocketsStarve(t *testing.T) {
 // What ICMP says reaches the reader of many sockets, too.
 func TestManySocketsErrors(t *testing.T) {
 	s, locals := mustListenMany(t, 50, &Config{ReceiveErrors: true})
-	gone := mustListen(t, "udp4", "127.0.0.1:0", nil)
-	require.NoError(t, gone.Close())
+	nobody := closedPort(t, netip.MustParseAddr("127.0.0.1"))
 	ms := newMessages(4)
 	for _, local := range locals {
-		write(t, s, Message{Buf: []byte("to nobody"), Remote: gone.LocalAddr(), Local: local})
+		write(t, s, Message{Buf: []byte("to nobody"), Remote: nobody, Local: local})
 		for n := 0; n == 0; {
 			var err error
 			n, err = s.ReadBatch(ms, soon())
