@@ -196,9 +196,11 @@ func TestDeadlines(t *testing.T) {
 	if err := readErr(a); err != nil {
 		t.Errorf("Read after the deadline was removed: %v", err)
 	}
-	large := make([]byte, 64<<20) // made before the deadline is set, because it takes a while on a busy machine
-	a.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
-	n, err := a.Write(large)
+	go func() {
+		readErr(b) // so Write has begun
+		a.SetWriteDeadline(time.Now())
+	}()
+	n, err := a.Write(make([]byte, 64<<20))
 	if n == 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("Write returned %d, %v", n, err)
 	}
