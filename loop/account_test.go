@@ -222,8 +222,12 @@ func TestWritersKeepToMaxBuffered(t *testing.T) {
 				go answerAll(w, c, answer)
 			}
 		}()
-		for range 8 {
-			c := w.dialOnly(stingy)
+		c := w.dialOnly(nil)
+		var many []*loop.Conn
+		for range 8 { // before the memory is full: then nobody new may come
+			many = append(many, w.dialOnly(stingy))
+		}
+		for _, c := range many {
 			for range 50 {
 				s := w.open(c, conn.Bidi)
 				s.Write([]byte("large"))
@@ -235,7 +239,6 @@ func TestWritersKeepToMaxBuffered(t *testing.T) {
 		if n := w.server.Stats().Held; n < 2<<20 {
 			t.Errorf("%d bytes are held: this shows little", n)
 		}
-		c := w.dialOnly(nil)
 		for range 20 {
 			s := w.open(c, conn.Bidi)
 			start := time.Now()
