@@ -2,11 +2,13 @@ package netns
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -30,6 +32,10 @@ const (
 	dialsEnv = "LAZO_NETNS_DIALS"
 	// diskEnv is the size of a disk for qlogs, in bytes.
 	diskEnv = "LAZO_NETNS_DISK"
+	// clockEnv has the process watch its clocks.
+	clockEnv = "LAZO_NETNS_CLOCK"
+	// visitsEnv has a client take more commands than one while it downloads.
+	visitsEnv = "LAZO_NETNS_VISITS"
 )
 
 // supplied is how much is downloaded, in bytes.
@@ -83,6 +89,9 @@ func watch(local string) (*watched, error) {
 // config completes a configuration. It waits as long for a peer as TCP does for one that is
 // frozen. A reader that waits soon makes the sender wait.
 func (w *watched) config(c *conn.Config) (*conn.Config, error) {
+	if os.Getenv(clockEnv) != "" {
+		go watchClocks()
+	}
 	c.MaxIdleTimeout = 5 * time.Minute
 	c.MaxStreamData = 256 << 10
 	size := os.Getenv(diskEnv)
@@ -159,8 +168,12 @@ func fetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+	commands := bufio.NewReader(os.Stdin)
+	if _, err := commands.ReadString('\n'); err != nil {
 		return err
+	}
+	if os.Getenv(visitsEnv) != "" {
+		return fetchAndVisit(ctx, g, c, s, h, commands)
 	}
 	dialed := make(chan error, 1)
 	if os.Getenv(dialsEnv) != "" {
@@ -176,6 +189,73 @@ func fetch(ctx context.Context) error {
 	}
 	fmt.Println("sum", hex.EncodeToString(h.Sum(nil)))
 	return c.Close(0, "")
+}
+
+// fetchAndVisit reads the rest of the supplies, and meanwhile opens other connections when it is
+// told to. If the connection ends because it was idle for too long, or because the peer has
+// forgotten it for that reason, all is read anew on another one.
+func fetchAndVisit(ctx context.Context, g *loop.Group, c *loop.Conn, s *loop.Stream, h hash.Hash, commands *bufio.Reader) error {
+	fetched := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(h, s)
+		if errors.Is(err, conn.ErrIdleTimeout) || errors.Is(err, conn.ErrStatelessReset) {
+			fmt.Println("ended:", err)
+			h.Reset()
+			err = again(ctx, g, c, h)
+		}
+		fetched <- err
+	}()
+	cfg := conntest.ClientConfig()
+	cache := new(loop.SessionCache)
+	cfg.TLS.ClientSessionCache, cfg.Tokens = cache, cache
+	for {
+		command, err := commands.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		if command == "sum\n" {
+			break
+		}
+		v, err := g.Dial(ctx, serverAddr+":4433", cfg)
+		if err != nil {
+			return err
+		}
+		part := make([]byte, 100_000)
+		s, err := v.OpenStream(ctx, conn.Bidi)
+		if err == nil {
+			s.CloseWrite()
+			_, err = io.ReadFull(s, part)
+		}
+		if err != nil {
+			return err
+		}
+		want := make([]byte, len(part))
+		io.ReadFull(supplies(), want)
+		if !bytes.Equal(part, want) {
+			return errors.New("a visit got other bytes")
+		}
+		fmt.Println("visited, resumed:", v.TLS().DidResume)
+		v.Close(0, "")
+	}
+	if err := <-fetched; err != nil {
+		return err
+	}
+	fmt.Println("sum", hex.EncodeToString(h.Sum(nil)))
+	return g.Close()
+}
+
+// again reads all supplies on another connection than c, which has ended.
+func again(ctx context.Context, g *loop.Group, c *loop.Conn, h hash.Hash) error {
+	<-c.Context().Done()
+	c, err := g.Dial(ctx, serverAddr+":4433", conntest.ClientConfig())
+	if err != nil {
+		return err
+	}
+	s, err := fetchPart(ctx, c, h, supplied/4)
+	if err == nil {
+		_, err = io.Copy(h, s)
+	}
+	return err
 }
 
 // dials dials until that fails for want of descriptors, and then until it works.

@@ -32,6 +32,8 @@ type fault struct {
 	peers      bool   // the sign is of the other side's process
 	healed     string // what the process says when it works again, besides the download
 	do         func(t *testing.T, side *process, begin bool)
+	visits     bool          // another client gets what it wants during the fault, and afterwards
+	after      string        // what it says after the end; empty if it cannot notice
 	lasts      time.Duration // since the sign; briefly if it is 0
 }
 
@@ -54,6 +56,8 @@ func faults(t *testing.T) (all []fault) {
 			{name: "frozen", do: freeze, lasts: frozenFor(t)},
 			{name: "no descriptors", do: limitFiles, env: dialsEnv + "=1", sign: "met EMFILE", healed: "dials"},
 			{name: "full disk", env: diskEnv + "=16384", sign: "met ENOSPC"},
+			{name: "wall clock", do: setWallClock, visits: true, env: clockEnv + "=1", sign: "met a wall clock ahead", after: "met a wall clock behind"},
+			{name: "suspended", do: suspend, visits: true, env: clockEnv + "=1", sign: "met an hour"},
 		}...)
 		for i := range all {
 			if all[i].side == "" {
@@ -119,6 +123,9 @@ func TestFaults(t *testing.T) {
 			f.prepare(t, p)
 			var env [2][]string
 			env[f.index()] = []string{f.env}
+			if f.visits {
+				env[1] = append(env[1], visitsEnv+"=1")
+			}
 			server := p.start(p.server, "supply", env[0]...)
 			server.want("ready")
 			client := p.start(p.client, "fetch", env[1]...)
@@ -134,15 +141,29 @@ func TestFaults(t *testing.T) {
 			} else if f.sign != "" {
 				side.wantOnce(f.sign)
 			}
+			f.visit(client)
 			time.Sleep(max(f.lasts, briefly))
 			f.run(t, p, side, false)
 			if f.healed != "" {
 				side.want(f.healed)
 			}
+			if f.after != "" {
+				side.wantOnce(f.after)
+			}
+			f.visit(client)
+			fmt.Fprintln(client.in, "sum")
 			if got := client.want("sum "); got != want {
 				t.Errorf("sha256 %s, want %s", got, want)
 			}
 		})
+	}
+}
+
+// visit has the client open another connection, and get a part on it.
+func (f *fault) visit(client *process) {
+	if f.visits {
+		fmt.Fprintln(client.in, "visit")
+		client.want("visited")
 	}
 }
 

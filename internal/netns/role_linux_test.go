@@ -28,6 +28,9 @@ const size = 100 << 20
 func TestRole(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+	if os.Getenv(clockEnv) != "" {
+		ctx = t.Context() // the hour that is to come would end the other one
+	}
 	var err error
 	switch role := os.Getenv(roleEnv); role {
 	case "":
