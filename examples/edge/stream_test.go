@@ -247,12 +247,16 @@ func TestSlowBackend(t *testing.T) {
 // TestStall checks that a response ends whose client takes nothing. A response that is quiet for
 // longer does not end.
 func TestStall(t *testing.T) {
+	late := make(chan struct{}, 1)
 	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/idle" {
 			io.WriteString(w, "early, ")
 			http.NewResponseController(w).Flush()
-			time.Sleep(100 * time.Millisecond)
-			io.WriteString(w, "late")
+			select {
+			case <-late:
+				io.WriteString(w, "late")
+			case <-r.Context().Done():
+			}
 			return
 		}
 		block := make([]byte, 64<<10)
@@ -262,11 +266,14 @@ func TestStall(t *testing.T) {
 			}
 		}
 	})
-	e := start(t, "timeouts: {stall: 50ms}\n"+onePool(backend))
+	e := start(t, "timeouts: {stall: 300ms}\n"+onePool(backend))
 	for i, proto := range protocols {
 		c := e.client(proto)
-		_, body := e.get(c, "/idle")
-		require.Equal(t, "early, late", body, proto)
+		quiet, err := c.Get(e.url("/idle"))
+		require.NoError(t, err)
+		begin := make([]byte, len("early, "))
+		_, err = io.ReadFull(quiet.Body, begin)
+		require.NoError(t, err, proto)
 		resp, err := c.Get(e.url("/endless"))
 		require.NoError(t, err)
 		require.Eventually(t, func() bool {
@@ -275,6 +282,11 @@ func TestStall(t *testing.T) {
 		_, err = io.Copy(io.Discard, resp.Body)
 		require.Error(t, err, proto)
 		resp.Body.Close()
+		late <- struct{}{}
+		end, err := io.ReadAll(quiet.Body)
+		require.NoError(t, err, proto)
+		require.Equal(t, "early, late", string(begin)+string(end), proto)
+		quiet.Body.Close()
 	}
 }
 

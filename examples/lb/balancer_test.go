@@ -140,7 +140,7 @@ func TestHealth(t *testing.T) {
 	mute, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	muteAddr := netip.MustParseAddrPort(mute.LocalAddr().String())
-	b := startBalancer(t, backendsOf(addr, muteAddr)+"health: {interval: 50ms, silent: 2, dead: 6}\n")
+	b := startBalancer(t, backendsOf(addr, muteAddr)+"health: {interval: 50ms, silent: 2, dead: 20}\n")
 	healthOf(t, b, muteAddr, silent)
 	healthOf(t, b, muteAddr, dead)
 	require.NoError(t, mute.Close())
