@@ -69,7 +69,7 @@ func leaveHandshakes(ctx context.Context, d *deployment, _ *rand.Rand) error {
 func dialRaw(ctx context.Context, d *deployment) (*loop.Conn, error) {
 	dialing, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	return loop.Dial(dialing, d.addr.String(), &conn.Config{TLS: h3TLS()})
+	return loop.Dial(dialing, d.addr.String(), &conn.Config{TLS: h3TLS(), HandshakeTimeout: handshakeTimeout})
 }
 
 // breakHTTP3 sends frames that close the connection (RFC 9114, Section 7.2.8).

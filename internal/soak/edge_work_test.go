@@ -31,7 +31,7 @@ func (d *deployment) base() string { return fmt.Sprintf("https://%v", d.addr) }
 func newTransport() *h3http.Transport {
 	return &h3http.Transport{
 		TLSClientConfig: conntest.ClientTLS(), DisableCompression: true,
-		QUICConfig: &conn.Config{KeepAlive: keepAlive},
+		QUICConfig: &conn.Config{KeepAlive: keepAlive, HandshakeTimeout: handshakeTimeout},
 	}
 }
 
@@ -262,7 +262,7 @@ func visitMoving(ctx context.Context, d *deployment, rng *rand.Rand, done func(t
 func visitMovingOne(ctx context.Context, d *deployment, rng *rand.Rand, g *loop.Group, locals []netip.AddrPort, done func(time.Duration)) error {
 	dialing, cancel := patience()
 	defer cancel()
-	c, err := g.Dial(dialing, d.addr.String(), &conn.Config{TLS: h3TLS(), KeepAlive: keepAlive, MaxDatagramFrameSize: 65535})
+	c, err := g.Dial(dialing, d.addr.String(), &conn.Config{TLS: h3TLS(), KeepAlive: keepAlive, HandshakeTimeout: handshakeTimeout, MaxDatagramFrameSize: 65535})
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,9 @@ type worker func(ctx context.Context, s *server, rng *rand.Rand, done func()) er
 // that it has another address.
 const keepAlive = idleTimeout / 10
 
+// handshakeTimeout is how long clients wait for a server on a machine that has much else to do.
+const handshakeTimeout = time.Minute
+
 // pause lets other traffic pass for up to d.
 func pause(ctx context.Context, rng *rand.Rand, d time.Duration) {
 	select {
@@ -41,7 +44,7 @@ func patience() (context.Context, context.CancelFunc) {
 
 // requests makes HTTP/3 requests, some of which it gives up in the middle.
 func requests(ctx context.Context, s *server, rng *rand.Rand, done func()) error {
-	tr := &h3http.Transport{TLSClientConfig: conntest.ClientTLS(), QUICConfig: &conn.Config{KeepAlive: keepAlive}}
+	tr := &h3http.Transport{TLSClientConfig: conntest.ClientTLS(), QUICConfig: &conn.Config{KeepAlive: keepAlive, HandshakeTimeout: handshakeTimeout}}
 	defer tr.Close()
 	base := fmt.Sprintf("https://%v", s.addr)
 	if err := s.undisturbed(func() error { return get(tr, base, 1, 1) }); err != nil {
@@ -133,7 +136,7 @@ func (c *client) redial(s *server) error {
 	return s.undisturbed(func() (err error) {
 		ctx, cancel := patience()
 		defer cancel()
-		c.c, err = c.g.Dial(ctx, s.addr.String(), &conn.Config{TLS: clientTLS(), MaxDatagramFrameSize: 65535, KeepAlive: keepAlive})
+		c.c, err = c.g.Dial(ctx, s.addr.String(), &conn.Config{TLS: clientTLS(), MaxDatagramFrameSize: 65535, KeepAlive: keepAlive, HandshakeTimeout: handshakeTimeout})
 		if err != nil {
 			return err
 		}
