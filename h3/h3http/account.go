@@ -68,6 +68,12 @@ func (s *source) Get(offset uint64) *fifo.Chunk {
 	return s.chunkPool.Get(offset)
 }
 
+// block returns an empty chunk of blockSize.
+func (s *source) block() *fifo.Chunk {
+	s.account.Hold(blockSize)
+	return s.chunkPool.block()
+}
+
 // Put implements [fifo.Source].
 func (s *source) Put(list *fifo.Chunk) {
 	n := 0

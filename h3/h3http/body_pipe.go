@@ -138,15 +138,8 @@ func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 	defer p.mu.Unlock()
 	out := &p.out
 	for {
-		switch {
-		case out.err != nil:
-			return n, out.err
-		case p.closed:
-			return n, errStreamClosed
-		case out.fin:
-			return n, errWriteClosed
-		case out.deadline.Passed():
-			return n, os.ErrDeadlineExceeded
+		if err := p.writeErr(); err != nil {
+			return n, err
 		}
 		k := max(min(len(b), p.sendRoom()-out.buf.Len()), 0)
 		out.buf.Write(p.c.pool, b[:k])
@@ -157,10 +150,53 @@ func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 			}
 			return n, nil
 		}
-		p.wake()
-		out.waiting = true
-		out.cond.Wait()
-		out.waiting = false
+		p.waitForRoom()
+	}
+}
+
+// writeErr returns why nothing can be written now.
+func (p *bodyPipe) writeErr() error {
+	out := &p.out
+	switch {
+	case out.err != nil:
+		return out.err
+	case p.closed:
+		return errStreamClosed
+	case out.fin:
+		return errWriteClosed
+	case out.deadline.Passed():
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// waitForRoom waits until the loop has taken some of the body.
+func (p *bodyPipe) waitForRoom() {
+	p.wake()
+	p.out.waiting = true
+	p.out.cond.Wait()
+	p.out.waiting = false
+}
+
+// writeBlock is write for the first n bytes of c, without a copy: c belongs to the pipe then. If it
+// fails, c is still the caller's.
+func (p *bodyPipe) writeBlock(c *fifo.Chunk, n int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := &p.out
+	for {
+		if err := p.writeErr(); err != nil {
+			return err
+		}
+		// The loop says that there is room when half of it is free: a writer who wanted more than
+		// that would ask the loop again and again.
+		if waits, room := out.buf.Len(), p.sendRoom(); waits <= room/2 || waits+n <= room {
+			c.Wrote(n)
+			out.buf.Push(p.c.pool, c)
+			p.wake()
+			return nil
+		}
+		p.waitForRoom()
 	}
 }
 

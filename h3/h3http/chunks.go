@@ -7,12 +7,16 @@ import (
 )
 
 // chunkSize is the size of the pieces of memory for bodies between a loop and an application. It is
-// also the length of the longest DATA frame that this package sends.
+// also the length of the longest DATA frame of what is written.
 const chunkSize = 16 << 10
+
+// blockSize is the size of the pieces of memory for what a response copies from a file. Larger
+// pieces mean fewer reads and fewer turns of the loop.
+const blockSize = 64 << 10
 
 // A chunkPool keeps chunks, and datagrams, for reuse. All bodies of a Server or Transport share
 // one, whatever their loops. A pool with a lock would make the loops wait for each other.
-type chunkPool struct{ pool, taken, datagrams sync.Pool }
+type chunkPool struct{ pool, taken, blocks, datagrams sync.Pool }
 
 var _ fifo.Source = (*chunkPool)(nil)
 
@@ -27,14 +31,27 @@ func (p *chunkPool) Get(uint64) *fifo.Chunk {
 	return c
 }
 
+// block returns an empty chunk of blockSize.
+func (p *chunkPool) block() *fifo.Chunk {
+	c, ok := p.blocks.Get().(*fifo.Chunk)
+	if !ok {
+		c = &fifo.Chunk{Memory: make([]byte, blockSize)}
+	}
+	c.Clear(0)
+	return c
+}
+
 // Put takes a list of chunks back.
 func (p *chunkPool) Put(c *fifo.Chunk) {
 	for c != nil {
 		next := c.Next
 		c.Next = nil
-		if len(c.Memory) == takenSize {
+		switch len(c.Memory) {
+		case takenSize:
 			p.taken.Put(c)
-		} else {
+		case blockSize:
+			p.blocks.Put(c)
+		default:
 			p.pool.Put(c)
 		}
 		c = next

@@ -46,6 +46,7 @@ type response struct {
 
 	length  int64 // the declared Content-Length, or -1
 	written int64 // bytes of the body, even if it is not sent
+	bulk    bool  // the last Read of ReadFrom has filled its memory
 	// the start of a body that is not sent: HEAD gets the same Content-Type as GET
 	unsent   []byte
 	trailers []string // the declared trailers
@@ -192,29 +193,6 @@ func (w *response) Write(p []byte) (int, error) {
 
 // WriteString is part of [io.StringWriter].
 func (w *response) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
-
-// ReadFrom is part of [io.ReaderFrom]. It saves those who copy files a buffer for each.
-func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
-	chunk := w.x.c.pool.Get(0)
-	defer w.x.c.pool.Put(chunk)
-	buf := chunk.Memory
-	for {
-		k, err := r.Read(buf)
-		if k > 0 {
-			k, werr := w.Write(buf[:k])
-			n += int64(k)
-			if werr != nil {
-				return n, werr
-			}
-		}
-		if err == io.EOF {
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-	}
-}
 
 // beforeWrite checks whether n bytes may be written, and counts them.
 func (w *response) beforeWrite(n int) error {

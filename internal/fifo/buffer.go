@@ -16,6 +16,9 @@ func (c *Chunk) Bytes() []byte { return c.Memory[c.r:c.w] }
 // Clear makes c empty: the next byte goes to Memory[at].
 func (c *Chunk) Clear(at int) { c.r, c.w = at, at }
 
+// Wrote says that n bytes were written to Memory behind those that are there.
+func (c *Chunk) Wrote(n int) { c.w += n }
+
 // Fill gives c other memory. Its bytes from the index from on are to be read.
 func (c *Chunk) Fill(memory []byte, from int) {
 	c.Memory, c.r, c.w = memory, from, len(memory)

@@ -1,6 +1,7 @@
 package http3
 
 import (
+	"io"
 	"net/http"
 
 	"github.com/lazoquic/lazo/h3/h3http"
@@ -24,9 +25,10 @@ type responseWriter struct {
 }
 
 var (
-	_ http.Flusher = (*responseWriter)(nil)
-	_ HTTPStreamer = (*responseWriter)(nil)
-	_ Settingser   = (*responseWriter)(nil)
+	_ http.Flusher  = (*responseWriter)(nil)
+	_ io.ReaderFrom = (*responseWriter)(nil)
+	_ HTTPStreamer  = (*responseWriter)(nil)
+	_ Settingser    = (*responseWriter)(nil)
 )
 
 // Unwrap returns the http.ResponseWriter of Lazo, for http.ResponseController.
@@ -59,6 +61,13 @@ func (w *responseWriter) settle() {
 func (w *responseWriter) Write(p []byte) (int, error) {
 	w.settle()
 	n, err := w.ResponseWriter.Write(p)
+	return n, explain(err)
+}
+
+// ReadFrom is part of [io.ReaderFrom]. Programs that copy a file to w need no memory for it.
+func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
+	w.settle()
+	n, err := w.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
 	return n, explain(err)
 }
 

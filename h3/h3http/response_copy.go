@@ -1,0 +1,63 @@
+package h3http
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/lazoquic/lazo/internal/fifo"
+)
+
+// ReadFrom is part of [io.ReaderFrom]. It saves those who copy files a buffer for each. A source
+// that has much at a time, as a file has, is read into the memory in which the loop takes it.
+func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
+	pool := w.x.c.pool
+	c := w.memory()
+	defer func() { pool.Put(c) }()
+	for {
+		k, err := r.Read(c.Memory)
+		if k > 0 {
+			w.bulk = k == len(c.Memory)
+			taken, k, werr := w.writeChunk(c, k)
+			if n += int64(k); werr != nil {
+				return n, werr
+			}
+			if taken {
+				c = w.memory()
+			} else if w.bulk && len(c.Memory) < blockSize {
+				pool.Put(c)
+				c = w.memory()
+			}
+		}
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// memory returns memory for ReadFrom: a block if the source fills it, and if there is room for one.
+func (w *response) memory() *fifo.Chunk {
+	pool := w.x.c.pool
+	if w.bulk && pool.account.Room(blockSize, chunkSize) == blockSize {
+		return pool.block()
+	}
+	return pool.Get(0)
+}
+
+// writeChunk writes the first n bytes of c. If it does so without a copy, it reports that c is
+// taken. A block with but a few bytes would be waste.
+func (w *response) writeChunk(c *fifo.Chunk, n int) (taken bool, written int, err error) {
+	if n < blockSize/2 || !w.committed || w.req.Method == http.MethodHead {
+		written, err = w.Write(c.Memory[:n])
+		return false, written, err
+	}
+	if err = w.beforeWrite(n); err == nil {
+		err = w.x.writeBlock(c, n)
+	}
+	if err != nil {
+		return false, 0, err
+	}
+	return true, n, nil
+}
