@@ -68,8 +68,8 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// TestReadFromEnds: a client that takes no more bytes, or leaves, ends ReadFrom. What that has taken
-// of memory counts no more then.
+// TestReadFromEnds: a client that takes no more bytes, or leaves, ends ReadFrom. What that has
+// taken of memory counts no more then.
 func TestReadFromEnds(t *testing.T) {
 	for _, leaves := range []bool{false, true} {
 		simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
