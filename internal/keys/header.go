@@ -1,7 +1,10 @@
 package keys
 
 import (
+	"bytes"
+	"crypto/aes"
 	"crypto/cipher"
+	"crypto/tls"
 	"encoding/binary"
 
 	"golang.org/x/crypto/chacha20"
@@ -15,10 +18,30 @@ const (
 	sampleLen = 16
 )
 
-// A headerProtection masks headers (RFC 9001, Section 5.4.1).
-type headerProtection interface {
-	// mask returns the mask for a sample of 16 bytes. It is valid until the next call.
-	mask(sample []byte) *[5]byte
+// A headerProtection masks headers (RFC 9001, Section 5.4.1), with AES or with ChaCha20.
+type headerProtection struct {
+	block  cipher.Block            // AES; nil for ChaCha20
+	chacha *[chacha20.KeySize]byte // nil for AES
+	out    [16]byte                // on the stack it would escape through the interface
+}
+
+func (h *headerProtection) init(s suite, key []byte) (err error) {
+	if uint16(s) == tls.TLS_CHACHA20_POLY1305_SHA256 {
+		h.chacha = (*[chacha20.KeySize]byte)(bytes.Clone(key))
+		return nil
+	}
+	h.block, err = aes.NewCipher(key)
+	return err
+}
+
+// mask returns the mask for a sample of 16 bytes. It is valid until the next call.
+func (h *headerProtection) mask(sample []byte) *[5]byte {
+	if h.chacha != nil {
+		h.maskChaCha(sample)
+	} else {
+		h.block.Encrypt(h.out[:], sample) // RFC 9001, Section 5.4.3
+	}
+	return (*[5]byte)(h.out[:])
 }
 
 // protectedBits returns which bits of a first byte are protected. The byte may be protected
@@ -30,30 +53,14 @@ func protectedBits(first byte) byte {
 	return 0x1f
 }
 
-// An aesHeader is header protection with AES (RFC 9001, Section 5.4.3).
-type aesHeader struct {
-	block cipher.Block
-	out   [16]byte // on the stack it would escape through the interface
-}
-
-func (h *aesHeader) mask(sample []byte) *[5]byte {
-	h.block.Encrypt(h.out[:], sample)
-	return (*[5]byte)(h.out[:])
-}
-
-// A chachaHeader is header protection with ChaCha20 (RFC 9001, Section 5.4.4).
-type chachaHeader struct {
-	key [chacha20.KeySize]byte
-	out [5]byte
-}
-
-func (h *chachaHeader) mask(sample []byte) *[5]byte {
-	h.out = [5]byte{}
-	c, err := chacha20.NewUnauthenticatedCipher(h.key[:], sample[4:])
+// maskChaCha makes the mask with ChaCha20 (RFC 9001, Section 5.4.4).
+func (h *headerProtection) maskChaCha(sample []byte) {
+	b := h.out[:5]
+	clear(b)
+	c, err := chacha20.NewUnauthenticatedCipher(h.chacha[:], sample[4:])
 	if err != nil {
 		panic("keys: " + err.Error()) // cannot happen: both lengths are right
 	}
 	c.SetCounter(binary.LittleEndian.Uint32(sample))
-	c.XORKeyStream(h.out[:], h.out[:])
-	return &h.out
+	c.XORKeyStream(b, b)
 }

@@ -7,10 +7,9 @@ package keys
 
 import (
 	"crypto/cipher"
-	"crypto/hkdf"
 	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
-	"slices"
 )
 
 // ErrSuite is the error of a cipher suite that TLS 1.3 for QUIC does not have.
@@ -32,7 +31,7 @@ type Keys struct {
 
 	suite   suite
 	version uint32
-	secret  []byte // for Next
+	secret  [sha512.Size384]byte // for Next; as long as the hash of the suite
 }
 
 // New derives the keys of a TLS secret, which is copied. suite is one of
@@ -50,7 +49,7 @@ func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
 		return nil, err
 	}
 	hp := e.label(label(version, "hp"), s.keyLen())
-	if k.header, err = s.newHeader(hp[:s.keyLen()]); err != nil {
+	if err := k.header.init(s, hp[:s.keyLen()]); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -60,10 +59,11 @@ func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
 // (RFC 9001, Section 6). Every call derives them anew.
 func (k *Keys) Next() (*Keys, error) {
 	var e expander
-	e.init(k.suite, k.secret)
-	secret := e.label(label(k.version, "ku"), len(k.secret))
-	e.init(k.suite, secret[:len(k.secret)])
-	next, err := derive(k.version, k.suite, secret[:len(k.secret)], &e)
+	n := k.suite.hashLen()
+	e.init(k.suite, k.secret[:n])
+	secret := e.label(label(k.version, "ku"), n)
+	e.init(k.suite, secret[:n])
+	next, err := derive(k.version, k.suite, secret[:n], &e)
 	if err != nil {
 		return nil, err
 	}
@@ -80,19 +80,22 @@ func derive(version uint32, s suite, secret []byte, e *expander) (*Keys, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Keys{aead: aead, iv: [ivLen]byte(iv[:]), suite: s, version: version, secret: slices.Clone(secret)}, nil
+	k := &Keys{aead: aead, iv: [ivLen]byte(iv[:]), suite: s, version: version}
+	copy(k.secret[:], secret)
+	return k, nil
 }
 
 // Initial derives the keys of Initial packets from the destination connection ID of the client's
-// first packet (RFC 9001, Section 5.2 [2]). Any version but 2 is taken for version 1.
+// first packet (RFC 9001, Section 5.2 [2]), which has at most 20 bytes. Any version but 2 is taken
+// for version 1.
 func Initial(version uint32, dcid []byte) (client, server *Keys) {
-	secret, err := hkdf.Extract(sha256.New, dcid, initialSalt(version))
+	var e expander
+	e.init(initialSuite, initialSalt(version))
+	secret := e.mac(dcid) // HKDF-Extract: RFC 5869, Section 2.2
+	e.init(initialSuite, secret[:sha256.Size])
+	client, err := newInitial(version, &e, "client in")
 	if err == nil {
-		var e expander
-		e.init(initialSuite, secret)
-		if client, err = newInitial(version, &e, "client in"); err == nil {
-			server, err = newInitial(version, &e, "server in")
-		}
+		server, err = newInitial(version, &e, "server in")
 	}
 	if err != nil {
 		// only fips140=only makes it fail; the arguments are always right

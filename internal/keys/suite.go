@@ -42,6 +42,14 @@ func (s suite) keyLen() int {
 // sha384 reports whether the hash of the suite's key schedule is SHA-384. The others have SHA-256.
 func (s suite) sha384() bool { return uint16(s) == tls.TLS_AES_256_GCM_SHA384 }
 
+// hashLen is the length of that hash, and of secrets.
+func (s suite) hashLen() int {
+	if s.sha384() {
+		return sha512.Size384
+	}
+	return sha256.Size
+}
+
 func (s suite) newAEAD(key []byte) (cipher.AEAD, error) {
 	if uint16(s) == tls.TLS_CHACHA20_POLY1305_SHA256 {
 		return chacha20poly1305.New(key)
@@ -51,17 +59,6 @@ func (s suite) newAEAD(key []byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	return cipher.NewGCM(block)
-}
-
-func (s suite) newHeader(key []byte) (headerProtection, error) {
-	if uint16(s) == tls.TLS_CHACHA20_POLY1305_SHA256 {
-		return &chachaHeader{key: [32]byte(key)}, nil
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return &aesHeader{block: block}, nil
 }
 
 // ConfidentialityLimit is how many packets may be sealed with one key (RFC 9001, Section 6.6).
@@ -112,26 +109,36 @@ func (e *expander) init(s suite, secret []byte) {
 
 // label is HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, Section 7.1). length is at
 // most that of the hash, so one block of HKDF-Expand does (RFC 5869, Section 2.3).
-func (e *expander) label(label string, length int) (key [sha512.Size384]byte) {
+func (e *expander) label(label string, length int) [sha512.Size384]byte {
 	const prefix = "tls13 "
-	var room [48]byte
+	var room [maxMessage]byte
 	info := binary.BigEndian.AppendUint16(room[:0], uint16(length))
 	info = append(info, byte(len(prefix)+len(label)))
 	info = append(info, prefix...)
 	info = append(info, label...)
 	info = append(info, 0, 1) // no context; the first block
 
-	var msg [sha512.BlockSize + len(room)]byte
+	return e.mac(info)
+}
+
+// maxMessage is the length of the longest message of an expander: the info of the longest label
+// with its length, or a connection ID.
+const maxMessage = 48
+
+// mac is the HMAC of a message of at most maxMessage bytes, with zeros behind it if the hash is
+// SHA-256.
+func (e *expander) mac(message []byte) (sum [sha512.Size384]byte) {
+	var msg [sha512.BlockSize + maxMessage]byte
 	if e.sha384 {
 		n := copy(msg[:], e.inner[:])
-		sum := sha512.Sum384(msg[:n+copy(msg[n:], info)])
+		sum = sha512.Sum384(msg[:n+copy(msg[n:], message)])
 		n = copy(msg[:], e.outer[:])
 		return sha512.Sum384(msg[:n+copy(msg[n:], sum[:])])
 	}
 	n := copy(msg[:], e.inner[:sha256.BlockSize])
-	sum := sha256.Sum256(msg[:n+copy(msg[n:], info)])
+	inner := sha256.Sum256(msg[:n+copy(msg[n:], message)])
 	n = copy(msg[:], e.outer[:sha256.BlockSize])
-	sum = sha256.Sum256(msg[:n+copy(msg[n:], sum[:])])
-	copy(key[:], sum[:])
-	return key
+	outer := sha256.Sum256(msg[:n+copy(msg[n:], inner[:])])
+	copy(sum[:], outer[:])
+	return sum
 }
