@@ -70,7 +70,7 @@ func (c *Conn) nextTLSWork() *TLSWork {
 		} else {
 			c.tls.unwanted = c.tls.messages.take(c.tls.level, b)
 		}
-		w.data = append(w.data, cryptoData{level: c.tls.level, b: b})
+		w.data = cryptoData{level: c.tls.level, b: b}
 	}
 	w.done = make(chan struct{})
 	c.tls.now = c.e.wall(c.e.now)

@@ -42,13 +42,13 @@ func recordTLS(t testing.TB) *recordedTLS {
 		t.Helper()
 		n := len(works)
 		l.feed(b, elsewhere(1))
-		if len(works) != n+1 || len(works[n].data) != 1 {
+		if len(works) != n+1 || works[n].data.b == nil {
 			t.Fatalf("step %d of TLS does not come", n)
 		}
 		w := works[n]
 		w.Run()
 		r.q = w.q
-		r.steps[n] = recordedStep{level: w.data[0].level, data: w.data[0].b, events: slices.Clone(w.events)}
+		r.steps[n] = recordedStep{level: w.data.level, data: w.data.b, events: slices.Clone(w.events)}
 		l.Complete(hour0(), w)
 		for _, ev := range r.steps[n].events {
 			if ev.Kind == tls.QUICWriteData {
@@ -110,7 +110,7 @@ func (p *playback) play(w *TLSWork) {
 		c.UserData = at
 		c.tls.q = p.q
 	}
-	for _, d := range w.data {
+	if d := w.data; d.b != nil {
 		if at.step == len(p.steps) || d.level != p.steps[at.step].level {
 			w.err = tls.AlertError(alertDecodeError)
 			return

@@ -1,12 +1,12 @@
 package conn
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"slices"
 	"time"
 
+	"github.com/lazoquic/lazo/internal/growstack"
 	"github.com/lazoquic/lazo/internal/wire"
 )
 
@@ -23,8 +23,9 @@ type TLSWork struct {
 	choices  [][]byte                      // server: for each of cfg.Versions
 	cfg      *Config                       // server: read only
 	original uint32                        // version of the first packet
-	data     []cryptoData
+	data     cryptoData
 	events   []tls.QUICEvent // of the step, with copies of their data
+	copies   []byte          // memory of these copies, as far as it is in use
 	err      error
 	done     chan struct{} // closed at the end of Run
 }
@@ -53,20 +54,29 @@ func (w *TLSWork) run() {
 		return
 	}
 	if w.start {
-		if w.err = w.q.Start(w.ctx); w.err != nil {
+		if w.err = w.q.Start(roomyContext{w.ctx}); w.err != nil {
 			return
 		}
 	}
 	if w.start || w.resume {
 		w.collect()
 	}
-	for _, d := range w.data {
-		if w.err != nil {
-			return
-		}
-		w.err = w.q.HandleData(d.level, d.b)
+	if w.err == nil && w.data.b != nil {
+		w.err = w.q.HandleData(w.data.level, w.data.b)
 		w.collect()
 	}
+}
+
+// A roomyContext makes the stack of the goroutine of a handshake large in one step. crypto/tls
+// starts that goroutine with 2 KiB, and the first that it does is to derive a context from this
+// one. Signing and X25519 need four times as much, and the runtime would copy the stack each time
+// it doubles.
+type roomyContext struct{ context.Context }
+
+// Done is that of the context inside.
+func (c roomyContext) Done() <-chan struct{} {
+	growstack.By8K()
+	return c.Context.Done()
 }
 
 // collect takes the events that are ready. It copies their data, which is valid only until the next
@@ -87,7 +97,10 @@ func (w *TLSWork) collect() {
 			w.q.SetTransportParameters(w.params) // RFC 9001, Section 8.2 [1]
 			continue
 		}
-		ev.Data = bytes.Clone(ev.Data)
+		ev.Data = w.copy(ev.Data)
+		if w.events == nil {
+			w.events = make([]tls.QUICEvent, 0, 8) // as many as the flight of a server has
+		}
 		w.events = append(w.events, ev)
 		if ev.Kind == tls.QUICTransportParameters && w.choices != nil {
 			w.chooseParams(ev.Data)
@@ -104,6 +117,16 @@ func (w *TLSWork) collect() {
 			}
 		}
 	}
+}
+
+// copy returns a copy of b. The copies of a step share memory.
+func (w *TLSWork) copy(b []byte) []byte {
+	if len(b) > cap(w.copies)-len(w.copies) {
+		w.copies = make([]byte, 0, max(len(b), 1<<10))
+	}
+	n := len(w.copies)
+	w.copies = append(w.copies, b...)
+	return w.copies[n:len(w.copies):len(w.copies)]
 }
 
 // chooseParams picks the transport parameters of a server for the version that it will negotiate.

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/growstack"
 )
 
 // workersPerCore bounds the goroutines that run TLS. Most of their time is arithmetic, for which
@@ -36,6 +37,7 @@ func (o *offload) add(j job) {
 }
 
 func (o *offload) work() {
+	growstack.By4K() // which sealing a session ticket would need bit by bit
 	for {
 		o.mu.Lock()
 		j, ok := o.jobs.pop()

@@ -14,6 +14,14 @@ func By4K() {
 	touch(room[:])
 }
 
+// By8K makes room for 8 KiB more than the goroutine uses.
+//
+//go:noinline
+func By8K() {
+	var room [8 << 10]byte
+	touch(room[:])
+}
+
 // touch keeps the compiler from leaving room out.
 //
 //go:noinline
