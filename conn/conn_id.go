@@ -46,11 +46,12 @@ func (l *localIDs) lost(seq uint64) bool {
 // RFC 9000, Section 5.1 [1, 2].
 func (e *Endpoint) generateID() (id ConnID, ok bool) {
 	for range 16 {
-		n := e.idSource.Generate(&id.b)
+		e.idRoom = [maxConnIDLen]byte{} // on the stack it would escape through the interface
+		n := e.idSource.Generate(&e.idRoom)
 		if n < 0 || n > maxConnIDLen {
 			return ConnID{}, false
 		}
-		id.n = uint8(n)
+		id.b, id.n = e.idRoom, uint8(n)
 		clear(id.b[n:])
 		if n == 0 {
 			return id, true
@@ -64,6 +65,7 @@ func (e *Endpoint) generateID() (id ConnID, ok bool) {
 
 // addFirstID puts in place the ID of the handshake, whose sequence number is 0.
 func (c *Conn) addFirstID(id ConnID) {
+	c.local.ids = make([]localID, 0, activeConnIDs)
 	c.local.add(id)
 	c.local.sent = c.local.next
 	if id.n == 0 {

@@ -39,8 +39,10 @@ func (e *Endpoint) resetToken(id ConnID) (t [16]byte) {
 		e.resetMAC = hmac.New(sha256.New, e.cfg.ResetKey[:])
 	}
 	e.resetMAC.Reset()
-	e.resetMAC.Write(id.b[:id.n])
-	copy(t[:], e.resetMAC.Sum(nil))
+	// On the stack what goes through the interface would escape.
+	n := copy(e.resetRoom[:], id.b[:id.n])
+	e.resetMAC.Write(e.resetRoom[:n])
+	copy(t[:], e.resetMAC.Sum(e.resetRoom[:0]))
 	return t
 }
 

@@ -39,7 +39,8 @@ var (
 // RFC 9000, Section 18.2 [10].
 func ParseParams(b []byte, fromServer bool) (Params, error) {
 	p := paramsParser{Params: DefaultParams()}
-	var ids []uint64
+	var room [32]uint64 // more than peers send
+	ids := room[:0]
 	c := cursor{b: b}
 	for c.off < len(b) {
 		id := c.varint()
