@@ -2,6 +2,7 @@ package h3
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/qpack"
@@ -55,7 +56,7 @@ func (c *Conn) decodeFields(id conn.StreamID, section []byte) ([]Field, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.fields = c.fields[:0]
+	c.fields = slices.Grow(c.fields[:0], len(fields))
 	for i := range fields {
 		c.fields = append(c.fields, Field(fields[i]))
 	}

@@ -173,7 +173,9 @@ func (cfg *Config) settings() map[uint64]uint64 {
 
 // appendPairs appends settings in the order of their identifiers.
 func appendPairs(b []byte, m map[uint64]uint64) []byte {
-	for _, id := range slices.Sorted(maps.Keys(m)) {
+	ids := slices.AppendSeq(make([]uint64, 0, len(m)), maps.Keys(m))
+	slices.Sort(ids)
+	for _, id := range ids {
 		b = wire.AppendPair(b, id, m[id])
 	}
 	return b

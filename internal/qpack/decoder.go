@@ -276,6 +276,9 @@ func (d *Decoder) addString(l literal, size int64) error {
 }
 
 func (d *Decoder) push(f Field, s span) {
+	if d.fields == nil {
+		d.fields, d.spans = make([]Field, 0, 8), make([]span, 0, 8)
+	}
 	d.fields = append(d.fields, f)
 	d.spans = append(d.spans, s)
 }
