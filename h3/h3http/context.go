@@ -58,17 +58,38 @@ func (b *baseContext) get(g *loop.Group) context.Context {
 	return b.ctx
 }
 
+// connValues is a context with what requests find in theirs about the connection.
+type connValues struct {
+	context.Context
+	server any
+	local  net.Addr
+	conn   *loop.Conn
+}
+
+// Value is part of [context.Context].
+func (c *connValues) Value(key any) any {
+	switch key {
+	case http.ServerContextKey:
+		return c.server
+	case http.LocalAddrContextKey:
+		return c.local
+	case connKey{}:
+		return c.conn
+	}
+	return c.Context.Value(key)
+}
+
 // connContext returns the parent of the contexts of all requests. It makes it away from the loop,
 // because ConnContext may block.
 func (c *serverConn) connContext() context.Context {
 	c.connOnce.Do(func() {
-		ctx, cancel := context.WithCancelCause(c.base.get(c.handle.Loop().Group()))
-		context.AfterFunc(c.ctx, func() { cancel(context.Cause(c.ctx)) })
-		if ctx.Value(http.ServerContextKey) == nil {
-			ctx = context.WithValue(ctx, http.ServerContextKey, c.s.mirror())
+		base := c.base.get(c.handle.Loop().Group())
+		v := &connValues{Context: base, server: base.Value(http.ServerContextKey), local: net.UDPAddrFromAddrPort(c.local), conn: c.handle}
+		if v.server == nil {
+			v.server = c.s.mirror()
 		}
-		ctx = context.WithValue(ctx, http.LocalAddrContextKey, net.Addr(net.UDPAddrFromAddrPort(c.local)))
-		ctx = context.WithValue(ctx, connKey{}, c.handle)
+		c.ctx.parent = v
+		ctx := context.Context(&c.ctx)
 		if f := c.s.ConnContext; f != nil {
 			if ctx = f(ctx, c.handle); ctx == nil {
 				panic("h3http: ConnContext returned nil")

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// A handlerContext is the context of a request. Most handlers ask it for nothing, so it makes the
-// context that can be canceled only when somebody asks. Any goroutine may use it, also one that has
-// locked the exchange, and also after the handler has returned.
+// A handlerContext is the context of a request, or that of a connection. Most handlers ask it for
+// nothing, so it makes the context that can be canceled only when somebody asks. Any goroutine may
+// use it, also one that has locked the exchange, and also after the handler has returned.
 type handlerContext struct {
-	parent context.Context // of the connection
+	parent context.Context // that of the connection, or of all connections
 
 	mu     sync.Mutex
 	ctx    context.Context         // made by get
@@ -36,8 +36,8 @@ func (c *handlerContext) get() context.Context {
 	return c.ctx
 }
 
-// end cancels the context: the exchange has failed, or the handler has returned. Only the first
-// cause counts.
+// end cancels the context: the exchange has failed, the handler has returned, or the connection has
+// ended. Only the first cause counts. The parent may be set later.
 func (c *handlerContext) end(cause error) {
 	c.mu.Lock()
 	if c.ended == nil {

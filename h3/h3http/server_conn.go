@@ -1,6 +1,7 @@
 package h3http
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
@@ -25,8 +26,7 @@ type serverConn struct {
 	base     *baseContext
 	connOnce sync.Once
 	connCtx  context.Context // parent of the contexts of all requests: see connContext
-	ctx      context.Context // done when the connection has ended
-	end      context.CancelCauseFunc
+	ctx      handlerContext  // of connCtx; done when the connection has ended
 
 	// The rest belongs to the loop.
 	tls        *tls.ConnectionState // set after the handshake
@@ -45,7 +45,6 @@ func newServerConn(s *Server, base *baseContext, l *loop.Loop, q *conn.Conn) (*s
 		c.local = l.Group().LocalAddr()
 	}
 	c.init(c, l, q, &s.chunks, &s.tally)
-	c.ctx, c.end = context.WithCancelCause(context.Background())
 	c.life = lifetime.New(
 		lifetime.Timeout(s.ReadHeaderTimeout, defaultReadHeaderTimeout),
 		lifetime.Timeout(s.IdleTimeout, defaultIdleTimeout))
@@ -67,7 +66,7 @@ func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
 	if ev.Kind == conn.EventClosed {
 		c.loseActive(ev.Err)
 		c.closed(now, &connectionError{ev.Err})
-		c.end(ev.Err)
+		c.ctx.end(cmp.Or(ev.Err, context.Canceled))
 		c.count(true, c.stalled)
 		c.s.forget(c)
 	}
