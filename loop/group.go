@@ -194,7 +194,7 @@ func newGroup(base *Config, k uint32, backends []Backend) (*Group, error) {
 func (g *Group) start() {
 	for _, l := range g.loops {
 		g.running.Add(1)
-		go l.run()
+		go l.begin()
 	}
 }
 

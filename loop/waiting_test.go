@@ -38,16 +38,18 @@ func TestWaitingForItself(t *testing.T) {
 			"Group.Close":     func() { g.Close() },
 			"Group.Shutdown":  func() { g.Shutdown(ctx) },
 		} {
-			var panicked any
-			done := make(chan struct{})
-			l.Post(func(time.Time) {
-				defer close(done)
-				defer func() { panicked = recover() }()
-				f()
-			})
-			<-done
-			if !strings.HasPrefix(fmt.Sprint(panicked), "loop: "+name+" was called on the goroutine of the Loop") {
-				t.Errorf("%s: %v", name, panicked)
+			for _, depth := range []int{0, 100} {
+				var panicked any
+				done := make(chan struct{})
+				l.Post(func(time.Time) {
+					defer close(done)
+					defer func() { panicked = recover() }()
+					deep(depth, f)
+				})
+				<-done
+				if !strings.HasPrefix(fmt.Sprint(panicked), "loop: "+name+" was called on the goroutine of the Loop") {
+					t.Errorf("%s, %d calls deep: %v", name, depth, panicked)
+				}
 			}
 		}
 		// The loop of the server is another one.
@@ -62,6 +64,15 @@ func TestWaitingForItself(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// deep calls f after n calls.
+func deep(n int, f func()) {
+	if n == 0 {
+		f()
+		return
+	}
+	deep(n-1, f)
 }
 
 // TestListenIncomplete: a server with a configuration that could serve nobody does not start.
