@@ -21,6 +21,7 @@ type actor struct {
 
 	begun     bool
 	connected bool
+	left      bool // the actor has ended the connection: events from before may still come
 	closed    bool
 	err       error
 
@@ -186,6 +187,9 @@ func (a *actor) open(x *exchange) {
 	s, err := a.conn.OpenStream(dir)
 	if errors.Is(err, conn.ErrStreamLimit) {
 		a.waiting = append(a.waiting, x)
+		return
+	}
+	if a.left && errors.Is(err, conn.ErrClosed) {
 		return
 	}
 	if err != nil {
@@ -445,11 +449,11 @@ func (a *actor) call(c *call) {
 	case "close":
 		a.close(int64(n))
 	case "abandon":
-		a.pair.excused = true
+		a.left, a.pair.excused = true, true
 		a.pair.code[a.number()] = 0
 		a.conn.Abandon()
 	case "refuse":
-		a.pair.refused = true
+		a.left, a.pair.refused = true, true
 		a.conn.Refuse("")
 	}
 }
@@ -464,6 +468,7 @@ func (a *actor) number() int {
 
 func (a *actor) close(code int64) {
 	if a.conn != nil && !a.closed && a.pair.code[a.number()] < 0 {
+		a.left = true
 		a.pair.code[a.number()] = code
 		a.conn.Close(uint64(code), "")
 	}

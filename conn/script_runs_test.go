@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/script"
@@ -43,6 +44,28 @@ func TestKeptStories(t *testing.T) {
 			s := drawStory(seed, script.FromSeed(seed))
 			if _, f := s.play(t); f != nil {
 				s.report(t, f, fmt.Sprintf("LAZO_SEED=%d go test -count=1 -run '^TestStories$' ./conn", seed))
+			}
+		})
+	}
+}
+
+// TestEndBehindEvents: an actor ends its connection while the news waits that early data may open
+// more streams. It does not take it for a fault that no more can be opened.
+func TestEndBehindEvents(t *testing.T) {
+	for _, end := range []string{"close", "abandon", "refuse"} {
+		t.Run(end, func(t *testing.T) {
+			s := story{
+				Servers: []host{{Config: conn.Config{InitialMaxStreamsBidi: 1, Enable0RTT: true}}},
+				Clients: []client{{
+					Host: host{Config: conn.Config{Enable0RTT: true}, Options: options{Sessions: true}},
+					Dials: []dial{
+						{}, // which gets a session
+						{At: time.Second, Streams: []exchange{{}, {}}, Calls: []call{{Do: end}}},
+					},
+				}},
+			}
+			if f := s.check(t); f != nil {
+				t.Error(f)
 			}
 		})
 	}
