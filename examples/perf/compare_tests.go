@@ -100,6 +100,12 @@ var (
 		{name: "of those sent", format: "%.3f", value: func(r *result) float64 { return r.server.number("dgrams") / r.client.number("ops") }},
 		{name: "server mallocs/packet", format: "%.3f", value: perPacket},
 	}
+	// of active connections: the server's CPU without the handshakes
+	active = append([]metric{
+		operations[0],
+		{name: "server CPU µs each", format: "%.2f", value: func(r *result) float64 { return 1e6 * r.client.number("server_cpu") / r.client.number("ops") }, ratio: true},
+		operations[2],
+	}, latencies[len(operations):]...)
 	memory = []metric{
 		{name: "bytes a connection", format: "%.0f", value: ofClient("bytes_per_conn"), ratio: true},
 		{name: "the same after GC", format: "%.0f", value: ofClient("bytes_per_conn_gc"), ratio: true},
@@ -126,6 +132,12 @@ var tests = []test{
 		more: at8, metrics: operations, http: true},
 	{name: "httpdownload", title: "Download over HTTP", mode: "download", size: "--bytes", n: 1 << 30, metrics: bulk, http: true},
 	{name: "httpupload", title: "Upload over HTTP", mode: "upload", size: "--bytes", n: 1 << 30, metrics: bulk, http: true},
+	{name: "getconns10", title: "GET of 100 bytes, one at a time on each of 10 connections", mode: "active", size: "--ops", n: 60000,
+		more: onEach("10"), metrics: active, http: true},
+	{name: "getconns100", title: "GET of 100 bytes, one at a time on each of 100 connections", mode: "active", size: "--ops", n: 60000,
+		more: onEach("100"), metrics: active, http: true},
+	{name: "getconns1000", title: "GET of 100 bytes, one at a time on each of 1,000 connections", mode: "active", size: "--ops", n: 60000,
+		more: onEach("1000"), metrics: active, http: true},
 	{name: "httpidle", title: "Memory of idle connections of HTTP", mode: "idle", size: "--conns", n: 1000, metrics: memory, http: true},
 }
 
@@ -134,6 +146,12 @@ var (
 	at8  = []string{"--concurrency", "8"}
 	at64 = []string{"--concurrency", "64"}
 )
+
+// onEach returns the flags for one request at a time on each of n connections, which have sockets of
+// their own, and one that rests.
+func onEach(n string) []string {
+	return []string{"--concurrency", n, "--conns", "1", "--socket-per-conn"}
+}
 
 // freePort returns a UDP port that is free now.
 func freePort() int {
