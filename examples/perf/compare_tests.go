@@ -147,8 +147,8 @@ var (
 	at64 = []string{"--concurrency", "64"}
 )
 
-// onEach returns the flags for one request at a time on each of n connections, which have sockets of
-// their own, and one that rests.
+// onEach returns the flags for one request at a time on each of n connections that have sockets of
+// their own, beside one that rests.
 func onEach(n string) []string {
 	return []string{"--concurrency", n, "--conns", "1", "--socket-per-conn"}
 }

@@ -1,0 +1,56 @@
+//go:build !race
+
+package loop_test
+
+import (
+	"crypto/tls"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/lazoquic/lazo/loop"
+)
+
+// A turnCounter is an Observer that counts turns.
+type turnCounter struct {
+	notebook
+	at []int // the turn of each handshake's first step
+}
+
+// began notes that a handshake has its first step.
+func (c *turnCounter) began() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = append(c.at, len(c.took))
+}
+
+// TestHandshakesGiveWay: many clients connect at once, and there is one core. The loop has turns
+// between the steps of TLS, in which it serves connections that are established. The scheduler of
+// Go mixes two steps at times. With the race detector it draws what comes next.
+func TestHandshakesGiveWay(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const clients = 32
+	turns := new(turnCounter)
+	cfg := serverConfig(nil)
+	cfg.Observe = func(int) loop.Observer { return turns }
+	tc := cfg.Endpoint.Server.TLS.Clone()
+	tc.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		turns.began()
+		return nil, nil
+	}
+	cfg.Endpoint.Server.TLS = tc
+	run(t, setup{link: near, server: cfg}, func(t *testing.T, w *world) {
+		var all sync.WaitGroup
+		for range clients {
+			all.Go(func() { w.dialOnly(nil) })
+		}
+		all.Wait()
+		turns.mu.Lock()
+		defer turns.mu.Unlock()
+		at := slices.Compact(slices.Clone(turns.at))
+		if len(turns.at) != clients || len(at) < clients/2 {
+			t.Errorf("%d handshakes began in %d turns: %v", len(turns.at), len(at), turns.at)
+		}
+	})
+}
