@@ -25,7 +25,7 @@ func (c *Conn) acknowledged(p *received, sp *space, f *wire.Ack, typ uint64) err
 	s := &sp.sent
 	if f.Largest >= s.next {
 		// RFC 9000, Section 13.1 [2].
-		return violation(errProtocolViolation, typ, "packet %d was never sent", f.Largest)
+		return violation(errProtocolViolation, typ, "received ACK for an unsent packet: %d", f.Largest)
 	}
 	if k := &c.keys; sp.id == spaceApp && wire.KeyPhase(p.pkt[0]) != k.txPhase && f.Largest >= sp.phase.firstSent {
 		// RFC 9001, Section 6.2: a peer must update its own keys before it acknowledges a packet

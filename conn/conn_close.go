@@ -123,6 +123,7 @@ func (c *Conn) end(err error) {
 		}
 	}
 	for _, s := range c.streams.all {
+		s.resetSize = s.Sent()
 		s.out.Reset(&c.chunks) // what came stays readable until EventClosed is taken
 		c.streams.send.remove(s)
 		s.flags &^= flagInControl

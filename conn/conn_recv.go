@@ -11,8 +11,13 @@ import (
 // RFC 9000, Section 12.2 [1, 5, 6].
 func (c *Conn) receive(now instant, a *arrival) {
 	if !c.server && !c.hears(a.remote) { // RFC 9000, Section 9 [5]; RFC 9000, Section 9.6 [1]
-		c.dropped(&c.e.stats.DroppedUnroutable, a.data, "unknown server address")
-		return
+		if !c.cfg.AcceptFromAnywhere {
+			c.dropped(&c.e.stats.DroppedUnroutable, a.data, "unknown server address")
+			return
+		}
+		here := *a
+		here.remote = c.path.remote
+		a = &here
 	}
 	if c.qlog != nil {
 		c.qlogUDPReceived(c.e.wall(now), a)

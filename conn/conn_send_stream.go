@@ -85,8 +85,8 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 		s.groupSent(off, n)
 	}
 	s.resetAtSent()
-	if s.flags&flagWantWrite != 0 && s.out.Unsent() <= c.unsentLimit()/2 {
-		s.writable()
+	if s.flags&flagWantWrite != 0 {
+		s.noteUnsent()
 	}
 	return !withLen
 }
@@ -134,6 +134,7 @@ func (c *Conn) releaseReserve() {
 // writable raises EventStreamWritable.
 func (s *Stream) writable() {
 	s.flags &^= flagWantWrite
+	s.low = 0
 	if s.flags&(flagWritableQueued|flagReleased) == 0 {
 		s.flags |= flagWritableQueued
 		s.event(EventStreamWritable, 0)

@@ -96,6 +96,9 @@ const (
 	callJoin
 	callSetSendMax
 	callSetReceiveMax
+
+	callTakeBack // of a Stream, as those before callSetSendMax
+	callNotifyUnsent
 	tapeKinds
 )
 
@@ -559,4 +562,5 @@ var kindNames = [tapeKinds]string{
 	callReset: "Reset", callResetAt: "ResetAt", callResetBehind: "ResetBehind", callStopSending: "StopSending",
 	callRelease: "Release", callSetPriority: "SetPriority", callSetRedundant: "SetRedundant", callTakeChunk: "TakeChunk", callWriteChunk: "WriteChunk",
 	callJoin: "Join", callSetSendMax: "SetSendMax", callSetReceiveMax: "SetReceiveMax",
+	callTakeBack: "TakeBack", callNotifyUnsent: "NotifyUnsent",
 }

@@ -142,7 +142,7 @@ func TestEveryMethodIsRecorded(t *testing.T) {
 		"Silent": true, "EarlyData": true, "EarlyDataAccepted": true, "TicketData": true, "Window": true, "Multipath": true,
 		"Paths": true, "SendError": true, "Snapshot": true, "PeerStreamLimit": true, "StreamLimit": true,
 		"StreamCredit": true, "MigrationDisabled": true,
-		"FinalSize": true, "Conn": true, "Early": true, "Offset": true, "Available": true, "Unsent": true, // Stream
+		"FinalSize": true, "Conn": true, "Early": true, "Offset": true, "Available": true, "Unsent": true, "Sent": true, "Credit": true, // Stream
 		"Leaving": true,                                      // of export_test.go
 		"Blocked": true, "Exceeded": true, "Discarded": true, // StreamGroup
 	}

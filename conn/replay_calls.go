@@ -19,7 +19,7 @@ func (p *player) perform(a arguments) {
 		if c := a.conn(0); c != nil {
 			p.connCall(a, c)
 		}
-	case a.kind < callSetSendMax:
+	case a.kind < callSetSendMax, a.kind >= callTakeBack && a.kind < tapeKinds:
 		if s := a.stream(); s != nil {
 			p.streamCall(a, s)
 		}
@@ -217,6 +217,10 @@ func (p *player) streamCall(a arguments, s *Stream) {
 				p.chunk = c
 			}
 		}
+	case callTakeBack:
+		s.TakeBack(int(a.num(1)))
+	case callNotifyUnsent:
+		s.NotifyUnsent(int(a.num(1)))
 	case callJoin:
 		g := p.groups[a.num(1)]
 		if g == nil {

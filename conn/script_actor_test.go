@@ -280,7 +280,15 @@ func (x *side) writePiece(most int64) (n int, err error) {
 			}
 		}
 	}
-	return x.s.Write(b)
+	n, err = x.s.Write(b)
+	if h.Write == "back" && err == nil {
+		// Bytes that nobody may see follow, and are taken back.
+		k, _ := x.s.Write(bytes.Repeat([]byte{0xdb}, n))
+		if back := x.s.TakeBack(k); back != k {
+			a.fail("stream %d took back %d of %d bytes", x.s.ID(), back, k)
+		}
+	}
+	return n, err
 }
 
 // endWriting ends the sending direction as the plan says.

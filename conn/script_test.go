@@ -82,7 +82,7 @@ type exchange struct {
 // receiver reads all, unless something else is said here.
 type half struct {
 	Bytes int64
-	Write string // "shared" and "chunk" name other methods than Write
+	Write string // "shared" and "chunk" name other methods than Write; "back" takes bytes back
 	Read  string // "peek" and "chunk" name other methods than Read
 	Piece int    // bytes that are written at a time; 0 is no limit
 	End   string // "reset", "behind", "at" or "release": how the sender ends it instead of FIN
@@ -277,6 +277,9 @@ func drawHost(d *script.Draw, server bool) host {
 		cfg.DatagramPolicy = conn.DatagramPolicy(d.N(3))
 	}
 	if d.One(8) {
+		cfg.AcceptFromAnywhere = true
+	}
+	if d.One(8) {
 		cfg.MaxSuspiciousFrames = 500 + d.N(1000)
 	}
 	if d.One(12) {
@@ -334,7 +337,7 @@ func drawExchange(d *script.Draw) exchange {
 }
 
 func drawHalf(d *script.Draw) half {
-	h := half{Write: script.Pick(d, "", "", "shared", "chunk"), Read: script.Pick(d, "", "peek", "chunk")}
+	h := half{Write: script.Pick(d, "", "", "shared", "chunk", "back"), Read: script.Pick(d, "", "peek", "chunk")}
 	if !d.One(5) {
 		h.Bytes = int64(d.Between(1, 30e3))
 	}

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"io"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -227,6 +228,22 @@ func TestClientStaysForItsServer(t *testing.T) {
 	tc.writeFrom(elsewhere(1), 0, pingFrame(), pingFrame())
 	tc.wantIdle("a server that turns up elsewhere is not heard") // RFC 9000, Section 9
 	if tc.c.RemoteAddr() != tc.peerAddr {
+		t.Error("the client followed its server")
+	}
+}
+
+// TestAcceptFromAnywhere: a packet from another address counts as one from the server. The client
+// stays with the address to which it sends.
+func TestAcceptFromAnywhere(t *testing.T) {
+	tc := newTestConn(t, false, func(s *testSetup) { s.conn.AcceptFromAnywhere = true })
+	id := tc.theirs(Uni, 0)
+	tc.writeFrom(elsewhere(1), 0, finFrame(id, 0, "hello"), challengeFrame("12345678"))
+	tc.ignore(wire.FrameAck)
+	tc.wantFrame("the answer goes to the server", responseFrame("12345678"))
+	if got, err := tc.readStream(tc.stream(id)); got != "hello" || err != io.EOF {
+		t.Errorf("read %q, %v", got, err)
+	}
+	if tc.c.RemoteAddr() != tc.peerAddr || tc.bytesOut(elsewhere(1)) != 0 {
 		t.Error("the client followed its server")
 	}
 }

@@ -189,7 +189,7 @@ func (s *Stream) recycle() {
 	s.c.memory.Release(streamCost)
 	s.gen++
 	s.flags = flagReleased
-	s.UserData, s.turn, s.nextControl = nil, turn{}, nil
+	s.UserData, s.turn, s.nextControl, s.low = nil, turn{}, nil, 0
 	s.c.e.streams.put(s)
 }
 

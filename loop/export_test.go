@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/internal/fifo"
 )
 
@@ -77,3 +78,13 @@ func Posted(c *Conn) bool {
 	defer c.mu.Unlock()
 	return c.dirty
 }
+
+// Unsent returns how many bytes of s were written and never sent. Call it on the loop's goroutine.
+func Unsent(s *Stream) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.out.buf.Len() + s.s.Unsent()
+}
+
+// Handle gives s an event. Call it on the loop's goroutine.
+func Handle(s *Stream, ev conn.Event) { s.handle(&ev) }

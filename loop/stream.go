@@ -75,7 +75,8 @@ type sending struct {
 	done  bool  // nothing is left to do: acknowledged, reset, or no such direction
 	reset bool  // the loop is to call Reset
 	code  uint64
-	at    *resetAt // the loop is to call ResetAt
+	at    *resetAt    // the loop is to call ResetAt
+	by    *sentWriter // nil until WriteSent is called
 }
 
 // A resetAt is a call of ResetAt that waits.
@@ -129,6 +130,7 @@ func (s *Stream) handle(ev *conn.Event) {
 	case conn.EventStreamWritable:
 		s.out.full = false
 	case conn.EventStreamStopped:
+		s.noteEnd()
 		s.failWrite(&conn.StreamError{ID: s.id, Code: ev.Code, Remote: true})
 	case conn.EventStreamAcked:
 		s.endWrite(nil)
@@ -145,7 +147,7 @@ func (s *Stream) handle(ev *conn.Event) {
 // release gives the connection back a stream of which nobody wants anything more. It reports
 // whether it did. The caller holds s.mu.
 func (s *Stream) release() bool {
-	if !s.closed || !s.in.done || !s.out.done {
+	if !s.closed || !s.in.done || !s.out.done || s.out.reset {
 		return false
 	}
 	cs := s.s
@@ -348,6 +350,9 @@ func (s *Stream) Reset(code uint64) {
 	defer s.mu.Unlock()
 	if !s.out.done && !s.out.reset {
 		s.out.reset, s.out.code = true, code
+		if s.out.by != nil {
+			s.out.by.ending = true
+		}
 		s.failWrite(&conn.StreamError{ID: s.id, Code: code})
 		s.mark()
 	}

@@ -53,6 +53,7 @@ func (s *Stream) writeThrough(p []byte, shared bool) (n int) {
 	}
 	o.full = errors.Is(err, conn.ErrWouldBlock)
 	o.buf.Pass(n)
+	s.noteSent()
 	s.c.l.giveBack()
 	return n
 }

@@ -173,6 +173,7 @@ func (s *Stream) command() {
 	if s.out.reset {
 		s.out.reset = false
 		s.s.Reset(s.out.code)
+		s.noteEnd()
 	}
 	if s.in.stop && !s.in.done {
 		s.s.StopSending(s.in.code)
@@ -187,6 +188,7 @@ func (s *Stream) send() {
 	if o.done {
 		return
 	}
+	s.giveBack()
 	for o.buf.Len() > 0 && !o.full {
 		n, err := writeChunk(s.s, o.buf.First())
 		o.buf.Discard(&s.c.chunks, n)
@@ -214,6 +216,7 @@ func (s *Stream) send() {
 		s.writers.Broadcast()
 		s.c.l.Yield()
 	}
+	s.noteSent()
 }
 
 // sendFin hands the end to the connection.
@@ -368,6 +371,7 @@ func (s *Stream) forgetRemains(n int) {
 func (s *Stream) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.noteEnd()
 	s.failWrite(err)
 	if !s.in.done {
 		s.in.done = true

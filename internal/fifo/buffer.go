@@ -96,8 +96,36 @@ func (b *Buffer) Push(src Source, c *Chunk) {
 	b.grow(c.w - c.r)
 }
 
-// Pass counts n bytes that were appended and taken at once: they went past the Buffer. It must be
-// empty.
+// TakeBack removes the last n bytes, or all if they are fewer. It returns how many it has removed:
+// it is as if they had not been appended.
+func (b *Buffer) TakeBack(src Source, n int) int {
+	n = min(n, b.n)
+	if n <= 0 {
+		return 0
+	}
+	b.n -= n
+	b.end -= uint64(n)
+	if b.n == 0 {
+		b.Reset(src)
+		return n
+	}
+	c, left := b.head, b.n
+	for ; left > c.w-c.r; c = c.Next {
+		left -= c.w - c.r
+	}
+	c.w = c.r + left
+	if c.Lent {
+		c.Memory = c.Memory[:c.w] // nothing is written behind that
+	}
+	if c.Next != nil {
+		src.Put(c.Next)
+		c.Next, b.tail = nil, c
+	}
+	return n
+}
+
+// Pass counts n bytes that were appended and taken at once: they went past the Buffer. If n is
+// negative, that did not happen. The Buffer must be empty.
 func (b *Buffer) Pass(n int) { b.end += uint64(n) }
 
 func (b *Buffer) push(c *Chunk) {

@@ -89,7 +89,7 @@ func (m *model) some() []byte {
 }
 
 func (m *model) next() {
-	switch p := m.some(); m.r.IntN(6) {
+	switch p := m.some(); m.r.IntN(7) {
 	case 0, 1:
 		if m.want.Len() < 1<<20 {
 			m.write(p)
@@ -122,8 +122,16 @@ func (m *model) next() {
 			m.want.Reset()
 			m.b.Reset(m.src)
 			m.b.Pass(len(p))
-			m.appended += uint64(len(p))
+			m.b.Pass(-len(p) / 2)
+			m.appended += uint64(len(p) - len(p)/2)
 		}
+	case 6:
+		n := min(len(p), m.want.Len())
+		if got := m.b.TakeBack(m.src, len(p)); got != n {
+			m.fail("took back %d bytes, want %d", got, n)
+		}
+		m.want.Truncate(m.want.Len() - n)
+		m.appended -= uint64(n)
 	}
 	if m.b.Len() != m.want.Len() || m.b.End() != m.appended || m.b.Taken() != m.appended-uint64(m.want.Len()) {
 		m.fail("%d bytes up to %d, want %d up to %d", m.b.Len(), m.b.End(), m.want.Len(), m.appended)

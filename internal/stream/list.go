@@ -110,6 +110,27 @@ func (l *chunkList) drop(p *Pool, index uint64) {
 	}
 }
 
+// cut returns the chunks to p that lie behind the offset end. At least one chunk must lie before
+// it. If that is lent and has bytes behind end, too, it is copied: the next write goes there.
+func (l *chunkList) cut(p *Pool, end uint64) {
+	i := len(l.slots) - 1
+	for ; l.slots[i].index*ChunkSize >= end; i-- {
+		if s := &l.slots[i]; s.lent {
+			l.lent--
+		} else {
+			p.put(s.chunk)
+		}
+		l.slots[i] = slot{}
+	}
+	l.slots = l.slots[:i+1]
+	if s := &l.slots[i]; s.lent && end%ChunkSize != 0 {
+		own := p.get()
+		copy(own[:], s.chunk[:end%ChunkSize])
+		s.chunk, s.lent = own, false
+		l.lent--
+	}
+}
+
 // dropAll returns all chunks, and the list, to p.
 func (l *chunkList) dropAll(p *Pool) { l.drop(p, ^uint64(0)) }
 

@@ -69,6 +69,22 @@ func (s *SendBuffer) Held() int { return s.chunks.held() * ChunkSize }
 // acknowledgements took at the last Ack or Lose.
 func (s *SendBuffer) Bytes() int { return s.Held() + s.sets }
 
+// TakeBack drops the last n of the bytes that were never sent, or all of these if they are fewer.
+// It returns how many it has dropped.
+func (s *SendBuffer) TakeBack(p *Pool, n int) int {
+	n = min(n, s.Unsent())
+	if n <= 0 {
+		return 0
+	}
+	s.end -= uint64(n)
+	if s.base == s.end {
+		s.chunks.dropAll(p)
+	} else {
+		s.chunks.cut(p, s.end)
+	}
+	return n
+}
+
 // NextLost returns the first range of bytes that is lost; n is 0 if none is.
 func (s *SendBuffer) NextLost() (off uint64, n int) {
 	if s.lost.Len() == 0 {

@@ -3,6 +3,7 @@ package stream
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -171,12 +172,12 @@ func (t *sendTest) step(op byte, a, b uint16) {
 	if sent > 0 {
 		at = int(a) % sent
 	}
-	switch op % 8 {
+	switch op % 9 {
 	case 0, 1:
 		if a%3 == 0 {
 			t.appendChunk()
 		} else {
-			t.append(size, op%8 == 1)
+			t.append(size, op%9 == 1)
 		}
 	case 2, 3:
 		t.send(sent, min(size, end-sent))
@@ -194,10 +195,26 @@ func (t *sendTest) step(op byte, a, b uint16) {
 			clear(t.state)
 			t.check()
 		}
+	case 8:
+		t.takeBack(size)
 	}
 	if end > 20*ChunkSize {
 		t.reset()
 	}
+}
+
+// takeBack takes back the last n bytes, as far as they are unsent.
+func (t *sendTest) takeBack(n int) {
+	t.Helper()
+	want := min(n, len(t.data)-t.sent())
+	if got := t.s.TakeBack(&t.p, n); got != want {
+		t.Fatalf("TakeBack(%d) = %d, want %d", n, got, want)
+	}
+	end := len(t.data) - want
+	t.data, t.state = t.data[:end], t.state[:end]
+	// A chunk of the writer that is cut is copied.
+	t.lent = slices.DeleteFunc(t.lent, func(i int) bool { return (i+1)*ChunkSize > end })
+	t.check()
 }
 
 func (t *sendTest) reset() {
