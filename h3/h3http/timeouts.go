@@ -51,7 +51,7 @@ func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
 			x.c.tally.missed.write()
 		}
 		if abort && !x.out.ended {
-			x.cancelLocked(h3.InternalError, os.ErrDeadlineExceeded)
+			x.cancelLocked(h3.RequestCancelled, os.ErrDeadlineExceeded)
 		}
 	})
 }

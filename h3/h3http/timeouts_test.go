@@ -83,14 +83,14 @@ func TestWriteDeadline(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, <-result, os.ErrDeadlineExceeded)
 		_, err = io.Copy(io.Discard, resp.Body)
-		requireStreamError(t, err, h3.InternalError)
+		requireStreamError(t, err, h3.RequestCancelled)
 
 		resp, err = p.c.Get(p.url + "/return")
 		require.NoError(t, err)
 		require.NoError(t, <-result)
 		time.Sleep(2 * time.Second)
 		_, err = io.Copy(io.Discard, resp.Body)
-		requireStreamError(t, err, h3.InternalError)
+		requireStreamError(t, err, h3.RequestCancelled)
 	})
 }
 
