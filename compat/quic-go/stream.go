@@ -22,6 +22,8 @@ type stream struct {
 	reading sync.Mutex // held while Read or Peek waits
 	count   int64      // bytes taken from ls; guarded by reading
 
+	writing sync.Mutex // held while Write waits
+
 	mu       sync.Mutex
 	rerr     error // of Read from now on; nil while receiving goes on
 	werr     error // of Write from now on; nil while sending goes on
@@ -105,6 +107,9 @@ func (s *stream) read(p []byte) (n int, err error) {
 	if err == nil {
 		return n, nil
 	}
+	if ended := s.readErr(); ended != nil { // meanwhile: the stream of Lazo may be closed
+		return n, ended
+	}
 	final := s.ended(err)
 	if err == io.EOF {
 		s.setFinal(s.count)
@@ -172,15 +177,31 @@ func (s *stream) wrote(n int, err error) error {
 	return s.c.explain(err)
 }
 
+// maxUnsent is how many of the last bytes that Write has taken may wait for credit of the peer: as
+// many as quic-go puts into a packet.
+const maxUnsent = 1452
+
+// write waits until all but maxUnsent bytes are sent, or can be.
 func (s *stream) write(p []byte) (int, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.writeSent(p)
+}
+
+// writeSent is write for a caller that holds s.writing.
+func (s *stream) writeSent(p []byte) (int, error) {
 	if err := s.writeErr(); err != nil {
 		return 0, err
 	}
-	n, err := s.ls.Write(p)
+	n, err := s.ls.WriteSent(p, maxUnsent)
 	return n, s.wrote(n, err)
 }
 
 func (s *stream) tryWriteAll(p []byte) error {
+	if !s.writing.TryLock() {
+		return ErrWouldBlock
+	}
+	defer s.writing.Unlock()
 	if err := s.writeErr(); err != nil {
 		return err
 	}
@@ -198,8 +219,10 @@ func (s *stream) tryWriteAll(p []byte) error {
 const limitStep = 16 << 10
 
 func (s *stream) writeWithLimit(p []byte, limiter func(maxBytes int) int) (n int, err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if limiter == nil {
-		return s.write(p)
+		return s.writeSent(p)
 	}
 	for n < len(p) {
 		if err := s.writeErr(); err != nil {
@@ -207,7 +230,7 @@ func (s *stream) writeWithLimit(p []byte, limiter func(maxBytes int) int) (n int
 		}
 		want := min(len(p)-n, limitStep)
 		may := min(max(limiter(want), 0), want)
-		k, err := s.write(p[n : n+may])
+		k, err := s.writeSent(p[n : n+may])
 		if n += k; err != nil {
 			return n, err
 		}

@@ -160,7 +160,7 @@ func (t *Transport) open(server *conn.Config) error {
 	}
 	pc := t.Conn
 	if _, ok := pc.(*net.UDPConn); !ok {
-		t.book = &addressBook{PacketConn: pc}
+		t.book = &addressBook{PacketConn: pc, failed: t.writeFailed}
 		pc = t.book
 	}
 	s, err := udpio.Wrap(pc, &udpio.Config{KeepOpen: !t.owns})
@@ -271,6 +271,18 @@ func (t *Transport) cause() error {
 	return err
 }
 
+// writeFailed ends the connections to an address to which the net.PacketConn writes no more. It runs
+// on the loop's goroutine.
+func (t *Transport) writeFailed(to netip.AddrPort, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		if unmapped(c.lc.RemoteAddr()) == unmapped(to) {
+			go c.abandon(err)
+		}
+	}
+}
+
 func (t *Transport) add(c *Conn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -337,7 +349,7 @@ func (t *Transport) dial(ctx context.Context, addr net.Addr, host string, tlsCon
 		return nil, err
 	}
 	if t.book != nil {
-		t.book.note(addr)
+		t.book.dial(addr)
 	}
 	l := cfg.lazo()
 	l.TLS = withServerName(tlsConf, addr, host)

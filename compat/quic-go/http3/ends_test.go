@@ -196,3 +196,19 @@ func connectWithDatagrams(t *testing.T) (server, client *quic.Conn) {
 	})
 	return server, client
 }
+
+// TestShortResponse: the header and what there is of a response come before the error that says
+// that the rest does not.
+func TestShortResponse(t *testing.T) {
+	s := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "6")
+		io.WriteString(w, "foo")
+	})}
+	tr := &http3.Transport{TLSClientConfig: clientTLS}
+	defer tr.Close()
+	resp, err := tr.RoundTrip(request(t, "GET", "https://"+serve(t, s)))
+	check(t, err)
+	if b, err := io.ReadAll(resp.Body); string(b) != "foo" || err == nil || resp.ContentLength != 6 {
+		t.Errorf("read %q of %d bytes, %v", b, resp.ContentLength, err)
+	}
+}

@@ -3,6 +3,7 @@ package http3
 import (
 	"io"
 	"net/http"
+	"strconv"
 
 	"github.com/lazoquic/lazo/h3/h3http"
 
@@ -21,7 +22,8 @@ type responseWriter struct {
 	http.ResponseWriter
 	c      *served
 	taken  bool
-	status int // of WriteHeader, which settle passes on; then passed
+	status int   // of WriteHeader, which settle passes on; then passed
+	wrote  int64 // how many bytes of the body
 }
 
 var (
@@ -61,6 +63,7 @@ func (w *responseWriter) settle() {
 func (w *responseWriter) Write(p []byte) (int, error) {
 	w.settle()
 	n, err := w.ResponseWriter.Write(p)
+	w.wrote += int64(n)
 	return n, explain(err)
 }
 
@@ -68,7 +71,17 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
 	w.settle()
 	n, err := w.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
+	w.wrote += n
 	return n, explain(err)
+}
+
+// showShort sends what there is of a response to r that ends before its Content-Length. Lazo then
+// resets it.
+func (w *responseWriter) showShort(r *http.Request) {
+	length, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64)
+	if err == nil && w.wrote < length && r.Method != http.MethodHead && !w.taken {
+		w.Flush()
+	}
 }
 
 // Flush sends what was written.

@@ -101,6 +101,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	own := &responseWriter{ResponseWriter: w, c: c}
 	handlerOf(s.Handler).ServeHTTP(own, r)
 	own.settle()
+	own.showShort(r)
 }
 
 // attach starts HTTP/3 on conn. If raw, the caller accepts its streams.

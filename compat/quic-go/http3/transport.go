@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -210,7 +211,7 @@ func outgoing(req *http.Request, raw bool) *http.Request {
 func incoming(req *http.Request) func(*http.Response, error) (*http.Response, error) {
 	return func(resp *http.Response, err error) (*http.Response, error) {
 		if err != nil {
-			return nil, explain(err)
+			return nil, explainRequest(req, err)
 		}
 		resp.Request = req
 		if resp.Body != http.NoBody {
@@ -218,6 +219,14 @@ func incoming(req *http.Request) func(*http.Response, error) (*http.Response, er
 		}
 		return resp, nil
 	}
+}
+
+// explainRequest is explain for the error of a request.
+func explainRequest(req *http.Request, err error) error {
+	if errors.Is(err, h3http.ErrUnprocessed) && req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		return fmt.Errorf("http3: Transport: cannot retry err [%w] after Request.Body was written; define Request.GetBody to avoid this error", explain(err))
+	}
+	return explain(err)
 }
 
 // A body is the Body of a response.
