@@ -6,7 +6,14 @@ import "time"
 type recvWindow struct {
 	size      int64   // bytes
 	most      int64   // up to where it grows
-	updatedAt instant // when credit was last given
+	updatedAt instant // when credit was last given, or else when the first data came
+}
+
+// begin notes when the first data came, so that the window may grow with the first credit.
+func (w *recvWindow) begin(now instant) {
+	if w.updatedAt == 0 {
+		w.updatedAt = now
+	}
 }
 
 // grow doubles the window if half of it was consumed in less than four of the shortest round trips,

@@ -279,6 +279,9 @@ func drawHost(d *script.Draw, server bool) host {
 	if d.One(8) {
 		cfg.AcceptFromAnywhere = true
 	}
+	if d.One(6) {
+		cfg.GrowFirstWindows = true
+	}
 	if d.One(8) {
 		cfg.MaxSuspiciousFrames = 500 + d.N(1000)
 	}

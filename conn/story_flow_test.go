@@ -365,6 +365,25 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
+// TestGrowFirstWindows: a window whose first half was used up quickly grows with the first credit, if
+// that is asked for.
+func TestGrowFirstWindows(t *testing.T) {
+	for _, grow := range []bool{false, true} {
+		tc := newTestConn(t, true, func(s *testSetup) {
+			s.conn.InitialMaxStreamData, s.conn.InitialMaxData = 1000, 1000
+			s.conn.GrowFirstWindows = grow
+		})
+		tc.fillWindows(tc.theirs(Uni, 0), 1)
+		want := int64(1000)
+		if grow {
+			want = 2000
+		}
+		if size, _ := tc.c.Window(); size != want {
+			t.Errorf("%v: the window is %d", grow, size)
+		}
+	}
+}
+
 // TestAllowWindowIncrease: the application keeps a window from growing.
 func TestAllowWindowIncrease(t *testing.T) {
 	for _, allow := range []bool{false, true} {

@@ -107,6 +107,10 @@ func (s *Stream) advance(end, frame uint64) error {
 	}
 	f.received += n
 	s.highest = end
+	if s.c.cfg.GrowFirstWindows {
+		s.window.begin(s.c.e.now)
+		f.begin(s.c.e.now)
+	}
 	if s.member.group != nil {
 		s.member.group.receive(n)
 	}

@@ -129,6 +129,7 @@ func setDefault[T comparable](v *T, def T) {
 func (c *Config) lazo() *conn.Config {
 	l := &conn.Config{
 		NoALPN:                true, // as in quic-go, it is up to the program
+		GrowFirstWindows:      true,
 		AcceptFromAnywhere:    true, // a net.PacketConn may not tell where packets come from
 		DisableGreaseBit:      true, // programs that share the socket tell packets apart by it
 		MaxIdleTimeout:        c.MaxIdleTimeout,

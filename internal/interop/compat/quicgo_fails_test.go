@@ -2,16 +2,12 @@ package compat
 
 // Reasons that several tests of quic-go share.
 const (
-	grows   = "missing.md, Config.InitialStreamReceiveWindow: a window does not grow with the first credit"
 	counted = "it counts packets, events or milliseconds as quic-go has them"
 	inside  = "it sets variables inside quic-go"
 )
 
 // quicGoFails are the tests of quic-go that fail on Lazo, and why.
 var quicGoFails = map[string]string{
-	"TestStreamDataBlocked": grows,
-	"TestConnDataBlocked":   buffered,
-
 	"TestConnectionMigration": "missing.md, Config.Tracer: events have no Tuple",
 
 	"TestDatagramSizeLimit":                    inside,
