@@ -79,7 +79,7 @@ func (s *Stream) WriteSent(p []byte, rest int) (n int, err error) {
 func (s *Stream) noteSent() {
 	o := &s.out
 	w := o.by
-	if w == nil || o.done {
+	if w == nil || o.done || !w.wait && o.buf.End() <= w.goes {
 		return
 	}
 	sent, credit := s.s.Sent(), s.s.Credit()
