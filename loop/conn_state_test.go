@@ -166,7 +166,9 @@ func TestStreamContext(t *testing.T) {
 		uni.Write([]byte("x"))
 		remote = append(remote, w.accept(server))
 		var contexts []context.Context
-		for _, s := range remote {
+		ends := make([][]error, len(remote))
+		for i, s := range remote {
+			s.OnWriteEnd(func(err error) { ends[i] = append(ends[i], err) })
 			ctx := s.Context()
 			if v := ctx.Value(key{}); v != clientAddr || ctx.Err() != nil || s.Context() != ctx {
 				t.Errorf("value %v, error %v", v, ctx.Err())
@@ -212,6 +214,13 @@ func TestStreamContext(t *testing.T) {
 		})
 		if v := server.Context().Value(key{}); v != clientAddr {
 			t.Errorf("value %v of the connection", v)
+		}
+		time.Sleep(time.Second)
+		for i, ctx := range contexts {
+			remote[i].OnWriteEnd(func(err error) { ends[i] = append(ends[i], err) })
+			if cause := context.Cause(ctx); len(ends[i]) != 2 || ends[i][0].Error() != cause.Error() {
+				t.Errorf("stream %d ended with %v, and its context with %v", i, ends[i], cause)
+			}
 		}
 		if ctx := remote[5].Context(); ctx.Err() == nil {
 			t.Error("the context of a stream goes on after its connection")

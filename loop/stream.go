@@ -38,6 +38,7 @@ type Stream struct {
 	copies  *bool           // set by SetRedundant, likewise
 	ctx     context.Context // nil until somebody asks for it
 	cancel  context.CancelCauseFunc
+	ended   func(error) // of OnWriteEnd; nil when it was called
 
 	// The fields below belong to the loop's goroutine, or to a borrower. To change s, it needs mu
 	// as well.
@@ -295,18 +296,35 @@ func (s *Stream) Context() context.Context {
 	return s.ctx
 }
 
+// OnWriteEnd has f called once when the context that Context returns is done, with its cause. It is
+// called before OnWriteEnd returns if that is so already. A protocol that has contexts of its own
+// for streams needs none of s then. s is locked meanwhile: f must not block, and must not use s.
+func (s *Stream) OnWriteEnd(f func(err error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = f
+	s.endContext()
+}
+
 // endContext ends the context if it is time. The caller holds s.mu, and calls it after it has set
 // an error.
 func (s *Stream) endContext() {
-	if s.cancel == nil {
+	if s.cancel == nil && s.ended == nil {
 		return
 	}
 	err := s.out.err
 	if err == errReceiveOnly {
 		err = s.in.err
 	}
-	if err != nil {
+	if err == nil {
+		return
+	}
+	if s.cancel != nil {
 		s.cancel(err)
+	}
+	if f := s.ended; f != nil {
+		s.ended = nil
+		f(err)
 	}
 }
 

@@ -41,6 +41,38 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestStreamContext checks the causes of the contexts of streams, which programs have asked for
+// before.
+func TestStreamContext(t *testing.T) {
+	p := connect(t, nil, nil)
+	for want, end := range map[error]func(here, there *quic.Stream){
+		quic.ErrStreamClosed:                          func(here, there *quic.Stream) { here.Close() },
+		&quic.StreamError{ErrorCode: 7}:               func(here, there *quic.Stream) { here.CancelWrite(7) },
+		&quic.StreamError{ErrorCode: 9, Remote: true}: func(here, there *quic.Stream) { there.CancelRead(9) },
+	} {
+		there, here := p.streams(t)
+		ctx := here.Context()
+		if ctx.Err() != nil || here.Context() != ctx {
+			t.Fatalf("a new stream: %v", ctx.Err())
+		}
+		end(here, there)
+		<-ctx.Done()
+		if e, ok := want.(*quic.StreamError); ok {
+			e.StreamID = here.StreamID()
+		}
+		if cause := context.Cause(ctx); cause.Error() != want.Error() {
+			t.Errorf("the context ended with %v, want %v", cause, want)
+		}
+		here.CancelWrite(1)
+		here.CancelRead(1)
+	}
+	_, here := p.streams(t)
+	ctx := here.Context()
+	p.client.CloseWithError(5, "why")
+	<-ctx.Done()
+	wantErr(t, "the context", context.Cause(ctx), &quic.ApplicationError{Remote: true, ErrorCode: 5, ErrorMessage: "why"})
+}
+
 func TestConnectionID(t *testing.T) {
 	id := quic.ConnectionIDFromBytes([]byte{1, 2, 0xff})
 	if id.String() != "0102ff" || id.Len() != 3 || !id.Valid() || id != quic.ConnectionIDFromBytes(id.Bytes()) {

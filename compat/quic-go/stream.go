@@ -285,10 +285,18 @@ func (s *stream) context() context.Context {
 		if s.werr != nil {
 			s.cancel(s.werr)
 		}
-		inner := s.ls.Context()
-		context.AfterFunc(inner, func() { s.endWrite(s.c.explain(context.Cause(inner))) })
+		s.ls.OnWriteEnd(s.lost)
 	}
 	return s.ctx
+}
+
+// lost ends the context when sending has failed for another reason than a call of this side, or
+// than the end of the connection. With that the parent of the context ends. Lazo's stream is locked.
+func (s *stream) lost(err error) {
+	stopped, ok := errors.AsType[*conn.StreamError](err)
+	if ok && stopped.Remote || errors.Is(err, conn.ErrEarlyDataRejected) {
+		s.cancel(translated(err))
+	}
 }
 
 func (s *stream) setPriority(urgency int8, incremental bool) {
