@@ -365,8 +365,8 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// TestGrowFirstWindows: a window whose first half was used up quickly grows with the first credit, if
-// that is asked for.
+// TestGrowFirstWindows: a window whose first half was used up quickly grows with the first credit,
+// if that is asked for.
 func TestGrowFirstWindows(t *testing.T) {
 	for _, grow := range []bool{false, true} {
 		tc := newTestConn(t, true, func(s *testSetup) {
