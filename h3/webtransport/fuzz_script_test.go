@@ -337,7 +337,9 @@ func (f *fuzzScript) endStream(side int) {
 	}
 	switch code := uint32(op) << (op & 31); op % 6 {
 	case 0:
-		f.known(st.x, st.CloseWrite())
+		if st.sends() {
+			f.known(st.x, st.CloseWrite())
+		}
 	case 1:
 		st.Reset(code)
 	case 2:
