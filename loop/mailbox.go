@@ -44,6 +44,7 @@ type mailbox struct {
 	wake     func()      // of the Backend
 	sleeping atomic.Bool // the loop waits in ReadBatch, or is about to
 	wakes    atomic.Uint64
+	risen    atomic.Int64 // when finished TLS work woke the loop last, in Unix nanoseconds
 
 	mu     sync.Mutex
 	closed bool
@@ -87,6 +88,9 @@ func (m *mailbox) post(f func(now time.Time)) bool {
 func (m *mailbox) complete(w *conn.TLSWork) {
 	if m.open() {
 		m.in.works = append(m.in.works, w)
+		if m.sleeping.Load() {
+			m.risen.Store(time.Now().UnixNano())
+		}
 		m.send()
 	}
 }
