@@ -40,12 +40,14 @@ func TestHandshakesGiveWay(t *testing.T) {
 	tc := cfg.Endpoint.Server.TLS.Clone()
 	tc.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		turns.began()
-		for start := time.Now(); time.Since(start) < time.Millisecond; { // as a signature with RSA does
+		for start := time.Now(); time.Since(start) < time.Millisecond; {
+			// a signature with RSA takes as long
 		}
 		return nil, nil
 	}
 	cfg.Endpoint.Server.TLS = tc
-	w := &world{T: t, net: looptest.New(t, 0, near)} // the time is real, so that steps take some
+	// The time is real, so that steps take some.
+	w := &world{T: t, net: looptest.New(t, 0, near)}
 	var err error
 	w.server, err = loop.New(cfg, w.net.Listen(serverAddr))
 	require.NoError(t, err)
