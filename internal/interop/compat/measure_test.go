@@ -105,8 +105,8 @@ func measuredProgram(t *testing.T, module, main, engine string) string {
 	return binary
 }
 
-// clockTick is the unit of times in /proc, which is the same on all Linux machines of today. What is
-// measured has to take many of them: a share of more than 8 says little.
+// clockTick is the unit of times in /proc, which is the same on all Linux machines of today. What
+// is measured has to take many of them: a share of more than 8 says little.
 const clockTick = time.Second / 100
 
 // cpuOf returns the time that a process has run (proc_pid_stat(5), fields 14 and 15).
