@@ -48,8 +48,13 @@ func (c *Conn) breakSilence() {
 	c.main().keepAlive()
 }
 
-// await counts a stream that a client has opened for an answer.
+// await counts a stream on which a client asks for an answer: it has written to it, or ended it.
+// PINGs for a stream on which nothing was asked would only keep an idle connection alive.
 func (s *Stream) await() {
+	over := s.flags&(flagSizeKnown|flagStopped|flagRecvDone) != 0
+	if s.awaited || over || s.c.server || s.id.ByServer() || s.id.Dir() != Bidi || s.out.Sent() > 0 {
+		return
+	}
 	s.awaited = true
 	s.c.streams.awaited++
 	s.c.quiet.pings = 0

@@ -72,3 +72,23 @@ func TestPauseIsNotSilence(t *testing.T) {
 	}
 	tc.wantEvent("this is none", EventSilent)
 }
+
+// TestNothingAsked: a stream on which a client has asked nothing keeps no connection alive.
+func TestNothingAsked(t *testing.T) {
+	for _, ask := range []bool{false, true} {
+		tc := newTestConn(t, false)
+		first := tc.open(Uni)
+		tc.writeStream(first, "hello")
+		s := tc.open(Bidi)
+		if ask {
+			tc.writeStream(s, "question")
+		}
+		tc.flush()
+		tc.ackAll()
+		before := tc.lastSent()
+		tc.advance(3 * time.Second)
+		if pings := tc.lastSent() - before; pings > 0 != ask {
+			t.Errorf("asked %v: %d packets", ask, pings)
+		}
+	}
+}

@@ -233,11 +233,7 @@ func (c *Conn) openStream(dir Dir) (*Stream, error) {
 	}
 	t.next[dir]++ // RFC 9000, Section 2.1 [1]
 	c.stats.StreamsOpened++
-	s := t.newStream(c, id)
-	if dir == Bidi && !t.server {
-		s.await()
-	}
-	return s, nil
+	return t.newStream(c, id), nil
 }
 
 // raiseLimits gives streams that were opened with remembered limits what the server allows now.
