@@ -44,7 +44,8 @@ type mailbox struct {
 	wake     func()      // of the Backend
 	sleeping atomic.Bool // the loop waits in ReadBatch, or is about to
 	wakes    atomic.Uint64
-	risen    atomic.Int64 // when finished TLS work woke the loop last, in Unix nanoseconds
+	began    time.Time
+	risen    atomic.Int64 // how long after began finished TLS work woke the loop last
 
 	mu     sync.Mutex
 	closed bool
@@ -89,7 +90,7 @@ func (m *mailbox) complete(w *conn.TLSWork) {
 	if m.open() {
 		m.in.works = append(m.in.works, w)
 		if m.sleeping.Load() {
-			m.risen.Store(time.Now().UnixNano())
+			m.risen.Store(int64(time.Since(m.began)))
 		}
 		m.send()
 	}

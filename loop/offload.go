@@ -72,7 +72,7 @@ const (
 // request instead of one. On a core that nobody else needs, it takes some microseconds.
 func (l *Loop) giveWay() {
 	m := &l.mail
-	if m.sleeping.Load() || time.Now().UnixNano()-m.risen.Load() < int64(stepsTime) {
+	if m.sleeping.Load() || time.Since(m.began)-time.Duration(m.risen.Load()) < stepsTime {
 		return
 	}
 	for n := 0; n < maxWays && !m.sleeping.Load(); n++ {

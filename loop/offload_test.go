@@ -30,7 +30,8 @@ func (c *turnCounter) began() {
 
 // TestHandshakesGiveWay: many clients connect at once, and there is one core. The loop has turns
 // between the steps of TLS, in which it serves connections that are established. The scheduler of
-// Go mixes two steps at times. With the race detector it draws what comes next.
+// Go mixes steps at times, so there are some 20 turns, and there would be 2. With the race detector
+// it draws what comes next.
 func TestHandshakesGiveWay(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const clients = 32
@@ -63,7 +64,7 @@ func TestHandshakesGiveWay(t *testing.T) {
 	turns.mu.Lock()
 	defer turns.mu.Unlock()
 	at := slices.Compact(slices.Clone(turns.at))
-	if len(turns.at) != clients || len(at) < clients/2 {
+	if len(turns.at) != clients || len(at) < clients/4 {
 		t.Errorf("%d handshakes began in %d turns: %v", len(turns.at), len(at), turns.at)
 	}
 }
