@@ -284,13 +284,13 @@ func TestWornKeysSealNoProbes(t *testing.T) {
 			tc.ping()
 			tc.ackAll()
 			tc.flush()
-			k, sent := &tc.c.keys, &tc.c.app.sent
+			k := &tc.c.keys
 			k.old, k.dropAt = tc.c.app.rx, tc.c.e.now.add(time.Hour) // no update now
 			k.sealed = tc.c.app.tx.ConfidentialityLimit()
-			before := sent.next
+			before := tc.c.stats.PacketsSent
 			probe(tc)
 			tc.wantClosed("the keys are worn out", errAEADLimit)
-			if n := sent.next - before; n != 1 {
+			if n := tc.c.stats.PacketsSent - before; n != 1 {
 				t.Errorf("%d packets were sealed, not just CONNECTION_CLOSE", n)
 			}
 		})

@@ -125,6 +125,7 @@ func TestWriteSentEnds(t *testing.T) {
 		"closed":    func(_ *world, a *loop.Stream, _ *loop.Conn) { a.Conn().Close(7, "") },
 		"by peer":   func(_ *world, _ *loop.Stream, server *loop.Conn) { server.Close(7, "") },
 		"stopped":   func(w *world, _ *loop.Stream, server *loop.Conn) { w.accept(server).StopSending(7) },
+		"reset at":  func(_ *world, a *loop.Stream, _ *loop.Conn) { a.ResetAt(7, 500) },
 	}
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
@@ -139,6 +140,68 @@ func TestWriteSentEnds(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWriteSentNoRest: the loop rests while the last byte waits for credit, and what is empty does
+// not wait.
+func TestWriteSentNoRest(t *testing.T) {
+	run(t, setup{link: near, server: window(1000)}, func(t *testing.T, w *world) {
+		client, _ := w.dial(nil)
+		a := w.open(client, conn.Uni)
+		a.SetWriteDeadline(time.Now().Add(time.Second))
+		if n, err := a.WriteSent(make([]byte, 1001), 0); n != 1000 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("WriteSent returned %d, %v", n, err)
+		}
+		a.SetWriteDeadline(time.Time{})
+		if err := a.TryWrite(make([]byte, 5000)); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := a.WriteSent(nil, 0); n != 0 || err != nil {
+			t.Errorf("of nothing, WriteSent returned %d, %v", n, err)
+		}
+	})
+}
+
+// TestWriteSentBesideResetAt: what ResetAt promises is not taken back.
+func TestWriteSentBesideResetAt(t *testing.T) {
+	run(t, setup{link: near, server: window(1000)}, func(t *testing.T, w *world) {
+		client, server := w.dial(func(c *conn.Config) { c.UnsentBytes = 8192 })
+		a := w.open(client, conn.Uni)
+		reset := make(chan error, 1)
+		time.AfterFunc(time.Second, func() { reset <- a.ResetAt(7, 40_000) })
+		a.SetWriteDeadline(time.Now().Add(2 * time.Second))
+		if n, err := a.WriteSent(make([]byte, 50_000), 0); n != 40_000 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("WriteSent returned %d, %v", n, err)
+		}
+		got, err := io.ReadAll(w.accept(server))
+		var se *conn.StreamError
+		if len(got) != 40_000 || !errors.As(err, &se) || se.Code != 7 {
+			t.Errorf("read %d bytes, %v", len(got), err)
+		}
+		if err := <-reset; err != nil {
+			t.Errorf("ResetAt returned %v", err)
+		}
+	})
+}
+
+// TestWriteSentBesideCloseWrite: the deadline passes while the loop is busy, and the stream ends
+// before the loop has taken the bytes back.
+func TestWriteSentBesideCloseWrite(t *testing.T) {
+	run(t, setup{link: near, server: window(1000)}, func(t *testing.T, w *world) {
+		client, server := w.dial(nil)
+		a := w.open(client, conn.Uni)
+		a.SetWriteDeadline(time.Now().Add(2 * time.Second))
+		time.AfterFunc(time.Second, func() {
+			client.Do(w.ctx(), func(time.Time, *conn.Conn) { time.Sleep(2 * time.Second) })
+		})
+		time.AfterFunc(2500*time.Millisecond, func() { a.CloseWrite() })
+		if n, err := a.WriteSent(make([]byte, 5000), 100); n != 1000 || err == nil {
+			t.Errorf("WriteSent returned %d, %v", n, err)
+		}
+		if got, err := io.ReadAll(w.accept(server)); len(got) != 1000 || err != nil {
+			t.Errorf("read %d bytes, %v", len(got), err)
+		}
+	})
 }
 
 // TestResetAndCloseInOneTurn: an event of a stream that was reset and closed comes before the loop

@@ -195,6 +195,7 @@ func (s *Stream) send() {
 		if errors.Is(err, conn.ErrWouldBlock) {
 			o.full = true
 		} else if err != nil {
+			s.noteEnd()
 			s.failWrite(err)
 			return
 		}
@@ -204,6 +205,7 @@ func (s *Stream) send() {
 		err := s.s.ResetAt(at.code, at.size)
 		at.done <- err
 		if err == nil {
+			s.noteEnd()
 			s.failWrite(&conn.StreamError{ID: s.id, Code: at.code})
 			return
 		}

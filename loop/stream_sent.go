@@ -36,13 +36,15 @@ func (s *Stream) WriteSent(p []byte, rest int) (n int, err error) {
 	for {
 		switch {
 		case o.err == nil && s.wd.Passed():
-			took := s.takeBack(n)
+			n -= s.takeBack(n)
 			if o.err == nil {
-				return n - took, os.ErrDeadlineExceeded
+				return n, os.ErrDeadlineExceeded
 			}
 			fallthrough // meanwhile
 		case o.err != nil:
 			return s.wasSent(start, n), o.err
+		case len(p) == 0:
+			return 0, nil
 		}
 		if n == 0 && len(p) > 0 && len(p) <= chunkSize {
 			n = s.writeThrough(p, false)
@@ -129,6 +131,9 @@ func (s *Stream) giveBack() {
 	w := o.by
 	if w == nil || w.back == 0 {
 		return
+	}
+	if o.at != nil { // what ResetAt waits for is sent nevertheless
+		w.back = min(w.back, int(o.buf.End()-o.at.size))
 	}
 	w.took = o.buf.TakeBack(&s.c.chunks, w.back)
 	if w.took < w.back {

@@ -85,7 +85,7 @@ func (c *Conn) explain(err error) error {
 	if err == nil || !errors.Is(err, conn.ErrClosed) && !errors.Is(err, net.ErrClosed) {
 		return translated(err)
 	}
-	if c.lc.Context().Err() == nil { // a stream that was closed
+	if !errors.Is(err, conn.ErrClosed) && c.lc.Context().Err() == nil { // a stream that was closed
 		return translated(err)
 	}
 	<-c.done

@@ -127,6 +127,9 @@ func (s *stream) peek(p []byte) (n int, err error) {
 		return 0, err
 	}
 	n, err = s.ls.Peek(p)
+	if ended := s.readErr(); err != nil && ended != nil {
+		return n, ended // CancelRead was called meanwhile
+	}
 	return n, s.c.explain(err)
 }
 

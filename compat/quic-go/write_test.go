@@ -88,9 +88,9 @@ func TestMoodyConn(t *testing.T) {
 	pc := &moodyConn{PacketConn: listenUDP(t)}
 	c, err := quic.Dial(within(t), pc, ln.Addr(), clientTLS, nil)
 	check(t, err)
-	pc.failed.Store(true)
 	s, err := c.OpenStreamSync(within(t))
 	check(t, err)
+	pc.failed.Store(true)
 	s.Write([]byte("x"))
 	if _, err := s.Read(make([]byte, 1)); err != errMood {
 		t.Errorf("Read returned %v", err)

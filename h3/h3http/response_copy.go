@@ -23,7 +23,7 @@ func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
 			}
 			if taken {
 				c = w.memory()
-			} else if w.bulk && len(c.Memory) < blockSize {
+			} else if w.bulk != (len(c.Memory) == blockSize) {
 				pool.Put(c)
 				c = w.memory()
 			}

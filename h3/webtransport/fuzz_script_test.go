@@ -78,18 +78,16 @@ type scriptSession struct {
 	ends    [2]*Session // nil if the client has none
 	streams [2][]*scriptStream
 	closed  [2]bool // the application has called CloseWithError
-	lost    [2]int  // datagrams
 }
 
 // A scriptStream is one end of a stream.
 type scriptStream struct {
 	*Stream
-	x          *scriptSession
-	side       int
-	sent, got  int  // bytes
-	reads      bool // a goroutine reads
-	writes     bool // a goroutine writes
-	terminated bool // the application has ended a direction, otherwise than by CloseWrite
+	x         *scriptSession
+	side      int
+	sent, got int  // bytes
+	reads     bool // a goroutine reads
+	writes    bool // a goroutine writes
 }
 
 // fill makes b what a side sends in a stream from an offset on.

@@ -71,14 +71,22 @@ func (s *Server) init() {
 	}
 	s.listeners, s.conns, s.stopping = make(map[QUICListener]bool), make(map[*quic.Conn]struct{}), make(chan struct{})
 	s.inner = &h3http.Server{
-		Handler:                      http.HandlerFunc(s.handle),
-		H3Config:                     &h3.Config{Datagrams: s.EnableDatagrams, ExtendedConnect: true, Settings: s.AdditionalSettings},
+		Handler: http.HandlerFunc(s.handle),
+		H3Config: &h3.Config{
+			Datagrams:           s.EnableDatagrams,
+			ExtendedConnect:     true,
+			MaxFieldSectionSize: int64(s.MaxHeaderBytes),
+			Settings:            s.AdditionalSettings,
+		},
 		MaxHeaderBytes:               s.MaxHeaderBytes,
 		IdleTimeout:                  s.IdleTimeout,
 		StallTimeout:                 -1,
 		DeliveryTimeout:              -1,
 		DisableGeneralOptionsHandler: true,
 		Logger:                       s.Logger,
+	}
+	if s.MaxHeaderBytes <= 0 {
+		s.inner.H3Config.MaxFieldSectionSize = http.DefaultMaxHeaderBytes
 	}
 	if s.IdleTimeout <= 0 {
 		s.inner.IdleTimeout = -1
@@ -204,7 +212,11 @@ func (s *Server) listen(f func(*tls.Config, *quic.Config) (QUICListener, error))
 		qc = s.QUICConfig.Clone()
 	}
 	qc.EnableDatagrams = qc.EnableDatagrams || s.EnableDatagrams
-	return f(ConfigureTLSConfig(s.TLSConfig), qc)
+	s.mu.Lock()
+	s.init()
+	cfg := s.inner.H3Config
+	s.mu.Unlock()
+	return f(configureTLS(s.TLSConfig, cfg), qc)
 }
 
 // serve serves the connections of ln until s stops. If own, it then closes ln.
