@@ -165,7 +165,8 @@ func deadline(t *testing.T, c testpb.TestServiceClient, s *service) {
 		_, err := c.UnaryCall(ctx, &testpb.SimpleRequest{})
 		require.Equal(t, codes.DeadlineExceeded, status.Code(err))
 	})
-	canceled := func(err error) bool { return err == context.Canceled } // others are of calls before
+	// Other errors are of calls before.
+	canceled := func(err error) bool { return err == context.Canceled }
 	s.givenUp(t, canceled, func(after time.Duration) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		time.AfterFunc(after, cancel)
