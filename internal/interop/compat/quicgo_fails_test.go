@@ -25,7 +25,7 @@ var quicGoFails = map[string]string{
 	"TestHandshakePacketSizeFallback": "Lazo goes down to 1,200 bytes where quic-go fails",
 
 	"TestHTTPServerRequestParsing":          "a client of Lazo sends no body that is shorter than its Content-Length, and Request.Trailer is empty, not nil",
-	"TestHTTP0RTTWithChangedServerSettings": "missing.md, http3.MethodGet0RTT",
+	"TestHTTP0RTTWithChangedServerSettings": "missing.md, http3.MethodGet0RTT: a request whose early data is rejected is sent again",
 	"TestHTTPHeaderSizeLimitServer":         "a client of Lazo sends no header that the server has said it will not take (RFC 9114, Section 4.2.2)",
 	"TestHTTPHeaderSizeLimitClient":         "missing.md, http3.Server.MaxHeaderBytes: the errors of headers that are too large",
 	"TestHTTP1xxTerminalResponse":           "RFC 9114, Section 4.5: HTTP/3 has no 101, so it is no final response",
