@@ -245,7 +245,8 @@ func TestHoardersKeepToMaxBuffered(t *testing.T) {
 					for range 10 {
 						time.Sleep(50 * time.Millisecond)
 						held := w.server.Stats().Held
-						require.LessOrEqual(t, held, int64(most))
+						// What the last turn has brought counts; the next one ends somebody for it.
+						require.LessOrEqual(t, held, int64(most+most/16))
 						reached = max(reached, held)
 					}
 					w.get(t)
