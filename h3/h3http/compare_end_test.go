@@ -95,14 +95,16 @@ func endComparisons() []comparison {
 			n.saw("canceled %v, the cause %v", errors.Is(err, context.Canceled), errors.Is(err, cause))
 		}},
 		{name: "Client.Timeout", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/body" {
+			switch r.URL.Path {
+			case "/":
+				n.outlast(r, "GET /:")
+			case "/body":
 				w.(http.Flusher).Flush()
 				n.outlast(r, "body")
-				return
 			}
-			n.outlast(r, "GET /:")
 		}, client: func(n *notes, s *side) {
-			s.c.Timeout = 500 * time.Millisecond
+			s.get(n, "/first") // to connect counts, too
+			s.c.Timeout = time.Second
 			s.get(n, "/")
 			s.get(n, "/body")
 		}},
@@ -113,9 +115,9 @@ func endComparisons() []comparison {
 		}},
 		{name: "ResponseHeaderTimeout", differs: "HTTP/2", handler: func(n *notes, w http.ResponseWriter, r *http.Request) { n.outlast(r, "GET") }, client: func(n *notes, s *side) {
 			if s.tr3 != nil {
-				s.tr3.ResponseHeaderTimeout = 300 * time.Millisecond
+				s.tr3.ResponseHeaderTimeout = time.Second
 			} else {
-				s.tr1.ResponseHeaderTimeout = 300 * time.Millisecond
+				s.tr1.ResponseHeaderTimeout = time.Second
 			}
 			s.get(n, "/")
 		}},
