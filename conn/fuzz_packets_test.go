@@ -4,53 +4,37 @@ import (
 	"io"
 	"testing"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/script"
 )
 
 // A fuzzScript turns bytes into events in the life of a connection.
 type fuzzScript struct {
 	tc      *testConn
-	data    []byte
+	in      *script.Input
 	streams []*Stream
 	buf     []byte
-}
-
-// next returns the next byte of the script, 0 behind its end.
-func (f *fuzzScript) next() byte {
-	if len(f.data) == 0 {
-		return 0
-	}
-	b := f.data[0]
-	f.data = f.data[1:]
-	return b
-}
-
-// take returns up to n bytes of the script.
-func (f *fuzzScript) take(n int) []byte {
-	n = min(n, len(f.data))
-	b := f.data[:n]
-	f.data = f.data[n:]
-	return b
 }
 
 // step does one thing: a packet, a datagram, time, or a call of the application.
 func (f *fuzzScript) step() {
 	tc := f.tc
-	switch op := f.next(); op % 8 {
+	switch op := f.in.Byte(); op % 8 {
 	case 0, 1, 2:
-		tc.send(testPacket{space: spaceApp, payload: f.take(int(f.next())), skip: uint64(op >> 6)})
+		tc.send(testPacket{space: spaceApp, payload: f.in.Bytes(int(f.in.Byte())), skip: uint64(op >> 6)})
 	case 3:
 		space := spaceID(op >> 4 % 2)
-		if p := f.take(int(f.next())); tc.tx[space] != nil && !tc.c.closed {
+		if p := f.in.Bytes(int(f.in.Byte())); tc.tx[space] != nil && !tc.c.closed {
 			tc.send(testPacket{space: space, payload: p, size: minMTU})
 		}
 	case 4:
-		tc.deliver(append([]byte(nil), f.take(int(f.next()))...), tc.peerAddr, NotECT)
+		tc.deliver(append([]byte(nil), f.in.Bytes(int(f.in.Byte()))...), tc.peerAddr, NotECT)
 	case 5:
-		tc.now = tc.now.Add(time.Duration(f.next()) * 5 * time.Millisecond)
+		tc.now = tc.now.Add(time.Duration(f.in.Byte()) * 5 * time.Millisecond)
 	case 6:
 		f.call(op >> 3)
 	case 7:
-		tc.send(testPacket{space: spaceApp, payload: f.take(int(f.next())), from: elsewhere(int(op >> 5)), phase: op&8 != 0})
+		tc.send(testPacket{space: spaceApp, payload: f.in.Bytes(int(f.in.Byte())), from: elsewhere(int(op >> 5)), phase: op&8 != 0})
 	}
 }
 
@@ -64,28 +48,28 @@ func (f *fuzzScript) call(what byte) {
 		return
 	}
 	if what%8 == 1 {
-		c.SendDatagram(f.take(40), DatagramOptions{MaxAge: time.Duration(f.next()) * time.Millisecond, Notify: true})
+		c.SendDatagram(f.in.Bytes(40), DatagramOptions{MaxAge: time.Duration(f.in.Byte()) * time.Millisecond, Notify: true})
 		return
 	}
 	if len(f.streams) == 0 {
 		return
 	}
-	i := int(f.next()) % len(f.streams)
+	i := int(f.in.Byte()) % len(f.streams)
 	s := f.streams[i]
 	switch what % 8 {
 	case 2:
-		s.Write(make([]byte, int(f.next())*64))
+		s.Write(make([]byte, int(f.in.Byte())*64))
 	case 3:
 		s.CloseWrite()
 	case 4:
-		s.Reset(uint64(f.next()))
+		s.Reset(uint64(f.in.Byte()))
 	case 5:
-		s.StopSending(uint64(f.next()))
+		s.StopSending(uint64(f.in.Byte()))
 	case 6:
 		s.Release()
 		f.streams = append(f.streams[:i], f.streams[i+1:]...)
 	case 7:
-		s.ResetAt(1, uint64(f.next()))
+		s.ResetAt(1, uint64(f.in.Byte()))
 	}
 }
 
@@ -137,8 +121,8 @@ func FuzzPackets(f *testing.F) {
 			return
 		}
 		tc := newEstablished(quickTB{t}, data[0]&1 != 0)
-		s := &fuzzScript{tc: tc, data: data[1:], buf: make([]byte, maxBurst)}
-		for len(s.data) > 0 {
+		s := &fuzzScript{tc: tc, in: script.NewInput(data[1:]), buf: make([]byte, maxBurst)}
+		for !s.in.Empty() {
 			s.step()
 			s.drain()
 			checkConn(t, tc.c, &tc.books)

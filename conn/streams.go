@@ -361,9 +361,9 @@ func (l *controlList) pop() {
 	s.nextControl = nil
 }
 
-// freeStreams gives back what a closed connection holds for its streams, and drops its keys and its
+// letGo gives back what a closed connection holds for its streams, and drops its keys and its
 // records of packets. Somebody may hold the Conn for long.
-func (c *Conn) freeStreams() {
+func (c *Conn) letGo() {
 	*c.app = space{lane: &c.lane, id: spaceApp}
 	for _, s := range c.streams.all {
 		s.in.Reset(&c.chunks)

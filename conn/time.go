@@ -59,7 +59,7 @@ func (e *Endpoint) clock(now time.Time) instant {
 		e.epoch = now.Add(-time.Duration(e.now))
 	}
 	for i, c := range e.expired {
-		c.freeStreams()
+		c.letGo()
 		e.writer.forget(c)
 		e.expired[i] = nil
 	}

@@ -156,16 +156,24 @@ func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 
 // writeErr returns why nothing can be written now.
 func (p *bodyPipe) writeErr() error {
-	out := &p.out
-	switch {
+	if err := p.endErr(); err != nil {
+		return err
+	}
+	if p.out.deadline.Passed() {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// endErr returns why nothing can be written any more.
+func (p *bodyPipe) endErr() error {
+	switch out := &p.out; {
 	case out.err != nil:
 		return out.err
 	case p.closed:
 		return errStreamClosed
 	case out.fin:
 		return errWriteClosed
-	case out.deadline.Passed():
-		return os.ErrDeadlineExceeded
 	}
 	return nil
 }
@@ -204,18 +212,13 @@ func (p *bodyPipe) writeBlock(c *fifo.Chunk, n int) error {
 func (p *bodyPipe) tryWrite(b []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := &p.out
-	switch {
-	case out.err != nil:
-		return out.err
-	case p.closed:
-		return errStreamClosed
-	case out.fin:
-		return errWriteClosed
-	case len(b) > p.sendRoom()-out.buf.Len():
+	if err := p.endErr(); err != nil {
+		return err
+	}
+	if len(b) > p.sendRoom()-p.out.buf.Len() {
 		return conn.ErrWouldBlock
 	}
-	out.buf.Write(p.c.pool, b)
+	p.out.buf.Write(p.c.pool, b)
 	p.wake()
 	return nil
 }
