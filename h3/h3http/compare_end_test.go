@@ -96,11 +96,13 @@ func endComparisons() []comparison {
 		}},
 		{name: "Client.Timeout", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
+			case "/first":
+				io.WriteString(w, "connected")
 			case "/":
 				n.outlast(r, "GET /:")
 			case "/body":
 				w.(http.Flusher).Flush()
-				n.outlast(r, "body")
+				n.outlast(r, `body ""`) // the first one has another body
 			}
 		}, client: func(n *notes, s *side) {
 			s.get(n, "/first") // to connect counts, too
