@@ -47,8 +47,27 @@ func hoard(t *testing.T) (*testConn, []*Stream) {
 	if held := tc.e.memory.Used(); held > most {
 		t.Fatalf("%d bytes are held", held)
 	}
-	tc.flush()
+	for range 20 { // what there is credit for goes
+		tc.flush()
+		tc.ackAll()
+	}
 	return tc, all
+}
+
+// knockUntil knocks once a second until there is room, for half of stallTime at most.
+func (tc *testConn) knockUntil() {
+	tc.t.Helper()
+	if tc.knock() {
+		tc.t.Fatal("there was room for somebody new")
+	}
+	for start := tc.now; !tc.knock(); {
+		if tc.now.Sub(start) > stallTime/2 {
+			tc.t.Fatal("there is no room for somebody new")
+		}
+		tc.advance(time.Second)
+		tc.ackAll()
+		tc.write(pingFrame())
+	}
 }
 
 // TestStalledConnsMakeRoom: a peer fills the memory and keeps its connection alive. It does not
@@ -56,21 +75,35 @@ func hoard(t *testing.T) (*testConn, []*Stream) {
 // RFC 9000, Section 21.6 [1].
 func TestStalledConnsMakeRoom(t *testing.T) {
 	tc, _ := hoard(t)
-	if tc.knock() {
-		t.Fatal("there was room for somebody new")
-	}
-	start := tc.now
-	for !tc.knock() {
-		if tc.now.Sub(start) > 2*stallTime {
-			t.Fatal("there is no room for somebody new")
-		}
-		tc.advance(time.Second)
-		tc.ackAll()
-		tc.write(pingFrame())
-	}
+	tc.knockUntil()
 	tc.wantClosed("it holds all, and nothing of it moves", errInternal)
 	if used := tc.e.memory.Used(); used > tc.e.cfg.MaxBuffered/2 {
 		t.Errorf("%d bytes are held", used)
+	}
+}
+
+// TestEqualHoardersMakeRoom: several peers fill the memory, and none holds more than an equal
+// share of it. Each does with another one that comes.
+func TestEqualHoardersMakeRoom(t *testing.T) {
+	const most = 1 << 20
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.peer.InitialMaxStreamsUni, s.peer.InitialMaxStreamData, s.peer.InitialMaxData = 1000, 1000, 1<<40
+		s.endpoint.MaxBuffered = most
+	})
+	by := tc.bystand()
+	for n := 1; n > 0; {
+		n, _ = tc.open(Uni).Write(make([]byte, 20_000))
+		theirs, err := by.c.OpenStream(Uni)
+		tc.must(err)
+		theirs.Write(make([]byte, 20_000))
+	}
+	tc.flush()
+	if ours, theirs := tc.c.memory.Used(), by.c.memory.Used(); ours < most/3 || theirs < most/3 || ours > most*2/3 {
+		t.Fatalf("%d and %d bytes are held", ours, theirs)
+	}
+	tc.knockUntil()
+	if tc.c.closed && by.c.closed {
+		t.Error("both have ended")
 	}
 }
 

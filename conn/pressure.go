@@ -171,7 +171,9 @@ func (t *streamSet) inOrder() []*Stream {
 	return slices.SortedFunc(maps.Values(t.all), func(a, b *Stream) int { return cmp.Compare(a.id, b.id) })
 }
 
-// A connection is stalled if in stallTime less than 1/stallShare of what it holds has moved on.
+// A connection is stalled if in stallTime less than 1/stallShare of what it holds has moved on. One
+// that holds more than an equal share is stalled after a quarter of stallTime without a quarter of
+// that: those who want to connect give up after a few seconds.
 const (
 	stallTime  = 10 * time.Second
 	stallShare = 8
@@ -181,6 +183,16 @@ const (
 type progress struct {
 	moved uint64  // bytes of streams that had left our memory
 	since instant // when that was noted; 0 if never
+}
+
+// stalled reports whether less than 1/share of the held bytes has moved on for that long. moved
+// bytes have left by now.
+func (p *progress) stalled(now instant, moved uint64, held, share int64, long time.Duration) bool {
+	if p.since == 0 || moved-p.moved >= uint64(held/share) {
+		p.moved, p.since = moved, now
+		return false
+	}
+	return now.sub(p.since) >= long
 }
 
 // moved returns how many bytes of streams have left our memory so far: read, or acknowledged.
@@ -199,12 +211,12 @@ func (e *Endpoint) relieve(now instant) {
 		held int64 // bytes
 	}
 	var stalled []holder
+	share := e.cfg.MaxBuffered / int64(e.stats.Conns+1)
 	for c := range e.Conns() {
-		m, moved, held := &c.progress, c.moved(), c.memory.Used()
-		switch {
-		case m.since == 0, moved-m.moved >= uint64(held/stallShare):
-			m.moved, m.since = moved, now
-		case now.sub(m.since) >= stallTime:
+		moved, held := c.moved(), c.memory.Used()
+		long := c.progress.stalled(now, moved, held, stallShare, stallTime)
+		short := c.lately.stalled(now, moved, held, 4*stallShare, stallTime/4)
+		if long || short && held > share {
 			stalled = append(stalled, holder{c, held})
 		}
 	}
