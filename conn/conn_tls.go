@@ -30,7 +30,7 @@ func (c *Conn) stepTLS() {
 		}
 		c.tls.work = w
 		c.tls.begun = true
-		if c.e.cfg.Offload != nil && (c.server || !w.start && !w.resume) {
+		if c.e.cfg.Offload != nil && w.long() {
 			c.e.cfg.Offload(w) // RFC 9001, Section 4.1.4 [2]: packets are taken meanwhile
 			return
 		}
@@ -260,7 +260,7 @@ func (c *Conn) confirm() {
 	c.state = stateConfirmed
 	c.dropSpace(spaceInitial)
 	c.dropSpace(spaceHandshake)
-	c.early.rx, c.early.tx, c.early.random = nil, nil, nil
+	c.early.rx, c.early.tx, c.early.hello = nil, nil, nil
 	c.versions.otherRx = nil
 	if c.server {
 		// The client knows the ID that we chose by now. Packets to the ID that it chose may be

@@ -65,7 +65,7 @@ type earlyState struct {
 	accepted bool
 	sessions []*tls.SessionState // client: stored for later connections, newest last
 	data     []byte              // client: of SetTicketData
-	random   []byte              // of the ClientHello, for the key log
+	hello    []byte              // the ClientHello up to its random
 }
 
 // maxSessions bounds the sessions that SetTicketData reaches.
@@ -139,7 +139,19 @@ func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 			return false
 		}
 	}
-	return c.e.cfg.TakeTicket(m.nonce)
+	return c.e.cfg.TakeTicket(c.ticketUse(m.nonce))
+}
+
+// ticketUse returns what may be taken once: the ticket, or its use with this ClientHello. Whoever
+// replays a ClientHello cannot change its random: the ticket's key authenticates it (RFC 8446,
+// Section 4.2.11.2).
+func (c *Conn) ticketUse(id TicketID) TicketID {
+	if c.cfg.ReuseTickets {
+		for i, b := range c.early.random() {
+			id[i%ticketIDLen] ^= b
+		}
+	}
+	return id
 }
 
 // useEarlyLimits puts remembered transport parameters in force. Those that must not be remembered
@@ -283,16 +295,27 @@ func (c *Conn) SetTicketData(b []byte) {
 // logEarlySecret writes the secret of early data to the key log, which crypto/tls does not.
 func (c *Conn) logEarlySecret(secret []byte) {
 	w := c.cfg.TLS.KeyLogWriter
-	if w == nil || len(c.early.random) == 0 {
+	random := c.early.random()
+	if w == nil || random == nil {
 		return
 	}
-	fmt.Fprintf(w, "CLIENT_EARLY_TRAFFIC_SECRET %x %x\n", c.early.random, secret)
+	fmt.Fprintf(w, "CLIENT_EARLY_TRAFFIC_SECRET %x %x\n", random, secret)
 }
 
-// noteClientHello remembers the random of a ClientHello (RFC 8446, Section 4.1.2).
+// Where the random of a ClientHello is: behind type, length and version (RFC 8446, Section 4.1.2).
+const randomAt, randomLen = 6, 32
+
+// noteClientHello remembers the beginning of a ClientHello. It comes in pieces of any length.
 func (c *Conn) noteClientHello(b []byte) {
-	const off, n = 6, 32 // type, length, version
-	if c.early.random == nil && c.cfg.Enable0RTT && len(b) >= off+n {
-		c.early.random = bytes.Clone(b[off : off+n])
+	if want := randomAt + randomLen - len(c.early.hello); want > 0 && c.cfg.Enable0RTT {
+		c.early.hello = append(c.early.hello, b[:min(want, len(b))]...)
 	}
+}
+
+// random returns the random of the ClientHello, or nil if that has not come so far.
+func (s *earlyState) random() []byte {
+	if len(s.hello) < randomAt+randomLen {
+		return nil
+	}
+	return s.hello[randomAt:]
 }

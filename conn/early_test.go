@@ -235,6 +235,21 @@ func TestEarlyDataTicketUsedOnce(t *testing.T) {
 	}
 }
 
+// TestReuseTickets: with Config.ReuseTickets a client that has no new ticket sends early data with
+// the old one again (RFC 8446, Section 8.2).
+func TestReuseTickets(t *testing.T) {
+	cfg := conntest.ServerConfig()
+	cfg.Enable0RTT, cfg.ReuseTickets = true, true
+	r := newEarlyRun(t, cfg)
+	r.connect("first").Close(0, "")
+	r.cfg.TLS.ClientSessionCache = &onceCache{ClientSessionCache: r.cfg.TLS.ClientSessionCache}
+	for _, word := range []string{"second", "third", "fourth"} {
+		r.connect(word).Close(0, "")
+		r.want(word, true)
+	}
+	r.wantCounted(3, 0)
+}
+
 // A onceCache returns the first session again and again.
 type onceCache struct {
 	tls.ClientSessionCache

@@ -102,7 +102,8 @@ type EndpointConfig struct {
 	NoVersionNegotiation bool
 
 	// TakeTicket reports whether a server may take early data with a session ticket, which is once
-	// for each ticket. Endpoints or machines that share TokenKeys must share it, too: otherwise
+	// for each ticket. With [Config.ReuseTickets] the ID is that of the ticket and the ClientHello
+	// together. Endpoints or machines that share TokenKeys must share it, too: otherwise
 	// early data of one can be replayed to another. It is called inside Receive or Complete, and
 	// must not block. If it is nil, First of a [TicketFilter] serves; package loop has one for all
 	// Loops of a Group.

@@ -1,7 +1,9 @@
 package conn
 
 import (
+	"bytes"
 	"crypto/tls"
+	"fmt"
 	"testing"
 
 	"github.com/lazoquic/lazo/internal/keys"
@@ -81,11 +83,18 @@ func TestEarlyLimits(t *testing.T) {
 }
 
 // TestEarlyReplay: the first flight of a client comes again, from another address and for another
-// connection ID.
+// connection ID. A server that lets clients use a ticket again knows the ClientHello.
 func TestEarlyReplay(t *testing.T) {
+	for _, reuse := range []bool{false, true} {
+		t.Run(fmt.Sprint(reuse), func(t *testing.T) { replayEarly(t, reuse) })
+	}
+}
+
+func replayEarly(t *testing.T, reuse bool) {
 	var client *Config
 	tc := newTestConn(t, true, func(s *testSetup) {
 		s.conn.Enable0RTT, s.peer.Enable0RTT = true, true
+		s.conn.ReuseTickets = reuse
 		s.peer.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
 		client = &s.peer
 	})
@@ -114,5 +123,34 @@ func TestEarlyReplay(t *testing.T) {
 	}
 	if accepted != 1 {
 		t.Errorf("early data was taken %d times", accepted)
+	}
+}
+
+// TestTicketUse: whoever replays a ClientHello may cut it into other pieces. It stays the same use
+// of the ticket.
+func TestTicketUse(t *testing.T) {
+	hello := []byte("type, length, version, and then a random of 32 bytes, and the rest")
+	other := bytes.Clone(hello)
+	other[randomAt+randomLen-1]++
+	use := func(hello []byte, piece int, reuse bool) TicketID {
+		c := &Conn{cfg: &Config{Enable0RTT: true, ReuseTickets: reuse}}
+		for len(hello) > 0 {
+			n := min(piece, len(hello))
+			c.noteClientHello(hello[:n])
+			hello = hello[n:]
+		}
+		return c.ticketUse(TicketID{1})
+	}
+	want := use(hello, len(hello), true)
+	for piece := 1; piece < len(hello); piece++ {
+		if got := use(hello, piece, true); got != want {
+			t.Errorf("in pieces of %d bytes it is another use: %x", piece, got)
+		}
+	}
+	if use(other, len(other), true) == want {
+		t.Error("another ClientHello is the same use")
+	}
+	if use(hello, 9, false) != use(other, 9, false) {
+		t.Error("a ticket may be used twice")
 	}
 }

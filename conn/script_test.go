@@ -303,6 +303,7 @@ func drawHost(d *script.Draw, server bool) host {
 		h.Options.Retry, h.Options.RejectEarly, h.Options.Preferred = d.One(5), d.One(8), d.One(8)
 		h.Options.NoNegotiation, h.Config.DisableActiveMigration = d.One(10), d.One(8)
 		h.Options.MaxHandshakes = script.Pick(d, 0, 0, 0, 1)
+		cfg.ReuseTickets = h.Options.TicketData > 0 // no draw of its own: seeds keep their stories
 	} else {
 		h.Options.Sessions = d.One(2)
 	}

@@ -101,10 +101,34 @@ func TestOffloadAcknowledgesOnce(t *testing.T) {
 			tc.complete(&works)
 			return false
 		})
-		if steps < 2 || tc.c.state != stateConfirmed {
+		if steps == 0 || tc.c.state != stateConfirmed {
 			t.Fatalf("the handshake does not end, after %d steps", steps)
 		}
 	})
+}
+
+// TestTicketIsTakenAtOnce: a client stores a session when the packet with the ticket comes, and not
+// later: the server may close with its next packet, and then the client begins anew.
+func TestTicketIsTakenAtOnce(t *testing.T) {
+	var works []*TLSWork
+	cache := tls.NewLRUClientSessionCache(1)
+	tc := startTestConn(t, false, func(s *testSetup) {
+		offloaded(&works)(s)
+		s.conn.TLS = s.conn.TLS.Clone()
+		s.conn.TLS.ClientSessionCache = cache
+	})
+	tc.exchange(func() bool {
+		if tc.c.state == stateHandshake {
+			tc.complete(&works)
+		}
+		return false
+	})
+	if tc.c.state != stateConfirmed || len(works) > 0 {
+		t.Fatalf("the handshake has ended: %t; %d steps are out", tc.c.state == stateConfirmed, len(works))
+	}
+	if _, ok := cache.Get(tc.c.serverName); !ok {
+		t.Error("no session is stored")
+	}
 }
 
 func TestOffloadAndTimeout(t *testing.T) {

@@ -36,6 +36,13 @@ type cryptoData struct {
 	b     []byte
 }
 
+// long reports whether the step may take long. A client makes its ClientHello before it goes on. It
+// takes session tickets in the order of packets: what comes next may end the connection, and the
+// tickets with it.
+func (w *TLSWork) long() bool {
+	return w.conn.server || !w.start && !w.resume && w.data.level != tls.QUICEncryptionLevelApplication
+}
+
 // Run does the work, and blocks as long as callbacks of [Config.TLS] do. Call it
 // once, on any goroutine, even if the Endpoint was closed meanwhile: it then
 // only cleans up.

@@ -122,7 +122,7 @@ func (t *Transport) listen(tlsConf *tls.Config, conf *Config, early bool) (*list
 func (l *listener) lazo(cfg *Config) *conn.Config {
 	c := cfg.lazo()
 	c.TLS = forServer(l.tls)
-	c.Enable0RTT = cfg.Allow0RTT
+	c.Enable0RTT, c.ReuseTickets = cfg.Allow0RTT, true
 	c.AllowWindowIncrease = allowIncrease(cfg, l.t.find)
 	c.Tokens = nil
 	// Lazo calls this when the connection begins. It tells which connection has cfg.
