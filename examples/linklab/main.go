@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -160,30 +161,55 @@ func (p *page) shortFlows() {
 	}
 }
 
-// shares writes how two flows share a link.
+// shares writes how two flows share a link: the share of the first.
 func (p *page) shares() {
-	const rate, runs = 20e6, 5
-	fmt.Fprintf(p, "\n## Two flows on %s, for 60 s\n\nThe second flow starts 2 s after the first. The figures are means of %d seeds. The last column "+
-		"has the larger share\nof the seed with the worst one.\n\n"+
-		"| first | second | round trip | queue (BDP) | share of the first | of the second | goodput | at worst |\n|---|---|---|---|---|---|---|---|\n", bits(rate), runs)
-	cubic, bbr, reno := controllers[0], controllers[1], controllers[2]
-	for _, flows := range [][]controller{{cubic, cubic}, {bbr, bbr}, {reno, reno}, {cubic, bbr}, {bbr, cubic}} {
-		for _, rtt := range []time.Duration{50 * time.Millisecond, 100 * time.Millisecond} {
-			for _, queue := range []float64{1, 4} {
+	const rate, runs = 20e6, 20
+	queues := []float64{0.5, 1, 2, 4}
+	fmt.Fprintf(p, "\n## Two flows on %s, for 60 s\n\nThe second flow starts 2 s after the first. Each figure is the share of the first flow, in percent of what both read: "+
+		"the median\nof %d seeds, and the least and the most of them. The columns are queues, in bandwidth-delay products.\n\n| first | second | round trip |", bits(rate), runs)
+	for _, queue := range queues {
+		fmt.Fprintf(p, " %g |", queue)
+	}
+	fmt.Fprintf(p, " goodput of both, at least |\n|---|---|---|%s---|\n", strings.Repeat("---|", len(queues)))
+	cubic, bbr := controllers[0], controllers[1]
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		flows []controller
+		rtts  []time.Duration
+	}{
+		{[]controller{cubic, cubic}, []time.Duration{20 * ms, 50 * ms, 100 * ms, 200 * ms}},
+		{[]controller{bbr, bbr}, []time.Duration{20 * ms, 50 * ms, 100 * ms, 200 * ms}},
+		{[]controller{cubic, bbr}, []time.Duration{50 * ms, 100 * ms}},
+		{[]controller{bbr, cubic}, []time.Duration{50 * ms, 100 * ms}},
+	} {
+		for _, rtt := range c.rtts {
+			fmt.Fprintf(p, "| %s | %s | %v |", c.flows[0].name, c.flows[1].name, rtt)
+			least := 1.0
+			for _, queue := range queues {
 				var labs []lab
 				for i := range uint64(runs) {
-					labs = append(labs, lab{rate: rate, rtt: rtt, queue: queue, seed: p.seed + i, logs: p.logs, flows: flows})
+					labs = append(labs, lab{rate: rate, rtt: rtt, queue: queue, seed: p.seed + i, logs: p.logs, flows: c.flows})
 				}
-				var a, b, worst float64
-				for _, r := range runAll(labs, 60*time.Second) {
-					x, y := r.goodput(0), r.goodput(1)
-					a, b, worst = a+x/runs, b+y/runs, max(worst, x/(x+y), y/(x+y))
-				}
-				fmt.Fprintf(p, "| %s | %s | %v | %g | %.0f %% | %.0f %% | %.0f %% | %.0f %% |\n", flows[0].name, flows[1].name,
-					rtt, queue, 100*a/(a+b), 100*b/(a+b), 100*(a+b)/rate, 100*worst)
+				first, used := shared(runAll(labs, 60*time.Second))
+				least = min(least, used/rate)
+				fmt.Fprintf(p, " %.0f (%.0f to %.0f) |", 100*first[runs/2], 100*first[0], 100*first[runs-1])
 			}
+			fmt.Fprintf(p, " %.0f %% |\n", 100*least)
 		}
 	}
+}
+
+// shared returns the shares of the first flow, in order, and the median of what both read, in bits
+// per second.
+func shared(results []*result) (first []float64, used float64) {
+	var both []float64
+	for _, r := range results {
+		a, b := r.goodput(0), r.goodput(1)
+		first, both = append(first, a/(a+b)), append(both, a+b)
+	}
+	slices.Sort(first)
+	slices.Sort(both)
+	return first, both[len(both)/2]
 }
 
 // plots draws window, rate and round trip over time.
