@@ -154,7 +154,11 @@ func (l *Loop) settle() {
 }
 
 // publish lets other goroutines know how much the Endpoint counts.
-func (l *Loop) publish() { l.held.below.Store(l.ep.Held() - l.held.counted) }
+func (l *Loop) publish() {
+	if n := l.ep.Held() - l.held.counted; n != l.held.below.Load() {
+		l.held.below.Store(n)
+	}
+}
 
 // A source lends chunks of a Loop, and counts them in the Account of a connection. Memory that is
 // lent by its writer does not count.

@@ -115,7 +115,7 @@ func (c *Conn) sendDatagrams() {
 	}
 	if moved {
 		notify(d.space)
-		c.l.Yield()
+		c.l.wokeBorrower()
 	}
 }
 
@@ -133,7 +133,7 @@ func (c *Conn) leaveDatagrams() {
 		c.l.leftovers.conns = append(c.l.leftovers.conns, c)
 	}
 	notify(d.arrival)
-	c.l.Yield()
+	c.l.wokeBorrower()
 }
 
 // receiveDatagrams moves datagrams that the connection received to the queue. It runs on the loop's
@@ -155,7 +155,7 @@ func (c *Conn) receiveDatagrams() {
 		if d.waiting > 0 {
 			notify(d.arrival)
 		}
-		c.l.Yield() // also for a reader that does not wait, but has lost its processor
+		c.l.wokeBorrower() // also for a reader that does not wait, but has lost its processor
 	}
 }
 

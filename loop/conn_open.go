@@ -125,7 +125,7 @@ func (c *Conn) open() {
 			}
 			s := newStream(c, cs, true)
 			s.pull = true
-			c.l.Yield()
+			c.l.wokeBorrower()
 			if !o.finish(s, nil) {
 				s.forget()
 				cs.Release()
@@ -205,7 +205,7 @@ func (c *Conn) arrive(cs *conn.Stream) {
 	s.pull = c.accepting && !c.lazy
 	c.arrived.push(s)
 	c.mu.Unlock()
-	c.l.Yield()
+	c.l.wokeBorrower()
 }
 
 // AcceptStream returns the next stream that the peer opened, of either

@@ -64,6 +64,21 @@ func TestEarlyData(t *testing.T) {
 	})
 }
 
+// TestOpenBeforeRejection: a stream that was opened after the rejection of early data, but before
+// the loop has come to that event, goes on.
+func TestOpenBeforeRejection(t *testing.T) {
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		a, b := w.pair(w.dial(nil))
+		fmt.Fprint(a, "before ")
+		a.Conn().Do(w.ctx(), func(time.Time, *conn.Conn) { loop.RejectEarly(a.Conn()) })
+		fmt.Fprint(a, "and after")
+		a.CloseWrite()
+		if got, err := io.ReadAll(b); string(got) != "before and after" || err != nil {
+			t.Errorf("the peer read %q, %v", got, err)
+		}
+	})
+}
+
 // onceCache returns again and again the session that it got first.
 type onceCache struct {
 	mu   sync.Mutex

@@ -88,3 +88,6 @@ func Unsent(s *Stream) int {
 
 // Handle gives s an event. Call it on the loop's goroutine.
 func Handle(s *Stream, ev conn.Event) { s.handle(&ev) }
+
+// RejectEarly delivers the event of rejected early data. Call it on the loop's goroutine.
+func RejectEarly(c *Conn) { c.handleState(&conn.Event{Kind: conn.EventEarlyDataRejected, Conn: c.c}) }

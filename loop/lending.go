@@ -94,12 +94,12 @@ func (c *Conn) borrowNow() bool {
 func (l *Loop) giveBack() {
 	b := &l.lending
 	l.publish() // the next writer has to know what went to the connection
-	t := l.ep.Timeout()
-	sooner := !t.IsZero() && (b.until.IsZero() || t.Before(b.until))
-	if sooner {
-		b.used = true
+	wake := false
+	if !b.used { // otherwise the loop takes another turn anyway
+		t := l.ep.Timeout()
+		b.used = !t.IsZero() && (b.until.IsZero() || t.Before(b.until))
+		wake = b.used && b.asleep
 	}
-	wake := sooner && b.asleep
 	b.mu.Unlock()
 	if wake {
 		l.mail.rise()

@@ -30,7 +30,10 @@ func (s *Stream) readLeft(p []byte) (n int, ok bool) {
 		return 0, false
 	}
 	n, err := s.s.Read(p)
-	if n == 0 {
+	if err == nil {
+		_, err = s.s.Peek(1)
+	}
+	if err != nil {
 		i.left = false
 		s.endReceiving(err)
 	}

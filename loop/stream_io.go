@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"io"
 	"os"
 
 	"github.com/lazoquic/lazo/conn"
@@ -50,7 +51,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 
 // endReceiving notes the error that follows the last byte, if err is one. The caller holds s.mu.
 func (s *Stream) endReceiving(err error) {
-	if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+	if err == io.EOF || err != nil && !errors.Is(err, conn.ErrWouldBlock) {
 		s.in.err, s.in.done = err, true
 		s.endContext()
 	}
@@ -216,7 +217,7 @@ func (s *Stream) send() {
 	if o.wait && o.buf.Len() <= s.writeRoom()/2 {
 		o.wait = false
 		s.writers.Broadcast()
-		s.c.l.Yield()
+		s.c.l.wokeBorrower()
 	}
 	s.noteSent()
 }
@@ -272,7 +273,7 @@ func (s *Stream) receive() {
 	if i.wait && (i.buf.Len() > 0 || i.left || i.done) {
 		i.wait = false
 		s.readers.Broadcast()
-		s.c.l.Yield()
+		s.c.l.wokeBorrower()
 	}
 }
 

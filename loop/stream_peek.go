@@ -96,5 +96,5 @@ func (s *Stream) look() {
 	w.head, w.err = append(w.head[:0], b[:min(len(b), w.want)]...), err
 	w.want = 0
 	s.readers.Broadcast()
-	s.c.l.Yield()
+	s.c.l.wokeBorrower()
 }

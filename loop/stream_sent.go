@@ -93,7 +93,7 @@ func (s *Stream) noteSent() {
 	if end <= w.goes+w.rest {
 		w.wait = false
 		s.writers.Broadcast()
-		s.c.l.Yield()
+		s.c.l.wokeBorrower()
 		return
 	}
 	if o.full { // EventStreamWritable comes anyway

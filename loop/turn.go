@@ -99,7 +99,8 @@ func (l *Loop) turn() (over bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	took := l.now.Sub(start)
+	took := l.now.Sub(start) - l.yielded
+	l.yielded = 0
 	if took > slowTurn {
 		l.slowTurns++
 	}
@@ -142,6 +143,10 @@ func (l *Loop) read() (n int, err error) {
 // wakes the loop again. Call it on the loop's goroutine.
 func (l *Loop) Yield() { l.woken = true }
 
+// wokeBorrower is Yield for a goroutine that can borrow the loop. What such goroutines write is in
+// the connection when they have run. So they may run in the middle of a turn, too.
+func (l *Loop) wokeBorrower() { l.woken, l.borrowers = true, true }
+
 // maxYields is how often in a row the loop lets other goroutines run. The runtime takes it out of
 // turn once in 61 times, and then some of those that were woken have not run.
 const maxYields = 4
@@ -157,7 +162,7 @@ func (l *Loop) yield() {
 		l.woken = l.lending.wasUsed()
 		used = used || l.woken
 	}
-	l.woken, l.lending.used = false, used
+	l.woken, l.borrowers, l.lending.used = false, false, used
 }
 
 // deadline returns the time until which the loop may wait for datagrams. It also reports whether
@@ -255,7 +260,7 @@ func (l *Loop) dispatch() (events, sent int, err error) {
 	for ev, ok := l.ep.NextEvent(); ok; ev, ok = l.ep.NextEvent() {
 		l.handle(&ev)
 		if events++; events%sendEvents == 0 {
-			n, err := l.send()
+			n, err := l.sendEarly()
 			if err != nil {
 				return events, sent, err
 			}
@@ -263,6 +268,21 @@ func (l *Loop) dispatch() (events, sent int, err error) {
 		}
 	}
 	return events, sent, nil
+}
+
+// sendEarly is send in the middle of a turn. Goroutines that the turn has woken run first, and what
+// they write is sent. The peer then has work while the turn goes on. With 64 small requests at a
+// time, that makes half as many again, and costs no more CPU. Goroutines that cannot borrow the
+// loop do not run here: their letters would wait for the next turn.
+func (l *Loop) sendEarly() (sent int, err error) {
+	l.flush()
+	if l.borrowers {
+		l.now = time.Now()
+		l.yield()
+		l.lending.used = false // the turn goes on, and looks for all there is to do
+		l.yielded += time.Since(l.now)
+	}
+	return l.send()
 }
 
 // send serves and flushes what has changed, and transmits. It does so in several rounds if much has
