@@ -289,7 +289,7 @@ func (c *Conn) ReceiveDatagram(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, c.explain(err)
 	}
-	return append([]byte(nil), b[:n]...), nil
+	return append(make([]byte, 0, n), b[:n]...), nil // not nil if it is empty
 }
 
 // ConnectionState describes the connection.

@@ -169,7 +169,7 @@ func (l *listener) accept(ctx context.Context) (*Conn, error) {
 	case c := <-l.queue:
 		return c, nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err() // as in quic-go, where Dial returns the cause
 	case <-l.done:
 	}
 	select {

@@ -29,6 +29,7 @@ type stream struct {
 	werr     error // of Write from now on; nil while sending goes on
 	released bool  // ReleaseStreamCredit was called, or is not needed
 	closed   bool  // ls is closed
+	wasEnded bool  // Close came before CancelWrite
 	written  uint64
 	reliable uint64 // how many bytes SetReliableBoundary has marked
 	final    func(int64)
@@ -121,6 +122,9 @@ func (s *stream) read(p []byte) (n int, err error) {
 }
 
 func (s *stream) peek(p []byte) (n int, err error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if err := s.readErr(); err != nil {
@@ -246,7 +250,7 @@ func (s *stream) writeWithLimit(p []byte, limiter func(maxBytes int) int) (n int
 
 func (s *stream) closeWrite() error {
 	if err := s.writeErr(); err != nil {
-		if _, canceled := err.(*StreamError); canceled {
+		if _, canceled := err.(*StreamError); canceled && !s.wasClosed() {
 			return fmt.Errorf("close called for canceled stream %d", s.id())
 		}
 		return nil
@@ -260,6 +264,13 @@ func (s *stream) closeWrite() error {
 		return fmt.Errorf("close called for canceled stream %d", s.id())
 	}
 	return nil
+}
+
+// wasClosed reports whether Close came before CancelWrite.
+func (s *stream) wasClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wasEnded
 }
 
 func (s *stream) cancelWrite(code StreamErrorCode) {
@@ -276,6 +287,7 @@ func (s *stream) cancelWrite(code StreamErrorCode) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.ls.Reset(uint64(code))
+		s.werr, s.wasEnded = &StreamError{StreamID: s.id(), ErrorCode: code}, true
 	}
 }
 
@@ -285,7 +297,9 @@ func (s *stream) context() context.Context {
 	defer s.mu.Unlock()
 	if s.ctx == nil {
 		s.ctx, s.cancel = context.WithCancelCause(s.c.ctx)
-		if s.werr != nil {
+		if s.wasEnded {
+			s.cancel(ErrStreamClosed)
+		} else if s.werr != nil {
 			s.cancel(s.werr)
 		}
 		s.ls.OnWriteEnd(s.lost)

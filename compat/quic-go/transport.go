@@ -463,7 +463,7 @@ func (t *Transport) ReadNonQUICPacket(ctx context.Context, b []byte) (int, net.A
 	t.strange.wanted.Store(true)
 	select {
 	case <-ctx.Done():
-		return 0, nil, context.Cause(ctx)
+		return 0, nil, ctx.Err()
 	case p := <-t.strange.packets:
 		return copy(b, p.b), net.UDPAddrFromAddrPort(p.from), nil
 	case <-t.closed:

@@ -106,6 +106,18 @@ var programs = []program{
 		uses:     []string{"github.com/quic-go/webtransport-go"},
 	},
 	{
+		module:   "github.com/folbricht/routedns",
+		packages: []string{"."},
+		run:      "(?i)doq|doh|quic",
+		fails:    map[string]string{"TestDOQSimple": "it asks dns-unfiltered.adguard.com, on the Internet"},
+		leaves:   "its clients of DNS over QUIC and HTTP/3 have no Close",
+	},
+	{
+		module:   "github.com/semihalev/sdns",
+		packages: []string{"./server/doq", "./server"},
+		run:      "(?i)doq|doh|quic|StreamContext",
+	},
+	{
 		module:   "github.com/syncthing/syncthing",
 		packages: []string{"./lib/connections"},
 		run:      "^TestConnectionEstablishment$",

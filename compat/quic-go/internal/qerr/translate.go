@@ -15,6 +15,9 @@ func Translated(err error) error {
 	if e, ok := errors.AsType[*conn.TransportError](err); ok {
 		t := NewTransportError(TransportErrorCode(e.Code), e.Reason, e.Err)
 		t.Remote, t.FrameType = e.Remote, e.Frame
+		if t.ErrorCode.IsCryptoError() {
+			t.FrameType = 0 // quic-go sends none for an alert of TLS
+		}
 		return t
 	}
 	if e, ok := errors.AsType[*conn.UnreachableError](err); ok {
