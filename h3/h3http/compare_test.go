@@ -160,6 +160,11 @@ func (s *side) do(n *notes, r *http.Request) {
 		n.saw("%s %s: %s", r.Method, r.URL.Path, kindOf(err))
 		return
 	}
+	n.received(r, resp)
+}
+
+// received notes the response to r, which it reads and closes.
+func (n *notes) received(r *http.Request, resp *http.Response) {
 	defer resp.Body.Close()
 	n.saw("%s %s: %s, length %d, uncompressed %v, close %v", r.Method, r.URL.Path, resp.Status, resp.ContentLength, resp.Uncompressed, resp.Close)
 	n.saw("%s", headerText(resp.Header))
