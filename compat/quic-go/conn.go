@@ -62,8 +62,8 @@ func (c *Conn) end() {
 	default:
 		c.err = translated(cause)
 	}
+	c.cancel(c.err) // first: after CloseWithError the context is done
 	close(c.done)
-	c.cancel(c.err)
 	c.t.visits.leave(c)
 	c.t.remove(c)
 }

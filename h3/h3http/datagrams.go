@@ -189,7 +189,9 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 	x, d := s.x, s.x.dg
 	if int64(len(b)) > d.maxSize.Load() {
 		if fits := s.MaxDatagramSize(); len(b) > fits {
-			return &dgram.TooLargeError{Len: len(b), Max: fits}
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			return cmp.Or(x.sendEnded(), error(&dgram.TooLargeError{Len: len(b), Max: fits}))
 		}
 	}
 	var until time.Time
@@ -200,15 +202,10 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for {
+		if err := x.sendEnded(); err != nil {
+			return err
+		}
 		switch {
-		case x.closed:
-			return net.ErrClosed
-		case x.life.failure != nil:
-			return x.life.failure
-		case x.out.err != nil:
-			return x.out.err
-		case x.out.fin:
-			return errWriteClosed
 		case d.out.n < maxDatagrams:
 			x.queueDatagram(&d.out, b, until)
 			x.c.wake(x)
@@ -222,6 +219,21 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 		}
 		d.writable.Wait()
 	}
+}
+
+// sendEnded returns why no datagram can be sent any more, or nil. The caller has locked x.
+func (x *exchange) sendEnded() error {
+	switch {
+	case x.closed:
+		return net.ErrClosed
+	case x.life.failure != nil:
+		return x.life.failure
+	case x.out.err != nil:
+		return x.out.err
+	case x.out.fin:
+		return errWriteClosed
+	}
+	return nil
 }
 
 // ReceiveDatagram copies the oldest received datagram to b, and waits for one until ctx is done. If

@@ -226,6 +226,8 @@ func TestDatagrams(t *testing.T) {
 	s.Close()
 	require.ErrorIs(t, <-waiting, net.ErrClosed)
 	require.ErrorIs(t, s.SendDatagram(ctx, b[:1], 0), net.ErrClosed)
+	require.Eventually(t, func() bool { return s.MaxDatagramSize() == 0 }, time.Minute, time.Millisecond)
+	require.ErrorIs(t, s.SendDatagram(ctx, b[:1], 0), net.ErrClosed)
 	require.NoError(t, <-ended)
 }
 
