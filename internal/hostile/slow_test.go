@@ -11,12 +11,13 @@ import (
 // Slow clients, 20 of each kind.
 const slowClients = 20
 
-// slowServer is a site with short limits of time. Only that of silence is longer: on a busy machine
-// nobody has a turn for seconds, and clients must not lose their connections for that.
+// slowServer is a site with short limits of time. Only those of silence, and of connections without
+// a request, are longer: on a busy machine nobody has a turn for seconds, and clients must not lose
+// their connections for that.
 func slowServer(t *testing.T) *realServer {
 	s := newSite()
-	s.QUICConfig.MaxIdleTimeout = 8 * time.Second
-	s.ReadHeaderTimeout, s.ReadTimeout, s.StallTimeout, s.IdleTimeout = time.Second, time.Second, time.Second, time.Second
+	s.QUICConfig.MaxIdleTimeout, s.IdleTimeout = 8*time.Second, 8*time.Second
+	s.ReadHeaderTimeout, s.ReadTimeout, s.StallTimeout = time.Second, time.Second, time.Second
 	return startServer(t, s, nil)
 }
 
