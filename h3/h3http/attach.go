@@ -210,4 +210,14 @@ func WithoutEarlyData(ctx context.Context) context.Context {
 	return context.WithValue(ctx, confirmedKey{}, true)
 }
 
+type tooEarlyKey struct{}
+
+// WithTooEarly returns a context for requests whose caller sees a 425 (Too Early) to early data. By
+// default the request is sent again after the handshake (RFC 8470, Section 5.2).
+func WithTooEarly(ctx context.Context) context.Context {
+	return context.WithValue(ctx, tooEarlyKey{}, true)
+}
+
+func withTooEarly(ctx context.Context) bool { return ctx.Value(tooEarlyKey{}) != nil }
+
 func withoutEarlyData(ctx context.Context) bool { return ctx.Value(confirmedKey{}) != nil }

@@ -78,7 +78,7 @@ func (c *call) do() (*http.Response, error) {
 		resp, err := c.receive(cc, x)
 		switch {
 		// RFC 9114, Section 10.9 [1].
-		case err == nil && resp.StatusCode == http.StatusTooEarly && c.wasEarly(x) && c.rewind():
+		case err == nil && resp.StatusCode == http.StatusTooEarly && c.wasEarly(x) && !withTooEarly(c.r.Context()) && c.rewind():
 			// RFC 8470, Section 5.2
 			c.late = true
 			resp.Body.Close()

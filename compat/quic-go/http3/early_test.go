@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net/http"
+	"sync/atomic"
 	"testing"
 
 	"github.com/quic-go/quic-go"
@@ -79,4 +80,28 @@ func get(t *testing.T, addr string, cache *waitingCache) quic.ConnectionState {
 	check(t, resp.Body.Close())
 	<-cache.came
 	return conn.ConnectionState()
+}
+
+// TestTooEarly: the caller of a request that went as early data sees status 425, and sends the
+// request again itself.
+func TestTooEarly(t *testing.T) {
+	var requests atomic.Int32
+	server := &http3.Server{TLSConfig: serverTLS(t), Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if requests.Add(1) > 1 {
+			w.WriteHeader(http.StatusTooEarly)
+		}
+	})}
+	addr := serve(t, server)
+	cache := &waitingCache{tls.NewLRUClientSessionCache(1), make(chan struct{}, 10)}
+	get(t, addr, cache)
+	c := clientTLS.Clone()
+	c.ServerName, c.ClientSessionCache = "localhost", cache
+	tr := &http3.Transport{TLSClientConfig: c}
+	defer tr.Close()
+	resp, err := tr.RoundTrip(request(t, http3.MethodGet0RTT, "https://"+addr))
+	check(t, err)
+	check(t, resp.Body.Close())
+	if resp.StatusCode != http.StatusTooEarly || requests.Load() != 2 {
+		t.Errorf("%s after %d requests", resp.Status, requests.Load())
+	}
 }

@@ -179,7 +179,7 @@ func outgoing(req *http.Request, raw bool) *http.Request {
 	r := req
 	switch {
 	case req.Method == MethodGet0RTT, req.Method == MethodHead0RTT:
-		r = req.WithContext(req.Context())
+		r = req.WithContext(h3http.WithTooEarly(req.Context()))
 		r.Method = http.MethodGet
 		if req.Method == MethodHead0RTT {
 			r.Method = http.MethodHead
