@@ -92,6 +92,9 @@ func (e *Endpoint) makeRoom(c *Conn, need int64) bool {
 	if e.memory.Room() >= need {
 		return true
 	}
+	if c == nil {
+		e.knocked = e.now
+	}
 	e.relieve(e.now)
 	if c == nil {
 		return e.memory.Room() >= need
@@ -171,12 +174,13 @@ func (t *streamSet) inOrder() []*Stream {
 	return slices.SortedFunc(maps.Values(t.all), func(a, b *Stream) int { return cmp.Compare(a.id, b.id) })
 }
 
-// A connection is stalled if in stallTime less than 1/stallShare of what it holds has moved on. One
-// that holds more than an equal share is stalled after a quarter of stallTime without a quarter of
-// that: those who want to connect give up after a few seconds.
+// A connection is stalled if in stallTime less than 1/stallShare of what it holds has moved on. If
+// somebody wants to connect, who would give up after a few seconds, it is a quarter of both for those
+// that hold more than an equal share.
 const (
 	stallTime  = 10 * time.Second
 	stallShare = 8
+	knockTime  = 2 * time.Second // how long somebody who found no room is remembered
 )
 
 // A progress is what relieve noted of a connection.
@@ -212,11 +216,12 @@ func (e *Endpoint) relieve(now instant) {
 	}
 	var stalled []holder
 	share := e.cfg.MaxBuffered / int64(e.stats.Conns+1)
+	hurry := e.knocked != 0 && now.sub(e.knocked) < knockTime
 	for c := range e.Conns() {
 		moved, held := c.moved(), c.memory.Used()
 		long := c.progress.stalled(now, moved, held, stallShare, stallTime)
 		short := c.lately.stalled(now, moved, held, 4*stallShare, stallTime/4)
-		if long || short && held > share {
+		if long || hurry && short && held > share {
 			stalled = append(stalled, holder{c, held})
 		}
 	}
