@@ -2,10 +2,14 @@ package loop_test
 
 import (
 	"context"
+	"errors"
+	"net"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
 	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/udpio"
@@ -85,6 +89,32 @@ func TestCloseOfABlockedGroup(t *testing.T) {
 		w.server.Close()
 		if d := time.Since(start); d > 2*time.Second {
 			t.Errorf("Close took %v", d)
+		}
+	})
+}
+
+// TestWriteAfterClose: a call that was queued when the connection closed, and comes to the loop
+// before the event of that, gets the error of the others.
+func TestWriteAfterClose(t *testing.T) {
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		a, _ := w.pair(w.dial(nil))
+		busy := make(chan struct{})
+		go a.Conn().Do(w.ctx(), func(time.Time, *conn.Conn) { <-busy })
+		synctest.Wait()
+		if _, err := a.Write([]byte("late")); err != nil {
+			t.Fatal(err)
+		}
+		go a.Conn().Do(w.ctx(), func(_ time.Time, cc *conn.Conn) { cc.Close(7, "enough") })
+		synctest.Wait()
+		close(busy)
+		<-a.Conn().Context().Done()
+		_, writeErr := a.Write([]byte("later"))
+		_, readErr := a.Read(make([]byte, 1))
+		_, openErr := a.Conn().OpenStream(w.ctx(), conn.Uni)
+		for _, err := range []error{writeErr, readErr, openErr} {
+			if !errors.Is(err, net.ErrClosed) {
+				t.Errorf("%v does not match net.ErrClosed", err)
+			}
 		}
 	})
 }

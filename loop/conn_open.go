@@ -106,6 +106,9 @@ func (c *Conn) queueOpenings() {
 
 // open opens the streams that calls wait for, as far as the peer's limits go.
 func (c *Conn) open() {
+	if c.c.Err() != nil { // see finish
+		return
+	}
 	for dir := range c.waiting {
 		q := &c.waiting[dir]
 		for q.len() > 0 {
@@ -120,7 +123,7 @@ func (c *Conn) open() {
 			}
 			q.pop()
 			if err != nil {
-				o.finish(nil, newClosedError(err))
+				o.finish(nil, err)
 				continue
 			}
 			s := newStream(c, cs, true)

@@ -149,7 +149,7 @@ func (s *Stream) serve() {
 // serveLocked is serve for a caller that holds s.mu. The caller then calls tell without s.mu: see
 // finalSize.
 func (s *Stream) serveLocked() (tell func()) {
-	if s.s == nil {
+	if s.s == nil || s.c.c.Err() != nil { // see finish, which says more than package conn
 		return func() {}
 	}
 	s.command()

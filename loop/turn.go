@@ -270,17 +270,24 @@ func (l *Loop) dispatch() (events, sent int, err error) {
 	return events, sent, nil
 }
 
+// maxYielded is how long a turn lets others run before it sends all that it has, acknowledgements
+// too. Goroutines that take long would delay them.
+const maxYielded = time.Millisecond
+
 // sendEarly is send in the middle of a turn. Goroutines that the turn has woken run first, and what
 // they write is sent. The peer then has work while the turn goes on. With 64 small requests at a
 // time, that makes half as many again, and costs no more CPU. Goroutines that cannot borrow the
 // loop do not run here: their letters would wait for the next turn.
 func (l *Loop) sendEarly() (sent int, err error) {
 	l.flush()
-	if l.borrowers {
+	if l.borrowers && l.yielded < maxYielded {
 		l.now = time.Now()
+		l.publish() // what came in this turn counts for writers
 		l.yield()
 		l.lending.used = false // the turn goes on, and looks for all there is to do
-		l.yielded += time.Since(l.now)
+		now := time.Now()
+		l.yielded += now.Sub(l.now)
+		l.now = now
 	}
 	return l.send()
 }
