@@ -107,6 +107,28 @@ func TestEqualHoardersMakeRoom(t *testing.T) {
 	}
 }
 
+// TestLateBurstIsNoStall: a connection that held little when memory was short, and much later
+// writes a burst, has the whole time for it.
+func TestLateBurstIsNoStall(t *testing.T) {
+	const second = instant(time.Second)
+	var p progress
+	for _, tt := range []struct {
+		now  instant
+		held int64
+		want bool
+	}{
+		{1 * second, 10_000, false},
+		{8 * second, 20_000, false},
+		{21 * second, 400_000, false},
+		{30 * second, 400_000, false},
+		{31 * second, 400_000, true},
+	} {
+		if got := p.stalled(tt.now, 0, tt.held, stallShare, stallTime); got != tt.want {
+			t.Errorf("after %v: stalled is %t", time.Duration(tt.now), got)
+		}
+	}
+}
+
 // TestBusyConnsKeepMemory: a connection whose data moves stays, and so does a connection that holds
 // little.
 func TestBusyConnsKeepMemory(t *testing.T) {

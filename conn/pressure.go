@@ -175,8 +175,8 @@ func (t *streamSet) inOrder() []*Stream {
 }
 
 // A connection is stalled if in stallTime less than 1/stallShare of what it holds has moved on. If
-// somebody wants to connect, who would give up after a few seconds, it is a quarter of both for those
-// that hold more than an equal share.
+// somebody wants to connect, who would give up after a few seconds, it is a quarter of both for
+// those that hold more than an equal share.
 const (
 	stallTime  = 10 * time.Second
 	stallShare = 8
@@ -186,14 +186,15 @@ const (
 // A progress is what relieve noted of a connection.
 type progress struct {
 	moved uint64  // bytes of streams that had left our memory
+	held  int64   // bytes in our memory
 	since instant // when that was noted; 0 if never
 }
 
 // stalled reports whether less than 1/share of the held bytes has moved on for that long. moved
-// bytes have left by now.
+// bytes have left by now. What has come since is given the same time.
 func (p *progress) stalled(now instant, moved uint64, held, share int64, long time.Duration) bool {
-	if p.since == 0 || moved-p.moved >= uint64(held/share) {
-		p.moved, p.since = moved, now
+	if p.since == 0 || moved-p.moved >= uint64(held/share) || held > 2*p.held {
+		p.moved, p.held, p.since = moved, held, now
 		return false
 	}
 	return now.sub(p.since) >= long
@@ -220,6 +221,9 @@ func (e *Endpoint) relieve(now instant) {
 	for c := range e.Conns() {
 		moved, held := c.moved(), c.memory.Used()
 		long := c.progress.stalled(now, moved, held, stallShare, stallTime)
+		if held <= share {
+			c.lately = progress{} // its time begins when it holds more
+		}
 		short := c.lately.stalled(now, moved, held, 4*stallShare, stallTime/4)
 		if long || hurry && short && held > share {
 			stalled = append(stalled, holder{c, held})
