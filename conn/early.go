@@ -139,17 +139,36 @@ func (c *Conn) takesEarly(p *wire.Params, m *sessionMemo) bool {
 			return false
 		}
 	}
-	return c.e.cfg.TakeTicket(c.ticketUse(m.nonce))
+	return c.takeTicket(m.nonce)
 }
 
-// ticketUse returns what may be taken once: the ticket, or its use with this ClientHello. Whoever
-// replays a ClientHello cannot change its random: the ticket's key authenticates it (RFC 8446,
-// Section 4.2.11.2).
-func (c *Conn) ticketUse(id TicketID) TicketID {
-	if c.cfg.ReuseTickets {
-		for i, b := range c.early.random() {
-			id[i%ticketIDLen] ^= b
+// ticketUses is how often a server with Config.ReuseTickets takes early data with one ticket.
+const ticketUses = 8
+
+// takeTicket reports whether early data may be taken with a ticket now. crypto/tls asks before it
+// has authenticated the ClientHello, so anybody who has seen the ticket gets here with any number
+// of them. They use up the ticket, and do not push out what is known of others.
+func (c *Conn) takeTicket(id TicketID) bool {
+	take := c.e.cfg.TakeTicket
+	if !c.cfg.ReuseTickets {
+		return take(id)
+	}
+	for k := range ticketUses {
+		use := id
+		use[0] ^= byte(k)
+		if take(use) {
+			return take(c.ticketUse(id))
 		}
+	}
+	return false
+}
+
+// ticketUse returns an ID of the use of a ticket with this ClientHello. Whoever replays a
+// ClientHello cannot change its random: the ticket's key authenticates it (RFC 8446, Section
+// 4.2.11.2).
+func (c *Conn) ticketUse(id TicketID) TicketID {
+	for i, b := range c.early.random() {
+		id[i%ticketIDLen] ^= b
 	}
 	return id
 }

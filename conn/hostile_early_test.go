@@ -3,6 +3,7 @@ package conn
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -132,8 +133,8 @@ func TestTicketUse(t *testing.T) {
 	hello := []byte("type, length, version, and then a random of 32 bytes, and the rest")
 	other := bytes.Clone(hello)
 	other[randomAt+randomLen-1]++
-	use := func(hello []byte, piece int, reuse bool) TicketID {
-		c := &Conn{cfg: &Config{Enable0RTT: true, ReuseTickets: reuse}}
+	use := func(hello []byte, piece int) TicketID {
+		c := &Conn{cfg: &Config{Enable0RTT: true, ReuseTickets: true}}
 		for len(hello) > 0 {
 			n := min(piece, len(hello))
 			c.noteClientHello(hello[:n])
@@ -141,16 +142,46 @@ func TestTicketUse(t *testing.T) {
 		}
 		return c.ticketUse(TicketID{1})
 	}
-	want := use(hello, len(hello), true)
+	want := use(hello, len(hello))
 	for piece := 1; piece < len(hello); piece++ {
-		if got := use(hello, piece, true); got != want {
+		if got := use(hello, piece); got != want {
 			t.Errorf("in pieces of %d bytes it is another use: %x", piece, got)
 		}
 	}
-	if use(other, len(other), true) == want {
+	if use(other, len(other)) == want {
 		t.Error("another ClientHello is the same use")
 	}
-	if use(hello, 9, false) != use(other, 9, false) {
-		t.Error("a ticket may be used twice")
+}
+
+// TestTicketFlood: somebody who has seen a ticket sends any number of ClientHellos with it. After
+// that, what came before the flood is still known.
+func TestTicketFlood(t *testing.T) {
+	for _, reuse := range []bool{false, true} {
+		var filter TicketFilter
+		e := &Endpoint{}
+		e.cfg.TakeTicket = filter.First
+		take := func(id TicketID, n uint32) bool {
+			c := &Conn{e: e, cfg: &Config{Enable0RTT: true, ReuseTickets: reuse}}
+			hello := make([]byte, randomAt+randomLen)
+			binary.BigEndian.PutUint32(hello[randomAt:], n)
+			c.noteClientHello(hello)
+			return c.takeTicket(id)
+		}
+		honest, seen := TicketID{100}, TicketID{200}
+		if !take(honest, 1) || !take(seen, 1) {
+			t.Fatal("the first use was refused")
+		}
+		taken := 0
+		for n := range uint32(4 * maxTickets) {
+			if take(seen, n+2) {
+				taken++
+			}
+		}
+		if most := map[bool]int{false: 0, true: ticketUses - 1}[reuse]; taken != most {
+			t.Errorf("reuse %t: the ticket served %d times more, want %d", reuse, taken, most)
+		}
+		if take(honest, 1) || take(seen, 1) {
+			t.Errorf("reuse %t: early data was taken again", reuse)
+		}
 	}
 }
