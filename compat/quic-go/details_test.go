@@ -3,6 +3,7 @@ package quic_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -76,7 +77,7 @@ func TestCryptoErrorText(t *testing.T) {
 	other := client.Clone()
 	other.NextProtos = []string{"other"}
 	unknown := client.Clone()
-	unknown.RootCAs = nil
+	unknown.RootCAs = x509.NewCertPool()
 	for text, c := range map[string]*tls.Config{
 		"CRYPTO_ERROR 0x178 (remote): tls: no application protocol":                  other,
 		"CRYPTO_ERROR 0x12a (local): tls: failed to verify certificate: x509: certi": unknown,

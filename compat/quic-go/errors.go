@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 
 	"github.com/lazoquic/lazo/conn"
 
@@ -144,22 +143,9 @@ type StreamLimitReachedError struct{}
 // Error says so.
 func (StreamLimitReachedError) Error() string { return "too many open streams" }
 
-// A deadlineError says that the deadline of a stream has passed.
-type deadlineError struct{}
-
-func (deadlineError) Error() string   { return "deadline exceeded" }
-func (deadlineError) Timeout() bool   { return true }
-func (deadlineError) Temporary() bool { return true }
-func (deadlineError) Unwrap() error   { return os.ErrDeadlineExceeded }
-
-var errDeadline net.Error = deadlineError{}
-
 // translated returns the error of this package for an error of Lazo, or nil for nil. It returns
 // other errors unchanged, such as io.EOF and those of contexts.
 func translated(err error) error {
-	if err == os.ErrDeadlineExceeded {
-		return errDeadline
-	}
 	if e, ok := errors.AsType[*conn.StreamError](err); ok {
 		return &StreamError{StreamID: StreamID(e.ID), ErrorCode: StreamErrorCode(e.Code), Remote: e.Remote}
 	}

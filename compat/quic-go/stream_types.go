@@ -45,7 +45,7 @@ func (s *SendStream) SetPriority(urgency int8, incremental bool) {
 // peer supports RESET_STREAM_AT.
 func (s *SendStream) SetReliableBoundary() { s.s.setReliableBoundary() }
 
-// SetWriteDeadline has Write return os.ErrDeadlineExceeded from t on.
+// SetWriteDeadline has Write return an error that matches os.ErrDeadlineExceeded from t on.
 func (s *SendStream) SetWriteDeadline(t time.Time) error { return s.s.setWriteDeadline(t) }
 
 // A ReceiveStream is a unidirectional stream that receives.
@@ -69,7 +69,7 @@ func (s *ReceiveStream) CancelRead(errorCode StreamErrorCode) { s.s.cancelRead(e
 // [Config].RequireStreamCreditRelease is set.
 func (s *ReceiveStream) ReleaseStreamCredit() { s.s.releaseCredit() }
 
-// SetReadDeadline has Read return os.ErrDeadlineExceeded from t on.
+// SetReadDeadline has Read return an error that matches os.ErrDeadlineExceeded from t on.
 func (s *ReceiveStream) SetReadDeadline(t time.Time) error { return s.s.setReadDeadline(t) }
 
 // SetReceiveFinalSizeCallback sets a function that is called with the size of the stream when the

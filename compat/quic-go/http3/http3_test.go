@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -298,5 +299,20 @@ func TestConnectWithoutBody(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusTeapot {
 		t.Errorf("the status is %d", resp.StatusCode)
+	}
+}
+
+// TestDeadlineError: the error of a deadline has the text of quic-go, and is one of the net package.
+func TestDeadlineError(t *testing.T) {
+	_, client := connect(t)
+	defer client.CloseWithError(0, "")
+	s, err := new(http3.Transport).NewClientConn(client).OpenRequestStream(within(t))
+	check(t, err)
+	check(t, s.SendRequestHeader(request(t, "POST", "https://localhost/path")))
+	check(t, s.SetDeadline(time.Now().Add(-time.Second)))
+	_, err = s.Write([]byte("x"))
+	timeout, ok := errors.AsType[net.Error](err)
+	if !ok || !timeout.Timeout() || err.Error() != "deadline exceeded" || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Write returned %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/lazoquic/lazo/h3/h3http"
 
 	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/internal/qerr"
 	"github.com/quic-go/quic-go/qlogwriter"
 )
 
@@ -101,7 +102,7 @@ func (s *stream) explain(of *error, err error) error {
 		return was
 	}
 	if t, ok := err.(interface{ Timeout() bool }); ok && t.Timeout() {
-		return err
+		return qerr.Translated(err)
 	}
 	return s.end(of, explain(err))
 }

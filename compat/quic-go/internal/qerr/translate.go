@@ -2,13 +2,32 @@ package qerr
 
 import (
 	"errors"
+	"os"
 
 	"github.com/lazoquic/lazo/conn"
 )
 
+// A DeadlineError says that the deadline of a stream has passed.
+type DeadlineError struct{}
+
+// Error has the text that programs know.
+func (DeadlineError) Error() string { return "deadline exceeded" }
+
+// Timeout makes it a net.Error.
+func (DeadlineError) Timeout() bool { return true }
+
+// Temporary makes it a net.Error.
+func (DeadlineError) Temporary() bool { return true }
+
+// Unwrap returns [os.ErrDeadlineExceeded].
+func (DeadlineError) Unwrap() error { return os.ErrDeadlineExceeded }
+
 // Translated returns the error of this package for one of Lazo that has ended a connection.
 // Other errors, and nil, stay as they are.
 func Translated(err error) error {
+	if err == os.ErrDeadlineExceeded {
+		return DeadlineError{}
+	}
 	if e, ok := errors.AsType[*conn.ApplicationError](err); ok {
 		return &ApplicationError{Remote: e.Remote, ErrorCode: ApplicationErrorCode(e.Code), ErrorMessage: e.Reason}
 	}
