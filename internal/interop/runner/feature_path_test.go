@@ -16,9 +16,10 @@ import (
 )
 
 // requireProbed requires that the client probed a second path before it used it. The server must
-// have answered there, and must have challenged that path itself (RFC 9000, Section 9). No
-// connection ID may be used on both paths.
-func requireProbed(t *testing.T, tr *trace) {
+// have answered there, and must have challenged that path itself (RFC 9000, Section 9). Our packets,
+// which go in one direction, must not have a connection ID that was used on the other path. quic-go
+// may send a packet that waited when the path changed.
+func requireProbed(t *testing.T, tr *trace, ours netrelay.Dir) {
 	t.Helper()
 	var paths []path
 	ids := make(map[string]path)
@@ -35,7 +36,7 @@ func requireProbed(t *testing.T, tr *trace) {
 		}
 		was, ok := ids[string(p.dcid)]
 		// RFC 9000, Section 9.5
-		require.True(t, !ok || was == p.atClient, "a connection ID of direction %d on two paths", p.dir)
+		require.True(t, !ok || was == p.atClient || p.dir != ours, "a connection ID on two paths")
 		ids[string(p.dcid)] = p.atClient
 		for _, data := range pathData(p.frames, wire.FramePathChallenge) {
 			require.GreaterOrEqual(t, len(p.data), 1200) // RFC 9000, Section 8.2.1
@@ -82,7 +83,7 @@ func TestMigrationToQUICGo(t *testing.T) {
 	require.NotEqual(t, before, after, "the address that the server sends to")
 	require.NoError(t, c.Close(0, ""))
 	tr := r.closedTrace(1)
-	requireProbed(t, tr)
+	requireProbed(t, tr, netrelay.Up)
 	ups := tr.of(netrelay.Up, conn.Packet1RTT)
 	last := ups[len(ups)-1]
 	require.Equal(t, second, last.atClient.client)
@@ -117,7 +118,7 @@ func TestMigrationFromQUICGo(t *testing.T) {
 	require.NotEqual(t, before, server.RemoteAddr())
 	require.Equal(t, tr.Conn.LocalAddr().(*net.UDPAddr).Port, c.c.LocalAddr().(*net.UDPAddr).Port)
 	require.NoError(t, c.close())
-	requireProbed(t, r.closedTrace(1))
+	requireProbed(t, r.closedTrace(1), netrelay.Down)
 }
 
 // TestRebindingTellsTheServer changes the address of a client between downloads. The client does
