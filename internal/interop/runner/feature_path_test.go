@@ -17,8 +17,8 @@ import (
 
 // requireProbed requires that the client probed a second path before it used it. The server must
 // have answered there, and must have challenged that path itself (RFC 9000, Section 9). Our
-// packets, which go in one direction, must not have a connection ID that was used on the other path.
-// quic-go may send a packet that waited when the path changed.
+// packets, which go in one direction, must not have a connection ID that was used on the other
+// path. quic-go may send a packet that waited when the path changed.
 func requireProbed(t *testing.T, tr *trace, ours netrelay.Dir) {
 	t.Helper()
 	var paths []path
