@@ -45,11 +45,13 @@ class Server(QuicConnectionProtocol):
             self.addresses.append(path.addr)
 
     async def update_keys(self):
+        updated = 0  # the first packet with the present keys
         while True:
             await asyncio.sleep(self.key_update)
-            # The client must have followed the last update before.
-            crypto = self._quic._cryptos[Epoch.ONE_RTT]
-            if crypto.recv.key_phase == crypto.send.key_phase:
+            # The client must have acknowledged a packet with them (RFC 9001, Section 6.1). aioquic does
+            # not wait for that.
+            if self._quic._spaces[Epoch.ONE_RTT].largest_acked_packet >= updated:
+                updated = self._quic._packet_number
                 self._quic.request_key_update()
                 self.transmit()
 
