@@ -2,7 +2,6 @@ package loop
 
 import (
 	"errors"
-	"io"
 	"os"
 
 	"github.com/lazoquic/lazo/conn"
@@ -51,7 +50,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 
 // endReceiving notes the error that follows the last byte, if err is one. The caller holds s.mu.
 func (s *Stream) endReceiving(err error) {
-	if err == io.EOF || err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+	if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
 		s.in.err, s.in.done = err, true
 		s.endContext()
 	}

@@ -286,11 +286,10 @@ func (c *Conn) ReceiveDatagram(ctx context.Context) ([]byte, error) {
 	b := datagrams.Get().(*[maxDatagramFrame]byte)
 	defer datagrams.Put(b)
 	n, err := c.lc.ReceiveDatagram(ctx, b[:])
-	switch {
-	case err == nil:
-	case err == ctx.Err():
-		return nil, context.Cause(ctx)
-	default:
+	if err != nil {
+		if err == ctx.Err() {
+			return nil, context.Cause(ctx)
+		}
 		return nil, c.explain(err)
 	}
 	return append(make([]byte, 0, n), b[:n]...), nil // not nil if it is empty
