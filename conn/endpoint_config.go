@@ -103,10 +103,10 @@ type EndpointConfig struct {
 
 	// TakeTicket reports whether a server may take early data with a session ticket, which is once
 	// for each ticket. With [Config.ReuseTickets] it is called for each use of the ticket until one
-	// is left, and then for that of the ClientHello, each by an ID of its own. Endpoints or machines
-	// that share TokenKeys must share it, too: otherwise early data of one can be replayed to
-	// another. It is called inside Receive or Complete, and must not block. If it is nil, First of a
-	// [TicketFilter] serves; package loop has one for all Loops of a Group.
+	// is left, and then for that of the ClientHello, each by an ID of its own. Endpoints or
+	// machines that share TokenKeys must share it, too: otherwise early data of one can be replayed
+	// to another. It is called inside Receive or Complete, and must not block. If it is nil, First
+	// of a [TicketFilter] serves; package loop has one for all Loops of a Group.
 	TakeTicket func(TicketID) bool
 
 	// RTTSample, if not nil, is called with each sample of the round-trip time of a connection, as
