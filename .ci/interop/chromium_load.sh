@@ -74,16 +74,18 @@ TAGS
     }
     source.onerror = () => { note('events', 'error after ' + seen); source.close(); done() }
   })
+  // The response would take ten minutes: it ends when another one has come meanwhile.
   async function stream() {
-    const reader = (await fetch('/events?n=40')).body.getReader()
-    let pieces = 0, ended = false, between // whether another response came while this one did, which takes 4 s
-    for (;;) {
+    const stop = new AbortController()
+    const reader = (await fetch('/events?n=6000', { signal: stop.signal })).body.getReader()
+    let pieces = 0, between = 0 // how many pieces had come when the other response did
+    while (!between || pieces <= between) {
       const { done } = await reader.read()
-      if (done) break
-      if (!pieces++) fetch('/headers').then(r => r.json()).then(() => { between = !ended })
+      if (done) throw 'the stream has ended'
+      if (!pieces++) fetch('/headers').then(r => r.json()).then(() => { between = pieces })
     }
-    ended = true
-    note('stream', 'in pieces: ' + (pieces > 1) + ', another in between: ' + between + ', ' + await hop('/events?n=40'))
+    stop.abort()
+    note('stream', 'in pieces: ' + (pieces > 1) + ', another in between: ' + (between > 0) + ', ' + await hop('/headers'))
   }
   Promise.all([resources(), post(), events(), stream()])
     .catch(e => note('error', e))
@@ -92,7 +94,7 @@ TAGS
   // Scripts are read to their end, unlike images. Two series, so that there always is one.
   function hold(n, i) {
     const script = document.createElement('script')
-    script.onload = script.onerror = () => { if (!done && i < 100) hold(n, i + 1) }
+    script.onload = script.onerror = () => { if (!done && i < 200) hold(n, i + 1) }
     script.src = '/events?n=' + n + '&i=' + i // takes n tenths of a second, and is no script
     document.head.append(script)
   }
