@@ -52,4 +52,10 @@ timeout 60 bin/pulse
 port=$(python3 -c 'import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 bin/serve "127.0.0.1:$port" &
 server_pid=$!
+# Where no one has the port yet, the fetch fails at once.
+for i in $(seq 1200); do
+	! grep -q "0100007F:$(printf %04X "$port") " /proc/net/udp || break
+	kill -0 "$server_pid"
+	sleep 0.05
+done
 timeout 60 bin/fetch "127.0.0.1:$port"
