@@ -3,6 +3,7 @@ package loop_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -75,6 +76,57 @@ func TestOpenBeforeRejection(t *testing.T) {
 		a.CloseWrite()
 		if got, err := io.ReadAll(b); string(got) != "before and after" || err != nil {
 			t.Errorf("the peer read %q, %v", got, err)
+		}
+	})
+}
+
+// TestRejectedAfterClose: a stream that was closed before its early data is rejected is released
+// then, and not when the connection ends.
+func TestRejectedAfterClose(t *testing.T) {
+	link := conntest.Link{Delay: 50 * time.Millisecond}
+	reject := func(c *conn.Config) {
+		c.Enable0RTT = true
+		c.AcceptEarlyData = func([]byte) bool { return false }
+	}
+	run(t, setup{link: link, server: serverConfig(reject)}, func(t *testing.T, w *world) {
+		cfg := conntest.ClientConfig()
+		cfg.Enable0RTT = true
+		cfg.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		cfg.TLS.ServerName = "lazo.test"
+		dial := func() *loop.Conn {
+			c, err := w.client.Dial(w.ctx(), serverAddr, cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		first := dial()
+		time.Sleep(time.Second) // for the session ticket
+		first.Close(0, "")
+
+		c := dial()
+		closed, open := w.open(c, conn.Bidi), w.open(c, conn.Bidi)
+		for _, s := range []*loop.Stream{closed, open} {
+			if _, err := fmt.Fprint(s, "early"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		closed.Close()
+		time.Sleep(time.Second)
+		if _, err := open.Write([]byte("late")); !errors.Is(err, conn.ErrEarlyDataRejected) {
+			t.Fatalf("Write: %v", err)
+		}
+		held := func() (n int) {
+			c.Do(w.ctx(), func(time.Time, *conn.Conn) { n = loop.Streams(c) })
+			return n
+		}
+		if n := held(); n != 1 {
+			t.Errorf("%d streams are held, want the one that is open", n)
+		}
+		open.Close()
+		time.Sleep(time.Second)
+		if n := held(); n != 0 {
+			t.Errorf("%d streams are held, want none", n)
 		}
 	})
 }

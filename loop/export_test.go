@@ -91,3 +91,27 @@ func Handle(s *Stream, ev conn.Event) { s.handle(&ev) }
 
 // RejectEarly delivers the event of rejected early data. Call it on the loop's goroutine.
 func RejectEarly(c *Conn) { c.handleState(&conn.Event{Kind: conn.EventEarlyDataRejected, Conn: c.c}) }
+
+// LetRun runs f as if goroutines ran that a turn has woken. Call it on the loop's goroutine.
+func LetRun(l *Loop, f func()) {
+	l.now = time.Now()
+	l.lending.leave(l.now.Add(1), false)
+	f()
+	l.lending.back()
+}
+
+// SendEarly sends as a turn does in its middle, after it has woken goroutines that can borrow the
+// loop. It reports whether Yield is still to come. Call it on the loop's goroutine.
+func SendEarly(l *Loop) (woken bool, err error) {
+	l.wokeBorrower()
+	_, err = l.sendEarly()
+	return l.woken, err
+}
+
+// Streams returns how many streams c keeps. Call it on the loop's goroutine.
+func Streams(c *Conn) (n int) {
+	for s := c.streams.First(); s != nil; s = s.place.Next() {
+		n++
+	}
+	return n
+}
