@@ -80,6 +80,15 @@ func (c *Conn) borrowNow() bool {
 		return true
 	}
 	now := time.Now()
+	if t := l.ep.Timeout(); !t.IsZero() && !now.Before(t) {
+		if t.Before(l.lending.until) {
+			// There is something to send, and that hides the timers. So the time stands still.
+			return true
+		}
+		// Timers have become due while others ran. Datagrams go first, as in borrow.
+		l.giveBack()
+		return false
+	}
 	l.ep.HandleTimeout(now)
 	l.lending.until = now.Add(1) // what the borrower sends is due at now, and counts as use
 	if c.c.Err() != nil {

@@ -171,3 +171,38 @@ func TestDatagramDuringTurn(t *testing.T) {
 		}
 	})
 }
+
+// TestTimersWhileOthersRun: a goroutine that runs while a turn lets others run sends a datagram. A
+// timer is due by then, but its ACK waits in the socket, and goes first.
+func TestTimersWhileOthersRun(t *testing.T) {
+	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
+		time.Sleep(time.Second)
+		send := func(text string) {
+			if err := client.SendDatagram(w.ctx(), []byte(text), 0); err != nil {
+				t.Error(err)
+			}
+		}
+		probes := func() (n uint64) {
+			client.Do(w.ctx(), func(_ time.Time, c *conn.Conn) { n = c.Stats().PTOs })
+			return n
+		}
+		before := probes()
+		send("first")
+		synctest.Wait() // it is on its way
+		client.Do(w.ctx(), func(time.Time, *conn.Conn) {
+			loop.LetRun(w.client.Loops()[0], func() {
+				time.Sleep(time.Second)
+				send("second")
+			})
+		})
+		b := make([]byte, 10)
+		for _, want := range []string{"first", "second"} {
+			if n, err := server.ReceiveDatagram(w.ctx(), b); string(b[:n]) != want || err != nil {
+				t.Errorf("the peer got %q, %v; want %q", b[:n], err, want)
+			}
+		}
+		if n := probes() - before; n != 0 {
+			t.Errorf("%d probes were sent, although an ACK waited", n)
+		}
+	})
+}
