@@ -206,3 +206,22 @@ func TestTimersWhileOthersRun(t *testing.T) {
 		}
 	})
 }
+
+// TestYieldOfHandler: a turn that lets goroutines run in its middle still does what Yield asked for
+// at its end. The others may be goroutines that cannot borrow the loop.
+func TestYieldOfHandler(t *testing.T) {
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		l := w.client.Loops()[0]
+		for _, asked := range []bool{false, true} {
+			l.Do(w.ctx(), func(time.Time) {
+				if asked {
+					l.Yield()
+				}
+				woken, err := loop.SendEarly(l)
+				if woken != asked || err != nil {
+					t.Errorf("asked to yield: %v; in the middle of the turn: %v, %v", asked, woken, err)
+				}
+			})
+		}
+	})
+}

@@ -145,24 +145,35 @@ func (l *Loop) Yield() { l.woken = true }
 
 // wokeBorrower is Yield for a goroutine that can borrow the loop. What such goroutines write is in
 // the connection when they have run. So they may run in the middle of a turn, too.
-func (l *Loop) wokeBorrower() { l.woken, l.borrowers = true, true }
+func (l *Loop) wokeBorrower() { l.borrowers = true }
 
 // maxYields is how often in a row the loop lets other goroutines run. The runtime takes it out of
 // turn once in 61 times, and then some of those that were woken have not run.
 const maxYields = 4
 
-// yield does what Yield asked for. It goes on while goroutines use the Endpoint meanwhile, because
-// others may be about to. Where goroutines take long, what they have sent does not wait for more.
+// yield does what Yield asked for.
 func (l *Loop) yield() {
 	used := false
-	for n := 0; l.woken && n < maxYields && (n == 0 || time.Since(l.now) < freshRead); n++ {
+	if l.woken || l.borrowers {
+		used = l.letRun()
+	}
+	l.woken, l.lending.used = false, used
+}
+
+// letRun lets other goroutines run. It goes on while they use the Endpoint, because others may be
+// about to. Where goroutines take long, what they have sent does not wait for more. It reports
+// whether they have given the loop something to do.
+func (l *Loop) letRun() (used bool) {
+	again := true
+	for n := 0; again && n < maxYields && (n == 0 || time.Since(l.now) < freshRead); n++ {
 		l.lending.leave(l.now.Add(1), false) // what is due now was not due when the last turn ended
 		runtime.Gosched()
 		l.lending.back()
-		l.woken = l.lending.wasUsed()
-		used = used || l.woken
+		again = l.lending.wasUsed()
+		used = used || again
 	}
-	l.woken, l.borrowers, l.lending.used = false, false, used
+	l.borrowers = false
+	return used
 }
 
 // deadline returns the time until which the loop may wait for datagrams. It also reports whether
@@ -283,8 +294,7 @@ func (l *Loop) sendEarly() (sent int, err error) {
 	if l.borrowers && l.yielded < maxYielded {
 		l.now = time.Now()
 		l.publish() // what came in this turn counts for writers
-		l.yield()
-		l.lending.used = false // the turn goes on, and looks for all there is to do
+		l.letRun()  // the turn goes on, and looks for all there is to do; Yield is for its end
 		now := time.Now()
 		l.yielded += now.Sub(l.now)
 		l.now = now
