@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/lazoquic/lazo/internal/browser"
@@ -11,11 +12,21 @@ import (
 func TestFirefox(t *testing.T) {
 	f := browser.StartFirefox(t)
 	s := start(t)
-	p := f.Open(s.page + "?seconds=4")
-	require.Contains(t, <-s.lines, "has a session")
-	p.Wait(`document.getElementById('state').textContent.startsWith('closed')`)
-	require.Equal(t, "closed with code 7: enough", p.Eval(`document.getElementById('state').textContent`))
-	require.Contains(t, <-s.lines, "closed by peer with code 7: enough")
+	var p *browser.Tab
+	told := ""
+	for range 5 {
+		p = f.Open(s.page + "?seconds=4")
+		require.Contains(t, <-s.lines, "has a session")
+		p.Wait(`document.getElementById('state').textContent.startsWith('closed')`)
+		require.Equal(t, "closed with code 7: enough", p.Eval(`document.getElementById('state').textContent`))
+		// On a busy machine Firefox may close the connection, with H3_NO_ERROR, before it has sent
+		// the code. Then the page is opened again.
+		if told = <-s.lines; !strings.Contains(told, "application error 0x100") {
+			break
+		}
+		t.Log(told)
+	}
+	require.Contains(t, told, "closed by peer with code 7: enough")
 	for _, check := range []string{"bidi", "uni", "burst", "code"} {
 		item := `document.getElementById('` + check + `')`
 		require.Equal(t, "ok", p.Eval(item+`.className`), "%s: %v", check, p.Eval(item+`.textContent`))

@@ -2,12 +2,14 @@ package webtransport
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"testing"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/internal/require"
 )
 
@@ -59,5 +61,27 @@ func TestStreamsOutliveConnection(t *testing.T) {
 				require.Error(t, err)
 			})
 		}
+	}
+}
+
+// TestCloseBesideEndOfConnection: a client closes its session and then the connection, and the
+// server's loop reads both in one turn. The session has ended with the client's code.
+func TestCloseBesideEndOfConnection(t *testing.T) {
+	for _, fin := range []bool{false, true} {
+		run(t, nil, func(t *testing.T, w *world) {
+			client, s := w.dial()
+			held := make(chan struct{})
+			require.True(t, s.Conn().Loop().Post(func(time.Time) { <-held }))
+			require.NoError(t, client.write(appendClose(nil, 7, "enough")))
+			if fin {
+				require.NoError(t, client.connect.CloseWrite())
+			}
+			w.wait()
+			require.NoError(t, client.Conn().Close(uint64(h3.NoError), ""))
+			w.wait()
+			close(held)
+			<-s.Context().Done()
+			require.Equal(t, error(&SessionError{Code: 7, Reason: "enough", Remote: true}), context.Cause(s.Context()))
+		})
 	}
 }
