@@ -48,9 +48,18 @@ func TestCancelAfterClose(t *testing.T) {
 	if err := b.Close(); err == nil || !strings.Contains(err.Error(), "canceled stream") {
 		t.Errorf("Close after CancelWrite: %v", err)
 	}
+	if err := b.Close(); err != nil {
+		t.Errorf("Close again: %v", err)
+	}
 	b.CancelWrite(9)
 	_, err = b.Write([]byte("x"))
 	wantErr(t, "Write", err, &quic.StreamError{StreamID: b.StreamID(), ErrorCode: 8})
+
+	c, err := p.client.OpenStream()
+	check(t, err)
+	check(t, c.Close())
+	check(t, p.client.CloseWithError(1, ""))
+	wantErr(t, "the context after the end of the connection", context.Cause(c.Context()), quic.ErrStreamClosed)
 }
 
 // TestAcceptReturnsErr: Accept returns the error of its context, and not the cause.

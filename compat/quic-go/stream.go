@@ -30,6 +30,9 @@ type stream struct {
 	released bool  // ReleaseStreamCredit was called, or is not needed
 	closed   bool  // ls is closed
 	wasEnded bool  // Close came before CancelWrite
+
+	closeFailed bool // Close has said that the stream was canceled
+
 	written  uint64
 	reliable uint64 // how many bytes SetReliableBoundary has marked
 	final    func(int64)
@@ -250,27 +253,26 @@ func (s *stream) writeWithLimit(p []byte, limiter func(maxBytes int) int) (n int
 
 func (s *stream) closeWrite() error {
 	if err := s.writeErr(); err != nil {
-		if _, canceled := err.(*StreamError); canceled && !s.wasClosed() {
-			return fmt.Errorf("close called for canceled stream %d", s.id())
-		}
-		return nil
+		return s.closeCanceled(err)
 	}
 	err := s.ls.CloseWrite()
 	if err == nil {
 		s.endWrite(ErrStreamClosed)
 		return nil
 	}
-	if _, canceled := s.wrote(0, err).(*StreamError); canceled {
-		return fmt.Errorf("close called for canceled stream %d", s.id())
-	}
-	return nil
+	return s.closeCanceled(s.wrote(0, err))
 }
 
-// wasClosed reports whether Close came before CancelWrite.
-func (s *stream) wasClosed() bool {
+// closeCanceled returns the error of Close after sending has ended with err. Only the first Close of a
+// stream that was canceled has one.
+func (s *stream) closeCanceled(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.wasEnded
+	if _, canceled := err.(*StreamError); !canceled || s.wasEnded || s.closeFailed {
+		return nil
+	}
+	s.closeFailed = true
+	return fmt.Errorf("close called for canceled stream %d", s.id())
 }
 
 func (s *stream) cancelWrite(code StreamErrorCode) {
@@ -296,7 +298,11 @@ func (s *stream) context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx == nil {
-		s.ctx, s.cancel = context.WithCancelCause(s.c.ctx)
+		parent := s.c.ctx
+		if s.werr != nil {
+			parent = context.WithoutCancel(parent) // that may have ended since, for another reason
+		}
+		s.ctx, s.cancel = context.WithCancelCause(parent)
 		if s.wasEnded {
 			s.cancel(ErrStreamClosed)
 		} else if s.werr != nil {
