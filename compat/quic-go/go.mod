@@ -4,11 +4,13 @@ module github.com/quic-go/quic-go
 
 go 1.26.0
 
-require github.com/lazoquic/lazo v0.0.0
+require (
+	github.com/lazoquic/lazo v0.0.0
+	golang.org/x/net v0.62.0
+)
 
 require (
 	golang.org/x/crypto v0.58.0 // indirect
-	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 )

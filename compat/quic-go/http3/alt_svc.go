@@ -25,9 +25,9 @@ func (s *Server) SetQUICHeaders(hdr http.Header) error {
 	return nil
 }
 
-// ports returns the ports to announce. The caller has locked s.
+// ports returns the ports to announce, in the order of the listeners. The caller has locked s.
 func (s *Server) ports() (ports []int) {
-	for l := range s.listeners {
+	for _, l := range s.listeners {
 		port := s.Port
 		if port == 0 {
 			port = portOf(l.Addr())
@@ -35,12 +35,11 @@ func (s *Server) ports() (ports []int) {
 		if port == 0 {
 			port = portOfAddr(s.Addr)
 		}
-		if port > 0 {
+		if port > 0 && !slices.Contains(ports, port) {
 			ports = append(ports, port)
 		}
 	}
-	slices.Sort(ports)
-	return slices.Compact(ports)
+	return ports
 }
 
 func portOf(addr net.Addr) int {

@@ -22,7 +22,10 @@ func WriteCapsule(w quicvarint.Writer, ct CapsuleType, value []byte) error {
 	return err
 }
 
-var errUnread = errors.New("http3: the last capsule was not read to its end")
+var (
+	errUnread = errors.New("http3: previous capsule was not fully consumed")
+	errOld    = errors.New("http3: capsule reader is no longer valid")
+)
 
 // A CapsuleParser reads capsules, one after another.
 type CapsuleParser struct {
@@ -78,15 +81,17 @@ func (f *firstByte) ReadByte() (byte, error) {
 	return b, err
 }
 
-// A CapsuleReader reads the content of a capsule. It is valid until the next call of Next.
+// A CapsuleReader reads the content of a capsule. It is valid until Next returns another one.
 type CapsuleReader struct {
 	p *CapsuleParser
 	n int
 }
 
+func (r CapsuleReader) valid() bool { return r.p != nil && r.n == r.p.n }
+
 // Remaining returns how many bytes are left.
 func (r CapsuleReader) Remaining() int64 {
-	if r.p == nil || r.n != r.p.n {
+	if !r.valid() {
 		return 0
 	}
 	return int64(r.p.left)
@@ -96,6 +101,9 @@ func (r CapsuleReader) Remaining() int64 {
 // if the stream ends first.
 func (r CapsuleReader) Read(b []byte) (int, error) {
 	left := r.Remaining()
+	if !r.valid() {
+		return 0, errOld
+	}
 	if left == 0 {
 		return 0, io.EOF
 	}
@@ -112,6 +120,9 @@ func (r CapsuleReader) Read(b []byte) (int, error) {
 
 // ReadByte reads one byte of the content.
 func (r CapsuleReader) ReadByte() (byte, error) {
+	if !r.valid() {
+		return 0, errOld
+	}
 	if r.Remaining() == 0 {
 		return 0, io.EOF
 	}

@@ -37,8 +37,11 @@ func TestCapsules(t *testing.T) {
 		t.Fatalf("the second capsule is %d: %v", typ, err)
 	}
 	_, third, err := p.Next()
-	if n, rerr := first.Read(make([]byte, 1)); n != 0 || rerr != io.EOF || err != nil {
+	if n, rerr := first.Read(make([]byte, 1)); n != 0 || rerr == nil || rerr == io.EOF || err != nil {
 		t.Fatalf("a reader of the past read %d bytes: %v, %v", n, rerr, err)
+	}
+	if _, rerr := first.ReadByte(); rerr == nil || rerr == io.EOF || first.Discard() == nil || first.Remaining() != 0 {
+		t.Fatalf("a reader of the past read a byte: %v", rerr)
 	}
 	if err := third.Discard(); err != nil || third.Remaining() != 0 {
 		t.Fatalf("%d bytes are left: %v", third.Remaining(), err)

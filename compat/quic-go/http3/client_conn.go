@@ -79,7 +79,12 @@ func (c *ClientConn) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, c.failed
 	}
-	return incoming(req)(c.h.RoundTrip(outgoing(req, false)))
+	r, err := outgoing(req, false)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	return incoming(req)(c.h.RoundTrip(r))
 }
 
 // OpenRequestStream opens a stream for a request, and waits until the server allows it.
@@ -91,7 +96,7 @@ func (c *ClientConn) OpenRequestStream(ctx context.Context) (*RequestStream, err
 	if err != nil {
 		return nil, explain(err)
 	}
-	return &RequestStream{newStream(c.conn, &s.Stream), s}, nil
+	return &RequestStream{s: newStream(c.conn, &s.Stream), r: s}, nil
 }
 
 // HandleBidirectionalStream takes a bidirectional stream of the server. It closes the connection,

@@ -39,7 +39,7 @@ var ErrNoAltSvcPort = errors.New("no port can be announced, specify it explicitl
 type contextKey struct{ name string }
 
 // String names the key.
-func (k *contextKey) String() string { return "http3 context value " + k.name }
+func (k *contextKey) String() string { return "quic-go/http3 context value " + k.name }
 
 // Keys of values in the contexts of requests in handlers.
 var (

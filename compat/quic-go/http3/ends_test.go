@@ -143,7 +143,7 @@ func TestDatagramsEnd(t *testing.T) {
 			client, err := tr.NewClientConn(conn).OpenRequestStream(within(t))
 			check(t, err)
 			r := request(t, http.MethodConnect, "https://localhost/")
-			r.Proto = "some protocol with datagrams"
+			r.Proto = "protocol-with-datagrams"
 			check(t, client.SendRequestHeader(r))
 			str := <-taken
 			check(t, client.SendDatagram([]byte("first")))

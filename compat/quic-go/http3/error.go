@@ -48,6 +48,9 @@ func (e ErrCode) String() string {
 	if !e.known() {
 		return fmt.Sprintf("unknown error code: %#x", uint64(e))
 	}
+	if e == ErrCodeRequestIncomplete {
+		return "H3_INCOMPLETE_REQUEST" // the name that quic-go has for it
+	}
 	return h3.ErrorCode(e).String()
 }
 
@@ -85,6 +88,9 @@ func (e *Error) Is(target error) bool {
 // Unwrap returns the error of QUIC.
 func (e *Error) Unwrap() error { return e.err }
 
+// unknownStream is the ID of a stream of which nobody has told it.
+const unknownStream quic.StreamID = -1
+
 // streamError returns the error for a direction of a stream that has ended.
 func streamError(id quic.StreamID, code quic.StreamErrorCode, remote bool) error {
 	return &Error{
@@ -95,11 +101,17 @@ func streamError(id quic.StreamID, code quic.StreamErrorCode, remote bool) error
 
 // explain translates an error of Lazo, or of package quic.
 func explain(err error) error {
+	if e, ok := err.(*Error); ok {
+		return e
+	}
 	if e, ok := errors.AsType[*conn.StreamError](err); ok {
 		return streamError(quic.StreamID(e.ID), quic.StreamErrorCode(e.Code), e.Remote)
 	}
 	if e, ok := errors.AsType[*h3.Error](err); ok { // the peer has sent a malformed message
 		return &Error{ErrorCode: ErrCode(e.Code), ErrorMessage: e.Reason, err: err}
+	}
+	if e, ok := errors.AsType[*quic.StreamError](err); ok {
+		return &Error{Remote: e.Remote, ErrorCode: ErrCode(e.ErrorCode), err: e}
 	}
 	switch {
 	case errors.Is(err, h3http.ErrNoCachedConn):
@@ -110,6 +122,14 @@ func explain(err error) error {
 	err = qerr.Translated(err)
 	if e, ok := errors.AsType[*quic.ApplicationError](err); ok {
 		return &Error{Remote: e.Remote, ErrorCode: ErrCode(e.ErrorCode), ErrorMessage: e.ErrorMessage, err: e}
+	}
+	return err
+}
+
+// overQUIC returns the error of QUIC that explain has explained.
+func overQUIC(err error) error {
+	if e, ok := err.(*Error); ok && e.err != nil {
+		return e.err
 	}
 	return err
 }

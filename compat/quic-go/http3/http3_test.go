@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +81,7 @@ func request(t *testing.T, method, url string) *http.Request {
 func TestErrors(t *testing.T) {
 	for want, err := range map[string]*http3.Error{
 		"H3_REQUEST_CANCELLED (local)":   {ErrorCode: http3.ErrCodeRequestCanceled},
+		"H3_INCOMPLETE_REQUEST":          {Remote: true, ErrorCode: http3.ErrCodeRequestIncomplete},
 		"H3_DATAGRAM_ERROR: why":         {Remote: true, ErrorCode: http3.ErrCodeDatagramError, ErrorMessage: "why"},
 		"QPACK_DECOMPRESSION_FAILED":     {Remote: true, ErrorCode: http3.ErrCodeQPACKDecompressionFailed},
 		"H3 error (0x9999) (local): why": {ErrorCode: 0x9999, ErrorMessage: "why"},
@@ -251,6 +253,21 @@ func TestSetQUICHeaders(t *testing.T) {
 	}
 	if got := h["Alt-Svc"]; len(got) != 1 || got[0] != `h3=":99"; ma=2592000` {
 		t.Fatalf("the header is %v", h)
+	}
+	other := new(http3.Server)
+	var want []string
+	for range 3 {
+		addr := serve(t, other)
+		_, port, err := net.SplitHostPort(addr)
+		check(t, err)
+		want = append(want, `h3=":`+port+`"; ma=2592000`)
+		for h = make(http.Header); strings.Count(h.Get("Alt-Svc"), "h3=") != len(want) && ctx.Err() == nil; time.Sleep(time.Millisecond) {
+			h = make(http.Header)
+			other.SetQUICHeaders(h)
+		}
+	}
+	if got := h.Get("Alt-Svc"); got != strings.Join(want, ",") {
+		t.Errorf("three listeners: %s", got)
 	}
 	if err := (&http3.Server{}).ListenAndServe(); err == nil {
 		t.Fatal("served without TLSConfig")

@@ -1,29 +1,24 @@
 package http3
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/lazoquic/lazo/h3/h3http"
-
-	"github.com/quic-go/quic-go"
 )
-
-// A served is a connection of a Server.
-type served struct {
-	conn  *quic.Conn
-	h     *h3http.ServerConn
-	ready chan struct{} // closed when h is set
-}
 
 // A responseWriter is what handlers get. http.ResponseController finds the other methods of Lazo's.
 type responseWriter struct {
 	http.ResponseWriter
 	c      *served
-	taken  bool
-	status int   // of WriteHeader, which settle passes on; then passed
-	wrote  int64 // how many bytes of the body
+	cancel context.CancelFunc // of the context of the request
+	stream *Stream            // set by HTTPStream
+	status int                // of WriteHeader, which settle passes on; then passed
+	wrote  int64              // how many bytes of the body
 }
 
 var (
@@ -40,7 +35,7 @@ func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter 
 // the body, by Flush or HTTPStream, or at the end: as in quic-go, a handler may change it until then.
 func (w *responseWriter) WriteHeader(code int) {
 	switch {
-	case w.taken:
+	case w.stream != nil:
 		panic("http3: WriteHeader called after HTTPStream")
 	case w.status == 0 && code >= 200 && code <= 999:
 		w.status = code
@@ -58,6 +53,16 @@ func (w *responseWriter) settle() {
 		w.ResponseWriter.WriteHeader(w.status)
 		w.status = passed
 	}
+}
+
+// SetReadDeadline is for [http.ResponseController], and for programs that look for it here.
+func (w *responseWriter) SetReadDeadline(t time.Time) error {
+	return http.NewResponseController(w.ResponseWriter).SetReadDeadline(t)
+}
+
+// SetWriteDeadline is for [http.ResponseController], and for programs that look for it here.
+func (w *responseWriter) SetWriteDeadline(t time.Time) error {
+	return http.NewResponseController(w.ResponseWriter).SetWriteDeadline(t)
 }
 
 func (w *responseWriter) Write(p []byte) (int, error) {
@@ -79,7 +84,7 @@ func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
 // resets it.
 func (w *responseWriter) showShort(r *http.Request) {
 	length, err := strconv.ParseInt(w.Header().Get("Content-Length"), 10, 64)
-	if err == nil && w.wrote < length && r.Method != http.MethodHead && !w.taken {
+	if err == nil && w.wrote < length && r.Method != http.MethodHead && w.stream == nil {
 		w.Flush()
 	}
 }
@@ -93,15 +98,29 @@ func (w *responseWriter) FlushError() error {
 	return explain(http.NewResponseController(w.ResponseWriter).Flush())
 }
 
-// HTTPStream takes the stream from the handler.
+var errBodyBegun = errors.New("http3: invalid use of HTTPStream after writing the response body")
+
+// HTTPStream takes the stream from the handler. The context of the request then ends with sending.
 func (w *responseWriter) HTTPStream() (*Stream, error) {
+	switch {
+	case w.stream != nil:
+		return w.stream, nil
+	case w.wrote > 0:
+		return nil, errBodyBegun
+	}
+	mute := w.status == 0
 	w.settle()
 	s, err := h3http.TakeUnanswered(w.ResponseWriter)
 	if err != nil {
 		return nil, explain(err)
 	}
-	w.taken = true
-	return &Stream{newStream(w.c.conn, s)}, nil
+	w.stream = &Stream{stream: newStream(w.c.conn, s), mute: mute}
+	context.AfterFunc(w.stream.ctx, func() {
+		if w.c.conn.Context().Err() == nil { // else the context ends with that, which says why
+			w.cancel()
+		}
+	})
+	return w.stream, nil
 }
 
 // ReceivedSettings is part of Settingser.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,7 +59,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	inner     *h3http.Server
-	listeners map[QUICListener]bool   // listeners that are served; true if serve closes it
+	listeners []QUICListener          // listeners that are served, in the order in which they came
 	conns     map[*quic.Conn]struct{} // connections that are served
 	stopping  chan struct{}           // closed by Shutdown and Close
 	stopped   bool
@@ -69,7 +70,7 @@ func (s *Server) init() {
 	if s.inner != nil {
 		return
 	}
-	s.listeners, s.conns, s.stopping = make(map[QUICListener]bool), make(map[*quic.Conn]struct{}), make(chan struct{})
+	s.conns, s.stopping = make(map[*quic.Conn]struct{}), make(chan struct{})
 	s.inner = &h3http.Server{
 		Handler: http.HandlerFunc(s.handle),
 		H3Config: &h3.Config{
@@ -93,25 +94,6 @@ func (s *Server) init() {
 	}
 }
 
-type servedKey struct{}
-
-// handle answers a request, with the Handler.
-func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	c := r.Context().Value(servedKey{}).(*served)
-	<-c.ready
-	if protocol := r.Header[":protocol"]; len(protocol) > 0 { // extended CONNECT
-		delete(r.Header, ":protocol")
-		r.Proto = protocol[0]
-	}
-	if _, ok := r.Header["Content-Length"]; !ok {
-		r.ContentLength = -1 // also if there is no body
-	}
-	own := &responseWriter{ResponseWriter: w, c: c}
-	handlerOf(s.Handler).ServeHTTP(own, r)
-	own.settle()
-	own.showShort(r)
-}
-
 // attach starts HTTP/3 on conn. If raw, the caller accepts its streams.
 func (s *Server) attach(conn *quic.Conn, raw bool) (*served, error) {
 	s.mu.Lock()
@@ -124,12 +106,14 @@ func (s *Server) attach(conn *quic.Conn, raw bool) (*served, error) {
 	c := &served{conn: conn, ready: make(chan struct{})}
 	ctx := context.WithValue(conn.Context(), servedKey{}, c)
 	ctx = context.WithValue(ctx, ServerContextKey, s)
+	ctx = context.WithValue(ctx, http.LocalAddrContextKey, conn.LocalAddr())
 	ctx = context.WithValue(ctx, RemoteAddrContextKey, conn.RemoteAddr())
 	if s.ConnContext != nil {
 		if ctx = s.ConnContext(ctx, conn); ctx == nil {
 			panic("http3: ConnContext returned nil")
 		}
 	}
+	c.ctx = ctx
 	var err error
 	if c.h, err = s.inner.Attach(ctx, link.Of(conn.Context()), raw); err != nil {
 		return nil, explain(err)
@@ -168,7 +152,7 @@ func (s *Server) ServeListener(ln QUICListener) error { return s.serve(ln, false
 
 // Serve serves on a net.PacketConn, which stays open. It needs TLSConfig.
 func (s *Server) Serve(conn net.PacketConn) error {
-	ln, err := s.listen(func(tc *tls.Config, qc *quic.Config) (QUICListener, error) {
+	ln, err := s.listen(s.TLSConfig, func(tc *tls.Config, qc *quic.Config) (QUICListener, error) {
 		return quic.ListenEarly(conn, tc, qc)
 	})
 	if err != nil {
@@ -178,12 +162,14 @@ func (s *Server) Serve(conn net.PacketConn) error {
 }
 
 // ListenAndServe serves on Addr. It needs TLSConfig.
-func (s *Server) ListenAndServe() error {
+func (s *Server) ListenAndServe() error { return s.listenAndServe(s.TLSConfig) }
+
+func (s *Server) listenAndServe(tlsConf *tls.Config) error {
 	addr := s.Addr
 	if addr == "" {
 		addr = ":https"
 	}
-	ln, err := s.listen(func(tc *tls.Config, qc *quic.Config) (QUICListener, error) {
+	ln, err := s.listen(tlsConf, func(tc *tls.Config, qc *quic.Config) (QUICListener, error) {
 		return quic.ListenAddrEarly(addr, tc, qc)
 	})
 	if err != nil {
@@ -192,19 +178,19 @@ func (s *Server) ListenAndServe() error {
 	return s.serve(ln, true)
 }
 
-// ListenAndServeTLS is ListenAndServe with a certificate from two files. It replaces TLSConfig.
+// ListenAndServeTLS is ListenAndServe with a certificate from two files. It does without
+// TLSConfig.
 func (s *Server) ListenAndServeTLS(certFile, keyFile string) error {
 	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
 		return err
 	}
-	s.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}}
-	return s.ListenAndServe()
+	return s.listenAndServe(&tls.Config{Certificates: []tls.Certificate{cert}})
 }
 
-// listen calls f with the configurations of s.
-func (s *Server) listen(f func(*tls.Config, *quic.Config) (QUICListener, error)) (QUICListener, error) {
-	if s.TLSConfig == nil {
+// listen calls f with the configurations of s, for which tlsConf counts as TLSConfig.
+func (s *Server) listen(tlsConf *tls.Config, f func(*tls.Config, *quic.Config) (QUICListener, error)) (QUICListener, error) {
+	if tlsConf == nil {
 		return nil, errors.New("use of http3.Server without TLSConfig")
 	}
 	qc := &quic.Config{Allow0RTT: true}
@@ -216,7 +202,7 @@ func (s *Server) listen(f func(*tls.Config, *quic.Config) (QUICListener, error))
 	s.init()
 	cfg := s.inner.H3Config
 	s.mu.Unlock()
-	return f(configureTLS(s.TLSConfig, cfg), qc)
+	return f(configureTLS(tlsConf, cfg), qc)
 }
 
 // serve serves the connections of ln until s stops. If own, it then closes ln.
@@ -225,7 +211,7 @@ func (s *Server) serve(ln QUICListener, own bool) error {
 	s.init()
 	stopped, stopping := s.stopped, s.stopping
 	if !stopped {
-		s.listeners[ln] = own
+		s.listeners = append(s.listeners, ln)
 	}
 	s.mu.Unlock()
 	defer s.forget(ln, own)
@@ -256,7 +242,9 @@ func (s *Server) serve(ln QUICListener, own bool) error {
 
 func (s *Server) forget(ln QUICListener, own bool) {
 	s.mu.Lock()
-	delete(s.listeners, ln)
+	if i := slices.Index(s.listeners, ln); i >= 0 {
+		s.listeners = slices.Delete(s.listeners, i, i+1)
+	}
 	s.mu.Unlock()
 	if own {
 		ln.Close()

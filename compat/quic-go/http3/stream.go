@@ -3,9 +3,11 @@ package http3
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -30,6 +32,8 @@ type stream struct {
 	closed bool     // s is closed
 	late   [][]byte // datagrams that had come before s was closed
 
+	closeFailed bool // Close has said that the stream was canceled
+
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
@@ -42,7 +46,7 @@ func newStream(c *quic.Conn, s *h3http.Stream) *stream {
 	n.ctx, n.cancel = context.WithCancelCause(c.Context())
 	n.received, n.stopReceiver = context.WithCancel(context.Background())
 	inner := s.Context()
-	context.AfterFunc(inner, func() { n.cancel(explain(context.Cause(inner))) })
+	context.AfterFunc(inner, func() { n.cancel(overQUIC(explain(context.Cause(inner)))) })
 	return n
 }
 
@@ -73,7 +77,7 @@ func (s *stream) end(of *error, err error) error {
 	if *of == nil {
 		*of = err
 		if of == &s.werr {
-			s.cancel(err)
+			s.cancel(overQUIC(err))
 		} else {
 			s.stopReceiver()
 		}
@@ -134,19 +138,29 @@ func (s *stream) tryWriteAll(p []byte) error {
 	return s.explain(&s.werr, err)
 }
 
-// Close ends sending behind what was written. Receiving goes on.
+// Close ends sending behind what was written. Receiving goes on. It returns an error if the stream is
+// canceled, and none after the end of the connection.
 func (s *stream) Close() error {
 	if err := s.ended(&s.werr); err != nil {
-		if _, canceled := err.(*Error); canceled {
-			return err
-		}
-		return nil
+		return s.closeCanceled(err)
 	}
-	if err := s.explain(&s.werr, s.s.CloseWrite()); err != nil {
-		return err
+	if s.explain(&s.werr, s.s.CloseWrite()) != nil {
+		return s.closeCanceled(s.ended(&s.werr))
 	}
 	s.end(&s.werr, quic.ErrStreamClosed)
 	return nil
+}
+
+// closeCanceled returns the error of Close after sending has ended with err. Only the first Close of a
+// stream that was canceled has one.
+func (s *stream) closeCanceled(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, canceled := errors.AsType[*quic.StreamError](err); !canceled || s.closeFailed {
+		return nil
+	}
+	s.closeFailed = true
+	return fmt.Errorf("close called for canceled stream %d", s.id())
 }
 
 // CancelRead ends receiving at once.
@@ -161,12 +175,17 @@ func (s *stream) CancelWrite(code quic.StreamErrorCode) {
 	s.end(&s.werr, streamError(s.id(), code, false))
 }
 
+var errNoDatagrams = errors.New("datagram support disabled")
+
 func (s *stream) sendDatagram(p []byte) error {
 	if s.ctx.Err() != nil {
-		return context.Cause(s.ctx)
+		return explain(context.Cause(s.ctx))
 	}
 	err := s.s.SendDatagram(context.Background(), p, 0)
 	if e, ok := errors.AsType[*dgram.TooLargeError](err); ok {
+		if !s.c.ConnectionState().SupportsDatagrams.Remote {
+			return errNoDatagrams
+		}
 		return &quic.DatagramTooLargeError{MaxDatagramPayloadSize: int64(e.Max)}
 	}
 	return explain(err)
@@ -229,7 +248,10 @@ func (s *stream) takeDatagram(ctx context.Context) ([]byte, error) {
 
 // A Stream is the stream of a request in a handler. It reads and writes the content of DATA
 // frames.
-type Stream struct{ *stream }
+type Stream struct {
+	*stream
+	mute bool // the response has no header
+}
 
 // StreamID returns the stream's ID.
 func (s *Stream) StreamID() quic.StreamID { return s.stream.id() }
@@ -238,11 +260,21 @@ func (s *Stream) StreamID() quic.StreamID { return s.stream.id() }
 func (s *Stream) Read(b []byte) (int, error) { return s.stream.read(b) }
 
 // Write writes to the client, after the header.
-func (s *Stream) Write(b []byte) (int, error) { return s.stream.write(b) }
+func (s *Stream) Write(b []byte) (int, error) {
+	if s.mute {
+		return 0, errors.New("http3: invalid use of Stream.Write before sending the response header")
+	}
+	return s.stream.write(b)
+}
 
 // TryWriteAll writes all of b if there is room now. Otherwise it writes nothing, and returns
 // quic.ErrWouldBlock.
-func (s *Stream) TryWriteAll(b []byte) error { return s.stream.tryWriteAll(b) }
+func (s *Stream) TryWriteAll(b []byte) error {
+	if s.mute {
+		return errors.New("http3: invalid use of Stream.TryWriteAll before sending the response header")
+	}
+	return s.stream.tryWriteAll(b)
+}
 
 // SendDatagram sends a datagram that belongs to the request (RFC 9297).
 func (s *Stream) SendDatagram(b []byte) error { return s.stream.sendDatagram(b) }
@@ -260,22 +292,47 @@ func (s *Stream) QlogTrace() qlogwriter.Trace { return s.stream.c.QlogTrace() }
 type RequestStream struct {
 	s *stream
 	r *h3http.RequestStream
+
+	sent     atomic.Bool // SendRequestHeader was called
+	connect  atomic.Bool // the request has the method CONNECT
+	answered atomic.Bool // ReadResponse has returned the response
+}
+
+// tooEarly returns the error of a call of a RequestStream before another.
+func tooEarly(call, before string) error {
+	return fmt.Errorf("http3: invalid use of RequestStream.%s before %s", call, before)
 }
 
 // StreamID returns the stream's ID.
 func (s *RequestStream) StreamID() quic.StreamID { return s.s.id() }
 
-// SendRequestHeader sends the header of a request without a body.
+// SendRequestHeader sends the header of a request without a body. It takes one request.
 func (s *RequestStream) SendRequestHeader(req *http.Request) error {
-	return explain(s.r.SendRequest(outgoing(req, true)))
+	if req.Body != nil && req.Body != http.NoBody {
+		return errors.New("http3: invalid use of RequestStream.SendRequestHeader with a request that has a request body")
+	}
+	if s.sent.Swap(true) {
+		return errors.New("http3: invalid duplicate use of RequestStream.SendRequestHeader")
+	}
+	s.connect.Store(req.Method == http.MethodConnect)
+	r, err := outgoing(req, true)
+	if err != nil {
+		return err
+	}
+	return explain(s.r.SendRequest(r))
 }
 
 // ReadResponse waits for the header of the response. Call it after SendRequestHeader.
 func (s *RequestStream) ReadResponse() (*http.Response, error) {
+	if !s.sent.Load() {
+		return nil, tooEarly("ReadResponse", "SendRequestHeader")
+	}
 	resp, err := s.r.ReadResponse()
 	if err != nil {
-		return nil, s.s.explain(&s.s.rerr, err)
+		return nil, explainResponse(s.s.explain(&s.s.rerr, err))
 	}
+	resp.ContentLength = declaredLength(resp, s.connect.Load())
+	s.answered.Store(true)
 	resp.Body = &streamBody{s: s.s, body: resp.Body}
 	return resp, nil
 }
@@ -300,13 +357,28 @@ func (b *streamBody) Close() error {
 }
 
 // Read reads the content of the response, after ReadResponse.
-func (s *RequestStream) Read(b []byte) (int, error) { return s.s.read(b) }
+func (s *RequestStream) Read(b []byte) (int, error) {
+	if !s.answered.Load() {
+		return 0, tooEarly("Read", "ReadResponse")
+	}
+	return s.s.read(b)
+}
 
 // Write sends content of the request, after SendRequestHeader.
-func (s *RequestStream) Write(b []byte) (int, error) { return s.s.write(b) }
+func (s *RequestStream) Write(b []byte) (int, error) {
+	if !s.sent.Load() {
+		return 0, tooEarly("Write", "SendRequestHeader")
+	}
+	return s.s.write(b)
+}
 
 // TryWriteAll is [Stream.TryWriteAll].
-func (s *RequestStream) TryWriteAll(b []byte) error { return s.s.tryWriteAll(b) }
+func (s *RequestStream) TryWriteAll(b []byte) error {
+	if !s.sent.Load() {
+		return tooEarly("TryWriteAll", "SendRequestHeader")
+	}
+	return s.s.tryWriteAll(b)
+}
 
 // SendDatagram is [Stream.SendDatagram].
 func (s *RequestStream) SendDatagram(b []byte) error { return s.s.sendDatagram(b) }

@@ -1,18 +1,15 @@
 package http3
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -52,6 +49,7 @@ type Transport struct {
 
 	mu     sync.Mutex
 	inner  *h3http.Transport
+	config *quic.Config // for Dial
 	closed bool
 	socket *quic.Transport // of the default Dial
 	conns  map[*quic.Conn]struct{}
@@ -65,6 +63,11 @@ func (t *Transport) get() (*h3http.Transport, error) {
 		return nil, ErrTransportClosed
 	}
 	if t.inner == nil {
+		qc, err := t.quicConfig()
+		if err != nil {
+			return nil, err
+		}
+		t.config = qc
 		t.inner = &h3http.Transport{
 			TLSClientConfig:        t.TLSClientConfig,
 			H3Config:               &h3.Config{Datagrams: t.EnableDatagrams, Settings: t.AdditionalSettings},
@@ -80,21 +83,40 @@ func (t *Transport) get() (*h3http.Transport, error) {
 // keepAlive is the KeepAlivePeriod without a QUICConfig.
 const keepAlive = 10 * time.Second
 
-var errNoQUICDatagrams = errors.New("HTTP Datagrams enabled, but QUIC Datagrams disabled")
+var (
+	errNoQUICDatagrams = errors.New("HTTP Datagrams enabled, but QUIC Datagrams disabled")
+	errManyVersions    = errors.New("can only use a single QUIC version for dialing a HTTP/3 connection")
+)
+
+// quicConfig returns the configuration for Dial. Servers of HTTP/3 open no bidirectional streams, and
+// there is one version, so that early data is of the right one.
+func (t *Transport) quicConfig() (*quic.Config, error) {
+	qc := &quic.Config{KeepAlivePeriod: keepAlive, EnableDatagrams: t.EnableDatagrams}
+	if t.QUICConfig != nil {
+		qc = t.QUICConfig.Clone()
+	}
+	if t.EnableDatagrams && !qc.EnableDatagrams {
+		return nil, errNoQUICDatagrams
+	}
+	if len(qc.Versions) == 0 {
+		qc.Versions = []quic.Version{quic.SupportedVersions()[0]}
+	}
+	if len(qc.Versions) != 1 {
+		return nil, errManyVersions
+	}
+	if qc.MaxIncomingStreams == 0 {
+		qc.MaxIncomingStreams = -1
+	}
+	return qc, nil
+}
 
 // dial is the Dial of the Transport of Lazo, and gets its configuration of TLS.
 func (t *Transport) dial(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error) {
-	qc := &quic.Config{MaxIncomingStreams: -1, KeepAlivePeriod: keepAlive, EnableDatagrams: t.EnableDatagrams}
-	if t.QUICConfig != nil {
-		if qc = t.QUICConfig.Clone(); t.EnableDatagrams && !qc.EnableDatagrams {
-			return nil, errNoQUICDatagrams
-		}
-	}
 	dial := t.Dial
 	if dial == nil {
 		dial = t.dialOnSocket
 	}
-	c, err := dial(ctx, addr, cfg.TLS, qc)
+	c, err := dial(ctx, addr, cfg.TLS, t.config)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +148,7 @@ func (t *Transport) add(c *quic.Conn) bool {
 
 // dialOnSocket is the default Dial.
 func (t *Transport) dialOnSocket(ctx context.Context, addr string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
-	to, err := net.ResolveUDPAddr("udp", addr)
+	to, err := resolve(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +166,36 @@ func (t *Transport) dialOnSocket(ctx context.Context, addr string, tc *tls.Confi
 	if socket == nil {
 		return nil, ErrTransportClosed
 	}
-	return socket.DialEarly(ctx, to, tc, qc)
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.ConnectStart != nil {
+		trace.ConnectStart("udp", to.String())
+	}
+	c, err := socket.DialEarly(ctx, to, tc, qc)
+	if trace != nil && trace.ConnectDone != nil {
+		trace.ConnectDone("udp", to.String(), err)
+	}
+	return c, err
+}
+
+// resolve looks addr up until ctx ends. It prefers IPv4, as net.ResolveUDPAddr does.
+func resolve(ctx context.Context, addr string) (*net.UDPAddr, error) {
+	host, service, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	port, err := net.DefaultResolver.LookupPort(ctx, "udp", service)
+	if err != nil {
+		return nil, err
+	}
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	if len(ips) == 0 {
+		return nil, &net.AddrError{Err: "no suitable address", Addr: host}
+	}
+	ip := ips[max(0, slices.IndexFunc(ips, func(a net.IPAddr) bool { return a.IP.To4() != nil }))]
+	return &net.UDPAddr{IP: ip.IP, Port: port, Zone: ip.Zone}, nil
 }
 
 // RoundTrip sends a request, and returns when the header of its response has come.
@@ -159,109 +210,30 @@ func (t *Transport) RoundTripOpt(req *http.Request, opt RoundTripOpt) (*http.Res
 		closeBody(req)
 		return nil, err
 	}
-	r := outgoing(req, false)
+	r, err := outgoing(req, false)
+	if err == nil {
+		err = check(req)
+	}
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
 	if opt.OnlyCachedConn {
 		r = r.WithContext(h3http.OnlyCachedConn(r.Context()))
 	}
-	return incoming(req)(inner.RoundTrip(r))
-}
-
-func closeBody(r *http.Request) {
-	if r.Body != nil {
-		r.Body.Close()
-	}
-}
-
-// outgoing returns the request as Lazo takes it. Extended CONNECT has its protocol in the header,
-// and only the methods for early data allow early data. If raw, the request goes on a stream that
-// is open, and its URL may be only a path.
-func outgoing(req *http.Request, raw bool) *http.Request {
-	r := req
-	switch {
-	case req.Method == MethodGet0RTT, req.Method == MethodHead0RTT:
-		r = req.WithContext(h3http.WithTooEarly(req.Context()))
-		r.Method = http.MethodGet
-		if req.Method == MethodHead0RTT {
-			r.Method = http.MethodHead
-		}
-	case !raw:
-		r = req.WithContext(h3http.WithoutEarlyData(req.Context()))
-		if r.Method == http.MethodConnect && r.Body == nil {
-			r.Body = io.NopCloser(strings.NewReader("")) // Lazo would leave the tunnel open
+	resp, err := incoming(req)(inner.RoundTrip(r))
+	if errors.Is(err, net.ErrClosed) && t.isClosed() {
+		if _, ok := errors.AsType[*Error](err); !ok {
+			return nil, ErrTransportClosed
 		}
 	}
-	if raw && req.URL != nil && (req.URL.Scheme == "" || req.URL.Host == "") {
-		u := *req.URL
-		u.Scheme, u.Host = cmp.Or(u.Scheme, "https"), cmp.Or(u.Host, req.Host)
-		r = r.WithContext(r.Context())
-		r.URL = &u
-	}
-	if req.Method == http.MethodConnect && req.Proto != "" && req.Proto != "HTTP/1.1" {
-		r = r.WithContext(r.Context())
-		r.Header = req.Header.Clone()
-		if r.Header == nil {
-			r.Header = make(http.Header)
-		}
-		r.Header[":protocol"] = []string{req.Proto}
-	}
-	return r
+	return resp, err
 }
 
-// incoming returns a function that translates the result of a request made from req.
-func incoming(req *http.Request) func(*http.Response, error) (*http.Response, error) {
-	return func(resp *http.Response, err error) (*http.Response, error) {
-		if err != nil {
-			return nil, explainRequest(req, err)
-		}
-		resp.Request = req
-		if resp.Body != http.NoBody {
-			resp.Body = body{resp.Body, resp}
-		}
-		return resp, nil
-	}
-}
-
-// explainRequest is explain for the error of a request.
-func explainRequest(req *http.Request, err error) error {
-	if errors.Is(err, h3http.ErrUnprocessed) && req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
-		return fmt.Errorf("http3: Transport: cannot retry err [%w] after Request.Body was written; define Request.GetBody to avoid this error", explain(err))
-	}
-	return explain(err)
-}
-
-// A body is the Body of a response.
-type body struct {
-	io.ReadCloser
-	resp *http.Response
-}
-
-func (b body) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	switch {
-	case err == io.EOF:
-		dropMissing(b.resp.Trailer)
-	case err != nil && isCause(b.resp.Request.Context(), err):
-		// The stream was reset when the context ended.
-		err = &Error{ErrorCode: ErrCodeRequestCanceled, err: err}
-	}
-	return n, explain(err)
-}
-
-// isCause reports whether err is why the context ended.
-func isCause(ctx context.Context, err error) bool {
-	cause := context.Cause(ctx)
-	return cause != nil && errors.Is(err, cause)
-}
-
-// dropMissing removes the trailers that were announced and did not come, if any has come.
-func dropMissing(trailer http.Header) {
-	missing := func(_ string, values []string) bool { return values == nil }
-	for _, values := range trailer {
-		if values != nil {
-			maps.DeleteFunc(trailer, missing)
-			return
-		}
-	}
+func (t *Transport) isClosed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.closed
 }
 
 // CloseIdleConnections closes the connections that carry no request, but not those of

@@ -1,0 +1,218 @@
+package http3_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+)
+
+// TestRequestContext: what the context of a request in a handler has, when it ends, and why.
+func TestRequestContext(t *testing.T) {
+	type key struct{}
+	s := new(http3.Server)
+	s.ConnContext = func(ctx context.Context, c *quic.Conn) context.Context {
+		addr, ok := ctx.Value(http.LocalAddrContextKey).(net.Addr)
+		if ctx.Value(http3.ServerContextKey) != s || !ok || addr.String() != c.LocalAddr().String() {
+			t.Error("ConnContext got a context without the server or the address")
+		}
+		return context.WithValue(ctx, key{}, c)
+	}
+	began, ended := make(chan context.Context, 1), make(chan struct{})
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		addr, ok := ctx.Value(http3.RemoteAddrContextKey).(net.Addr)
+		if !ok || addr.String() != r.RemoteAddr || ctx.Value(http3.ServerContextKey) != s || ctx.Value(key{}) == nil {
+			t.Error("a handler got a context without its values")
+		}
+		if ctx.Err() != nil {
+			t.Errorf("the context began with %v", ctx.Err())
+		}
+		began <- ctx
+		if r.URL.Path == "/wait" {
+			<-ctx.Done()
+			ended <- struct{}{}
+		}
+	})
+	for name, c := range map[string]struct {
+		path string
+		end  func(cancel context.CancelFunc, client *quic.Conn)
+		want error
+	}{
+		"the handler returns": {"/", func(context.CancelFunc, *quic.Conn) {}, context.Canceled},
+		"the client cancels":  {"/wait", func(cancel context.CancelFunc, _ *quic.Conn) { cancel() }, context.Canceled},
+		"the connection ends": {
+			"/wait", func(_ context.CancelFunc, c *quic.Conn) { c.CloseWithError(5, "why") },
+			&quic.ApplicationError{Remote: true, ErrorCode: 5, ErrorMessage: "why"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, client := connect(t)
+			defer client.CloseWithError(0, "")
+			go s.ServeQUICConn(server)
+			r := request(t, http.MethodGet, "https://localhost"+c.path)
+			ctx, cancel := context.WithCancel(r.Context())
+			defer cancel()
+			go new(http3.Transport).NewClientConn(client).RoundTrip(r.WithContext(ctx))
+			handling := <-began
+			c.end(cancel, client)
+			<-handling.Done()
+			if c.path == "/wait" {
+				<-ended
+			}
+			if err := context.Cause(handling); !errors.Is(err, c.want) || handling.Err() != context.Canceled {
+				t.Errorf("the context ended with %v", err)
+			}
+		})
+	}
+}
+
+// TestTakenContext: the context of a request whose stream was taken ends with sending, and not with
+// the handler.
+func TestTakenContext(t *testing.T) {
+	taken, again := make(chan *http3.Stream, 1), make(chan *http3.Stream, 1)
+	requests := make(chan *http.Request, 1)
+	returned := make(chan struct{})
+	s := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(returned)
+		str, err := w.(http3.HTTPStreamer).HTTPStream()
+		check(t, err)
+		same, err := w.(http3.HTTPStreamer).HTTPStream()
+		check(t, err)
+		taken <- str
+		again <- same
+		requests <- r
+	})}
+	server, client := connect(t)
+	defer client.CloseWithError(0, "")
+	go s.ServeQUICConn(server)
+	rs, err := new(http3.Transport).NewClientConn(client).OpenRequestStream(within(t))
+	check(t, err)
+	check(t, rs.SendRequestHeader(request(t, http.MethodGet, "https://localhost/")))
+	str, r := <-taken, <-requests
+	if str != <-again {
+		t.Error("HTTPStream returned another stream")
+	}
+	<-returned
+	for _, err := range []error{writing(str), str.TryWriteAll([]byte("x"))} {
+		if err == nil || !strings.Contains(err.Error(), "before sending the response header") {
+			t.Errorf("a write without a header: %v", err)
+		}
+	}
+	if err := r.Context().Err(); err != nil {
+		t.Errorf("the context ended with the handler: %v", err)
+	}
+	str.CancelWrite(7)
+	<-r.Context().Done()
+	want := &quic.StreamError{StreamID: str.StreamID(), ErrorCode: 7}
+	if err := context.Cause(str.Context()); !errors.Is(err, want) {
+		t.Errorf("the context of the stream ended with %v", err)
+	}
+	if err := str.Close(); err == nil {
+		t.Error("Close of a canceled stream returned no error")
+	}
+	check(t, str.Close()) // only the first one fails
+	client.CloseWithError(0, "")
+	<-rs.Context().Done()
+	if err := rs.Close(); err != nil {
+		t.Errorf("Close after the end of the connection returned %v", err)
+	}
+}
+
+func writing(w io.Writer) error {
+	_, err := w.Write([]byte("x"))
+	return err
+}
+
+// TestTakeAfterBody: nobody gets the stream after some of the body was written.
+func TestTakeAfterBody(t *testing.T) {
+	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "body")
+		if _, err := w.(http3.HTTPStreamer).HTTPStream(); err == nil {
+			t.Error("took the stream")
+		}
+		for _, ok := range []bool{
+			isA[interface{ SetReadDeadline(time.Time) error }](w), isA[interface{ SetWriteDeadline(time.Time) error }](w),
+			isA[interface{ FlushError() error }](w), isA[http.Flusher](w), isA[http3.Settingser](w),
+		} {
+			if !ok {
+				t.Error("the ResponseWriter lacks a method")
+			}
+		}
+	})})
+	tr := &http3.Transport{TLSClientConfig: clientTLS}
+	defer tr.Close()
+	resp, err := tr.RoundTrip(request(t, http.MethodGet, "https://"+addr))
+	check(t, err)
+	if b, err := io.ReadAll(resp.Body); string(b) != "body" || err != nil {
+		t.Errorf("read %q, %v", b, err)
+	}
+}
+
+func isA[T any](v any) bool {
+	_, ok := v.(T)
+	return ok
+}
+
+// TestRequestBody: errors of a body in a handler are of this package, and its trailers are there when
+// it has ended.
+func TestRequestBody(t *testing.T) {
+	read := make(chan error, 1)
+	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		before := r.Trailer != nil
+		_, err := io.ReadAll(r.Body)
+		read <- err
+		switch r.URL.Path {
+		case "/trailer":
+			if !before || r.Trailer.Get("Sum") != "9" || len(r.Trailer) != 1 {
+				t.Errorf("the trailer was there %v, and is %v", before, r.Trailer)
+			}
+		default:
+			if before || r.Trailer != nil {
+				t.Errorf("a request without a trailer has %v", r.Trailer)
+			}
+			check(t, r.Body.Close())
+			var se *quic.StreamError
+			_, err := r.Body.Read(make([]byte, 1))
+			if !errors.Is(err, &http3.Error{ErrorCode: http3.ErrCodeRequestCanceled}) || !errors.As(err, &se) {
+				t.Errorf("Read after Close returned %v", err)
+			}
+		}
+	})})
+	tr := &http3.Transport{TLSClientConfig: clientTLS}
+	defer tr.Close()
+
+	ctx, cancel := context.WithCancel(within(t))
+	in, out := io.Pipe()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+addr, in)
+	check(t, err)
+	resp, err := tr.RoundTrip(r)
+	check(t, err)
+	_, err = io.WriteString(out, "some")
+	check(t, err)
+	cancel()
+	var se *quic.StreamError
+	if err := <-read; !errors.Is(err, &http3.Error{Remote: true, ErrorCode: http3.ErrCodeRequestCanceled}) || !errors.As(err, &se) {
+		t.Errorf("the request was canceled: %v", err)
+	}
+	check(t, resp.Body.Close())
+
+	r, err = http.NewRequestWithContext(within(t), http.MethodPost, "https://"+addr+"/trailer", strings.NewReader("text"))
+	check(t, err)
+	r.Trailer = http.Header{"Sum": {"9"}, "Not": nil, "Content-Length": {"forbidden"}}
+	resp, err = tr.RoundTrip(r)
+	check(t, err)
+	check(t, <-read)
+	check(t, resp.Body.Close())
+	if len(r.Trailer) != 3 {
+		t.Errorf("the request was changed: %v", r.Trailer)
+	}
+}
