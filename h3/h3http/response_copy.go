@@ -16,7 +16,7 @@ func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
 	for {
 		k, err := r.Read(c.Memory)
 		if k > 0 {
-			w.bulk = k == len(c.Memory)
+			w.bulk = k == len(c.Memory) || exhausted(r) && n+int64(k) >= blockSize/2
 			taken, k, werr := w.writeChunk(c, k)
 			if n += int64(k); werr != nil {
 				return n, werr
@@ -35,6 +35,13 @@ func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
 			return n, err
 		}
 	}
+}
+
+// exhausted reports whether r has passed on all that it may. Then its last Read was short because
+// of its limit. Some programs copy a file by such pieces, so the next one may fill its memory.
+func exhausted(r io.Reader) bool {
+	l, ok := r.(*io.LimitedReader)
+	return ok && l.N <= 0
 }
 
 // memory returns memory for ReadFrom: a block if the source fills it, and if there is room for one.

@@ -63,6 +63,41 @@ func TestReadFromMixed(t *testing.T) {
 	require.EqualValues(t, size+1, resp.ContentLength)
 }
 
+// askedFor notes for how much it is asked, and has all of it.
+type askedFor struct{ sizes []int }
+
+func (a *askedFor) Read(p []byte) (int, error) {
+	a.sizes = append(a.sizes, len(p))
+	return len(p), nil
+}
+
+// TestReadFromPieces: programs that copy a file by pieces of a block, as Caddy does, have each read
+// and sent as one. Smaller pieces get no block.
+func TestReadFromPieces(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		var src askedFor
+		copyPiece := func(n int64) {
+			k, err := w.(io.ReaderFrom).ReadFrom(io.LimitReader(&src, n))
+			require.NoError(t, err)
+			require.Equal(t, n, k)
+		}
+		copyPiece(blockSize)
+		copyPiece(blockSize)
+		copyPiece(blockSize)
+		require.Equal(t, []int{chunkSize, blockSize - chunkSize, blockSize, blockSize}, src.sizes)
+		for range 3 {
+			copyPiece(1000)
+			require.False(t, w.(*response).bulk)
+		}
+	}))
+	resp, err := p.c.Get(p.url)
+	require.NoError(t, err)
+	n, err := io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+	require.EqualValues(t, 3*blockSize+3*1000, n)
+	resp.Body.Close()
+}
+
 // zeros has as much as is asked for.
 type zeros struct{}
 

@@ -82,6 +82,10 @@ func (l *chunkList) insert(p *Pool, i int, s slot) {
 		i -= l.head
 		l.compact()
 	}
+	if i == len(l.slots) {
+		l.slots = append(l.slots, s)
+		return
+	}
 	l.slots = slices.Insert(l.slots, i, s)
 }
 
