@@ -79,7 +79,7 @@ func (c *ClientConn) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, c.failed
 	}
-	r, err := outgoing(req, false)
+	r, err := outgoing(req, true, false)
 	if err != nil {
 		closeBody(req)
 		return nil, err

@@ -53,9 +53,10 @@ func check(r *http.Request) error {
 }
 
 // outgoing returns the request as Lazo takes it. Extended CONNECT has its protocol in the header,
-// and only the methods for early data allow early data. If raw, the request goes on a stream that
-// is open, and its URL may be only a path.
-func outgoing(req *http.Request, raw bool) (*http.Request, error) {
+// and only the methods for early data allow early data. If chosen, the program has chosen the
+// connection, and the URL may be of any scheme, or only a path. If raw, the request goes on a stream
+// that is open.
+func outgoing(req *http.Request, chosen, raw bool) (*http.Request, error) {
 	r := req
 	switch {
 	case req.Method == MethodGet0RTT, req.Method == MethodHead0RTT:
@@ -72,10 +73,10 @@ func outgoing(req *http.Request, raw bool) (*http.Request, error) {
 			r.Body = io.NopCloser(strings.NewReader("")) // Lazo would leave the tunnel open
 		}
 	}
-	if raw && req.URL != nil && (req.URL.Scheme == "" || req.URL.Host == "") {
-		u := *req.URL
-		u.Scheme, u.Host = cmp.Or(u.Scheme, "https"), cmp.Or(u.Host, req.Host)
-		r.URL = &u
+	if u := req.URL; chosen && u != nil && (u.Scheme != "https" || u.Host == "") {
+		whole := *u
+		whole.Scheme, whole.Host = "https", cmp.Or(u.Host, req.Host)
+		r.URL = &whole
 	}
 	leaveOut(r)
 	if req.Method == http.MethodConnect && req.Proto != "" && req.Proto != "HTTP/1.1" {

@@ -224,3 +224,44 @@ func TestTraceOfDial(t *testing.T) {
 		t.Errorf("the trace is %v", got)
 	}
 }
+
+// TestCloseWhileDialing: Close of a Transport ends requests that wait for a connection.
+func TestCloseWhileDialing(t *testing.T) {
+	dialing := make(chan struct{})
+	tr := &http3.Transport{Dial: func(ctx context.Context, _ string, _ *tls.Config, _ *quic.Config) (*quic.Conn, error) {
+		close(dialing)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := tr.RoundTrip(request(t, http.MethodGet, "https://lazo.test/"))
+		failed <- err
+	}()
+	<-dialing
+	check(t, tr.Close())
+	if err := <-failed; !errors.Is(err, context.Canceled) || !errors.Is(err, http3.ErrTransportClosed) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestChosenConn: on a connection that the program has chosen, the URL may have any scheme, and need
+// not have the host.
+func TestChosenConn(t *testing.T) {
+	server, client := connect(t)
+	defer client.CloseWithError(0, "")
+	s := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host+r.RequestURI) })}
+	go s.ServeQUICConn(server)
+	cc := new(http3.Transport).NewClientConn(client)
+	for url, want := range map[string]string{"http://one.test/a?b": "one.test/a?b", "/c": "two.test/c"} {
+		r := request(t, http.MethodGet, url)
+		if r.Host == "" {
+			r.Host = "two.test"
+		}
+		resp, err := cc.RoundTrip(r)
+		check(t, err)
+		if b, err := io.ReadAll(resp.Body); string(b) != want || err != nil {
+			t.Errorf("read %q, %v", b, err)
+		}
+	}
+}

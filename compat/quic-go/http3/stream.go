@@ -315,7 +315,7 @@ func (s *RequestStream) SendRequestHeader(req *http.Request) error {
 		return errors.New("http3: invalid duplicate use of RequestStream.SendRequestHeader")
 	}
 	s.connect.Store(req.Method == http.MethodConnect)
-	r, err := outgoing(req, true)
+	r, err := outgoing(req, true, true)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -210,7 +211,7 @@ func (t *Transport) RoundTripOpt(req *http.Request, opt RoundTripOpt) (*http.Res
 		closeBody(req)
 		return nil, err
 	}
-	r, err := outgoing(req, false)
+	r, err := outgoing(req, false, false)
 	if err == nil {
 		err = check(req)
 	}
@@ -224,7 +225,7 @@ func (t *Transport) RoundTripOpt(req *http.Request, opt RoundTripOpt) (*http.Res
 	resp, err := incoming(req)(inner.RoundTrip(r))
 	if errors.Is(err, net.ErrClosed) && t.isClosed() {
 		if _, ok := errors.AsType[*Error](err); !ok {
-			return nil, ErrTransportClosed
+			return nil, fmt.Errorf("%w: %w", ErrTransportClosed, context.Canceled)
 		}
 	}
 	return resp, err

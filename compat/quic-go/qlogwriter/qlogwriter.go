@@ -64,8 +64,11 @@ type FileSeq struct {
 	header  func(*jsontext.Encoder)
 	records chan entry
 
-	mu        sync.Mutex
+	ended chan struct{} // closed at the end of Run
+
+	mu        sync.RWMutex // held for reading while an event is added to records
 	producers int
+	closed    bool // all producers were closed
 }
 
 type entry struct {
@@ -87,21 +90,25 @@ func NewConnectionFileSeq(w io.WriteCloser, isClient bool, odcid ConnectionID) *
 }
 
 func newFileSeq(w io.WriteCloser, side string, id ConnectionID) *FileSeq {
-	t := &FileSeq{w: w, begin: time.Now(), records: make(chan entry, maxWaiting)}
+	t := &FileSeq{w: w, begin: time.Now(), records: make(chan entry, maxWaiting), ended: make(chan struct{})}
 	t.header = func(e *jsontext.Encoder) { t.writeHeader(e, side, id) }
 	return t
 }
 
-// AddProducer is part of Trace.
+// AddProducer is part of Trace. It returns nil after the end of the trace.
 func (t *FileSeq) AddProducer() Recorder {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return nil
+	}
 	t.producers++
 	return &Writer{t: t}
 }
 
 // Run writes events until the last Recorder is closed, and closes the file. It is called once.
 func (t *FileSeq) Run() {
+	defer close(t.ended)
 	defer t.w.Close()
 	failed := t.write(t.header)
 	for r := range t.records {
@@ -172,16 +179,28 @@ type Writer struct {
 }
 
 // RecordEvent is part of Recorder.
-func (w *Writer) RecordEvent(ev Event) { w.t.records <- entry{time.Now(), ev} }
+func (w *Writer) RecordEvent(ev Event) {
+	w.t.mu.RLock()
+	defer w.t.mu.RUnlock()
+	if !w.t.closed {
+		w.t.records <- entry{time.Now(), ev}
+	}
+}
 
-// Close is part of Recorder.
+// Close is part of Recorder. That of the last Recorder returns when Run has written everything and
+// closed the file.
 func (w *Writer) Close() error {
+	last := false
 	w.once.Do(func() {
 		w.t.mu.Lock()
 		defer w.t.mu.Unlock()
 		if w.t.producers--; w.t.producers == 0 {
+			last, w.t.closed = true, true
 			close(w.t.records)
 		}
 	})
+	if last {
+		<-w.t.ended
+	}
 	return nil
 }

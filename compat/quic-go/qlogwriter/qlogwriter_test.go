@@ -50,19 +50,15 @@ func TestFileSeq(t *testing.T) {
 	f := new(file)
 	trace := qlogwriter.NewConnectionFileSeq(f, true, qlogwriter.ConnectionID{})
 	a, b := trace.AddProducer(), trace.AddProducer()
-	done := make(chan struct{})
-	go func() {
-		trace.Run()
-		close(done)
-	}()
+	go trace.Run()
 	a.RecordEvent(event("one"))
 	a.Close()
 	a.Close()
 	b.RecordEvent(event("two"))
-	b.Close()
-	<-done
-	if f.closed != 1 {
-		t.Errorf("the file was closed %d times", f.closed)
+	b.Close() // it waits for Run
+	b.RecordEvent(event("late"))
+	if f.closed != 1 || trace.AddProducer() != nil {
+		t.Errorf("the file was closed %d times, or goes on", f.closed)
 	}
 	records := bytes.Split(f.Bytes(), []byte{qlogwriter.RecordSeparator})
 	if len(records) != 4 || len(records[0]) > 0 {

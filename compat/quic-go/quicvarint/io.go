@@ -20,7 +20,7 @@ func NewReader(r io.Reader) Reader {
 	if r, ok := r.(Reader); ok {
 		return r
 	}
-	return byteReader{r}
+	return &byteReader{r}
 }
 
 // NewWriter returns w if it is a Writer. Otherwise it returns a Writer that writes to w.
@@ -28,13 +28,13 @@ func NewWriter(w io.Writer) Writer {
 	if w, ok := w.(Writer); ok {
 		return w
 	}
-	return byteWriter{w}
+	return &byteWriter{w}
 }
 
 type byteReader struct{ io.Reader }
 
 // ReadByte is part of io.ByteReader.
-func (r byteReader) ReadByte() (byte, error) {
+func (r *byteReader) ReadByte() (byte, error) {
 	var b [1]byte
 	for {
 		n, err := r.Read(b[:])
@@ -50,7 +50,7 @@ func (r byteReader) ReadByte() (byte, error) {
 type byteWriter struct{ io.Writer }
 
 // WriteByte is part of io.ByteWriter.
-func (w byteWriter) WriteByte(c byte) error {
+func (w *byteWriter) WriteByte(c byte) error {
 	_, err := w.Write([]byte{c})
 	return err
 }

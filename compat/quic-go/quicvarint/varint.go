@@ -97,18 +97,31 @@ type Peeker interface {
 	Peek(b []byte) (int, error)
 }
 
-// Peek returns the next integer of p without consuming it.
+// Peek returns the next integer of p without consuming it. An error that comes with the last of its
+// bytes does not matter.
 func Peek(p Peeker) (uint64, error) {
 	var b [8]byte
-	if _, err := p.Peek(b[:1]); err != nil {
+	if err := peekAll(p, b[:1]); err != nil {
 		return 0, err
 	}
 	n := lenOf(b[0])
 	if n > 1 {
-		if _, err := p.Peek(b[:n]); err != nil {
+		if err := peekAll(p, b[:n]); err != nil {
 			return 0, err
 		}
 	}
 	v, _ := varint.Parse(b[:n])
 	return v, nil
+}
+
+// peekAll fills b.
+func peekAll(p Peeker, b []byte) error {
+	n, err := p.Peek(b)
+	switch {
+	case n >= len(b):
+		return nil
+	case err == nil:
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }

@@ -96,3 +96,43 @@ func TestWriter(t *testing.T) {
 		t.Errorf("wrote %q", &b)
 	}
 }
+
+// A lastError is a reader whose last bytes come with an error.
+type lastError struct {
+	data []byte
+	err  error
+}
+
+func (r *lastError) Read(p []byte) (int, error) {
+	n, err := r.Peek(p)
+	r.data = r.data[n:]
+	return n, err
+}
+
+func (r *lastError) Peek(p []byte) (int, error) {
+	n := copy(p, r.data)
+	if n < len(r.data) {
+		return n, nil
+	}
+	return n, r.err
+}
+
+// TestErrorWithLastByte: an error that comes with the last byte of an integer comes after it.
+func TestErrorWithLastByte(t *testing.T) {
+	fails := errors.New("fails")
+	for _, want := range []uint64{0, 37, 1337, quicvarint.Max} {
+		r := &lastError{quicvarint.Append(nil, want), fails}
+		if got, err := quicvarint.Peek(r); got != want || err != nil {
+			t.Errorf("peeked at %d, %v", got, err)
+		}
+		if got, err := quicvarint.Read(quicvarint.NewReader(r)); got != want || err != nil {
+			t.Errorf("read %d, %v", got, err)
+		}
+		if _, err := quicvarint.Peek(r); err != fails {
+			t.Errorf("peeked behind the end: %v", err)
+		}
+	}
+	if _, err := quicvarint.Peek(&lastError{[]byte{0x40}, nil}); err != io.ErrUnexpectedEOF {
+		t.Errorf("peeked at half an integer: %v", err)
+	}
+}

@@ -76,7 +76,8 @@ func (l *Log) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Close closes the Recorder. Later calls do nothing.
+// Close closes the Recorder. Later calls do nothing. It does not wait for a file, because it may be
+// called on the loop's goroutine.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,6 +85,10 @@ func (l *Log) Close() error {
 		return nil
 	}
 	l.closed = true
+	if w, ok := l.recorder.(*qlogwriter.Writer); ok {
+		go w.Close()
+		return nil
+	}
 	return l.recorder.Close()
 }
 
