@@ -263,8 +263,8 @@ func (s *stream) closeWrite() error {
 	return s.closeCanceled(s.wrote(0, err))
 }
 
-// closeCanceled returns the error of Close after sending has ended with err. Only the first Close of a
-// stream that was canceled has one.
+// closeCanceled returns the error of Close after sending has ended with err. Only the first Close
+// of a stream that was canceled has one.
 func (s *stream) closeCanceled(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -54,8 +54,8 @@ func check(r *http.Request) error {
 
 // outgoing returns the request as Lazo takes it. Extended CONNECT has its protocol in the header,
 // and only the methods for early data allow early data. If chosen, the program has chosen the
-// connection, and the URL may be of any scheme, or only a path. If raw, the request goes on a stream
-// that is open.
+// connection, and the URL may be of any scheme, or only a path. If raw, the request goes on an open
+// stream.
 func outgoing(req *http.Request, chosen, raw bool) (*http.Request, error) {
 	r := req
 	switch {
@@ -189,7 +189,7 @@ func (b body) Read(p []byte) (int, error) {
 	return n, explain(err)
 }
 
-// canceled returns the error of a body that this side has given up, because of why if that is not nil.
+// canceled returns the error of a body that this side has given up. why, if not nil, is the reason.
 func canceled(why error) error {
 	reset := &quic.StreamError{StreamID: unknownStream, ErrorCode: quic.StreamErrorCode(ErrCodeRequestCanceled)}
 	return &Error{ErrorCode: ErrCodeRequestCanceled, err: errors.Join(reset, why)}

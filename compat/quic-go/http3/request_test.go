@@ -93,7 +93,7 @@ func TestCauseOfRequest(t *testing.T) {
 	}
 }
 
-// TestDeclaredLength: ContentLength is what the header of the response says, also if there is no body.
+// TestDeclaredLength: ContentLength is what the header of a response says, even without a body.
 func TestDeclaredLength(t *testing.T) {
 	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -245,8 +245,8 @@ func TestCloseWhileDialing(t *testing.T) {
 	}
 }
 
-// TestChosenConn: on a connection that the program has chosen, the URL may have any scheme, and need
-// not have the host.
+// TestChosenConn: on a connection that the program has chosen, the URL may have any scheme, and no
+// host.
 func TestChosenConn(t *testing.T) {
 	server, client := connect(t)
 	defer client.CloseWithError(0, "")

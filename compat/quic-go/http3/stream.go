@@ -138,8 +138,8 @@ func (s *stream) tryWriteAll(p []byte) error {
 	return s.explain(&s.werr, err)
 }
 
-// Close ends sending behind what was written. Receiving goes on. It returns an error if the stream is
-// canceled, and none after the end of the connection.
+// Close ends sending behind what was written. Receiving goes on. It returns an error if the stream
+// is canceled, and none after the end of the connection.
 func (s *stream) Close() error {
 	if err := s.ended(&s.werr); err != nil {
 		return s.closeCanceled(err)
@@ -151,8 +151,8 @@ func (s *stream) Close() error {
 	return nil
 }
 
-// closeCanceled returns the error of Close after sending has ended with err. Only the first Close of a
-// stream that was canceled has one.
+// closeCanceled returns the error of Close after sending has ended with err. Only the first Close
+// of a stream that was canceled has one.
 func (s *stream) closeCanceled(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

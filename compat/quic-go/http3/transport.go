@@ -89,8 +89,8 @@ var (
 	errManyVersions    = errors.New("can only use a single QUIC version for dialing a HTTP/3 connection")
 )
 
-// quicConfig returns the configuration for Dial. Servers of HTTP/3 open no bidirectional streams, and
-// there is one version, so that early data is of the right one.
+// quicConfig returns the configuration for Dial. Servers of HTTP/3 open no bidirectional streams.
+// There is one version, as in quic-go.
 func (t *Transport) quicConfig() (*quic.Config, error) {
 	qc := &quic.Config{KeepAlivePeriod: keepAlive, EnableDatagrams: t.EnableDatagrams}
 	if t.QUICConfig != nil {
