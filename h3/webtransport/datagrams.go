@@ -29,9 +29,9 @@ func (s *Session) SendDatagram(ctx context.Context, b []byte, maxAge time.Durati
 // receives, the oldest are dropped.
 //
 // When the peer ends the session, by a close, by the end of the CONNECT stream or by its reset, and
-// when the connection ends, the datagrams that came before still come first, at most 64. Then the
-// error is the [SessionError]. After a Close of this side, also one behind such an end, and after a
-// violation of flow control nothing comes.
+// when the connection ends, the datagrams that came before still come first. Then the error is the
+// [SessionError]. After a Close of this side, also one behind such an end, and after a violation of
+// flow control nothing comes.
 func (s *Session) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 	if s.ended() == nil {
 		bound, stop := s.bound(ctx)
@@ -64,8 +64,9 @@ func (s *Session) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 // follows the path MTU.
 func (s *Session) MaxDatagramSize() int { return s.connect.MaxDatagramSize() }
 
-// maxKept is how many datagrams are kept when a session ends, as many as an [h3http.Stream] queues.
-const maxKept = 64
+// maxKept is how many bytes of datagrams are kept when a session ends, with what they cost. A
+// [h3http.Stream] queues no more. Others may come while these are taken.
+const maxKept = 512 << 10
 
 // keptDatagrams are those that came before the end of a session, and that nobody has received. They
 // are kept beside the CONNECT stream, so that it can be closed. They count in the account of the
@@ -85,7 +86,7 @@ func (s *Session) keepDatagrams() *keptDatagrams {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // there is nothing to wait for
 	k := &keptDatagrams{conn: s.m.handle}
-	for len(k.list) < maxKept {
+	for k.held.Load() < maxKept {
 		b, err := s.connect.AppendDatagram(ctx, nil)
 		if err != nil {
 			break
