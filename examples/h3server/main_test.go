@@ -236,6 +236,21 @@ func TestConnections(t *testing.T) {
 	require.Len(t, logs, 2)
 }
 
+// TestToldAtStop: what the server says of a connection that its own end closes is complete, too.
+func TestToldAtStop(t *testing.T) {
+	told, tell := io.Pipe()
+	s := startTelling(t, tell, "-v")
+	get(t, s.client(t), s.url)
+	s.stop()
+	var lines string
+	for b := make([]byte, 1000); !strings.Contains(lines, "packets: "); {
+		n, err := told.Read(b)
+		require.NoError(t, err)
+		lines += string(b[:n])
+	}
+	require.Contains(t, lines, "version 0x1, ")
+}
+
 // TestDebug: -debug serves pages about connections, which have nothing of what requests carry.
 func TestDebug(t *testing.T) {
 	const secret = "hunter2"

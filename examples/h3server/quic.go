@@ -147,16 +147,11 @@ func telling(w io.Writer) func(context.Context, *loop.Conn) context.Context {
 	return func(ctx context.Context, c *loop.Conn) context.Context {
 		context.AfterFunc(c.Context(), func() {
 			st, state := c.Stats(), c.TLS()
-			var version uint32
-			var early bool
-			c.Do(context.Background(), func(_ time.Time, cc *conn.Conn) {
-				version, early = cc.Version(), cc.EarlyDataAccepted()
-			})
 			fmt.Fprintf(w, "%v from %v ended: %v\n"+
 				"  version %#x, resumed: %t, early data: %t, %d key updates, %d path changes\n"+
 				"  packets: %d sent, %d received, %d lost, %d CE marks; RTT %v, MTU %d\n",
 				c.ID(), c.RemoteAddr(), context.Cause(c.Context()),
-				version, state.DidResume, early, st.KeyUpdates, st.PathChanges,
+				c.Version(), state.DidResume, c.EarlyDataAccepted(), st.KeyUpdates, st.PathChanges,
 				st.PacketsSent, st.PacketsReceived, st.PacketsLost, st.CEMarks, st.SmoothedRTT.Round(time.Microsecond), st.MTU)
 		})
 		return ctx
