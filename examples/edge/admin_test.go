@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -133,6 +135,35 @@ func TestLimitedLog(t *testing.T) {
 	lines := strings.Count(log.b.String(), `"msg":"a request failed"`)
 	// 10 of them in 10 seconds
 	require.True(t, 10 <= lines && lines <= 10*(1+int(time.Since(began)/(10*time.Second))), "%d lines", lines)
+}
+
+// TestDebugPages: /debug/ answers on a loopback address, and elsewhere only where the file says so,
+// which a reload may change.
+func TestDebugPages(t *testing.T) {
+	pool := onePool(serveTest(t, saying("x")))
+	for admin, want := range map[string]int{
+		"admin: 127.0.0.1:0":               http.StatusOK,
+		"admin: 127.0.0.1:0\ndebug: false": http.StatusNotFound,
+		"admin: 0.0.0.0:0":                 http.StatusNotFound,
+		"admin: 0.0.0.0:0\ndebug: true":    http.StatusOK,
+	} {
+		e := start(t, "drain_delay: 0s\n"+admin+"\n"+pool)
+		ask := func(path string) int {
+			port := e.adminLn.Addr().(*net.TCPAddr).Port
+			resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", port, path))
+			require.NoError(t, err)
+			resp.Body.Close()
+			return resp.StatusCode
+		}
+		for _, path := range []string{"/debug/quic/", "/debug/pprof/heap", "/debug/pprof/trace?seconds=0.001"} {
+			require.Equal(t, want, ask(path), "%s with %s", path, admin)
+		}
+		require.Equal(t, http.StatusOK, ask("/metrics"), admin)
+		off := want == http.StatusNotFound
+		e.configure(fmt.Sprintf("drain_delay: 0s\n%s\ndebug: %t\n", strings.Split(admin, "\n")[0], off) + pool)
+		require.NoError(t, e.reload())
+		require.Equal(t, off, ask("/debug/quic/") == http.StatusOK, "after a reload of %s", admin)
+	}
 }
 
 // TestMetrics checks that each line has the format of Prometheus, and that the counts are right.

@@ -12,6 +12,7 @@ import (
 type config struct {
 	Listen       string                 `yaml:"listen"`
 	Admin        string                 `yaml:"admin"`
+	Debug        *bool                  `yaml:"debug"`      // default: only on loopback
 	AccessLog    *bool                  `yaml:"access_log"` // default true
 	ServerTiming bool                   `yaml:"server_timing"`
 	Trusted      []string               `yaml:"trusted"` // to set forwarding fields
