@@ -99,10 +99,20 @@ func TestOffloadAcknowledgesOnce(t *testing.T) {
 				t.Errorf("step %d of TLS is not out yet, but this is: %v", steps, tc.datagrams[0].packets)
 			}
 			tc.complete(&works)
+			tc.collect()
+			if len(tc.datagrams) != 1 {
+				t.Errorf("the answer of step %d takes %d datagrams", steps, len(tc.datagrams))
+			} else if p := tc.datagrams[0].packets[0]; tc.c.state != stateConfirmed && p.frames[0].typ != wire.FrameAck {
+				t.Errorf("the answer of step %d acknowledges nothing: %v", steps, tc.datagrams[0].packets)
+			}
 			return false
 		})
-		if steps == 0 || tc.c.state != stateConfirmed {
-			t.Fatalf("the handshake does not end, after %d steps", steps)
+		want := 1 // that of ServerHello to Finished
+		if server {
+			want = 2 // that of ClientHello, and that of Finished
+		}
+		if steps != want || tc.c.state != stateConfirmed {
+			t.Fatalf("the handshake ends: %t, after %d steps, not %d", tc.c.state == stateConfirmed, steps, want)
 		}
 	})
 }
