@@ -17,6 +17,7 @@ func (c *Conn) deadline(now instant) instant {
 	at = earlier(at, c.quietDeadline())
 	at = earlier(at, c.keys.dropAt)
 	at = earlier(at, c.tidyAt)
+	at = earlier(at, c.dozeAt)
 	at = earlier(at, c.routes.oldest())
 	for _, sp := range c.spaces {
 		if sp != nil {
@@ -130,6 +131,9 @@ func (c *Conn) onTimeout(now instant) {
 	if due(c.tidyAt) {
 		c.tidy()
 	}
+	if due(c.dozeAt) {
+		c.doze(now)
+	}
 	if due(c.routes.oldest()) {
 		c.routes.expire(now)
 	}
@@ -205,6 +209,9 @@ func (c *Conn) rest(now instant) {
 	}
 	if c.tidyAt == 0 && c.untidy() {
 		c.tidyAt = now.add(tidyAfter)
+	}
+	if c.dozeAt == 0 && c.mayDoze() {
+		c.dozeAt = c.dozeTime(now)
 	}
 	at := c.deadline(now)
 	if at == 0 {

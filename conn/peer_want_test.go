@@ -366,10 +366,25 @@ func (tc *testConn) wantOpen(why string) {
 	}
 }
 
+// giveBack has the Conn doze now, if it would do so later. Its timer for that is off then: tests of
+// other timers are not about it.
+func (tc *testConn) giveBack() {
+	tc.t.Helper()
+	tc.collect()
+	c := tc.c
+	if c.closed {
+		return
+	}
+	if c.dozeAt = 0; c.mayDoze() {
+		c.giveBack()
+	}
+	c.rest(tc.e.now)
+}
+
 // timer returns how long it is until the next timer.
 func (tc *testConn) timer() time.Duration {
 	tc.t.Helper()
-	tc.collect()
+	tc.giveBack()
 	at := tc.e.Timeout()
 	if at.IsZero() {
 		tc.t.Fatal("no timer is set")

@@ -45,7 +45,7 @@ func TestIdleTimeout(t *testing.T) {
 
 func TestNoIdleTimeout(t *testing.T) {
 	tc := newTestConn(t, true, idleAfter(-1, -1))
-	tc.collect()
+	tc.giveBack()
 	if at := tc.e.Timeout(); !at.IsZero() {
 		t.Errorf("a timer is set for %v", at.Sub(tc.now))
 	}

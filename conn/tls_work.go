@@ -202,7 +202,7 @@ func (t *tlsState) close(cause error) {
 	} else if t.begun {
 		t.q.Close()
 	}
-	t.q, t.work, t.params = nil, nil, nil
+	t.q, t.work, t.params, t.ctx, t.cancel = nil, nil, nil, nil, nil
 }
 
 // live returns what crypto/tls says now.

@@ -1,10 +1,8 @@
 package keys
 
 import (
-	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/tls"
 	"encoding/binary"
 
 	"golang.org/x/crypto/chacha20"
@@ -20,23 +18,22 @@ const (
 
 // A headerProtection masks headers (RFC 9001, Section 5.4.1), with AES or with ChaCha20.
 type headerProtection struct {
-	block  cipher.Block            // AES; nil for ChaCha20
-	chacha *[chacha20.KeySize]byte // nil for AES
-	out    [16]byte                // on the stack it would escape through the interface
+	block cipher.Block // AES; nil for ChaCha20
+	out   [16]byte     // on the stack it would escape through the interface
+	key   [maxKeyLen]byte
 }
 
-func (h *headerProtection) init(s suite, key []byte) (err error) {
-	if uint16(s) == tls.TLS_CHACHA20_POLY1305_SHA256 {
-		h.chacha = (*[chacha20.KeySize]byte)(bytes.Clone(key))
-		return nil
+// init makes the cipher of h.key.
+func (h *headerProtection) init(s suite) (err error) {
+	if !s.chacha() {
+		h.block, err = aes.NewCipher(h.key[:s.keyLen()])
 	}
-	h.block, err = aes.NewCipher(key)
 	return err
 }
 
 // mask returns the mask for a sample of 16 bytes. It is valid until the next call.
 func (h *headerProtection) mask(sample []byte) *[5]byte {
-	if h.chacha != nil {
+	if h.block == nil {
 		h.maskChaCha(sample)
 	} else {
 		h.block.Encrypt(h.out[:], sample) // RFC 9001, Section 5.4.3
@@ -57,7 +54,7 @@ func protectedBits(first byte) byte {
 func (h *headerProtection) maskChaCha(sample []byte) {
 	b := h.out[:5]
 	clear(b)
-	c, err := chacha20.NewUnauthenticatedCipher(h.chacha[:], sample[4:])
+	c, err := chacha20.NewUnauthenticatedCipher(h.key[:], sample[4:])
 	if err != nil {
 		panic("keys: " + err.Error()) // cannot happen: both lengths are right
 	}

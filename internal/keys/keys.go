@@ -22,12 +22,12 @@ const Overhead = 16
 // Section 5). They belong to one goroutine, together with those that Next derives
 // from them.
 type Keys struct {
-	aead   cipher.AEAD
-	header headerProtection
-	iv     [ivLen]byte
+	aead cipher.AEAD // nil while they rest
+	iv   [ivLen]byte
 	// nonce is the nonce of the AEAD's last call. On the stack it would escape through the
 	// interface, and cost an allocation a packet.
-	nonce [ivLen]byte
+	nonce  [ivLen]byte
+	header headerProtection
 
 	suite   suite
 	version uint32
@@ -49,7 +49,8 @@ func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
 		return nil, err
 	}
 	hp := e.label(label(version, "hp"), s.keyLen())
-	if err := k.header.init(s, hp[:s.keyLen()]); err != nil {
+	copy(k.header.key[:], hp[:s.keyLen()])
+	if err := k.header.init(s); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -58,6 +59,7 @@ func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
 // Next derives the keys of the next key phase, which share the header protection
 // (RFC 9001, Section 6). Every call derives them anew.
 func (k *Keys) Next() (*Keys, error) {
+	k.wake()
 	var e expander
 	n := k.suite.hashLen()
 	e.init(k.suite, k.secret[:n])

@@ -285,6 +285,65 @@ func TestNext(t *testing.T) {
 	})
 }
 
+// Keys that rested seal and open the same packets, whatever wakes them, and so do the keys that are
+// derived from them.
+func TestRest(t *testing.T) {
+	eachSuite(t, func(t *testing.T, version uint32, suite uint16) {
+		fresh := func() *Keys {
+			k := newKeys(t, version, suite)
+			second, err := k.Next() // its header protection is that of the phase before
+			require.NoError(t, err)
+			return second
+		}
+		rested := func() *Keys {
+			k := fresh()
+			require.Equal(t, suite != tls.TLS_CHACHA20_POLY1305_SHA256, k.Awake())
+			k.Rest()
+			require.False(t, k.Awake())
+			require.Equal(t, suite != tls.TLS_CHACHA20_POLY1305_SHA256, k.aead == nil && k.header.block == nil)
+			return k
+		}
+		next := func(k *Keys) *Keys {
+			k, err := k.Next()
+			require.NoError(t, err)
+			return k
+		}
+		packet := sealed(fresh(), 0x1234)
+		require.Equal(t, packet, sealed(rested(), 0x1234))
+		require.True(t, open(rested(), bytes.Clone(packet)))
+		plain := bytes.Clone(packet)
+		_, _, ok := fresh().Unprotect(plain, 9)
+		require.True(t, ok)
+		_, ok = rested().Open(plain, 11, 0x1234)
+		require.True(t, ok, "without Unprotect")
+		require.Equal(t, sealed(next(fresh()), 5), sealed(next(rested()), 5))
+		require.Equal(t, sealed(fresh().OnPath(3), 5), sealed(rested().OnPath(3), 5))
+		twice := rested()
+		require.True(t, open(twice, bytes.Clone(packet)))
+		twice.Rest()
+		require.Equal(t, packet, sealed(twice, 0x1234))
+	})
+}
+
+// Keys that rest hold none of the memory of their ciphers.
+func TestRestAllocs(t *testing.T) {
+	k := newKeys(t, 1, tls.TLS_AES_128_GCM_SHA256)
+	pn, buf := uint64(0), make([]byte, 0, 60)
+	allocs := func(rest bool) float64 {
+		return testing.AllocsPerRun(100, func() {
+			pn++
+			if rest {
+				k.Rest()
+			}
+			b := buf[:44]
+			b[0] = 0x41
+			k.Seal(b, 9, 2, pn)
+		})
+	}
+	require.Zero(t, allocs(false))
+	require.Positive(t, allocs(true))
+}
+
 func TestLimits(t *testing.T) {
 	for suite, want := range map[uint16][2]uint64{
 		tls.TLS_AES_128_GCM_SHA256:       {1 << 23, 1 << 52},
@@ -369,6 +428,19 @@ func BenchmarkNew(b *testing.B) {
 		if _, err := New(1, uint16(initialSuite), secret); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func BenchmarkRest(b *testing.B) {
+	for suite := range suites() {
+		b.Run(tls.CipherSuiteName(suite), func(b *testing.B) {
+			k := newKeys(b, 1, suite)
+			b.ReportAllocs()
+			for b.Loop() {
+				k.Rest()
+				k.wake()
+			}
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import "encoding/binary"
 // extended. The payload and packet number must be at least 4 bytes together. Seal returns the
 // protected packet; it does not allocate.
 func (k *Keys) Seal(b []byte, pnOff, pnLen int, pn uint64) []byte {
+	k.wake()
 	hdrLen := pnOff + pnLen
 	k.setNonce(pn)
 	b = k.aead.Seal(b[:hdrLen], k.nonce[:], b[hdrLen:], b[:hdrLen])
@@ -25,6 +26,7 @@ func (k *Keys) Unprotect(b []byte, pnOff int) (pnLen int, truncated uint64, ok b
 	if pnOff < 1 || pnOff+maxPNLen+sampleLen > len(b) {
 		return 0, 0, false // RFC 9001, Section 5.4.2 [1]
 	}
+	k.wake()
 	mask := k.header.mask(b[pnOff+maxPNLen:][:sampleLen])
 	b[0] ^= mask[0] & protectedBits(b[0])
 	pnLen = int(b[0]&0x03) + 1
@@ -39,6 +41,7 @@ func (k *Keys) Unprotect(b []byte, pnOff int) (pnLen int, truncated uint64, ok b
 // number. It returns the payload, which aliases b; ok is false if authentication failed: the
 // payload of b is then undefined.
 func (k *Keys) Open(b []byte, hdrLen int, pn uint64) (payload []byte, ok bool) {
+	k.wake()
 	k.setNonce(pn)
 	payload, err := k.aead.Open(b[hdrLen:hdrLen], k.nonce[:], b[hdrLen:], b[:hdrLen])
 	return payload, err == nil
@@ -55,6 +58,7 @@ func (k *Keys) setNonce(pn uint64) {
 // (draft-ietf-quic-multipath-21, Section 2.4). The path ID changes the first 32 bits of every
 // nonce. k must be of path 0, whose nonces are those of RFC 9001. Both share the ciphers.
 func (k *Keys) OnPath(id uint32) *Keys {
+	k.wake()
 	p := *k
 	binary.BigEndian.PutUint32(p.iv[:], binary.BigEndian.Uint32(p.iv[:])^id)
 	return &p

@@ -30,6 +30,12 @@ func (s suite) known() bool {
 	return false
 }
 
+// chacha reports whether the suite has ChaCha20-Poly1305. The others have AES.
+func (s suite) chacha() bool { return uint16(s) == tls.TLS_CHACHA20_POLY1305_SHA256 }
+
+// maxKeyLen is the longest keyLen.
+const maxKeyLen = 32
+
 // keyLen is the length of the packet protection key, and of the header protection key (RFC 9001,
 // Section 5.4.1).
 func (s suite) keyLen() int {
@@ -51,7 +57,7 @@ func (s suite) hashLen() int {
 }
 
 func (s suite) newAEAD(key []byte) (cipher.AEAD, error) {
-	if uint16(s) == tls.TLS_CHACHA20_POLY1305_SHA256 {
+	if s.chacha() {
 		return chacha20poly1305.New(key)
 	}
 	block, err := aes.NewCipher(key)
@@ -64,7 +70,7 @@ func (s suite) newAEAD(key []byte) (cipher.AEAD, error) {
 // ConfidentialityLimit is how many packets may be sealed with one key (RFC 9001, Section 6.6).
 // ChaCha20-Poly1305 has none but the number of packet numbers.
 func (k *Keys) ConfidentialityLimit() uint64 {
-	if uint16(k.suite) == tls.TLS_CHACHA20_POLY1305_SHA256 {
+	if k.suite.chacha() {
 		return 1 << 62
 	}
 	return 1 << 23
@@ -73,7 +79,7 @@ func (k *Keys) ConfidentialityLimit() uint64 {
 // IntegrityLimit is how many packets may fail to open in all phases of a connection
 // together (RFC 9001, Section 6.6).
 func (k *Keys) IntegrityLimit() uint64 {
-	if uint16(k.suite) == tls.TLS_CHACHA20_POLY1305_SHA256 {
+	if k.suite.chacha() {
 		return 1 << 36
 	}
 	return 1 << 52
