@@ -10,9 +10,6 @@ use crate::peers::{Controller, End};
 /// How often the queue is looked at.
 const SAMPLE: Duration = Duration::from_millis(20);
 
-/// The second flow begins so much after the first.
-const LATER: Duration = Duration::from_secs(2);
-
 /// What a run has measured.
 pub struct Outcome {
     read: Vec<u64>, // bytes, of each flow
@@ -50,8 +47,8 @@ struct Flow {
 type Arrival = Reverse<(Duration, u64, usize, bool, Vec<u8>)>;
 
 /// Runs flows over the link: for a while, or until the first one has read size bytes, if not 0.
-/// What the servers send takes the link's delay alone.
-pub fn run(link: &mut Link, flows: &[&Controller], size: u64, time: Duration) -> Outcome {
+/// Each flow begins later than the one before. What the servers send takes the link's delay alone.
+pub fn run(link: &mut Link, flows: &[&Controller], size: u64, time: Duration, later: Duration) -> Outcome {
     let start = Instant::now(); // time is virtual from here on
     let mut at = Duration::ZERO;
     let mut all: Vec<Flow> = Vec::new();
@@ -60,7 +57,7 @@ pub fn run(link: &mut Link, flows: &[&Controller], size: u64, time: Duration) ->
     let (mut sample, mut number) = (SAMPLE, 0);
     let mut datagrams = Vec::new();
     while at < time {
-        if all.len() < flows.len() && at >= LATER * all.len() as u32 {
+        if all.len() < flows.len() && at >= later * all.len() as u32 {
             let (client, server) = (flows[all.len()].make)(start + at, size);
             all.push(Flow { client, server });
         }
@@ -74,7 +71,7 @@ pub fn run(link: &mut Link, flows: &[&Controller], size: u64, time: Duration) ->
         }
         let mut next = sample;
         if all.len() < flows.len() {
-            next = next.min(LATER * all.len() as u32);
+            next = next.min(later * all.len() as u32);
         }
         for (i, f) in all.iter_mut().enumerate() {
             for to_server in [true, false] {
