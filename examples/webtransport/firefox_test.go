@@ -14,7 +14,7 @@ func TestFirefox(t *testing.T) {
 	s := start(t)
 	var p *browser.Tab
 	told := ""
-	for range 5 {
+	for range 10 {
 		p = f.Open(s.page + "?seconds=4")
 		require.Contains(t, <-s.lines, "has a session")
 		p.Wait(`document.getElementById('state').textContent.startsWith('closed')`)
