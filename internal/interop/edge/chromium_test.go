@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -168,22 +167,28 @@ func TestChromium(t *testing.T) {
 	for _, path := range []string{"/api/via", "/api/down", "/api/up"} {
 		require.Equal(t, "h3", page.Eval(fmt.Sprintf(`hop(%q)`, path)), path)
 	}
-	// At 127.0.0.1 it trusts nobody over QUIC.
-	for _, page := range []*browser.Page{page, open("127.0.0.1", "")} {
+	came := 0
+	socket := func(page *browser.Page) (proto string) {
 		require.Equal(t, "5,1000,300000,4000,bye,true", page.Eval(`socket()`))
 		require.Empty(t, page.Errors())
-	}
-	var sockets []string
-	require.Eventually(t, func() bool {
-		sockets = nil
-		for _, r := range requests() {
-			require.True(t, r.Whole, r)
-			if r.Path == "/api/socket" {
-				sockets = append(sockets, r.Proto)
+		came++
+		require.Eventually(t, func() bool {
+			n := 0
+			for _, r := range requests() {
+				require.True(t, r.Whole, r)
+				if r.Path == "/api/socket" {
+					n++
+					proto = r.Proto
+				}
 			}
-		}
-		return len(sockets) == 2
-	}, time.Minute, 10*time.Millisecond)
-	slices.Sort(sockets)
-	require.Equal(t, []string{"HTTP/1.1", "HTTP/3.0"}, sockets)
+			return n == came
+		}, time.Minute, 10*time.Millisecond)
+		return proto
+	}
+	// The browser tries TCP, too, and on a busy machine that may be ready first.
+	for proto := ""; proto != "HTTP/3.0"; proto = socket(page) {
+		require.Less(t, came, 20, "no WebSocket comes over HTTP/3")
+	}
+	// At 127.0.0.1 it trusts nobody over QUIC.
+	require.Equal(t, "HTTP/1.1", socket(open("127.0.0.1", "")))
 }
