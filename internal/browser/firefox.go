@@ -75,8 +75,9 @@ func StartFirefox(t testing.TB, more ...string) *Firefox {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
+	var how error
 	go func() {
-		cmd.Wait()
+		how = cmd.Wait()
 		close(ended)
 	}()
 	f := &Firefox{t: t}
@@ -92,7 +93,7 @@ func StartFirefox(t testing.TB, more ...string) *Firefox {
 			<-ended
 		}
 		if t.Failed() {
-			t.Logf("firefox: %s", log.String())
+			t.Logf("firefox ended (%v): %s", how, log.String())
 		}
 	})
 	f.connect(dir, ended)

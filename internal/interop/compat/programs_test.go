@@ -276,7 +276,8 @@ func (p program) test(t *testing.T, dir string) {
 		}
 	}
 	for pkg := range leaks {
-		if p.leaves != "" || slices.Contains(slices.Collect(maps.Values(failed)), pkg) { // a test that failed does not tidy up
+		// A test that failed does not tidy up.
+		if p.leaves != "" || slices.Contains(slices.Collect(maps.Values(failed)), pkg) {
 			continue
 		}
 		t.Errorf("the tests of %s leave something behind:\n%s", pkg, output[""])
