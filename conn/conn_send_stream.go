@@ -67,7 +67,9 @@ func (c *Conn) appendStream(w *packetWriter, s *Stream) (full bool) {
 		s.out.CopyTo(w.b[k:], off)
 		s.out.MarkSent(off, n)
 	}
-	w.record(record{kind: recStream, stream: s, gen: s.gen, value: off, n: uint16(n), fin: fin})
+	r := w.newRecord()
+	r.stream, r.value, r.gen = s, off, s.gen
+	r.n, r.kind, r.fin = uint16(n), recStream, fin
 	c.streams.send.sent(s, n)
 	w.sp.lastData = w.pn
 	if fin {

@@ -112,10 +112,10 @@ func (s *sentPackets) forget(recStart uint32) { s.recs.tail = recStart }
 // returns is valid until another one is sent.
 func (s *sentPackets) sent(f *flight, now instant, size int, flags uint16, recStart uint32) *sentPacket {
 	p := s.rows.push()
-	*p = sentPacket{
-		time: now, pn: uint32(s.next), flight: f.n, size: uint16(size), flags: flags,
-		recStart: recStart, recCount: uint16(s.recs.tail - recStart),
-	}
+	*p = sentPacket{}
+	p.time, p.pn, p.flight = now, uint32(s.next), f.n
+	p.size, p.flags = uint16(size), flags
+	p.recStart, p.recCount = recStart, uint16(s.recs.tail-recStart)
 	s.next++
 	if flags&sentEliciting != 0 {
 		s.eliciting++

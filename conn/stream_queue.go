@@ -80,8 +80,7 @@ func (q *sendQueue) sent(s *Stream, n int) {
 	if q.waiting.First() == s {
 		q.packets = -1 // this packet is its own
 	}
-	q.waiting.Remove(&s.turn.waiting)
-	q.waiting.PushBack(&s.turn.waiting, s)
+	q.waiting.MoveToBack(&s.turn.waiting, s)
 	s.turn.ahead -= min(n, s.turn.ahead)
 	l := &q.turns[s.urgency()]
 	if s.flags&flagAhead != 0 {
@@ -95,8 +94,7 @@ func (q *sendQueue) sent(s *Stream, n int) {
 	if l.First().inOrder() && s.inOrder() {
 		s = l.First() // the turn was that one's
 	}
-	l.Remove(&s.turn.place)
-	l.PushBack(&s.turn.place, s)
+	l.MoveToBack(&s.turn.place, s)
 }
 
 // packetFilled notes that a packet carries data of streams.

@@ -47,11 +47,12 @@ func (k *Keys) Open(b []byte, hdrLen int, pn uint64) (payload []byte, ok bool) {
 	return payload, err == nil
 }
 
-// setNonce makes the nonce of a packet number (RFC 9001, Section 5.3).
+// setNonce makes the nonce of a packet number (RFC 9001, Section 5.3). It reads none of what it
+// writes: that would have to wait.
 func (k *Keys) setNonce(pn uint64) {
-	k.nonce = k.iv
-	low := k.nonce[ivLen-8:]
-	binary.BigEndian.PutUint64(low, binary.BigEndian.Uint64(low)^pn)
+	const low = ivLen - 8
+	copy(k.nonce[:low], k.iv[:low])
+	binary.BigEndian.PutUint64(k.nonce[low:], binary.BigEndian.Uint64(k.iv[low:])^pn)
 }
 
 // OnPath returns the keys for packets of another path of the connection

@@ -49,6 +49,14 @@ func (l *List[T]) PushFront(it *Item[T], v T) {
 	l.head = it
 }
 
+// MoveToBack puts v behind all others, wherever it is now. it is its place.
+func (l *List[T]) MoveToBack(it *Item[T], v T) {
+	if l.tail != it {
+		l.Remove(it)
+		l.PushBack(it, v)
+	}
+}
+
 // Remove takes out the value whose place it is. If it is in no list, nothing happens. It must not
 // be in another list.
 func (l *List[T]) Remove(it *Item[T]) {

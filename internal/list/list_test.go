@@ -26,7 +26,10 @@ func TestListModel(t *testing.T) {
 	for step := range 20_000 {
 		m := members[r.IntN(len(members))]
 		in := slices.IndexFunc(want[:], func(s []*member) bool { return slices.Contains(s, m) })
-		if i := max(in, 0); in >= 0 || r.IntN(4) == 0 {
+		if i := max(in, 0); r.IntN(4) == 0 {
+			lists[i].MoveToBack(&m.place, m)
+			want[i] = append(slices.DeleteFunc(want[i], func(x *member) bool { return x == m }), m)
+		} else if in >= 0 || r.IntN(4) == 0 {
 			lists[i].Remove(&m.place)
 			want[i] = slices.DeleteFunc(want[i], func(x *member) bool { return x == m })
 		} else if i = r.IntN(2); r.IntN(2) == 0 {
