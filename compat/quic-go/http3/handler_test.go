@@ -131,6 +131,30 @@ func writing(w io.Writer) error {
 	return err
 }
 
+// TestTakeAfterFlush: Flush sends a header, and the stream then takes writes.
+func TestTakeAfterFlush(t *testing.T) {
+	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		str, err := w.(http3.HTTPStreamer).HTTPStream()
+		if err == nil {
+			err = writing(str)
+		}
+		if err == nil {
+			err = str.Close()
+		}
+		if err != nil {
+			t.Errorf("the stream: %v", err)
+		}
+	})})
+	tr := &http3.Transport{TLSClientConfig: clientTLS}
+	defer tr.Close()
+	resp, err := tr.RoundTrip(request(t, http.MethodGet, "https://"+addr))
+	check(t, err)
+	if b, err := io.ReadAll(resp.Body); string(b) != "x" || err != nil || resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d, read %q, %v", resp.StatusCode, b, err)
+	}
+}
+
 // TestTakeAfterBody: nobody gets the stream after some of the body was written.
 func TestTakeAfterBody(t *testing.T) {
 	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

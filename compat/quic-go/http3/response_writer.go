@@ -55,6 +55,14 @@ func (w *responseWriter) settle() {
 	}
 }
 
+// begin is settle, with status 200 unless WriteHeader was called.
+func (w *responseWriter) begin() {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	w.settle()
+}
+
 // SetReadDeadline is for [http.ResponseController], and for programs that look for it here.
 func (w *responseWriter) SetReadDeadline(t time.Time) error {
 	return http.NewResponseController(w.ResponseWriter).SetReadDeadline(t)
@@ -66,7 +74,7 @@ func (w *responseWriter) SetWriteDeadline(t time.Time) error {
 }
 
 func (w *responseWriter) Write(p []byte) (int, error) {
-	w.settle()
+	w.begin()
 	n, err := w.ResponseWriter.Write(p)
 	w.wrote += int64(n)
 	return n, explain(err)
@@ -74,7 +82,7 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 
 // ReadFrom is part of [io.ReaderFrom]. Programs that copy a file to w need no memory for it.
 func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
-	w.settle()
+	w.begin()
 	n, err := w.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
 	w.wrote += n
 	return n, explain(err)
@@ -94,7 +102,7 @@ func (w *responseWriter) Flush() { w.FlushError() }
 
 // FlushError is Flush with an error, for http.ResponseController.
 func (w *responseWriter) FlushError() error {
-	w.settle()
+	w.begin()
 	return explain(http.NewResponseController(w.ResponseWriter).Flush())
 }
 
