@@ -80,8 +80,9 @@ func (q *datagramQueue) oversized() bool { return q.size == 0 && len(q.buf) > ma
 type datagramState struct {
 	send, recv datagramQueue
 	nextID     uint64
-	wantWrite  bool // EventDatagramWritable is due
-	armed      bool // the next datagram raises EventDatagramReadable
+	moved      uint64 // bytes that the application has read, or that were sent
+	wantWrite  bool   // EventDatagramWritable is due
+	armed      bool   // the next datagram raises EventDatagramReadable
 
 	// expiry is when to look again for datagrams in send that are too old; 0 if none has a MaxAge.
 	expiry instant
@@ -261,6 +262,7 @@ func (c *Conn) receiveDatagram() (b []byte, ok bool) {
 	}
 	b = d.recv.front().b
 	d.recv.pop()
+	d.moved += uint64(len(b))
 	if c.qlog != nil {
 		c.qlog.DatagramMoved(c.e.wall(c.e.now), true, len(b))
 	}
@@ -323,6 +325,7 @@ func (c *Conn) appendDatagrams(w *packetWriter, now instant) {
 		}
 		w.record(rec)
 		c.stats.DatagramsSent++
+		d.moved += uint64(len(q.b))
 		c.popDatagram(&d.send)
 	}
 }

@@ -153,6 +153,50 @@ func TestBusyConnsKeepMemory(t *testing.T) {
 	tc.wantOpen("what it holds moves")
 }
 
+// TestBusyTunnelsKeepMemory: the same holds for a connection that carries nothing but datagrams.
+func TestBusyTunnelsKeepMemory(t *testing.T) {
+	const most, room, size, perSecond = 1 << 20, 24 << 10, 1000, 25
+	for name, move := range map[string]func(tc *testConn){
+		"received": func(tc *testConn) {
+			tc.write(datagramFrame(string(make([]byte, size))))
+			if _, ok := tc.c.ReceiveDatagram(); !ok {
+				tc.t.Error("a datagram is missing")
+			}
+		},
+		"sent": func(tc *testConn) {
+			_, err := tc.c.SendDatagram(make([]byte, size), DatagramOptions{})
+			tc.must(err)
+			tc.collect()
+			tc.ackAll()
+		},
+		"sent on each path": func(tc *testConn) {
+			_, err := tc.c.SendDatagram(make([]byte, size), DatagramOptions{Redundant: true})
+			tc.must(err)
+			tc.collect()
+			tc.ackAll()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc := newTestConn(t, true, withPaths, func(s *testSetup) {
+				s.conn.MaxDatagramFrameSize, s.peer.MaxDatagramFrameSize = 60000, 60000
+				s.endpoint.MaxBuffered = most
+			})
+			for range 15 {
+				tc.c.Hold(tc.e.memory.Room() - room)
+				if tc.knock() {
+					t.Fatal("there was room for somebody new")
+				}
+				tc.advance(time.Second)
+				for range perSecond {
+					move(tc)
+				}
+				tc.flush()
+			}
+			tc.wantOpen("what it holds moves")
+		})
+	}
+}
+
 // TestStalledConnsAreSpared: once the connections that hold most have ended, other stalled ones go
 // on.
 func TestStalledConnsAreSpared(t *testing.T) {

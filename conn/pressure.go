@@ -185,7 +185,7 @@ const (
 
 // A progress is what relieve noted of a connection.
 type progress struct {
-	moved uint64  // bytes of streams that had left our memory
+	moved uint64  // bytes that had left our memory
 	held  int64   // bytes in our memory
 	since instant // when that was noted; 0 if never
 }
@@ -200,8 +200,15 @@ func (p *progress) stalled(now instant, moved uint64, held, share int64, long ti
 	return now.sub(p.since) >= long
 }
 
-// moved returns how many bytes of streams have left our memory so far: read, or acknowledged.
-func (c *Conn) moved() uint64 { return c.flow.consumed + c.flow.acked }
+// moved returns how many bytes have left our memory so far: those of streams that were read or
+// acknowledged, and those of datagrams that were read or sent.
+func (c *Conn) moved() uint64 {
+	n := c.flow.consumed + c.flow.acked
+	if d := c.datagrams; d != nil {
+		n += d.moved
+	}
+	return n
+}
 
 // relieve ends stalled connections, those that hold most first, while all together hold more than
 // they may. Otherwise those who fill the memory, and just keep their connections alive, would keep

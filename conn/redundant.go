@@ -234,6 +234,7 @@ func (c *Conn) appendCopies(w *packetWriter, q *copyQueue, now instant) {
 		}
 		w.record(rec)
 		c.stats.DatagramsSent++
+		c.datagrams.moved += uint64(len(d.b))
 		q.datagrams.pop()
 	}
 	for q.streams.len() > 0 {
