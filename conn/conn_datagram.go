@@ -28,6 +28,7 @@ type datagram struct {
 	id     uint64
 	expiry instant // 0 if none
 	notify bool
+	copied bool // it was sent on another path
 }
 
 // A datagramQueue is a ring of datagrams.

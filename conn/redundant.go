@@ -93,18 +93,50 @@ func (m *multipath) spread(now instant, lanes []*lane) {
 				m.dropCopy(q)
 			}
 			x := q.push(d.b)
-			x.id, x.expiry, x.notify = d.id, d.expiry, d.notify
+			x.id, x.expiry, x.notify, x.copied = d.id, d.expiry, d.notify, false
 		}
 		m.conn.popDatagram(&m.datagrams)
 	}
 }
 
-// dropCopy drops the oldest datagram that waits on a lane.
+// dropCopy drops the oldest datagram that waits on a lane. The datagram has expired if that was its
+// last copy, and none was sent.
 func (m *multipath) dropCopy(q *datagramQueue) {
-	if d := q.front(); d.notify {
+	d := *q.front()
+	q.pop()
+	if !d.copied && !m.hasCopy(d.id) {
+		m.conn.stats.DatagramsExpired++
+	}
+	if d.notify {
 		m.copyFate(d.id, EventDatagramLost)
 	}
-	q.pop()
+}
+
+// hasCopy reports whether a copy of a datagram waits on any lane.
+func (m *multipath) hasCopy(id uint64) bool {
+	return slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.status.copies.find(id) != nil })
+}
+
+// copySent notes that a copy of a datagram was sent.
+func (m *multipath) copySent(id uint64) {
+	for _, l := range m.lanes {
+		if d := l.status.copies.find(id); d != nil {
+			d.copied = true
+		}
+	}
+}
+
+// find returns the copy of a datagram, or nil. IDs grow from the front to the end.
+func (q *copyQueue) find(id uint64) *datagram {
+	for i := range q.datagrams.size {
+		if d := q.datagrams.at(i); d.id >= id {
+			if d.id == id {
+				return d
+			}
+			break
+		}
+	}
+	return nil
 }
 
 // owe notes that the application wants to know what becomes of a datagram.
@@ -236,6 +268,7 @@ func (c *Conn) appendCopies(w *packetWriter, q *copyQueue, now instant) {
 		c.stats.DatagramsSent++
 		c.datagrams.moved += uint64(len(d.b))
 		q.datagrams.pop()
+		c.multi.copySent(d.id)
 	}
 	for q.streams.len() > 0 {
 		x := q.streams.at(q.streams.head)

@@ -78,6 +78,35 @@ func TestFullRedundantDatagramPassesAnACK(t *testing.T) {
 	tc.wantType("and comes then", wire.FramePathAck)
 }
 
+// A redundant datagram expires once, and only if no path has sent it.
+func TestRedundantDatagramsExpireOnce(t *testing.T) {
+	for _, shut := range []int{1, 2} {
+		tc, _ := redundantStory(t, 1)
+		for _, l := range tc.c.multi.lanes[:shut] {
+			l.path.cc = &shutController{}
+		}
+		_, err := tc.c.SendDatagram([]byte("old"), DatagramOptions{Redundant: true, MaxAge: time.Millisecond})
+		tc.must(err)
+		tc.collect()
+		tc.advance(2 * time.Millisecond)
+		for _, l := range tc.c.multi.lanes[:2] {
+			l.path.cc = &wideController{}
+		}
+		_, err = tc.c.SendDatagram([]byte("new"), DatagramOptions{Redundant: true})
+		tc.must(err)
+		tc.collect()
+		for _, l := range tc.c.multi.lanes[:2] {
+			if !l.status.copies.empty() {
+				t.Errorf("copies wait on path %d", l.id)
+			}
+		}
+		want := uint64(shut / 2)
+		if s := tc.c.Stats(); s.DatagramsExpired != want {
+			t.Errorf("%d of 2 paths were shut: %d datagrams have expired, not %d", shut, s.DatagramsExpired, want)
+		}
+	}
+}
+
 // A packet for copies that are too old by now carries what else is due: the acknowledgement of a
 // path that was abandoned.
 func TestRedundantCopiesExpireBesideAnACK(t *testing.T) {
