@@ -200,6 +200,10 @@ func (c *Conn) openFailed(rx *keys.Keys) {
 	}
 }
 
+// wornSpare is how many packets remain for keys that count as worn out: those of the burst that is
+// being built, and CONNECTION_CLOSE.
+const wornSpare = 4096
+
 // wearKeys updates the keys before they wear out (RFC 9001, Section 6.6 [2, 3, 4, 5]; RFC 9001,
 // Section 5.3 [3]). It reports false if they have.
 func (c *Conn) wearKeys() bool {
@@ -212,7 +216,7 @@ func (c *Conn) wearKeys() bool {
 		c.initiateKeyUpdate()
 		return true
 	}
-	if k.sealed >= limit {
+	if k.sealed >= limit-wornSpare {
 		c.abort(violation(errAEADLimit, 0, "the keys are worn out"))
 		return false
 	}

@@ -267,6 +267,24 @@ func TestKeysWearOut(t *testing.T) {
 	tc.wantClosed("if they cannot be updated, nothing more is sent with them", errAEADLimit)
 }
 
+// A burst ends before the keys are worn out.
+// RFC 9001, Section 6.6 [4, 5].
+func TestBurstOfWornKeys(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.ping()
+	tc.ackAll()
+	tc.flush()
+	k := &tc.c.keys
+	limit := tc.c.app.tx.ConfidentialityLimit()
+	k.old, k.dropAt = tc.c.app.rx, tc.c.e.now.add(time.Hour) // no update now
+	k.sealed = limit - 2
+	tc.writeStream(tc.open(Uni), string(make([]byte, 8000)))
+	tc.wantClosed("the keys are worn out", errAEADLimit)
+	if k.sealed > limit {
+		t.Errorf("%d packets were sealed, %d more than may be", k.sealed, k.sealed-limit)
+	}
+}
+
 // Packets that validate a path, or probe for its MTU, are sealed with the same keys.
 // RFC 9001, Section 6.6 [4, 5].
 func TestWornKeysSealNoProbes(t *testing.T) {
