@@ -45,8 +45,8 @@ func (c *counting) WriteBatch(ms []udpio.Message) (int, error) {
 
 func TestWrappedBackend(t *testing.T) {
 	var wrapped []*counting
-	r := rand.New(rand.NewPCG(1, 1))
 	wrap := func(b loop.Backend) loop.Backend {
+		r := rand.New(rand.NewPCG(1, uint64(len(wrapped)))) // each Loop has one of its own
 		c := &counting{Backend: b, drop: func() bool { return r.IntN(20) == 0 }}
 		wrapped = append(wrapped, c)
 		return c
