@@ -9,11 +9,12 @@ import (
 func (tc *testConn) dozes() bool { return !tc.c.app.rx.Awake() && !tc.c.app.tx.Awake() }
 
 // TestDoze: a connection that has been silent for a while keeps no ciphers, needs no timer for that
-// any more, and goes on as if nothing had been.
+// any more, and goes on as if nothing had been. Each time it waits longer for that.
 func TestDoze(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, idleAfter(-1, -1))
-		for i, data := range []string{"one", "two", "three"} {
+		for i, data := range []string{"one", "two", "three", "four", "five"} {
+			wait := dozeAfter << min(i, maxDozes)
 			tc.write(streamFrame(tc.theirs(Uni, uint64(i)), 0, data))
 			if got, _ := tc.readStream(tc.stream(tc.theirs(Uni, uint64(i)))); got != data {
 				t.Fatalf("read %q, want %q", got, data)
@@ -25,7 +26,7 @@ func TestDoze(t *testing.T) {
 				t.Fatal("it dozes with packets in flight")
 			}
 			tc.ackAll()
-			tc.advance(dozeAfter - 1)
+			tc.advance(wait - 1)
 			if tc.dozes() {
 				t.Fatal("it dozes too early")
 			}
