@@ -28,15 +28,16 @@ type deployment struct {
 	echo  string // of the one for datagrams
 }
 
-// edgeConfig gives up early on what hostile clients leave lying.
+// edgeConfig gives up early on what hostile clients leave lying: headers that never end, and connections.
+// What an honest client may wait for on a slow machine has a minute.
 const edgeConfig = `listen: 127.0.0.1:0
 admin: %s
 access_log: false
 certificates: [{cert: %q, key: %q}]
-timeouts: {header: 10s, idle: 10s, body: 10s, stall: 10s, tunnel: 15s}
+timeouts: {header: 10s, idle: 10s, body: 1m, stall: 1m, tunnel: 1m}
 pools:
-  web: {backends: ["http://%s", "http://%s"], balance: least-loaded, timeouts: {idle: 2s}}
-  h3: {backends: ["h3://%s"], ca: %[2]q, server_name: lazo.test, timeouts: {idle: 2s}}
+  web: {backends: ["http://%s", "http://%s"], balance: least-loaded, timeouts: {connect: 1m, idle: 2s}}
+  h3: {backends: ["h3://%s"], ca: %[2]q, server_name: lazo.test, timeouts: {connect: 1m, idle: 2s}}
 routes:
   - {pool: web}
   - {path: /h3, pool: h3}
