@@ -28,8 +28,8 @@ type deployment struct {
 	echo  string // of the one for datagrams
 }
 
-// edgeConfig gives up early on what hostile clients leave lying: headers that never end, and connections.
-// What an honest client may wait for on a slow machine has a minute.
+// edgeConfig gives up early on what hostile clients leave lying: headers that never end, and idle
+// connections. What an honest client may wait for on a slow machine has a minute.
 const edgeConfig = `listen: 127.0.0.1:0
 admin: %s
 access_log: false
