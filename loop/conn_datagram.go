@@ -105,7 +105,7 @@ func (c *Conn) sendDatagrams() {
 	moved := false
 	for d.out.len() > 0 && !d.full && c.err == nil {
 		g := d.out.front()
-		_, err := c.c.SendDatagram(g.b, g.how)
+		_, err := c.c.SendDatagram(g.b, c.l.lending.fromNow(g.how))
 		if errors.Is(err, conn.ErrWouldBlock) {
 			d.full = true
 			break
@@ -244,7 +244,7 @@ func (c *Conn) sendThrough(b []byte, how conn.DatagramOptions) bool {
 	if d.full || d.out.len() > 0 || !c.borrowNow() {
 		return false
 	}
-	_, err := c.c.SendDatagram(b, how)
+	_, err := c.c.SendDatagram(b, c.l.lending.fromNow(how))
 	c.l.giveBack()
 	d.full = errors.Is(err, conn.ErrWouldBlock)
 	return !d.full // the path may have become too narrow for it: it is dropped then

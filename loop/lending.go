@@ -4,6 +4,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lazoquic/lazo/conn"
 )
 
 // A lending says who may use the Endpoint of a Loop, and everything else that belongs to the
@@ -21,6 +23,8 @@ type lending struct {
 	asleep bool      // the loop waits in ReadBatch, and the time of the Endpoint stands still
 	until  time.Time // until when the loop has nothing to do; zero for ever
 	used   bool      // a borrower has given the loop something to do
+	// by how much the time of the Endpoint is behind that of the borrower
+	behind time.Duration
 }
 
 // leave lets other goroutines borrow. until is when the loop has something to do.
@@ -33,8 +37,16 @@ func (b *lending) leave(until time.Time, asleep bool) {
 // back makes the loop the only user again.
 func (b *lending) back() {
 	b.mu.Lock()
-	b.asleep = false
+	b.asleep, b.behind = false, 0
 	b.away.Store(false)
+}
+
+// fromNow returns the options of a datagram whose age counts from now on.
+func (b *lending) fromNow(how conn.DatagramOptions) conn.DatagramOptions {
+	if how.MaxAge > 0 {
+		how.MaxAge += b.behind
+	}
+	return how
 }
 
 // wasUsed reports whether borrowers have given the loop something to do since the last call.
@@ -83,6 +95,7 @@ func (c *Conn) borrowNow() bool {
 	if t := l.ep.Timeout(); !t.IsZero() && !now.Before(t) {
 		if t.Before(l.lending.until) {
 			// There is something to send, and that hides the timers. So the time stands still.
+			l.lending.behind = now.Sub(t)
 			return true
 		}
 		// Timers have become due while others ran. Datagrams go first, as in borrow.
@@ -90,6 +103,7 @@ func (c *Conn) borrowNow() bool {
 		return false
 	}
 	l.ep.HandleTimeout(now)
+	l.lending.behind = 0
 	l.lending.until = now.Add(1) // what the borrower sends is due at now, and counts as use
 	if c.c.Err() != nil {
 		l.giveBack()

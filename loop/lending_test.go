@@ -207,6 +207,32 @@ func TestTimersWhileOthersRun(t *testing.T) {
 	})
 }
 
+// TestMaxAgeWhileOthersRun: a goroutine that runs while a turn lets others run sends a datagram.
+// Output waits, so the time of the Endpoint stands still. The age of the datagram counts from the
+// call.
+func TestMaxAgeWhileOthersRun(t *testing.T) {
+	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
+		time.Sleep(time.Second)
+		client.Do(w.ctx(), func(_ time.Time, c *conn.Conn) {
+			if _, err := c.SendDatagram([]byte("first"), conn.DatagramOptions{}); err != nil {
+				t.Error(err)
+			}
+			loop.LetRun(w.client.Loops()[0], func() {
+				time.Sleep(10 * time.Millisecond)
+				if err := client.SendDatagram(w.ctx(), []byte("second"), 5*time.Millisecond); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+		b := make([]byte, 10)
+		for _, want := range []string{"first", "second"} {
+			if n, err := server.ReceiveDatagram(w.ctx(), b); string(b[:n]) != want || err != nil {
+				t.Errorf("the peer got %q, %v; want %q", b[:n], err, want)
+			}
+		}
+	})
+}
+
 // TestYieldOfHandler: a turn that lets goroutines run in its middle still does what Yield asked for
 // at its end. The others may be goroutines that cannot borrow the loop.
 func TestYieldOfHandler(t *testing.T) {
