@@ -28,11 +28,14 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	inner := r.Context()
 	c := inner.Value(servedKey{}).(*served)
 	<-c.ready
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithCancelCause(c.ctx)
 	stop := context.AfterFunc(inner, func() {
-		if !endsConnection(context.Cause(inner)) { // else c.ctx ends, with a better cause
-			cancel()
+		var cause error
+		if endsConnection(context.Cause(inner)) { // c.ctx may last longer: ConnContext says
+			<-c.conn.Context().Done()
+			cause = context.Cause(c.conn.Context())
 		}
+		cancel(cause)
 	})
 	own := &responseWriter{ResponseWriter: w, c: c, cancel: cancel}
 	shown := show(r, ctx)
@@ -40,7 +43,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		r.MultipartForm = shown.MultipartForm // Lazo removes its files
 		stop()
 		if own.stream == nil {
-			cancel()
+			cancel(nil)
 		}
 	}()
 	handlerOf(s.Handler).ServeHTTP(own, shown)

@@ -74,6 +74,42 @@ func TestRequestContext(t *testing.T) {
 	}
 }
 
+// TestForeignContext: ConnContext may return any context. That of a request ends with the connection
+// all the same.
+func TestForeignContext(t *testing.T) {
+	for name, foreign := range map[string]func(context.Context) context.Context{
+		"without the values": func(context.Context) context.Context { return context.Background() },
+		"that does not end":  context.WithoutCancel,
+		"that has ended": func(ctx context.Context) context.Context {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			return ctx
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := make(chan context.Context, 1)
+			s := &http3.Server{ConnContext: func(ctx context.Context, _ *quic.Conn) context.Context { return foreign(ctx) }}
+			s.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				began <- r.Context()
+				<-r.Context().Done()
+			})
+			server, client := connect(t)
+			go s.ServeQUICConn(server)
+			go new(http3.Transport).NewClientConn(client).RoundTrip(request(t, http.MethodGet, "https://localhost/"))
+			ctx := <-began
+			client.CloseWithError(5, "why")
+			<-ctx.Done()
+			var want error = &quic.ApplicationError{Remote: true, ErrorCode: 5, ErrorMessage: "why"}
+			if name == "that has ended" {
+				want = context.Canceled
+			}
+			if err := context.Cause(ctx); !errors.Is(err, want) {
+				t.Errorf("the context ended with %v", err)
+			}
+		})
+	}
+}
+
 // TestTakenContext: the context of a request whose stream was taken ends with sending, and not with
 // the handler.
 func TestTakenContext(t *testing.T) {
@@ -124,6 +160,20 @@ func TestTakenContext(t *testing.T) {
 	if err := rs.Close(); err != nil {
 		t.Errorf("Close after the end of the connection returned %v", err)
 	}
+}
+
+// A setting calls set at the end of a body.
+type setting struct {
+	io.ReadCloser
+	set func()
+}
+
+func (s *setting) Read(b []byte) (int, error) {
+	n, err := s.ReadCloser.Read(b)
+	if err != nil {
+		s.set()
+	}
+	return n, err
 }
 
 func writing(w io.Writer) error {
@@ -231,7 +281,8 @@ func TestRequestBody(t *testing.T) {
 
 	r, err = http.NewRequestWithContext(within(t), http.MethodPost, "https://"+addr+"/trailer", strings.NewReader("text"))
 	check(t, err)
-	r.Trailer = http.Header{"Sum": {"9"}, "Not": nil, "Content-Length": {"forbidden"}}
+	r.Trailer = http.Header{"Sum": nil, "Not": nil, "Content-Length": {"forbidden"}}
+	r.Body = &setting{r.Body, func() { r.Trailer.Set("Sum", "9") }}
 	resp, err = tr.RoundTrip(r)
 	check(t, err)
 	check(t, <-read)

@@ -102,11 +102,34 @@ func leaveOut(r *http.Request) {
 	}
 	for name := range r.Trailer {
 		if !httpguts.ValidTrailerHeader(name) {
-			r.Trailer = r.Trailer.Clone()
-			maps.DeleteFunc(r.Trailer, func(name string, _ []string) bool { return !httpguts.ValidTrailerHeader(name) })
+			all := r.Trailer
+			r.Trailer = validTrailer(all)
+			if r.Body != nil && r.Body != http.NoBody {
+				r.Body = &trailedBody{r.Body, func() { maps.Copy(r.Trailer, validTrailer(all)) }}
+			}
 			return
 		}
 	}
+}
+
+func validTrailer(all http.Header) http.Header {
+	valid := all.Clone()
+	maps.DeleteFunc(valid, func(name string, _ []string) bool { return !httpguts.ValidTrailerHeader(name) })
+	return valid
+}
+
+// A trailedBody calls end before its io.EOF. By then the program has set the values of its trailer.
+type trailedBody struct {
+	io.ReadCloser
+	end func()
+}
+
+func (b *trailedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.end()
+	}
+	return n, err
 }
 
 // incoming returns a function that translates the result of a request made from req.

@@ -160,6 +160,32 @@ func TestRequestStreamOrder(t *testing.T) {
 	}
 }
 
+// TestNoResponse: a RequestStream whose response does not come has ended, so that it does not count
+// any more.
+func TestNoResponse(t *testing.T) {
+	server, client := connect(t)
+	defer client.CloseWithError(0, "")
+	s := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		str, err := w.(http3.HTTPStreamer).HTTPStream()
+		check(t, err)
+		str.CancelWrite(5)
+		io.Copy(io.Discard, str)
+	})}
+	go s.ServeQUICConn(server)
+	cc := new(http3.Transport).NewClientConn(client)
+	for range 150 { // 100 may be open at a time
+		rs, err := cc.OpenRequestStream(within(t))
+		check(t, err)
+		check(t, rs.SendRequestHeader(request(t, http.MethodGet, "https://localhost/")))
+		if _, err := rs.ReadResponse(); !errors.Is(err, &http3.Error{Remote: true, ErrorCode: 5}) {
+			t.Fatalf("ReadResponse returned %v", err)
+		}
+		if writing(rs) == nil {
+			t.Fatal("the stream takes writes")
+		}
+	}
+}
+
 // noDatagrams turns the error of a connection without datagrams into one that fails of
 // TestRequestStreamOrder takes.
 func noDatagrams(err error) error {

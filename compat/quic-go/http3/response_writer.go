@@ -15,10 +15,10 @@ import (
 type responseWriter struct {
 	http.ResponseWriter
 	c      *served
-	cancel context.CancelFunc // of the context of the request
-	stream *Stream            // set by HTTPStream
-	status int                // of WriteHeader, which settle passes on; then passed
-	wrote  int64              // how many bytes of the body
+	cancel context.CancelCauseFunc // of the context of the request
+	stream *Stream                 // set by HTTPStream
+	status int                     // of WriteHeader, which settle passes on; then passed
+	wrote  int64                   // how many bytes of the body
 }
 
 var (
@@ -74,6 +74,9 @@ func (w *responseWriter) SetWriteDeadline(t time.Time) error {
 }
 
 func (w *responseWriter) Write(p []byte) (int, error) {
+	if w.stream != nil {
+		return 0, http.ErrHijacked
+	}
 	w.begin()
 	n, err := w.ResponseWriter.Write(p)
 	w.wrote += int64(n)
@@ -82,6 +85,9 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 
 // ReadFrom is part of [io.ReaderFrom]. Programs that copy a file to w need no memory for it.
 func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
+	if w.stream != nil {
+		return 0, http.ErrHijacked
+	}
 	w.begin()
 	n, err := w.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
 	w.wrote += n
@@ -102,6 +108,9 @@ func (w *responseWriter) Flush() { w.FlushError() }
 
 // FlushError is Flush with an error, for http.ResponseController.
 func (w *responseWriter) FlushError() error {
+	if w.stream != nil {
+		return http.ErrHijacked
+	}
 	w.begin()
 	return explain(http.NewResponseController(w.ResponseWriter).Flush())
 }
@@ -124,9 +133,7 @@ func (w *responseWriter) HTTPStream() (*Stream, error) {
 	}
 	w.stream = &Stream{stream: newStream(w.c.conn, s), mute: mute}
 	context.AfterFunc(w.stream.ctx, func() {
-		if w.c.conn.Context().Err() == nil { // else the context ends with that, which says why
-			w.cancel()
-		}
+		w.cancel(context.Cause(w.c.conn.Context())) // nil while the connection goes on
 	})
 	return w.stream, nil
 }

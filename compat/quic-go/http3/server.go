@@ -104,8 +104,7 @@ func (s *Server) attach(conn *quic.Conn, raw bool) (*served, error) {
 		return nil, http.ErrServerClosed
 	}
 	c := &served{conn: conn, ready: make(chan struct{})}
-	ctx := context.WithValue(conn.Context(), servedKey{}, c)
-	ctx = context.WithValue(ctx, ServerContextKey, s)
+	ctx := context.WithValue(conn.Context(), ServerContextKey, s)
 	ctx = context.WithValue(ctx, http.LocalAddrContextKey, conn.LocalAddr())
 	ctx = context.WithValue(ctx, RemoteAddrContextKey, conn.RemoteAddr())
 	if s.ConnContext != nil {
@@ -115,7 +114,8 @@ func (s *Server) attach(conn *quic.Conn, raw bool) (*served, error) {
 	}
 	c.ctx = ctx
 	var err error
-	if c.h, err = s.inner.Attach(ctx, link.Of(conn.Context()), raw); err != nil {
+	base := context.WithValue(context.WithoutCancel(ctx), servedKey{}, c) // handle shows ctx
+	if c.h, err = s.inner.Attach(base, link.Of(conn.Context()), raw); err != nil {
 		return nil, explain(err)
 	}
 	close(c.ready)

@@ -322,14 +322,18 @@ func (s *RequestStream) SendRequestHeader(req *http.Request) error {
 	return explain(s.r.SendRequest(r))
 }
 
-// ReadResponse waits for the header of the response. Call it after SendRequestHeader.
+// ReadResponse waits for the header of the response. Call it after SendRequestHeader. If it fails, the
+// stream has ended.
 func (s *RequestStream) ReadResponse() (*http.Response, error) {
 	if !s.sent.Load() {
 		return nil, tooEarly("ReadResponse", "SendRequestHeader")
 	}
 	resp, err := s.r.ReadResponse()
 	if err != nil {
-		return nil, explainResponse(s.s.explain(&s.s.rerr, err))
+		err = explainResponse(s.s.explain(&s.s.rerr, err))
+		s.s.CancelRead(quic.StreamErrorCode(ErrCodeFrameError)) // the caller need not end the stream
+		s.s.CancelWrite(quic.StreamErrorCode(ErrCodeFrameError))
+		return nil, err
 	}
 	resp.ContentLength = declaredLength(resp, s.connect.Load())
 	s.answered.Store(true)
