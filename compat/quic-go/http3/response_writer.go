@@ -55,12 +55,16 @@ func (w *responseWriter) settle() {
 	}
 }
 
-// begin is settle, with status 200 unless WriteHeader was called.
-func (w *responseWriter) begin() {
+// begin is settle, with status 200 unless WriteHeader was called. It fails after HTTPStream.
+func (w *responseWriter) begin() error {
+	if w.stream != nil {
+		return http.ErrHijacked
+	}
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
 	w.settle()
+	return nil
 }
 
 // SetReadDeadline is for [http.ResponseController], and for programs that look for it here.
@@ -74,10 +78,9 @@ func (w *responseWriter) SetWriteDeadline(t time.Time) error {
 }
 
 func (w *responseWriter) Write(p []byte) (int, error) {
-	if w.stream != nil {
-		return 0, http.ErrHijacked
+	if err := w.begin(); err != nil {
+		return 0, err
 	}
-	w.begin()
 	n, err := w.ResponseWriter.Write(p)
 	w.wrote += int64(n)
 	return n, explain(err)
@@ -85,10 +88,9 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 
 // ReadFrom is part of [io.ReaderFrom]. Programs that copy a file to w need no memory for it.
 func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
-	if w.stream != nil {
-		return 0, http.ErrHijacked
+	if err := w.begin(); err != nil {
+		return 0, err
 	}
-	w.begin()
 	n, err := w.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
 	w.wrote += n
 	return n, explain(err)
@@ -108,10 +110,9 @@ func (w *responseWriter) Flush() { w.FlushError() }
 
 // FlushError is Flush with an error, for http.ResponseController.
 func (w *responseWriter) FlushError() error {
-	if w.stream != nil {
-		return http.ErrHijacked
+	if err := w.begin(); err != nil {
+		return err
 	}
-	w.begin()
 	return explain(http.NewResponseController(w.ResponseWriter).Flush())
 }
 
