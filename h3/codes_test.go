@@ -87,6 +87,7 @@ func otherCases() []struct {
 		{RequestRejected, "a request after GOAWAY", TestServerGoAway},
 		{RequestCancelled, "a stream is given up", TestReleaseCancels},
 		{RequestIncomplete, "a header section that does not come in time", TestExpireRequests},
+		{RequestIncomplete, "a request that the client resets before its header section", TestAnswerToCanceledRequest},
 		{ConnectError, "sent by an application", sent(ConnectError)},
 		{VersionFallback, "sent by an application", sent(VersionFallback)},
 		{QPACKDecompressionFailed, "more blocked requests than allowed", TestBlockedStreamLimit},

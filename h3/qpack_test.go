@@ -95,7 +95,7 @@ func TestBlockedStreamIsReset(t *testing.T) {
 		r := cli.request(blocked, false)
 		r.Reset(uint64(RequestCancelled))
 		cli.run()
-		require.Equal(t, RequestCancelled, r.reset)
+		require.Equal(t, RequestIncomplete, r.reset)
 	}
 	srv.refuse(EventFields)
 	require.Equal(t, 1, srv.h.Stats().Open)

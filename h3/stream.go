@@ -226,7 +226,7 @@ func (s *Stream) reset(code ErrorCode) {
 	s.recvErr = &conn.StreamError{ID: s.id, Code: uint64(code), Remote: true}
 	s.c.endReceive(s)
 	s.c.cancelSections(s)
-	s.canceled(code)
+	s.canceled(code, RequestIncomplete) // RFC 9114, Section 4.1 [10]
 }
 
 // stopped handles a peer that does not want to receive. The stream below has sent the reset
@@ -250,17 +250,17 @@ func (s *Stream) stopped(code ErrorCode) {
 			s.push(EventWritable)
 		}
 	default:
-		s.canceled(code)
+		s.canceled(code, RequestCancelled)
 	}
 }
 
-// canceled reports that the peer canceled. It reports nothing for a request that the caller does
-// not know.
-func (s *Stream) canceled(code ErrorCode) {
+// canceled reports that the peer canceled with code. A request that the caller does not know is not
+// reported, and ends with answer.
+func (s *Stream) canceled(code, answer ErrorCode) {
 	s.c.stats.Canceled++
 	s.wasted()
 	if !s.visible {
-		s.endBoth(RequestCancelled)
+		s.endBoth(answer)
 	}
 	s.report(code, nil)
 }

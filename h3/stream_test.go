@@ -480,6 +480,38 @@ func TestCanceledBeforeItsFields(t *testing.T) {
 	require.Zero(t, srv.h.Stats().FieldBytes)
 }
 
+// TestAnswerToCanceledRequest: with which codes a server ends a request of which nobody knows yet.
+// RFC 9114, Section 4.1 [10].
+func TestAnswerToCanceledRequest(t *testing.T) {
+	const why = GeneralProtocolError // the peer's
+	for _, c := range []struct {
+		name           string
+		cancel         func(*conn.Stream)
+		reset, stopped ErrorCode
+	}{
+		{"reset", func(q *conn.Stream) { q.Reset(uint64(why)) }, RequestIncomplete, 0},
+		{"stopped", func(q *conn.Stream) { q.StopSending(uint64(why)) }, 0, RequestCancelled},
+		{"ended", func(q *conn.Stream) { q.CloseWrite() }, RequestIncomplete, 0},
+	} {
+		for from, sent := range map[string][]byte{"nothing": nil, "a frame": frame(reserved(1), 1, 2), "half of a header": {frameHeaders, 30, 0}} {
+			if c.name == "ended" && from == "half of a header" {
+				continue // that ends the connection
+			}
+			t.Run(c.name+" behind "+from, func(t *testing.T) {
+				srv, cli := connect(t, &Config{}, nil)
+				s := cli.request(sent, false)
+				cli.run()
+				c.cancel(s.Stream)
+				cli.run()
+				require.Equal(t, c.reset, s.reset)
+				require.Equal(t, c.stopped, s.stopped)
+				require.NoError(t, cli.closed)
+				require.Zero(t, srv.h.Stats().Open)
+			})
+		}
+	}
+}
+
 // TestRapidReset: requests that are reset at once hold their credit until the
 // application has released them.
 func TestRapidReset(t *testing.T) {
