@@ -18,7 +18,8 @@ func (c *Conn) mayDoze() bool {
 	if c.state != stateConfirmed || c.multi != nil || sp.rx == nil || sp.tx == nil || sp.sent.rows.len() > 0 {
 		return false
 	}
-	return sp.rx.Awake() || sp.tx.Awake()
+	next := c.keys.nextRx
+	return sp.rx.Awake() || sp.tx.Awake() || next != nil && next.Awake()
 }
 
 // dozeWait returns how long the connection must be silent now.
@@ -46,4 +47,7 @@ func (c *Conn) doze(now instant) {
 func (c *Conn) giveBack() {
 	c.app.rx.Rest()
 	c.app.tx.Rest()
+	if next := c.keys.nextRx; next != nil { // made because of a forged packet
+		next.Rest()
+	}
 }

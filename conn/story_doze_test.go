@@ -50,6 +50,43 @@ func TestDoze(t *testing.T) {
 	})
 }
 
+// TestDozeOfNextKeys: keys that forged packets had made doze too. They open what the peer sends
+// when it updates its keys.
+func TestDozeOfNextKeys(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server, idleAfter(-1, -1))
+		forge := func() {
+			tc.send(testPacket{space: spaceApp, frames: []frame{pingFrame()}, phase: true})
+			if next := tc.c.keys.nextRx; next == nil || !next.Awake() {
+				t.Fatal("the packet has not made the keys")
+			}
+		}
+		wantDozing := func() {
+			if !tc.dozes() || tc.c.keys.nextRx.Awake() {
+				t.Fatal("it does not doze")
+			}
+			if at := tc.e.Timeout(); !at.IsZero() {
+				t.Fatalf("a timer is set for %v", at.Sub(tc.now))
+			}
+		}
+		forge()
+		tc.advance(dozeAfter)
+		wantDozing()
+		forge() // to one that dozes
+		tc.advance(dozeAfter << maxDozes)
+		wantDozing()
+		tc.write(pingFrame())
+		tc.ackAll()
+		tc.advance(dozeAfter << maxDozes)
+		wantDozing()
+		tc.turnKeys()
+		tc.write(pingFrame())
+		if !tc.c.keys.rxPhase {
+			t.Fatal("it does not follow the peer")
+		}
+	})
+}
+
 // TestNoDozeWhileBusy: what comes within the time puts it off.
 func TestNoDozeWhileBusy(t *testing.T) {
 	tc := newTestConn(t, true)
