@@ -100,6 +100,19 @@ func LetRun(l *Loop, f func()) {
 	l.lending.back()
 }
 
+// LetRunAgain runs the functions as LetRun does, one in each round of goroutines. Call it on the
+// loop's goroutine.
+func LetRunAgain(l *Loop, fs ...func()) {
+	l.now = time.Now()
+	l.rounds(func() {
+		if len(fs) > 0 {
+			f := fs[0]
+			fs = fs[1:]
+			f()
+		}
+	})
+}
+
 // SendEarly sends as a turn does in its middle, after it has woken goroutines that can borrow the
 // loop. It reports whether Yield is still to come. Call it on the loop's goroutine.
 func SendEarly(l *Loop) (woken bool, err error) {

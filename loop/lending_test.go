@@ -207,6 +207,37 @@ func TestTimersWhileOthersRun(t *testing.T) {
 	})
 }
 
+// TestBorrowersInARow: goroutines that run one after another while a turn lets others run all
+// borrow the loop, although time goes on meanwhile.
+func TestBorrowersInARow(t *testing.T) {
+	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
+		time.Sleep(time.Second)
+		ran := 0
+		send := func() {
+			ran++
+			time.Sleep(20 * time.Microsecond)
+			if err := client.SendDatagram(w.ctx(), fmt.Append(nil, ran), 0); err != nil {
+				t.Error(err)
+			}
+			if loop.Posted(client) {
+				t.Errorf("call %d left a letter", ran)
+			}
+		}
+		client.Do(w.ctx(), func(time.Time, *conn.Conn) {
+			loop.LetRunAgain(w.client.Loops()[0], send, send, send)
+		})
+		if ran != 3 {
+			t.Errorf("%d goroutines ran, want 3", ran)
+		}
+		b := make([]byte, 10)
+		for i := range ran {
+			if n, err := server.ReceiveDatagram(w.ctx(), b); string(b[:n]) != fmt.Sprint(i+1) || err != nil {
+				t.Errorf("the peer got %q, %v; want %d", b[:n], err, i+1)
+			}
+		}
+	})
+}
+
 // TestMaxAgeWhileOthersRun: a goroutine that runs while a turn lets others run sends a datagram.
 // Output waits, so the time of the Endpoint stands still. The age of the datagram counts from the
 // call.

@@ -160,15 +160,20 @@ func (l *Loop) yield() {
 	l.woken, l.lending.used = false, used
 }
 
-// letRun lets other goroutines run. It goes on while they use the Endpoint, because others may be
-// about to. Where goroutines take long, what they have sent does not wait for more. It reports
-// whether they have given the loop something to do.
-func (l *Loop) letRun() (used bool) {
+// letRun lets other goroutines run. It reports whether they have given the loop something to do.
+func (l *Loop) letRun() (used bool) { return l.rounds(runtime.Gosched) }
+
+// rounds calls run, which lets other goroutines run. It goes on while they use the Endpoint,
+// because others may be about to. Where goroutines take long, what they have sent does not wait for
+// more.
+func (l *Loop) rounds(run func()) (used bool) {
 	again := true
+	until := l.now.Add(1) // what is due now was not due when the last turn ended
 	for n := 0; again && n < maxYields && (n == 0 || time.Since(l.now) < freshRead); n++ {
-		l.lending.leave(l.now.Add(1), false) // what is due now was not due when the last turn ended
-		runtime.Gosched()
+		l.lending.leave(until, false)
+		run()
 		l.lending.back()
+		until = l.lending.until // later if a borrower has moved the time of the Endpoint
 		again = l.lending.wasUsed()
 		used = used || again
 	}
