@@ -12,20 +12,28 @@ import (
 func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
 	pool := w.x.c.pool
 	c := w.memory()
-	defer func() { pool.Put(c) }()
+	defer func() { pool.Put(c) }() // Put takes nil
 	for {
+		if c == nil {
+			c = w.memory()
+		}
 		k, err := r.Read(c.Memory)
 		if k > 0 {
-			w.bulk = k == len(c.Memory) || exhausted(r) && n+int64(k) >= blockSize/2
+			whole := exhausted(r)
+			w.bulk = k == len(c.Memory) || whole && n+int64(k) >= blockSize/2
 			taken, k, werr := w.writeChunk(c, k)
 			if n += int64(k); werr != nil {
 				return n, werr
 			}
-			if taken {
-				c = w.memory()
-			} else if w.bulk != (len(c.Memory) == blockSize) {
+			switch {
+			case taken:
+				c = nil
+			case w.bulk != (len(c.Memory) == blockSize):
 				pool.Put(c)
-				c = w.memory()
+				c = nil
+			}
+			if whole && err == nil {
+				err = io.EOF // what its next Read would say
 			}
 		}
 		if err == io.EOF {
