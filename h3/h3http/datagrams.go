@@ -221,19 +221,13 @@ func (s *Stream) SendDatagram(ctx context.Context, b []byte, maxAge time.Duratio
 	}
 }
 
-// sendEnded returns why no datagram can be sent any more, or nil. The caller has locked x.
+// sendEnded returns why no datagram can be sent any more, or nil. That is why nothing can be
+// written any more, or the failure of receiving. The caller has locked x.
 func (x *exchange) sendEnded() error {
-	switch {
-	case x.closed:
-		return net.ErrClosed
-	case x.life.failure != nil:
-		return x.life.failure
-	case x.out.err != nil:
-		return x.out.err
-	case x.out.fin:
-		return errWriteClosed
+	if x.closed {
+		return errStreamClosed // whatever has ended before, as for Read
 	}
-	return nil
+	return cmp.Or(x.endErr(), x.life.failure)
 }
 
 // ReceiveDatagram copies the oldest received datagram to b, and waits for one until ctx is done. If
