@@ -161,6 +161,43 @@ func TestKeptDatagramsCount(t *testing.T) {
 	})
 }
 
+// TestKeptDatagramsAreBounded: all sessions of a connection that have ended keep no more datagrams
+// than one may keep, however many a client opens and ends. What was closed, or received, makes
+// room.
+func TestKeptDatagramsAreBounded(t *testing.T) {
+	share := func(w *world) { w.d.MaxSessionsPerConn, w.up.MaxSessions = 9, 9 }
+	run(t, share, func(t *testing.T, w *world) {
+		w.dial() // keeps the connection
+		var ended []*Session
+		endOne := func() (kept int64) {
+			client, s := w.dial()
+			for range 20 {
+				for range 20 { // as many as no queue drops
+					require.NoError(t, client.SendDatagram(w.ctx(), make([]byte, 1000), 0))
+				}
+				w.wait()
+			}
+			require.NoError(t, client.connect.CloseWrite())
+			<-s.Context().Done()
+			w.wait()
+			ended = append(ended, s)
+			if s.kept == nil {
+				return 0
+			}
+			return s.kept.held.Load()
+		}
+		first := endOne()
+		require.Greater(t, first, int64(400*1000))
+		require.Less(t, first, int64(maxKept))
+		second := endOne()
+		require.Greater(t, second, int64(0))
+		require.LessOrEqual(t, first+second, int64(maxKept+2000))
+		require.Zero(t, endOne())
+		require.NoError(t, ended[0].Close())
+		require.Equal(t, first, endOne())
+	})
+}
+
 // TestKeptDatagramsOfGarbage: a session that nobody uses any more, and that was not closed, keeps
 // nothing.
 func TestKeptDatagramsOfGarbage(t *testing.T) {

@@ -64,17 +64,18 @@ func (s *Session) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 // follows the path MTU.
 func (s *Session) MaxDatagramSize() int { return s.connect.MaxDatagramSize() }
 
-// maxKept is how many bytes of datagrams are kept when a session ends, with what they cost. A
-// [h3http.Stream] queues no more. Others may come while these are taken.
+// maxKept is how many bytes of datagrams all sessions of a connection keep that have ended, with
+// what they cost. A [h3http.Stream] queues no more. Others may come while these are taken.
 const maxKept = 512 << 10
 
 // keptDatagrams are those that came before the end of a session, and that nobody has received. They
 // are kept beside the CONNECT stream, so that it can be closed. They count in the account of the
 // connection. The lock of the session guards them, except held. A nil one is empty.
 type keptDatagrams struct {
-	conn *loop.Conn
-	list [][]byte
-	held atomic.Int64 // bytes that count
+	conn  *loop.Conn
+	list  [][]byte
+	held  atomic.Int64  // bytes that count
+	total *atomic.Int64 // of all sessions of the connection
 }
 
 // keepDatagrams takes the datagrams of a session that is about to end. It must not run on the
@@ -85,8 +86,8 @@ func (s *Session) keepDatagrams() *keptDatagrams {
 	s.m.run(func() {})
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // there is nothing to wait for
-	k := &keptDatagrams{conn: s.m.handle}
-	for k.held.Load() < maxKept {
+	k := &keptDatagrams{conn: s.m.handle, total: s.m.kept}
+	for k.total.Load() < maxKept {
 		b, err := s.connect.AppendDatagram(ctx, nil)
 		if err != nil {
 			break
@@ -110,11 +111,16 @@ func datagramCost(b []byte) int {
 // count counts n more bytes.
 func (k *keptDatagrams) count(n int) {
 	k.held.Add(int64(n))
+	k.total.Add(int64(n))
 	k.conn.Account().Hold(n)
 }
 
 // uncount counts nothing any more. Any goroutine may call it.
-func (k *keptDatagrams) uncount() { k.conn.Account().Hold(-int(k.held.Swap(0))) }
+func (k *keptDatagrams) uncount() {
+	n := k.held.Swap(0)
+	k.total.Add(-n)
+	k.conn.Account().Hold(-int(n))
+}
 
 // take returns the oldest datagram.
 func (k *keptDatagrams) take() (b []byte, ok bool) {

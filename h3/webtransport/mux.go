@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -14,7 +15,7 @@ import (
 
 // A mux is the WebTransport of one connection. It knows the sessions, and finds the session of each
 // stream. It is an [h3http.Extension]. All of it belongs to the loop's goroutine, except ready,
-// peer and lost.
+// peer, lost and kept.
 type mux struct {
 	handle    *loop.Conn
 	http      *h3.Conn
@@ -31,6 +32,7 @@ type mux struct {
 	accepting int            // how many sessions are about to be added
 	early     []*earlyStream // the oldest first
 	opening   []*opening     // calls of OpenStream that wait for the limit of streams
+	kept      *atomic.Int64  // bytes of keptDatagrams; any goroutine may use it
 }
 
 func newMux(c *loop.Conn, h *h3.Conn, maxEarly, most int, own limits) *mux {
@@ -39,6 +41,7 @@ func newMux(c *loop.Conn, h *h3.Conn, maxEarly, most int, own limits) *mux {
 		ready:    make(chan struct{}),
 		lost:     make(chan struct{}),
 		sessions: make(map[conn.StreamID]*Session),
+		kept:     new(atomic.Int64),
 	}
 }
 
