@@ -12,9 +12,6 @@ import (
 	"github.com/quic-go/quic-go/internal/qerr"
 )
 
-// servedKey is the key of the *served in the contexts that Lazo has for requests.
-type servedKey struct{}
-
 // A served is a connection of a Server.
 type served struct {
 	conn  *quic.Conn
@@ -23,37 +20,40 @@ type served struct {
 	ready chan struct{} // closed when h is set
 }
 
-// handle answers a request, with the Handler.
-func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	inner := r.Context()
-	c := inner.Value(servedKey{}).(*served)
+// inner returns the connection of Lazo. The first request may come before it is known.
+func (c *served) inner() *h3http.ServerConn {
 	<-c.ready
-	ctx, cancel := context.WithCancelCause(c.ctx)
-	stop := context.AfterFunc(inner, func() {
-		var cause error
-		if endsConnection(context.Cause(inner)) { // c.ctx may last longer: ConnContext says
-			<-c.conn.Context().Done()
-			cause = context.Cause(c.conn.Context())
-		}
-		cancel(cause)
-	})
-	own := &responseWriter{ResponseWriter: w, c: c, cancel: cancel}
-	shown := show(r, ctx)
-	defer func() {
-		r.MultipartForm = shown.MultipartForm // Lazo removes its files
-		stop()
-		if own.stream == nil {
-			cancel(nil)
-		}
-	}()
-	handlerOf(s.Handler).ServeHTTP(own, shown)
-	own.settle()
-	own.showShort(shown)
+	return c.h
 }
 
-// show returns r as handlers see it, with ctx.
-func show(r *http.Request, ctx context.Context) *http.Request {
-	shown := r.WithContext(ctx)
+// A handling is what the handler of one request gets, in one piece of memory.
+type handling struct {
+	w    responseWriter
+	ctx  requestContext
+	body requestBody
+}
+
+// handle answers a request, with the Handler.
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
+	ctx := r.Context()
+	c := ctx.Value(http.ServerContextKey).(*served) // see attach
+	h := &handling{w: responseWriter{ResponseWriter: w, c: c}, ctx: requestContext{c: c, inner: ctx}}
+	h.w.ctx = &h.ctx
+	shown := h.show(r)
+	defer func() {
+		r.MultipartForm = shown.MultipartForm // Lazo removes its files
+		if h.w.stream == nil {
+			h.ctx.finish()
+		}
+	}()
+	handlerOf(s.Handler).ServeHTTP(&h.w, shown)
+	h.w.settle()
+	h.w.showShort(shown)
+}
+
+// show returns r as handlers see it.
+func (h *handling) show(r *http.Request) *http.Request {
+	shown := r.WithContext(&h.ctx)
 	if protocol := r.Header[":protocol"]; len(protocol) > 0 { // extended CONNECT
 		delete(r.Header, ":protocol")
 		shown.Proto = protocol[0]
@@ -65,7 +65,8 @@ func show(r *http.Request, ctx context.Context) *http.Request {
 		shown.Trailer = nil
 	}
 	if r.Body != http.NoBody {
-		shown.Body = &requestBody{ReadCloser: r.Body, of: r, shown: shown}
+		h.body = requestBody{ReadCloser: r.Body, of: r, shown: shown}
+		shown.Body = &h.body
 	}
 	return shown
 }

@@ -74,6 +74,62 @@ func TestRequestContext(t *testing.T) {
 	}
 }
 
+// TestContextOnDemand: the context of a request makes what can be canceled only when somebody asks, and
+// tells how the request ended also if that is after its end.
+func TestContextOnDemand(t *testing.T) {
+	type key struct{}
+	contexts, waits := make(chan context.Context, 1), make(chan struct{})
+	server, client := connect(t)
+	s := &http3.Server{
+		ConnContext: func(ctx context.Context, c *quic.Conn) context.Context { return context.WithValue(ctx, key{}, c) },
+	}
+	s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx := r.Context()
+		addr, ok := ctx.Value(http3.RemoteAddrContextKey).(net.Addr)
+		_, local := ctx.Value(http.LocalAddrContextKey).(net.Addr)
+		if !ok || addr.String() != r.RemoteAddr || !local || ctx.Value(http3.ServerContextKey) != s {
+			t.Error("a handler got a context without its values")
+		}
+		if _, limited := ctx.Deadline(); limited || http3.CanBeCanceled(ctx) {
+			t.Error("values and Deadline need no context that can be canceled")
+		}
+		if r.URL.Path == "/wait" {
+			close(waits)
+			<-server.Context().Done()
+		}
+		contexts <- ctx
+	})
+	go s.ServeQUICConn(server)
+	cc := new(http3.Transport).NewClientConn(client)
+	resp, err := cc.RoundTrip(request(t, http.MethodGet, "https://localhost/"))
+	check(t, err)
+	_, err = io.ReadAll(resp.Body) // whose end comes after that of the handler
+	check(t, err)
+	ctx := <-contexts
+	if http3.CanBeCanceled(ctx) {
+		t.Error("the end of the request made a context")
+	}
+	<-ctx.Done()
+	if ctx.Err() != context.Canceled || context.Cause(ctx) != context.Canceled || ctx.Value(key{}) != server {
+		t.Errorf("after its end the context has %v, because of %v, and %v", ctx.Err(), context.Cause(ctx), ctx.Value(key{}))
+	}
+
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cc.RoundTrip(request(t, http.MethodGet, "https://localhost/wait"))
+	}()
+	<-waits
+	client.CloseWithError(5, "why")
+	<-ended
+	ctx = <-contexts
+	<-ctx.Done()
+	want := &quic.ApplicationError{Remote: true, ErrorCode: 5, ErrorMessage: "why"}
+	if err := context.Cause(ctx); !errors.Is(err, want) || ctx.Err() != context.Canceled {
+		t.Errorf("the context ended with %v", err)
+	}
+}
+
 // TestForeignContext: ConnContext may return any context. That of a request ends with the connection
 // all the same.
 func TestForeignContext(t *testing.T) {

@@ -15,10 +15,10 @@ import (
 type responseWriter struct {
 	http.ResponseWriter
 	c      *served
-	cancel context.CancelCauseFunc // of the context of the request
-	stream *Stream                 // set by HTTPStream
-	status int                     // of WriteHeader, which settle passes on; then passed
-	wrote  int64                   // how many bytes of the body
+	ctx    *requestContext
+	stream *Stream // set by HTTPStream
+	status int     // of WriteHeader, which settle passes on; then passed
+	wrote  int64   // how many bytes of the body
 }
 
 var (
@@ -134,13 +134,13 @@ func (w *responseWriter) HTTPStream() (*Stream, error) {
 	}
 	w.stream = &Stream{stream: newStream(w.c.conn, s), mute: mute}
 	context.AfterFunc(w.stream.ctx, func() {
-		w.cancel(context.Cause(w.c.conn.Context())) // nil while the connection goes on
+		w.ctx.end(context.Cause(w.c.conn.Context())) // nil while the connection goes on
 	})
 	return w.stream, nil
 }
 
 // ReceivedSettings is part of Settingser.
-func (w *responseWriter) ReceivedSettings() <-chan struct{} { return w.c.h.ReceivedSettings() }
+func (w *responseWriter) ReceivedSettings() <-chan struct{} { return w.c.inner().ReceivedSettings() }
 
 // Settings is part of Settingser.
-func (w *responseWriter) Settings() *Settings { return settingsOf(w.c.h.PeerSettings()) }
+func (w *responseWriter) Settings() *Settings { return settingsOf(w.c.inner().PeerSettings()) }

@@ -114,7 +114,8 @@ func (s *Server) attach(conn *quic.Conn, raw bool) (*served, error) {
 	}
 	c.ctx = ctx
 	var err error
-	base := context.WithValue(context.WithoutCancel(ctx), servedKey{}, c) // handle shows ctx
+	// handle finds c there. Lazo has that value at hand, and makes no context for it. It shows ctx.
+	base := context.WithValue(context.WithoutCancel(ctx), http.ServerContextKey, c)
 	if c.h, err = s.inner.Attach(base, link.Of(conn.Context()), raw); err != nil {
 		return nil, explain(err)
 	}
