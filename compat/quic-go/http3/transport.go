@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"slices"
 	"sync"
 	"time"
@@ -117,7 +116,7 @@ func (t *Transport) dial(ctx context.Context, addr string, cfg *conn.Config) (*l
 	if dial == nil {
 		dial = t.dialOnSocket
 	}
-	c, err := dial(ctx, addr, cfg.TLS, t.config)
+	c, err := dial(untraced(ctx), addr, cfg.TLS, t.config)
 	if err != nil {
 		return nil, err
 	}
@@ -167,15 +166,7 @@ func (t *Transport) dialOnSocket(ctx context.Context, addr string, tc *tls.Confi
 	if socket == nil {
 		return nil, ErrTransportClosed
 	}
-	trace := httptrace.ContextClientTrace(ctx)
-	if trace != nil && trace.ConnectStart != nil {
-		trace.ConnectStart("udp", to.String())
-	}
-	c, err := socket.DialEarly(ctx, to, tc, qc)
-	if trace != nil && trace.ConnectDone != nil {
-		trace.ConnectDone("udp", to.String(), err)
-	}
-	return c, err
+	return traceDial(ctx, to, func() (*quic.Conn, error) { return socket.DialEarly(ctx, to, tc, qc) })
 }
 
 // resolve looks addr up until ctx ends. It prefers IPv4, as net.ResolveUDPAddr does.
@@ -222,7 +213,7 @@ func (t *Transport) RoundTripOpt(req *http.Request, opt RoundTripOpt) (*http.Res
 	if opt.OnlyCachedConn {
 		r = r.WithContext(h3http.OnlyCachedConn(r.Context()))
 	}
-	resp, err := incoming(req)(inner.RoundTrip(r))
+	resp, err := incoming(req)(inner.RoundTrip(traced(r)))
 	if errors.Is(err, net.ErrClosed) && t.isClosed() {
 		if _, ok := errors.AsType[*Error](err); !ok {
 			return nil, fmt.Errorf("%w: %w", ErrTransportClosed, context.Canceled)

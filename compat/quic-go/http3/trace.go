@@ -1,0 +1,98 @@
+package http3
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"time"
+
+	"github.com/quic-go/quic-go"
+)
+
+// A tracedContext is the context of a request whose program traces it, with another trace for Lazo.
+// The calls that quic-go makes at other times than Lazo come from this package.
+type tracedContext struct {
+	context.Context
+	own *httptrace.ClientTrace // of the program
+	now *httptrace.ClientTrace // what httptrace finds
+}
+
+type ownTraceKey struct{}
+
+// Value is part of [context.Context].
+func (c tracedContext) Value(key any) any {
+	if key == (ownTraceKey{}) {
+		return c.own
+	}
+	v := c.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return c.now
+	}
+	return v
+}
+
+// traced returns a request as Lazo gets it.
+func traced(r *http.Request) *http.Request {
+	own := httptrace.ContextClientTrace(r.Context())
+	if own == nil {
+		return r
+	}
+	now := *own
+	now.TLSHandshakeStart, now.TLSHandshakeDone = nil, nil // dialOnSocket calls those
+	if got := own.GotConn; got != nil {
+		now.GotConn = func(info httptrace.GotConnInfo) {
+			info.Conn = prohibitedConn{info.Conn}
+			got(info)
+		}
+	}
+	return r.WithContext(tracedContext{r.Context(), own, &now})
+}
+
+// untraced returns the context for Dial of the program, with the trace that the program has set.
+func untraced(ctx context.Context) context.Context {
+	if own, ok := ctx.Value(ownTraceKey{}).(*httptrace.ClientTrace); ok {
+		return tracedContext{ctx, own, own}
+	}
+	return ctx
+}
+
+// traceDial calls dial, and the functions of the trace in ctx before and after it.
+func traceDial(ctx context.Context, to net.Addr, dial func() (*quic.Conn, error)) (*quic.Conn, error) {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil {
+		return dial()
+	}
+	if trace.ConnectStart != nil {
+		trace.ConnectStart("udp", to.String())
+	}
+	if trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	c, err := dial()
+	if trace.TLSHandshakeDone != nil {
+		var state tls.ConnectionState
+		if err == nil {
+			state = c.ConnectionState().TLS
+		}
+		trace.TLSHandshakeDone(state, err)
+	}
+	if trace.ConnectDone != nil {
+		trace.ConnectDone("udp", to.String(), err)
+	}
+	return c, err
+}
+
+// A prohibitedConn is what [httptrace.ClientTrace.GotConn] gets for a connection of QUIC. It has
+// addresses. All else panics.
+type prohibitedConn struct{ net.Conn }
+
+const prohibited = "connection operation prohibited"
+
+func (prohibitedConn) Close() error                     { panic(prohibited) }
+func (prohibitedConn) Read([]byte) (int, error)         { panic(prohibited) }
+func (prohibitedConn) Write([]byte) (int, error)        { panic(prohibited) }
+func (prohibitedConn) SetDeadline(time.Time) error      { panic(prohibited) }
+func (prohibitedConn) SetReadDeadline(time.Time) error  { panic(prohibited) }
+func (prohibitedConn) SetWriteDeadline(time.Time) error { panic(prohibited) }
