@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"time"
 
 	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/internal/link"
 )
 
 // A tracedContext is the context of a request whose program traces it, with another trace for Lazo.
@@ -34,7 +36,7 @@ func (c tracedContext) Value(key any) any {
 }
 
 // traced returns a request as Lazo gets it.
-func traced(r *http.Request) *http.Request {
+func (t *Transport) traced(r *http.Request) *http.Request {
 	own := httptrace.ContextClientTrace(r.Context())
 	if own == nil {
 		return r
@@ -43,8 +45,18 @@ func traced(r *http.Request) *http.Request {
 	now.TLSHandshakeStart, now.TLSHandshakeDone = nil, nil // dialOnSocket calls those
 	if got := own.GotConn; got != nil {
 		now.GotConn = func(info httptrace.GotConnInfo) {
-			info.Conn = prohibitedConn{info.Conn}
+			info.Conn = prohibitedConn{t.addressed(info.Conn)}
 			got(info)
+		}
+	}
+	if informed, goAhead := own.Got1xxResponse, own.Got100Continue; informed != nil && goAhead != nil {
+		now.Got100Continue = nil
+		now.Got1xxResponse = func(code int, header textproto.MIMEHeader) error {
+			err := informed(code, header)
+			if code == http.StatusContinue {
+				goAhead()
+			}
+			return err
 		}
 	}
 	return r.WithContext(tracedContext{r.Context(), own, &now})
@@ -84,9 +96,29 @@ func traceDial(ctx context.Context, to net.Addr, dial func() (*quic.Conn, error)
 	return c, err
 }
 
+// addresses are those of a connection.
+type addresses interface {
+	LocalAddr() net.Addr
+	RemoteAddr() net.Addr
+}
+
+// addressed returns the quic.Conn that has the addresses of a connection of Lazo. It tells them as
+// the program knows them.
+func (t *Transport) addressed(of addresses) addresses {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for c := range t.conns {
+		inner := link.Of(c.Context())
+		if inner.LocalAddr().String() == of.LocalAddr().String() && inner.RemoteAddr().String() == of.RemoteAddr().String() {
+			return c
+		}
+	}
+	return of
+}
+
 // A prohibitedConn is what [httptrace.ClientTrace.GotConn] gets for a connection of QUIC. It has
 // addresses. All else panics.
-type prohibitedConn struct{ net.Conn }
+type prohibitedConn struct{ addresses }
 
 const prohibited = "connection operation prohibited"
 

@@ -3,9 +3,12 @@ package http3_test
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,15 +19,18 @@ import (
 // TestClientTrace: the functions of a trace are called in the order of quic-go. With a Dial of the
 // program, those of dialing are up to it.
 func TestClientTrace(t *testing.T) {
-	addr := serve(t, &http3.Server{Handler: http.NotFoundHandler()})
+	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusContinue)
+	})})
 	var calls []string
 	called := func(name string) { calls = append(calls, name) }
 	trace := &httptrace.ClientTrace{
 		GetConn: func(string) { called("GetConn") },
 		GotConn: func(info httptrace.GotConnInfo) {
 			called("GotConn")
-			if got := info.Conn.RemoteAddr().String(); got != addr || info.Conn.LocalAddr() == nil {
-				t.Errorf("a connection to %s and not to %s", got, addr)
+			local := info.Conn.LocalAddr().(*net.UDPAddr)
+			if got := info.Conn.RemoteAddr().String(); got != addr || !local.IP.IsUnspecified() {
+				t.Errorf("a connection from %s to %s, and not from the socket to %s", local, got, addr)
 			}
 			for name, f := range map[string]func(){
 				"Close":            func() { info.Conn.Close() },
@@ -49,6 +55,11 @@ func TestClientTrace(t *testing.T) {
 		},
 		ConnectDone:  func(string, string, error) { called("ConnectDone") },
 		WroteHeaders: func() { called("WroteHeaders") },
+		Got1xxResponse: func(code int, _ textproto.MIMEHeader) error {
+			called(strconv.Itoa(code))
+			return nil
+		},
+		Got100Continue: func() { called("Got100Continue") },
 	}
 	own := func(ctx context.Context, addr string, tc *tls.Config, qc *quic.Config) (*quic.Conn, error) {
 		if httptrace.ContextClientTrace(ctx) != trace {
@@ -60,8 +71,8 @@ func TestClientTrace(t *testing.T) {
 		tr   *http3.Transport
 		want []string
 	}{
-		{&http3.Transport{}, []string{"GetConn", "ConnectStart", "TLSHandshakeStart", "TLSHandshakeDone", "ConnectDone", "GotConn", "WroteHeaders"}},
-		{&http3.Transport{Dial: own}, []string{"GetConn", "GotConn", "WroteHeaders"}},
+		{&http3.Transport{}, []string{"GetConn", "ConnectStart", "TLSHandshakeStart", "TLSHandshakeDone", "ConnectDone", "GotConn", "WroteHeaders", "100", "Got100Continue"}},
+		{&http3.Transport{Dial: own}, []string{"GetConn", "GotConn", "WroteHeaders", "100", "Got100Continue"}},
 	} {
 		calls = nil
 		c.tr.TLSClientConfig = clientTLS

@@ -213,7 +213,7 @@ func (t *Transport) RoundTripOpt(req *http.Request, opt RoundTripOpt) (*http.Res
 	if opt.OnlyCachedConn {
 		r = r.WithContext(h3http.OnlyCachedConn(r.Context()))
 	}
-	resp, err := incoming(req)(inner.RoundTrip(traced(r)))
+	resp, err := incoming(req)(inner.RoundTrip(t.traced(r)))
 	if errors.Is(err, net.ErrClosed) && t.isClosed() {
 		if _, ok := errors.AsType[*Error](err); !ok {
 			return nil, fmt.Errorf("%w: %w", ErrTransportClosed, context.Canceled)
