@@ -120,6 +120,63 @@ func TestDatagramsBeforeAbort(t *testing.T) {
 	}
 }
 
+// TestSendDatagramAfterEnds: sending fails for the reason for which writing fails, in whatever order
+// the directions end.
+func TestSendDatagramAfterEnds(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		streams := make(chan *Stream, 1)
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s, err := TakeStream(w)
+			require.NoError(t, err)
+			streams <- s
+		}), withConnect)
+		closeWrite := func(s, _ *Stream) { require.NoError(t, s.CloseWrite()) }
+		reset := func(s, _ *Stream) { s.Reset(h3.MessageError) }
+		closeAll := func(s, _ *Stream) { s.Close() }
+		peerResets := func(_, peer *Stream) { peer.Reset(h3.MessageError) }
+		peerStops := func(_, peer *Stream) { peer.StopSending(h3.MessageError) }
+		var failed *conn.StreamError
+		for i, c := range []struct {
+			acts    []func(s, peer *Stream)
+			written error // what Write and SendDatagram return matches it
+			remote  bool  // or they return the peer's code
+			reads   bool  // only receiving has failed, so Write works on
+		}{
+			{acts: []func(s, peer *Stream){closeWrite, peerResets}, written: errWriteClosed},
+			{acts: []func(s, peer *Stream){peerResets, closeWrite}, written: errWriteClosed},
+			{acts: []func(s, peer *Stream){reset, peerResets}, written: net.ErrClosed},
+			{acts: []func(s, peer *Stream){peerResets, reset}, written: net.ErrClosed},
+			{acts: []func(s, peer *Stream){peerStops, peerResets}, remote: true},
+			{acts: []func(s, peer *Stream){peerResets}, remote: true, reads: true},
+			{acts: []func(s, peer *Stream){peerResets, closeAll}, written: errStreamClosed},
+		} {
+			s, _, err := p.tr.Connect(p.connectRequest("/", "datagrams"))
+			require.NoError(t, err)
+			peer := <-streams
+			for _, act := range c.acts {
+				act(s, peer)
+				time.Sleep(time.Second)
+			}
+			err = s.SendDatagram(t.Context(), []byte("x"), 0)
+			_, werr := s.Write([]byte("x"))
+			switch {
+			case c.remote:
+				require.ErrorAs(t, err, &failed, i)
+				require.True(t, failed.Remote, i)
+			default:
+				require.ErrorIs(t, err, c.written, i)
+			}
+			if !c.reads {
+				require.Equal(t, werr, err, i)
+			} else {
+				require.NoError(t, werr, i)
+			}
+			s.Close()
+			peer.Close()
+		}
+	})
+}
+
 // TestDatagramsBeforeTakeover: a client that takes a stream over, and ends it at once, can receive
 // the datagrams that came before.
 func TestDatagramsBeforeTakeover(t *testing.T) {
