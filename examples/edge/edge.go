@@ -80,8 +80,9 @@ func newEdge(c *config, log *slog.Logger, sockets *sockets) (_ *edge, err error)
 	e.quic = &h3http.Server{
 		Handler:   e,
 		TLSConfig: tc,
-		// settle decides about early data, request by request.
-		QUICConfig:        &conn.Config{Enable0RTT: true, QLog: envlog.QLog()},
+		// settle decides about early data, request by request. Over TCP the header timeout bounds
+		// the handshake, too.
+		QUICConfig:        &conn.Config{Enable0RTT: true, HandshakeTimeout: time.Duration(c.Timeouts.Header), QLog: envlog.QLog()},
 		ExtendedConnect:   true,
 		ReadHeaderTimeout: time.Duration(c.Timeouts.Header),
 		IdleTimeout:       time.Duration(c.Timeouts.Idle),
@@ -198,8 +199,10 @@ func (e *edge) serve(ctx context.Context, signals <-chan os.Signal) error {
 	go e.keepCurrent(current, signals, filePoll)
 	select {
 	case err := <-ended:
+		e.log.Error("UDP is not served any more", "err", err)
 		return err
 	case err := <-e.served:
+		e.log.Error("TCP is not served any more", "err", err)
 		return err
 	case <-e.sockets.superseded():
 		e.log.Info("another process has taken over")
