@@ -94,6 +94,25 @@ func TestWriteDeadline(t *testing.T) {
 	})
 }
 
+// TestIdleTimeoutOfSlowHandshake: a handshake that takes longer than IdleTimeout is not idle. Then
+// a connection without requests ends after IdleTimeout, also if it never had one.
+func TestIdleTimeoutOfSlowHandshake(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 1500 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func(p *pair) {
+			p.srv.IdleTimeout = 2 * time.Second // less than a round trip
+		})
+		c, err := p.tr.Preconnect(t.Context(), p.request("GET", "/", nil).URL)
+		require.NoError(t, err)
+		began := time.Now()
+		<-c.Context().Done()
+		// the end of the handshake and GOAWAY are on their way for 1.5 s each
+		require.GreaterOrEqual(t, time.Since(began), p.srv.IdleTimeout)
+		resp, err := p.c.Get(p.url) // on another connection
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+	})
+}
+
 // RFC 9114, Section 5.1 [2].
 func TestIdleTimeout(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {

@@ -47,7 +47,8 @@ func (t *Lifetime) Settle(now time.Time, h *h3.Conn, also time.Time) {
 		t.idleAt, t.lingerAt = time.Time{}, time.Time{}
 	case t.draining && t.lingerAt.IsZero():
 		t.lingerAt = now.Add(lingerTime(h.QUIC().Stats().SmoothedRTT))
-	case t.idleAt.IsZero() && t.idle > 0 && !t.draining:
+	case t.idleAt.IsZero() && t.idle > 0 && !t.draining && h.QUIC().HandshakeComplete():
+		// A handshake has a bound of its own: conn.Config.HandshakeTimeout.
 		t.idleAt = now.Add(t.idle)
 	}
 	if Due(t.lingerAt, now) {
