@@ -120,8 +120,8 @@ func TestDatagramsBeforeAbort(t *testing.T) {
 	}
 }
 
-// TestSendDatagramAfterEnds: sending fails for the reason for which writing fails, in whatever order
-// the directions end.
+// TestSendDatagramAfterEnds: sending fails for the reason for which writing fails, in whatever
+// order the directions end.
 func TestSendDatagramAfterEnds(t *testing.T) {
 	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
 		streams := make(chan *Stream, 1)

@@ -24,7 +24,8 @@
 //	streams that come before a session    Upgrader.MaxEarlyStreams, 16; others are rejected
 //	datagrams that come before a session  32, then the oldest are dropped
 //	datagrams not received                96 a session, then the oldest are dropped
-//	the same, after the end of a session  64, until they are received or Session.Close is called
+//	the same, after the end of a session  64, until they are received or Session.Close is called;
+//	                                      512 KiB of all ended sessions of a connection
 //	streams not accepted                  conn.Config.InitialMaxStreamsBidi and InitialMaxStreamsUni, 100
 //	stream data not read                  the flow control windows of package conn
 //	the same, of a session                Upgrader.MaxData, 32 MiB, with flow control of sessions
