@@ -19,7 +19,8 @@ const maxQLogBytes = 4 << 20
 // dir/ID_client.sqlog or dir/ID_server.sqlog. It makes dir if need be. A goroutine does the
 // writing, while there is something to write; up to 4 MiB wait for the disk. Records beyond that
 // are dropped, and an event "loglevel:warning" says how many are missing. A file that fails is
-// given up, and [slog.Default] is told why: see QLogDirReport.
+// given up, and [slog.Default] is told why: see QLogDirReport. The function returns a value with a
+// method Done too, whose channel is closed when all of the file is written.
 // [QLogOptions] can do more.
 func QLogDir(dir string) func(id conn.ConnID, server bool) io.WriteCloser {
 	return QLogOptions{}.Dir(dir)
@@ -66,6 +67,7 @@ type qlogFile struct {
 	path    string
 	closed  bool
 	dropped int // records that were dropped since the last one that was queued
+	done    chan struct{}
 
 	missed error // why there is no file; set before the end is queued
 
@@ -86,7 +88,7 @@ func (d *qlogDir) open(id conn.ConnID, server bool) io.WriteCloser {
 	if d.options.Compress {
 		name += ".gz"
 	}
-	f := &qlogFile{dir: d, path: filepath.Join(d.dir, name)}
+	f := &qlogFile{dir: d, path: filepath.Join(d.dir, name), done: make(chan struct{})}
 	if d.options.Recent > 0 {
 		return &qlogRecorder{dir: d, f: f}
 	}
@@ -127,6 +129,9 @@ func (f *qlogFile) Close() error {
 	d.end(f)
 	return nil
 }
+
+// Done returns a channel that is closed when the file is closed after Close, or was given up.
+func (f *qlogFile) Done() <-chan struct{} { return f.done }
 
 // end queues the end of a file. The caller holds d.mu.
 func (d *qlogDir) end(f *qlogFile) {
@@ -185,7 +190,9 @@ func (d *qlogDir) write() {
 		b := out.data
 		for _, p := range out.pieces {
 			p.f.write(b[:p.n], p.end)
-			b = b[p.n:]
+			if b = b[p.n:]; p.end {
+				close(p.f.done)
+			}
 		}
 		clear(out.pieces)
 		out.pieces, out.data = out.pieces[:0], out.data[:0]

@@ -79,6 +79,31 @@ func TestQLogDir(t *testing.T) {
 	}
 }
 
+// TestQLogDirDone: when Done of a file is closed, the file is complete, or was given up.
+func TestQLogDirDone(t *testing.T) {
+	dir := t.TempDir()
+	for name, path := range map[string]string{"written": dir, "given up": filepath.Join(os.DevNull, "x"), "nothing written": dir} {
+		t.Run(name, func(t *testing.T) {
+			open := QLogDirReport(path, func(error) {})
+			w := open(testConnID(t, 1), name == "written")
+			if name != "nothing written" {
+				w.Write([]byte("record\n"))
+			}
+			done := w.(interface{ Done() <-chan struct{} }).Done()
+			select {
+			case <-done:
+				t.Error("done before Close")
+			default:
+			}
+			w.Close()
+			<-done
+			if b, err := os.ReadFile(filepath.Join(dir, "01_server.sqlog")); name == "written" && (err != nil || string(b) != "record\n") {
+				t.Errorf("the file has %q, %v", b, err)
+			}
+		})
+	}
+}
+
 func TestQLogDirDropsAndMarks(t *testing.T) {
 	d := &qlogDir{dir: t.TempDir(), options: QLogOptions{Report: func(error) {}}}
 	d.writing = true // as if the disk were busy

@@ -92,11 +92,13 @@ func (c *Conn) explain(err error) error {
 	return c.err
 }
 
-// stop closes the connection and waits until it has ended. Methods on this side return err.
+// stop closes the connection and waits until it has ended, and its qlog is written. Methods on this
+// side return err.
 func (c *Conn) stop(err error, code uint64, reason string) {
 	c.closer.Do(func() { c.mine.Store(&err) })
 	c.lc.Close(code, reason)
 	<-c.done
+	c.trace.wait()
 }
 
 // abandon ends the connection without telling the peer. Methods on this side return err.

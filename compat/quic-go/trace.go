@@ -29,11 +29,22 @@ func newTrace(ctx context.Context, cfg *Config, client bool, id conn.ConnID, loc
 	}
 	if own, ok := t.Trace.(*packetlog.Trace); ok {
 		t.packets = own.File()
-	} else if r := t.AddProducer(); r != nil {
+	}
+	if t.packets != nil {
+		return t
+	}
+	if r := t.AddProducer(); r != nil {
 		at, _ := addrPort(local) // not valid for a socket of another kind
 		t.packets = events.New(r, at)
 	}
 	return t
+}
+
+// wait waits until the file of a connection that has ended is written.
+func (t trace) wait() {
+	if f, ok := t.packets.(interface{ Done() <-chan struct{} }); ok {
+		<-f.Done()
+	}
 }
 
 // abandon closes the trace of a connection that was not made.

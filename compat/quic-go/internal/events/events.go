@@ -20,6 +20,7 @@ import (
 type Log struct {
 	mu       sync.Mutex // for Close, which may come from another goroutine
 	recorder qlogwriter.Recorder
+	done     chan struct{} // closed when recorder is
 	closed   bool
 	state    state
 }
@@ -35,7 +36,7 @@ type state struct {
 // New returns a Log that tells r. It closes r when the connection has ended. local is the address of
 // the socket, for a connection that does not know its own when it begins.
 func New(r qlogwriter.Recorder, local netip.AddrPort) *Log {
-	l := &Log{recorder: r}
+	l := &Log{recorder: r, done: make(chan struct{})}
 	if a := netip.AddrPortFrom(local.Addr().Unmap(), local.Port()); a.Addr().Is4() {
 		l.state.local.IPv4 = a
 	} else {
@@ -86,11 +87,18 @@ func (l *Log) Close() error {
 	}
 	l.closed = true
 	if w, ok := l.recorder.(*qlogwriter.Writer); ok {
-		go w.Close()
+		go func() {
+			defer close(l.done)
+			w.Close()
+		}()
 		return nil
 	}
+	defer close(l.done)
 	return l.recorder.Close()
 }
+
+// Done returns a channel that is closed when the Recorder is closed.
+func (l *Log) Done() <-chan struct{} { return l.done }
 
 // other is an event that quic-go does not have.
 type other struct {

@@ -3,6 +3,7 @@ package packetlog
 
 import (
 	"io"
+	"sync"
 	"time"
 
 	"github.com/quic-go/quic-go/internal/record"
@@ -11,23 +12,50 @@ import (
 )
 
 // A Trace is a file to which Lazo writes the qlog of a connection. The program can add events until
-// the connection has ended.
+// the connection has ended. If the program adds events before a connection has the file, it is the
+// program's alone.
 type Trace struct {
-	file  io.WriteCloser
+	shared func() io.WriteCloser   // opens a file for Lazo
+	alone  func() qlogwriter.Trace // opens a file without Lazo
+
+	mu    sync.Mutex
+	file  io.WriteCloser // of shared, or nil
 	begin time.Time
+	own   qlogwriter.Trace // of alone, or nil
 }
 
-// New returns the trace of a connection that begins now. Each call of file.Write gets a whole
-// record. Several goroutines may call it. The connection closes file.
-func New(file io.WriteCloser) *Trace { return &Trace{file, time.Now()} }
+// New returns a trace with one of two files. Each call of Write of the first one gets a whole
+// record, and several goroutines may call it. The connection closes it.
+func New(shared func() io.WriteCloser, alone func() qlogwriter.Trace) *Trace {
+	return &Trace{shared: shared, alone: alone}
+}
 
-// File returns what Lazo writes to.
-func (t *Trace) File() io.WriteCloser { return t.file }
+// File returns what Lazo writes to, or nil if the file is the program's.
+func (t *Trace) File() io.WriteCloser {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.own == nil && t.file == nil {
+		t.file, t.begin = t.shared(), time.Now()
+	}
+	return t.file
+}
 
 // AddProducer is part of qlogwriter.Trace.
-func (t *Trace) AddProducer() qlogwriter.Recorder { return recorder{t} }
+func (t *Trace) AddProducer() qlogwriter.Recorder {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.file != nil {
+		return recorder{t}
+	}
+	if t.own == nil {
+		if t.own = t.alone(); t.own == nil {
+			return nil
+		}
+	}
+	return t.own.AddProducer()
+}
 
-// A recorder is a Recorder of a Trace.
+// A recorder is a Recorder of a Trace whose file a connection has.
 type recorder struct{ t *Trace }
 
 // RecordEvent is part of qlogwriter.Recorder. Events after the end of the connection are lost.
