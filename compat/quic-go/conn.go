@@ -92,6 +92,16 @@ func (c *Conn) explain(err error) error {
 	return c.err
 }
 
+// ended returns the error of a connection that has ended, or nil.
+func (c *Conn) ended() error {
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return nil
+	}
+}
+
 // stop closes the connection and waits until it has ended, and its qlog is written. Methods on this
 // side return err.
 func (c *Conn) stop(err error, code uint64, reason string) {

@@ -108,3 +108,24 @@ func TestEmptyDatagram(t *testing.T) {
 		t.Errorf("%v, %v", b, err)
 	}
 }
+
+// TestCancelAfterEnd: once the connection has ended, CancelRead and CancelWrite do nothing. Calls go on
+// to return the error of the connection.
+func TestCancelAfterEnd(t *testing.T) {
+	p := connect(t, nil, nil)
+	here, _ := p.streams(t)
+	want := &quic.ApplicationError{ErrorCode: 7, ErrorMessage: "enough"}
+	p.client.CloseWithError(7, "enough")
+	here.CancelRead(1)
+	here.CancelWrite(2)
+	_, err := here.Read(make([]byte, 1))
+	wantErr(t, "Read", err, want)
+	_, err = here.Write([]byte("x"))
+	wantErr(t, "Write", err, want)
+	if err := here.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if err := context.Cause(here.Context()); !errors.Is(err, want) {
+		t.Errorf("the context ended with %v", err)
+	}
+}

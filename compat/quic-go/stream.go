@@ -144,6 +144,10 @@ func (s *stream) cancelRead(code StreamErrorCode) {
 	if s.readErr() != nil {
 		return
 	}
+	if err := s.c.ended(); err != nil {
+		s.endRead(err)
+		return
+	}
 	s.ls.StopSending(uint64(code))
 	s.endRead(&StreamError{StreamID: s.id(), ErrorCode: code})
 }
@@ -281,6 +285,10 @@ func (s *stream) cancelWrite(code StreamErrorCode) {
 	s.mu.Unlock()
 	switch err {
 	case nil:
+		if err := s.c.ended(); err != nil {
+			s.endWrite(err)
+			return
+		}
 		if reliable == 0 || s.ls.ResetAt(uint64(code), reliable) != nil {
 			s.ls.Reset(uint64(code))
 		}

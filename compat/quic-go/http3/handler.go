@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
+	"sync/atomic"
 
 	"github.com/lazoquic/lazo/h3/h3http"
 
@@ -42,9 +44,12 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	shown := h.show(r)
 	defer func() {
 		r.MultipartForm = shown.MultipartForm // Lazo removes its files
-		if h.w.stream == nil {
-			h.ctx.finish()
+		if h.w.stream != nil {
+			h.ctx.detach()
+			return
 		}
+		h.body.over.Store(true)
+		h.ctx.finish()
 	}()
 	handlerOf(s.Handler).ServeHTTP(&h.w, shown)
 	h.w.settle()
@@ -65,7 +70,7 @@ func (h *handling) show(r *http.Request) *http.Request {
 		shown.Trailer = nil
 	}
 	if r.Body != http.NoBody {
-		h.body = requestBody{ReadCloser: r.Body, of: r, shown: shown}
+		h.body.ReadCloser, h.body.of, h.body.shown = r.Body, r, shown
 		shown.Body = &h.body
 	}
 	return shown
@@ -75,18 +80,48 @@ func (h *handling) show(r *http.Request) *http.Request {
 type requestBody struct {
 	io.ReadCloser
 	of, shown *http.Request
+
+	settled atomic.Bool // the error of Read stays as it is: the end or an error has come, or Close was called
+	over    atomic.Bool // the handler has returned, and has not taken the stream
 }
 
 func (b *requestBody) Read(p []byte) (int, error) {
+	if b.given() {
+		return 0, givenBack()
+	}
 	n, err := b.ReadCloser.Read(p)
 	switch {
-	case err == io.EOF && len(b.of.Trailer) > 0:
-		dropMissing(b.of.Trailer)
-		b.shown.Trailer = b.of.Trailer
+	case err == io.EOF:
+		b.settled.Store(true)
+		if len(b.of.Trailer) > 0 {
+			dropMissing(b.of.Trailer)
+			b.shown.Trailer = b.of.Trailer
+		}
+	case err == nil:
+		return n, nil
+	case b.given():
+		return n, givenBack()
+	case errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		err = canceled(nil)
+	default:
+		b.settled.Store(true)
 	}
 	return n, explain(err)
+}
+
+// Close ends the body.
+func (b *requestBody) Close() error {
+	b.settled.Store(true)
+	return b.ReadCloser.Close()
+}
+
+// given reports whether the handler has given back a body whose end it has not read.
+func (b *requestBody) given() bool { return b.over.Load() && !b.settled.Load() }
+
+// givenBack returns the error of a body that the handler has given back.
+func givenBack() error {
+	return streamError(unknownStream, quic.StreamErrorCode(ErrCodeNoError), false)
 }
 
 // endsConnection reports whether err has ended the connection of a request.

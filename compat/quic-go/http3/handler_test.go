@@ -3,6 +3,7 @@ package http3_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -169,11 +170,20 @@ func TestForeignContext(t *testing.T) {
 // TestTakenContext: the context of a request whose stream was taken ends with sending, and not with
 // the handler.
 func TestTakenContext(t *testing.T) {
+	for _, early := range []bool{true, false} {
+		t.Run(fmt.Sprintf("asked for before the handler returns: %v", early), func(t *testing.T) { testTakenContext(t, early) })
+	}
+}
+
+func testTakenContext(t *testing.T, early bool) {
 	taken, again := make(chan *http3.Stream, 1), make(chan *http3.Stream, 1)
 	requests := make(chan *http.Request, 1)
 	returned := make(chan struct{})
 	s := &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer close(returned)
+		if early {
+			r.Context().Done()
+		}
 		str, err := w.(http3.HTTPStreamer).HTTPStream()
 		check(t, err)
 		same, err := w.(http3.HTTPStreamer).HTTPStream()
@@ -345,5 +355,60 @@ func TestRequestBody(t *testing.T) {
 	check(t, resp.Body.Close())
 	if len(r.Trailer) != 3 {
 		t.Errorf("the request was changed: %v", r.Trailer)
+	}
+}
+
+// TestBodyAfterHandler: a handler that returns gives back a body whose end it has not read. What it has
+// seen of the end stays.
+func TestBodyAfterHandler(t *testing.T) {
+	for name, c := range map[string]struct {
+		handle func(body io.ReadCloser)
+		want   error
+	}{
+		"not read":      {func(io.ReadCloser) {}, &http3.Error{ErrorCode: http3.ErrCodeNoError}},
+		"read in part":  {func(body io.ReadCloser) { body.Read(make([]byte, 1)) }, &http3.Error{ErrorCode: http3.ErrCodeNoError}},
+		"closed":        {func(body io.ReadCloser) { body.Close() }, &http3.Error{ErrorCode: http3.ErrCodeRequestCanceled}},
+		"read to EOF":   {func(body io.ReadCloser) { io.ReadAll(body) }, io.EOF},
+		"read later on": {nil, &http3.Error{ErrorCode: http3.ErrCodeNoError}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bodies, late := make(chan io.ReadCloser, 1), make(chan error, 1)
+			s := &http3.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				if c.handle == nil {
+					go func() {
+						_, err := io.ReadAll(r.Body)
+						late <- err
+					}()
+				} else {
+					c.handle(r.Body)
+				}
+				bodies <- r.Body
+			})}
+			server, client := connect(t)
+			defer client.CloseWithError(0, "")
+			go s.ServeQUICConn(server)
+			r := request(t, http.MethodPost, "https://localhost/")
+			out, in := io.Pipe()
+			r.Body = out
+			go func() {
+				in.Write([]byte("content"))
+				if name == "read to EOF" {
+					in.Close()
+				}
+			}()
+			defer in.Close()
+			resp, err := new(http3.Transport).NewClientConn(client).RoundTrip(r)
+			check(t, err)
+			_, err = io.ReadAll(resp.Body) // whose end comes after that of the handler
+			check(t, err)
+			if c.handle == nil {
+				if err := <-late; !errors.Is(err, c.want) {
+					t.Errorf("a Read that waited returned %v", err)
+				}
+			}
+			if n, err := (<-bodies).Read(make([]byte, 1)); n != 0 || !errors.Is(err, c.want) {
+				t.Errorf("Read returned %d, %v", n, err)
+			}
+		})
 	}
 }

@@ -11,10 +11,10 @@ import (
 // and ends with the request. Most handlers ask it for nothing, so it makes the context that can be
 // canceled only when somebody asks. Any goroutine may use it, also after the handler has returned.
 type requestContext struct {
-	c     *served
-	inner context.Context // that of Lazo
+	c *served
 
 	mu     sync.Mutex
+	inner  context.Context         // that of Lazo, which ends with the handler; nil after detach
 	ctx    context.Context         // made by get
 	cancel context.CancelCauseFunc // of ctx; nil before that is made
 	stop   func() bool             // ends the wait for inner
@@ -33,7 +33,9 @@ func (r *requestContext) get() context.Context {
 		r.cancel(r.cause)
 	default:
 		r.ctx, r.cancel = context.WithCancelCause(r.c.ctx)
-		r.stop = context.AfterFunc(r.inner, func() { r.end(r.why(context.Cause(r.inner))) })
+		if inner := r.inner; inner != nil {
+			r.stop = context.AfterFunc(inner, func() { r.end(r.why(context.Cause(inner))) })
+		}
 	}
 	return r.ctx
 }
@@ -51,6 +53,16 @@ func (r *requestContext) why(cause error) error {
 // finish ends the context when the handler has returned. If the connection has ended before, that is
 // why.
 func (r *requestContext) finish() { r.end(context.Cause(r.c.conn.Context())) }
+
+// detach has the context outlive the handler, which has taken the stream.
+func (r *requestContext) detach() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inner = nil
+	if r.stop != nil {
+		r.stop()
+	}
+}
 
 // end cancels the context. Only the first cause counts.
 func (r *requestContext) end(cause error) {
