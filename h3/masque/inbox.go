@@ -137,7 +137,7 @@ func (q *inbox) read(b []byte, d *pastDeadline) (int, error) {
 	for {
 		past := d.wait()
 		if isClosed(past) {
-			return 0, os.ErrDeadlineExceeded
+			return 0, q.late()
 		}
 		if n, err, ok := q.poll(b); ok {
 			return n, err
@@ -147,6 +147,16 @@ func (q *inbox) read(b []byte, d *pastDeadline) (int, error) {
 		case <-past:
 		}
 	}
+}
+
+// late returns the error of a read whose deadline has passed. After close that does not matter.
+func (q *inbox) late() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return q.err
+	}
+	return os.ErrDeadlineExceeded
 }
 
 // poll is read without waiting.

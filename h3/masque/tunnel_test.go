@@ -319,6 +319,11 @@ func TestReadAfterClose(t *testing.T) {
 		require.ErrorIs(t, err, net.ErrClosed)
 		_, _, err = ours.ReadFrom(b)
 		require.ErrorIs(t, err, net.ErrClosed)
+		require.NoError(t, ours.SetDeadline(time.Unix(1, 0)))
+		_, err = ours.Read(b)
+		require.ErrorIs(t, err, net.ErrClosed, "whatever the deadline: who tries again after it would never end")
+		_, err = ours.Write(b)
+		require.ErrorIs(t, err, net.ErrClosed)
 
 		theirs := fill()
 		require.NoError(t, p.proxy.Close())
