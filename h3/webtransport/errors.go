@@ -100,3 +100,5 @@ func truncate(s string) string {
 	}
 	return s[:n]
 }
+
+var errDir = errors.New("webtransport: streams are conn.Bidi or conn.Uni")

@@ -77,6 +77,9 @@ func (s *Session) ended() error {
 // OpenStream waits until the peer's limit allows another stream. The peer learns of it
 // at once.
 func (s *Session) OpenStream(ctx context.Context, dir conn.Dir) (*Stream, error) {
+	if dir > conn.Uni {
+		return nil, errDir
+	}
 	if err := s.ended(); err != nil {
 		return nil, err
 	}
@@ -186,6 +189,9 @@ func (a *arrivals) notify() {
 // AcceptStream returns the next stream of a directionality that the peer opened, and
 // waits for it.
 func (s *Session) AcceptStream(ctx context.Context, dir conn.Dir) (*Stream, error) {
+	if dir > conn.Uni {
+		return nil, errDir
+	}
 	a := &s.arrived[dir]
 	for {
 		s.mu.Lock()

@@ -263,6 +263,22 @@ func TestOpenStreamWaits(t *testing.T) {
 	})
 }
 
+// TestNoDir: streams of no directionality there is are an error, and no fault of the loop.
+func TestNoDir(t *testing.T) {
+	share := func(w *world) { w.d.MaxSessionsPerConn, w.up.MaxSessions = 2, 2 } // with flow control
+	for _, change := range []func(w *world){nil, share} {
+		run(t, change, func(t *testing.T, w *world) {
+			for range 2 {
+				s, _ := w.dial()
+				_, err := s.OpenStream(w.ctx(), conn.Uni+1)
+				require.ErrorIs(t, err, errDir)
+				_, err = s.AcceptStream(w.ctx(), conn.Uni+1)
+				require.ErrorIs(t, err, errDir)
+			}
+		})
+	}
+}
+
 // TestClose ends a session from either side. Everything that belongs to it ends on both sides.
 func TestClose(t *testing.T) {
 	for _, side := range []string{"client", "server"} {
