@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -160,6 +161,13 @@ func (t *Transport) open(server *conn.Config) error {
 	}
 	pc := t.Conn
 	if _, ok := pc.(*net.UDPConn); !ok {
+		if c, ok := pc.(interface {
+			SyscallConn() (syscall.RawConn, error)
+		}); ok {
+			if _, err := c.SyscallConn(); err != nil { // as a program that wraps a socket may say that it is gone
+				return err
+			}
+		}
 		t.book = &addressBook{PacketConn: pc, failed: t.writeFailed}
 		pc = t.book
 	}

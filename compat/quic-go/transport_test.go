@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -629,3 +630,20 @@ type noIDs struct{}
 
 func (noIDs) GenerateConnectionID() (quic.ConnectionID, error) { return quic.ConnectionID{}, nil }
 func (noIDs) ConnectionIDLen() int                             { return 0 }
+
+// A goneConn has no socket any more.
+type goneConn struct{ net.PacketConn }
+
+var errGone = errors.New("gone")
+
+func (goneConn) SyscallConn() (syscall.RawConn, error) { return nil, errGone }
+
+// TestConnWithoutSocket: an error of SyscallConn is that of Listen and Dial.
+func TestConnWithoutSocket(t *testing.T) {
+	server, client := tlsConfigs(t)
+	tr := &quic.Transport{Conn: goneConn{listenUDP(t)}}
+	_, err := tr.Listen(server, nil)
+	wantErr(t, "Listen", err, errGone)
+	_, err = tr.Dial(within(t), &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}, client, nil)
+	wantErr(t, "Dial", err, errGone)
+}
