@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"time"
+
 	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
@@ -78,12 +80,15 @@ func (w *packetWriter) beginTo(c *Conn, sp *space, b []byte, limit int, id *Conn
 		scid := c.local.ids[0].id.bytes()
 		w.b, w.lengthOff, w.pnOff = wire.AppendLong(b, typ, c.version, dcid, scid, token, w.pn, w.pnLen)
 	}
-	// RFC 9287, Section 3.1 [1, 2, 3, 4, 5].
-	if c.peer.GreaseQUICBit && c.hasPeer && sp.id == spaceApp && !c.cfg.DisableGreaseBit && c.rand()&1 == 0 {
+	if sp.id == spaceApp && c.greases() && c.rand()&1 == 0 {
 		w.b[w.start] &^= fixedBit // RFC 9287, Section 3
 	}
 	w.body = len(w.b)
 }
+
+// greases reports whether half of the packets go without fixedBit.
+// RFC 9287, Section 3.1 [1, 2, 3, 4, 5].
+func (c *Conn) greases() bool { return c.peer.GreaseQUICBit && c.hasPeer && !c.cfg.DisableGreaseBit }
 
 // fixedBit is set in packets of version 1, unless the peer is fine without (RFC 9000,
 // Section 17.3.1).
@@ -176,11 +181,7 @@ func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 	}
 	p := sp.sent.sent(&pa.flight, now, size, flags, w.recStart) // RFC 9002, Section 7.5 [2]
 	pa.pacer.Sent(int64(now), size, pa.pacing)
-	s := &c.e.scratch.sent
-	*s = congestion.Sent{}
-	s.Now, s.Bytes, s.InFlight, s.AppLimited = c.e.wall(now), uint64(size), pa.inFlight, p.flags&sentAppLimited != 0
-	pa.cc.OnSent(s)
-	p.state = s.State
+	c.controlSent(pa, p, c.e.wall(now))
 	if sp.id == spaceApp && sp.sent.next >= sp.lane.skipNext {
 		sp.sent.skip()
 		sp.lane.chooseSkip()
@@ -188,6 +189,15 @@ func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 	if sp.lane.ledger.overfull() {
 		c.detectLost(sp, now)
 	}
+}
+
+// controlSent tells the congestion controller of a path.
+func (c *Conn) controlSent(pa *path, p *sentPacket, wall time.Time) {
+	s := &c.e.scratch.sent
+	*s = congestion.Sent{}
+	s.Now, s.Bytes, s.InFlight, s.AppLimited = wall, uint64(p.size), pa.inFlight, p.flags&sentAppLimited != 0
+	pa.cc.OnSent(s)
+	p.state = s.State
 }
 
 // chooseSkip draws the next number to leave out, ever more rarely.
@@ -262,6 +272,11 @@ func (l *lane) transmitApp(now instant, buf []byte, maxSegments int) (Burst, boo
 			size = segment
 			if n+size > len(buf) || n+size > pa.allowance() {
 				break
+			}
+			if k := l.transmitRun(now, buf[n:], size, maxSegments-i, paced, mark); k > 0 {
+				n, i = n+k*size, i+k-1
+				paced -= min(paced, uint64(k*size))
+				continue
 			}
 		}
 		window := l.window(pa.estimates)

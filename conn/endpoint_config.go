@@ -121,5 +121,6 @@ type EndpointConfig struct {
 	// for long. The Endpoint does not close Record.
 	Record io.Writer
 
-	play *player // of a Replay
+	play *player   // of a Replay
+	runs *runWatch // nil except in tests
 }

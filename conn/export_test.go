@@ -171,3 +171,10 @@ func HandshakeDoneAgain(e *Endpoint) bool {
 	}
 	return false
 }
+
+// WatchRuns lets an endpoint of the configuration send without runs, or else count in packets what
+// it sends in runs.
+func (c *EndpointConfig) WatchRuns(off bool) (packets *int) {
+	c.runs = &runWatch{off: off}
+	return &c.runs.packets
+}

@@ -21,10 +21,11 @@ type scenario struct {
 	timeout time.Duration
 	limit   time.Duration // of simulated time; default an hour
 
-	segments  int                // see conntest.Node.MaxSegments
-	coalesce  bool               // see conntest.Node.Coalesce
-	configure func(*conn.Config) // changes both configurations
-	retry     bool               // the server validates addresses first
+	segments  int                        // see conntest.Node.MaxSegments
+	coalesce  bool                       // see conntest.Node.Coalesce
+	configure func(*conn.Config)         // changes both configurations
+	endpoint  func(*conn.EndpointConfig) // likewise
+	retry     bool                       // the server validates addresses first
 	// the connection resumes a session of an earlier one, with 0-RTT
 	resume bool
 	begin  func(*world)            // runs after Dial
@@ -75,8 +76,13 @@ func (sc scenario) start(t *testing.T) *world {
 			return conn.AdmissionAccept
 		}
 	}
+	dial := &conn.EndpointConfig{Rand: rnd}
+	if sc.endpoint != nil {
+		sc.endpoint(accept)
+		sc.endpoint(dial)
+	}
 	w.server.join("10.0.0.1:443", accept)
-	w.client.join("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	w.client.join("10.0.0.2:5000", dial)
 	if sc.resume {
 		w.visit(toServer)
 	}

@@ -97,6 +97,15 @@ func (q *sendQueue) sent(s *Stream, n int) {
 	l.MoveToBack(&s.turn.place, s)
 }
 
+// only returns the stream that has something to send if no other has, nil otherwise.
+func (q *sendQueue) only() *Stream {
+	s := q.waiting.First()
+	if s == nil || s.turn.waiting.Next() != nil || s.flags&flagInSend == 0 {
+		return nil
+	}
+	return s
+}
+
 // packetFilled notes that a packet carries data of streams.
 func (q *sendQueue) packetFilled() { q.packets++ }
 

@@ -29,14 +29,17 @@ func (l *chunkList) first() *Chunk { return l.slots[l.head].chunk }
 func (l *chunkList) find(index uint64) (int, bool) {
 	live := l.slots[l.head:]
 	n := len(live)
-	if n == 0 || index > live[n-1].index {
+	if n == 0 {
+		return len(l.slots), false
+	}
+	if i := index - live[0].index; i < uint64(n) && live[i].index == index {
+		return l.head + int(i), true
+	}
+	if index > live[n-1].index {
 		return len(l.slots), false
 	}
 	if index < live[0].index {
 		return l.head, false
-	}
-	if i := index - live[0].index; i < uint64(n) && live[i].index == index {
-		return l.head + int(i), true
 	}
 	i, ok := slices.BinarySearchFunc(live, index, func(s slot, index uint64) int {
 		switch {
@@ -150,9 +153,8 @@ func (l *chunkList) write(p *Pool, off uint64, b []byte) {
 
 // read copies the bytes from the offset on to b. All must be there.
 func (l *chunkList) read(b []byte, off uint64) {
-	for len(b) > 0 {
-		c := l.get(off / ChunkSize)
-		n := copy(b, c[off%ChunkSize:])
+	for i, _ := l.find(off / ChunkSize); len(b) > 0; i++ {
+		n := copy(b, l.slots[i].chunk[off%ChunkSize:])
 		off += uint64(n)
 		b = b[n:]
 	}
