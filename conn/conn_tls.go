@@ -69,6 +69,9 @@ func (c *Conn) nextTLSWork() *TLSWork {
 			c.tls.unwanted = c.tls.post.take(b)
 		} else {
 			c.tls.unwanted = c.tls.messages.take(c.tls.level, b)
+			if c.server && !c.tls.hello && c.tls.messages.n == 0 {
+				c.tls.hello, w.begins = true, true
+			}
 		}
 		w.data = cryptoData{level: c.tls.level, b: b}
 	}

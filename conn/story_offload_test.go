@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -115,6 +116,72 @@ func TestOffloadAcknowledgesOnce(t *testing.T) {
 			t.Fatalf("the handshake ends: %t, after %d steps, not %d", tc.c.state == stateConfirmed, steps, want)
 		}
 	})
+}
+
+// TestOffloadBegins: of the steps of a server, the one that answers the ClientHello begins the
+// handshake; of those of a client, none.
+func TestOffloadBegins(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		var works []*TLSWork
+		tc := startTestConn(t, server, offloaded(&works))
+		var begins []bool
+		tc.exchange(func() bool {
+			for _, w := range works {
+				begins = append(begins, w.Begins())
+			}
+			tc.complete(&works)
+			return false
+		})
+		want := []bool{false}
+		if server {
+			want = []bool{true, false}
+		}
+		if !slices.Equal(begins, want) || tc.c.state != stateConfirmed {
+			t.Fatalf("the steps begin handshakes: %v, want %v; confirmed: %v", begins, want, tc.c.state == stateConfirmed)
+		}
+	})
+}
+
+// TestOffloadOfHalfAHello: a step with a piece of a ClientHello does not begin the handshake. That
+// with its end does.
+func TestOffloadOfHalfAHello(t *testing.T) {
+	var work []*TLSWork
+	l, clientTLS := newLoneServer(t, func(c *EndpointConfig) { c.Offload = func(w *TLSWork) { work = append(work, w) } })
+	r := newRawTLS(t, false, clientTLS, appendRawParams([]rawParam{{0x0f, rawClientID}}))
+	hello := string(r.out[spaceInitial])
+	all := pieces(hello, len(hello)/3+1)
+	for i, f := range all {
+		l.feed(nthClientInitial(uint64(i), f), elsewhere(1))
+		if len(work) != 1 || work[0].Begins() != (i == len(all)-1) {
+			t.Fatalf("piece %d of %d: %d steps, begins: %v", i+1, len(all), len(work), len(work) > 0 && work[0].Begins())
+		}
+		if work[0].Ended() {
+			t.Error("the connection has not ended")
+		}
+		work[0].Run()
+		l.Complete(hour0(), work[0])
+		work = work[:0]
+	}
+	l.drain()
+	if l.last.spaces[spaceHandshake].tx == nil {
+		t.Error("the server did not answer")
+	}
+}
+
+// TestOffloadOfTheEnded: a step tells that its connection has ended.
+func TestOffloadOfTheEnded(t *testing.T) {
+	var works []*TLSWork
+	tc := startTestConn(t, true, offloaded(&works))
+	tc.exchange(func() bool { return tc.c != nil })
+	w := works[0]
+	if w.Ended() {
+		t.Error("the connection has not ended")
+	}
+	tc.e.Close()
+	if !w.Ended() {
+		t.Error("the connection has ended")
+	}
+	w.Run()
 }
 
 // TestTicketIsTakenAtOnce: a client stores a session when the packet with the ticket comes, and not

@@ -16,6 +16,7 @@ type TLSWork struct {
 	q        *tls.QUICConn
 	ctx      context.Context
 	start    bool
+	begins   bool                          // server: it has the end of the first ClientHello
 	resume   bool                          // go on after a QUICResumeSession event
 	paused   bool                          // at such an event: the Endpoint decides
 	ticket   *tls.QUICSessionTicketOptions // server
@@ -42,6 +43,15 @@ type cryptoData struct {
 func (w *TLSWork) long() bool {
 	return w.conn.server || !w.start && !w.resume && w.data.level != tls.QUICEncryptionLevelApplication
 }
+
+// Begins reports whether the step answers the ClientHello of a new connection. That is most of a
+// server's work for a handshake. Where more clients come than the machine can serve, such steps
+// should wait for all others: then handshakes that have begun come to an end.
+func (w *TLSWork) Begins() bool { return w.begins }
+
+// Ended reports whether the connection has ended meanwhile, so that Run only cleans up. Call it on
+// any goroutine.
+func (w *TLSWork) Ended() bool { return w.ctx.Err() != nil }
 
 // Run does the work, and blocks as long as callbacks of [Config.TLS] do. Call it
 // once, on any goroutine, even if the Endpoint was closed meanwhile: it then
@@ -158,6 +168,7 @@ type tlsState struct {
 	chosen []byte // those of the version that was chosen, while paused
 	now    time.Time
 	begun  bool
+	hello  bool                    // server: a whole ClientHello has come
 	level  tls.QUICEncryptionLevel // of the data that TLS takes now
 	state  *tls.ConnectionState    // once known
 

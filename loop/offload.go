@@ -17,38 +17,64 @@ const workersPerCore = 4
 // there is work and end when there is none.
 type offload struct {
 	mu      sync.Mutex
-	jobs    queue[job]
+	firsts  queue[job] // steps that begin a handshake
+	later   queue[job]
 	workers int
 }
 
 // A job is a step and the loop that gets it back when it is done.
 type job struct {
-	l *Loop
-	w *conn.TLSWork
+	l     *Loop
+	w     *conn.TLSWork
+	since time.Time // of a first step
 }
 
-func (o *offload) add(j job) {
+func (o *offload) add(l *Loop, w *conn.TLSWork) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.jobs.push(j)
+	if w.Begins() {
+		o.firsts.push(job{l, w, time.Now()})
+	} else {
+		o.later.push(job{l: l, w: w})
+	}
 	if o.workers < workersPerCore*runtime.GOMAXPROCS(0) {
 		o.workers++
 		go o.work()
 	}
 }
 
+// patience is how long a ClientHello waits for its turn in the order of arrival. When the first one
+// in the queue has waited longer, more clients come than the machine can serve. In the order of
+// arrival all of them would then wait until they give up, and the work for them would be in vain.
+// Those that have come last go first then. A client sends its ClientHello again after a second.
+const patience = 500 * time.Millisecond
+
+// next takes the next job. Handshakes that have begun go before those that begin: otherwise none
+// would end while many begin.
+func (o *offload) next() (j job, ok bool) {
+	if j, ok = o.later.pop(); ok || o.firsts.len() == 0 {
+		return j, ok
+	}
+	if oldest := o.firsts.oldest(); oldest.w.Ended() || time.Since(oldest.since) < patience {
+		return o.firsts.pop()
+	}
+	return o.firsts.popNewest()
+}
+
 func (o *offload) work() {
 	growstack.By4K() // which sealing a session ticket would need bit by bit
 	for {
 		o.mu.Lock()
-		j, ok := o.jobs.pop()
+		j, ok := o.next()
 		if !ok {
 			o.workers--
 			o.mu.Unlock()
 			return
 		}
 		o.mu.Unlock()
-		j.l.giveWay()
+		if !j.w.Ended() {
+			j.l.giveWay()
+		}
 		j.w.Run() // run it even if the loop has stopped: the step cleans up
 		j.l.mail.complete(j.w)
 	}

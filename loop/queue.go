@@ -31,3 +31,21 @@ func (q *queue[T]) pop() (v T, ok bool) {
 	}
 	return v, true
 }
+
+// oldest returns the item that pop would. The queue must not be empty.
+func (q *queue[T]) oldest() T { return q.items[q.head] }
+
+// popNewest removes and returns the newest item.
+func (q *queue[T]) popNewest() (v T, ok bool) {
+	n := len(q.items)
+	if q.len() == 0 {
+		return v, false
+	}
+	var zero T
+	v = q.items[n-1]
+	q.items[n-1] = zero
+	if q.items = q.items[:n-1]; q.head == n-1 {
+		q.items, q.head = q.items[:0], 0
+	}
+	return v, true
+}

@@ -3,6 +3,7 @@ package loop
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/lazoquic/lazo/conn"
@@ -18,12 +19,19 @@ func TestQueueModel(t *testing.T) {
 			q.push(i)
 			model = append(model, i)
 		} else {
-			v, ok := q.pop()
-			if ok != (len(model) > 0) || ok && v != model[0] {
-				t.Fatalf("seed %d, step %d: pop returned %d, %v", seed, i, v, ok)
+			if len(model) > 0 && q.oldest() != model[0] {
+				t.Fatalf("seed %d, step %d: the oldest is %d, want %d", seed, i, q.oldest(), model[0])
+			}
+			take, at := q.pop, 0
+			if r.IntN(2) == 0 {
+				take, at = q.popNewest, len(model)-1
+			}
+			v, ok := take()
+			if ok != (len(model) > 0) || ok && v != model[at] {
+				t.Fatalf("seed %d, step %d: took %d, %v", seed, i, v, ok)
 			}
 			if ok {
-				model = model[1:]
+				model = slices.Delete(model, at, at+1)
 			}
 		}
 		if q.len() != len(model) {
