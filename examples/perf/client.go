@@ -92,6 +92,8 @@ func (c *client) run() error {
 		return c.idle()
 	case "active":
 		return c.active()
+	case "mixed":
+		return c.mixed()
 	case "echo":
 		return c.echo()
 	}
@@ -100,7 +102,7 @@ func (c *client) run() error {
 
 // dial makes a connection and proves that it works.
 func (c *client) dial() (session, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.o.giveUp)
 	defer cancel()
 	g := c.group
 	if g == nil {
@@ -111,9 +113,16 @@ func (c *client) dial() (session, error) {
 	}
 	s, err := c.session(ctx, g)
 	if err == nil {
-		err = s.exchange(1, 1, c.o.small(), 0)
+		t := time.AfterFunc(c.o.giveUp, s.close)
+		if err = s.exchange(1, 1, c.o.small(), 0); err != nil {
+			s.close()
+		}
+		t.Stop()
 	}
 	if err != nil {
+		if c.group == nil {
+			g.Close()
+		}
 		return nil, fmt.Errorf("dial %v: %w", c.remote, err)
 	}
 	if c.group == nil {
@@ -130,7 +139,7 @@ func (c *client) session(ctx context.Context, g *loop.Group) (session, error) {
 	case "http3", "h3loop":
 		return dialHTTP3(g, c.remote, c.cfg), nil
 	case "http2":
-		return dialHTTP2(c.remote, c.cfg.TLS), nil
+		return dialHTTP2(c.remote, c.cfg.TLS, c.o.giveUp), nil
 	case "tls":
 		return dialTLS(c.remote, c.cfg.TLS), nil
 	}

@@ -31,11 +31,15 @@ func (c *client) dialMany(n int64) ([]session, error) {
 func (c *client) active() error {
 	width := max(c.o.concurrency, 1)
 	c.o.concurrency = 16
+	before := rss(strconv.Itoa(c.o.serverPID))
 	all, err := c.dialMany(int64(c.o.conns) + int64(width))
 	if err != nil {
 		return err
 	}
 	time.Sleep(2 * time.Second) // wait for the packets that follow the handshakes
+	if c.o.rate > 0 {
+		return c.activeOpen(all, before)
+	}
 	var next, left atomic.Int64
 	left.Store(int64(c.o.ops))
 	serverBefore := cpuOfProcess(c.o.serverPID)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
@@ -14,10 +15,11 @@ import (
 )
 
 // A handlerSession is a session inside the loop. Its fields belong to the goroutine of the loop,
-// except the first three.
+// except the first four.
 type handlerSession struct {
 	l     *loop.Loop
 	c     *conn.Conn
+	turn  sync.Mutex // of exchange
 	done  chan error // of connecting, of exchange and of flood
 	busy  bool       // somebody waits for done
 	ended bool       // EventClosed has come
@@ -92,6 +94,8 @@ func (s *handlerSession) HandleEvent(now time.Time, ev conn.Event) {
 func (s *handlerSession) Flush(time.Time, *conn.Conn) {}
 
 func (s *handlerSession) exchange(ops, width int, down, up int64) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	return s.wait(func(now time.Time) {
 		s.todo, s.width, s.down, s.up = ops, width, down, up
 		s.times = histogram{}

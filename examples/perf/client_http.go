@@ -45,11 +45,11 @@ func dialHTTP3(g *loop.Group, to netip.AddrPort, cfg *conn.Config) *httpSession 
 }
 
 // dialHTTP2 makes a client of HTTP/2 of package net/http. It connects with its first request.
-func dialHTTP2(to netip.AddrPort, tc *tls.Config) *httpSession {
+func dialHTTP2(to netip.AddrPort, tc *tls.Config, giveUp time.Duration) *httpSession {
 	s := &httpSession{base: "https://" + to.String()}
 	tc = tc.Clone()
 	tc.NextProtos = []string{"h2"}
-	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: tc, DialContext: new(net.Dialer).DialContext}
+	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: tc, DialContext: new(net.Dialer).DialContext, TLSHandshakeTimeout: giveUp}
 	s.client.Transport, s.leave = tr, tr.CloseIdleConnections
 	s.one, s.stop = s.request, s.close
 	return s

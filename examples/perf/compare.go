@@ -25,11 +25,13 @@ type comparison struct {
 	rounds             int
 	serverCore         int
 	clientCore         int
+	loops, procs       string
 	maxOther           float64
 	scale              float64
 	markdown, svg      string
 
-	self       string // the path of this program
+	self       string   // the path of this program
+	rsa        []string // flags for a certificate with RSA
 	contenders []contender
 }
 
@@ -42,12 +44,14 @@ type contender struct {
 	client     []string            // flags for the client
 	idle       []string            // more flags for the client in idle mode
 	datagrams  []string            // more flags for the server in datagram mode
+	env        []string            // of the server
+	certs      bool                // the server takes a certificate
 	skip       func(t string) bool // tests it does not know
 }
 
 // takes reports whether the contender does a test.
 func (p *contender) takes(t *test) bool {
-	return p.http == t.http && (p.skip == nil || !p.skip(t.name))
+	return p.http == t.http && (p.certs || !t.rsa) && (p.skip == nil || !p.skip(t.name))
 }
 
 // runCompare runs the tests and prints the tables.
@@ -60,6 +64,8 @@ func runCompare(args []string, stdout io.Writer) error {
 	f.IntVar(&c.rounds, "rounds", 5, "rounds of each test")
 	f.IntVar(&c.serverCore, "server-core", 0, "core of the server; -1 for any")
 	f.IntVar(&c.clientCore, "client-core", 1, "core of the client; -1 for any")
+	f.StringVar(&c.loops, "loops", "", "numbers of loops, separated by commas: servers of this program over UDP run with each")
+	f.StringVar(&c.procs, "procs", "", "values of GOMAXPROCS, separated by commas: all servers run with each")
 	f.Float64Var(&c.maxOther, "max-other", .25, "drop runs in which others used more than this share of the two cores")
 	f.Float64Var(&c.scale, "scale", 1, "multiply the size of each test")
 	f.StringVar(&c.markdown, "markdown", "", "write the tables to this file, too")
@@ -70,11 +76,20 @@ func runCompare(args []string, stdout io.Writer) error {
 	if err := cmp.Or(usage.NoArguments(&f), c.check()); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop() // child programs end with this one
 	if err := c.find(); err != nil {
 		return err
 	}
+	c.vary()
+	dir, err := os.MkdirTemp("", "perf")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if c.rsa, err = rsaFlags(dir); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop() // child programs end with this one
 	var tables []*table
 	for i := range tests {
 		t := &tests[i]
@@ -103,6 +118,8 @@ func (c *comparison) check() error {
 		usage.AtLeast("client-core", c.clientCore, -1),
 		usage.Positive("max-other", c.maxOther),
 		usage.Positive("scale", c.scale),
+		numbers("loops", c.loops),
+		numbers("procs", c.procs),
 		usage.NewFile("markdown", c.markdown),
 		usage.NewFile("svg", c.svg))
 }
@@ -123,7 +140,7 @@ func (c *comparison) find() error {
 		{name: "lazo h3loop", server: []string{"-api", "h3loop"}},
 		{name: "net/http http2", server: []string{"-api", "http2"}},
 	} {
-		p.path, p.client, p.idle, p.http = self, p.server, []string{"-gc-signal"}, true
+		p.path, p.client, p.idle, p.http, p.certs = self, p.server, []string{"-gc-signal"}, true, true
 		c.contenders = append(c.contenders, p)
 	}
 	overTCP := []string{"-api", "tls"}
@@ -177,7 +194,7 @@ func peer(path, self string) (contender, bool) {
 		if name, ok := strings.CutSuffix(base, "-h3"); ok {
 			p := contender{name: name + " http3", path: path, clientPath: self, client: http3, http: true}
 			if name == "quicgo" {
-				p.idle = []string{"-gc-signal"}
+				p.idle, p.certs = []string{"-gc-signal"}, true
 			}
 			return p, true
 		}

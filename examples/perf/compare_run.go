@@ -133,7 +133,12 @@ func (c *comparison) pair(ctx context.Context, t *test, p *contender, res *resul
 	if t.mode == "datagram" {
 		args = append(args, p.datagrams...)
 	}
-	s, err := start(command(ctx, c.serverCore, p.path, args...))
+	if t.rsa {
+		args = append(args, c.rsa...)
+	}
+	cmd := command(ctx, c.serverCore, p.path, args...)
+	cmd.Env = append(os.Environ(), p.env...)
+	s, err := start(cmd)
 	if err != nil {
 		return 0, err
 	}

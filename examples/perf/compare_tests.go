@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"net"
+	"slices"
 	"strconv"
 )
 
@@ -16,6 +17,7 @@ type test struct {
 	metrics     []metric // the first is that of the chart
 	http        bool
 	resumes     bool // all contenders have the client of this program
+	rsa         bool // servers have a certificate with RSA-2048, which costs them more than clients
 }
 
 // A metric is a column of a table.
@@ -59,6 +61,10 @@ func perOp(key string, server bool) func(r *result) float64 {
 
 func ofClient(key string) func(r *result) float64 {
 	return func(r *result) float64 { return orNaN(r.client.number(key)) }
+}
+
+func milliseconds(key string) func(r *result) float64 {
+	return func(r *result) float64 { return orNaN(r.client.number(key) / 1e3) }
 }
 
 // orNaN returns NaN for a figure that a program does not report.
@@ -106,6 +112,24 @@ var (
 		{name: "server CPU µs each", format: "%.2f", value: func(r *result) float64 { return 1e6 * r.client.number("server_cpu") / r.client.number("ops") }, ratio: true},
 		operations[2],
 	}, latencies[len(operations):]...)
+	// of active connections at a set rate
+	open = append(slices.Clone(active), []metric{
+		{name: "client late p99 µs", format: "%.0f", value: ofClient("late_p99_us")},
+		{name: "bytes a connection", format: "%.0f", value: ofClient("bytes_per_conn"), ratio: true},
+	}...)
+	mixed = []metric{
+		{name: "handshakes a second", format: "%.0f", value: ofClient("handshakes_s")},
+		{name: "p50 ms", format: "%.1f", value: milliseconds("handshake_p50_us")},
+		{name: "p99 ms", format: "%.1f", value: milliseconds("handshake_p99_us")},
+		{name: "given up", format: "%.0f", value: func(r *result) float64 { return r.client.number("handshakes_failed") }},
+		{name: "requests p50 ms", format: "%.2f", value: milliseconds("p50_us"), ratio: true},
+		{name: "p99 ms", format: "%.1f", value: milliseconds("p99_us"), ratio: true},
+		{name: "client late p99 ms", format: "%.1f", value: milliseconds("late_p99_us")},
+		{name: "server CPU s/s", format: "%.2f", value: func(r *result) float64 { return r.client.number("server_cpu") / r.client.number("wall") }},
+		{name: "server grows by MB", format: "%.0f", value: func(r *result) float64 {
+			return (r.client.number("rss_most_kb") - r.client.number("rss_before_kb")) / 1024
+		}},
+	}
 	memory = []metric{
 		{name: "bytes a connection", format: "%.0f", value: ofClient("bytes_per_conn"), ratio: true},
 		{name: "the same after GC", format: "%.0f", value: ofClient("bytes_per_conn_gc"), ratio: true},
@@ -138,6 +162,12 @@ var tests = []test{
 		more: onEach("100"), metrics: active, http: true},
 	{name: "getconns1000", title: "GET of 100 bytes, one at a time on each of 1,000 connections", mode: "active", size: "--ops", n: 60000,
 		more: onEach("1000"), metrics: active, http: true},
+	{name: "getopen1000", title: "GET of 100 bytes on random ones of 1,000 connections, 5,000 a second", mode: "active", size: "--ops", n: 25000,
+		more: []string{"--rate", "5000", "--conns", "999", "--loops", "8"}, metrics: open, http: true},
+	{name: "getmixed", title: "400 handshakes a second, and 1,000 GET a second on 100 other connections", mode: "mixed", size: "--secs", n: 5,
+		more: beside("400"), metrics: mixed, http: true},
+	{name: "getoverload", title: "800 handshakes a second with RSA-2048, and the same GET beside them", mode: "mixed", size: "--secs", n: 15,
+		more: append(beside("800"), "--give-up", "5s"), metrics: mixed, http: true, rsa: true},
 	{name: "httpidle", title: "Memory of idle connections of HTTP", mode: "idle", size: "--conns", n: 1000, metrics: memory, http: true},
 }
 
@@ -146,6 +176,11 @@ var (
 	at8  = []string{"--concurrency", "8"}
 	at64 = []string{"--concurrency", "64"}
 )
+
+// beside returns the flags for so many handshakes a second beside requests.
+func beside(rate string) []string {
+	return []string{"--rate", rate, "--request-rate", "1000", "--conns", "100", "--loops", "4"}
+}
 
 // onEach returns the flags for one request at a time on each of n connections that have sockets of
 // their own, beside one that rests.

@@ -23,11 +23,11 @@ type options struct {
 	streamWindow, connWindow           byteSize
 	concurrency, loops, serverPID      int
 	over                               int
-	secs, rate                         float64
+	secs, rate, requestRate            float64
 	uniform, resume                    bool
 	gcSignal, datagrams, socketPerConn bool
 	cpuProfile, memProfile, cert, key  string
-	warm                               time.Duration
+	warm, giveUp                       time.Duration
 	exitAfterConns                     byteSize
 }
 
@@ -58,24 +58,26 @@ func parseFlags(role string, args []string, stdout io.Writer) (*options, error) 
 	var f flag.FlagSet
 	f.StringVar(&o.listen, "listen", "127.0.0.1:4433", "server: UDP address")
 	f.StringVar(&o.connect, "connect", "127.0.0.1:4433", "client: UDP address of the server")
-	f.StringVar(&o.mode, "mode", "download", "client: download, upload, rr, handshake, datagram, idle, active (requests of a few connections among many) or echo (of perf echo)")
+	f.StringVar(&o.mode, "mode", "download", "client: download, upload, rr, handshake, datagram, idle, active (requests of a few connections among many; with -rate of all), mixed (handshakes beside requests) or echo (of perf echo)")
 	f.StringVar(&o.api, "api", "handler", "handler (inside the loop), stream (blocking), http3, h3loop (the same inside the loop; a server), http2 (of net/http, over TCP) or tls (over TCP, a connection an exchange)")
 	f.StringVar(&o.kx, "kx", "x25519", "key exchange: x25519, or default (X25519MLKEM768)")
 	f.StringVar(&o.cc, "cc", "cubic", "congestion control: cubic, newreno or bbr")
 	f.Var(&o.bytes, "bytes", "bytes a stream (K, M, G)")
 	f.Var(&o.ops, "ops", "streams or handshakes in all")
-	f.Var(&o.conns, "conns", "idle and active: connections that rest")
+	f.Var(&o.conns, "conns", "idle and active: connections that rest; mixed: connections that make requests")
 	f.Var(&o.maxStreams, "max-streams", "streams at a time")
 	f.Var(&o.streamWindow, "stream-window", "fixed window of a stream in bytes; 0 lets it grow")
 	f.Var(&o.connWindow, "conn-window", "fixed window of the connection in bytes; 0 lets it grow")
 	f.IntVar(&o.concurrency, "concurrency", 1, "streams or connections at a time")
 	f.IntVar(&o.over, "over", 1, "client: connections that the streams of a mode are spread over")
 	f.IntVar(&o.loops, "loops", 1, "loops, each with a socket")
-	f.IntVar(&o.serverPID, "server-pid", 0, "idle and active: process whose memory or CPU time to read")
-	f.Float64Var(&o.rate, "rate", 0, "handshake: at most so many a second; 0 for no limit")
+	f.IntVar(&o.serverPID, "server-pid", 0, "idle, active and mixed: process whose memory or CPU time to read")
+	f.Float64Var(&o.rate, "rate", 0, "handshake: at most so many a second; 0 for no limit; active: so many requests a second, at random times and on random connections; mixed: so many handshakes a second")
+	f.Float64Var(&o.requestRate, "request-rate", 1000, "mixed: so many requests a second")
+	f.DurationVar(&o.giveUp, "give-up", dialTimeout, "client: how long a handshake may take")
 	f.BoolVar(&o.resume, "resume", false, "handshake: all resume the session of one that is not counted")
 	f.BoolVar(&o.uniform, "uniform", false, "active: requests of all connections in turn")
-	f.Float64Var(&o.secs, "secs", 3, "datagram: seconds")
+	f.Float64Var(&o.secs, "secs", 3, "datagram and mixed: seconds")
 	f.BoolVar(&o.gcSignal, "gc-signal", false, "idle: send SIGUSR1 to the server, which makes it collect garbage")
 	f.BoolVar(&o.datagrams, "datagrams", true, "server: take datagrams")
 	f.BoolVar(&o.socketPerConn, "socket-per-conn", false, "client: a socket for each connection")
@@ -97,7 +99,7 @@ func (o *options) check() error {
 	}
 	return cmp.Or(
 		usage.Address("listen", o.listen),
-		usage.OneOf("mode", o.mode, "download", "upload", "rr", "handshake", "datagram", "idle", "active", "echo"),
+		usage.OneOf("mode", o.mode, "download", "upload", "rr", "handshake", "datagram", "idle", "active", "mixed", "echo"),
 		usage.OneOf("api", o.api, "handler", "stream", "http3", "h3loop", "http2", "tls"),
 		o.checkMode(),
 		usage.OneOf("kx", o.kx, "x25519", "default"),
@@ -110,6 +112,8 @@ func (o *options) check() error {
 		usage.AtLeast("loops", o.loops, 1),
 		usage.AtLeast("server-pid", o.serverPID, 0),
 		usage.AtLeast("rate", o.rate, 0),
+		usage.Positive("request-rate", o.requestRate),
+		usage.Positive("give-up", o.giveUp),
 		usage.Positive("secs", o.secs),
 		usage.AtLeast("warm", o.warm, 0),
 		usage.NewFile("cpuprofile", o.cpuProfile),
@@ -121,10 +125,12 @@ func (o *options) check() error {
 
 // checkMode wants a mode that the API has.
 func (o *options) checkMode() error {
-	modes := []string{"download", "upload", "rr", "handshake", "idle", "active"}
+	modes := []string{"download", "upload", "rr", "handshake", "idle", "active", "mixed"}
 	switch {
 	case o.resume && o.mode != "handshake":
 		return usage.Errorf("-resume: -mode %s does not count handshakes", o.mode)
+	case o.mode == "mixed" && o.rate == 0:
+		return usage.Errorf("-mode mixed: -rate is missing")
 	case o.api == "tls":
 		modes = []string{"download", "upload", "handshake"}
 	case !o.http():

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"crypto/rsa"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,13 +21,17 @@ import (
 // TestModes runs each mode on each tier over loopback, with little to do.
 func TestModes(t *testing.T) {
 	for _, api := range []string{"handler", "stream", "http3", "h3loop", "http2", "tls"} {
-		for _, mode := range []string{"download", "upload", "rr", "handshake", "datagram", "idle", "active"} {
-			if (&options{api: api, mode: mode}).checkMode() != nil {
+		for _, mode := range []string{"download", "upload", "rr", "handshake", "datagram", "idle", "active", "mixed"} {
+			if (&options{api: api, mode: mode, rate: 1}).checkMode() != nil {
 				continue
 			}
 			t.Run(api+"/"+mode, func(t *testing.T) {
-				o := clientFlags(t, "-api", api, "-mode", mode, "-bytes", "300K", "-ops", "3",
-					"-concurrency", "2", "-over", "2", "-conns", "2", "-secs", "0.2")
+				args := []string{"-api", api, "-mode", mode, "-bytes", "300K", "-ops", "3",
+					"-concurrency", "2", "-over", "2", "-conns", "2", "-secs", "0.2"}
+				if mode == "mixed" {
+					args = append(args, "-rate", "50", "-request-rate", "100")
+				}
+				o := clientFlags(t, args...)
 				s, addr := serveTest(t, o)
 				o.connect = addr.String()
 				c := &client{o: o, remote: addr, r: newReport("client")}
@@ -54,12 +61,56 @@ func TestModes(t *testing.T) {
 					require.Eventually(t, func() bool { return s.datagrams.Load() > 0 }, time.Minute, time.Millisecond)
 				case "handshake":
 					counts(t, 3, &s.conns)
+				case "mixed":
+					n, _ := c.r["handshakes"].(int64)
+					requests, _ := c.r["ops"].(int64)
+					require.NotZero(t, n)
+					require.EqualValues(t, 0, c.r["handshakes_failed"])
+					require.EqualValues(t, 0, c.r["requests_failed"])
+					counts(t, 1+2+n, &s.conns)
+					counts(t, 1+2+n+requests, &s.streams)
 				case "idle":
 					require.EqualValues(t, 2, c.r["alive"])
 				}
 			})
 		}
 	}
+}
+
+// TestOpenLoop makes requests at a set rate on connections in no order.
+func TestOpenLoop(t *testing.T) {
+	for _, api := range []string{"handler", "stream", "http3", "http2"} {
+		t.Run(api, func(t *testing.T) {
+			o := clientFlags(t, "-api", api, "-mode", "active", "-ops", "100", "-rate", "500", "-conns", "3")
+			s, addr := serveTest(t, o)
+			o.connect = addr.String()
+			c := &client{o: o, remote: addr, r: newReport("client")}
+			c.cfg = o.clientConfig()
+			var err error
+			c.group, err = c.listen()
+			require.NoError(t, err)
+			defer c.group.Close()
+			require.NoError(t, c.run())
+			n, _ := c.r["ops"].(int64)
+			require.NotZero(t, n)
+			require.NotZero(t, c.r["p50_us"])
+			counts(t, 4+n, &s.streams)
+		})
+	}
+}
+
+// TestOpenLoopFails: work that fails is counted, and its time is not.
+func TestOpenLoopFails(t *testing.T) {
+	broken := errors.New("broken")
+	p := &openLoop{rate: 10_000, work: func() error { return broken }}
+	n, ended, err := p.run(10 * time.Millisecond)
+	require.NoError(t, err)
+	p.wait()
+	require.NotZero(t, n)
+	require.Zero(t, ended)
+	require.Equal(t, n, p.failed.Load())
+	require.Equal(t, broken, p.err)
+	require.Zero(t, p.times.total)
 }
 
 // TestResume resumes one session again and again. It fails where the server resumes none.
@@ -192,14 +243,69 @@ func TestContenders(t *testing.T) {
 	for _, name := range []string{"handshake", "handshakeresumed"} {
 		require.Equal(t, []string{"lazo handler", "lazo stream", "tls", "quicgo", "tlslimit"}, of[name], name)
 	}
-	for _, name := range []string{"get1", "get64", "get64x8", "gethandshake", "httpdownload", "httpupload", "httpidle"} {
+	for _, name := range []string{"get1", "get64", "get64x8", "gethandshake", "httpdownload", "httpupload", "httpidle", "getopen1000", "getmixed"} {
 		require.Equal(t, []string{"lazo http3", "lazo h3loop", "net/http http2", "quicgo http3", "quinn http3"}, of[name], name)
+	}
+}
+
+// TestContendersWithRSA: servers that take no certificate have no part in tests that need one.
+func TestContendersWithRSA(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"quicgo-h3", "quinn-h3"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o755))
+	}
+	c := &comparison{peers: dir}
+	require.NoError(t, c.find())
+	i := slices.IndexFunc(tests, func(x test) bool { return x.name == "getoverload" })
+	var names []string
+	for j := range c.contenders {
+		if p := &c.contenders[j]; p.takes(&tests[i]) {
+			names = append(names, p.name)
+		}
+	}
+	require.Equal(t, []string{"lazo http3", "lazo h3loop", "net/http http2", "quicgo http3"}, names)
+
+	flags, err := rsaFlags(dir)
+	require.NoError(t, err)
+	o, err := parseFlags("server", flags, t.Output())
+	require.NoError(t, err)
+	cert, err := o.certificate()
+	require.NoError(t, err)
+	_, ok := cert.PrivateKey.(*rsa.PrivateKey)
+	require.True(t, ok)
+}
+
+// TestVary runs servers with several numbers of loops and of processors.
+func TestVary(t *testing.T) {
+	c := &comparison{self: "perf", loops: "1,8", procs: "1,2", contenders: []contender{
+		{name: "lazo http3", path: "perf", server: []string{"-api", "http3"}},
+		{name: "net/http http2", path: "perf", server: []string{"-api", "http2"}},
+		{name: "quicgo http3", path: "quicgo-h3"},
+	}}
+	c.vary()
+	var all []string
+	for _, p := range c.contenders {
+		all = append(all, fmt.Sprint(p.name, p.server, p.env))
+	}
+	require.Equal(t, []string{
+		"lazo http3 loops=1 procs=1[-api http3 -loops 1] [GOMAXPROCS=1]",
+		"lazo http3 loops=1 procs=2[-api http3 -loops 1] [GOMAXPROCS=2]",
+		"lazo http3 loops=8 procs=1[-api http3 -loops 8] [GOMAXPROCS=1]",
+		"lazo http3 loops=8 procs=2[-api http3 -loops 8] [GOMAXPROCS=2]",
+		"net/http http2 procs=1[-api http2] [GOMAXPROCS=1]",
+		"net/http http2 procs=2[-api http2] [GOMAXPROCS=2]",
+		"quicgo http3 procs=1[] [GOMAXPROCS=1]",
+		"quicgo http3 procs=2[] [GOMAXPROCS=2]",
+	}, all)
+	for list, ok := range map[string]bool{"": true, "1": true, "1,2,8": true, "0": false, "1,": false, "x": false} {
+		require.Equal(t, ok, numbers("loops", list) == nil, list)
 	}
 }
 
 // TestModesOfAPI refuses modes that an API does not have.
 func TestModesOfAPI(t *testing.T) {
-	for _, args := range []string{"-api tls -mode rr", "-api http3 -mode datagram", "-api tls -mode active", "-resume -mode rr", "-over 0"} {
+	for _, args := range []string{"-api tls -mode rr", "-api http3 -mode datagram", "-api tls -mode active", "-resume -mode rr", "-over 0",
+		"-mode mixed", "-mode mixed -rate 1 -request-rate 0", "-give-up 0s"} {
 		_, err := parseFlags("client", strings.Fields(args), t.Output())
 		require.Error(t, err, args)
 	}

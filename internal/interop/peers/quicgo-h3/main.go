@@ -1,6 +1,6 @@
 // Command quicgo-h3 is a server of HTTP/3 for perf compare, of quic-go:
 //
-//	quicgo-h3 server --listen ADDR
+//	quicgo-h3 server --listen ADDR [--cert FILE --key FILE]
 //
 // It answers GET /N with N bytes, and takes what POST / sends. It says "ready" on its standard
 // error.
@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log"
@@ -39,21 +40,25 @@ const chunk = 64 << 10
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("quicgo-h3: ")
-	if len(os.Args) != 4 || os.Args[1] != "server" || os.Args[2] != "--listen" {
-		log.Fatal("usage: quicgo-h3 server --listen ADDR")
+	var fs flag.FlagSet
+	addr := fs.String("listen", "", "UDP address")
+	certFile := fs.String("cert", "", "PEM file of the certificate; default self-signed")
+	keyFile := fs.String("key", "", "PEM file of its key")
+	if len(os.Args) < 2 || os.Args[1] != "server" || fs.Parse(os.Args[2:]) != nil || fs.NArg() > 0 || *addr == "" {
+		log.Fatal("usage: quicgo-h3 server --listen ADDR [--cert FILE --key FILE]")
 	}
-	if err := serve(os.Args[3]); err != nil {
+	if err := serve(*addr, *certFile, *keyFile); err != nil {
 		log.Fatal(err)
 	}
 }
 
 // serve serves until SIGTERM.
-func serve(addr string) error {
+func serve(addr, certFile, keyFile string) error {
 	c, err := net.ListenPacket("udp", addr)
 	if err != nil {
 		return err
 	}
-	cert, err := selfSigned()
+	cert, err := certificate(certFile, keyFile)
 	if err != nil {
 		return err
 	}
@@ -77,6 +82,14 @@ func serve(addr string) error {
 			return report(&before)
 		}
 	}
+}
+
+// certificate returns that of the files, or without files a self-signed one.
+func certificate(certFile, keyFile string) (tls.Certificate, error) {
+	if certFile == "" {
+		return selfSigned()
+	}
+	return tls.LoadX509KeyPair(certFile, keyFile)
 }
 
 // selfSigned returns a certificate for the name localhost.
