@@ -92,11 +92,7 @@ func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
 	}
 	switch typ {
 	case wire.FramePadding:
-		n := 1
-		for n < len(b) && b[n] == wire.FramePadding {
-			n++
-		}
-		return n, nil
+		return wire.ParsePadding(b), nil
 	case wire.FramePing:
 		return 1, nil
 	case wire.FrameAck, wire.FrameAckECN:

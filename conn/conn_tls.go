@@ -146,7 +146,10 @@ func (c *Conn) noteTLSState() {
 			}
 			c.event(Event{Kind: EventAccepted})
 		}
-		t.state = &s
+		if t.state == nil {
+			t.state = new(tls.ConnectionState)
+		}
+		*t.state = s
 	}
 	if c.server && c.state != stateHandshake {
 		// Nothing comes from a client after the handshake (RFC 9001, Section 4.4 and 6).

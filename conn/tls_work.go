@@ -71,7 +71,7 @@ func (w *TLSWork) run() {
 		return
 	}
 	if w.start {
-		if w.err = w.q.Start(roomyContext{w.ctx}); w.err != nil {
+		if w.err = w.q.Start(&roomyContext{Context: w.ctx}); w.err != nil {
 			return
 		}
 	}
@@ -88,11 +88,17 @@ func (w *TLSWork) run() {
 // starts that goroutine with 2 KiB, and the first that it does is to derive a context from this
 // one. Signing and X25519 need four times as much, and the runtime would copy the stack each time
 // it doubles.
-type roomyContext struct{ context.Context }
+type roomyContext struct {
+	context.Context
+	roomy bool // since the first call, which comes from that goroutine
+}
 
 // Done is that of the context inside.
-func (c roomyContext) Done() <-chan struct{} {
-	growstack.By8K()
+func (c *roomyContext) Done() <-chan struct{} {
+	if !c.roomy {
+		c.roomy = true
+		growstack.By8K()
+	}
 	return c.Context.Done()
 }
 
@@ -116,7 +122,7 @@ func (w *TLSWork) collect() {
 		}
 		ev.Data = w.copy(ev.Data)
 		if w.events == nil {
-			w.events = make([]tls.QUICEvent, 0, 8) // as many as the flight of a server has
+			w.events = make([]tls.QUICEvent, 0, w.most(8, 4))
 		}
 		w.events = append(w.events, ev)
 		if ev.Kind == tls.QUICTransportParameters && w.choices != nil {
@@ -128,6 +134,7 @@ func (w *TLSWork) collect() {
 		}
 		if ev.Kind == tls.QUICHandshakeDone && w.ticket != nil {
 			// The tickets leave together with the end of the handshake.
+			growstack.By4K() // which sealing them would need bit by bit
 			if err := w.q.SendSessionTicket(*w.ticket); err != nil && w.err == nil {
 				w.err = err
 				return
@@ -136,10 +143,19 @@ func (w *TLSWork) collect() {
 	}
 }
 
+// most returns how much memory the events of the step take at first: as much as the flight of a
+// server, or the end of its handshake with a ticket.
+func (w *TLSWork) most(flight, end int) int {
+	if w.ticket != nil {
+		return end
+	}
+	return flight
+}
+
 // copy returns a copy of b. The copies of a step share memory.
 func (w *TLSWork) copy(b []byte) []byte {
 	if len(b) > cap(w.copies)-len(w.copies) {
-		w.copies = make([]byte, 0, max(len(b), 1<<10))
+		w.copies = make([]byte, 0, max(len(b), w.most(1<<10, 320)))
 	}
 	n := len(w.copies)
 	w.copies = append(w.copies, b...)

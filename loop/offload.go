@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
-	"github.com/lazoquic/lazo/internal/growstack"
 )
 
 // workersPerCore bounds the goroutines that run TLS. Most of their time is arithmetic, for which
@@ -62,7 +61,6 @@ func (o *offload) next() (j job, ok bool) {
 }
 
 func (o *offload) work() {
-	growstack.By4K() // which sealing a session ticket would need bit by bit
 	for {
 		o.mu.Lock()
 		j, ok := o.next()

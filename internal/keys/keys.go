@@ -48,7 +48,7 @@ func New(version uint32, suiteID uint16, secret []byte) (*Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	hp := e.label(label(version, "hp"), s.keyLen())
+	hp := e.label(prefix(version), "hp", s.keyLen())
 	copy(k.header.key[:], hp[:s.keyLen()])
 	if err := k.header.init(s); err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (k *Keys) Next() (*Keys, error) {
 	var e expander
 	n := k.suite.hashLen()
 	e.init(k.suite, k.secret[:n])
-	secret := e.label(label(k.version, "ku"), n)
+	secret := e.label(prefix(k.version), "ku", n)
 	e.init(k.suite, secret[:n])
 	next, err := derive(k.version, k.suite, secret[:n], &e)
 	if err != nil {
@@ -76,8 +76,8 @@ func (k *Keys) Next() (*Keys, error) {
 // derive derives everything except the header protection from secret. It copies secret, which e has
 // too.
 func derive(version uint32, s suite, secret []byte, e *expander) (*Keys, error) {
-	iv := e.label(label(version, "iv"), ivLen)
-	key := e.label(label(version, "key"), s.keyLen())
+	iv := e.label(prefix(version), "iv", ivLen)
+	key := e.label(prefix(version), "key", s.keyLen())
 	aead, err := s.newAEAD(key[:s.keyLen()])
 	if err != nil {
 		return nil, err
@@ -108,6 +108,6 @@ func Initial(version uint32, dcid []byte) (client, server *Keys) {
 
 // newInitial derives one direction's keys from the initial secret.
 func newInitial(version uint32, e *expander, label string) (*Keys, error) {
-	secret := e.label(label, sha256.Size)
+	secret := e.label("", label, sha256.Size)
 	return New(version, uint16(initialSuite), secret[:sha256.Size])
 }

@@ -29,7 +29,7 @@ func checkSecrets(t *testing.T, v vector, k *Keys, want secrets) {
 	require.Equal(t, want.secret, hex.EncodeToString(k.secret[:k.suite.hashLen()]))
 	var e expander
 	e.init(k.suite, k.secret[:k.suite.hashLen()])
-	key, hp := e.label(label(v.version, "key"), k.suite.keyLen()), e.label(label(v.version, "hp"), k.suite.keyLen())
+	key, hp := e.label(prefix(v.version), "key", k.suite.keyLen()), e.label(prefix(v.version), "hp", k.suite.keyLen())
 	require.Equal(t, want.key, hex.EncodeToString(key[:k.suite.keyLen()]))
 	require.Equal(t, want.iv, hex.EncodeToString(k.iv[:]))
 	require.Equal(t, want.hp, hex.EncodeToString(hp[:k.suite.keyLen()]))

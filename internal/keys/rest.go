@@ -23,7 +23,7 @@ func (k *Keys) wake() {
 func (k *Keys) remake() {
 	var e expander
 	e.init(k.suite, k.secret[:k.suite.hashLen()])
-	key := e.label(label(k.version, "key"), k.suite.keyLen())
+	key := e.label(prefix(k.version), "key", k.suite.keyLen())
 	aead, err := k.suite.newAEAD(key[:k.suite.keyLen()])
 	if err == nil {
 		err = k.header.init(k.suite)

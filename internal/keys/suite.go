@@ -85,13 +85,13 @@ func (k *Keys) IntegrityLimit() uint64 {
 	return 1 << 52
 }
 
-// label returns the label which derives what in a version (RFC 9001, Section 5.1; RFC 9369,
+// prefix returns what the labels of a version begin with (RFC 9001, Section 5.1; RFC 9369,
 // Section 3.3.2).
-func label(version uint32, what string) string {
+func prefix(version uint32) string {
 	if version == version2 {
-		return "quicv2 " + what
+		return "quicv2 "
 	}
-	return "quic " + what
+	return "quic "
 }
 
 // An expander derives keys from one secret with HMAC (RFC 2104). It sets the key once, hashes each
@@ -113,15 +113,17 @@ func (e *expander) init(s suite, secret []byte) {
 	}
 }
 
-// label is HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, Section 7.1). length is at
-// most that of the hash, so one block of HKDF-Expand does (RFC 5869, Section 2.3).
-func (e *expander) label(label string, length int) [sha512.Size384]byte {
-	const prefix = "tls13 "
+// label is HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, Section 7.1). The label is
+// prefix and what. length is at most that of the hash, so one block of HKDF-Expand does (RFC 5869,
+// Section 2.3).
+func (e *expander) label(prefix, what string, length int) [sha512.Size384]byte {
+	const tls13 = "tls13 "
 	var room [maxMessage]byte
 	info := binary.BigEndian.AppendUint16(room[:0], uint16(length))
-	info = append(info, byte(len(prefix)+len(label)))
+	info = append(info, byte(len(tls13)+len(prefix)+len(what)))
+	info = append(info, tls13...)
 	info = append(info, prefix...)
-	info = append(info, label...)
+	info = append(info, what...)
 	info = append(info, 0, 1) // no context; the first block
 
 	return e.mac(info)

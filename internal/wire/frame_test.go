@@ -413,3 +413,19 @@ func FuzzStream(f *testing.F) {
 		}
 	})
 }
+
+// TestParsePadding: padding of any length ends with the packet, or in front of any other byte.
+func TestParsePadding(t *testing.T) {
+	for n := 1; n < 40; n++ {
+		for end := range 20 {
+			b := make([]byte, n+end)
+			require.Equal(t, n+end, ParsePadding(b))
+			if end > 0 {
+				b[n] = 1
+				require.Equal(t, n, ParsePadding(b), "%d bytes behind it", end)
+				b[n] = 0x80
+				require.Equal(t, n, ParsePadding(b), "%d bytes behind it", end)
+			}
+		}
+	}
+}
