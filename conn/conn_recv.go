@@ -221,7 +221,10 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 		c.abort(violation(errProtocolViolation, 0, "reserved bits are set"))
 		return
 	}
-	p := received{space: sp, now: now, pn: pn, pkt: pkt, payload: payload, dcid: dcid, at: a}
+	// A literal would be copied 16 bytes at a time, and such a load waits for the narrow stores.
+	var p received
+	p.space, p.now, p.pn, p.at = sp, now, pn, a
+	p.pkt, p.payload, p.dcid = pkt, payload, dcid
 	c.process(&p)
 }
 

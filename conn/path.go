@@ -106,6 +106,9 @@ func (c *Conn) credit(a *arrival) {
 
 // credit is that of Conn, for one lane. It reports whether the datagram counts here.
 func (l *lane) credit(a *arrival) bool {
+	if l.path != nil && l.path.validated && l.oldPath == nil && l.candidate == nil {
+		return false // as in nearly all of a connection's life
+	}
 	p := l.accountOf(a.remote, a.local)
 	if p == nil || p.validated || l.conn.laneFor(a.data) != l {
 		return false

@@ -326,18 +326,18 @@ func (t *streamSet) sending(c *Conn, id StreamID, frame uint64) (*Stream, error)
 
 // handleStream handles a STREAM frame.
 func (c *Conn) handleStream(p *received, b []byte) (int, error) {
-	f, n := wire.ParseStream(b)
+	id, off, data, fin, n := wire.StreamFields(b)
 	if n <= 0 {
 		return n, nil
 	}
-	s, err := c.streams.receiving(c, StreamID(f.ID), wire.FrameStream)
+	s, err := c.streams.receiving(c, StreamID(id), wire.FrameStream)
 	if s == nil || err != nil {
 		return n, err
 	}
 	if p.early {
 		s.flags |= flagEarly
 	}
-	return n, s.receive(f.Offset, f.Data, f.Fin)
+	return n, s.receive(off, data, fin)
 }
 
 // A controlList is the streams that have control frames to send.

@@ -18,25 +18,41 @@ type Stream struct {
 // exceeds MaxVarint.
 // RFC 9000, Section 19.8 [2].
 func ParseStream(b []byte) (f Stream, n int) {
-	c := frameAt(b)
-	if c.bad {
-		return Stream{}, -1
+	id, offset, data, fin, n := StreamFields(b)
+	return Stream{ID: id, Offset: offset, Fin: fin, Data: data}, n
+}
+
+// StreamFields is ParseStream without the struct. On the way of every packet with data, writing one
+// and reading it again would take as long as parsing.
+func StreamFields(b []byte) (id, offset uint64, data []byte, fin bool, n int) {
+	if len(b) == 0 {
+		return 0, 0, nil, false, -1
 	}
 	typ := b[0]
-	f.ID = c.varint()
+	id, k := ParseVarint(b[1:])
+	if k == 0 {
+		return 0, 0, nil, false, -1
+	}
+	at := 1 + k
 	if typ&streamOff != 0 {
-		f.Offset = c.varint()
+		if offset, k = ParseVarint(b[at:]); k == 0 {
+			return 0, 0, nil, false, -1
+		}
+		at += k
 	}
+	end := len(b)
 	if typ&streamLen != 0 {
-		f.Data = c.bytes(c.varint())
-	} else {
-		f.Data = c.rest()
+		size, k := ParseVarint(b[at:])
+		if k == 0 || size > uint64(end-at-k) {
+			return 0, 0, nil, false, -1
+		}
+		at += k
+		end = at + int(size)
 	}
-	f.Fin = typ&streamFin != 0
-	if f.Offset+uint64(len(f.Data)) > MaxVarint {
-		return Stream{}, -1
+	if offset+uint64(end-at) > MaxVarint {
+		return 0, 0, nil, false, -1
 	}
-	return f, c.n()
+	return id, offset, b[at:end:end], typ&streamFin != 0, end
 }
 
 // AppendStreamHeader appends the header of a STREAM frame, up to its data. With withLen, a Length
