@@ -30,11 +30,11 @@ func (k *Keys) Unprotect(b []byte, pnOff int) (pnLen int, truncated uint64, ok b
 	mask := k.header.mask(b[pnOff+maxPNLen:][:sampleLen])
 	b[0] ^= mask[0] & protectedBits(b[0])
 	pnLen = int(b[0]&0x03) + 1
-	for i := range pnLen {
-		b[pnOff+i] ^= mask[1+i]
-		truncated = truncated<<8 | uint64(b[pnOff+i])
-	}
-	return pnLen, truncated, true
+	// All four bytes at once; those behind the number stay as they are.
+	pn, behind := b[pnOff:][:maxPNLen], 8*uint(maxPNLen-pnLen)
+	v := binary.BigEndian.Uint32(pn) ^ binary.BigEndian.Uint32(mask[1:])>>behind<<behind
+	binary.BigEndian.PutUint32(pn, v)
+	return pnLen, uint64(v >> behind), true
 }
 
 // Open opens an unprotected packet in place. hdrLen is the length of the header with its packet
