@@ -27,38 +27,18 @@ const (
 )
 
 // handleFrames handles the frames of a packet.
-// RFC 9000, Section 12.4 [3, 4]; RFC 9000, Section 17.2.4 [1].
 func (c *Conn) handleFrames(p *received) error {
 	for b := p.payload; len(b) > 0 && !c.closed; {
 		typ := uint64(b[0])
-		if typ >= 0x40 {
-			// RFC 9000, Section 12.4: the type must be encoded in as few bytes as possible.
-			v, n := wire.ParseVarint(b)
-			if n == 0 {
-				return violation(errFrameEncoding, 0, "frame type cut short")
-			}
-			if n != wire.VarintLen(v) {
-				return violation(errProtocolViolation, v, "frame type is not in its shortest encoding")
-			}
-			typ = v
+		var n int
+		var err error
+		if typ&^7 == wire.FrameStream && p.space.id == spaceApp {
+			// Most bytes come in these frames, which frameType would let pass.
+			p.eliciting, p.nonProbe = true, true
+			n, err = c.handleStream(p, b)
+		} else if typ, err = c.frameType(p, b); err == nil {
+			n, err = c.handleFrame(p, typ, b)
 		}
-		if (typ > 63 || uint64(framesKnown)>>typ&1 == 0) && !c.knowsFrame(typ) {
-			// RFC 9000, Section 12.4: in any packet.
-			return violation(errFrameEncoding, typ, "unknown frame")
-		}
-		if p.space.id != spaceApp && (typ > 63 || framesHandshake>>typ&1 == 0) {
-			return violation(errProtocolViolation, typ, "frame is not allowed in Initial and Handshake packets")
-		}
-		if p.early && typ <= 63 && framesNotEarly>>typ&1 != 0 {
-			return violation(errProtocolViolation, typ, "frame is not allowed in 0-RTT packets")
-		}
-		if typ > 63 || uint64(framesQuiet)>>typ&1 == 0 { // RFC 9000, Section 19.21 [4]
-			p.eliciting = true
-		}
-		if typ > 63 || framesProbing>>typ&1 == 0 {
-			p.nonProbe = true
-		}
-		n, err := c.handleFrame(p, typ, b)
 		if err == errNoRoom {
 			p.refused, err = true, nil
 		}
@@ -73,6 +53,41 @@ func (c *Conn) handleFrames(p *received) error {
 	return nil
 }
 
+// frameType returns the type of the frame at the start of b, and notes what it says of the packet.
+// It returns an error if the packet must not carry the frame.
+// RFC 9000, Section 12.4 [3, 4]; RFC 9000, Section 17.2.4 [1].
+func (c *Conn) frameType(p *received, b []byte) (uint64, error) {
+	typ := uint64(b[0])
+	if typ >= 0x40 {
+		// RFC 9000, Section 12.4: the type must be encoded in as few bytes as possible.
+		v, n := wire.ParseVarint(b)
+		if n == 0 {
+			return 0, violation(errFrameEncoding, 0, "frame type cut short")
+		}
+		if n != wire.VarintLen(v) {
+			return 0, violation(errProtocolViolation, v, "frame type is not in its shortest encoding")
+		}
+		typ = v
+	}
+	if (typ > 63 || uint64(framesKnown)>>typ&1 == 0) && !c.knowsFrame(typ) {
+		// RFC 9000, Section 12.4: in any packet.
+		return 0, violation(errFrameEncoding, typ, "unknown frame")
+	}
+	if p.space.id != spaceApp && (typ > 63 || framesHandshake>>typ&1 == 0) {
+		return 0, violation(errProtocolViolation, typ, "frame is not allowed in Initial and Handshake packets")
+	}
+	if p.early && typ <= 63 && framesNotEarly>>typ&1 != 0 {
+		return 0, violation(errProtocolViolation, typ, "frame is not allowed in 0-RTT packets")
+	}
+	if typ > 63 || uint64(framesQuiet)>>typ&1 == 0 { // RFC 9000, Section 19.21 [4]
+		p.eliciting = true
+	}
+	if typ > 63 || framesProbing>>typ&1 == 0 {
+		p.nonProbe = true
+	}
+	return typ, nil
+}
+
 // knowsFrame reports whether the connection speaks a frame type that is not in framesKnown. Where
 // it offers multipath, those frames are known from the start: elsewhere than in 1-RTT packets they
 // are a PROTOCOL_VIOLATION (draft-ietf-quic-multipath-21, Section 4).
@@ -83,13 +98,10 @@ func (c *Conn) knowsFrame(typ uint64) bool {
 	return (typ == wire.FrameAckFrequency || typ == wire.FrameImmediateAck) && !c.cfg.DisableAckFrequency
 }
 
-// handleFrame handles the frame at the start of b and returns its length. A malformed frame has a
-// length of 0 or less.
+// handleFrame handles the frame at the start of b, other than STREAM, and returns its length. A
+// malformed frame has a length of 0 or less.
 // RFC 9000, Section 19.20 [2].
 func (c *Conn) handleFrame(p *received, typ uint64, b []byte) (int, error) {
-	if typ >= wire.FrameStream && typ < wire.FrameStream+8 {
-		return c.handleStream(p, b)
-	}
 	switch typ {
 	case wire.FramePadding:
 		return wire.ParsePadding(b), nil
