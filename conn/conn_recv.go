@@ -187,12 +187,16 @@ func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
 		}
 		return
 	}
-	n, l := c.routes.startOf(pkt[1:])
-	pnOff := 1 + n
-	if n < 0 || len(pkt) <= pnOff { // RFC 9000, Section 10.3 [6]
-		c.dropped(&c.e.stats.DroppedMalformed, pkt, "too short")
-		return
+	n, l := a.idLen, a.lane
+	if l == nil {
+		n, l = c.routes.startOf(pkt[1:])
+		if n < 0 || len(pkt) <= 1+n { // RFC 9000, Section 10.3 [6]
+			c.dropped(&c.e.stats.DroppedMalformed, pkt, "too short")
+			return
+		}
+		c.e.routes.note(pkt[1:1+n], l)
 	}
+	pnOff := 1 + n
 	sp := l.app
 	if sp.rx == nil {
 		l.receiveFirst(now, a, pkt, pnOff)

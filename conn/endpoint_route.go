@@ -28,6 +28,11 @@ type arrival struct {
 	remote, local netip.AddrPort
 	ecn           ECN
 	waited        time.Duration // until there were keys for it
+
+	// What is known of a packet with a short header before it is looked at: the lane that it is
+	// for, or nil, and the length of its connection ID.
+	lane  *lane
+	idLen int
 }
 
 // Receive takes in d. It does not retain d.Data, and it does not fail: what cannot be processed is
@@ -55,6 +60,7 @@ func (e *Endpoint) Receive(now time.Time, d Datagram) {
 		}
 		touched = c
 	}
+	a.lane = nil // an idle Endpoint keeps no connection that has closed
 	if touched != nil {
 		touched.batchDone(t)
 	}
@@ -63,7 +69,11 @@ func (e *Endpoint) Receive(now time.Time, d Datagram) {
 // receive takes in one datagram and returns the connection that it was for, if any.
 func (e *Endpoint) receive(now instant, a *arrival) *Conn {
 	b := a.data
+	a.lane = nil
 	if !wire.IsLong(b[0]) {
+		if a.idLen, a.lane = e.routes.again(b[1:]); a.lane != nil {
+			return e.routes.lastRoute.receive(now, a)
+		}
 		r, ok := e.routeShort(a)
 		if !ok {
 			if e.belongsElsewhere(now, a) || e.takeNonQUIC(now, a) {

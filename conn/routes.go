@@ -21,6 +21,7 @@ type routeTable struct {
 
 	lastID    ConnID // what was looked up last, and where it leads to
 	lastRoute route
+	lastLane  *lane // that the ID is for; nil until a packet with a short header has come by it
 }
 
 // byID returns where a connection ID that is not empty leads to.
@@ -34,9 +35,25 @@ func (t *routeTable) byID(id []byte) (route, bool) {
 	}
 	r, ok := t.ids[key]
 	if ok && r.conn != nil {
-		t.lastID, t.lastRoute = key, r
+		t.lastID, t.lastRoute, t.lastLane = key, r, nil
 	}
 	return r, ok
+}
+
+// again returns the lane that a packet is for, and the length of its connection ID, if it has that
+// of the packet before. b is the packet, with a short header, without its first byte.
+func (t *routeTable) again(b []byte) (n int, l *lane) {
+	if n = int(t.lastID.n); t.lastLane != nil && len(b) > n && t.lastID.equal(b[:n]) {
+		return n, t.lastLane
+	}
+	return 0, nil
+}
+
+// note notes the lane that the ID looked up last is for.
+func (t *routeTable) note(id []byte, l *lane) {
+	if t.lastRoute.conn == l.conn && t.lastID.equal(id) {
+		t.lastLane = l
+	}
 }
 
 // taken reports whether a connection ID is in use.
@@ -50,7 +67,7 @@ func (t *routeTable) setID(id ConnID, r route) {
 		t.ids = make(map[ConnID]route)
 	}
 	t.ids[id] = r
-	t.lastRoute = route{}
+	t.lastRoute, t.lastLane = route{}, nil
 }
 
 func (t *routeTable) setAddr(a netip.AddrPort, r route) {
@@ -62,7 +79,7 @@ func (t *routeTable) setAddr(a netip.AddrPort, r route) {
 
 func (t *routeTable) deleteID(id ConnID) {
 	delete(t.ids, id)
-	t.lastRoute = route{}
+	t.lastRoute, t.lastLane = route{}, nil
 }
 
 // claims are the routes that lead to one connection, or to what remains of it. Whatever the

@@ -15,7 +15,7 @@ const waitingCost = 256
 type waitingPacket struct {
 	typ  PacketType
 	data []byte
-	at   arrival // without data
+	at   arrival // without data and lane
 	came instant
 }
 
@@ -36,7 +36,7 @@ func (w *waitingPackets) add(now instant, typ PacketType, pkt []byte, at *arriva
 		return false
 	}
 	p := waitingPacket{typ: typ, data: append([]byte(nil), pkt...), at: *at, came: now}
-	p.at.data = nil
+	p.at.data, p.at.lane = nil, nil
 	w.list = append(w.list, p)
 	w.bytes += len(pkt)
 	w.types |= 1 << typ
