@@ -153,8 +153,8 @@ func (c *EndpointConfig) withDefaults() (EndpointConfig, error) {
 	setDuration(&d.RetryTokenLife, retryTokenLife)
 	setDuration(&d.NewTokenLife, newTokenLife)
 	setInt(&d.MaxHandshakes, 1024)
-	if c.MaxHandshakes < 0 {
-		d.MaxHandshakes = int(^uint(0)>>1) / 8
+	if most := math.MaxInt / 8; c.MaxHandshakes < 0 || c.MaxHandshakes > most { // admit multiplies it
+		d.MaxHandshakes = most
 	}
 	if d.MaxBuffered == 0 {
 		d.MaxBuffered = DefaultMaxBuffered

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"testing"
@@ -102,6 +103,18 @@ func TestInitialFloodWithTokens(t *testing.T) {
 	}
 	if s := l.Stats(); s.Handshakes != 4*5 || s.Ignored != 100-4*5 {
 		t.Errorf("%d handshakes, %d ignored", s.Handshakes, s.Ignored)
+	}
+}
+
+// TestNoLimitOfHandshakes: the largest limit is one that is never reached.
+func TestNoLimitOfHandshakes(t *testing.T) {
+	for _, limit := range []int{-1, math.MinInt, math.MaxInt, math.MaxInt / 2} {
+		l, _ := newLoneServer(t, func(c *EndpointConfig) { c.MaxHandshakes = limit })
+		for _, pending := range []int{0, 1, 1 << 30} {
+			if a := l.admission(AdmissionRequest{Pending: pending}); a != AdmissionAccept {
+				t.Errorf("limit %d, %d handshakes: admission %v", limit, pending, a)
+			}
+		}
 	}
 }
 
