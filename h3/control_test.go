@@ -3,6 +3,7 @@ package h3
 import (
 	"bytes"
 	"maps"
+	"math"
 	"slices"
 	"testing"
 
@@ -76,6 +77,23 @@ func TestSettings(t *testing.T) {
 	}, got)
 	require.NotContains(t, srv.h.PeerSettings(), uint64(SettingDatagrams))
 	require.EqualValues(t, defaultMaxFieldSectionSize, srv.h.PeerSettings()[SettingMaxFieldSectionSize])
+}
+
+// TestLargestLimit: a limit that no setting can state is the largest that one can.
+func TestLargestLimit(t *testing.T) {
+	cfg := &Config{MaxFieldSectionSize: math.MaxInt64}
+	srv, cli := connect(t, cfg, cfg)
+	s, err := cli.h.OpenRequest(getFields, true)
+	require.NoError(t, err)
+	cli.run()
+	require.NoError(t, srv.accepted().SendFields(okFields, true))
+	cli.run()
+	require.True(t, cli.want(EventFields).End)
+	s.Release()
+	for _, p := range []*side{srv, cli} {
+		require.EqualValues(t, wire.MaxVarint, p.h.PeerSettings()[SettingMaxFieldSectionSize])
+	}
+	require.NotEmpty(t, cfg.TicketData())
 }
 
 // RFC 9114, Section 7.2.4.1 [3].

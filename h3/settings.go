@@ -90,6 +90,7 @@ func (cfg *Config) withDefaults() (Config, error) {
 	if c.MaxFieldSectionSize == 0 {
 		c.MaxFieldSectionSize = defaultMaxFieldSectionSize
 	}
+	c.MaxFieldSectionSize = min(c.MaxFieldSectionSize, wire.MaxVarint)
 	switch {
 	case c.MaxFields == 0:
 		c.MaxFields = qpack.MaxFields

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -60,6 +61,16 @@ func TestMaxHeaderBytes(t *testing.T) {
 	}
 	require.NoError(t, err)
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+}
+
+// TestLargestHeaderBytes: programs that want no limit of headers set the largest there is.
+func TestLargestHeaderBytes(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), func(p *pair) {
+		p.srv.MaxHeaderBytes, p.tr.MaxResponseHeaderBytes = math.MaxInt, math.MaxInt64
+	})
+	resp, err := p.c.Get(p.url)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
 }
 
 // TestBodyBackPressure checks that a handler that does not read holds up the client.

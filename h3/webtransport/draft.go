@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/conn/varint"
 	"github.com/lazoquic/lazo/h3"
 )
 
@@ -96,12 +97,13 @@ func extendConfig(cfg *h3.Config, sessions int, own limits) *h3.Config {
 	if c.Settings == nil {
 		c.Settings = make(map[uint64]uint64)
 	}
+	most := min(uint64(sessions), varint.Max)
 	c.Settings[settingEnabled02] = 1
-	c.Settings[settingMaxSessions07] = uint64(sessions)
+	c.Settings[settingMaxSessions07] = most
 	c.Settings[settingMaxSessions13] = 1
 	c.Settings[settingEnabled15] = 1
 	if own.any() {
-		c.Settings[settingMaxSessions13] = uint64(sessions)
+		c.Settings[settingMaxSessions13] = most
 		c.Settings[settingMaxData] = own.data
 		c.Settings[settingMaxStreamsBidi] = own.streams[conn.Bidi]
 		c.Settings[settingMaxStreamsUni] = own.streams[conn.Uni]

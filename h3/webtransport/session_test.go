@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -277,6 +278,30 @@ func TestNoDir(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLargestLimits: programs that want no limits set the largest there are.
+func TestLargestLimits(t *testing.T) {
+	largest := func(w *world) {
+		w.d.MaxSessionsPerConn, w.up.MaxSessions = math.MaxInt, math.MaxInt
+		w.d.MaxStreamsBidi, w.d.MaxStreamsUni, w.d.MaxData, w.d.InitialMaxData = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
+		w.up.MaxStreamsBidi, w.up.MaxStreamsUni, w.up.MaxData, w.up.InitialMaxData = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
+	}
+	run(t, largest, func(t *testing.T, w *world) {
+		first, server := w.dial()
+		second, _ := w.dial()
+		require.Same(t, first.Conn(), second.Conn())
+		st, err := first.OpenStream(w.ctx(), conn.Bidi)
+		require.NoError(t, err)
+		_, err = st.Write([]byte("hello"))
+		require.NoError(t, err)
+		require.NoError(t, st.CloseWrite())
+		peer, err := server.AcceptStream(w.ctx(), conn.Bidi)
+		require.NoError(t, err)
+		got, err := io.ReadAll(peer)
+		require.NoError(t, err)
+		require.Equal(t, "hello", string(got))
+	})
 }
 
 // TestClose ends a session from either side. Everything that belongs to it ends on both sides.
