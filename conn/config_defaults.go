@@ -153,7 +153,8 @@ func (c *EndpointConfig) withDefaults() (EndpointConfig, error) {
 	setDuration(&d.RetryTokenLife, retryTokenLife)
 	setDuration(&d.NewTokenLife, newTokenLife)
 	setInt(&d.MaxHandshakes, 1024)
-	if most := math.MaxInt / 8; c.MaxHandshakes < 0 || c.MaxHandshakes > most { // admit multiplies it
+	// admission multiplies it
+	if most := math.MaxInt / 8; c.MaxHandshakes < 0 || c.MaxHandshakes > most {
 		d.MaxHandshakes = most
 	}
 	if d.MaxBuffered == 0 {
