@@ -14,7 +14,8 @@ import (
 // [conn.EndpointConfig.MaxBuffered]. Conn and its Streams count their buffers there. A Handler that
 // shares buffers with other goroutines counts them there too. Any goroutine may use an Account.
 //
-// The Endpoint learns of changes when the next turn of the loop begins: see [conn.Conn.Hold].
+// The Endpoint learns of changes when the next turn of the loop begins, and before a turn sends:
+// see [conn.Conn.Hold].
 type Account struct {
 	l       *Loop
 	held    atomic.Int64
@@ -146,11 +147,13 @@ func (h *holdings) room(most, least int) int { return memory.Share(most, least, 
 // drift returns how many bytes the Endpoint does not know of yet.
 func (h *holdings) drift() int64 { return h.above.Load() - h.counted }
 
-// settle tells the Endpoint what was kept and given up since the last turn.
+// settle tells the Endpoint what was kept and given up, of which letters tell.
 func (l *Loop) settle() {
 	for _, a := range l.letters.accounts {
 		a.settle()
 	}
+	clear(l.letters.accounts)
+	l.letters.accounts = l.letters.accounts[:0]
 }
 
 // publish lets other goroutines know how much the Endpoint counts.

@@ -117,7 +117,7 @@ func LetRunAgain(l *Loop, fs ...func()) {
 // loop. It reports whether Yield is still to come. Call it on the loop's goroutine.
 func SendEarly(l *Loop) (woken bool, err error) {
 	l.wokeBorrower()
-	_, err = l.sendEarly()
+	_, err = l.sendAnswered(false)
 	return l.woken, err
 }
 

@@ -15,8 +15,9 @@ type Handler interface {
 	HandleEvent(now time.Time, ev conn.Event)
 
 	// Flush is called after events of c and after Conn.Do on c: once for a whole turn of the loop,
-	// or once for each part of a turn that has many. Datagrams are built after it. To be called at
-	// a certain time, use [conn.Conn.SetTimer].
+	// or once for each part of a turn that has many. If the Handler has called Yield of the Loop,
+	// other goroutines run first as a rule. Datagrams are built after Flush. To be called at a
+	// certain time, use [conn.Conn.SetTimer].
 	Flush(now time.Time, c *conn.Conn)
 }
 

@@ -110,7 +110,7 @@ func (m *mailbox) stream(s *Stream) {
 	}
 }
 
-// account lets the loop settle a in its next turn. It does not wake the loop.
+// account lets the loop settle a when it takes accounts next. It does not wake the loop.
 func (m *mailbox) account(a *Account) {
 	if m.open() {
 		m.in.accounts = append(m.in.accounts, a)
@@ -160,6 +160,13 @@ func (m *mailbox) awake() { m.sleeping.Store(false) }
 func (m *mailbox) take(out *letters) {
 	m.mu.Lock()
 	m.in, *out = *out, m.in
+	m.mu.Unlock()
+}
+
+// takeAccounts is take for accounts alone.
+func (m *mailbox) takeAccounts(out *letters) {
+	m.mu.Lock()
+	m.in.accounts, out.accounts = out.accounts, m.in.accounts
 	m.mu.Unlock()
 }
 

@@ -108,3 +108,27 @@ func request(t *testing.T, c *loop.Conn, r *rand.Rand) bool {
 	}
 	return true
 }
+
+// TestTurnsSettleAccounts: before a turn sends, also in its middle, the Endpoint learns what others
+// keep by then. Otherwise it would take data for which there is no room beside that, and the
+// connection would end for it in the next turn.
+func TestTurnsSettleAccounts(t *testing.T) {
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		c, _ := w.dial(nil)
+		time.Sleep(time.Second)
+		l := c.Loop()
+		l.Do(w.ctx(), func(time.Time) {
+			before := l.Endpoint().Held()
+			for _, n := range []int{1 << 20, -1 << 19, -1 << 19} {
+				c.Account().Hold(n)
+				if _, err := loop.SendEarly(l); err != nil {
+					t.Error(err)
+				}
+				if got, want := l.Endpoint().Held()-before, c.Account().Held(); got != want {
+					t.Errorf("the Endpoint knows of %d bytes, and %d are kept", got, want)
+				}
+			}
+		})
+		w.checkAccounts()
+	})
+}

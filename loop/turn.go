@@ -95,7 +95,7 @@ func (l *Loop) turn() (over bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	more, err := l.send()
+	more, err := l.sendAnswered(true)
 	if err != nil {
 		return true, err
 	}
@@ -138,14 +138,15 @@ func (l *Loop) read() (n int, err error) {
 	return n, err
 }
 
-// Yield lets other goroutines run before the loop's next turn. It is for Handlers that wake
-// goroutines. The loop then finds all their answers in one turn; without Yield each answer
-// wakes the loop again. Call it on the loop's goroutine.
-func (l *Loop) Yield() { l.woken = true }
+// Yield lets other goroutines run before the loop sends or takes another turn. It is for Handlers
+// that wake goroutines. The loop then finds all their answers in one turn; without Yield each
+// answer wakes the loop again. Functions that they post run in the next turn. A Handler that takes
+// their answers in Flush sends them sooner. Call Yield on the loop's goroutine.
+func (l *Loop) Yield() { l.woken, l.roused = true, true }
 
 // wokeBorrower is Yield for a goroutine that can borrow the loop. What such goroutines write is in
-// the connection when they have run. So they may run in the middle of a turn, too.
-func (l *Loop) wokeBorrower() { l.borrowers = true }
+// the connection when they have run once, before the loop sends.
+func (l *Loop) wokeBorrower() { l.roused = true }
 
 // maxYields is how often in a row the loop lets other goroutines run. The runtime takes it out of
 // turn once in 61 times, and then some of those that were woken have not run.
@@ -154,14 +155,20 @@ const maxYields = 4
 // yield does what Yield asked for.
 func (l *Loop) yield() {
 	used := false
-	if l.woken || l.borrowers {
-		used = l.letRun()
+	if l.woken || l.roused {
+		used = l.letRun(time.Now())
 	}
 	l.woken, l.lending.used = false, used
 }
 
-// letRun lets other goroutines run. It reports whether they have given the loop something to do.
-func (l *Loop) letRun() (used bool) { return l.rounds(runtime.Gosched) }
+// letRun lets other goroutines run, from now on. It reports whether they have given the loop
+// something to do.
+func (l *Loop) letRun(now time.Time) (used bool) {
+	used = l.rounds(runtime.Gosched)
+	l.roused = false
+	l.order.ran(now, time.Now())
+	return used
+}
 
 // rounds calls run, which lets other goroutines run. It goes on while they use the Endpoint,
 // because others may be about to. Where goroutines take long, what they have sent does not wait for
@@ -177,7 +184,6 @@ func (l *Loop) rounds(run func()) (used bool) {
 		again = l.lending.wasUsed()
 		used = used || again
 	}
-	l.borrowers = false
 	return used
 }
 
@@ -276,7 +282,7 @@ func (l *Loop) dispatch() (events, sent int, err error) {
 	for ev, ok := l.ep.NextEvent(); ok; ev, ok = l.ep.NextEvent() {
 		l.handle(&ev)
 		if events++; events%sendEvents == 0 {
-			n, err := l.sendEarly()
+			n, err := l.sendAnswered(false)
 			if err != nil {
 				return events, sent, err
 			}
@@ -286,24 +292,29 @@ func (l *Loop) dispatch() (events, sent int, err error) {
 	return events, sent, nil
 }
 
-// maxYielded is how long a turn lets others run before it sends all that it has, acknowledgements
-// too. Goroutines that take long would delay them.
-const maxYielded = time.Millisecond
-
-// sendEarly is send in the middle of a turn. Goroutines that the turn has woken run first, and what
-// they write is sent. The peer then has work while the turn goes on. With 64 small requests at a
-// time, that makes half as many again, and costs no more CPU. Goroutines that cannot borrow the
-// loop do not run here: their letters would wait for the next turn.
-func (l *Loop) sendEarly() (sent int, err error) {
-	l.flush()
-	if l.borrowers && l.yielded < maxYielded {
+// sendAnswered is send after goroutines have run that the turn has woken. What they write is sent,
+// too, without another turn. In the middle of a turn, the peer then has work while the turn goes
+// on. With 64 small requests at a time, that makes half as many again, and costs no more CPU.
+//
+// Goroutines that borrow the loop have written to their connections when they have run, and
+// Handlers take the answers of others in Flush. Letters still wait for the next turn. last says
+// that the turn ends: what Yield asked for is done then.
+func (l *Loop) sendAnswered(last bool) (sent int, err error) {
+	l.serveReady()
+	if (l.roused || last && l.woken) && l.yielded < maxYielded && l.order.othersFirst(l.now) {
 		l.now = time.Now()
-		l.publish() // what came in this turn counts for writers
-		l.letRun()  // the turn goes on, and looks for all there is to do; Yield is for its end
+		l.publish()     // what came in this turn counts for writers
+		l.letRun(l.now) // the turn goes on, and looks for all there is to do
 		now := time.Now()
 		l.yielded += now.Sub(l.now)
 		l.now = now
+		if last {
+			l.woken = false
+		}
 	}
+	// The Endpoint takes more where it knows of less: it must know what others keep by now.
+	l.mail.takeAccounts(&l.letters)
+	l.settle()
 	return l.send()
 }
 
@@ -343,9 +354,17 @@ func (l *Loop) enqueue(s *Stream) {
 	}
 }
 
-// flush serves up to sendEvents streams that had events or letters. Then it calls Flush for the
-// connections that had events. It reports whether streams are left.
+// flush serves streams, and then the connections that had events. It reports whether streams are
+// left.
 func (l *Loop) flush() (more bool) {
+	more = l.serveReady()
+	l.flushTouched()
+	return more
+}
+
+// serveReady serves up to sendEvents streams that had events or letters. It reports whether streams
+// are left.
+func (l *Loop) serveReady() (more bool) {
 	n := min(len(l.ready), sendEvents)
 	for _, s := range l.ready[:n] {
 		s.queued = false
@@ -354,7 +373,11 @@ func (l *Loop) flush() (more bool) {
 	left := copy(l.ready, l.ready[n:])
 	clear(l.ready[left:])
 	l.ready = l.ready[:left]
+	return left > 0
+}
 
+// flushTouched calls Flush for the connections that had events.
+func (l *Loop) flushTouched() {
 	for i := 0; i < len(l.touched); i++ { // the length may grow: Flush may touch other connections
 		a := l.touched[i]
 		a.touched = false
@@ -370,7 +393,6 @@ func (l *Loop) flush() (more bool) {
 	}
 	clear(l.touched)
 	l.touched = l.touched[:0]
-	return left > 0
 }
 
 // Bounds of what a turn sends. ACKs that steer the sender wait in the receive queue meanwhile. Two

@@ -159,7 +159,7 @@ func (c *clientConn) HandleEvent(now time.Time, ev conn.Event) {
 }
 
 // Flush is part of [loop.Handler].
-func (c *clientConn) Flush(now time.Time, _ *conn.Conn) { c.settle(now) }
+func (c *clientConn) Flush(now time.Time, _ *conn.Conn) { c.flush(now) }
 
 // handleHTTP implements owner.
 func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {

@@ -42,11 +42,12 @@ type connection struct {
 	// which runs what was posted after the events of the turn.
 	upToDate bool
 
-	mu     sync.Mutex
-	dirty  []*exchange // exchanges that the loop is to look at
-	posted bool        // serve was posted, and has not begun
-	err    error       // why the connection has ended
-	spare  []*exchange // memory for dirty; belongs to the loop
+	mu       sync.Mutex
+	dirty    []*exchange // exchanges that the loop is to look at
+	posted   bool        // serve was posted, and has not begun
+	expected bool        // Flush will come in this turn; the loop alone changes it
+	err      error       // why the connection has ended
+	spare    []*exchange // memory for dirty; belongs to the loop
 }
 
 // An owner is the connection of a Server or of a Transport. Its methods run on the
@@ -79,8 +80,8 @@ func (c *connection) wake(x *exchange) bool {
 		x.queued = true
 		c.dirty = append(c.dirty, x)
 	}
-	post := !c.posted
-	c.posted = true
+	post := !c.posted && !c.expected
+	c.posted = c.posted || post
 	c.mu.Unlock()
 	// After the loop has stopped, Post reports false. But closed has run by then.
 	if post {
@@ -89,26 +90,44 @@ func (c *connection) wake(x *exchange) bool {
 	return true
 }
 
-// serveDirty looks at the exchanges in dirty.
+// serveDirty looks at the exchanges in dirty while no event of the connection waits. It was posted.
 func (c *connection) serveDirty(now time.Time) {
+	c.upToDate = true
+	c.look(now, &c.posted)
+	c.upToDate = false
+}
+
+// flush looks at the exchanges in dirty after events of the connection. What goroutines have done
+// since the first of these is sent in the same turn.
+func (c *connection) flush(now time.Time) { c.look(now, &c.expected) }
+
+// expectFlush notes that Flush will come in this turn.
+func (c *connection) expectFlush() {
+	if !c.expected {
+		c.mu.Lock()
+		c.expected = true
+		c.mu.Unlock()
+	}
+}
+
+// look looks at the exchanges in dirty. It clears promise, which says that it would.
+func (c *connection) look(now time.Time, promise *bool) {
 	c.mu.Lock()
+	*promise = false
 	if c.err != nil {
 		c.mu.Unlock()
 		return
 	}
 	dirty := c.dirty
 	c.dirty = c.spare[:0]
-	c.posted = false
 	for _, x := range dirty {
 		x.queued = false
 	}
 	c.mu.Unlock()
-	c.upToDate = true
 	for i, x := range dirty {
 		x.half.service(now)
 		dirty[i] = nil
 	}
-	c.upToDate = false
 	c.spare = dirty
 	c.handOut(now)
 	c.owner.settle(now)
@@ -146,6 +165,7 @@ func (c *connection) release(x *exchange) {
 
 // handleEvent processes ev, unless it is a stream that HandleStream may bring.
 func (c *connection) handleEvent(now time.Time, ev conn.Event) {
+	c.expectFlush()
 	if c.manual && ev.Kind == conn.EventStreamOpened {
 		c.handle.Pass(ev)
 		return

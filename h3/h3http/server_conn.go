@@ -73,7 +73,7 @@ func (c *serverConn) HandleEvent(now time.Time, ev conn.Event) {
 }
 
 // Flush is part of [loop.Handler].
-func (c *serverConn) Flush(now time.Time, _ *conn.Conn) { c.settle(now) }
+func (c *serverConn) Flush(now time.Time, _ *conn.Conn) { c.flush(now) }
 
 // handleHTTP implements owner.
 func (c *serverConn) handleHTTP(now time.Time, e h3.Event) {
