@@ -73,6 +73,22 @@ func TestSendRunsAccount(t *testing.T) {
 	}
 }
 
+// TestNoRunsInGroups: streams of a group send no runs, because the group limits them together.
+func TestNoRunsInGroups(t *testing.T) {
+	const limit = 1 << 20
+	var watch runWatch
+	p := newAllocPair(t, func(s *testSetup) { s.endpoint.runs = &watch })
+	client, server := p.open()
+	client.Join(NewStreamGroup(limit, 0, func() {}), client.out.Sent())
+	before := client.out.Sent()
+	var state sentState
+	for range 60 {
+		state.round(p, client, server)
+	}
+	require.Zero(t, watch.packets)
+	require.Equal(t, before+limit, client.out.Sent())
+}
+
 // round writes as much as the stream takes, sends what may be sent, and lets the peer acknowledge
 // it.
 func (s *sentState) round(p *allocPair, client, server *Stream) {

@@ -44,13 +44,13 @@ func (w *TLSWork) long() bool {
 	return w.conn.server || !w.start && !w.resume && w.data.level != tls.QUICEncryptionLevelApplication
 }
 
-// Begins reports whether the step answers the ClientHello of a new connection. That is most of a
-// server's work for a handshake. Where more clients come than the machine can serve, such steps
-// should wait for all others: then handshakes that have begun come to an end.
+// Begins reports whether the step is the first one for the whole ClientHello of a new connection.
+// That is most of a server's work for a handshake. Where more clients come than the machine can
+// serve, such steps should wait for all others: then handshakes that have begun come to an end.
 func (w *TLSWork) Begins() bool { return w.begins }
 
-// Ended reports whether the connection has ended meanwhile, so that Run only cleans up. Call it on
-// any goroutine.
+// Ended reports whether the connection has ended meanwhile, so that Run only cleans up. It
+// may be called on any goroutine.
 func (w *TLSWork) Ended() bool { return w.ctx.Err() != nil }
 
 // Run does the work, and blocks as long as callbacks of [Config.TLS] do. Call it
@@ -143,8 +143,8 @@ func (w *TLSWork) collect() {
 	}
 }
 
-// most returns how much memory the events of the step take at first: as much as the flight of a
-// server, or the end of its handshake with a ticket.
+// most returns how much memory the events of the step take at first: flight where they hold the
+// flight of a server, end where they hold the end of its handshake with a ticket.
 func (w *TLSWork) most(flight, end int) int {
 	if w.ticket != nil {
 		return end

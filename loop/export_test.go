@@ -128,3 +128,10 @@ func Streams(c *Conn) (n int) {
 	}
 	return n
 }
+
+// WaitingHandshakes returns how many handshakes of a group wait to begin.
+func WaitingHandshakes(g *Group) int {
+	g.work.mu.Lock()
+	defer g.work.mu.Unlock()
+	return g.work.firsts.len()
+}

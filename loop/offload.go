@@ -18,6 +18,7 @@ type offload struct {
 	mu      sync.Mutex
 	firsts  queue[job] // steps that begin a handshake
 	later   queue[job]
+	swept   int // how many firsts were left when sweep looked for ended ones
 	workers int
 }
 
@@ -33,6 +34,7 @@ func (o *offload) add(l *Loop, w *conn.TLSWork) {
 	defer o.mu.Unlock()
 	if w.Begins() {
 		o.firsts.push(job{l, w, time.Now()})
+		o.sweep()
 	} else {
 		o.later.push(job{l: l, w: w})
 	}
@@ -42,10 +44,27 @@ func (o *offload) add(l *Loop, w *conn.TLSWork) {
 	}
 }
 
+// sweep moves first steps whose connection has ended to those that go first: the work for them is
+// to forget them. Otherwise they would stay behind one that has not ended, which may wait until its
+// client gives up. It looks whenever the queue has doubled since.
+func (o *offload) sweep() {
+	if o.firsts.len() < 2*max(o.swept, 32) {
+		return
+	}
+	o.firsts.keep(func(j job) bool {
+		if j.w.Ended() {
+			o.later.push(j)
+			return false
+		}
+		return true
+	})
+	o.swept = o.firsts.len()
+}
+
 // patience is how long a ClientHello waits for its turn in the order of arrival. When the first one
 // in the queue has waited longer, more clients come than the machine can serve. In the order of
 // arrival all of them would then wait until they give up, and the work for them would be in vain.
-// Those that have come last go first then. A client sends its ClientHello again after a second.
+// Those that have come last go first then. Clients send their ClientHello again after a second.
 const patience = 500 * time.Millisecond
 
 // next takes the next job. Handshakes that have begun go before those that begin: otherwise none

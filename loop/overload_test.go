@@ -82,9 +82,9 @@ func TestBegunHandshakesGoFirst(t *testing.T) {
 }
 
 // TestMoreClientsThanCanBeServed: twice as many clients come as the server has time for, and they
-// give up after two seconds. The server still completes about as many handshakes as it can. If the
-// clients waited in the order in which they come, it would work for those that are about to give
-// up, and serve hardly any.
+// give up after two seconds. The server still completes about as many handshakes as it has time
+// for. If the clients waited in the order in which they come, it would work for those that are
+// about to give up, and serve hardly any.
 func TestMoreClientsThanCanBeServed(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	cfg, _ := slowTLS(200 * time.Millisecond)
@@ -108,5 +108,33 @@ func TestMoreClientsThanCanBeServed(t *testing.T) {
 		} else {
 			t.Logf("%d of the last %d clients were served", n, seconds/2*rate)
 		}
+	})
+}
+
+// TestClientsThatLeaveAreForgotten: more clients come than the server has time for, and most give
+// up soon. Those that do not, and came first, do not keep the server from forgetting the others.
+func TestClientsThatLeaveAreForgotten(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	cfg, _ := slowTLS(200 * time.Millisecond)
+	const patient, clients, rate = 40, 1000, 100
+	run(t, setup{link: near, server: cfg}, func(t *testing.T, w *world) {
+		go serveEcho(t, w.server)
+		var all sync.WaitGroup
+		for i := range clients {
+			stays := 700 * time.Millisecond
+			if i < patient {
+				stays = time.Minute
+			}
+			all.Go(func() { w.echoOnce(stays) })
+			time.Sleep(time.Second / rate)
+		}
+		// About 70 have come in the last 700 ms.
+		if n := loop.WaitingHandshakes(w.server); n > 2*(patient+100) {
+			t.Errorf("%d handshakes wait", n)
+		} else {
+			t.Logf("%d handshakes wait", n)
+		}
+		all.Wait()
+		time.Sleep(time.Minute)
 	})
 }

@@ -32,6 +32,20 @@ func (q *queue[T]) pop() (v T, ok bool) {
 	return v, true
 }
 
+// keep removes the items for which f returns false. It asks f in the order of the queue.
+func (q *queue[T]) keep(f func(T) bool) {
+	kept := q.items[:q.head]
+	for _, v := range q.items[q.head:] {
+		if f(v) {
+			kept = append(kept, v)
+		}
+	}
+	clear(q.items[len(kept):])
+	if q.items = kept; q.len() == 0 {
+		q.items, q.head = q.items[:0], 0
+	}
+}
+
 // oldest returns the item that pop would. The queue must not be empty.
 func (q *queue[T]) oldest() T { return q.items[q.head] }
 

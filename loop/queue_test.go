@@ -18,6 +18,13 @@ func TestQueueModel(t *testing.T) {
 		if r.IntN(100) < 40+20*(i/2000%2) {
 			q.push(i)
 			model = append(model, i)
+		} else if r.IntN(200) == 0 {
+			drop := func(v int) bool { return v%4 == 0 }
+			q.keep(func(v int) bool { return !drop(v) })
+			model = slices.DeleteFunc(model, drop)
+			if rest := q.items[len(q.items):cap(q.items)]; len(rest) > 0 && rest[0] != 0 {
+				t.Fatalf("seed %d, step %d: an item that was removed is still there", seed, i)
+			}
 		} else {
 			if len(model) > 0 && q.oldest() != model[0] {
 				t.Fatalf("seed %d, step %d: the oldest is %d, want %d", seed, i, q.oldest(), model[0])

@@ -140,8 +140,9 @@ func (l *Loop) read() (n int, err error) {
 
 // Yield lets other goroutines run before the loop sends or takes another turn. It is for Handlers
 // that wake goroutines. The loop then finds all their answers in one turn; without Yield each
-// answer wakes the loop again. Functions that they post run in the next turn. A Handler that takes
-// their answers in Flush sends them sooner. Call Yield on the loop's goroutine.
+// answer wakes the loop again. Functions that these goroutines post run in the turn after. A
+// Handler that takes their answers in Flush sends them sooner. If Flush wakes goroutines, it calls
+// Yield again. Call Yield on the loop's goroutine.
 func (l *Loop) Yield() { l.woken, l.roused = true, true }
 
 // wokeBorrower is Yield for a goroutine that can borrow the loop. What such goroutines write is in

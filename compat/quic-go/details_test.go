@@ -109,8 +109,8 @@ func TestEmptyDatagram(t *testing.T) {
 	}
 }
 
-// TestCancelAfterEnd: once the connection has ended, CancelRead and CancelWrite do nothing. Calls go on
-// to return the error of the connection.
+// TestCancelAfterEnd: once the connection has ended, CancelRead and CancelWrite do nothing. Calls
+// go on to return the error of the connection.
 func TestCancelAfterEnd(t *testing.T) {
 	p := connect(t, nil, nil)
 	here, _ := p.streams(t)

@@ -38,8 +38,9 @@ type Server struct {
 	// section; default 10s. A slower request is reset with H3_REQUEST_INCOMPLETE.
 	ReadHeaderTimeout time.Duration
 
-	// IdleTimeout is how long a connection stays without a request, before it goes away; default
-	// 2m. It is not [conn.Config.MaxIdleTimeout], which says how long nothing at all may come.
+	// IdleTimeout is how long a connection stays without a request, after its handshake, before it
+	// goes away; default 2m. It is not [conn.Config.MaxIdleTimeout], which says how long nothing at
+	// all may come.
 	IdleTimeout time.Duration
 
 	// StallTimeout bounds how long a response may wait for a slow client: in that time the client

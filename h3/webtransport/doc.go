@@ -23,9 +23,8 @@
 //	sessions at once                      Upgrader.MaxSessions, 16; 1 since draft 13 without flow control
 //	streams that come before a session    Upgrader.MaxEarlyStreams, 16; others are rejected
 //	datagrams that come before a session  32, then the oldest are dropped
-//	datagrams not received                96 a session, then the oldest are dropped
-//	the same, after the end of a session  64, until they are received or Session.Close is called;
-//	                                      512 KiB of all ended sessions of a connection
+//	datagrams not received                512 KiB a session, then the oldest are dropped
+//	the same, of sessions that have ended 512 KiB a connection, until they are received or Session.Close is called
 //	streams not accepted                  conn.Config.InitialMaxStreamsBidi and InitialMaxStreamsUni, 100
 //	stream data not read                  the flow control windows of package conn
 //	the same, of a session                Upgrader.MaxData, 32 MiB, with flow control of sessions

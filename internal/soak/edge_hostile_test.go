@@ -113,7 +113,7 @@ func resetStreams(ctx context.Context, d *deployment, _ *rand.Rand) error {
 	return nil
 }
 
-// readNothing asks for much and takes nothing, until the edge ends that.
+// readNothing asks for much and takes nothing for a while.
 func readNothing(ctx context.Context, d *deployment, _ *rand.Rand) error {
 	tr := newTransport()
 	defer tr.Close()
@@ -131,7 +131,7 @@ func readNothing(ctx context.Context, d *deployment, _ *rand.Rand) error {
 	return resp.Body.Close()
 }
 
-// sendSlowly sends a body that does not go on, until the edge ends that.
+// sendSlowly sends a body that does not go on for a while.
 func sendSlowly(ctx context.Context, d *deployment, _ *rand.Rand) error {
 	tr := newTransport()
 	defer tr.Close()

@@ -2,8 +2,8 @@ package http3
 
 import "context"
 
-// CanBeCanceled reports whether the context of a request, as a handler gets it, has made the context
-// that can be canceled.
+// CanBeCanceled reports whether the context of a request, as a handler gets it, has made the
+// context that can be canceled.
 func CanBeCanceled(ctx context.Context) bool {
 	r := ctx.(*requestContext)
 	r.mu.Lock()

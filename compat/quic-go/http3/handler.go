@@ -28,7 +28,8 @@ func (c *served) inner() *h3http.ServerConn {
 	return c.h
 }
 
-// A handling is what the handler of one request gets, in one piece of memory.
+// A handling is what the handler of one request gets, in one piece of memory. A program that keeps
+// the context keeps all of it.
 type handling struct {
 	w    responseWriter
 	ctx  requestContext

@@ -75,8 +75,8 @@ func TestRequestContext(t *testing.T) {
 	}
 }
 
-// TestContextOnDemand: the context of a request makes what can be canceled only when somebody asks, and
-// tells how the request ended also if that is after its end.
+// TestContextOnDemand: the context of a request makes what can be canceled only when somebody asks,
+// and tells how the request ended also if that is after its end.
 func TestContextOnDemand(t *testing.T) {
 	type key struct{}
 	contexts, waits := make(chan context.Context, 1), make(chan struct{})
@@ -358,8 +358,8 @@ func TestRequestBody(t *testing.T) {
 	}
 }
 
-// TestBodyAfterHandler: a handler that returns gives back a body whose end it has not read. What it has
-// seen of the end stays.
+// TestBodyAfterHandler: a handler that returns gives back a body whose end it has not read. What it
+// has seen of the end stays.
 func TestBodyAfterHandler(t *testing.T) {
 	for name, c := range map[string]struct {
 		handle func(body io.ReadCloser)

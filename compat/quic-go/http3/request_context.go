@@ -19,6 +19,7 @@ type requestContext struct {
 	cancel context.CancelCauseFunc // of ctx; nil before that is made
 	stop   func() bool             // ends the wait for inner
 	over   bool                    // end was called
+	late   bool                    // the context of the connection had ended before
 	cause  error                   // why, if over; nil for context.Canceled
 }
 
@@ -29,7 +30,11 @@ func (r *requestContext) get() context.Context {
 	switch {
 	case r.ctx != nil:
 	case r.over:
-		r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(r.c.ctx))
+		ctx := r.c.ctx
+		if !r.late {
+			ctx = context.WithoutCancel(ctx)
+		}
+		r.ctx, r.cancel = context.WithCancelCause(ctx)
 		r.cancel(r.cause)
 	default:
 		r.ctx, r.cancel = context.WithCancelCause(r.c.ctx)
@@ -40,8 +45,8 @@ func (r *requestContext) get() context.Context {
 	return r.ctx
 }
 
-// why returns with what the context ends when that of Lazo has ended with cause. If it is the end of
-// the connection, the context of the program may last longer: ConnContext says.
+// why returns with what the context ends when that of Lazo has ended with cause. If it is the end
+// of the connection, the context of the program may last longer: ConnContext says.
 func (r *requestContext) why(cause error) error {
 	if !endsConnection(cause) {
 		return nil
@@ -50,8 +55,8 @@ func (r *requestContext) why(cause error) error {
 	return context.Cause(r.c.conn.Context())
 }
 
-// finish ends the context when the handler has returned. If the connection has ended before, that is
-// why.
+// finish ends the context when the handler has returned. If the connection has ended before, that
+// is why.
 func (r *requestContext) finish() { r.end(context.Cause(r.c.conn.Context())) }
 
 // detach has the context outlive the handler, which has taken the stream.
@@ -68,7 +73,7 @@ func (r *requestContext) detach() {
 func (r *requestContext) end(cause error) {
 	r.mu.Lock()
 	if !r.over {
-		r.over, r.cause = true, cause
+		r.over, r.late, r.cause = true, r.c.ctx.Err() != nil, cause
 	}
 	cancel, stop := r.cancel, r.stop
 	r.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// TestDetachedContext: the context of a request whose stream was taken outlives that of Lazo, which ends
-// with the handler, whenever somebody asks for it. It still ends with the connection.
+// TestDetachedContext: the context of a request whose stream was taken outlives that of Lazo, which
+// ends with the handler, whenever somebody asks for it. It still ends with the connection.
 func TestDetachedContext(t *testing.T) {
 	for name, asked := range map[string]bool{"asked for before the handler returns": true, "asked for after that": false} {
 		t.Run(name, func(t *testing.T) {

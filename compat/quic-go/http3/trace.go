@@ -18,7 +18,8 @@ import (
 type tracedContext struct {
 	context.Context
 	own *httptrace.ClientTrace // of the program
-	now *httptrace.ClientTrace // what httptrace finds
+	was *httptrace.ClientTrace // what httptrace would find
+	now *httptrace.ClientTrace // what it finds
 }
 
 type ownTraceKey struct{}
@@ -29,7 +30,7 @@ func (c tracedContext) Value(key any) any {
 		return c.own
 	}
 	v := c.Context.Value(key)
-	if _, ok := v.(*httptrace.ClientTrace); ok {
+	if v == any(c.was) {
 		return c.now
 	}
 	return v
@@ -45,7 +46,7 @@ func (t *Transport) traced(r *http.Request) *http.Request {
 	now.TLSHandshakeStart, now.TLSHandshakeDone = nil, nil // dialOnSocket calls those
 	if got := own.GotConn; got != nil {
 		now.GotConn = func(info httptrace.GotConnInfo) {
-			info.Conn = prohibitedConn{t.addressed(info.Conn)}
+			info.Conn = prohibitedConn{t, info.Conn}
 			got(info)
 		}
 	}
@@ -59,13 +60,13 @@ func (t *Transport) traced(r *http.Request) *http.Request {
 			return err
 		}
 	}
-	return r.WithContext(tracedContext{r.Context(), own, &now})
+	return r.WithContext(tracedContext{r.Context(), own, own, &now})
 }
 
 // untraced returns the context for Dial of the program, with the trace that the program has set.
 func untraced(ctx context.Context) context.Context {
 	if own, ok := ctx.Value(ownTraceKey{}).(*httptrace.ClientTrace); ok {
-		return tracedContext{ctx, own, own}
+		return tracedContext{ctx, own, httptrace.ContextClientTrace(ctx), own}
 	}
 	return ctx
 }
@@ -107,9 +108,10 @@ type addresses interface {
 func (t *Transport) addressed(of addresses) addresses {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	local, remote := of.LocalAddr().String(), of.RemoteAddr().String()
 	for c := range t.conns {
 		inner := link.Of(c.Context())
-		if inner.LocalAddr().String() == of.LocalAddr().String() && inner.RemoteAddr().String() == of.RemoteAddr().String() {
+		if inner.LocalAddr().String() == local && inner.RemoteAddr().String() == remote {
 			return c
 		}
 	}
@@ -117,8 +119,14 @@ func (t *Transport) addressed(of addresses) addresses {
 }
 
 // A prohibitedConn is what [httptrace.ClientTrace.GotConn] gets for a connection of QUIC. It has
-// addresses. All else panics.
-type prohibitedConn struct{ addresses }
+// addresses, which are looked up when somebody asks. All else panics.
+type prohibitedConn struct {
+	t  *Transport
+	of addresses
+}
+
+func (c prohibitedConn) LocalAddr() net.Addr  { return c.t.addressed(c.of).LocalAddr() }
+func (c prohibitedConn) RemoteAddr() net.Addr { return c.t.addressed(c.of).RemoteAddr() }
 
 const prohibited = "connection operation prohibited"
 
