@@ -48,8 +48,9 @@ func (l *lane) transmitRun(now instant, buf []byte, size, most int, paced uint64
 	for ; n < r.most && l.window(pa.estimates) >= uint64(size); n++ {
 		b := buf[n*size : (n+1)*size : (n+1)*size]
 		copy(b, r.head[:r.headLen])
-		wire.PutPacketNumber(b[r.pnOff:r.pnOff+r.pnLen], pn)
-		wire.PutVarint(b[r.headLen-r.offLen:r.headLen], off)
+		// These write over what the head has there, which is as long: see evenLengths.
+		wire.AppendPacketNumber(b[:r.pnOff], pn, r.pnLen)
+		wire.AppendVarint(b[:r.headLen-r.offLen], off)
 		if greases && c.rand()&1 == 0 {
 			b[0] &^= fixedBit // RFC 9287, Section 3
 		}

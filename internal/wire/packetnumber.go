@@ -33,14 +33,6 @@ func AppendPacketNumber(b []byte, pn uint64, n int) []byte {
 	panic("wire: packet number length out of range")
 }
 
-// PutPacketNumber overwrites b with the low bytes of pn.
-func PutPacketNumber(b []byte, pn uint64) {
-	for i := len(b) - 1; i >= 0; i-- {
-		b[i] = byte(pn)
-		pn >>= 8
-	}
-}
-
 // DecodePacketNumber expands a truncated packet number of n bytes, given the
 // largest one that was processed; -1 if none (RFC 9000, Section A.3).
 func DecodePacketNumber(largest int64, truncated uint64, n int) uint64 {

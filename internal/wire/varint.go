@@ -41,22 +41,6 @@ func PutVarint2(b []byte, v uint64) {
 	binary.BigEndian.PutUint16(b, uint16(v)|0x4000)
 }
 
-// PutVarint overwrites b with v, which must have an encoding of len(b) bytes.
-func PutVarint(b []byte, v uint64) {
-	switch {
-	case len(b) == 8 && v <= MaxVarint:
-		binary.BigEndian.PutUint64(b, v|0xc000_0000_0000_0000)
-	case len(b) == 4 && v < 1<<30:
-		binary.BigEndian.PutUint32(b, uint32(v)|0x8000_0000)
-	case len(b) == 2 && v < 1<<14:
-		binary.BigEndian.PutUint16(b, uint16(v)|0x4000)
-	case len(b) == 1 && v < 1<<6:
-		b[0] = byte(v)
-	default:
-		panic("wire: integer has no encoding of this length")
-	}
-}
-
 // ParseVarint parses the integer at the start of b; n is 0 if b is too short.
 func ParseVarint(b []byte) (v uint64, n int) {
 	if len(b) == 0 {
