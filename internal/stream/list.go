@@ -141,16 +141,10 @@ func (l *chunkList) cut(p *Pool, end uint64) {
 // dropAll returns all chunks, and the list, to p.
 func (l *chunkList) dropAll(p *Pool) { l.drop(p, ^uint64(0)) }
 
-// write copies b to the offset. It makes the chunks that are missing. Most of the time the last
-// chunk is the one, so it is looked at first.
+// write copies b to the offset. It makes the chunks that are missing.
 func (l *chunkList) write(p *Pool, off uint64, b []byte) {
 	for len(b) > 0 {
-		var c *Chunk
-		if last := len(l.slots) - 1; last >= l.head && l.slots[last].index == off/ChunkSize {
-			c = l.slots[last].chunk
-		} else {
-			c = l.make(p, off/ChunkSize)
-		}
+		c := l.make(p, off/ChunkSize)
 		n := copy(c[off%ChunkSize:], b)
 		off += uint64(n)
 		b = b[n:]
