@@ -85,15 +85,17 @@ func runCompare(args []string, stdout io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if c.rsa, err = rsaFlags(dir); err != nil {
-		return err
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop() // child programs end with this one
 	var tables []*table
 	for i := range tests {
 		t := &tests[i]
 		if c.tests == "" || slices.Contains(strings.Split(c.tests, ","), t.name) {
+			if t.rsa && c.rsa == nil {
+				if c.rsa, err = rsaFlags(dir); err != nil {
+					return err
+				}
+			}
 			table, err := c.run(ctx, t)
 			if err != nil {
 				return err

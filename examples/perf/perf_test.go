@@ -32,15 +32,7 @@ func TestModes(t *testing.T) {
 					args = append(args, "-rate", "50", "-request-rate", "100")
 				}
 				o := clientFlags(t, args...)
-				s, addr := serveTest(t, o)
-				o.connect = addr.String()
-				c := &client{o: o, remote: addr, r: newReport("client")}
-				c.cfg = o.clientConfig()
-				var err error
-				c.group, err = c.listen()
-				require.NoError(t, err)
-				defer c.group.Close()
-				require.NoError(t, c.run())
+				c, s := runTest(t, o)
 				proofs := int64(2) // exchanges that prove that each of two connections works
 
 				require.NotZero(t, c.r["ops"])
@@ -77,20 +69,27 @@ func TestModes(t *testing.T) {
 	}
 }
 
+// runTest runs a client with a server of its own. The client's sockets stay until the test ends.
+func runTest(t *testing.T, o *options) (*client, *server) {
+	t.Helper()
+	s, addr := serveTest(t, o)
+	o.connect = addr.String()
+	c := &client{o: o, remote: addr, r: newReport("client")}
+	c.cfg = o.clientConfig()
+	var err error
+	c.group, err = c.listen()
+	require.NoError(t, err)
+	t.Cleanup(func() { c.group.Close() })
+	require.NoError(t, c.run())
+	return c, s
+}
+
 // TestOpenLoop makes requests at a set rate on connections in no order.
 func TestOpenLoop(t *testing.T) {
 	for _, api := range []string{"handler", "stream", "http3", "http2"} {
 		t.Run(api, func(t *testing.T) {
 			o := clientFlags(t, "-api", api, "-mode", "active", "-ops", "100", "-rate", "500", "-conns", "3")
-			s, addr := serveTest(t, o)
-			o.connect = addr.String()
-			c := &client{o: o, remote: addr, r: newReport("client")}
-			c.cfg = o.clientConfig()
-			var err error
-			c.group, err = c.listen()
-			require.NoError(t, err)
-			defer c.group.Close()
-			require.NoError(t, c.run())
+			c, s := runTest(t, o)
 			n, _ := c.r["ops"].(int64)
 			require.NotZero(t, n)
 			require.NotZero(t, c.r["p50_us"])
