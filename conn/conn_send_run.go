@@ -54,8 +54,7 @@ func (l *lane) transmitRun(now instant, buf []byte, size, most int, paced uint64
 		if greases && c.rand()&1 == 0 {
 			b[0] &^= fixedBit // RFC 9287, Section 3
 		}
-		s.out.CopyTo(b[r.headLen:size-keys.Overhead], off)
-		tx.Seal(b[:size-keys.Overhead], r.pnOff, r.pnLen, pn)
+		r.seal(tx, b, pn, off)
 		start := sp.sent.recs.tail
 		x := sp.sent.recs.push()
 		x.stream, x.value, x.gen = s, off, s.gen
@@ -68,6 +67,25 @@ func (l *lane) transmitRun(now instant, buf []byte, size, most int, paced uint64
 		l.finishRun(now, &r, n, mark)
 	}
 	return n
+}
+
+// seal protects the packet b, of which there is the head. The payload is sealed from where the
+// stream has it, with the head of the frame in the place of bytes before it for so long. What lies
+// in several chunks, or in memory of the application, which must not change, is copied.
+func (r *run) seal(tx *keys.Keys, b []byte, pn, off uint64) {
+	hdrLen := r.pnOff + r.pnLen
+	frame := b[hdrLen:r.headLen]
+	own := r.s.out.Window(off, r.data, len(frame))
+	if own == nil {
+		r.s.out.CopyTo(b[r.headLen:r.size-keys.Overhead], off)
+		tx.Seal(b[:r.size-keys.Overhead], r.pnOff, r.pnLen, pn)
+		return
+	}
+	var saved [1 + 2*8]byte
+	copy(saved[:], own[:len(frame)])
+	copy(own, frame)
+	tx.SealFrom(b[:hdrLen], own, r.pnOff, r.pnLen, pn)
+	copy(own, saved[:len(frame)])
 }
 
 // mayRun reports whether data of streams is all that is to be sent, so that congestion control,

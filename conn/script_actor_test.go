@@ -267,6 +267,9 @@ func (x *side) writePiece(most int64) (n int, err error) {
 	switch h.Write {
 	case "shared":
 		return x.s.WriteShared(bytes.Clone(b))
+	case "lent":
+		l := &loan{a: a, b: bytes.Clone(b), was: bytes.Clone(b)}
+		return x.s.WriteLent(l.b, l)
 	case "chunk":
 		const size = len(conn.Chunk{})
 		if into := int(x.out.written % int64(size)); into != 0 {
@@ -507,5 +510,26 @@ func (a *actor) readDatagrams() {
 			a.fail("datagram %d is wrong, or comes twice; %d were sent", i, other.sent)
 		}
 		a.seen[i] = true
+	}
+}
+
+// A loan is memory that is overwritten when its last use ends.
+type loan struct {
+	a      *actor
+	b, was []byte
+	uses   int
+}
+
+func (l *loan) Lend() { l.uses++ }
+
+func (l *loan) Return() {
+	if !bytes.Equal(l.b, l.was) {
+		l.a.fail("lent memory has changed")
+	}
+	l.uses--
+	if l.uses == 0 {
+		for i := range l.b {
+			l.b[i] = ^l.b[i]
+		}
 	}
 }

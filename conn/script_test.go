@@ -82,7 +82,7 @@ type exchange struct {
 // receiver reads all, unless something else is said here.
 type half struct {
 	Bytes int64
-	Write string // "shared" and "chunk" name other methods than Write; "back" takes bytes back
+	Write string // "shared", "lent" and "chunk" name other methods; "back" takes bytes back
 	Read  string // "peek" and "chunk" name other methods than Read
 	Piece int    // bytes that are written at a time; 0 is no limit
 	End   string // "reset", "behind", "at" or "release": how the sender ends it instead of FIN
@@ -341,7 +341,7 @@ func drawExchange(d *script.Draw) exchange {
 }
 
 func drawHalf(d *script.Draw) half {
-	h := half{Write: script.Pick(d, "", "", "shared", "chunk", "back"), Read: script.Pick(d, "", "peek", "chunk")}
+	h := half{Write: script.Pick(d, "", "", "shared", "lent", "chunk", "back"), Read: script.Pick(d, "", "peek", "chunk")}
 	if !d.One(5) {
 		h.Bytes = int64(d.Between(1, 30e3))
 	}

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/lazoquic/lazo/conn/congestion"
@@ -93,8 +94,12 @@ func TestNoRunsInGroups(t *testing.T) {
 // it.
 func (s *sentState) round(p *allocPair, client, server *Stream) {
 	data := make([]byte, 64<<10)
-	for {
-		if n, _ := client.Write(data); n == 0 {
+	for i := 0; ; i++ {
+		write := client.Write
+		if i%2 > 0 {
+			write = func(p []byte) (int, error) { return client.WriteLent(p, new(borrowed)) }
+		}
+		if n, _ := write(bytes.Clone(data)); n == 0 {
 			break
 		}
 	}

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
@@ -352,6 +353,87 @@ func TestWriteAfterTheEnd(t *testing.T) {
 }
 
 func lastError[T any](_ T, err error) error { return err }
+
+// A borrowed is memory that a stream uses, with the number of uses.
+type borrowed struct {
+	b    []byte
+	uses int
+}
+
+func (l *borrowed) Lend() { l.uses++ }
+
+// Return overwrites what the stream may not use any more.
+func (l *borrowed) Return() {
+	l.uses--
+	if l.uses == 0 {
+		clear(l.b)
+	}
+}
+
+// TestWriteLent: lent data arrives like any other, also if packets are lost, and each part is used
+// until it has arrived.
+func TestWriteLent(t *testing.T) {
+	tc := newTestConn(t, true)
+	data := []byte(strings.Repeat("what is overwritten soon. ", 4000))
+	s := tc.open(Uni)
+	tc.writeStream(s, "head ")
+	l := &borrowed{b: bytes.Clone(data)}
+	n, err := s.WriteLent(l.b, l)
+	if err != nil || n != len(data) {
+		t.Fatalf("%d, %v", n, err)
+	}
+	if l.uses != n/stream.ChunkSize-1 {
+		t.Errorf("%d uses of %d bytes", l.uses, n)
+	}
+	tc.must(s.CloseWrite())
+	got := make([]byte, 5+len(data))
+	for range 200 {
+		tc.collect()
+		for f, ok := tc.nextFrame(); ok; f, ok = tc.nextFrame() {
+			if tc.current.pn%7 == 3 {
+				tc.lose(tc.current)
+			} else if f.typ&^7 == wire.FrameStream {
+				copy(got[f.v[1]:], f.data)
+			}
+		}
+		tc.ackAll()
+	}
+	if string(got) != "head "+string(data) {
+		t.Error("what arrives differs")
+	}
+	tc.wantEvent("all arrived", EventStreamAcked)
+	if l.uses != 0 {
+		t.Errorf("%d uses are left", l.uses)
+	}
+}
+
+// TestLentUntilTheEnd: the uses of lent memory end with the stream or the connection, whatever ends
+// it.
+func TestLentUntilTheEnd(t *testing.T) {
+	for name, end := range map[string]func(tc *testConn, s *Stream){
+		"reset":         func(tc *testConn, s *Stream) { s.Reset(1) },
+		"release":       func(tc *testConn, s *Stream) { s.Release() },
+		"taken back":    func(tc *testConn, s *Stream) { s.TakeBack(1 << 20) },
+		"stopped":       func(tc *testConn, s *Stream) { s.handleStopSending(1) },
+		"close":         func(tc *testConn, s *Stream) { tc.c.Close(1, "") },
+		"reset at":      func(tc *testConn, s *Stream) { s.ResetAt(1, 0); s.resetAcked() },
+		"reset, behind": func(tc *testConn, s *Stream) { s.ResetBehind(1); s.Reset(1) },
+	} {
+		tc := newTestConn(t, true)
+		s := tc.open(Uni)
+		l := &borrowed{b: make([]byte, 100_000)}
+		if _, err := s.WriteLent(l.b, l); err != nil {
+			t.Fatal(err)
+		}
+		if l.uses != len(l.b)/stream.ChunkSize {
+			t.Errorf("%s: %d uses", name, l.uses)
+		}
+		end(tc, s)
+		if l.uses != 0 {
+			t.Errorf("%s: %d uses are left", name, l.uses)
+		}
+	}
+}
 
 // TestWriteShared: shared data arrives like any other, also if packets are lost. The Conn needs no
 // memory for it.

@@ -166,13 +166,47 @@ func (s *Stream) writable() {
 // shorter than p, the error is [conn.ErrWouldBlock], and [EventWritable] follows.
 // After Cancel, or when the peer asked to stop, the error is a [conn.StreamError].
 func (s *Stream) Write(p []byte) (int, error) {
+	n, err := s.beginData(len(p))
+	if n == 0 {
+		return 0, err
+	}
+	if err := s.send(p[:n]); err != nil {
+		return 0, err
+	}
+	return n, s.endData(n, len(p))
+}
+
+// WriteLent is Write for memory that is the stream's alone while l counts a use: see
+// [conn.Stream.WriteLent]. Most of it is not copied before it goes into packets.
+func (s *Stream) WriteLent(p []byte, l conn.Lender) (int, error) {
+	n, err := s.beginData(len(p))
+	if n == 0 {
+		return 0, err
+	}
+	k := 0
+	if len(s.out) == 0 {
+		k, err = s.qs.WriteLent(p[:n], l)
+		if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+			s.sendErr = err
+			return 0, err
+		}
+	}
+	if err := s.send(p[k:n]); err != nil {
+		return 0, err
+	}
+	return n, s.endData(n, len(p))
+}
+
+// beginData sends the header of a DATA frame for some of length bytes, and returns for how many. If
+// that is 0, err is what Write returns.
+func (s *Stream) beginData(length int) (n int, err error) {
 	if err := s.sendable(); err != nil {
 		return 0, err
 	}
 	if s.sending == sendHeader {
 		return 0, messageError("data before the header section")
 	}
-	if len(p) == 0 {
+	if length == 0 {
 		return 0, nil
 	}
 	if !s.flush() {
@@ -182,8 +216,8 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if n == 0 {
 		return 0, s.block()
 	}
-	if len(p) <= n {
-		n = len(p)
+	if length <= n {
+		n = length
 		size = wire.VarintLen(uint64(n))
 	}
 	s.c.frame = appendDataHeader(s.c.frame[:0], n, size)
@@ -193,13 +227,15 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if err := s.send(s.c.frame); err != nil {
 		return 0, err
 	}
-	if err := s.send(p[:n]); err != nil {
-		return 0, err
-	}
-	if n < len(p) {
-		return n, s.block()
-	}
 	return n, nil
+}
+
+// endData returns the error of Write after n of length bytes were sent.
+func (s *Stream) endData(n, length int) error {
+	if n < length {
+		return s.block()
+	}
+	return nil
 }
 
 // block makes sure that an event says when the stream takes more. The stream below raises one

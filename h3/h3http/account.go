@@ -68,17 +68,30 @@ func (s *source) Get(offset uint64) *fifo.Chunk {
 	return s.chunkPool.Get(offset)
 }
 
-// block returns an empty chunk of blockSize.
+// roomForBlock reports whether memory is not short, so that a block may be taken instead of a
+// chunk.
+func (s *source) roomForBlock() bool { return s.account.Room(blockSize, chunkSize) == blockSize }
+
+// block returns an empty block, with the use of the caller. It counts until its last use ends.
 func (s *source) block() *fifo.Chunk {
 	s.account.Hold(blockSize)
-	return s.chunkPool.block()
+	b, ok := s.blocks.Get().(*block)
+	if !ok {
+		b = newBlock()
+	}
+	b.Clear(0)
+	b.pool = s
+	b.uses.Store(1)
+	return &b.Chunk
 }
 
 // Put implements [fifo.Source].
 func (s *source) Put(list *fifo.Chunk) {
 	n := 0
 	for c := list; c != nil; c = c.Next {
-		n += len(c.Memory)
+		if c.Lender == nil {
+			n += len(c.Memory)
+		}
 	}
 	s.chunkPool.Put(list)
 	s.account.Hold(-n)

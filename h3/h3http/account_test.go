@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +117,9 @@ type hoardWorld struct {
 	srv             *Server
 	server, clients *loop.Group
 	honest          *http.Client
+
+	mu     sync.Mutex
+	blocks []*block // all that there are
 }
 
 func newHoardWorld(t *testing.T, n *looptest.Network, most int64) *hoardWorld {
@@ -127,6 +131,13 @@ func newHoardWorld(t *testing.T, n *looptest.Network, most int64) *hoardWorld {
 	cfg := srv.LoopConfig()
 	cfg.Endpoint.MaxBuffered = most
 	w := hoardWorld{srv: srv}
+	srv.chunks.blocks.New = func() any {
+		b := newBlock()
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.blocks = append(w.blocks, b)
+		return b
+	}
 	var err error
 	w.server, err = loop.New(cfg, n.Listen("10.0.0.1:443"))
 	require.NoError(t, err)
@@ -161,15 +172,24 @@ func (w *hoardWorld) check(t *testing.T) {
 				really += x.cost + memoryOf(&x.in.buf) + memoryOf(&x.out.buf)
 				x.mu.Unlock()
 			}
+			w.mu.Lock()
+			for _, b := range w.blocks {
+				if b.pool == c.pool {
+					really += blockSize
+				}
+			}
+			w.mu.Unlock()
 			require.EqualValues(t, really, c.handle.Account().Held())
 		})
 	}
 }
 
-// memoryOf returns how many bytes of memory b has.
+// memoryOf returns how many bytes of memory b has, without blocks.
 func memoryOf(b *fifo.Buffer) (n int) {
 	for c := b.First(); c != nil; c = c.Next {
-		n += len(c.Memory)
+		if c.Lender == nil {
+			n += len(c.Memory)
+		}
 	}
 	return n
 }

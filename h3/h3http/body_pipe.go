@@ -142,7 +142,7 @@ func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 			return n, err
 		}
 		k := max(min(len(b), p.sendRoom()-out.buf.Len()), 0)
-		out.buf.Write(p.c.pool, b[:k])
+		p.append(b[:k])
 		n += k
 		if b = b[k:]; len(b) == 0 {
 			if out.buf.Len() >= push {
@@ -152,6 +152,24 @@ func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 		}
 		p.waitForRoom()
 	}
+}
+
+// append appends a copy of b to the body. Much goes into blocks, which the stream does not copy.
+func (p *bodyPipe) append(b []byte) {
+	pool, buf := p.c.pool, &p.out.buf
+	for len(b) >= blockSize/2 && pool.roomForBlock() {
+		if n := min(buf.Spare(), len(b)); n > 0 {
+			buf.Write(pool, b[:n])
+			b = b[n:]
+			continue
+		}
+		c := pool.block()
+		n := copy(c.Memory, b)
+		c.Wrote(n)
+		buf.Push(pool, c)
+		b = b[n:]
+	}
+	buf.Write(pool, b)
 }
 
 // writeErr returns why nothing can be written now.

@@ -2,6 +2,7 @@ package h3http
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/lazoquic/lazo/internal/fifo"
 )
@@ -31,16 +32,6 @@ func (p *chunkPool) Get(uint64) *fifo.Chunk {
 	return c
 }
 
-// block returns an empty chunk of blockSize.
-func (p *chunkPool) block() *fifo.Chunk {
-	c, ok := p.blocks.Get().(*fifo.Chunk)
-	if !ok {
-		c = &fifo.Chunk{Memory: make([]byte, blockSize)}
-	}
-	c.Clear(0)
-	return c
-}
-
 // Put takes a list of chunks back.
 func (p *chunkPool) Put(c *fifo.Chunk) {
 	for c != nil {
@@ -50,11 +41,38 @@ func (p *chunkPool) Put(c *fifo.Chunk) {
 		case takenSize:
 			p.taken.Put(c)
 		case blockSize:
-			p.blocks.Put(c)
+			c.Lender.Return() // the stream may still use it
 		default:
 			p.pool.Put(c)
 		}
 		c = next
+	}
+}
+
+// A block is a chunk of blockSize. It goes to the stream without a copy, so it is in use until the
+// peer has acknowledged its bytes.
+type block struct {
+	fifo.Chunk
+	uses atomic.Int32
+	pool *source // that counts it now
+}
+
+func newBlock() *block {
+	b := &block{Chunk: fifo.Chunk{Memory: make([]byte, blockSize)}}
+	b.Lender = b
+	return b
+}
+
+// Lend implements [conn.Lender].
+func (b *block) Lend() { b.uses.Add(1) }
+
+// Return implements [conn.Lender]. After the last use others may have the block.
+func (b *block) Return() {
+	if b.uses.Add(-1) == 0 {
+		pool := b.pool
+		b.pool = nil
+		pool.blocks.Put(b)
+		pool.account.Hold(-blockSize)
 	}
 }
 

@@ -151,7 +151,11 @@ func (p *bodyPipe) sendContent(s *h3.Stream) (err error) {
 	out := &p.out
 	for out.buf.Len() > 0 && err == nil {
 		var n int
-		n, err = s.Write(out.buf.Peek())
+		if c := out.buf.First(); c.Lender != nil {
+			n, err = s.WriteLent(c.Bytes(), c.Lender)
+		} else {
+			n, err = s.Write(c.Bytes())
+		}
 		out.buf.Discard(p.c.pool, n)
 	}
 	switch {

@@ -55,7 +55,7 @@ func exhausted(r io.Reader) bool {
 // memory returns memory for ReadFrom: a block if the source fills it, and if there is room for one.
 func (w *response) memory() *fifo.Chunk {
 	pool := w.x.c.pool
-	if w.bulk && pool.account.Room(blockSize, chunkSize) == blockSize {
+	if w.bulk && pool.roomForBlock() {
 		return pool.block()
 	}
 	return pool.Get(0)

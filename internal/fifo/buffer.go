@@ -2,12 +2,18 @@
 // written. They are the bytes of a stream between an application and a loop.
 package fifo
 
+import "github.com/lazoquic/lazo/internal/memory"
+
 // A Chunk is a piece of memory with some of the bytes of a Buffer.
 type Chunk struct {
 	Next   *Chunk // the next one in the list
 	Memory []byte
 	Lent   bool // Memory belongs to the writer, and nobody changes it
 	r, w   int  // Memory[r:w] was not read yet
+
+	// Lender, if not nil, counts the uses of Memory. One is that of the Chunk's holder, who says
+	// when it ends.
+	Lender memory.Lender
 }
 
 // Bytes returns the bytes that were not read yet.
@@ -74,10 +80,18 @@ func (b *Buffer) Write(src Source, p []byte) {
 // Space returns memory to write to. It is never empty. Commit then says how many bytes were
 // written. If that is 0 and the Buffer is empty, Reset gives the memory back.
 func (b *Buffer) Space(src Source) []byte {
-	if b.tail == nil || b.tail.w == len(b.tail.Memory) {
+	if b.Spare() == 0 {
 		b.push(src.Get(b.end))
 	}
 	return b.tail.Memory[b.tail.w:]
+}
+
+// Spare returns for how many bytes Space needs no new memory.
+func (b *Buffer) Spare() int {
+	if b.tail == nil {
+		return 0
+	}
+	return len(b.tail.Memory) - b.tail.w
 }
 
 // Commit appends the first n bytes of the memory that Space returned.

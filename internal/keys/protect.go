@@ -7,10 +7,15 @@ import "encoding/binary"
 // extended. The payload and packet number must be at least 4 bytes together. Seal returns the
 // protected packet; it does not allocate.
 func (k *Keys) Seal(b []byte, pnOff, pnLen int, pn uint64) []byte {
-	k.wake()
 	hdrLen := pnOff + pnLen
+	return k.SealFrom(b[:hdrLen], b[hdrLen:], pnOff, pnLen, pn)
+}
+
+// SealFrom is Seal for a payload that lies elsewhere than behind the header b, and is not changed.
+func (k *Keys) SealFrom(b, payload []byte, pnOff, pnLen int, pn uint64) []byte {
+	k.wake()
 	k.setNonce(pn)
-	b = k.aead.Seal(b[:hdrLen], k.nonce[:], b[hdrLen:], b[:hdrLen])
+	b = k.aead.Seal(b, k.nonce[:], payload, b)
 	mask := k.header.mask(b[pnOff+maxPNLen:][:sampleLen])
 	b[0] ^= mask[0] & protectedBits(b[0])
 	for i := range pnLen {

@@ -60,7 +60,7 @@ func TestListSlides(t *testing.T) {
 		t.Fatalf("3 chunks lie in a list of %d slots", cap(l.slots))
 	}
 	for _, s := range l.slots[:l.head] {
-		if s.chunk != nil {
+		if s.mem != nil {
 			t.Fatal("the list still holds a chunk that was dropped")
 		}
 	}

@@ -1,28 +1,42 @@
 package stream
 
-import "slices"
+import (
+	"slices"
 
-// A slot is a place in a chunkList. It holds a chunk and its index in the stream.
+	"github.com/lazoquic/lazo/internal/memory"
+)
+
+// A slot is a place in a chunkList. It holds the memory of a chunk and its index in the stream.
 type slot struct {
-	index uint64 // stream offset divided by ChunkSize
-	chunk *Chunk
-	lent  bool // the writer's memory, not a Pool's: nothing is written to it
+	index  uint64        // stream offset divided by ChunkSize
+	mem    []byte        // ChunkSize bytes of the stream; if it is longer, those behind them, too
+	lender memory.Lender // of lent memory
+	owner  owner
 }
+
+// An owner says whose the memory of a slot is. Only to that of a Pool is anything written.
+type owner uint8
+
+const (
+	pooled owner = iota
+	shared       // the writer's. Others read it, so that no byte may change for a moment either
+	lent         // a Lender's. It is the buffer's alone while that counts a use
+)
 
 // A chunkList holds the chunks of a buffer in the order of the stream. Only chunks with bytes
 // exist, so a byte far ahead costs one chunk. Before the first gap, a chunk is found by counting
 // from the first one. The zero chunkList is empty and holds no memory.
 type chunkList struct {
-	slots []slot // the slots before head are zero
-	head  int
-	lent  int // how many chunks are lent
+	slots    []slot // the slots before head are zero
+	head     int
+	borrowed int // how many chunks belong to no Pool
 }
 
 // held returns the number of chunks that belong to a Pool.
-func (l *chunkList) held() int { return len(l.slots) - l.head - l.lent }
+func (l *chunkList) held() int { return len(l.slots) - l.head - l.borrowed }
 
 // first returns the first chunk; there must be one.
-func (l *chunkList) first() *Chunk { return l.slots[l.head].chunk }
+func (l *chunkList) first() *Chunk { return (*Chunk)(l.slots[l.head].mem) }
 
 // find returns the place in l.slots of the chunk with the index, and whether it is there. If not,
 // the place is where it would be.
@@ -56,24 +70,41 @@ func (l *chunkList) find(index uint64) (int, bool) {
 // get returns the chunk with the index, which must be there.
 func (l *chunkList) get(index uint64) *Chunk {
 	i, _ := l.find(index)
-	return l.slots[i].chunk
+	return (*Chunk)(l.slots[i].mem)
 }
 
 // make returns the chunk with the index. It adds a new chunk if there is none.
 func (l *chunkList) make(p *Pool, index uint64) *Chunk {
 	i, ok := l.find(index)
 	if ok {
-		return l.slots[i].chunk
+		return (*Chunk)(l.slots[i].mem)
 	}
 	c := p.get()
-	l.insert(p, i, slot{index: index, chunk: c})
+	l.insert(p, i, slot{index: index, mem: c[:]})
 	return c
 }
 
-// lend adds a chunk of the writer's memory behind all others.
-func (l *chunkList) lend(p *Pool, index uint64, c *Chunk) {
-	l.insert(p, len(l.slots), slot{index, c, true})
-	l.lent++
+// borrow adds a chunk of the writer's memory behind all others.
+func (l *chunkList) borrow(p *Pool, s slot) {
+	if s.owner == lent {
+		s.lender.Lend()
+	}
+	l.insert(p, len(l.slots), s)
+	l.borrowed++
+}
+
+// release returns the chunk of s to where it came from. The slot is empty then.
+func (l *chunkList) release(p *Pool, s *slot) {
+	was := *s
+	*s = slot{}
+	if was.owner == pooled {
+		p.put((*Chunk)(was.mem))
+		return
+	}
+	l.borrowed--
+	if was.owner == lent {
+		was.lender.Return()
+	}
 }
 
 // insert puts s at place i of l.slots.
@@ -103,12 +134,7 @@ func (l *chunkList) compact() {
 // drop returns the chunks below index to p. If no chunk is left, it returns the list too.
 func (l *chunkList) drop(p *Pool, index uint64) {
 	for l.head < len(l.slots) && l.slots[l.head].index < index {
-		if s := &l.slots[l.head]; s.lent {
-			l.lent--
-		} else {
-			p.put(s.chunk)
-		}
-		l.slots[l.head] = slot{}
+		l.release(p, &l.slots[l.head])
 		l.head++
 	}
 	if l.head == len(l.slots) && l.slots != nil {
@@ -118,23 +144,24 @@ func (l *chunkList) drop(p *Pool, index uint64) {
 }
 
 // cut returns the chunks to p that lie behind the offset end. At least one chunk must lie before
-// it. If that is lent and has bytes behind end, too, it is copied: the next write goes there.
+// it. If that is borrowed and has bytes behind end, too, it is copied: the next write goes there.
 func (l *chunkList) cut(p *Pool, end uint64) {
 	i := len(l.slots) - 1
 	for ; l.slots[i].index*ChunkSize >= end; i-- {
-		if s := &l.slots[i]; s.lent {
-			l.lent--
-		} else {
-			p.put(s.chunk)
-		}
-		l.slots[i] = slot{}
+		l.release(p, &l.slots[i])
 	}
 	l.slots = l.slots[:i+1]
-	if s := &l.slots[i]; s.lent && end%ChunkSize != 0 {
+	if s := &l.slots[i]; s.owner != pooled && end%ChunkSize != 0 {
 		own := p.get()
-		copy(own[:], s.chunk[:end%ChunkSize])
-		s.chunk, s.lent = own, false
-		l.lent--
+		copy(own[:], s.mem[:end%ChunkSize])
+		index := s.index
+		l.release(p, s)
+		*s = slot{index: index, mem: own[:]}
+		i--
+	}
+	// What other chunks have behind their ends is no longer of the stream.
+	for ; i >= l.head && len(l.slots[i].mem) > ChunkSize; i-- {
+		l.slots[i].mem = l.slots[i].mem[:ChunkSize]
 	}
 }
 
@@ -154,8 +181,23 @@ func (l *chunkList) write(p *Pool, off uint64, b []byte) {
 // read copies the bytes from the offset on to b. All must be there.
 func (l *chunkList) read(b []byte, off uint64) {
 	for i, _ := l.find(off / ChunkSize); len(b) > 0; i++ {
-		n := copy(b, l.slots[i].chunk[off%ChunkSize:])
+		n := copy(b, l.slots[i].mem[off%ChunkSize:ChunkSize])
 		off += uint64(n)
 		b = b[n:]
 	}
+}
+
+// window returns the n bytes from the offset on where they lie, behind front bytes of the same
+// memory. It returns nil if they do not lie together, or if others read them.
+func (l *chunkList) window(off uint64, n, front int) []byte {
+	i, _ := l.find(off / ChunkSize)
+	at := int(off % ChunkSize)
+	if at < front && i > l.head {
+		i, at = i-1, at+ChunkSize // the memory of the chunk before may go on in this one
+	}
+	s := &l.slots[i]
+	if s.owner == shared || at < front || at+n > len(s.mem) {
+		return nil
+	}
+	return s.mem[at-front : at+n]
 }

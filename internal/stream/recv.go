@@ -130,7 +130,7 @@ func (r *RecvBuffer) Take(p *Pool, spare *Chunk) (c *Chunk, at int) {
 		return nil, 0
 	}
 	first := &r.chunks.slots[r.chunks.head]
-	c, first.chunk = first.chunk, spare
+	c, first.mem = (*Chunk)(first.mem), spare[:]
 	r.Discard(p, ChunkSize-at)
 	return c, at
 }

@@ -1,6 +1,9 @@
 package stream
 
-import "github.com/lazoquic/lazo/internal/rangeset"
+import (
+	"github.com/lazoquic/lazo/internal/memory"
+	"github.com/lazoquic/lazo/internal/rangeset"
+)
 
 // A SendBuffer holds the bytes of one direction of a stream from when they are
 // written until they are acknowledged. The zero SendBuffer is empty, at offset 0.
@@ -34,21 +37,32 @@ func (s *SendBuffer) Append(p *Pool, b []byte) {
 }
 
 // AppendShared is Append, but keeps those parts of b that are whole chunks instead of
-// copying them: b must not change before all of it is acknowledged.
-func (s *SendBuffer) AppendShared(p *Pool, b []byte) {
+// copying them: b must not change before all of it is acknowledged. Others may read it.
+func (s *SendBuffer) AppendShared(p *Pool, b []byte) { s.appendBorrowed(p, b, slot{owner: shared}) }
+
+// AppendLent is AppendShared for memory that is the buffer's alone while l counts a use. Each chunk
+// is one, until it is acknowledged or dropped.
+func (s *SendBuffer) AppendLent(p *Pool, b []byte, l memory.Lender) {
+	s.appendBorrowed(p, b, slot{owner: lent, lender: l})
+}
+
+func (s *SendBuffer) appendBorrowed(p *Pool, b []byte, x slot) {
 	head := min(int(-s.end%ChunkSize), len(b))
 	s.Append(p, b[:head])
-	for b = b[head:]; len(b) >= ChunkSize; b = b[ChunkSize:] {
-		s.chunks.lend(p, s.end/ChunkSize, (*Chunk)(b))
+	b = b[head:]
+	tail := len(b) % ChunkSize
+	for x.mem = b[:len(b)-tail]; len(x.mem) > 0; x.mem = x.mem[ChunkSize:] {
+		x.index = s.end / ChunkSize
+		s.chunks.borrow(p, x)
 		s.end += ChunkSize
 	}
-	s.Append(p, b)
+	s.Append(p, b[len(b)-tail:])
 }
 
 // AppendChunk appends all of c, which is the buffer's from then on, and returns another
 // chunk for it. End must be a multiple of ChunkSize.
 func (s *SendBuffer) AppendChunk(p *Pool, c *Chunk) *Chunk {
-	s.chunks.insert(p, len(s.chunks.slots), slot{index: s.end / ChunkSize, chunk: c})
+	s.chunks.insert(p, len(s.chunks.slots), slot{index: s.end / ChunkSize, mem: c[:]})
 	s.end += ChunkSize
 	return p.get()
 }
@@ -97,6 +111,11 @@ func (s *SendBuffer) NextLost() (off uint64, n int) {
 // CopyTo copies bytes from offset off on to b, which must hold written and not yet
 // acknowledged bytes only: off >= the lowest unacknowledged offset, off+len(b) <= End.
 func (s *SendBuffer) CopyTo(b []byte, off uint64) { s.chunks.read(b, off) }
+
+// Window returns the n bytes from off on where they lie, behind front bytes that the caller may
+// change if it restores them before the next call of any method. It returns nil if these bytes do
+// not lie together, or if others read them. For off and n the rule of CopyTo holds.
+func (s *SendBuffer) Window(off uint64, n, front int) []byte { return s.chunks.window(off, n, front) }
 
 // MarkSent notes that the bytes of [off, off+n) are in flight: the next unsent
 // ones, or lost ones. It panics if bytes would be left out or were never written.

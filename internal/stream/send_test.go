@@ -24,8 +24,30 @@ type sendTest struct {
 	s     SendBuffer
 	data  []byte
 	state []byte
-	lent  []int // indexes of chunks that AppendShared kept
-	n     byte  // makes every write differ
+	apart []part // chunks that AppendShared and AppendLent kept, by their index
+	loans []*loan
+	cut   bool // TakeBack may have parted chunks of one loan
+	n     byte // makes every write differ
+}
+
+// A part is a chunk of the writer.
+type part struct {
+	index int
+	loan  *loan // nil if it is shared
+}
+
+// A loan is memory of one AppendLent. It is overwritten when its last use ends.
+type loan struct {
+	b    []byte
+	uses int
+}
+
+func (l *loan) Lend() { l.uses++ }
+
+func (l *loan) Return() {
+	if l.uses--; l.uses == 0 {
+		clear(l.b)
+	}
 }
 
 // base returns the lowest offset that is not acknowledged.
@@ -50,8 +72,8 @@ func (t *sendTest) check() {
 	chunks := 0
 	if base < end {
 		chunks = (end-1)/ChunkSize - base/ChunkSize + 1
-		for _, i := range t.lent {
-			if i >= base/ChunkSize {
+		for _, x := range t.apart {
+			if x.index >= base/ChunkSize {
 				chunks--
 			}
 		}
@@ -74,9 +96,29 @@ func (t *sendTest) check() {
 	case base == end && t.s.chunks.slots != nil:
 		t.Fatal("an empty buffer holds memory")
 	}
+	t.checkLoans(base / ChunkSize)
 }
 
-func (t *sendTest) append(n int, shared bool) {
+// checkLoans checks that each chunk of the writer from the index first on is one use.
+func (t *sendTest) checkLoans(first int) {
+	t.Helper()
+	want, uses := 0, 0
+	for _, x := range t.apart {
+		if x.index >= first && x.loan != nil && len(t.data) > t.base() {
+			want++
+		}
+	}
+	for _, l := range t.loans {
+		uses += l.uses
+	}
+	if uses != want {
+		t.Fatalf("%d uses of lent memory, want %d", uses, want)
+	}
+	t.loans = slices.DeleteFunc(t.loans, func(l *loan) bool { return l.uses == 0 })
+}
+
+// append appends n bytes as the owner of their memory lets it.
+func (t *sendTest) append(n int, o owner) {
 	t.Helper()
 	b := make([]byte, n)
 	end := len(t.data)
@@ -86,21 +128,29 @@ func (t *sendTest) append(n int, shared bool) {
 	}
 	t.data = append(t.data, b...)
 	t.state = append(t.state, make([]byte, n)...)
-	if shared {
-		t.s.AppendShared(&t.p, b)
-		first, last := (end+ChunkSize-1)/ChunkSize, (end+n)/ChunkSize
-		for i := first; i < last; i++ {
-			t.lent = append(t.lent, i)
-		}
-		if first < last { // the rest was lent for the call only
-			clear(b[:first*ChunkSize-end])
-			clear(b[last*ChunkSize-end:])
-		} else {
-			clear(b)
-		}
-	} else {
+	var l *loan
+	switch o {
+	case pooled:
 		t.s.Append(&t.p, b)
 		clear(b) // it was lent for the call
+		t.check()
+		return
+	case shared:
+		t.s.AppendShared(&t.p, b)
+	case lent:
+		l = &loan{b: b}
+		t.loans = append(t.loans, l)
+		t.s.AppendLent(&t.p, b, l)
+	}
+	first, last := (end+ChunkSize-1)/ChunkSize, (end+n)/ChunkSize
+	for i := first; i < last; i++ {
+		t.apart = append(t.apart, part{i, l})
+	}
+	if first < last { // the rest was lent for the call only
+		clear(b[:first*ChunkSize-end])
+		clear(b[last*ChunkSize-end:])
+	} else {
+		clear(b)
 	}
 	t.check()
 }
@@ -109,7 +159,7 @@ func (t *sendTest) append(n int, shared bool) {
 func (t *sendTest) appendChunk() {
 	t.Helper()
 	if n := -len(t.data) & (ChunkSize - 1); n > 0 {
-		t.append(n, false)
+		t.append(n, pooled)
 	}
 	c := new(Chunk)
 	for i := range c {
@@ -130,10 +180,50 @@ func (t *sendTest) send(off, n int) {
 	if !bytes.Equal(b, t.data[off:off+n]) {
 		t.Fatalf("CopyTo copied wrong bytes from [%d, %d)", off, off+n)
 	}
+	t.look(off, n)
 	t.s.MarkSent(uint64(off), n)
 	t.mark(off, n, unsent, inFlight)
 	t.mark(off, n, lost, inFlight)
 	t.check()
+}
+
+// look compares what a Window shows of the n bytes at off. There is one if they lie in one chunk of
+// a Pool, with what is in front of them, or in chunks of one loan, and none if they are shared.
+func (t *sendTest) look(off, n int) {
+	t.Helper()
+	if n == 0 {
+		return
+	}
+	const front = 10
+	got := t.s.Window(uint64(off), n, front)
+	if got != nil && (len(got) != front+n || !bytes.Equal(got[front:], t.data[off:off+n])) {
+		t.Fatalf("Window shows %d bytes that differ from [%d, %d)", len(got), off, off+n)
+	}
+	if off < front {
+		return
+	}
+	of := func(off int) part {
+		for _, x := range t.apart {
+			if x.index == off/ChunkSize {
+				return x
+			}
+		}
+		return part{index: -1}
+	}
+	first, last := of(off-front), of(off+n-1)
+	switch here := of(off); {
+	case (first.index >= 0 && first.loan == nil || here.index >= 0 && here.loan == nil) && got != nil:
+		t.Fatalf("Window shows [%d, %d), which is shared", off, off+n)
+	case (off-front)/ChunkSize == (off+n-1)/ChunkSize && (here.index < 0 || here.loan != nil) && got == nil:
+		t.Fatalf("Window does not show [%d, %d) of one chunk", off, off+n)
+	case first.loan != nil && first.loan == last.loan && (off-front)/ChunkSize >= t.base()/ChunkSize && !t.cut && got == nil:
+		t.Fatalf("Window does not show [%d, %d) of one loan", off, off+n)
+	}
+	if got != nil { // nobody else has these bytes
+		saved := bytes.Clone(got[:front])
+		clear(got[:front])
+		copy(got, saved)
+	}
 }
 
 // mark changes the state of the bytes of [off, off+n) that are in state from.
@@ -177,7 +267,7 @@ func (t *sendTest) step(op byte, a, b uint16) {
 		if a%3 == 0 {
 			t.appendChunk()
 		} else {
-			t.append(size, op%9 == 1)
+			t.append(size, [...]owner{pooled, lent, pooled, shared}[op%9+op/9%2*2])
 		}
 	case 2, 3:
 		t.send(sent, min(size, end-sent))
@@ -213,14 +303,15 @@ func (t *sendTest) takeBack(n int) {
 	end := len(t.data) - want
 	t.data, t.state = t.data[:end], t.state[:end]
 	// A chunk of the writer that is cut is copied.
-	t.lent = slices.DeleteFunc(t.lent, func(i int) bool { return (i+1)*ChunkSize > end })
+	t.apart = slices.DeleteFunc(t.apart, func(x part) bool { return (x.index+1)*ChunkSize > end })
+	t.cut = t.cut || want > 0
 	t.check()
 }
 
 func (t *sendTest) reset() {
 	t.Helper()
 	t.s.Reset(&t.p)
-	t.data, t.state, t.lent = t.data[:0], t.state[:0], nil
+	t.data, t.state, t.apart, t.cut = t.data[:0], t.state[:0], nil, false
 	t.check()
 }
 
@@ -252,7 +343,7 @@ func FuzzSendBuffer(f *testing.F) {
 // TestSendAfterRewind acknowledges and loses what counts as unsent again.
 func TestSendAfterRewind(t *testing.T) {
 	st := &sendTest{T: t}
-	st.append(5000, false)
+	st.append(5000, pooled)
 	st.send(0, 1000)
 	st.send(1000, 1000)
 	st.lose(0, 1000)
