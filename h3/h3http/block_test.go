@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,9 +27,9 @@ func TestBlocksInFlight(t *testing.T) {
 	for _, unsent := range []int{0, 20_000, 100_000} {
 		simulate(t, link, func(t *testing.T, n *looptest.Network) {
 			const size = 1<<20 + 12345
-			var account *loop.Account
+			var account atomic.Pointer[loop.Account]
 			p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				account = w.(*response).x.c.pool.account
+				account.Store(w.(*response).x.c.pool.account)
 				seed, _ := strconv.Atoi(r.URL.Path[1:])
 				src := io.Reader(newPattern(byte(seed), size))
 				if r.URL.RawQuery == "abort" {
@@ -63,7 +64,7 @@ func TestBlocksInFlight(t *testing.T) {
 			wg.Wait()
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
-			require.Zero(t, account.Held())
+			require.Zero(t, account.Load().Held())
 		})
 	}
 }
