@@ -12,6 +12,7 @@ import (
 // a response. Package h3 checks that it is as long as the message declares.
 type body struct {
 	x       *exchange
+	turn    uint64       // that of x for this message
 	trailer *http.Header // the Trailer of the Request or Response
 
 	expect func()  // called before the first Read, because the client waits for 100 (Continue)
@@ -47,6 +48,8 @@ func (b *body) read(p []byte) (n int, trailer []h3.Field, err error) {
 		return 0, nil, http.ErrBodyReadAfterClose
 	case b.err != nil:
 		return 0, nil, b.err
+	case x.turn != b.turn: // the handler has returned long ago
+		return 0, nil, errStreamClosed
 	}
 	n, err = x.readLocked(p)
 	if n > 0 && x.in.buf.Len() == 0 && x.in.err == io.EOF {

@@ -34,16 +34,23 @@ type bodyPipe struct {
 	c  *connection
 	of *exchange // which the loop looks at after wake
 
-	mu     sync.Mutex
-	in     inbound
-	out    outbound
-	aborts aborts
-	closed bool // the application has finished with it
+	mu       sync.Mutex
+	turn     uint64 // counts the requests that are over: see serverExchange
+	sleepers int    // goroutines in wait
+	in       inbound
+	out      outbound
+	aborts   aborts
+	closed   bool // the application has finished with it
 }
 
 // An inbound is what the peer sends: the request to a server, or the response to a client.
 type inbound struct {
-	cond     sync.Cond
+	cond sync.Cond
+	inboundState
+}
+
+// An inboundState is all of an inbound that is new with each request.
+type inboundState struct {
 	buf      fifo.Buffer
 	limit    int        // how many bytes buf may hold
 	stalled  bool       // the loop has stopped reading, because buf is full
@@ -58,7 +65,12 @@ type inbound struct {
 
 // An outbound is what this side sends to the peer.
 type outbound struct {
-	cond     sync.Cond
+	cond sync.Cond
+	outboundState
+}
+
+// An outboundState is all of an outbound that is new with each request.
+type outboundState struct {
 	limit    int           // how many bytes buf may hold
 	waiting  bool          // somebody waits in write
 	sections [][]h3.Field  // header sections to send
@@ -81,8 +93,24 @@ func (p *bodyPipe) init(c *connection, of *exchange) {
 	p.out.sections = p.out.first[:0]
 }
 
+// clear makes the pipe that of no exchange, but for what late goroutines may look at. Nothing waits
+// in it.
+func (p *bodyPipe) clear() {
+	p.in.buf.Reset(p.c.pool)
+	p.out.buf.Reset(p.c.pool)
+	p.in.inboundState, p.out.outboundState = inboundState{}, outboundState{}
+	p.c, p.aborts, p.closed = nil, aborts{}, false
+}
+
 // wake makes the loop look at the exchange. It reports false if the connection has ended.
 func (p *bodyPipe) wake() bool { return p.c.wake(p.of) }
+
+// wait waits for cond, which is that of in or of out.
+func (p *bodyPipe) wait(cond *sync.Cond) {
+	p.sleepers++
+	cond.Wait()
+	p.sleepers--
+}
 
 // read reads from the body. It waits if there is nothing to read.
 func (p *bodyPipe) read(b []byte) (int, error) {
@@ -118,7 +146,7 @@ func (p *bodyPipe) readLocked(b []byte) (int, error) {
 			in.limit = min(2*in.limit, bulkRecvBuffer)
 		}
 		p.unstall()
-		in.cond.Wait()
+		p.wait(&in.cond)
 		in.waiting = false
 	}
 }
@@ -136,6 +164,10 @@ func (p *bodyPipe) unstall() {
 func (p *bodyPipe) write(b []byte, push int) (n int, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.writeLocked(b, push)
+}
+
+func (p *bodyPipe) writeLocked(b []byte, push int) (n int, err error) {
 	out := &p.out
 	for {
 		if err := p.writeErr(); err != nil {
@@ -200,15 +232,13 @@ func (p *bodyPipe) endErr() error {
 func (p *bodyPipe) waitForRoom() {
 	p.wake()
 	p.out.waiting = true
-	p.out.cond.Wait()
+	p.wait(&p.out.cond)
 	p.out.waiting = false
 }
 
 // writeBlock is write for the first n bytes of c, without a copy: c belongs to the pipe then. If it
-// fails, c is still the caller's.
+// fails, c is still the caller's, who keeps the pipe locked.
 func (p *bodyPipe) writeBlock(c *fifo.Chunk, n int) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	out := &p.out
 	for {
 		if err := p.writeErr(); err != nil {
@@ -242,22 +272,13 @@ func (p *bodyPipe) tryWrite(b []byte) error {
 }
 
 // hold appends b to the body without waking the loop. It reports false if more than limit bytes
-// would wait. It is for the time before the header is sent.
+// would wait. It is for the time before the header is sent. The caller has locked the pipe.
 func (p *bodyPipe) hold(b []byte, limit int) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.out.err != nil || p.closed || p.out.buf.Len()+len(b) > limit {
 		return false
 	}
 	p.out.buf.Write(p.c.pool, b)
 	return true
-}
-
-// held returns how many bytes wait to be sent.
-func (p *bodyPipe) held() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.out.buf.Len()
 }
 
 // contentType guesses the media type of the bytes that wait to be sent. It returns "" if there are
@@ -275,14 +296,12 @@ const maxSections = 8
 
 // sendFields queues a header section, which the loop takes now. After the final one the body may
 // follow. An informational section waits until there is room. Without that, a peer that reads
-// nothing would make this side keep all of them.
+// nothing would make this side keep all of them. The caller has locked the pipe.
 func (p *bodyPipe) sendFields(fields []h3.Field, final bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	out := &p.out
 	for !final && len(out.sections) >= maxSections && out.err == nil && !out.deadline.Passed() {
 		p.wake()
-		out.cond.Wait()
+		p.wait(&out.cond)
 	}
 	if final || !out.deadline.Passed() {
 		out.queue(fields, final)
@@ -299,10 +318,9 @@ func (out *outbound) queue(fields []h3.Field, final bool) {
 	}
 }
 
-// push makes the loop take what was written. It returns the error of writing.
+// push makes the loop take what was written. It returns the error of writing. The caller has locked
+// the pipe.
 func (p *bodyPipe) push() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.out.err == nil {
 		p.wake()
 	}

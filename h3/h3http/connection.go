@@ -133,6 +133,13 @@ func (c *connection) look(now time.Time, promise *bool) {
 	c.owner.settle(now)
 }
 
+// mayLookAt reports whether the loop looks at x because of a wake.
+func (c *connection) mayLookAt(x *exchange) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return x.queued
+}
+
 // bind gives x its stream. The caller has locked x, or no other goroutine knows x.
 func (c *connection) bind(x *exchange, s *h3.Stream) {
 	s.UserData = x

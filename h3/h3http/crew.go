@@ -26,7 +26,7 @@ type crew struct {
 	resting     []chan struct{} // of goroutines that wait, with room for one call each
 	over        bool            // nobody rests any more
 
-	rooms []*fieldRoom // for reuse; belongs to the loop
+	spare []*serverExchange // for reuse; belongs to the loop
 }
 
 // A fieldRoom is memory for a header section: that of a request, and then that of its response.
@@ -35,25 +35,24 @@ type fieldRoom [roomForFields]h3.Field
 // roomForFields is how many fields there are in most header sections.
 const roomForFields = 16
 
-// maxRooms is how many fieldRooms are kept for reuse.
-const maxRooms = 64
+// maxSpare is how many exchanges are kept for reuse.
+const maxSpare = 64
 
-// room lends memory until giveBack. It runs on the loop's goroutine.
-func (c *crew) room() (r *fieldRoom) {
-	n := len(c.rooms) - 1
+// exchange returns an exchange that serves no request. It runs on the loop's goroutine.
+func (c *crew) exchange(s *Server) (x *serverExchange) {
+	n := len(c.spare) - 1
 	if n < 0 {
-		return new(fieldRoom)
+		return &serverExchange{s: s}
 	}
-	r, c.rooms[n] = c.rooms[n], nil
-	c.rooms = c.rooms[:n]
-	return r
+	x, c.spare[n] = c.spare[n], nil
+	c.spare = c.spare[:n]
+	return x
 }
 
-// giveBack takes memory back that nobody uses any more. It runs on the loop's goroutine.
-func (c *crew) giveBack(r *fieldRoom) {
-	if len(c.rooms) < maxRooms {
-		clear(r[:])
-		c.rooms = append(c.rooms, r)
+// keep keeps x for another request. It runs on the loop's goroutine.
+func (c *crew) keep(x *serverExchange) {
+	if len(c.spare) < maxSpare {
+		c.spare = append(c.spare, x)
 	}
 }
 

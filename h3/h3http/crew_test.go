@@ -2,15 +2,19 @@ package h3http
 
 import (
 	"io"
+	gonet "net"
 	"net/http"
+	"reflect"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/lazoquic/lazo/conn/conntest"
+	"github.com/lazoquic/lazo/internal/fifo"
 	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop/looptest"
 )
@@ -113,9 +117,9 @@ func TestHandlerEndsGoroutine(t *testing.T) {
 	}
 }
 
-// TestFieldRooms: requests at a time have memory for their fields each, and other requests get it
-// again, cleared.
-func TestFieldRooms(t *testing.T) {
+// TestExchangesServeAgain: requests at a time have an exchange each, and later requests get these
+// again, as if they were new.
+func TestExchangesServeAgain(t *testing.T) {
 	const n = 20
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, net *looptest.Network) {
 		p := newSimPair(t, net, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -138,42 +142,107 @@ func TestFieldRooms(t *testing.T) {
 			all.Wait()
 			time.Sleep(time.Second) // for the last acknowledgements
 			synctest.Wait()
-			rooms := soleCrew(t, p.srv).rooms
-			require.Equal(t, n, len(rooms))
-			for _, room := range rooms {
-				require.Equal(t, fieldRoom{}, *room)
+			spare := soleCrew(t, p.srv).spare
+			require.Equal(t, n, len(spare))
+			for _, x := range spare {
+				requireNew(t, x)
 			}
 		}
 	})
 }
 
+// requireNew requires that x differs from a new exchange by nothing but what outlives a request.
+func requireNew(t *testing.T, x *serverExchange) {
+	t.Helper()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	require.NotEqual(t, uint64(0), x.turn)
+	outlives := map[string]bool{"mu": true, "cond": true, "turn": true, "of": true, "half": true, "s": true}
+	var check func(path string, v reflect.Value)
+	check = func(path string, v reflect.Value) {
+		for i := range v.NumField() {
+			f, name := v.Field(i), v.Type().Field(i).Name
+			switch at := path + "." + name; {
+			case outlives[name]:
+			case f.Kind() == reflect.Struct:
+				check(at, f)
+			default:
+				require.True(t, f.IsZero(), "%s of an exchange for reuse", at)
+			}
+		}
+	}
+	check("x", reflect.ValueOf(x).Elem())
+}
+
 // TestLateHandlerGoroutine: a goroutine that outlives its handler goes on with the response after
-// the stream was released. It had seen before that the response was not over yet. Nothing of it
-// gets into the memory that other requests use by then.
+// the stream was released, while the exchange waits for another request, and while it serves one.
+// It had seen before that the response was not over yet. It gets errors, and nothing of it gets
+// anywhere.
 func TestLateHandlerGoroutine(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, net *looptest.Network) {
-		late := make(chan *response, 1)
+		writers, goOn := make(chan *response, 1), make(chan struct{})
 		p := newSimPair(t, net, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Secret", "of this response")
-			late <- w.(*response)
-			if r.URL.Path == "/abort" {
+			writers <- w.(*response)
+			switch r.URL.Path {
+			case "/abort":
 				w.WriteHeader(http.StatusOK)
 				panic(http.ErrAbortHandler)
+			case "/next":
+				<-goOn
+				io.WriteString(w, "of the next one")
+			default:
+				w.Header().Set("Secret", "of this response")
 			}
 		}))
+		late := func(w *response) {
+			t.Helper()
+			w.handlerDone, w.wroteHeader, w.committed = false, false, false // as it has seen them
+			for _, code := range []int{http.StatusEarlyHints, http.StatusOK} {
+				w.WriteHeader(code)
+			}
+			n, err := io.WriteString(w, "content")
+			require.ErrorIs(t, err, gonet.ErrClosed)
+			require.Equal(t, 0, n)
+			many, err := w.ReadFrom(strings.NewReader("content"))
+			require.ErrorIs(t, err, gonet.ErrClosed)
+			require.Equal(t, int64(0), many)
+			w.committed = true
+			_, _, err = w.writeChunk(&fifo.Chunk{Memory: make([]byte, blockSize)}, blockSize)
+			require.ErrorIs(t, err, gonet.ErrClosed)
+			require.ErrorIs(t, w.FlushError(), gonet.ErrClosed)
+			require.NoError(t, w.SetReadDeadline(time.Now().Add(-time.Second)))
+			require.NoError(t, w.SetWriteDeadline(time.Now().Add(-time.Second)))
+			for _, take := range []func(http.ResponseWriter) (*Stream, error){TakeStream, TakeUnanswered} {
+				_, err = take(w)
+				require.Error(t, err)
+			}
+		}
 		for _, path := range []string{"/", "/abort"} {
 			if resp, err := p.c.Get(p.url + path); err == nil {
 				resp.Body.Close()
 			}
 			time.Sleep(time.Second) // for the last acknowledgements
 			synctest.Wait()
-			w, c := <-late, soleCrew(t, p.srv)
-			require.Equal(t, 1, len(c.rooms))
-			w.fix(http.StatusOK)
-			require.False(t, w.x.hold([]byte("content"), holdBuffer))
-			w.commit()
-			require.Equal(t, fieldRoom{}, *c.rooms[0])
-			require.Equal(t, 0, w.x.held())
+			w, c := <-writers, soleCrew(t, p.srv)
+			require.Equal(t, path == "/", len(c.spare) == 1, "spare exchanges after %s", path)
+			late(w)
+			if path == "/" {
+				require.True(t, w.x == c.spare[0])
+				requireNew(t, w.x)
+			}
+			var next sync.WaitGroup
+			next.Go(func() {
+				_, body := p.get("/next")
+				require.Equal(t, "of the next one", body)
+			})
+			now := <-writers
+			require.Equal(t, path == "/", w.x == now.x)
+			late(w)
+			goOn <- struct{}{}
+			next.Wait()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			c.spare = nil
 		}
 	})
 }

@@ -75,6 +75,8 @@ func (s *RequestStream) SendRequest(r *http.Request) error {
 		}
 	}
 	s.call = c
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
 	s.x.sendFields(c.fields, true)
 	return s.x.push()
 }

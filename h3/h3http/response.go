@@ -24,14 +24,18 @@ const holdBuffer = 4 << 10
 // sniffLen is how many bytes http.DetectContentType looks at.
 const sniffLen = 512
 
-// A response is the [http.ResponseWriter] of an exchange. As in net/http, only one goroutine may
-// use it at a time.
+// A response is the [http.ResponseWriter] of a request, and all else that a handler may keep of it.
+// As in net/http, only one goroutine may use it at a time. It uses the exchange only while that
+// serves this request: see enter.
 //
 // It has three states. At first the handler may change the header. After WriteHeader the header is
 // fixed (wroteHeader). Then it is sent (committed).
 type response struct {
-	x   *serverExchange
-	req *http.Request
+	x    *serverExchange
+	turn uint64 // that of x for this request
+
+	request http.Request
+	ctx     handlerContext // of request
 
 	goAhead func() // sends 100 (Continue), once; nil if the client does not wait for it
 
@@ -41,12 +45,13 @@ type response struct {
 	committed   bool
 	handlerDone bool
 	taken       bool // TakeStream was called
+	left        bool // the handler no longer counts: see serverExchange.leave
+	bulk        bool // the last Read of ReadFrom has filled its memory
 
 	fixed fixedHeader // the header at the time of WriteHeader
 
 	length  int64 // the declared Content-Length, or -1
 	written int64 // bytes of the body, even if it is not sent
-	bulk    bool  // the last Read of ReadFrom has filled its memory
 	// the start of a body that is not sent: HEAD gets the same Content-Type as GET
 	unsent   []byte
 	trailers []string // the declared trailers
@@ -66,7 +71,18 @@ var _ interface {
 	io.ReaderFrom
 } = (*response)(nil)
 
-func (w *response) logger() *slog.Logger { return w.x.server.s.logger() }
+func (w *response) logger() *slog.Logger { return w.x.s.logger() }
+
+// enter locks the exchange, unless that is over with this request. A goroutine of the handler may
+// come as late as that.
+func (w *response) enter() bool {
+	w.x.mu.Lock()
+	if w.x.turn == w.turn {
+		return true
+	}
+	w.x.mu.Unlock()
+	return false
+}
 
 func (w *response) Header() http.Header {
 	if w.header == nil {
@@ -90,9 +106,17 @@ func (w *response) WriteHeader(code int) {
 		w.goAhead()
 	case code < 200:
 		skip := func(key string) bool { return key == "Content-Length" }
-		w.x.sendFields(appendHeader(appendStatus(nil, code), w.header, skip), false)
+		w.sendInfo(appendHeader(appendStatus(nil, code), w.header, skip))
 	default:
 		w.fix(code)
+	}
+}
+
+// sendInfo sends an informational response.
+func (w *response) sendInfo(fields []h3.Field) {
+	if w.enter() {
+		defer w.x.mu.Unlock()
+		w.x.sendFields(fields, false)
 	}
 }
 
@@ -115,20 +139,20 @@ func (w *response) fix(code int) {
 	_, fixed.hasType = h["Content-Type"]
 	_, fixed.hasDate = h["Date"]
 	fixed.encoded = h.Get("Content-Encoding") != ""
+	if !w.enter() {
+		return
+	}
+	defer w.x.mu.Unlock()
 	w.fixFields(code, length)
 	if httpguts.HeaderValuesContainsToken(h["Connection"], "close") {
 		w.x.server.post(w.x.server.drain) // begins the graceful end of the connection
 	}
 }
 
-// fixFields makes the fields, in the memory that had those of the request. Other requests get it
-// when the stream is released. A goroutine of the handler that has outlived it may come here after
-// that, or at the same time. So the memory is used only under the lock of the exchange, while the
-// exchange has it.
+// fixFields makes the fields, in the memory that had those of the request. The caller has entered
+// the exchange.
 func (w *response) fixFields(code int, length string) {
-	w.x.mu.Lock()
-	defer w.x.mu.Unlock()
-	if w.committed || w.x.room == nil {
+	if w.committed {
 		return
 	}
 	fields := appendStatus(w.x.room[:0], code)
@@ -169,25 +193,29 @@ func (w *response) Write(p []byte) (int, error) {
 	if err := w.beforeWrite(len(p)); err != nil {
 		return 0, err
 	}
-	if w.req.Method == http.MethodHead {
+	if w.request.Method == http.MethodHead {
 		if n := min(len(p), sniffLen-len(w.unsent)); n > 0 && !w.committed {
 			w.unsent = append(w.unsent, p[:n]...)
 		}
 		return len(p), nil
 	}
+	if !w.enter() {
+		return 0, errStreamClosed
+	}
+	defer w.x.mu.Unlock()
 	n := 0
 	if !w.committed {
 		if w.x.hold(p, holdBuffer) {
 			return len(p), nil
 		}
-		if w.x.held() == 0 {
+		if w.x.out.buf.Len() == 0 {
 			if start := p[:min(len(p), sniffLen)]; w.x.hold(start, holdBuffer) {
 				n = len(start) // commit looks at them
 			}
 		}
-		w.commit()
+		w.commit(false)
 	}
-	k, err := w.x.write(p[n:], holdBuffer)
+	k, err := w.x.writeLocked(p[n:], holdBuffer)
 	return n + k, err
 }
 
@@ -217,17 +245,10 @@ func bodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// commit sends the header. The body starts with the bytes that are held.
-func (w *response) commit() {
-	w.x.mu.Lock()
-	defer w.x.mu.Unlock()
-	w.commitLocked(false)
-}
-
-// commitLocked is commit for a caller who has locked the exchange. whole says that nothing follows
-// the bytes that are held.
-func (w *response) commitLocked(whole bool) {
-	if w.committed || w.x.room == nil { // see fixFields
+// commit sends the header. The body starts with the bytes that are held. whole says that nothing
+// follows them. The caller has entered the exchange.
+func (w *response) commit(whole bool) {
+	if w.committed {
 		return
 	}
 	w.committed = true
@@ -235,7 +256,7 @@ func (w *response) commitLocked(whole bool) {
 	fixed := &w.fixed
 	fields := fixed.fields
 	if bodyAllowed(w.status) {
-		if whole && !fixed.hasLength && (w.written > 0 || w.req.Method != http.MethodHead) {
+		if whole && !fixed.hasLength && (w.written > 0 || w.request.Method != http.MethodHead) {
 			fields = append(fields, h3.Field{Name: "content-length", Value: strconv.FormatInt(w.written, 10)})
 		}
 		if !fixed.hasType && !fixed.encoded {
@@ -245,7 +266,7 @@ func (w *response) commitLocked(whole bool) {
 		}
 	}
 	if !fixed.hasDate {
-		fields = append(fields, h3.Field{Name: "date", Value: w.x.server.s.date.at(time.Now())})
+		fields = append(fields, h3.Field{Name: "date", Value: w.x.s.date.at(time.Now())})
 	}
 	fixed.fields = nil
 	w.x.out.queue(fields, true)
@@ -299,9 +320,11 @@ func (w *response) FlushError() error {
 	if !w.wroteHeader {
 		w.WriteHeader(http.StatusOK)
 	}
-	if !w.committed {
-		w.commit()
+	if !w.enter() {
+		return errStreamClosed
 	}
+	defer w.x.mu.Unlock()
+	w.commit(false)
 	return w.x.push()
 }
 
@@ -309,20 +332,26 @@ func (w *response) FlushError() error {
 // demand of a ResponseWriter nevertheless.
 func (w *response) CloseNotify() <-chan bool {
 	gone := make(chan bool, 1)
-	context.AfterFunc(w.req.Context(), func() { gone <- true })
+	context.AfterFunc(w.request.Context(), func() { gone <- true })
 	return gone
 }
 
 // SetReadDeadline, SetWriteDeadline and EnableFullDuplex serve [http.ResponseController].
 func (w *response) SetReadDeadline(t time.Time) error {
-	w.x.setReadDeadline(t)
+	if w.enter() {
+		defer w.x.mu.Unlock()
+		w.x.setReadDeadline(t)
+	}
 	return nil
 }
 
 // SetWriteDeadline also holds after the handler has returned: if there was no room
 // for all of the response in the send buffer of the stream by then, the stream is reset.
 func (w *response) SetWriteDeadline(t time.Time) error {
-	w.x.setWriteDeadline(t, true)
+	if w.enter() {
+		defer w.x.mu.Unlock()
+		w.x.setWriteDeadline(t, true)
+	}
 	return nil
 }
 
@@ -337,7 +366,7 @@ func (w *response) finish() {
 	if !w.wroteHeader {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.length >= 0 && w.written < w.length && bodyAllowed(w.status) && w.req.Method != http.MethodHead {
+	if w.length >= 0 && w.written < w.length && bodyAllowed(w.status) && w.request.Method != http.MethodHead {
 		// To end the stream here would make the message malformed (RFC 9114, Section 4.1.2).
 		w.logger().Error("h3http: response is shorter than its Content-Length", "written", w.written, "length", w.length)
 		w.abort()
@@ -347,8 +376,17 @@ func (w *response) finish() {
 	trailer := w.trailerFields()
 	w.x.mu.Lock()
 	defer w.x.mu.Unlock()
-	w.commitLocked(len(trailer) == 0)
+	w.commit(len(trailer) == 0)
 	w.x.endLocked(trailer)
+	w.leave()
+}
+
+// leave says that the handler has returned. Nothing but the handler's own goroutines may use the
+// exchange for this request after that. The caller has locked the exchange.
+func (w *response) leave() {
+	w.left = true
+	w.x.charge(-w.x.arrival.cost)
+	w.x.through = true
 }
 
 // abort ends the response with a reset, behind what was sent. So when the backend of a proxy dies,

@@ -10,12 +10,15 @@ import (
 // ReadFrom is part of [io.ReaderFrom]. It saves those who copy files a buffer for each. A source
 // that has much at a time, as a file has, is read into the memory in which the loop takes it.
 func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
-	pool := w.x.c.pool
-	c := w.memory()
+	pool := w.pool()
+	if pool == nil {
+		return 0, errStreamClosed
+	}
+	c := w.memory(pool)
 	defer func() { pool.Put(c) }() // Put takes nil
 	for {
 		if c == nil {
-			c = w.memory()
+			c = w.memory(pool)
 		}
 		k, err := r.Read(c.Memory)
 		if k > 0 {
@@ -52,9 +55,17 @@ func exhausted(r io.Reader) bool {
 	return ok && l.N <= 0
 }
 
+// pool returns what lends memory for the response, or nil if the exchange is over with it.
+func (w *response) pool() *source {
+	if !w.enter() {
+		return nil
+	}
+	defer w.x.mu.Unlock()
+	return w.x.c.pool
+}
+
 // memory returns memory for ReadFrom: a block if the source fills it, and if there is room for one.
-func (w *response) memory() *fifo.Chunk {
-	pool := w.x.c.pool
+func (w *response) memory(pool *source) *fifo.Chunk {
 	if w.bulk && pool.roomForBlock() {
 		return pool.block()
 	}
@@ -64,14 +75,18 @@ func (w *response) memory() *fifo.Chunk {
 // writeChunk writes the first n bytes of c. If it does so without a copy, it reports that c is
 // taken. A block with but a few bytes would be waste.
 func (w *response) writeChunk(c *fifo.Chunk, n int) (taken bool, written int, err error) {
-	if n < blockSize/2 || !w.committed || w.req.Method == http.MethodHead {
+	if n < blockSize/2 || !w.committed || w.request.Method == http.MethodHead {
 		written, err = w.Write(c.Memory[:n])
 		return false, written, err
 	}
-	if err = w.beforeWrite(n); err == nil {
-		err = w.x.writeBlock(c, n)
+	if err = w.beforeWrite(n); err != nil {
+		return false, 0, err
 	}
-	if err != nil {
+	if !w.enter() {
+		return false, 0, errStreamClosed
+	}
+	defer w.x.mu.Unlock()
+	if err = w.x.writeBlock(c, n); err != nil {
 		return false, 0, err
 	}
 	return true, n, nil

@@ -25,8 +25,8 @@ type arrival struct {
 
 // serve answers the request of x, on a goroutine that does nothing else meanwhile.
 func (x *serverExchange) serve() {
-	c, a := x.server, &x.arrival
-	defer x.served()
+	c, a, w := x.server, &x.arrival, x.w
+	defer w.served()
 	bare, err := newRequest(a.fields, new(requestMemory))
 	a.fields = nil
 	if err != nil {
@@ -34,17 +34,16 @@ func (x *serverExchange) serve() {
 		x.finish()
 		return
 	}
-	x.ctx.parent = c.connContext()
-	x.request = *bare.WithContext(&x.ctx)
-	r, w := &x.request, &x.response
-	w.x, w.req = x, r
+	w.ctx.parent = c.connContext()
+	w.request = *bare.WithContext(&w.ctx)
+	r := &w.request
 	if a.end {
 		r.ContentLength = 0
 	} else {
-		x.setBody(r, w)
+		w.setBody()
 	}
 	if d := c.s.ReadTimeout; d > 0 {
-		x.setReadDeadline(time.Now().Add(d))
+		w.SetReadDeadline(time.Now().Add(d))
 	}
 	if d := c.s.WriteTimeout; d > 0 {
 		w.SetWriteDeadline(time.Now().Add(d))
@@ -54,24 +53,28 @@ func (x *serverExchange) serve() {
 	c.callHandler(w, r)
 }
 
-// setBody sets the Body of r, of which more may come.
-func (x *serverExchange) setBody(r *http.Request, w *response) {
+// setBody sets the Body of the request, of which more may come.
+func (w *response) setBody() {
+	r := &w.request
 	if r.Trailer == nil {
 		r.Trailer = make(http.Header) // handlers may copy r: the copies share the map
 	}
-	b := &x.body
-	b.x, b.trailer = &x.exchange, &r.Trailer
+	b := &body{x: &w.x.exchange, turn: w.turn, trailer: &r.Trailer}
 	if takeExpect(r.Header) {
-		w.goAhead = sync.OnceFunc(func() { x.sendFields(appendStatus(nil, http.StatusContinue), false) })
+		w.goAhead = sync.OnceFunc(func() { w.sendInfo(appendStatus(nil, http.StatusContinue)) })
 		b.expect = w.goAhead
 	}
 	r.Body = b
 }
 
 // served ends what lasts as long as the handler.
-func (x *serverExchange) served() {
-	x.uncharge(x.arrival.cost)
-	x.ctx.end(context.Canceled)
+func (w *response) served() {
+	if !w.left {
+		w.x.mu.Lock()
+		w.leave()
+		w.x.mu.Unlock()
+	}
+	w.ctx.end(context.Canceled)
 }
 
 // callHandler calls the handler and completes the response. A panic ends only the stream, not the

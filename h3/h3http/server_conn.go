@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"io"
 	"net/netip"
 	"sync"
 	"time"
@@ -89,15 +88,8 @@ func (c *serverConn) handleHTTP(now time.Time, e h3.Event) {
 
 // start hands a request to a goroutine.
 func (c *serverConn) start(e h3.Event) {
-	x := &serverExchange{server: c, room: c.crew.room(), arrival: arrival{end: e.End, tls: c.tlsState(e.Stream), remote: c.remoteAddr()}}
-	x.arrival.fields = append(x.room[:0], e.Fields...)
-	x.init(&c.connection, x)
-	c.bind(&x.exchange, e.Stream)
-	x.arrival.cost = requestCost + fieldsCost(e.Fields)
-	x.charge(x.arrival.cost)
-	if e.End {
-		x.in.end(io.EOF)
-	}
+	x := c.crew.exchange(c.s)
+	x.begin(c, e)
 	c.crew.add(x)
 }
 

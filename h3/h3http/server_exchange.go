@@ -1,7 +1,7 @@
 package h3http
 
 import (
-	"net/http"
+	"io"
 	"time"
 
 	"github.com/lazoquic/lazo/h3"
@@ -9,22 +9,39 @@ import (
 
 // A serverExchange is an exchange of a Server: a request that a handler answers. It begins when the
 // header section has come.
+//
+// Most exchanges serve one request after another, each by a response of its own: what a handler may
+// keep is new with each request, and the rest is not. Whoever comes from a handler finds by turn
+// whether its request is over. That holds for the goroutines that a handler has left behind.
 type serverExchange struct {
 	exchange
-	server *serverConn
-	stall  stall
-	next   *serverExchange // that waits for a goroutine: see crew
+	s *Server
 
-	// What the goroutine of the request needs is here so that it takes no memory of its own.
-	arrival  arrival
-	request  http.Request
-	ctx      handlerContext // of request
-	body     body
-	response response
-	room     *fieldRoom // lent by the crew until the stream is released
+	server  *serverConn
+	w       *response
+	stall   stall
+	next    *serverExchange // that waits for a goroutine: see crew
+	arrival arrival
+	through bool      // the goroutine that has called the handler is; mu guards it
+	room    fieldRoom // for the fields of the request, and then for those of the response
 }
 
 var _ half = (*serverExchange)(nil)
+
+// begin makes x the exchange of the request that e has brought on c.
+func (x *serverExchange) begin(c *serverConn, e h3.Event) {
+	x.server = c
+	x.arrival = arrival{end: e.End, tls: c.tlsState(e.Stream), remote: c.remoteAddr()}
+	x.arrival.fields = append(x.room[:0], e.Fields...)
+	x.w = &response{x: x, turn: x.turn}
+	x.init(&c.connection, x)
+	c.bind(&x.exchange, e.Stream)
+	x.arrival.cost = requestCost + fieldsCost(e.Fields)
+	x.charge(x.arrival.cost)
+	if e.End {
+		x.in.end(io.EOF)
+	}
+}
 
 // service implements half. The stream is released, which lets the client open another one, once the
 // handler has returned and the response has arrived or cannot arrive. So the limit of streams
@@ -41,14 +58,33 @@ func (x *serverExchange) service(now time.Time) {
 	}
 }
 
-// release releases the stream. The handler has returned. The caller has locked x.
+// release releases the stream, and keeps the exchange for another request if it can. The handler
+// has returned. The caller has locked x.
 func (x *serverExchange) release() {
 	c := x.server
 	c.release(&x.exchange)
-	c.crew.giveBack(x.room)
-	x.room = nil
+	x.turn++
+	if x.reusable() {
+		x.clear()
+		c.crew.keep(x)
+	}
+}
+
+// reusable reports whether only late goroutines of the handler know x, none of which waits for
+// anything in it. That is so after most requests. The caller has locked x.
+func (x *serverExchange) reusable() bool {
+	return x.through && x.sleepers == 0 && x.life.failure == nil && x.dg == nil && x.in.kept == 0 &&
+		!x.in.deadline.Used() && !x.out.deadline.Used() && !x.c.mayLookAt(&x.exchange)
+}
+
+// clear makes x new, but for what others may look at: the lock and turn. The caller has locked x.
+func (x *serverExchange) clear() {
+	x.bodyPipe.clear()
+	x.life, x.id = requestLife{}, 0
+	x.server, x.w, x.stall, x.arrival, x.through = nil, nil, stall{}, arrival{}, false
+	clear(x.room[:])
 }
 
 func (x *serverExchange) gotHead([]h3.Field) bool { return false }
 func (x *serverExchange) lost(err error) error    { return err }
-func (x *serverExchange) stopWaiting(err error)   { x.ctx.end(err) }
+func (x *serverExchange) stopWaiting(err error)   { x.w.ctx.end(err) }

@@ -30,6 +30,10 @@ var _ net.Conn = (*Stream)(nil)
 func newStream(x *exchange) *Stream {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return newStreamLocked(x)
+}
+
+func newStreamLocked(x *exchange) *Stream {
 	x.takeDatagrams()
 	x.c.wake(x)
 	ctx, cancel := context.WithCancelCause(x.c.handle.Context())
@@ -50,8 +54,7 @@ func TakeStream(w http.ResponseWriter) (*Stream, error) {
 	if err := r.FlushError(); err != nil {
 		return nil, err
 	}
-	r.taken = true
-	return newStream(&r.x.exchange), nil
+	return r.take()
 }
 
 // TakeUnanswered is like TakeStream, but sends no header unless WriteHeader was called. If it was
@@ -69,10 +72,21 @@ func TakeUnanswered(w http.ResponseWriter) (*Stream, error) {
 	case r.taken || r.handlerDone:
 		return nil, http.ErrHijacked
 	}
-	r.taken = true
-	s := newStream(&r.x.exchange)
-	s.mute = true
-	return s, nil
+	s, err := r.take()
+	if err == nil {
+		s.mute = true
+	}
+	return s, err
+}
+
+// take takes the stream from the handler.
+func (w *response) take() (*Stream, error) {
+	if !w.enter() {
+		return nil, http.ErrHijacked
+	}
+	defer w.x.mu.Unlock()
+	w.taken = true
+	return newStreamLocked(&w.x.exchange), nil
 }
 
 // responseOf returns what w is or wraps.
@@ -208,6 +222,8 @@ func (s *Stream) RemoteAddr() net.Addr {
 
 // SetDeadline sets the deadlines of Read and Write; the zero Time is none.
 func (s *Stream) SetDeadline(t time.Time) error {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
 	s.x.setReadDeadline(t)
 	s.x.setWriteDeadline(t, false)
 	return nil
@@ -215,12 +231,16 @@ func (s *Stream) SetDeadline(t time.Time) error {
 
 // SetReadDeadline sets the deadline of Read.
 func (s *Stream) SetReadDeadline(t time.Time) error {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
 	s.x.setReadDeadline(t)
 	return nil
 }
 
 // SetWriteDeadline sets the deadline of Write.
 func (s *Stream) SetWriteDeadline(t time.Time) error {
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
 	s.x.setWriteDeadline(t, false)
 	return nil
 }

@@ -25,10 +25,8 @@ func (headTimeout) Temporary() bool { return true }
 // Is is for errors.Is.
 func (headTimeout) Is(err error) bool { return err == context.DeadlineExceeded }
 
-// setReadDeadline sets the deadline of read. The zero Time means none.
+// setReadDeadline sets the deadline of read. The zero Time means none. The caller has locked x.
 func (x *exchange) setReadDeadline(t time.Time) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	if !x.closed {
 		x.in.deadline.Set(&x.in.cond, t, func() {
 			if !x.in.ended {
@@ -39,10 +37,8 @@ func (x *exchange) setReadDeadline(t time.Time) {
 }
 
 // setWriteDeadline sets the deadline of write. If it passes while written bytes still wait, and
-// abort is set, the stream is reset.
+// abort is set, the stream is reset. The caller has locked x.
 func (x *exchange) setWriteDeadline(t time.Time, abort bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	if x.out.over() {
 		return
 	}

@@ -75,3 +75,6 @@ func (d *Deadline) pass(cond *sync.Cond) {
 		d.then()
 	}
 }
+
+// Used reports whether the Deadline may still come: it has had a time, by which a timer was set.
+func (d *Deadline) Used() bool { return d.timer != nil }
