@@ -120,23 +120,29 @@ func TestHandlerEndsGoroutine(t *testing.T) {
 // TestExchangesServeAgain: requests at a time have an exchange each, and later requests get these
 // again, as if they were new.
 func TestExchangesServeAgain(t *testing.T) {
+	t.Run("no timeouts", func(t *testing.T) { testExchangesServeAgain(t, 0) })
+	t.Run("timeouts", func(t *testing.T) { testExchangesServeAgain(t, time.Minute) })
+}
+
+func testExchangesServeAgain(t *testing.T, timeout time.Duration) {
 	const n = 20
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, net *looptest.Network) {
 		p := newSimPair(t, net, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(time.Second) // all are there at once
 			w.Header().Set("Path", r.URL.Path)
 			io.WriteString(w, r.Header.Get("Number"))
-		}))
+			io.Copy(w, r.Body)
+		}), func(p *pair) { p.srv.ReadTimeout, p.srv.WriteTimeout = timeout, timeout })
 		for range 3 {
 			var all sync.WaitGroup
 			for i := range n {
 				all.Go(func() {
-					number := strconv.Itoa(i)
-					r := p.request("GET", "/"+number, nil)
+					number, content := strconv.Itoa(i), strings.Repeat("x", i%3*chunkSize)
+					r := p.request("POST", "/"+number, strings.NewReader(content))
 					r.Header.Set("Number", number)
 					resp, body := p.do(r)
 					require.Equal(t, "/"+number, resp.Header.Get("Path"))
-					require.Equal(t, number, body)
+					require.Equal(t, number+content, body)
 				})
 			}
 			all.Wait()

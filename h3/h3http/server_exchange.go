@@ -74,7 +74,7 @@ func (x *serverExchange) release() {
 // anything in it. That is so after most requests. The caller has locked x.
 func (x *serverExchange) reusable() bool {
 	return x.through && x.sleepers == 0 && x.life.failure == nil && x.dg == nil && x.in.kept == 0 &&
-		!x.in.deadline.Used() && !x.out.deadline.Used() && !x.c.mayLookAt(&x.exchange)
+		!x.in.deadline.InUse() && !x.out.deadline.InUse() && !x.c.mayLookAt(&x.exchange)
 }
 
 // clear makes x new, but for what others may look at: the lock and turn. The caller has locked x.

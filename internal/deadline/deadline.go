@@ -13,6 +13,7 @@ type Deadline struct {
 	at     time.Time // zero if there is none
 	passed bool
 	timer  *time.Timer
+	runs   int // of the function of timer that are to come, or under way
 	then   func()
 }
 
@@ -20,9 +21,7 @@ type Deadline struct {
 // woken then, and then is called, if it is not nil, with the Locker of cond held: within Set
 // if at is in the past. All calls have the same cond.
 func (d *Deadline) Set(cond *sync.Cond, at time.Time, then func()) {
-	if d.timer != nil {
-		d.timer.Stop()
-	}
+	d.stopTimer()
 	d.at, d.passed, d.then = at, false, then
 	if at.IsZero() {
 		return
@@ -32,13 +31,27 @@ func (d *Deadline) Set(cond *sync.Cond, at time.Time, then func()) {
 	case left <= 0:
 		d.pass(cond)
 	case d.timer != nil:
-		d.timer.Reset(left)
+		d.restart(left)
 	default:
+		d.runs++
 		d.timer = time.AfterFunc(left, func() {
 			cond.L.Lock()
 			defer cond.L.Unlock()
+			d.runs--
 			d.expire(cond)
 		})
+	}
+}
+
+func (d *Deadline) restart(left time.Duration) {
+	if !d.timer.Reset(left) {
+		d.runs++
+	}
+}
+
+func (d *Deadline) stopTimer() {
+	if d.timer != nil && d.timer.Stop() {
+		d.runs--
 	}
 }
 
@@ -50,9 +63,7 @@ func (d *Deadline) Stop() {
 	if d == nil {
 		return
 	}
-	if d.timer != nil {
-		d.timer.Stop()
-	}
+	d.stopTimer()
 	d.at = time.Time{}
 }
 
@@ -62,7 +73,7 @@ func (d *Deadline) expire(cond *sync.Cond) {
 		return
 	}
 	if left := time.Until(d.at); left > 0 {
-		d.timer.Reset(left)
+		d.restart(left)
 		return
 	}
 	d.pass(cond)
@@ -76,5 +87,6 @@ func (d *Deadline) pass(cond *sync.Cond) {
 	}
 }
 
-// Used reports whether the Deadline may still come: it has had a time, by which a timer was set.
-func (d *Deadline) Used() bool { return d.timer != nil }
+// InUse reports whether a timer refers to the Deadline still. Otherwise its memory can be used for
+// another one, after it is zero again.
+func (d *Deadline) InUse() bool { return d.runs > 0 }

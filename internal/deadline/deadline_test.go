@@ -75,3 +75,61 @@ func TestDeadline(t *testing.T) {
 		}
 	})
 }
+
+// A channelLock is a lock for which goroutines may wait while the time of a test passes.
+type channelLock chan struct{}
+
+func (l channelLock) Lock()   { l <- struct{}{} }
+func (l channelLock) Unlock() { <-l }
+
+// TestInUse: a Deadline is in use while a timer runs, and while the function of a timer that has
+// fired waits for the lock, whatever happens to the Deadline meanwhile.
+func TestInUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mu := make(channelLock, 1)
+		cond := sync.NewCond(mu)
+		for name, c := range map[string]struct {
+			act  func(d *Deadline) // a timer has fired, and its function waits for the lock
+			want bool              // whether the Deadline is in use when that has run
+		}{
+			"passes": {func(*Deadline) {}, false},
+			"stops":  {func(d *Deadline) { d.Stop() }, false},
+			"none":   {func(d *Deadline) { d.Set(cond, time.Time{}, nil) }, false},
+			"past":   {func(d *Deadline) { d.Set(cond, time.Now().Add(-time.Second), nil) }, false},
+			"later":  {func(d *Deadline) { d.Set(cond, time.Now().Add(time.Second), nil) }, true},
+			"later, and stops": {func(d *Deadline) {
+				d.Set(cond, time.Now().Add(time.Second), nil)
+				d.Stop()
+			}, false},
+		} {
+			check := func(d *Deadline, want bool, when string) {
+				t.Helper()
+				if got := d.InUse(); got != want {
+					t.Errorf("%s: %s: in use: %v, want %v", name, when, got, want)
+				}
+			}
+			d := new(Deadline)
+			mu.Lock()
+			check(d, false, "new")
+			d.Set(cond, time.Now().Add(time.Second), nil)
+			check(d, true, "set")
+			d.Stop()
+			check(d, false, "stopped")
+			d.Set(cond, time.Now().Add(time.Second), nil)
+			d.Set(cond, time.Now().Add(2*time.Second), nil)
+			check(d, true, "set again")
+			time.Sleep(3 * time.Second)
+			c.act(d)
+			check(d, true, "the timer has fired")
+			mu.Unlock()
+			time.Sleep(time.Millisecond)
+			mu.Lock()
+			check(d, c.want, "its function has run")
+			mu.Unlock()
+			time.Sleep(time.Hour)
+			mu.Lock()
+			check(d, false, "at the end")
+			mu.Unlock()
+		}
+	})
+}
