@@ -101,6 +101,20 @@ func TestFieldsOfTheConnection(t *testing.T) {
 	require.Equal(t, []string{"127.0.0.1"}, h["X-Forwarded-For"])
 }
 
+// TestAltSvcOfBackend checks that what a backend says of other ways to itself does not go to
+// clients, which would look for them at the edge. The edge offers its own over TCP.
+func TestAltSvcOfBackend(t *testing.T) {
+	e := start(t, onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Alt-Svc", `h3=":1"`)
+	})))
+	for _, proto := range protocols {
+		resp, _ := e.get(e.client(proto), "/")
+		offers := resp.Header["Alt-Svc"]
+		require.NotContains(t, strings.Join(offers, ","), `":1"`)
+		require.Equal(t, proto != "HTTP/3.0", len(offers) == 1, proto)
+	}
+}
+
 // TestServerTiming checks the field that tells times, and that what a backend says of it stays. By
 // default there is none.
 func TestServerTiming(t *testing.T) {

@@ -14,11 +14,12 @@ func refuse(w http.ResponseWriter, r *http.Request) bool {
 		http.Error(w, "no host", http.StatusBadRequest)
 	case strings.ContainsFunc(r.Host, endsHost):
 		http.Error(w, "malformed host", http.StatusBadRequest)
-	case r.ProtoMajor > 1 && !isConnect(r) && !isOrigin(r), strings.ContainsFunc(r.RequestURI, isSpace):
+	case r.ProtoMajor > 1 && !isConnect(r) && !isOrigin(r), r.URL.Opaque != "", strings.ContainsFunc(r.RequestURI, isSpace):
+		// A target such as x:@b/ would go on as @b/.
 		http.Error(w, "malformed target", http.StatusBadRequest)
 	case !clearLength(r.Header["Content-Length"]):
 		http.Error(w, "malformed length", http.StatusBadRequest)
-	case slices.Contains(strings.FieldsFunc(r.URL.Path, isSlash), ".."):
+	case slices.ContainsFunc(strings.FieldsFunc(r.URL.Path, isSlash), isParent):
 		// A backend that resolves it would serve what is below another route.
 		http.Error(w, "no dot segments here", http.StatusBadRequest)
 	case strings.ContainsFunc(r.URL.Path, isControl):
@@ -47,6 +48,13 @@ func isOrigin(r *http.Request) bool {
 // the first of several lengths, and 0 if the length is not a number.
 func clearLength(values []string) bool {
 	return len(values) == 0 || len(values) == 1 && values[0] != "" && strings.Trim(values[0], "0123456789") == ""
+}
+
+// isParent reports whether a segment of a path is "..", with or without parameters. Some servers,
+// such as Tomcat, cut those off before they look for dot segments (RFC 3986, Section 3.3).
+func isParent(segment string) bool {
+	name, _, _ := strings.Cut(segment, ";")
+	return name == ".."
 }
 
 func isSpace(c rune) bool   { return c <= ' ' || c == 0x7f }

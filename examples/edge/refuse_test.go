@@ -58,6 +58,8 @@ func TestSmuggling(t *testing.T) {
 		"dot segments":                 {"GET /x/../y HTTP/1.1\r\nHost: a\r\n\r\n", "400"},
 		"dot segments, encoded":        {"GET /x/%2e%2E%2fy HTTP/1.1\r\nHost: a\r\n\r\n", "400"},
 		"dot segments, backslash":      {"GET /x/..%5cy HTTP/1.1\r\nHost: a\r\n\r\n", "400"},
+		"dot segments, parameters":     {"GET /x/..;a=b/y HTTP/1.1\r\nHost: a\r\n\r\n", "400"},
+		"dot segments, encoded ;":      {"GET /x/..%3b/y HTTP/1.1\r\nHost: a\r\n\r\n", "400"},
 		"NUL in the target":            {"GET /x%00 HTTP/1.1\r\nHost: a\r\n\r\n", "400"},
 		"a tunnel":                     {"CONNECT b:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", "501"},
 		"HTTP/2 in clear text":         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400"},
@@ -77,6 +79,42 @@ func TestSmuggling(t *testing.T) {
 			}
 			require.LessOrEqual(t, len(got), 2)
 		})
+	}
+}
+
+// TestTargetsWithoutPath checks that no backend sees a target that has a scheme and then no path. It
+// would see the rest alone, and could take that for another host.
+func TestTargetsWithoutPath(t *testing.T) {
+	e := start(t, onePool(serveTest(t, saying("reached"))))
+	for _, target := range []string{"x:@b/", "http:x", "http:x/../y"} {
+		got := exchange(t, e, "GET "+target+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		require.Equal(t, []string{"400 malformed target\n"}, got, target)
+	}
+	require.Equal(t, int64(0), e.site.Load().pools["p"].backends[0].attempts.Load())
+	got := exchange(t, e, "GET https://b/x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	require.Equal(t, []string{"200 reached"}, got)
+}
+
+// TestMaxForwards checks that a request that is to end here does, and that others are counted.
+func TestMaxForwards(t *testing.T) {
+	e := start(t, onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%q", r.Header["Max-Forwards"])
+	})))
+	for _, proto := range protocols {
+		client := e.client(proto)
+		for _, c := range []struct{ method, steps, want string }{
+			{"OPTIONS", "0", "200 "}, {"OPTIONS", "2", `200 ["1"]`}, {"OPTIONS", "x", `200 ["x"]`},
+			{"TRACE", "0", "501 no TRACE here\n"}, {"TRACE", "1", `200 ["0"]`}, {"GET", "0", `200 ["0"]`},
+		} {
+			r, err := http.NewRequest(c.method, e.url("/"), nil)
+			require.NoError(t, err)
+			r.Header.Set("Max-Forwards", c.steps)
+			resp, err := client.Do(r)
+			require.NoError(t, err)
+			b, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Equal(t, c.want, fmt.Sprint(resp.StatusCode, " ", string(b)), proto, c)
+		}
 	}
 }
 

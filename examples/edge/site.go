@@ -98,6 +98,7 @@ func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 		ModifyResponse: func(resp *http.Response) error {
 			t := tripOf(resp.Request)
 			t.empty = resp.ContentLength == 0
+			dropAltSvc(resp.Header)
 			if s.config.ServerTiming {
 				resp.Header.Add("Server-Timing", t.timing())
 			}
@@ -121,6 +122,10 @@ func (s *site) proxyTo(p *pool) *httputil.ReverseProxy {
 	}
 }
 
+// dropAltSvc removes what a backend says of other ways to reach it. For clients, the edge is the
+// origin (RFC 7838, Section 2).
+func dropAltSvc(h http.Header) { h.Del("Alt-Svc") }
+
 // statusOf returns the status for an error of a backend.
 func statusOf(err error) int {
 	var timeout net.Error
@@ -139,7 +144,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := tripOf(r)
 	t.client = s.trust.client(r)
 	t.saidEarly = r.Header.Get("Early-Data") != ""
-	if refuse(w, r) {
+	if refuse(w, r) || isLast(w, r) {
 		return
 	}
 	if isTunnel(r) {

@@ -6,9 +6,11 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"strings"
 	"sync/atomic"
 
 	"github.com/lazoquic/lazo/h3"
@@ -36,13 +38,19 @@ func (h webSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer resp.Body.Close()
 	backend, switched := resp.Body.(io.ReadWriteCloser)
-	if switched && resp.Header.Get("Sec-Websocket-Accept") != accept(key) {
+	switch {
+	case switched && resp.Header.Get("Sec-Websocket-Accept") != accept(key):
 		h.proxy.ErrorHandler(w, out, errors.New("edge: a backend accepts another WebSocket than was asked for"))
 		return
+	case !switched && resp.StatusCode/100 == 2:
+		// For the client that would be a WebSocket (RFC 8441, Section 5).
+		h.proxy.ErrorHandler(w, out, fmt.Errorf("edge: a backend answers a WebSocket with status %d", resp.StatusCode))
+		return
+	case switched:
+		resp.Header.Del("Content-Length") // RFC 9110, Section 8.6
 	}
-	for _, name := range []string{"Connection", "Upgrade", "Sec-Websocket-Accept", "Keep-Alive", "Transfer-Encoding"} {
-		resp.Header.Del(name)
-	}
+	dropConnectionFields(resp.Header)
+	dropAltSvc(resp.Header)
 	for name, values := range resp.Header {
 		w.Header()[name] = values
 	}
@@ -57,6 +65,22 @@ func (h webSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	join(client, backend)
+}
+
+// dropConnectionFields removes the fields of the connection to a backend (RFC 9110, Section 7.6.1;
+// RFC 6455, Section 4.2.2), as httputil.ReverseProxy does for other responses.
+func dropConnectionFields(h http.Header) {
+	for _, names := range h["Connection"] {
+		for name := range strings.SplitSeq(names, ",") {
+			h.Del(strings.TrimSpace(name))
+		}
+	}
+	for _, name := range []string{
+		"Connection", "Upgrade", "Sec-Websocket-Accept", "Keep-Alive", "Transfer-Encoding",
+		"Proxy-Connection", "Proxy-Authenticate", "Te", "Trailer",
+	} {
+		h.Del(name)
+	}
 }
 
 // upgrade translates r to a request of HTTP/1.1. It returns that request and its key.

@@ -23,6 +23,9 @@ func socketServer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no WebSocket", http.StatusBadRequest)
 		return
 	}
+	if r.URL.Path == "/page" {
+		return
+	}
 	if r.URL.Path == "/forbidden" {
 		http.Error(w, "forbidden", http.StatusForbidden)
 		return
@@ -36,8 +39,8 @@ func socketServer(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/wrong" {
 		key = "another"
 	}
-	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n"+
-		"Sec-WebSocket-Protocol: chat\r\nX-For: %s\r\n\r\n", accept(key), r.Header.Get("X-Forwarded-For"))
+	fmt.Fprintf(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, X-Secret\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n"+
+		"X-Secret: 1\r\nAlt-Svc: h3=\":1\"\r\nContent-Length: 3\r\nSec-WebSocket-Protocol: chat\r\nX-For: %s\r\n\r\n", accept(key), r.Header.Get("X-Forwarded-For"))
 	buf := make([]byte, 100)
 	for {
 		n, err := in.Read(buf)
@@ -72,7 +75,7 @@ func TestWebSocket(t *testing.T) {
 	require.Equal(t, 200, resp.StatusCode)
 	require.Equal(t, "chat", resp.Header.Get("Sec-Websocket-Protocol"))
 	require.Equal(t, "127.0.0.1", resp.Header.Get("X-For"))
-	for _, name := range []string{"Upgrade", "Connection", "Sec-Websocket-Accept"} {
+	for _, name := range []string{"Upgrade", "Connection", "Sec-Websocket-Accept", "X-Secret", "Alt-Svc", "Content-Length"} {
 		require.Empty(t, resp.Header[name])
 	}
 	buf := make([]byte, 100)
@@ -121,10 +124,11 @@ func TestWebSocketWithoutClient(t *testing.T) {
 	require.Eventually(t, func() bool { return backend.inflight.Load() == 0 }, time.Minute, time.Millisecond)
 }
 
-// TestNoWebSocket checks that the answer of a backend that accepts no WebSocket goes to the client.
+// TestNoWebSocket checks that the answer of a backend that accepts no WebSocket goes to the client,
+// unless the client would take it for a WebSocket.
 func TestNoWebSocket(t *testing.T) {
 	e := start(t, onePool(serveTest(t, socketServer)))
-	for path, want := range map[string]string{"/forbidden": "403 forbidden\n", "/wrong": "502 "} {
+	for path, want := range map[string]string{"/forbidden": "403 forbidden\n", "/wrong": "502 ", "/page": "502 "} {
 		_, resp := e.connect(path)
 		b, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
