@@ -82,8 +82,8 @@ func TestSmuggling(t *testing.T) {
 	}
 }
 
-// TestTargetsWithoutPath checks that no backend sees a target that has a scheme and then no path. It
-// would see the rest alone, and could take that for another host.
+// TestTargetsWithoutPath checks that no backend sees a target that has a scheme and then no path.
+// It would see only the rest, and could take that for another host.
 func TestTargetsWithoutPath(t *testing.T) {
 	e := start(t, onePool(serveTest(t, saying("reached"))))
 	for _, target := range []string{"x:@b/", "http:x", "http:x/../y"} {

@@ -2,7 +2,6 @@ package h3http
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -58,8 +57,8 @@ func (c *altCache) learn(origin string, h http.Header, now time.Time) {
 	}
 	s := services[0]
 	fresh := s.maxAge
-	if age, err := strconv.ParseUint(h.Get("Age"), 10, 32); err == nil {
-		fresh -= time.Duration(age) * time.Second
+	if age, ok := parseSeconds(h.Get("Age")); ok {
+		fresh -= age
 	}
 	alt := altAddr(origin, s)
 	o := c.origins[origin]

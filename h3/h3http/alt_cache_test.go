@@ -23,6 +23,7 @@ func TestParseAltSvc(t *testing.T) {
 		`h3="\:4\43", , ,h3=":2";x="\"a,b;"`: {{"", "443", day}, {"", "2", day}},
 		`h3=":443";ma=0`:                     {{"", "443", 0}},
 		`h3=":443"; ma=4294967295`:           {{"", "443", maxMaxAge}},
+		`h3=":443"; ma=99999999999999999999`: {{"", "443", maxMaxAge}},
 	} {
 		got, err := parseAltSvc(value)
 		require.NoError(t, err, value)
@@ -30,7 +31,7 @@ func TestParseAltSvc(t *testing.T) {
 	}
 	for _, value := range []string{
 		"h3", "h3=", "h3=:443", `h3="`, `h3=":443`, `h3=":443" x`, `h3=":0"`, `h3=":65536"`, `h3="443"`, `h3="a b:1"`,
-		`h3=":1";`, `h3=":1";ma`, `h3=":1";ma=`, `h3=":1";ma=-1`, `h3=":1";ma=99999999999`, `h3=":1";ma="1`, `=":1"`, `h3=":1" clear`,
+		`h3=":1";`, `h3=":1";ma`, `h3=":1";ma=`, `h3=":1";ma=-1`, `h3=":1";ma="1`, `=":1"`, `h3=":1" clear`,
 	} {
 		_, err := parseAltSvc(value)
 		require.ErrorIs(t, err, errAltSvc, value)
@@ -75,6 +76,8 @@ func TestAltCache(t *testing.T) {
 	require.Equal(t, now.Add(100*time.Second), c.lookup("a:443", now).expires)
 	c.learn("a:443", offer("40", `h2=":1"`, `h3=":1"; ma=100`), now)
 	require.Equal(t, now.Add(60*time.Second), c.lookup("a:443", now).expires)
+	c.learn("old:443", offer("99999999999999999999", `h3=":1"; ma=99999999999999999999`), now)
+	require.Nil(t, c.lookup("old:443", now), "a cache has kept the response for longer than anybody can say")
 
 	c.note(target{"a:443", "a:1"}, false, now)
 	c.note(target{"a:443", "a:1"}, false, now) // the same failure

@@ -87,14 +87,22 @@ func (p *altParser) alternative() (s altService, protocol string, err error) {
 			return s, "", errAltSvc
 		}
 		if strings.EqualFold(name, "ma") { // others are ignored (RFC 7838, Section 3)
-			seconds, err := strconv.ParseUint(value, 10, 32)
-			if err != nil {
+			if s.maxAge, ok = parseSeconds(value); !ok {
 				return s, "", errAltSvc
 			}
-			s.maxAge = min(time.Duration(seconds)*time.Second, maxMaxAge)
 		}
 	}
 	return s, protocol, nil
+}
+
+// parseSeconds parses a number of seconds. One that is too large counts as the largest (RFC 9111,
+// Section 1.2.2), which here is maxMaxAge.
+func parseSeconds(value string) (d time.Duration, ok bool) {
+	seconds, err := strconv.ParseUint(value, 10, 32)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return 0, false
+	}
+	return min(time.Duration(seconds)*time.Second, maxMaxAge), true
 }
 
 // parameter reads a parameter.

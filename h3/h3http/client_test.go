@@ -587,8 +587,12 @@ func TestHeaderLimits(t *testing.T) {
 	var calls atomic.Int64
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		calls.Add(1)
-		if r.URL.Path == "/large" {
+		if r.URL.Path != "/" {
 			w.Header().Set("Large", strings.Repeat("x", 5000))
+		}
+		if r.URL.Path == "/hint" {
+			w.WriteHeader(http.StatusEarlyHints)
+			w.Header().Del("Large")
 		}
 	}), func(p *pair) {
 		p.tr.MaxResponseHeaderBytes = 4096
@@ -597,6 +601,8 @@ func TestHeaderLimits(t *testing.T) {
 	p.get("/") // both know the limits now
 	_, err := p.c.Do(p.request("GET", "/large", nil))
 	requireStreamError(t, err, h3.InternalError)
+	resp, _ := p.get("/hint") // the client can do without the hint
+	require.Equal(t, http.StatusOK, resp.StatusCode)
 	calls.Store(0)
 	r := p.request("GET", "/", nil)
 	r.Header.Set("Large", strings.Repeat("x", 5000))
@@ -604,4 +610,40 @@ func TestHeaderLimits(t *testing.T) {
 	require.ErrorIs(t, err, h3.ErrFieldsTooLarge)
 	require.Zero(t, calls.Load())
 	p.get("/") // the connection lives
+}
+
+// TestKeysInLowerCase checks that fields that the stack itself sends do not come twice if a program
+// has written their keys into the maps by itself, and not in the form that http.Header has them in.
+func TestKeysInLowerCase(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		w.Header()["content-length"] = []string{"5"}
+		fmt.Fprint(w, r.Host == r.Header.Get("Expected"), r.Header["User-Agent"], r.Header["Content-Length"], string(b), err)
+	}))
+	r := p.request("POST", "/", strings.NewReader("body"))
+	r.Header.Set("Expected", r.URL.Host)
+	r.Header["host"] = []string{"other"}
+	r.Header["content-length"] = []string{"7"}
+	r.Header["user-agent"] = []string{"me", "you"}
+	resp, body := p.do(r)
+	require.Equal(t, "true [me] [4]body<nil>", body)
+	require.Equal(t, []string{fmt.Sprint(len(body))}, resp.Header["Content-Length"])
+}
+
+// TestFieldsThatNoTrailerMayHave checks that they are not sent, also if a body sets them last.
+func TestFieldsThatNoTrailerMayHave(t *testing.T) {
+	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		fmt.Fprint(w, string(b), " ", err, r.Trailer)
+	}))
+	r := p.request("POST", "/", nil)
+	r.ContentLength = -1
+	r.Trailer = http.Header{"A": nil}
+	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("body"), readerFunc(func([]byte) (int, error) {
+		r.Trailer["A"] = []string{"1"}
+		r.Trailer["Content-Length"] = []string{"4", "5"}
+		return 0, io.EOF
+	})))
+	_, body := p.do(r)
+	require.Equal(t, "body <nil> map[A:[1]]", body)
 }

@@ -74,9 +74,10 @@ func connectionSpecific(name string) bool {
 }
 
 // appendHeader appends the fields of h in sorted order. It leaves out connection-specific fields,
-// fields for which skip is true, and fields that are not valid.
+// fields for which skip is true, and fields that are not valid. skip gets the key, which may be in
+// any case, and the name in lower case.
 // RFC 9114, Section 4.2 [6].
-func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3.Field {
+func appendHeader(to []h3.Field, h http.Header, skip func(key, name string) bool) []h3.Field {
 	var room [roomForFields]string
 	keys := room[:0]
 	for key := range h {
@@ -84,11 +85,11 @@ func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
-		if skip != nil && skip(key) || !httpguts.ValidHeaderFieldName(key) {
+		if !httpguts.ValidHeaderFieldName(key) {
 			continue
 		}
 		name := lowerName(key)
-		if connectionSpecific(name) {
+		if connectionSpecific(name) || skip != nil && skip(key, name) {
 			continue
 		}
 		for _, value := range h[key] {
@@ -107,6 +108,10 @@ func appendHeader(to []h3.Field, h http.Header, skip func(key string) bool) []h3
 func sensitive(name string) bool {
 	return name == "authorization" || name == "proxy-authorization"
 }
+
+// notInTrailer is a skip for appendHeader. It reports whether no trailer section may have the field
+// (RFC 9110, Section 6.5.1).
+func notInTrailer(key, _ string) bool { return !httpguts.ValidTrailerHeader(key) }
 
 // trailerHeader returns the fields of a trailer section. It leaves out those that are not allowed
 // in one (RFC 9110, Section 6.5.1).

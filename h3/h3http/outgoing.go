@@ -165,15 +165,18 @@ func (c *call) requestFields() ([]h3.Field, error) {
 	if err != nil {
 		return nil, err
 	}
-	skip := func(key string) bool {
-		return key == "Host" || key == "Content-Length" || key == "Trailer" || key == "User-Agent"
-	}
-	fields = appendHeader(fields, r.Header, skip)
 	agent := userAgent
-	if values, has := r.Header["User-Agent"]; has {
-		// only the first value, as in net/http; no field if it is empty
-		agent = first(values)
-	}
+	fields = appendHeader(fields, r.Header, func(key, name string) bool {
+		switch name {
+		case "host", "content-length", "trailer":
+			return true
+		case "user-agent":
+			// only the first value, as in net/http; no field if it is empty
+			agent = first(r.Header[key])
+			return true
+		}
+		return false
+	})
 	if agent != "" {
 		fields = append(fields, h3.Field{Name: "user-agent", Value: agent})
 	}

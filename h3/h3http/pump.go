@@ -132,8 +132,11 @@ func (p *bodyPipe) sendSections(s *h3.Stream) error {
 	out := &p.out
 	for len(out.sections) > 0 && out.err == nil {
 		_, broken := p.aborts.endsBehind()
-		end := out.open && len(out.sections) == 1 && out.fin && !broken && out.buf.Len() == 0 && len(out.trailer) == 0
-		if err := s.SendFields(out.sections[0], end); err != nil {
+		final := out.open && len(out.sections) == 1
+		end := final && out.fin && !broken && out.buf.Len() == 0 && len(out.trailer) == 0
+		err := s.SendFields(out.sections[0], end)
+		// A client can do without an informational response that it does not take.
+		if err != nil && (final || !errors.Is(err, h3.ErrFieldsTooLarge)) {
 			return err
 		}
 		if end {

@@ -87,7 +87,7 @@ func TestAppendHeader(t *testing.T) {
 		"Skipped":       {"x"},
 		"Bad Name":      {"x"},
 		"Bad":           {"a\rb", "good"},
-	}, func(key string) bool { return key == "Skipped" })
+	}, func(key, _ string) bool { return key == "Skipped" })
 	require.Equal(t, []h3.Field{
 		{Name: "a-long-name", Value: "1"},
 		{Name: "authorization", Value: "secret", Sensitive: true},

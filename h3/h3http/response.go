@@ -105,7 +105,7 @@ func (w *response) WriteHeader(code int) {
 	case code == http.StatusContinue && w.goAhead != nil:
 		w.goAhead()
 	case code < 200:
-		skip := func(key string) bool { return key == "Content-Length" }
+		skip := func(_, name string) bool { return name == "content-length" }
 		w.sendInfo(appendHeader(appendStatus(nil, code), w.header, skip))
 	default:
 		w.fix(code)
@@ -159,8 +159,8 @@ func (w *response) fixFields(code int, length string) {
 	if length != "" {
 		fields = append(fields, h3.Field{Name: "content-length", Value: length})
 	}
-	w.fixed.fields = appendHeader(fields, w.header, func(key string) bool {
-		return key == "Content-Length" || strings.HasPrefix(key, http.TrailerPrefix) || slices.Contains(w.trailers, key)
+	w.fixed.fields = appendHeader(fields, w.header, func(key, name string) bool {
+		return name == "content-length" || slices.Contains(w.trailers, key)
 	})
 }
 
@@ -296,7 +296,7 @@ func (w *response) trailerFields() []h3.Field {
 			trailer[http.CanonicalHeaderKey(name)] = values
 		}
 	}
-	return appendHeader(nil, trailer, func(key string) bool { return !httpguts.ValidTrailerHeader(key) })
+	return appendHeader(nil, trailer, notInTrailer)
 }
 
 // hasTrailers reports whether there may be a trailer section.

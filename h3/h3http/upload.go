@@ -110,7 +110,7 @@ func (u *upload) run() {
 	}
 	err := u.copy()
 	if err == nil {
-		err = u.x.closeWrite(appendHeader(nil, u.r.Trailer, nil))
+		err = u.x.closeWrite(appendHeader(nil, u.r.Trailer, notInTrailer))
 	}
 	wroteRequest(u.trace, err)
 	u.x.limitHead(u.t.ResponseHeaderTimeout)
