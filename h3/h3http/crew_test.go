@@ -180,6 +180,41 @@ func requireNew(t *testing.T, x *serverExchange) {
 	check("x", reflect.ValueOf(x).Elem())
 }
 
+// TestExchangesServeOnce: an exchange that somebody still waits in, that was taken over, or that has
+// failed serves no other request.
+func TestExchangesServeOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		handle http.HandlerFunc
+		spare  int
+	}{
+		"nothing": {func(http.ResponseWriter, *http.Request) {}, 1},
+		"waiting": {func(w http.ResponseWriter, _ *http.Request) {
+			x := w.(*response).x
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.sleepers++
+		}, 0},
+		"taken": {func(w http.ResponseWriter, _ *http.Request) {
+			s, err := TakeStream(w)
+			require.NoError(t, err)
+			require.NoError(t, s.Close())
+		}, 0},
+		"aborted": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, net *looptest.Network) {
+				p := newSimPair(t, net, c.handle)
+				if resp, err := p.c.Get(p.url); err == nil {
+					resp.Body.Close()
+				}
+				time.Sleep(time.Second) // for the last acknowledgements
+				synctest.Wait()
+				require.Len(t, soleCrew(t, p.srv).spare, c.spare)
+			})
+		})
+	}
+}
+
 // TestLateHandlerGoroutine: a goroutine that outlives its handler goes on with the response after
 // the stream was released, while the exchange waits for another request, and while it serves one.
 // It had seen before that the response was not over yet. It gets errors, and nothing of it gets
