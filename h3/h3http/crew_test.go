@@ -180,7 +180,7 @@ func requireNew(t *testing.T, x *serverExchange) {
 	check("x", reflect.ValueOf(x).Elem())
 }
 
-// TestExchangesServeOnce: an exchange that somebody still waits in, that was taken over, or that has
+// TestExchangesServeOnce: an exchange that somebody waits in, that was taken over, or that has
 // failed serves no other request.
 func TestExchangesServeOnce(t *testing.T) {
 	for name, c := range map[string]struct {
