@@ -70,6 +70,9 @@ func (c *Conn) FollowInterfaces(ctx context.Context, m *Multipath) error {
 		return ctx.Err()
 	}
 	if !c.Multipath() {
+		if c.ctx.Err() != nil { // nobody knows any more
+			return context.Cause(c.ctx)
+		}
 		return errors.New("loop: the connection does not speak multipath")
 	}
 	var server bool

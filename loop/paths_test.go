@@ -395,6 +395,23 @@ func TestFollowInterfacesEnds(t *testing.T) {
 	})
 }
 
+// On a connection that has closed, FollowInterfaces returns why, and does not say that the peer
+// lacks multipath.
+func TestFollowInterfacesOfClosed(t *testing.T) {
+	server := serverConfig(func(cfg *conn.Config) { cfg.MaxPaths = 4 })
+	run(t, setup{link: alive, server: server}, func(t *testing.T, w *world) {
+		client, c := w.dial(func(cfg *conn.Config) { cfg.MaxPaths = 4 })
+		client.Close(7, "the end")
+		<-c.Context().Done()
+		for range 50 { // the handshake is complete too
+			err := client.FollowInterfaces(w.ctx(), &loop.Multipath{MaxPaths: 4, Watch: newHost().watch})
+			require.ErrorIs(t, err, net.ErrClosed)
+			err = c.FollowInterfaces(w.ctx(), &loop.Multipath{MaxPaths: 4, Watch: newHost().watch})
+			require.Equal(t, context.Cause(c.Context()), err)
+		}
+	})
+}
+
 // What is marked redundant goes on both paths: a stream is read as always, and each datagram comes
 // twice.
 func TestRedundant(t *testing.T) {

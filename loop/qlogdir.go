@@ -2,12 +2,16 @@ package loop
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lazoquic/lazo/conn"
 )
@@ -16,11 +20,12 @@ import (
 const maxQLogBytes = 4 << 20
 
 // QLogDir returns a function for [conn.Config.QLog] that writes each connection to
-// dir/ID_client.sqlog or dir/ID_server.sqlog. It makes dir if need be. A goroutine does the
-// writing, while there is something to write; up to 4 MiB wait for the disk. Records beyond that
-// are dropped, and an event "loglevel:warning" says how many are missing. A file that fails is
-// given up, and [slog.Default] is told why: see QLogDirReport. The function returns a value with a
-// method Done too, whose channel is closed when all of the file is written.
+// dir/ID_client.sqlog or dir/ID_server.sqlog. If there is a file of that name, from an earlier
+// connection with the same ID, the time in nanoseconds follows the ID. It makes dir if need be. A
+// goroutine does the writing, while there is something to write; up to 4 MiB wait for the disk.
+// Records beyond that are dropped, and an event "loglevel:warning" says how many are missing. A
+// file that fails is given up, and [slog.Default] is told why: see QLogDirReport. The function
+// returns a value with a method Done too, whose channel is closed when all of the file is written.
 // [QLogOptions] can do more.
 func QLogDir(dir string) func(id conn.ConnID, server bool) io.WriteCloser {
 	return QLogOptions{}.Dir(dir)
@@ -141,15 +146,15 @@ func (d *qlogDir) end(f *qlogFile) {
 
 // mark returns a record that says how many records were dropped. It takes the time of next.
 func (f *qlogFile) mark(next []byte) []byte {
-	time := []byte("0")
+	at := []byte("0")
 	if _, after, ok := bytes.Cut(next, []byte(`"time":`)); ok {
 		if i := bytes.IndexAny(after, ",}"); i >= 0 {
-			time = after[:i]
+			at = after[:i]
 		}
 	}
 	n := f.dropped
 	f.dropped = 0
-	return fmt.Appendf(nil, "\x1e{\"time\":%s,\"name\":\"loglevel:warning\",\"data\":{\"message\":\"%d records are missing\"}}\n", time, n)
+	return fmt.Appendf(nil, "\x1e{\"time\":%s,\"name\":\"loglevel:warning\",\"data\":{\"message\":\"%d records are missing\"}}\n", at, n)
 }
 
 // add queues b for f. The caller holds d.mu.
@@ -208,7 +213,7 @@ func (f *qlogFile) write(b []byte, end bool) {
 	if f.file == nil && !f.failed && len(b) > 0 {
 		err := os.MkdirAll(filepath.Dir(f.path), 0o755)
 		if err == nil {
-			f.file, err = os.Create(f.path)
+			f.file, err = f.create()
 		}
 		f.ended(err)
 	}
@@ -226,6 +231,20 @@ func (f *qlogFile) write(b []byte, end bool) {
 	if end && f.file != nil {
 		f.file.Close()
 	}
+}
+
+// create makes the file. A client chooses the ID that its connection has here. So it must not be
+// able to overwrite the file of an earlier connection with the same ID.
+func (f *qlogFile) create() (*os.File, error) {
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	file, err := os.OpenFile(f.path, flags, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		dir, name := filepath.Split(f.path)
+		id, rest, _ := strings.Cut(name, "_")
+		other := fmt.Sprintf("%s-%d_%s", id, time.Now().UnixNano(), rest)
+		file, err = os.OpenFile(filepath.Join(dir, other), flags, 0o666)
+	}
+	return file, err
 }
 
 // put writes b to the file, and compresses it if asked to. end says that nothing follows.

@@ -104,6 +104,46 @@ func TestQLogDirDone(t *testing.T) {
 	}
 }
 
+// TestQLogDirKeepsEarlierFiles: a client that takes the ID of an earlier connection does not
+// overwrite what was written of that, whether it has ended or not.
+func TestQLogDirKeepsEarlierFiles(t *testing.T) {
+	d := &qlogDir{dir: t.TempDir(), options: QLogOptions{Report: func(err error) { t.Error(err) }}}
+	var files []io.WriteCloser
+	for i := range 3 {
+		w := d.open(testConnID(t, 1), true)
+		files = append(files, w)
+		fmt.Fprintf(w, "record of %d\n", i)
+		settle(d)
+		if i == 0 {
+			w.Close()
+		}
+	}
+	for i, w := range files {
+		if i > 0 {
+			fmt.Fprintf(w, "more of %d\n", i)
+			w.Close()
+		}
+	}
+	settle(d)
+	names, err := filepath.Glob(filepath.Join(d.dir, "01*_server.sqlog"))
+	if err != nil || len(names) != 3 {
+		t.Fatal(names, err)
+	}
+	got := make(map[string]int)
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[string(b)]++
+	}
+	for _, want := range []string{"record of 0\n", "record of 1\nmore of 1\n", "record of 2\nmore of 2\n"} {
+		if got[want] != 1 {
+			t.Errorf("%q is in %d files", want, got[want])
+		}
+	}
+}
+
 func TestQLogDirDropsAndMarks(t *testing.T) {
 	d := &qlogDir{dir: t.TempDir(), options: QLogOptions{Report: func(error) {}}}
 	d.writing = true // as if the disk were busy

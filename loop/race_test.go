@@ -70,6 +70,32 @@ func connect(t *testing.T, g *loop.Group, cfg *conn.Config) (*loop.Conn, time.Du
 	return c, time.Since(start)
 }
 
+// TestLookupIPKeepsItsResult: LookupIP may return the same slice again and again.
+func TestLookupIPKeepsItsResult(t *testing.T) {
+	mapped := netip.MustParseAddr("::ffff:10.0.0.1")
+	cached := []netip.Addr{mapped}
+	synctest.Test(t, func(t *testing.T) {
+		net := looptest.New(t, 1, conntest.Link{Delay: 20 * time.Millisecond})
+		server, err := loop.New(serverConfig(nil), net.Listen(serverAddr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		lookup := func(context.Context, string) ([]netip.Addr, error) { return cached, nil }
+		client, err := loop.New(&loop.Config{LookupIP: lookup}, net.Listen("10.0.0.2:5000"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if c, _ := connect(t, client, conntest.ClientConfig()); c.RemoteAddr().String() != serverAddr {
+			t.Errorf("connected to %v", c.RemoteAddr())
+		}
+		if cached[0] != mapped {
+			t.Errorf("the slice of LookupIP has %v now", cached[0])
+		}
+	})
+}
+
 // TestRace: each address that does not answer costs 250 ms, and the families take turns. The next
 // connection begins with the address that answered (RFC 8305).
 func TestRace(t *testing.T) {

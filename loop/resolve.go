@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -45,6 +46,7 @@ func (g *Group) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 		return []netip.Addr{loopback4, loopback6}, nil
 	case err != nil:
 		ips, err := g.lookupIP(ctx, host)
+		ips = slices.Clone(ips) // they may belong to a cache
 		for i, ip := range ips {
 			ips[i] = named(ip.Unmap())
 		}

@@ -89,8 +89,7 @@ func (c *SessionCache) Put(key string, cs *tls.ClientSessionState) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	same := func(s cachedSession) bool { return bytes.Equal(s.Ticket, ticket) }
-	c.content.Sessions.put(key, cachedSession{ticket, b}, same)
+	c.content.Sessions.put(key, cachedSession{ticket, b}, sameTicket)
 }
 
 // TakeToken is part of [conn.TokenCache]. The newest token comes first.
@@ -105,8 +104,11 @@ func (c *SessionCache) TakeToken(server string) []byte {
 func (c *SessionCache) PutToken(server string, token []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.content.Tokens.put(server, token, func(t []byte) bool { return bytes.Equal(t, token) })
+	c.content.Tokens.put(server, token, bytes.Equal)
 }
+
+// sameTicket reports whether two sessions are one: it may be given once.
+func sameTicket(a, b cachedSession) bool { return bytes.Equal(a.Ticket, b.Ticket) }
 
 // Save writes the cache to a file, in place of what was there. The file holds secrets
 // of TLS sessions: only the user may read it.
@@ -132,7 +134,8 @@ func (c *SessionCache) Save(name string) error {
 	return err
 }
 
-// Load adds what Save wrote to a file. The error matches [os.ErrNotExist] if there is none.
+// Load adds what Save wrote to a file, and the cache does not have. The error matches
+// [os.ErrNotExist] if there is no file.
 func (c *SessionCache) Load(name string) error {
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -144,8 +147,8 @@ func (c *SessionCache) Load(name string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.content.Sessions.add(content.Sessions)
-	c.content.Tokens.add(content.Tokens)
+	c.content.Sessions.add(content.Sessions, sameTicket)
+	c.content.Tokens.add(content.Tokens, bytes.Equal)
 	return nil
 }
 
@@ -181,14 +184,14 @@ func (s *shelf[T]) take(server string) (item T, ok bool) {
 	return item, ok
 }
 
-// put adds an item. It takes the place of an old item for which same reports true, if there is one.
-func (s *shelf[T]) put(server string, item T, same func(T) bool) {
+// put adds an item. It takes the place of an old item that is the same, if there is one.
+func (s *shelf[T]) put(server string, item T, same func(a, b T) bool) {
 	o := shelfOf[T]{Server: server}
 	if i := s.find(server); i >= 0 {
 		o = (*s)[i]
 		*s = slices.Delete(*s, i, i+1)
 	}
-	o.Items = append(slices.DeleteFunc(o.Items, same), item)
+	o.Items = append(slices.DeleteFunc(o.Items, func(old T) bool { return same(old, item) }), item)
 	o.Items = slices.Delete(o.Items, 0, max(0, len(o.Items)-maxCachedItems))
 	*s = append(*s, o)
 	*s = slices.Delete(*s, 0, max(0, len(*s)-maxCachedServers))
@@ -201,10 +204,10 @@ func (s *shelf[T]) remove(server string) {
 }
 
 // add puts all items of another shelf on this one.
-func (s *shelf[T]) add(other shelf[T]) {
+func (s *shelf[T]) add(other shelf[T], same func(a, b T) bool) {
 	for _, o := range other {
 		for _, item := range o.Items {
-			s.put(o.Server, item, func(T) bool { return false })
+			s.put(o.Server, item, same)
 		}
 	}
 }

@@ -139,3 +139,26 @@ func TestSessionCacheFiles(t *testing.T) {
 		t.Error("the token is lost")
 	}
 }
+
+// TestSessionCacheLoadsOnce: what the cache has already is not there twice after Load, so that no
+// session or token is given twice.
+func TestSessionCacheLoadsOnce(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "sessions")
+	content := `{"sessions":[{"server":"a","items":[{"ticket":"AAAA","state":"AAAA"},{"ticket":"AAAB","state":"AAAA"}]}],` +
+		`"tokens":[{"server":"a","items":["AAAA","AAAB"]}]}`
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var c loop.SessionCache
+	for range 3 {
+		if err := errors.Join(c.Load(name), c.Save(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b, err := os.ReadFile(name); err != nil || string(b) != content {
+		t.Errorf("%s, %v", b, err)
+	}
+	if a, b := string(c.TakeToken("a")), string(c.TakeToken("a")); a == b || c.TakeToken("a") != nil {
+		t.Errorf("%q and %q", a, b)
+	}
+}
