@@ -85,7 +85,7 @@ func canceledBy(left []byte, err error) (code uint64, ok bool) {
 // share makes c a Handler beside the methods of its handle.
 func (c *connection) share(h loop.Handler, manual bool) *attached {
 	a := &attached{c, make(chan struct{})}
-	c.attached, c.manual = a, manual
+	c.attached, c.shared, c.manual = a, true, manual
 	c.loop.Share(c.quic, h, manual)
 	return a
 }

@@ -134,6 +134,97 @@ func TestAttach(t *testing.T) {
 	}
 }
 
+// TestDialShares: a program goes on using the connection that its Dial function has made, for
+// streams and datagrams of another protocol.
+func TestDialShares(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		tc := serverConfig().Clone()
+		tc.NextProtos = []string{nextProto}
+		cfg := &conn.Config{TLS: tc, MaxDatagramFrameSize: 65535}
+		g, err := loop.New(&loop.Config{Endpoint: conn.EndpointConfig{Server: cfg}}, n.Listen("10.0.0.1:443"))
+		require.NoError(t, err)
+		d, err := loop.New(nil, n.Listen("10.0.0.2:5000"))
+		require.NoError(t, err)
+		var dialed *loop.Conn
+		tr := &Transport{
+			TLSClientConfig: clientConfig(),
+			QUICConfig:      &conn.Config{MaxDatagramFrameSize: 65535},
+			H3Config:        new(h3.Config), // datagrams are the program's
+			Dial: func(ctx context.Context, addr string, cfg *conn.Config) (c *loop.Conn, err error) {
+				dialed, err = d.Dial(ctx, addr, cfg)
+				return dialed, err
+			},
+		}
+		served := make(chan error, 1)
+		go func() { served <- serveBeside(t.Context(), g) }()
+		p := &attachedPair{t: t}
+		for range 2 {
+			resp, err := tr.RoundTrip(p.request("POST", "request"))
+			require.NoError(t, err)
+			got, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Equal(t, "request", string(got))
+			resp.Body.Close()
+			s, err := dialed.OpenStream(t.Context(), conn.Bidi)
+			require.NoError(t, err)
+			_, err = io.WriteString(s, "X stream")
+			require.NoError(t, err)
+			require.NoError(t, s.CloseWrite())
+			got, err = io.ReadAll(s)
+			require.NoError(t, err)
+			require.Equal(t, "X stream", string(got))
+			require.NoError(t, s.Close())
+			require.NoError(t, dialed.SendDatagram(t.Context(), []byte("datagram"), 0))
+			b := make([]byte, 100)
+			k, err := dialed.ReceiveDatagram(t.Context(), b)
+			require.NoError(t, err)
+			require.Equal(t, "datagram", string(b[:k]))
+		}
+		require.NoError(t, tr.Close())
+		require.NoError(t, <-served)
+		require.NoError(t, d.Close())
+		require.NoError(t, g.Close())
+	})
+}
+
+// serveBeside accepts a connection. Until it ends, it echoes requests of HTTP/3, streams that begin
+// with an X, and datagrams.
+func serveBeside(ctx context.Context, g *loop.Group) error {
+	c, err := g.Accept(ctx)
+	if err != nil {
+		return err
+	}
+	srv := &Server{
+		Handler:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }),
+		H3Config: new(h3.Config),
+	}
+	sc, err := srv.Attach(ctx, c, true)
+	if err != nil {
+		return err
+	}
+	go func() {
+		b := make([]byte, 100)
+		for n, err := c.ReceiveDatagram(ctx, b); err == nil; n, err = c.ReceiveDatagram(ctx, b) {
+			c.SendDatagram(ctx, b[:n], 0)
+		}
+	}()
+	for {
+		s, err := c.AcceptStream(ctx)
+		if err != nil {
+			return nil
+		}
+		go func() {
+			b := make([]byte, 1)
+			if _, err := s.Peek(b); err != nil || b[0] != 'X' {
+				sc.HandleStream(s.ID())
+				return
+			}
+			io.Copy(s, s)
+			s.Close()
+		}()
+	}
+}
+
 // TestHandleStreamAfterReset: HTTP/3 learns what happened to a stream before it was handed over.
 func TestHandleStreamAfterReset(t *testing.T) {
 	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {

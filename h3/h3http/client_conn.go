@@ -61,6 +61,10 @@ func newClientConn(ctx context.Context, t *Transport, tg target, resumes bool, l
 		if t.Extend != nil {
 			c.extension = t.Extend(lc, c.h3)
 		}
+		if c.shared = t.Dial != nil; c.shared {
+			l.Share(q, c, false) // the program may have kept lc
+			return
+		}
 		l.SetHandler(q, c)
 	})
 	if err = errors.Join(doErr, err); err != nil {

@@ -24,7 +24,8 @@ type connection struct {
 
 	extension Extension // may be nil
 
-	attached *attached // nil unless the connection is somebody else's too
+	attached *attached // nil unless Attach or NewClientConn has made it
+	shared   bool      // goroutines use the connection beside HTTP/3
 	manual   bool      // streams of the peer come from attached.HandleStream
 
 	tally   *tally // of the Server or the Transport
@@ -190,7 +191,7 @@ func (c *connection) process(now time.Time, ev conn.Event) {
 	}
 	c.handOut(now)
 	c.extend(now, ev, ours)
-	if c.attached != nil && !ours {
+	if c.shared && !ours {
 		c.handle.Pass(ev)
 	}
 }

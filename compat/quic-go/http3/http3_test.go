@@ -214,6 +214,74 @@ func TestRawTooLate(t *testing.T) {
 	}
 }
 
+// TestDialedConn: a program goes on using the connection that its Dial function has made, as programs
+// do that authenticate by a request and then open streams of their own.
+func TestDialedConn(t *testing.T) {
+	qc := &quic.Config{EnableDatagrams: true}
+	l, err := quic.ListenAddr("127.0.0.1:0", http3.ConfigureTLSConfig(serverTLS(t)), qc)
+	check(t, err)
+	defer l.Close()
+	go serveBeside(within(t), l)
+	var dialed *quic.Conn
+	tr := &http3.Transport{
+		TLSClientConfig: clientTLS,
+		QUICConfig:      qc,
+		Dial: func(ctx context.Context, addr string, tc *tls.Config, qc *quic.Config) (c *quic.Conn, err error) {
+			dialed, err = quic.DialAddrEarly(ctx, addr, tc, qc)
+			return dialed, err
+		},
+	}
+	defer tr.Close()
+	for range 2 {
+		resp, err := tr.RoundTrip(request(t, http.MethodGet, "https://"+l.Addr().String()))
+		check(t, err)
+		check(t, resp.Body.Close())
+		s, err := dialed.OpenStreamSync(within(t))
+		check(t, err)
+		_, err = io.WriteString(s, "X stream")
+		check(t, err)
+		check(t, s.Close())
+		if b, err := io.ReadAll(s); err != nil || string(b) != "X stream" {
+			t.Fatalf("read %q, %v", b, err)
+		}
+	}
+	check(t, dialed.SendDatagram([]byte("datagram")))
+	ctx, cancel := context.WithCancel(within(t))
+	cancel()
+	if _, err := dialed.ReceiveDatagram(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("ReceiveDatagram returned %v", err)
+	}
+}
+
+// serveBeside accepts a connection, answers requests of HTTP/3, and echoes streams that begin with
+// an X.
+func serveBeside(ctx context.Context, l *quic.Listener) {
+	c, err := l.Accept(ctx)
+	if err != nil {
+		return
+	}
+	raw, err := (&http3.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}).NewRawServerConn(c)
+	if err != nil {
+		return
+	}
+	go func() {
+		for s, err := c.AcceptUniStream(ctx); err == nil; s, err = c.AcceptUniStream(ctx) {
+			raw.HandleUnidirectionalStream(s)
+		}
+	}()
+	for s, err := c.AcceptStream(ctx); err == nil; s, err = c.AcceptStream(ctx) {
+		go func() {
+			b := make([]byte, 1)
+			if _, err := s.Peek(b); err != nil || b[0] != 'X' {
+				raw.HandleRequestStream(s)
+				return
+			}
+			io.Copy(s, s)
+			s.Close()
+		}()
+	}
+}
+
 // TestLateHeader: a handler may change the header after WriteHeader, until something is sent.
 func TestLateHeader(t *testing.T) {
 	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

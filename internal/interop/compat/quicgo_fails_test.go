@@ -29,5 +29,5 @@ var quicGoFails = map[string]string{
 	"TestHTTPHeaderSizeLimitServer":         "a client of Lazo sends no header that the server has said it will not take (RFC 9114, Section 4.2.2)",
 	"TestHTTPHeaderSizeLimitClient":         "missing.md, http3.Server.MaxHeaderBytes: the errors of headers that are too large",
 	"TestHTTP1xxTerminalResponse":           "RFC 9114, Section 4.5: HTTP/3 has no 101, so it is no final response",
-	"TestGracefulShutdownPendingStreams":    "missing.md, http3.Transport.Dial: the connection is HTTP/3's alone",
+	"TestGracefulShutdownPendingStreams":    "missing.md, http3.Transport.Dial: the response has come, so GOAWAY ends the connection",
 }
