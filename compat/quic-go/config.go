@@ -71,6 +71,7 @@ func (c *Config) Clone() *Config {
 }
 
 const (
+	initialRTT            = 200 * time.Millisecond / 3 // a lost first packet goes again after 200 ms
 	defaultHandshakeIdle  = 5 * time.Second
 	defaultIdle           = 30 * time.Second
 	defaultPacketSize     = 1280
@@ -132,6 +133,7 @@ func (c *Config) lazo() *conn.Config {
 		GrowFirstWindows:      true,
 		AcceptFromAnywhere:    true, // a net.PacketConn may not tell where packets come from
 		DisableGreaseBit:      true, // programs that share the socket tell packets apart by it
+		InitialRTT:            initialRTT,
 		MaxIdleTimeout:        c.MaxIdleTimeout,
 		HandshakeTimeout:      min(c.HandshakeIdleTimeout, math.MaxInt64/handshakeIdleToWhole) * handshakeIdleToWhole,
 		InitialMaxData:        window(c.InitialConnectionReceiveWindow),

@@ -1,6 +1,7 @@
 package quic
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -392,7 +393,7 @@ func (t *Transport) begin(waits context.Context, to netip.AddrPort, cfg *Config,
 		t.ids.err = nil
 		l.Context = ctx
 		cc, e := t.loop.Endpoint().Dial(now, conn.Target{Remote: to}, l)
-		if err = errors.Join(translated(e), t.ids.err); err != nil {
+		if err = cmp.Or(t.ids.err, translated(e)); err != nil {
 			if cc != nil {
 				cc.Close(0, "")
 			} else {

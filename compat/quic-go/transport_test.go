@@ -631,6 +631,25 @@ type noIDs struct{}
 func (noIDs) GenerateConnectionID() (quic.ConnectionID, error) { return quic.ConnectionID{}, nil }
 func (noIDs) ConnectionIDLen() int                             { return 0 }
 
+// failingIDs is a quic.ConnectionIDGenerator that has no IDs left.
+type failingIDs struct{ noIDs }
+
+var errNoIDs = errors.New("no IDs left")
+
+func (failingIDs) GenerateConnectionID() (quic.ConnectionID, error) {
+	return quic.ConnectionID{}, errNoIDs
+}
+
+// TestFailingIDs: the error of a generator is that of Dial, as it is.
+func TestFailingIDs(t *testing.T) {
+	_, client := tlsConfigs(t)
+	tr := &quic.Transport{Conn: listenUDP(t), ConnectionIDGenerator: failingIDs{}}
+	defer tr.Close()
+	if _, err := tr.Dial(within(t), listenUDP(t).LocalAddr(), client, nil); err != errNoIDs {
+		t.Errorf("Dial returned %v", err)
+	}
+}
+
 // A goneConn has no socket any more.
 type goneConn struct{ net.PacketConn }
 

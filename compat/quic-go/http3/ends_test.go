@@ -179,10 +179,39 @@ func TestDatagramsEnd(t *testing.T) {
 	}
 }
 
+// TestLargeDatagram: the error names the size for QUIC, as quic-go's does. Programs subtract the number
+// of the stream from it.
+func TestLargeDatagram(t *testing.T) {
+	server, conn := connectWithDatagrams(t)
+	s := &http3.Server{EnableDatagrams: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})}
+	go s.ServeQUICConn(server)
+	tr := &http3.Transport{TLSClientConfig: clientTLS, EnableDatagrams: true}
+	cc := tr.NewClientConn(conn)
+	<-cc.ReceivedSettings()
+	str, err := cc.OpenRequestStream(within(t))
+	check(t, err)
+	r := request(t, http.MethodConnect, "https://localhost/")
+	r.Proto = "protocol-with-datagrams"
+	check(t, str.SendRequestHeader(r))
+	most := func(err error) int64 {
+		var e *quic.DatagramTooLargeError
+		if !errors.As(err, &e) {
+			t.Fatalf("SendDatagram returned %v", err)
+		}
+		return e.MaxDatagramPayloadSize
+	}
+	of := most(conn.SendDatagram(make([]byte, 3000)))
+	if got := most(str.SendDatagram(make([]byte, 3000))); got != of {
+		t.Errorf("%d bytes fit into a datagram of a request, and %d into one of QUIC", got, of)
+	}
+	str.CancelRead(0)
+	str.CancelWrite(0)
+}
+
 // connectWithDatagrams is connect, with datagrams on both sides.
 func connectWithDatagrams(t *testing.T) (server, client *quic.Conn) {
 	t.Helper()
-	cfg := &quic.Config{EnableDatagrams: true}
+	cfg := &quic.Config{EnableDatagrams: true, DisablePathMTUDiscovery: true}
 	l, err := quic.ListenAddr("127.0.0.1:0", http3.ConfigureTLSConfig(serverTLS(t)), cfg)
 	check(t, err)
 	t.Cleanup(func() { l.Close() })

@@ -18,6 +18,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/internal/qerr"
 	"github.com/quic-go/quic-go/qlogwriter"
+	"github.com/quic-go/quic-go/quicvarint"
 )
 
 // A stream is what Stream and RequestStream share. It has a stream of Lazo, and closes it once both
@@ -186,7 +187,8 @@ func (s *stream) sendDatagram(p []byte) error {
 		if !s.c.ConnectionState().SupportsDatagrams.Remote {
 			return errNoDatagrams
 		}
-		return &quic.DatagramTooLargeError{MaxDatagramPayloadSize: int64(e.Max)}
+		// Programs subtract what stands for the stream themselves (RFC 9297, Section 2.1).
+		return &quic.DatagramTooLargeError{MaxDatagramPayloadSize: int64(e.Max + quicvarint.Len(uint64(s.id())/4))}
 	}
 	return explain(err)
 }
