@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/lazoquic/lazo/conn/congestion"
@@ -80,12 +81,15 @@ func (c *Config) withDefaults() (*Config, error) {
 	if d.MaxPaths > maxPaths { // draft-ietf-quic-multipath-21, Section 2.1 [1]
 		return nil, fmt.Errorf("conn: Config.MaxPaths is above %d", maxPaths)
 	}
+	if d.DatagramPolicy > DatagramDropNewest || d.QLogFormat > QLog03 {
+		return nil, errors.New("conn: Config.DatagramPolicy or QLogFormat is none of the constants")
+	}
 	if d.Congestion == nil {
 		d.Congestion = congestion.NewCubic
 	}
 	setInt(&d.MaxMTU, 1452)
 	setInt(&d.InitialMTU, minMTU)
-	if d.InitialMTU < minMTU || d.MaxMTU > maxPacket || d.MaxMTU < minMTU {
+	if min(d.InitialMTU, d.MaxMTU) < minMTU || max(d.InitialMTU, d.MaxMTU) > maxPacket {
 		return nil, fmt.Errorf("conn: Config.InitialMTU and MaxMTU must be from %d to %d", minMTU, maxPacket)
 	}
 	d.MaxMTU = max(d.MaxMTU, d.InitialMTU)
@@ -167,6 +171,7 @@ func (c *EndpointConfig) withDefaults() (EndpointConfig, error) {
 			return d, fmt.Errorf("conn: EndpointConfig.Rand: %w", err)
 		}
 	}
+	d.TokenKeys = slices.Clone(d.TokenKeys)
 	if len(d.TokenKeys) == 0 {
 		d.TokenKeys = make([][32]byte, 1)
 		if _, err := io.ReadFull(d.Rand, d.TokenKeys[0][:]); err != nil {

@@ -24,6 +24,9 @@ func TestConfigErrors(t *testing.T) {
 		{"old TLS", &conn.Config{TLS: &tls.Config{NextProtos: []string{"x"}, MaxVersion: tls.VersionTLS12}}, "MaxVersion"},
 		{"version", &conn.Config{TLS: base, Versions: []uint32{7}}, "Versions"},
 		{"MTU", &conn.Config{TLS: base, InitialMTU: 1000}, "InitialMTU"},
+		{"MTU that no packet has", &conn.Config{TLS: base, InitialMTU: 16384}, "InitialMTU"},
+		{"policy", &conn.Config{TLS: base, DatagramPolicy: conn.DatagramDropNewest + 1}, "DatagramPolicy"},
+		{"format", &conn.Config{TLS: base, QLogFormat: conn.QLog03 + 1}, "QLogFormat"},
 		{"payload", &conn.Config{TLS: base, MaxUDPPayloadSize: 1100}, "MaxUDPPayloadSize"},
 	} {
 		_, err := conn.NewEndpoint(&conn.EndpointConfig{Rand: conntest.Seed(t, 1), Server: tt.cfg})

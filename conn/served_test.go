@@ -1,6 +1,7 @@
 package conn_test
 
 import (
+	"crypto/tls"
 	"errors"
 	"net/netip"
 	"testing"
@@ -122,6 +123,45 @@ func TestSetServer(t *testing.T) {
 	require.False(t, connects(conn.Version2))
 	require.NoError(t, first.Err())
 	require.Equal(t, int64(100), first.Config().InitialMaxStreamsUni)
+}
+
+// TestTokenKeysAreCopied: a program may wipe its keys once the endpoint has them. Servers that come
+// later seal session tickets with them nevertheless.
+func TestTokenKeysAreCopied(t *testing.T) {
+	for name, give := range map[string]func(cfg *conn.EndpointConfig, keys [][32]byte) (later func(*conntest.Node)){
+		"EndpointConfig": func(cfg *conn.EndpointConfig, keys [][32]byte) func(*conntest.Node) {
+			cfg.TokenKeys = keys
+			return func(*conntest.Node) {}
+		},
+		"SetTokenKeys": func(_ *conn.EndpointConfig, keys [][32]byte) func(*conntest.Node) {
+			return func(a *conntest.Node) { a.SetTokenKeys(keys) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rnd := conntest.Seed(t, 1)
+			n := conntest.New(t, 1)
+			n.Default = conntest.Link{Delay: 10 * time.Millisecond}
+			keys := [][32]byte{{1, 2, 3}}
+			cfg := &conn.EndpointConfig{Rand: rnd, Server: conntest.ServerConfig()}
+			later := give(cfg, keys)
+			wiped := n.Add("10.0.0.1:443", cfg)
+			later(wiped)
+			clear(keys)
+			require.NoError(t, wiped.SetServer(conntest.ServerConfig()))
+			honest := n.Add("10.0.0.3:443", &conn.EndpointConfig{
+				Rand: rnd, Server: conntest.ServerConfig(), TokenKeys: [][32]byte{{1, 2, 3}},
+			})
+			client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+			tickets := conntest.ClientConfig()
+			tickets.TLS.ClientSessionCache = tls.NewLRUClientSessionCache(4)
+			for i, to := range []*conntest.Node{wiped, honest, wiped} {
+				c, err := client.Dial(n.Now(), conn.Target{Remote: to.Addr}, tickets)
+				require.NoError(t, err)
+				n.RunFor(time.Second)
+				require.Equal(t, i > 0, c.TLS().DidResume, "connection %d", i)
+			}
+		})
+	}
 }
 
 // TestAdmittedWith: a connection tells how its client had proved its address.
