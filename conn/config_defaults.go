@@ -67,6 +67,9 @@ func (c *Config) withDefaults() (*Config, error) {
 	if d.InitialMaxStreamsBidi > maxStreamCount || d.InitialMaxStreamsUni > maxStreamCount {
 		return nil, errors.New("conn: Config.InitialMaxStreams is above 1<<60")
 	}
+	if d.UnsentBytes < 0 { // no cap; with 0 nothing could be written
+		d.UnsentBytes = math.MaxInt
+	}
 	setInt(&d.UnsentBytes, 256<<10)
 	setInt(&d.DatagramSendQueue, 128)
 	setInt(&d.DatagramReceiveQueue, 256)

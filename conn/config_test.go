@@ -39,6 +39,28 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
+// A negative UnsentBytes is no cap: a stream takes as much as there is memory for.
+func TestNoCapOfUnsentBytes(t *testing.T) {
+	rnd := conntest.Seed(t, 1)
+	n := simulate(t, 1)
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd})
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	cfg := conntest.ClientConfig()
+	cfg.UnsentBytes = -1
+	c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.RunUntil(time.Second, c.HandshakeComplete)
+	s, err := c.OpenStream(conn.Uni)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Write(make([]byte, 3<<20)); n != 3<<20 || err != nil {
+		t.Errorf("the stream took %d bytes: %v", n, err)
+	}
+}
+
 // The packets of both sides stay within 1,350 bytes where a configuration says so, for one's own by
 // MaxMTU and for the peer's by MaxUDPPayloadSize (RFC 9000, Section 18.2).
 func TestPacketSizeLimit(t *testing.T) {
