@@ -13,7 +13,8 @@ import (
 type recorder struct {
 	http.ResponseWriter
 	trip   *trip
-	stall  *stall // nil over HTTP/3
+	stall  *stall   // nil over HTTP/3
+	offer  []string // the edge's own Alt-Svc; none over HTTP/3
 	status int
 	bytes  int64
 }
@@ -21,7 +22,15 @@ type recorder struct {
 // Unwrap is for http.ResponseController and h3http.TakeStream.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
+// WriteHeader keeps the offer to the end: httputil.ReverseProxy adds the fields of an informational
+// response to the header, and then clears all of it.
 func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		dropAltSvc(w.Header())
+		if status >= 200 && len(w.offer) > 0 {
+			w.Header()["Alt-Svc"] = w.offer
+		}
+	}
 	if w.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
 		w.status = status
 	}

@@ -159,7 +159,7 @@ func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer e.visitors.leave()
 	t := &trip{begin: time.Now()}
 	r = t.with(r)
-	rec := &recorder{ResponseWriter: w, trip: t}
+	rec := &recorder{ResponseWriter: w, trip: t, offer: w.Header()["Alt-Svc"]}
 	if r.ProtoMajor < 3 {
 		rec.stall = newStall(w, time.Duration(e.site.Load().config.Timeouts.Stall), &e.stalled)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"testing"
 
@@ -102,16 +104,36 @@ func TestFieldsOfTheConnection(t *testing.T) {
 }
 
 // TestAltSvcOfBackend checks that what a backend says of other ways to itself does not go to
-// clients, which would look for them at the edge. The edge offers its own over TCP.
+// clients, which would look for them at the edge. The edge offers its own over TCP, also behind an
+// informational response.
 func TestAltSvcOfBackend(t *testing.T) {
 	e := start(t, onePool(serveTest(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Alt-Svc", `h3=":1"`)
+		if r.URL.Path == "/hint" {
+			w.WriteHeader(http.StatusEarlyHints)
+		}
 	})))
 	for _, proto := range protocols {
-		resp, _ := e.get(e.client(proto), "/")
-		offers := resp.Header["Alt-Svc"]
-		require.NotContains(t, strings.Join(offers, ","), `":1"`)
-		require.Equal(t, proto != "HTTP/3.0", len(offers) == 1, proto)
+		c := e.client(proto)
+		for _, path := range []string{"/", "/hint"} {
+			var hints []string
+			r, err := http.NewRequest("GET", e.url(path), nil)
+			require.NoError(t, err)
+			resp, err := c.Do(r.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+				Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+					hints = append(hints, fmt.Sprint(code, h["Alt-Svc"]))
+					return nil
+				},
+			})))
+			require.NoError(t, err)
+			resp.Body.Close()
+			offers := resp.Header["Alt-Svc"]
+			require.NotContains(t, strings.Join(offers, ","), `":1"`)
+			require.Equal(t, proto != "HTTP/3.0", len(offers) == 1, proto, path)
+			if path == "/hint" {
+				require.Equal(t, []string{"103 []"}, hints)
+			}
+		}
 	}
 }
 
