@@ -72,6 +72,15 @@ func (s *source) Get(offset uint64) *fifo.Chunk {
 // chunk.
 func (s *source) roomForBlock() bool { return s.account.Room(blockSize, chunkSize) == blockSize }
 
+// memory returns an empty chunk to read into: a block for a source that fills its memory, if there
+// is room for one.
+func (s *source) memory(bulk bool) *fifo.Chunk {
+	if bulk && s.roomForBlock() {
+		return s.block()
+	}
+	return s.Get(0)
+}
+
 // block returns an empty block, with the use of the caller. It counts until its last use ends.
 func (s *source) block() *fifo.Chunk {
 	s.account.Hold(blockSize)

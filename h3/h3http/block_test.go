@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -115,5 +116,53 @@ func TestBlocksOfLostConnections(t *testing.T) {
 		for a := range accounts {
 			require.Zero(t, a.Held())
 		}
+	})
+}
+
+// TestBlocksOfUploads: bodies of requests fill blocks while packets are lost and late. Some bodies
+// break, and some handlers do not read all. What arrives is what was read, and nothing counts in the
+// end.
+func TestBlocksOfUploads(t *testing.T) {
+	link := conntest.Link{Delay: 10 * time.Millisecond, Rate: 200e6, Queue: 200_000, Loss: 0.01, Reorder: 0.01}
+	simulate(t, link, func(t *testing.T, n *looptest.Network) {
+		const size = 1<<20 + 12345
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			seed, _ := strconv.Atoi(r.URL.Path[1:])
+			most := int64(size)
+			if r.URL.RawQuery == "part" {
+				most = 300_000
+			}
+			got, err := io.ReadAll(io.LimitReader(r.Body, most))
+			want := make([]byte, len(got))
+			newPattern(byte(seed), size).Read(want)
+			if !bytes.Equal(want, got) || err == nil && int64(len(got)) != most {
+				t.Errorf("request %d: %d bytes are not what was sent, %v", seed, len(got), err)
+			}
+		}))
+		var wg sync.WaitGroup
+		var account atomic.Pointer[loop.Account]
+		for i := range 12 {
+			wg.Go(func() {
+				query, body := "", io.Reader(newPattern(byte(i), size))
+				switch i % 4 {
+				case 1:
+					query = "?part"
+				case 2:
+					body = io.MultiReader(newPattern(byte(i), size/2), iotest.ErrReader(io.ErrNoProgress))
+				}
+				resp, err := p.c.Post(p.url+"/"+strconv.Itoa(i)+query, "", body)
+				if i%4 == 2 {
+					require.ErrorIs(t, err, io.ErrNoProgress)
+					return
+				}
+				require.NoError(t, err)
+				resp.Body.Close()
+				account.Store(ConnOf(resp.Request).Account())
+			})
+		}
+		wg.Wait()
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		require.Zero(t, account.Load().Held())
 	})
 }

@@ -83,11 +83,12 @@ func TestBodyBackPressure(t *testing.T) {
 		p := newSimPair(t, n, h, func(p *pair) { p.srv.QUICConfig = &conn.Config{KeepAlive: time.Second} })
 		var sent atomic.Int64
 		body := readerFunc(func(b []byte) (int, error) {
-			if sent.Load() >= 10<<20 {
+			n := min(len(b), int(10<<20-sent.Load()))
+			if n == 0 {
 				return 0, io.EOF
 			}
-			sent.Add(int64(len(b)))
-			return len(b), nil
+			sent.Add(int64(n))
+			return n, nil
 		})
 		go func() {
 			time.Sleep(50 * time.Second)

@@ -14,11 +14,11 @@ func (w *response) ReadFrom(r io.Reader) (n int64, err error) {
 	if pool == nil {
 		return 0, errStreamClosed
 	}
-	c := w.memory(pool)
+	c := pool.memory(w.bulk)
 	defer func() { pool.Put(c) }() // Put takes nil
 	for {
 		if c == nil {
-			c = w.memory(pool)
+			c = pool.memory(w.bulk)
 		}
 		k, err := r.Read(c.Memory)
 		if k > 0 {
@@ -62,14 +62,6 @@ func (w *response) pool() *source {
 	}
 	defer w.x.mu.Unlock()
 	return w.x.c.pool
-}
-
-// memory returns memory for ReadFrom: a block if the source fills it, and if there is room for one.
-func (w *response) memory(pool *source) *fifo.Chunk {
-	if w.bulk && pool.roomForBlock() {
-		return pool.block()
-	}
-	return pool.Get(0)
 }
 
 // writeChunk writes the first n bytes of c. If it does so without a copy, it reports that c is

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/h3/internal/lifetime"
+	"github.com/lazoquic/lazo/internal/fifo"
 )
 
 // expectTimeout is the default of Transport.ExpectContinueTimeout. It is the same as that of
@@ -116,20 +117,26 @@ func (u *upload) run() {
 	u.x.limitHead(u.t.ResponseHeaderTimeout)
 }
 
-// copy sends the content. If the whole content cannot be read, it cancels the request.
+// copy sends the content. If the whole content cannot be read, it cancels the request. A body that
+// fills the memory into which it is read is read into the memory from which it is sent.
 func (u *upload) copy() error {
-	chunk := u.x.c.pool.Get(0)
-	defer u.x.c.pool.Put(chunk)
-	buf := chunk.Memory
+	pool := u.x.c.pool
+	c := pool.memory(false)
+	defer func() { pool.Put(c) }() // Put takes nil
 	sent := int64(0)
 	for {
-		n, err := u.body.Read(buf)
+		n, err := u.body.Read(c.Memory)
 		sent += int64(n)
+		bulk := n == len(c.Memory)
 		if u.length >= 0 && (sent > u.length || err == io.EOF && sent < u.length) {
 			err = fmt.Errorf("h3http: request has ContentLength %d and a body of %d bytes or more: %w", u.length, sent, errLength)
 		} else if n > 0 {
-			if _, werr := u.x.write(buf[:n], 0); werr != nil {
+			taken, werr := u.write(c, n)
+			if werr != nil {
 				return werr // the exchange has the error; the response may still come
+			}
+			if taken {
+				c = nil
 			}
 		}
 		if err == io.EOF { // an error that only wraps io.EOF is a failure: see io.Reader
@@ -139,7 +146,24 @@ func (u *upload) copy() error {
 			u.x.cancel(h3.RequestCancelled, err)
 			return err
 		}
+		if c == nil || bulk != (len(c.Memory) == blockSize) {
+			pool.Put(c)
+			c = pool.memory(bulk)
+		}
 	}
+}
+
+// write writes the first n bytes of c. If it does so without a copy, it reports that c is taken. A
+// block with but a few bytes would be waste.
+func (u *upload) write(c *fifo.Chunk, n int) (taken bool, err error) {
+	if n < blockSize/2 {
+		_, err = u.x.write(c.Memory[:n], 0)
+		return false, err
+	}
+	u.x.mu.Lock()
+	defer u.x.mu.Unlock()
+	err = u.x.writeBlock(c, n)
+	return err == nil, err
 }
 
 // unfinished reports whether the request would still be sent after the end of the response.
