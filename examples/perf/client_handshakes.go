@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/tls"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +19,7 @@ func (c *client) handshakes() error {
 			}
 			return nil
 		}
-		if err := c.keepSession(); err != nil {
+		if err := c.keepSessions(); err != nil {
 			return err
 		}
 	}
@@ -47,34 +48,82 @@ func (c *client) handshakes() error {
 	return err
 }
 
-// keepSession connects once, to have a session for all later handshakes.
-func (c *client) keepSession() error {
-	cache := &sessionCache{ClientSessionCache: tls.NewLRUClientSessionCache(1), come: make(chan struct{})}
-	c.cfg.TLS.ClientSessionCache = cache
+// keepSessions connects until there is a session for each of the handshakes at a time. Each
+// handshake takes one and gets another.
+func (c *client) keepSessions() error {
+	stock := &sessionStock{come: make(chan struct{}, c.o.concurrency), limit: 4 * c.o.concurrency}
+	c.cfg.TLS.ClientSessionCache = stock
+	for range c.o.concurrency {
+		if err := c.addSession(stock); err != nil {
+			return err
+		}
+	}
+	stock.open()
+	return nil
+}
+
+// addSession connects once, and waits for a session.
+func (c *client) addSession(stock *sessionStock) error {
 	s, err := c.dial()
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	select {
-	case <-cache.come:
+	case <-stock.come:
 		return nil
 	case <-time.After(dialTimeout):
 		return fmt.Errorf("-resume: no session ticket came from %v", c.remote)
 	}
 }
 
-// A sessionCache tells when it has a session.
-type sessionCache struct {
-	tls.ClientSessionCache
-	once sync.Once
-	come chan struct{} // closed then
+// A sessionStock is a cache for one server. It gives each session once, as RFC 8446, Appendix C.4
+// wants: servers that remember sessions, such as those of rustls, forget each when it is used. The
+// last one stays, for handshakes whose ticket has not come yet.
+type sessionStock struct {
+	come  chan struct{} // gets a token with each session, unless it is full
+	limit int           // of sessions
+
+	mu       sync.Mutex
+	isOpen   bool
+	sessions []*tls.ClientSessionState // the newest last
 }
 
-// Put stores a session, or forgets one.
-func (s *sessionCache) Put(key string, session *tls.ClientSessionState) {
-	s.ClientSessionCache.Put(key, session)
-	if session != nil {
-		s.once.Do(func() { close(s.come) })
+// open lets Get give sessions from now on.
+func (s *sessionStock) open() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.isOpen = true
+}
+
+// Get takes the newest session.
+func (s *sessionStock) Get(string) (*tls.ClientSessionState, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.sessions)
+	if !s.isOpen || n == 0 {
+		return nil, false
+	}
+	session := s.sessions[n-1]
+	if n > 1 {
+		s.sessions = s.sessions[:n-1]
+	}
+	return session, true
+}
+
+// Put adds a session. Where there are too many, the oldest one goes.
+func (s *sessionStock) Put(_ string, session *tls.ClientSessionState) {
+	if session == nil {
+		return // of a handshake that failed: Get took it
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sessions) == s.limit {
+		s.sessions = slices.Delete(s.sessions, 0, 1)
+	}
+	s.sessions = append(s.sessions, session)
+	select {
+	case s.come <- struct{}{}:
+	default:
 	}
 }

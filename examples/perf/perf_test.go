@@ -112,7 +112,29 @@ func TestOpenLoopFails(t *testing.T) {
 	require.Zero(t, p.times.total)
 }
 
-// TestResume resumes one session again and again. It fails where the server resumes none.
+// TestSessionsAreGivenOnce takes sessions, of which servers may remember each until it is used.
+func TestSessionsAreGivenOnce(t *testing.T) {
+	s := &sessionStock{come: make(chan struct{}, 1), limit: 3}
+	made := make([]*tls.ClientSessionState, 4)
+	for i := range made {
+		made[i] = new(tls.ClientSessionState)
+		s.Put("", made[i])
+	}
+	_, ok := s.Get("")
+	require.False(t, ok) // those who fill the stock do not empty it
+	s.open()
+	s.Put("", nil) // after a handshake that failed
+	for _, want := range []*tls.ClientSessionState{made[3], made[2], made[1], made[1]} {
+		got, ok := s.Get("")
+		require.True(t, ok)
+		require.True(t, got == want)
+	}
+	s.Put("", made[0])
+	got, _ := s.Get("")
+	require.True(t, got == made[0])
+}
+
+// TestResume resumes sessions again and again. It fails where the server resumes none.
 func TestResume(t *testing.T) {
 	for _, api := range []string{"handler", "stream", "http3", "http2", "tls"} {
 		for _, tickets := range []bool{true, false} {
