@@ -105,8 +105,13 @@ type sentPackets struct {
 
 // note notes a frame of the packet that is being built. forget drops the frames from recStart on,
 // which are not sent.
-func (s *sentPackets) note(r record)          { *s.recs.push() = r }
-func (s *sentPackets) forget(recStart uint32) { s.recs.tail = recStart }
+func (s *sentPackets) note(r record) { *s.recs.push() = r }
+func (s *sentPackets) forget(recStart uint32) {
+	for s.recs.tail != recStart {
+		s.recs.tail--
+		s.recs.at(s.recs.tail).stream = nil
+	}
+}
 
 // sent notes the next packet, with the records from recStart on, as sent on a flight. What it
 // returns is valid until another one is sent.
@@ -308,9 +313,18 @@ func (s *sentPackets) leave(p *sentPacket) (on int) {
 // pop forgets the oldest packet, which is not in flight any more.
 func (s *sentPackets) pop() {
 	s.rows.head++
-	s.recs.head = s.recs.tail
+	head := s.recs.tail
 	if s.rows.len() > 0 {
-		s.recs.head = s.rows.at(s.rows.head).recStart
+		head = s.rows.at(s.rows.head).recStart
+	}
+	dropRecords(&s.recs, head)
+}
+
+// dropRecords drops the records before the index head. What stays in their place must not lead to a
+// stream: that may serve another connection by now, and would keep it in memory after its end.
+func dropRecords(r *ring[record], head uint32) {
+	for ; r.head != head; r.head++ {
+		r.at(r.head).stream = nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"testing"
@@ -141,7 +142,18 @@ func checkSent(s *sentPackets, bytes *flightBytes) (packets int, err error) {
 	case s.quiet.len() > maxQuiet:
 		return 0, fmt.Errorf("%d packets are remembered that are not in flight", s.quiet.len())
 	}
-	return packets, checkLate(s)
+	return packets, cmp.Or(checkDropped(&s.recs), checkDropped(&s.late.recs), checkLate(s))
+}
+
+// checkDropped checks that what was dropped leads to no stream: that may be one of a connection
+// that has ended. It looks at what was dropped last, and at what comes next.
+func checkDropped(r *ring[record]) error {
+	for i := range min(uint32(len(r.buf)-r.len()), 64) {
+		if r.at(r.head-1-i).stream != nil || r.at(r.tail+i).stream != nil {
+			return fmt.Errorf("%d of %d records are in use, and one beside them leads to a stream", r.len(), len(r.buf))
+		}
+	}
+	return nil
 }
 
 // checkLate checks what the ledger remembers of lost packets.

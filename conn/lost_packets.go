@@ -25,7 +25,7 @@ func (l *lostPackets) add(p *sentPacket, pn uint64, recs *ring[record]) *lostPac
 }
 
 func (l *lostPackets) pop() {
-	l.recs.head += uint32(l.at(l.head).recCount)
+	dropRecords(&l.recs, l.recs.head+uint32(l.at(l.head).recCount))
 	l.head++
 }
 
