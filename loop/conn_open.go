@@ -50,11 +50,7 @@ func (c *Conn) TryOpenStream(dir conn.Dir) (*Stream, error) {
 
 func (c *Conn) openStream(ctx context.Context, dir conn.Dir, now bool) (*Stream, error) {
 	c.mu.Lock()
-	err := c.err
-	if err == nil && c.handled {
-		err = errHandled
-	}
-	if err != nil {
+	if err := c.acceptErr(); err != nil {
 		c.mu.Unlock()
 		return nil, err
 	}
@@ -162,6 +158,11 @@ type arrivals struct {
 	tokens  [3]chan struct{} // a token for each of these, if there is a stream or the end
 }
 
+// empty reports whether no stream waits.
+func (a *arrivals) empty() bool {
+	return a.streams[conn.Bidi].len() == 0 && a.streams[conn.Uni].len() == 0
+}
+
 // anyDir is the index in arrivals.waiting and arrivals.tokens for streams of either direction.
 const anyDir = 2
 
@@ -207,6 +208,9 @@ func (c *Conn) arrive(cs *conn.Stream) {
 	c.mu.Lock()
 	s.pull = c.accepting && !c.lazy
 	c.arrived.push(s)
+	if c.crew != nil {
+		c.crew.call()
+	}
 	c.mu.Unlock()
 	c.l.wokeBorrower()
 }
@@ -233,10 +237,7 @@ func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir, kind int)
 			c.arrived.waiting[kind]--
 		}
 		s, ok := c.arrived.pop(first, last)
-		err := c.err
-		if err == nil && c.handled {
-			err = errHandled
-		}
+		err := c.acceptErr()
 		if ok || err == nil {
 			c.accepting = true
 		}

@@ -27,6 +27,7 @@ func TestWaitingForItself(t *testing.T) {
 			"Conn.Stats":      func() { c.Stats() },
 			"OpenStream":      func() { c.OpenStream(ctx, conn.Bidi) },
 			"AcceptStream":    func() { c.AcceptStream(ctx) },
+			"ServeStreams":    func() { c.ServeStreams(ctx, func(*loop.Stream) {}) },
 			"ReceiveDatagram": func() { c.ReceiveDatagram(ctx, nil) },
 			"Stream.Read":     func() { s.Read(make([]byte, 1)) },
 			"Stream.Write":    func() { s.Write(make([]byte, 1<<20)) },

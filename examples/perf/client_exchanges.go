@@ -8,7 +8,7 @@ import (
 
 // exchanges does exchanges that block, and measures how long each took. A session embeds it.
 type exchanges struct {
-	// does one exchange, and may use the memory of b
+	// does one exchange, and may use the memory of b, which has 8 bytes at least
 	one func(b []byte, down, up int64) error
 	// makes the exchanges that are in progress fail
 	stop func()
@@ -37,18 +37,20 @@ func (e *exchanges) exchange(ops, width int, down, up int64) error {
 
 // work does exchanges, one after another, while some are left.
 func (e *exchanges) work(left *atomic.Int64, down, up int64) error {
-	bp := buffers.Get().(*[256 << 10]byte)
-	defer buffers.Put(bp)
-	var times histogram
+	// Large buffers lie at the same places of the caches. Small answers do without them.
+	b := make([]byte, min(max(down, 8), 256<<10))
+	times := new(histogram) // on a stack it would lie as the buffers do
+	start := time.Now()
 	for left.Add(-1) >= 0 {
-		start := time.Now()
-		if err := e.one(bp[:], down, up); err != nil {
+		if err := e.one(b, down, up); err != nil {
 			return err
 		}
-		times.add(time.Since(start))
+		end := time.Now()
+		times.add(end.Sub(start))
+		start = end
 	}
 	e.mu.Lock()
-	e.times.merge(&times)
+	e.times.merge(times)
 	e.mu.Unlock()
 	return nil
 }

@@ -14,17 +14,10 @@ var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
 // serveConn serves a connection on the blocking tier.
 func (s *server) serveConn(c *loop.Conn) {
-	ctx := context.Background()
 	if s.o.datagrams && c.MaxDatagramSize() > 0 { // a client that takes none sends none
 		go s.serveDatagrams(c)
 	}
-	for {
-		st, err := c.AcceptStream(ctx)
-		if err != nil {
-			break
-		}
-		go s.serveStream(st)
-	}
+	c.ServeStreams(context.Background(), s.serveStream)
 	s.connClosed()
 }
 
