@@ -70,7 +70,7 @@ func (c *Conn) TakeBack(id conn.StreamID) (*conn.Stream, error) {
 	}
 	s.mu.Lock()
 	o := &s.out
-	used := s.pull || s.closed || s.in.stop || o.buf.End() > 0 || o.fin || o.reset || o.at != nil
+	used := s.pull || s.closed || s.in.stop || o.buf.End() > 0 || o.fin || o.reset || s.resetting() != nil
 	cs := s.s
 	if !used {
 		s.forget()

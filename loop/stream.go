@@ -29,22 +29,53 @@ type Stream struct {
 	pull    bool // the loop moves received data to in.buf; false while a Handler may take over
 	closed  bool // Close was called
 	early   bool
-	readers sync.Cond
-	writers sync.Cond
-	rd, wd  *deadline.Deadline // nil until set
+	queued  bool      // in Loop.ready; belongs to the loop's goroutine
+	changed sync.Cond // Read and Write wait for it, and look themselves what has changed
 	in      receiving
 	out     sending
-	prio    *conn.Priority  // set by SetPriority; the loop is to apply it
-	copies  *bool           // set by SetRedundant, likewise
-	ctx     context.Context // nil until somebody asks for it
-	cancel  context.CancelCauseFunc
+	rare    *rarities   // nil until needed
 	ended   func(error) // of OnWriteEnd; nil when it was called
 
 	// The fields below belong to the loop's goroutine, or to a borrower. To change s, it needs mu
 	// as well.
-	queued bool               // in Loop.ready
-	s      *conn.Stream       // nil once released
-	place  list.Item[*Stream] // in Conn.streams
+	s     *conn.Stream       // nil once released
+	place list.Item[*Stream] // in Conn.streams
+}
+
+// rarities are what most Streams do without. A Stream costs less the smaller it is: a program that
+// serves many has them in a cache.
+type rarities struct {
+	rd, wd *deadline.Deadline // nil until set
+	prio   *conn.Priority     // set by SetPriority; the loop is to apply it
+	copies *bool              // set by SetRedundant, likewise
+	ctx    context.Context    // nil until somebody asks for it
+	cancel context.CancelCauseFunc
+	size   func(uint64) // of OnFinalSize; nil when it was called
+	peek   peeking
+	least  int      // how many bytes a Peek waits for
+	at     *resetAt // the loop is to call ResetAt
+}
+
+// rarely returns s.rare, and makes it first if need be. The caller holds s.mu.
+func (s *Stream) rarely() *rarities {
+	if s.rare == nil {
+		s.rare = new(rarities)
+	}
+	return s.rare
+}
+
+// readLate reports whether the deadline of Read has passed. The caller holds s.mu.
+func (s *Stream) readLate() bool { return s.rare != nil && s.rare.rd.Passed() }
+
+// writeLate reports whether the deadline of Write has passed. The caller holds s.mu.
+func (s *Stream) writeLate() bool { return s.rare != nil && s.rare.wd.Passed() }
+
+// resetting returns the call of ResetAt that waits, or nil. The caller holds s.mu.
+func (s *Stream) resetting() *resetAt {
+	if s.rare == nil {
+		return nil
+	}
+	return s.rare.at
 }
 
 // receiving is the receiving direction of a Stream.
@@ -57,12 +88,9 @@ type receiving struct {
 	move   bool  // the loop is to move them to buf nevertheless
 	listed bool  // in Loop.leftovers
 	wait   bool  // Read waits
-	least  int   // how many bytes a Peek waits for
 	stop   bool  // the loop is to call StopSending
 	code   uint64
-	kept   int          // how many bytes count in Loop.remains for buf
-	peek   *peeking     // nil until Peek needs it
-	size   func(uint64) // of OnFinalSize; nil when it was called
+	kept   int // how many bytes count in Loop.remains for buf
 }
 
 // sending is the sending direction of a Stream.
@@ -76,7 +104,6 @@ type sending struct {
 	done  bool  // nothing is left to do: acknowledged, reset, or no such direction
 	reset bool  // the loop is to call Reset
 	code  uint64
-	at    *resetAt    // the loop is to call ResetAt
 	by    *sentWriter // nil until WriteSent is called
 }
 
@@ -86,13 +113,13 @@ type resetAt struct {
 	done       chan error // has room for one
 }
 
-// streamCost is what a Stream takes by itself, in bytes.
+// streamCost is what a Stream takes by itself, in bytes: 288, and the rest for rarities.
 const streamCost = 448
 
 // newStream makes the Stream of cs.
 func newStream(c *Conn, cs *conn.Stream, local bool) *Stream {
 	s := &Stream{c: c, id: cs.ID(), early: cs.Early(), s: cs}
-	s.readers.L, s.writers.L = &s.mu, &s.mu
+	s.changed.L = &s.mu
 	if s.id.Dir() == conn.Uni {
 		if local {
 			s.in.err, s.in.done = errSendOnly, true
@@ -167,7 +194,7 @@ func (s *Stream) OnFinalSize(f func(size uint64)) {
 	s.mayWait("OnFinalSize")
 	s.c.l.Do(context.Background(), func(time.Time) {
 		s.mu.Lock()
-		s.in.size = f
+		s.rarely().size = f
 		tell := s.finalSize()
 		s.mu.Unlock()
 		tell()
@@ -177,21 +204,22 @@ func (s *Stream) OnFinalSize(f func(size uint64)) {
 // finalSize returns a call of the function of OnFinalSize, which does nothing if it is not time.
 // The caller holds s.mu, and makes the call without it.
 func (s *Stream) finalSize() (tell func()) {
-	f := s.in.size
-	if f == nil || s.s == nil {
+	if s.rare == nil || s.rare.size == nil || s.s == nil {
 		return func() {}
 	}
 	size, known := s.s.FinalSize()
 	if !known {
 		return func() {}
 	}
-	s.in.size = nil
+	f := s.rare.size
+	s.rare.size = nil
 	return func() { f(size) }
 }
 
 // mark serves s at once, or puts it in the mailbox. The caller holds s.mu.
 func (s *Stream) mark() {
-	if s.in.size == nil && s.c.borrow() { // the function of OnFinalSize is for the loop's goroutine
+	// The function of OnFinalSize is for the loop's goroutine.
+	if (s.rare == nil || s.rare.size == nil) && s.c.borrow() {
 		s.serveLocked()
 		s.c.l.giveBack()
 		return
@@ -243,22 +271,27 @@ func (s *Stream) SetDeadline(t time.Time) error {
 
 // SetReadDeadline makes Read return os.ErrDeadlineExceeded from t on. This includes a Read that
 // waits already. The zero Time means never.
-func (s *Stream) SetReadDeadline(t time.Time) error { return s.setDeadline(&s.rd, t, &s.readers) }
+func (s *Stream) SetReadDeadline(t time.Time) error {
+	return s.setDeadline(func(r *rarities) **deadline.Deadline { return &r.rd }, t)
+}
 
 // SetWriteDeadline makes Write return os.ErrDeadlineExceeded from t on. This includes a Write that
 // waits already; bytes that it has taken by then are sent. The zero Time means never.
-func (s *Stream) SetWriteDeadline(t time.Time) error { return s.setDeadline(&s.wd, t, &s.writers) }
+func (s *Stream) SetWriteDeadline(t time.Time) error {
+	return s.setDeadline(func(r *rarities) **deadline.Deadline { return &r.wd }, t)
+}
 
-func (s *Stream) setDeadline(d **deadline.Deadline, t time.Time, wake *sync.Cond) error {
+func (s *Stream) setDeadline(which func(*rarities) **deadline.Deadline, t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return errStreamClosed
 	}
+	d := which(s.rarely())
 	if *d == nil {
 		*d = new(deadline.Deadline)
 	}
-	(*d).Set(wake, t, nil)
+	(*d).Set(&s.changed, t, nil)
 	return nil
 }
 
@@ -289,11 +322,12 @@ func (s *Stream) CloseWrite() error {
 func (s *Stream) Context() context.Context {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ctx == nil {
-		s.ctx, s.cancel = context.WithCancelCause(s.c.ctx)
+	r := s.rarely()
+	if r.ctx == nil {
+		r.ctx, r.cancel = context.WithCancelCause(s.c.ctx)
 		s.endContext()
 	}
-	return s.ctx
+	return r.ctx
 }
 
 // OnWriteEnd has f called once when the context that Context returns is done, with its cause. It is
@@ -309,7 +343,8 @@ func (s *Stream) OnWriteEnd(f func(err error)) {
 // endContext ends the context if it is time. The caller holds s.mu, and calls it after it has set
 // an error.
 func (s *Stream) endContext() {
-	if s.cancel == nil && s.ended == nil {
+	cancelled := s.rare != nil && s.rare.cancel != nil
+	if !cancelled && s.ended == nil {
 		return
 	}
 	err := s.out.err
@@ -319,8 +354,8 @@ func (s *Stream) endContext() {
 	if err == nil {
 		return
 	}
-	if s.cancel != nil {
-		s.cancel(err)
+	if cancelled {
+		s.rare.cancel(err)
 	}
 	if f := s.ended; f != nil {
 		s.ended = nil
@@ -333,7 +368,7 @@ func (s *Stream) finish() {
 	defer s.endContext()
 	s.out.fin, s.out.err = true, errWriteClosed
 	s.c.deliveries.begin()
-	s.writers.Broadcast()
+	s.changed.Broadcast()
 }
 
 // Close ends both directions: CloseWrite, and StopSending with code 0 if the
@@ -345,16 +380,17 @@ func (s *Stream) Close() error {
 		return errStreamClosed
 	}
 	s.closed = true
-	s.rd.Stop()
-	s.wd.Stop()
+	if r := s.rare; r != nil {
+		r.rd.Stop()
+		r.wd.Stop()
+	}
 	if !s.out.fin && s.out.err == nil {
 		s.finish()
 	}
 	s.stopSending(0)
 	s.in.err, s.out.err = errStreamClosed, errStreamClosed
 	s.endContext()
-	s.readers.Broadcast()
-	s.writers.Broadcast()
+	s.changed.Broadcast()
 	if i, o := &s.in, &s.out; i.stop && !i.done || o.fin && !o.sent || i.done && o.done {
 		s.mark()
 	}
@@ -386,7 +422,7 @@ func (s *Stream) ResetAt(code, size uint64) error {
 	switch {
 	case o.done || s.closed:
 		err = o.err
-	case o.at != nil:
+	case s.resetting() != nil:
 		err = errors.New("loop: ResetAt is under way")
 	case size > o.buf.End():
 		err = errors.New("loop: ResetAt beyond what was written")
@@ -396,7 +432,7 @@ func (s *Stream) ResetAt(code, size uint64) error {
 		return err
 	}
 	at := &resetAt{code, size, make(chan error, 1)}
-	o.at = at
+	s.rarely().at = at
 	s.mark()
 	s.mu.Unlock()
 	return <-at.done
@@ -435,7 +471,7 @@ func (s *Stream) stopSending(code uint64) (stop bool) {
 		i.err = &conn.StreamError{ID: s.id, Code: code}
 		s.endContext()
 	}
-	s.readers.Broadcast()
+	s.changed.Broadcast()
 	return stop
 }
 
@@ -444,7 +480,7 @@ func (s *Stream) stopSending(code uint64) (stop bool) {
 func (s *Stream) SetRedundant(redundant bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.copies = &redundant
+	s.rarely().copies = &redundant
 	s.mark()
 }
 
@@ -452,6 +488,6 @@ func (s *Stream) SetRedundant(redundant bool) {
 func (s *Stream) SetPriority(p conn.Priority) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.prio = &p
+	s.rarely().prio = &p
 	s.mark()
 }

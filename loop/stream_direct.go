@@ -76,5 +76,5 @@ func (s *Stream) endThrough() bool {
 // s.mu.
 func (s *Stream) direct() bool {
 	o := &s.out
-	return s.s != nil && !o.full && !o.done && !o.sent && o.buf.Len() == 0 && o.at == nil && s.prio == nil && s.copies == nil
+	return s.s != nil && !o.full && !o.done && !o.sent && o.buf.Len() == 0 && (s.rare == nil || s.rare.at == nil && s.rare.prio == nil && s.rare.copies == nil)
 }

@@ -19,7 +19,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		switch {
 		case s.closed:
 			return 0, errStreamClosed
-		case s.rd.Passed():
+		case s.readLate():
 			return 0, os.ErrDeadlineExceeded
 		case i.buf.Len() > 0:
 			n := i.buf.Read(&s.c.chunks, p)
@@ -43,7 +43,7 @@ func (s *Stream) Read(p []byte) (int, error) {
 		i.wait = true
 		s.ask()
 		if i.wait {
-			s.readers.Wait()
+			s.changed.Wait()
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 		switch {
 		case o.err != nil:
 			return n, o.err
-		case s.wd.Passed():
+		case s.writeLate():
 			return n, os.ErrDeadlineExceeded
 		}
 		if n == 0 && len(p) > 0 && len(p) <= chunkSize {
@@ -131,7 +131,7 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 		}
 		s.mayWait("Stream.Write")
 		o.wait = true
-		s.writers.Wait()
+		s.changed.Wait()
 	}
 }
 
@@ -162,13 +162,15 @@ func (s *Stream) serveLocked() (tell func()) {
 
 // command carries out calls that wait for the loop.
 func (s *Stream) command() {
-	if s.prio != nil {
-		s.s.SetPriority(*s.prio)
-		s.prio = nil
-	}
-	if s.copies != nil {
-		s.s.SetRedundant(*s.copies)
-		s.copies = nil
+	if r := s.rare; r != nil {
+		if r.prio != nil {
+			s.s.SetPriority(*r.prio)
+			r.prio = nil
+		}
+		if r.copies != nil {
+			s.s.SetRedundant(*r.copies)
+			r.copies = nil
+		}
 	}
 	if s.out.reset {
 		s.out.reset = false
@@ -200,8 +202,8 @@ func (s *Stream) send() {
 			return
 		}
 	}
-	if at := o.at; at != nil && o.buf.Taken() >= at.size {
-		o.at = nil
+	if at := s.resetting(); at != nil && o.buf.Taken() >= at.size {
+		s.rare.at = nil
 		err := s.s.ResetAt(at.code, at.size)
 		at.done <- err
 		if err == nil {
@@ -215,7 +217,7 @@ func (s *Stream) send() {
 	}
 	if o.wait && o.buf.Len() <= s.writeRoom()/2 {
 		o.wait = false
-		s.writers.Broadcast()
+		s.changed.Broadcast()
 		s.c.l.wokeBorrower()
 	}
 	s.noteSent()
@@ -271,7 +273,7 @@ func (s *Stream) receive() {
 	i.full = i.buf.Len() >= room && !i.done
 	if i.wait && (i.buf.Len() > 0 || i.left || i.done) {
 		i.wait = false
-		s.readers.Broadcast()
+		s.changed.Broadcast()
 		s.c.l.wokeBorrower()
 	}
 }
@@ -280,7 +282,10 @@ func (s *Stream) receive() {
 func (s *Stream) readRoom() int {
 	least := 0
 	if s.in.wait {
-		least = max(chunkSize, s.in.least)
+		least = chunkSize
+		if s.rare != nil {
+			least = max(least, s.rare.least)
+		}
 	}
 	return s.c.account.Room(bufferSize, least)
 }
@@ -382,7 +387,7 @@ func (s *Stream) fail(err error) {
 		}
 	}
 	s.endContext()
-	s.readers.Broadcast()
+	s.changed.Broadcast()
 }
 
 // failWrite ends sending, and makes Write return err. The caller holds s.mu.
@@ -397,7 +402,7 @@ func (s *Stream) failWrite(err error) {
 		err = nil // nobody waits for the rest of a stream that was reset or stopped
 	}
 	s.endWrite(err)
-	s.writers.Broadcast()
+	s.changed.Broadcast()
 }
 
 // endWrite notes that sending has ended and that the connection need not wait for it. If lost is
@@ -408,9 +413,9 @@ func (s *Stream) endWrite(lost error) {
 		return
 	}
 	o.done = true
-	if o.at != nil {
-		o.at.done <- o.err
-		o.at = nil
+	if at := s.resetting(); at != nil {
+		at.done <- o.err
+		s.rare.at = nil
 	}
 	if o.fin {
 		s.c.deliveries.end(lost)

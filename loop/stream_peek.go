@@ -33,16 +33,14 @@ func (s *Stream) Peek(p []byte) (int, error) {
 		s.pull = true
 		s.mark()
 	}
-	if !s.pull && i.peek == nil {
-		i.peek = new(peeking)
-	}
-	i.least = len(p)
-	defer func() { i.least = 0 }()
+	w := &s.rarely().peek
+	s.rare.least = len(p)
+	defer func() { s.rare.least = 0 }()
 	for asked := false; ; asked = true {
 		switch {
 		case s.closed:
 			return 0, errStreamClosed
-		case s.rd.Passed():
+		case s.readLate():
 			return 0, os.ErrDeadlineExceeded
 		case i.buf.Len() >= len(p) || i.err != nil:
 			n := copyFront(&i.buf, p)
@@ -50,10 +48,10 @@ func (s *Stream) Peek(p []byte) (int, error) {
 				return n, i.err
 			}
 			return n, nil
-		case !s.pull && asked && i.peek.want == 0:
-			n := copy(p, i.peek.head)
+		case !s.pull && asked && w.want == 0:
+			n := copy(p, w.head)
 			if n < len(p) {
-				return n, i.peek.err
+				return n, w.err
 			}
 			return n, nil
 		}
@@ -64,14 +62,14 @@ func (s *Stream) Peek(p []byte) (int, error) {
 			if !i.wait {
 				continue
 			}
-		} else if i.peek.want == 0 {
-			i.peek.want = len(p)
+		} else if w.want == 0 {
+			w.want = len(p)
 			s.mark()
-			if i.peek.want == 0 {
+			if w.want == 0 {
 				continue
 			}
 		}
-		s.readers.Wait()
+		s.changed.Wait()
 	}
 }
 
@@ -85,16 +83,16 @@ func copyFront(b *fifo.Buffer, p []byte) (n int) {
 
 // look serves a Peek of a stream whose data stays in the connection.
 func (s *Stream) look() {
-	w := s.in.peek
-	if w == nil || w.want == 0 || s.pull {
+	if s.rare == nil || s.rare.peek.want == 0 || s.pull {
 		return
 	}
+	w := &s.rare.peek
 	b, err := s.s.Peek(w.want)
 	if len(b) < w.want && (err == nil || errors.Is(err, conn.ErrWouldBlock)) {
 		return
 	}
 	w.head, w.err = append(w.head[:0], b[:min(len(b), w.want)]...), err
 	w.want = 0
-	s.readers.Broadcast()
+	s.changed.Broadcast()
 	s.c.l.wokeBorrower()
 }

@@ -35,7 +35,7 @@ func (s *Stream) WriteSent(p []byte, rest int) (n int, err error) {
 	start := o.buf.End()
 	for {
 		switch {
-		case o.err == nil && s.wd.Passed():
+		case o.err == nil && s.writeLate():
 			n -= s.takeBack(n)
 			if o.err == nil {
 				return n, os.ErrDeadlineExceeded
@@ -71,7 +71,7 @@ func (s *Stream) WriteSent(p []byte, rest int) (n int, err error) {
 		s.mayWait("Stream.WriteSent")
 		o.wait = n < len(p)
 		if o.err == nil {
-			s.writers.Wait()
+			s.changed.Wait()
 		}
 	}
 }
@@ -92,7 +92,7 @@ func (s *Stream) noteSent() {
 	end := o.buf.End()
 	if end <= w.goes+w.rest {
 		w.wait = false
-		s.writers.Broadcast()
+		s.changed.Broadcast()
 		s.c.l.wokeBorrower()
 		return
 	}
@@ -118,7 +118,7 @@ func (s *Stream) takeBack(n int) int {
 	w.back, w.took = n, 0
 	s.mark()
 	for w.back > 0 && !o.done {
-		s.writers.Wait()
+		s.changed.Wait()
 	}
 	w.back = 0
 	return w.took
@@ -132,8 +132,8 @@ func (s *Stream) giveBack() {
 	if w == nil || w.back == 0 {
 		return
 	}
-	if o.at != nil { // what ResetAt waits for is sent nevertheless
-		w.back = min(w.back, int(o.buf.End()-o.at.size))
+	if at := s.resetting(); at != nil { // what ResetAt waits for is sent nevertheless
+		w.back = min(w.back, int(o.buf.End()-at.size))
 	}
 	w.took = o.buf.TakeBack(&s.c.chunks, w.back)
 	if w.took < w.back {
@@ -142,7 +142,7 @@ func (s *Stream) giveBack() {
 		w.took += n
 	}
 	w.back = 0
-	s.writers.Broadcast()
+	s.changed.Broadcast()
 }
 
 // noteEnd notes how much was sent when sending ends. It runs where the connection may be used, with
@@ -155,7 +155,7 @@ func (s *Stream) noteEnd() {
 	w.sent = s.s.Sent()
 	if w.ending {
 		w.ending = false
-		s.writers.Broadcast()
+		s.changed.Broadcast()
 	}
 }
 
@@ -169,7 +169,7 @@ func (s *Stream) wasSent(start uint64, n int) int {
 		return n
 	}
 	for w.ending {
-		s.writers.Wait()
+		s.changed.Wait()
 	}
 	return int(min(uint64(n), max(w.sent, start)-start))
 }
