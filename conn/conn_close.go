@@ -210,11 +210,9 @@ func appendClose(w *packetWriter, err error, id spaceID) {
 	limit := min(w.room(), maxReason)
 	switch err := err.(type) {
 	case *TransportError:
-		reason := err.Reason
-		if reason == "" && err.Err != nil {
-			reason = err.Err.Error()
-		}
-		w.b = wire.AppendConnectionClose(w.b, limit, false, err.Code, err.Frame, reason)
+		// Err is not for the peer: callbacks of a tls.Config may say there what is in files and in
+		// databases.
+		w.b = wire.AppendConnectionClose(w.b, limit, false, err.Code, err.Frame, err.Reason)
 	case *ApplicationError:
 		if id != spaceApp {
 			// RFC 9000, Section 10.2.3: what the application says is not for Initial and Handshake

@@ -248,6 +248,12 @@ func TestHandshakeAlerts(t *testing.T) {
 		{"an unknown certificate", func(s, c *tls.Config) { c.RootCAs = nil }, "client", -1},
 		{"another name", func(s, c *tls.Config) { c.ServerName = "other.test" }, "client", -1},
 		{"no certificate of a client", func(s, c *tls.Config) { s.ClientAuth = tls.RequireAnyClientCert }, "server", -1},
+		{"a callback of the server fails", func(s, c *tls.Config) {
+			s.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, errSecret }
+		}, "server", errCrypto + 80},
+		{"a callback of the client fails", func(s, c *tls.Config) {
+			c.VerifyConnection = func(tls.ConnectionState) error { return errSecret }
+		}, "client", -1},
 	} {
 		sides(t, func(t *testing.T, server bool) {
 			st, ct := serverTLS.Clone(), clientTLS.Clone()
@@ -270,9 +276,15 @@ func TestHandshakeAlerts(t *testing.T) {
 			if here := (test.side == "server") == server; te.Remote == here {
 				t.Errorf("%s: remote %v: %v", test.name, te.Remote, te)
 			}
+			// What crypto/tls and callbacks say is not for the peer.
+			if te.Remote && te.Reason != "" || !te.Remote && te.Err == nil {
+				t.Errorf("%s: %v", test.name, te)
+			}
 		})
 	}
 }
+
+var errSecret = errors.New("/etc/secret: no such file")
 
 func cmpOr[T comparable](a, b T) T {
 	var zero T
