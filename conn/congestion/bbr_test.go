@@ -149,6 +149,28 @@ func TestBBRShallowQueue(t *testing.T) {
 	}
 }
 
+// TestBBRPolicer: a flow gets what a policer lets pass. It takes a part of what the policer drops
+// for chance, but not so much that it sends more and more.
+func TestBBRPolicer(t *testing.T) {
+	for _, ms := range []int{10, 50, 200, 1000} {
+		bucket := time.Duration(ms) * time.Millisecond
+		const seeds = 2
+		var lost, sent, used float64
+		for seed := range uint64(seeds) {
+			link := newTestLink(5, 50*time.Millisecond, 0)
+			link.bucket = bucket.Seconds() * float64(link.rate)
+			link.tokens = link.bucket
+			s, f, _ := onlyBBR(link, seed)
+			used += s.measure(time.Minute)[0] / seeds
+			lost, sent = lost+float64(f.lostBytes), sent+float64(f.sentByte)
+		}
+		t.Logf("a bucket of %v: %.3f of the rate used, %.3f lost", bucket, used, lost/sent)
+		if lost/sent > 0.2 || used < 0.7 {
+			t.Errorf("a bucket of %v: %.3f of the rate used, %.3f lost", bucket, used, lost/sent)
+		}
+	}
+}
+
 // TestBBRFairness starts a second flow late and lets both share.
 func TestBBRFairness(t *testing.T) {
 	for _, p := range []struct {

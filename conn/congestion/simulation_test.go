@@ -29,6 +29,10 @@ type simLink struct {
 	ce   float64
 	slot time.Duration // ACKs arrive at multiples of it; 0 does not aggregate
 
+	// A policer has no queue. It drops what finds its bucket of tokens empty. 0 is none.
+	bucket, tokens float64 // bytes
+	filled         time.Duration
+
 	free  time.Duration // when the queue will be empty
 	drops int           // overflows
 	count int           // packets
@@ -157,6 +161,12 @@ func (s *simulation) transmit(f *simFlow, n int, size uint64) {
 	if s.rng.Float64() < l.loss || l.lossEvery > 0 && l.count%l.lossEvery == 0 {
 		return
 	}
+	if l.bucket > 0 {
+		if l.police(s.now, size) {
+			s.at(s.now+l.rtt/2, func() { f.receive(n, false) })
+		}
+		return
+	}
 	l.free = max(l.free, s.now)
 	waiting := uint64((l.free - s.now).Seconds() * float64(l.rate))
 	if waiting+size > l.queue {
@@ -166,6 +176,18 @@ func (s *simulation) transmit(f *simFlow, n int, size uint64) {
 	marked := l.ce > 0 && float64(waiting) > l.ce*float64(l.queue)
 	l.free += time.Duration(float64(size) / float64(l.rate) * 1e9)
 	s.at(l.free+l.rtt/2, func() { f.receive(n, marked) })
+}
+
+// police reports whether the bucket has tokens for a packet, and takes them.
+func (l *simLink) police(now time.Duration, size uint64) bool {
+	l.tokens = min(l.bucket, l.tokens+(now-l.filled).Seconds()*float64(l.rate))
+	l.filled = now
+	if l.tokens < float64(size) {
+		l.drops++
+		return false
+	}
+	l.tokens -= float64(size)
+	return true
 }
 
 // supply is what a limited application has written.
