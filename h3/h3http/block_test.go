@@ -120,8 +120,8 @@ func TestBlocksOfLostConnections(t *testing.T) {
 }
 
 // TestBlocksOfUploads: bodies of requests fill blocks while packets are lost and late. Some bodies
-// break, and some handlers do not read all. What arrives is what was read, and nothing counts in the
-// end.
+// break, and some handlers do not read all. What arrives is what was read, and nothing counts in
+// the end.
 func TestBlocksOfUploads(t *testing.T) {
 	link := conntest.Link{Delay: 10 * time.Millisecond, Rate: 200e6, Queue: 200_000, Loss: 0.01, Reorder: 0.01}
 	simulate(t, link, func(t *testing.T, n *looptest.Network) {
