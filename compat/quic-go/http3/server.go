@@ -125,18 +125,21 @@ func (s *Server) attach(conn *quic.Conn, raw bool) (*served, error) {
 
 // ServeQUICConn serves a connection until it ends.
 func (s *Server) ServeQUICConn(conn *quic.Conn) error {
-	if _, err := s.attach(conn, false); err != nil {
-		return err
+	if !s.add(conn) { // before attach, which may call a handler that shuts s down
+		return http.ErrServerClosed
 	}
-	if !s.add(conn) {
-		conn.CloseWithError(quic.ApplicationErrorCode(ErrCodeNoError), "")
+	_, err := s.attach(conn, false)
+	if err == nil {
+		<-conn.Context().Done()
 	}
-	<-conn.Context().Done()
 	s.mu.Lock()
 	stopped := s.stopped
 	delete(s.conns, conn)
 	s.mu.Unlock()
-	err := explain(context.Cause(conn.Context()))
+	if err != nil {
+		return err
+	}
+	err = explain(context.Cause(conn.Context()))
 	e, ok := err.(*Error)
 	switch {
 	case stopped && ok && !e.Remote:
@@ -256,6 +259,7 @@ func (s *Server) forget(ln QUICListener, own bool) {
 func (s *Server) add(conn *quic.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.init()
 	if !s.stopped {
 		s.conns[conn] = struct{}{}
 	}
