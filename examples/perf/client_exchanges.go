@@ -8,7 +8,8 @@ import (
 
 // exchanges does exchanges that block, and measures how long each took. A session embeds it.
 type exchanges struct {
-	// does one exchange, and may use the memory of b, which has 8 bytes at least
+	// does one exchange, and may use the memory of b, which has 8 bytes at least, and room for a
+	// small answer: it is too small to send from
 	one func(b []byte, down, up int64) error
 	// makes the exchanges that are in progress fail
 	stop func()

@@ -84,6 +84,35 @@ func runTest(t *testing.T, o *options) (*client, *server) {
 	return c, s
 }
 
+// TestTLSUpload: an upload over TLS goes in records of a useful size, although its answer is empty.
+func TestTLSUpload(t *testing.T) {
+	const up = 1 << 20
+	o := clientFlags(t, "-api", "tls")
+	server, err := o.serverConfig()
+	require.NoError(t, err)
+	l, err := tls.Listen("tcp", "127.0.0.1:0", server.TLS)
+	require.NoError(t, err)
+	defer l.Close()
+	records := make(chan int, 1)
+	go func() {
+		n := 0
+		defer func() { records <- n }()
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		b := make([]byte, 16<<10) // a Read returns data of one record
+		for err == nil {
+			_, err = c.Read(b)
+			n++
+		}
+	}()
+	s := dialTLS(netip.MustParseAddrPort(l.Addr().String()), o.clientConfig().TLS)
+	require.NoError(t, s.exchange(1, 1, 0, up))
+	require.Less(t, <-records, up/1000)
+}
+
 // TestOpenLoop makes requests at a set rate on connections in no order.
 func TestOpenLoop(t *testing.T) {
 	for _, api := range []string{"handler", "stream", "http3", "http2"} {

@@ -84,8 +84,12 @@ func (s *tlsSession) connection(b []byte, down, up int64) error {
 	if _, err := c.Write(b[:8]); err != nil {
 		return err
 	}
-	if _, err := io.CopyBuffer(c, io.LimitReader(endless{}, up), b); err != nil {
-		return err
+	for up > 0 {
+		n, err := c.Write(zeros[:min(up, int64(len(zeros)))])
+		if err != nil {
+			return err
+		}
+		up -= int64(n)
 	}
 	if err := c.CloseWrite(); err != nil {
 		return err
