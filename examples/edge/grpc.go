@@ -14,10 +14,11 @@ const (
 	grpcUnavailable      = 14
 )
 
-// isGRPC reports whether r is a call of gRPC.
+// isGRPC reports whether r is a call of gRPC. All calls are POSTs. A WebSocket is none, whatever
+// its Content-Type: for its client, the status 200 of failGRPC would be an open WebSocket.
 func isGRPC(r *http.Request) bool {
 	kind := r.Header.Get("Content-Type")
-	return kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+")
+	return r.Method == http.MethodPost && (kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+"))
 }
 
 // failGRPC answers a call whose backend failed in the form of gRPC: status 200 and a header without

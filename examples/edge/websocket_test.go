@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -54,14 +55,18 @@ func socketServer(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// connect opens a WebSocket over HTTP/3.
-func (e *running) connect(path string) (*h3http.Stream, *http.Response) {
+// connect opens a WebSocket over HTTP/3, with fields NAME: VALUE besides those it needs.
+func (e *running) connect(path string, fields ...string) (*h3http.Stream, *http.Response) {
 	e.t.Helper()
 	r, err := http.NewRequest("CONNECT", e.url(path), nil)
 	require.NoError(e.t, err)
 	r.Header[":protocol"] = []string{"websocket"}
 	r.Header.Set("Sec-WebSocket-Version", "13")
 	r.Header.Set("X-Forwarded-For", "192.0.2.1")
+	for _, field := range fields {
+		name, value, _ := strings.Cut(field, ": ")
+		r.Header.Set(name, value)
+	}
 	s, resp, err := e.client("HTTP/3.0").Transport.(*h3http.Transport).Connect(r)
 	require.NoError(e.t, err)
 	return s, resp
@@ -134,6 +139,22 @@ func TestNoWebSocket(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, fmt.Sprint(resp.StatusCode, " ", string(b)))
 	}
+}
+
+// TestWebSocketIsNoGRPC: a WebSocket that fails does so with its status, although its Content-Type
+// is that of gRPC. The status 200 of a call that fails would be an open WebSocket.
+func TestWebSocketIsNoGRPC(t *testing.T) {
+	const kind = "Content-Type: application/grpc"
+	e := start(t, onePool(serveTest(t, socketServer)))
+	for _, path := range []string{"/wrong", "/page"} {
+		_, resp := e.connect(path, kind)
+		require.Equal(t, http.StatusBadGateway, resp.StatusCode, path)
+	}
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	_, resp := start(t, poolWith("retries: {max: 0}", gone.URL)).connect("/", kind)
+	require.Equal(t, http.StatusBadGateway, resp.StatusCode)
+	require.Empty(t, resp.Header["Grpc-Status"])
 }
 
 // upgrade opens a WebSocket over HTTP/1.1.
