@@ -32,8 +32,9 @@ func main() {
 		os.Exit(2)
 	}
 	same := true
+	logs := newQLogs(*qlog)
 	for _, name := range flag.Args() {
-		s, err := replay(name, *qlog, *verbose)
+		s, err := replay(name, logs, *verbose)
 		if err != nil {
 			same = false
 			s = err.Error()
@@ -46,15 +47,15 @@ func main() {
 }
 
 // replay replays one file, and says what was in it.
-func replay(name, qlog string, verbose bool) (string, error) {
+func replay(name string, logs *qlogs, verbose bool) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
 	opt := &conn.ReplayOptions{}
-	if qlog != "" {
-		opt.QLog = func(id conn.ConnID, server bool) io.WriteCloser { return open(qlog, id, server) }
+	if logs.dir != "" {
+		opt.QLog = logs.open
 	}
 	r, err := conn.NewReplay(f, opt)
 	if err != nil {
@@ -86,13 +87,28 @@ type log struct {
 
 func (l log) Close() error { return errors.Join(l.Flush(), l.f.Close()) }
 
-// open makes the qlog of a connection. If that fails there is none.
-func open(dir string, id conn.ConnID, server bool) io.WriteCloser {
+// qlogs makes the qlogs of the recordings.
+type qlogs struct {
+	dir  string         // empty if there are none
+	made map[string]int // how many have wanted a name
+}
+
+func newQLogs(dir string) *qlogs { return &qlogs{dir: dir, made: make(map[string]int)} }
+
+// open makes the qlog of a connection. If that fails there is none. A client chose the ID. If it
+// repeated one, the later connections have a number behind it. A file of an earlier run of the
+// command is overwritten.
+func (q *qlogs) open(id conn.ConnID, server bool) io.WriteCloser {
 	side := "client"
 	if server {
 		side = "server"
 	}
-	f, err := os.Create(filepath.Join(dir, id.String()+"_"+side+".sqlog"))
+	name := fmt.Sprintf("%s_%s.sqlog", id, side)
+	q.made[name]++
+	if n := q.made[name]; n > 1 {
+		name = fmt.Sprintf("%s-%d_%s.sqlog", id, n, side)
+	}
+	f, err := os.Create(filepath.Join(q.dir, name))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return nil

@@ -33,7 +33,7 @@ func TestCommand(t *testing.T) {
 	if err := os.WriteFile(name, record.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := replay(name, dir, false)
+	s, err := replay(name, newQLogs(dir), false)
 	if err != nil || !strings.Contains(s, "1 accepted") {
 		t.Errorf("%s, %v", s, err)
 	}
@@ -47,7 +47,7 @@ func TestCommand(t *testing.T) {
 	}
 	other := t.TempDir()
 	var d *conn.DivergenceError
-	if _, err := replay(name, other, false); !errors.As(err, &d) {
+	if _, err := replay(name, newQLogs(other), false); !errors.As(err, &d) {
 		t.Errorf("another recording: %v", err)
 	}
 	if logs, _ := filepath.Glob(filepath.Join(other, "*_server.sqlog")); len(logs) != 1 || fileSize(t, logs[0]) == 0 {
@@ -57,8 +57,29 @@ func TestCommand(t *testing.T) {
 	if err := os.WriteFile(name, []byte("something else"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := replay(name, "", false); err == nil {
+	if _, err := replay(name, newQLogs(""), false); err == nil {
 		t.Error("something else was replayed")
+	}
+}
+
+// TestRepeatedID: connections with the same ID have a qlog each. Another run has the same names.
+func TestRepeatedID(t *testing.T) {
+	dir := t.TempDir()
+	id, _ := conn.ConnIDFromSlice([]byte{0xab, 1, 2, 3, 4, 5, 6, 7})
+	for range 2 {
+		logs := newQLogs(dir)
+		for size := int64(1); size <= 3; size++ {
+			l := logs.open(id, true)
+			l.Write(make([]byte, size))
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, name := range []string{"ab01020304050607", "ab01020304050607-2", "ab01020304050607-3"} {
+			if size := fileSize(t, filepath.Join(dir, name+"_server.sqlog")); size != int64(i+1) {
+				t.Errorf("%s: %d bytes", name, size)
+			}
+		}
 	}
 }
 
