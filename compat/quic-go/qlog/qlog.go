@@ -24,9 +24,13 @@ const EventSchema = "urn:ietf:params:qlog:events:quic-14"
 // is a file in the directory that the variable QLOGDIR names, with the events of Lazo's qlog and
 // those that the program records. If the variable is not set, the trace is nil. If the directory
 // does not exist, it is made. The file is ID_client.sqlog or ID_server.sqlog, where ID is the first
-// destination connection ID of the client.
+// destination connection ID of the client. A client chooses that ID. If it repeats the ID of an
+// earlier connection, that connection's file stays, and the time in nanoseconds follows the ID in
+// the name of the new one.
 //
-// A program may also call it by itself. The file then ends when the last Recorder is closed.
+// A program may also call it by itself. The file then ends when the last Recorder is closed. As in
+// quic-go, it overwrites a file of the same name, so a client that repeats an ID can overwrite the
+// file of an earlier connection.
 func DefaultConnectionTracer(_ context.Context, isClient bool, connID ConnectionID) qlogwriter.Trace {
 	dir := os.Getenv("QLOGDIR")
 	id, ok := conn.ConnIDFromSlice(connID.Bytes())
