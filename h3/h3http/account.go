@@ -47,13 +47,6 @@ func (x *exchange) settleCost() {
 	x.charge(kept - x.cost)
 }
 
-// uncharge counts n bytes less, if they count still.
-func (x *exchange) uncharge(n int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.charge(-n)
-}
-
 // A source lends chunks of a chunkPool, and counts them in the account of a connection.
 type source struct {
 	*chunkPool

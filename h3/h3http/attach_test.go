@@ -151,7 +151,9 @@ func TestDialShares(t *testing.T) {
 			QUICConfig:      &conn.Config{MaxDatagramFrameSize: 65535},
 			H3Config:        new(h3.Config), // datagrams are the program's
 			Dial: func(ctx context.Context, addr string, cfg *conn.Config) (c *loop.Conn, err error) {
-				dialed, err = d.Dial(ctx, addr, cfg)
+				kept := *cfg
+				kept.KeepAlive = 10 * time.Second
+				dialed, err = d.Dial(ctx, addr, &kept)
 				return dialed, err
 			},
 		}
@@ -179,6 +181,8 @@ func TestDialShares(t *testing.T) {
 			k, err := dialed.ReceiveDatagram(t.Context(), b)
 			require.NoError(t, err)
 			require.Equal(t, "datagram", string(b[:k]))
+			time.Sleep(time.Minute) // the connection stays, as Dial has said
+			require.NoError(t, context.Cause(dialed.Context()))
 		}
 		require.NoError(t, tr.Close())
 		require.NoError(t, <-served)

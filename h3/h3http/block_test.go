@@ -36,7 +36,11 @@ func TestBlocksInFlight(t *testing.T) {
 				if r.URL.RawQuery == "abort" {
 					src = io.LimitReader(src, size/2)
 				}
-				w.(io.ReaderFrom).ReadFrom(src)
+				if seed%2 == 0 {
+					w.(io.ReaderFrom).ReadFrom(src)
+				} else { // a block gets more while its front is in flight
+					io.CopyBuffer(struct{ io.Writer }{w}, src, make([]byte, 40_000))
+				}
 				if r.URL.RawQuery == "abort" {
 					panic(http.ErrAbortHandler)
 				}
@@ -139,6 +143,11 @@ func TestBlocksOfUploads(t *testing.T) {
 				t.Errorf("request %d: %d bytes are not what was sent, %v", seed, len(got), err)
 			}
 		}))
+		var blocks atomic.Int32
+		p.tr.chunks.blocks.New = func() any {
+			blocks.Add(1)
+			return newBlock()
+		}
 		var wg sync.WaitGroup
 		var account atomic.Pointer[loop.Account]
 		for i := range 12 {
@@ -164,5 +173,6 @@ func TestBlocksOfUploads(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		require.Zero(t, account.Load().Held())
+		require.NotZero(t, blocks.Load())
 	})
 }

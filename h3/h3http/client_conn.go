@@ -270,7 +270,7 @@ func (c *clientConn) settle(time.Time) {
 func (c *clientConn) keepAlive() {
 	switch {
 	case c.attached != nil && !c.sole: // others decide
-	case c.t.keepAlive() > 0: // the user wants it at all times
+	case c.quic.Config().KeepAlive > 0: // the user, or the Dial function, wants it at all times
 	case c.awaited:
 		c.quic.SetKeepAlive(awaitedKeepAlive)
 	default:
@@ -280,14 +280,6 @@ func (c *clientConn) keepAlive() {
 
 // awaitedKeepAlive is how long a connection that requests wait for may be silent.
 const awaitedKeepAlive = 10 * time.Second
-
-// keepAlive returns the interval that the user has set.
-func (t *Transport) keepAlive() time.Duration {
-	if t.QUICConfig == nil {
-		return 0
-	}
-	return t.QUICConfig.KeepAlive
-}
 
 // openWaiting gives streams to requests that wait for one. It begins with the oldest, and opens as
 // many as the peer allows.

@@ -612,12 +612,14 @@ func TestHeaderLimits(t *testing.T) {
 	p.get("/") // the connection lives
 }
 
-// TestKeysInLowerCase checks that fields that the stack itself sends do not come twice if a program
-// has written their keys into the maps by itself, and not in the form that http.Header has them in.
+// TestKeysInLowerCase checks that fields of which there is one do not come twice if a program has
+// written their keys into the maps by itself, and not in the form that http.Header has them in.
 func TestKeysInLowerCase(t *testing.T) {
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		w.Header()["content-length"] = []string{"5"}
+		w.Header()["content-type"] = []string{"a/b"}
+		w.Header()["date"] = []string{"today"}
 		fmt.Fprint(w, r.Host == r.Header.Get("Expected"), r.Header["User-Agent"], r.Header["Content-Length"], string(b), err)
 	}))
 	r := p.request("POST", "/", strings.NewReader("body"))
@@ -628,6 +630,8 @@ func TestKeysInLowerCase(t *testing.T) {
 	resp, body := p.do(r)
 	require.Equal(t, "true [me] [4]body<nil>", body)
 	require.Equal(t, []string{fmt.Sprint(len(body))}, resp.Header["Content-Length"])
+	require.Equal(t, []string{"a/b"}, resp.Header["Content-Type"])
+	require.Equal(t, []string{"today"}, resp.Header["Date"])
 }
 
 // TestFieldsThatNoTrailerMayHave checks that they are not sent, also if a body sets them last.

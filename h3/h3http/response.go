@@ -129,16 +129,13 @@ func (w *response) fix(code int) {
 	w.wroteHeader = true
 	w.status = code
 	length := w.fixLength()
-	h, fixed := w.header, &w.fixed
+	h := w.header
 	if len(h["Trailer"]) > 0 {
 		for key := range declaredTrailer(http.Header{"Trailer": h["Trailer"]}) {
 			w.trailers = append(w.trailers, key)
 		}
 		slices.Sort(w.trailers)
 	}
-	_, fixed.hasType = h["Content-Type"]
-	_, fixed.hasDate = h["Date"]
-	fixed.encoded = h.Get("Content-Encoding") != ""
 	if !w.enter() {
 		return
 	}
@@ -159,8 +156,19 @@ func (w *response) fixFields(code int, length string) {
 	if length != "" {
 		fields = append(fields, h3.Field{Name: "content-length", Value: length})
 	}
-	w.fixed.fields = appendHeader(fields, w.header, func(key, name string) bool {
-		return name == "content-length" || slices.Contains(w.trailers, key)
+	fixed := &w.fixed
+	fixed.fields = appendHeader(fields, w.header, func(key, name string) bool {
+		switch name {
+		case "content-length":
+			return true
+		case "content-type":
+			fixed.hasType = true
+		case "content-encoding":
+			fixed.encoded = fixed.encoded || first(w.header[key]) != ""
+		case "date":
+			fixed.hasDate = true
+		}
+		return slices.Contains(w.trailers, key)
 	})
 }
 

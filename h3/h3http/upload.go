@@ -127,7 +127,7 @@ func (u *upload) copy() error {
 	for {
 		n, err := u.body.Read(c.Memory)
 		sent += int64(n)
-		bulk := n == len(c.Memory)
+		bulk := n == len(c.Memory) && (u.length < 0 || u.length-sent >= blockSize/2)
 		if u.length >= 0 && (sent > u.length || err == io.EOF && sent < u.length) {
 			err = fmt.Errorf("h3http: request has ContentLength %d and a body of %d bytes or more: %w", u.length, sent, errLength)
 		} else if n > 0 {
