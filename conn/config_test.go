@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,32 @@ func TestNoCapOfUnsentBytes(t *testing.T) {
 	}
 	if n, err := s.Write(make([]byte, 3<<20)); n != 3<<20 || err != nil {
 		t.Errorf("the stream took %d bytes: %v", n, err)
+	}
+}
+
+// TestNoCapLeavesRoom: what one call writes without a cap leaves room for other connections.
+func TestNoCapLeavesRoom(t *testing.T) {
+	rnd := conntest.Seed(t, 1)
+	n := simulate(t, 1)
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: conntest.ServerConfig(), Rand: rnd})
+	const most = 8 << 20
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd, MaxBuffered: most})
+	for i := range 2 {
+		cfg := conntest.ClientConfig()
+		cfg.UnsentBytes = -1
+		c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.RunUntil(time.Second, c.HandshakeComplete)
+		s, err := c.OpenStream(conn.Uni)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, err := s.Write(make([]byte, 4*most))
+		if !errors.Is(err, conn.ErrWouldBlock) || k < 4096 || k > most/2 {
+			t.Errorf("stream %d took %d bytes: %v", i, k, err)
+		}
 	}
 }
 

@@ -187,6 +187,7 @@ func (q *copyQueue) add(x streamCopy) {
 			return
 		}
 		if r.len() >= maxStreamCopies {
+			*r.at(r.head) = streamCopy{} // which would keep the stream in memory
 			r.pop()
 		}
 	}
@@ -275,6 +276,7 @@ func (c *Conn) appendCopies(w *packetWriter, q *copyQueue, now instant) {
 		if c.appendCopy(w, x); x.n > 0 || x.fin {
 			return // it is full
 		}
+		*x = streamCopy{}
 		q.streams.pop()
 	}
 }

@@ -419,18 +419,30 @@ func TestLentUntilTheEnd(t *testing.T) {
 		"reset at":      func(tc *testConn, s *Stream) { s.ResetAt(1, 0); s.resetAcked() },
 		"reset, behind": func(tc *testConn, s *Stream) { s.ResetBehind(1); s.Reset(1) },
 	} {
-		tc := newTestConn(t, true)
-		s := tc.open(Uni)
-		l := &borrowed{b: make([]byte, 100_000)}
-		if _, err := s.WriteLent(l.b, l); err != nil {
-			t.Fatal(err)
-		}
-		if l.uses != len(l.b)/stream.ChunkSize {
-			t.Errorf("%s: %d uses", name, l.uses)
-		}
-		end(tc, s)
-		if l.uses != 0 {
-			t.Errorf("%s: %d uses are left", name, l.uses)
+		for _, sent := range []bool{false, true} {
+			tc := newTestConn(t, true)
+			s := tc.open(Uni)
+			l := &borrowed{b: make([]byte, 100_000)}
+			if _, err := s.WriteLent(l.b, l); err != nil {
+				t.Fatal(err)
+			}
+			if l.uses != len(l.b)/stream.ChunkSize {
+				t.Errorf("%s: %d uses", name, l.uses)
+			}
+			if sent {
+				tc.collect()
+			}
+			left := 0
+			if name == "taken back" { // not what is in flight
+				left = (int(s.Sent()) + stream.ChunkSize - 1) / stream.ChunkSize
+				if s.Sent()%stream.ChunkSize != 0 {
+					left-- // the end of it is copied
+				}
+			}
+			end(tc, s)
+			if l.uses != left {
+				t.Errorf("%s, sent %v: %d uses are left, want %d", name, sent, l.uses, left)
+			}
 		}
 	}
 }
