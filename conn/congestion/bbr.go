@@ -132,7 +132,7 @@ func (b *bbr) OnSent(s *Sent) {
 	s.State = [6]uint64{b.lost, 0, b.marked}
 	if b.state == bbrProbeRTT {
 		s.State[1] = bbrSentInProbeRTT
-	} else if b.slow() {
+	} else if b.state.slow() {
 		s.State[1] = bbrSentSlowly
 	}
 	if s.InFlight+b.mtu > b.cwnd {

@@ -4,7 +4,6 @@ import (
 	"math"
 	"time"
 
-	"github.com/lazoquic/lazo/internal/muldiv"
 	"github.com/lazoquic/lazo/internal/pacing"
 )
 
@@ -20,23 +19,14 @@ const (
 // loss above two percent for a sign that this flow sends too much, so it crawls on such a path.
 //
 // What a flow loses by sending too much, it does not lose while it sends less than the path
-// carries. So the measurement takes the packets that were sent more slowly than that, while no
+// carries. So the measurement takes the packets that were sent in the states that do so, while no
 // queue stands. Of those a policer drops few: only where its bursts made the path look faster.
 type bbrBackground struct {
 	arrived, missing uint64 // bytes
 }
 
-// slow reports whether the flow sends less than the path was measured to carry: in the states that
-// do so, and where losses lowered the short-term bound as far as bbrDown lowers the pacing rate.
-// Where chance takes much from the start, the flow learns of it there, and not after many cycles.
-func (b *bbr) slow() bool {
-	switch b.state {
-	case bbrDrain, bbrDown, bbrProbeRTT:
-		return true
-	}
-	gain, _ := bbrDown.gains()
-	return b.fullBWReached && b.bw <= muldiv.Down(b.maxBW(), gain, 100)
-}
+// slow reports whether the state sends less than the path was measured to carry.
+func (s bbrState) slow() bool { return s == bbrDrain || s == bbrDown || s == bbrProbeRTT }
 
 // add counts bytes of such packets.
 func (g *bbrBackground) add(arrived, missing, mtu uint64) {
