@@ -134,8 +134,8 @@ func (c *SessionCache) Save(name string) error {
 	return err
 }
 
-// Load adds what Save wrote to a file, and the cache does not have. The error matches
-// [os.ErrNotExist] if there is no file.
+// Load adds what Save wrote to a file, and the cache does not have. It counts as older than what
+// the cache has. The error matches [os.ErrNotExist] if there is no file.
 func (c *SessionCache) Load(name string) error {
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -147,8 +147,8 @@ func (c *SessionCache) Load(name string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.content.Sessions.add(content.Sessions, sameTicket)
-	c.content.Tokens.add(content.Tokens, bytes.Equal)
+	c.content.Sessions.addOlder(content.Sessions, sameTicket)
+	c.content.Tokens.addOlder(content.Tokens, bytes.Equal)
 	return nil
 }
 
@@ -203,11 +203,16 @@ func (s *shelf[T]) remove(server string) {
 	}
 }
 
-// add puts all items of another shelf on this one.
-func (s *shelf[T]) add(other shelf[T], same func(a, b T) bool) {
-	for _, o := range other {
-		for _, item := range o.Items {
-			s.put(o.Server, item, same)
+// addOlder adds the items of another shelf that are not on this one. They count as older than what
+// is on this one, and so do their servers.
+func (s *shelf[T]) addOlder(other shelf[T], same func(a, b T) bool) {
+	var both shelf[T]
+	for _, from := range []shelf[T]{other, *s} {
+		for _, o := range from {
+			for _, item := range o.Items {
+				both.put(o.Server, item, same)
+			}
 		}
 	}
+	*s = both
 }

@@ -99,6 +99,56 @@ func TestSessionCacheBounds(t *testing.T) {
 	c.Put("unknown", nil)
 }
 
+// TestSessionCacheLoadsOlder: what the cache has counts as newer than what Load adds, whether the
+// file has it, too, or not.
+func TestSessionCacheLoadsOlder(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "sessions")
+	var saved, c loop.SessionCache
+	for _, token := range []string{"dropped", "A", "B"} {
+		saved.PutToken("a", []byte(token))
+	}
+	if err := errors.Join(saved.Save(name), c.Load(name)); err != nil {
+		t.Fatal(err)
+	}
+	c.PutToken("a", []byte("new 1"))
+	c.PutToken("a", []byte("new 2"))
+	if err := c.Load(name); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"new 2", "new 1", "B", "A", ""} {
+		if got := c.TakeToken("a"); string(got) != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// TestSessionCacheLoadsOlderServers: the servers of a file take the places that are left. They do
+// not displace those that the cache has.
+func TestSessionCacheLoadsOlderServers(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "sessions")
+	var saved, c loop.SessionCache
+	for i := range 256 {
+		saved.PutToken(fmt.Sprint("saved ", i), []byte("x"))
+	}
+	const n = 200
+	for i := range n {
+		c.PutToken(fmt.Sprint("new ", i), []byte("x"))
+	}
+	if err := errors.Join(saved.Save(name), c.Load(name)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if c.TakeToken(fmt.Sprint("new ", i)) == nil {
+			t.Errorf("the file displaced server %d", i)
+		}
+	}
+	for i := range 256 {
+		if got := c.TakeToken(fmt.Sprint("saved ", i)) != nil; got != (i >= n) {
+			t.Errorf("server %d of the file is there: %t", i, got)
+		}
+	}
+}
+
 func TestSessionCacheFiles(t *testing.T) {
 	var c loop.SessionCache
 	dir := t.TempDir()
