@@ -15,7 +15,8 @@ var errServed = errors.New("loop: ServeStreams serves the streams already")
 // A loop of AcceptStream that starts a goroutine for each stream does the same at a higher cost:
 // here a goroutine whose call has returned takes the next stream if one is there already. If calls
 // are short and there is one CPU, one goroutine serves all streams of a turn of the loop. While
-// there are no streams, there are no goroutines for them.
+// there are no streams, there are no goroutines for them. What f leaves on its goroutine goes on to
+// later calls: [runtime.LockOSThread], or the labels of package runtime/pprof.
 //
 // ServeStreams waits until the connection has ended or has a Handler, or until ctx is done, and
 // returns an error that says which. Calls of f may go on then. The streams that have come before
@@ -28,10 +29,9 @@ func (c *Conn) ServeStreams(ctx context.Context, f func(*Stream)) error {
 		c.mu.Unlock()
 		return errServed
 	}
-	c.accepting = true
 	err := c.acceptErr()
 	if err == nil {
-		c.crew = s
+		c.crew, c.accepting = s, true
 	}
 	s.call() // streams may have come before
 	c.mu.Unlock()

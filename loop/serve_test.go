@@ -67,6 +67,7 @@ func TestServeStreams(t *testing.T) {
 		const width, each = 50, 20
 		for i := range uint64(width) {
 			go func() {
+				defer func() { done <- true }() // ask may end the goroutine
 				for k := range uint64(each) {
 					s := w.ask(client, i*each+k)
 					if n := asked(t, s); n != i*each+k {
@@ -74,7 +75,6 @@ func TestServeStreams(t *testing.T) {
 					}
 					s.Close()
 				}
-				done <- true
 			}()
 		}
 		for range width {
@@ -125,7 +125,7 @@ func TestServeStreamsContext(t *testing.T) {
 	run(t, setup{link: near}, func(t *testing.T, w *world) {
 		client, server := w.dial(nil)
 		ctx, cancel := context.WithCancel(context.Background())
-		came, goOn := make(chan bool), make(chan bool)
+		came, goOn := make(chan bool, 2), make(chan bool)
 		ended := serving(ctx, server, func(s *loop.Stream) {
 			came <- true
 			<-goOn
@@ -141,14 +141,18 @@ func TestServeStreamsContext(t *testing.T) {
 			t.Errorf("ServeStreams returned %v", err)
 		}
 		second := w.ask(client, 2)
-		s := w.accept(server)
-		answer(t)(s)
-		if n := asked(t, second); n != 2 {
-			t.Errorf("the answer is %d, want 2", n)
-		}
-		goOn <- true
+		time.Sleep(time.Second) // it has arrived
+		close(goOn)
 		if n := asked(t, first); n != 1 {
 			t.Errorf("the answer is %d, want 1", n)
+		}
+		synctest.Wait() // the goroutine of the call has looked for another stream
+		if len(came) > 0 {
+			t.Fatal("a stream was served after the end of ctx")
+		}
+		answer(t)(w.accept(server))
+		if n := asked(t, second); n != 2 {
+			t.Errorf("the answer is %d, want 2", n)
 		}
 
 		ended = serving(context.Background(), server, answer(t))
