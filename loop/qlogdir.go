@@ -19,6 +19,9 @@ import (
 // maxQLogBytes is how many bytes may wait for the disk.
 const maxQLogBytes = 4 << 20
 
+// maxQLogNames is how many names with a time are tried for a file.
+const maxQLogNames = 100
+
 // QLogDir returns a function for [conn.Config.QLog] that writes each connection to
 // dir/ID_client.sqlog or dir/ID_server.sqlog. If there is a file of that name, from an earlier
 // connection with the same ID, the time in nanoseconds follows the ID. It makes dir if need be. A
@@ -238,10 +241,11 @@ func (f *qlogFile) write(b []byte, end bool) {
 func (f *qlogFile) create() (*os.File, error) {
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	file, err := os.OpenFile(f.path, flags, 0o666)
-	if errors.Is(err, fs.ErrExist) {
-		dir, name := filepath.Split(f.path)
-		id, rest, _ := strings.Cut(name, "_")
-		other := fmt.Sprintf("%s-%d_%s", id, time.Now().UnixNano(), rest)
+	dir, name := filepath.Split(f.path)
+	id, rest, _ := strings.Cut(name, "_")
+	now := time.Now().UnixNano() // a clock may be coarse, and show the same to several
+	for i := int64(0); i < maxQLogNames && errors.Is(err, fs.ErrExist); i++ {
+		other := fmt.Sprintf("%s-%d_%s", id, now+i, rest)
 		file, err = os.OpenFile(filepath.Join(dir, other), flags, 0o666)
 	}
 	return file, err
