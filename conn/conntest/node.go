@@ -95,8 +95,7 @@ func (n *Network) drain(a *Node) {
 		worked := n.takeEvents(a)
 		worked = n.takeBursts(a) || worked
 		at, set := a.timeout()
-		rests := !set || at > n.now+spinSpan // a call of the test may have made it due for nothing
-		if due && !a.progresses(n.now, worked || rests) {
+		if due && !a.progresses(n.now, worked, at, set) {
 			n.fail("timer spins: %v asked %d times for HandleTimeout within %v, and nothing came of it",
 				a.Addr, spinLimit, spinSpan)
 		}
@@ -111,10 +110,12 @@ func (n *Network) due(a *Node) bool {
 	return set && at <= n.now
 }
 
-// progresses notes that a's timers ran, and whether anything came of it, if only that a rests. It
-// reports false if nothing did for too many times in a row.
-func (a *Node) progresses(now time.Duration, worked bool) bool {
-	if worked || now-a.spinFrom > spinSpan {
+// progresses notes that a's timers ran, whether anything came of it, and when the next timer is
+// due, if one is set. It reports false if nothing came of it for too many times in a row, and a
+// does not even rest.
+func (a *Node) progresses(now time.Duration, worked bool, next time.Duration, set bool) bool {
+	rests := !set || next > now+spinSpan // a call of the test may have made it due for nothing
+	if worked || rests || now-a.spinFrom > spinSpan {
 		a.spins, a.spinFrom = 0, now
 		return true
 	}

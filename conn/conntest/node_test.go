@@ -11,12 +11,29 @@ import (
 func TestSpinsAreCounted(t *testing.T) {
 	var a Node
 	for i := range spinLimit - 1 {
-		require.True(t, a.progresses(0, false), "timer %d", i)
+		require.True(t, a.progresses(0, false, spinSpan, true), "timer %d", i)
 	}
-	require.False(t, a.progresses(0, false))
-	require.True(t, a.progresses(0, true), "something came of it")
+	require.False(t, a.progresses(0, false, 0, true))
+	require.True(t, a.progresses(0, true, 0, true), "something came of it")
 	for i := range 3 * spinLimit {
-		require.True(t, a.progresses(time.Duration(i)*2*time.Microsecond, false), "timer %d, time passes", i)
+		now := time.Duration(i) * 2 * time.Microsecond
+		require.True(t, a.progresses(now, false, now, true), "timer %d, time passes", i)
+	}
+}
+
+// A node whose timer is far, or not set, rests. One whose timer is due, or soon will be, does not.
+func TestWhatRestsDoesNotSpin(t *testing.T) {
+	for _, x := range []struct {
+		next  time.Duration
+		set   bool
+		rests bool
+	}{{0, false, true}, {spinSpan + 1, true, true}, {spinSpan, true, false}, {0, true, false}} {
+		var a Node
+		spins := false
+		for range 2 * spinLimit {
+			spins = spins || !a.progresses(0, false, x.next, x.set)
+		}
+		require.Equal(t, x.rests, !spins, x)
 	}
 }
 
