@@ -212,7 +212,11 @@ func appendClose(w *packetWriter, err error, id spaceID) {
 	case *TransportError:
 		// Err is not for the peer: callbacks of a tls.Config may say there what is in files and in
 		// databases.
-		w.b = wire.AppendConnectionClose(w.b, limit, false, err.Code, err.Frame, err.Reason)
+		reason := err.Reason
+		if reason == "" {
+			reason = alertText(err.Code)
+		}
+		w.b = wire.AppendConnectionClose(w.b, limit, false, err.Code, err.Frame, reason)
 	case *ApplicationError:
 		if id != spaceApp {
 			// RFC 9000, Section 10.2.3: what the application says is not for Initial and Handshake
