@@ -67,7 +67,7 @@ func (c *Config) withDefaults() (*Config, error) {
 	if d.InitialMaxStreamsBidi > maxStreamCount || d.InitialMaxStreamsUni > maxStreamCount {
 		return nil, errors.New("conn: Config.InitialMaxStreams is above 1<<60")
 	}
-	if d.UnsentBytes < 0 { // no cap; with 0 nothing could be written
+	if d.UnsentBytes < 0 { // as much as a stream may hold: see unsentLimit
 		d.UnsentBytes = math.MaxInt
 	}
 	setInt(&d.UnsentBytes, 256<<10)

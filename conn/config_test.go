@@ -40,7 +40,7 @@ func TestConfigErrors(t *testing.T) {
 	}
 }
 
-// A negative UnsentBytes is no cap: a stream takes as much as there is memory for.
+// A negative UnsentBytes is no cap but that of unsentLimit.
 func TestNoCapOfUnsentBytes(t *testing.T) {
 	rnd := conntest.Seed(t, 1)
 	n := simulate(t, 1)

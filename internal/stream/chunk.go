@@ -9,11 +9,11 @@ import "github.com/lazoquic/lazo/internal/memory"
 const ChunkSize = 4096
 
 // Bounds of what a Pool keeps for reuse. It keeps 8 MiB of chunks, or as many as are lent out, if
-// that is more. It also keeps 2 MiB of the lists in which buffers hold their chunks.
+// that is more. It also keeps 1.5 MiB of the lists in which buffers hold their chunks.
 const (
 	maxFreeChunks = 2048
 	maxFreeLists  = 64
-	maxFreeSlots  = 1024 // capacity of a list that is worth keeping
+	maxFreeSlots  = 512 // capacity of a list that is worth keeping
 )
 
 // minSlots is the capacity of a new list.

@@ -10,18 +10,18 @@ import (
 type slot struct {
 	index  uint64        // stream offset divided by ChunkSize
 	mem    []byte        // ChunkSize bytes of the stream; if it is longer, those behind them, too
-	lender memory.Lender // of lent memory
-	owner  owner
+	lender memory.Lender // whose memory it is; nil if a Pool's. Nothing is written to what is lent
 }
 
-// An owner says whose the memory of a slot is. Only to that of a Pool is anything written.
-type owner uint8
+// Forever is the Lender of memory that never changes. Others read it, so that no byte may change
+// for a moment either.
+type Forever struct{}
 
-const (
-	pooled owner = iota
-	shared       // the writer's. Others read it, so that no byte may change for a moment either
-	lent         // a Lender's. It is the buffer's alone while that counts a use
-)
+// Lend implements [memory.Lender].
+func (Forever) Lend() {}
+
+// Return implements [memory.Lender].
+func (Forever) Return() {}
 
 // A chunkList holds the chunks of a buffer in the order of the stream. Only chunks with bytes
 // exist, so a byte far ahead costs one chunk. Before the first gap, a chunk is found by counting
@@ -84,27 +84,23 @@ func (l *chunkList) make(p *Pool, index uint64) *Chunk {
 	return c
 }
 
-// borrow adds a chunk of the writer's memory behind all others.
+// borrow adds a chunk of a Lender's memory behind all others.
 func (l *chunkList) borrow(p *Pool, s slot) {
-	if s.owner == lent {
-		s.lender.Lend()
-	}
+	s.lender.Lend()
 	l.insert(p, len(l.slots), s)
 	l.borrowed++
 }
 
 // release returns the chunk of s to where it came from. The slot is empty then.
 func (l *chunkList) release(p *Pool, s *slot) {
-	was := *s
+	mem, lender := s.mem, s.lender
 	*s = slot{}
-	if was.owner == pooled {
-		p.put((*Chunk)(was.mem))
+	if lender == nil {
+		p.put((*Chunk)(mem))
 		return
 	}
 	l.borrowed--
-	if was.owner == lent {
-		was.lender.Return()
-	}
+	lender.Return()
 }
 
 // insert puts s at place i of l.slots.
@@ -151,7 +147,7 @@ func (l *chunkList) cut(p *Pool, end uint64) {
 		l.release(p, &l.slots[i])
 	}
 	l.slots = l.slots[:i+1]
-	if s := &l.slots[i]; s.owner != pooled && end%ChunkSize != 0 {
+	if s := &l.slots[i]; s.lender != nil && end%ChunkSize != 0 {
 		own := p.get()
 		copy(own[:], s.mem[:end%ChunkSize])
 		index := s.index
@@ -196,7 +192,7 @@ func (l *chunkList) window(off uint64, n, front int) []byte {
 		i, at = i-1, at+ChunkSize // the memory of the chunk before may go on in this one
 	}
 	s := &l.slots[i]
-	if s.owner == shared || at < front || at+n > len(s.mem) {
+	if _, shared := s.lender.(Forever); shared || at < front || at+n > len(s.mem) {
 		return nil
 	}
 	return s.mem[at-front : at+n]

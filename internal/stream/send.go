@@ -36,24 +36,16 @@ func (s *SendBuffer) Append(p *Pool, b []byte) {
 	s.end += uint64(len(b))
 }
 
-// AppendShared is Append, but keeps those parts of b that are whole chunks instead of
-// copying them: b must not change before all of it is acknowledged. Others may read it.
-func (s *SendBuffer) AppendShared(p *Pool, b []byte) { s.appendBorrowed(p, b, slot{owner: shared}) }
-
-// AppendLent is AppendShared for memory that is the buffer's alone while l counts a use. Each chunk
-// is one, until it is acknowledged or dropped.
+// AppendLent is Append, but keeps those parts of b that are whole chunks instead of copying them.
+// Each is a use, which l counts, until it is acknowledged or dropped. Meanwhile it must not change,
+// and is the buffer's alone unless l is Forever.
 func (s *SendBuffer) AppendLent(p *Pool, b []byte, l memory.Lender) {
-	s.appendBorrowed(p, b, slot{owner: lent, lender: l})
-}
-
-func (s *SendBuffer) appendBorrowed(p *Pool, b []byte, x slot) {
 	head := min(int(-s.end%ChunkSize), len(b))
 	s.Append(p, b[:head])
 	b = b[head:]
 	tail := len(b) % ChunkSize
-	for x.mem = b[:len(b)-tail]; len(x.mem) > 0; x.mem = x.mem[ChunkSize:] {
-		x.index = s.end / ChunkSize
-		s.chunks.borrow(p, x)
+	for whole := b[:len(b)-tail]; len(whole) > 0; whole = whole[ChunkSize:] {
+		s.chunks.borrow(p, slot{s.end / ChunkSize, whole, l})
 		s.end += ChunkSize
 	}
 	s.Append(p, b[len(b)-tail:])

@@ -24,11 +24,20 @@ type sendTest struct {
 	s     SendBuffer
 	data  []byte
 	state []byte
-	apart []part // chunks that AppendShared and AppendLent kept, by their index
+	apart []part // chunks that AppendLent kept, by their index
 	loans []*loan
 	cut   bool // TakeBack may have parted chunks of one loan
 	n     byte // makes every write differ
 }
+
+// An owner says how memory is appended.
+type owner int
+
+const (
+	pooled owner = iota // it is copied
+	shared
+	lent
+)
 
 // A part is a chunk of the writer.
 type part struct {
@@ -136,7 +145,7 @@ func (t *sendTest) append(n int, o owner) {
 		t.check()
 		return
 	case shared:
-		t.s.AppendShared(&t.p, b)
+		t.s.AppendLent(&t.p, b, Forever{})
 	case lent:
 		l = &loan{b: b}
 		t.loans = append(t.loans, l)
