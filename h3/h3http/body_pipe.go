@@ -256,6 +256,19 @@ func (p *bodyPipe) writeBlock(c *fifo.Chunk, n int) error {
 	}
 }
 
+// writeChunk is writeLocked for the first n bytes of c. If it does so without a copy, it reports
+// that c is taken. A block with but a few bytes would be waste.
+func (p *bodyPipe) writeChunk(c *fifo.Chunk, n, push int) (taken bool, written int, err error) {
+	if n < blockSize/2 {
+		written, err = p.writeLocked(c.Memory[:n], push)
+		return false, written, err
+	}
+	if err = p.writeBlock(c, n); err != nil {
+		return false, 0, err
+	}
+	return true, n, nil
+}
+
 // tryWrite appends b to the body, or nothing if there is no room.
 func (p *bodyPipe) tryWrite(b []byte) error {
 	p.mu.Lock()

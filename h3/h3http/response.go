@@ -45,7 +45,7 @@ type response struct {
 	committed   bool
 	handlerDone bool
 	taken       bool // TakeStream was called
-	left        bool // the handler no longer counts: see serverExchange.leave
+	left        bool // the handler no longer counts: see leave
 	bulk        bool // the last Read of ReadFrom has filled its memory
 
 	fixed fixedHeader // the header at the time of WriteHeader

@@ -65,9 +65,9 @@ func (w *response) pool() *source {
 }
 
 // writeChunk writes the first n bytes of c. If it does so without a copy, it reports that c is
-// taken. A block with but a few bytes would be waste.
+// taken.
 func (w *response) writeChunk(c *fifo.Chunk, n int) (taken bool, written int, err error) {
-	if n < blockSize/2 || !w.committed || w.request.Method == http.MethodHead {
+	if !w.committed || w.request.Method == http.MethodHead {
 		written, err = w.Write(c.Memory[:n])
 		return false, written, err
 	}
@@ -78,8 +78,5 @@ func (w *response) writeChunk(c *fifo.Chunk, n int) (taken bool, written int, er
 		return false, 0, errStreamClosed
 	}
 	defer w.x.mu.Unlock()
-	if err = w.x.writeBlock(c, n); err != nil {
-		return false, 0, err
-	}
-	return true, n, nil
+	return w.x.writeChunk(c, n, holdBuffer)
 }

@@ -153,17 +153,12 @@ func (u *upload) copy() error {
 	}
 }
 
-// write writes the first n bytes of c. If it does so without a copy, it reports that c is taken. A
-// block with but a few bytes would be waste.
+// write writes the first n bytes of c, and reports whether c is taken.
 func (u *upload) write(c *fifo.Chunk, n int) (taken bool, err error) {
-	if n < blockSize/2 {
-		_, err = u.x.write(c.Memory[:n], 0)
-		return false, err
-	}
 	u.x.mu.Lock()
 	defer u.x.mu.Unlock()
-	err = u.x.writeBlock(c, n)
-	return err == nil, err
+	taken, _, err = u.x.writeChunk(c, n, 0)
+	return taken, err
 }
 
 // unfinished reports whether the request would still be sent after the end of the response.
