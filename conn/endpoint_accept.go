@@ -51,6 +51,9 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 			admission = AdmissionIgnore
 		}
 	}
+	if in.Token == TokenNone {
+		e.early.off = admission != AdmissionAccept
+	}
 	switch admission {
 	case AdmissionAccept:
 	case AdmissionRetry:
@@ -109,6 +112,7 @@ func (e *Endpoint) accept(now instant, a *arrival, h wire.Long, dcid ConnID, tok
 		e.stats.AcceptedNewToken++
 	}
 	c.receive(now, a)
+	e.takeEarly(now, c, dcid, a.remote)
 	return c
 }
 

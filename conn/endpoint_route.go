@@ -184,12 +184,13 @@ func (e *Endpoint) unroutedLong(now instant, a *arrival, version uint32, dcid, s
 			e.stats.DroppedMalformed++
 			return nil
 		}
-		if h.Type != wire.TypeInitial { // RFC 9000, Section 5.2.2 [5]
-			// Packets that come before their Initial are not kept: they are sent again.
+		switch {
+		case h.Type == wire.TypeInitial:
+			return e.admit(now, a, h)
+		case h.Type == wire.Type0RTT && e.keepEarly(now, a, dcid):
+		default: // RFC 9000, Section 5.2.2 [5]
 			e.stats.DroppedUnroutable++
-			return nil
 		}
-		return e.admit(now, a, h)
 	}
 	return nil
 }

@@ -60,6 +60,9 @@ func (e *Endpoint) CheckMemory() error {
 			all += cc.cost()
 		}
 	}
+	for i := range e.early.list {
+		all += earlyCost + e.early.list[i].packets.held()
+	}
 	alone := e.above // what Endpoint.Hold counts
 	for c := range conns {
 		alone -= c.above

@@ -86,6 +86,7 @@ func (e *Endpoint) mayHoldConn() bool {
 // makeRoom makes room for need more bytes of c, or of a new connection if c is nil, and reports
 // whether it is there now. Connections that close give their bytes back a little later.
 func (e *Endpoint) makeRoom(c *Conn, need int64) bool {
+	e.dropAllEarly()
 	for !e.lingering.Empty() && e.memory.Room() < need {
 		e.lingering.First().forget() // late packets to it are answered with stateless resets
 	}

@@ -35,7 +35,7 @@ func (w *waitingPackets) add(now instant, typ PacketType, pkt []byte, at *arriva
 	if len(w.list) >= maxWaiting || w.bytes+len(pkt) > maxWaitingBytes {
 		return false
 	}
-	p := waitingPacket{typ: typ, data: append([]byte(nil), pkt...), at: *at, came: now}
+	p := waitingPacket{typ: typ, data: append([]byte(nil), pkt...), at: *at, came: now.add(-at.waited)}
 	p.at.data, p.at.lane = nil, nil
 	w.list = append(w.list, p)
 	w.bytes += len(pkt)

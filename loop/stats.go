@@ -142,6 +142,7 @@ func addEndpoint(s, o *conn.EndpointStats) {
 		{&s.AcceptedNewToken, o.AcceptedNewToken},
 		{&s.EarlyDataAccepted, o.EarlyDataAccepted},
 		{&s.EarlyDataRejected, o.EarlyDataRejected},
+		{&s.EarlyPacketsKept, o.EarlyPacketsKept},
 		{&s.DroppedMalformed, o.DroppedMalformed},
 		{&s.DroppedUnroutable, o.DroppedUnroutable},
 		//lint:ignore SA1019 it is kept for those who read it

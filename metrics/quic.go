@@ -37,6 +37,7 @@ func (f *families) addConnections(s *loop.Stats) {
 		count(s.Unreachable, "cause", "unreachable"))
 	f.add("quic_early_data_connections_total", "Connections with 0-RTT data, by whether the server accepted the data.", Counter,
 		count(s.EarlyDataAccepted, "result", "accepted"), count(s.EarlyDataRejected, "result", "rejected"))
+	f.counter("quic_early_packets_kept_total", "0-RTT packets that were kept until the first packet of their connection came.", s.EarlyPacketsKept)
 	f.counter("quic_migrations_total", "Connections that moved to another path.", s.PathChanges)
 	f.counter("quic_key_updates_total", "Key updates, by either side.", s.KeyUpdates)
 	f.counter("quic_suspicious_frames_total", "Frames of which an honest peer sends few.", s.SuspiciousFrames)

@@ -18,8 +18,8 @@ var quicGoFails = map[string]string{
 	"TestServerSupportsMoreVersionsThanClient": inside,
 	"TestClientSupportsMoreVersionsThanServer": inside,
 
-	"Test0RTTTransfer":       counted,
-	"Test0RTTPacketQueueing": counted,
+	"Test0RTTTransfer":       "it expects the initial window of quic-go, 32 packets; that of RFC 9002, Section 7.2, is 10",
+	"Test0RTTPacketQueueing": "its last line wants the first 0-RTT packet not to be number 0; what it says of the queue holds",
 	"TestHTTP3Qlog":          counted,
 
 	"TestHandshakePacketSizeFallback": "missing.md, Config.InitialPacketSize: Lazo goes on with 1,200 bytes where quic-go fails",
