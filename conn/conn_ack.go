@@ -79,7 +79,7 @@ type ackRun struct {
 // An ackedFlight is the part of an ackRun that was in flight on one path.
 type ackedFlight struct {
 	bytes  uint64
-	newest *sentPacket // the largest newly acknowledged packet
+	newest *sentPacket // the row of the largest newly acknowledged packet
 	pn     uint64      // its number
 }
 
@@ -87,54 +87,65 @@ type ackedFlight struct {
 func (c *Conn) rangeAcked(a *ackRun, first, last uint64) {
 	s := &a.sp.sent
 	r := s.acked(first, last)
-	for p, on := s.acknowledged(&r); p != nil; p, on = s.acknowledged(&r) {
-		c.packetAcked(a, p, on)
+	var x ackedPackets
+	for s.acknowledged(&r, &x) {
+		c.packetsAcked(a, &x)
 	}
 	for p := s.spurious(&r); p != nil; p = s.spurious(&r) {
-		a.note(p.flags, p.flight == a.sp.lane.path.n)
+		a.note(1, p.flags, p.flight == a.sp.lane.path.n)
 		c.spuriousLoss(a.sp, p)
 	}
 }
 
-// note counts a newly acknowledged packet.
-func (a *ackRun) note(flags uint16, inUse bool) {
-	a.packets++
+// note counts n newly acknowledged packets.
+func (a *ackRun) note(n int, flags uint16, inUse bool) {
+	a.packets += n
 	a.eliciting = a.eliciting || flags&sentEliciting != 0
 	switch {
 	case flags&sentECT0 == 0:
 	case inUse:
-		a.marked++
+		a.marked += uint64(n)
 	default:
-		a.otherwise++
+		a.otherwise += uint64(n)
 	}
 }
 
-// packetAcked handles a newly acknowledged packet of the flight with the index on.
-func (c *Conn) packetAcked(a *ackRun, p *sentPacket, on int) {
+// packetsAcked handles newly acknowledged packets.
+func (c *Conn) packetsAcked(a *ackRun, p *ackedPackets) {
 	s, l := &a.sp.sent, a.sp.lane
-	a.note(p.flags, p.flight == l.path.n)
-	pn := s.number(p)
+	a.note(p.n, p.flags, p.flight == l.path.n)
+	last := p.pn + uint64(p.n) - 1
 	if c.qlog != nil {
-		c.qlog.Acked(pn)
+		for pn := p.pn; pn <= last; pn++ {
+			c.qlog.Acked(pn)
+		}
 	}
-	if pn == a.largest {
+	if a.largest >= p.pn && a.largest <= last {
 		a.sentAt, a.flight = p.time, p.flight
 	}
-	if on >= 0 {
-		x, m := &a.on[on], l.ledger.known[on]
-		x.bytes += uint64(p.size)
-		if x.newest == nil || pn > x.pn {
-			x.newest, x.pn = p, pn
+	if p.on >= 0 {
+		x, m := &a.on[p.on], l.ledger.known[p.on]
+		x.bytes += uint64(p.n) * uint64(p.size)
+		if x.newest == nil || last > x.pn {
+			x.newest, x.pn = p.sentPacket, last
 		}
-		if p.flags&sentProbeMTU != 0 || int(p.size) > m.mtu.current {
+		for pn := p.pn; pn <= last && (p.flags&sentProbeMTU != 0 || int(p.size) > m.mtu.current); pn++ {
 			c.mtuAcked(m, pn, int(p.size))
 		}
-		if p.size > minMTU && pn >= m.mtu.bigAcked {
-			m.mtu.bigAcked, m.mtu.bigLost = pn, 0
+		if p.size > minMTU && last >= m.mtu.bigAcked {
+			m.mtu.bigAcked, m.mtu.bigLost = last, 0
 		}
 	}
-	for i := range uint32(p.recCount) {
-		c.recordAcked(a.sp, s.recs.at(p.recStart+i))
+	if p.count == 1 {
+		for i := range uint32(p.recCount) {
+			c.recordAcked(a.sp, s.recs.at(p.recStart+i))
+		}
+		return
+	}
+	// Their bytes lie one behind another.
+	r := s.record(p.sentPacket, int(p.pn-s.number(p.sentPacket)), 0)
+	if r.stream.gen == r.gen {
+		r.stream.acked(r.value, p.n*int(r.n), false)
 	}
 }
 
@@ -188,7 +199,7 @@ func (c *Conn) finishAck(a *ackRun, f *wire.Ack) {
 // controlAck tells the congestion controller of a path.
 func (c *Conn) controlAck(m *estimates, a *ackRun, x *ackedFlight, rate uint64) {
 	s := &c.e.scratch
-	s.largest = c.sentOf(x.newest)
+	s.largest = c.sentOf(x.newest, x.pn)
 	s.ack = congestion.Ack{
 		Now: c.e.wall(a.now), Bytes: x.bytes, InFlight: m.inFlight, CE: m.ecn.ce, Largest: &s.largest,
 		LatestRTT: m.rtt.latest, SmoothedRTT: m.rtt.smoothed, MinRTT: m.rtt.min,
@@ -202,10 +213,11 @@ func (c *Conn) controlAck(m *estimates, a *ackRun, x *ackedFlight, rate uint64) 
 	}
 }
 
-// sentOf returns what the controller knows of a packet.
-func (c *Conn) sentOf(p *sentPacket) congestion.Sent {
+// sentOf returns what the controller knows of the packet pn of a row.
+func (c *Conn) sentOf(p *sentPacket, pn uint64) congestion.Sent {
+	before := int32(uint32(pn) - p.pn) // negative if the row has lost its first packets meanwhile
 	return congestion.Sent{
-		Now: c.e.wall(p.time), Bytes: uint64(p.size), InFlight: uint64(p.inFlight),
+		Now: c.e.wall(p.time), Bytes: uint64(p.size), InFlight: uint64(int64(p.inFlight) + int64(before)*int64(p.size)),
 		AppLimited: p.flags&sentAppLimited != 0, State: p.state,
 	}
 }

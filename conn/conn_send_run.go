@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -26,6 +27,10 @@ type run struct {
 	data int // bytes of the stream in a packet
 	most int // packets
 
+	mem    []byte // of the stream, where the next bytes lie
+	memOff uint64 // of its first byte in the stream
+	shared bool   // others read it
+
 	// what stands before the data, as in the first packet: the offset is at its end
 	head                          [1 + maxConnIDLen + 4 + 1 + 2*8]byte
 	headLen, pnOff, pnLen, offLen int
@@ -44,7 +49,9 @@ func (l *lane) transmitRun(now instant, buf []byte, size, most int, paced uint64
 		flags |= sentECT0
 	}
 	greases, wall := c.greases(), c.e.wall(now)
+	limited := pa.rate.limited()
 	pn, off, n := sp.sent.next, s.out.Sent(), 0
+	var row *sentPacket
 	for ; n < r.most && l.window(pa.estimates) >= uint64(size); n++ {
 		b := buf[n*size : (n+1)*size : (n+1)*size]
 		copy(b, r.head[:r.headLen])
@@ -54,12 +61,21 @@ func (l *lane) transmitRun(now instant, buf []byte, size, most int, paced uint64
 		if greases && c.rand()&1 == 0 {
 			b[0] &^= fixedBit // RFC 9287, Section 3
 		}
-		r.seal(tx, b, pn, off)
-		start := sp.sent.recs.tail
-		x := sp.sent.recs.push()
-		x.stream, x.value, x.gen = s, off, s.gen
-		x.n, x.kind, x.fin = uint16(r.data), recStream, false
-		c.controlSent(pa, sp.sent.sent(&pa.flight, now, size, flags, start), wall)
+		r.seal(tx, b, c.e.plain[:], pn, off)
+		told := &c.e.scratch.sent
+		*told = congestion.Sent{}
+		told.Now, told.Bytes, told.InFlight, told.AppLimited = wall, uint64(size), pa.inFlight+uint64(size), limited
+		pa.cc.OnSent(told)
+		if row != nil && row.count < maxAlike && row.state == told.State {
+			sp.sent.sentAlike(&pa.flight, row)
+		} else {
+			start := sp.sent.recs.tail
+			x := sp.sent.recs.push()
+			x.stream, x.value, x.gen = s, off, s.gen
+			x.n, x.kind, x.fin = uint16(r.data), recStream, false
+			row = sp.sent.sent(&pa.flight, now, size, flags, start)
+			row.state = told.State
+		}
 		pn++
 		off += uint64(r.data)
 	}
@@ -71,21 +87,36 @@ func (l *lane) transmitRun(now instant, buf []byte, size, most int, paced uint64
 
 // seal protects the packet b, of which there is the head. The payload is sealed from where the
 // stream has it, with the head of the frame in the place of bytes before it for so long. What lies
-// in several chunks, or in memory of the application, which must not change, is copied.
-func (r *run) seal(tx *keys.Keys, b []byte, pn, off uint64) {
+// in several chunks, or in memory of the application, which must not change, is copied to plain
+// first if there is room: that stays in the nearest cache, and the burst does not.
+func (r *run) seal(tx *keys.Keys, b, plain []byte, pn, off uint64) {
 	hdrLen := r.pnOff + r.pnLen
 	frame := b[hdrLen:r.headLen]
-	own := r.s.out.Window(off, r.data, len(frame))
-	if own == nil {
-		r.s.out.CopyTo(b[r.headLen:r.size-keys.Overhead], off)
-		tx.Seal(b[:r.size-keys.Overhead], r.pnOff, r.pnLen, pn)
+	if off-r.memOff+uint64(r.data) > uint64(len(r.mem)) {
+		mem, at, shared := r.s.out.Piece(off, len(frame))
+		r.mem, r.memOff, r.shared = mem, off-uint64(at), shared
+	}
+	at := int(off - r.memOff)
+	together := at+r.data <= len(r.mem)
+	if together && !r.shared && at >= len(frame) {
+		own := r.mem[at-len(frame) : at+r.data]
+		var saved [1 + 2*8]byte
+		copy(saved[:], own[:len(frame)])
+		copy(own, frame)
+		tx.SealFrom(b[:hdrLen], own, r.pnOff, r.pnLen, pn)
+		copy(own, saved[:len(frame)])
 		return
 	}
-	var saved [1 + 2*8]byte
-	copy(saved[:], own[:len(frame)])
-	copy(own, frame)
-	tx.SealFrom(b[:hdrLen], own, r.pnOff, r.pnLen, pn)
-	copy(own, saved[:len(frame)])
+	payload := b[hdrLen : r.size-keys.Overhead]
+	if len(payload) <= len(plain) {
+		payload = plain[:copy(plain[:len(payload)], payload[:len(frame)])+r.data]
+	}
+	if together {
+		copy(payload[len(frame):], r.mem[at:at+r.data])
+	} else {
+		r.s.out.CopyTo(payload[len(frame):], off)
+	}
+	tx.SealFrom(b[:hdrLen], payload, r.pnOff, r.pnLen, pn)
 }
 
 // mayRun reports whether data of streams is all that is to be sent, so that congestion control,

@@ -23,10 +23,13 @@ func (r *deliveryRate) onSent(p *sentPacket, inFlight uint64, now instant) {
 		r.firstSentAt, r.deliveredAt = now, now
 	}
 	p.delivered, p.deliveredAt, p.firstSentAt = r.delivered, r.deliveredAt, r.firstSentAt
-	if r.limitedTo > r.delivered {
+	if r.limited() {
 		p.flags |= sentAppLimited
 	}
 }
+
+// limited reports whether the application limits what a packet that is sent now will say.
+func (r *deliveryRate) limited() bool { return r.limitedTo > r.delivered }
 
 // onAcked takes a sample from the newest acknowledged packet.
 func (r *deliveryRate) onAcked(p *sentPacket, now instant, minRTT time.Duration) uint64 {

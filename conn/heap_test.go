@@ -108,6 +108,7 @@ func receives(s *testSetup) {
 }
 
 func heapWays() []heapWay {
+	shared := make([]byte, 64<<10) // no connection's
 	return append(heapWaysOfPeers(), []heapWay{
 		{name: "unsent data", edit: blocked, fill: func(t *testing.T, tc *testConn) {
 			for range 20 {
@@ -121,7 +122,6 @@ func heapWays() []heapWay {
 		}},
 		{name: "packets in flight", edit: wide, fill: func(t *testing.T, tc *testConn) {
 			s := tc.open(Uni)
-			shared := make([]byte, 64<<10)
 			for range 64 {
 				s.WriteShared(shared)
 				tc.transmit()

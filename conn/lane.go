@@ -177,16 +177,9 @@ func (l *lane) probe(now instant) {
 	if c.multi.otherThan(l) {
 		l.timeouts.suspect = true
 		l.app.probes = 1
-		for i := l.app.sent.rows.head; ; {
-			p := l.app.sent.unrepeated(&i)
-			if p == nil {
-				break
-			}
-			for k := range uint32(p.recCount) {
-				if r := l.app.sent.recs.at(p.recStart + k); r.kind != recDatagram {
-					c.recordLost(l.app, r)
-				}
-			}
+		i := l.app.sent.repeat()
+		for p, k := l.app.sent.again(&i, false); p != nil; p, k = l.app.sent.again(&i, false) {
+			c.sendFramesAgain(l.app, p, k)
 		}
 	} else {
 		l.app.probes = 2

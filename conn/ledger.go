@@ -2,6 +2,7 @@ package conn
 
 import (
 	"math"
+	"math/bits"
 	"time"
 )
 
@@ -119,7 +120,7 @@ func (s *sentPackets) sent(f *flight, now instant, size int, flags uint16, recSt
 	p := s.rows.push()
 	*p = sentPacket{}
 	p.time, p.pn, p.flight = now, uint32(s.next), f.n
-	p.size, p.flags = uint16(size), flags
+	p.size, p.flags, p.count = uint16(size), flags, 1
 	p.recStart, p.recCount = recStart, uint16(s.recs.tail-recStart)
 	s.next++
 	if flags&sentEliciting != 0 {
@@ -131,6 +132,16 @@ func (s *sentPackets) sent(f *flight, now instant, size int, flags uint16, recSt
 	p.inFlight = uint32(min(f.inFlight, math.MaxUint32))
 	s.ledger.packets++
 	return p
+}
+
+// sentAlike notes the next packet as sent right behind those of p, the newest row, to which it
+// belongs then. p asks for acknowledgements, and has less than maxAlike packets.
+func (s *sentPackets) sentAlike(f *flight, p *sentPacket) {
+	p.count++
+	s.next++
+	s.eliciting++
+	f.inFlight += uint64(p.size)
+	s.ledger.packets++
 }
 
 // sentQuiet notes the next packet as sent without being in flight. f is nil if it took no path that
@@ -164,9 +175,18 @@ func (s *sentPackets) skippedIn(first, last uint64) uint64 {
 	return 0
 }
 
-// number returns the number of a packet in rows.
+// number returns the number of the first packet of a row.
 func (s *sentPackets) number(p *sentPacket) uint64 {
 	return s.next - uint64(uint32(s.next)-p.pn)
+}
+
+// record returns record i of packet k of a row.
+func (s *sentPackets) record(p *sentPacket, k int, i uint32) record {
+	r := *s.recs.at(p.recStart + i)
+	if k > 0 {
+		r.value += uint64(k) * uint64(r.n)
+	}
+	return r
 }
 
 // oldest returns the lowest number of the packets that are remembered. Numbers that were left out
@@ -198,8 +218,8 @@ func (s *sentPackets) overdue() bool {
 	return s.rows.len() > 0 && s.next-s.number(s.rows.at(s.rows.head)) >= maxNumbers
 }
 
-// search returns the index of the first packet in rows whose number is pn or more. Where no numbers
-// are missing it takes one step.
+// search returns the index of the first row that has a packet whose number is pn or more. Where no
+// numbers are missing, and each row is of one packet, it takes one step.
 func (s *sentPackets) search(pn uint64) uint32 {
 	r := &s.rows
 	n := uint64(r.len())
@@ -213,7 +233,8 @@ func (s *sentPackets) search(pn uint64) uint32 {
 	lo, hi := n-min(n, s.next-pn), min(n, pn-first)
 	for lo < hi {
 		s.ledger.steps++
-		if mid := (lo + hi) / 2; s.number(r.at(r.head+uint32(mid))) < pn {
+		mid := (lo + hi) / 2
+		if p := r.at(r.head + uint32(mid)); s.number(p)+uint64(p.count) <= pn {
 			lo = mid + 1
 		} else {
 			hi = mid
@@ -224,42 +245,54 @@ func (s *sentPackets) search(pn uint64) uint32 {
 
 // An ackedRange goes over the packets of one range of an ACK frame.
 type ackedRange struct {
-	last uint64
-	row  uint32 // next in rows
-	late uint32 // next in late
+	first, last uint64
+	row         uint32 // next in rows
+	late        uint32 // next in late
+}
+
+// ackedPackets are packets of a row that were taken out of flight at once.
+type ackedPackets struct {
+	*sentPacket        // valid until another packet is sent
+	pn          uint64 // number of the first of them
+	n           int
+	on          int // index of their flight in the ledger, -1 if that is not known any more
 }
 
 // acked begins to handle the acknowledgement of the packets from first to last.
 func (s *sentPackets) acked(first, last uint64) ackedRange {
 	s.ledger.steps++
-	r := ackedRange{last: last, row: s.search(first), late: s.late.search(first)}
-	if r.row != s.rows.head {
+	r := ackedRange{first: first, last: last, row: s.search(first), late: s.late.search(first)}
+	if r.row != s.rows.head && (r.row == s.rows.tail || s.number(s.rows.at(r.row)) >= first) {
 		s.rows.at(r.row - 1).flags |= sentGap
 	}
 	return r
 }
 
-// acknowledged takes the next packet of a range out of flight and returns it; nil if there is none.
-// on is the index of its flight in the ledger, -1 if that is not known any more. The records of the
-// packet are those from recStart on. It is valid until another packet is sent.
-func (s *sentPackets) acknowledged(r *ackedRange) (p *sentPacket, on int) {
+// acknowledged takes the next packets of a range out of flight, as many as lie together in a row.
+// It reports whether there are any.
+func (s *sentPackets) acknowledged(r *ackedRange, x *ackedPackets) bool {
 	for ; r.row != s.rows.tail; r.row++ {
 		s.ledger.steps++
-		p = s.rows.at(r.row)
-		if s.number(p) > r.last {
+		p := s.rows.at(r.row)
+		pn := s.number(p)
+		if pn > r.last {
 			break
 		}
-		if p.flags&sentAcked != 0 {
+		from, to := max(r.first, pn)-pn, min(r.last-pn+1, uint64(p.count))
+		left := (uint64(1)<<to - uint64(1)<<from) &^ uint64(p.acked)
+		if left == 0 {
 			continue
 		}
-		r.row++
-		p.flags |= sentAcked
-		if on = s.leave(p); on >= 0 {
-			s.ledger.known[on].rate.delivered += uint64(p.size)
+		k := bits.TrailingZeros64(left)
+		n := bits.TrailingZeros64(^(left >> k))
+		p.acked |= uint32((uint64(1)<<n - 1) << k)
+		x.sentPacket, x.pn, x.n, x.on = p, pn+uint64(k), n, s.leave(p, n)
+		if x.on >= 0 {
+			s.ledger.known[x.on].rate.delivered += uint64(n) * uint64(p.size)
 		}
-		return p, on
+		return true
 	}
-	return nil, -1
+	return false
 }
 
 // spurious returns the next packet of a range that was declared lost; nil if there is none.
@@ -295,23 +328,34 @@ func (s *sentPackets) reached(largest uint64) (larger bool, q quietPacket) {
 	return true, q
 }
 
-// leave takes a packet out of flight. It returns the index of its flight, -1 if that is not known.
-func (s *sentPackets) leave(p *sentPacket) (on int) {
+// leave takes n packets of a row out of flight. It returns the index of their flight, -1 if that is
+// not known.
+func (s *sentPackets) leave(p *sentPacket, n int) (on int) {
 	l := s.ledger
-	l.packets--
+	l.packets -= n
 	if p.flags&sentEliciting != 0 {
-		s.eliciting--
+		s.eliciting -= n
 	}
+	bytes := uint64(n) * uint64(p.size)
 	if on = l.index(p.flight); on >= 0 {
-		l.known[on].inFlight -= uint64(p.size)
+		l.known[on].inFlight -= bytes
 	} else {
-		l.left -= uint64(p.size)
+		l.left -= bytes
 	}
 	return on
 }
 
-// pop forgets the oldest packet, which is not in flight any more.
-func (s *sentPackets) pop() {
+// pop forgets the n oldest packets, which are of one row, and not in flight any more.
+func (s *sentPackets) pop(n int) {
+	if p := s.rows.at(s.rows.head); n < int(p.count) {
+		r := s.recs.at(p.recStart)
+		r.value += uint64(n) * uint64(r.n)
+		p.pn += uint32(n)
+		p.inFlight += uint32(n) * uint32(p.size)
+		p.count -= uint16(n)
+		p.acked, p.again = p.acked>>n, p.again>>n
+		return
+	}
 	s.rows.head++
 	head := s.recs.tail
 	if s.rows.len() > 0 {
@@ -330,11 +374,11 @@ func dropRecords(r *ring[record], head uint32) {
 
 // A declaredLost is a packet that was declared lost.
 type declaredLost struct {
-	*sentPacket             // valid until another one is sent
-	pn          uint64      // its number
-	on          int         // index of its flight in the ledger, -1 if that is not known any more
-	gap         bool        // something arrived that was sent between it and the one before
-	late        *lostPacket // its records are in late: valid until the next one is lost
+	sentPacket             // the first of its row
+	pn         uint64      // its number
+	on         int         // index of its flight in the ledger, -1 if that is not known any more
+	gap        bool        // something arrived that was sent between it and the one before
+	late       *lostPacket // its records are in late: valid until the next one is lost
 }
 
 // lost takes the oldest packet out of flight, if it was sent long enough before one that was
@@ -346,9 +390,9 @@ func (s *sentPackets) lost(now instant, delay time.Duration) (d declaredLost, ok
 	for s.rows.len() > 0 {
 		s.ledger.steps++
 		p := s.rows.at(s.rows.head)
-		if p.flags&sentAcked != 0 {
+		if n := bits.TrailingZeros32(^p.acked); n > 0 {
 			s.gap = true
-			s.pop()
+			s.pop(n)
 			continue
 		}
 		pn := s.number(p)
@@ -362,45 +406,59 @@ func (s *sentPackets) lost(now instant, delay time.Duration) (d declaredLost, ok
 				break
 			}
 		}
-		d = declaredLost{sentPacket: p, pn: pn, on: s.leave(p), gap: s.gap, late: s.late.add(p, pn, &s.recs)}
-		s.gap = p.flags&sentGap != 0
-		s.pop()
+		d = declaredLost{sentPacket: *p, pn: pn, on: s.leave(p, 1), gap: s.gap}
+		if p.again&1 != 0 {
+			d.flags |= sentAgain
+		}
+		d.late = s.late.add(&d.sentPacket, pn, &s.recs)
+		s.gap = p.flags&sentGap != 0 && p.count == 1
+		s.pop(1)
 		return d, true
 	}
 	return d, false
 }
 
-// again returns the next packet from the index i on whose frames a probe may carry; nil if there is
-// none. The first i is rows.head.
-func (s *sentPackets) again(i *uint32) *sentPacket { return s.repeat(i, 0) }
+// A repetition goes over the packets in flight.
+type repetition struct {
+	row    uint32
+	packet int // of the row
+}
 
-// unrepeated is again for the packets whose frames were not sent again yet.
-func (s *sentPackets) unrepeated(i *uint32) *sentPacket { return s.repeat(i, sentAgain) }
+// repeat begins with the oldest packet in flight.
+func (s *sentPackets) repeat() repetition { return repetition{row: s.rows.head} }
 
-// repeat is again for the packets without certain flags.
-func (s *sentPackets) repeat(i *uint32, without uint16) *sentPacket {
-	for *i != s.rows.tail {
+// again returns the next packet, as packet k of a row, whose frames a probe may carry; p is nil if
+// there is none. Those whose frames were sent again already count if twice is set.
+func (s *sentPackets) again(i *repetition, twice bool) (p *sentPacket, k int) {
+	for ; i.row != s.rows.tail; i.row, i.packet = i.row+1, 0 {
 		s.ledger.steps++
-		p := s.rows.at(*i)
-		*i++
-		if p.flags&(sentEliciting|sentAcked|sentProbeMTU|sentProbePath|without) == sentEliciting {
-			p.flags |= sentAgain
-			return p
+		p = s.rows.at(i.row)
+		if p.flags&(sentEliciting|sentProbeMTU|sentProbePath) != sentEliciting {
+			continue
+		}
+		not := p.acked | uint32(uint64(1)<<i.packet-1)
+		if !twice {
+			not |= p.again
+		}
+		if k = bits.TrailingZeros32(^not); k < int(p.count) {
+			p.again |= 1 << k
+			i.packet = k + 1
+			return p, k
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 // discarded takes all packets out of flight, as if they had not been sent: their keys are
 // discarded, or the peer cannot have them (RFC 9002, Sections 6.3 and 6.4). each, if not nil, gets
 // their records.
 func (s *sentPackets) discarded(each func(*record)) {
-	for ; s.rows.len() > 0; s.pop() {
+	for ; s.rows.len() > 0; s.pop(1) {
 		p := s.rows.at(s.rows.head)
-		if p.flags&sentAcked != 0 {
+		if p.acked&1 != 0 {
 			continue
 		}
-		s.leave(p)
+		s.leave(p, 1)
 		for i := range uint32(p.recCount) {
 			if each != nil {
 				each(s.recs.at(p.recStart + i))
@@ -433,6 +491,6 @@ func (s *sentPackets) tidy(now instant, memory time.Duration) {
 
 // bytes returns how much memory is held.
 func (s *sentPackets) bytes() int {
-	const row, rec, late, quiet = 104, 24, 40, 24
+	const row, rec, late, quiet = 112, 24, 40, 24
 	return row*len(s.rows.buf) + rec*(len(s.recs.buf)+len(s.late.recs.buf)) + late*len(s.late.buf) + quiet*len(s.quiet.buf)
 }

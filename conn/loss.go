@@ -46,7 +46,7 @@ type lostFlight struct {
 	ranges      int  // rows of them
 	gap         bool // a packet arrived since the last of them
 	first, last uint64
-	largest     *sentPacket
+	largest     sentPacket
 	oldest      instant // when the first was sent
 }
 
@@ -119,7 +119,7 @@ func (x *lostFlight) add(d *declaredLost) {
 // RFC 9000, Section 13.3 [7].
 func (c *Conn) finishLoss(m *estimates, run *lossDetection, x *lostFlight) {
 	s := &c.e.scratch
-	s.largest = c.sentOf(x.largest)
+	s.largest = c.sentOf(&x.largest, x.last)
 	s.loss = congestion.Loss{
 		Now: c.e.wall(run.now), Bytes: x.bytes, InFlight: m.inFlight, Packets: x.packets, Ranges: x.ranges,
 		Largest: &s.largest, Persistent: c.persistent(m, run, x),
@@ -327,16 +327,21 @@ func (sp *space) unanswered() bool {
 // sendAgain makes the probes of a space carry the frames that were sent first. Their packets are
 // not declared lost, because they may only be late.
 func (c *Conn) sendAgain(sp *space) {
-	i := sp.sent.rows.head
+	i := sp.sent.repeat()
 	for range 2 {
-		p := sp.sent.again(&i)
+		p, k := sp.sent.again(&i, true)
 		if p == nil {
 			return
 		}
-		for k := range uint32(p.recCount) {
-			if r := sp.sent.recs.at(p.recStart + k); r.kind != recDatagram {
-				c.recordLost(sp, r)
-			}
+		c.sendFramesAgain(sp, p, k)
+	}
+}
+
+// sendFramesAgain makes probes carry the frames of packet k of a row.
+func (c *Conn) sendFramesAgain(sp *space, p *sentPacket, k int) {
+	for i := range uint32(p.recCount) {
+		if r := sp.sent.record(p, k, i); r.kind != recDatagram {
+			c.recordLost(sp, &r)
 		}
 	}
 }

@@ -35,12 +35,22 @@ func (s *sentState) take(c *Conn, stream *Stream) {
 	sent, pa := &c.app.sent, c.path
 	s.rows, s.records = nil, nil
 	for i := sent.rows.head; i != sent.rows.tail; i++ {
-		s.rows = append(s.rows, *sent.rows.at(i))
-	}
-	for i := sent.recs.head; i != sent.recs.tail; i++ {
-		r := *sent.recs.at(i)
-		r.stream = nil
-		s.records = append(s.records, r)
+		row := sent.rows.at(i)
+		for k := range int(row.count) { // each packet as if it had a row of its own
+			p := *row
+			p.pn, p.inFlight, p.count = row.pn+uint32(k), row.inFlight+uint32(k)*uint32(row.size), 1
+			p.acked, p.again = row.acked>>k&1, row.again>>k&1
+			if k < int(row.count)-1 {
+				p.flags &^= sentGap
+			}
+			p.recStart = uint32(len(s.records))
+			s.rows = append(s.rows, p)
+			for j := range uint32(row.recCount) {
+				r := sent.record(row, k, j)
+				r.stream = nil
+				s.records = append(s.records, r)
+			}
+		}
 	}
 	s.stats, s.traffic, s.flow, s.sealed = c.Stats(), c.traffic, c.flow, c.keys.sealed
 	s.lastData, s.ecnSent, s.ecn = c.app.lastData, c.app.ecnSent, pa.ecn

@@ -3,32 +3,41 @@ package conn
 // Flags of a sentPacket.
 const (
 	sentEliciting  = 1 << iota // asks for an acknowledgement
-	sentAcked                  // was acknowledged
 	sentProbeMTU               // probes a larger MTU: its loss says nothing about congestion
 	sentProbePath              // validates a path: likewise
 	sentAppLimited             // the congestion window was not the limit
-	// a probe carries its frames too: they are not sent once more when it counts as lost
-	sentAgain
-	sentECT0 // is marked with ECT(0)
-	// something arrived that was sent between it and the next packet in flight
+	sentECT0                   // is marked with ECT(0)
+	// something arrived that was sent between it and the next packet in flight: of a row the last
 	sentGap
+	// a probe carries its frames too: they are not sent once more when it counts as lost. Of what
+	// is in flight, sentPacket.again says it
+	sentAgain
 )
 
-// A sentPacket is what is remembered of a packet in flight (RFC 9002, Section A.1.1).
+// A sentPacket is what is remembered of a packet in flight (RFC 9002, Section A.1.1), or of up to
+// maxAlike packets that were sent one behind another: a row. These differ in nothing but their
+// numbers and their part of one stream. Each carries as many bytes of that as the one record says,
+// which is of the first packet.
 type sentPacket struct {
 	time        instant
 	deliveredAt instant   // of the flight, when the packet was sent
 	firstSentAt instant   // likewise
 	delivered   uint64    // bytes, likewise
 	state       [6]uint64 // of the congestion controller
-	pn          uint32    // the lower bits of its number: see sentPackets.number
+	acked       uint32    // a bit for each packet of the row, the first's lowest: is acknowledged
+	again       uint32    // likewise: a probe carries its frames too
+	pn          uint32    // the lower bits of the first one's number: see sentPackets.number
 	flight      uint32    // number of the flight that it counts in
-	inFlight    uint32    // bytes in flight with it
+	inFlight    uint32    // bytes in flight with the first one
 	recStart    uint32    // its records
 	recCount    uint16
 	size        uint16
 	flags       uint16
+	count       uint16 // packets
 }
+
+// maxAlike is how many packets a row holds at most: as many as sentPacket.acked has bits.
+const maxAlike = 32
 
 // A lostPacket is what is remembered of a packet that was declared lost, in case it arrives after
 // all.

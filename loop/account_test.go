@@ -310,7 +310,7 @@ func TestRoomWakesWriters(t *testing.T) {
 		}()
 		time.Sleep(time.Second)
 		start := time.Now()
-		if s := w.server.Stats(); s.Held < 1<<20*15/16 || s.Held > 1<<20 {
+		if s := w.server.Stats(); s.Held < 1<<20*7/8 || s.Held > 1<<20 {
 			t.Fatalf("%d bytes are held", s.Held)
 		}
 		server.Account().Hold(-int(free))

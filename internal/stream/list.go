@@ -183,17 +183,14 @@ func (l *chunkList) read(b []byte, off uint64) {
 	}
 }
 
-// window returns the n bytes from the offset on where they lie, behind front bytes of the same
-// memory. It returns nil if they do not lie together, or if others read them.
-func (l *chunkList) window(off uint64, n, front int) []byte {
+// piece is SendBuffer.Piece.
+func (l *chunkList) piece(off uint64, front int) (mem []byte, at int, shared bool) {
 	i, _ := l.find(off / ChunkSize)
-	at := int(off % ChunkSize)
-	if at < front && i > l.head {
-		i, at = i-1, at+ChunkSize // the memory of the chunk before may go on in this one
+	at = int(off % ChunkSize)
+	if at < front && i > l.head && len(l.slots[i-1].mem) > ChunkSize {
+		i, at = i-1, at+ChunkSize // the memory of the chunk before goes on in this one
 	}
 	s := &l.slots[i]
-	if _, shared := s.lender.(Forever); shared || at < front || at+n > len(s.mem) {
-		return nil
-	}
-	return s.mem[at-front : at+n]
+	_, shared = s.lender.(Forever)
+	return s.mem, at, shared
 }

@@ -104,10 +104,13 @@ func (s *SendBuffer) NextLost() (off uint64, n int) {
 // acknowledged bytes only: off >= the lowest unacknowledged offset, off+len(b) <= End.
 func (s *SendBuffer) CopyTo(b []byte, off uint64) { s.chunks.read(b, off) }
 
-// Window returns the n bytes from off on where they lie, behind front bytes that the caller may
-// change if it restores them before the next call of any method. It returns nil if these bytes do
-// not lie together, or if others read them. For off and n the rule of CopyTo holds.
-func (s *SendBuffer) Window(off uint64, n, front int) []byte { return s.chunks.window(off, n, front) }
+// Piece returns memory in which the byte at off lies at the index at, which is front or more if
+// that can be, and behind it what follows in the stream, to the end of mem or of the stream. If
+// shared, others read it. Otherwise the caller may change it if it restores it before the next call
+// of any method. For off the rule of CopyTo holds.
+func (s *SendBuffer) Piece(off uint64, front int) (mem []byte, at int, shared bool) {
+	return s.chunks.piece(off, front)
+}
 
 // MarkSent notes that the bytes of [off, off+n) are in flight: the next unsent
 // ones, or lost ones. It panics if bytes would be left out or were never written.

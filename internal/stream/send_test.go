@@ -196,17 +196,22 @@ func (t *sendTest) send(off, n int) {
 	t.check()
 }
 
-// look compares what a Window shows of the n bytes at off. There is one if they lie in one chunk of
-// a Pool, with what is in front of them, or in chunks of one loan, and none if they are shared.
+// look compares what a Piece shows of the n bytes at off. It has them all, with what is in front of
+// them, if they lie in one chunk of a Pool or in chunks of one loan. It says whether they are
+// shared.
 func (t *sendTest) look(off, n int) {
 	t.Helper()
 	if n == 0 {
 		return
 	}
 	const front = 10
-	got := t.s.Window(uint64(off), n, front)
-	if got != nil && (len(got) != front+n || !bytes.Equal(got[front:], t.data[off:off+n])) {
-		t.Fatalf("Window shows %d bytes that differ from [%d, %d)", len(got), off, off+n)
+	mem, at, shared := t.s.Piece(uint64(off), front)
+	if k := min(len(mem)-at, len(t.data)-off); k <= 0 || !bytes.Equal(mem[at:at+k], t.data[off:off+k]) {
+		t.Fatalf("Piece shows %d bytes that differ from those at %d", len(mem)-at, off)
+	}
+	var got []byte
+	if !shared && at >= front && at+n <= len(mem) {
+		got = mem[at-front : at+n]
 	}
 	if off < front {
 		return
@@ -222,11 +227,11 @@ func (t *sendTest) look(off, n int) {
 	first, last := of(off-front), of(off+n-1)
 	switch here := of(off); {
 	case (first.index >= 0 && first.loan == nil || here.index >= 0 && here.loan == nil) && got != nil:
-		t.Fatalf("Window shows [%d, %d), which is shared", off, off+n)
+		t.Fatalf("Piece shows [%d, %d), which is shared", off, off+n)
 	case (off-front)/ChunkSize == (off+n-1)/ChunkSize && (here.index < 0 || here.loan != nil) && got == nil:
-		t.Fatalf("Window does not show [%d, %d) of one chunk", off, off+n)
+		t.Fatalf("Piece does not show [%d, %d) of one chunk", off, off+n)
 	case first.loan != nil && first.loan == last.loan && (off-front)/ChunkSize >= t.base()/ChunkSize && !t.cut && got == nil:
-		t.Fatalf("Window does not show [%d, %d) of one loan", off, off+n)
+		t.Fatalf("Piece does not show [%d, %d) of one loan", off, off+n)
 	}
 	if got != nil { // nobody else has these bytes
 		saved := bytes.Clone(got[:front])
