@@ -278,6 +278,10 @@ func (l *lane) pathFailed(p *path) {
 		l.goBack()
 	case l.id != 0: // draft-ietf-quic-multipath-21, Section 3.1
 		l.abandon(errPathUnstableOrPoor)
+		if !c.multi.anyOpen() {
+			// The others were abandoned while this one was validated. RFC 9000, Section 8.2.4.
+			c.closeWith(&TransportError{Code: errNoViablePath, Reason: "the last path failed"})
+		}
 	}
 }
 

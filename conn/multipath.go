@@ -224,10 +224,15 @@ func (m *multipath) abandonedByPeer(l *lane, now instant, code uint64) {
 		m.conn.routes.retireID(l.local.ids[i].id, now.add(max(wait, tidyAfter)))
 	}
 	l.local.ids = l.local.ids[:min(len(l.local.ids), 1)] // long headers name that of the lane 0
-	if !slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.state == laneOpen }) {
+	if !m.anyOpen() {
 		// Section 3.4: the only open path was abandoned.
 		m.conn.closeWith(&TransportError{Code: errNo, Frame: wire.FramePathAbandon, Reason: "the only open path was abandoned"})
 	}
+}
+
+// anyOpen reports whether a lane is left on which something may be sent.
+func (m *multipath) anyOpen() bool {
+	return slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.state == laneOpen })
 }
 
 // held returns how many bytes of memory the lanes take besides the lane 0.

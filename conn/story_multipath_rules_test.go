@@ -225,3 +225,26 @@ func TestMultipathKeyUpdateWaits(t *testing.T) {
 	tc.advance(wait / 5)
 	tc.must(tc.c.UpdateKeys())
 }
+
+// A path that cannot be validated is abandoned. If the peer has abandoned all others meanwhile, the
+// connection ends: it has nothing left on which it could send, not even a PING that keeps it alive.
+// RFC 9000, Section 8.2.4; draft-ietf-quic-multipath-21, Section 3.4 [7].
+func TestMultipathLastPathFails(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server, withPaths)
+		tc.c.SetKeepAlive(100 * time.Millisecond)
+		if server {
+			tc.lane(1).write(paddingFrames(minMTU), pingFrame())
+		} else {
+			_, err := tc.c.OpenPath(elsewhere(1))
+			tc.must(err)
+			tc.others[tc.peerAddr] = &bystander{tc: tc} // what is sent there is not looked at
+		}
+		tc.write(pathFrame(wire.FramePathAbandon, 0, 0))
+		tc.wantOpen("path 1 may work")
+		tc.advance(5 * time.Second)
+		if err := tc.wantEnd("path 1 did not work"); errorCode(err) != errNoViablePath {
+			t.Errorf("the application was told: %v", err)
+		}
+	})
+}

@@ -41,7 +41,7 @@ func errorCodes() []errorCode {
 		{code: 0x0d, name: "CRYPTO_BUFFER_EXCEEDED"},
 		{code: 0x0e, name: "KEY_UPDATE_ERROR"},
 		{code: 0x0f, name: "AEAD_LIMIT_REACHED", tests: []string{"conn.TestTooManyForgeries", "conn.TestKeysWearOut"}, note: "after 2^36 forged packets or more"},
-		{code: 0x10, name: "NO_VIABLE_PATH", note: "never sent: a path that is lost ends with the idle timeout"},
+		{code: 0x10, name: "NO_VIABLE_PATH", tests: []string{"conn.TestMultipathLastPathFails"}, note: "the last of several paths fails; a lost path ends with the idle timeout"},
 		{code: 0x100, name: "CRYPTO_ERROR", tests: []string{"conn.TestHandshakeAlerts"}},
 	}
 	const applications = "sent by applications only"
