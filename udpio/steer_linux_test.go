@@ -94,6 +94,8 @@ func TestSteerIndex(t *testing.T) {
 		}
 	}
 	require.Zero(t, SteerIndex([]byte{1, 2, 3}, 4, 7))
+	require.Zero(t, SteerIndex([]byte{1, 2, 3, 4}, 0, 7))
+	require.Zero(t, SteerIndex([]byte{1, 2, 3, 4}, -1, 7))
 	require.Equal(t, 5, SteerIndex([]byte{9, 0, 5, 0, 0}, 100, 1))
 }
 
