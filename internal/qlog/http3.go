@@ -19,7 +19,7 @@ func (w *Writer) Event(now time.Time, name string, data []byte) {
 			return
 		}
 	}
-	w.str("name", name)
+	text(&w.encoder, "name", name)
 	w.key("data")
 	if w.format == V03 {
 		data = oldMembers(data)

@@ -28,3 +28,14 @@ func TestShortHeader(t *testing.T) {
 		require.Equal(t, map[string]string{"": "", "\x01\x02": "0102"}[id], *got.Data.Header.DCID)
 	}
 }
+
+// TestEventName: the name of an event comes from another package.
+func TestEventName(t *testing.T) {
+	l := new(log)
+	w := New(l, Header{ID: []byte("id"), Start: time.Unix(0, 0)})
+	const name = "moq:\"a\\b\n"
+	w.Event(time.Unix(1, 0), name, []byte(`{"a":1}`))
+	var got struct{ Name string }
+	require.NoError(t, json.Unmarshal(l.last, &got))
+	require.Equal(t, name, got.Name)
+}
