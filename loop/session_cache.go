@@ -2,6 +2,7 @@ package loop
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 const (
 	maxCachedServers = 256
 	maxCachedItems   = 4 // for each server, of sessions and of tokens
+	maxGivenItems    = 2 * maxCachedServers * maxCachedItems
 )
 
 // A SessionCache remembers servers for a client: TLS sessions, with the transport
@@ -35,6 +37,16 @@ const (
 type SessionCache struct {
 	mu      sync.Mutex
 	content sessionCacheContent
+	given   []itemSum // what Load must not bring back; the oldest first
+}
+
+// An itemSum is the SHA-256 of a session ticket or of a token.
+type itemSum [sha256.Size]byte
+
+// give notes that an item was given away, or is of no use.
+func (c *SessionCache) give(item []byte) {
+	c.given = slices.Delete(c.given, 0, max(0, len(c.given)-maxGivenItems+1))
+	c.given = append(c.given, sha256.Sum256(item))
 }
 
 // sessionCacheContent is the content of the file, as JSON.
@@ -59,6 +71,9 @@ var (
 func (c *SessionCache) Get(key string) (*tls.ClientSessionState, bool) {
 	c.mu.Lock()
 	s, ok := c.content.Sessions.take(key)
+	if ok {
+		c.give(s.Ticket)
+	}
 	c.mu.Unlock()
 	if !ok {
 		return nil, false
@@ -76,7 +91,9 @@ func (c *SessionCache) Put(key string, cs *tls.ClientSessionState) {
 	if cs == nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.content.Sessions.remove(key)
+		for s, ok := c.content.Sessions.take(key); ok; s, ok = c.content.Sessions.take(key) {
+			c.give(s.Ticket)
+		}
 		return
 	}
 	ticket, state, err := cs.ResumptionState()
@@ -96,7 +113,10 @@ func (c *SessionCache) Put(key string, cs *tls.ClientSessionState) {
 func (c *SessionCache) TakeToken(server string) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	token, _ := c.content.Tokens.take(server)
+	token, ok := c.content.Tokens.take(server)
+	if ok {
+		c.give(token)
+	}
 	return token
 }
 
@@ -134,8 +154,8 @@ func (c *SessionCache) Save(name string) error {
 	return err
 }
 
-// Load adds what Save wrote to a file, and the cache does not have. It counts as older than what
-// the cache has. The error matches [os.ErrNotExist] if there is no file.
+// Load adds what Save wrote to a file, and the cache neither has nor has given away. It counts as
+// older than what the cache has. The error matches [os.ErrNotExist] if there is no file.
 func (c *SessionCache) Load(name string) error {
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -147,6 +167,12 @@ func (c *SessionCache) Load(name string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	given := make(map[itemSum]bool, len(c.given))
+	for _, sum := range c.given {
+		given[sum] = true
+	}
+	content.Sessions.drop(func(s cachedSession) bool { return given[sha256.Sum256(s.Ticket)] })
+	content.Tokens.drop(func(token []byte) bool { return given[sha256.Sum256(token)] })
 	c.content.Sessions.addOlder(content.Sessions, sameTicket)
 	c.content.Tokens.addOlder(content.Tokens, bytes.Equal)
 	return nil
@@ -200,6 +226,13 @@ func (s *shelf[T]) put(server string, item T, same func(a, b T) bool) {
 func (s *shelf[T]) remove(server string) {
 	if i := s.find(server); i >= 0 {
 		*s = slices.Delete(*s, i, i+1)
+	}
+}
+
+// drop drops the items for which f reports true.
+func (s shelf[T]) drop(f func(T) bool) {
+	for i := range s {
+		s[i].Items = slices.DeleteFunc(s[i].Items, f)
 	}
 }
 

@@ -212,3 +212,34 @@ func TestSessionCacheLoadsOnce(t *testing.T) {
 		t.Errorf("%q and %q", a, b)
 	}
 }
+
+// TestSessionCacheLoadsNothingGiven: the same file is loaded again. What the cache has given since,
+// or was told to forget, does not come back.
+func TestSessionCacheLoadsNothingGiven(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "sessions")
+	content := `{"sessions":[{"server":"a","items":[{"ticket":"AAAA","state":"AAAA"},{"ticket":"AAAB","state":"AAAA"}]},` +
+		`{"server":"b","items":[{"ticket":"AAAC","state":"AAAA"}]}],` +
+		`"tokens":[{"server":"a","items":["AAAA","AAAB"]}]}`
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var c loop.SessionCache
+	var tokens []string
+	for range 3 {
+		if err := c.Load(name); err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, string(c.TakeToken("a")))
+		c.Get("a")
+		c.Put("b", nil)
+	}
+	if tokens[0] == "" || tokens[1] == "" || tokens[0] == tokens[1] || tokens[2] != "" {
+		t.Errorf("tokens %q", tokens)
+	}
+	if err := errors.Join(c.Load(name), c.Save(name)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(name); err != nil || strings.Contains(string(b), "ticket") {
+		t.Errorf("%s, %v", b, err)
+	}
+}
