@@ -275,7 +275,7 @@ func (c *Conn) fits(ctx context.Context, n int) error {
 	return nil
 }
 
-// MaxDatagramSize is [conn.Conn.MaxDatagramSize].
+// MaxDatagramSize is [conn.Conn.MaxDatagramSize]. It is 0 once the connection has ended.
 func (c *Conn) MaxDatagramSize() int { return int(c.maxDatagram.Load()) }
 
 // ReceiveDatagram copies the oldest received datagram to b. If b is too short,

@@ -229,3 +229,21 @@ func TestDatagramReaderIsSlow(t *testing.T) {
 		}
 	})
 }
+
+// TestDatagramSizeAfterClose: a connection that has ended sends nothing of any size.
+func TestDatagramSizeAfterClose(t *testing.T) {
+	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
+		client.Close(7, "bye")
+		<-server.Context().Done()
+		<-client.Context().Done()
+		for _, c := range []*loop.Conn{client, server} {
+			if n := c.MaxDatagramSize(); n != 0 {
+				t.Errorf("MaxDatagramSize is %d", n)
+			}
+			var app *conn.ApplicationError
+			if err := c.SendDatagram(w.ctx(), []byte("x"), 0); !errors.As(err, &app) || app.Code != 7 {
+				t.Errorf("SendDatagram = %v", err)
+			}
+		}
+	})
+}
