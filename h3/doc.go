@@ -51,7 +51,8 @@
 //	time for a header section         Conn.ExpireRequests
 //	requests that come to nothing     Config.MaxCancels, 1000; then ExcessiveLoad
 //	body not read                     the flow control windows of package conn
-//	body or fields not taken          conn.Config.UnsentBytes, and 64 KiB of fields or one section
+//	body or fields not taken          conn.Config.UnsentBytes, and 64 KiB of fields or one section;
+//	                                  less than 4 bytes hold no frame, and Write would take nothing
 //	interim responses to a request    64
 //	SETTINGS                          4096 bytes
 //	frames of unknown types           skipped as they come, whatever their length

@@ -65,7 +65,18 @@ func (s *Server) quicConfig(tc *tls.Config) *conn.Config {
 	if h.Datagrams && cfg.MaxDatagramFrameSize == 0 {
 		cfg.MaxDatagramFrameSize = maxDatagramFrame
 	}
+	fitFrames(&cfg)
 	return &cfg
+}
+
+// minUnsent is room for a frame of any length, and a byte of it.
+const minUnsent = 16
+
+// fitFrames makes streams take what HTTP/3 writes in one go.
+func fitFrames(cfg *conn.Config) {
+	if cfg.UnsentBytes > 0 {
+		cfg.UnsentBytes = max(cfg.UnsentBytes, minUnsent)
+	}
 }
 
 // maxDatagramFrame is large enough for every DATAGRAM frame (RFC 9221, Section 3 [5]).

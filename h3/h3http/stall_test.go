@@ -309,3 +309,23 @@ func TestDatagramBurst(t *testing.T) {
 		s.Close()
 	})
 }
+
+// TestTinyUnsentBytes: a stream that takes less than a frame needs would stall.
+func TestTinyUnsentBytes(t *testing.T) {
+	for unsent := 1; unsent <= 4; unsent++ {
+		simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+			p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				io.Copy(w, r.Body)
+			}), func(p *pair) {
+				p.srv.QUICConfig = &conn.Config{UnsentBytes: unsent}
+				p.tr.QUICConfig = &conn.Config{UnsentBytes: unsent}
+			})
+			body := strings.Repeat("0123456789", 100)
+			resp, err := p.c.Post(p.url, "text/plain", strings.NewReader(body))
+			require.NoError(t, err)
+			b, err := io.ReadAll(resp.Body)
+			require.NoError(t, err)
+			require.Equal(t, body, string(b))
+		})
+	}
+}
