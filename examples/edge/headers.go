@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"net/http"
 	"net/http/httputil"
 	"slices"
@@ -13,6 +14,9 @@ func (t trust) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Host = pr.In.Host
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // it is for the backend to judge
 	pr.Out.Trailer = pr.In.Trailer           // the server fills it while it reads the body
+	if pr.Out.Trailer != nil && pr.Out.Body != nil {
+		pr.Out.Body = &trailed{pr.Out.Body, pr.Out.Trailer}
+	}
 	t.forward(pr.Out.Header, pr.In)
 	if tripOf(pr.In).early {
 		pr.Out.Header.Set("Early-Data", "1") // RFC 8470, Section 5.1
@@ -22,17 +26,55 @@ func (t trust) rewrite(pr *httputil.ProxyRequest) {
 // forwarding are fields that the edge alone sets.
 var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
+// addresses are fields by which other proxies say who the client is, and which backends believe.
+// The edge does not set them.
+var addresses = []string{"Client-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Real-Ip"}
+
+// claims reports whether a field says where a request came from. Many backends treat
+// X_Forwarded_For like X-Forwarded-For.
+func claims(name string) bool {
+	name = dashed(name)
+	return strings.HasPrefix(name, "X-Forwarded-") || slices.Contains(forwarding, name) || slices.Contains(addresses, name)
+}
+
+// notTrailers are fields that decide where a request goes, what it may do, and how it is read. They
+// must not be trailers (RFC 9110, Section 6.5.1).
+var notTrailers = []string{
+	"Authorization", "Cache-Control", "Connection", "Content-Encoding", "Content-Length", "Content-Range", "Content-Type", "Cookie",
+	"Early-Data", "Expect", "Host", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Max-Forwards",
+	"Pragma", "Proxy-Authorization", "Range", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Via",
+}
+
+// A trailed is a request body. At its end, when the trailers have come, it removes those that a
+// backend must not get.
+type trailed struct {
+	io.ReadCloser
+	trailer http.Header
+}
+
+func (b *trailed) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		for name := range b.trailer {
+			if claims(name) || slices.Contains(notTrailers, dashed(name)) {
+				delete(b.trailer, name)
+			}
+		}
+	}
+	return n, err
+}
+
 // forward sets the fields of h that say where a request came from, and for which host. Values from
 // a trusted peer stay.
 func (t trust) forward(h http.Header, in *http.Request) {
+	peer := peerOf(in)
+	trusted := t.trusts(peer)
 	for name := range h {
-		// Many backends treat X_Forwarded_For like X-Forwarded-For.
-		if slices.Contains(forwarding, name) || strings.Contains(name, "_") && slices.Contains(forwarding, dashed(name)) {
+		if claims(name) && (!trusted || slices.Contains(forwarding, dashed(name))) {
 			delete(h, name)
 		}
 	}
-	peer := peerOf(in)
-	if t.trusts(peer) {
+	if trusted {
 		for _, name := range forwarding {
 			if prior := in.Header[name]; len(prior) > 0 {
 				h[name] = []string{strings.Join(prior, ", ")}

@@ -41,7 +41,8 @@ func TestForwarding(t *testing.T) {
 	for _, proto := range protocols {
 		h := e.seen(e.client(proto), "/a?b=1;c=%zz", "Host", "example.org",
 			"X-Forwarded-For", "192.0.2.1", "X-Forwarded-Host", "evil", "X-Forwarded-Proto", "http",
-			"Forwarded", "for=192.0.2.1", "X_Forwarded_For", "192.0.2.1", "X-Forwarded_for", "192.0.2.1", "X-Kept", "1")
+			"Forwarded", "for=192.0.2.1", "X_Forwarded_For", "192.0.2.1", "X-Forwarded_for", "192.0.2.1", "X-Kept", "1",
+			"X-Real-Ip", "192.0.2.1", "X_real_ip", "192.0.2.1", "True-Client-Ip", "192.0.2.1", "X-Forwarded-Port", "1")
 		require.Equal(t, []string{"127.0.0.1"}, h["X-Forwarded-For"])
 		require.Equal(t, []string{"example.org"}, h["X-Forwarded-Host"])
 		require.Equal(t, []string{"https"}, h["X-Forwarded-Proto"])
@@ -53,6 +54,9 @@ func TestForwarding(t *testing.T) {
 		for name := range h {
 			require.NotContains(t, name, "_")
 		}
+		for _, name := range []string{"X-Real-Ip", "True-Client-Ip", "X-Forwarded-Port"} {
+			require.Empty(t, h[name], name)
+		}
 	}
 }
 
@@ -61,7 +65,10 @@ func TestForwarding(t *testing.T) {
 func TestTrusted(t *testing.T) {
 	e := start(t, "trusted: [127.0.0.0/8, 10.0.0.0/8]\n"+onePool(serveTest(t, showing)))
 	h := e.seen(e.client("HTTP/3.0"), "/", "Host", "example.org", "X-Forwarded-For", "192.0.2.1, 10.0.0.1",
-		"X-Forwarded-Host", "outside", "X-Forwarded-Proto", "http", "Forwarded", "for=192.0.2.1", "X_Forwarded_For", "x", "Via", "1.1 lb")
+		"X-Forwarded-Host", "outside", "X-Forwarded-Proto", "http", "Forwarded", "for=192.0.2.1", "X_Forwarded_For", "x", "Via", "1.1 lb",
+		"X-Real-Ip", "192.0.2.1", "X-Forwarded-Port", "1")
+	require.Equal(t, []string{"192.0.2.1"}, h["X-Real-Ip"])
+	require.Equal(t, []string{"1"}, h["X-Forwarded-Port"])
 	require.Equal(t, []string{"192.0.2.1, 10.0.0.1, 127.0.0.1"}, h["X-Forwarded-For"])
 	require.Equal(t, []string{"outside"}, h["X-Forwarded-Host"])
 	require.Equal(t, []string{"http"}, h["X-Forwarded-Proto"])

@@ -124,6 +124,30 @@ func TestTrailers(t *testing.T) {
 	}
 }
 
+// TestUnsafeTrailers: what a trailer must not be does not get to a backend as one.
+func TestUnsafeTrailers(t *testing.T) {
+	got := make(chan http.Header, 1)
+	backend := serveTest(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		got <- r.Trailer
+	})
+	e := start(t, onePool(backend))
+	for _, proto := range protocols {
+		r, err := http.NewRequest("POST", e.url("/"), io.MultiReader(strings.NewReader("body")))
+		require.NoError(t, err)
+		r.Trailer = http.Header{"X-Sum": {"42"}, "X-Real-Ip": {"192.0.2.1"}, "X-Forwarded-For": {"192.0.2.1"}, "X_forwarded_for": {"192.0.2.1"},
+			"Via": {"1.1 x"}, "Cookie": {"a=b"}}
+		resp, err := e.client(proto).Do(r)
+		require.NoError(t, err)
+		resp.Body.Close()
+		trailer := <-got
+		for name, values := range trailer { // the names of others were announced, and no more
+			require.Equal(t, name == "X-Sum", len(values) > 0, "%s: %s", proto, name)
+		}
+		require.Equal(t, "42", trailer.Get("X-Sum"), proto)
+	}
+}
+
 // TestEmptyResponse checks that a response without content is not flushed, so that its header also
 // ends it. Otherwise a gRPC client would not take the status from the header. It is a matter of
 // timing whether ReverseProxy flushes, so the test asks the recorder directly.
