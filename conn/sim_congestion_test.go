@@ -22,6 +22,7 @@ type bulk struct {
 	seed  uint64
 	flows []func(congestion.Params) congestion.Controller
 	every time.Duration // between the starts of flows
+	dense bool          // whether every other packet is acknowledged
 
 	net    *simulation
 	client *conntest.Node
@@ -51,7 +52,7 @@ func (b *bulk) run(t *testing.T, d time.Duration) {
 	b.begin(t)
 	for i, cc := range b.flows {
 		cfg := conntest.ClientConfig()
-		cfg.Congestion = cc
+		cfg.Congestion, cfg.DisableAckFrequency = cc, b.dense
 		c, err := b.client.Dial(b.net.Now(), conn.Target{Remote: b.server.Addr}, cfg)
 		require.NoError(t, err)
 		b.conns = append(b.conns, c)
@@ -187,6 +188,28 @@ func TestShortTransferWithLoss(t *testing.T) {
 			require.Less(t, bbr, cubic/3)
 			t.Logf("CUBIC %.1f s, BBR %.1f s", cubic, bbr)
 		})
+	}
+}
+
+// TestFairnessOfSparseACKs: on a short queue the first of two BBR flows keeps more where the
+// receiver acknowledges a few times in a round trip than where it acknowledges every other packet.
+// TestBBRFairnessOfSparseACKs in package congestion has the same link and the same bounds.
+func TestFairnessOfSparseACKs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes minutes where AES is done in software")
+	}
+	for dense, want := range map[bool][2]float64{true: {0.5, 0.66}, false: {0.58, 0.8}} {
+		const seeds = 3
+		first := 0.0
+		for seed := range uint64(seeds) {
+			b := &bulk{rate: 20e6, rtt: 100 * time.Millisecond, queue: 0.5, seed: seed + 1, every: 2 * time.Second, dense: dense}
+			b.flows = append(b.flows, congestion.NewBBR, congestion.NewBBR)
+			b.run(t, time.Minute)
+			first += b.read[0] / (b.read[0] + b.read[1]) / seeds
+		}
+		t.Logf("every other packet is acknowledged: %v; the first flow has %.3f", dense, first)
+		require.Greater(t, first, want[0])
+		require.Less(t, first, want[1])
 	}
 }
 

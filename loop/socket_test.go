@@ -151,7 +151,7 @@ func TestSteering(t *testing.T) {
 }
 
 // unsteered returns a group of n loops among which the kernel chooses by address.
-func unsteered(t *testing.T, cfg *loop.Config, n int) *loop.Group {
+func unsteered(t testing.TB, cfg *loop.Config, n int) *loop.Group {
 	t.Helper()
 	address := "127.0.0.1:0"
 	var backends []loop.Backend

@@ -222,6 +222,28 @@ func TestBBRFairnessFromStart(t *testing.T) {
 	}
 }
 
+// TestBBRFairnessOfSparseACKs: on a short queue the first flow keeps more where receivers
+// acknowledge a few times in a round trip, as package conn has them do, than where they acknowledge
+// every other packet. TestFairnessOfSparseACKs in conn has the same link and the same bounds.
+func TestBBRFairnessOfSparseACKs(t *testing.T) {
+	for sparse, want := range map[bool][2]float64{false: {0.5, 0.66}, true: {0.58, 0.8}} {
+		const seeds = 4
+		first := 0.0
+		for seed := range uint64(seeds) {
+			s := newSimulation(newTestLink(20, 100*time.Millisecond, 0.5), seed)
+			for i := range 2 {
+				s.add(time.Duration(i)*2*time.Second, NewBBR).sparse = sparse
+			}
+			g := s.measure(time.Minute)
+			first += g[0] / (g[0] + g[1]) / seeds
+		}
+		t.Logf("sparse ACKs %v: the first flow has %.3f", sparse, first)
+		if first < want[0] || first > want[1] {
+			t.Errorf("sparse ACKs %v: the first flow has %.3f", sparse, first)
+		}
+	}
+}
+
 // TestBBRNextToCubic lets neither starve.
 func TestBBRNextToCubic(t *testing.T) {
 	for _, queue := range []float64{1, 4} {

@@ -54,6 +54,8 @@ type simFlow struct {
 	start    time.Duration
 	appRate  uint64 // bytes per second that the application writes; 0 is unlimited
 	ackEvery int
+	ackDelay time.Duration
+	sparse   bool // asks for fewer acknowledgements, as package conn does: see askForACKs
 
 	packets  []*simPacket
 	oldest   int // first that is not done
@@ -68,6 +70,7 @@ type simFlow struct {
 	wakeAt  time.Duration // of the pending wake-up
 	lastAck time.Duration
 
+	received      int   // newest at the receiver
 	unacked       []int // received, not acknowledged yet
 	marks         uint64
 	largestAcked  int
@@ -129,7 +132,7 @@ func (s *simulation) params() Params {
 
 // add starts a flow.
 func (s *simulation) add(start time.Duration, make func(Params) Controller) *simFlow {
-	f := &simFlow{sim: s, c: make(s.params()), start: start, ackEvery: 2, largestAcked: -1}
+	f := &simFlow{sim: s, c: make(s.params()), start: start, ackEvery: 2, ackDelay: 25 * time.Millisecond, largestAcked: -1, received: -1}
 	s.flows = append(s.flows, f)
 	s.at(start, func() {
 		f.lastAck = s.now
@@ -254,16 +257,19 @@ func (f *simFlow) sendPacket() {
 	f.sim.transmit(f, len(f.packets)-1, simMTU)
 }
 
-// receive is the receiver: it acknowledges every few packets or after 25 ms.
+// receive is the receiver: it acknowledges every few packets, after a while, and at once where
+// some are missing.
 func (f *simFlow) receive(n int, marked bool) {
 	f.unacked = append(f.unacked, n)
 	if marked {
 		f.marks++
 	}
-	if len(f.unacked) >= f.ackEvery {
+	gap := n != f.received+1
+	f.received = n
+	if len(f.unacked) >= f.ackEvery || f.sparse && gap {
 		f.acknowledge()
 	} else if len(f.unacked) == 1 {
-		f.sim.at(f.sim.now+25*time.Millisecond, func() {
+		f.sim.at(f.sim.now+f.ackDelay, func() {
 			if len(f.unacked) > 0 && f.unacked[0] == n {
 				f.acknowledge()
 			}
@@ -307,10 +313,20 @@ func (f *simFlow) onAck(acked []int, marks uint64) {
 	f.detectLoss(largest)
 	a.InFlight = f.inFlight
 	f.c.OnAck(&a)
+	if f.sparse {
+		f.askForACKs()
+	}
 	if f.afterReceived != nil {
 		f.afterReceived(f, &a)
 	}
 	f.send()
+}
+
+// askForACKs is adaptAckFrequency of package conn: eight ACKs in a window. The receiver knows at
+// once.
+func (f *simFlow) askForACKs() {
+	f.ackEvery = int(min(max(f.c.Window()/simMTU/8, 2), 128))
+	f.ackDelay = min(max(f.srtt/4, time.Millisecond), 25*time.Millisecond)
 }
 
 // sampleRate estimates the round trip time and the delivery rate.
