@@ -46,6 +46,10 @@ func responseComparisons() []comparison {
 				io.WriteString(w, "piece")
 			}
 		}), client: getHead},
+		{name: "type that shows in the second piece", handler: handling(func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, "\n")
+			io.WriteString(w, "<!DOCTYPE html>"+strings.Repeat("a", 5000))
+		}), client: func(n *notes, s *side) { s.get(n, "/") }},
 		{name: "long response", differs: "HTTP/1.1 HTTP/2", handler: handling(func(w http.ResponseWriter, r *http.Request) { w.Write(make([]byte, 100_000)) }), client: getHead},
 		{name: "declared length", handler: handling(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "5")

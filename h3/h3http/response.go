@@ -216,10 +216,8 @@ func (w *response) Write(p []byte) (int, error) {
 		if w.x.hold(p, holdBuffer) {
 			return len(p), nil
 		}
-		if w.x.out.buf.Len() == 0 {
-			if start := p[:min(len(p), sniffLen)]; w.x.hold(start, holdBuffer) {
-				n = len(start) // commit looks at them
-			}
+		if more := min(len(p), sniffLen-w.x.out.buf.Len()); more > 0 && w.x.hold(p[:more], holdBuffer) {
+			n = more // commit looks at them, and at what is held already
 		}
 		w.commit(false)
 	}
