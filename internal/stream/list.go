@@ -166,6 +166,11 @@ func (l *chunkList) dropAll(p *Pool) { l.drop(p, ^uint64(0)) }
 
 // write copies b to the offset. It makes the chunks that are missing.
 func (l *chunkList) write(p *Pool, off uint64, b []byte) {
+	if n := len(l.slots); n > l.head && l.slots[n-1].index == off/ChunkSize { // as most do
+		k := copy(l.slots[n-1].mem[off%ChunkSize:ChunkSize], b)
+		off += uint64(k)
+		b = b[k:]
+	}
 	for len(b) > 0 {
 		c := l.make(p, off/ChunkSize)
 		n := copy(c[off%ChunkSize:], b)
