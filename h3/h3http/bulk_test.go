@@ -3,6 +3,7 @@ package h3http
 import (
 	"io"
 	"net/http"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +75,45 @@ func TestBulkBuffers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBulkNeedsNoWakes: a writer that is slower than the network gets the largest buffer, with
+// default limits too. It runs when the loop has taken what it had written, and not once the loop
+// sleeps: so the loop is not woken again and again.
+func TestBulkNeedsNoWakes(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	simulate(t, conntest.Link{Delay: time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		const blocks, warm = 400, 100
+		type result struct {
+			largest int
+			wakes   uint64
+		}
+		results := make(chan result, 1)
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			stats := ConnFromContext(r.Context()).Loop().Group().Stats
+			var got result
+			before := stats().Wakes
+			for i := range blocks {
+				if i == warm {
+					before = stats().Wakes
+				}
+				w.Write(make([]byte, blockSize))
+				_, out := w.(*response).x.limits()
+				got.largest = max(got.largest, out)
+			}
+			got.wakes = stats().Wakes - before
+			results <- got
+		}))
+		resp, err := p.c.Get(p.url)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		got, err := io.Copy(io.Discard, resp.Body)
+		require.NoError(t, err)
+		require.Equal(t, int64(blocks*blockSize), got)
+		found := <-results
+		require.Equal(t, bulkSendBuffer, found.largest)
+		require.Less(t, found.wakes, uint64(blocks/20))
+	})
 }
 
 // TestBulkGivesWay: the buffer of an exchange has grown, and its reader stops. While memory is

@@ -164,10 +164,13 @@ func (p *bodyPipe) sendContent(s *h3.Stream) (err error) {
 	switch {
 	case err != nil:
 		out.limit = sendBuffer // the peer is slower than the writer
-	case out.waiting && s.Available() >= out.limit:
+	case out.waiting && s.Available() >= out.limit/4*3: // frames take some of the room, too
 		out.limit = min(2*out.limit, bulkSendBuffer)
 	}
 	if out.buf.Len() <= p.sendRoom()/2 {
+		if out.waiting {
+			p.c.yield() // the writer goes on now, and need not wake the loop
+		}
 		out.cond.Broadcast()
 	}
 	if err != nil || !out.fin {
