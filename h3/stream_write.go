@@ -178,14 +178,25 @@ func (s *Stream) Write(p []byte) (int, error) {
 
 // WriteLent is Write for memory that is the stream's alone while l counts a use: see
 // [conn.Stream.WriteLent]. Most of it is not copied before it goes into packets.
-func (s *Stream) WriteLent(p []byte, l conn.Lender) (int, error) {
+func (s *Stream) WriteLent(p []byte, l conn.Lender) (int, error) { return s.lend(p, l) }
+
+// WriteShared is Write for data that does not change: see [conn.Stream.WriteShared]. Most of it is
+// not copied before it goes into packets.
+func (s *Stream) WriteShared(p []byte) (int, error) { return s.lend(p, nil) }
+
+// lend is WriteLent, or WriteShared if l is nil.
+func (s *Stream) lend(p []byte, l conn.Lender) (int, error) {
 	n, err := s.beginData(len(p))
 	if n == 0 {
 		return 0, err
 	}
 	k := 0
 	if len(s.out) == 0 {
-		k, err = s.qs.WriteLent(p[:n], l)
+		if l != nil {
+			k, err = s.qs.WriteLent(p[:n], l)
+		} else {
+			k, err = s.qs.WriteShared(p[:n])
+		}
 		if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
 			s.sendErr = err
 			return 0, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -136,7 +137,7 @@ func (c *client) session(ctx context.Context, g *loop.Group) (session, error) {
 	switch c.o.api {
 	case "handler":
 		return dialHandler(ctx, g, c.remote, c.cfg)
-	case "http3", "h3loop":
+	case "http3", "http3shared", "h3loop":
 		return dialHTTP3(g, c.remote, c.cfg), nil
 	case "http2":
 		return dialHTTP2(c.remote, c.cfg.TLS, c.o.giveUp), nil
@@ -154,7 +155,9 @@ func (o *options) small() int64 {
 	return 1
 }
 
-func (o *options) http() bool { return o.api == "http3" || o.api == "h3loop" || o.api == "http2" }
+func (o *options) http() bool {
+	return slices.Contains([]string{"http3", "http3shared", "h3loop", "http2"}, o.api)
+}
 
 // An ownSocket is a session that has a socket for itself.
 type ownSocket struct {

@@ -59,7 +59,7 @@ func parseFlags(role string, args []string, stdout io.Writer) (*options, error) 
 	f.StringVar(&o.listen, "listen", "127.0.0.1:4433", "server: UDP address")
 	f.StringVar(&o.connect, "connect", "127.0.0.1:4433", "client: UDP address of the server")
 	f.StringVar(&o.mode, "mode", "download", "client: download, upload, rr, handshake, datagram, idle, active (requests of a few connections among many; with -rate of all), mixed (handshakes beside requests) or echo (of perf echo)")
-	f.StringVar(&o.api, "api", "handler", "handler (inside the loop), stream (blocking), http3, h3loop (the same inside the loop; a server), http2 (of net/http, over TCP) or tls (over TCP, a connection an exchange)")
+	f.StringVar(&o.api, "api", "handler", "handler (inside the loop), stream (blocking), http3, http3shared (the same, whose server sends memory without a copy), h3loop (inside the loop; a server), http2 (of net/http, over TCP) or tls (over TCP, a connection an exchange)")
 	f.StringVar(&o.kx, "kx", "x25519", "key exchange: x25519, or default (X25519MLKEM768)")
 	f.StringVar(&o.cc, "cc", "cubic", "congestion control: cubic, newreno or bbr")
 	f.Var(&o.bytes, "bytes", "bytes a stream (K, M, G)")
@@ -100,7 +100,7 @@ func (o *options) check() error {
 	return cmp.Or(
 		usage.Address("listen", o.listen),
 		usage.OneOf("mode", o.mode, "download", "upload", "rr", "handshake", "datagram", "idle", "active", "mixed", "echo"),
-		usage.OneOf("api", o.api, "handler", "stream", "http3", "h3loop", "http2", "tls"),
+		usage.OneOf("api", o.api, "handler", "stream", "http3", "http3shared", "h3loop", "http2", "tls"),
 		o.checkMode(),
 		usage.OneOf("kx", o.kx, "x25519", "default"),
 		usage.OneOf("cc", o.cc, "cubic", "newreno", "bbr"),

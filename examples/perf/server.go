@@ -82,7 +82,7 @@ func (s *server) serve(cfg *conn.Config) (*service, error) {
 	switch s.o.api {
 	case "handler":
 		lc.NewHandler = s.newHandler
-	case "http3":
+	case "http3", "http3shared":
 		lc = s.http3(cfg)
 	case "h3loop":
 		lc = s.h3loop(cfg)

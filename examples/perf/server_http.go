@@ -18,6 +18,10 @@ import (
 // routes are those of the HTTP servers: GET /N answers N bytes, and POST / takes what is sent.
 func (s *server) routes() http.Handler {
 	mux := http.NewServeMux()
+	write := http.ResponseWriter.Write
+	if s.o.api == "http3shared" {
+		write = h3http.WriteShared
+	}
 	mux.HandleFunc("GET /{n}", func(w http.ResponseWriter, r *http.Request) {
 		n, err := strconv.ParseInt(r.PathValue("n"), 10, 64)
 		if err != nil {
@@ -27,7 +31,7 @@ func (s *server) routes() http.Handler {
 		w.Header().Set("Content-Length", strconv.FormatInt(n, 10))
 		w.Header().Set("Content-Type", "application/octet-stream")
 		for n > 0 {
-			k, err := w.Write(zeros[:min(n, int64(len(zeros)))])
+			k, err := write(w, zeros[:min(n, int64(len(zeros)))])
 			s.sent.Add(int64(k))
 			if err != nil {
 				return

@@ -269,6 +269,20 @@ func (p *bodyPipe) writeChunk(c *fifo.Chunk, n, push int) (taken bool, written i
 	return true, n, nil
 }
 
+// writeShared is writeLocked for bytes that never change. It copies none but a short rest.
+func (p *bodyPipe) writeShared(b []byte, push int) (n int, err error) {
+	for len(b)-n > push {
+		c := p.c.pool.share(b[n:min(n+blockSize, len(b))])
+		if err := p.writeBlock(c, len(c.Memory)); err != nil {
+			p.c.pool.Put(c)
+			return n, err
+		}
+		n += len(c.Memory)
+	}
+	k, err := p.writeLocked(b[n:], push)
+	return n + k, err
+}
+
 // tryWrite appends b to the body, or nothing if there is no room.
 func (p *bodyPipe) tryWrite(b []byte) error {
 	p.mu.Lock()

@@ -17,7 +17,7 @@ const blockSize = 64 << 10
 
 // A chunkPool keeps chunks, and datagrams, for reuse. All bodies of a Server or Transport share
 // one, whatever their loops. A pool with a lock would make the loops wait for each other.
-type chunkPool struct{ pool, taken, blocks, datagrams sync.Pool }
+type chunkPool struct{ pool, taken, blocks, shared, datagrams sync.Pool }
 
 var _ fifo.Source = (*chunkPool)(nil)
 
@@ -37,16 +37,30 @@ func (p *chunkPool) Put(c *fifo.Chunk) {
 	for c != nil {
 		next := c.Next
 		c.Next = nil
-		switch len(c.Memory) {
-		case takenSize:
-			p.taken.Put(c)
-		case blockSize:
+		switch {
+		case c.Lent:
+			c.Memory = nil
+			p.shared.Put(c)
+		case c.Lender != nil:
 			c.Lender.Return() // the stream may still use it
+		case len(c.Memory) == takenSize:
+			p.taken.Put(c)
 		default:
 			p.pool.Put(c)
 		}
 		c = next
 	}
+}
+
+// share returns an empty chunk whose memory is b, with bytes that never change.
+func (p *chunkPool) share(b []byte) *fifo.Chunk {
+	c, ok := p.shared.Get().(*fifo.Chunk)
+	if !ok {
+		c = &fifo.Chunk{Lent: true}
+	}
+	c.Memory = b
+	c.Clear(0)
+	return c
 }
 
 // A block is a chunk of blockSize. It goes to the stream without a copy, so it is in use until the
