@@ -158,5 +158,5 @@ func TestClientAllocations(t *testing.T) {
 			require.NoError(t, resp.Body.Close())
 		}
 	})
-	requireAllocations(t, 5, got)
+	requireAllocations(t, 4, got)
 }

@@ -81,8 +81,8 @@ func (t *AltSvcTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.target.alt, c.patience = tg.alt, patience
 		if c.prepare() == nil { // if prepare fails, HTTP may still take the request
 			resp, err := c.do()
-			if !t.moveOn(c, resp, err) {
-				return t.keep(c, resp, err)
+			if !t.moveOn(&c, resp, err) {
+				return t.keep(&c, resp, err)
 			}
 			r = c.rest()
 		}

@@ -185,9 +185,11 @@ func (c *call) doOn(cc *clientConn) (*http.Response, error) {
 	if c.r.Close {
 		cc.leave()
 	}
-	resp, err := c.receive(cc, c.send(cc))
+	x := c.send(cc)
+	resp, err := c.receive(cc, x)
 	if err == nil {
 		c.giveBack()
+		x.handOver(resp)
 	}
 	return resp, err
 }

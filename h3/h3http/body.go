@@ -48,7 +48,7 @@ func (b *body) read(p []byte) (n int, trailer []h3.Field, err error) {
 		return 0, nil, http.ErrBodyReadAfterClose
 	case b.err != nil:
 		return 0, nil, b.err
-	case x.turn != b.turn: // the handler has returned long ago
+	case x.turn != b.turn: // the handler has returned long ago, or the response has ended
 		return 0, nil, errStreamClosed
 	}
 	n, err = x.readLocked(p)
@@ -60,6 +60,7 @@ func (b *body) read(p []byte) (n int, trailer []h3.Field, err error) {
 	}
 	if err != nil && !temporary(err) {
 		b.err = err
+		x.half.consumed()
 	}
 	return n, trailer, err
 }
@@ -100,9 +101,13 @@ func (b *body) isClosed() bool {
 func (b *body) Close() error {
 	b.x.mu.Lock()
 	defer b.x.mu.Unlock()
-	if !b.closed && b.onClose != nil {
+	first := !b.closed && b.x.turn == b.turn
+	b.closed = true
+	if first && b.onClose != nil {
 		b.onClose(b.x, h3.RequestCancelled, http.ErrBodyReadAfterClose)
 	}
-	b.closed = true
+	if first {
+		b.x.half.consumed()
+	}
 	return nil
 }

@@ -188,7 +188,8 @@ func (c *clientConn) handleHTTP(now time.Time, e h3.Event) {
 	}
 }
 
-// over notes that x is over. If x has a stream, it releases that. The caller has locked x.
+// over notes that x is over. If x has a stream, it releases that. The caller has locked x. As soon
+// as it unlocks x, that may carry another request.
 func (c *clientConn) over(x *clientExchange) {
 	if x.stream != nil {
 		c.release(&x.exchange)
@@ -201,7 +202,10 @@ func (c *clientConn) over(x *clientExchange) {
 	if !x.opened {
 		c.places.unopened--
 	}
+	x.unheard = true
+	queued := x.queued
 	c.mu.Unlock()
+	x.left(queued)
 }
 
 // service does what x needs.
@@ -337,7 +341,7 @@ func (c *clientConn) open(x *clientExchange) error {
 	x.opened, x.early, x.state = true, !c.connected, outgoingOpen
 	c.opened++
 	if !x.bare {
-		x.out.opened(x.end)
+		x.out.opened(x.whole)
 	}
 	c.bind(&x.exchange, s)
 	if x.awaited {
@@ -351,7 +355,7 @@ func (c *clientConn) openStream(x *clientExchange) (*h3.Stream, error) {
 	if x.bare {
 		return c.h3.OpenStream()
 	}
-	return c.h3.OpenRequest(x.fields, x.end)
+	return c.h3.OpenRequest(x.fields, x.whole)
 }
 
 // refuse ends x with err. The caller has locked x.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -14,12 +13,20 @@ import (
 
 // A clientExchange is an exchange of a Transport. It is a request that waits for a stream, and then
 // for its response.
+//
+// Most exchanges carry one request after another, maybe on other connections. Whoever comes from
+// the body of a response finds by turn whether its request is over. See retire.
 type clientExchange struct {
 	exchange
+	clientState
+}
+
+// A clientState is all of a clientExchange that is new with each request, beside its exchange.
+type clientState struct {
 	client *clientConn
 
 	fields  []h3.Field // of the request
-	end     bool       // no body follows
+	whole   bool       // no body follows
 	bare    bool       // the stream opens without the request, for a RequestStream
 	safe    bool       // the request may be sent as early data
 	movable bool       // the request may be sent again, on another connection
@@ -31,18 +38,18 @@ type clientExchange struct {
 	opened    bool         // the request was sent
 	awaited   bool         // somebody waits in waitOpen
 	early     bool         // it was sent before the handshake was complete
-	head      []h3.Field   // the header section of the response; emptied by nextHead
 	empty     bool         // the end of the response has come with it, and there is no body
+	known     bool         // not only the loop and the body know the exchange: see retire
+	over      bool         // the loop is through with the exchange
+	read      bool         // so is the application
+	head      []h3.Field   // the header section of the response; emptied by nextHead
 	info      [][]h3.Field // 1xx responses that the application has not seen yet
 	infoSize  int64        // bytes of 1xx responses: of all, or of those in info if shown is set
 	leave     func()       // called by leavePlace
 	late      *time.Timer  // set by limitHead
 	stopWatch func() bool  // set by watch
 
-	room *fieldRoom     // the memory of head; nil before and after
-	resp http.Response  // made of head
-	ctx  requestContext // of the Request of resp
-	body body           // of resp
+	room *fieldRoom // the memory of head; nil before and after
 }
 
 // An outgoingState is how far the sending of a request has got.
@@ -170,7 +177,7 @@ func (x *clientExchange) limitHead(d time.Duration) {
 // unlimitHead stops the timer of limitHead. The caller has locked x.
 func (x *clientExchange) unlimitHead() {
 	if x.late != nil {
-		x.late.Stop()
+		x.known = !x.late.Stop() || x.known
 		x.late = nil
 	}
 }
@@ -194,7 +201,7 @@ func (x *clientExchange) unwatch() {
 
 func (x *clientExchange) unwatchLocked() {
 	if x.stopWatch != nil {
-		x.stopWatch()
+		x.known = !x.stopWatch() || x.known
 		x.stopWatch = nil
 	}
 }

@@ -77,6 +77,10 @@ func (c *connection) wake(x *exchange) bool {
 		c.mu.Unlock()
 		return false
 	}
+	if x.unheard {
+		c.mu.Unlock()
+		return true
+	}
 	if !x.queued {
 		x.queued = true
 		c.dirty = append(c.dirty, x)

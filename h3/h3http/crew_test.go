@@ -151,18 +151,18 @@ func testExchangesServeAgain(t *testing.T, timeout time.Duration) {
 			spare := soleCrew(t, p.srv).spare
 			require.Equal(t, n, len(spare))
 			for _, x := range spare {
-				requireNew(t, x)
+				requireNew(t, &x.exchange, x)
 			}
 		}
 	})
 }
 
 // requireNew requires that x differs from a new exchange by nothing but what outlives a request.
-func requireNew(t *testing.T, x *serverExchange) {
+func requireNew[T any](t *testing.T, e *exchange, x *T) {
 	t.Helper()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	require.NotEqual(t, uint64(0), x.turn)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	require.NotEqual(t, uint64(0), e.turn)
 	outlives := map[string]bool{"mu": true, "cond": true, "turn": true, "of": true, "half": true, "s": true}
 	var check func(path string, v reflect.Value)
 	check = func(path string, v reflect.Value) {
@@ -269,7 +269,7 @@ func TestLateHandlerGoroutine(t *testing.T) {
 			late(w)
 			if path == "/" {
 				require.True(t, w.x == c.spare[0])
-				requireNew(t, w.x)
+				requireNew(t, &w.x.exchange, w.x)
 			}
 			var next sync.WaitGroup
 			next.Go(func() {

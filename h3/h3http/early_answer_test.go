@@ -25,10 +25,10 @@ func TestFlushSendsWhatGoroutinesWrote(t *testing.T) {
 		p.get("/")
 		c, _, err := p.tr.get(t.Context(), target{origin: "10.0.0.1:443"}, false)
 		require.NoError(t, err)
-		x := &clientExchange{client: c, end: true, fields: []h3.Field{
+		x := &clientExchange{clientState: clientState{client: c, whole: true, fields: []h3.Field{
 			{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"},
 			{Name: ":authority", Value: "10.0.0.1"}, {Name: ":path", Value: "/"},
-		}}
+		}}}
 		x.init(&c.connection, x)
 		opened := false
 		require.NoError(t, c.handle.Do(t.Context(), func(now time.Time, q *conn.Conn) {

@@ -26,8 +26,11 @@ type exchange struct {
 	half   half
 	stream *h3.Stream           // belongs to the loop; nil before it is open, and after its release
 	id     conn.StreamID        // set with stream
-	queued bool                 // it is in connection.dirty; the lock of the connection guards it
 	place  list.Item[*exchange] // in connection.active
+
+	// The lock of the connection guards these.
+	queued  bool // it is in connection.dirty
+	unheard bool // wake does nothing: the loop is through with it
 }
 
 // A half is the part of an exchange that belongs to a client or to a server.
@@ -39,6 +42,10 @@ type half interface {
 	// gotHead takes a copy of a field section. It reports false if that is the trailer section. The
 	// caller has locked the exchange.
 	gotHead(fields []h3.Field) bool
+
+	// consumed notes that the application needs no more of the content: it has read or closed it.
+	// The caller has locked the exchange, and does nothing with it afterwards but unlock it.
+	consumed()
 
 	// stopWaiting stops everything that waits for the success of the exchange, which has failed
 	// because of err. The caller has locked it.

@@ -24,8 +24,18 @@ func newResponse(fields []h3.Field) http.Response {
 	}
 }
 
+// An answer is a response with what it leads to, in one piece of memory. The caller of a Transport
+// may keep it.
+type answer struct {
+	resp    http.Response
+	request http.Request   // of resp
+	ctx     requestContext // of request
+	body    body           // of resp
+}
+
 // setBody sets the body of a response.
-func (c *call) setBody(resp *http.Response, x *clientExchange, u *upload) {
+func (c *call) setBody(a *answer, x *clientExchange, u *upload) {
+	resp := &a.resp
 	head := c.r.Method == http.MethodHead
 	empty := x.empty
 	if empty && !head {
@@ -37,8 +47,8 @@ func (c *call) setBody(resp *http.Response, x *clientExchange, u *upload) {
 			return
 		}
 	}
-	b := &x.body
-	b.x, b.trailer, b.upload, b.onClose = &x.exchange, &resp.Trailer, u, (*exchange).cancelLocked
+	b := &a.body
+	*b = body{x: &x.exchange, turn: x.turn, trailer: &resp.Trailer, upload: u, onClose: (*exchange).cancelLocked}
 	resp.Body = b
 	if c.gzip && !empty && strings.EqualFold(first(resp.Header["Content-Encoding"]), "gzip") {
 		resp.Body = &gzipBody{body: b}

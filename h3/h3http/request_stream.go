@@ -27,7 +27,7 @@ func (c *ClientConn) OpenStream(ctx context.Context) (*RequestStream, error) {
 	if !cc.begin() {
 		return nil, cc.gone()
 	}
-	x := &clientExchange{client: cc, bare: true}
+	x := &clientExchange{clientState: clientState{client: cc, bare: true}}
 	x.init(&cc.connection, x)
 	x.watch(ctx)
 	if !cc.wake(&x.exchange) {
@@ -74,7 +74,7 @@ func (s *RequestStream) SendRequest(r *http.Request) error {
 			return h3.ErrNoExtendedConnect
 		}
 	}
-	s.call = c
+	s.call = &c
 	s.x.mu.Lock()
 	defer s.x.mu.Unlock()
 	s.x.sendFields(c.fields, true)

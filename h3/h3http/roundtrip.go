@@ -38,13 +38,12 @@ type call struct {
 	undialed bool          // no connection could be made
 	attempts int
 
-	room  *fieldRoom     // nil after giveBack
-	first clientExchange // of the first attempt
-	begun bool           // first is in use
+	room *fieldRoom // nil after giveBack
 }
 
-func newCall(t *Transport, r *http.Request) *call {
-	c := &call{t: t, r: r, trace: httptrace.ContextClientTrace(r.Context()), late: withoutEarlyData(r.Context())}
+// newCall returns a value, which stays on the stack of most callers.
+func newCall(t *Transport, r *http.Request) call {
+	c := call{t: t, r: r, trace: httptrace.ContextClientTrace(r.Context()), late: withoutEarlyData(r.Context())}
 	if r.Body != nil && r.Body != http.NoBody {
 		c.body = r.Body
 	}
@@ -84,6 +83,7 @@ func (c *call) do() (*http.Response, error) {
 			resp.Body.Close()
 		case err == nil:
 			c.giveBack()
+			x.handOver(resp)
 			return resp, nil
 		case errors.Is(err, errCrowded): // each of these attempts has brought another connection
 			c.attempts--
@@ -119,26 +119,18 @@ func (c *call) giveBack() {
 	c.room = nil
 }
 
-// exchange returns an exchange for another attempt.
-func (c *call) exchange() *clientExchange {
-	if c.begun {
-		return new(clientExchange)
-	}
-	c.begun = true
-	return &c.first
-}
-
 // send gives the request to cc. The body follows once the request has a stream.
 func (c *call) send(cc *clientConn) *clientExchange {
-	x := c.exchange()
+	x := c.t.exchanges.get()
 	x.client, x.fields = cc, c.fields
-	x.end = c.body == nil && c.r.Method != http.MethodConnect
+	x.whole = c.body == nil && c.r.Method != http.MethodConnect
 	x.safe = !c.late && safeMethod(c.r.Method) && c.body == nil
 	x.movable = !c.alone && c.idempotent() && (c.body == nil || c.r.GetBody != nil) && c.attempts < maxAttempts
 	x.shown = c.trace != nil && c.trace.Got1xxResponse != nil
+	x.known = c.body != nil || c.connect || c.patience > 0
 	x.init(&cc.connection, x)
-	if c.t.MaxRequestsPerHost > 0 {
-		x.leave = func() { c.t.leavePlace(c.target) }
+	if t, tg := c.t, c.target; t.MaxRequestsPerHost > 0 {
+		x.leave = func() { t.leavePlace(tg) }
 	}
 	x.watch(c.r.Context())
 	if c.patience > 0 {
@@ -221,19 +213,20 @@ func (c *call) receive(cc *clientConn, x *clientExchange) (*http.Response, error
 	if err != nil {
 		return nil, err
 	}
-	resp := &x.resp
+	a := &answer{ctx: requestContext{c.r.Context(), cc.handle}}
+	resp := &a.resp
 	*resp = newResponse(head)
 	c.t.rooms.put(x.room)
 	x.room = nil
-	x.ctx = requestContext{c.r.Context(), cc.handle}
-	resp.Request = c.r.WithContext(&x.ctx)
+	a.request = *c.r.WithContext(&a.ctx)
+	resp.Request = &a.request
 	resp.TLS = cc.tlsState()
 	if c.connect && resp.StatusCode/100 == 2 {
 		x.unwatch()
 		c.stream = newStream(&x.exchange)
 		return resp, nil
 	}
-	c.setBody(resp, x, u)
+	c.setBody(a, x, u)
 	return resp, nil
 }
 

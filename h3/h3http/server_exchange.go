@@ -87,4 +87,5 @@ func (x *serverExchange) clear() {
 
 func (x *serverExchange) gotHead([]h3.Field) bool { return false }
 func (x *serverExchange) lost(err error) error    { return err }
+func (x *serverExchange) consumed()               {}
 func (x *serverExchange) stopWaiting(err error)   { x.w.ctx.end(err) }
