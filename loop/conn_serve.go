@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/growstack"
 )
 
 var errServed = errors.New("loop: ServeStreams serves the streams already")
@@ -94,6 +95,7 @@ func (s *streamCrew) call() {
 
 // work serves streams as long as there are any.
 func (s *streamCrew) work() {
+	growstack.By4K() // which calls of f would need bit by bit
 	for st := s.take(true); st != nil; st = s.take(false) {
 		s.f(st)
 	}
