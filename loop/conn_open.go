@@ -84,8 +84,9 @@ func (c *Conn) openNow(dir conn.Dir) (s *Stream) {
 	}
 	if c.waiting[dir].len() == 0 {
 		if cs, err := c.c.OpenStream(dir); err == nil {
-			s = newStream(c, cs, true)
-			s.pull = true
+			st := newStream(c, cs, true)
+			st.pull = true
+			s = st.handle
 		}
 	}
 	c.l.giveBack()
@@ -125,7 +126,7 @@ func (c *Conn) open() {
 			s := newStream(c, cs, true)
 			s.pull = true
 			c.l.wokeBorrower()
-			if !o.finish(s, nil) {
+			if !o.finish(s.handle, nil) {
 				s.forget()
 				cs.Release()
 			}
@@ -152,7 +153,7 @@ func refuse(q queue[*opening]) queue[*opening] {
 
 // arrivals holds streams of the peer that wait for AcceptStream and AcceptStreamOf.
 type arrivals struct {
-	streams [2]queue[*Stream]
+	streams [2]queue[*streamState]
 	n       uint64           // how many streams have arrived in all
 	waiting [3]int           // how many goroutines wait for a stream of each direction, or of any
 	tokens  [3]chan struct{} // a token for each of these, if there is a stream or the end
@@ -166,15 +167,15 @@ func (a *arrivals) empty() bool {
 // anyDir is the index in arrivals.waiting and arrivals.tokens for streams of either direction.
 const anyDir = 2
 
-func (a *arrivals) push(s *Stream) {
+func (a *arrivals) push(s *streamState) {
 	a.n++
 	s.arrival = a.n
-	a.streams[s.id.Dir()].push(s)
+	a.streams[s.handle.id.Dir()].push(s)
 	a.wake(false)
 }
 
 // pop returns the oldest stream of the directions from first to last.
-func (a *arrivals) pop(first, last conn.Dir) (s *Stream, ok bool) {
+func (a *arrivals) pop(first, last conn.Dir) (s *streamState, ok bool) {
 	dir := first
 	for d := first; d <= last; d++ {
 		q, best := &a.streams[d], &a.streams[dir]
@@ -207,6 +208,7 @@ func (c *Conn) arrive(cs *conn.Stream) {
 	s := newStream(c, cs, false)
 	c.mu.Lock()
 	s.pull = c.accepting && !c.lazy
+	s.in.begun = s.pull
 	c.arrived.push(s)
 	if c.crew != nil {
 		c.crew.call()
@@ -250,10 +252,10 @@ func (c *Conn) acceptStream(ctx context.Context, first, last conn.Dir, kind int)
 		c.mu.Unlock()
 		switch {
 		case ok:
-			if !lazy {
+			if !lazy && !s.in.begun {
 				s.start()
 			}
-			return s, nil
+			return s.handle, nil
 		case err != nil:
 			return nil, err
 		}
@@ -283,5 +285,5 @@ func (c *Conn) stopAccepting(ctx context.Context, kind int) error {
 func (c *Conn) Adopt(cs *conn.Stream) *Stream {
 	s := newStream(c, cs, cs.ID().ByServer() == c.c.Server())
 	s.start() // data may have come before anybody accepted the stream
-	return s
+	return s.handle
 }

@@ -97,26 +97,26 @@ func (s *streamCrew) call() {
 func (s *streamCrew) work() {
 	growstack.By4K() // which calls of f would need bit by bit
 	for st := s.take(true); st != nil; st = s.take(false) {
-		s.f(st)
+		s.f(st.handle)
 	}
 }
 
 // take returns the next stream, or nil if there is none. called says that the goroutine was on its
 // way.
-func (s *streamCrew) take(called bool) *Stream {
+func (s *streamCrew) take(called bool) *streamState {
 	c := s.c
 	c.mu.Lock()
 	if called {
 		s.coming = false
 	}
-	var st *Stream
+	var st *streamState
 	if !s.over {
 		st, _ = c.arrived.pop(conn.Bidi, conn.Uni)
 		s.call()
 	}
 	lazy := c.lazy
 	c.mu.Unlock()
-	if st != nil && !lazy {
+	if st != nil && !lazy && !st.in.begun {
 		st.start()
 	}
 	return st

@@ -24,7 +24,7 @@ func TestCrewGoesOn(t *testing.T) {
 			if first { // a turn of the loop starts a goroutine, which has not run yet
 				s.coming = true
 				for range n - 1 {
-					c.arrived.push(new(Stream))
+					c.arrived.push(&streamState{handle: new(Stream)})
 					s.call()
 				}
 			}
@@ -33,7 +33,7 @@ func TestCrewGoesOn(t *testing.T) {
 				synctest.Wait() // a goroutine that was started nevertheless takes a stream
 			}
 		}}
-		c.arrived.push(new(Stream))
+		c.arrived.push(&streamState{handle: new(Stream)})
 		s.work()
 		synctest.Wait()
 		if served != n || elsewhere != 0 {
@@ -42,7 +42,7 @@ func TestCrewGoesOn(t *testing.T) {
 
 		s.work() // the goroutine runs: nothing is left for it
 		c.mu.Lock()
-		c.arrived.push(new(Stream))
+		c.arrived.push(&streamState{handle: new(Stream)})
 		s.call()
 		c.mu.Unlock()
 		synctest.Wait()

@@ -81,13 +81,13 @@ func Posted(c *Conn) bool {
 
 // Unsent returns how many bytes of s were written and never sent. Call it on the loop's goroutine.
 func Unsent(s *Stream) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.buf.Len() + s.s.Unsent()
+	st := s.lock()
+	defer st.mu.Unlock()
+	return st.out.buf.Len() + st.s.Unsent()
 }
 
 // Handle gives s an event. Call it on the loop's goroutine.
-func Handle(s *Stream, ev conn.Event) { s.handle(&ev) }
+func Handle(s *Stream, ev conn.Event) { s.state.Load().handleEvent(&ev) }
 
 // RejectEarly delivers the event of rejected early data. Call it on the loop's goroutine.
 func RejectEarly(c *Conn) { c.handleState(&conn.Event{Kind: conn.EventEarlyDataRejected, Conn: c.c}) }
@@ -134,4 +134,12 @@ func WaitingHandshakes(g *Group) int {
 	g.work.mu.Lock()
 	defer g.work.mu.Unlock()
 	return g.work.firsts.len()
+}
+
+// State returns what tells the state of s from others. It is nil if s is over.
+func State(s *Stream) any {
+	if st := s.state.Load(); st != nil {
+		return st
+	}
+	return nil
 }

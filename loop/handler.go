@@ -69,7 +69,7 @@ func (l *Loop) handle(ev *conn.Event) {
 		l.observe(ev)
 	}
 	if s := streamOf(ev); s != nil {
-		s.handle(ev)
+		s.handleEvent(ev)
 		return
 	}
 	h := a.h
@@ -121,7 +121,7 @@ func (l *Loop) introduce(a *attachment, h Handler, take func() (streams []*conn.
 	streams, datagrams := take()
 	for _, s := range streams {
 		h.HandleEvent(l.now, conn.Event{Kind: conn.EventStreamOpened, Conn: c, Stream: s})
-		if _, passed := s.UserData.(*Stream); !passed { // by Conn.Pass
+		if _, passed := s.UserData.(*streamState); !passed { // by Conn.Pass
 			h.HandleEvent(l.now, conn.Event{Kind: conn.EventStreamReadable, Conn: c, Stream: s})
 		}
 	}

@@ -5,7 +5,7 @@ package loop
 // next turn begins is moved then. The connection would drop it if the turn brings a reset or more
 // datagrams. They belong to the loop's goroutine, or to a borrower.
 type leftovers struct {
-	streams []*Stream
+	streams []*streamState
 	conns   []*Conn
 }
 
@@ -38,7 +38,7 @@ const maxLeft = 1 << 10
 
 // leave reports whether n bytes that lie ready may stay in the connection for Read. The loop does
 // not learn of more bytes then, nor of the end.
-func (s *Stream) leave(n int) bool {
+func (s *streamState) leave(n int) bool {
 	i := &s.in
 	i.left = n > 0 && n <= maxLeft && i.buf.Len() == 0 && !i.move
 	if i.left && !i.listed {

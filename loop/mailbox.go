@@ -13,7 +13,7 @@ type letters struct {
 	posts   []func(now time.Time)
 	works   []*conn.TLSWork // finished, for Endpoint.Complete
 	conns   []*Conn         // that have something to do, each at most once
-	streams []*Stream       // that have something to do, each at most once
+	streams []*streamState  // that have something to do, each at most once
 	handed  handover
 	// whose holdings have changed, each at most once; they do not wake the loop
 	accounts []*Account
@@ -103,7 +103,7 @@ func (m *mailbox) conn(c *Conn) {
 	}
 }
 
-func (m *mailbox) stream(s *Stream) {
+func (m *mailbox) stream(s *streamState) {
 	if m.open() {
 		m.in.streams = append(m.in.streams, s)
 		m.send()

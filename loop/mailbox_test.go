@@ -99,7 +99,7 @@ func TestMailboxLosesNothing(t *testing.T) {
 func TestMailboxAllocatesNothing(t *testing.T) {
 	s := newSleeper()
 	f := func(time.Time) {}
-	st, c := new(Stream), new(Conn)
+	st, c := new(streamState), new(Conn)
 	d := conn.Datagram{Data: make([]byte, 1200)}
 	var l letters
 	turn := func() {

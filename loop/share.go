@@ -26,7 +26,7 @@ func (c *Conn) lend(lazy bool) (streams []*conn.Stream, datagrams bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lazy = lazy
-	var kept []*Stream
+	var kept []*streamState
 	for s, ok := c.arrived.pop(conn.Bidi, conn.Uni); ok; s, ok = c.arrived.pop(conn.Bidi, conn.Uni) {
 		s.mu.Lock()
 		if s.pull {
@@ -62,7 +62,7 @@ var (
 // EventStreamStopped. Call it on the loop's goroutine.
 func (c *Conn) TakeBack(id conn.StreamID) (*conn.Stream, error) {
 	s := c.streams.First()
-	for s != nil && s.id != id {
+	for s != nil && s.handle.id != id {
 		s = s.place.Next()
 	}
 	if s == nil {

@@ -11,7 +11,7 @@ import (
 
 // ask asks the loop for bytes that it has left in the connection until somebody wants them. The
 // caller holds s.mu.
-func (s *Stream) ask() {
+func (s *streamState) ask() {
 	i := &s.in
 	if s.pull && !i.full && !i.left {
 		return
@@ -24,7 +24,7 @@ func (s *Stream) ask() {
 // readLeft is Read for a few bytes that the loop has left in the connection. It reports false if
 // there are none, or if only the loop can move them. If it reports true and has read nothing, then
 // all of them were read before. The caller holds s.mu.
-func (s *Stream) readLeft(p []byte) (n int, ok bool) {
+func (s *streamState) readLeft(p []byte) (n int, ok bool) {
 	i := &s.in
 	if !i.left || !s.c.borrow() {
 		return 0, false
@@ -43,7 +43,7 @@ func (s *Stream) readLeft(p []byte) (n int, ok bool) {
 
 // writeThrough writes to the connection what it takes of a few bytes, if none wait in s, and if the
 // loop can be borrowed. The caller holds s.mu.
-func (s *Stream) writeThrough(p []byte, shared bool) (n int) {
+func (s *streamState) writeThrough(p []byte, shared bool) (n int) {
 	o := &s.out
 	if !s.direct() || !s.c.borrow() {
 		return 0
@@ -63,7 +63,7 @@ func (s *Stream) writeThrough(p []byte, shared bool) (n int) {
 
 // endThrough is CloseWrite of the connection, under the same conditions. It reports whether it did
 // that. The caller holds s.mu.
-func (s *Stream) endThrough() bool {
+func (s *streamState) endThrough() bool {
 	if !s.direct() || !s.c.borrow() {
 		return false
 	}
@@ -74,7 +74,7 @@ func (s *Stream) endThrough() bool {
 
 // direct reports whether what is written next may go to the connection at once. The caller holds
 // s.mu.
-func (s *Stream) direct() bool {
+func (s *streamState) direct() bool {
 	o := &s.out
 	return s.s != nil && !o.full && !o.done && !o.sent && o.buf.Len() == 0 && (s.rare == nil || s.rare.at == nil && s.rare.prio == nil && s.rare.copies == nil)
 }

@@ -12,8 +12,16 @@ import (
 // the peer resets the stream, Read returns what had been taken from the connection before, and then
 // the [conn.StreamError].
 func (s *Stream) Read(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	st := s.lock()
+	if st == nil {
+		return 0, errStreamClosed
+	}
+	defer st.mu.Unlock()
+	return st.read(p)
+}
+
+// read is Stream.Read. The caller holds s.mu.
+func (s *streamState) read(p []byte) (int, error) {
 	i := &s.in
 	for {
 		switch {
@@ -43,13 +51,13 @@ func (s *Stream) Read(p []byte) (int, error) {
 		i.wait = true
 		s.ask()
 		if i.wait {
-			s.changed.Wait()
+			s.wait()
 		}
 	}
 }
 
 // endReceiving notes the error that follows the last byte, if err is one. The caller holds s.mu.
-func (s *Stream) endReceiving(err error) {
+func (s *streamState) endReceiving(err error) {
 	if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
 		s.in.err, s.in.done = err, true
 		s.endContext()
@@ -59,15 +67,18 @@ func (s *Stream) endReceiving(err error) {
 // Buffered returns how many bytes Read returns without waiting, and the error of Read after these
 // bytes. The error is nil if it is not known yet, and io.EOF if they are the last bytes.
 func (s *Stream) Buffered() (n int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	st := s.lock()
+	if st == nil {
 		return 0, errStreamClosed
 	}
-	if s.in.left {
-		s.ask()
+	defer st.mu.Unlock()
+	if st.closed {
+		return 0, errStreamClosed
 	}
-	return s.in.buf.Len(), s.in.err
+	if st.in.left {
+		st.ask()
+	}
+	return st.in.buf.Len(), st.in.err
 }
 
 // Write copies p, and waits while there is no room. If it fails, it returns how much of p it has
@@ -82,25 +93,36 @@ func (s *Stream) WriteShared(p []byte) (int, error) { return s.write(p, true) }
 // error that matches conn.ErrWouldBlock. It does not wait, and ignores the deadline. Bytes that it
 // has taken may still wait in the stream for credit of the peer.
 func (s *Stream) TryWrite(p []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	o := &s.out
+	st := s.lock()
+	if st == nil {
+		return errStreamClosed
+	}
+	defer st.mu.Unlock()
+	o := &st.out
 	switch {
 	case o.err != nil:
 		return o.err
-	case len(p) > s.writeRoom()-o.buf.Len():
+	case len(p) > st.writeRoom()-o.buf.Len():
 		return conn.ErrWouldBlock
 	}
 	o.buf.Write(&s.c.chunks, p)
 	if !o.full {
-		s.mark()
+		st.mark()
 	}
 	return nil
 }
 
 func (s *Stream) write(p []byte, shared bool) (n int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	st := s.lock()
+	if st == nil {
+		return 0, errStreamClosed
+	}
+	defer st.mu.Unlock()
+	return st.write(p, shared)
+}
+
+// write is Stream.Write, or Stream.WriteShared. The caller holds s.mu.
+func (s *streamState) write(p []byte, shared bool) (n int, err error) {
 	o := &s.out
 	for {
 		switch {
@@ -131,13 +153,13 @@ func (s *Stream) write(p []byte, shared bool) (n int, err error) {
 		}
 		s.mayWait("Stream.Write")
 		o.wait = true
-		s.changed.Wait()
+		s.wait()
 	}
 }
 
 // serve moves bytes between the stream's buffers and the connection, and carries out what the
 // application has asked for. It runs on the loop's goroutine; a borrower calls serveLocked.
-func (s *Stream) serve() {
+func (s *streamState) serve() {
 	s.mu.Lock()
 	s.dirty = false
 	tell := s.serveLocked()
@@ -147,7 +169,7 @@ func (s *Stream) serve() {
 
 // serveLocked is serve for a caller that holds s.mu. The caller then calls tell without s.mu: see
 // finalSize.
-func (s *Stream) serveLocked() (tell func()) {
+func (s *streamState) serveLocked() (tell func()) {
 	if s.s == nil || s.c.c.Err() != nil { // see finish, which says more than package conn
 		return func() {}
 	}
@@ -161,7 +183,7 @@ func (s *Stream) serveLocked() (tell func()) {
 }
 
 // command carries out calls that wait for the loop.
-func (s *Stream) command() {
+func (s *streamState) command() {
 	if r := s.rare; r != nil {
 		if r.prio != nil {
 			s.s.SetPriority(*r.prio)
@@ -181,11 +203,11 @@ func (s *Stream) command() {
 		s.s.StopSending(s.in.code)
 		s.in.done = true
 	}
-	s.early = s.s.Early()
+	s.handle.early = s.s.Early()
 }
 
 // send moves written bytes to the connection.
-func (s *Stream) send() {
+func (s *streamState) send() {
 	o := &s.out
 	if o.done {
 		return
@@ -208,7 +230,7 @@ func (s *Stream) send() {
 		at.done <- err
 		if err == nil {
 			s.noteEnd()
-			s.failWrite(&conn.StreamError{ID: s.id, Code: at.code})
+			s.failWrite(&conn.StreamError{ID: s.handle.id, Code: at.code})
 			return
 		}
 	}
@@ -224,7 +246,7 @@ func (s *Stream) send() {
 }
 
 // sendFin hands the end to the connection.
-func (s *Stream) sendFin() {
+func (s *streamState) sendFin() {
 	s.out.sent = true
 	if err := s.s.CloseWrite(); err != nil {
 		s.failWrite(err)
@@ -247,7 +269,7 @@ func writeChunk(s *conn.Stream, c *fifo.Chunk) (int, error) {
 }
 
 // receive moves bytes from the connection to the reader's buffer, unless there are but a few.
-func (s *Stream) receive() {
+func (s *streamState) receive() {
 	i := &s.in
 	if i.done || i.stop || !s.pull {
 		return
@@ -279,7 +301,7 @@ func (s *Stream) receive() {
 }
 
 // readRoom returns how many bytes the reader's buffer may hold now.
-func (s *Stream) readRoom() int {
+func (s *streamState) readRoom() int {
 	least := 0
 	if s.in.wait {
 		least = chunkSize
@@ -291,11 +313,11 @@ func (s *Stream) readRoom() int {
 }
 
 // writeRoom returns how many bytes the writer's buffer may hold now.
-func (s *Stream) writeRoom() int { return s.c.account.Room(bufferSize, chunkSize) }
+func (s *streamState) writeRoom() int { return s.c.account.Room(bufferSize, chunkSize) }
 
 // take moves bytes from the connection to the reader's buffer without a copy, by an exchange of
 // chunks. It reports false if there is no chunk that is worth it.
-func (s *Stream) take() bool {
+func (s *streamState) take() bool {
 	l := s.c.l
 	if l.spare == nil {
 		l.spare = l.chunks.Get(0)
@@ -314,7 +336,7 @@ func (s *Stream) take() bool {
 // drain takes over everything that a closed connection still holds for the reader, as far as
 // Loop.KeepRemains has room. If there is none, the rest is lost, and Read returns err at that
 // place.
-func (s *Stream) drain(err error) {
+func (s *streamState) drain(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := &s.in
@@ -347,7 +369,7 @@ func (s *Stream) drain(err error) {
 
 // keepRemains counts n bytes that drain keeps. If there is no room, nothing more is kept, and Read
 // returns err at that place. The caller holds s.mu.
-func (s *Stream) keepRemains(n int, err error) bool {
+func (s *streamState) keepRemains(n int, err error) bool {
 	i := &s.in
 	if s.c.l.KeepRemains(n) {
 		i.kept += n
@@ -362,7 +384,7 @@ func (s *Stream) keepRemains(n int, err error) bool {
 
 // forgetRemains notes that n bytes were read or dropped, which drain may have kept. The caller
 // holds s.mu.
-func (s *Stream) forgetRemains(n int) {
+func (s *streamState) forgetRemains(n int) {
 	i := &s.in
 	if i.kept == 0 {
 		return
@@ -375,7 +397,7 @@ func (s *Stream) forgetRemains(n int) {
 }
 
 // fail ends both directions with err. Read returns err after the bytes that were received.
-func (s *Stream) fail(err error) {
+func (s *streamState) fail(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.noteEnd()
@@ -391,7 +413,7 @@ func (s *Stream) fail(err error) {
 }
 
 // failWrite ends sending, and makes Write return err. The caller holds s.mu.
-func (s *Stream) failWrite(err error) {
+func (s *streamState) failWrite(err error) {
 	o := &s.out
 	if o.err == nil {
 		o.err = err
@@ -407,7 +429,7 @@ func (s *Stream) failWrite(err error) {
 
 // endWrite notes that sending has ended and that the connection need not wait for it. If lost is
 // nil, everything has arrived or nobody waits for it. The caller holds s.mu.
-func (s *Stream) endWrite(lost error) {
+func (s *streamState) endWrite(lost error) {
 	o := &s.out
 	if o.done {
 		return

@@ -23,8 +23,16 @@ type peeking struct {
 // follows these bytes, or that of the deadline. One goroutine may peek at a time, and none may read
 // meanwhile.
 func (s *Stream) Peek(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	st := s.lock()
+	if st == nil {
+		return 0, errStreamClosed
+	}
+	defer st.mu.Unlock()
+	return st.peek(p)
+}
+
+// peek is Stream.Peek. The caller holds s.mu.
+func (s *streamState) peek(p []byte) (int, error) {
 	i := &s.in
 	if len(p) > bufferSize {
 		return 0, errors.New("loop: Peek of more than 256 KiB")
@@ -69,7 +77,7 @@ func (s *Stream) Peek(p []byte) (int, error) {
 				continue
 			}
 		}
-		s.changed.Wait()
+		s.wait()
 	}
 }
 
@@ -82,7 +90,7 @@ func copyFront(b *fifo.Buffer, p []byte) (n int) {
 }
 
 // look serves a Peek of a stream whose data stays in the connection.
-func (s *Stream) look() {
+func (s *streamState) look() {
 	if s.rare == nil || s.rare.peek.want == 0 || s.pull {
 		return
 	}

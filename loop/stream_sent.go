@@ -24,8 +24,16 @@ type sentWriter struct {
 // control. If it fails, it takes back what was not sent. So n is how many bytes of p were sent, and
 // the others are not sent later. Only one goroutine may write meanwhile.
 func (s *Stream) WriteSent(p []byte, rest int) (n int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	st := s.lock()
+	if st == nil {
+		return 0, errStreamClosed
+	}
+	defer st.mu.Unlock()
+	return st.writeSent(p, rest)
+}
+
+// writeSent is Stream.WriteSent. The caller holds s.mu.
+func (s *streamState) writeSent(p []byte, rest int) (n int, err error) {
 	o := &s.out
 	if o.by == nil {
 		o.by = new(sentWriter)
@@ -71,14 +79,14 @@ func (s *Stream) WriteSent(p []byte, rest int) (n int, err error) {
 		s.mayWait("Stream.WriteSent")
 		o.wait = n < len(p)
 		if o.err == nil {
-			s.changed.Wait()
+			s.wait()
 		}
 	}
 }
 
 // noteSent notes what was sent and what may be, and wakes the writer if that is enough. It runs
 // where the connection may be used; the caller holds s.mu.
-func (s *Stream) noteSent() {
+func (s *streamState) noteSent() {
 	o := &s.out
 	w := o.by
 	if w == nil || o.done || !w.wait && o.buf.End() <= w.goes {
@@ -108,7 +116,7 @@ func (s *Stream) noteSent() {
 
 // takeBack takes back those of the last n bytes that were written which were never sent. It returns
 // how many they are. The caller holds s.mu, and may wait for the loop.
-func (s *Stream) takeBack(n int) int {
+func (s *streamState) takeBack(n int) int {
 	o := &s.out
 	w := o.by
 	w.wait, o.wait = false, false
@@ -118,7 +126,7 @@ func (s *Stream) takeBack(n int) int {
 	w.back, w.took = n, 0
 	s.mark()
 	for w.back > 0 && !o.done {
-		s.changed.Wait()
+		s.wait()
 	}
 	w.back = 0
 	return w.took
@@ -126,7 +134,7 @@ func (s *Stream) takeBack(n int) int {
 
 // giveBack does what takeBack asks for. It runs where the connection may be used; the caller holds
 // s.mu.
-func (s *Stream) giveBack() {
+func (s *streamState) giveBack() {
 	o := &s.out
 	w := o.by
 	if w == nil || w.back == 0 {
@@ -147,7 +155,7 @@ func (s *Stream) giveBack() {
 
 // noteEnd notes how much was sent when sending ends. It runs where the connection may be used, with
 // s.mu held.
-func (s *Stream) noteEnd() {
+func (s *streamState) noteEnd() {
 	w := s.out.by
 	if w == nil || s.s == nil || s.out.done && !w.ending {
 		return
@@ -161,7 +169,7 @@ func (s *Stream) noteEnd() {
 
 // wasSent returns how many of n bytes from the offset start on were sent before sending ended. The
 // caller holds s.mu, and may wait for the loop.
-func (s *Stream) wasSent(start uint64, n int) int {
+func (s *streamState) wasSent(start uint64, n int) int {
 	o := &s.out
 	w := o.by
 	w.wait, o.wait = false, false
@@ -169,7 +177,7 @@ func (s *Stream) wasSent(start uint64, n int) int {
 		return n
 	}
 	for w.ending {
-		s.changed.Wait()
+		s.wait()
 	}
 	return int(min(uint64(n), max(w.sent, start)-start))
 }

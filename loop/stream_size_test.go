@@ -9,11 +9,14 @@ import (
 // of 32 bits it takes less. One byte more than 288 costs 32, because that is the next size that the
 // allocator has.
 func TestStreamCost(t *testing.T) {
-	stream, rare := unsafe.Sizeof(Stream{}), unsafe.Sizeof(rarities{})
-	if stream > 288 {
-		t.Errorf("a Stream has %d bytes, more than 288", stream)
+	stream, state, rare := unsafe.Sizeof(Stream{}), unsafe.Sizeof(streamState{}), unsafe.Sizeof(rarities{})
+	if stream > 32 {
+		t.Errorf("a Stream has %d bytes, more than 32", stream)
 	}
-	if stream+rare > streamCost {
-		t.Errorf("a Stream has %d bytes, and its rarities have %d: more than streamCost, %d", stream, rare, streamCost)
+	if state > 288 {
+		t.Errorf("the state of a Stream has %d bytes, more than 288", state)
+	}
+	if sum := stream + state + rare; sum > streamCost {
+		t.Errorf("a Stream has %d bytes in all, more than streamCost, %d", sum, streamCost)
 	}
 }

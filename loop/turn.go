@@ -348,7 +348,7 @@ func (l *Loop) runLetters() {
 }
 
 // enqueue lets s be served in this turn.
-func (l *Loop) enqueue(s *Stream) {
+func (l *Loop) enqueue(s *streamState) {
 	if !s.queued {
 		s.queued = true
 		l.ready = append(l.ready, s)

@@ -77,7 +77,7 @@ func awaitEither(token, done <-chan struct{}) bool {
 	}
 }
 
-func (s *Stream) mayWait(method string) { s.c.l.mayWait(method) }
+func (s *streamState) mayWait(method string) { s.c.l.mayWait(method) }
 
 // goroutineID returns the number of the calling goroutine. It stands in the first line of a stack
 // trace, as "goroutine 7 [".
