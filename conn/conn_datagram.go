@@ -137,7 +137,7 @@ func (c *Conn) sendDatagram(b []byte, opt DatagramOptions) (id uint64, err error
 			d.nextID++
 			c.stats.DatagramsExpired++
 			if opt.Notify {
-				c.event(Event{Kind: EventDatagramLost, ID: d.nextID})
+				c.eventOf(EventDatagramLost, d.nextID)
 			}
 			return d.nextID, nil
 		default:
@@ -175,7 +175,7 @@ func (c *Conn) dropDatagram(q *datagramQueue) {
 func (c *Conn) datagramDropped(q *datagram) {
 	c.stats.DatagramsExpired++
 	if q.notify {
-		c.event(Event{Kind: EventDatagramLost, ID: q.id})
+		c.eventOf(EventDatagramLost, q.id)
 	}
 }
 
@@ -344,7 +344,7 @@ func (c *Conn) datagramFate(r *record, kind EventKind) {
 			c.multi.copyFate(r.value, kind)
 		}
 	case r.n != 0:
-		c.event(Event{Kind: kind, ID: r.value})
+		c.eventOf(kind, r.value)
 	}
 }
 

@@ -39,7 +39,7 @@ func (l *lane) probed(now instant) bool {
 	if long && !t.silent && c.state != stateHandshake {
 		t.silent = true
 		if c.Silent() {
-			c.event(Event{Kind: EventSilent})
+			c.eventOf(EventSilent, 0)
 		}
 	}
 	return long
@@ -58,7 +58,7 @@ func (l *lane) answeredAgain() {
 	was := l.conn.Silent()
 	l.timeouts.silent = false
 	if was {
-		l.conn.event(Event{Kind: EventAnswered})
+		l.conn.eventOf(EventAnswered, 0)
 	}
 }
 

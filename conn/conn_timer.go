@@ -109,7 +109,7 @@ func (c *Conn) onTimeout(now instant) {
 	}
 	if due(c.userTimer) {
 		c.userTimer = 0
-		c.event(Event{Kind: EventTimer})
+		c.eventOf(EventTimer, 0)
 	}
 	if due(c.lossDeadline(now)) {
 		c.lossTimeout(now)

@@ -144,7 +144,7 @@ func (c *Conn) noteTLSState() {
 			if s.NegotiatedProtocol == "" {
 				return // the ClientHello is not complete
 			}
-			c.event(Event{Kind: EventAccepted})
+			c.eventOf(EventAccepted, 0)
 		}
 		if t.state == nil {
 			t.state = new(tls.ConnectionState)
@@ -251,7 +251,7 @@ func (c *Conn) handshakeComplete() error {
 		c.sendNewToken(c.path.remote)
 	}
 	c.qlogParams(state.NegotiatedProtocol)
-	c.event(Event{Kind: EventConnected})
+	c.eventOf(EventConnected, 0)
 	if !c.server {
 		c.eventOnce(EventStreamsAvailable)
 	}

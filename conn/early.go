@@ -228,7 +228,7 @@ func (c *Conn) rejectEarly() {
 	limit, window, peer := t.limit, t.window, t.peerLimit
 	*t = streamSet{server: t.server, limit: limit, window: window, peerLimit: peer}
 	c.flow.sent, c.flow.blockedAt, c.flow.limited, c.flow.reserve = 0, 0, false, 0
-	c.event(Event{Kind: EventEarlyDataRejected})
+	c.eventOf(EventEarlyDataRejected, 0)
 }
 
 // acksRejected reports whether an ACK frame acknowledges a packet whose early data was rejected. A

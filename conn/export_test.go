@@ -35,7 +35,7 @@ func (e *Endpoint) CheckMemory() error {
 		conns[c] = true
 	}
 	for i := e.events.head; i < e.events.tail; i++ {
-		conns[e.events.buf[i&(len(e.events.buf)-1)].Conn] = true
+		conns[e.events.buf[i&(len(e.events.buf)-1)].conn] = true
 	}
 	for _, c := range e.expired {
 		conns[c] = true

@@ -181,6 +181,6 @@ func (m *multipath) blocked() {
 func (c *Conn) noteAvailable() {
 	if m := c.multi; m != nil && m.wanted && m.unused() != nil {
 		m.wanted = false
-		c.event(Event{Kind: EventPathsAvailable})
+		c.eventOf(EventPathsAvailable, 0)
 	}
 }

@@ -142,7 +142,7 @@ func (q *copyQueue) find(id uint64) *datagram {
 // owe notes that the application wants to know what becomes of a datagram.
 func (m *multipath) owe(id uint64, copies int) {
 	if len(m.fates) >= maxDatagramFates {
-		m.conn.event(Event{Kind: EventDatagramLost, ID: m.fates[0].id})
+		m.conn.eventOf(EventDatagramLost, m.fates[0].id)
 		m.fates = slices.Delete(m.fates, 0, 1)
 	}
 	m.fates = append(m.fates, datagramFate{id, copies})
@@ -158,7 +158,7 @@ func (m *multipath) copyFate(id uint64, kind EventKind) {
 	f := &m.fates[i]
 	if f.copies--; kind == EventDatagramAcked || f.copies == 0 {
 		m.fates = slices.Delete(m.fates, i, i+1)
-		m.conn.event(Event{Kind: kind, ID: id})
+		m.conn.eventOf(kind, id)
 	}
 }
 

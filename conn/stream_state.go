@@ -135,7 +135,7 @@ func (s *Stream) readable() {
 }
 
 func (s *Stream) event(kind EventKind, code uint64) {
-	s.c.event(Event{Kind: kind, Stream: s, Code: code, gen: s.gen})
+	s.c.e.events.push(queuedEvent{kind: kind, gen: s.gen, conn: s.c, stream: s, value: code})
 }
 
 // consumed gives credit for n bytes that were read.

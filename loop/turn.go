@@ -280,7 +280,8 @@ func (l *Loop) undelivered(d conn.Datagram, err error) {
 // dispatch hands out events, and sends after every sendEvents of them. It returns how many events
 // there were, and how many messages were sent.
 func (l *Loop) dispatch() (events, sent int, err error) {
-	for ev, ok := l.ep.NextEvent(); ok; ev, ok = l.ep.NextEvent() {
+	ev, ok := l.ep.NextEvent() // one variable for all: an Event is large
+	for ; ok; ev, ok = l.ep.NextEvent() {
 		l.handle(&ev)
 		if events++; events%sendEvents == 0 {
 			n, err := l.sendAnswered(false)
