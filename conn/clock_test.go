@@ -2,6 +2,7 @@ package conn_test
 
 import (
 	"errors"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -87,5 +88,33 @@ func TestClockJumpsByHours(t *testing.T) {
 			w.net.RunFor(time.Second)
 			require.True(t, c.HandshakeComplete())
 		})
+	}
+}
+
+// TestClockIsMad: the clock of one side is wrong by centuries for a moment. What was there ends,
+// and timers run as before.
+func TestClockIsMad(t *testing.T) {
+	w := scenario{seed: 1, streams: 1, upload: 1000}.both(conntest.Link{Delay: 20 * time.Millisecond}).start(t)
+	w.work()
+	node := w.client.node
+	ignore := func(time.Time, conn.Event) {}
+	w.client.node.OnEvent, w.server.node.OnEvent = ignore, ignore
+	for range 5 {
+		node.Endpoint.HandleTimeout(w.net.Now().AddDate(500, 0, 0))
+		w.net.RunFor(time.Minute)
+		require.Error(t, w.client.conn.Err())
+		for _, reachable := range []bool{false, true} {
+			to := w.server.node.Addr
+			if !reachable {
+				to = netip.MustParseAddrPort("10.9.9.9:443")
+			}
+			c, err := node.Dial(w.net.Now(), conn.Target{Remote: to}, conntest.ClientConfig())
+			require.NoError(t, err)
+			w.net.RunFor(9 * time.Second)
+			require.NoError(t, c.Err())
+			require.Equal(t, reachable, c.HandshakeComplete())
+			w.net.RunFor(2 * time.Minute)
+			require.Error(t, c.Err())
+		}
 	}
 }

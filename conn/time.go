@@ -36,6 +36,11 @@ const (
 	// maxStandstill is how far the caller's clock may go back before the epoch follows it.
 	maxStandstill = 100 * time.Millisecond
 
+	// maxJump is how far time goes on at once. What a clock shows beyond that is a mistake: the
+	// epoch follows it. Otherwise a clock that is wrong by centuries, once, would bring time to its
+	// end.
+	maxJump = 10 * 365 * 24 * time.Hour
+
 	// overslept is how late a timer runs if the program slept, or if its clock jumped forward.
 	overslept = time.Second
 )
@@ -49,13 +54,17 @@ func (e *Endpoint) clock(now time.Time) instant {
 	}
 	switch t := instant(now.Sub(e.epoch)); {
 	case t > e.now:
+		if t.sub(e.now) > maxJump {
+			t = e.now.add(maxJump)
+			e.epoch = now.Add(-time.Duration(t))
+		}
 		if it := e.timers.Min(); it != nil {
 			if due, _ := it.Deadline(); t.sub(instant(due)) > overslept {
 				e.woke = t
 			}
 		}
 		e.now = t
-	case e.now.sub(t) > maxStandstill:
+	case t < e.now-instant(maxStandstill): // t may be less than the difference could show
 		e.epoch = now.Add(-time.Duration(e.now))
 	}
 	for i, c := range e.expired {
