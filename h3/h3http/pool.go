@@ -206,6 +206,9 @@ func (t *Transport) dialTarget(ctx context.Context, tg target, fresh bool) (c *l
 		trace.TLSHandshakeStart()
 	}
 	c, err = dial(ctx, tg.addr(), cfg)
+	if err == nil && t.Dial != nil && !t.claim(c) {
+		c, err = nil, errDialedTwice
+	}
 	if err == nil && t.Multipath.MaxPaths > 0 {
 		t.follow(c)
 	}
@@ -217,6 +220,28 @@ func (t *Transport) dialTarget(ctx context.Context, tg target, fresh bool) (c *l
 		trace.TLSHandshakeDone(state, err)
 	}
 	return c, sessions.resumes(), err
+}
+
+var errDialedTwice = errors.New("h3http: Transport.Dial has returned a connection that it had returned before")
+
+// claim notes that c is in use until it ends. It reports false if it was in use. HTTP/3 has a
+// control stream on a connection once, so a second use would break the first one as well.
+func (t *Transport) claim(c *loop.Conn) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, taken := t.dialed[c]; taken {
+		return false
+	}
+	if t.dialed == nil {
+		t.dialed = make(map[*loop.Conn]struct{})
+	}
+	t.dialed[c] = struct{}{}
+	context.AfterFunc(c.Context(), func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.dialed, c)
+	})
+	return true
 }
 
 // follow lets c use the interfaces of the host until it closes, or t does. Where that cannot be

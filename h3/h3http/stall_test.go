@@ -1,6 +1,7 @@
 package h3http
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/lazoquic/lazo/dgram"
 	"github.com/lazoquic/lazo/h3"
 	"github.com/lazoquic/lazo/internal/require"
+	"github.com/lazoquic/lazo/loop"
 	"github.com/lazoquic/lazo/loop/looptest"
 )
 
@@ -328,4 +330,41 @@ func TestTinyUnsentBytes(t *testing.T) {
 			require.Equal(t, body, string(b))
 		})
 	}
+}
+
+// TestDialReturnsTwice: a Dial function returns a connection that requests to another host use.
+// Those go on, and requests to the second host fail until it returns a connection of their own.
+func TestDialReturnsTwice(t *testing.T) {
+	simulate(t, shortLink, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) }))
+		dial, made := p.tr.Dial, (*loop.Conn)(nil)
+		keep := true
+		p.tr.Dial = func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error) {
+			if made != nil && keep {
+				return made, nil
+			}
+			var err error
+			made, err = dial(ctx, "10.0.0.1:443", cfg)
+			return made, err
+		}
+		get := func(host string) (string, error) {
+			resp, err := p.c.Get("https://" + host)
+			if err != nil {
+				return "", err
+			}
+			b, err := io.ReadAll(resp.Body)
+			return string(b), err
+		}
+		for range 3 {
+			b, err := get("10.0.0.1")
+			require.NoError(t, err)
+			require.Equal(t, "10.0.0.1", b)
+			_, err = get("localhost")
+			require.ErrorIs(t, err, errDialedTwice)
+		}
+		keep = false
+		b, err := get("localhost")
+		require.NoError(t, err)
+		require.Equal(t, "localhost", b)
+	})
 }
