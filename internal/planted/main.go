@@ -18,7 +18,7 @@ import (
 )
 
 // maxRuns is after how many runs a bug counts as not found.
-const maxRuns = 10_000
+const maxRuns = 30_000
 
 func main() {
 	word := strings.Join(os.Args[1:], " ")
