@@ -135,7 +135,7 @@ func (x *exchange) gotFields(e h3.Event) {
 func (x *exchange) peerCanceled(e h3.Event) {
 	if e.Err != nil {
 		err := streamError(e.Err)
-		x.dropIn()
+		x.dropIn(err)
 		x.in.end(err)
 		x.failOut(err)
 		x.life.gone = true

@@ -134,7 +134,7 @@ func (x *exchange) cancelOut(code h3.ErrorCode, err error) {
 // loop's goroutine. The caller has locked x.
 func (x *exchange) giveUp(code h3.ErrorCode, err error) {
 	x.aborts.abandon(x.stream, code)
-	x.dropIn()
+	x.dropIn(err)
 	x.in.end(err)
 	x.failOut(err)
 	x.failed(err)

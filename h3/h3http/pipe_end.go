@@ -1,6 +1,8 @@
 package h3http
 
 import (
+	"io"
+
 	"github.com/lazoquic/lazo/h3"
 )
 
@@ -56,8 +58,12 @@ func (p *bodyPipe) failOut(err error) {
 	out.cond.Broadcast()
 }
 
-// dropIn drops the buffered bytes that the peer sent.
-func (p *bodyPipe) dropIn() {
+// dropIn drops the buffered bytes that the peer sent. If there are any, reads return err from now on,
+// also where the peer has sent everything: a body of which a part is lost must not look whole.
+func (p *bodyPipe) dropIn(err error) {
+	if p.in.buf.Len() > 0 && p.in.err == io.EOF {
+		p.in.err = err
+	}
 	p.in.buf.Reset(p.c.pool)
 	p.forgetKept(0)
 }
@@ -70,7 +76,7 @@ func (p *bodyPipe) close() bool {
 	p.closed = true
 	p.in.deadline.Stop()
 	if p.in.kept > 0 {
-		p.dropIn() // the loop will not do it
+		p.dropIn(errStreamClosed) // the loop will not do it
 	}
 	return true
 }
@@ -81,7 +87,7 @@ func (p *bodyPipe) abandon(code h3.ErrorCode, err error) bool {
 	if p.aborts.canceled() {
 		return false
 	}
-	p.dropIn()
+	p.dropIn(err)
 	if p.in.ended && p.out.ended {
 		return false
 	}
@@ -96,7 +102,7 @@ func (p *bodyPipe) abandonIn(code h3.ErrorCode, err error) {
 	if !p.in.ended {
 		p.aborts.stopReceiving(code)
 	}
-	p.dropIn()
+	p.dropIn(err)
 	p.in.err = err
 	p.in.end(err)
 }

@@ -55,7 +55,7 @@ func (p *bodyPipe) drainIn(s *h3.Stream, err error) (end error) {
 	in.kept = remainsOf(in.buf.Len())
 	if !loop.KeepRemains(in.kept) {
 		in.kept = 0
-		p.dropIn()
+		p.dropIn(err)
 		in.err = err
 	}
 	for !in.ended && in.err == nil {
