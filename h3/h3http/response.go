@@ -211,18 +211,29 @@ func (w *response) Write(p []byte) (int, error) {
 		return 0, errStreamClosed
 	}
 	defer w.x.mu.Unlock()
-	n := 0
-	if !w.committed {
-		if w.x.hold(p, holdBuffer) {
-			return len(p), nil
-		}
-		if more := min(len(p), sniffLen-w.x.out.buf.Len()); more > 0 && w.x.hold(p[:more], holdBuffer) {
-			n = more // commit looks at them, and at what is held already
-		}
-		w.commit(false)
+	n, held := w.begin(p)
+	if held {
+		return n, nil
 	}
 	k, err := w.x.writeLocked(p[n:], holdBuffer)
 	return n + k, err
+}
+
+// begin holds p while the header may wait. Otherwise it sends the header, behind which as much of p
+// is held as tells its type. It returns how many bytes of p are held. The caller has entered the
+// exchange.
+func (w *response) begin(p []byte) (n int, all bool) {
+	if w.committed {
+		return 0, false
+	}
+	if w.x.hold(p, holdBuffer) {
+		return len(p), true
+	}
+	if more := min(len(p), sniffLen-w.x.out.buf.Len()); more > 0 && w.x.hold(p[:more], holdBuffer) {
+		n = more // commit looks at them, and at what is held already
+	}
+	w.commit(false)
+	return n, false
 }
 
 // WriteString is part of [io.StringWriter].

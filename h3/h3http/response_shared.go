@@ -26,18 +26,14 @@ func (w *response) WriteShared(p []byte) (n int, err error) {
 	if len(p) <= holdBuffer || w.request.Method == http.MethodHead {
 		return w.Write(p)
 	}
-	if !w.committed {
-		if n, err = w.Write(p[:holdBuffer+1]); err != nil { // more than is held, so the header goes
-			return n, err
-		}
-	}
-	if err := w.beforeWrite(len(p) - n); err != nil {
-		return n, err
+	if err := w.beforeWrite(len(p)); err != nil {
+		return 0, err
 	}
 	if !w.enter() {
-		return n, errStreamClosed
+		return 0, errStreamClosed
 	}
 	defer w.x.mu.Unlock()
+	n, _ = w.begin(p) // not all: that is more than is held
 	k, err := w.x.writeShared(p[n:], holdBuffer)
 	return n + k, err
 }

@@ -79,7 +79,7 @@ func TestWriteShared(t *testing.T) {
 			require.NoError(t, get("HEAD", "/?"+strconv.Itoa(size)).Body.Close())
 			require.EqualValues(t, size, taken.Load())
 			// more than its Content-Length
-			_, err := io.Copy(io.Discard, get("GET", "/?100000").Body)
+			_, err := io.Copy(io.Discard, get("GET", "/?400000").Body)
 			require.Error(t, err)
 			checkPattern(t, get("GET", "/wrapped"), 1, size, size)
 			require.EqualValues(t, size, seen.Load())
