@@ -143,3 +143,11 @@ func State(s *Stream) any {
 	}
 	return nil
 }
+
+// Lent calls f while others may borrow l, as they may in the middle of a turn. Call it on the
+// goroutine of the loop.
+func Lent(l *Loop, f func()) {
+	l.lending.leave(time.Time{}, false)
+	f()
+	l.lending.back()
+}

@@ -37,7 +37,7 @@ func (s *streamState) peek(p []byte) (int, error) {
 	if len(p) > bufferSize {
 		return 0, errors.New("loop: Peek of more than 256 KiB")
 	}
-	if len(p) > maxPeek && !s.pull {
+	if len(p) > maxPeek && !s.pull && !s.closed { // mark may give back the state of a closed stream
 		s.pull = true
 		s.mark()
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
+	"github.com/lazoquic/lazo/internal/require"
 	"github.com/lazoquic/lazo/loop"
 )
 
@@ -154,5 +155,34 @@ func TestCloseWakesReader(t *testing.T) {
 				s.Close()
 			}
 		}
+	})
+}
+
+// TestPeekEndsStream: a Peek that brings a Close to the loop, and with it the end of the stream.
+func TestPeekEndsStream(t *testing.T) {
+	run(t, setup{link: near}, func(t *testing.T, w *world) {
+		c := w.dialOnly(nil)
+		server, err := w.server.Accept(w.ctx())
+		require.NoError(t, err)
+		h := &sharer{handle: server, ends: make(chan int, 4)}
+		server.Do(w.ctx(), func(_ time.Time, q *conn.Conn) { server.Loop().Share(q, h, true) })
+		_, err = io.WriteString(w.open(c, conn.Bidi), "hello")
+		require.NoError(t, err)
+		s := w.accept(server)
+		time.Sleep(time.Second)
+		server.Do(w.ctx(), func(time.Time, *conn.Conn) {
+			s.Reset(1)
+			s.Close()
+			loop.Lent(server.Loop(), func() {
+				peeked := make(chan error)
+				go func() {
+					_, err := s.Peek(make([]byte, 2000)) // more than the loop brings by itself
+					peeked <- err
+				}()
+				if err := <-peeked; !errors.Is(err, net.ErrClosed) {
+					t.Errorf("Peek: %v", err)
+				}
+			})
+		})
 	})
 }
