@@ -28,7 +28,11 @@ var forwarding = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X
 
 // addresses are fields by which other proxies say who the client is, and which backends believe.
 // The edge does not set them.
-var addresses = []string{"Client-Ip", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Real-Ip"}
+var addresses = []string{
+	"Cf-Connecting-Ip", "Client-Ip", "Fastly-Client-Ip", "Fly-Client-Ip", "Forwarded-For", "True-Client-Ip", "X-Azure-Clientip", "X-Client-Ip",
+	"X-Cluster-Client-Ip", "X-Envoy-External-Address", "X-Forwarded", "X-Original-Forwarded-For", "X-Originating-Ip", "X-Real-Ip",
+	"X-Remote-Addr", "X-Remote-Ip",
+}
 
 // claims reports whether a field says where a request came from. Many backends treat
 // X_Forwarded_For like X-Forwarded-For.
