@@ -104,6 +104,10 @@ func (e *Endpoint) takeEarly(now instant, c *Conn, id ConnID, remote netip.AddrP
 	taken := e.early.list[i].packets.list
 	e.dropEarly(i, i+1)
 	for j := range taken {
+		if c.closed {
+			e.stats.DroppedUnroutable += uint64(len(taken) - j)
+			return
+		}
 		a := &taken[j].at
 		a.data, a.waited = taken[j].data, now.sub(taken[j].came)
 		c.receive(now, a)
