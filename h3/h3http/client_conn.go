@@ -41,6 +41,7 @@ type clientConn struct {
 	awaited   bool              // requests wait for it
 	deserted  bool              // requests have moved away, because the server is silent
 	opened    int               // requests that have got a stream since settle
+	roomFor   int               // how many responses that nobody reads fit beside another: see grow
 	changed   func()            // what NewClientConn was given, or nil
 	sole      bool              // NewClientConn has made it
 
@@ -250,6 +251,7 @@ func (c *clientConn) settle(time.Time) {
 	}
 	c.mu.Lock()
 	awaited, leave, ended := c.requests > 0, c.leaving && c.requests == 0, c.err != nil
+	open := c.requests - len(c.waiting)
 	c.places.unopened -= c.opened
 	c.places.credit, c.opened = c.quic.StreamCredit(conn.Bidi), 0
 	changed := c.changed != nil && c.places.changed(c.requests, c.leaving || ended)
@@ -261,12 +263,27 @@ func (c *clientConn) settle(time.Time) {
 		c.awaited = awaited
 		c.keepAlive()
 	}
+	if open > c.roomFor && c.connected {
+		c.grow(open)
+	}
 	if leave && !c.closing {
 		c.closing = true
 		c.quic.Close(uint64(h3.NoError), "")
 	}
 	c.count(ended, 0)
 }
+
+// grow makes the window of the connection as large as the first windows of n responses and another
+// one together, as far as conn.Config.MaxData and the memory of the endpoint allow. Otherwise a few
+// responses that nobody reads yet would hold up all others, and a program that reads the bodies of
+// its responses one after the other would wait for ever.
+func (c *clientConn) grow(n int) {
+	c.roomFor = n
+	c.quic.GrowWindow(int64(n+1) * min(c.quic.Config().InitialMaxStreamData, maxFirstWindow))
+}
+
+// maxFirstWindow bounds what grow asks for each response, so that its product does not overflow.
+const maxFirstWindow = 1 << 32
 
 // keepAlive keeps a connection that requests wait for from being silent for long. A NAT on the way
 // may give it another address, or forget it, when it is the server's turn to send. Then nothing

@@ -64,6 +64,41 @@ func TestOverLossyNetwork(t *testing.T) {
 	})
 }
 
+// TestResponsesReadInTurn: responses that nobody reads yet hold up neither the one that is being
+// read nor one that comes later.
+func TestResponsesReadInTurn(t *testing.T) {
+	const size = 2 << 20
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/large" {
+				w.Write(make([]byte, size))
+			}
+		}))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		get := func(path string) *http.Response {
+			r, err := http.NewRequestWithContext(ctx, "GET", p.url+path, nil)
+			require.NoError(t, err)
+			resp, err := p.c.Do(r)
+			require.NoError(t, err)
+			return resp
+		}
+		var all []*http.Response
+		for range 50 {
+			resp := get("/large")
+			all = append(all, resp)
+			time.Sleep(100 * time.Millisecond) // it fills its window
+		}
+		get("/small").Body.Close()
+		for i, resp := range all {
+			n, err := io.Copy(io.Discard, resp.Body)
+			require.NoError(t, err, i)
+			require.Equal(t, int64(size), n)
+			resp.Body.Close()
+		}
+	})
+}
+
 // TestKeepAliveWhileWaiting: a connection lives as long as a request waits for its answer, and not
 // much longer.
 func TestKeepAliveWhileWaiting(t *testing.T) {
