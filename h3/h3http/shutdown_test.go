@@ -3,6 +3,7 @@ package h3http
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net/http"
@@ -315,4 +316,28 @@ func TestShutdownSaysWhatWasLost(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestShutdownAmidHandshake: Shutdown does not wait for a handshake that makes no progress.
+func TestShutdownAmidHandshake(t *testing.T) {
+	simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+		began := make(chan struct{})
+		p := newSimPair(t, n, http.NotFoundHandler(), func(p *pair) {
+			p.srv.TLSConfig.GetConfigForClient = func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+				close(began)
+				<-h.Context().Done()
+				return nil, h.Context().Err()
+			}
+		})
+		failed := make(chan error, 1)
+		go func() {
+			_, err := p.c.Get(p.url)
+			failed <- err
+		}()
+		<-began
+		start := time.Now()
+		require.NoError(t, p.srv.Shutdown(t.Context()))
+		require.True(t, time.Since(start) < time.Second, time.Since(start))
+		require.True(t, <-failed != nil)
+	})
 }
