@@ -58,8 +58,8 @@ func (p *bodyPipe) failOut(err error) {
 	out.cond.Broadcast()
 }
 
-// dropIn drops the buffered bytes that the peer sent. If there are any, reads return err from now on,
-// also where the peer has sent everything: a body of which a part is lost must not look whole.
+// dropIn drops the buffered bytes that the peer sent. If there are any, reads return err from now
+// on, also where the peer has sent everything: a body of which a part is lost must not look whole.
 func (p *bodyPipe) dropIn(err error) {
 	if p.in.buf.Len() > 0 && p.in.err == io.EOF {
 		p.in.err = err
