@@ -181,7 +181,7 @@ func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 	}
 	p := sp.sent.sent(&pa.flight, now, size, flags, w.recStart) // RFC 9002, Section 7.5 [2]
 	pa.pacer.Sent(int64(now), size, pa.pacing)
-	c.controlSent(pa, p, c.e.wall(now))
+	p.state = *c.controlSent(pa, p.size, pa.inFlight, p.flags&sentAppLimited != 0, c.e.wall(now))
 	if sp.id == spaceApp && sp.sent.next >= sp.lane.skipNext {
 		sp.sent.skip()
 		sp.lane.chooseSkip()
@@ -191,13 +191,14 @@ func (c *Conn) packetSent(w *packetWriter, now instant, size int, mark ECN) {
 	}
 }
 
-// controlSent tells the congestion controller of a path.
-func (c *Conn) controlSent(pa *path, p *sentPacket, wall time.Time) {
+// controlSent tells the congestion controller of a path that a packet is sent, and returns what it
+// keeps with the packet. inFlight counts the packet.
+func (c *Conn) controlSent(pa *path, size uint16, inFlight uint64, limited bool, wall time.Time) *[6]uint64 {
 	s := &c.e.scratch.sent
 	*s = congestion.Sent{}
-	s.Now, s.Bytes, s.InFlight, s.AppLimited = wall, uint64(p.size), pa.inFlight, p.flags&sentAppLimited != 0
+	s.Now, s.Bytes, s.InFlight, s.AppLimited = wall, uint64(size), inFlight, limited
 	pa.cc.OnSent(s)
-	p.state = s.State
+	return &s.State
 }
 
 // chooseSkip draws the next number to leave out, ever more rarely.

@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"github.com/lazoquic/lazo/conn/congestion"
 	"github.com/lazoquic/lazo/internal/keys"
 	"github.com/lazoquic/lazo/internal/wire"
 )
@@ -62,11 +61,8 @@ func (l *lane) transmitRun(now instant, buf []byte, size, most int, paced uint64
 			b[0] &^= fixedBit // RFC 9287, Section 3
 		}
 		r.seal(tx, b, c.e.plain[:], pn, off)
-		told := &c.e.scratch.sent
-		*told = congestion.Sent{}
-		told.Now, told.Bytes, told.InFlight, told.AppLimited = wall, uint64(size), pa.inFlight+uint64(size), limited
-		pa.cc.OnSent(told)
-		if row != nil && row.count < maxAlike && row.state == told.State {
+		state := c.controlSent(pa, uint16(size), pa.inFlight+uint64(size), limited, wall)
+		if row != nil && row.count < maxAlike && row.state == *state {
 			sp.sent.sentAlike(&pa.flight, row)
 		} else {
 			start := sp.sent.recs.tail
@@ -74,7 +70,7 @@ func (l *lane) transmitRun(now instant, buf []byte, size, most int, paced uint64
 			x.stream, x.value, x.gen = s, off, s.gen
 			x.n, x.kind, x.fin = uint16(r.data), recStream, false
 			row = sp.sent.sent(&pa.flight, now, size, flags, start)
-			row.state = told.State
+			row.state = *state
 		}
 		pn++
 		off += uint64(r.data)
