@@ -2,13 +2,10 @@ package loop
 
 import (
 	"bytes"
-	"errors"
-	"net"
 	"runtime"
 	"time"
 
 	"github.com/lazoquic/lazo/conn"
-	"github.com/lazoquic/lazo/udpio"
 )
 
 const (
@@ -28,39 +25,6 @@ const (
 // turn goes on. With 64 small requests at a time, 32 more than doubles their rate and costs no more
 // CPU than sending once at the end; 8 costs twice as much.
 const sendEvents = 32
-
-// Sizes of the buffers that are read into. A GRO read needs 64 KiB, or the kernel truncates it.
-const (
-	groBuffers, groBufferSize = 4, 64 << 10
-	buffers, bufferLen        = 32, 2 << 10
-)
-
-// An inbox holds what one turn reads.
-type inbox struct {
-	ms   []udpio.Message
-	bufs [][]byte // the loop's own buffers; a Backend may put others into ms
-}
-
-func (in *inbox) init(gro bool) {
-	n, size := buffers, bufferLen
-	if gro {
-		n, size = groBuffers, groBufferSize
-	}
-	in.ms = make([]udpio.Message, n)
-	in.bufs = make([][]byte, n)
-	for i := range in.bufs {
-		in.bufs[i] = make([]byte, size)
-		in.ms[i].Buf = in.bufs[i]
-	}
-}
-
-// restore puts the loop's buffers back in their places. Buffers of messages that were not read may
-// have changed places too.
-func (in *inbox) restore() {
-	for i, b := range in.bufs {
-		in.ms[i].Buf = b
-	}
-}
 
 // turn runs one turn. It reports whether the loop is over, and returns the error of its Backend.
 func (l *Loop) turn() (over bool, err error) {
@@ -255,7 +219,7 @@ func (l *Loop) receive(n int) {
 	if n > 0 && l.leaving != nil {
 		l.forward()
 	}
-	l.in.restore()
+	l.in.next(l.now, n)
 	l.letters.handed.receive(l.now, l.ep)
 	for _, w := range l.letters.works {
 		l.ep.Complete(l.now, w)
@@ -395,107 +359,4 @@ func (l *Loop) flushTouched() {
 	}
 	clear(l.touched)
 	l.touched = l.touched[:0]
-}
-
-// Bounds of what a turn sends. ACKs that steer the sender wait in the receive queue meanwhile. Two
-// full bursts cost no more per byte than four, and keep the RTT low.
-const (
-	maxBurst    = 65507 // the largest payload of UDP, and so of GSO, over IPv4
-	turnBytes   = 2 * maxBurst
-	maxMessages = 64
-)
-
-// An outbox holds the bursts of a turn. They lie one behind another, so that one WriteBatch takes
-// many small ones.
-type outbox struct {
-	arena    []byte
-	ms       []udpio.Message
-	bursts   []conn.Burst    // the bursts in ms
-	waiting  []udpio.Message // the end of ms, for which the Backend had no room
-	others   []udpio.Message // from WriteDatagram, in memory of their own
-	segments int
-}
-
-func (o *outbox) init(segments int) {
-	o.arena = make([]byte, turnBytes+maxBurst)
-	o.ms = make([]udpio.Message, 0, maxMessages)
-	o.bursts = make([]conn.Burst, 0, maxMessages)
-	o.segments = max(segments, 1)
-}
-
-// transmit writes the messages that waited. If all of them went, it writes what the endpoint has to
-// send, up to the bounds of a turn. It returns how many messages were sent or dropped. An error
-// means that the Backend has failed.
-func (l *Loop) transmit() (sent int, err error) {
-	o := &l.out
-	if len(o.waiting) > 0 {
-		sent, err = l.write()
-		if err != nil || len(o.waiting) > 0 {
-			return sent, err
-		}
-	}
-	o.clear()
-	o.addOthers()
-	for n := 0; n < turnBytes && len(o.ms) < maxMessages; {
-		buf := o.arena[n : n+maxBurst]
-		b, ok := l.ep.Transmit(l.now, buf, o.segments)
-		if !ok {
-			break
-		}
-		m := udpio.Message{Buf: buf[:b.N:b.N], Remote: b.Remote, Local: b.Local, ECN: uint8(b.ECN)}
-		if b.SegmentSize < b.N {
-			m.SegmentSize = b.SegmentSize
-		}
-		o.ms = append(o.ms, m)
-		o.bursts = append(o.bursts, b)
-		n += b.N
-	}
-	o.waiting = o.ms
-	more, err := l.write()
-	if len(o.waiting) == 0 {
-		o.clear()
-	}
-	return sent + more, err
-}
-
-// clear drops the messages, and the pointers to their connections.
-func (o *outbox) clear() {
-	clear(o.bursts)
-	o.ms, o.bursts = o.ms[:0], o.bursts[:0]
-}
-
-// addOthers adds the datagrams of WriteDatagram.
-func (o *outbox) addOthers() {
-	for _, m := range o.others {
-		o.ms = append(o.ms, m)
-		o.bursts = append(o.bursts, conn.Burst{N: len(m.Buf), Remote: m.Remote, Local: m.Local})
-	}
-	clear(o.others)
-	o.others = o.others[:0]
-}
-
-// first returns the burst of the first message that waits.
-func (o *outbox) first() conn.Burst { return o.bursts[len(o.ms)-len(o.waiting)] }
-
-// write writes o.waiting until the Backend is full. An error about one message drops that message,
-// such as EPERM, ENETUNREACH, or EMSGSIZE for a probe of the path MTU.
-func (l *Loop) write() (sent int, err error) {
-	o := &l.out
-	for len(o.waiting) > 0 {
-		n, err := l.backend.WriteBatch(o.waiting)
-		sent += n
-		o.waiting = o.waiting[n:]
-		switch {
-		case err == nil && len(o.waiting) > 0:
-			return sent, nil
-		case errors.Is(err, net.ErrClosed):
-			return sent, err
-		case err != nil && len(o.waiting) > 0:
-			l.writeErrors++
-			l.ep.SendFailed(l.now, o.first(), err)
-			sent++
-			o.waiting = o.waiting[1:]
-		}
-	}
-	return sent, nil
 }

@@ -119,8 +119,9 @@ func (s *sockets) writeParts(p *port, m *Message, refusal syscall.Errno) syscall
 // It returns how many messages were sent, or why the first was not.
 func (s *sockets) writeRow(p *port, m *Message, b []byte, part int) (int, syscall.Errno) {
 	w := &s.writer
-	n := 0
-	for ; n < batchSize && len(b) > 0; n++ {
+	n, most := 0, min((len(b)+part-1)/part, batchSize)
+	w.vector.prepare(most)
+	for ; n < most; n++ {
 		piece := b[:min(part, len(b))]
 		b = b[len(piece):]
 		segmentSize := m.SegmentSize

@@ -17,22 +17,26 @@ type mmsghdr struct {
 }
 
 // A vector is the memory of one recvmmsg or sendmmsg call: the headers, and everything that they
-// point to. It is built once and must not move.
+// point to. It must not move during the call.
 type vector struct {
-	hdrs     [batchSize]mmsghdr
-	iovs     [batchSize]unix.Iovec
-	names    [batchSize]name
-	controls [batchSize]control
+	hdrs     []mmsghdr
+	iovs     []unix.Iovec
+	names    []name
+	controls []control
 }
 
-func newVector() *vector {
-	v := new(vector)
+// prepare makes room for n messages. Most sockets never move batchSize of them at a time.
+func (v *vector) prepare(n int) {
+	if n <= len(v.hdrs) {
+		return
+	}
+	n = min(max(n, 2*len(v.hdrs)), batchSize)
+	*v = vector{make([]mmsghdr, n), make([]unix.Iovec, n), make([]name, n), make([]control, n)}
 	for i := range v.hdrs {
 		h := &v.hdrs[i].hdr
 		h.Iov = &v.iovs[i]
 		h.SetIovlen(1)
 	}
-	return v
 }
 
 // A syscallFunc is recvmmsg or sendmmsg, for the first n messages of v.
@@ -42,25 +46,25 @@ type syscallFunc func(fd uintptr, v *vector, n int) (int, syscall.Errno)
 // not tell Go's scheduler.
 
 func recvmmsg(fd uintptr, v *vector, n int) (int, syscall.Errno) {
-	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(v.hdrs))), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
 	return int(r), errno
 }
 
 // recvmmsgTelling is recvmmsg that tells the scheduler: see crowding.
 func recvmmsgTelling(fd uintptr, v *vector, n int) (int, syscall.Errno) {
-	r, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+	r, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(v.hdrs))), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
 	return int(r), errno
 }
 
 func sendmmsg(fd uintptr, v *vector, n int) (int, syscall.Errno) {
-	r, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
+	r, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(v.hdrs))), uintptr(n), unix.MSG_DONTWAIT, 0, 0)
 	return int(r), errno
 }
 
 // recvErrors is recvmmsg for the queue of errors.
 func recvErrors(fd uintptr, v *vector, n int) (int, syscall.Errno) {
 	const flags = unix.MSG_DONTWAIT | unix.MSG_ERRQUEUE
-	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&v.hdrs)), uintptr(n), flags, 0, 0)
+	r, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(unsafe.SliceData(v.hdrs))), uintptr(n), flags, 0, 0)
 	return int(r), errno
 }
 

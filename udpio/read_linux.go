@@ -62,6 +62,7 @@ const maxPending = 8
 func (s *sockets) readPort(p *port, ms []Message) (n int, err error) {
 	v := s.reader.vector
 	p.want = min(len(ms), batchSize)
+	v.prepare(p.want)
 	for i := range p.want {
 		v.setRead(i, ms[i].Buf)
 	}

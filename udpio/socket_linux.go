@@ -81,7 +81,7 @@ func (l leftOpen) Close() error {
 func newSockets(cfg Config) (*sockets, error) {
 	s := &sockets{
 		cfg:    cfg,
-		reader: batchReader{vector: newVector(), zones: newZones()},
+		reader: batchReader{vector: new(vector), zones: newZones()},
 		writer: newBatchWriter(),
 	}
 	s.ports.Store(new([]*port))

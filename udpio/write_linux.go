@@ -19,7 +19,7 @@ type batchWriter struct {
 
 func newBatchWriter() batchWriter {
 	return batchWriter{
-		vector:   newVector(),
+		vector:   new(vector),
 		sendmmsg: sendmmsg,
 		zones:    newZones(),
 		gso:      gsoState{refused: make(map[netip.AddrPort]struct{})},
@@ -92,8 +92,9 @@ func (s *sockets) route(ports []*port, m *Message) *port {
 // no splitting. It returns how many were sent, or why ms[0] was not.
 func (s *sockets) writeRun(p *port, ports []*port, ms []Message) (int, syscall.Errno) {
 	w := &s.writer
-	n := 0
-	for n < min(len(ms), batchSize) {
+	n, most := 0, min(len(ms), batchSize)
+	w.vector.prepare(most)
+	for n < most {
 		m := &ms[n]
 		if n > 0 && (s.route(ports, m) != p || w.gso.mustSplit(p, m)) {
 			break
