@@ -587,7 +587,9 @@ func TestHeaderLimits(t *testing.T) {
 	var calls atomic.Int64
 	p := newPair(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		calls.Add(1)
-		if r.URL.Path != "/" {
+		if r.URL.Path == "/trailer" {
+			w.Header().Set(http.TrailerPrefix+"Large", strings.Repeat("x", 5000))
+		} else if r.URL.Path != "/" {
 			w.Header().Set("Large", strings.Repeat("x", 5000))
 		}
 		if r.URL.Path == "/hint" {
@@ -601,8 +603,17 @@ func TestHeaderLimits(t *testing.T) {
 	p.get("/") // both know the limits now
 	_, err := p.c.Do(p.request("GET", "/large", nil))
 	requireStreamError(t, err, h3.InternalError)
+	const logged = "header or trailers larger than the client takes"
+	require.Equal(t, 1, strings.Count(p.log.String(), logged))
 	resp, _ := p.get("/hint") // the client can do without the hint
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+	resp, err = p.c.Do(p.request("GET", "/trailer", nil))
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	requireStreamError(t, err, h3.InternalError)
+	require.Equal(t, 2, strings.Count(p.log.String(), logged))
 	calls.Store(0)
 	r := p.request("GET", "/", nil)
 	r.Header.Set("Large", strings.Repeat("x", 5000))

@@ -1,6 +1,7 @@
 package h3http
 
 import (
+	"errors"
 	"io"
 	"time"
 
@@ -88,4 +89,12 @@ func (x *serverExchange) clear() {
 func (x *serverExchange) gotHead([]h3.Field) bool { return false }
 func (x *serverExchange) lost(err error) error    { return err }
 func (x *serverExchange) consumed()               {}
-func (x *serverExchange) stopWaiting(err error)   { x.w.ctx.end(err) }
+
+// stopWaiting implements half. That a handler has set more fields than the client takes is seen
+// nowhere else: the handler has returned, as a rule.
+func (x *serverExchange) stopWaiting(err error) {
+	if errors.Is(err, h3.ErrFieldsTooLarge) {
+		x.s.logger().Error("h3http: header or trailers larger than the client takes", "remote", x.arrival.remote)
+	}
+	x.w.ctx.end(err)
+}
