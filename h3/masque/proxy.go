@@ -2,6 +2,7 @@ package masque
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -203,8 +204,11 @@ func (p *Proxy) open(w http.ResponseWriter, r *http.Request, host string, port u
 	w.Header().Set("Capsule-Protocol", "?1") // RFC 9297, Section 3.4 [4]
 	w.Header().Set(headerStatus, nextHopField(p.Name, target))
 	s, err := h3http.TakeStream(w) // RFC 9298, Section 3.5 [1, 2]
-	if err != nil {
+	switch {
+	case errors.Is(err, http.ErrNotSupported):
 		return &refusal{http.StatusNotImplemented, "proxy_internal_error", ""}
+	case err != nil:
+		return nil // the client has left, and nothing can be said to it
 	}
 	relay := &relay{
 		tunnel: tunnel{s: s, limit: capsuleLimit(p.CapsuleLimit), maxAge: p.MaxAge, counters: &p.counters, hold: s.Account().Hold},

@@ -1,6 +1,7 @@
 package masque
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -119,6 +120,35 @@ func TestRefusals(t *testing.T) {
 	}
 	require.EqualValues(t, 3, p.proxy.Stats().Opened)
 	require.EqualValues(t, 19, p.proxy.Stats().Refused)
+}
+
+// TestClientLeavesEarly: a client that gives up while its tunnel opens gets no answer, and nobody
+// is blamed for that.
+func TestClientLeavesEarly(t *testing.T) {
+	var log bytes.Buffer // that nothing is written to
+	asked, left := make(chan struct{}), make(chan struct{})
+	p := newPair(t, func(p *pair) {
+		p.server.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		p.proxy.Dial = func(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
+			close(asked)
+			<-ctx.Done()
+			return net.Dial("udp", target.String())
+		}
+		p.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer close(left)
+			p.proxy.ServeHTTP(w, r)
+		})
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	_, err := p.client.Dial(ctx, newEcho(t))
+	require.ErrorIs(t, err, context.Canceled)
+	<-left
+	require.Equal(t, "", log.String())
+	require.Zero(t, p.proxy.Stats().Refused)
 }
 
 // TestTarget lets a rule decide by the name that the client gave.
