@@ -14,6 +14,7 @@ func (t trust) rewrite(pr *httputil.ProxyRequest) {
 	pr.Out.Host = pr.In.Host
 	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // it is for the backend to judge
 	pr.Out.Trailer = pr.In.Trailer           // the server fills it while it reads the body
+	sift(pr.Out.Trailer)                     // the names that were announced
 	if pr.Out.Trailer != nil && pr.Out.Body != nil {
 		pr.Out.Body = &trailed{pr.Out.Body, pr.Out.Trailer}
 	}
@@ -59,13 +60,18 @@ type trailed struct {
 func (b *trailed) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		for name := range b.trailer {
-			if claims(name) || slices.Contains(notTrailers, dashed(name)) {
-				delete(b.trailer, name)
-			}
-		}
+		sift(b.trailer)
 	}
 	return n, err
+}
+
+// sift removes the trailers that a backend must not get.
+func sift(trailer http.Header) {
+	for name := range trailer {
+		if claims(name) || slices.Contains(notTrailers, dashed(name)) {
+			delete(trailer, name)
+		}
+	}
 }
 
 // forward sets the fields of h that say where a request came from, and for which host. Values from
