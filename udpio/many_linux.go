@@ -11,11 +11,35 @@ import (
 // epoll set which have something, and WriteBatch finds a socket by its number.
 const fewPorts = 8
 
-// A directory finds the ports of a Socket that has many. Lookups take no lock; whoever changes it
-// holds sockets.mu.
+// A directory finds the ports of a Socket that has many. Its size goes by the descriptors of a
+// whole process, so a Socket of few ports has none. Lookups take no lock; whoever changes it holds
+// sockets.mu.
 type directory struct {
 	byFD     atomic.Pointer[[]*port] // by descriptor; never changed in place
 	byNumber [256]atomic.Pointer[[256]atomic.Pointer[port]]
+}
+
+// enter enters p, which comes to the others. ReadBatch must not find it yet.
+func (s *sockets) enter(p *port, others []*port) {
+	d := s.directory.Load()
+	if d == nil {
+		if len(others) < fewPorts {
+			return
+		}
+		d = new(directory)
+		for _, other := range others {
+			d.add(other)
+		}
+	}
+	d.add(p)
+	s.directory.Store(d)
+}
+
+// forget takes p out, whose descriptor is still open.
+func (s *sockets) forget(p *port) {
+	if d := s.directory.Load(); d != nil {
+		d.remove(p)
+	}
 }
 
 // add enters a port.
@@ -37,7 +61,7 @@ func (d *directory) add(p *port) {
 	page.Load()[number&0xff].Store(p)
 }
 
-// remove forgets a port whose descriptor is still open.
+// remove takes a port out.
 func (d *directory) remove(p *port) {
 	fds := append([]*port(nil), *d.byFD.Load()...)
 	fds[p.fd] = nil
@@ -65,12 +89,12 @@ type readyList [64]unix.EpollEvent
 // there. A datagram with a wrong checksum does that.
 const maxRounds = 3
 
-// readReady reads from the ports that the epoll set names. It reports false if they had nothing,
+// readReady reads from the ports of d that the epoll set names. It reports false if they had nothing,
 // although they seemed ready, so that all have to be tried.
 //
 // The netpoller sees an edge whenever a socket becomes ready. So nothing is lost if the kernel
 // names none before the goroutine parks.
-func (s *sockets) readReady() (ok bool) {
+func (s *sockets) readReady(d *directory) (ok bool) {
 	r := &s.reader
 	for range maxRounds {
 		n, err := unix.EpollWait(s.poller.epfd, r.ready[:], 0)
@@ -79,7 +103,7 @@ func (s *sockets) readReady() (ok bool) {
 		}
 		named := 0
 		r.first++
-		fds := *s.directory.byFD.Load()
+		fds := *d.byFD.Load()
 		for i := range n {
 			ev := &r.ready[(r.first+i)%n]
 			if int(ev.Fd) >= len(fds) || fds[ev.Fd] == nil {

@@ -111,11 +111,25 @@ func TestManySocketsErrors(t *testing.T) {
 // A Socket of many that was full tells when there is room again.
 func TestManySocketsRoom(t *testing.T) {
 	s, locals := mustListenMany(t, 20, nil)
-	p := s.driver.(*sockets).directory.owner(locals[7])
+	p := s.driver.(*sockets).directory.Load().owner(locals[7])
 	require.NotNil(t, p)
 	s.driver.(*sockets).awaitRoom(p) // as after a short write
 	n, err := s.ReadBatch(newMessages(1), soon())
 	require.NoError(t, err)
 	require.Zero(t, n)
 	require.False(t, p.full.Load())
+}
+
+// The memory of a directory goes by the descriptors of the process, so a program with many Sockets
+// of few ports has none.
+func TestFewSocketsNeedNoDirectory(t *testing.T) {
+	s, _ := mustListenMany(t, fewPorts, nil)
+	d := &s.driver.(*sockets).directory
+	require.True(t, d.Load() == nil)
+	_, err := s.AddLocal("udp4", ":0")
+	require.NoError(t, err)
+	for _, p := range *s.driver.(*sockets).ports.Load() {
+		require.True(t, (*d.Load().byFD.Load())[p.fd] == p)
+		require.True(t, d.Load().owner(p.local) == p || p.local.Addr().IsUnspecified())
+	}
 }

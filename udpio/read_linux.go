@@ -25,7 +25,7 @@ type batchReader struct {
 func (s *sockets) tryRead() bool {
 	r := &s.reader
 	ports := *s.ports.Load()
-	if len(ports) > fewPorts && !s.paused.Load() && s.readReady() {
+	if len(ports) > fewPorts && !s.paused.Load() && s.readReady(s.directory.Load()) {
 		return r.n > 0 || r.again || r.err != nil || r.room
 	}
 	// Each call begins with another socket, so that none starves.

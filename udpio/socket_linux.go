@@ -26,8 +26,8 @@ type sockets struct {
 	closed atomic.Bool
 	paused atomic.Bool // see SetReading
 
-	directory directory            // of ports
-	common    atomic.Pointer[Caps] // what all ports can do
+	directory atomic.Pointer[directory] // of ports, once there have been many
+	common    atomic.Pointer[Caps]      // what all ports can do
 
 	overflows, truncated, fallbacks atomic.Uint64
 
@@ -181,10 +181,10 @@ func (s *sockets) addPort(c io.Closer, rc syscall.RawConn, local, peer netip.Add
 		return net.ErrClosed
 	}
 	old := *s.ports.Load()
+	s.enter(p, old) // before there can be events
 	s.setPorts(append(old[:len(old):len(old)], p))
-	s.directory.add(p) // before there can be events
 	if err := s.poller.add(rc); err != nil {
-		s.directory.remove(p)
+		s.forget(p)
 		s.setPorts(old)
 		return err
 	}
@@ -224,7 +224,7 @@ func (s *sockets) removeLocal(local netip.AddrPort) error {
 			return fmt.Errorf("udpio: %v is the only socket", local)
 		}
 		s.setPorts(append(old[:i:i], old[i+1:]...))
-		s.directory.remove(p)
+		s.forget(p)
 		return s.closePort(p)
 	}
 	return fmt.Errorf("udpio: no socket at %v", local)

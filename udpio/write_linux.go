@@ -68,8 +68,8 @@ func (s *sockets) writeBatch(ms []Message) (n int, err error) {
 // route returns the socket for m, or nil if m names one that is gone.
 func (s *sockets) route(ports []*port, m *Message) *port {
 	if m.Local.IsValid() {
-		if len(ports) > fewPorts {
-			if p := s.directory.owner(m.Local); p != nil {
+		if d := s.directory.Load(); d != nil {
+			if p := d.owner(m.Local); p != nil {
 				return p
 			}
 		}
