@@ -281,7 +281,28 @@ func (c *Conn) MaxDatagramSize() int { return int(c.maxDatagram.Load()) }
 // ReceiveDatagram copies the oldest received datagram to b. If b is too short,
 // the rest is lost, and the error is io.ErrShortBuffer.
 func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
+	got, size, err := c.receiveDatagram(ctx, b, false)
+	if len(got) < size {
+		err = io.ErrShortBuffer
+	}
+	return len(got), err
+}
+
+// AppendDatagram is ReceiveDatagram for those who do not know how long the datagram is: it appends
+// the datagram to b, and returns the extended slice. If it returns an error, that is b itself.
+func (c *Conn) AppendDatagram(ctx context.Context, b []byte) ([]byte, error) {
+	b, _, err := c.receiveDatagram(ctx, b, true)
+	return b, err
+}
+
+// receiveDatagram appends the oldest received datagram to b, or copies to b what fits. It returns
+// the result and the size of the datagram.
+func (c *Conn) receiveDatagram(ctx context.Context, b []byte, whole bool) ([]byte, int, error) {
 	d := &c.datagrams
+	failed := b
+	if !whole {
+		failed = nil
+	}
 	for waited := false; ; waited = true {
 		c.mu.Lock()
 		if waited {
@@ -291,15 +312,15 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 			d.receiving = true
 			c.post()
 		}
-		if n, ok, err := c.takeDatagram(b); ok {
+		if got, size, ok := c.takeDatagram(b, whole); ok {
 			c.mu.Unlock()
-			return n, err
+			return got, size, nil
 		}
 		err := c.usable()
 		if err != nil {
 			notify(d.arrival)
 			c.mu.Unlock()
-			return 0, err
+			return failed, 0, err
 		}
 		if d.readable {
 			c.post() // the loop is at work, and may sleep after that
@@ -309,7 +330,7 @@ func (c *Conn) ReceiveDatagram(ctx context.Context, b []byte) (int, error) {
 		c.mu.Unlock()
 		c.l.mayWait("ReceiveDatagram")
 		if !await(ctx, arrival) {
-			return 0, c.stopWaiting(ctx)
+			return failed, 0, c.stopWaiting(ctx)
 		}
 	}
 }
@@ -329,33 +350,38 @@ func (c *Conn) stopWaiting(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// takeDatagram removes the oldest datagram, of the queue or of the connection. It reports false if
-// there is none. Once few are in the queue, the loop brings more. The caller holds c.mu.
-func (c *Conn) takeDatagram(b []byte) (n int, ok bool, err error) {
+// takeDatagram removes the oldest datagram, of the queue or of the connection, and does with it
+// what receiveDatagram says. It reports false if there is none. Once few are in the queue, the loop
+// brings more. The caller holds c.mu.
+func (c *Conn) takeDatagram(b []byte, whole bool) (got []byte, size int, ok bool) {
 	d := &c.datagrams
-	var all int
 	if d.in.len() > 0 {
-		g := d.in.front()
-		n, all = copy(b, g.b), len(g.b)
+		g := d.in.front().b
+		got, size = appended(b, g, whole), len(g)
 		d.in.drop()
 		if d.readable && d.in.bytes <= minReceived/2 {
 			c.mark()
 		}
 	} else if d.readable && c.borrow() {
 		g, ok := c.c.ReceiveDatagram()
-		n, all, d.readable = copy(b, g), len(g), ok
+		got, size, d.readable = appended(b, g, whole), len(g), ok
 		c.l.giveBack()
 		if !ok {
-			return 0, false, nil
+			return nil, 0, false
 		}
 	} else {
-		return 0, false, nil
+		return nil, 0, false
 	}
 	if d.waiting > 0 && (d.in.len() > 0 || d.readable || c.usable() != nil) {
 		notify(d.arrival) // the next one takes what is left, or learns of the end
 	}
-	if n < all {
-		err = io.ErrShortBuffer
+	return got, size, true
+}
+
+// appended does with the datagram g what receiveDatagram says.
+func appended(b, g []byte, whole bool) []byte {
+	if whole {
+		return append(b, g...)
 	}
-	return n, true, err
+	return b[:copy(b, g)]
 }

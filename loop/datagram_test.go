@@ -50,6 +50,24 @@ func TestDatagrams(t *testing.T) {
 	})
 }
 
+func TestAppendDatagram(t *testing.T) {
+	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
+		for _, want := range []string{"", "one", "another"} {
+			if err := client.SendDatagram(w.ctx(), []byte(want), 0); err != nil {
+				t.Fatal(err)
+			}
+			b, err := server.AppendDatagram(w.ctx(), []byte("got "))
+			if string(b) != "got "+want || err != nil {
+				t.Errorf("%q, %v; want %q", b, err, want)
+			}
+		}
+		client.Close(0, "")
+		if b, err := server.AppendDatagram(w.ctx(), []byte("mine")); string(b) != "mine" || err == nil {
+			t.Errorf("after the end: %q, %v", b, err)
+		}
+	})
+}
+
 func TestDatagramTooLarge(t *testing.T) {
 	dialDatagrams(t, near, conn.DatagramWait, func(t *testing.T, w *world, client, server *loop.Conn) {
 		most := client.MaxDatagramSize()

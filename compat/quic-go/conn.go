@@ -287,24 +287,19 @@ func (c *Conn) SendDatagram(p []byte) error {
 	return c.explain(err)
 }
 
-// datagrams are buffers for the longest datagram that may arrive.
-var datagrams = sync.Pool{New: func() any { return new([maxDatagramFrame]byte) }}
-
 // ReceiveDatagram returns the next datagram.
 func (c *Conn) ReceiveDatagram(ctx context.Context) ([]byte, error) {
 	if !c.cfg.EnableDatagrams {
 		return nil, errNoDatagrams
 	}
-	b := datagrams.Get().(*[maxDatagramFrame]byte)
-	defer datagrams.Put(b)
-	n, err := c.lc.ReceiveDatagram(ctx, b[:])
+	b, err := c.lc.AppendDatagram(ctx, []byte{}) // not nil if it is empty
 	if err != nil {
 		if err == ctx.Err() {
 			return nil, context.Cause(ctx)
 		}
 		return nil, c.explain(err)
 	}
-	return append(make([]byte, 0, n), b[:n]...), nil // not nil if it is empty
+	return b, nil
 }
 
 // ConnectionState describes the connection.

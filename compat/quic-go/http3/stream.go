@@ -212,9 +212,6 @@ func ended() context.Context {
 	return ctx
 }
 
-// datagrams are buffers for the longest datagram that may arrive.
-var datagrams = sync.Pool{New: func() any { return new([1 << 16]byte) }}
-
 // receiveDatagram returns the next datagram. When receiving has ended, it returns those that have
 // come, and then the error of receiving.
 func (s *stream) receiveDatagram(ctx context.Context) ([]byte, error) {
@@ -239,13 +236,11 @@ func (s *stream) receiveDatagram(ctx context.Context) ([]byte, error) {
 }
 
 func (s *stream) takeDatagram(ctx context.Context) ([]byte, error) {
-	b := datagrams.Get().(*[1 << 16]byte)
-	defer datagrams.Put(b)
-	n, err := s.s.ReceiveDatagram(ctx, b[:])
+	b, err := s.s.AppendDatagram(ctx, nil)
 	if err != nil {
 		return nil, explain(err)
 	}
-	return append([]byte(nil), b[:n]...), nil
+	return b, nil
 }
 
 // A Stream is the stream of a request in a handler. It reads and writes the content of DATA
