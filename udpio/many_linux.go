@@ -89,8 +89,8 @@ type readyList [64]unix.EpollEvent
 // there. A datagram with a wrong checksum does that.
 const maxRounds = 3
 
-// readReady reads from the ports of d that the epoll set names. It reports false if they had nothing,
-// although they seemed ready, so that all have to be tried.
+// readReady reads from the ports of d that the epoll set names. It reports false if they had
+// nothing, although they seemed ready, so that all have to be tried.
 //
 // The netpoller sees an edge whenever a socket becomes ready. So nothing is lost if the kernel
 // names none before the goroutine parks.
