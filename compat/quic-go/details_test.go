@@ -77,7 +77,8 @@ func TestAcceptReturnsErr(t *testing.T) {
 	wantErr(t, "ReadNonQUICPacket", err, context.Canceled)
 }
 
-// TestCryptoErrorText: the text of an alert begins as programs know it, without the type of a frame.
+// TestCryptoErrorText: the text of an alert begins as programs know it, without the type of a frame,
+// and that of the peer says it once.
 func TestCryptoErrorText(t *testing.T) {
 	server, client := tlsConfigs(t)
 	l, err := quic.ListenAddr("127.0.0.1:0", server, patient)
@@ -95,6 +96,9 @@ func TestCryptoErrorText(t *testing.T) {
 		e, ok := errors.AsType[*quic.TransportError](err)
 		if !ok || e.FrameType != 0 || !strings.HasPrefix(e.Error(), text) {
 			t.Errorf("%v, want %s", err, text)
+		}
+		if ok && e.Remote && (e.Error() != text || e.ErrorMessage != "") {
+			t.Errorf("%v, %q, want %s", err, e.ErrorMessage, text)
 		}
 	}
 }

@@ -277,20 +277,9 @@ func (t *Transport) configForClient(r conn.AdmissionRequest) (*conn.Config, erro
 	if l == nil {
 		return nil, ErrServerClosed
 	}
-	if cancel := t.admitted.cancel; cancel != nil { // the last client was not admitted
-		cancel(context.Canceled)
-	}
-	t.admitted.ctx, t.admitted.cancel = context.WithCancelCause(context.Background())
-	if t.ConnContext != nil {
-		ctx, err := t.ConnContext(t.admitted.ctx, clientInfo(r.Remote, r.Token))
-		if err != nil {
-			return nil, err
-		}
-		t.admitted.ctx = ctx
-	}
-	cfg := l.cfg
+	cfg, info := l.cfg, clientInfo(r.Remote, r.Token)
 	if l.cfg.GetConfigForClient != nil {
-		conf, err := l.cfg.GetConfigForClient(clientInfo(r.Remote, r.Token))
+		conf, err := l.cfg.GetConfigForClient(info)
 		if err != nil {
 			return nil, err
 		}
@@ -299,6 +288,18 @@ func (t *Transport) configForClient(r conn.AdmissionRequest) (*conn.Config, erro
 				return nil, err
 			}
 		}
+	}
+	if cancel := t.admitted.cancel; cancel != nil { // the last client was not admitted
+		cancel(context.Canceled)
+	}
+	t.admitted.ctx, t.admitted.cancel = context.WithCancelCause(context.Background())
+	if t.ConnContext != nil {
+		ctx, err := t.ConnContext(t.admitted.ctx, info)
+		if err != nil {
+			t.admitted.cancel(err)
+			return nil, err
+		}
+		t.admitted.ctx = ctx
 	}
 	c := l.lazo(cfg)
 	c.Context = context.WithValue(t.admitted.ctx, QUICVersionContextKey, Version(r.Version))

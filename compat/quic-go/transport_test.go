@@ -402,7 +402,7 @@ func TestClients(t *testing.T) {
 	tokens := &tokens{quic.NewLRUTokenStore(1, 1), make(chan struct{}, 100)}
 	var refuse atomic.Bool
 	var verified atomic.Int32
-	contexts := make(chan context.Context, 2)
+	contexts := make(chan context.Context, 10)
 	tr := &quic.Transport{
 		Conn:                listenUDP(t),
 		ConnectionIDLength:  7,
@@ -448,14 +448,27 @@ func TestClients(t *testing.T) {
 		t.Errorf("%d addresses were verified", n)
 	}
 	turnedAway := &quic.TransportError{ErrorCode: quic.ConnectionRefused, Remote: true}
-	tr2 := &quic.Transport{Conn: listenUDP(t), ConnContext: func(context.Context, *quic.ClientInfo) (context.Context, error) {
-		return nil, errors.New("no")
+	// GetConfigForClient is asked before ConnContext, whose error is that of the context.
+	var asked atomic.Int32
+	no := errors.New("no")
+	tr2 := &quic.Transport{Conn: listenUDP(t), ConnContext: func(ctx context.Context, _ *quic.ClientInfo) (context.Context, error) {
+		if asked.Load() == 0 {
+			t.Error("ConnContext is asked first")
+		}
+		contexts <- ctx
+		return nil, no
 	}}
 	defer tr2.Close()
-	l2, err := tr2.Listen(s, nil)
+	l2, err := tr2.Listen(s, &quic.Config{GetConfigForClient: func(*quic.ClientInfo) (*quic.Config, error) {
+		asked.Add(1)
+		return nil, nil
+	}})
 	check(t, err)
 	_, err = quic.DialAddr(within(t), l2.Addr().String(), c, nil)
 	wantErr(t, "Dial to who lets nobody in", err, turnedAway)
+	refused := <-contexts
+	<-refused.Done()
+	wantErr(t, "the context of a client that was refused", context.Cause(refused), no)
 	refuse.Store(true)
 	_, err = quic.DialAddr(within(t), l.Addr().String(), c, nil)
 	wantErr(t, "Dial", err, turnedAway)

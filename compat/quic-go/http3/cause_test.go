@@ -22,7 +22,7 @@ func TestCauseIsNotComparable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := body{io.NopCloser(iotest.ErrReader(context.Cause(ctx))), &http.Response{Request: req}}
+	b := body{ReadCloser: io.NopCloser(iotest.ErrReader(context.Cause(ctx))), resp: &http.Response{Request: req}}
 	if _, err := b.Read(make([]byte, 1)); err == nil || err.Error() != "enough" {
 		t.Errorf("Read returned %v", err)
 	}
@@ -30,7 +30,7 @@ func TestCauseIsNotComparable(t *testing.T) {
 	stop := errors.New("stop")
 	ctx, cancel = context.WithCancelCause(t.Context())
 	cancel(stop)
-	b = body{io.NopCloser(iotest.ErrReader(stop)), &http.Response{Request: req.WithContext(ctx)}}
+	b = body{ReadCloser: io.NopCloser(iotest.ErrReader(stop)), resp: &http.Response{Request: req.WithContext(ctx)}}
 	_, err = b.Read(make([]byte, 1))
 	if e, ok := errors.AsType[*Error](err); !ok || e.ErrorCode != ErrCodeRequestCanceled {
 		t.Errorf("Read returned %v", err)

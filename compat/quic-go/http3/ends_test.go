@@ -57,6 +57,33 @@ func TestTransportCloseCode(t *testing.T) {
 	}
 }
 
+// TestReadAfterEnd: a body that was read to its end, or has failed, goes on to say so after Close.
+func TestReadAfterEnd(t *testing.T) {
+	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "text")
+		if r.URL.Path == "/fails" {
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	})})
+	tr := &http3.Transport{TLSClientConfig: clientTLS}
+	defer tr.Close()
+	for path, want := range map[string]error{
+		"/": io.EOF, "/fails": &http3.Error{Remote: true, ErrorCode: http3.ErrCodeInternalError},
+	} {
+		resp, err := tr.RoundTrip(request(t, "GET", "https://"+addr+path))
+		check(t, err)
+		_, err = io.Copy(io.Discard, resp.Body)
+		if want != io.EOF && !errors.Is(err, want) {
+			t.Errorf("%s: %v", path, err)
+		}
+		check(t, resp.Body.Close())
+		if _, err := resp.Body.Read(make([]byte, 1)); !errors.Is(err, want) {
+			t.Errorf("%s: Read after Close returns %v, not %v", path, err, want)
+		}
+	}
+}
+
 // TestMissingTrailers: a trailer that was announced and does not come is not there at the end.
 func TestMissingTrailers(t *testing.T) {
 	addr := serve(t, &http3.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -141,7 +141,7 @@ func incoming(req *http.Request) func(*http.Response, error) (*http.Response, er
 		resp.Request = req
 		resp.ContentLength = declaredLength(resp, req.Method == http.MethodConnect)
 		if resp.Body != http.NoBody {
-			resp.Body = body{resp.Body, resp}
+			resp.Body = &body{ReadCloser: resp.Body, resp: resp}
 		}
 		return resp, nil
 	}
@@ -197,19 +197,25 @@ func explainResponse(err error) error {
 type body struct {
 	io.ReadCloser
 	resp *http.Response
+	err  error // the end, or what the body has failed with: Read returns it after Close, too
 }
 
-func (b body) Read(p []byte) (int, error) {
+func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
+	case err == nil:
+		return n, nil
+	case b.err != nil:
+		return n, b.err
 	case err == io.EOF:
 		dropMissing(b.resp.Trailer)
 	case errors.Is(err, http.ErrBodyReadAfterClose):
 		err = canceled(nil)
-	case err != nil && isCause(b.resp.Request.Context(), err):
+	case isCause(b.resp.Request.Context(), err):
 		err = canceled(err) // the stream was reset when the context ended
 	}
-	return n, explain(err)
+	b.err = explain(err)
+	return n, b.err
 }
 
 // canceled returns the error of a body that this side has given up. why, if not nil, is the reason.

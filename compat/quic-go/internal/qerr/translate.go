@@ -36,6 +36,9 @@ func Translated(err error) error {
 		t.Remote, t.FrameType = e.Remote, e.Frame
 		if t.ErrorCode.IsCryptoError() {
 			t.FrameType = 0 // quic-go sends none for an alert of TLS
+			if t.ErrorMessage == t.ErrorCode.Message() {
+				t.ErrorMessage = "" // nor its name, which Error says anyway
+			}
 		}
 		return t
 	}
