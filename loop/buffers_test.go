@@ -5,33 +5,42 @@ import (
 	"time"
 )
 
-// A loop that reads little keeps one buffer of 64 KiB, and one that reads often gets all.
+// A client that reads little keeps its first buffers, and one that reads often gets all.
 func TestInboxGrows(t *testing.T) {
-	var quiet, busy inbox
-	quiet.init(true)
-	busy.init(true)
-	now := time.Unix(0, 0)
-	for range 10 * busyReads {
-		now = now.Add(busyTime / 4)
-		quiet.next(now, 1)
-	}
-	if len(quiet.ms) != 1 {
-		t.Errorf("a quiet loop has %d buffers", len(quiet.ms))
-	}
-	for range busyReads {
-		if len(busy.ms) != 1 {
-			t.Fatalf("%d buffers after %d full reads", len(busy.ms), busy.full)
+	for _, gro := range []bool{false, true} {
+		var quiet, busy, server inbox
+		quiet.init(gro, true)
+		busy.init(gro, true)
+		server.init(gro, false)
+		now := time.Unix(0, 0)
+		for range 10 * busyReads {
+			now = now.Add(busyTime / (busyReads - 2))
+			quiet.next(now, firstBuffers)
+			quiet.next(now, firstBuffers-1)
 		}
-		now = now.Add(busyTime / (2 * busyReads))
-		busy.next(now, 1)
-		busy.next(now, 0)
-	}
-	if len(busy.ms) != groBuffers {
-		t.Errorf("a busy loop has %d buffers", len(busy.ms))
-	}
-	for i, m := range busy.ms {
-		if len(m.Buf) != groBufferSize {
-			t.Errorf("buffer %d has %d bytes", i, len(m.Buf))
+		if len(quiet.ms) != firstBuffers || len(quiet.ms[0].Buf) != bufferLen {
+			t.Errorf("a quiet loop has %d buffers", len(quiet.ms))
+		}
+		for range busyReads {
+			if len(busy.ms) != firstBuffers {
+				t.Fatalf("%d buffers after %d full reads", len(busy.ms), busy.full)
+			}
+			now = now.Add(busyTime / (2 * busyReads))
+			busy.next(now, firstBuffers)
+		}
+		n, size := buffers, bufferLen
+		if gro {
+			n, size = groBuffers, groBufferSize
+		}
+		for _, in := range []*inbox{&busy, &server} {
+			if len(in.ms) != n {
+				t.Errorf("a busy loop has %d buffers", len(in.ms))
+			}
+			for i, m := range in.ms {
+				if len(m.Buf) != size {
+					t.Errorf("buffer %d has %d bytes", i, len(m.Buf))
+				}
+			}
 		}
 	}
 }

@@ -6,16 +6,18 @@ import (
 	"github.com/lazoquic/lazo/udpio"
 )
 
-// Sizes of the buffers that are read into. A GRO read needs 64 KiB, or the kernel truncates it.
+// Sizes of the buffers that are read into. A GRO read needs 64 KiB, or the kernel truncates it. A
+// client begins with firstBuffers short ones, without GRO.
 const (
-	groBuffers, groBufferSize = 4, 64 << 10
+	firstBuffers              = 4
 	buffers, bufferLen        = 32, 2 << 10
+	groBuffers, groBufferSize = 4, 64 << 10
 )
 
 // An inbox gets all its buffers when it has been full busyReads times within busyTime. So a client
 // that makes a connection for a few requests does without most of them.
 const (
-	busyReads = 16
+	busyReads = 4
 	busyTime  = 100 * time.Millisecond
 )
 
@@ -23,28 +25,38 @@ const (
 type inbox struct {
 	ms    []udpio.Message
 	bufs  [][]byte // the loop's own buffers; a Backend may put others into ms
-	size  int      // of a buffer
-	most  int      // buffers of a busy loop
+	gro   bool     // the Backend can coalesce
+	small bool     // it has the first buffers only
 	full  int      // reads that filled all buffers, since the time below
 	since time.Time
 }
 
-func (in *inbox) init(gro bool) {
-	if gro {
-		in.size, in.most = groBufferSize, groBuffers
-		in.grow(1)
+// init makes the buffers, or only a few if it is to begin small.
+func (in *inbox) init(gro, small bool) {
+	if in.gro, in.small = gro, true; small {
+		in.make(firstBuffers, bufferLen)
 	} else {
-		in.size, in.most = bufferLen, buffers
-		in.grow(buffers)
+		in.grow()
 	}
 }
 
-// grow makes it n buffers.
-func (in *inbox) grow(n int) {
-	for len(in.bufs) < n {
-		in.bufs = append(in.bufs, make([]byte, in.size))
+// grow makes all buffers.
+func (in *inbox) grow() {
+	if !in.small {
+		return
 	}
-	in.ms = make([]udpio.Message, n)
+	if in.small = false; in.gro {
+		in.make(groBuffers, groBufferSize)
+	} else {
+		in.make(buffers, bufferLen)
+	}
+}
+
+func (in *inbox) make(n, size int) {
+	in.ms, in.bufs = make([]udpio.Message, n), make([][]byte, n)
+	for i := range in.bufs {
+		in.bufs[i] = make([]byte, size)
+	}
 	in.restore()
 }
 
@@ -58,12 +70,12 @@ func (in *inbox) restore() {
 
 // next makes the inbox ready for another read, after one of n messages at the time now.
 func (in *inbox) next(now time.Time, n int) {
-	if len(in.bufs) < in.most && n == len(in.bufs) {
+	if in.small && n == len(in.bufs) {
 		if now.Sub(in.since) > busyTime {
 			in.since, in.full = now, 0
 		}
 		if in.full++; in.full == busyReads {
-			in.grow(in.most)
+			in.grow()
 			return
 		}
 	}

@@ -16,7 +16,7 @@ import (
 func TestCaps(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"} {
 		s := mustListen(t, "udp", address, nil)
-		require.Equal(t, Caps{MaxSegments: 64, GRO: true, ECN: true, LocalAddr: true}, s.Caps())
+		require.Equal(t, Caps{MaxSegments: 64, GRO: true, ShortBufs: true, ECN: true, LocalAddr: true}, s.Caps())
 		s = mustListen(t, "udp", address, &Config{DisableGSO: true, DisableGRO: true})
 		require.Equal(t, Caps{MaxSegments: 1, ECN: true, LocalAddr: true}, s.Caps())
 		_, err := s.AddLocal("udp", address)
@@ -26,8 +26,42 @@ func TestCaps(t *testing.T) {
 	for _, o := range openers() {
 		if o.name == "WrapUDPConn" {
 			s := o.mustOpen(t, "udp", "[::]:0", nil)
-			require.Equal(t, Caps{MaxSegments: 64, GRO: true, ECN: true, LocalAddr: true}, s.Caps())
+			require.Equal(t, Caps{MaxSegments: 64, GRO: true, ShortBufs: true, ECN: true, LocalAddr: true}, s.Caps())
 		}
+	}
+}
+
+// With short buffers GRO is off, and with long ones it is on again.
+func TestShortBufs(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::]:0"} {
+		server, client := mustListen(t, "udp", address, nil), mustListen(t, "udp", address, nil)
+		send := func(n int) {
+			write(t, client, Message{Buf: pattern(n), SegmentSize: 1400, Remote: addr("127.0.0.1", server)})
+		}
+		read := func(room int) []Message {
+			ms := make([]Message, 20)
+			for i := range ms {
+				ms[i].Buf = make([]byte, room)
+			}
+			n, err := server.ReadBatch(ms, soon())
+			require.NoError(t, err)
+			return ms[:n]
+		}
+		for range 3 {
+			send(1400)
+			read(2048)
+			send(10 * 1400)
+			ms := read(2048)
+			require.Len(t, ms, 10)
+			require.Zero(t, ms[0].SegmentSize)
+			send(1400)
+			read(groRoom)
+			send(10 * 1400)
+			ms = read(groRoom)
+			require.Len(t, ms, 1)
+			require.Equal(t, 1400, ms[0].SegmentSize)
+		}
+		require.Zero(t, server.Stats().Truncated)
 	}
 }
 

@@ -22,6 +22,7 @@ type port struct {
 	peer    netip.AddrPort // the address that it is connected to, or zero
 	v6      bool           // AF_INET6
 	caps    Caps
+	gro     bool // is on; see coalesce
 
 	readBuffer, writeBuffer int // bytes that were granted
 
@@ -90,7 +91,8 @@ func (p *port) setOptions(fd int, s *sockets) {
 	}
 	set(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
 	p.errors = s.cfg.ReceiveErrors && p.setReceiveErrors(set)
-	p.caps.GRO = !s.cfg.DisableGRO && set(unix.SOL_UDP, unix.UDP_GRO, 1)
+	p.gro = !s.cfg.DisableGRO && set(unix.SOL_UDP, unix.UDP_GRO, 1)
+	p.caps.GRO = p.gro
 	p.caps.MaxSegments = 1
 	if !s.cfg.DisableGSO && set(unix.SOL_UDP, unix.UDP_SEGMENT, 1200) {
 		set(unix.SOL_UDP, unix.UDP_SEGMENT, 0) // it was only set to try it
@@ -98,6 +100,23 @@ func (p *port) setOptions(fd int, s *sockets) {
 	}
 	p.readBuffer = setBuffer(fd, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE, s.cfg.ReadBuffer)
 	p.writeBuffer = setBuffer(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, s.cfg.WriteBuffer)
+}
+
+// groRoom is what a buffer needs for a message of GRO.
+const groRoom = 65507
+
+// coalesce turns GRO on or off, as there is room for it in a buffer of size bytes.
+func (p *port) coalesce(size int) {
+	on := size >= groRoom
+	if on == p.gro || !p.caps.GRO {
+		return
+	}
+	p.gro = on
+	value := 0
+	if on {
+		value = 1
+	}
+	p.rc.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_UDP, unix.UDP_GRO, value) })
 }
 
 // setBuffer asks for size bytes, unless size is negative. It returns the size that the kernel has

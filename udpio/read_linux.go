@@ -61,6 +61,7 @@ const maxPending = 8
 // readPort reads from p. It returns the number of messages that it has put into ms.
 func (s *sockets) readPort(p *port, ms []Message) (n int, err error) {
 	v := s.reader.vector
+	p.coalesce(cap(ms[0].Buf))
 	p.want = min(len(ms), batchSize)
 	v.prepare(p.want)
 	for i := range p.want {

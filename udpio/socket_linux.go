@@ -202,6 +202,7 @@ func (s *sockets) setPorts(ports []*port) {
 	for _, p := range ports {
 		c.MaxSegments = min(c.MaxSegments, p.caps.MaxSegments)
 		c.GRO = c.GRO || p.caps.GRO // one port with GRO is enough to need large buffers
+		c.ShortBufs = c.GRO
 		c.ECN = c.ECN && p.caps.ECN
 		c.LocalAddr = c.LocalAddr && p.caps.LocalAddr
 	}

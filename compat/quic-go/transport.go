@@ -146,7 +146,10 @@ func (t *Transport) open(server *conn.Config) error {
 	cfg := &loop.Config{NewHandler: t.newHandler}
 	e := &cfg.Endpoint
 	e.Server = server
-	e.Admit, e.ConfigForClient, e.NonQUIC, e.ConnIDs = t.admit, t.configForClient, t.strange.receive, t.ids
+	e.Admit, e.ConfigForClient, e.ConnIDs = t.admit, t.configForClient, t.ids
+	if !t.single {
+		e.NonQUIC = t.strange.receive
+	}
 	e.Elsewhere = t.elsewhere
 	e.NewTokenLife, e.NoVersionNegotiation = t.MaxTokenAge, t.DisableVersionNegotiationPackets
 	if server != nil {
