@@ -153,6 +153,13 @@ func (m *mailbox) sleep() bool {
 	return empty
 }
 
+// worked reports whether there is finished TLS work.
+func (m *mailbox) worked() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.in.works) > 0
+}
+
 // awake says that the loop does not wait any more.
 func (m *mailbox) awake() { m.sleeping.Store(false) }
 

@@ -68,3 +68,64 @@ func TestReadsBesideLetters(t *testing.T) {
 		}
 	})
 }
+
+// wakes notes for each read that ended without datagrams in which turn of the loop it was.
+type wakes struct {
+	loop.Backend
+	turns *notebook
+	at    []int
+}
+
+func (w *wakes) ReadBatch(ms []udpio.Message, deadline time.Time) (int, error) {
+	n, err := w.Backend.ReadBatch(ms, deadline)
+	w.turns.mu.Lock()
+	defer w.turns.mu.Unlock()
+	if n == 0 {
+		w.at = append(w.at, len(w.turns.took))
+	}
+	return n, err
+}
+
+// TestReadsAfterTLS: a loop that was woken by a step of TLS reads once more before its turn goes
+// on. The Backend of udpio does not look for datagrams when it is woken, and in the time of a step
+// some have come. Other letters do not cost that read.
+func TestReadsAfterTLS(t *testing.T) {
+	turns := new(notebook)
+	cfg, _ := slowTLS(20 * time.Millisecond)
+	cfg.Observe = func(int) loop.Observer { return turns }
+	var server *wakes
+	wrap := func(b loop.Backend) loop.Backend {
+		w := &wakes{Backend: b, turns: turns}
+		if server == nil {
+			server = w
+		} else {
+			w.turns = new(notebook)
+		}
+		return w
+	}
+	run(t, setup{link: near, server: cfg, wrap: wrap}, func(t *testing.T, w *world) {
+		twice := func() (turns int) {
+			server.turns.mu.Lock()
+			defer server.turns.mu.Unlock()
+			for i := range server.at[1:] {
+				if server.at[i] == server.at[i+1] {
+					turns++
+				}
+			}
+			server.at = server.at[:0]
+			return turns
+		}
+		w.dialOnly(nil)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := twice(); n == 0 {
+			t.Error("no turn after a step of TLS has read twice")
+		}
+		w.server.Loops()[0].Post(func(time.Time) {})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := twice(); n > 0 {
+			t.Errorf("%d turns after a posted function have read twice", n)
+		}
+	})
+}

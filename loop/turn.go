@@ -96,6 +96,11 @@ func (l *Loop) read() (n int, err error) {
 	}
 	l.lending.leave(deadline, true)
 	n, err = l.backend.ReadBatch(l.in.ms, deadline)
+	if n == 0 && err == nil && !letters && l.mail.worked() {
+		// A step of TLS has had the core, and woke the loop. Datagrams have come meanwhile as a
+		// rule. They need no turn of their own.
+		n, err = l.backend.ReadBatch(l.in.ms, l.now)
+	}
 	l.lending.back()
 	l.lending.wasUsed() // this turn does what there is to do
 	l.hasRead, l.emptied = true, n < len(l.in.ms)
