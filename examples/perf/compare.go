@@ -79,12 +79,15 @@ func runCompare(args []string, stdout io.Writer) error {
 	if err := c.find(); err != nil {
 		return err
 	}
-	c.vary()
 	dir, err := os.MkdirTemp("", "perf")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if err := c.copyPrograms(dir); err != nil {
+		return err
+	}
+	c.vary()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop() // child programs end with this one
 	var tables []*table
