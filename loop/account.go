@@ -185,7 +185,7 @@ func (s *source) adopt() { s.account.Hold(chunkSize) }
 func (s *source) Put(list *fifo.Chunk) {
 	n := 0
 	for c := list; c != nil; c = c.Next {
-		if !c.Lent {
+		if c.Lender == nil {
 			n++
 		}
 	}

@@ -74,7 +74,7 @@ func (p *chunkPool) lend(b []byte) *fifo.Chunk {
 	c := p.lent.pop()
 	p.mu.Unlock()
 	if c == nil {
-		c = &fifo.Chunk{Lent: true}
+		c = fifo.NewShared()
 	}
 	c.Fill(b, 0)
 	return c
@@ -86,7 +86,7 @@ func (p *chunkPool) Put(c *fifo.Chunk) {
 	defer p.mu.Unlock()
 	for c != nil {
 		next := c.Next
-		if c.Lent {
+		if c.Lender != nil {
 			c.Memory = nil
 			p.lent.push(c)
 		} else {

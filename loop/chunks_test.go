@@ -52,7 +52,8 @@ func TestChunkPool(t *testing.T) {
 
 	for range maxFreeChunks + 10 {
 		c := &fifo.Chunk{Memory: make([]byte, len(conn.Chunk{}))}
-		c.Next = &fifo.Chunk{Memory: data, Lent: true}
+		c.Next = fifo.NewShared()
+		c.Next.Fill(data, 0)
 		pool.Put(c)
 	}
 	require.Equal(t, maxFreeChunks, pool.own.n)

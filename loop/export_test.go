@@ -62,7 +62,7 @@ func (c *Conn) reallyHeld() (n int64) {
 // memoryOf returns how many bytes of memory b has. Lent memory does not count.
 func memoryOf(b *fifo.Buffer) (n int64) {
 	for c := b.First(); c != nil; c = c.Next {
-		if !c.Lent {
+		if c.Lender == nil {
 			n += int64(len(c.Memory))
 		}
 	}

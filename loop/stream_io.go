@@ -256,8 +256,8 @@ func (s *streamState) sendFin() {
 // writeChunk writes the bytes of c to a stream of the connection. It makes no copy if it can.
 func writeChunk(s *conn.Stream, c *fifo.Chunk) (int, error) {
 	p := c.Bytes()
-	if c.Lent {
-		return s.WriteShared(p)
+	if c.Lender != nil {
+		return s.WriteLent(p, c.Lender)
 	}
 	if len(p) == len(c.Memory) {
 		if spare := s.WriteChunk((*conn.Chunk)(p)); spare != nil {

@@ -91,7 +91,7 @@ func (s *source) block() *fifo.Chunk {
 func (s *source) Put(list *fifo.Chunk) {
 	n := 0
 	for c := list; c != nil; c = c.Next {
-		if c.Lender == nil && !c.Lent {
+		if c.Lender == nil {
 			n += len(c.Memory)
 		}
 	}

@@ -38,7 +38,7 @@ func (p *chunkPool) Put(c *fifo.Chunk) {
 		next := c.Next
 		c.Next = nil
 		switch {
-		case c.Lent:
+		case c.Shared():
 			c.Memory = nil
 			p.shared.Put(c)
 		case c.Lender != nil:
@@ -56,7 +56,7 @@ func (p *chunkPool) Put(c *fifo.Chunk) {
 func (p *chunkPool) share(b []byte) *fifo.Chunk {
 	c, ok := p.shared.Get().(*fifo.Chunk)
 	if !ok {
-		c = &fifo.Chunk{Lent: true}
+		c = fifo.NewShared()
 	}
 	c.Memory = b
 	c.Clear(0)

@@ -154,12 +154,9 @@ func (p *bodyPipe) sendContent(s *h3.Stream) (err error) {
 	out := &p.out
 	for out.buf.Len() > 0 && err == nil {
 		var n int
-		switch c := out.buf.First(); {
-		case c.Lent:
-			n, err = s.WriteShared(c.Bytes())
-		case c.Lender != nil:
+		if c := out.buf.First(); c.Lender != nil {
 			n, err = s.WriteLent(c.Bytes(), c.Lender)
-		default:
+		} else {
 			n, err = s.Write(c.Bytes())
 		}
 		out.buf.Discard(p.c.pool, n)

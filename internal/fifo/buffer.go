@@ -8,16 +8,21 @@ import "github.com/lazoquic/lazo/internal/memory"
 type Chunk struct {
 	Next   *Chunk // the next one in the list
 	Memory []byte
-	Lent   bool // Memory belongs to the writer, and nobody changes it
-	r, w   int  // Memory[r:w] was not read yet
+	r, w   int // Memory[r:w] was not read yet
 
 	// Lender, if not nil, counts the uses of Memory. One is that of the Chunk's holder, who says
-	// when it ends.
+	// when it ends. It is [memory.Forever] for memory that never changes.
 	Lender memory.Lender
 }
 
 // Bytes returns the bytes that were not read yet.
 func (c *Chunk) Bytes() []byte { return c.Memory[c.r:c.w] }
+
+// NewShared returns a Chunk for memory that never changes, which Fill gives it.
+func NewShared() *Chunk { return &Chunk{Lender: memory.Forever{}} }
+
+// Shared reports whether Memory never changes.
+func (c *Chunk) Shared() bool { return c.Lender == memory.Forever{} }
 
 // Clear makes c empty: the next byte goes to Memory[at].
 func (c *Chunk) Clear(at int) { c.r, c.w = at, at }
@@ -128,7 +133,7 @@ func (b *Buffer) TakeBack(src Source, n int) int {
 		left -= c.w - c.r
 	}
 	c.w = c.r + left
-	if c.Lent {
+	if c.Shared() {
 		c.Memory = c.Memory[:c.w] // nothing is written behind that
 	}
 	if c.Next != nil {

@@ -34,7 +34,7 @@ func (s *stock) Get(offset uint64) *Chunk {
 func (s *stock) Put(c *Chunk) {
 	for c != nil {
 		next := c.Next
-		if c.Lent {
+		if c.Lender != nil {
 			s.lent--
 		} else {
 			s.own--
@@ -157,7 +157,7 @@ func (m *model) write(p []byte) {
 		if len(p) == 0 {
 			return
 		}
-		c := &Chunk{Lent: true}
+		c := NewShared()
 		c.Fill(p, 0)
 		m.src.lent++
 		m.b.Push(m.src, c)

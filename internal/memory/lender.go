@@ -6,3 +6,13 @@ type Lender interface {
 	Lend()   // a use begins
 	Return() // a use has ended
 }
+
+// Forever is the Lender of memory that never changes. Others read it as well, so that no byte may
+// change for a moment either.
+type Forever struct{}
+
+// Lend implements [Lender].
+func (Forever) Lend() {}
+
+// Return implements [Lender].
+func (Forever) Return() {}

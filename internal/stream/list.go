@@ -13,16 +13,6 @@ type slot struct {
 	lender memory.Lender // whose memory it is; nil if a Pool's. Nothing is written to what is lent
 }
 
-// Forever is the Lender of memory that never changes. Others read it, so that no byte may change
-// for a moment either.
-type Forever struct{}
-
-// Lend implements [memory.Lender].
-func (Forever) Lend() {}
-
-// Return implements [memory.Lender].
-func (Forever) Return() {}
-
 // A chunkList holds the chunks of a buffer in the order of the stream. Only chunks with bytes
 // exist, so a byte far ahead costs one chunk. Before the first gap, a chunk is found by counting
 // from the first one. The zero chunkList is empty and holds no memory.
@@ -196,6 +186,6 @@ func (l *chunkList) piece(off uint64, front int) (mem []byte, at int, shared boo
 		i, at = i-1, at+ChunkSize // the memory of the chunk before goes on in this one
 	}
 	s := &l.slots[i]
-	_, shared = s.lender.(Forever)
+	_, shared = s.lender.(memory.Forever)
 	return s.mem, at, shared
 }

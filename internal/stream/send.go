@@ -38,7 +38,7 @@ func (s *SendBuffer) Append(p *Pool, b []byte) {
 
 // AppendLent is Append, but keeps those parts of b that are whole chunks instead of copying them.
 // Each is a use, which l counts, until it is acknowledged or dropped. Meanwhile it must not change,
-// and is the buffer's alone unless l is Forever.
+// and is the buffer's alone unless l is [memory.Forever].
 func (s *SendBuffer) AppendLent(p *Pool, b []byte, l memory.Lender) {
 	head := min(int(-s.end%ChunkSize), len(b))
 	s.Append(p, b[:head])

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/lazoquic/lazo/internal/memory"
 )
 
 // What may become of a byte.
@@ -145,7 +147,7 @@ func (t *sendTest) append(n int, o owner) {
 		t.check()
 		return
 	case shared:
-		t.s.AppendLent(&t.p, b, Forever{})
+		t.s.AppendLent(&t.p, b, memory.Forever{})
 	case lent:
 		l = &loan{b: b}
 		t.loans = append(t.loans, l)
