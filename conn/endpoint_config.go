@@ -58,7 +58,7 @@ type EndpointConfig struct {
 	// MaxBuffered limits the bytes that all connections hold together, including closed ones that
 	// wait to be forgotten. It counts data that was received and not read, data that was written
 	// and not acknowledged, packets, datagrams, what each connection and stream takes by itself,
-	// and what layers above keep for them: see [Conn.Hold]. An idle connection takes about 12 KiB,
+	// and what layers above keep for them: see [Conn.Hold]. An idle connection takes about 11 KiB,
 	// and 45 KiB during its handshake. Memory that is kept for reuse gives way to what counts. An
 	// Endpoint takes up to 3 MiB besides. The default is DefaultMaxBuffered.
 	//
