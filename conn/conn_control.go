@@ -226,7 +226,11 @@ func (c *Conn) adaptAckFrequency(now instant) {
 	}
 	f.decideAt = now.add(rtt)
 	want := min(max(packets/ackShare, 2), maxAckThreshold)
-	delay := min(max(rtt/ackDelayShare, c.peer.MinAckDelay), max(c.peer.MaxAckDelay, c.peer.MinAckDelay))
+	share := ackDelayShare
+	if c.path.cc.PacingRate() > 0 {
+		share = max(share, min(packets/ratePackets, rateDelayShare, int(rtt/minAckDelay)))
+	}
+	delay := min(max(rtt/time.Duration(share), c.peer.MinAckDelay), max(c.peer.MaxAckDelay, c.peer.MinAckDelay))
 	if !f.sent && want == 2 {
 		return
 	}
@@ -245,4 +249,11 @@ const (
 	ackShare        = 8   // acknowledgements in a congestion window
 	ackDelayShare   = 4   // an acknowledgement may wait for 1/ackDelayShare of a round trip
 	maxAckThreshold = 128 // packets for each acknowledgement
+
+	// A controller that sets a rate leaves room in its window for what one acknowledgement stands
+	// for. Where that is much, two flows keep the shares that they began with (docs/mobile.md). So
+	// the wait is shorter then, but not so short that there is one for less than about two packets
+	// of a flow whose window is twice what the path holds, as that of BBR is.
+	rateDelayShare = 64
+	ratePackets    = 4
 )

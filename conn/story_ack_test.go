@@ -337,6 +337,48 @@ func TestAckFrequencyIsAsked(t *testing.T) {
 	})
 }
 
+// TestAckDelayIsAsked: the Conn asks for four acknowledgements in a round trip. For a controller
+// that sets a rate it asks for more, but for no more than one for four packets of a window, and one
+// a millisecond.
+func TestAckDelayIsAsked(t *testing.T) {
+	for _, c := range []struct {
+		rtt     time.Duration
+		packets uint64
+		rate    uint64
+		want    time.Duration
+	}{
+		{40 * time.Millisecond, 1000, 0, 10 * time.Millisecond},
+		{40 * time.Millisecond, 1000, 1e6, time.Millisecond},
+		{96 * time.Millisecond, 1000, 1e6, 1500 * time.Microsecond},
+		{96 * time.Millisecond, 1000, 0, 24 * time.Millisecond},
+		{80 * time.Millisecond, 80, 1e6, 4 * time.Millisecond},
+		{80 * time.Millisecond, 16, 1e6, 20 * time.Millisecond},
+		{80 * time.Millisecond, 10, 1e6, 20 * time.Millisecond},
+		{time.Second, 80, 1e6, 25 * time.Millisecond},
+		{2 * time.Millisecond, 1000, 1e6, time.Millisecond},
+		{100 * time.Microsecond, 1000, 1e6, time.Millisecond},
+	} {
+		tc := newTestConn(t, false, frequent)
+		p := tc.c.path.estimates
+		p.cc = fixedController{Controller: p.cc, window: c.packets * uint64(p.mtu.current), rate: c.rate}
+		p.rtt.smoothed = c.rtt
+		tc.c.ackFreq = ackFrequency{sent: true}
+		tc.c.adaptAckFrequency(instant(epochOffset))
+		if got := tc.c.ackFreq.delay; got != c.want {
+			t.Errorf("%+v: asked for %v", c, got)
+		}
+	}
+}
+
+// A fixedController has a window and a rate.
+type fixedController struct {
+	congestion.Controller
+	window, rate uint64
+}
+
+func (c fixedController) Window() uint64     { return c.window }
+func (c fixedController) PacingRate() uint64 { return c.rate }
+
 // RFC 9000, Section 13.4.1 [1].
 func TestECNCounts(t *testing.T) {
 	tc := newTestConn(t, true)

@@ -223,23 +223,30 @@ func TestBBRFairnessFromStart(t *testing.T) {
 }
 
 // TestBBRFairnessOfSparseACKs: on a short queue the first flow keeps more where receivers
-// acknowledge a few times in a round trip, as package conn has them do, than where they acknowledge
-// every other packet. TestFairnessOfSparseACKs in conn has the same link and the same bounds.
+// acknowledge four times in a round trip than where they acknowledge every other packet, or as
+// often as package conn asks for. TestFairnessOfSparseACKs in conn has the same links.
 func TestBBRFairnessOfSparseACKs(t *testing.T) {
-	for sparse, want := range map[bool][2]float64{false: {0.5, 0.66}, true: {0.58, 0.8}} {
+	for _, c := range []struct {
+		rtt         time.Duration
+		ackShare    int
+		least, most float64
+	}{
+		{100 * time.Millisecond, 0, 0.5, 0.66}, {100 * time.Millisecond, 4, 0.62, 0.8}, {100 * time.Millisecond, 64, 0.5, 0.61},
+		{200 * time.Millisecond, 64, 0.5, 0.66},
+	} {
 		const seeds = 4
 		first := 0.0
 		for seed := range uint64(seeds) {
-			s := newSimulation(newTestLink(20, 100*time.Millisecond, 0.5), seed)
+			s := newSimulation(newTestLink(20, c.rtt, 0.5), seed)
 			for i := range 2 {
-				s.add(time.Duration(i)*2*time.Second, NewBBR).sparse = sparse
+				s.add(time.Duration(i)*2*time.Second, NewBBR).ackShare = c.ackShare
 			}
 			g := s.measure(time.Minute)
 			first += g[0] / (g[0] + g[1]) / seeds
 		}
-		t.Logf("sparse ACKs %v: the first flow has %.3f", sparse, first)
-		if first < want[0] || first > want[1] {
-			t.Errorf("sparse ACKs %v: the first flow has %.3f", sparse, first)
+		t.Logf("%+v: the first flow has %.3f", c, first)
+		if first < c.least || first > c.most {
+			t.Errorf("%+v: the first flow has %.3f", c, first)
 		}
 	}
 }

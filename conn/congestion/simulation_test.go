@@ -55,7 +55,7 @@ type simFlow struct {
 	appRate  uint64 // bytes per second that the application writes; 0 is unlimited
 	ackEvery int
 	ackDelay time.Duration
-	sparse   bool // asks for fewer acknowledgements, as package conn does: see askForACKs
+	ackShare int // asks for fewer acknowledgements, as package conn does, unless 0: see askForACKs
 
 	packets  []*simPacket
 	oldest   int // first that is not done
@@ -266,7 +266,7 @@ func (f *simFlow) receive(n int, marked bool) {
 	}
 	gap := n != f.received+1
 	f.received = n
-	if len(f.unacked) >= f.ackEvery || f.sparse && gap {
+	if len(f.unacked) >= f.ackEvery || f.ackShare > 0 && gap {
 		f.acknowledge()
 	} else if len(f.unacked) == 1 {
 		f.sim.at(f.sim.now+f.ackDelay, func() {
@@ -313,7 +313,7 @@ func (f *simFlow) onAck(acked []int, marks uint64) {
 	f.detectLoss(largest)
 	a.InFlight = f.inFlight
 	f.c.OnAck(&a)
-	if f.sparse {
+	if f.ackShare > 0 {
 		f.askForACKs()
 	}
 	if f.afterReceived != nil {
@@ -322,11 +322,13 @@ func (f *simFlow) onAck(acked []int, marks uint64) {
 	f.send()
 }
 
-// askForACKs is adaptAckFrequency of package conn: eight ACKs in a window. The receiver knows at
-// once.
+// askForACKs is adaptAckFrequency of package conn: eight ACKs in a window, and ackShare in a round
+// trip, which is 64 there for BBR and 4 for others. The receiver knows at once.
 func (f *simFlow) askForACKs() {
-	f.ackEvery = int(min(max(f.c.Window()/simMTU/8, 2), 128))
-	f.ackDelay = min(max(f.srtt/4, time.Millisecond), 25*time.Millisecond)
+	window := int(f.c.Window() / simMTU)
+	share := max(min(f.ackShare, window/4, int(f.srtt/time.Millisecond)), 4)
+	f.ackEvery = min(max(window/8, 2), 128)
+	f.ackDelay = min(max(f.srtt/time.Duration(share), time.Millisecond), 25*time.Millisecond)
 }
 
 // sampleRate estimates the round trip time and the delivery rate.
