@@ -54,7 +54,7 @@ func endComparisons() []comparison {
 		{name: "a client that gives up before the header", handler: func(n *notes, w http.ResponseWriter, r *http.Request) {
 			n.add("begun")
 			n.outlast(r, "GET")
-			n.add("%s", kindOf(r.Context().Err()))
+			n.add("%s, %s", kindOf(r.Context().Err()), kindOf(context.Cause(r.Context())))
 		}, client: func(n *notes, s *side) {
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() { n.waitFor("begun"); cancel() }()
@@ -64,7 +64,7 @@ func endComparisons() []comparison {
 			io.WriteString(w, "begun")
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
-			n.add("%s", kindOf(r.Context().Err()))
+			n.add("%s, %s", kindOf(r.Context().Err()), kindOf(context.Cause(r.Context())))
 			var err error
 			for err == nil {
 				_, err = w.Write(make([]byte, 10_000))

@@ -39,6 +39,9 @@ func (c *handlerContext) get() context.Context {
 // end cancels the context: the exchange has failed, the handler has returned, or the connection has
 // ended. Only the first cause counts. The parent may be set later.
 func (c *handlerContext) end(cause error) {
+	if cause != context.Canceled {
+		cause = &endError{cause}
+	}
 	c.mu.Lock()
 	if c.ended == nil {
 		c.ended = cause
@@ -49,6 +52,14 @@ func (c *handlerContext) end(cause error) {
 		cancel(cause)
 	}
 }
+
+// An endError is why the context of a request has ended before its handler. It matches
+// context.Canceled, which is all that net/http says: a client that sends a request with this
+// context, as httputil.ReverseProxy does, fails with it, and programs ask if it was canceled.
+type endError struct{ err error }
+
+func (e *endError) Error() string   { return e.err.Error() }
+func (e *endError) Unwrap() []error { return []error{e.err, context.Canceled} }
 
 // Deadline is part of [context.Context].
 func (c *handlerContext) Deadline() (time.Time, bool) { return c.parent.Deadline() }
