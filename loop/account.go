@@ -113,6 +113,7 @@ func (d departed) stop() {
 // holdings are the sums of all Accounts of a Loop.
 type holdings struct {
 	limit int64        // EndpointConfig.MaxBuffered
+	grain int64        // below may be wrong by so much during a turn
 	above atomic.Int64 // the sum of Account.held
 	below atomic.Int64 // what else the Endpoint counted, at the end of the last turn
 
@@ -127,6 +128,7 @@ func (h *holdings) init(maxBuffered int64) {
 		maxBuffered = math.MaxInt64
 	}
 	h.limit = maxBuffered
+	h.grain = maxBuffered >> 12
 }
 
 // add counts n more bytes, and reports whether memory was short before.
@@ -160,6 +162,15 @@ func (l *Loop) settle() {
 func (l *Loop) publish() {
 	if n := l.ep.Held() - l.held.counted; n != l.held.below.Load() {
 		l.held.below.Store(n)
+	}
+}
+
+// publishMuch is publish if much has changed. It costs less where little has.
+func (l *Loop) publishMuch() {
+	h := &l.held
+	n := l.ep.Held() - h.counted
+	if d := n - h.below.Load(); d > h.grain || d < -h.grain {
+		h.below.Store(n)
 	}
 }
 

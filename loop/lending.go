@@ -65,7 +65,7 @@ func (c *Conn) borrow() bool {
 		return false
 	}
 	if l.lending.asleep {
-		now := time.Now()
+		now := l.clock()
 		if until := l.lending.until; !until.IsZero() && !now.Before(until) {
 			// Timers are due. Datagrams that have come meanwhile go first, and only the loop reads
 			// these.
@@ -91,7 +91,7 @@ func (c *Conn) borrowNow() bool {
 	if l.lending.asleep {
 		return true
 	}
-	now := time.Now()
+	now := l.clock()
 	if t := l.ep.Timeout(); !t.IsZero() && !now.Before(t) {
 		if t.Before(l.lending.until) {
 			// There is something to send, and that hides the timers. So the time stands still.
@@ -116,7 +116,7 @@ func (c *Conn) borrowNow() bool {
 // wait.
 func (l *Loop) giveBack() {
 	b := &l.lending
-	l.publish() // the next writer has to know what went to the connection
+	l.publishMuch() // the next writer has to know what went to the connection
 	wake := false
 	if !b.used { // otherwise the loop takes another turn anyway
 		t := l.ep.Timeout()

@@ -126,18 +126,23 @@ const maxYields = 4
 func (l *Loop) yield() {
 	used := false
 	if l.woken || l.roused {
-		used = l.letRun(time.Now())
+		used, _ = l.letRun(l.clock())
 	}
 	l.woken, l.lending.used = false, used
 }
 
+// clock returns the time. It costs half of what time.Now does, which reads the time of day as well:
+// that goes on here from when a turn has read it.
+func (l *Loop) clock() time.Time { return l.now.Add(time.Since(l.now)) }
+
 // letRun lets other goroutines run, from now on. It reports whether they have given the loop
-// something to do.
-func (l *Loop) letRun(now time.Time) (used bool) {
+// something to do, and returns the time when they have run.
+func (l *Loop) letRun(now time.Time) (used bool, end time.Time) {
 	used = l.rounds(runtime.Gosched)
 	l.roused = false
-	l.order.ran(now, time.Now())
-	return used
+	end = l.clock()
+	l.order.ran(now, end)
+	return used, end
 }
 
 // rounds calls run, which lets other goroutines run. It goes on while they use the Endpoint,
@@ -273,10 +278,9 @@ func (l *Loop) dispatch() (events, sent int, err error) {
 func (l *Loop) sendAnswered(last bool) (sent int, err error) {
 	l.serveReady()
 	if (l.roused || last && l.woken) && l.yielded < maxYielded && l.order.othersFirst(l.now) {
-		l.now = time.Now()
-		l.publish()     // what came in this turn counts for writers
-		l.letRun(l.now) // the turn goes on, and looks for all there is to do
-		now := time.Now()
+		l.now = l.clock()
+		l.publish()               // what came in this turn counts for writers
+		_, now := l.letRun(l.now) // the turn goes on, and looks for all there is to do
 		l.yielded += now.Sub(l.now)
 		l.now = now
 		if last {
@@ -294,7 +298,7 @@ func (l *Loop) sendAnswered(last bool) (sent int, err error) {
 func (l *Loop) send() (sent int, err error) {
 	for more := true; more && err == nil; {
 		more = l.flush()
-		l.now = time.Now() // without a new time, a long turn would distort samples of RTT and rate
+		l.now = l.clock() // without a new time, a long turn would distort samples of RTT and rate
 		var n int
 		n, err = l.transmit()
 		sent += n
