@@ -209,6 +209,9 @@ func (c *Conn) arrive(cs *conn.Stream) {
 	c.mu.Lock()
 	s.pull = c.accepting && !c.lazy
 	s.in.begun = s.pull
+	if s.pull {
+		s.in.arriving = s.leave(1) // a Read that comes soon takes it from there
+	}
 	c.arrived.push(s)
 	if c.crew != nil {
 		c.crew.call()

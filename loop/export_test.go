@@ -44,10 +44,16 @@ func (l *Loop) checkAccounts() error {
 
 // reallyHeld returns how many bytes the buffers of c hold.
 func (c *Conn) reallyHeld() (n int64) {
+	streams := 0
 	for s := c.streams.First(); s != nil; s = s.place.Next() {
 		s.mu.Lock()
-		n += streamCost + memoryOf(&s.in.buf) + memoryOf(&s.out.buf)
+		n += memoryOf(&s.in.buf) + memoryOf(&s.out.buf)
 		s.mu.Unlock()
+		streams++
+	}
+	n += int64(streams * streamCost)
+	if more := c.counted - streams; more > 0 && more < streams { // see countStreams
+		n += int64(more * streamCost)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,7 +13,7 @@ type leftovers struct {
 func (o *leftovers) collect() {
 	for _, s := range o.streams {
 		s.mu.Lock()
-		s.in.listed = false
+		s.in.listed = 0
 		if s.in.left && s.c.c.Err() == nil { // otherwise drain moves them
 			s.in.left, s.in.move = false, true
 			s.receive()
@@ -41,10 +41,19 @@ const maxLeft = 1 << 10
 func (s *streamState) leave(n int) bool {
 	i := &s.in
 	i.left = n > 0 && n <= maxLeft && i.buf.Len() == 0 && !i.move
-	if i.left && !i.listed {
-		i.listed = true
+	if i.left && s.in.listed == 0 {
 		o := &s.c.l.leftovers
 		o.streams = append(o.streams, s)
+		s.in.listed = int32(len(o.streams))
 	}
 	return i.left
+}
+
+// remove takes s out, of which nothing is left.
+func (o *leftovers) remove(s *streamState) {
+	last := int32(len(o.streams)) - 1
+	other := o.streams[last]
+	o.streams[s.in.listed-1], other.in.listed = other, s.in.listed
+	o.streams[last], s.in.listed = nil, 0
+	o.streams = o.streams[:last]
 }

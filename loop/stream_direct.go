@@ -35,10 +35,24 @@ func (s *streamState) readLeft(p []byte) (n int, ok bool) {
 	}
 	if err != nil {
 		i.left = false
+		s.c.l.leftovers.remove(s)
 		s.endReceiving(err)
 	}
 	s.c.l.giveBack()
 	return n, true
+}
+
+// deliver copies a few bytes that lie ready straight to the memory of a Read that waits. It reports
+// false if they have to go elsewhere.
+func (s *streamState) deliver(b []byte) bool {
+	i := &s.in
+	if len(i.into) == 0 || i.got > 0 || len(b) == 0 || len(b) > maxLeft || i.buf.Len() > 0 {
+		return false
+	}
+	n := copy(i.into, b)
+	s.s.Discard(n)
+	i.got = int32(n)
+	return true
 }
 
 // writeThrough writes to the connection what it takes of a few bytes, if none wait in s, and if the

@@ -49,9 +49,20 @@ func (s *streamState) read(p []byte) (int, error) {
 		}
 		s.mayWait("Stream.Read")
 		i.wait = true
+		first := i.into == nil
+		if first {
+			i.into = p
+		}
 		s.ask()
 		if i.wait {
 			s.wait()
+		}
+		if first {
+			n := int(i.got)
+			i.into, i.got = nil, 0
+			if n > 0 {
+				return n, nil
+			}
 		}
 	}
 }
@@ -280,6 +291,9 @@ func (s *streamState) receive() {
 			continue
 		}
 		b, err := s.s.Peek(1)
+		if s.deliver(b) {
+			continue
+		}
 		if s.leave(len(b)) {
 			break
 		}
@@ -293,7 +307,7 @@ func (s *streamState) receive() {
 		s.s.Discard(len(b))
 	}
 	i.full = i.buf.Len() >= room && !i.done
-	if i.wait && (i.buf.Len() > 0 || i.left || i.done) {
+	if i.wait && (i.buf.Len() > 0 || i.got > 0 || i.left || i.done) {
 		i.wait = false
 		s.changed.Broadcast()
 		s.c.l.wokeBorrower()

@@ -1,6 +1,6 @@
 package loop
 
-// maxFreeStates bounds the memory that streamStates keep, to 288 KiB.
+// maxFreeStates bounds the memory that streamStates keep, to 320 KiB.
 const maxFreeStates = 1024
 
 // streamStates are states of Streams that are over, for new ones. They belong to the loop's

@@ -74,18 +74,24 @@ func (s *streamState) resetting() *resetAt {
 
 // receiving is the receiving direction of a Stream.
 type receiving struct {
-	buf    fifo.Buffer
-	err    error // the error after the last byte of buf; io.EOF at the end
-	done   bool  // the connection has nothing more to read
-	full   bool  // buf had no room for everything
-	left   bool  // a few bytes are in the connection, and Read takes them from there: see leftovers
-	move   bool  // the loop is to move them to buf nevertheless
-	listed bool  // in Loop.leftovers
-	begun  bool  // pull was set when the stream arrived
-	wait   bool  // Read waits
-	stop   bool  // the loop is to call StopSending
-	code   uint64
-	kept   int // how many bytes count in Loop.remains for buf
+	buf   fifo.Buffer
+	err   error // the error after the last byte of buf; io.EOF at the end
+	done  bool  // the connection has nothing more to read
+	full  bool  // buf had no room for everything
+	left  bool  // a few bytes are in the connection, and Read takes them from there: see leftovers
+	move  bool  // the loop is to move them to buf nevertheless
+	begun bool  // pull was set when the stream arrived
+	wait  bool  // Read waits
+	stop  bool  // the loop is to call StopSending
+	// It has arrived, and no event has said yet that it is readable. It belongs to the loop's
+	// goroutine.
+	arriving bool
+	code     uint64
+	kept     int    // how many bytes count in Loop.remains for buf
+	into     []byte // memory of a Read that waits; see deliver
+	got      int32  // how many bytes deliver has brought there
+	// 1 + the place in Loop.leftovers; 0 for none. It belongs to who has the Endpoint.
+	listed int32
 }
 
 // sending is the sending direction of a Stream.
@@ -109,7 +115,17 @@ type resetAt struct {
 }
 
 // streamCost is what a Stream takes by itself, in bytes, with its state and rarities.
-const streamCost = 448
+const streamCost = 480
+
+// countStreams counts n Streams more, or fewer. While new ones come as others end, the account
+// stays as it is: to change that is what costs.
+func (c *Conn) countStreams(n int) {
+	c.unreleased += n
+	if c.unreleased > c.counted || c.unreleased <= c.counted/2 {
+		c.account.Hold((c.unreleased - c.counted) * streamCost)
+		c.counted = c.unreleased
+	}
+}
 
 // newStream makes the Stream of cs.
 func newStream(c *Conn, cs *conn.Stream, local bool) *streamState {
@@ -128,7 +144,7 @@ func newStream(c *Conn, cs *conn.Stream, local bool) *streamState {
 	s.mu.Unlock()
 	cs.UserData = s
 	c.streams.PushFront(&s.place, s)
-	c.account.Hold(streamCost)
+	c.countStreams(1)
 	return s
 }
 
@@ -137,7 +153,7 @@ func (s *streamState) forget() {
 	s.s.UserData = nil
 	s.s = nil
 	s.c.streams.Remove(&s.place)
-	s.c.account.Hold(-streamCost)
+	s.c.countStreams(-1)
 }
 
 // streamOf returns the Stream of an event. It returns nil if the event has no stream, or a stream
@@ -153,7 +169,9 @@ func streamOf(ev *conn.Event) *streamState {
 // handleEvent handles an event of the stream.
 func (s *streamState) handleEvent(ev *conn.Event) {
 	if ev.Kind == conn.EventStreamReadable { // serve does all that there is to do
-		s.c.l.enqueue(s)
+		if !s.expected() {
+			s.c.l.enqueue(s)
+		}
 		return
 	}
 	s.mu.Lock()
@@ -173,6 +191,18 @@ func (s *streamState) handleEvent(ev *conn.Event) {
 	if !over {
 		s.c.l.enqueue(s)
 	}
+}
+
+// expected reports whether what makes s readable is what a stream has when it arrives, and is still
+// left for Read.
+func (s *streamState) expected() bool {
+	if !s.in.arriving {
+		return false
+	}
+	s.in.arriving = false
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.in.left
 }
 
 // release gives the connection back a stream of which nobody wants anything more. It reports
