@@ -31,6 +31,26 @@ type closedConn struct {
 type farewell struct {
 	remote, local netip.AddrPort
 	packet        []byte // sealed
+
+	// How many more bytes may go to an address that is not validated.
+	limited bool
+	room    int
+}
+
+// farewellOn makes one of a datagram for a path.
+func farewellOn(p *path, packet []byte) farewell {
+	return farewell{p.remote, p.from, packet, !p.validated, p.allowance() - len(packet)}
+}
+
+// affords takes in a datagram from where the farewell goes, and reports whether that may be
+// answered (RFC 9000, Section 8.1).
+// RFC 9000, Section 10.2.1 [2].
+func (f *farewell) affords(size int) bool {
+	if !f.limited {
+		return true
+	}
+	f.room = min(f.room+amplification*size, maxBurst)
+	return f.room >= len(f.packet)
 }
 
 // farewellTo returns the index of the farewell that answers a; -1 if there is none.
@@ -53,8 +73,14 @@ func (cc *closedConn) receive(_ instant, a *arrival) {
 	if i < 0 {
 		return
 	}
-	if cc.received++; cc.received >= cc.answerAt {
-		cc.answerAt = 2 * cc.received
+	f := &cc.farewells[i]
+	may := f.affords(len(a.data))
+	if cc.received++; cc.received < cc.answerAt || !may {
+		return
+	}
+	cc.answerAt = 2 * cc.received
+	if cc.due>>i&1 == 0 {
+		f.room -= len(f.packet)
 		cc.due |= 1 << i
 		cc.e.farewells.push(cc) // RFC 9000, Section 11.1 [2]
 	}

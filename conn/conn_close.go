@@ -42,7 +42,7 @@ func (c *Conn) closeWith(err error) {
 func (c *Conn) sayFarewell(err error) (all []farewell) {
 	main := c.main()
 	if b := c.closePacket(main, err); b != nil {
-		all = append(all, farewell{main.path.remote, main.path.from, slices.Clone(b)})
+		all = append(all, farewellOn(main.path, slices.Clone(b)))
 	}
 	if c.multi == nil {
 		return all
@@ -52,7 +52,7 @@ func (c *Conn) sayFarewell(err error) (all []farewell) {
 			continue
 		}
 		if b := c.closePacket(l, err); b != nil {
-			all = append(all, farewell{l.path.remote, l.path.from, slices.Clone(b)})
+			all = append(all, farewellOn(l.path, slices.Clone(b)))
 		}
 	}
 	return all

@@ -232,6 +232,33 @@ func TestCloseIsNotTricked(t *testing.T) {
 	tc.wantIdle("strangers are not answered")
 }
 
+// TestClosingIsNotAmplified: a server closes while its client may be somewhere else, and little is
+// left of what it may send there. Late datagrams, as short as they can be, are answered as long as
+// three times their bytes pay for that.
+// RFC 9000, Section 10.2.1 [2].
+func TestClosingIsNotAmplified(t *testing.T) {
+	tc := handshakeServer(t)
+	tc.flush()
+	pa := tc.c.path
+	pa.received = (pa.sent + minMTU + 2) / 3 // just as much as lets CONNECTION_CLOSE go
+	in, before := pa.received, pa.sent
+	tc.c.Close(77, string(make([]byte, maxReason)))
+	late := append([]byte{fixedBit}, tc.dcid.bytes()...)
+	answers := 0
+	for range 1000 {
+		out := before + uint64(tc.bytesOut(tc.peerAddr))
+		if out > 3*in {
+			t.Fatalf("%d bytes went to an address that %d came from", out, in)
+		}
+		answers = len(tc.datagrams)
+		in += uint64(len(late))
+		tc.deliver(late, tc.peerAddr, NotECT)
+	}
+	if answers < 5 {
+		t.Errorf("%d answers", answers)
+	}
+}
+
 // TestLongReason: a reason that does not fit is cut.
 func TestLongReason(t *testing.T) {
 	tc := newTestConn(t, true)
