@@ -180,9 +180,29 @@ func (l *lane) dropCandidate() {
 
 // setPaths says which paths there are: the one in use, the one in use before, and the candidate.
 func (l *lane) setPaths(use, old, candidate *path) {
+	for _, p := range [...]*path{l.path, l.oldPath, l.candidate} {
+		if p != nil && p != use && p != old && p != candidate {
+			l.limitResponses(p)
+		}
+	}
 	l.path, l.oldPath, l.candidate = use, old, candidate
 	l.ledger.keep(use, old, candidate)
 	l.assignIDs()
+}
+
+// limitResponses makes the answers that wait for a path which is given up keep to what its account
+// still allows: nothing else will count them (RFC 9000, Section 8.1).
+func (l *lane) limitResponses(p *path) {
+	if !l.conn.server {
+		return
+	}
+	left := p.allowance()
+	for i := range l.responses {
+		if r := &l.responses[i]; r.remote == p.remote && r.local == p.from {
+			r.allowance = min(r.allowance, left)
+			left -= r.allowance
+		}
+	}
 }
 
 // usePath puts a path in use: see setPaths. A candidate that leads to the same place is dropped.

@@ -310,6 +310,33 @@ func TestServerAddressesAreNotAmplified(t *testing.T) {
 	}
 }
 
+// TestAnswersToALeftPathAreNotAmplified: an answer to PATH_CHALLENGE waits for the congestion
+// window of a path that is not validated, and a PATH_CHALLENGE takes all that may go there. Then
+// the client is where it was before, and nothing counts any more what goes to the other address.
+// RFC 9000, Section 8.1 [1].
+func TestAnswersToALeftPathAreNotAmplified(t *testing.T) {
+	for _, challenges := range []int{1, 3} {
+		tc := newTestConn(t, true)
+		s := tc.open(Uni)
+		_, err := s.Write(make([]byte, 100<<10))
+		require.NoError(t, err)
+		tc.flush()
+		victim := netip.AddrPortFrom(tc.peerAddr.Addr(), 4242) // it shares the window
+		frames := []frame{pingFrame()}
+		for range challenges {
+			frames = append(frames, challengeFrame("answer 1"))
+		}
+		b := tc.seal(testPacket{space: spaceApp, frames: frames, size: 70})
+		tc.deliver(b, victim, NotECT)
+		tc.advance(time.Millisecond)
+		require.Equal(t, 3*len(b), tc.bytesOut(victim))
+		tc.write(pingFrame())
+		tc.advance(5 * time.Second)
+		require.Equal(t, tc.peerAddr, tc.c.RemoteAddr())
+		require.Equal(t, 3*len(b), tc.bytesOut(victim))
+	}
+}
+
 // TestMoveFromUnvalidatedPath: the server moves to another address of its own while it waits
 // whether its client is where it moved to last. The client comes back to there. The server asks it
 // again.
