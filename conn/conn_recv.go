@@ -67,6 +67,7 @@ func (c *Conn) receivePacket(now instant, a *arrival, b []byte) int {
 		return 0
 	}
 	h, ok := wire.ParseLong(b)
+	ok = ok && c.cfg.takesFirst(b[0])
 	var otherRx *keys.Keys
 	if ok && h.Version != c.version { // RFC 9369, Section 4.1 [2, 8]; RFC 9000, Section 5.2.1 [1]
 		if otherRx = c.initialRx(&h); otherRx == nil && (h.Type != wire.Type0RTT || h.Version != c.versions.original) {
@@ -180,6 +181,12 @@ func (c *Conn) receiveLong(now instant, a *arrival, pkt []byte, h wire.Long, oth
 // receiveShort takes in a 1-RTT packet: the hot path.
 // RFC 9287, Section 3 [2]; RFC 9000, Section 12.3 [5].
 func (c *Conn) receiveShort(now instant, a *arrival, pkt []byte) {
+	if !c.cfg.takesFirst(pkt[0]) {
+		if !c.isReset(now, pkt) {
+			c.dropped(&c.e.stats.DroppedMalformed, pkt, "without the fixed bit")
+		}
+		return
+	}
 	// RFC 9001, Section 5.7 [1, 2, 3]: 1-RTT packets wait until the handshake is complete.
 	if c.app.rx == nil || c.state == stateHandshake {
 		if !c.isReset(now, pkt) {

@@ -94,6 +94,10 @@ func (c *Conn) greases() bool { return c.peer.GreaseQUICBit && c.hasPeer && !c.c
 // Section 17.3.1).
 const fixedBit = 0x40
 
+// takesFirst reports whether a packet may have the first byte: without RFC 9287 fixedBit is set.
+// RFC 9000, Section 17.2 [1]; RFC 9000, Section 17.3.1 [1].
+func (c *Config) takesFirst(b byte) bool { return b&fixedBit != 0 || !c.DisableGreaseBit }
+
 // abandon takes the packet back.
 func (w *packetWriter) abandon() []byte {
 	w.sp.sent.forget(w.recStart)

@@ -16,7 +16,8 @@ func (e *Endpoint) admit(now instant, a *arrival, h wire.Long) *Conn {
 		return nil
 	}
 	// RFC 9000, Section 14.1: a server must discard Initials in smaller datagrams.
-	if len(a.data) < minMTU { // RFC 9000, Section 14 [4]; RFC 9000, Section 14.1 [3]
+	// RFC 9000, Section 14 [4]; RFC 9000, Section 14.1 [3]
+	if len(a.data) < minMTU || !e.cfg.Server.takesFirst(a.data[0]) {
 		e.stats.DroppedMalformed++
 		return nil
 	}
@@ -92,6 +93,10 @@ func (e *Endpoint) admission(in AdmissionRequest) Admission {
 
 // accept creates a server connection, unless its first packet does not authenticate.
 func (e *Endpoint) accept(now instant, a *arrival, h wire.Long, dcid ConnID, tok token, s *served) *Conn {
+	if !s.cfg.takesFirst(a.data[0]) {
+		e.stats.DroppedMalformed++
+		return nil
+	}
 	rx, tx := keys.Initial(h.Version, h.DCID)
 	// A packet that was not made for this ID creates no state. It is opened on a copy, because the
 	// connection will open it again.

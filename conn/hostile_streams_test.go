@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -400,6 +401,43 @@ func TestFixedBit(t *testing.T) {
 		tc.wantAck("later packets are taken")
 		by.check()
 	})
+}
+
+// TestFixedBitWithoutGrease: who does not announce that it takes packets without the fixed bit
+// drops them, but looks whether they are stateless resets.
+// RFC 9000, Section 17.2 [1]; RFC 9000, Section 17.3.1 [1]; RFC 9000, Section 10.3.1 [1].
+func TestFixedBitWithoutGrease(t *testing.T) {
+	sides(t, func(t *testing.T, server bool) {
+		tc := newTestConn(t, server, func(s *testSetup) { s.conn.DisableGreaseBit = true })
+		before := tc.e.Stats().DroppedMalformed
+		tc.send(testPacket{space: spaceApp, frames: []frame{closeFrame(1, 0, "")}, noFixed: true})
+		tc.wantOpen("a packet without the fixed bit")
+		if n := tc.e.Stats().DroppedMalformed - before; n != 1 {
+			t.Errorf("%d packets count as malformed", n)
+		}
+		tc.write(newIDFrame(4, 4, "other id"))
+		tc.flush()
+		reset := make([]byte, minResetLen, 100)
+		reset = append(append(reset[:1], tc.dcid.bytes()...), make([]byte, 20)...)
+		tc.deliver(append(reset, resetTokenOf(4)...), tc.peerAddr, NotECT)
+		if err := tc.wantEnd("a stateless reset"); !errors.Is(err, ErrStatelessReset) {
+			t.Error(err)
+		}
+	})
+	for _, own := range []bool{false, true} { // the configuration of the one client
+		cfg := quietConfig()
+		cfg.TLS, _ = testTLS(t)
+		other := cfg
+		cfg.DisableGreaseBit, other.DisableGreaseBit = !own, own
+		l := newLone(t, &cfg, func(c *EndpointConfig) {
+			c.ConfigForClient = func(AdmissionRequest) (*Config, error) { return &other, nil }
+		})
+		b := clientInitial("server 1", rawClientID, nil, pingFrame())
+		b[0] &^= fixedBit
+		if out := l.feed(b, elsewhere(1)); len(out) > 0 || l.Stats().Accepted > 0 {
+			t.Errorf("an Initial packet without the fixed bit is taken, %d answers", len(out))
+		}
+	}
 }
 
 // TestGarbage: datagrams of every length that look like packets of the connection.
