@@ -275,3 +275,31 @@ func TestLedgersKeepToMaxBuffered(t *testing.T) {
 	}
 	tc.wantClosed("the ledger of its packets fills the memory", errInternal)
 }
+
+// TestLooksInVainAreRare: the memory is full, and nobody holds more than an equal share. What comes
+// to somebody who holds little is refused, and not each time all connections are looked at.
+func TestLooksInVainAreRare(t *testing.T) {
+	const most = 1 << 20
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.peer.InitialMaxStreamsUni, s.peer.InitialMaxStreamData, s.peer.InitialMaxData = 1000, 1000, 1<<40
+		s.endpoint.MaxBuffered = most
+	})
+	by := tc.bystand()
+	tc.e.Hold(most * 3 / 5) // what a layer above keeps
+	for n := 1; n > 0; {
+		n, _ = tc.open(Uni).Write(make([]byte, 20_000))
+	}
+	tc.flush()
+	need := tc.e.memory.Room() + 1
+	for range 2 {
+		tc.advance(2 * vainTime)
+		before := tc.e.looked
+		for range 100 {
+			tc.e.makeRoom(by.c, need)
+		}
+		if n := tc.e.looked - before; n != 2 {
+			t.Errorf("%d connections were looked at", n)
+		}
+	}
+	tc.wantOpen("it holds no more than a share")
+}

@@ -106,15 +106,22 @@ func (e *Endpoint) makeRoom(c *Conn, need int64) bool {
 	return !c.closed && e.memory.Room() >= need
 }
 
+// vainTime is how long nobody is looked for after a look at all connections in vain. Otherwise each
+// packet that finds no room could cost one, where all have about an equal share.
+const vainTime = 50 * time.Millisecond
+
 // endGreediest ends the connection that holds most, if c would hold no more than an equal share
 // with need more bytes.
 func (e *Endpoint) endGreediest(c *Conn, need int64) {
 	share := e.cfg.MaxBuffered / int64(max(e.stats.Conns, 1))
-	if c.memory.Used()+need > share {
+	if c.memory.Used()+need > share || e.vain != 0 && e.now.sub(e.vain) < vainTime {
 		return
 	}
+	e.vain = 0
 	if most := e.greediest(); most != c && most.memory.Used() > share {
 		most.abort(errors.New("memory is short, and this connection holds most"))
+	} else {
+		e.vain = e.now
 	}
 }
 
@@ -130,6 +137,7 @@ func (e *Endpoint) keepLimit() {
 func (e *Endpoint) greediest() *Conn {
 	most := e.first
 	for c := e.first; c != nil; c = c.next {
+		e.looked++
 		if c.memory.Used() > most.memory.Used() {
 			most = c
 		}
