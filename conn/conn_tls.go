@@ -66,7 +66,7 @@ func (c *Conn) nextTLSWork() *TLSWork {
 			c.noteClientHello(b)
 		}
 		if c.tls.level == tls.QUICEncryptionLevelApplication {
-			c.tls.unwanted = c.tls.post.take(b)
+			b, c.tls.unwanted = c.tls.post.take(b)
 		} else {
 			c.tls.unwanted = c.tls.messages.take(c.tls.level, b)
 			if c.server && !c.tls.hello && c.tls.messages.n == 0 {

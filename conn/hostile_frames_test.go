@@ -488,4 +488,11 @@ func TestTicketWithoutLimit(t *testing.T) {
 		tc.write(ticketFrames(tc, "\xff\xff\xff\xff")...)
 	}
 	tc.wantOpen("the ticket allows all early data")
+	for range 10 * ticketsOfTLS { // a server may send any number of them, over days
+		tc.write(ticketFrames(tc, "\xff\xff\xff\xff")...)
+		tc.flush()
+	}
+	tc.wantOpen("many tickets")
+	tc.write(ticketFrames(tc, "\x00\x00\x40\x00")...)
+	tc.wantClosed("a ticket with a limit, behind many", errProtocolViolation)
 }

@@ -18,44 +18,58 @@ const (
 	unlimitedEarlyData = 0xffffffff
 )
 
+// ticketsOfTLS is how many session tickets of a connection crypto/tls takes. It ends connections of
+// QUIC with the next one, although a server may send any number of them, over days.
+const ticketsOfTLS = 16
+
+// maxTLSMessage is the length of the longest message that crypto/tls takes.
+const maxTLSMessage = 1 << 16
+
 // A postHandshake looks at the TLS messages that a client gets behind the handshake.
 type postHandshake struct {
-	partial []byte // a message that has not come whole; crypto/tls bounds its length
+	partial []byte // a message that has not come whole
+	tickets int    // that have come
 }
 
-// take looks at the next bytes, and returns which rule they break. It does not look again at the
-// inside of a message that has not come whole.
-func (p *postHandshake) take(b []byte) error {
+// take looks at the next bytes. It returns the messages that are whole now, without the tickets
+// that are too many, and which rule they break. A message that is too long is returned as far as it
+// has come: crypto/tls says what is wrong with it.
+func (p *postHandshake) take(b []byte) (whole []byte, err error) {
 	p.partial = append(p.partial, b...)
 	in := cryptobyte.String(p.partial)
-	for {
+	for len(in) >= tlsHeaderLen {
 		rest := in
 		var typ uint8
 		var msg cryptobyte.String
-		if !in.ReadUint8(&typ) {
-			break
-		}
-		if typ == tlsCertificateRequest && len(rest) >= tlsHeaderLen {
+		in.ReadUint8(&typ)
+		if typ == tlsCertificateRequest {
 			// RFC 9001, Section 4.4 [4]
-			return violation(errProtocolViolation, wire.FrameCrypto, "a client is asked for a certificate behind the handshake")
+			return nil, violation(errProtocolViolation, wire.FrameCrypto, "a client is asked for a certificate behind the handshake")
+		}
+		if size := int(in[0])<<16 | int(in[1])<<8 | int(in[2]); size > maxTLSMessage {
+			return append(whole, rest...), nil
 		}
 		if !in.ReadUint24LengthPrefixed(&msg) {
 			in = rest
 			break
 		}
-		if typ != tlsNewSessionTicket {
-			continue
+		if typ == tlsNewSessionTicket {
+			if size, ok := earlyDataOfTicket(msg); ok && size != unlimitedEarlyData {
+				// RFC 9001, Section 4.6.1 [2]
+				return nil, violation(errProtocolViolation, wire.FrameCrypto, "a session ticket limits early data to %d bytes", size)
+			}
+			if p.tickets++; p.tickets > ticketsOfTLS {
+				continue
+			}
 		}
-		if size, ok := earlyDataOfTicket(msg); ok && size != unlimitedEarlyData {
-			// RFC 9001, Section 4.6.1 [2]
-			return violation(errProtocolViolation, wire.FrameCrypto, "a session ticket limits early data to %d bytes", size)
-		}
+		whole = append(whole, rest[:len(rest)-len(in)]...)
 	}
-	p.partial = p.partial[:copy(p.partial, in)]
-	if len(p.partial) == 0 {
+	if len(in) == 0 {
 		p.partial = nil
+	} else if len(in) < len(p.partial) {
+		p.partial = p.partial[:copy(p.partial, in)]
 	}
-	return nil
+	return whole, nil
 }
 
 // earlyDataOfTicket returns max_early_data_size of a NewSessionTicket message, if it is there (RFC
