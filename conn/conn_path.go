@@ -297,11 +297,12 @@ func (l *lane) pathFailed(p *path) {
 	case l.oldPath != nil:
 		l.goBack()
 	case l.id != 0: // draft-ietf-quic-multipath-21, Section 3.1
-		l.abandon(errPathUnstableOrPoor)
-		if !c.multi.anyOpen() {
+		if !c.multi.openBesides(l) {
 			// The others were abandoned while this one was validated. RFC 9000, Section 8.2.4.
 			c.closeWith(&TransportError{Code: errNoViablePath, Reason: "the last path failed"})
+			return
 		}
+		l.abandon(errPathUnstableOrPoor)
 	}
 }
 

@@ -216,6 +216,12 @@ func (m *multipath) abandonedByPeer(l *lane, now instant, code uint64) {
 	if l.status.peerAbandon {
 		return
 	}
+	if !m.openBesides(l) {
+		// Section 3.4: the only open path was abandoned. CONNECTION_CLOSE goes there: those that
+		// were abandoned before may lead nowhere.
+		m.conn.closeWith(&TransportError{Code: errNo, Frame: wire.FramePathAbandon, Reason: "the only open path was abandoned"})
+		return
+	}
 	l.status.peerAbandon = true
 	l.leave(code, errNo)
 	wait := 3 * m.pto()
@@ -224,15 +230,11 @@ func (m *multipath) abandonedByPeer(l *lane, now instant, code uint64) {
 		m.conn.routes.retireID(l.local.ids[i].id, now.add(max(wait, tidyAfter)))
 	}
 	l.local.ids = l.local.ids[:min(len(l.local.ids), 1)] // long headers name that of the lane 0
-	if !m.anyOpen() {
-		// Section 3.4: the only open path was abandoned.
-		m.conn.closeWith(&TransportError{Code: errNo, Frame: wire.FramePathAbandon, Reason: "the only open path was abandoned"})
-	}
 }
 
-// anyOpen reports whether a lane is left on which something may be sent.
-func (m *multipath) anyOpen() bool {
-	return slices.ContainsFunc(m.lanes, func(l *lane) bool { return l.state == laneOpen })
+// openBesides reports whether something may be sent on another lane than l.
+func (m *multipath) openBesides(l *lane) bool {
+	return slices.ContainsFunc(m.lanes, func(o *lane) bool { return o != l && o.state == laneOpen })
 }
 
 // held returns how many bytes of memory the lanes take besides the lane 0.

@@ -228,23 +228,61 @@ func TestMultipathKeyUpdateWaits(t *testing.T) {
 
 // A path that cannot be validated is abandoned. If the peer has abandoned all others meanwhile, the
 // connection ends: it has nothing left on which it could send, not even a PING that keeps it alive.
+// CONNECTION_CLOSE goes on the path that was open to the last.
 // RFC 9000, Section 8.2.4; draft-ietf-quic-multipath-21, Section 3.4 [7].
 func TestMultipathLastPathFails(t *testing.T) {
 	sides(t, func(t *testing.T, server bool) {
 		tc := newTestConn(t, server, withPaths)
 		tc.c.SetKeepAlive(100 * time.Millisecond)
+		by := &bystander{tc: tc} // gets what is sent on path 1
 		if server {
-			tc.lane(1).write(paddingFrames(minMTU), pingFrame())
+			x := tc.lane(1)
+			by = x.by
+			x.write(paddingFrames(minMTU), pingFrame())
 		} else {
 			_, err := tc.c.OpenPath(elsewhere(1))
 			tc.must(err)
-			tc.others[tc.peerAddr] = &bystander{tc: tc} // what is sent there is not looked at
+			tc.others[tc.peerAddr] = by // and path 0
 		}
 		tc.write(pathFrame(wire.FramePathAbandon, 0, 0))
 		tc.wantOpen("path 1 may work")
+		last := tc.c.laneOf(1)
 		tc.advance(5 * time.Second)
 		if err := tc.wantEnd("path 1 did not work"); errorCode(err) != errNoViablePath {
 			t.Errorf("the application was told: %v", err)
 		}
+		for _, p := range tc.queue { // of path 0
+			if p.frames[0].typ == wire.FrameConnectionClose {
+				t.Error("CONNECTION_CLOSE goes on the path that was abandoned")
+			}
+		}
+		if n := len(by.inbox); !server && !ofLane(last, by.inbox[n-1]) {
+			t.Error("the last datagram is not of path 1")
+		}
 	})
+}
+
+// The peer abandons one path after the other. CONNECTION_CLOSE goes on the last one: those that
+// were abandoned before may lead nowhere.
+// draft-ietf-quic-multipath-21, Section 3.4 [7].
+func TestMultipathLastPathAbandoned(t *testing.T) {
+	tc := newTestConn(t, true, withPaths)
+	x := tc.lane(1)
+	x.open()
+	last := x.lane()
+	last.path.rtt.smoothed = time.Second // the other one would be better
+	x.write(pathFrame(wire.FramePathAbandon, 0, 0))
+	tc.wantOpen("there is path 1")
+	tc.flush()
+	before := len(x.by.inbox)
+	tc.deliver(x.seal(pathFrame(wire.FramePathAbandon, 1, 0)), x.from, NotECT)
+	if err := tc.wantEnd("it was the last path"); errorCode(err) != errNo {
+		t.Errorf("the application was told: %v", err)
+	}
+	if n := len(x.by.inbox); n != before+1 || !ofLane(last, x.by.inbox[n-1]) {
+		t.Errorf("%d datagrams go on path 1", n-before)
+	}
+	if len(tc.queue) > 0 {
+		t.Errorf("%v goes on the path that was abandoned", tc.queue)
+	}
 }
