@@ -14,9 +14,12 @@ import (
 )
 
 // A fuzzInput is the rest of an input, which is consumed from its start.
-type fuzzInput struct{ *script.Input }
+type fuzzInput struct {
+	*script.Input
+	paths bool // there are frames of multipath, too
+}
 
-func newFuzzInput(b []byte) *fuzzInput { return &fuzzInput{script.NewInput(b)} }
+func newFuzzInput(b []byte) *fuzzInput { return &fuzzInput{Input: script.NewInput(b)} }
 
 // number returns a number, mostly a small one.
 func (in *fuzzInput) number() uint64 {
@@ -44,6 +47,9 @@ func (in *fuzzInput) frame() frame {
 		wire.FramePathResponse, wire.FrameConnectionClose, wire.FrameHandshakeDone, wire.FrameDatagram, wire.FrameAckFrequency,
 		wire.FrameImmediateAck, wire.FramePadding,
 	}
+	if in.paths {
+		all = append(all, pathFrames[:]...)
+	}
 	f := frame{typ: all[int(in.Byte())%len(all)]}
 	switch f.typ {
 	case wire.FramePadding:
@@ -60,6 +66,16 @@ func (in *fuzzInput) frame() frame {
 	}
 	for i := range 4 {
 		f.v[i] = in.number()
+	}
+	if isMultipath(f.typ) {
+		if f.v[0] >= 8 && f.v[0] < 200 {
+			f.v[0] &= 7 // a path ID, or a limit of them
+		}
+		if f.typ == wire.FramePathNewConnectionID {
+			f.v[2] = min(f.v[2], f.v[1])
+			f.data = fmt.Sprintf("%08x", in.Byte()) + string(resetTokenOf(100*f.v[0]+f.v[1]))
+		}
+		return f
 	}
 	f.fin = in.Byte()&1 != 0
 	f.data = string(in.Bytes(int(in.Byte())))
@@ -86,6 +102,14 @@ func FuzzConn(f *testing.F) {
 		for _, fr := range allFrames(server) {
 			b := fr.append(nil)
 			f.Add(append([]byte{role, 0, byte(len(b))}, b...))
+		}
+		paths := role | 128
+		for op := range byte(20) {
+			// A packet on path 1, or OpenPath, makes it. Its challenge is answered.
+			f.Add([]byte{paths, 19, 0, 16, 1, 1, 0, 18, 1, op, 1, 2, 3, 17, 1, op, 200, 5, op ^ 1, 7, 8, 17, 2})
+		}
+		for i := range byte(len(pathFrames)) {
+			f.Add([]byte{paths, 19, 0, 16, 1, 1, 0, 18, 1, 1, 27 + i, 1, 2, 3, 4, 1, 27 + i, 2, 2, 3, 4, 7, 200, 1, 17, 1})
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) { playFuzz(t, data[:min(len(data), 600)]) })
@@ -133,10 +157,16 @@ func playFuzz(t *testing.T, data []byte) {
 		if flags&16 != 0 {
 			s.conn.KeepAlive = time.Second
 		}
+		if flags&128 != 0 {
+			withPaths(s)
+		}
 	})
 	s.c.skipNext = s.c.spaces[spaceApp].sent.next + 20
 	if flags&32 != 0 {
 		s.c.path.ecn.state = ecnTesting
+	}
+	if in.paths = flags&128 != 0; in.paths {
+		s.startPaths()
 	}
 	for !in.Empty() && !s.c.closed {
 		s.step()
@@ -152,7 +182,18 @@ type fuzzStory struct {
 	streams []*Stream
 	polite  bool // the peer keeps to the rules
 	ids     uint64
+
+	lanes map[uint32]*fuzzPath // with multipath
+	at    uint32               // path ID of the next packets
 }
+
+// send and write are those of testConn, on the path that the input has chosen.
+func (s *fuzzStory) send(p testPacket) {
+	to := s.onLane(&p)
+	s.deliverTo(to, s.seal(p), p.from, p.ecn)
+}
+
+func (s *fuzzStory) write(frames ...frame) { s.send(testPacket{space: spaceApp, frames: frames}) }
 
 // anyFrame returns any frame. If the peer is polite, so is the frame.
 func (s *fuzzStory) anyFrame() frame {
@@ -169,7 +210,14 @@ func (s *fuzzStory) anyFrame() frame {
 // asks for would break one.
 func (s *fuzzStory) politeFrame() frame {
 	in, c := s.in, s.c
-	op, dir := in.Byte()%20, Dir(in.Byte()&1)
+	kinds := byte(20)
+	if c.multi != nil {
+		kinds = 28
+	}
+	op, dir := in.Byte()%kinds, Dir(in.Byte()&1)
+	if op >= 20 {
+		return s.politePathFrame(op - 20)
+	}
 	n := uint64(in.Byte())
 	theirs, ours := s.theirs(dir, n%c.streams.limit[dir]), s.ours(dir, n%max(c.streams.next[dir], 1))
 	noOurs := c.streams.next[dir] == 0
@@ -231,7 +279,15 @@ func (s *fuzzStory) politeFrame() frame {
 // step does one thing that the input asks for.
 func (s *fuzzStory) step() {
 	in := s.in
-	op := in.Byte() % 16
+	ops := byte(16)
+	if in.paths {
+		ops = 20
+	}
+	op := in.Byte() % ops
+	if op >= 16 {
+		s.stepPaths(op - 16)
+		return
+	}
 	if s.polite && op < 6 {
 		var frames []frame
 		for range op + 1 {
@@ -365,6 +421,12 @@ func (s *fuzzStory) check() {
 		if len(d.data) > maxBurst || len(d.data) > max(s.c.cfg.MaxMTU, minMTU) {
 			s.t.Fatalf("a datagram of %d bytes", len(d.data))
 		}
+		if s.lanes != nil {
+			s.see(&d)
+		}
+	}
+	if !s.c.closed {
+		s.checkPaths()
 	}
 	s.datagrams, s.queue, s.unread, s.undecoded = nil, nil, nil, nil
 	if n := len(s.c.remote.ids); !s.c.closed && (n == 0 || n > activeConnIDs) {
