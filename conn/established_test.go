@@ -31,10 +31,18 @@ func newEstablished(t testing.TB, server bool, edit ...func(*testSetup)) *testCo
 	tc.buf = make([]byte, 10*max(minMTU, s.conn.MaxMTU)) // drainEndpoint asks for no more
 	s.conn.NoALPN = true                                 // there is no TLS to negotiate it
 	tc.e = newTestEndpoint(t, &s.endpoint)
+	tc.establish(s, "first ID", "the peer")
+	return tc
+}
+
+// establish makes the connection of newEstablished on an Endpoint that is there. The IDs are that
+// of the client's first packets, and that of the peer.
+func (tc *testConn) establish(s *testSetup, firstID, id string) {
+	tc.t.Helper()
 	now := tc.e.clock(tc.now)
-	peerID, _ := ConnIDFromSlice([]byte("the peer"))
-	if server {
-		first, _ := ConnIDFromSlice([]byte("first ID"))
+	peerID, _ := ConnIDFromSlice([]byte(id))
+	if tc.server {
+		first, _ := ConnIDFromSlice([]byte(firstID))
 		a := &arrival{remote: tc.peerAddr, local: tc.addr}
 		h := wire.Long{Version: Version1, SCID: peerID.bytes(), DCID: first.bytes()}
 		tc.c = tc.e.newServer(now, a, h, first, token{}, tc.e.served.common)
@@ -50,7 +58,6 @@ func newEstablished(t testing.TB, server bool, edit ...func(*testSetup)) *testCo
 	tc.peer = tc.silentPeer(&s.peer, peerID)
 	tc.must(tc.c.peerParams(tc.peer.localParams(Version1)))
 	tc.confirm(peerID)
-	return tc
 }
 
 // silentPeer returns the other end of a connection, as far as transport parameters and connection
