@@ -21,6 +21,7 @@ type play struct {
 	servers []*conntest.Node
 	pairs   []*pair
 	books   map[*conn.Conn]*conn.LedgerCheck
+	turns   map[*conntest.Node]*turns
 	scratch [32 << 10]byte
 	shield  shield
 	edit    func(*conn.EndpointConfig) // of each endpoint
@@ -59,7 +60,7 @@ func (s story) playWith(t *testing.T, edit func(*conn.EndpointConfig)) (hash [32
 		return hash, nil
 	}
 	found = script.Try(t, func(tb *script.Trial) {
-		p := &play{story: s, books: make(map[*conn.Conn]*conn.LedgerCheck), edit: edit}
+		p := &play{story: s, books: make(map[*conn.Conn]*conn.LedgerCheck), turns: make(map[*conntest.Node]*turns), edit: edit}
 		rnd := conntest.Seed(t, s.Seed)
 		p.net = conntest.New(tb, s.Seed)
 		p.set(rnd)
@@ -259,8 +260,16 @@ func (p *play) serverEvent(a *conntest.Node, ev conn.Event) {
 	}
 }
 
+// turns are the steps of a node. Idle are those for a timer that have changed none of its counters.
+type turns struct {
+	busy, idle int
+	last       conn.EndpointStats
+	next       time.Time // when the timer is due
+}
+
 // step checks what must hold after each step of a.
 func (p *play) step(a *conntest.Node) {
+	p.countTurn(a)
 	if err := a.CheckMemory(); err != nil {
 		p.fail("memory", "%v: %v", a.Addr, err)
 	}
@@ -290,6 +299,31 @@ func (p *play) step(a *conntest.Node) {
 		}
 	}
 }
+
+// countTurn fails the run if a node wakes up for nothing all the time.
+func (p *play) countTurn(a *conntest.Node) {
+	x := p.turns[a]
+	if x == nil {
+		x = new(turns)
+		p.turns[a] = x
+	}
+	now, due := p.net.Now().Add(a.Ahead), x.next
+	x.next = a.Timeout()
+	s := a.Stats()
+	switch {
+	case s != x.last:
+		x.busy, x.last = x.busy+1, s
+	case due.IsZero() || now.Before(due): // something came: a closed connection does not count it
+	default:
+		x.idle++
+	}
+	if x.idle > maxIdleTurns+x.busy {
+		p.fail("turns", "%v: %d of %d turns came to nothing", a.Addr, x.idle, x.idle+x.busy)
+	}
+}
+
+// maxIdleTurns is how many turns may come to nothing, besides one for each that does not.
+const maxIdleTurns = 500
 
 // longest is how much virtual time a story may take.
 const longest = 3 * time.Hour
