@@ -39,6 +39,8 @@ type connFlow struct {
 	consumed uint64 // what was read or thrown away
 	acked    uint64 // bytes of our streams that the peer acknowledged
 	extra    int64  // bytes of the window beyond its initial size
+	asked    int64  // what GrowWindow has asked for
+	streams  int64  // the windows of streams that have grown, in bytes
 	usedUp   bool   // the peer has used all of recvMax, or says that it waits for more
 
 	sendMax   uint64 // what the peer allows
@@ -109,20 +111,59 @@ func (c *Conn) growConnWindow() {
 	e.extraCredit += n
 }
 
-// GrowWindow makes the flow control window of the connection at least n bytes, or
-// [Config.MaxData] if that is less. It remains smaller where EndpointConfig.MaxBuffered or
-// Config.AllowWindowIncrease set limits.
+// GrowWindow makes the flow control window of the connection at least n bytes, beside the windows
+// of streams that have grown, or [Config.MaxData] if that is less. It remains smaller where
+// EndpointConfig.MaxBuffered or Config.AllowWindowIncrease set limits.
 func (c *Conn) GrowWindow(n int64) {
 	c.e.rec.call(callGrowWindow, c.serial, uint64(n))
+	c.flow.asked = max(c.flow.asked, min(n, c.flow.most))
+	if c.fitWindow() {
+		c.giveCredit()
+	}
+}
+
+// fitWindow makes the window of the connection as large as those of its streams that have grown,
+// beside what it was at first, or has to be by GrowWindow. Otherwise two streams that were read
+// fast, and then not at all, could hold all of it, and nothing would come on any other. It reports
+// whether the window has grown.
+func (c *Conn) fitWindow() bool {
 	f, e := &c.flow, c.e
-	more := c.windowRoom(min(n, f.most) - f.size)
+	more := c.windowRoom(min(max(f.asked, c.cfg.InitialMaxData)+f.streams, f.most) - f.size)
 	if more <= 0 || c.closed || !c.allows(more) {
-		return
+		return false
 	}
 	f.size += more
 	f.extra += more
 	e.extraCredit += more
-	c.giveCredit()
+	return true
+}
+
+// growWindow grows the window of the stream when half of it is used. While much of other streams is
+// unread, a quarter of the largest window of the connection remains for the first windows of more
+// streams.
+func (s *Stream) growWindow() {
+	c, w := s.c, &s.window
+	f := &c.flow
+	unread := int64(f.received - f.consumed - (s.highest - s.in.Offset())) // of other streams
+	n := w.grow(c.e.now, c.shortestRTT(), f.most-unread-min(unread, f.most/4)-w.size)
+	if n == 0 {
+		return
+	}
+	if w.size-n == c.cfg.InitialMaxStreamData {
+		f.streams += w.size
+	} else {
+		f.streams += n
+	}
+	c.fitWindow()
+}
+
+// shrinkWindow notes that nothing of the stream will be left unread.
+func (s *Stream) shrinkWindow() {
+	w, first := &s.window, s.c.cfg.InitialMaxStreamData
+	if w.size > first {
+		s.c.flow.streams -= w.size
+		w.size = first
+	}
 }
 
 // allows asks Config.AllowWindowIncrease.

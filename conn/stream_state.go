@@ -152,14 +152,10 @@ func (s *Stream) consumed(n int) {
 		s.handleReset(wire.FrameResetStreamAt, s.recvCode, s.finalSize)
 		return
 	}
-	w := &s.window
-	if s.flags&(flagSizeKnown|dueMaxData) != 0 || s.recvMax-s.in.Offset() > uint64(w.size)/2 {
-		return
+	if s.flags&(flagSizeKnown|dueMaxData) == 0 && s.recvMax-s.in.Offset() <= uint64(s.window.size)/2 {
+		s.growWindow()
+		s.controlDue(dueMaxData)
 	}
-	e := s.c.e
-	// the window of the connection bounds the memory
-	w.grow(e.now, s.c.shortestRTT(), max(s.c.flow.size, w.size))
-	s.controlDue(dueMaxData)
 }
 
 // discardRest throws away what came and will not be read, and ends the receiving direction if its
@@ -168,6 +164,7 @@ func (s *Stream) discardRest() {
 	unread := s.highest - s.discarded
 	s.discarded = s.highest
 	s.in.Reset(&s.c.chunks)
+	s.shrinkWindow()
 	s.c.consume(unread, true)
 	if s.member.group != nil && unread > 0 {
 		s.member.group.discard(unread)

@@ -99,6 +99,74 @@ func TestResponsesReadInTurn(t *testing.T) {
 	})
 }
 
+// TestReadInPart: bodies of which a part was read fast, and then nothing, hold up no other exchange
+// of their connection, in either direction.
+func TestReadInPart(t *testing.T) {
+	for _, test := range []struct {
+		name       string
+		bodies     int
+		part, rest int64
+		cfg        *conn.Config
+	}{
+		{"many", 4, 1 << 20, 3 << 20, nil},
+		{"large windows", 2, 3 << 20, 4 << 20, &conn.Config{MaxData: 4 << 20, MaxStreamData: 3 << 20}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			simulate(t, conntest.Link{Delay: 10 * time.Millisecond}, func(t *testing.T, n *looptest.Network) {
+				whole := test.part + test.rest
+				read := make(chan error, 1)
+				goOn := make(chan struct{})
+				take := func(r io.Reader) {
+					_, err := io.CopyN(io.Discard, r, test.part)
+					read <- err
+					<-goOn
+					n, err := io.Copy(io.Discard, r)
+					if err == nil && n != test.rest {
+						err = io.ErrUnexpectedEOF
+					}
+					read <- err
+				}
+				p := newSimPair(t, n, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					switch r.URL.Path {
+					case "/down":
+						io.CopyN(w, zeros{}, whole)
+					case "/up":
+						take(r.Body)
+					}
+				}), func(p *pair) { p.srv.QUICConfig, p.tr.QUICConfig = test.cfg, test.cfg })
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				do := func(path string, body io.Reader) *http.Response {
+					r, err := http.NewRequestWithContext(ctx, "POST", p.url+path, body)
+					require.NoError(t, err)
+					resp, err := p.c.Do(r)
+					require.NoError(t, err)
+					return resp
+				}
+				for range test.bodies {
+					down := do("/down", nil)
+					defer down.Body.Close()
+					go take(down.Body)
+					require.NoError(t, <-read)
+					go func() {
+						r, _ := http.NewRequestWithContext(ctx, "POST", p.url+"/up", io.LimitReader(zeros{}, whole))
+						if resp, err := p.c.Do(r); err == nil {
+							resp.Body.Close()
+						}
+					}()
+					require.NoError(t, <-read)
+					time.Sleep(200 * time.Millisecond) // the windows fill
+					do("/small", strings.NewReader("small")).Body.Close()
+				}
+				close(goOn)
+				for range 2 * test.bodies {
+					require.NoError(t, <-read)
+				}
+			})
+		})
+	}
+}
+
 // TestKeepAliveWhileWaiting: a connection lives as long as a request waits for its answer, and not
 // much longer.
 func TestKeepAliveWhileWaiting(t *testing.T) {
