@@ -328,7 +328,11 @@ func (c *Conn) receiveDatagram(ctx context.Context, b []byte, whole bool) ([]byt
 		d.waiting++
 		arrival := tokens(&d.arrival)
 		c.mu.Unlock()
-		c.l.mayWait("ReceiveDatagram")
+		if whole {
+			c.l.mayWait("AppendDatagram")
+		} else {
+			c.l.mayWait("ReceiveDatagram")
+		}
 		if !await(ctx, arrival) {
 			return failed, 0, c.stopWaiting(ctx)
 		}

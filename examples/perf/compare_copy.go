@@ -8,7 +8,7 @@ import (
 
 // copyPrograms makes all contenders run from copies in dir. What a linker has written lies in small
 // pages of the page cache, and a copy in large ones. Where caches are crowded, that is up to 7 % of
-// a program's CPU.
+// a program's CPU. Programs must be allowed to run from the folder of temporary files.
 func (c *comparison) copyPrograms(dir string) error {
 	copies := make(map[string]string)
 	replace := func(path *string) error {

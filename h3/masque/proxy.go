@@ -122,7 +122,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if no == nil {
 		no = p.open(w, r, host, port)
 	}
-	if no == nil {
+	if no == nil || r.Context().Err() != nil { // a client that has left is not refused
 		return
 	}
 	p.refused.Add(1)

@@ -123,32 +123,37 @@ func TestRefusals(t *testing.T) {
 }
 
 // TestClientLeavesEarly: a client that gives up while its tunnel opens gets no answer, and nobody
-// is blamed for that.
+// is blamed for that, whether Dial heeds its context or not.
 func TestClientLeavesEarly(t *testing.T) {
-	var log bytes.Buffer // that nothing is written to
-	asked, left := make(chan struct{}), make(chan struct{})
-	p := newPair(t, func(p *pair) {
-		p.server.Logger = slog.New(slog.NewTextHandler(&log, nil))
-		p.proxy.Dial = func(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
-			close(asked)
-			<-ctx.Done()
-			return net.Dial("udp", target.String())
-		}
-		p.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			defer close(left)
-			p.proxy.ServeHTTP(w, r)
+	for _, heeds := range []bool{false, true} {
+		var log bytes.Buffer // that nothing is written to
+		asked, left := make(chan struct{}), make(chan struct{})
+		p := newPair(t, func(p *pair) {
+			p.server.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			p.proxy.Dial = func(ctx context.Context, target netip.AddrPort) (net.Conn, error) {
+				close(asked)
+				<-ctx.Done()
+				if heeds {
+					return nil, ctx.Err()
+				}
+				return net.Dial("udp", target.String())
+			}
+			p.server.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(left)
+				p.proxy.ServeHTTP(w, r)
+			})
 		})
-	})
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		<-asked
-		cancel()
-	}()
-	_, err := p.client.Dial(ctx, newEcho(t))
-	require.ErrorIs(t, err, context.Canceled)
-	<-left
-	require.Equal(t, "", log.String())
-	require.Zero(t, p.proxy.Stats().Refused)
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-asked
+			cancel()
+		}()
+		_, err := p.client.Dial(ctx, newEcho(t))
+		require.ErrorIs(t, err, context.Canceled)
+		<-left
+		require.Equal(t, "", log.String())
+		require.Zero(t, p.proxy.Stats().Refused)
+	}
 }
 
 // TestTarget lets a rule decide by the name that the client gave.
