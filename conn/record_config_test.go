@@ -136,7 +136,8 @@ func compareFields(t *testing.T, cfg, back any, but ...string) {
 func TestEveryMethodIsRecorded(t *testing.T) {
 	looks := map[string]bool{
 		"Conns": true, "Stats": true, "Timeout": true, "Held": true, "BufferRoom": true, "HandshakeIDs": true, // Endpoint
-		"ID": true, "LocalAddr": true, "RemoteAddr": true, "Config": true, "Controller": true, "Server": true, // Conn
+		"MaxUDPPayloadSize": true,
+		"ID":                true, "LocalAddr": true, "RemoteAddr": true, "Config": true, "Controller": true, "Server": true, // Conn
 		"AdmittedWith": true, "ResetAtSupported": true, "Version": true, "HandshakeComplete": true, "TLS": true,
 		"Began": true, "Err": true, "MaxDatagramSize": true, "NoDatagrams": true, "QLogs": true, "QLogEvent": true,
 		"Silent": true, "EarlyData": true, "EarlyDataAccepted": true, "TicketData": true, "Window": true, "Multipath": true,

@@ -113,7 +113,7 @@ func (d departed) stop() {
 // holdings are the sums of all Accounts of a Loop.
 type holdings struct {
 	limit int64        // EndpointConfig.MaxBuffered
-	grain int64        // below may be wrong by so much during a turn
+	grain int64        // below may be wrong by so much between the ends of turns
 	above atomic.Int64 // the sum of Account.held
 	below atomic.Int64 // what else the Endpoint counted, at the end of the last turn
 

@@ -210,7 +210,7 @@ func (c *Conn) arrive(cs *conn.Stream) {
 	s.pull = c.accepting && !c.lazy
 	s.in.begun = s.pull
 	if s.pull {
-		s.in.arriving = s.leave(1) // a Read that comes soon takes it from there
+		s.in.arriving = s.leave(1) // all there is; a Read that comes soon takes it
 	}
 	c.arrived.push(s)
 	if c.crew != nil {

@@ -119,9 +119,6 @@ func (l *Loop) dial(now time.Time, to conn.Target, cfg *conn.Config) (*Conn, err
 	if err != nil {
 		return nil, err
 	}
-	if cfg != nil && cfg.MaxUDPPayloadSize > bufferLen {
-		l.in.grow()
-	}
 	a := &attachment{c: cc}
 	cc.UserData = a
 	a.handle = newConn(l, a)

@@ -9,6 +9,9 @@ import (
 	"github.com/lazoquic/lazo/internal/fifo"
 )
 
+// ReadsShort reports whether the loop reads into short buffers. Call it on the loop's goroutine.
+func (l *Loop) ReadsShort() bool { return l.in.small }
+
 // CheckAccounts returns an error if an Account differs from what is really held. The loops must be
 // at rest.
 func (g *Group) CheckAccounts() (err error) {

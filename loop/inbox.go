@@ -3,6 +3,7 @@ package loop
 import (
 	"time"
 
+	"github.com/lazoquic/lazo/conn"
 	"github.com/lazoquic/lazo/udpio"
 )
 
@@ -31,6 +32,12 @@ type inbox struct {
 	since time.Time
 }
 
+// ownOnly reports whether what an Endpoint with this configuration receives is for connections that
+// it dials, so that it tells how long datagrams may be.
+func ownOnly(cfg *conn.EndpointConfig) bool {
+	return cfg.Server == nil && cfg.NonQUIC == nil && cfg.Elsewhere == nil
+}
+
 // init makes the buffers, or only a few if it is to begin small.
 func (in *inbox) init(gro, small bool) {
 	if in.gro, in.small = gro, true; small {
@@ -49,6 +56,13 @@ func (in *inbox) grow() {
 		in.make(groBuffers, groBufferSize)
 	} else {
 		in.make(buffers, bufferLen)
+	}
+}
+
+// fit makes the buffers long enough for datagrams of n bytes.
+func (in *inbox) fit(n int) {
+	if n > bufferLen {
+		in.grow()
 	}
 }
 

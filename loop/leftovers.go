@@ -33,7 +33,8 @@ func (o *leftovers) collect() {
 	o.conns = o.conns[:0]
 }
 
-// maxLeft is how many bytes of a stream are left in the connection.
+// maxLeft is how many bytes of a stream are left in the connection. What a stream has when it
+// arrives is left whole.
 const maxLeft = 1 << 10
 
 // leave reports whether n bytes that lie ready may stay in the connection for Read. The loop does

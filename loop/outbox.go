@@ -17,10 +17,10 @@ const (
 )
 
 // Sizes of the memory for bursts. A few requests need no more than the first one. A burst gets at
-// least leastBurst of it; a larger probe of the path MTU waits until a turn has sent more.
+// least leastBurst of it, which any datagram of a connection fits into.
 const (
-	firstArena = 16 << 10
-	leastBurst = 8 << 10
+	firstArena = 24 << 10
+	leastBurst = 16 << 10
 	fullArena  = turnBytes + maxBurst
 )
 

@@ -78,7 +78,7 @@ type receiving struct {
 	err   error // the error after the last byte of buf; io.EOF at the end
 	done  bool  // the connection has nothing more to read
 	full  bool  // buf had no room for everything
-	left  bool  // a few bytes are in the connection, and Read takes them from there: see leftovers
+	left  bool  // what lies ready is in the connection, and Read takes it from there: see leftovers
 	move  bool  // the loop is to move them to buf nevertheless
 	begun bool  // pull was set when the stream arrived
 	wait  bool  // Read waits

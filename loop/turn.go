@@ -94,11 +94,12 @@ func (l *Loop) read() (n int, err error) {
 		l.hasRead = false
 		return 0, nil
 	}
+	l.in.fit(l.ep.MaxUDPPayloadSize())
 	l.lending.leave(deadline, true)
 	n, err = l.backend.ReadBatch(l.in.ms, deadline)
 	if n == 0 && err == nil && !letters && l.mail.worked() {
-		// A step of TLS has had the core, and woke the loop. Datagrams have come meanwhile as a
-		// rule. They need no turn of their own.
+		// A step of TLS had the core and woke the loop. Datagrams have come meanwhile as a rule.
+		// They need no turn of their own.
 		n, err = l.backend.ReadBatch(l.in.ms, l.now)
 	}
 	l.lending.back()
@@ -131,8 +132,8 @@ func (l *Loop) yield() {
 	l.woken, l.lending.used = false, used
 }
 
-// clock returns the time. It costs half of what time.Now does, which reads the time of day as well:
-// that goes on here from when a turn has read it.
+// clock returns the time. The time of day in it is that of the turn's beginning plus what has
+// passed by the monotonic clock. So it costs half of what time.Now does.
 func (l *Loop) clock() time.Time { return l.now.Add(time.Since(l.now)) }
 
 // letRun lets other goroutines run, from now on. It reports whether they have given the loop

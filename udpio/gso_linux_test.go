@@ -31,12 +31,13 @@ func TestCaps(t *testing.T) {
 	}
 }
 
-// With short buffers GRO is off, and with long ones it is on again.
+// With short buffers GRO is off, from the first read on, and with long ones it is on again.
 func TestShortBufs(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::]:0"} {
 		server, client := mustListen(t, "udp", address, nil), mustListen(t, "udp", address, nil)
+		to := addr("127.0.0.1", server)
 		send := func(n int) {
-			write(t, client, Message{Buf: pattern(n), SegmentSize: 1400, Remote: addr("127.0.0.1", server)})
+			write(t, client, Message{Buf: pattern(n), SegmentSize: 1400, Remote: to})
 		}
 		read := func(room int) []Message {
 			ms := make([]Message, 20)
@@ -47,6 +48,15 @@ func TestShortBufs(t *testing.T) {
 			require.NoError(t, err)
 			return ms[:n]
 		}
+		send(10 * 1400)
+		require.Len(t, read(2048), 10)
+		added, err := server.AddLocal("udp", address)
+		require.NoError(t, err)
+		first := to
+		to = netip.AddrPortFrom(first.Addr(), added.Port())
+		send(10 * 1400)
+		require.Len(t, read(2048), 10)
+		to = first
 		for range 3 {
 			send(1400)
 			read(2048)
@@ -76,6 +86,7 @@ func TestGSOToGRO(t *testing.T) {
 		server := mustListen(t, test.network, test.listen, nil)
 		client := mustListen(t, test.network, test.listen, nil)
 		to := addr(test.dial, server)
+		requireNothing(t, server) // GRO is on from the first read
 		for _, size := range []struct{ segment, total int }{
 			{1452, 45 * 1452}, // as many as 65,507 bytes hold
 			{1200, 3*1200 + 1},

@@ -91,8 +91,7 @@ func (p *port) setOptions(fd int, s *sockets) {
 	}
 	set(unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1)
 	p.errors = s.cfg.ReceiveErrors && p.setReceiveErrors(set)
-	p.gro = !s.cfg.DisableGRO && set(unix.SOL_UDP, unix.UDP_GRO, 1)
-	p.caps.GRO = p.gro
+	p.tryGRO(fd, s)
 	p.caps.MaxSegments = 1
 	if !s.cfg.DisableGSO && set(unix.SOL_UDP, unix.UDP_SEGMENT, 1200) {
 		set(unix.SOL_UDP, unix.UDP_SEGMENT, 0) // it was only set to try it
@@ -100,6 +99,16 @@ func (p *port) setOptions(fd int, s *sockets) {
 	}
 	p.readBuffer = setBuffer(fd, unix.SO_RCVBUF, unix.SO_RCVBUFFORCE, s.cfg.ReadBuffer)
 	p.writeBuffer = setBuffer(fd, unix.SO_SNDBUF, unix.SO_SNDBUFFORCE, s.cfg.WriteBuffer)
+}
+
+// tryGRO finds out whether the kernel has GRO, and leaves it as it is until the first read.
+func (p *port) tryGRO(fd int, s *sockets) {
+	was, _ := unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO)
+	if s.cfg.DisableGRO || unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, 1) != nil {
+		return
+	}
+	unix.SetsockoptInt(fd, unix.SOL_UDP, unix.UDP_GRO, was)
+	p.caps.GRO, p.gro = true, was != 0
 }
 
 // groRoom is what a buffer needs for a message of GRO.
