@@ -252,8 +252,8 @@ const (
 
 	// A controller that sets a rate leaves room in its window for what one acknowledgement stands
 	// for. Where that is much, two flows keep the shares that they began with (docs/mobile.md). So
-	// the wait is shorter then, but not so short that there is one for less than about two packets
-	// of a flow whose window is twice what the path holds, as that of BBR is.
+	// the wait is shorter then. There is no more than one for four packets of the window. The
+	// window of BBR is twice what the path holds, so that is about two packets in flight.
 	rateDelayShare = 64
 	ratePackets    = 4
 )

@@ -123,9 +123,9 @@ func (c *Conn) GrowWindow(n int64) {
 }
 
 // fitWindow makes the window of the connection as large as those of its streams that have grown,
-// beside what it was at first, or has to be by GrowWindow. Otherwise two streams that were read
-// fast, and then not at all, could hold all of it, and nothing would come on any other. It reports
-// whether the window has grown.
+// and as it was at first or GrowWindow has asked for. Otherwise streams that were read fast one
+// after another, and then not at all, could hold all of it, and nothing would come on any other. It
+// reports whether the window has grown.
 func (c *Conn) fitWindow() bool {
 	f, e := &c.flow, c.e
 	more := c.windowRoom(min(max(f.asked, c.cfg.InitialMaxData)+f.streams, f.most) - f.size)
@@ -138,26 +138,29 @@ func (c *Conn) fitWindow() bool {
 	return true
 }
 
-// growWindow grows the window of the stream when half of it is used. While much of other streams is
-// unread, a quarter of the largest window of the connection remains for the first windows of more
-// streams.
+// growWindow grows the window of the stream when half of it is used. It leaves a quarter of the
+// largest window of the connection for more streams, as far as others have left much unread by
+// now. Streams that are read fast together, and then not at all, can still take all of it: credit
+// cannot be taken back.
 func (s *Stream) growWindow() {
 	c, w := s.c, &s.window
 	f := &c.flow
 	unread := int64(f.received - f.consumed - (s.highest - s.in.Offset())) // of other streams
 	n := w.grow(c.e.now, c.shortestRTT(), f.most-unread-min(unread, f.most/4)-w.size)
-	if n == 0 {
-		return
-	}
-	if w.size-n == c.cfg.InitialMaxStreamData {
+	switch {
+	case n == 0:
+	case w.size-n == c.cfg.InitialMaxStreamData:
 		f.streams += w.size
-	} else {
+	default:
 		f.streams += n
 	}
-	c.fitWindow()
+	// It may have been refused before, and the peer may wait already.
+	if c.fitWindow() && f.usedUp {
+		c.giveRest()
+	}
 }
 
-// shrinkWindow notes that nothing of the stream will be left unread.
+// shrinkWindow takes the window of a stream that will hold nothing unread out of the sum.
 func (s *Stream) shrinkWindow() {
 	w, first := &s.window, s.c.cfg.InitialMaxStreamData
 	if w.size > first {

@@ -18,8 +18,9 @@ const (
 	unlimitedEarlyData = 0xffffffff
 )
 
-// ticketsOfTLS is how many session tickets of a connection crypto/tls takes. It ends connections of
-// QUIC with the next one, although a server may send any number of them, over days.
+// ticketsOfTLS is how many session tickets of a connection crypto/tls gets: the first ones. It ends
+// connections of QUIC after 16 messages behind the handshake, although a server may send any number
+// of tickets, over days.
 const ticketsOfTLS = 16
 
 // maxTLSMessage is the length of the longest message that crypto/tls takes.
@@ -32,8 +33,8 @@ type postHandshake struct {
 }
 
 // take looks at the next bytes. It returns the messages that are whole now, without the tickets
-// that are too many, and which rule they break. A message that is too long is returned as far as it
-// has come: crypto/tls says what is wrong with it.
+// that are too many, and which rule they break. Of a message that is too long it returns what there
+// is: crypto/tls says what is wrong with it.
 func (p *postHandshake) take(b []byte) (whole []byte, err error) {
 	p.partial = append(p.partial, b...)
 	in := cryptobyte.String(p.partial)

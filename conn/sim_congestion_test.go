@@ -193,7 +193,8 @@ func TestShortTransferWithLoss(t *testing.T) {
 
 // TestFairnessOfSparseACKs: two BBR flows share a short queue, whether the receiver acknowledges as
 // the sender asks or every other packet. TestBBRFairnessOfSparseACKs in package congestion has the
-// same links. With four acknowledgements in a round trip the first flow has 0.7 and 0.8.
+// same links. With four acknowledgements in a round trip the first flow has 0.7 of the
+// link with 100 ms and 0.8 with 200 ms.
 func TestFairnessOfSparseACKs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes minutes where AES is done in software")

@@ -403,6 +403,81 @@ func TestAllowWindowIncrease(t *testing.T) {
 	}
 }
 
+// TestWindowIsAskedForAgain: the application refuses the window that grown streams need, and is
+// asked again by reads that are slow.
+func TestWindowIsAskedForAgain(t *testing.T) {
+	refuse := true
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.conn.InitialMaxStreamData, s.conn.MaxStreamData = 1000, 2000
+		s.conn.InitialMaxData, s.conn.GrowFirstWindows = 1000, true
+		s.conn.AllowWindowIncrease = func(*Conn, int64) bool { return !refuse }
+	})
+	id := tc.theirs(Uni, 0)
+	tc.fillWindows(id, 2)
+	if s := tc.stream(id); s.window.size != 2000 || tc.c.flow.size != 1000 {
+		t.Fatalf("the windows are %d and %d", s.window.size, tc.c.flow.size)
+	}
+	refuse = false
+	off := tc.stream(id).highest
+	for range 3 {
+		tc.now = tc.now.Add(100 * testRTT)
+		tc.write(streamFrame(id, off, string(make([]byte, 500))))
+		off += 500
+		tc.readStream(tc.stream(id))
+		tc.flush()
+	}
+	if tc.c.flow.size < 3000 {
+		t.Errorf("the window is %d", tc.c.flow.size)
+	}
+}
+
+// TestGrownWindowIsTold: a peer that has used up the window of the connection learns at once that
+// it has grown with that of a stream.
+func TestGrownWindowIsTold(t *testing.T) {
+	tc := newTestConn(t, true, func(s *testSetup) {
+		s.conn.InitialMaxStreamData, s.conn.MaxStreamData = 4000, 64000
+		s.conn.InitialMaxData, s.conn.MaxData = 8000, 1<<20
+	})
+	ids := []StreamID{tc.theirs(Uni, 0), tc.theirs(Uni, 1), tc.theirs(Uni, 2)}
+	put := func(id StreamID, off uint64, n int) {
+		for ; n > 0; n -= 1000 {
+			tc.write(streamFrame(id, off, string(make([]byte, min(n, 1000)))))
+			off += 1000
+		}
+	}
+	fill := func() { // the peer uses all that it may
+		for left := 1; left > 0; {
+			tc.flush()
+			left = int(tc.c.flow.recvMax - tc.c.flow.received)
+			for _, id := range ids {
+				var high, limit uint64 = 0, 4000
+				if s := tc.c.streams.all[id]; s != nil {
+					high, limit = s.highest, s.recvMax
+				}
+				n := min(int(limit-high), left)
+				put(id, high, n)
+				left -= n
+			}
+			left = int(tc.c.flow.recvMax - tc.c.flow.received)
+		}
+	}
+	put(ids[0], 0, 2000)
+	s, buf := tc.stream(ids[0]), make([]byte, 2000)
+	s.Read(buf)
+	tc.flush()
+	tc.now = tc.now.Add(testRTT)
+	before := s.window.size
+	for fill(); s.window.size == before && s.in.Ready() > 300; {
+		fill()
+		s.Read(buf[:300])
+	}
+	tc.flush()
+	if f := &tc.c.flow; s.window.size == before || f.recvMax == f.received {
+		t.Errorf("the window of the stream is %d, of the connection %d; told %d, received %d",
+			s.window.size, f.size, f.recvMax, f.received)
+	}
+}
+
 // fillWindows has the peer send all that it may, and the application read it, so many times.
 func (tc *testConn) fillWindows(id StreamID, times int) {
 	tc.t.Helper()
