@@ -128,13 +128,11 @@ func (c *Conn) turnRx(now instant, sp *space, pn uint64) {
 	k := &c.keys
 	k.old, c.app.rx, k.nextRx = c.app.rx, k.nextRx, nil
 	k.rxPhase = !k.rxPhase
-	wait := 3 * c.path.rtt.pto() // RFC 9001, Section 6.5 [2, 3]
 	if c.multi != nil {
 		c.multi.turnRx()
-		wait = 3 * c.multi.pto()
 	}
 	sp.phase.lastOld, sp.phase.firstRecv = sp.recv.largest, pn
-	k.dropAt = now.add(wait)
+	k.dropAt = now.add(3 * c.pto()) // RFC 9001, Section 6.5 [2, 3]
 	c.stats.KeyUpdates++
 	if c.traced {
 		c.trace(&TraceEvent{Kind: TraceKeyUpdated, Packet: Packet1RTT, Number: c.stats.KeyUpdates}, nil)
