@@ -247,6 +247,14 @@ func TestHistogram(t *testing.T) {
 	require.Equal(t, time.Duration(1), h.quantile(0))
 }
 
+// TestExchangesCounted counts every exchange once, of which goroutines add a few at once.
+func TestExchangesCounted(t *testing.T) {
+	e := exchanges{one: func([]byte, int64, int64) error { return nil }}
+	require.NoError(t, e.exchange(1000, 7, 1, 0))
+	require.NoError(t, e.exchange(1, 1, 1, 0))
+	require.Equal(t, uint64(1001), e.latency().total)
+}
+
 func TestByteSize(t *testing.T) {
 	for s, want := range map[string]byteSize{"7": 7, "64K": 64 << 10, "2m": 2 << 20, "1G": 1 << 30} {
 		var v byteSize
