@@ -95,8 +95,12 @@ func (s *streamCrew) call() {
 
 // work serves streams as long as there are any.
 func (s *streamCrew) work() {
+	st := s.take(true)
+	if st == nil {
+		return // the goroutine before has served all, as it does where calls are short
+	}
 	growstack.By4K() // which calls of f would need bit by bit
-	for st := s.take(true); st != nil; st = s.take(false) {
+	for ; st != nil; st = s.take(false) {
 		s.f(st.handle)
 	}
 }

@@ -45,3 +45,25 @@ func (s *streamState) wait() {
 	s.changed.Wait()
 	s.waiting--
 }
+
+// maxHandles is how many Streams of one connection share an allocation. As long as an application
+// keeps one of them, it keeps the memory of all: 256 bytes.
+const maxHandles = 8
+
+// handles are Streams of one connection that are still to be used. An allocation has room for
+// twice as many as the one before, so a connection with one stream pays for no others.
+type handles struct {
+	free []Stream
+	last int // how many the last allocation had
+}
+
+// next returns a new Stream.
+func (h *handles) next() *Stream {
+	if len(h.free) == 0 {
+		h.last = min(max(2*h.last, 1), maxHandles)
+		h.free = make([]Stream, h.last)
+	}
+	s := &h.free[0]
+	h.free = h.free[1:]
+	return s
+}

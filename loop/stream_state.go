@@ -130,7 +130,8 @@ func (c *Conn) countStreams(n int) {
 // newStream makes the Stream of cs.
 func newStream(c *Conn, cs *conn.Stream, local bool) *streamState {
 	s := c.l.states.take()
-	h := &Stream{c: c, id: cs.ID(), early: cs.Early()}
+	h := c.handles.next()
+	h.c, h.id, h.early = c, cs.ID(), cs.Early()
 	h.state.Store(s)
 	s.mu.Lock() // of a Stream that was served before, calls may come at any time
 	s.c, s.handle, s.s = c, h, cs
