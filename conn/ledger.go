@@ -18,6 +18,11 @@ const (
 	// maxQuiet is how many packets are remembered that are not in flight.
 	maxQuiet = 1 << 8
 
+	// maxProbes is how many packets that validate paths may be in flight. Congestion control does
+	// not limit them, and a peer that changes its address with each packet makes the Conn send one
+	// for each. Packets that are older than the newest ones of so many count as lost.
+	maxProbes = 1 << 7
+
 	// maxNumbers is how far the numbers of packets in flight may be apart. Packet numbers on the
 	// wire cannot tell apart more (RFC 9000, Section 17.1).
 	maxNumbers = 1 << 31
@@ -31,6 +36,7 @@ type ledger struct {
 	known   [3]*estimates // with the flights of the paths that there are; nil where there is none
 	left    uint64        // bytes in flight on paths that do not exist any more
 	packets int           // in flight
+	probes  int           // of which so many validate paths
 	opened  uint32        // flights so far
 	steps   uint64        // entries that were looked at: it measures work
 }
@@ -80,8 +86,10 @@ func (l *ledger) index(n uint32) int {
 
 // full reports whether nothing may be sent except what congestion control does not limit. overfull
 // reports whether there is too much of that, too.
-func (l *ledger) full() bool     { return l.packets >= maxInFlight }
-func (l *ledger) overfull() bool { return l.packets > maxInFlight+maxInFlight/64 }
+func (l *ledger) full() bool { return l.packets >= maxInFlight }
+func (l *ledger) overfull() bool {
+	return l.packets > maxInFlight+maxInFlight/64 || l.probes > maxProbes
+}
 
 // sentPackets is the part of the ledger for one packet number space. It holds the packets in flight
 // from the oldest on, those declared lost for a while, and the last ones that are not in flight,
@@ -126,6 +134,9 @@ func (s *sentPackets) sent(f *flight, now instant, size int, flags uint16, recSt
 	if flags&sentEliciting != 0 {
 		s.eliciting++
 		s.lastEliciting = now
+	}
+	if flags&sentProbePath != 0 {
+		s.ledger.probes++
 	}
 	f.rate.onSent(p, f.inFlight, now)
 	f.inFlight += uint64(size)
@@ -336,6 +347,9 @@ func (s *sentPackets) leave(p *sentPacket, n int) (on int) {
 	if p.flags&sentEliciting != 0 {
 		s.eliciting -= n
 	}
+	if p.flags&sentProbePath != 0 {
+		l.probes -= n
+	}
 	bytes := uint64(n) * uint64(p.size)
 	if on = l.index(p.flight); on >= 0 {
 		l.known[on].inFlight -= bytes
@@ -374,11 +388,12 @@ func dropRecords(r *ring[record], head uint32) {
 
 // A declaredLost is a packet that was declared lost.
 type declaredLost struct {
-	sentPacket             // the first of its row
-	pn         uint64      // its number
-	on         int         // index of its flight in the ledger, -1 if that is not known any more
-	gap        bool        // something arrived that was sent between it and the one before
-	late       *lostPacket // its records are in late: valid until the next one is lost
+	sentPacket        // the first of its row
+	pn         uint64 // its number
+	on         int    // index of its flight in the ledger, -1 if that is not known any more
+	gap        bool   // something arrived that was sent between it and the one before
+	// its records are in late: valid until the next one is lost; nil if it validates a path
+	late *lostPacket
 }
 
 // lost takes the oldest packet out of flight, if it was sent long enough before one that was
@@ -410,7 +425,9 @@ func (s *sentPackets) lost(now instant, delay time.Duration) (d declaredLost, ok
 		if p.again&1 != 0 {
 			d.flags |= sentAgain
 		}
-		d.late = s.late.add(&d.sentPacket, pn, &s.recs)
+		if p.flags&sentProbePath == 0 { // whose frames are not sent again
+			d.late = s.late.add(&d.sentPacket, pn, &s.recs)
+		}
 		s.gap = p.flags&sentGap != 0 && p.count == 1
 		s.pop(1)
 		return d, true

@@ -59,7 +59,7 @@ func (k *LedgerCheck) Check(c *Conn) error {
 func (k *LedgerCheck) checkLane(c *lane, spaces []*space) error {
 	l := &c.ledger
 	k.bytes = k.bytes[:0]
-	packets := 0
+	packets, probes := 0, 0
 	for _, sp := range spaces {
 		if sp == nil {
 			continue
@@ -69,6 +69,10 @@ func (k *LedgerCheck) checkLane(c *lane, spaces []*space) error {
 			return fmt.Errorf("space %d: %w", sp.id, err)
 		}
 		packets += n
+		probes += probesIn(&sp.sent)
+	}
+	if probes != l.probes || probes > maxProbes {
+		return fmt.Errorf("%d packets that validate paths count as in flight, and %d are", l.probes, probes)
 	}
 	if packets != l.packets {
 		return fmt.Errorf("%d packets count as in flight, and %d are", l.packets, packets)
@@ -140,6 +144,16 @@ func checkSent(s *sentPackets, bytes *flightBytes) (packets int, err error) {
 		return 0, fmt.Errorf("%d packets are remembered that are not in flight", s.quiet.len())
 	}
 	return packets, cmp.Or(checkDropped(&s.recs), checkDropped(&s.late.recs), checkLate(s))
+}
+
+// probesIn returns how many packets that validate paths are in flight.
+func probesIn(s *sentPackets) (n int) {
+	for i := s.rows.head; i != s.rows.tail; i++ {
+		if p := s.rows.at(i); p.flags&sentProbePath != 0 {
+			n += int(p.count) - bits.OnesCount32(p.acked)
+		}
+	}
+	return n
 }
 
 // checkRow checks a row by itself.

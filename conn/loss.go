@@ -94,6 +94,9 @@ func (c *Conn) packetLost(run *lossDetection, d *declaredLost) {
 			Number: d.pn, Size: int(d.size), Reason: run.reason(d.pn),
 		}, nil)
 	}
+	if d.late == nil {
+		return
+	}
 	late := &run.sp.sent.late
 	for i := range uint32(d.late.recCount) {
 		if r := late.recs.at(d.late.recStart + i); d.flags&sentAgain == 0 || r.kind == recDatagram {
@@ -207,7 +210,7 @@ func (c *Conn) spuriousLoss(sp *space, p *lostPacket) {
 			c.recordAcked(sp, r)
 		}
 	}
-	if p.flags&(sentProbeMTU|sentProbePath) != 0 {
+	if p.flags&sentProbeMTU != 0 {
 		return
 	}
 	c.stats.SpuriousLosses++
