@@ -30,20 +30,24 @@ const corefile = `quic://.:%d {
 }
 `
 
-// queryCoreDNS asks CoreDNS with kdig, of Knot DNS, if that is installed.
+// queryCoreDNS asks CoreDNS with kdig, of Knot DNS.
 func queryCoreDNS(t *testing.T, dir string) {
-	kdig, err := exec.LookPath("kdig")
-	if err != nil {
-		t.Log("kdig is not installed: CoreDNS is not asked")
-		return
-	}
 	command(t, dir, "go", "build", "-o", "coredns", ".")
 	port, s := startCoreDNS(t, filepath.Join(dir, "coredns"))
 	defer s.Wait()
 	defer s.Process.Kill()
+	askDoQ(t, port, "127.0.0.1")
+}
+
+// askDoQ asks a server for an address over QUIC (RFC 9250) with kdig, of Knot DNS, twenty times.
+// The answer must have want.
+func askDoQ(t *testing.T, port int, want string) {
+	t.Helper()
+	kdig, err := exec.LookPath("kdig")
+	require.NoError(t, err, "Debian's package knot-dnsutils has kdig")
 	for range 20 {
-		got := string(command(t, dir, kdig, "+quic", "@127.0.0.1", "-p", fmt.Sprint(port), "lazo.test", "A"))
-		for _, want := range []string{"QUIC session", "status: NOERROR", "127.0.0.1"} {
+		got := string(command(t, t.TempDir(), kdig, "+quic", "@127.0.0.1", "-p", fmt.Sprint(port), "lazo.test", "A"))
+		for _, want := range []string{"QUIC session", "status: NOERROR", want} {
 			require.True(t, strings.Contains(got, want), "kdig says %s", got)
 		}
 	}

@@ -95,11 +95,7 @@ func measuredProgram(t *testing.T, module, main, engine string) string {
 		lazo, translator := translatorCopy(t)
 		dir = p.prepare(t, lazo, translator)
 	} else {
-		dir = filepath.Join(t.TempDir(), "program")
-		copyTree(t, p.source(t), dir)
-		p.edit(t, dir)
-		command(t, dir, "go", "get", quicGo+"@v0.65.0")
-		command(t, dir, "go", "mod", "tidy")
+		dir = p.original(t)
 	}
 	command(t, dir, "go", "build", "-o", binary, main)
 	return binary
