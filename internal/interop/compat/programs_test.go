@@ -89,11 +89,6 @@ var programs = []program{
 		remove:   []string{"vendor"},
 	},
 	{
-		module:   "github.com/imroc/req/v3",
-		packages: []string{"."},
-		run:      "(?i)http3",
-	},
-	{
 		module:   "github.com/mengelbart/moqtransport",
 		packages: []string{"./..."},
 		uses:     []string{"github.com/quic-go/webtransport-go"},
