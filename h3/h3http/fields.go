@@ -32,17 +32,21 @@ func parseSection(fields []h3.Field, values []string) (s section) {
 	if cap(values) < len(fields) {
 		values = make([]string, 0, len(fields))
 	}
+	cookies := 0
 	for _, f := range fields {
 		key := canonicalName(f.Name)
-		switch old := s.header[key]; {
-		case old == nil:
-			values = append(values, f.Value)
-			s.header[key] = values[len(values)-1 : len(values) : len(values)]
-		case key == "Cookie": // RFC 9114, Section 4.2.1 [1]
-			old[0] += "; " + f.Value
-		default:
-			s.header[key] = append(old, f.Value)
+		if key == "Cookie" {
+			cookies++
 		}
+		if old := s.header[key]; old != nil {
+			s.header[key] = append(old, f.Value)
+			continue
+		}
+		values = append(values, f.Value)
+		s.header[key] = values[len(values)-1 : len(values) : len(values)]
+	}
+	if cookies > 1 { // RFC 9114, Section 4.2.1 [1]
+		s.header["Cookie"] = []string{strings.Join(s.header["Cookie"], "; ")}
 	}
 	return s
 }
@@ -125,12 +129,20 @@ func trailerHeader(fields []h3.Field) http.Header {
 	return h
 }
 
+// maxDeclared is how many names of trailer fields declaredTrailer returns. A name takes much more
+// memory in a map than in the field that announces it, and no trailer section has more fields than
+// the default of [h3.Config.MaxFields].
+const maxDeclared = 1000
+
 // declaredTrailer removes the Trailer field from h and returns the names that it announces, with
 // nil values, as net/http does.
 func declaredTrailer(h http.Header) http.Header {
 	var trailer http.Header
 	for _, value := range h["Trailer"] {
 		for name := range strings.SplitSeq(value, ",") {
+			if len(trailer) == maxDeclared {
+				break
+			}
 			key := textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name))
 			if !httpguts.ValidHeaderFieldName(key) || !httpguts.ValidTrailerHeader(key) {
 				continue

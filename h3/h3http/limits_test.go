@@ -3,9 +3,11 @@ package h3http
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -61,6 +63,35 @@ func TestMaxHeaderBytes(t *testing.T) {
 	}
 	require.NoError(t, err)
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, resp.StatusCode)
+}
+
+// TestSectionTakesLittle: what a header section becomes takes a few times its own memory, whatever
+// is in it. A server has no say in what its client puts into 1 MiB.
+func TestSectionTakesLittle(t *testing.T) {
+	cookies := make([]h3.Field, 1000)
+	for i := range cookies {
+		cookies[i] = h3.Field{Name: "cookie", Value: strings.Repeat("x", 1000)}
+	}
+	var names strings.Builder
+	for i := range 150_000 {
+		fmt.Fprintf(&names, "%x,", 1<<20+i)
+	}
+	for name, fields := range map[string][]h3.Field{
+		"1,000 cookies":          cookies,
+		"150,000 trailer fields": {{Name: "trailer", Value: names.String()}},
+	} {
+		size := 0
+		for _, f := range fields {
+			size += int(f.Size())
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r, err := newRequest(append([]h3.Field{{Name: ":authority", Value: "a"}, {Name: ":path", Value: "/"}}, fields...), new(requestMemory))
+		runtime.ReadMemStats(&after)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(r.Trailer), maxDeclared)
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(2*size), name)
+	}
 }
 
 // TestLargestHeaderBytes: programs that want no limit of headers set the largest there is.

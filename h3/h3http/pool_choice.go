@@ -166,7 +166,7 @@ func (c *clientConn) awaitStreams() {
 		c.post(func(time.Time) {
 			c.streamTimer = nil
 			if len(c.waiting) > 0 {
-				go c.t.relieve(c)
+				go c.t.relieve(c, c.quic.StreamLimit(conn.Bidi) == 0)
 			}
 		})
 	})
@@ -177,8 +177,10 @@ func (c *clientConn) awaitStreams() {
 const streamWait = 25 * time.Millisecond
 
 // relieve moves the requests of c that wait for a stream to another connection. If none has streams
-// left, it makes one, as far as MaxConnsPerHost allows.
-func (t *Transport) relieve(c *clientConn) {
+// left, it makes one, as far as MaxConnsPerHost allows. If barren is set, the server has never
+// allowed a stream on c. It would allow none on another connection either, and that one would bring
+// the next.
+func (t *Transport) relieve(c *clientConn, barren bool) {
 	t.mu.Lock()
 	h := t.hosts[c.target]
 	if t.closed || h == nil {
@@ -196,7 +198,7 @@ func (t *Transport) relieve(c *clientConn) {
 		t.mu.Unlock()
 		return
 	}
-	if !room {
+	if !room && !barren {
 		d := t.startDial(context.Background(), c.target, false, h)
 		t.mu.Unlock()
 		<-d.done

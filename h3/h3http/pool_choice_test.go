@@ -254,6 +254,27 @@ func TestConnectionsForStreams(t *testing.T) {
 	}
 }
 
+// TestServerWithoutStreams: a server that allows no requests gets one connection, and not one after
+// the other.
+func TestServerWithoutStreams(t *testing.T) {
+	simulate(t, rtt50, func(t *testing.T, n *looptest.Network) {
+		var dials atomic.Int64
+		p := newSimPair(t, n, http.NotFoundHandler(), func(p *pair) {
+			dial := p.tr.Dial
+			p.tr.Dial = func(ctx context.Context, addr string, cfg *conn.Config) (*loop.Conn, error) {
+				dials.Add(1)
+				return dial(ctx, addr, cfg)
+			}
+			p.srv.QUICConfig = &conn.Config{InitialMaxStreamsBidi: -1}
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := p.c.Do(p.request("GET", "/", nil).WithContext(ctx))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.EqualValues(t, 1, dials.Load())
+	})
+}
+
 // TestPathDies: UDP stops working in the middle of a connection. Requests that may be repeated go
 // over TCP, long before the idle timeout.
 func TestPathDies(t *testing.T) {
