@@ -347,12 +347,12 @@ func (l *lane) transmitPath(now instant, buf []byte) (Burst, bool) {
 		l.responses = append(l.responses[:0], l.responses[1:]...)
 		limit, account := r.allowance, l.accountOf(r.remote, r.local)
 		switch {
-		case r.remote == l.path.remote && l.path.validated:
+		case account != nil && account.validated:
 			limit = minMTU
 		case account != nil && l.conn.server:
 			limit = min(r.allowance, account.allowance())
 		}
-		r.allowance = min(r.allowance, limit)
+		r.allowance = limit
 		if b, ok := l.pathDatagram(now, buf, limit, on, l.answerID(&r), func(b []byte) []byte {
 			return l.appendProbe(wire.AppendPath(b, wire.FramePathResponse, r.data), &r)
 		}); ok {

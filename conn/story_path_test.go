@@ -93,6 +93,24 @@ func TestServerKeepsEstimatesWhereThePortChanged(t *testing.T) {
 	}
 }
 
+// TestAnswerOnPathThatWasLeftIsWide: the path that the client has left is validated, so nothing
+// limits the answer to a small PATH_CHALLENGE that comes by it.
+// RFC 9000, Section 8.2.2 [5].
+func TestAnswerOnPathThatWasLeftIsWide(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.writeFrom(elsewhere(1), minMTU, pingFrame())
+	tc.flush()
+	if tc.c.RemoteAddr() != elsewhere(1) || tc.c.oldPath == nil {
+		t.Fatal("the server has not followed the client")
+	}
+	tc.writeFrom(tc.peerAddr, 60, challengeFrame("12345678"))
+	tc.ignore(wire.FrameAck, wire.FramePing)
+	_, p := tc.wantType("the answer", wire.FramePathResponse)
+	if p.burst.Remote != tc.peerAddr || p.burst.N != minMTU {
+		t.Errorf("%d bytes to %v", p.burst.N, p.burst.Remote)
+	}
+}
+
 // TestNarrowPathIsValidatedTwice: the anti-amplification limit keeps the first PATH_CHALLENGE in a
 // small datagram. The answer to it shows that the client is there, and not that the path carries
 // what QUIC needs. RFC 9000, Section 8.2.1 [5], and RFC 9000, Section 8.2.3 [1].
