@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -14,48 +15,63 @@ import (
 type name = unix.RawSockaddrInet6
 
 // zones translates between the indices and the names of interfaces. Package net puts the names into
-// link-local addresses, as zones. A zones remembers what it has asked for, because asking is slow.
+// link-local addresses, as zones. A zones remembers for a second what it has asked for, because
+// asking is slow. Not for longer: a device that is plugged in again has another index.
 type zones struct {
-	names   map[uint32]string
-	indices map[string]uint32
+	names   map[uint32]zone[string]
+	indices map[string]zone[uint32]
 }
 
-const maxZones = 256
+// A zone is the name or the index of an interface.
+type zone[T any] struct {
+	is   T
+	till time.Time // when to ask again
+}
+
+const (
+	maxZones = 256
+	zoneLife = time.Second
+)
 
 func newZones() zones {
-	return zones{make(map[uint32]string), make(map[string]uint32)}
+	return zones{make(map[uint32]zone[string]), make(map[string]zone[uint32])}
 }
 
+// name returns the name of an interface. That is the last one that is known of it if the kernel
+// tells none, for example because the process has no descriptors left to ask with.
 func (z *zones) name(index uint32) string {
-	s, ok := z.names[index]
-	if !ok {
-		s = strconv.FormatUint(uint64(index), 10)
+	x, ok := z.names[index]
+	if now := time.Now(); !ok || !now.Before(x.till) {
 		if ifi, err := net.InterfaceByIndex(int(index)); err == nil {
-			s = ifi.Name
+			x.is = ifi.Name
+		} else if !ok {
+			x.is = strconv.FormatUint(uint64(index), 10)
 		}
+		x.till = now.Add(zoneLife)
 		if len(z.names) >= maxZones {
 			clear(z.names)
 		}
-		z.names[index] = s
+		z.names[index] = x
 	}
-	return s
+	return x.is
 }
 
-// index returns the index of an interface, or 0 if there is none of that name.
+// index returns the index of an interface, or 0 if there never was one of that name.
 func (z *zones) index(name string) uint32 {
-	i, ok := z.indices[name]
-	if !ok {
+	x, ok := z.indices[name]
+	if now := time.Now(); !ok || !now.Before(x.till) {
 		if ifi, err := net.InterfaceByName(name); err == nil {
-			i = uint32(ifi.Index)
-		} else if n, err := strconv.ParseUint(name, 10, 32); err == nil {
-			i = uint32(n)
+			x.is = uint32(ifi.Index)
+		} else if n, err := strconv.ParseUint(name, 10, 32); err == nil && !ok {
+			x.is = uint32(n)
 		}
+		x.till = now.Add(zoneLife)
 		if len(z.indices) >= maxZones {
 			clear(z.indices)
 		}
-		z.indices[name] = i
+		z.indices[name] = x
 	}
-	return i
+	return x.is
 }
 
 // addr16 makes an address of what the kernel returns. Only link-local addresses get a zone.

@@ -358,6 +358,31 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// An interface that was made anew has another index, so what was asked once does not hold for ever.
+// What cannot be asked, because the interface is gone or descriptors are, stays as it was.
+func TestNamesChange(t *testing.T) {
+	z := newZones()
+	lo, err := net.InterfaceByName("lo")
+	require.NoError(t, err)
+	index := uint32(lo.Index)
+
+	past, later := time.Now().Add(-time.Millisecond), time.Now().Add(time.Hour)
+	z.indices["lo"], z.names[index] = zone[uint32]{12345, later}, zone[string]{"lo0", later}
+	require.EqualValues(t, 12345, z.index("lo"))
+	require.Equal(t, "lo0", z.name(index))
+
+	z.indices["lo"], z.names[index] = zone[uint32]{12345, past}, zone[string]{"lo0", past}
+	require.Equal(t, index, z.index("lo"))
+	require.Equal(t, "lo", z.name(index))
+
+	z.indices["gone0"], z.names[12345] = zone[uint32]{12345, past}, zone[string]{"gone0", past}
+	require.EqualValues(t, 12345, z.index("gone0"))
+	require.Equal(t, "gone0", z.name(12345))
+
+	z.index("later0") // there is none yet
+	require.Less(t, time.Until(z.indices["later0"].till), 2*time.Second)
+}
+
 // Control messages are read as they are written, and broken ones end the reading.
 func TestControlMessages(t *testing.T) {
 	z := newZones()
