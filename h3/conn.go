@@ -37,7 +37,7 @@ type Conn struct {
 	maxPushID    uint64
 	goAway       uint64 // the ID in the peer's GOAWAY; noID before it
 	sentGoAway   uint64
-	nextRequest  conn.StreamID // above the IDs of all requests that have come
+	nextRequest  conn.StreamID // above the IDs of all requests that have come, or were opened
 	early        []earlyPriority
 
 	streams map[conn.StreamID]*Stream
@@ -259,6 +259,7 @@ func (c *Conn) OpenStream() (*Stream, error) {
 	}
 	s := c.newStream(qs)
 	s.visible = true
+	c.nextRequest = max(c.nextRequest, s.id+4)
 	return s, nil
 }
 

@@ -185,7 +185,7 @@ func TestServerGoAway(t *testing.T) {
 func TestGoAwayMayShrink(t *testing.T) {
 	srv, cli := connect(t, nil, &Config{})
 	var reqs []*Stream
-	for range 3 {
+	for range 4 {
 		s, err := cli.h.OpenRequest(getFields, true)
 		require.NoError(t, err)
 		reqs = append(reqs, s)
@@ -194,6 +194,8 @@ func TestGoAwayMayShrink(t *testing.T) {
 	cli.run()
 	cli.want(EventGoAway)
 	cli.refuse(EventCanceled)
+	srv.write(control, concat(frame(frameGoAway, 8), frame(frameGoAway, 8)), false)
+	cli.run()
 	srv.write(control, concat(frame(frameGoAway, 4), frame(frameGoAway, 4)), false)
 	cli.run()
 	var canceled []*Stream
@@ -202,8 +204,29 @@ func TestGoAwayMayShrink(t *testing.T) {
 			canceled = append(canceled, ev.Stream)
 		}
 	}
-	require.Equal(t, reqs[1:], canceled, "in the order of their IDs")
+	require.Equal(t, []*Stream{reqs[2], reqs[3], reqs[1]}, canceled, "once each, in the order of their IDs")
 	require.NoError(t, srv.closed)
+}
+
+// TestGoAwayFlood: a GOAWAY that concerns no request makes no list of them.
+func TestGoAwayFlood(t *testing.T) {
+	srv, cli := connect(t, nil, &Config{})
+	for range 100 {
+		_, err := cli.h.OpenRequest(getFields, true)
+		require.NoError(t, err)
+	}
+	srv.open(conn.Uni, settings(frame(frameGoAway, varint(4000)...)), false)
+	cli.run()
+	require.EqualValues(t, 4000, cli.want(EventGoAway).ID)
+	id := uint64(4000)
+	require.Zero(t, testing.AllocsPerRun(1000, func() {
+		payload := wire.AppendVarint2(cli.h.frame[:0], id)
+		require.Nil(t, cli.h.handleGoAway(payload))
+		if id > 400 {
+			id -= 4
+		}
+	}))
+	cli.refuse(EventCanceled)
 }
 
 func TestClientGoAway(t *testing.T) {

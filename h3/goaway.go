@@ -1,7 +1,6 @@
 package h3
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/lazoquic/lazo/conn"
@@ -46,21 +45,27 @@ func (c *Conn) handleGoAway(p []byte) *Error {
 	if id > c.goAway {
 		return &Error{IDError, "GOAWAY increased"} // RFC 9114, Section 5.2 [6]
 	}
+	lower := id < c.goAway
 	c.goAway = id
 	c.push(entry{kind: EventGoAway})
-	if !c.server {
+	if !c.server && lower && id < uint64(c.nextRequest) {
 		c.cancelFrom(conn.StreamID(id))
 	}
 	return nil
 }
 
 // cancelFrom cancels the requests from an ID on, which the server does not process. They may be
-// sent again.
+// sent again. A server may send as many GOAWAYs as it likes, so those that concern no request cost
+// little.
 func (c *Conn) cancelFrom(first conn.StreamID) {
-	for _, id := range slices.Sorted(maps.Keys(c.streams)) {
-		if id < first {
-			continue
+	var ids []conn.StreamID
+	for id, s := range c.streams {
+		if id >= first && s.cancelErr == nil {
+			ids = append(ids, id)
 		}
+	}
+	slices.Sort(ids)
+	for _, id := range ids {
 		s := c.streams[id]
 		s.endBoth(RequestCancelled)
 		s.report(RequestRejected, &Error{RequestRejected, "not processed by the server"})

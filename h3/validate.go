@@ -154,6 +154,9 @@ func (c *checker) pseudo(name, value string) *Error {
 		bit, c.path = seenPath, value
 	case name == ":protocol":
 		bit, c.protocol = seenProtocol, true // RFC 9114, Section 4.3 [2]
+		if !validProtocol(value) {
+			return messageError("invalid :protocol")
+		}
 	}
 	if bit == 0 {
 		return messageError("unknown pseudo-header field") // RFC 9114, Section 4.3 [4]
@@ -309,6 +312,13 @@ func isToken(c byte) bool {
 		return tokenHigh>>(c-64)&1 != 0
 	}
 	return false
+}
+
+// validProtocol reports whether s is an upgrade token, which is what :protocol has: a name, and
+// maybe a version behind a slash (RFC 8441, Section 4; RFC 9110, Section 7.8).
+func validProtocol(s string) bool {
+	name, version, hasVersion := strings.Cut(s, "/")
+	return validToken(name) && (!hasVersion || validToken(version))
 }
 
 func validToken(s string) bool {

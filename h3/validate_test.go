@@ -55,6 +55,17 @@ func TestValidRequests(t *testing.T) {
 	}
 }
 
+// TestProtocols: :protocol is an upgrade token (RFC 8441, Section 4).
+func TestProtocols(t *testing.T) {
+	for name, valid := range map[string]bool{
+		"websocket": true, "connect-udp": true, "HTTP/2.0": true,
+		"": false, "/": false, "a/": false, "/b": false, "a/b/c": false, "a b": false, "a,b": false, "a\xff": false,
+	} {
+		_, err := checkFields(sectionRequest, fieldList(":method", "CONNECT", ":protocol", name, ":scheme", "https", ":authority", "a", ":path", "/"))
+		require.Equal(t, valid, err == nil, name)
+	}
+}
+
 func TestValidResponses(t *testing.T) {
 	for _, status := range []string{"100", "103", "199", "200", "204", "418", "599", "999"} {
 		m, err := checkFields(sectionResponse, fieldList(":status", status, "x", "1"))
