@@ -49,17 +49,17 @@ func (c *Conn) TryOpenStream(dir conn.Dir) (*Stream, error) {
 }
 
 func (c *Conn) openStream(ctx context.Context, dir conn.Dir, now bool) (*Stream, error) {
+	if s := c.openNow(dir); s != nil {
+		return s, nil
+	}
 	c.mu.Lock()
 	if err := c.acceptErr(); err != nil {
 		c.mu.Unlock()
 		return nil, err
 	}
-	if s := c.openNow(dir); s != nil {
-		c.mu.Unlock()
-		return s, nil
-	}
 	o := &opening{dir: dir, now: now, done: make(chan struct{})}
 	c.opens.push(o)
+	c.opening.Add(1)
 	c.mark()
 	c.mu.Unlock()
 	select {
@@ -77,12 +77,12 @@ func (c *Conn) openStream(ctx context.Context, dir conn.Dir, now bool) (*Stream,
 }
 
 // openNow opens a stream if the loop can be borrowed, the peer allows it, and nobody has waited
-// longer. Otherwise it returns nil. The caller holds c.mu.
+// longer. Otherwise it returns nil.
 func (c *Conn) openNow(dir conn.Dir) (s *Stream) {
-	if c.opens.len() > 0 || !c.borrow() {
+	if c.opening.Load() > 0 || !c.borrow() {
 		return nil
 	}
-	if c.waiting[dir].len() == 0 {
+	if !c.handled && c.waiting[dir].len() == 0 {
 		if cs, err := c.c.OpenStream(dir); err == nil {
 			st := newStream(c, cs, true)
 			st.pull = true
@@ -96,6 +96,7 @@ func (c *Conn) openNow(dir conn.Dir) (s *Stream) {
 // queueOpenings takes the calls of OpenStream over for the loop. The caller holds c.mu.
 func (c *Conn) queueOpenings() {
 	for o, ok := c.opens.pop(); ok; o, ok = c.opens.pop() {
+		c.opening.Add(-1)
 		c.waiting[o.dir].push(o)
 		c.trying = c.trying || o.now
 	}

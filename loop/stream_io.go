@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"io"
 	"os"
 
 	"github.com/lazoquic/lazo/conn"
@@ -69,7 +70,7 @@ func (s *streamState) read(p []byte) (int, error) {
 
 // endReceiving notes the error that follows the last byte, if err is one. The caller holds s.mu.
 func (s *streamState) endReceiving(err error) {
-	if err != nil && !errors.Is(err, conn.ErrWouldBlock) {
+	if err != nil && (err == io.EOF || !errors.Is(err, conn.ErrWouldBlock)) {
 		s.in.err, s.in.done = err, true
 		s.endContext()
 	}
@@ -287,11 +288,11 @@ func (s *streamState) receive() {
 	}
 	room := s.readRoom()
 	for i.buf.Len() < room {
-		if s.take() {
+		if i.into == nil && s.take() {
 			continue
 		}
 		b, err := s.s.Peek(1)
-		if s.deliver(b) {
+		if s.deliver(b) || i.into != nil && len(b) > maxLeft && s.take() {
 			continue
 		}
 		if s.leave(len(b)) {
