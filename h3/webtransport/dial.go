@@ -228,13 +228,13 @@ func (a *attempt) do(ctx context.Context) (*Session, *http.Response, error) {
 		resp.Body = keepBody(resp.Body)
 		return nil, resp, fmt.Errorf("webtransport: the server answered with status %s", resp.Status)
 	}
-	return a.begin(stream, resp, m)
+	return a.begin(ctx, stream, resp, m)
 }
 
 var errLost = errors.New("webtransport: the connection was lost meanwhile")
 
 // begin makes a session from the stream of a successful response.
-func (a *attempt) begin(stream *h3http.Stream, resp *http.Response, m *mux) (*Session, *http.Response, error) {
+func (a *attempt) begin(ctx context.Context, stream *h3http.Stream, resp *http.Response, m *mux) (*Session, *http.Response, error) {
 	if h3http.ConnOf(resp.Request) != m.handle {
 		stream.Cancel(h3.RequestCancelled)
 		return nil, resp, errLost
@@ -248,6 +248,7 @@ func (a *attempt) begin(stream *h3http.Stream, resp *http.Response, m *mux) (*Se
 	if ok && !slices.Contains(a.d.Protocols, protocol) {
 		// draft-ietf-webtrans-http3-15, Section 3.3.
 		s.CloseWithError(ALPNError, "")
+		defer context.AfterFunc(ctx, func() { stream.Cancel(h3.RequestCancelled) })()
 		s.run()
 		return nil, resp, fmt.Errorf("webtransport: the server chose protocol %q", protocol)
 	}

@@ -191,6 +191,25 @@ func TestWrongProtocol(t *testing.T) {
 	})
 }
 
+// TestWrongProtocolInTime: the context of Dial also bounds how long it waits for such a server.
+func TestWrongProtocolInTime(t *testing.T) {
+	run(t, func(w *world) { w.d.Protocols = []string{"a"} }, func(t *testing.T, w *world) {
+		w.handler = func(rw http.ResponseWriter, r *http.Request) {
+			rw.Header().Set("WT-Protocol", `"b"`)
+			s, err := h3http.TakeStream(rw)
+			require.NoError(t, err)
+			<-s.Context().Done() // it does not answer the end of the session
+			s.Close()
+		}
+		ctx, cancel := context.WithTimeout(w.ctx(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		_, _, err := w.d.Dial(ctx, w.url, nil)
+		require.ErrorContains(t, err, `"b"`)
+		require.LessOrEqual(t, time.Since(begin), 1100*time.Millisecond)
+	})
+}
+
 // TestMaxSessions limits the sessions on one connection. Since draft 13 the limit is one without
 // flow control, and a request for another session is reset (draft-ietf-webtrans-http3-15, Section
 // 5.1).
