@@ -137,3 +137,35 @@ func TestCryptoBehindOffloadedHello(t *testing.T) {
 		t.Errorf("the connection ended with %v", l.err)
 	}
 }
+
+// TestPartialMessagesCount: a peer begins a long TLS message, and does not end it. What TLS keeps
+// of it counts in the account of memory, during the handshake and behind it.
+func TestPartialMessagesCount(t *testing.T) {
+	const size = 60_000
+	l, _ := newLoneServer(t, nil)
+	hello := "\x01\x00\xff\x00" + string(make([]byte, size))
+	for i, f := range pieces(hello, 1000) {
+		l.feed(nthClientInitial(uint64(i), f), elsewhere(1))
+	}
+	if held := l.Stats().Held; l.err != nil || held < size {
+		t.Errorf("a server counts %d bytes: %v", held, l.err)
+	}
+
+	tc := newTestConn(t, false)
+	before := tc.e.Stats().Held
+	off := tc.c.app.cryptoIn.Offset() // behind the tickets
+	for _, f := range pieces("\x04\x00\xff\x00"+string(make([]byte, size)), 1000) {
+		f.v[0] += off
+		tc.send(testPacket{space: spaceApp, frames: []frame{f}})
+	}
+	tc.wantOpen("a message may be so long")
+	tc.flush()
+	if held := tc.e.Stats().Held - before; held < size {
+		t.Errorf("a client counts %d bytes", held)
+	}
+	tc.c.Close(0, "")
+	tc.flush()
+	if held := tc.e.Stats().Held; held >= size {
+		t.Errorf("%d bytes count for a connection that has ended", held)
+	}
+}

@@ -54,7 +54,7 @@ func (c *Conn) measure() (n int64) {
 	if c.multi != nil {
 		n += c.multi.held()
 	}
-	n += c.waiting.held()
+	n += c.waiting.held() + c.tls.held()
 	if d := c.datagrams; d != nil {
 		n += d.send.bytes + d.recv.bytes
 	}

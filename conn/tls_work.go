@@ -230,7 +230,11 @@ func (t *tlsState) close(cause error) {
 		t.q.Close()
 	}
 	t.q, t.work, t.params, t.ctx, t.cancel = nil, nil, nil, nil, nil
+	t.messages, t.post = handshakeMessages{}, postHandshake{}
 }
+
+// held returns how many bytes are kept of a message that has not come whole, here or by crypto/tls.
+func (t *tlsState) held() int64 { return int64(t.messages.n + cap(t.post.partial)) }
 
 // live returns what crypto/tls says now.
 func (t *tlsState) live() tls.ConnectionState {
