@@ -221,12 +221,16 @@ func (c *checker) request() *Error {
 	return c.sameHost()
 }
 
-// sameHost checks that :authority and host agree (RFC 9114, Section 4.3.1), and that
-// neither is empty.
+// sameHost checks that :authority and host agree (RFC 9114, Section 4.3.1), that they have no
+// character that no authority has, and that neither is empty.
 // RFC 9114, Section 4.3.1 [8, 9].
 func (c *checker) sameHost() *Error {
 	hasAuthority := c.seen&seenAuthority != 0
 	switch {
+	case !validAuthority(c.authority):
+		return messageError("invalid :authority")
+	case !validAuthority(c.host):
+		return messageError("invalid host")
 	case !c.hostSeen:
 		if hasAuthority && c.authority == "" {
 			return messageError("empty :authority")
@@ -319,6 +323,29 @@ func isToken(c byte) bool {
 func validProtocol(s string) bool {
 	name, version, hasVersion := strings.Cut(s, "/")
 	return validToken(name) && (!hasVersion || validToken(version))
+}
+
+// Bits of the characters that authorities may have beside letters and digits, below 64 and from 64
+// on: those of a reg-name, of an IP-literal, and the delimiters of user information and of a port
+// (RFC 3986, Section 3.2).
+const (
+	authorityLow uint64 = 1<<'!' | 1<<'$' | 1<<'%' | 1<<'&' | 1<<'\'' | 1<<'(' | 1<<')' | 1<<'*' |
+		1<<'+' | 1<<',' | 1<<'-' | 1<<'.' | 1<<':' | 1<<';' | 1<<'='
+	authorityHigh uint64 = 1<<('@'-64) | 1<<('['-64) | 1<<(']'-64) | 1<<('_'-64) | 1<<('~'-64)
+)
+
+// validAuthority reports whether s, which may be empty, has only characters of an authority.
+func validAuthority(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isAlpha(c), isDigit(c):
+		case c < 64 && authorityLow>>c&1 != 0:
+		case c >= 64 && c < 128 && authorityHigh>>(c-64)&1 != 0:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func validToken(s string) bool {
