@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"slices"
@@ -22,20 +23,21 @@ type TokenCache interface {
 	PutToken(server string, token []byte)
 }
 
-// tokenKey names the server of a client connection to a TokenCache.
+// tokenKey names the server of a client connection to a TokenCache: where Dial found it, not where
+// it prefers to be.
 // RFC 9369, Section 5 [1]; RFC 9000, Section 8.1.3 [7].
 func (c *Conn) tokenKey() string {
-	name := c.serverName
-	if name == "" {
-		name = c.path.remote.Addr().String()
-	}
-	return name + " " + strconv.Itoa(int(c.path.remote.Port())) + " " + strconv.FormatUint(uint64(c.version), 16)
+	return c.tokenServer + " " + strconv.FormatUint(uint64(c.version), 16)
 }
 
 // takeToken gives a client a token for its Initial packets: that of the Target, or one of the
 // cache.
 // RFC 9000, Section 8.1.3 [6, 9].
 func (c *Conn) takeToken(tok []byte) {
+	if c.cfg.Tokens != nil {
+		name := cmp.Or(c.serverName, c.path.remote.Addr().String())
+		c.tokenServer = name + " " + strconv.Itoa(int(c.path.remote.Port()))
+	}
 	if tok == nil && c.cfg.Tokens != nil {
 		tok = c.cfg.Tokens.TakeToken(c.tokenKey())
 		c.e.rec.bytes(tapeToken, tok)

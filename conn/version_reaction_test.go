@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"maps"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -290,6 +292,37 @@ func TestTokenCache(t *testing.T) {
 	}
 	if len(tokens) != 1 {
 		t.Errorf("%d servers", len(tokens))
+	}
+}
+
+// TestTokensOfPreferredAddress: the tokens that a server gives when it has moved to the address
+// that it prefers are for the next connection too, which begins at the other one.
+// RFC 9000, Section 8.1.3 [7].
+func TestTokensOfPreferredAddress(t *testing.T) {
+	n, rnd := simulate(t, 1), conntest.Seed(t, 1)
+	sc := conntest.ServerConfig()
+	sc.PreferredAddress4 = netip.MustParseAddrPort("10.0.0.9:8443")
+	server := n.Add("10.0.0.1:443", &conn.EndpointConfig{Server: sc, Rand: rnd})
+	n.AddAddr(server, sc.PreferredAddress4.String())
+	client := n.Add("10.0.0.2:5000", &conn.EndpointConfig{Rand: rnd})
+	cfg := conntest.ClientConfig()
+	tokens := tokenMap{}
+	cfg.Tokens = tokens
+	c, err := client.Dial(n.Now(), conn.Target{Remote: server.Addr}, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.RunFor(3 * time.Second)
+	if got := c.RemoteAddr(); got != sc.PreferredAddress4 {
+		t.Fatalf("the server is at %v", got)
+	}
+	if len(tokens) != 1 {
+		t.Errorf("tokens of one server are kept for %d: %v", len(tokens), slices.Collect(maps.Keys(tokens)))
+	}
+	for name, all := range tokens {
+		if len(all) != 2 {
+			t.Errorf("%d tokens of %s", len(all), name)
+		}
 	}
 }
 
