@@ -256,6 +256,10 @@ func TestExpectContinue(t *testing.T) {
 	r.Header.Set("Expect", "100-continue")
 	_, body := p.do(r)
 	require.Equal(t, "body<nil> []", body)
+	r = p.request("POST", "/want", nil)
+	r.Header.Set("Expect", "100-continue")
+	_, body = p.do(r)
+	require.Equal(t, "<nil> []", body, "there is nothing to wait for")
 
 	for range 150 {
 		read := false

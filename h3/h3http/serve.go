@@ -39,6 +39,7 @@ func (x *serverExchange) serve() {
 	r := &w.request
 	if a.end {
 		r.ContentLength = 0
+		takeExpect(r.Header) // there is nothing to wait for; a proxy must not pass it on
 	} else {
 		w.setBody()
 	}
