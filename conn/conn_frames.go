@@ -319,7 +319,7 @@ func (c *Conn) handleNewToken(p *received, b []byte) (int, error) {
 	if p.tokens++; p.tokens > maxTokens {
 		return n, nil
 	}
-	if c.cfg.Tokens != nil {
+	if c.cfg.Tokens != nil && len(tok) <= maxPeerToken { // takeToken uses no longer one
 		c.cfg.Tokens.PutToken(c.tokenKey(), append([]byte(nil), tok...))
 	}
 	if c.pendingEvents&(1<<EventNewToken) == 0 { // one at a time is kept

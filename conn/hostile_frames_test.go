@@ -496,3 +496,18 @@ func TestTicketWithoutLimit(t *testing.T) {
 	tc.write(ticketFrames(tc, "\x00\x00\x40\x00")...)
 	tc.wantClosed("a ticket with a limit, behind many", errProtocolViolation)
 }
+
+// TestTokenTooLong: a client does not keep a token that it could not use.
+func TestTokenTooLong(t *testing.T) {
+	last := new(lastToken)
+	tc := newTestConn(t, false, func(s *testSetup) { s.conn.Tokens = last })
+	tc.send(testPacket{space: spaceApp, frames: []frame{newTokenFrame(strings.Repeat("a", maxPeerToken))}})
+	if len(last.token) != maxPeerToken {
+		t.Errorf("a token of %d bytes is kept", len(last.token))
+	}
+	tc.send(testPacket{space: spaceApp, frames: []frame{newTokenFrame(strings.Repeat("b", maxPeerToken+1))}})
+	if len(last.token) != maxPeerToken {
+		t.Errorf("a token of %d bytes is kept", len(last.token))
+	}
+	tc.wantOpen("any token is allowed")
+}
