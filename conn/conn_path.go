@@ -233,9 +233,15 @@ func (l *lane) startChallenge(p *path) {
 	for i := range ch.data {
 		c.e.random(ch.data[i][:])
 	}
-	// RFC 9000, Section 8.2.4: three times the larger PTO of the old and the new path.
-	wait := max(l.path.rtt.pto(), initialRTT*3) + c.peerMaxAckDelay()
-	ch.until = c.e.now.add(3 * wait)
+	// RFC 9000, Section 8.2.4: three times the larger PTO of the old and the new path. The path in
+	// use may be either.
+	wait := initialRTT * 3
+	for _, q := range [...]*path{l.path, l.oldPath, p} {
+		if q != nil {
+			wait = max(wait, q.rtt.pto())
+		}
+	}
+	ch.until = c.e.now.add(3 * (wait + c.peerMaxAckDelay()))
 	c.wake()
 }
 

@@ -93,6 +93,23 @@ func TestServerKeepsEstimatesWhereThePortChanged(t *testing.T) {
 	}
 }
 
+// TestSlowPathIsLeftSlowly: a path gets three times the probe timeout of the one before to be
+// validated, if that is longer than its own.
+// RFC 9000, Section 8.2.4 [1].
+func TestSlowPathIsLeftSlowly(t *testing.T) {
+	tc := newTestConn(t, true)
+	tc.left = tc.peerAddr
+	tc.c.path.rtt.smoothed = 3 * time.Second
+	least := 3 * tc.c.path.rtt.pto()
+	tc.writeFrom(elsewhere(1), minMTU, pingFrame())
+	if tc.c.RemoteAddr() != elsewhere(1) {
+		t.Fatal("the server has not followed the client")
+	}
+	if d := tc.c.path.challenge.until.sub(tc.e.now); d < least {
+		t.Errorf("the new path has %v to be validated, want %v", d, least)
+	}
+}
+
 // TestAnswerOnPathThatWasLeftIsWide: the path that the client has left is validated, so nothing
 // limits the answer to a small PATH_CHALLENGE that comes by it.
 // RFC 9000, Section 8.2.2 [5].
