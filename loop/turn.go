@@ -21,9 +21,9 @@ const (
 	maxIdle = 1000
 )
 
-// sendEvents is how many events a turn handles before it sends, at first, and how many streams it
-// serves before. The peer then has work while the turn goes on. Half of what 64 small requests
-// bring at a time costs least, and of 16 requests 32 events are that much.
+// A turn sends after sendEvents events, or as many streams, so that the peer has work while the turn
+// goes on. Later it sends after more of them, up to maxSendEvents: see sendPace. 64 small requests
+// at a time cost least if a turn sends in the middle of them.
 const (
 	sendEvents    = 32
 	maxSendEvents = 128
