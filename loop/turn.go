@@ -21,9 +21,9 @@ const (
 	maxIdle = 1000
 )
 
-// A turn sends after sendEvents events, or as many streams, so that the peer has work while the turn
-// goes on. Later it sends after more of them, up to maxSendEvents: see sendPace. 64 small requests
-// at a time cost least if a turn sends in the middle of them.
+// A turn sends after sendEvents events, or as many streams, so that the peer has work while it goes
+// on. Later it sends after more of them, up to maxSendEvents: see sendPace. 64 small requests at a
+// time cost least if a turn sends in the middle of them.
 const (
 	sendEvents    = 32
 	maxSendEvents = 128
