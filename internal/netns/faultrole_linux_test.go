@@ -93,6 +93,7 @@ func (w *watched) config(c *conn.Config) (*conn.Config, error) {
 		go watchClocks()
 	}
 	c.MaxIdleTimeout = 5 * time.Minute
+	c.KeepAlive = time.Second // who has sent all there is credit for meets a fault, too
 	c.MaxStreamData = 256 << 10
 	size := os.Getenv(diskEnv)
 	if size == "" {
